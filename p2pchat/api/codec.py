@@ -50,7 +50,7 @@ def decode(line: bytes) -> JsonObject:
         raise BadLine(f"The line is not JSON the API accepts: {exc}") from exc
     if not isinstance(value, dict):
         raise BadLine("The line is not a JSON object")
-    _check_tree(value)
+    _check_tree(value, texts=b"\\u" in line)  # half a character can only come as an escape
     return value
 
 
@@ -211,18 +211,18 @@ def _float(digits: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
-def _check_tree(value: JsonObject) -> None:
-    """Refuse deep nesting and lone surrogates (which no UTF-8 can hold), without recursion."""
+def _check_tree(value: JsonObject, *, texts: bool) -> None:
+    """Refuse deep nesting, and with `texts` lone surrogates, which no UTF-8 can hold, without recursion."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for node in level:
-            members = [*node.keys(), *node.values()] if isinstance(node, dict) else node
-            for member in members:
-                if isinstance(member, str):
-                    _check_text(member)
-                elif isinstance(member, dict | list):
-                    below.append(member)
+            members = node.values() if type(node) is dict else node
+            below += [member for member in members if type(member) is dict or type(member) is list]
+            if texts:
+                for member in (*node, *members):
+                    if type(member) is str:
+                        _check_text(member)
         if not below:
             return
         level = below

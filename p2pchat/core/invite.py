@@ -9,7 +9,7 @@ joining dialogue (`docs/protocol/joining.md`) and of the queues at relays (`docs
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,12 @@ MAX_ADDRESS = 128
 MAX_INVITE = 1024
 TAG_BYTES = 16
 _CHECK = 4
+MAX_WRITTEN = 16 * MAX_INVITE
+"""Characters of a text that an invite is looked for in."""
+_MAX_LETTERS = MAX_INVITE * 8 // 5 + 1
+_AROUND = re.compile("[^0-9A-Za-z:]+")
+_LETTERS = re.compile("[^A-Z2-7].*", re.DOTALL)
+"""From the first letter on that no invite has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +128,24 @@ def to_text(data: bytes) -> str:
 
 
 def from_text(written: str) -> bytes:
-    """Return the bytes in an invite's text. White space, line breaks and case do not matter. Raises BadInvite if it is
-    damaged.
+    """The bytes of the invite in a text, or `BadInvite` where there is none, or it is damaged.
+
+    Case, line breaks, and what people put around it do not matter: quotes, the frame of a panel, words before it and
+    behind it. Those run into its letters, and its checksum says where it ends.
     """
-    squeezed = "".join(written.split()).upper()
-    if not squeezed.startswith(PREFIX) or len(squeezed) > 2 * MAX_INVITE or not squeezed.isascii():
+    if len(written) > MAX_WRITTEN:
         raise BadInvite
-    body = squeezed[len(PREFIX) :]
-    try:
-        data = base64.b32decode(body + "=" * (-len(body) % 8))
-    except (binascii.Error, ValueError):
-        raise BadInvite from None
-    if to_text(data) != squeezed:  # stray bits in the last letter
-        raise BadInvite
-    return data
+    _, _, rest = _AROUND.sub("", written).upper().partition(PREFIX)
+    letters = _LETTERS.sub("", rest)[:_MAX_LETTERS]
+    size = len(letters) * 5 // 8
+    data = base64.b32decode(letters + "A" * (-len(letters) % 8))[: min(size, MAX_INVITE)]
+    for end in range(len(data), _CHECK, -1):
+        body, check = data[: end - _CHECK], data[end - _CHECK : end]
+        if check == _check(body):
+            text = to_text(data[:end])[len(PREFIX) :]
+            if letters.startswith(text):  # else there are stray bits in the last letter
+                return data[:end]
+    raise BadInvite
 
 
 def read_invite(written: str) -> tuple[Invite, bytes]:

@@ -224,7 +224,7 @@ class Engine:
         return use
 
     def _look_at_invites(self) -> Callable[[], None]:
-        """The same for invites."""
+        """Read our invites; the result puts them in place, once they are on disk."""
         invites = store_invites.all(self.db)
         usable = [row for row in invites if row.state == InviteState.OPEN]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
 
 from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.errors import DatabaseDamaged
@@ -85,6 +84,8 @@ _UP_TO = (
     " ORDER BY place, seq, pk"
 )
 _NAMES = tuple(field.name for field in fields(ChatRow))
+_KIND, _ARCHIVED = _NAMES.index("kind"), _NAMES.index("archived")
+_KINDS = {kind.value: kind for kind in ChatKind}
 _COLUMNS = ", ".join(f"chats.{name}" for name in _NAMES)
 _CHANGING = frozenset(_NAMES) - {"id", "kind", "created_at"}
 _ADD = f"INSERT INTO chats ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -134,7 +135,7 @@ def leave_behind(db: Database, id: ChatId, name: str) -> None:
 
 
 def next_pinned(db: Database) -> int:
-    """Return the place below all chats that are pinned."""
+    """Return the number of the place below all chats that are pinned."""
     row = db.query_one("SELECT coalesce(max(pinned), 0) + 1 FROM chats")
     return 1 if row is None else int(row[0])
 
@@ -162,25 +163,26 @@ def shared_with(db: Database, contact: ContactId) -> list[ChatId]:
 
 
 def unread(db: Database, chat: ChatId) -> Unread:
-    """What is unread in a chat."""
+    """Return what is unread in a chat."""
     row = db.query_one(_COUNT, (chat,))
     return Unread() if row is None else Unread(*row)
 
 
 def unread_bytes(db: Database, chat: ChatId, each: int) -> int:
-    """How many bytes the texts have that are unread in a chat, and `each` for every one of them."""
+    """Return how many bytes the texts have that are unread in a chat, and `each` for every one of them."""
     row = db.query_one(_BYTES, (chat, each))
     return 0 if row is None else int(row[0])
 
 
 def read(db: Database, chat: ChatId, up_to: int | None, at: int, counted: int | None = None) -> list[MessageId]:
-    """Note that others' messages of a chat were read at `at`, up to the message with this pk (None: all), in the chat's
-    order; the ids of those that were unread. The time of those that end begins now: at `counted`, by the clock that
-    counts it, or at `at`.
+    """Note that others' messages of a chat were read at `at` (ms), up to the message with this pk (None: all), in the
+    chat's order. Returns the ids of those that were unread.
+
+    The time of those that end begins now: at `counted`, by the clock that counts it, or at `at`.
     """
-    found = db.query(_ALL, (chat,)) if up_to is None else db.query(_UP_TO, (chat, up_to))
-    db.executemany(_READ, [(at, at if counted is None else counted, pk) for pk, _ in found])
-    return [id for _, id in found]
+    rows = db.query(_ALL, (chat,)) if up_to is None else db.query(_UP_TO, (chat, up_to))
+    db.executemany(_READ, [(at, at if counted is None else counted, pk) for pk, _ in rows])
+    return [id for _, id in rows]
 
 
 def listed(db: Database) -> dict[ChatId, ListedChat]:
@@ -190,11 +192,13 @@ def listed(db: Database) -> dict[ChatId, ListedChat]:
     except DatabaseDamaged:
         chats = [_chat(row) for row in db.query(_SELECT)]
         return {chat.id: ListedChat(chat, unread(db, chat.id), _last(db, chat.id)) for chat in chats}
-    some = {id for (id,) in db.query(_WITH_UNREAD)}  # most chats have nothing unread, and counting is a statement each
+    with_unread = {
+        id for (id,) in db.query(_WITH_UNREAD)
+    }  # most chats have nothing unread, and counting is a statement each
     return {
         row[0]: ListedChat(
             _chat(row[: len(_NAMES)]),
-            unread(db, row[0]) if row[0] in some else Unread(),
+            unread(db, row[0]) if row[0] in with_unread else Unread(),
             _said(row[len(_NAMES) :]),
         )
         for row in rows
@@ -210,8 +214,8 @@ def _last(db: Database, chat: ChatId) -> MessageRow | None:
 
 
 def keep_draft(db: Database, chat: ChatId, text: str, expires_at: int | None = None) -> bool:
-    """Keep what was begun in a chat, until its end by the clock that counts it; "" forgets it. Whether there was one.
-    Until `db.checkpoint()` the log holds it.
+    """Keep what was begun in a chat, until its end in ms by the clock that counts it; "" forgets it. Returns whether
+    there was one. Until `db.checkpoint()` the log holds it.
     """
     if text:
         before = db.query_one("SELECT 1 FROM chats WHERE id = ? AND draft <> ''", (chat,))
@@ -225,5 +229,7 @@ def _values(row: ChatRow) -> tuple[Value, ...]:
 
 
 def _chat(row: Row) -> ChatRow:
-    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    return ChatRow(**{**values, "kind": ChatKind(values["kind"]), "archived": bool(values["archived"])})
+    values = list(row)  # all chats are read for a list: no dictionary is made of each
+    values[_KIND] = _KINDS[values[_KIND]]
+    values[_ARCHIVED] = bool(values[_ARCHIVED])
+    return ChatRow(*values)

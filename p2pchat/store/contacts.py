@@ -110,12 +110,12 @@ def add(db: Database, contact: Contact) -> None:
 
 
 def get(db: Database, id: ContactId) -> Contact | None:
-    """The contact with that id, or None."""
+    """Return the contact with that id, or None."""
     return _contact(db.query_one(_SELECT + "WHERE contacts.id = ?", (id,)))
 
 
 def by_identity(db: Database, identity: bytes) -> Contact | None:
-    """The contact with that identity key, or None."""
+    """Return the contact with that identity key, or None."""
     return _contact(db.query_one(_SELECT + "WHERE identity = ?", (identity,)))
 
 
@@ -132,26 +132,26 @@ def listed(db: Database) -> list[Contact]:
 
 
 def latest_first(db: Database) -> list[ContactId]:
-    """The ids of everybody, those heard of last first."""
+    """Return the ids of everybody, those heard of last first."""
     return [id for (id,) in db.query(_LATEST_FIRST)]
 
 
 def count(db: Database, state: ContactState) -> int:
-    """How many are in that state."""
+    """Return how many are in that state."""
     row = db.query_one("SELECT count(*) FROM contacts WHERE state = ?", (state,))
     return int(row[0]) if row else 0
 
 
 def hidden(db: Database) -> frozenset[ContactId]:
-    """The ids of those who are."""
+    """Return the ids of those who are."""
     return frozenset(row[0] for row in db.query("SELECT id FROM contacts WHERE hidden"))
 
 
 def was_there_before(db: Database, id: ContactId, other: ContactId) -> bool:
-    """Whether a contact was added before another one."""
+    """Return whether a contact was added before another one."""
     sql = "SELECT 1 FROM contacts WHERE id = ? AND rowid < (SELECT rowid FROM contacts WHERE id = ?)"
-    found = db.query_one(sql, (id, other))
-    return found is not None
+    row = db.query_one(sql, (id, other))
+    return row is not None
 
 
 def update(db: Database, id: ContactId, **fields: Value) -> None:
@@ -164,7 +164,7 @@ def update(db: Database, id: ContactId, **fields: Value) -> None:
 
 
 def heard(db: Database, id: ContactId, at: int) -> None:
-    """Note that something of theirs arrived at `at`."""
+    """Note that something of theirs arrived at `at` (ms)."""
     db.execute("UPDATE contacts SET heard_at = ? WHERE id = ?", (at, id))
 
 
@@ -180,14 +180,14 @@ def remove(db: Database, id: ContactId, *, keep_chat: bool = False) -> None:
 
 
 def names(db: Database) -> list[tuple[ContactId, str, ContactState]]:
-    """(id, name, state) of everybody."""
-    found = db.query("SELECT id, name, state FROM contacts ORDER BY rowid")
-    return [(id, name, _STATES[state]) for id, name, state in found]
+    """Return (id, name, state) of everybody."""
+    rows = db.query("SELECT id, name, state FROM contacts ORDER BY rowid")
+    return [(id, name, _STATES[state]) for id, name, state in rows]
 
 
 def find(db: Database, text: str) -> Contact:
-    """Whom a user means. A whole id (16 digits) means that contact and nobody else. Anything else is an exact name, a
-    name in another letter case, or at least four digits that begin just one id, in this order.
+    """Return whom a user means. A whole id (16 digits) means that contact and nobody else. Anything else is an exact
+    name, a name in another letter case, or at least four digits that begin just one id, in this order.
 
     Raises `NoSuchContact`, or `AmbiguousName` with the candidates as "name (id)".
     """
@@ -203,21 +203,21 @@ def find(db: Database, text: str) -> Contact:
 
 
 def meant(named: Iterable[Row], text: str) -> ContactId:
-    """Whom a user means of (id, name), as `find` says."""
+    """Return whom a user means of (id, name), as `find` says. Raises NoSuchContact or AmbiguousName."""
     everybody, wanted = list(named), text.strip().casefold()
-    found = [(id, name) for id, name in everybody if name == text.strip()]
-    found = found or [(id, name) for id, name in everybody if name.casefold() == wanted]
-    if not found and len(wanted) >= _SHORTEST_PREFIX and _ID.fullmatch(wanted):
-        found = [(id, name) for id, name in everybody if id.hex().startswith(wanted)]
-    if len(found) > 1:
-        raise AmbiguousName(candidates=[f"{name} ({id.hex()})" for id, name in found])
-    if not found:
+    candidates = [(id, name) for id, name in everybody if name == text.strip()]
+    candidates = candidates or [(id, name) for id, name in everybody if name.casefold() == wanted]
+    if not candidates and len(wanted) >= _SHORTEST_PREFIX and _ID.fullmatch(wanted):
+        candidates = [(id, name) for id, name in everybody if id.hex().startswith(wanted)]
+    if len(candidates) > 1:
+        raise AmbiguousName(candidates=[f"{name} ({id.hex()})" for id, name in candidates])
+    if not candidates:
         raise NoSuchContact
-    return ContactId(found[0][0])
+    return ContactId(candidates[0][0])
 
 
 def ways(db: Database, id: ContactId) -> list[Way]:
-    """The known ways to a contact, newest first."""
+    """Return the known ways to a contact, newest first."""
     rows = db.query(
         "SELECT peer, address, role FROM ways WHERE contact = ? ORDER BY learned_at DESC, role, peer, address", (id,)
     )
@@ -225,7 +225,9 @@ def ways(db: Database, id: ContactId) -> list[Way]:
 
 
 def set_ways(db: Database, id: ContactId, ways: Iterable[Way], at: int) -> None:
-    """Replace the ways to a contact's own nodes (role 0) by these; those by relays stay, and given ones are added."""
+    """Replace the ways to a contact's own nodes (role 0) by these, known since `at` (ms); those by relays stay, and
+    given ones are added.
+    """
     db.execute("DELETE FROM ways WHERE contact = ? AND role = 0", (id,))
     db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at) for way in ways])
 

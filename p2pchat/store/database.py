@@ -355,7 +355,9 @@ def _look(path: Path, key: bytes) -> None:
 
 
 def _any_page_verifies(path: Path, key: bytes, mode: str) -> bool:
-    """Whether the key fits any page of the file: under a wrong one, or without its first 16 bytes, none verifies."""
+    """Return whether the key fits any page of the file: under a wrong one, or without its first 16 bytes, none
+    verifies.
+    """
     with closing(connect(path, key, mode)) as connection:
         failures = len(connection.execute("PRAGMA cipher_integrity_check").fetchall())
     return failures < path.stat().st_size // PAGE_BYTES

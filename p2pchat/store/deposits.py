@@ -75,40 +75,40 @@ _STORED_AMONG = _STORED.format(recipient="+recipient") + f"AND envelope_id IN {A
 def due(
     db: Database, now: int, queue: TheirQueueRow, limit: int, after_pk: int = 0, old_to: int = 0
 ) -> list[OutboxRow]:
-    """What belongs into a queue, behind `after_pk` and oldest first, and does not lie there, or is to be deposited
-    again. Contents up to `old_to` are left out: they are going to be sealed anew.
+    """Return what belongs into a queue, behind `after_pk` and oldest first, and does not lie there, or is to be
+    deposited again. Contents up to `old_to` are left out: they are going to be sealed anew.
     """
     values = (queue.id, queue.owner, after_pk, old_to, now, limit)
     return [made(row) for row in db.query(_DUE % _FORMS[queue.flags], values)]
 
 
 def takes(queue: TheirQueueRow, form: OutboxForm) -> bool:
-    """Whether rows of this form go into that queue."""
+    """Return whether rows of this form go into that queue."""
     if queue.flags == 0:
         return form not in (OutboxForm.INITIAL, OutboxForm.BOX)
     return form == (OutboxForm.BOX if queue.flags == mailbox.BOX else OutboxForm.INITIAL)
 
 
 def note(db: Database, deposits: Iterable[tuple[EnvelopeId, int, int]], now: int) -> None:
-    """(envelope id, queue, until) lie at their relays."""
+    """Note that envelopes lie at their relays: (envelope id, queue, until)."""
     db.executemany(_NOTE, [(envelope_id, queue, until, now) for envelope_id, queue, until in deposits])
 
 
 def stored(
     db: Database, owner: MailOwner, queues: Collection[int], envelope_ids: Iterable[EnvelopeId] | None = None
 ) -> list[Stored]:
-    """What is for a device or of an invite, and lies in each of these queues and in one at least; of those envelopes,
-    or of all.
+    """Return what is for a device or of an invite, and lies in each of these queues and in one at least; of those
+    envelopes, or of all.
     """
     values: list[Value] = [owner, json.dumps(sorted(queues))]
     if envelope_ids is not None:
         values.append(packed(envelope_ids))
-    found = db.query(_STORED_OF_ALL if envelope_ids is None else _STORED_AMONG, values)
-    return [Stored(pk, kind, msg_id, OutboxForm(form)) for pk, kind, msg_id, form in found]
+    rows = db.query(_STORED_OF_ALL if envelope_ids is None else _STORED_AMONG, values)
+    return [Stored(pk, kind, msg_id, OutboxForm(form)) for pk, kind, msg_id, form in rows]
 
 
 def of(db: Database, pk: int) -> list[DepositedCopy]:
-    """Where a row of the outbox lies, the longest first."""
+    """Return where a row of the outbox lies, the longest first."""
     rows = db.query(
         "SELECT relay, deposits.until FROM deposits JOIN their_queues ON their_queues.id = queue WHERE outbox = ?"
         " ORDER BY deposits.until DESC, relay",

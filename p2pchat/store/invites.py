@@ -70,7 +70,7 @@ def add(db: Database, row: InviteRow) -> None:
 
 
 def get(db: Database, id: InviteId) -> InviteRow | None:
-    """The invite with that id, or None."""
+    """Return the invite with that id, or None."""
     row = db.query_one(_SELECT + "WHERE id = ?", (id,))
     return None if row is None else _made(row)
 
@@ -81,12 +81,12 @@ def open_invites(db: Database) -> list[InviteRow]:
 
 
 def all(db: Database) -> list[InviteRow]:
-    """Every invite still known, oldest first."""
+    """Return every invite still known, oldest first."""
     return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
 
 
 def ids(db: Database) -> list[InviteId]:
-    """The ids of every invite still known."""
+    """Return the ids of every invite still known."""
     return [id for (id,) in db.query("SELECT id FROM invites")]
 
 
@@ -101,7 +101,7 @@ def end(db: Database, id: InviteId, at: int) -> None:
 
 
 def used_by(db: Database) -> dict[InviteId, list[tuple[ContactId, str]]]:
-    """(id, name) of the contacts who came by each invite, the first to come first."""
+    """Return (id, name) of the contacts who came by each invite, the first to come first."""
     users: dict[InviteId, list[tuple[ContactId, str]]] = {}
     sql = (
         "SELECT invites.id, contacts.id, name FROM contacts JOIN invites ON invite_id = invites.id"
@@ -113,7 +113,7 @@ def used_by(db: Database) -> dict[InviteId, list[tuple[ContactId, str]]]:
 
 
 def decline(db: Database, id: InviteId, identity: bytes, limit: int) -> None:
-    """Note that who has this identity was declined, unless `limit` are noted for this invite already."""
+    """Note that who has this identity key was declined, unless `limit` are noted for this invite already."""
     count = "(SELECT count(*) FROM declined WHERE invite = ?1) < ?3"
     there = "EXISTS (SELECT 1 FROM invites WHERE id = ?1)"
     sql = f"INSERT INTO declined (invite, identity) SELECT ?1, ?2 WHERE {count} AND {there} ON CONFLICT DO NOTHING"
@@ -121,7 +121,7 @@ def decline(db: Database, id: InviteId, identity: bytes, limit: int) -> None:
 
 
 def was_declined(db: Database, id: InviteId, identity: bytes) -> bool:
-    """Whether a person declined who has this identity, come by this invite."""
+    """Return whether a person declined who has this identity key, come by this invite."""
     return db.query_one("SELECT 1 FROM declined WHERE invite = ? AND identity = ?", (id, identity)) is not None
 
 

@@ -19,14 +19,14 @@ NOTES_NAMES = ("notes", NOTES_NAME.casefold())
 
 
 def of(db: Database, chat: ChatId) -> Contact | None:
-    """Who is on the other side of a chat, or None where there is no such chat."""
+    """Return who is on the other side of a chat, or None where there is no such chat."""
     contact = contacts.get(db, direct_contact(chat))
     row = chats.get(db, chat) if contact is None else None
     return contact if row is None else stand_in(row)
 
 
 def stand_in(row: ChatRow) -> Contact:
-    """Who stands for the other side of a chat that has no contact."""
+    """Return who stands for the other side of a chat that has no contact."""
     notes = row.kind == ChatKind.NOTES
     return Contact(
         id=direct_contact(row.id),
@@ -42,18 +42,18 @@ def stand_in(row: ChatRow) -> Contact:
 
 
 def find(db: Database, text: str) -> Contact:
-    """In whose chat a user wants to do something: as `contacts.find`, and chats that have no contact. A contact comes
-    before one who was forgotten. Raises `NoSuchContact` or `AmbiguousName`.
+    """Return in whose chat a user wants to do something: as `contacts.find`, and chats that have no contact. A contact
+    comes before one who was forgotten. Raises NoSuchContact or AmbiguousName.
     """
     wanted = text.strip().casefold()
     try:
         contact = contacts.find(db, text)
     except NoSuchContact:
         chat = NOTES if wanted in (*NOTES_NAMES, NOTES.hex()) else _former(db, wanted)
-        found = of(db, chat)
-        if found is None:
+        partner = of(db, chat)
+        if partner is None:
             raise
-        return found
+        return partner
     if wanted in NOTES_NAMES:  # a name of an earlier build
         candidates = [f"{contact.name} ({contact.id.hex()})", f"{NOTES_NAME} ({NOTES.hex()})"]
         raise AmbiguousName(candidates=candidates)
@@ -67,6 +67,6 @@ def _former(db: Database, wanted: str) -> ChatId:
 
 
 def names(db: Database) -> dict[ChatId, str]:
-    """What every chat is called."""
+    """Return what every chat is called."""
     named = {ChatId(id): name for id, name in db.query("SELECT id, name FROM chats WHERE name <> ''")}
     return {NOTES: NOTES_NAME, **named, **{direct_chat(id): name for id, name, _ in contacts.names(db)}}

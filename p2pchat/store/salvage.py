@@ -97,7 +97,7 @@ class _Reader:
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def query(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        """Every row of a SELECT. Raises `DatabaseDamaged`."""
+        """Return every row of a SELECT. Raises `DatabaseDamaged`."""
         try:
             rows: list[Row] = self._connection.execute(sql, values).fetchall()
         except database.SqlError as error:
@@ -220,7 +220,7 @@ class _Walk:
         self.incomplete = False
 
     def rows(self) -> Iterator[Row]:
-        """Every row that can be read, each with its key in front; some may come twice."""
+        """Return every row that can be read, each with its key in front; some may come twice."""
         waiting: list[tuple[Row | None, Row | None]] = [(None, None)]
         while waiting and self._failures < (MAX_FAILURES if self._found else MAX_FRUITLESS):
             lower, upper = waiting.pop()

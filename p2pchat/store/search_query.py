@@ -147,7 +147,7 @@ def _term(words: str, open_end: bool) -> Term:
 
 
 def _can_go_on(folded: str) -> bool:
-    """Whether the last word of a folded text is long enough for a beginning."""
+    """Return whether the last word of a folded text is long enough for a beginning."""
     last = list(takewhile(is_letter, reversed(folded)))
     return len(last) >= MIN_PREFIX or any(map(is_unspaced, last))
 

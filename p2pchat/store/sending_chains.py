@@ -43,7 +43,7 @@ def keep(db: Database, row: SendingChainRow) -> bool:
 
 
 def get(db: Database, session_id: SessionId, chain: int) -> bytes | None:
-    """What the headers of a chain carry, encoded; None if it is not kept."""
+    """Return what the headers of a chain, by its number, carry, encoded; None if it is not kept."""
     row = db.query_one("SELECT header FROM sending_chains WHERE session_id = ? AND chain = ?", (session_id, chain))
     return None if row is None else row[0]
 
@@ -57,6 +57,6 @@ def forget_unused(db: Database, session_id: SessionId | None = None) -> None:
 
 
 def count(db: Database, session_id: SessionId) -> int:
-    """How many chains of a session are kept."""
+    """Return how many chains of a session are kept."""
     row = db.query_one("SELECT count(*) FROM sending_chains WHERE session_id = ?", (session_id,))
     return 0 if row is None else int(row[0])

@@ -104,7 +104,7 @@ class _Word:
     folded: str
 
     def range(self) -> Range:
-        """Where the word stands in the whole text."""
+        """Return where the word stands in the whole text."""
         if len(self.folded) == len(self.piece):
             return self.start + self.first, self.start + self.last
         origins = _origins(self.piece)

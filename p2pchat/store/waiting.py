@@ -42,15 +42,15 @@ def add(
 
 
 def take(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> list[bytes]:
-    """The contents that waited for a message, oldest first; they wait no more."""
-    found = db.query(f"SELECT content {_ABOUT} ORDER BY id", (chat, message, author))
-    if found:
+    """Return the contents that waited for a message, oldest first; they wait no more."""
+    rows = db.query(f"SELECT content {_ABOUT} ORDER BY id", (chat, message, author))
+    if rows:
         db.execute(f"DELETE {_ABOUT}", (chat, message, author))
-    return [content for (content,) in found]
+    return [content for (content,) in rows]
 
 
 def any_for(db: Database, chat: ChatId) -> bool:
-    """Whether anything waits in a chat."""
+    """Return whether anything waits in a chat."""
     return db.query_one("SELECT 1 FROM waiting WHERE chat = ? LIMIT 1", (chat,)) is not None
 
 
@@ -65,5 +65,5 @@ def forget_chat(db: Database, chat: ChatId) -> None:
 
 
 def expire(db: Database, counted: int) -> int:
-    """Forget what has waited for too long, by the clock of `until`; how many."""
+    """Forget what has waited for too long, by the clock of `until`, and return how many."""
     return db.execute("DELETE FROM waiting WHERE until <= ?", (counted,))

@@ -8,10 +8,10 @@
     state        what the screen knows now, and how events change it; `labels` tells names apart that look alike
     intents      what widgets and screens ask of the app: one dataclass for each intent
     keys         the one table of keys, from which the bindings and the help are made
-    commands     slash commands, one table with their help, for the composer, the completion and the `palette`
+    commands     slash commands, one table with their help, for the composer, the completion and the palette
     wording      presence, routes and the state of the connection in words
     keymap       the table of keys with what the person has bound otherwise
-    themes       the looks
+    themes       the looks, in 256 colours by `fewer_colours`
     preferences  the person's file of settings, of which one line is changed at a time
     reader       reads from the node what the screen shows
     text, rtl    wrapping, widths, dates; right-to-left lines in drawing order

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.binding import BindingType
-from textual.command import Provider
 from textual.screen import Screen
 
 from p2pchat import errors
-from p2pchat.tui import intents, preferences, terminal, themes
+from p2pchat.tui import fewer_colours, intents, preferences, terminal, themes
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.message import MessageActions
@@ -56,20 +55,12 @@ WATCH_PAUSE = 1.0
 Doing = Callable[[str], Awaitable[None]]
 
 
-def palette() -> type[Provider]:
-    """What Ctrl+P offers; imported when it is first asked for."""
-    from p2pchat.tui.palette import Everything
-
-    return Everything
-
-
 class ChatApp(BaseApp):
     """The screen of one profile. Its return value is the error it ended with, or None."""
 
     TITLE = "p2pchat"
     CSS_PATH = "style.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(EVERYWHERE)]
-    COMMANDS: ClassVar[set[Any]] = {palette}
 
     def __init__(
         self,
@@ -92,7 +83,7 @@ class ChatApp(BaseApp):
             compact=self.preferences.density == preferences.COMPACT,
             twelve=self.twelve_hours,
             plain=plain,
-            links=not plain and os.environ.get("TERM") not in themes.FEW_COLOURS,
+            links=not plain and themes.colours(os.environ) != themes.FEW_COLOURS,
             now=now,
             rtl=self.preferences.rtl,
             joined=joins_emoji(os.environ),
@@ -111,7 +102,7 @@ class ChatApp(BaseApp):
         self._clock = clock
         self._touched = clock()
         self._leaving = False
-        for theme in themes.THEMES:
+        for theme in fewer_colours.registered(os.environ):
             self.register_theme(theme)
         self.theme = themes.chosen(self.preferences.theme, os.environ)
         self._doing: dict[str, Doing] = {
@@ -392,6 +383,18 @@ class ChatApp(BaseApp):
     def action_command(self, name: str) -> None:
         """A command of the table, by a key."""
         self.begin(self._run(name, ""))
+
+    def action_command_palette(self) -> None:
+        """Find a chat or a command by its name."""
+        self.begin(self._palette())
+
+    async def _palette(self) -> None:
+        from p2pchat.tui.screens.palette import PaletteScreen
+
+        if not isinstance(self.screen, PaletteScreen):
+            intent = await self.ask(PaletteScreen(self.state.chats))
+            if intent is not None:
+                self.post_message(intent)
 
     async def _run(self, name: str, rest: str) -> None:
         if name not in ("help", "quit", "settings", "dnd", "theme", "density", "rtl"):

@@ -7,6 +7,7 @@ Therefore nothing here may import Textual, or anything else that is slow, before
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,10 @@ def run(profile: Profile, passphrase: str | None = None) -> int:
         starter.begin()
     gc.disable()  # nothing that is made from here to the first picture is garbage; `tune_gc` takes it up again
     from p2pchat.tui.app import ChatApp
+    from p2pchat.tui.themes import ALWAYS_TRUE
 
+    if os.environ.get("TERM") in ALWAYS_TRUE:
+        os.environ.setdefault("COLORTERM", "truecolor")  # the library that draws looks there alone
     app = ChatApp(profile, started=starter.wait if there else None, passphrase=passphrase)
     error = app.run()
     if app.fault is not None:

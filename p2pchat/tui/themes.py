@@ -2,7 +2,8 @@
 terminal gives; `mono` has none, and is what NO_COLOR gets. The others are palettes that people know from their editors.
 
 Meaning never hangs on a colour alone: marks and words say the same. Every colour of a text is readable on every ground
-it stands on (4.5:1 or more), and every line can be seen (1.5:1 or more); a test measures them.
+it stands on (4.5:1 or more), and every line can be seen (1.5:1 or more); a test measures them. What a terminal of 256
+colours gets is in `fewer_colours`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ MUTED = "$text-muted"
 DARK, LIGHT, CONTRAST, TERMINAL, MONO = "dark", "light", "contrast", "terminal", "mono"
 
 
-def _theme(
+def made(
     name: str,
     grounds: tuple[str, str, str],
     line: str,
@@ -25,10 +26,11 @@ def _theme(
     colours: tuple[str, str, str, str, str, str],
     *,
     dark: bool = True,
+    selection: str = "",
 ) -> Theme:
-    """A theme of true colours. `grounds`: of the conversation, of what lies beside or over it, and of what is chosen.
+    """A theme of colours. `grounds`: of the conversation, of what lies beside or over it, and of what is chosen.
     `text`: the foreground and what is said in a lower voice. `colours`: primary, secondary, accent, success, warning,
-    error.
+    error. `selection`: the ground of a text that is selected, the primary one over what is there if it is not given.
     """
     (background, surface, panel), (foreground, muted) = grounds, text
     primary, secondary, accent, success, warning, error = colours
@@ -65,7 +67,7 @@ def _theme(
             "scrollbar-corner-color": background,
             "input-cursor-background": foreground,
             "input-cursor-foreground": background,
-            "input-selection-background": f"{primary} 40%",
+            "input-selection-background": selection or f"{primary} 40%",
         },
     )
 
@@ -125,14 +127,14 @@ _BRIGHT = (
 )
 
 THEMES: tuple[Theme, ...] = (
-    _theme(
+    made(
         DARK,
         ("#14181d", "#191e25", "#252d37"),
         "#3d4855",
         ("#d7dce2", "#98a5b3"),
         ("#6cb2ea", "#a3b1c6", "#7fd1b9", "#7fd18b", "#e6b455", "#f08a92"),
     ),
-    _theme(
+    made(
         LIGHT,
         ("#fbfaf7", "#f3f2ee", "#e7e6e1"),
         "#bdbbb3",
@@ -140,42 +142,42 @@ THEMES: tuple[Theme, ...] = (
         ("#15598f", "#4a5a70", "#0a6353", "#1a6b2c", "#7a4e00", "#a3222b"),
         dark=False,
     ),
-    _theme(
+    made(
         CONTRAST,
         ("#000000", "#000000", "#2a2a2a"),
         "#9a9a9a",
         ("#ffffff", "#e0e0e0"),
         ("#5cc8ff", "#ffb3ff", "#ffe600", "#5cff7a", "#ffb84d", "#ff9b9b"),
     ),
-    _theme(
+    made(
         "catppuccin",
         ("#1e1e2e", "#181825", "#313244"),
         "#51546b",
         ("#cdd6f4", "#a6adc8"),
         ("#89b4fa", "#b4befe", "#94e2d5", "#a6e3a1", "#f9e2af", "#f38ba8"),
     ),
-    _theme(
+    made(
         "gruvbox",
         ("#282828", "#1d2021", "#3c3836"),
         "#665c54",
         ("#ebdbb2", "#bdae93"),
         ("#83a598", "#d3b5c3", "#8ec07c", "#b8bb26", "#fabd2f", "#ff8a75"),
     ),
-    _theme(
+    made(
         "nord",
         ("#2e3440", "#2a303b", "#3b4252"),
         "#5f6b82",
         ("#eceff4", "#b8c2d2"),
         ("#88c0d0", "#a9bfd9", "#a3d0cf", "#b3cea0", "#ebcb8b", "#f0a5ac"),
     ),
-    _theme(
+    made(
         "tokyo-night",
         ("#1a1b26", "#16161e", "#292e42"),
         "#474e6d",
         ("#c0caf5", "#9aa5ce"),
         ("#7aa2f7", "#bb9af7", "#7dcfff", "#9ece6a", "#e0af68", "#f78c9f"),
     ),
-    _theme(
+    made(
         "rose-pine",
         ("#191724", "#1f1d2e", "#2f2c43"),
         "#524f67",
@@ -192,17 +194,36 @@ THEMES: tuple[Theme, ...] = (
 
 NAMES = tuple(theme.name for theme in THEMES)
 
-FEW_COLOURS = ("linux", "vt100", "vt220", "ansi", "xterm", "screen", "rxvt", "cons25")
-"""Values of TERM that promise no more than sixteen colours, which no theme of true colours survives."""
+TRUE_COLOURS = 1 << 24
+FEW_COLOURS = 16
+ALWAYS_TRUE = (
+    "alacritty",
+    "contour",
+    "foot",
+    "ghostty",
+    "kitty",
+    "wezterm",
+    "xterm-direct",
+    "xterm-ghostty",
+    "xterm-kitty",
+)
+"""Values of TERM that stand for true colours even where nothing else says so, as after `ssh`."""
+
+
+def colours(environment: Mapping[str, str]) -> int:
+    """How many colours the terminal shows: 16, 256 or all. Without a name it is no terminal, and shows all."""
+    terminal = environment.get("TERM", "")
+    if not terminal or terminal in ALWAYS_TRUE or environment.get("COLORTERM", "") in ("truecolor", "24bit"):
+        return TRUE_COLOURS
+    return 256 if terminal.endswith("-256color") else FEW_COLOURS
 
 
 def chosen(kept: str, environment: Mapping[str, str]) -> str:
-    """The theme to begin with: without our colours where NO_COLOR asks for it or the terminal has sixteen, else the
-    kept one, else the dark one.
+    """The theme to begin with: without our colours where NO_COLOR asks for it or the terminal has sixteen, which no
+    theme of true colours survives; else the kept one, else the dark one.
     """
     if environment.get("NO_COLOR"):
         return MONO
-    few = environment.get("TERM", "") in FEW_COLOURS and not environment.get("COLORTERM")
-    if few and kept != MONO:
+    if colours(environment) == FEW_COLOURS and kept != MONO:
         return TERMINAL
     return kept if kept in NAMES else DARK

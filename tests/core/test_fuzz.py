@@ -206,9 +206,11 @@ def test_damaged_invites(at: int, put: str, cut: int) -> None:
     text = to_text(INVITE)
     at %= len(text)
     damaged = text[:at] + put + text[at + cut :]
-    if "".join(damaged.split()).upper() != text:
-        with pytest.raises(BadInvite):
-            read_invite(damaged)
+    try:
+        _, data = read_invite(damaged)
+    except BadInvite:
+        return
+    assert data == INVITE, "whole, with something behind it"
 
 
 @given(st.binary(max_size=300), st.sampled_from(BUCKETS))

@@ -54,8 +54,7 @@ def described(style: Style | None) -> str:
     if style is None:
         return "plain"
     colours = [
-        "default" if colour is None or colour.triplet is None else colour.triplet.hex
-        for colour in (style.color, style.bgcolor)
+        "default" if colour is None or colour.is_default else colour.name for colour in (style.color, style.bgcolor)
     ]
     more = [name for name in _ATTRIBUTES if getattr(style, name)]
     return " ".join(["{} on {}".format(*colours), *more])

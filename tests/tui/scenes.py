@@ -53,13 +53,21 @@ PERSIAN = (
     ("سارا رضایی", 30, "عالی 🎉 کتابی را که قول داده بودم می‌آورم، دربارهٔ نگهبانان فانوس دریایی"),
     ("سارا رضایی", 29, "و دو تا عکس"),
 )
-TALKS = {"latin": LATIN, "russian": RUSSIAN, "persian": PERSIAN}
+CHINESE = (
+    ("李明", 1500, "你到家了吗？听说最后一班火车取消了"),
+    ("me", 1490, "走回来的。走了一个小时，不过很美：桥上都是雪，路上一个人也没有，只听得见自己的脚步声"),
+    ("李明", 55, "今晚还去吗？"),
+    ("me", 50, "去！七点，车站后面那家小馆子（Café Lumière）"),
+    ("李明", 30, "太好了 🎉 我带上答应给你的那本书，讲灯塔看守人的，👨‍👩‍👧 也一起来"),
+    ("李明", 29, "还有两张照片"),
+)
+TALKS = {"latin": LATIN, "russian": RUSSIAN, "persian": PERSIAN, "chinese": CHINESE}
 
 
 @dataclass(frozen=True)
 class Scene:
     """What the node knows, and how one gets to the screen. `talk`: whose conversation is open, None for nobody's.
-    `recoloured`: whether what is open takes another theme.
+    `recoloured`: whether what is open takes another theme. `resized`: whether it stays in a window of another size.
     """
 
     act: Act
@@ -68,6 +76,7 @@ class Scene:
     passphrase: str | None = None
     profile: bool = True
     recoloured: bool = True
+    resized: bool = True
 
 
 def peopled(talk: str | None, passphrase: str | None = None) -> FakeNode:
@@ -77,11 +86,11 @@ def peopled(talk: str | None, passphrase: str | None = None) -> FakeNode:
         return node
     node.friend("Tomás", route=None)
     node.said(node.friend("dad", route=None), "call you on Sunday", "saved", ago=timedelta(hours=20))
-    node.friend("李明", state="waiting", route=None)
+    node.friend("王芳" if talk == "chinese" else "李明", state="waiting", route=None)
     zoe = node.friend("Zoë", verified=True)
     node.says(zoe, "see you there", ago=timedelta(hours=3))
     node.says(zoe, "bring a coat", ago=timedelta(hours=2, minutes=10))
-    others = {"latin": "Мария Орлова", "russian": "سارا رضایی", "persian": "Anna Lindqvist"}
+    others = {"latin": "Мария Орлова", "russian": "سارا رضایی", "persian": "Anna Lindqvist", "chinese": "سارا رضایی"}
     node.says(node.friend(others[talk], route="circuit"), "👍", ago=timedelta(hours=2))
     chat = node.friend(TALKS[talk][0][0], verified=True)
     for sender, minutes, text in TALKS[talk]:
@@ -108,6 +117,7 @@ async def on_stage(
         profile.database.touch()
     app = ChatApp(profile, node=NodeClient(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
     app.animation_level = "none"
+    vars(app)["NOTIFICATION_TIMEOUT"] = 3600.0  # a notice stays until the picture is taken
     app.theme = theme
     async with app.run_test(size=(columns, rows), notifications=True) as pilot:
         await until(pilot, lambda: app.settled or not scene.profile or scene.passphrase)
@@ -265,6 +275,7 @@ SCENES = {
     "main-latin": Scene(press(), "2 photos"),
     "main-russian": Scene(press(), "две фотографии", talk="russian"),
     "main-persian": Scene(press(), "10:01", talk="persian"),
+    "main-chinese": Scene(press(), "两张照片", talk="chinese"),
     "talk": Scene(talked, "2 photos"),
     "answering": Scene(answering, "answer to"),
     "react": Scene(press("ctrl+up", "plus"), "React"),
@@ -287,16 +298,17 @@ SCENES = {
     "contact-latin": Scene(press("ctrl+y"), "30463"),
     "contact-russian": Scene(press("ctrl+y"), "30463", talk="russian"),
     "contact-persian": Scene(press("ctrl+y"), "30463", talk="persian"),
+    "contact-chinese": Scene(press("ctrl+y"), "30463", talk="chinese"),
     "find-latin": Scene(press("ctrl+f", *"the"), "lighthouse"),
     "find-russian": Scene(press("ctrl+f", *"на"), "мостах", talk="russian"),
     "find-persian": Scene(press("ctrl+f", *"که"), "", talk="persian"),
     "help": Scene(press("f1"), "Ctrl+P"),
-    "palette": Scene(press("ctrl+p"), "/help", recoloured=False),
+    "palette": Scene(press("ctrl+p"), "/help"),
     "confirm": Scene(press("ctrl+up", "d"), "Delete this message"),
     "explain": Scene(press("ctrl+up", "up", "up", "w"), "node confirmed"),
     "selected": Scene(press("ctrl+up", "up"), "copy"),
     "commands": Scene(press(*typed("/re")), "/rename"),
-    "list": Scene(listed, "dad"),
+    "list": Scene(listed, "dad", resized=False),
     "keep": Scene(press(*typed("/quit"), "enter"), "Keep receiving"),
     "node-gone": Scene(gone, "restarting"),
 }

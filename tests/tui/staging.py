@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from p2pchat.tui import themes
-from p2pchat.tui.intents import CopyText
+from p2pchat.tui.intents import CopyText, SaveText
 from tests.tui import pictures
 
 OPEN = object()
@@ -34,6 +34,7 @@ class Stage(App[object]):
         self.shown = screen
         self.result: Any = OPEN
         self.copied: list[str] = []
+        self.saved: list[SaveText] = []
 
     def on_mount(self) -> None:
         """Show it."""
@@ -45,6 +46,10 @@ class Stage(App[object]):
     @on(CopyText)
     def _copy(self, intent: CopyText) -> None:
         self.copied.append(intent.text)
+
+    @on(SaveText)
+    def _save(self, intent: SaveText) -> None:
+        self.saved.append(intent)
 
     @property
     def text(self) -> str:

@@ -780,15 +780,16 @@ def test_help_opens_over_anything_and_once(tmp_path: Path) -> None:
 
 
 async def palette(app: ChatApp, pilot: Pilot[Any], words: str) -> None:
-    from textual.command import CommandPalette
     from textual.widgets import OptionList
 
+    from p2pchat.tui.screens.palette import PaletteScreen
+
     await pilot.press("ctrl+p")
-    await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+    await until(pilot, lambda: isinstance(app.screen, PaletteScreen))
     await pilot.press(*words)
     await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 1)
-    await pilot.press("enter", "enter")
-    await until(pilot, lambda: not isinstance(app.screen, CommandPalette))
+    await pilot.press("enter")
+    await until(pilot, lambda: not isinstance(app.screen, PaletteScreen))
 
 
 def test_the_palette_finds_chats_and_commands_and_no_markup(tmp_path: Path) -> None:

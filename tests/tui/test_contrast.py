@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from textual.app import App
 
 from p2pchat.tui import themes
-from tests.support.sampling import sampled
+from p2pchat.tui.fewer_colours import PALETTE, colour, fewer, registered
 from tests.tui.conftest import run
-from tests.tui.scenes import SCENES, on_stage, settled
+from tests.tui.scenes import SCENES, on_stage
 
-LEAST = {ColorSystem.TRUECOLOR: (4.5, 1.5), ColorSystem.EIGHT_BIT: (3.0, 1.2)}
-"""The contrast of text and of lines; 256 colours have none nearer, and are held to what WCAG asks of signs."""
-LINES = set("─│╭╮╰╯┃▎▁▔")
-LOOKED_AT = ("main-latin", "contact-latin", "find-latin", "commands", "requests")
-TRUE_COLOURS = [theme.name for theme in themes.THEMES if not theme.ansi]
+TEXT, LINE = 4.5, 1.5
+"""The least contrast of text and of lines."""
+LINES = set("─│╭╮╰╯┃▎▁▔▂▃▄▅▆▇█▀ ")
+LOOKED_AT = ("talk", "contact-latin", "find-latin", "commands", "requests", "palette")
+OF_COLOURS = [theme for theme in themes.THEMES if not theme.ansi]
 
 
 def luminance(colour: Color) -> float:
@@ -52,27 +53,40 @@ def faint(app: App[Any], system: ColorSystem) -> set[str]:
     """What cannot be read, or seen."""
     found = set()
     for segment in drawn(app):
-        least = LEAST[system][set(segment.text.strip()) <= LINES]
+        least = LINE if set(segment.text.strip()) <= LINES else TEXT
         assert segment.style is not None
         if (got := contrast(segment.style, system)) < least - 0.05:
             found.add(f"{segment.text.strip()[:30]!r} {segment.style}: {got:.2f}")
     return found
 
 
-@pytest.mark.parametrize("name", sampled(LOOKED_AT, 3, "contrast"))
+@pytest.mark.parametrize("name", LOOKED_AT)
 def test_every_theme_of_colours(tmp_path: Path, name: str) -> None:
     async def main() -> dict[str, set[str]]:
         found = {}
         async with on_stage(SCENES[name], tmp_path / "profile", 110, 30) as (app, pilot):
-            for theme in TRUE_COLOURS:
-                app.theme = theme
-                await settled(app, pilot)
-                for system in LEAST:
+            for theme in OF_COLOURS:
+                app.register_theme(replace(fewer(theme), name=f"{theme.name} in 256"))
+                for shown, system in (
+                    (theme.name, ColorSystem.TRUECOLOR),
+                    (f"{theme.name} in 256", ColorSystem.EIGHT_BIT),
+                ):
+                    app.theme = shown
+                    await pilot.pause()
                     if some := faint(app, system):
-                        found[f"{theme} {system.name}"] = some
+                        found[shown] = some
         return found
 
     assert run(main()) == {}
+
+
+def test_a_terminal_of_256_colours_gets_the_colours_that_were_chosen() -> None:
+    for name, numbers in PALETTE.items():
+        assert [Color.parse(colour(number)).downgrade(ColorSystem.EIGHT_BIT).number for number in numbers] == [*numbers]
+        theme = next(theme for theme in registered({"TERM": "xterm-256color"}) if theme.name == name)
+        assert theme.primary == colour(numbers[6])
+    assert set(PALETTE) == {theme.name for theme in OF_COLOURS}
+    assert registered({"TERM": "xterm-256color", "COLORTERM": "truecolor"}) == themes.THEMES
 
 
 @pytest.mark.parametrize("theme", [themes.TERMINAL, themes.MONO])
@@ -116,4 +130,6 @@ def test_who_has_sixteen_colours_gets_the_terminals_own() -> None:
     assert themes.chosen("nord", {"TERM": "xterm"}) == themes.TERMINAL
     assert themes.chosen("nord", {"TERM": "xterm", "COLORTERM": "truecolor"}) == "nord"
     assert themes.chosen(themes.MONO, {"TERM": "linux"}) == themes.MONO
+    assert themes.chosen("nord", {"TERM": "vt220"}) == themes.TERMINAL
     assert themes.chosen("", {"TERM": "xterm-256color"}) == themes.DARK
+    assert themes.chosen("nord", {"TERM": "foot"}) == "nord"

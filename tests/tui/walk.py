@@ -219,7 +219,7 @@ def _messages(shown: Terminal) -> None:
 
 
 def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
-    """What is done with a message of one's own, the themes and the settings."""
+    """What is done with a message of one's own, and the themes."""
 
     def say() -> None:
         message = node.said(bob, f"last https://a.example/ https://b.example/ {node.hostile[:200]}", "delivered")
@@ -239,10 +239,6 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
     shown.press("enter")
     shown.wait("catppuccin")
     _back(shown)
-    shown.type("/settings")
-    shown.press("enter")
-    shown.wait("edit the file")
-    _back(shown)
 
 
 def _commands(shown: Terminal) -> None:
@@ -254,9 +250,8 @@ def _commands(shown: Terminal) -> None:
     shown.wait("density")
     _back(shown)
     shown.press("ctrl+p")
-    shown.wait("go to this chat", SEEN)
-    shown.press("esc")
-    shown.gone("go to this chat")
+    shown.wait("Go to a chat", SEEN)
+    _back(shown)
     shown.type("/cha")
     shown.wait("/chat NAME")
     shown.type("t b")

@@ -195,7 +195,9 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay
 
 
 def take(tx: Transaction, contact: Contact) -> Relay:
-    """Use the relay that a contact is. Raises NotNow where it is none."""
+    """Use the relay that a contact is. Raises NotNow where it is none, is used already, or would see the address we
+    hide.
+    """
     known = offered(tx.db, contact.id)
     if contact.state != ContactState.CONTACT or known is None or not known.relay.addresses:
         raise NotNow(f"{contact.name} does not offer you a relay", hint="They can offer one with `p2pchat offer yes`.")

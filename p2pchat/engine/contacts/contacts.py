@@ -50,7 +50,7 @@ MAX_DECLINED = 1000
 
 def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -> Contact:
     """Begin to join by an invite; the same invite again gives the contact it gave before, and knocks at once. `hidden`:
-    its maker must not learn our network address.
+    its maker must not learn our network address. Raises BadInvite, InviteExpired, NotNow.
     """
     invite, encoded = read_invite(written)
     alias = None if name is None else name_of(name)
@@ -62,7 +62,7 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
                 knock(tx, known, invite)  # who asks again does not want to wait for the back-off
             return known if alias is None else rename(tx, known, alias)
     hello = hello_key(invite.secret)
-    if any(equal(one.hello, hello) for one in store_invites.all(tx.db)):
+    if any(equal(row.hello, hello) for row in store_invites.all(tx.db)):
         raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
     # clocks lie by up to a day; whether it has really expired, the inviter says
     if invite.expires_at * 1000 + DAY_MS < tx.now:
@@ -149,7 +149,7 @@ def reach(tx: Transaction, contact: Contact) -> None:
 
 
 def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
-    """At the start: of these, dial whom we owe something or heard of lately, knock again where an invite was not
+    """Dial at the start, of these, whom we owe something or heard of lately, and knock again where an invite was not
     settled.
     """
     for contact_id in contact_ids:
@@ -165,8 +165,8 @@ def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
 
 
 def heard(tx: Transaction, contact_id: ContactId, session_id: SessionId) -> None:
-    """A link with the contact is there, by the hello of session `session_id`. If we began that session, the other side
-    can only have its secret from our first message: a missing ack of that has come by this.
+    """Note that a link with the contact is there, by the hello of session `session_id`. If we began that session, the
+    other side can only have its secret from our first message: a missing ack of that has come by this.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state == ContactState.BLOCKED:  # since its hello was judged
@@ -176,7 +176,7 @@ def heard(tx: Transaction, contact_id: ContactId, session_id: SessionId) -> None
     tx.memory.people.pop(contact_id, None)
     outbound.tell_owed(tx, contact_id)
     outbound.seal_more(tx, contact_id)  # a full disk may have ended it
-    if any(one.session_id == session_id and one.initiator for one in tx.sessions.all(contact_id)):
+    if any(session.session_id == session_id and session.initiator for session in tx.sessions.all(contact_id)):
         came(tx, contact, session_id)
 
 
@@ -188,7 +188,7 @@ def show(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def joined(tx: Transaction, contact_id: ContactId) -> None:
-    """The inviter has our first message; what follows goes over links."""
+    """Note that the inviter has our first message; what follows goes over links."""
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
         return
@@ -199,7 +199,9 @@ def joined(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
-    """The other side has the session `session_id`, which we began: it has our first message, if it is that one's."""
+    """Note that the other side has the session `session_id`, which we began: it has our first message, if it is that
+    one's.
+    """
     begun = store_outbox.sessions_begun(tx.db, first_device(contact.id), OutboxForm.INITIAL)
     if contact.state == ContactState.WAITING or not begun or session_id in begun:
         joined(tx, contact.id)
@@ -239,14 +241,14 @@ def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
 
 
 def forget_first(tx: Transaction, contact_id: ContactId) -> None:
-    """Our first message is not sent any more."""
+    """Send our first message to a contact no more."""
     store_outbox.clear_forms(tx.db, first_device(contact_id), OutboxForm.INITIAL)
     store_queues.deposit_no_more(tx.db, first_device(contact_id), STAMPED)
     tx.mail_of[first_device(contact_id)] = None
 
 
 def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
-    """They said yes to us: a content of theirs has arrived in a session."""
+    """Make a contact of somebody who said yes to us: a content of theirs has arrived in a session."""
     if session.initiator:
         joined(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.CONTACT)
@@ -267,7 +269,9 @@ def _take_introduction(tx: Transaction, contact: Contact) -> Contact:
 
 
 def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> None:
-    """Both sides used an invite of the other at the same time. Ours may still be under way: it stays queued."""
+    """Make a contact where both sides used an invite of the other at the same time. Ours may still be under way: it
+    stays queued.
+    """
     changed = tx.change(contact.id, state=ContactState.CONTACT)
     changed = told(tx, changed, introduction.message_id, introduction.profile)
     tx.pairs_of.add(contact.id)
@@ -278,7 +282,7 @@ def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> 
 
 
 def accept(tx: Transaction, contact: Contact) -> Contact:
-    """We say yes to a request, or to a contact who began anew."""
+    """Say yes to a request, or to a contact who began anew. Raises NotNow where nobody asks."""
     session = tx.sessions.pending(contact.id)
     if session is None:
         raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
@@ -310,7 +314,9 @@ def begin(tx: Transaction, contact: Contact, session: Session) -> None:
 
 
 def decline(tx: Transaction, contact: Contact) -> None:
-    """We say no; nothing goes back to them. Of a contact who began anew, only the new beginning is forgotten."""
+    """Say no to a request; nothing goes back to them. Of a contact who began anew, only the new beginning is forgotten.
+    Raises NotNow where nobody asks.
+    """
     session = tx.sessions.pending(contact.id)
     if session is None:
         raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
@@ -366,9 +372,9 @@ def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> Non
     tx.after(tx.net.forget, contact.id)
 
 
-def rename(tx: Transaction, contact: Contact, name: str | None) -> Contact:
-    """Call a contact something else, whatever they call themselves from then on; None: what they call themselves."""
-    if name is not None:
+def rename(tx: Transaction, contact: Contact, name: str) -> Contact:
+    """Call a contact something else, whatever they call themselves from then on; "": what they call themselves."""
+    if name.strip():
         changed = tx.change(contact.id, name=names.given(tx, contact.id, name_of(name)), named_by_me=True)
     else:
         own = their_name(contact.profile_name) or contact.name
@@ -392,7 +398,9 @@ def note(tx: Transaction, contact: Contact, text: str) -> Contact:
 
 
 def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
-    """Never show a contact our network address any more, or show it again; they are told where they reach us now."""
+    """Never show a contact our network address any more, or show it again; they are told where they reach us now.
+    Raises NotNow.
+    """
     if contact.hidden == hidden:
         return contact
     if contact.state == ContactState.CONTACT and contact.invite is not None:
@@ -417,7 +425,9 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
 
 
 def verify(tx: Transaction, contact: Contact, *, compared: bool) -> tuple[bytes, bool, bytes | None]:
-    """(identity, verified, secret of the words) of a contact; `compared` marks it as verified."""
+    """Return (identity, verified, secret of the words) of a contact; `compared` marks it as verified. Raises NotNow
+    where the identity is not known yet.
+    """
     if contact.identity is None:
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
     if compared and not contact.verified:
@@ -428,8 +438,8 @@ def verify(tx: Transaction, contact: Contact, *, compared: bool) -> tuple[bytes,
 
 
 def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
-    """What the eight words of the handshake with a contact or a requester are made of, which takes long: not in a
-    transaction. None where there is no session.
+    """Return what the eight words of the handshake with a contact or a requester are made of, which takes long: not in
+    a transaction. None where there is no session.
     """
     session = tx.sessions.pending(contact.id) or tx.sessions.sending(contact.id)
     if session is None:
@@ -438,7 +448,9 @@ def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
 
 
 def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: ContactProfile) -> Contact:
-    """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
+    """Take in what a contact told about itself, and return the contact. A name of our own choice stays, and so does
+    what was said later than this.
+    """
     if is_news(tx, contact, Fact.TOLD_NAME, message_id):
         name = contact.name if contact.named_by_me else names.free(tx, contact.id, their_name(profile.name))
         before = contact.name
@@ -452,7 +464,7 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: Cont
 
 
 def moved(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
-    """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
+    """Take in where a contact says that its nodes are. None at all changes nothing: it may just not know its own."""
     if is_news(tx, contact, Fact.TOLD_WAYS, message_id) and ways:
         store_contacts.set_ways(tx.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], tx.now)
         if contact.state == ContactState.CONTACT:
@@ -460,13 +472,14 @@ def moved(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequen
 
 
 def collects(tx: Transaction, contact: Contact, message_id: MessageId, theirs: tuple[AnnouncedQueue, ...]) -> None:
-    """A contact told where it collects what we leave for it."""
+    """Take in where a contact says that it collects what we leave for it."""
     if is_news(tx, contact, Fact.TOLD_QUEUES, message_id):
         queues.told(tx, contact, theirs)
 
 
 def is_news(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId) -> bool:
-    """Contents may arrive late and in any order; the ids of one sender grow with time.
+    """Return whether nothing newer of this kind was told, and note it if so. Contents may arrive late and in any order;
+    the ids of one sender grow with time.
 
     An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
     owner for long. What was noted by a clock of ours that was ahead does not count any more.
@@ -480,8 +493,8 @@ def is_news(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId
 
 
 def gone(tx: Transaction, contact: Contact) -> None:
-    """The invite we used does not work; see `not_sent`. Nobody is behind it any more: an invite of the same person that
-    works must find the way free. Of a contact who was to begin anew, only that is forgotten.
+    """Give up the invite we used, which does not work; see `not_sent`. Nobody is behind it any more: an invite of the
+    same person that works must find the way free. Of a contact who was to begin anew, only that is forgotten.
     """
     tx.event("node", warning=f"The invite of {contact.name} can no longer be used.")
     if contact.state == ContactState.CONTACT:
@@ -491,8 +504,8 @@ def gone(tx: Transaction, contact: Contact) -> None:
 
 
 def not_sent(tx: Transaction, contact: Contact) -> None:
-    """Somebody whom we waited for is not there. What was written to them has failed, and stays in their chat, from
-    where a person may send it again; where nothing was written nothing is left of them.
+    """Give up somebody whom we waited for, and who is not there. What was written to them has failed, and stays in
+    their chat, from where a person may send it again; where nothing was written nothing is left of them.
     """
     failed = unsent(tx, contact)
     if not failed:
@@ -516,7 +529,7 @@ def unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
 
 
 def advance(tx: Transaction, chat: ChatId, ids: Iterable[MessageId], event: DeliveryEvent, route: Route | None) -> None:
-    """Something happened to messages of ours; ids that are none are passed over."""
+    """Move messages of ours on as `event` says, and tell faces; ids that are none are passed over."""
     state = delivery.target(event)
     moved_on = store_messages.set_state(tx.db, chat, ids, state, tx.now, came_from=delivery.sources(event), route=route)
     at = views.timestamp(tx.now)

@@ -89,8 +89,8 @@ _LEAKED = "Somebody tried an invite of yours again after it was used; it may hav
 def make(
     tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False, label: str = ""
 ) -> InviteRow:
-    """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address. `label`:
-    what a person calls it.
+    """Make and save an invite; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address. `label`:
+    what a person calls it. Raises NotNow and UsageError.
     """
     if not 60 <= expires_s <= MAX_EXPIRY_S:
         raise UsageError("An invite can be valid for one minute to one year")
@@ -188,14 +188,14 @@ def _fill_boxes(tx: Transaction, row: InviteRow, fetch: bytes) -> None:
 
 
 def _leave_boxes(tx: Transaction, invite_id: InviteId) -> None:
-    """The bundle is of no use any more."""
+    """Send no more of a bundle that is of no use any more."""
     store_outbox.clear(tx.db, invite_id)
     store_queues.leave_box(tx.db, invite_id)
     tx.mail_of[invite_id] = None
 
 
 def ended(tx: Transaction, row: InviteRow) -> None:
-    """An invite has expired: what it has at relays is left alone."""
+    """Leave alone what an invite that has expired has at relays."""
     _leave_boxes(tx, row.id)
     store_queues.collect_no_more(tx.db, invite=row.id)
     tx.mail_of[row.id] = None
@@ -203,7 +203,7 @@ def ended(tx: Transaction, row: InviteRow) -> None:
 
 
 def rotation(tx: Transaction) -> PrekeySet:
-    """The prekeys that several people may use, renewed weekly; old ones are kept 30 days more."""
+    """Return the prekeys that several people may use, renewed weekly; old ones are kept 30 days more."""
     newest = store_prekeys.newest(tx.db, store_prekeys.ROTATION, tx.now)
     if newest is not None and tx.recent(newest.created_at, ROTATE):
         return load_set(newest.secret)
@@ -223,12 +223,12 @@ def rotation(tx: Transaction) -> PrekeySet:
 
 
 def rotated_ahead(tx: Transaction) -> bool:
-    """Whether there are prekeys of the rotation that were made by a clock which was ahead."""
+    """Return whether there are prekeys of the rotation that were made by a clock which was ahead."""
     return store_prekeys.ahead(tx.db, store_prekeys.ROTATION, tx.now)
 
 
 def redate_rotation(tx: Transaction) -> None:
-    """Prekeys that a clock far ahead made live no longer than others made now."""
+    """Let prekeys that a clock far ahead made live no longer than others made now."""
     store_prekeys.redate(tx.db, store_prekeys.ROTATION, tx.now, tx.now + ROTATE + KEEP_ROTATED)
 
 
@@ -237,7 +237,7 @@ def _save(tx: Transaction, kind: str, prekeys: PrekeySet, delete_at: int) -> Non
 
 
 def offer(tx: Transaction, invite_id: InviteId) -> bytes | None:
-    """The sealed bundle of an open invite."""
+    """Return the sealed bundle of an open invite, one bucket; None where it is not open."""
     row = store_invites.get(tx.db, invite_id)
     if row is None or row.state != InviteState.OPEN or row.secret is None or row.expires_at <= tx.now:
         return None
@@ -246,7 +246,9 @@ def offer(tx: Transaction, invite_id: InviteId) -> bytes | None:
 
 
 def tried(tx: Transaction, invite_id: InviteId, peer: PeerKey) -> None:
-    """Somebody at `peer` holds an invite that is gone. Who used it may come back for an ack that was lost."""
+    """Tell a person that somebody at `peer` holds an invite that is gone. Who used it may come back for an ack that was
+    lost.
+    """
     row = store_invites.get(tx.db, invite_id)
     if row is None or row.state != InviteState.USED:
         return
@@ -256,7 +258,9 @@ def tried(tx: Transaction, invite_id: InviteId, peer: PeerKey) -> None:
 
 
 def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
-    """A first message to one of our invites; True if it is (or was) taken and may be acked."""
+    """Take a first message to one of our invites, one bucket. Returns True if it is (or was) taken and may be acked.
+    Raises CannotOpen.
+    """
     row = store_invites.get(tx.db, invite_id)
     if row is None:
         return False
@@ -309,7 +313,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
 
 
 def _has_room(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
-    """Whether this invite, and this identity, may add one more first message today; counts it if so."""
+    """Return whether this invite, and this identity, may add one more first message today; counts it if so."""
     today = tx.now // DAY_MS
     admitted = row.admitted if row.admitted_on == today else 0
     if admitted >= MAX_ADMITTED_A_DAY:
@@ -325,8 +329,8 @@ def _has_room(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
 
 
 def mailed(tx: Transaction, invite_id: InviteId, blob: bytes) -> None:
-    """A blob from the queue of an invite of ours: a first message, or anything that a relay puts there. After the use
-    nobody can tell these apart; so one is told, and the queue is left.
+    """Take in a blob from the queue of an invite of ours: a first message, or anything that a relay puts there. After
+    the use nobody can tell these apart; so one is told, and the queue is left.
     """
     row = store_invites.get(tx.db, invite_id)
     if row is None or not store_queues.has_queue(tx.db, invite_id):
@@ -337,7 +341,9 @@ def mailed(tx: Transaction, invite_id: InviteId, blob: bytes) -> None:
 
 
 def _known_as(row: InviteRow, blob: bytes) -> EnvelopeId:
-    """A taken first message is known by its invite only: nobody who holds another may ask about envelopes of ours."""
+    """Return by what a taken first message is known, of its invite only: nobody who holds another may ask about
+    envelopes of ours.
+    """
     return envelope_id(row.hello + blob)
 
 
@@ -394,7 +400,9 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
 
 
 def answer(tx: Transaction, contact_id: ContactId, blob: bytes) -> bytes | None:
-    """The first message against the bundle an inviter offered, saved; None if the bundle is not the invite's."""
+    """Make and save the first message against the bundle an inviter offered, one bucket each. Returns None if the
+    bundle is not the invite's.
+    """
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
         return None
@@ -406,8 +414,9 @@ def answer(tx: Transaction, contact_id: ContactId, blob: bytes) -> bytes | None:
 
 
 def boxed(tx: Transaction, contact_id: ContactId, relay: bytes, blob: bytes) -> None:
-    """A blob from the box of an invite that we use: the bundle, and where to put the first message, at each relay of
-    the invite. Whatever the inviter did not sign for this invite was put there by the relay, and changes nothing.
+    """Take in a blob from the box of an invite that we use: the bundle, and where to put the first message, at each
+    relay of the invite. Whatever the inviter did not sign for this invite was put there by the relay, and changes
+    nothing.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
@@ -439,7 +448,7 @@ _BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open
 
 
 def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
-    """The contact who goes on with an invite that was used for somebody else as it seemed."""
+    """Return the contact who goes on with an invite that was used for somebody else as it seemed."""
     found = (one for one in store_contacts.all(tx.db) if one.invite_id == waiting.invite_id and one.id != waiting.id)
     contact = next(found, None)
     if contact is None or store_outbox.initial(tx.db, first_device(contact.id)) is None:
@@ -448,9 +457,9 @@ def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
 
 
 def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: bytes, *, at_node: bool) -> bytes | None:
-    """The first message for an invite, made against this bundle unless it was made before; the same by every way. None
-    if it is of somebody we know. Raises `CannotOpen`, with nothing changed. `at_node`: it was offered by one whose
-    transport key the invite names.
+    """Return the first message for an invite, made against this bundle unless it was made before; the same by every
+    way. None if it is of somebody we know. Raises `CannotOpen`, with nothing changed. `at_node`: it was offered by one
+    whose transport key the invite names.
     """
     bundle = _pinned_bundle(invite, offered)
     pending = store_outbox.initial(tx.db, first_device(contact.id))
@@ -470,7 +479,7 @@ def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: b
 
 
 def _initiated(tx: Transaction, contact: Contact, invite: Invite, bundle: Bundle) -> tuple[Session, bytes]:
-    """A new session by an invite, and its first message, sealed."""
+    """Return a new session by an invite, and its first message, sealed."""
     content = _introduction(tx, contact, invite)
     # whether the invite has expired is the inviter's to say: our clock may be a day ahead
     session, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY_MS, tx.entropy)
@@ -493,16 +502,17 @@ def _introduction(tx: Transaction, contact: Contact, invite: Invite) -> bytes:
 
 
 def _is_theirs(tx: Transaction, invite: Invite, known: Contact) -> bool:
-    """Whether the invite's maker, who has just answered under a transport key of the invite, is this contact: who has
-    named that key as their own, in a session that nobody else can write in. A bundle proves nothing: many have it.
+    """Return whether the invite's maker, who has just answered under a transport key of the invite, is this contact:
+    who has named that key as their own, in a session that nobody else can write in. A bundle proves nothing: many have
+    it.
     """
     peers = {way.peer for way in invite.ways if way.role == ROLE_NODE}
     return bool(peers) and peers <= introductions.named_hosts(tx, known.id)
 
 
 def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, *, proven: bool, foreign: bool) -> None:
-    """The invite is of somebody we know by another way: keep one contact. What was written to its maker is for them
-    only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
+    """Keep one contact of an invite that is of somebody we know by another way. What was written to its maker is for
+    them only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
     """
     if known.state == ContactState.REQUEST and proven:  # they asked us, and we used an invite of theirs: both said yes
         known = contacts.accept(tx, known)

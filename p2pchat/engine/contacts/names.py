@@ -23,7 +23,7 @@ _SHORTEST_PREFIX = 4
 
 
 def name_of(written: str) -> str:
-    """A name that a person chose, as it may be kept, or `BadName` with what is wrong."""
+    """Return a name that a person chose, as it may be kept. Raises BadName with what is wrong."""
     name = clean_name(written, None)
     if len(name) > MAX_NAME:
         raise BadName(f"A name has at most {MAX_NAME} characters; this one has {len(name)}")
@@ -35,12 +35,12 @@ def name_of(written: str) -> str:
 
 
 def their_name(cleaned: str) -> str:
-    """What somebody calls themselves, as we may call them: faces and bots take "me" for ourselves."""
+    """Return what somebody calls themselves, as we may call them: faces and bots take "me" for ourselves."""
     return "nameless" if _is_me(cleaned) else cleaned
 
 
 def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
-    """A name that a person gives a contact, or `BadName` where it means another one."""
+    """Return a name that a person gives a contact. Raises BadName where it means another one."""
     if _compared(name) in NOTES_NAMES:
         raise BadName("That is what the chat with yourself is called")
     if _means_another(tx, contact_id, name, asks=False):
@@ -49,8 +49,8 @@ def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
 
 
 def free(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool = False) -> str:
-    """`name`, or a marked one where it means another contact. Somebody who only `asks` to become one keeps no name from
-    a contact.
+    """Return `name`, or a marked one where it means another contact. Somebody who only `asks` to become one keeps no
+    name from a contact.
     """
     digits = _SHORTEST_PREFIX
     marked = name

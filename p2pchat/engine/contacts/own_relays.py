@@ -23,7 +23,7 @@ TOLD_AT_ONCE = 32
 
 def use(tx: Transaction, relay: Relay, *, kept: bool = True) -> None:
     """Use a relay; one that is there already is reached by this address first, with this token. Raises NotNow where
-    there are as many as there may be.
+    there are as many as may be, or where this contradicts what works.
     """
     rows = {row.peer: row for row in store_relays.all(tx.db)}
     known = rows.get(relay.peer)

@@ -27,10 +27,10 @@ def revoke(tx: Transaction, named: str) -> None:
 def _meant(tx: Transaction, named: str) -> InviteRow:
     wanted = named.strip().casefold()
     everything = store_invites.all(tx.db) if wanted else []
-    found = [row for row in everything if row.label.casefold() == wanted and row.state == InviteState.OPEN]
-    found = found or [row for row in everything if row.id.hex().startswith(wanted)]
-    if not found:
+    meant = [row for row in everything if row.label.casefold() == wanted and row.state == InviteState.OPEN]
+    meant = meant or [row for row in everything if row.id.hex().startswith(wanted)]
+    if not meant:
         raise NoSuchInvite
-    if len(found) > 1:
-        raise AmbiguousName(candidates=[f"{row.label} ({row.id.hex()})".strip() for row in found])
-    return found[0]
+    if len(meant) > 1:
+        raise AmbiguousName(candidates=[f"{row.label} ({row.id.hex()})".strip() for row in meant])
+    return meant[0]

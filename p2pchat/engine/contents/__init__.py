@@ -48,7 +48,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> 
 
 
 def _is_waited_for(tx: Transaction, contact: Contact) -> bool:
-    """Whether anything waits for messages of this contact; asked once, since for almost nobody it does."""
+    """Return whether anything waits for messages of this contact; asked once, since for almost nobody it does."""
     chat = direct_chat(contact.id)
     known = tx.memory.waiting.get(chat)
     if known is None:

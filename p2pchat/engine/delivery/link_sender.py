@@ -29,58 +29,58 @@ class LinkSender:
 
     def __init__(self, net: Net, refill: Callable[[ContactId], object]) -> None:
         self._net = net
-        self._lanes: SendWindows[ContactId] = SendWindows(
+        self._windows: SendWindows[ContactId] = SendWindows(
             WindowSizes(WINDOW, REFILL, BACKLOG), self._write, self._due, refill
         )
         self._held: set[ContactId] = set()
 
     def release(self, contact: ContactId, sealed: Iterable[OutgoingEnvelope]) -> None:
-        """These rows were just committed: write them if the window has room and nothing older waits."""
-        self._lanes.release(contact, sealed)
+        """Write rows that were just committed, if the window has room and nothing older waits."""
+        self._windows.release(contact, sealed)
 
     def acked(self, contact: ContactId, ids: Iterable[EnvelopeId]) -> None:
-        """The contact has these; make room and fill it."""
-        self._lanes.done(contact, ids)
+        """Make room for what the contact has, and fill it."""
+        self._windows.done(contact, ids)
 
     def progress(self, contact: ContactId) -> int | None:
-        """A number that is another one after each ack; None where nothing is under way."""
-        return self._lanes.progress(contact)
+        """Return a number that is another one after each ack; None where nothing is under way."""
+        return self._windows.progress(contact)
 
     def link_up(self, contact: ContactId, *, hold: bool = False) -> None:
         """Begin from the first row that is due; with `hold` what lies at a relay waits for `let_go`."""
         if hold:
             self._held.add(contact)
-        self._lanes.begin(contact)
+        self._windows.begin(contact)
 
     def link_down(self, contact: ContactId) -> None:
-        """Nothing more can be written unless another link is there."""
+        """Write nothing more unless another link is there."""
         if self._net.route(contact) is None:
             self._held.discard(contact)
-            self._lanes.end(contact)
+            self._windows.end(contact)
         else:
-            self._lanes.begin(contact)
+            self._windows.begin(contact)
 
     def let_go(self, contact: ContactId) -> None:
-        """What lies at a relay is written too."""
+        """Write what lies at a relay too."""
         if contact in self._held:
             self._held.remove(contact)
-            self._lanes.look(contact)
+            self._windows.look(contact)
 
     def again(self) -> None:
         """Look through the outbox again: retries have become due."""
-        for contact in self._lanes:
-            self._lanes.again(contact)
+        for contact in self._windows:
+            self._windows.again(contact)
 
     def changed(self, contact: ContactId) -> None:
-        """Something was taken out of the outbox: what waits here may be among it, so read it again."""
-        self._lanes.changed(contact)
+        """Read again what waits: something was taken out of the outbox that may be among it."""
+        self._windows.changed(contact)
 
     def rows_due(self, tx: Transaction, contact: ContactId) -> None:
         """Read what comes next, as a function of a transaction."""
-        self._lanes.read(tx, contact)
+        self._windows.read(tx, contact)
 
     def _write(self, contact: ContactId, sealed: list[OutgoingEnvelope]) -> bool:
-        return self._net.send(contact, [one.frame for one in sealed])
+        return self._net.send(contact, [envelope.frame for envelope in sealed])
 
     def _due(
         self, tx: Transaction, contact: ContactId, after_pk: int, most: int

@@ -140,7 +140,7 @@ def _outlet(chosen: Mapping[PeerKey, Relay], row: TheirQueueRow, *, hidden: bool
 
 
 def _boxes(chosen: Mapping[PeerKey, Relay], contact: Contact) -> list[Inlet]:
-    """Where what an inviter left for us may lie."""
+    """Return where what an inviter left for us may lie."""
     assert contact.invite is not None
     invite = decode_invite(contact.invite)
     if invite.writer is None:  # no relay, or made before boxes had a writer
@@ -157,6 +157,6 @@ def _boxes(chosen: Mapping[PeerKey, Relay], contact: Contact) -> list[Inlet]:
 
 
 def _used(chosen: Mapping[PeerKey, Relay], relay: Relay, owner: MailOwner, *, hidden: bool) -> Relay:
-    """How a relay is used for somebody."""
+    """Return how a relay is used for somebody."""
     known = chosen.get(relay.peer, relay)
     return replace(known, hidden=hidden, contact=owner if hidden and not known.chosen else None)

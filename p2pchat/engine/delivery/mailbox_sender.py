@@ -47,7 +47,7 @@ class MailboxSender:
         self._put = put
         self._clock = clock
         self._pause = pause
-        self._lanes: SendWindows[int] = SendWindows(SIZES, self._write, self._due, refill)
+        self._windows: SendWindows[int] = SendWindows(SIZES, self._write, self._due, refill)
         self._queues: dict[int, Outlet] = {}
         self._of: dict[MailOwner, list[Outlet]] = {}
         self._at: dict[RelayName, set[int]] = {}
@@ -60,78 +60,82 @@ class MailboxSender:
     # --- queues and their owners
 
     def use(self, owner: MailOwner, outlets: Sequence[Outlet]) -> None:
-        """These are the queues of a contact, or the boxes of an invite, from now on."""
-        before = {one.row.id: one for one in self._of.pop(owner, ())}
-        after = {one.row.id: one for one in outlets}
-        for id, one in before.items():
-            self._at[one.relay.mailbox].discard(id)
-            if not self._at[one.relay.mailbox]:
-                del self._at[one.relay.mailbox]
+        """Deposit in these queues of a contact, or boxes of an invite, from now on."""
+        before = {outlet.row.id: outlet for outlet in self._of.pop(owner, ())}
+        after = {outlet.row.id: outlet for outlet in outlets}
+        for id, outlet in before.items():
+            self._at[outlet.relay.mailbox].discard(id)
+            if not self._at[outlet.relay.mailbox]:
+                del self._at[outlet.relay.mailbox]
             if id not in after:
                 del self._queues[id]
-                self._lanes.end(id)
+                self._windows.end(id)
                 self._pauses.pop(id, None)
                 self._pausing.discard(id)
         if after:
             self._of[owner] = list(outlets)
-        if any(one.row.flags == 0 and one.sure for one in outlets) != (owner in self.owners):
+        if any(outlet.row.flags == 0 and outlet.sure for outlet in outlets) != (owner in self.owners):
             self.owners ^= {owner}
-        for id, one in after.items():
-            self._queues[id] = one
-            self._at.setdefault(one.relay.mailbox, set()).add(id)
+        for id, outlet in after.items():
+            self._queues[id] = outlet
+            self._at.setdefault(outlet.relay.mailbox, set()).add(id)
             if id not in before:
                 self._open(id)
 
     def known(self) -> set[MailOwner]:
-        """Of whom there are queues."""
+        """Return those of whom there are queues."""
         return set(self._of)
 
     def linked(self, owner: MailOwner) -> None:
-        """What is for this contact goes by a link."""
+        """Deposit nothing for this contact, since it goes by a link."""
         self._linked.add(owner)
-        for one in self._of.get(owner, ()):
-            self._lanes.end(one.row.id)
+        for outlet in self._of.get(owner, ()):
+            self._windows.end(outlet.row.id)
 
     def unlinked(self, owner: MailOwner) -> None:
-        """There is no link with this contact, or none that works."""
+        """Deposit for this contact: there is no link, or none that works."""
         self._linked.discard(owner)
-        for one in self._of.get(owner, ()):
-            self._open(one.row.id)
+        for outlet in self._of.get(owner, ()):
+            self._open(outlet.row.id)
 
     def reached(self, owner: MailOwner) -> list[int]:
-        """The queues of a contact whose relays take what they are given, as far as we know. From any thread."""
-        rows = [one.row for one in self._of.get(owner, ())]
+        """Return the queues of a contact whose relays take what they are given, as far as we know. For any thread."""
+        rows = [outlet.row for outlet in self._of.get(owner, ())]
         return [row.id for row in rows if row.flags == 0 and row.id not in self._pausing]
 
     def get(self, id: int) -> Outlet | None:
-        """A queue that is used, or None."""
+        """Return the queue with this id in the database, or None where it is not used."""
         return self._queues.get(id)
 
     # --- out
 
     def release(self, owner: MailOwner, sealed: Sequence[OutgoingEnvelope]) -> None:
-        """These rows were just committed."""
+        """Deposit rows that were just committed."""
         for outlet in self._of.get(owner, ()):
             row = outlet.row
-            fitting = [one for one in sealed if store_deposits.takes(row, one.form) and self._hours(one, row)]
-            self._lanes.release(row.id, fitting)
+            fitting = [
+                envelope
+                for envelope in sealed
+                if store_deposits.takes(row, envelope.form) and self._hours(envelope, row)
+            ]
+            self._windows.release(row.id, fitting)
 
     def look(self, owner: MailOwner) -> None:
-        """Something has become due."""
-        for one in self._of.get(owner, ()):
-            self._lanes.look(one.row.id)
+        """Look through the outbox again: something has become due."""
+        for outlet in self._of.get(owner, ()):
+            self._windows.look(outlet.row.id)
 
     def read(self, tx: Transaction, id: int) -> None:
-        """Read what comes next in a queue, as a function of a transaction."""
-        self._lanes.read(tx, id)
+        """Read what comes next in the queue with this id, as a function of a transaction."""
+        self._windows.read(tx, id)
 
     def again(self) -> None:
         """Look through the outbox again: retries have become due."""
-        for id in self._lanes:
-            self._lanes.look(id)
+        for id in self._windows:
+            self._windows.look(id)
 
     def resume(self, id: int) -> None:
-        """The pause is over."""
+        """End the pause of the queue with this id."""
         self._pausing.discard(id)
         if id in self._queues:
             self._open(id)
@@ -139,8 +143,8 @@ class MailboxSender:
     # --- what became of it
 
     def results(self, done: Iterable[tuple[int, int]]) -> tuple[list[tuple[int, EnvelopeId]], set[MailOwner]]:
-        """[(number, code)] were answered. What the relay has on disk, as (queue, envelope id), and the owners of queues
-        that pause now.
+        """Take in answers: (number, code). Returns what the relay has on disk, as (queue, envelope id), and the owners
+        of queues that pause now.
         """
         taken: list[tuple[int, EnvelopeId]] = []
         refused: dict[int, int] = {}
@@ -152,12 +156,12 @@ class MailboxSender:
             elif queue in self._queues:
                 refused[queue] = code
         for queue, envelope_id in taken:
-            self._lanes.done(queue, [envelope_id])
+            self._windows.done(queue, [envelope_id])
         owners = [self._stop(queue, _PAUSES.get(code, LONGEST_PAUSE)) for queue, code in refused.items()]
         return taken, set(owners)
 
     def lost(self, numbers: Iterable[int]) -> set[MailOwner]:
-        """These were not answered; the owners of queues that pause now."""
+        """Give up deposits that were not answered, by number, and return the owners of queues that pause now."""
         queues = {self._unanswered.pop(number, (0, b""))[0] for number in numbers}
         return {self._stop(queue, UNREACHED_PAUSE) for queue in queues if queue in self._queues}
 
@@ -167,15 +171,15 @@ class MailboxSender:
         return bool(self._unanswered)
 
     def begin_anew(self, relay: RelayName) -> None:
-        """The relay is there again, or what was read could not be noted: begin with what is due. relay: the name of its
+        """Begin with what is due: the relay is there again, or what was read could not be noted. relay: the name of its
         mailbox.
         """
         for id in sorted(self._at.get(relay, ())):
-            self._lanes.end(id)
+            self._windows.end(id)
             self.resume(id)
 
     def _stop(self, id: int, seconds: float) -> MailOwner:
-        self._lanes.end(id)
+        self._windows.end(id)
         if id not in self._pausing:
             self._pausing.add(id)
             self._pauses[id] = min(max(seconds, 2 * self._pauses.get(id, 0.0)), LONGEST_PAUSE)
@@ -183,28 +187,29 @@ class MailboxSender:
         return self._queues[id].row.owner
 
     def _open(self, id: int) -> None:
-        if self._queues[id].row.owner not in self._linked and id not in self._pausing and id not in self._lanes:
-            self._lanes.begin(id)
+        if self._queues[id].row.owner not in self._linked and id not in self._pausing and id not in self._windows:
+            self._windows.begin(id)
 
     def _write(self, id: int, sealed: list[OutgoingEnvelope]) -> bool:
         outlet = self._queues[id]
         row = outlet.row
         blobs: dict[int, list[tuple[int, bytes]]] = {}
-        for one in sealed:
+        for envelope in sealed:
             self._number += 1
-            self._unanswered[self._number] = id, one.envelope_id
-            blobs.setdefault(max(1, self._hours(one, row)), []).append((self._number, one.frame.body))
-        for hours, some in blobs.items():
-            self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, some)
+            self._unanswered[self._number] = id, envelope.envelope_id
+            blobs.setdefault(max(1, self._hours(envelope, row)), []).append((self._number, envelope.frame.body))
+        for hours, pairs in blobs.items():
+            self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, pairs)
         return True
 
-    def _hours(self, one: OutgoingEnvelope, row: TheirQueueRow) -> int:
+    def _hours(self, envelope: OutgoingEnvelope, row: TheirQueueRow) -> int:
         """For how many hours a relay may keep an envelope; 0: it is deposited nowhere, since it ends within one."""
         if row.flags == mailbox.BOX:
             return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // HOUR_MS)))
-        if one.keep_until is None:
+        if envelope.keep_until is None:
             return KEEP_HOURS
-        left = min(one.keep_until - self._clock(), one.keep_ms)  # of a clock that was set back, what it was at first
+        # where the clock was set back, what it was at first
+        left = min(envelope.keep_until - self._clock(), envelope.keep_ms)
         return max(0, min(KEEP_HOURS, left // HOUR_MS))
 
     def _due(self, tx: Transaction, id: int, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:

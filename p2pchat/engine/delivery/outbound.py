@@ -164,8 +164,9 @@ def queue(
     keep_until: int | None = None,
 ) -> None:
     """Put a content for a contact into the outbox, sealed if that is possible now; one for oneself goes nowhere.
-    `expires_at`: it is given up then; `expire_s`: how long the message stays that it is or is about; `keep_until`: no
-    relay keeps it for longer.
+
+    expires_at: when it is given up (ms). expire_s: for how many seconds the message stays that it is or is about.
+    keep_until: no relay keeps it for longer (ms).
     """
     if contact.state == ContactState.SELF:
         return  # nobody else is to hear of it
@@ -208,8 +209,8 @@ def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
 
 
 def queue_initial(tx: Transaction, contact_id: ContactId, blob: bytes, session_id: SessionId) -> None:
-    """Keep the first message for an invite until its ack, for as long as the inviter may know the invite: it may be
-    just the ack that was lost.
+    """Keep the first message for an invite, one bucket, until its ack, for as long as the inviter may know the invite:
+    it may be just the ack that was lost.
     """
     contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
@@ -246,7 +247,7 @@ def _add_first(
 
 
 def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> None:
-    """Keep the sealed bundle of an invite of ours for its boxes."""
+    """Keep the sealed bundle of an invite of ours, one bucket, for its boxes until `until` (ms)."""
     row = OutboxRow(
         recipient=invite_id,
         kind=None,
@@ -263,12 +264,12 @@ def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> 
 
 
 def seal_waiting(tx: Transaction, contact: Contact) -> None:
-    """The contact has accepted: seal what waited for that, in its order."""
+    """Seal what waited until the contact accepted, in its order."""
     _begin_sealing(tx, contact.id, old_to(tx, contact.id))
 
 
 def seal_again(tx: Transaction, contact_id: ContactId) -> None:
-    """A session was renewed: every content without a receipt goes out in the new one, under the id it had.
+    """Seal every content without a receipt in the session that was renewed, under the id it had.
 
     The rows go behind the first message of that session, without which the other side could not open them.
     """
@@ -276,7 +277,7 @@ def seal_again(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
-    """The session of this row is not used any more: seal it in another, behind all others."""
+    """Seal a row in another session than the one that is not used any more, behind all others."""
     if _sealing(tx, row.contact) is None:  # else it is about to be
         _seal_row(tx, row, session, behind=True)
 
@@ -296,7 +297,7 @@ def _sealing(tx: Transaction, contact_id: ContactId) -> int | None:
 
 
 def old_to(tx: Transaction, contact_id: ContactId) -> int:
-    """Contents of a contact up to this row have no envelope that may still be sent."""
+    """Return the pk up to which contents of a contact have no envelope that may still be sent."""
     return _sealing(tx, contact_id) or 0
 
 
@@ -313,7 +314,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
     rows = store_outbox.unsealed(tx.db, first_device(contact_id), old, max(0, tx.sealable) // BUCKETS[0] + 2)
     while rows and contact is not None and contact.state == ContactState.CONTACT:
         if tx.sealable <= 0:
-            if contact_id not in [one for one, function, _ in tx.following if function is seal_more]:
+            if contact_id not in [waiting for waiting, function, _ in tx.following if function is seal_more]:
                 tx.later(contact_id, seal_more, contact_id)
             return
         session = tx.sessions.sending(contact_id)
@@ -341,7 +342,7 @@ def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool
 
 
 def _seal_of(sealed: Sealed | None) -> dict[str, Any]:
-    """The fields of a row of the outbox that say what its content is sealed with."""
+    """Return the fields of a row of the outbox that say what its content is sealed with."""
     if sealed is None:
         return {}
     return {
@@ -363,24 +364,24 @@ def _leave(tx: Transaction, row: OutboxRow, pk: int, envelope: bytes) -> None:
 
 
 def ready(tx: Transaction, rows: Iterable[OutboxRow]) -> list[OutgoingEnvelope]:
-    """These sealed rows as they leave: the bytes that left before, if they did. A content whose session is gone has
-    nothing to be sealed with again: it is taken for unsealed, and sealed in the session that is used now.
+    """Return these sealed rows as they leave: the bytes that left before, if they did. A content whose session is gone
+    has nothing to be sealed with again: it is taken for unsealed, and sealed in the session that is used now.
     """
-    found, lost = [], []
+    envelopes, lost = [], []
     for row in rows:
         envelope = _sealed_again(tx, row) if row.envelope is None else row.envelope
         if envelope is not None:
-            found.append(_outgoing(row, row.pk, envelope))
+            envelopes.append(_outgoing(row, row.pk, envelope))
         else:
             lost.append(row)
     store_outbox.unseal(tx.db, [row.pk for row in lost])
     for contact_id in dict.fromkeys(row.contact for row in lost):
         tx.later(contact_id, _seal_lost, contact_id)
-    return found
+    return envelopes
 
 
 def _sealed_again(tx: Transaction, row: OutboxRow) -> bytes | None:
-    """The envelope of a content, byte for byte as it was sealed first; None if its chain is gone."""
+    """Return the envelope of a content, byte for byte as it was sealed first; None if its chain is gone."""
     if row.session_id is None or row.chain is None or row.seal is None or row.content is None:
         return None
     with suppress(CannotOpen):
@@ -411,7 +412,7 @@ _FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUES
 
 
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
-    """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
+    """Give `new` what was written to `old` and has not left: they are one person. It keeps its ids and its place."""
     chat = direct_chat(new.id)
     for row in store_outbox.for_recipient(tx.db, first_device(old.id)):
         ours = [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id])
@@ -436,14 +437,13 @@ def _keep_until(tx: Transaction, message: MessageRow) -> int | None:
 
 
 def finish(tx: Transaction) -> None:
-    """The end of a transaction: one receipt for every 64 contents that were received from a contact."""
+    """Queue, at the end of a transaction, one receipt for every 64 contents that were received from a contact."""
     for contact_id, ids in tx.receipts.items():
         contact = tx.contact(contact_id)
         if contact is None or contact.state != ContactState.CONTACT:
             continue
         for start in range(0, len(ids), MAX_RECEIPTS):
-            some = ids[start : start + MAX_RECEIPTS]
-            queue(tx, contact, Receipt(DELIVERED, tuple(some)))
+            queue(tx, contact, Receipt(DELIVERED, tuple(ids[start : start + MAX_RECEIPTS])))
 
 
 def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
@@ -457,7 +457,7 @@ def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def own_profile(tx: Transaction, contact: Contact) -> ContactProfile:
-    """What we tell a contact about ourselves, and where we collect what it leaves for us."""
+    """Return what we tell a contact about ourselves, and where we collect what it leaves for us."""
     name = (meta.get(tx.db, "name") or b"").decode()
     queues.refresh(tx, contact)
     ways = tuple(tx.net.ways(hidden=contact.hidden))

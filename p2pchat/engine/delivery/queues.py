@@ -187,7 +187,7 @@ def told(tx: Transaction, contact: Contact, queues: tuple[AnnouncedQueue, ...]) 
 
 
 def _may_name(tx: Transaction, contact: Contact, queues: Sequence[AnnouncedQueue]) -> bool:
-    """Whether a contact may name these places today, which are counted if so."""
+    """Return whether a contact may name these places today, which are counted if so."""
     known = {
         (row.relay, row.address, row.token)
         for row in store_queues.theirs(tx.db, first_device(contact.id))

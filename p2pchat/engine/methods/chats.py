@@ -29,38 +29,40 @@ FOR_EVER_MS = 253_402_300_799_999
 
 
 async def list_chats(engine: Engine) -> list[Json]:
-    """Every chat with what a list shows of it: the pinned ones in their order, then by newest activity."""
+    """Return every chat with what a list shows of it: the pinned ones in their order, then by newest activity."""
 
     def look(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
-        found = _listed(db)
-        last = [row.last for _, row in found if row.last is not None]
-        return found, remarks.of(db, last), store_timers.all(db)
+        listed = _listed(db)
+        last = [row.last for _, row in listed if row.last is not None]
+        return listed, remarks.of(db, last), store_timers.all(db)
 
-    found, notes, timers = await engine.read(look)
-    found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
-    found.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
+    listed, notes, timers = await engine.read(look)
+    listed.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
+    listed.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
-            **_chat(one, row, engine.route(one.id), notes, ahead),
+            **_chat(contact, row, engine.route(contact.id), notes, ahead),
             **_put_away(row.chat, now),
-            "timer": timers[chat].seconds or None if (chat := direct_chat(one.id)) in timers else None,
+            "timer": timers[chat].seconds or None if (chat := direct_chat(contact.id)) in timers else None,
         }
-        for one, row in found
+        for contact, row in listed
     ]
 
 
 def _listed(db: Database) -> list[tuple[Contact, ListedChat]]:
-    """The chats of contacts, the one with oneself once there is something in it, and those of who was forgotten."""
+    """Return the chats of contacts, the one with oneself once there is something in it, and those of who was
+    forgotten.
+    """
     rows = store_chats.listed(db)
     people = {direct_chat(contact.id): contact for contact in store_contacts.listed(db)}
-    found = []
+    listed = []
     for chat, row in rows.items():
         partner = people.get(chat) or partners.stand_in(row.chat)
         unused = partner.state == ContactState.SELF and row.last is None and not row.chat.draft
         if partner.state != ContactState.REQUEST and (not unused or row.chat.pinned is not None):
-            found.append((partner, row))
-    return found
+            listed.append((partner, row))
+    return listed
 
 
 def _active(contact: Contact, row: ListedChat) -> int:
@@ -81,7 +83,7 @@ def _chat(contact: Contact, row: ListedChat, route: Route | None, notes: dict[in
 
 
 async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
-    """A person has read a chat up to a message, or to its end."""
+    """Note that a person has read a chat up to a message, or to its end."""
 
     def note(tx: Transaction) -> Json:
         contact = tx.partner(chat)
@@ -161,7 +163,7 @@ def _put_away(row: ChatRow, now: int) -> Json:
 
 
 async def draft(engine: Engine, *, chat: str, text: str) -> Json:
-    """Keep what was begun in a chat."""
+    """Keep what was begun in a chat. Raises UsageError for what is not valid Unicode."""
 
     def keep(tx: Transaction) -> bool:
         try:

@@ -41,7 +41,9 @@ async def add(
     timeout: float = 30,  # noqa: ASYNC109 - the API's word
     hide: bool = False,
 ) -> Json:
-    """Become a contact by an invite. Waits until the inviter has our first message (or has accepted)."""
+    """Become a contact by an invite. Waits up to `timeout` seconds until the inviter has our first message (or has
+    accepted). Raises NotReached.
+    """
     contact: Contact = await engine.submit(contacts.add, invite, name, hide)
     settled = _accepted if wait == "accepted" else _joined
 
@@ -74,7 +76,9 @@ async def add(
 
 
 def _who(db: Database, added: Contact) -> Contact | None:
-    """Who goes on with an invite that was added: another contact, if it turned out to be of somebody in the list."""
+    """Return who goes on with an invite that was added: another contact, if it turned out to be of somebody in the
+    list.
+    """
     contact = store_contacts.get(db, added.id)
     if contact is None or contact.invite_id != added.invite_id:
         contact = next((one for one in store_contacts.all(db) if one.invite_id == added.invite_id), None)
@@ -96,7 +100,7 @@ def _accepted(db: Database, added: Contact) -> Contact | None:
 
 
 def _begins_anew(db: Database, contact: Contact) -> bool:
-    """Whether a contact was asked to begin anew, and has not accepted."""
+    """Return whether a contact was asked to begin anew, and has not accepted."""
     return bool(store_renewals.get(db, contact.id).began_anew)
 
 
@@ -105,13 +109,13 @@ def _brief(contact: Contact) -> Json:
 
 
 async def list_contacts(engine: Engine) -> list[Json]:
-    """Contacts, those we wait for, and blocked ones."""
+    """Return contacts, those we wait for, and blocked ones."""
     everybody = await engine.read(store_contacts.listed)
-    return [views.contact(one, engine.route(one.id)) for one in everybody if one.state != ContactState.REQUEST]
+    return [views.contact(known, engine.route(known.id)) for known in everybody if known.state != ContactState.REQUEST]
 
 
 async def list_requests(engine: Engine) -> list[Json]:
-    """Who asks to become a contact, or to begin anew."""
+    """Return who asks to become a contact, or to begin anew."""
 
     def asked_at(tx: Transaction, contact_id: ContactId) -> int:
         pending = (row for row in store_sessions.for_device(tx.db, first_device(contact_id)) if row.pending)
@@ -171,7 +175,7 @@ async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json
 
 
 async def note(engine: Engine, *, contact: str, text: str | None = None) -> Json:
-    """What a person noted about a contact; noted first, if `text` is given."""
+    """Return what a person noted about a contact; noted first, if `text` is given."""
     if text is None:
         one: Contact = await engine.read(store_contacts.find, contact)
     else:
@@ -179,8 +183,8 @@ async def note(engine: Engine, *, contact: str, text: str | None = None) -> Json
     return {"id": one.id.hex(), "name": one.name, "note": one.note}
 
 
-async def rename(engine: Engine, *, contact: str, name: str | None = None) -> Json:
-    """Call a contact something else, or what they call themselves."""
+async def rename(engine: Engine, *, contact: str, name: str) -> Json:
+    """Call a contact something else."""
     return _brief(await _on_contact(engine, contact, lambda tx, one: contacts.rename(tx, one, name)))
 
 
@@ -193,7 +197,7 @@ async def hide(engine: Engine, *, contact: str, hidden: bool = True) -> Json:
 
 
 async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
-    """The safety number; `set` says that both people compared it."""
+    """Return the safety number; `set` says that both people compared it."""
 
     identity, verified, secret = await _on_contact(engine, contact, partial(contacts.verify, compared=set))
     number = await engine.beside(partial(safety_number, engine.me.identity, identity))

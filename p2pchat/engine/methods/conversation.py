@@ -39,7 +39,9 @@ def contact_of(tx: Transaction, row: MessageRow) -> Contact:
 
 
 def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
-    """As `message_meant`; of two with one id, in one chat, our own: only that one can be changed."""
+    """Return the message that is meant, as `message_meant`; of two with one id, in one chat, our own: only that one can
+    be changed.
+    """
     row = message_meant(db, id, chat)
     ours = None if row.sender == ME else store_messages.one(db, row.chat, ME, row.id)
     return ours or row
@@ -88,7 +90,7 @@ async def pin_message(engine: Engine, *, id: str, pinned: bool = True, chat: str
 
 
 async def pinned(engine: Engine, *, chat: str) -> list[Json]:
-    """The pinned messages of a chat, in its order."""
+    """Return the pinned messages of a chat, in its order."""
 
     def look(db: Database) -> list[Json]:
         contact = partners.find(db, chat)
@@ -101,7 +103,7 @@ async def pinned(engine: Engine, *, chat: str) -> list[Json]:
 
 
 async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[Json]:
-    """What a message said before it was edited, and what it says."""
+    """Return what a message said before it was edited, and what it says."""
 
     def look(db: Database) -> list[Json]:
         row = message_meant(db, id, chat)
@@ -111,18 +113,18 @@ async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[J
 
 
 async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
-    """How long the messages of a chat stay; set first, if `seconds` is given."""
+    """Return how many seconds the messages of a chat stay; set first, if `seconds` is given. Raises UsageError."""
     if seconds is not None and seconds != 0 and not MIN_TIMER_SECONDS <= seconds <= MAX_TIMER_SECONDS:
         raise UsageError("A timer is 5 seconds to 366 days, or off")
 
     def look(db: Database) -> Json:
         contact = partners.find(db, chat)
         here = direct_chat(contact.id)
-        found = store_timers.get(db, here)
-        if found is None:
+        timer = store_timers.get(db, here)
+        if timer is None:
             return {"chat": here.hex(), "timer": None, "by": None, "at": None}
-        by = "me" if found.sender == ME else contact.name
-        return {"chat": here.hex(), "timer": found.seconds or None, "by": by, "at": timestamp(found.at)}
+        by = "me" if timer.sender == ME else contact.name
+        return {"chat": here.hex(), "timer": timer.seconds or None, "by": by, "at": timestamp(timer.at)}
 
     def change(tx: Transaction, seconds: int) -> None:
         timer.put(tx, tx.partner(chat), seconds)

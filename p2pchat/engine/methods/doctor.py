@@ -41,7 +41,7 @@ Check = dict[str, Any]
 
 
 async def checks(engine: Engine) -> list[Check]:
-    """Every check, in the order in which things depend on each other."""
+    """Return every check, in the order in which things depend on each other."""
     return [
         await _store(engine),
         _clock(engine, [row.peer for row in await engine.read(store_relays.all)]),
@@ -89,8 +89,8 @@ def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:
     from statistics import median_low  # takes a while to import, and the doctor is asked rarely
 
     hours = [_hours_ahead(engine, relay) for relay in relays]
-    apart = [one for one in hours if abs(one) >= MIN_HOURS_APART]
-    agreeing = [one for one in apart if abs(one - median_low(apart)) < MIN_HOURS_APART]
+    apart = [hour for hour in hours if abs(hour) >= MIN_HOURS_APART]
+    agreeing = [hour for hour in apart if abs(hour - median_low(apart)) < MIN_HOURS_APART]
     return median_low(agreeing) * HOUR_MS if len(agreeing) >= 2 and 2 * len(agreeing) > len(hours) else 0
 
 
@@ -114,7 +114,7 @@ def _copies(db: Database, engine: Engine) -> list[Check]:
     again and again.
     """
     lines, now = [], engine.clock()
-    waiting = [one.name for one in _contacts_of(db) if store_renewals.get(db, one.id).wanted_at is not None]
+    waiting = [contact.name for contact in _contacts_of(db) if store_renewals.get(db, contact.id).wanted_at is not None]
     if copies.restored_at(db) and waiting:
         who = f"{len(waiting)} contacts" if len(waiting) > 1 else waiting[0]
         detail = f"this profile was restored from a copy ({views.day(copies.restored_at(db))}); {who} still to be told"
@@ -128,7 +128,7 @@ def _copies(db: Database, engine: Engine) -> list[Check]:
 
 
 def _contacts_of(db: Database) -> list[store_contacts.Contact]:
-    return [one for one in store_contacts.all(db) if one.state == ContactState.CONTACT]
+    return [contact for contact in store_contacts.all(db) if contact.state == ContactState.CONTACT]
 
 
 def _listening(engine: Engine) -> Check:
@@ -158,7 +158,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         relay = Relay(row.peer, row.addresses, row.token)
         health = engine.net.mailboxes.relay_health().get(own_relay(row.peer))
         hidden = engine.net.mailboxes.relay_health().get(replace(relay, hidden=True).mailbox)
-        unwatched = sum(one.unwatched for one in (health, hidden) if one is not None)
+        unwatched = sum(known.unwatched for known in (health, hidden) if known is not None)
         state = "connecting" if health is None else health.state
         problem = "" if health is None or not health.problem else f": {health.problem}"
         detail = f"{engine.net.mailboxes.address_of(relay)} {state}{problem}"
@@ -175,7 +175,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
 
 
 def _foreign(engine: Engine) -> list[Check]:
-    """Where there is no relay of our own, we collect at those of contacts."""
+    """Say of those without a relay of their own that we collect at those of contacts."""
     waiting = engine.mailbox_handler.in_turn
     detail = f"you fetch from so many relays of your contacts that {waiting} take turns, ten minutes each"
     return [_line("relays", False, detail, _OF_YOUR_OWN)] if waiting else []
@@ -212,11 +212,15 @@ async def _contacts(engine: Engine) -> list[Check]:
 
 def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[MailOwner, int], dict[ContactId, str]]:
     everybody = _contacts_of(db)
-    return everybody, store_outbox.counts(db), {one.id: _apart(db, one) for one in everybody if one.hidden}
+    return (
+        everybody,
+        store_outbox.counts(db),
+        {contact.id: _apart(db, contact) for contact in everybody if contact.hidden},
+    )
 
 
 def _apart(db: Database, contact: store_contacts.Contact) -> str:
-    """What mail cannot do for a hidden contact."""
+    """Return what mail cannot do for a hidden contact."""
     cannot = []
     if message_status.is_out_of_reach(db, contact):
         cannot.append("nothing can be left at their relays")

@@ -36,7 +36,11 @@ async def search(
     typing: bool = False,
     context: int = 160,
 ) -> list[Json]:
-    """Messages that match a query, newest last, each with the part of its text that does."""
+    """Return messages that match a query, newest last, each with the part of its text that does.
+
+    limit: how many. before, after: a position; only one of them is given. typing: the last word may go on. context:
+    characters around a match, 0 for the whole text. Raises BadQuery and UsageError.
+    """
     if before is not None and after is not None:
         raise UsageError("Give only one of `before` and `after`")
     wanted = parse(query, partial(_milliseconds, engine), open_end=typing)
@@ -70,7 +74,7 @@ def _sender(db: Database, query: Query) -> ContactId | None:
 
 
 async def locate(engine: Engine, *, chat: str, to: str) -> Json:
-    """Where a jump leads: to the first unread message, or to the first one at or after a date."""
+    """Return where a jump leads: to the first unread message, or to the first one at or after a date."""
     at = None if to == UNREAD else milliseconds(engine, to)
 
     def look(db: Database) -> bytes | None:
@@ -80,12 +84,12 @@ async def locate(engine: Engine, *, chat: str, to: str) -> Json:
         row = store_search.first_since(db, here, at)
         return None if row is None else row.id
 
-    found = await engine.read(look)
-    return {"id": None if found is None else found.hex()}
+    message_id = await engine.read(look)
+    return {"id": None if message_id is None else message_id.hex()}
 
 
 def milliseconds(engine: Engine, text: str) -> int:
-    """The moment that a person typed, in the time zone of this machine. Raises UsageError."""
+    """Return the moment that a person typed, in the time zone of this machine. Raises UsageError."""
     try:
         return _milliseconds(engine, text)
     except ValueError as exc:

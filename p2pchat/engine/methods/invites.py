@@ -45,7 +45,7 @@ async def make(
     hide: bool = False,
     label: str = "",
 ) -> Json:
-    """Make an invite and return its row."""
+    """Make an invite that lives `expires` seconds, and return its row."""
 
     def save(tx: Transaction) -> InviteRow:
         return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide, label=label)
@@ -73,7 +73,7 @@ async def make(
 
 
 async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Json]:
-    """The invites made here, the newest first; one is ended first, if `revoke` is given."""
+    """Return the invites made here, the newest first; one is ended first, if `revoke` is given."""
     if revoke is not None:
         await engine.submit(revoking.revoke, revoke)
         await engine.read(Database.checkpoint)  # only then its secret is gone from the log of the database too
@@ -97,19 +97,19 @@ async def hidden_ways(engine: Engine) -> bool:
 
 async def _boxes(engine: Engine, invite_id: InviteId, wanted: int) -> int:
     """At how many relays the bundle of an invite lies, as soon as it is all of them or patience ends."""
-    found = 0
+    stored_at = 0
 
     def look(db: Database) -> int:
         return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_recipient(db, invite_id))
 
     async def enough() -> bool | None:
-        nonlocal found
-        found = await engine.read(look)
-        return True if found >= wanted else None
+        nonlocal stored_at
+        stored_at = await engine.read(look)
+        return True if stored_at >= wanted else None
 
     with trio.move_on_after(_BOXED_WITHIN if wanted else 0):
         await engine.watch(enough)
-    return found
+    return stored_at
 
 
 def _by_relays(boxes: int, relays: int) -> str:

@@ -31,11 +31,11 @@ _HIDDEN = (
 def why(
     db: Database, row: MessageRow, contact: Contact | None, net: Net, apart: int = 0, *, full: bool = False
 ) -> Json:
-    """The answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is known.
-    `full`: the contact's node said that it has no room for more of ours now.
+    """Return the answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is
+    known. `full`: the contact's node said that it has no room for more of ours now.
     """
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
-    lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
+    lies = [deposit for row in waiting for deposit in store_deposits.of(db, row.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
     if full and contact is not None and row.state in (DeliveryState.SAVED, DeliveryState.STORED):
         reason = (
@@ -53,7 +53,7 @@ def why(
         "reason": reason,
         "next": following,
         "relays": len(lies),
-        "until": views.timestamp(max((one.until for one in lies), default=None)),
+        "until": views.timestamp(max((copy.until for copy in lies), default=None)),
     }
 
 
@@ -138,7 +138,7 @@ def _without_link(
 
 
 def is_out_of_reach(db: Database, contact: Contact) -> bool:
-    """Whether a hidden contact collects only at relays to which we do not go."""
+    """Return whether a hidden contact collects only at relays to which we do not go."""
     if not contact.hidden:
         return False
     theirs = {queue.relay for queue in store_queues.theirs(db, first_device(contact.id)) if queue.flags == 0}
@@ -146,12 +146,12 @@ def is_out_of_reach(db: Database, contact: Contact) -> bool:
 
 
 def first_message(db: Database, contact: Contact) -> list[DepositedCopy]:
-    """Where our first message to a contact lies."""
+    """Return where our first message to a contact lies."""
     rows = [row for row in store_outbox.for_recipient(db, first_device(contact.id)) if row.form == OutboxForm.INITIAL]
     return [deposit for row in rows for deposit in store_deposits.of(db, row.pk)]
 
 
 def stored(lies: list[DepositedCopy]) -> str:
-    """`stored at 2 relays until 21 Dec`."""
+    """Return a line for people: `stored at 2 relays until 21 Dec`."""
     count = "a relay" if len(lies) == 1 else f"{len(lies)} relays"
-    return f"stored at {count} until {views.day(max(one.until for one in lies))}"
+    return f"stored at {count} until {views.day(max(copy.until for copy in lies))}"

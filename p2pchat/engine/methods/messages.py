@@ -39,7 +39,9 @@ async def send(
     wait: str = "saved",
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Say something. Saved first; then wait as far as was asked."""
+    """Save a message, then wait up to `timeout` seconds as far as was asked (`wait`, a delivery state). Raises
+    NotReached.
+    """
     return await _sent(engine, wait, timeout, save, chat, text, reply_to)
 
 
@@ -51,7 +53,7 @@ async def reply(
     wait: str = "saved",
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Answer a message, in its chat."""
+    """Answer a message, in its chat; see `send`."""
     return await _sent(engine, wait, timeout, _save_reply, id, text)
 
 
@@ -129,11 +131,12 @@ async def log(
     since: str | None = None,
     until: str | None = None,
 ) -> list[Json]:
-    """Messages of a chat, newest last: the newest, or where a beginning is given (`since`, `after`), those that follow.
+    """Return messages of a chat, newest last: the newest, or where a beginning is given (`since`, `after`), those that
+    follow.
 
-    `search` and `around` stand alone, and `before` and `after` exclude one another.
+    `search` and `around` stand alone, and `before` and `after` exclude one another. Raises UsageError.
     """
-    places = any(one is not None for one in (before, after, since, until))
+    places = any(place is not None for place in (before, after, since, until))
     if (before is not None and after is not None) or (search is not None) + (around is not None) + places > 1:
         raise UsageError("Give `search` alone, `around` alone, or not both of `before` and `after`")
     start = since if since in (None, UNREAD) else milliseconds(engine, since)
@@ -165,7 +168,7 @@ def _page(
     start: str | int | None,
     end: int | None,
 ) -> list[MessageRow]:
-    """A page of a chat between two messages and two times; `start` may be what is unread."""
+    """Return a page of a chat between two messages and two times; `start` may be what is unread."""
     earlier, later = (None if id is None else store_messages.find_in(db, chat, id) for id in (after, before))
     if start is None and end is None:
         if earlier is not None:
@@ -193,7 +196,7 @@ async def list_messages(
     position: int | None = None,
     limit: int | None = None,
 ) -> list[Json]:
-    """Messages of one chat or of all in the order they were saved, each with its position in it.
+    """Return messages of one chat or of all in the order they were saved, each with its position in it.
 
     After the message `since` or after `position`, or else the newest `limit`. `since` "" and `position` 0 are before
     the first. Unlike an id, a position means one place for ever: a peer can repeat an id, and a message can be deleted.
@@ -243,7 +246,7 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
 
 
 async def why(engine: Engine, *, id: str) -> Json:
-    """Why a message is not delivered yet, and what happens next."""
+    """Return why a message is not delivered yet, and what happens next."""
 
     def look(db: Database) -> Json:
         row = store_messages.find(db, id)

@@ -18,7 +18,7 @@ from p2pchat.store.database import Database
 
 
 async def status(engine: Engine) -> Json:
-    """How this node does, as far as the engine knows."""
+    """Return how this node does, as far as the engine knows."""
     name, contacts, peers, could_relay = await engine.read(_status)
     linked = sum(1 for contact in contacts if engine.net.route(contact) is not None)
     return {
@@ -36,7 +36,7 @@ def _status(db: Database) -> tuple[str, list[ContactId], list[PeerKey], bool]:
     name, relays = (meta.get(db, "name") or b"").decode(), [row.peer for row in store_relays.all(db)]
     return (
         name,
-        [one.id for one in store_contacts.all(db) if one.state == ContactState.CONTACT],
+        [contact.id for contact in store_contacts.all(db) if contact.state == ContactState.CONTACT],
         relays,
         contact_relays.is_asked(db),
     )
@@ -49,7 +49,7 @@ async def change_settings(
     read_receipts: bool | None = None,
     typing: bool | None = None,
 ) -> Json:
-    """What was decided; each that is given is changed first."""
+    """Return what was decided; each that is given is changed first."""
 
     def change(tx: Transaction) -> None:
         if keep_receiving is not None:
@@ -73,7 +73,7 @@ async def change_settings(
 
 
 async def name(engine: Engine, *, name: str | None = None) -> Json:
-    """What contacts see as our name, after a change if one is given; they are told."""
+    """Return what contacts see as our name, after a change if one is given; they are told."""
 
     def change(tx: Transaction, new: str) -> None:
         if (meta.get(tx.db, "name") or b"").decode() != new:

@@ -28,8 +28,8 @@ LOOK_EVERY = 0.05
 async def list_relays(
     engine: Engine, *, add: str | None = None, remove: str | None = None, replace: bool = False
 ) -> list[Json]:
-    """The relays of this profile with their health, and those that contacts offer; first one may be removed, and one
-    added.
+    """Return the relays of this profile with their health, and those that contacts offer; first one may be removed, and
+    one added.
     """
     added: Relay | None = None
     if remove is not None:
@@ -44,7 +44,7 @@ async def list_relays(
     def all_of_them(tx: Transaction) -> list[Json]:
         used = _used_relays(tx)
         rows, offers = store_relays.all(tx.db), contact_relays.offers(tx.db)
-        whose = {known.relay.peer: one.name for one, known in offers if known.taken}
+        whose = {known.relay.peer: contact.name for contact, known in offers if known.taken}
         listed = [
             {
                 **_relay(engine, row, used=row.peer in used),
@@ -54,10 +54,10 @@ async def list_relays(
             for row in rows
         ]
         peers = {row.peer for row in rows}
-        for one, known in offers:
+        for contact, known in offers:
             if known.relay.peer not in peers:
                 address = engine.net.mailboxes.address_of(known.relay)
-                listed.append({**_OFFERED, "address": address, "contact": one.name})
+                listed.append({**_OFFERED, "address": address, "contact": contact.name})
         return listed
 
     return await engine.submit(all_of_them)
@@ -83,17 +83,17 @@ _OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": Fals
 
 
 def health(engine: Engine, peer: PeerKey) -> RelayHealth:
-    """How it stands with a relay, as far as anything is known."""
+    """Return how it stands with a relay, as far as anything is known."""
     return engine.net.mailboxes.relay_health().get(own_relay(peer), RelayHealth("connecting", engine.clock()))
 
 
 def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
-    found = health(engine, row.peer)
+    health_now = health(engine, row.peer)
     return {
         "address": engine.net.mailboxes.address_of(Relay(row.peer, row.addresses, row.token)),
-        "state": found.state,
-        "since": views.timestamp(found.since),
-        "problem": found.problem,
+        "state": health_now.state,
+        "since": views.timestamp(health_now.since),
+        "problem": health_now.problem,
         "used": used,
         "kept": row.kept,
     }

@@ -87,9 +87,9 @@ class EngineService:
         return self._engine.events.subscribe()
 
     def keeps_running(self) -> bool:
-        """Whether the node has a reason to stay without a face."""
+        """Return whether the node has a reason to stay without a face."""
         return self._engine.keeps_running()
 
     def keep_receiving(self) -> bool | None:
-        """What a person answered whether the node is to stay; None where nobody was asked."""
+        """Return what a person answered whether the node is to stay; None where nobody was asked."""
         return self._engine.keep_receiving

@@ -158,7 +158,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
 
 
 def _tells_later(tx: Transaction, contact: Contact, route: Route) -> bool:
-    """Whether a receipt has to wait for others: it would go by a relay."""
+    """Return whether a receipt has to wait for others: it would go by a relay."""
     return route == Route.MAILBOX and tx.net.route(contact.id) is None
 
 
@@ -172,7 +172,7 @@ def _owe_again(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId
 
 
 def _taken_before(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId) -> bool:
-    """Whether an envelope that opens in no session came before, and its key is gone: then it is acked again."""
+    """Return whether an envelope that opens in no session came before, and its key is gone: then it is acked again."""
     seen = store_envelopes.seen(tx.db, name)
     if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
         return False

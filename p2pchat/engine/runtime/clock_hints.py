@@ -13,7 +13,7 @@ MAX_CONTACTS = 1000
 
 
 def spell(ms: int) -> str:
-    """A span of time as people say it, without its sign: `3 days`, `5 hours`."""
+    """Return a span of time as people say it, without its sign: `3 days`, `5 hours`."""
     size, unit = (DAY_MS, "day") if abs(ms) >= DAY_MS else (HOUR_MS, "hour")
     count = max(1, round(abs(ms) / size))
     return f"{count:,} {unit}{'s' if count > 1 else ''}"
@@ -28,11 +28,11 @@ class ClockHints:
         self._apart: dict[ContactId, tuple[int, int]] = {}  # by contact: how far, and when that was seen
 
     def written(self, contact: ContactId, sent_at: int, now: int) -> None:
-        """A content of theirs, written at `sent_at` by their clock, is here at `now` by ours."""
+        """Note that a content of theirs, written at `sent_at` (ms) by their clock, is here at `now` by ours."""
         self._note(contact, max(0, sent_at - now), now)
 
     def answered(self, contact: ContactId, sent_at: int, asked_at: int, now: int) -> None:
-        """A receipt of theirs, written at `sent_at`, is for a message that we wrote at `asked_at`."""
+        """Note that a receipt of theirs, written at `sent_at` (ms), is for a message that we wrote at `asked_at`."""
         if sent_at < asked_at:
             self._note(contact, sent_at - asked_at, now)
 
@@ -45,11 +45,11 @@ class ClockHints:
         self._apart[contact] = apart, now
 
     def apart(self, contact: ContactId) -> int:
-        """How far this contact's clock is ahead of ours at least; 0 where nothing is known."""
+        """Return by how many ms this contact's clock is ahead of ours at least; 0 where nothing is known."""
         return self._apart.get(contact, (0, 0))[0]
 
     def median(self) -> int:
-        """The same for the contact in the middle, so that one of many cannot say it alone."""
+        """Return the same, in ms, for the contact in the middle, so that one of many cannot say it alone."""
         from statistics import median_low  # takes a while to import, and a new node knows no clocks
 
         return median_low(apart for apart, _ in self._apart.values()) if self._apart else 0

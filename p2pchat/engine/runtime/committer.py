@@ -117,8 +117,8 @@ class Committer:
     def ask(
         self, function: Callable[..., object], *args: object, then: Callable[[Input], object], brief: bool = False
     ) -> Input:
-        """The same without waiting: `then` is given the input with its result or error, and must not raise. Raises Busy
-        where too much waits.
+        """Run a function as `submit` does, without waiting: `then` is given the input with its result or error, and
+        must not raise. Raises Busy where too much waits.
         """
         if len(self._inbox.waiting) >= MAX_CALLS:
             raise Busy
@@ -134,7 +134,9 @@ class Committer:
         sender: InputSource | None = None,
         brief: bool = False,
     ) -> None:
-        """The same without waiting for it. If it cannot be saved, what `sender` says begins anew, and so does this."""
+        """Run a function without waiting for it. If it cannot be saved, what `sender` says begins anew, and so does
+        this.
+        """
         self._inbox.put(Input(function, args, sender, brief), lazy=lazy)
 
     @property
@@ -169,8 +171,8 @@ class Committer:
         """Wait until `check` finds something; it is asked again after each transaction that changed a contact."""
         while True:
             changed = self._contacts_changed
-            if (found := await check()) is not None:
-                return found
+            if (result := await check()) is not None:
+                return result
             await changed.wait()
 
     async def unsaved(self) -> set[InputSource]:

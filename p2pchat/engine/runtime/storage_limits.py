@@ -67,7 +67,7 @@ class StorageLimits:
     """What this transaction has spent, and `withheld`, `said` and `warned` as it found them, where it changed them."""
 
     def has_room(self, db: Database, contact: ContactId, size: int, now: int) -> bool:
-        """Whether a content of `size` bytes of this contact may be stored now."""
+        """Return whether a content of `size` bytes of this contact may be stored now."""
         account = self._account(contact, now)
         if self.limits.daily and account.left < size + ROW_BYTES:
             return False
@@ -79,7 +79,9 @@ class StorageLimits:
         return account.unread + size + ROW_BYTES <= most
 
     def spend(self, contact: ContactId, size: int, now: int, *, unread: bool) -> None:
-        """A content of `size` bytes is being stored; whether it is one that a person has to read."""
+        """Book a content of `size` bytes that is being stored; `unread`: whether it is one that a person has to
+        read.
+        """
         account = self._account(contact, now)
         account.left -= size + ROW_BYTES
         self._spent.append((account, size + ROW_BYTES))
@@ -87,7 +89,7 @@ class StorageLimits:
             account.unread += size + ROW_BYTES
 
     def recount(self, contact: ContactId) -> None:
-        """Something of this contact was read or deleted: count anew what is unread."""
+        """Count anew what is unread of a contact: something was read or deleted."""
         if contact in self._accounts:
             self._accounts[contact].unread = None
 
@@ -102,12 +104,12 @@ class StorageLimits:
         self.withheld.discard(contact)
 
     def settle(self) -> None:
-        """The transaction is on the disk: what it changed stays."""
+        """Let what the transaction changed stay: it is on the disk."""
         self._spent.clear()
         self._before = None
 
     def forget(self) -> None:
-        """A transaction failed: take back what it spent, withheld and let in, and count anew what is unread."""
+        """Take back what a transaction that failed spent, withheld and let in, and count anew what is unread."""
         for account, size in self._spent:
             account.left += size
         if self._before is not None:
@@ -122,11 +124,11 @@ class StorageLimits:
             self._before = set(self.withheld), dict(self.said), dict(self.warned)
 
     def told_full(self, contact: ContactId, now: int) -> None:
-        """The contact's node has no room for more of ours."""
+        """Note that the contact's node has no room for more of ours, at `now` (ms)."""
         self._told[contact] = now
 
     def is_told_full(self, contact: ContactId, now: int) -> bool:
-        """Whether it said so lately."""
+        """Return whether it said so lately; `now` in ms."""
         at = self._told.get(contact)
         return at is not None and at <= now < at + BELIEVE_FULL_FOR_MS
 

@@ -150,7 +150,7 @@ class Transaction(Effects):
         return known
 
     def partner(self, named: str) -> Contact:
-        """In whose chat a user wants to do something, as `store.partners.find`."""
+        """Return in whose chat a user wants to do something, as `store.partners.find`."""
         if named not in self.memory.named:
             partner = partners.find(self.db, named)
             if partner.state in (ContactState.FORGOTTEN, ContactState.SELF):

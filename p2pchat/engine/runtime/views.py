@@ -35,14 +35,15 @@ def _second(seconds: int) -> str:
 
 
 def day(ms: int) -> str:
-    """A day as people write it, UTC: `21 Dec`."""
+    """Return a day as people write it, UTC: `21 Dec`."""
     at = datetime.fromtimestamp(min(ms, _LATEST) // 1000, UTC)
     return f"{at.day} {at:%b}"
 
 
 def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int = 0) -> Json:
-    """The message object; `name` is the contact's, `remarks` what was said about the message. `sender` is who wrote it,
-    by id, None where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the wall clock.
+    """Return the message object; `name` is the contact's, `remarks` what was said about the message. `sender` is who
+    wrote it, by id, None where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the
+    wall clock.
     """
     return {
         "id": row.id.hex(),
@@ -72,7 +73,9 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
 
 
 def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
-    """The message that another one answers, as far as it is here; else what the sender of the answer says it was."""
+    """Return the message that another one answers, as far as it is here; else what the sender of the answer says it
+    was.
+    """
     if quoted is None:
         return {"from": None, "text": row.quote, "here": False, "deleted": False}
     return {
@@ -83,30 +86,34 @@ def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
     }
 
 
-def contact(one: Contact, route: Route | None) -> Json:
-    """A contact; `route` is how a message would travel now, None where no link is there. `hidden`: they must not learn
-    our network address. `profile_name`: what they call themselves.
+def contact(person: Contact, route: Route | None) -> Json:
+    """Return a contact; `route` is how a message would travel now, None where no link is there. `hidden`: they must not
+    learn our network address. `profile_name`: what they call themselves.
     """
     return {
-        "id": one.id.hex(),
-        "name": one.name,
-        "state": one.state,
-        "verified": one.verified,
+        "id": person.id.hex(),
+        "name": person.name,
+        "state": person.state,
+        "verified": person.verified,
         "route": route,
-        "hidden": one.hidden,
-        "profile_name": one.profile_name,
-        "note": one.note,
+        "hidden": person.hidden,
+        "profile_name": person.profile_name,
+        "note": person.note,
     }
 
 
-def request(one: Contact, words: str, since: int) -> Json:
-    """A request that came at `since`, with the eight words to compare. `known`: who is in the list and begins anew."""
-    known = one.state != ContactState.REQUEST
-    return {"id": one.id.hex(), "name": one.name, "since": timestamp(since), "sas": words, "known": known}
+def request(person: Contact, words: str, since: int) -> Json:
+    """Return a request that came at `since`, with the eight words to compare. `known`: who is in the list and begins
+    anew.
+    """
+    known = person.state != ContactState.REQUEST
+    return {"id": person.id.hex(), "name": person.name, "since": timestamp(since), "sas": words, "known": known}
 
 
 def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json:
-    """An invite made here; `users` are (id, name) of those contacts who came by it. Its text only while it is open."""
+    """Return an invite made here; `users` are (id, name) of those contacts who came by it. Its text only while it is
+    open.
+    """
     is_open = row.state == InviteState.OPEN and row.expires_at > now
     ended = InviteState.EXPIRED if row.state == InviteState.OPEN else row.state
     return {
@@ -125,5 +132,5 @@ def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json
 
 
 def invite_text(encoded: bytes) -> str:
-    """What a person copies."""
+    """Return an invite's bytes as what a person copies."""
     return to_text(encoded)

@@ -30,6 +30,8 @@ _NOT_YET = "They have your request and have not accepted yet. What you write mea
 # What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, the frame of the panel
 # it was copied from, invisible characters.
 _DRESSING = re.compile("[\\s\"'`<>|│╭╮╰╯─*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
+_WORDS = re.compile("[A-Za-z2-7][ \t]+[A-Za-z]")
+"""Letters behind letters on one line: words that stand behind an invite."""
 
 
 class Looks(NamedTuple):
@@ -43,17 +45,20 @@ def looks(text: str) -> Looks:
     """Whether a text looks like an invite; only the node can say whether it is one."""
     if not text.strip():
         return Looks(None, "Paste the whole of it; line breaks and spaces do not matter.")
+    worded = bool(_WORDS.search(text, max(0, text.upper().find(PREFIX))))
     _, prefix, body = _DRESSING.sub("", text).upper().partition(PREFIX)
     if not prefix:
         return Looks(None, f"This is not an invite: an invite begins with {PREFIX}")
     strange = re.search("[^A-Z2-7]", body)
-    if strange:
+    if strange and strange.start() >= MIN:
+        body, worded = body[: strange.start()], True  # what stands behind it; the node finds where it ends
+    elif strange:
         return Looks(None, f"It contains something that no invite has: {clean_line(strange.group())}")
     if len(body) < MIN:
         return Looks(None, "This is the beginning of an invite; the rest is missing.")
     if len(body) > MAX:
         return Looks(None, "This is too long for an invite: paste it once, and nothing else.")
-    if len(body) % 8 in (1, 3, 6):
+    if len(body) % 8 in (1, 3, 6) and not worded:
         return Looks(None, "A letter is missing, or there is one too many: copy it again.")
     return Looks(PREFIX + body, "✓ This looks like an invite.")
 

@@ -15,6 +15,7 @@ from p2pchat.tui.model import time_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.screens.qr import QrScreen
+from p2pchat.tui.wording import outside
 
 _ONCE = "It works once, for one person. Whoever has it can become your contact, so send it over a channel you trust."
 _MANY = (
@@ -35,6 +36,14 @@ _BY_RELAYS = (
     "It works from anywhere, even while p2pchat is not running here: your relays store it for your "
     "friend. Whoever reads it learns where your relays are, and your network address if others can reach "
     "you at it."
+)
+_NEARBY = (
+    "It works on the network of your relays: none of those that are connected has an address that can be reached from "
+    "elsewhere. Whoever reads it learns where your relays are."
+)
+_UNANSWERED = (
+    "None of your relays answers, so your friend cannot use it until one does, or until their computer can reach this "
+    "one directly. Leave p2pchat open; /relays says how they are."
 )
 
 
@@ -131,7 +140,9 @@ class InviteScreen(Panel[str | None]):
         self.app.push_screen(QrScreen(self._made[self._reusable]["invite"]))
 
     async def _make(self, reusable: bool) -> None:
-        self._made[reusable] = await self._node.call("invite", reusable=reusable)
+        made = await self._node.call("invite", reusable=reusable)
+        relays = await self._node.call("relays") if made["relays"] or made["relayed"] else []
+        self._made[reusable] = {**made, "works": _works(made, relays)}
         self._show()
 
     def _show(self) -> None:
@@ -147,17 +158,8 @@ class InviteScreen(Panel[str | None]):
             terms = f"{name} has used it and is your contact now. It is spent: nobody else can use it."
         self.query_one("#terms", Static).update(terms)
         notice = self.query_one("#notice", Static)
-        works = (
-            _BY_RELAYS
-            if made["relays"]
-            else _RELAYED
-            if made["relayed"]
-            else _REACHABLE
-            if made["reachable"]
-            else _UNREACHABLE
-        )
-        notice.update(works if made["notice"] else "")
-        notice.set_class(not made["reachable"], "warn")
+        notice.update(made["works"] if made["notice"] else "")
+        notice.set_class(made["works"] in (_UNREACHABLE, _UNANSWERED, _NEARBY), "warn")
         notice.set_class(not made["notice"] or self._spent, "hidden")
         self.say("")
         self.show_keys()
@@ -166,3 +168,15 @@ class InviteScreen(Panel[str | None]):
         if self._made:  # what was shown is still valid
             self._reusable = not self._reusable
         self.say(said(error), "problem")
+
+
+def _works(made: Mapping[str, Any], relays: Sequence[Mapping[str, Any]]) -> str:
+    """Where an invite works: with relays, as far as those lead that are connected."""
+    connected = [row["address"] for row in relays if row["state"] == "connected"]
+    if made["relays"] or (made["relayed"] and connected):
+        if not outside(connected):
+            return _NEARBY
+        return _BY_RELAYS if made["relays"] else _RELAYED
+    if made["relayed"]:
+        return _UNANSWERED
+    return _REACHABLE if made["reachable"] else _UNREACHABLE

@@ -40,7 +40,7 @@ WIDE = 100
 BOTH = 66
 """Columns from which the list and the conversation fit beside each other."""
 
-LIST_WIDTHS = ((140, 34), (120, 32), (0, 26))
+LIST_WIDTHS = ((140, 34), (110, 32), (100, 29), (0, 26))
 """Columns of the list, by those of the window."""
 
 TWO_LINES = 30
@@ -155,6 +155,7 @@ class MainScreen(Screen[None]):
         self._list: ChatList | None = None
         self._conversation: Conversation | None = None
         self._empty: Empty | None = None
+        self._said: tuple[Sequence[str], bool] = ((), False)
         self._whole = asyncio.Event()
         self._keymap = USUAL
         self.entry = Entry(completer, joined=joined)
@@ -197,7 +198,12 @@ class MainScreen(Screen[None]):
 
         self._list, self._empty = ChatList(self._now), Empty()
         self._conversation = Conversation(
-            rtl=self._rtl, joined_emoji=self._joined, plain=self._plain, links=self._links, compact=self._compact
+            rtl=self._rtl,
+            joined_emoji=self._joined,
+            plain=self._plain,
+            links=self._links,
+            compact=self._compact,
+            clock=self._now,
         )
         self._conversation.restyle(twelve=self._twelve)
         self._list.use_twelve_hours(self._twelve)
@@ -222,6 +228,7 @@ class MainScreen(Screen[None]):
 
     def show_status(self, said: Sequence[str], wrong: bool) -> None:
         """What the status line says; where the list is away, it says what the list would."""
+        self._said = (list(said), wrong)
         todo: list[str] = []
         if not self.listed:
             shown = self._state.shown
@@ -291,7 +298,7 @@ class MainScreen(Screen[None]):
         self._side.styles.width = list_width(width) if beside else "100%"
         self.chat_list.styles.width = "100%"
         self.chat_list.set_lines(2 if height >= TWO_LINES else 1)
-        self.chat_title.styles.height = 2 if height >= HIGH else 1
+        self.chat_title.fit(2 if height >= HIGH else 1)
         if self.chat_list.has_focus and not listed:
             self.composer.focus()
 
@@ -302,8 +309,9 @@ class MainScreen(Screen[None]):
     # --- what the person does
 
     def on_resize(self, _event: events.Resize) -> None:
-        """The list comes and goes with the room."""
+        """The list comes and goes with the room, and the status line says what it would."""
         self.lay_out()
+        self.show_status(*self._said)
 
     def on_chat_list_left(self, event: Intent) -> None:
         """Move the focus back to the composer."""

@@ -123,6 +123,9 @@ def one_line(text: str) -> str:
 class Field(Input):
     """A line to write in."""
 
+    _cut = False
+    """Not all of a paste had room, and nobody has said so yet."""
+
     def on_key(self, event: events.Key) -> None:
         """Letters that nobody sees."""
         if event.character in UNSEEN - {ZWJ}:
@@ -137,7 +140,15 @@ class Field(Input):
         text = clean_line(unix_lines(event.text))
         if not self.password:
             text = one_line(text)
-        event.text = text[: self._room()] if self.max_length else text
+        if self.max_length and len(text) > self._room():
+            text = text[: self._room()]
+            self._cut = True
+        event.text = text
+
+    def said_of_paste(self) -> str:
+        """What is to be said of the last paste, once: that not all of it is here."""
+        was_cut, self._cut = self._cut, False
+        return f"It has at most {self.max_length} characters: the rest was left out." if was_cut else ""
 
     def _room(self) -> int:
         start, end = sorted(self.selection)
@@ -335,9 +346,10 @@ class Panel(ModalScreen[Result]):
         return clock(at, getattr(self.app, "twelve_hours", False))
 
     @on(Input.Changed)
-    def _typed(self) -> None:
+    def _typed(self, event: Input.Changed) -> None:
         if not self._busy:
-            self.say("")
+            cut_short = event.input.said_of_paste() if isinstance(event.input, Field) else ""
+            self.say(cut_short, "problem" if cut_short else "")
 
     # --- work
 

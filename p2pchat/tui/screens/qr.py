@@ -13,12 +13,14 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from p2pchat.tui.intents import SaveText
 from p2pchat.tui.screens.panel import Hint, Hints
 
 BORDER = 2
 BLACK_ON_WHITE = "#000000 on #ffffff"
 """Whatever the theme says: cameras look for dark on light."""
 
+_FILE = "p2pchat-invite.svg"
 _GLYPHS = " ▀▄█"
 
 
@@ -37,7 +39,10 @@ def half_blocks(matrix: Sequence[Sequence[int]]) -> list[str]:
 class QrScreen(ModalScreen[None]):
     """Shows the code where the window is large enough, else says how large it has to be."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter,space", "close", "back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "save", "save as a picture"),
+        Binding("escape,q,enter,space", "close", "back"),
+    ]
     DEFAULT_CSS = """
     QrScreen {
         align: center middle;
@@ -53,7 +58,8 @@ class QrScreen(ModalScreen[None]):
         super().__init__()
         import segno
 
-        self._lines = half_blocks(segno.make(text, micro=False).matrix)
+        self._code = segno.make(text, micro=False)
+        self._lines = half_blocks(self._code.matrix)
 
     def compose(self) -> ComposeResult:
         yield Static("", id="code", markup=False)
@@ -61,7 +67,7 @@ class QrScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Show the keys of this screen."""
-        self.query_one(Hints).show([Hint("Esc", "back", "close")])
+        self.query_one(Hints).show([Hint("s", "save as a picture", "save"), Hint("Esc", "back", "close")])
 
     def on_resize(self, event: events.Resize) -> None:
         """A larger window may have room for it."""
@@ -75,13 +81,19 @@ class QrScreen(ModalScreen[None]):
             code.update(
                 Content(
                     f"The QR code needs a window of {width} by {height} characters; this one has {event.size.width} by "
-                    f"{event.size.height}. Make it larger, or its letters smaller."
+                    f"{event.size.height}. Make it larger, or its letters smaller, or save the code as a picture "
+                    "with s."
                 )
             )
 
     def on_click(self) -> None:
         """A click anywhere leaves."""
         self.action_close()
+
+    def action_save(self) -> None:
+        """Write the code to a file that anything shows, where the window is too small for it."""
+        picture = self._code.svg_inline(scale=8, border=2 * BORDER, dark="#000", light="#fff", omitsize=False)
+        self.post_message(SaveText(picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1), _FILE))
 
     def action_close(self) -> None:
         """Close the screen."""

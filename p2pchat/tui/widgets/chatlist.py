@@ -27,6 +27,11 @@ MAX_COUNTED = 999
 MAX_NUMBERED = 9
 """Chats that Alt and a digit open."""
 
+_TIMED = 36
+"""Cells from which a chat of one line has room for the time of its last message."""
+_PILL = 6
+"""Cells of what is unread, so that the times stand below each other."""
+
 _LEFT = 5
 """Cells before a name: the bar, the number, a space, the mark, a space."""
 
@@ -186,7 +191,8 @@ class ChatList(ScrollView, can_focus=True):
             (
                 (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
                 (chat.pinned, chat.archived),
-                two and (chat.last, chat.draft, chat.last and brief(chat.last.at, now)),
+                two and (chat.last, chat.draft),
+                chat.last and brief(chat.last.at, now),
             )
             for chat in self._chats
         ]
@@ -245,6 +251,9 @@ class ChatList(ScrollView, can_focus=True):
             right = [Segment(f" {brief(chat.last.at, self._now(), self._twelve)} " if chat.last else " ", quiet)]
         else:
             right = self._told(chat, base)
+            if width >= _TIMED and chat.last is not None:
+                before = " " * max(0, _PILL - sum(segment.cell_length for segment in right))
+                right.insert(0, Segment(f" {brief(chat.last.at, self._now())}{before}", quiet))
         checked = f" {VERIFIED}" if chat.verified else ""
         room = max(1, width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked))
         name = drawn(chat.label, getattr(self.app, "turns_text", True), room)

@@ -16,6 +16,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
 from p2pchat.sanitize import clean
@@ -26,6 +27,7 @@ from p2pchat.tui.keys import SEND, WRITING, bindings
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import UNSEEN, cut, displayable_line, writable, written
 from p2pchat.tui.themes import MUTED
+from p2pchat.tui.widgets.turned import TurnedArea
 
 MAX_LINES = 6
 MAX_SHOWN = 6
@@ -40,7 +42,7 @@ _HELD = ("ctrl+", "alt+", "super+", "hyper+", "meta+")
 Completer = Callable[[str], Sequence[Completion]]
 
 
-class Composer(TextArea, inherit_bindings=False):
+class Composer(TurnedArea, inherit_bindings=False):
     """A text on its way. Posts `Submitted`, `DraftChanged`, `CopyText`, `Upwards` and `Completing`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(WRITING)]
@@ -176,7 +178,7 @@ class Composer(TextArea, inherit_bindings=False):
         elif self.text:
             self._history.setdefault(self._chat, []).append(self.text)
             self._back = 0
-            self.text = ""
+            self.clear()  # as an edit like any other, so that undo brings it back
 
     def action_up(self) -> None:
         """To the messages, a line up, or to what was written before."""
@@ -283,6 +285,8 @@ class Suggestions(Static):
         height: auto;
         padding: 0 1;
         background: $panel;
+        text-wrap: nowrap;
+        text-overflow: clip;
     }
     """
 
@@ -295,6 +299,11 @@ class Suggestions(Static):
     def __init__(self) -> None:
         super().__init__("", markup=False)
         self._offered: list[str] = []
+        self._last: tuple[Sequence[Completion], int | None] = ((), None)
+
+    def on_resize(self) -> None:
+        """Cut the lines to the window as it is now."""
+        self.offer(*self._last)
 
     def on_click(self, event: events.Click) -> None:
         """Take the one that was clicked."""
@@ -303,6 +312,7 @@ class Suggestions(Static):
 
     def offer(self, found: Sequence[Completion], chosen: int | None) -> None:
         """Show these; nothing where there are none."""
+        self._last = (found, chosen)
         room = max(1, min(MAX_SHOWN, self.screen.size.height // 4))
         first = 0 if chosen is None else max(0, min(chosen - room // 2, len(found) - room))
         shown = found[first : first + room]
@@ -311,14 +321,19 @@ class Suggestions(Static):
         if not shown:
             return
         names = [displayable_line(each.shown) for each in shown]
-        size = max(map(cell_len, names)) + 2
+        more = len(found) - first - len(shown)
+        rest = f"  +{more}" if more > 0 else ""
+        window = self.parent.size.width if isinstance(self.parent, Widget) else self.screen.size.width
+        cells = max(8, window - 2)
+        size = min(max(map(cell_len, names)) + 2, cells)
         lines = []
         for number, (name, each) in enumerate(zip(names, shown, strict=True), first):
             style = "reverse" if number == chosen else "bold"
-            lines.append(Content.assemble((name, style), " " * (size - cell_len(name)), (each.says, MUTED)))
-        more = len(found) - first - len(shown)
-        if more > 0:
-            lines[-1] = Content.assemble(lines[-1], (f"  +{more}", MUTED))
+            words = cut(name, cells)
+            last = number == first + len(shown) - 1
+            says = cut(each.says, cells - size - (len(rest) if last else 0))
+            lines.append(Content.assemble((words, style), " " * (size - cell_len(words)), (says, MUTED)))
+        lines[-1] = Content.assemble(lines[-1], (rest, MUTED))
         self.update(Content("\n").join(lines))
 
 

@@ -21,7 +21,7 @@ ROLES = frozenset(
     }
     | {"note", "date", "line", "unread", "selected", "marker", "bar", "key", "pill", "hint"}
     | {"quoted", "reaction", "reaction-mine", "pinned"}
-    | {"link", "code", "language", "strong", "em", "strike", "quote"}
+    | {"link", "code", "code-edge", "language", "strong", "em", "strike", "quote"}
 )
 """What a piece of the screen can be; each is styled by the component class `conversation--<role>`."""
 
@@ -44,6 +44,7 @@ Conversation {
     & > .conversation--line { color: $border-blurred; }
     & > .conversation--link { color: $accent; text-style: underline; }
     & > .conversation--code { background: $panel; }
+    & > .conversation--code-edge { color: $text-muted; background: $panel; }
     & > .conversation--language { color: $text-muted; background: $panel; text-style: italic; }
     & > .conversation--strong { text-style: bold; }
     & > .conversation--em { text-style: italic; }

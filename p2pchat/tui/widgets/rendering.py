@@ -43,10 +43,12 @@ NARROW = 60
 _GROUP = timedelta(minutes=5)
 _MIN_NAME = 3
 _MAX_NAME = range(12, 21)  # by how wide the conversation is
+_MAX_HEADED = 40
 _MAX_TEXT = 100  # longer lines are hard to read
 _MAX_ROWS = 1000  # a text of many empty lines is not worth more; y copies it whole
 _EDGE = 4  # a space, the mark's two cells, a space
 _BAR = 3  # a space, the bar, a space
+_CODE_EDGE = "▏"  # code is told from text where a theme has no ground for it
 _NAMES = 4
 _ALIKE = {"е": "[её]", "ё": "[её]", "ي": "[يی]", "ی": "[يی]", "ك": "[كک]", "ک": "[كک]"}  # noqa: RUF001 - letters of one sound
 
@@ -108,7 +110,9 @@ class Look:
     def __post_init__(self) -> None:
         label = displayable_line(self.label, joined=self.joined)
         narrow = self.cells < NARROW
-        most = max(4, self.cells - 10) if narrow else min(max(_MAX_NAME[0], self.cells // 5), _MAX_NAME[-1])
+        most = min(max(_MAX_NAME[0], self.cells // 5), _MAX_NAME[-1])
+        if narrow or not self.compact:  # the name has a line of its own, with the time and how far the message has come
+            most = max(4, min(_MAX_HEADED, self.cells - 10 if narrow else self.cells - 30))
         name = cut(label, most)
         set_ = object.__setattr__  # worked out once, for all messages
         set_(self, "narrow", narrow)
@@ -344,7 +348,8 @@ def _put_part(
     if is_code:
         base += 1
         if part.language:
-            rows.append([TextSpan(cut(f" {part.language}", look.text_cells).ljust(look.text_cells), "language")])
+            label = cut(part.language, look.text_cells - 1).ljust(look.text_cells - 1)
+            rows.append([TextSpan(_CODE_EDGE, "code-edge"), TextSpan(label, "language")])
             starts.append(base - 1)
     directions: dict[int, bool] = {}
     for line in wrap(part.text, cells, _MAX_ROWS + 1 - len(rows)):
@@ -358,7 +363,7 @@ def _put_part(
             pieces = _visual_row(line.shown, line.start, spans, plain, directions[line.paragraph], cells)
         if is_code:
             fill = look.text_cells - 1 - sum(width(piece.text) for piece in pieces)
-            pieces = [TextSpan(" ", "code"), *pieces, TextSpan(" " * max(0, fill), "code")]
+            pieces = [TextSpan(_CODE_EDGE, "code-edge"), *pieces, TextSpan(" " * max(0, fill), "code")]
         elif is_quote:
             pieces = [TextSpan("┃", "line"), TextSpan(" ", "gutter"), *pieces]
         rows.append(pieces)
@@ -463,6 +468,11 @@ def _put_edge(
     used = sum(width(piece.text) for piece in body[-1])
     room = look.column - look.indent
     if used + cells > room and (cells > _EDGE - 1 or not look.compact):
+        first = body[-1][0]
+        if first.role == "gutter" and len(first.text) > cells:  # it runs from right to left, so its end is at the left
+            spaced = [each for piece in words for each in (piece, TextSpan(" ", "gutter"))]
+            body[-1][:1] = [*spaced, TextSpan(" " * (len(first.text) - cells), "gutter")]
+            return
         starts.append(starts[-1] + 1)
         body.append([])
         used = 0

@@ -110,6 +110,7 @@ class ChatTitle(Widget):
         background: $background;
         color: $foreground;
         border-bottom: solid $border-blurred;
+        &.-bare { border: none; }
     }
     """
 
@@ -126,6 +127,12 @@ class ChatTitle(Widget):
         if typing:
             self._typing[chat] = self.set_timer(TYPING_SECONDS, lambda: self.show_typing(chat, False))
         self.refresh()
+
+    def fit(self, rows: int) -> None:
+        """Take so many rows: two with the line below, or the title alone."""
+        if self.styles.height is None or self.styles.height.value != rows:
+            self.styles.height = rows
+            self.set_class(rows < 2, "-bare")
 
     def show(self, chat: Chat | None) -> None:
         """Show the title of this chat."""

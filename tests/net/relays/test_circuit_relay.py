@@ -13,7 +13,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.limits import WINDOW, HostLimits
-from p2pchat.net.libp2p import circuit_messages, connections
+from p2pchat.net.libp2p import circuit_messages, connections, dial
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
@@ -83,7 +83,7 @@ def test_addresses_in_a_request_are_dialled_by_nobody(monkeypatch: pytest.Monkey
     inside = ("/ip4/127.0.0.1/tcp/22", "/ip4/10.0.0.1/tcp/80", "/ip4/169.254.169.254/tcp/80", "/ip6/::1/tcp/22")
     dialled: list[object] = []
 
-    async def dial(*where: object, **how: object) -> None:
+    async def refuse(*where: object) -> None:
         dialled.append(where)
         raise OSError
 
@@ -92,7 +92,7 @@ def test_addresses_in_a_request_are_dialled_by_nobody(monkeypatch: pytest.Monkey
             streams = [
                 await here.alice.open(here.relay.peer, here.relay.addresses(), circuit_messages.HOP) for _ in range(2)
             ]
-            monkeypatch.setattr(trio, "open_tcp_stream", dial)
+            monkeypatch.setattr(dial, "connect", refuse)
             where = [multiaddrs.pack(one) for one in (*inside, *here.bob.addresses())]
             to = PeerId(id=multiaddrs.multihash(make(4).peer), addrs=where)
             assert (

@@ -19,6 +19,9 @@ from tests.tui.conftest import run
 from tests.tui.fakes import INVITE, FakeNode
 from tests.tui.staging import OPEN, SIZES, Stage, click_on, press, settled, stage, type_in
 
+ELSEWHERE = "/dns4/relay.example/tcp/443/p2p/12D3KooWAAAA"
+NEARBY = "It works on the network of your relays"
+
 
 class Offerer(FakeNode):
     """A node whose invites differ, and that says what the real one says about them."""
@@ -53,6 +56,7 @@ def test_what_an_invite_is_good_for_is_said() -> None:
             assert "No other computer can reach this one yet" in app.words
             assert "You are asked about each" in app.words
         node.relays = 2
+        node.lends(ELSEWHERE)
         async with stage(InviteScreen(node), (80, 30)) as (app, pilot):
             assert "It works from anywhere, even while p2pchat is not running here" in app.words
 
@@ -63,9 +67,30 @@ def test_with_a_relay_an_invite_is_good_everywhere() -> None:
     async def main() -> None:
         node = Offerer()
         node.relayed = True
+        node.lends(ELSEWHERE)
         async with stage(InviteScreen(node), (80, 30)) as (app, _pilot):
             assert "It works from anywhere, through your relays." in app.words
             assert "directly" not in app.words
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("address", "state", "held", "said"),
+    [
+        (ELSEWHERE, "unreachable", 0, "None of your relays answers"),
+        ("/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWAAAA", "connected", 1, NEARBY),
+        ("/ip4/192.168.1.7/tcp/4001/p2p/12D3KooWAAAA", "connected", 0, NEARBY),
+    ],
+)
+def test_a_relay_that_leads_nowhere_else_is_not_said_to(address: str, state: str, held: int, said: str) -> None:
+    async def main() -> None:
+        node = Offerer()
+        node.relayed, node.relays = True, held
+        node.lends(address, state)
+        async with stage(InviteScreen(node), (80, 30)) as (app, _pilot):
+            assert said in app.words
+            assert "anywhere" not in app.words
 
     run(main())
 
@@ -208,6 +233,20 @@ def test_the_code_of_the_invite_is_shown_and_left(key: str | None) -> None:
     run(main())
 
 
+def test_where_the_window_is_too_small_the_code_is_saved_as_a_picture() -> None:
+    async def main() -> None:
+        async with stage(QrScreen("P2PCHAT:" + "A" * 300), (40, 12)) as (app, pilot):
+            assert "save the code as a picture with s" in app.words
+            await press(pilot, "s")
+            [saved] = app.saved
+            assert saved.name == "p2pchat-invite.svg"
+            assert saved.text.startswith('<svg xmlns="http://www.w3.org/2000/svg" ')
+            modules = len(_matrix("P2PCHAT:" + "A" * 300))
+            assert f'd="M0 0h{modules + 8}v{modules + 8}h-{modules + 8}z"' in saved.text, "with the border readers need"
+
+    run(main())
+
+
 # --- taking one
 
 
@@ -241,7 +280,7 @@ def test_what_looks_like_an_invite(text: str) -> None:
         (INVITE[:105], "A letter is missing"),
         (INVITE + INVITE[8:] * 30, "too long"),
         (INVITE[:50] + "1" + INVITE[51:], "no invite has: 1"),
-        (INVITE + "\x1b[2J", "no invite has: \ufffd"),
+        (INVITE[:50] + "\x1b[2J" + INVITE[50:], "no invite has: \ufffd"),
     ],
 )
 def test_what_does_not(text: str, words: str) -> None:
@@ -384,3 +423,10 @@ def test_an_invite_copied_with_the_frame_around_it_is_one() -> None:
     half = len(INVITE) // 2
     framed = f"│   {INVITE[:half]}   │\n│   {INVITE[half:]}   │\n╰────────╯"
     assert looks(framed).invite == INVITE
+
+
+@pytest.mark.parametrize("behind", [" see you soon", "\n\nIt is for you, 08:30!", "\n-- \nAnna, 0123"])
+def test_words_behind_an_invite_are_left_to_the_node(behind: str) -> None:
+    found = looks(f"Paste this: {INVITE}{behind}").invite
+    assert found is not None
+    assert found.startswith(INVITE)

@@ -323,17 +323,18 @@ def test_routes_and_times_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "result", "size"),
+    ("keys", "result"),
     [
-        (("enter",), False, SIZES[0]),
-        (("escape",), False, SIZES[1]),
-        (("y",), True, SIZES[2]),
-        (("n",), False, SIZES[3]),
-        (("left", "enter"), True, SIZES[0]),
-        (("tab", "enter"), True, SIZES[2]),
-        (("up", "down", "enter"), False, SIZES[3]),
+        (("enter",), False),
+        (("escape",), False),
+        (("y",), True),
+        (("n",), False),
+        (("left", "enter"), True),
+        (("tab", "enter"), True),
+        (("up", "down", "enter"), False),
     ],
 )
+@pytest.mark.parametrize("size", SIZES)
 def test_confirm(keys: tuple[str, ...], result: bool, size: tuple[int, int]) -> None:
     async def main() -> None:
         async with stage(ConfirmScreen("Delete [b]x[/b]?", "Delete [u]", "Keep"), size) as (app, pilot):
@@ -476,6 +477,21 @@ def test_a_line_takes_letters_that_nobody_sees_and_as_much_of_a_paste_as_fits() 
             app.post_message(events.Paste(" 👩\u200d👩\u200d👧 and more"))
             await settled(pilot)
             assert field.value == "می\u200cروم 👩👩👧 a"  # without joiners: nobody agrees on how wide those are
+
+    run(main())
+
+
+def test_what_is_left_out_of_a_paste_is_said() -> None:
+    async def main() -> None:
+        from textual import events
+
+        async with stage(AddScreen(FakeNode())) as (app, pilot):
+            field = app.screen.query_one(Field)
+            field.focus()
+            app.post_message(events.Paste("w" * 80))
+            await settled(pilot)
+            assert field.value == "w" * 64
+            assert "It has at most 64 characters: the rest was left out." in app.words
 
     run(main())
 

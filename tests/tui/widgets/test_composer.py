@@ -333,3 +333,13 @@ def test_a_text_has_no_completion() -> None:
         assert shown(desk) == []
 
     at(steps)
+
+
+def test_undo_brings_back_what_was_cleared() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        await pilot.press(*"hello", "ctrl+c")
+        assert desk.composer.text == ""
+        await pilot.press("ctrl+underscore")
+        assert desk.composer.text == "hello"
+
+    at(steps)

@@ -98,7 +98,7 @@ def test_marks_become_looks_and_links_lead_where_they_say() -> None:
     block = lay_out(message(0, text), None, replace(ROOMY, cells=60))
     assert roles(block, "strong") == ["this"]
     assert roles(block, "code")[0] == "make"
-    assert body(block)[1:] == [" ▎ ┃ was it", " ▎  sh", ' ▎  rm "$1"', " ▎ done"]
+    assert body(block)[1:] == [" ▎ ┃ was it", " ▎ ▏sh", ' ▎ ▏rm "$1"', " ▎ done"]
     [link] = [piece for row in block.rows for piece in row if piece.link]
     assert link.text == link.link == "https://xn--bd-umc.example/a?b=c"
     narrow = lay_out(message(0, text), None, replace(ROOMY, cells=24))
@@ -110,8 +110,8 @@ def test_marks_become_looks_and_links_lead_where_they_say() -> None:
 
 def test_code_has_a_ground_of_its_own_to_the_edge_of_the_column() -> None:
     block = lay_out(message(0, "```\nall:\n\techo\n```"), None, ROOMY)
-    rows = ["".join(piece.text for piece in row if piece.role == "code") for row in block.rows[block.lead :]]
-    assert rows == [" all:".ljust(76), "     echo".ljust(76)]
+    rows = ["".join(piece.text for piece in row if "code" in piece.role) for row in block.rows[block.lead :]]
+    assert rows == ["▏all:".ljust(76), "▏    echo".ljust(76)]
 
 
 def test_words_that_are_searched_for_are_marked_in_links_and_code() -> None:
@@ -264,3 +264,14 @@ def test_hostile_text_stays_on_its_rows(text: str, joined: bool) -> None:
     for cells in (20, 100):
         look = Look(cells, text[:2000], "c1", NOW.date(), joined=joined, search="w ب", compact=not joined)
         holds(lay_out(message(0, text, route=text[:2000]), None, look), cells)
+
+
+def test_what_runs_from_right_to_left_has_its_time_and_state_at_its_left_end() -> None:
+    first = message(0, "سلام", mine=True)
+    rows = shown(lay_out(after(first, text="قرار امشب سر جایش است"), first, ROOMY))
+    assert [row[:13] for row in rows] == [" ▎ 09:01 ✓✓  "]
+
+
+def test_a_name_above_a_group_is_not_cut_while_there_is_room() -> None:
+    look = replace(ROOMY, cells=64, label="Anna Maria Lindqvist-Andersson")
+    assert "Anna Maria Lindqvist-Andersson  09:00" in shown(lay_out(message(0), None, look))[2]
