@@ -19,7 +19,7 @@ ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 # In the lab everybody waits for links that have fallen silent.
 LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal
 # What tests/support/sampling.py makes smaller.
-SAMPLED := tests/world/test_clocks.py tests/world/test_crash_points.py tests/engine/delivery/test_outbound.py tests/tui/test_hostile.py
+SAMPLED = $(shell grep -rl --include="test_*.py" "^from tests.support.sampling import" tests)
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
 STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/standins/*/pyproject.toml)))
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
@@ -96,7 +96,7 @@ attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and pr
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
 soak: $(VENV)/dev.stamp ## before a release: every crash point, kill -9 a hundred times, 6,000 people at a relay (half an hour)
-	P2PCHAT_SAMPLE=all $(BIN)/python -m pytest $(ALL) $(SAMPLED)
+	P2PCHAT_SAMPLE=all $(PYTEST) $(ALL) $(SAMPLED)
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
 	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis
