@@ -199,7 +199,7 @@ def test_right_to_left_text_is_in_drawing_order_with_its_marks() -> None:
 
 def test_help_has_every_key_and_command_that_is_told() -> None:
     async def main() -> None:
-        async with stage(HelpScreen(KEYS, COMMANDS), (120, 200)) as (app, _pilot):
+        async with stage(HelpScreen(KEYS, COMMANDS), (120, 260)) as (app, _pilot):
             seen = set(app.words.split())
             for key in KEYS:  # long ones are wrapped in their column
                 assert not key.told or seen >= {*key.shown.split(), *key.says.split()}
