@@ -341,6 +341,8 @@ def set_state(
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
     """
     ids = list(dict.fromkeys(ids))
+    if not ids:
+        return []
     assign, where, values = transition(state, at, came_from, route)
     sql = (
         f"UPDATE messages SET {assign} WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"

@@ -28,6 +28,15 @@ _SIGNS = (
 )
 
 
+_MOUSE = (
+    ("click", "choose a message, a chat, a hint; go to a quoted message; put an emoji there or take it away"),
+    ("right button", "all that can be done with a message; the page of a contact"),
+    ("double click", "copy the message"),
+    ("drag", "mark text; what copies then, and by which way, is said below"),
+    ("Shift and drag", "mark text as your terminal does"),
+)
+
+
 class HelpScreen(Panel[None]):
     """The keys, where they work, the commands, and what the marks mean."""
 
@@ -58,6 +67,7 @@ class HelpScreen(Panel[None]):
             "Commands, typed where you write messages",
             [(command.shown, command.says) for command in self._commands_told],
         )
+        yield from _group("Mouse", _MOUSE)
         yield from _group("Signs", _SIGNS)
 
 

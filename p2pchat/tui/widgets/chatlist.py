@@ -15,7 +15,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from p2pchat.tui.intents import Intent, OpenChat, RunCommand
+from p2pchat.tui.intents import Intent, OpenChat, RunCommand, ShowContact
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
@@ -147,14 +147,17 @@ class ChatList(ScrollView, can_focus=True):
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Open what was clicked."""
+        """Open what was clicked; with the right button, the page of the contact."""
         if self._pinned(event.y):
             self.post_message(RunCommand("requests"))
             return
         place = (event.y + self.scroll_offset.y) // self._lines
         if place < len(self._chats):
             self._cursor = place
-            self.action_open()
+            if event.button == 3:
+                self.post_message(ShowContact(self._chats[place]))
+            else:
+                self.action_open()
 
     def action_move(self, step: int) -> None:
         """Move the cursor by `step` chats."""
