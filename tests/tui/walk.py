@@ -5,6 +5,8 @@ Each step waits until the text is where others could have put it, so that what i
 
 from __future__ import annotations
 
+import re
+
 from tests.support.terminal import Terminal
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import SEEN, HostileNode
@@ -263,7 +265,9 @@ def _commands(shown: Terminal) -> None:
     shown.wait("/chat NAME")
     shown.type("t b")
     shown.press("tab")
-    shown.wait(f"› /chat bob {SEEN}")
+    shown.until(
+        lambda text: bool(re.search(rf"› /chat bob[ │\n]+{SEEN}", text)), "the name, maybe on a line of its own"
+    )
     _clear(shown)
     shown.type("/chat b")
     shown.press("enter")

@@ -323,18 +323,17 @@ def test_routes_and_times_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "result"),
+    ("keys", "result", "size"),
     [
-        (("enter",), False),
-        (("escape",), False),
-        (("y",), True),
-        (("n",), False),
-        (("left", "enter"), True),
-        (("tab", "enter"), True),
-        (("up", "down", "enter"), False),
+        (("enter",), False, SIZES[0]),
+        (("escape",), False, SIZES[1]),
+        (("y",), True, SIZES[2]),
+        (("n",), False, SIZES[3]),
+        (("left", "enter"), True, SIZES[0]),
+        (("tab", "enter"), True, SIZES[2]),
+        (("up", "down", "enter"), False, SIZES[3]),
     ],
 )
-@pytest.mark.parametrize("size", SIZES)
 def test_confirm(keys: tuple[str, ...], result: bool, size: tuple[int, int]) -> None:
     async def main() -> None:
         async with stage(ConfirmScreen("Delete [b]x[/b]?", "Delete [u]", "Keep"), size) as (app, pilot):
