@@ -21,6 +21,7 @@ _SIGNS = (
     ("○ …", "a contact is offline, or has not accepted yet"),
     ("✗", "you have blocked them; at a message: it was not sent, and w says why"),
     ("✓ at a name", "you have compared safety numbers"),
+    ("↑ ↓ ~ at a name", "the chat is pinned above the others, archived at the end, or muted"),
     ("◷", "a message of yours waits here"),
     ("✓", "it has left: it is stored at a relay, or was given to their computer and is not confirmed yet"),
     ("✓✓", "it is on their computer"),

@@ -21,7 +21,7 @@ from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut
-from p2pchat.tui.wording import VERIFIED, mark, preview
+from p2pchat.tui.wording import VERIFIED, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -193,7 +193,7 @@ class ChatList(ScrollView, can_focus=True):
         looks: list[object] = [
             (
                 (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
-                (chat.pinned, chat.archived),
+                order(chat, now),
                 two and (chat.last, chat.draft),
                 chat.last and brief(chat.last.at, now),
             )
@@ -258,7 +258,9 @@ class ChatList(ScrollView, can_focus=True):
                 before = " " * max(0, _PILL - sum(segment.cell_length for segment in right))
                 right.insert(0, Segment(f" {brief(chat.last.at, self._now())}{before}", quiet))
         checked = f" {VERIFIED}" if chat.verified else ""
-        room = max(1, width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked))
+        kept = order(chat, self._now())
+        room = width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked) - cell_len(kept)
+        room = max(1, room)
         name = drawn(chat.label, getattr(self.app, "turns_text", True), room)
         gap = max(0, room - cell_len(name))
         named = base + self._part("unread") if chat.unread else (base if chat.state == "contact" else quiet)
@@ -271,6 +273,7 @@ class ChatList(ScrollView, can_focus=True):
             Segment(" ", base),
             Segment(name, named),
             Segment(checked, base + self._part("verified")),
+            *([Segment(kept, quiet)] if kept else []),
             Segment(" " * gap, base),
             *right,
         ]
