@@ -25,7 +25,7 @@ ENDING = {
     "relay": ["status"],
     "rpc": [],
     "demo": ["--help"],
-    "tail": ["nobody"],
+    "tail": ["--count", "0"],
     "echo": ["--wake"],
     "node": ["status"],
 }
