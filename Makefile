@@ -12,20 +12,24 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 MADE := $(VENV)/made-for-$(shell pwd -P | cksum | cut -d ' ' -f 1)
 GONE := $(shell test -f $(VENV)/bin/python -a -x $(VENV)/bin/python || echo gone)
 COMMAND ?= $(HOME)/.local/bin/p2pchat
+# man looks for the pages of ~/.local/bin there.
+MANUAL = $(dir $(COMMAND))../share/man/man1/p2pchat.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-input
 CODE := p2pchat tests $(wildcard benchmarks)
 # A test of nodes or of a screen waits for them in part, so there is one more process for tests than there are cores.
 ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
+# Compiled once and kept, tests and program are read in a quarter of the time, by each process of tests.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 # In the lab everybody waits for links that have fallen silent.
 LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal
 # What tests/support/sampling.py makes smaller.
-SAMPLED := tests/world/test_clocks.py tests/world/test_crash_points.py tests/engine/delivery/test_outbound.py tests/tui/test_hostile.py
+SAMPLED = $(shell grep -rl --include="test_*.py" "^from tests.support.sampling import" tests)
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
 STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/standins/*/pyproject.toml)))
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo install uninstall deb container quick test check coverage docs lab bench attack soak fmt lock FORCE
+.PHONY: man help setup chat demo install uninstall deb container quick test check coverage docs lab bench attack soak fmt lock FORCE
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -43,6 +47,8 @@ install: $(VENV)/run.stamp ## put the command p2pchat on your PATH: a link in ~/
 	@mkdir -p $(dir $(COMMAND))
 	@test -L $(COMMAND) || test ! -e $(COMMAND) || { echo '$(COMMAND) is something else; it stays as it is'; exit 1; }
 	@ln -sfn '$(CURDIR)/$(BIN)/p2pchat' $(COMMAND)
+	@mkdir -p $(dir $(MANUAL))
+	@test ! -L $(MANUAL) -a -e $(MANUAL) || ln -sfn '$(CURDIR)/p2pchat/cli/p2pchat.1' $(MANUAL)
 	@case ":$$PATH:" in \
 	*:$(patsubst %/,%,$(dir $(COMMAND))):*) echo 'p2pchat is on your PATH now' ;; \
 	*) echo 'The command is $(COMMAND). To find it by its name, log in again, or put this line into ~/.profile:'; \
@@ -50,6 +56,7 @@ install: $(VENV)/run.stamp ## put the command p2pchat on your PATH: a link in ~/
 
 uninstall: ## remove the command and .venv; profiles stay where they are
 	@test ! -L $(COMMAND) || rm $(COMMAND)
+	@test ! -L $(MANUAL) || rm $(MANUAL)
 	@rm -rf $(VENV)
 	@echo 'Removed the command and $(VENV). Profiles are in ~/.local/share/p2pchat; remove this folder to remove the rest.'
 
@@ -62,19 +69,20 @@ container: ## build the image p2pchat-relay; needs podman or docker
 	else docker build -t p2pchat-relay -f deploy/Containerfile .; fi
 
 quick: $(VENV)/dev.stamp ## run the tests that are not slow: a minute, while one works
-	$(BIN)/python -m pytest $(ALL) -m 'not slow'
+	$(PYTEST) $(ALL) -m 'not slow'
 
 test: $(VENV)/dev.stamp ## run the tests but the lab; those in a real terminal only if tmux is here
 	@echo 'left out is the lab, which needs root: make lab'
 	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
-	$(BIN)/python -m pytest $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
+	$(PYTEST) $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
 
 check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, format, types, imports, tests; needs tmux
 	$(BIN)/ruff check $(CODE) requirements setup.py
 	$(BIN)/ruff format --check $(CODE) requirements setup.py
-	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest $(ALL)
+	@echo 'checking the types meanwhile'; $(BIN)/mypy $(CODE) >$(VENV)/types.txt 2>&1 & types=$$!; \
+	$(PYTEST) $(ALL); tests=$$?; wait $$types; types=$$?; \
+	cat $(VENV)/types.txt; exit $$((tests || types))
 
 coverage: $(VENV)/dev.stamp ## run the tests and print which lines of the program they run; needs tmux
 	@rm -f .coverage .coverage.*
@@ -96,10 +104,13 @@ attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and pr
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
 soak: $(VENV)/dev.stamp ## before a release: every crash point, kill -9 a hundred times, 6,000 people at a relay (half an hour)
-	P2PCHAT_SAMPLE=all $(BIN)/python -m pytest $(ALL) $(SAMPLED)
+	P2PCHAT_SAMPLE=all $(PYTEST) $(ALL) $(SAMPLED)
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
 	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis
+
+man: $(VENV)/run.stamp ## write the manual page p2pchat(1) anew, from the table of verbs
+	$(BIN)/python -m p2pchat.cli.manual > p2pchat/cli/p2pchat.1
 
 fmt: $(VENV)/dev.stamp ## format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix $(CODE) requirements setup.py

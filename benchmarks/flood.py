@@ -36,6 +36,7 @@ class Talker(FakeNode):
                 "received_at": stamp,
                 "state": "received",
                 "route": "direct",
+                "late": False,
             }
             self.history[chat].append(message)
             self.emit("message", **message)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from tests.support.budget import Budget
 from tests.support.examples import load_profile
 
 T = TypeVar("T")
+HERE = Path(__file__).resolve().parent
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 2**30
 """So much room in memory is enough for what a whole run leaves there."""
@@ -39,6 +41,22 @@ def _write_to_memory() -> None:
     """
     if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """In one of several processes of a whole run, import the test files from another place of the list on.
+
+    Each file is compiled by the process that comes to it first, and kept for the others: without a start of their own
+    all of them would compile each file at the same time.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ or session.config.args != session.config.getini("testpaths"):
+        return
+    number, count = int(os.environ["PYTEST_XDIST_WORKER"][2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    files = sorted(path for path in HERE.rglob("test_*.py") if HERE / "lab" not in path.parents)
+    start = len(files) * number // count
+    for path in [*files[start:], *files[:start]]:
+        import_module(".".join(path.relative_to(HERE.parent).with_suffix("").parts))
 
 
 def run(main: Callable[[], Awaitable[T]], clock: Clock | None = None) -> T:

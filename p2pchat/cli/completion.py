@@ -20,6 +20,8 @@ from p2pchat.locations import Profile
 
 MAX_LINE = 64 << 10
 """Bytes of a command line that are read."""
+_NOTES = "notes"
+"""The chat with oneself, which may not be in the list yet."""
 _NAMED = ("C", "CHAT")
 """Arguments that are a contact or a chat."""
 
@@ -71,7 +73,7 @@ def candidates(context: Context, typed: list[str]) -> list[str]:
     if last is not None and _takes_value(last):
         found = [str(choice) for choice in last.settings.get("choices", ())]
         if last.settings.get("metavar") in _NAMED:
-            found = _names(context, before)
+            found = _names(context, before, chats=last.settings["metavar"] == "CHAT")
     elif current.startswith("-"):
         found = [flag for option in allowed for flag in option.flags]
     elif verb is None:
@@ -91,11 +93,13 @@ def _positional(context: Context, verb: Verb, before: list[str], rest: list[str]
     if place >= len(verb.args):
         return []
     arg = verb.args[place]
-    return _names(context, before) if arg.name in _NAMED else list(arg.choices)
+    return _names(context, before, chats=arg.name == "CHAT") if arg.name in _NAMED else list(arg.choices)
 
 
-def _names(context: Context, before: list[str]) -> list[str]:
-    """The names of all contacts; the id of one whose name a terminal would not show as it is."""
+def _names(context: Context, before: list[str], *, chats: bool) -> list[str]:
+    """The names of all contacts, as they are called here, or of all `chats`; the id of one whose name a terminal would
+    not show as it is.
+    """
     from p2pchat.api.client import Client
 
     profile = context.profile
@@ -105,10 +109,11 @@ def _names(context: Context, before: list[str]) -> list[str]:
         with Client.connect(profile, start_node=False) as client:
             if client.greeting.get("state") != "ready":
                 return []
-            found = client.call("contacts")
+            found = client.call("chats" if chats else "contacts")
     except (errors.P2PChatError, OSError):
         return []
-    return [contact["name"] if contact["name"].isprintable() else contact["id"] for contact in found]
+    named = [each["name"] if each["name"].isprintable() else each["id"] for each in found if each["state"] != "notes"]
+    return [*named, _NOTES] if chats else named
 
 
 VERBS = (

@@ -123,12 +123,11 @@ def rename(context: Context, args: Namespace) -> int:
     """Give a contact another name, or go back to what they call themselves."""
     if (args.name is None) != args.undo:
         raise errors.UsageError("NAME is missing", hint="`--undo` goes back to what they call themselves.")
-    name = "" if args.undo else args.name
 
     def words(result: dict[str, Any]) -> str:
         return f"{args.c} is called {result['name']} now."
 
-    return answers.say(context, words, "rename", contact=args.c, name=name)
+    return answers.say(context, words, "rename", contact=args.c, name=args.name)
 
 
 def note(context: Context, args: Namespace) -> int:

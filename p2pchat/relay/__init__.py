@@ -10,4 +10,5 @@ holdings  who holds how much, who gives way      disk      the file, and the roo
 clock     a time of its own, that never jumps    folder    key, lock and status of the relay's folder
 metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
 notifications  what is pushed to clients that watch a queue
+host_streams   what the mailbox asks of the streams of a real host
 """

@@ -14,8 +14,9 @@ import trio
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
+from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
+from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 
 QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)

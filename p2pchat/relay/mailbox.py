@@ -30,7 +30,6 @@ from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
-from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, OpenQueue, Outgoing
@@ -492,24 +491,3 @@ class MailboxServer:
         elif outcome.wrote and self._failing:
             log.warning("the store works again")
             self._failing = False
-
-
-def account_of(stream: Stream) -> Account:
-    """Return what the connection of a stream may cost."""
-    assert isinstance(stream, LibP2PStream)
-    return stream.account
-
-
-def write_now(stream: Stream, data: bytes) -> bool:
-    """Write all of `data` without waiting, or nothing: returns False then."""
-    assert isinstance(stream, LibP2PStream)
-    return stream.write_now(data)
-
-
-def place_of(stream: Stream) -> str:
-    """Return where on the network a stream comes from. By another relay come people from many places, of whom nothing
-    is known but their keys.
-    """
-    if stream.route != "direct":
-        return f"{stream.route} {stream.peer.hex()}"
-    return stream.place if isinstance(stream, LibP2PStream) else ""

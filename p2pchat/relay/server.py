@@ -41,8 +41,9 @@ from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
+from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
+from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN_SECONDS = 5.0

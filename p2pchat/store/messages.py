@@ -341,6 +341,8 @@ def set_state(
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
     """
     ids = list(dict.fromkeys(ids))
+    if not ids:
+        return []
     assign, where, values = transition(state, at, came_from, route)
     sql = (
         f"UPDATE messages SET {assign} WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
@@ -383,8 +385,9 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
 
 def clear(db: Database, chat: ChatId) -> None:
     """Delete every message of a chat, as `delete` does one. Until `db.checkpoint()` the log holds them."""
-    rows = _remove_all(db, chat)
-    db.executemany(_ERASE, [(chat, sender, seq, _mark(id)) for _, sender, _, seq, id in rows])
+    rows = db.query("SELECT sender, seq, id FROM messages WHERE chat = ?", (chat,))
+    db.executemany(_ERASE, [(chat, sender, seq, _mark(id)) for sender, seq, id in rows])
+    _remove_all(db, chat)
 
 
 def forget_chat(db: Database, chat: ChatId) -> None:
@@ -396,11 +399,14 @@ def forget_chat(db: Database, chat: ChatId) -> None:
     db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
 
 
-def _remove_all(db: Database, chat: ChatId) -> list[Row]:
-    rows = db.query("SELECT pk, sender, text, seq, id FROM messages WHERE chat = ?", (chat,))
-    search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, text, *_ in rows])
+def _remove_all(db: Database, chat: ChatId) -> None:
+    ((count,),) = db.query("SELECT count(*) FROM messages WHERE chat = ?", (chat,))
+    if count > search_backlog.MAX_TAKEN_OUT:
+        search_backlog.begin_anew(db)
+    else:
+        rows = db.query("SELECT pk, sender, text FROM messages WHERE chat = ?", (chat,))
+        search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
-    return rows
 
 
 def missing_before(db: Database, chat: ChatId, sender: ContactId, seq: int) -> int:

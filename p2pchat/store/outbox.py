@@ -75,6 +75,7 @@ class Acked:
     msg_id: MessageId | None
     attempts: int
     session_id: SessionId | None
+    chain: int | None
     form: OutboxForm
 
 
@@ -97,9 +98,9 @@ _values = attrgetter(
 _CHANGING = frozenset(_NEW) - {"recipient"}
 _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))})"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
-_FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +recipient = ?2"
+_FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +recipient = ?2 RETURNING session_id, chain"
 _ACKED = f"""
-SELECT pk, kind, msg_id, attempts, session_id, form FROM outbox
+SELECT pk, kind, msg_id, attempts, session_id, chain, form FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +recipient = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
@@ -162,8 +163,8 @@ def acked(db: Database, recipient: DeviceId, envelope_ids: Iterable[EnvelopeId])
     values = (packed(envelope_ids), recipient)
     found = db.query(_ACKED, values)
     return [
-        Acked(pk, kind, msg_id, attempts, session_id, _FORMS[form])
-        for pk, kind, msg_id, attempts, session_id, form in found
+        Acked(pk, kind, msg_id, attempts, session_id, chain, _FORMS[form])
+        for pk, kind, msg_id, attempts, session_id, chain, form in found
     ]
 
 
@@ -240,17 +241,23 @@ def update(db: Database, pk: int, **fields: Value) -> None:
 def unseal(db: Database, pks: Iterable[int]) -> None:
     """Take these contents for unsealed: what it takes to seal them again is gone."""
     sql = "UPDATE outbox SET envelope_id = NULL, envelope = NULL, session_id = NULL, chain = NULL, seal = NULL"
-    db.executemany(f"{sql} WHERE pk = ?", [(pk,) for pk in pks])
+    if rows := [(pk,) for pk in pks]:
+        db.executemany(f"{sql} WHERE pk = ?", rows)
 
 
-def forget_messages(db: Database, recipient: DeviceId, msg_ids: Iterable[MessageId]) -> int:
-    """Remove the rows for a device that carry these messages (a receipt came, or the user deleted them); how many."""
-    return db.execute(_FORGET, (packed(msg_ids), recipient))
+def forget_messages(
+    db: Database, recipient: DeviceId, msg_ids: Iterable[MessageId]
+) -> list[tuple[SessionId | None, int | None]]:
+    """Remove the rows for a device that carry these messages (a receipt came, or the user deleted them); the session
+    and the chain in which each of them was sealed.
+    """
+    return [(session_id, chain) for session_id, chain in db.query(_FORGET, (packed(msg_ids), recipient))]
 
 
 def remove(db: Database, pks: Iterable[int]) -> None:
     """Remove the rows with these primary keys."""
-    db.executemany("DELETE FROM outbox WHERE pk = ?", [(pk,) for pk in pks])
+    if rows := [(pk,) for pk in pks]:
+        db.executemany("DELETE FROM outbox WHERE pk = ?", rows)
 
 
 def clear_forms(db: Database, recipient: DeviceId, *forms: OutboxForm) -> None:

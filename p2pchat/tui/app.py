@@ -25,6 +25,7 @@ from p2pchat import errors
 from p2pchat.tui import fewer_colours, intents, preferences, terminal, themes
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
+from p2pchat.tui.actions.finding import BACK, NEWER, OLDER, FindActions
 from p2pchat.tui.actions.message import MessageActions
 from p2pchat.tui.actions.order import OrderActions
 from p2pchat.tui.actions.preferences import PreferenceActions
@@ -93,6 +94,7 @@ class ChatApp(BaseApp):
         self.talk = ChatActions(self)
         self.reader: Reader = Reader(self, self.talk)
         self.picking = MessageActions(self, self.talk)
+        self.finding = FindActions(self, self.talk)
         self.people = ContactActions(self, self.talk)
         self.order = OrderActions(self, self.talk)
         self.wishes = PreferenceActions(self)
@@ -127,7 +129,11 @@ class ChatApp(BaseApp):
             "mute": self.order.mute,
             "clear": self.order.clear,
             "invites": self.order.invites,
-            "search": self.picking.search,
+            "search": self.finding.search,
+            "everywhere": self.finding.everywhere,
+            "pinned": self.finding.pinned,
+            "jump": self.finding.jump,
+            "unread": self.finding.unread,
             "copy": self.picking.copy,
             "reply": self.picking.reply_picked,
             "edit": self.picking.edit_picked,
@@ -332,6 +338,11 @@ class ChatApp(BaseApp):
 
     @on(intents.MessageIntent)
     def _about_message(self, intent: intents.MessageIntent) -> None:
+        if intent.what in (OLDER, NEWER, BACK):
+            self.begin(self.finding.asked(intent.what))
+            return
+        if intent.what == "jump":
+            self.finding.remember()
         self.begin(self.picking.asked(intent))
 
     @on(intents.React)
@@ -340,6 +351,7 @@ class ChatApp(BaseApp):
 
     @on(intents.Cancelled)
     def _cancelled(self, intent: intents.Cancelled) -> None:
+        self.main.conversation.action_unmark()
         self.talk.cancel(intent.chat)
 
     @on(intents.Seen)

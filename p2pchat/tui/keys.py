@@ -92,6 +92,9 @@ KEYS: tuple[Key, ...] = (
     _key("f3 alt+comma", "app.command('settings')", "settings", CHATS),
     _key("ctrl+y", "app.command('contact')", "the contact's page: safety number, name, block", CHATS),
     _key("ctrl+f", "app.command('search')", "search in this chat", CHATS),
+    _key("alt+s", "app.command('everywhere')", "search in all chats", CHATS),
+    _key("alt+g", "app.command('pinned')", "the pinned messages of this chat", CHATS),
+    _key("alt+u", "app.command('unread')", "the first unread message of this chat", CHATS),
     _key("alt+a", "next_unread", "next chat with unread messages", CHATS),
     *(
         _key(f"alt+{digit}", f"chat_at({digit})", f"chat {digit} of the list", CHATS, told=digit == 1)
@@ -151,8 +154,13 @@ KEYS: tuple[Key, ...] = (
     _key("plus", "react", "put an emoji under it", MESSAGE),
     _key("p", "pin", "pin it, or take the pin away", MESSAGE),
     _key("g", "jump_quoted", "go to the one that it answers", MESSAGE),
+    _key("n", "older_hit", "the next hit of the last search, which is older", MESSAGE),
+    _key("N", "newer_hit", "the hit before, which is newer", MESSAGE),
+    _key("b", "back", "back to where you were before you jumped", MESSAGE),
     _key("v", "versions", "what it said before it was edited", MESSAGE),
     _key("y", "copy", "copy it", MESSAGE),
+    _key("m", "menu", "all that can be done with it, in a list", MESSAGE),
+    _key("s", "select_text", "select a part of its text, and copy that", MESSAGE),
     _key("c", "copy_code", "copy the code in it", MESSAGE),
     _key("o", "open_link", "open the link in it", MESSAGE),
     _key("d delete", "delete", "delete it, here or for both", MESSAGE),

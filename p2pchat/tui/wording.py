@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,6 +14,7 @@ from p2pchat.tui.text import displayable_line
 ONLINE, RELAYED, OFFLINE, WAITING, BLOCKED = "●", "◐", "○", "…", "✗"
 NOBODY = "·"
 """Nobody else is in the chat, or not any more."""
+PINNED, ARCHIVED, MUTED = "↑", "↓", "~"
 VERIFIED = "✓"
 
 _ROUTES = {
@@ -38,6 +40,13 @@ def mark(chat: Chat) -> str:
 
 
 _ALONE = {"notes": "only you", "forgotten": "forgotten, to be read only"}
+
+
+def order(chat: Chat, now: datetime) -> str:
+    """Signs behind a name: ` ↑` pinned, ` ↓` archived, ` ~` muted."""
+    muted = chat.muted_until is not None and now < chat.muted_until
+    signs = (chat.pinned and PINNED) or "", (chat.archived and ARCHIVED) or "", MUTED if muted else ""
+    return " ".join(["", *filter(None, signs)])
 
 
 def presence(chat: Chat) -> str:

@@ -17,7 +17,10 @@ NAMES = ["Anna Lindqvist", "andrea", "$(touch x)", "a\x1b[2J"]
 
 @pytest.fixture
 def named(node: FakeNode) -> FakeNode:
-    node.answers["contacts"] = [{"id": ID, "name": name} for name in NAMES]
+    people = [{"id": ID, "name": name, "state": "contact"} for name in NAMES]
+    notes = {"id": "00" * 8, "name": "Notes to self", "state": "notes"}
+    node.answers["contacts"] = [*people]
+    node.answers["chats"] = [*people, {"id": ID, "name": "gone", "state": "forgotten"}, notes]
     return node
 
 
@@ -28,6 +31,9 @@ def named(node: FakeNode) -> FakeNode:
         (["send", "an"], ["Anna Lindqvist", "andrea"]),
         (["send", "--wait", "read", "an"], ["Anna Lindqvist", "andrea"]),
         (["send", "$"], ["$(touch x)"]),
+        (["log", "n"], ["notes"]),
+        (["log", "g"], ["gone"]),
+        (["block", "g"], []),
         (["search", "--chat", "andr"], ["andrea"]),
         (["block", ID[:4]], [ID]),
         (["send", "andrea", ""], []),

@@ -36,7 +36,7 @@ SIMPLE = [
     (["mute", "bob", "8h"], "mute", {"chat": "bob", "seconds": 28_800}),
     (["mute", "bob", "off"], "mute", {"chat": "bob", "seconds": 0}),
     (["rename", "bob", "rob"], "rename", {"contact": "bob", "name": "rob"}),
-    (["rename", "bob", "--undo"], "rename", {"contact": "bob", "name": ""}),
+    (["rename", "bob", "--undo"], "rename", {"contact": "bob", "name": None}),
     (["note", "bob"], "note", {"contact": "bob", "text": None}),
     (["note", "bob", "met", "in Lund"], "note", {"contact": "bob", "text": "met in Lund"}),
     (["note", "bob", "--clear"], "note", {"contact": "bob", "text": ""}),

@@ -44,7 +44,7 @@ def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) ->
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
         bob_id = await alice.id_of("bob")
-        flood = [Frame(kind, b"" if kind == frames.RENEW else bytes(16))] * 20_000
+        flood = [Frame(kind, b"" if kind == frames.RENEW else bytes(16))] * 10 * HIGH_WATER_MARK
         most = 0
         async with trio.open_nursery() as link:
             link.start_soon(alice.engine.link_handler.received, bob_id, bytes(32), "direct", flood)

@@ -85,7 +85,11 @@ def restored(screen: Terminal) -> None:
 def test_two_people_from_the_first_run_on(kind: str) -> None:
     with place() as here:
         at_home(here, "anna", "boris")
-        with terminal(here, program(here, "anna"), kind) as anna, terminal(here, program(here, "boris"), kind) as boris:
+        with ExitStack() as stack:
+            anna, boris = [
+                stack.enter_context(terminal(here, program(here, name), kind, executed=True))
+                for name in ("anna", "boris")
+            ]
             # --- first run: a name, no passphrase
             for screen, name in ((anna, "Anna"), (boris, "Борис")):
                 screen.wait("Welcome", "Your name")
@@ -143,47 +147,40 @@ def test_two_people_from_the_first_run_on(kind: str) -> None:
             os.kill(anna.pid, signal.SIGTERM)
             assert anna.ended() == 0
             restored(anna)
-        with terminal(here, program(here, "anna"), kind) as anna:
+        with terminal(here, program(here, "anna"), kind, executed=True) as anna:
             anna.wait("› not sent yet", "one", "hello Boris", "written while it was away")
             message_with(anna, "written while it was away", "✓✓")
         assert texts(here, "boris", "Anna").count("written while it was away") == 1
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "the last key"])
-def test_the_terminal_is_as_it_was_whatever_ends_the_program(how: str) -> None:
-    with place() as here, friends(here, "alice", "bob") as (alice, bob):
-        alice.wait("bob", "online")
+def test_whatever_ends_the_program_nothing_is_lost_and_the_terminal_is_as_it_was() -> None:
+    """One end after the other, on one profile: each of them meets what was half written before the one before."""
+    with place() as here, ExitStack() as stack:
+        alice, bob = stack.enter_context(friends(here, "alice", "bob"))
         bob.wait("alice", "online")
-        alice.type("half a sentence")
-        alice.wait("› half a sentence")
-        if how == "the last key":
-            alice.press("ctrl+q")
-            alice.wait("Keep receiving messages")
-            alice.press("down", "enter")
-        else:
-            alice.signal(signal.Signals[how])
-        assert alice.ended() == 0, alice.picture()
-        restored(alice)
-        before, _, after = bytes(alice.raw).rpartition(b"\x1b[?1049l")
-        assert b"\x1b[?2004l" in before[-200:]
-        assert b"\x1b[?1003l" in before[-200:]
-        assert b"\x1b[?25h" in after
-        with terminal(here, program(here, "alice")) as again:
-            again.wait("› half a sentence")
-
-
-def test_a_closed_window_loses_nothing() -> None:
-    with place() as here, friends(here, "alice", "bob") as (alice, bob):
         alice.wait("bob", "online")
-        bob.wait("alice", "online")
-        say(alice, "before the window closed")
-        message_with(bob, "before the window closed")
         alice.type("half a sentence")
-        alice.wait("› half a sentence")
-        alice.close()
-        assert alice.ended() == 0
-        with terminal(here, program(here, "alice")) as again:
-            again.wait("› half a sentence", "before the window closed")
+        for how in ("SIGTERM", "SIGHUP", "a closed window", "the last key"):
+            alice.wait("› half a sentence")
+            say(bob, f"before {how}")
+            alice.wait(f"before {how}")
+            if how == "the last key":
+                alice.press("ctrl+q")
+                alice.wait("Keep receiving messages")
+                alice.press("down", "enter")
+            elif how == "a closed window":
+                alice.close()
+            else:
+                alice.signal(signal.Signals[how])
+            assert alice.ended() == 0, alice.picture()
+            if how != "a closed window":
+                restored(alice)
+                before, _, after = bytes(alice.raw).rpartition(b"\x1b[?1049l")
+                assert b"\x1b[?2004l" in before[-200:]
+                assert b"\x1b[?1003l" in before[-200:]
+                assert b"\x1b[?25h" in after
+            alice = stack.enter_context(terminal(here, program(here, "alice")))
+        alice.wait("› half a sentence", "before the last key", "before a closed window")
 
 
 def test_a_locked_profile_asks_for_its_passphrase() -> None:

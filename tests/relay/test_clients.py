@@ -13,7 +13,8 @@ from p2pchat.core import names
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport import pipes
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
+from p2pchat.relay.host_streams import account_of, place_of, write_now
+from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.conftest import run
 from tests.support.boxes import LIMITS, NOW

@@ -15,7 +15,7 @@ from p2pchat.net.ports import Stream
 from p2pchat.relay import server
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
-from p2pchat.relay.mailbox import place_of
+from p2pchat.relay.host_streams import place_of
 
 
 @dataclass

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import ChatId, ContactId, MessageId, direct_chat
 from p2pchat.errors import AmbiguousName, NoSuchMessage
-from p2pchat.store import envelopes, messages
+from p2pchat.store import envelopes, messages, search_backlog
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.search import search
@@ -378,6 +378,22 @@ def test_nothing_of_a_deleted_message_is_left(db: Database) -> None:
     assert search(db, Query((Term(marker),)), None, None, 9) == []
     assert len(search(db, Query((Term(other),)), None, None, 1000)) > 50
     db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
+
+
+@pytest.mark.parametrize("most", [10, 1000])
+def test_nothing_of_an_emptied_chat_is_left(db: Database, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Whether its words are taken out of the search index or that is made anew."""
+    monkeypatch.setattr(search_backlog, "MAX_TAKEN_OUT", most)
+    save(db, *(said(seq, f"qzvmarkertest{seq} " + "x" * 2000) for seq in range(1, 100)))
+    save(db, said(1, "ykwothertest", chat=BOB_CHAT))
+    search_backlog.before_search(db)
+    db.checkpoint()
+    assert b"markertest" in _plain(db.path)
+    with db.transaction():
+        messages.clear(db, ALICE_CHAT)
+    db.checkpoint()
+    assert b"markertest" not in _plain(db.path)
+    assert len(found(db, "ykwothertest")) == 1
 
 
 def test_the_newest_of_a_chat_are_found_without_reading_the_chat(db: Database) -> None:

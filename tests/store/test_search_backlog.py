@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import MessageId, direct_chat
+from p2pchat.core.ids import ChatId, MessageId, direct_chat
 from p2pchat.errors import DiskFull
 from p2pchat.store import database, messages, search_backlog
 from p2pchat.store.database import Database
@@ -53,6 +54,22 @@ def test_what_was_deleted_before_it_was_indexed_is_not_taken_out(db: Database) -
     with db.transaction():
         messages.clear(db, CHAT)
     assert db.query("SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'alpha OR beta'") == [(0,)]
+    db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
+
+
+def test_where_many_are_deleted_the_rest_waits_for_the_index_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_backlog, "MAX_TAKEN_OUT", 2)
+    save(db, "alpha 1", "alpha 2", "alpha 3")
+    other = ChatId(b"another.")
+    messages.insert(db, replace(messages.page(db, CHAT, 1)[0], chat=other, text="alpha kept"))
+    search_backlog.before_search(db)
+    with db.transaction():
+        messages.clear(db, CHAT)
+    matching = "SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'alpha'"
+    assert db.query(matching) == [(0,)]
+    assert found(db, "alpha") == ["alpha kept"]
     db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
 
 

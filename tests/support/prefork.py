@@ -3,18 +3,20 @@
     with Popen([sys.executable, "-m", "p2pchat", ...], env=..., stdin=..., stdout=..., stderr=...) as process: ...
 
 It is `subprocess.Popen` but for one thing: the new process is not executed, it is forked from one that has imported the
-program and done nothing else with it. It is a child of the caller's, with its own files, environment, signals and exit.
-What the imports themselves do is for the tests that execute the program: `Place.plain`, whatever a face or the demo
-starts, and everything in a terminal.
+program and done nothing else with it. It is a child of the caller's, with its own files, environment, command line,
+signals and exit. What it starts of the program itself (a face its node, the demo its people) is forked likewise. What
+the imports themselves do is for the tests that execute the program: `Place.plain`, and a terminal that is told so.
 
 How: the waiting process is asked over a socket, forks twice, and the first of the two ends at once. The second is then
-an orphan, and orphans go to the caller, who is their `subreaper` for that moment (prctl(2)).
+an orphan, and orphans go to the caller, who is their `subreaper` for that moment (prctl(2)). A forked process that may
+start others forks first of all, while it has done nothing either, the one that will wait for its own requests.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -22,15 +24,22 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNET = 0x40000000
 IN_NAMESPACE = ("ip", "netns", "exec")
 MAX_REQUEST_BYTES = 1 << 17
+TITLE_BYTES = 2048
+"""Room for the command line of a forked process, where that of the waiting one stands."""
+STARTS_NONE = {"node", "relay", "init"}
+"""Verbs that start no process."""
 MODULES = (
     "p2pchat.cli.contacts",
     "p2pchat.cli.context",
@@ -47,8 +56,10 @@ MODULES = (
     "p2pchat.parts",
     "p2pchat.relay.embedded",
     "p2pchat.relay.server",
+    "p2pchat.tui.app",
+    "p2pchat.tui.launch",
 )
-"""What the verbs that the tests use import when they run."""
+"""What the screen and the verbs that the tests use import when they run."""
 
 
 def usable() -> bool:
@@ -56,8 +67,25 @@ def usable() -> bool:
     return sys.platform == "linux" and "COVERAGE_PROCESS_CONFIG" not in os.environ
 
 
-class Popen(subprocess.Popen[bytes]):
-    """`subprocess.Popen` of `python -m p2pchat words`, with `args`, `env`, `stdin`, `stdout` and `stderr` alone.
+@dataclass(frozen=True)
+class Request:
+    """What a process is to be. `words` follow the name of the program; without a `folder` it stays where it is."""
+
+    command: list[str]
+    words: list[str]
+    environment: dict[str, str]
+    namespace: str | None = None
+    folder: str | None = None
+    new_session: bool = False
+
+
+_Popen = subprocess.Popen
+
+
+class Popen(_Popen[bytes]):
+    """`subprocess.Popen` of `python -m p2pchat words`, with `args`, `cwd`, `env`, `start_new_session`, `stdin`,
+    `stdout` and `stderr` alone; other commands are executed. In a new session a terminal on stdin becomes the
+    controlling one.
 
     Before that may stand `ip netns exec NAME`: the process is moved into that network namespace.
     """
@@ -66,15 +94,30 @@ class Popen(subprocess.Popen[bytes]):
 
     def _execute_child(self, args: Sequence[str], *rest: Any) -> None:
         # The arguments of `subprocess.Popen`: preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags,
-        # shell, and the two ends of each of three pipes, -1 for what is inherited.
-        executable, env, (p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite) = rest[0], rest[5], rest[9:15]
-        assert executable is None
-        python = args.index(sys.executable)
-        assert args[:python] in ([], [*IN_NAMESPACE, args[python - 1]])
+        # shell, and the two ends of each of three pipes, -1 for what is inherited; restore_signals, gid, gids, uid,
+        # umask, start_new_session, process_group.
+        words = words_of(args)
+        if words is None:
+            super()._execute_child(args, *rest)  # type: ignore[misc]
+            return
+        (p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite), python = rest[9:15], args.index(sys.executable)
         files = [number if given == -1 else given for number, given in enumerate((p2cread, c2pwrite, errwrite))]
-        self.pid = _waiting.fork(list(args[python + 3 :]), env, args[python - 1] if python else None, files)
+        namespace = args[python - 1] if python else None
+        self.pid = _waiting.fork(
+            Request(list(args[python:]), words, dict(rest[5] or os.environ), namespace, rest[4], rest[20]), files
+        )
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
+
+
+def words_of(args: Sequence[str]) -> list[str] | None:
+    """What follows `python -m p2pchat`, or None for another command."""
+    begin = args.index("p2pchat") + 1 if "p2pchat" in args else 0
+    head = [word for word in args[:begin] if word != "-P"]
+    within, python = head[:-3], head[-3:]
+    if python != [sys.executable, "-m", "p2pchat"] or (within and tuple(within[:-1]) != IN_NAMESPACE):
+        return None
+    return list(args[begin:])
 
 
 class _Waiting:
@@ -84,24 +127,28 @@ class _Waiting:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
-    def fork(self, words: list[str], env: Mapping[str, str], namespace: str | None, files: list[int]) -> int:
+    def is_at(self, asked: socket.socket) -> None:
+        """Have it asked by this socket."""
+        self._socket = asked
+
+    def fork(self, request: Request, files: list[int]) -> int:
         """Have a process forked; its id."""
-        request = json.dumps([words, dict(env), namespace]).encode()
-        assert len(request) <= MAX_REQUEST_BYTES
+        data = json.dumps(asdict(request)).encode()
+        assert len(data) <= MAX_REQUEST_BYTES
         with self._lock:
-            asked = self._socket or self._begin(env)
+            asked = self._socket or self._begin(request.environment)
             _adopt_orphans(True)
             try:
-                socket.send_fds(asked, [request], files)
+                socket.send_fds(asked, [data], files)
                 return int(asked.recv(64))
             finally:
                 _adopt_orphans(False)
 
-    def _begin(self, env: Mapping[str, str]) -> socket.socket:
+    def _begin(self, environment: Mapping[str, str]) -> socket.socket:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with there:
-            command = [sys.executable, "-m", "tests.support.prefork", str(there.fileno())]
-            subprocess.Popen(command, env=env, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL)
+            command = [sys.executable, "-m", "tests.support.prefork", str(there.fileno()), "-" * TITLE_BYTES]
+            _Popen(command, env=environment, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL)
         self._socket = here
         return here
 
@@ -113,11 +160,11 @@ def _adopt_orphans(yes: bool) -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
-def _wait(asked: socket.socket) -> tuple[list[str], dict[str, str], str | None]:
+def _wait(asked: socket.socket) -> Request:
     """Fork whenever one is asked for. Returns in each process that was; ends when nobody can ask any more."""
     while True:
-        request, files, _, _ = socket.recv_fds(asked, MAX_REQUEST_BYTES, 3)
-        if not request:
+        data, files, _, _ = socket.recv_fds(asked, MAX_REQUEST_BYTES, 3)
+        if not data:
             os._exit(0)
         told, tells = os.pipe()
         first = os.fork()
@@ -132,12 +179,28 @@ def _wait(asked: socket.socket) -> tuple[list[str], dict[str, str], str | None]:
             for number, file in enumerate(files):
                 os.dup2(file, number)
                 os.close(file)
-            words, env, namespace = json.loads(request)
-            return words, env, namespace
+            return Request(**json.loads(data))
         os.waitpid(first, 0)
         asked.send(os.read(told, 64))
         for file in (told, tells, *files):
             os.close(file)
+
+
+def _wait_below() -> Request | None:
+    """Fork a process that waits for the requests of this one. None in this one; what is asked in each of the others."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork():
+        there.close()
+        _waiting.is_at(here)
+        vars(subprocess)["Popen"] = Popen
+        return None
+    here.close()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+    with there:
+        return _wait(there)
 
 
 def _enter(namespace: str) -> None:
@@ -147,11 +210,25 @@ def _enter(namespace: str) -> None:
             raise OSError(ctypes.get_errno(), f"setns: {namespace}")
 
 
-def _become(words: list[str], env: dict[str, str]) -> None:
-    """Be as a process that was executed with these words."""
+def _entitle(command: Sequence[str]) -> None:
+    """Have the command line of this process be this one: /proc shows the memory where it was given (proc(5))."""
+    start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
+    title = "\0".join(command).encode()
+    ctypes.memmove(start, title[: end - start].ljust(end - start, b"\0"), end - start)
+
+
+def _become(request: Request) -> None:
+    """Be as a process that was executed so."""
+    _entitle(request.command)
+    if request.new_session:
+        os.setsid()
+        if os.isatty(0):  # the terminal becomes the one that controls the process, as at a login
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if request.folder is not None:
+        os.chdir(request.folder)
     os.environ.clear()
-    os.environ.update(env)
-    sys.argv = [sys.argv[0], *words]
+    os.environ.update(request.environment)
+    sys.argv = [sys.argv[0], *request.words]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         was = getattr(sys, name)
@@ -169,10 +246,15 @@ def main() -> None:
     gc.freeze()
     with contextlib.ExitStack() as stack:
         asked = stack.enter_context(socket.socket(fileno=int(sys.argv[1])))
-        words, env, namespace = _wait(asked)
-    if namespace is not None:
-        _enter(namespace)
-    _become(words, env)
+        request = _wait(asked)
+    if request.namespace is not None:
+        _enter(request.namespace)
+    while not STARTS_NONE & set(request.words):
+        below = _wait_below()
+        if below is None:
+            break
+        request = below
+    _become(request)
     try:
         import_module("p2pchat.__main__").main()
     except SystemExit as done:

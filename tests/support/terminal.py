@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support import prefork
 from tests.support.emulator import Emulator
 from tests.support.processes import PATIENCE, Place
 
@@ -60,7 +61,15 @@ _BEGIN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); 
 class Terminal:
     """A pseudo-terminal with a program in it."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str], columns: int = 80, rows: int = 24) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: dict[str, str],
+        columns: int = 80,
+        rows: int = 24,
+        *,
+        executed: bool = False,
+    ) -> None:
         self.raw = bytearray()
         self.columns, self.rows = columns, rows
         self.screen = Emulator(columns, rows)
@@ -70,8 +79,9 @@ class Terminal:
         self._master, slave = pty.openpty()
         self._wake, self._waker = os.pipe()
         self._size()
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BEGIN, *command],
+        forked = not executed and prefork.usable() and prefork.words_of(command) is not None
+        self.process = (prefork.Popen if forked else subprocess.Popen)(
+            command if forked else [sys.executable, "-I", "-S", "-c", _BEGIN, *command],
             env=environment,
             stdin=slave,
             stdout=slave,
@@ -224,7 +234,15 @@ class Terminal:
 class Tmux(Terminal):
     """The same in tmux. What its client writes says that there is something new; the picture is tmux's own."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str], columns: int = 80, rows: int = 24) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: dict[str, str],
+        columns: int = 80,
+        rows: int = 24,
+        *,
+        executed: bool = True,
+    ) -> None:
         if shutil.which("tmux") is None:
             raise AssertionError("This test drives a real terminal and needs tmux: apt-get install tmux")
         self._folder = Path(tempfile.mkdtemp(prefix="tmux-", dir=environment.get("TMPDIR")))
@@ -237,7 +255,7 @@ class Tmux(Terminal):
         # A person's shell: it is still there when the program has ended, in the terminal as the program left it.
         shell = ["/bin/sh", "-c", '"$@"; echo "[ended with $?]"; exec cat', "sh", *command]
         given = {**environment, "TERM": "xterm-256color"}
-        super().__init__([*self._tmux, "new-session", *shell], given, columns, rows)
+        super().__init__([*self._tmux, "new-session", *shell], given, columns, rows, executed=True)
 
     @property
     def pid(self) -> int:
@@ -281,9 +299,15 @@ KINDS: dict[str, type[Terminal]] = {"pty": Terminal, "tmux": Tmux}
 
 @contextmanager
 def terminal(
-    here: Place, command: Sequence[str], kind: str = "pty", columns: int = 80, rows: int = 24, **more: str
+    here: Place,
+    command: Sequence[str],
+    kind: str = "pty",
+    columns: int = 80,
+    rows: int = 24,
+    executed: bool = False,
+    **more: str,
 ) -> Iterator[Terminal]:
-    """A program in a terminal of a kind, with more environment; ended at the end."""
+    """A program in a terminal of a kind, with more environment; ended at the end. Ours is forked, unless `executed`."""
     environment = {
         **here.environment(),
         "TERM": "tmux-256color",
@@ -291,7 +315,7 @@ def terminal(
         "LANG": "C.UTF-8",
         **more,
     }
-    made = KINDS[kind](command, environment, columns, rows)
+    made = KINDS[kind](command, environment, columns, rows, executed=executed)
     try:
         yield made
     finally:

@@ -472,6 +472,23 @@ class FakeNode:
         del chat
         return self._changed(self._find_message(id), "pin", pinned=pinned)
 
+    def _do_pinned(self, chat: str) -> list[Json]:
+        return [dict(each) for each in self.history[chat] if each["pinned"]]
+
+    def _do_locate(self, chat: str, to: str) -> Json:
+        if to == "unread":
+            return {"id": next((each["id"] for each in self._unread(chat)), None)}
+        return {"id": next((each["id"] for each in self.history[chat] if each["sent_at"] >= to), None)}
+
+    def _do_search(self, query: str, limit: int = 50, typing: bool = False, context: int = 160) -> list[Json]:
+        del typing, context
+        return [
+            {**each, "position": 0, "chat_name": self.people[chat]["name"], "snippet": []}
+            for chat, history in self.history.items()
+            for each in history
+            if all(word in each["text"] for word in query.split())
+        ][-limit:]
+
     def _do_timer(self, chat: str, seconds: int | None = None) -> Json:
         ident = self._find(chat)
         if seconds is not None:

@@ -15,7 +15,7 @@ import pytest
 from p2pchat.sanitize import clean
 from tests.support.emulator import AT_FIRST, Emulator
 from tests.support.processes import place
-from tests.support.sampling import SEED, WHOLE, chosen
+from tests.support.sampling import sampled
 from tests.support.terminal import Terminal, terminal
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode, kinds, noting, together
@@ -51,7 +51,9 @@ VERBS = (
     ["send", "{bob}", "hi"],
     ["node", "status"],
 )
-WALKS = 2
+WALKS = 1
+PARTS = list(together().values())
+"""The hostile texts, some of them together in each part."""
 MUTE = {"node", "accept", "decline", "block"}
 """For a person these say the name that was given on the command line, or none."""
 
@@ -92,16 +94,16 @@ def silent(said: list[str]) -> set[str]:
     return {verb[0] for verb, text in zip(VERBS, said, strict=True) if SEEN not in text}
 
 
-@pytest.mark.parametrize("part", range(len(together())))
+@pytest.mark.parametrize("part", sampled(range(len(PARTS)), 4, "verbs"))
 def test_every_verb(part: int) -> None:
-    said, failed = run_verbs(list(together().values())[part])
+    said, failed = run_verbs(PARTS[part])
     assert failed == {"send"}
     assert silent(said) <= MUTE
 
 
-@pytest.mark.parametrize("part", range(len(together())))
+@pytest.mark.parametrize("part", sampled(range(len(PARTS)), 4, "verbs for a machine"))
 def test_every_verb_for_a_machine(part: int) -> None:
-    said, failed = run_verbs(list(together().values())[part], "--json")
+    said, failed = run_verbs(PARTS[part], "--json")
     assert failed == {"send"}
     assert silent(said) <= {"node", "decline"}
 
@@ -113,24 +115,17 @@ def test_every_verb_at_a_node_that_says_half_a_character() -> None:
         assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("part", range(len(together()) if WHOLE else WALKS))
+@pytest.mark.parametrize("part", sampled(range(len(PARTS)), WALKS, "screens"))
 def test_every_screen(part: int) -> None:
-    """A walk takes ten seconds, so that `make check` makes two of them, with other texts in each run."""
-    names, text = list(together().items())[chosen(len(together()), WALKS, "screens")[part]]
-    try:
-        walk_with(text)
-    except BaseException as error:
-        raise AssertionError(f"{names}; P2PCHAT_SEED={SEED} repeats it") from error
-
-
-def walk_with(text: str) -> None:
-    node = HostileNode(text, passphrase="right", keep_receiving=None)
+    """A walk takes eight seconds, so that `make check` makes one of them, with other texts in each run."""
+    node = HostileNode(PARTS[part], passphrase="right", keep_receiving=None)
     with place() as here:
         begun, whole = here.folder / "begun", here.folder / "whole"
         (here.folder / "file").touch()
         named = node.hostile.translate({0: " ", ord("/"): " "}).encode()[:200].decode(errors="ignore")
         unwritable, environment = here.folder / "file" / f"{named}{SEEN}", {"LOGNAME": named}
-        with terminal(here, noting(begun, "--profile", str(unwritable)), columns=110, rows=40, **environment) as shown:
+        shows = noting(begun, "--profile", str(unwritable))
+        with terminal(here, shows, columns=110, rows=40, executed=True, **environment) as shown:
             first_run(shown, node.hostile)
             harmless(shown)
         profile = here.folder / "me"

@@ -50,6 +50,7 @@ def test_keys_in_the_list_pin_archive_and_mute(tmp_path: Path) -> None:
             assert names(app) == ["Ann", "Cat", "Bob"]
             await pilot.press("home", "m")
             await until(pilot, lambda: app.state.chat(ann).muted_until is not None)  # type: ignore[union-attr]
+            await until(pilot, lambda: "Ann ↑ ~" in shown(app) and "Bob ↓" in shown(app))
             await pilot.press("m", "p")
             await until(pilot, lambda: app.state.chat(ann).muted_until is None)  # type: ignore[union-attr]
             await until(pilot, lambda: names(app) == ["Cat", "Ann", "Bob"])

@@ -5,6 +5,8 @@ Each step waits until the text is where others could have put it, so that what i
 
 from __future__ import annotations
 
+import re
+
 from tests.support.terminal import Terminal
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import SEEN, HostileNode
@@ -231,6 +233,15 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
         shown.type(key)
         shown.wait(text)
         _back(shown)
+    shown.type("p")
+    shown.wait("pinned")
+    shown.press("alt+g")
+    shown.wait("Pinned in the chat with bob", "you")
+    _back(shown)
+    for key, text in (("m", "select text"), ("s", "Shift and the arrows")):
+        shown.type(key)
+        shown.wait(text)
+        _back(shown)
     shown.press("esc")
     shown.gone("esc back")
     shown.type("/theme")
@@ -254,7 +265,9 @@ def _commands(shown: Terminal) -> None:
     shown.wait("/chat NAME")
     shown.type("t b")
     shown.press("tab")
-    shown.wait(f"› /chat bob {SEEN}")
+    shown.until(
+        lambda text: bool(re.search(rf"› /chat bob[ │\n]+{SEEN}", text)), "the name, maybe on a line of its own"
+    )
     _clear(shown)
     shown.type("/chat b")
     shown.press("enter")

@@ -13,7 +13,7 @@ from p2pchat.errors import NotReached, P2PChatError
 from p2pchat.store import invites as store_invites
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store.database import Database
-from tests.support.sampling import SEED, WHOLE, chosen
+from tests.support.sampling import SEED, sampled
 from tests.support.world import BEGAN, World, WorldNode, befriend, run_world, until
 from tests.world.test_circuits import known_ways
 
@@ -67,10 +67,10 @@ WRONG = list(
 """When the node is started again, for how many seconds the clock is wrong, and by how many ms."""
 
 
-@pytest.mark.parametrize("part", range(len(WRONG) if WHOLE else 6))
-def test_what_waits_outlives_a_wrong_clock(tmp_path: Path, part: int) -> None:
+@pytest.mark.parametrize("case", sampled(WRONG, 6, "clocks"))
+def test_what_waits_outlives_a_wrong_clock(tmp_path: Path, case: tuple[str, int, int]) -> None:
     """One by chance of each four that differ in the clock alone; `make soak` tries all."""
-    restarts, wrong_for, skew = case = WRONG[chosen(len(WRONG), 6, "clocks")[part]]
+    restarts, wrong_for, skew = case
 
     async def main(world: World) -> None:
         alice, _ = await waiting_pair(world)

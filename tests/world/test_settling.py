@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
 
+from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_nothing_dies import HOUR, nothing_waits
 from tests.world.test_renewal import all_delivered, broken, change_session, friends
 
 
-@pytest.mark.parametrize("relays", [0, 1])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("relays", "seed"), sampled(list(product((0, 1), range(12))), 6, "settling"))
 def test_nothing_is_left_in_an_outbox_after_settling(tmp_path: Path, seed: int, relays: int) -> None:
     """Sessions break, links are cut, nodes crash and are put back from copies, in an order that a seed gives."""
 

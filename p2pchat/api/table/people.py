@@ -83,7 +83,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "rename",
         "Gives a contact another name, here only, whatever they call themselves.",
         "{id, name, state}",
-        (CONTACT, Param("name", "text", 'The new name; "" for what they call themselves.')),
+        (CONTACT, Param("name", "text", "The new name; null for what they call themselves.", default=None)),
     ),
     Method(
         "note",

@@ -372,9 +372,9 @@ def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> Non
     tx.after(tx.net.forget, contact.id)
 
 
-def rename(tx: Transaction, contact: Contact, name: str) -> Contact:
-    """Call a contact something else, whatever they call themselves from then on; "": what they call themselves."""
-    if name.strip():
+def rename(tx: Transaction, contact: Contact, name: str | None) -> Contact:
+    """Call a contact something else, whatever they call themselves from then on; None: what they call themselves."""
+    if name is not None:
         changed = tx.change(contact.id, name=names.given(tx, contact.id, name_of(name)), named_by_me=True)
     else:
         own = their_name(contact.profile_name) or contact.name

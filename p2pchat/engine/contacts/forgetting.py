@@ -10,7 +10,7 @@ from p2pchat.core.contents import Edit, Pin, Reaction, Text
 from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.ids import direct_chat, first_device
 from p2pchat.engine.contacts import contacts
-from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
 from p2pchat.store import messages as store_messages
@@ -52,6 +52,7 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
 
 def _forget_chat(tx: Transaction, contact: Contact) -> None:
     store_messages.forget_chat(tx.db, direct_chat(contact.id))
+    tx.later(None, index_messages)
     store_chats.remove(tx.db, direct_chat(contact.id))
     tx.erased = True
 
@@ -69,6 +70,7 @@ def clear(tx: Transaction, contact: Contact) -> None:
         tx.dropped[contact.id] = None
     store_outbox.forget_failed_in(tx.db, chat)
     store_messages.clear(tx.db, chat)
+    tx.later(None, index_messages)
     store_chats.keep_draft(tx.db, chat, "")
     tx.storage_limits.recount(contact.id)
     tx.erased = True

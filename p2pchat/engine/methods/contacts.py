@@ -183,8 +183,8 @@ async def note(engine: Engine, *, contact: str, text: str | None = None) -> Json
     return {"id": one.id.hex(), "name": one.name, "note": one.note}
 
 
-async def rename(engine: Engine, *, contact: str, name: str) -> Json:
-    """Call a contact something else."""
+async def rename(engine: Engine, *, contact: str, name: str | None = None) -> Json:
+    """Call a contact something else, or what they call themselves."""
     return _brief(await _on_contact(engine, contact, lambda tx, one: contacts.rename(tx, one, name)))
 
 

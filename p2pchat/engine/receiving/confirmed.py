@@ -31,7 +31,7 @@ def acked(tx: Transaction, contact_id: ContactId, route: Route, ids: list[Envelo
     done, stored = [], []
     for row in store_outbox.acked(tx.db, first_device(contact_id), ids):
         if row.form in _FIRST or not kind_of(row.kind).receipted:
-            done.append(row.pk)
+            done.append(row)
             contact = tx.contact(contact_id)
             if row.form == OutboxForm.RENEWAL and contact is not None:
                 renewal.arrived(tx, contact, row.session_id)
@@ -40,7 +40,8 @@ def acked(tx: Transaction, contact_id: ContactId, route: Route, ids: list[Envelo
         store_outbox.update(tx.db, row.pk, acked_at=tx.now, attempts=row.attempts + 1, next_try=again_at)
         if row.msg_id is not None:
             stored.append(row.msg_id)
-    store_outbox.remove(tx.db, done)
+    store_outbox.remove(tx.db, [row.pk for row in done])
+    tx.sessions.gone(contact_id, [(row.session_id, row.chain) for row in done])
     contacts.advance(tx, direct_chat(contact_id), stored, DeliveryEvent.STORED, route)
 
 

@@ -45,8 +45,11 @@ Hook = Callable[[Transaction], object]
 HIGH_WATER_MARK = 512
 """Inputs from the network that may wait; above it links are not read."""
 MAX_CALLS = 10_000
+"""Calls of faces that may wait for a transaction; above it they are told that the node is busy."""
 KEYS_AHEAD = 4
+"""Key pairs of the ratchet that are made before a transaction needs them."""
 KEYS_AHEAD_DELAY_SECONDS = 0.001
+"""Seconds after a transaction until they are made: what came of it leaves first."""
 SAVE_RETRY_SECONDS = 30.0
 """Seconds until what could not be saved is asked for again, where nothing shows earlier that it can be saved now."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2pchat.core import ratchet
@@ -19,17 +20,26 @@ Skipped = dict[tuple[int, int], bytes]
 
 
 @dataclass(eq=False, repr=False)
+class _Waiting:
+    """The rows of the outbox that are sealed in a sending chain: none stands before `first_row`, and there are at most
+    `count`, or any number if that is None.
+    """
+
+    first_row: int
+    count: int | None
+
+
+@dataclass(eq=False, repr=False)
 class _ContactSessions:
-    """The sessions with one contact, in memory between transactions. `first_rows`: of a sending chain in use, before
-    which row of the outbox nothing is sealed in it; nothing if no row ever was. `chains_kept`: sessions of which ended
-    sending chains may be kept.
+    """The sessions with one contact, in memory between transactions. `waiting`: of each sending chain in use in which a
+    row was sealed. `chains_kept`: sessions of which ended sending chains may be kept.
     """
 
     sessions: dict[SessionId, Session]
     skipped: dict[SessionId, Skipped]
     created: dict[SessionId, int]
     pending: set[SessionId]
-    first_rows: dict[tuple[SessionId, int], int]
+    waiting: dict[tuple[SessionId, int], _Waiting]
     chains_kept: set[SessionId]
 
 
@@ -40,7 +50,7 @@ class SessionCache:
         self._db = db
         self._known: dict[ContactId, _ContactSessions] = {}
         self._touched: dict[tuple[ContactId, SessionId], None] = {}
-        self._ended: dict[tuple[ContactId, SessionId, int], tuple[int, ratchet.SendingChain]] = {}
+        self._ended: dict[tuple[ContactId, SessionId, int], tuple[_Waiting, ratchet.SendingChain]] = {}
 
     def all(self, contact: ContactId) -> list[Session]:
         """Every session with the contact that it may use, oldest last."""
@@ -55,10 +65,6 @@ class SessionCache:
     def sending(self, contact: ContactId) -> Session | None:
         """The session to send in."""
         return for_sending(self.all(contact))
-
-    def session(self, contact: ContactId, session_id: SessionId) -> Session:
-        """One session as it is now in this transaction; KeyError if it is not there."""
-        return self._load(contact).sessions[session_id]
 
     def put(self, contact: ContactId, session: Session) -> None:
         """Keep a changed session; written once, at the end of the transaction."""
@@ -84,8 +90,8 @@ class SessionCache:
         known = self._load(contact)
         for by_session in (known.sessions, known.skipped, known.created):
             by_session.pop(session_id, None)
-        for place in [place for place in known.first_rows if place[0] == session_id]:
-            del known.first_rows[place]
+        for place in [place for place in known.waiting if place[0] == session_id]:
+            del known.waiting[place]
         known.pending.discard(session_id)
         store_sessions.remove(self._db, session_id)
 
@@ -97,9 +103,23 @@ class SessionCache:
 
     def queued(self, contact: ContactId, sealed: Sealed, pk: int) -> None:
         """An envelope that was sealed now waits as this row of the outbox."""
-        first_rows = self._load(contact).first_rows
         place = sealed.session.session_id, sealed.session.ratchet.chain
-        first_rows[place] = min(pk, first_rows.get(place, pk))
+        waiting = self._load(contact).waiting.setdefault(place, _Waiting(pk, 0))
+        waiting.first_row = min(pk, waiting.first_row)
+        if waiting.count is not None:
+            waiting.count += 1
+
+    def gone(self, contact: ContactId, places: Iterable[tuple[SessionId | None, int | None]]) -> None:
+        """Rows that were sealed in these sessions and chains have left the outbox. Who does not say so lets us look."""
+        known = self._load(contact)
+        for session_id, chain in places:
+            if session_id is None or chain is None:
+                continue
+            waiting = known.waiting.get((session_id, chain))
+            if waiting is None and (ended := self._ended.get((contact, session_id, chain))) is not None:
+                waiting = ended[0]
+            if waiting is not None and waiting.count is not None:
+                waiting.count -= 1
 
     def sending_chain(self, contact: ContactId, session_id: SessionId, chain: int) -> ratchet.SendingChain | None:
         """What the headers of a sending chain carry; None if its session is gone, or nothing was to be sealed again in
@@ -132,9 +152,9 @@ class SessionCache:
         known = self._load(contact)
         skipped = known.skipped[session_id]
         before = known.sessions[session_id].ratchet
-        if before.chain != ratchet_after.chain and (session_id, before.chain) in known.first_rows:
-            first_row = known.first_rows.pop((session_id, before.chain))
-            self._ended[contact, session_id, before.chain] = first_row, ratchet.sending_chain(before)
+        if before.chain != ratchet_after.chain and (session_id, before.chain) in known.waiting:
+            waiting = known.waiting.pop((session_id, before.chain))
+            self._ended[contact, session_id, before.chain] = waiting, ratchet.sending_chain(before)
         if skipped and before.chain != ratchet_after.chain:
             # without its chain's header key a skipped key opens nothing here: it would only serve a thief
             oldest = min(chain for chain, _ in (*ratchet_after.old_headers, (ratchet_after.chain, b"")))
@@ -172,12 +192,12 @@ class SessionCache:
             if session is not None:
                 row = _row(contact, session, known.created[session_id], pending=session_id in known.pending)
                 store_sessions.save(self._db, row)
-        for (contact, session_id, chain), (first_row, carried) in self._ended.items():
-            self._keep_chain(contact, session_id, chain, first_row, carried)
+        for (contact, session_id, chain), (waiting, carried) in self._ended.items():
+            self._keep_chain(contact, session_id, chain, waiting, carried)
         self._ended.clear()
 
     def _keep_chain(
-        self, contact: ContactId, session_id: SessionId, chain: int, first_row: int, carried: ratchet.SendingChain
+        self, contact: ContactId, session_id: SessionId, chain: int, waiting: _Waiting, carried: ratchet.SendingChain
     ) -> None:
         """Keep a sending chain that has ended, if something that waits is sealed in it; forget those before it in which
         nothing is any more.
@@ -187,7 +207,10 @@ class SessionCache:
             sending_chains.forget_unused(self._db, session_id)
             if not sending_chains.count(self._db, session_id):
                 kept.discard(session_id)
-        row = SendingChainRow(first_device(contact), session_id, chain, first_row, ratchet.dump_chain(carried))
+        if waiting.count == 0:
+            return
+        header = ratchet.dump_chain(carried)
+        row = SendingChainRow(first_device(contact), session_id, chain, waiting.first_row, header)
         if sending_chains.keep(self._db, row):
             kept.add(session_id)
 
@@ -216,7 +239,11 @@ class SessionCache:
                 _AutoSkipped(self._db),
                 {row.session_id: row.created_at for row in rows},
                 {row.session_id for row in rows if row.pending},
-                {(one.session_id, one.ratchet.chain): 0 for one in sessions.values() if ratchet.can_send(one.ratchet)},
+                {
+                    (one.session_id, one.ratchet.chain): _Waiting(0, None)
+                    for one in sessions.values()
+                    if ratchet.can_send(one.ratchet)
+                },
                 set(sessions),
             )
             self._known[contact] = known

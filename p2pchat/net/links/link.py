@@ -35,7 +35,9 @@ from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import LinkCallbacks
 
 PING_AFTER_SECONDS = 10.0
+"""Seconds of silence after which the other end is asked whether it is there."""
 LOST_AFTER_SECONDS = 25.0
+"""Seconds of silence after which the link is ended."""
 LET_GO_AFTER_SECONDS = 5.0
 """Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
 MAX_QUEUED = 4096
@@ -85,7 +87,7 @@ class Links:
         links = self._links.get(contact, ())
         return max(links[::-1], key=lambda link: link.stream.route == Route.DIRECT, default=None)
 
-    def each(self, came: Callable[[ContactId], None]) -> None:
+    def tell_of_links(self, came: Callable[[ContactId], None]) -> None:
         """Have `came` called with the contact of every link that comes."""
         self._came = came
 
@@ -207,7 +209,7 @@ class Links:
                 link.heard = trio.current_time()
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
                 if any(frame.type == PING for frame in frames):
-                    link.post([Frame(PONG, b"")])
+                    link.post([Frame(PONG, b"")])  # a link that takes nothing is ended by `_watch`
                 if meaning:
                     await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
         except (LinkLost, CannotOpen):

@@ -73,7 +73,7 @@ class Reconnector:
         self._random = random
         self._wanted: dict[ContactId, _Wanted] = {}
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
-        links.each(self._came)
+        links.tell_of_links(self._came)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""

@@ -139,8 +139,25 @@ class MessageActions:
             from p2pchat.tui.screens.versions import VersionsScreen
 
             await self._app.ask(VersionsScreen(self._app.node, message))
+        elif intent.what == "menu":
+            await self._menu(message)
+        elif intent.what == "select":
+            from p2pchat.tui.screens.select import SelectScreen
+
+            selected = await self._app.ask(SelectScreen(message.text))
+            if selected:
+                self._app.copy(CopyText(selected))
         elif intent.what == "jump" and message.reply_to is not None:
             await self._app.main.conversation.jump(message.reply_to)
+
+    async def _menu(self, message: Message) -> None:
+        """Offer what can be done with a message, and do it."""
+        from p2pchat.tui.screens.menu import MenuScreen
+        from p2pchat.tui.widgets import bars
+
+        action = await self._app.ask(MenuScreen(bars.ways(message, self._app.keymap)))
+        if action is not None:
+            await self._app.main.conversation.run_action(action)
 
     async def react(self, intent: React) -> None:
         """Put an emoji under a message, or take one's own away."""
@@ -186,15 +203,3 @@ class MessageActions:
         from p2pchat.tui.screens.explain import ExplainScreen
 
         await self._app.ask(ExplainScreen(self._app.node, intent.message))
-
-    async def search(self, words: str) -> None:
-        """/search: find a message and go to it."""
-        from p2pchat.tui.screens.find import FindScreen
-
-        chat = self._app.state.shown
-        if chat is None:
-            self._app.say("Open a chat first.")
-            return
-        found = await self._app.ask(FindScreen(self._app.node, chat, words))
-        if found is not None:
-            await self._app.main.conversation.jump(found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -72,8 +73,11 @@ class FindScreen(Panel[str]):
     }
     """
 
-    def __init__(self, node: ApiCaller, chat: Chat, words: str = "") -> None:
+    def __init__(self, node: ApiCaller, chat: Chat | None, words: str = "") -> None:
+        """`chat`: where to search; None for all chats."""
         super().__init__()
+        self._names: dict[str, str] = {}
+        """How the chats are called in which something was found."""
         self._node = node
         self._chat = chat
         self._wanted = words
@@ -88,7 +92,8 @@ class FindScreen(Panel[str]):
     def on_mount(self) -> None:
         """Begin with the words that came along."""
         self.query_one(OptionList).can_focus = False  # the arrows move in it while one types
-        self.entitle(f"Search in the chat with {self.drawn(self._chat.label)}")
+        where = "all chats" if self._chat is None else f"the chat with {self.drawn(self._chat.label)}"
+        self.entitle(f"Search in {where}")
         self._search()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -116,10 +121,29 @@ class FindScreen(Panel[str]):
         if self._going:
             self.action_go()
 
+    @property
+    def hits(self) -> list[Message]:
+        """What was found, newest first."""
+        return self._found
+
+    @property
+    def words(self) -> str:
+        """What was looked for."""
+        return self._wanted
+
+    async def _ask_node(self, words: str) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]]
+        if self._chat is not None:
+            found = await self._node.call("log", chat=self._chat.id, search=words, limit=LIMIT)
+        else:
+            found = await self._node.call("search", query=words, limit=LIMIT, typing=True, context=0)
+            self._names |= {each["chat"]: each["chat_name"] for each in found}
+        return found
+
     async def _show(self, words: str) -> None:
-        raw = []
+        raw: Sequence[Mapping[str, Any]] = []
         if words.strip():
-            raw = await self._node.call("log", chat=self._chat.id, search=words, limit=LIMIT)
+            raw = await self._ask_node(words)
         self._found = [message_of(each) for each in reversed(raw)]
         listed = self.query_one(OptionList)
         listed.set_options(Option(self._row(message, words)) for message in self._found)
@@ -134,9 +158,14 @@ class FindScreen(Panel[str]):
         self.show_keys()
 
     def _row(self, message: Message, words: str) -> Content:
-        who = "you" if message.mine else self.drawn(self._chat.label)
+        who = "you" if message.mine else self.drawn(self._called(message))
+        if self._chat is None and message.mine:
+            who = f"you to {self.drawn(self._called(message))}"
         head = f"{who} · {message.at.day} {message.at:%b %Y} {self.clock(message.at)}"
         return Content.assemble((head, MUTED), "\n", self._snippet(message.text, words))
+
+    def _called(self, message: Message) -> str:
+        return self._names.get(message.chat, "") if self._chat is None else self._chat.label
 
     def _snippet(self, text: str, words: str) -> Content:
         """The part of the text with the first match, marked."""

@@ -21,10 +21,20 @@ _SIGNS = (
     ("○ …", "a contact is offline, or has not accepted yet"),
     ("✗", "you have blocked them; at a message: it was not sent, and w says why"),
     ("✓ at a name", "you have compared safety numbers"),
+    ("↑ ↓ ~ at a name", "the chat is pinned above the others, archived at the end, or muted"),
     ("◷", "a message of yours waits here"),
     ("✓", "it has left: it is stored at a relay, or was given to their computer and is not confirmed yet"),
     ("✓✓", "it is on their computer"),
     ("read ✓✓", "they have read it"),
+)
+
+
+_MOUSE = (
+    ("click", "choose a message, a chat, a hint; go to a quoted message; put an emoji there or take it away"),
+    ("right button", "all that can be done with a message; the page of a contact"),
+    ("double click", "copy the message"),
+    ("drag", "mark text; what copies then, and by which way, is said below"),
+    ("Shift and drag", "mark text as your terminal does"),
 )
 
 
@@ -58,6 +68,7 @@ class HelpScreen(Panel[None]):
             "Commands, typed where you write messages",
             [(command.shown, command.says) for command in self._commands_told],
         )
+        yield from _group("Mouse", _MOUSE)
         yield from _group("Signs", _SIGNS)
 
 

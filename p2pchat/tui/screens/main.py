@@ -328,6 +328,11 @@ class MainScreen(Screen[None]):
         event.stop()
         self.action_select_message()
 
+    def get_selected_text(self) -> str | None:
+        """The text that is marked in the conversation, else in another widget: what the key to copy copies."""
+        marked = "" if self._conversation is None else self._conversation.marks.text
+        return marked or super().get_selected_text()
+
     def on_paste(self, event: events.Paste) -> None:
         """What is pasted while the focus is on a list or a message is meant for the composer."""
         if not self.composer.has_focus:

@@ -28,6 +28,10 @@ _KEYS = (
 """What can be done with a selected message, and the action of it; in the order of the line."""
 
 
+_MORE = (("select text", "select_text"),)
+"""What has no room in that line."""
+
+
 def keys(message: Message, cells: int, keymap: Keymap = USUAL) -> Row:
     """The keys of a selected message, with their words. Where there is no room for all, the last but the way back lose
     theirs first.
@@ -44,6 +48,26 @@ def keys(message: Message, cells: int, keymap: Keymap = USUAL) -> Row:
             pieces += [TextSpan(key, "key", action), TextSpan(f" {says}  " if wordy else " ", "bar", action)]
         if sum(width(piece.text) for piece in pieces) <= cells:
             break
+    return tuple(pieces)
+
+
+def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:
+    """What can be done with a message: the key, what it does, and the action."""
+    return [
+        (keymap.shown(f"message_{action}"), says, action)
+        for says, action in (*_KEYS, *_MORE)
+        if action != "leave" and _concerns(action, message)
+    ]
+
+
+def marked(keymap: Keymap) -> Row:
+    """What can be done with text that was marked with the mouse."""
+    pieces = [TextSpan(" ", "bar")]
+    for name, says, action in (
+        ("write_copy", "copy the text", "copy_marked"),
+        ("write_cancel", "back", "leave"),
+    ):
+        pieces += [TextSpan(keymap.shown(name), "key", action), TextSpan(f" {says}  ", "bar", action)]
     return tuple(pieces)
 
 

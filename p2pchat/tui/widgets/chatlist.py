@@ -15,13 +15,13 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from p2pchat.tui.intents import Intent, OpenChat, RunCommand
+from p2pchat.tui.intents import Intent, OpenChat, RunCommand, ShowContact
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut
-from p2pchat.tui.wording import VERIFIED, mark, preview
+from p2pchat.tui.wording import VERIFIED, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -147,14 +147,17 @@ class ChatList(ScrollView, can_focus=True):
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Open what was clicked."""
+        """Open what was clicked; with the right button, the page of the contact."""
         if self._pinned(event.y):
             self.post_message(RunCommand("requests"))
             return
         place = (event.y + self.scroll_offset.y) // self._lines
         if place < len(self._chats):
             self._cursor = place
-            self.action_open()
+            if event.button == 3:
+                self.post_message(ShowContact(self._chats[place]))
+            else:
+                self.action_open()
 
     def action_move(self, step: int) -> None:
         """Move the cursor by `step` chats."""
@@ -190,7 +193,7 @@ class ChatList(ScrollView, can_focus=True):
         looks: list[object] = [
             (
                 (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
-                (chat.pinned, chat.archived),
+                order(chat, now),
                 two and (chat.last, chat.draft),
                 chat.last and brief(chat.last.at, now),
             )
@@ -255,7 +258,9 @@ class ChatList(ScrollView, can_focus=True):
                 before = " " * max(0, _PILL - sum(segment.cell_length for segment in right))
                 right.insert(0, Segment(f" {brief(chat.last.at, self._now())}{before}", quiet))
         checked = f" {VERIFIED}" if chat.verified else ""
-        room = max(1, width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked))
+        kept = order(chat, self._now())
+        room = width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked) - cell_len(kept)
+        room = max(1, room)
         name = drawn(chat.label, getattr(self.app, "turns_text", True), room)
         gap = max(0, room - cell_len(name))
         named = base + self._part("unread") if chat.unread else (base if chat.state == "contact" else quiet)
@@ -268,6 +273,7 @@ class ChatList(ScrollView, can_focus=True):
             Segment(" ", base),
             Segment(name, named),
             Segment(checked, base + self._part("verified")),
+            *([Segment(kept, quiet)] if kept else []),
             Segment(" " * gap, base),
             *right,
         ]

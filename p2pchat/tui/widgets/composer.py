@@ -33,7 +33,11 @@ MAX_LINES = 6
 MAX_SHOWN = 6
 """Ways to go on that are shown at once."""
 
-_HINTS = ((SEND, "send"), ("write_new_line", "new line"))
+_HINTS = ((SEND, "send", "submit"), ("write_new_line", "new line", "new_line"))
+_DOT = " · "
+_LABEL = 3
+"""Cells of the box's lower edge before what it says."""
+
 MAX_REMEMBERED = 100
 """Texts of one chat that can be had back."""
 
@@ -161,6 +165,11 @@ class Composer(TurnedArea, inherit_bindings=False):
     def action_cancel(self) -> None:
         """Write a message as any other again."""
         self.post_message(Cancelled(self._chat))
+
+    def action_commands(self) -> None:
+        """Begin a command, so that the ways to go on are offered."""
+        if not self.text:
+            self._put("/")
 
     def action_new_line(self) -> None:
         """Insert a line break."""
@@ -370,6 +379,8 @@ class Entry(Vertical):
         self._meaning = Static("", classes="meaning", markup=False)
         self._box = Horizontal(classes="box")
         self._keymap = USUAL
+        self._hints: list[tuple[str, str]] = []
+        """What the lower edge says, and the action a click there runs."""
         self.bind(USUAL)
 
     def compose(self) -> ComposeResult:
@@ -381,8 +392,9 @@ class Entry(Vertical):
     def bind(self, keymap: Keymap) -> None:
         """Take these keys, and say the most important ones."""
         self._keymap, self.composer.actions = keymap, keymap.actions(WRITING)
-        told = [f"{key} {what}" for name, what in _HINTS if (key := keymap.shown(name))]
-        self._box.border_subtitle = Content(" · ".join([*told, "/ commands"]))
+        self._hints = [(f"{key} {what}", action) for name, what, action in _HINTS if (key := keymap.shown(name))]
+        self._hints.append(("/ commands", "commands"))
+        self._box.border_subtitle = Content(_DOT.join(words for words, _ in self._hints))
 
     def say(self, what: str, text: str) -> None:
         """Say above the box that what is written there is an answer or an edit, and of which text; "" for neither."""
@@ -398,6 +410,20 @@ class Entry(Vertical):
         for name, on in (("-flat", flat), ("-tiny", tiny)):
             if self.has_class(name) != on:
                 self.set_class(on, name)
+
+    def on_click(self, event: events.Click) -> None:
+        """Do what a hint in the lower edge of the box says."""
+        edge = self._box.region
+        if event.screen_y != edge.bottom - 1:
+            return
+        x = event.screen_x - edge.x - _LABEL
+        for words, action in self._hints:
+            if 0 <= x < cell_len(words):
+                self.composer.focus()
+                # By way of its own queue: what it posts would go no further than to whoever called it.
+                self.composer.call_later(self.composer.run_action, action)
+                return
+            x -= cell_len(words) + len(_DOT)
 
     async def on_composer_completing(self, event: Composer.Completing) -> None:
         """Show the ways to go on."""

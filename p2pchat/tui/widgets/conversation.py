@@ -21,13 +21,14 @@ from textual.strip import Strip
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import keys
-from p2pchat.tui.intents import CopyText, Intent, React, Seen
+from p2pchat.tui.intents import CopyText, Intent, MessageIntent, React, Seen
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
 from p2pchat.tui.widgets import bars
 from p2pchat.tui.widgets.feed import Feed, last_theirs, reveal_selected
 from p2pchat.tui.widgets.looks import CSS, ROLES
+from p2pchat.tui.widgets.marking import Spot, TextMarks
 from p2pchat.tui.widgets.message_keys import MessageKeys
 from p2pchat.tui.widgets.paging import MessageSource
 from p2pchat.tui.widgets.painting import Painter
@@ -83,6 +84,7 @@ class Conversation(MessageKeys, can_focus=True):
         marks = PLAIN_MARKS if plain else MARKS
         look = Look(80, "", "", clock().date(), rtl=rtl, joined=joined_emoji, marks=marks, compact=compact)
         self._feed = Feed(look)
+        self.marks = TextMarks(self._feed)
         self._painter = Painter(self._role_style, links=links)
         self._role_styles: dict[str, Style] = {}
         self._shown: list[RowPosition] | None = None
@@ -95,6 +97,7 @@ class Conversation(MessageKeys, can_focus=True):
     async def open(self, chat: Chat | None, source: MessageSource) -> None:
         """Show a chat: its end, or the unread line if more is unread than fits. Raises what the source does."""
         self._seen = None
+        self.marks.drop()
         if await self._feed.open(chat, source):
             self._changed()
 
@@ -192,13 +195,52 @@ class Conversation(MessageKeys, can_focus=True):
         self._work(self._select_newest())
 
     def action_leave(self) -> None:
-        """Select no message."""
+        """Select no message, and no text."""
+        self.marks.drop()
         self._select(None)
         self.post_message(self.Closed())
 
     # ------------------------------------------------------------ mouse, focus, size
 
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        place = self._place_at(event.y)
+        self.marks.dragged = False
+        if event.button == 1 and place is not None and self.marks.press(Spot(place, event.x)):
+            self._changed()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if not self.marks.pressed:
+            return
+        if event.button != 1:
+            self.on_mouse_up()
+            return
+        if not 0 <= event.y < self._feed.view.height:
+            self._scroll(-1 if event.y < 0 else 1)
+        place = self._place_at(min(max(event.y, 0), self._feed.view.height - 1))
+        if place is not None and self.marks.drag(Spot(place, event.x)):
+            self.capture_mouse()
+            self._changed()
+
+    def on_mouse_up(self) -> None:
+        self.marks.pressed = False
+        self.release_mouse()
+        if self.marks.dragged:
+            self._changed()
+
+    def action_unmark(self) -> None:
+        """Mark no text."""
+        if self.marks.drop():
+            self._changed()
+
+    def action_copy_marked(self) -> None:
+        """Copy the text that is marked."""
+        self.post_message(CopyText(self.marks.text))
+        self.action_unmark()
+
     def on_click(self, event: events.Click) -> None:
+        if self.marks.dragged:
+            self.marks.dragged = False
+            return  # it was the end of a mark
         place = self._place_at(event.y)
         if place is None:
             if self._has_bar() and event.y == self.size.height - 1:
@@ -210,6 +252,9 @@ class Conversation(MessageKeys, can_focus=True):
             return
         self._select(place.item)
         self.focus()
+        if event.button == 3:
+            self.post_message(MessageIntent(message, "menu"))
+            return
         if link.startswith("action:"):
             self.call_later(self.run_action, link.removeprefix("action:"))
             return
@@ -226,7 +271,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     def _bar_clicked(self, x: int) -> None:
         """Run what stands there: a key of the selected message, or the way to the newest."""
-        if self.selected is None:
+        if self.selected is None and not self.marks.done:
             self.to_end()
             return
         for piece in self._keys():
@@ -299,10 +344,13 @@ class Conversation(MessageKeys, can_focus=True):
         place = rows[index]
         message = feed.window[place.item]
         chosen = feed.selected is message
-        return self._painter.strip(message.id, feed.blocks(place.item), place.row, chosen)
+        strip = self._painter.strip(message.id, feed.blocks(place.item), place.row, chosen)
+        return self.marks.paint(strip, place) if self.marks else strip
 
     def _bar(self) -> Strip:
         feed = self._feed
+        if self.marks.done:
+            return self._painter.bar(self._keys(), ())
         if feed.selected is not None:
             shown = self._keys()
             room = self.size.width - sum(width(piece.text) for piece in shown)
@@ -315,6 +363,8 @@ class Conversation(MessageKeys, can_focus=True):
         return self._painter.bar((TextSpan(" " + note, "note"),), ())
 
     def _keys(self) -> Row:
+        if self.marks.done:
+            return bars.marked(keymap_of(self.app))
         assert self.selected is not None
         return bars.keys(self.selected, self.size.width, keymap_of(self.app))
 
@@ -336,7 +386,7 @@ class Conversation(MessageKeys, can_focus=True):
         feed = self._feed
         if not len(feed.window):
             return False
-        return feed.selected is not None or not feed.view.following or self._has_note()
+        return self.marks.done or feed.selected is not None or not feed.view.following or self._has_note()
 
     def _has_note(self) -> bool:
         return self._feed.chat is not None and bool(bars.note(self._feed.chat, self._feed.look))
@@ -350,7 +400,7 @@ class Conversation(MessageKeys, can_focus=True):
         feed = self._feed
         # While nothing is selected the bar covers the last row instead of taking it, so that it can come and go
         # without anything moving.
-        taken = 1 if len(feed.window) and (feed.selected is not None or self._has_note()) else 0
+        taken = 1 if len(feed.window) and (feed.selected is not None or self.marks.done or self._has_note()) else 0
         feed.view.height = max(1, self.size.height - taken)
         feed.view.settle()
         if reveal:

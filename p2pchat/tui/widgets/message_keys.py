@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widget import Widget
 
 from p2pchat.tui import formatting
-from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, MessageIntent, OpenLink
+from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, MessageIntent, OpenLink, RunCommand
 from p2pchat.tui.model import Message
 
 
@@ -49,6 +49,30 @@ class MessageKeys(Widget):
     def action_react(self) -> None:
         """Put an emoji under the message."""
         self._ask("react")
+
+    def action_older_hit(self) -> None:
+        """Go to the next hit of the last search."""
+        self._ask("older")
+
+    def action_newer_hit(self) -> None:
+        """Go to the hit before."""
+        self._ask("newer")
+
+    def action_back(self) -> None:
+        """Go back to where one was before the jump."""
+        self._ask("back")
+
+    def action_show_pinned(self) -> None:
+        """List the pinned messages."""
+        self.post_message(RunCommand("pinned"))
+
+    def action_menu(self) -> None:
+        """Offer all that can be done with the message."""
+        self._ask("menu")
+
+    def action_select_text(self) -> None:
+        """Select a part of the text."""
+        self._ask("select")
 
     def action_pin(self) -> None:
         """Pin the message, or take the pin away."""

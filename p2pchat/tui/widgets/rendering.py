@@ -444,7 +444,7 @@ def _edge(message: Message, look: Look) -> list[TextSpan]:
     """How far a message has come, by which way if not straight, and whether it came late; the last says most."""
     words = [TextSpan("came late", "late")] if message.late else []
     if message.pinned:
-        words.append(TextSpan("pinned", "pinned"))
+        words.append(TextSpan("pinned", "pinned", "action:show_pinned"))
     if message.edited_at is not None and not message.deleted:
         words.append(TextSpan("edited", "route"))
     if message.route not in (None, "direct"):

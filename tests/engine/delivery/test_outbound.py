@@ -198,7 +198,7 @@ def test_a_power_cut_at_a_boundary_of_a_renewal(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(turns, "MAX_SEALED_BYTES", 2 * BUCKETS[0])
     boundaries = renewed(tmp_path / "count", None)
     assert boundaries > 30
-    for cut_at in chosen(boundaries, 8, "renewal"):
+    for cut_at in chosen(boundaries, 6, "renewal"):
         try:
             renewed(tmp_path / f"{cut_at}", cut_at)
         except BaseException as error:

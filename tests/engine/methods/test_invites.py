@@ -49,6 +49,9 @@ def test_the_list_says_who_used_which(tmp_path: Path) -> None:
         assert oldest["used_by"] == [{"id": joined["id"], "name": "bob"}]
         await trio.sleep(2 * 3600)
         assert [one["state"] for one in await alice.call("invites")] == ["expired", "used"]
+        await alice.call("forget", contact="bob")
+        spent = (await alice.call("invites"))[1]
+        assert (spent["uses"], spent["used_by"]) == (1, [])  # that it was used is not forgotten
 
     run_world(tmp_path, main)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import trio
 
@@ -17,13 +18,14 @@ from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import sending_chains
-from p2pchat.store.database import Database
+from p2pchat.store.database import PAGE_BYTES, Database
 from tests.support.asking import has
 from tests.support.sampling import SEED
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_renewal import all_delivered, friends
 
 STEPS = 25
+FRAME_HEADER_BYTES = 24  # of the write-ahead log
 
 
 class Kept:
@@ -139,3 +141,39 @@ def test_an_envelope_that_an_older_version_kept_leaves_as_it_is(tmp_path: Path) 
         assert any(envelope in data for _, _, data in world.traffic)
 
     run_world(tmp_path, main)
+
+
+def test_a_round_trip_is_few_statements_and_pages_and_keeps_no_chain(tmp_path: Path) -> None:
+    """Of the sender, who saves the message and its receipt, and of the reader; what is indexed later not counted."""
+    trips = 20
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        counts = {node.name: Counter[str]() for node in (alice, bob)}
+        for node in (alice, bob):
+            node.db.query("PRAGMA wal_checkpoint(TRUNCATE)")
+            node.db.execute("PRAGMA wal_autocheckpoint = 0")
+            for method in ("execute", "insert", "executemany", "query", "query_one"):
+                counted(node, method, counts[node.name])
+        for number in range(trips):
+            await alice.call("send", chat="bob", text=f"{number}", wait="delivered")
+        for node, statements, pages in ((alice, 12, 20), (bob, 10, 14)):
+            # one trip more, since at first nobody has counted what waits
+            assert counts[node.name]["statements"] <= (trips + 1) * statements
+            assert counts[node.name]["kept"] == 0
+            log = node.db.path.with_name(node.db.path.name + "-wal").stat().st_size
+            assert log / (PAGE_BYTES + FRAME_HEADER_BYTES) <= trips * pages
+
+    run_world(tmp_path, main)
+
+
+def counted(node: WorldNode, method: str, counts: Counter[str]) -> None:
+    real = getattr(node.db, method)
+
+    def count(sql: str, *values: Any) -> Any:
+        counts["statements"] += 1
+        result = real(sql, *values)
+        counts["kept"] += "INTO sending_chains" in sql and result
+        return result
+
+    setattr(node.db, method, count)

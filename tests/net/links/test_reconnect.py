@@ -50,7 +50,7 @@ class Links:
     def best(self, contact: ContactId) -> object | None:
         return Link(self.routes.get(contact, Route.DIRECT)) if contact in self.there else None
 
-    def each(self, came: Callable[[bytes], None]) -> None:
+    def tell_of_links(self, came: Callable[[bytes], None]) -> None:
         self.came = came
 
     async def dial(

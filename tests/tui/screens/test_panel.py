@@ -199,7 +199,7 @@ def test_right_to_left_text_is_in_drawing_order_with_its_marks() -> None:
 
 def test_help_has_every_key_and_command_that_is_told() -> None:
     async def main() -> None:
-        async with stage(HelpScreen(KEYS, COMMANDS), (120, 200)) as (app, _pilot):
+        async with stage(HelpScreen(KEYS, COMMANDS), (120, 260)) as (app, _pilot):
             seen = set(app.words.split())
             for key in KEYS:  # long ones are wrapped in their column
                 assert not key.told or seen >= {*key.shown.split(), *key.says.split()}
@@ -323,18 +323,17 @@ def test_routes_and_times_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "result"),
+    ("keys", "result", "size"),
     [
-        (("enter",), False),
-        (("escape",), False),
-        (("y",), True),
-        (("n",), False),
-        (("left", "enter"), True),
-        (("tab", "enter"), True),
-        (("up", "down", "enter"), False),
+        (("enter",), False, SIZES[0]),
+        (("escape",), False, SIZES[1]),
+        (("y",), True, SIZES[2]),
+        (("n",), False, SIZES[3]),
+        (("left", "enter"), True, SIZES[0]),
+        (("tab", "enter"), True, SIZES[2]),
+        (("up", "down", "enter"), False, SIZES[3]),
     ],
 )
-@pytest.mark.parametrize("size", SIZES)
 def test_confirm(keys: tuple[str, ...], result: bool, size: tuple[int, int]) -> None:
     async def main() -> None:
         async with stage(ConfirmScreen("Delete [b]x[/b]?", "Delete [u]", "Keep"), size) as (app, pilot):

@@ -1,0 +1,83 @@
+"""The pinned messages of a chat, to go to one of them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from p2pchat.tui.model import Chat, Message, message_of
+from p2pchat.tui.node_client import ApiCaller
+from p2pchat.tui.screens.panel import Panel
+from p2pchat.tui.text import cut, displayable_line
+from p2pchat.tui.themes import MUTED
+
+_BEGINNING = 300
+"""Characters of a message that are looked at; its first line is shown."""
+
+_FRAME = 12
+"""Cells beside the words."""
+
+
+class PinnedScreen(Panel[str]):
+    """Dismisses with the id of the message to go to."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go", "go there"),
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+    ]
+    AUTO_FOCUS = ""
+
+    def __init__(self, node: ApiCaller, chat: Chat) -> None:
+        super().__init__()
+        self._node = node
+        self._chat = chat
+        self._pinned: list[Message] = []
+
+    def body(self) -> ComposeResult:
+        yield OptionList()
+
+    def on_mount(self) -> None:
+        """Ask the node."""
+        self.query_one(OptionList).can_focus = False
+        self.entitle(f"Pinned in the chat with {self.drawn(self._chat.label)}")
+        self.begin(self._read(), "Asking…")
+
+    async def _read(self) -> None:
+        self._pinned = [message_of(each) for each in await self._node.call("pinned", chat=self._chat.id)]
+        listed = self.query_one(OptionList)
+        listed.set_options(Option(self._row(message)) for message in self._pinned)
+        listed.highlighted = len(self._pinned) - 1 if self._pinned else None
+        key = "p on a message pins it, for both."
+        self.say("" if self._pinned else f"Nothing is pinned here: {key}")
+
+    def _row(self, message: Message) -> Content:
+        who = "you" if message.mine else self.drawn(self._chat.label)
+        head = f"{who} · {message.at.day} {message.at:%b %Y} {self.clock(message.at)}"
+        words = cut(displayable_line(" ".join(message.text[:_BEGINNING].split())), max(8, self.size.width - _FRAME))
+        return Content.assemble((head, MUTED), "\n", self.drawn(words))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "go" or bool(self._pinned)
+
+    def action_move(self, lines: int) -> None:
+        """Highlight another one."""
+        listed = self.query_one(OptionList)
+        if self._pinned:
+            listed.highlighted = max(0, min(len(self._pinned) - 1, (listed.highlighted or 0) + lines))
+
+    def action_go(self) -> None:
+        """Go to the one that is highlighted."""
+        at = self.query_one(OptionList).highlighted
+        if at is not None:
+            self.dismiss(self._pinned[at].id)
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._pinned[event.option_index].id)
