@@ -165,7 +165,7 @@ class InviteUsed(Refused):
 
 
 class InviteExpired(Refused):
-    """That invite is no longer valid."""
+    """That invite has expired or was revoked."""
 
     hint = "Ask for a new one."
 

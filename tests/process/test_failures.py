@@ -272,7 +272,7 @@ def test_damaged_invites_change_nothing(pair: Place) -> None:
     for n in (20, len(invite) // 2, len(invite) - 3):
         letter = "A" if invite[n] != "A" else "B"
         failed(pair.run("bob", "add", invite[:n] + letter + invite[n + 1 :]), 2, "complete invite", "P2PCHAT:")
-    for text in (invite[:-1], invite[:-9], invite[5:], invite * 2, "P2PCHAT:", "https://example.org/i#x", "\x1b[2J"):
+    for text in (invite[:-1], invite[:-9], invite[5:], "P2PCHAT:", "https://example.org/i#x", "\x1b[2J"):
         failed(pair.run("bob", "add", text), 2, "complete invite")
     for text in ("", " \n"):
         failed(pair.run("bob", "add", text), 2, "No invite")

@@ -70,7 +70,7 @@ def test_one_that_was_revoked_is_no_longer_valid(tmp_path: Path, reusable: bool)
         assert alice.db.query(one_time, (store_prekeys.ONE_TIME,)) == [(0,)]
         await alice.stop()
         alice = await world.start("alice")
-        with pytest.raises(InviteExpired, match="no longer valid"):
+        with pytest.raises(InviteExpired, match="was revoked"):
             await bob.call("add", invite=made["invite"])
         assert await names(alice) == await names(bob) == {}
         with pytest.raises(NotNow, match="ended already"):
