@@ -208,6 +208,7 @@ _NAMES = {
     "right": "→",
     "underscore": "_",
     "plus": "+",
+    "comma": ",",
     "ctrl": "Ctrl",
     "alt": "Alt",
     "shift": "Shift",
