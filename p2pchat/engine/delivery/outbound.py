@@ -381,13 +381,14 @@ def ready(tx: Transaction, rows: Iterable[OutboxRow]) -> list[OutgoingEnvelope]:
 
 
 def _sealed_again(tx: Transaction, row: OutboxRow) -> bytes | None:
-    """Return the envelope of a content, byte for byte as it was sealed first; None if its chain is gone."""
+    """Return the envelope of a content, byte for byte as it was sealed first; None if its chain is gone or damaged."""
     if row.session_id is None or row.chain is None or row.seal is None or row.content is None:
         return None
     with suppress(CannotOpen):
         chain = tx.sessions.sending_chain(row.contact, row.session_id, row.chain)
         if chain is not None:
-            return same_envelope(row.session_id, chain, load_seal(row.seal), row.content)
+            envelope = same_envelope(row.session_id, chain, load_seal(row.seal), row.content)
+            return envelope if envelope_id(envelope) == row.envelope_id else None
     return None
 
 
