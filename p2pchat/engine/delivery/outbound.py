@@ -364,8 +364,8 @@ def _leave(tx: Transaction, row: OutboxRow, pk: int, envelope: bytes) -> None:
 
 
 def ready(tx: Transaction, rows: Iterable[OutboxRow]) -> list[OutgoingEnvelope]:
-    """Return these sealed rows as they leave: the bytes that left before, if they did. A content whose session is gone
-    has nothing to be sealed with again: it is taken for unsealed, and sealed in the session that is used now.
+    """Return these sealed rows as they leave: the bytes that left before, if they did. A content whose session is gone,
+    or of which that session makes other bytes by now, is taken for unsealed, and sealed in the session that is used.
     """
     envelopes, lost = [], []
     for row in rows:

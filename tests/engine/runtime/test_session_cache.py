@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 import trio
 
 from p2pchat.core.envelope import envelope_id
@@ -106,12 +107,15 @@ def test_what_waits_is_sealed_again_as_the_same_bytes(tmp_path: Path) -> None:
     assert {"in use", "ended", "envelope"} <= where.keys()
 
 
-def test_what_can_be_sealed_again_no_more_is_sealed_in_the_session_that_is_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["chain = chain + 1000", "seal = zeroblob(length(seal))"], ids=["lost", "other"])
+def test_what_can_be_sealed_again_no_more_is_sealed_in_the_session_that_is_used(tmp_path: Path, damage: str) -> None:
+    """Its chain is lost, or other bytes would come out."""
+
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         await bob.stop()
         await alice.call("send", chat="bob", text="old")
-        lost = await alice.engine.submit(lambda tx: tx.db.execute("UPDATE outbox SET chain = chain + 1000"))
+        lost = await alice.engine.submit(lambda tx: tx.db.execute(f"UPDATE outbox SET {damage}"))
         assert lost == 1
         await alice.stop()
         alice, bob = await world.start("alice"), await world.start("bob")
