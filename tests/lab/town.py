@@ -113,9 +113,9 @@ class Town:
 
     # --- what they see
 
-    def until(self, person: str, holds: Callable[[Client], bool]) -> None:
+    def until(self, person: str, holds: Callable[[Client], bool], timeout: float = PATIENCE) -> None:
         """Wait until it holds at somebody's node, looking again at every event, and often for what no event tells."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + timeout
         with self.client(person) as client:
             client.call("subscribe")
             events = client.events()
@@ -130,9 +130,9 @@ class Town:
         for person in people:
             self.until(person, lambda client: all(one["state"] in settled for one in client.call("relays")))
 
-    def until_heard(self, person: str, by: str) -> None:
+    def until_heard(self, person: str, by: str, timeout: float = PATIENCE) -> None:
         """Wait until somebody has every text that the other one has said."""
-        self.until(person, lambda client: set(self.said[by]) <= {one["text"] for one in _theirs(client, by)})
+        self.until(person, lambda client: set(self.said[by]) <= {one["text"] for one in _theirs(client, by)}, timeout)
 
     def until_settled(self, person: str, other: str) -> None:
         """Wait until somebody knows that the other one has everything."""
