@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.node_client import ApiCaller
-from p2pchat.tui.screens.panel import Panel
+from p2pchat.tui.screens.list_panel import ListPanel
 from p2pchat.tui.text import cut, displayable_line
 from p2pchat.tui.themes import MUTED
 
@@ -24,15 +21,10 @@ _FRAME = 12
 """Cells beside the words."""
 
 
-class PinnedScreen(Panel[str]):
+class PinnedScreen(ListPanel):
     """Dismisses with the id of the message to go to."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "go", "go there"),
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-    ]
-    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "go there")]
 
     def __init__(self, node: ApiCaller, chat: Chat) -> None:
         super().__init__()
@@ -40,20 +32,15 @@ class PinnedScreen(Panel[str]):
         self._chat = chat
         self._pinned: list[Message] = []
 
-    def body(self) -> ComposeResult:
-        yield OptionList()
-
     def on_mount(self) -> None:
         """Ask the node."""
-        self.query_one(OptionList).can_focus = False
         self.entitle(f"Pinned in the chat with {self.drawn(self._chat.label)}")
         self.begin(self._read(), "Asking…")
 
     async def _read(self) -> None:
         self._pinned = [message_of(each) for each in await self._node.call("pinned", chat=self._chat.id)]
-        listed = self.query_one(OptionList)
-        listed.set_options(Option(self._row(message)) for message in self._pinned)
-        listed.highlighted = len(self._pinned) - 1 if self._pinned else None
+        self.listed.set_options(Option(self._row(message)) for message in self._pinned)
+        self.listed.highlighted = len(self._pinned) - 1 if self._pinned else None
         key = "p on a message pins it, for both."
         self.say("" if self._pinned else f"Nothing is pinned here: {key}")
 
@@ -66,18 +53,5 @@ class PinnedScreen(Panel[str]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "go" or bool(self._pinned)
 
-    def action_move(self, lines: int) -> None:
-        """Highlight another one."""
-        listed = self.query_one(OptionList)
-        if self._pinned:
-            listed.highlighted = max(0, min(len(self._pinned) - 1, (listed.highlighted or 0) + lines))
-
-    def action_go(self) -> None:
-        """Go to the one that is highlighted."""
-        at = self.query_one(OptionList).highlighted
-        if at is not None:
-            self.dismiss(self._pinned[at].id)
-
-    @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._pinned[event.option_index].id)
+    def choose(self, place: int) -> None:
+        self.dismiss(self._pinned[place].id)

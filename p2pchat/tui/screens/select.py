@@ -40,7 +40,6 @@ class SelectScreen(Panel[str]):
 
     def on_mount(self) -> None:
         """Say how."""
-        super().on_mount()
         self.say("Shift and the arrows select, or the mouse.")
 
     def action_copy(self) -> None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from p2pchat.tui import themes
-from p2pchat.tui.screens.panel import Panel
+from p2pchat.tui.screens.list_panel import ListPanel
 
 
-class ThemeScreen(Panel[str]):
+class ThemeScreen(ListPanel):
     """Dismisses with the name of the theme to keep; esc gives back the one before."""
 
     HEADING = "Theme"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "keep", "keep it"),
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-    ]
-    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "keep it")]
     DEFAULT_CSS = """
     ThemeScreen {
         align: right top;
@@ -36,33 +31,21 @@ class ThemeScreen(Panel[str]):
         super().__init__()
         self._before = before
 
-    def body(self) -> ComposeResult:
-        yield OptionList(*(Option(name, id=name) for name in themes.NAMES))
+    def options(self) -> Iterator[Option]:
+        for name in themes.NAMES:
+            yield Option(name, id=name)
 
-    def on_mount(self) -> None:
+    def first(self) -> int:
         """Begin at the theme that is used now."""
-        listed = self.query_one(OptionList)
-        listed.can_focus = False
-        listed.highlighted = themes.NAMES.index(self._before) if self._before in themes.NAMES else 0
+        return themes.NAMES.index(self._before) if self._before in themes.NAMES else 0
 
     @on(OptionList.OptionHighlighted)
     def _preview(self, event: OptionList.OptionHighlighted) -> None:
         if event.option.id is not None:
             self.app.theme = event.option.id
 
-    @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        if event.option.id is not None:
-            self.dismiss(event.option.id)
-
-    def action_move(self, lines: int) -> None:
-        """Try another one."""
-        listed = self.query_one(OptionList)
-        listed.highlighted = ((listed.highlighted or 0) + lines) % len(themes.NAMES)
-
-    def action_keep(self) -> None:
-        """Keep the one that is tried."""
-        self.dismiss(self.app.theme)
+    def choose(self, place: int) -> None:
+        self.dismiss(themes.NAMES[place])
 
     def action_back(self) -> None:
         """Give back the one before."""

@@ -1,0 +1,65 @@
+"""A page that is a list: the arrows or the mouse choose a line of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from p2pchat.tui.screens.panel import Panel
+
+
+class ListPanel(Panel[str]):
+    """Lists `options`, and calls `choose` with the place of the one that is taken. A subclass binds `go` to Enter, with
+    its own words.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+    ]
+    AUTO_FOCUS = ""
+
+    @property
+    def listed(self) -> OptionList:
+        """The list."""
+        return self.query_one(OptionList)
+
+    def options(self) -> Iterable[Option]:
+        """Return what is listed at first."""
+        return ()
+
+    def first(self) -> int:
+        """Return the place that is highlighted at first."""
+        return 0
+
+    def choose(self, place: int) -> None:
+        """Take the one at this place."""
+        raise NotImplementedError
+
+    def body(self) -> ComposeResult:
+        yield OptionList(*self.options())
+
+    def on_mount(self) -> None:
+        """Highlight a line; the keys stay with the page."""
+        self.listed.can_focus = False
+        self.listed.highlighted = self.first()
+
+    def action_move(self, lines: int) -> None:
+        """Highlight another one; after the last comes the first."""
+        if self.listed.option_count:
+            self.listed.highlighted = ((self.listed.highlighted or 0) + lines) % self.listed.option_count
+
+    def action_go(self) -> None:
+        """Take the one that is highlighted."""
+        if self.listed.highlighted is not None:
+            self.choose(self.listed.highlighted)
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self.choose(event.option_index)
