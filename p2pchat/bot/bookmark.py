@@ -1,8 +1,8 @@
 """The bookmark: how far a bot has read, kept in the profile's folder; and the lock that lets only one of it run.
 
-One file, `<name>.bot`: a position of the API's `messages`, then the pid of who holds the lock. It is written in place,
-in one write of one sector, so that a crash leaves the old record or the new one; and never removed, because a second
-file of that name would be a second lock.
+One file, `<name>.bot`: a position of the API's `messages`, then the pid of the process that holds the lock. It is
+written in place, in one write of one sector, so that a crash leaves the old record or the new one; and never removed,
+because a second file of that name would be a second lock.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class Completion(NamedTuple):
 
 
 def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> list[Completion]:
-    """How a line that begins with a slash may go on; the names are labels of contacts and of who asks."""
+    """How a line that begins with a slash may go on; the names are labels of contacts and of people who ask."""
     if not line.startswith("/") or line.startswith("//") or "\n" in line:
         return []
     name, space, rest = line[1:].partition(" ")

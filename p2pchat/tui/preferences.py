@@ -89,7 +89,7 @@ class Setting(NamedTuple):
 
     @property
     def usual(self) -> Value:
-        """The value of who has set nothing."""
+        """The value where nothing was set."""
         return next(each.default for each in fields(Preferences) if each.name == self.name)  # type: ignore[return-value]
 
     def holds(self, value: object) -> bool:

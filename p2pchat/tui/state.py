@@ -43,7 +43,7 @@ class News:
     typing: dict[str, bool] = field(default_factory=dict)
     asked: list[Request] = field(default_factory=list)
     joined: list[tuple[str, str]] = field(default_factory=list)
-    """(id, name) of who became a contact by an invite of ours."""
+    """(id, name) of those who became contacts by an invite of ours."""
     warnings: list[str] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
     listed: bool = False

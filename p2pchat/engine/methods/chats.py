@@ -51,8 +51,8 @@ async def list_chats(engine: Engine) -> list[Json]:
 
 
 def _listed(db: Database) -> list[tuple[Contact, ListedChat]]:
-    """Return the chats of contacts, the one with oneself once there is something in it, and those of who was
-    forgotten.
+    """Return the chats of contacts, the one with oneself once there is something in it, and those of contacts
+    who were forgotten.
     """
     rows = store_chats.listed(db)
     people = {direct_chat(contact.id): contact for contact in store_contacts.listed(db)}

@@ -49,7 +49,7 @@ _UNANSWERED = (
 
 class InviteScreen(Panel[str | None]):
     """An invite for one person; `r` makes one for many, and back. One of each kind is made at most. Dismissed with the
-    chat of who joined by it, where that is to be opened.
+    chat of the person who joined by it, where that is to be opened.
     """
 
     HEADING = "Invite a friend"
@@ -69,7 +69,7 @@ class InviteScreen(Panel[str | None]):
         self._reusable = False
         self._made: dict[bool, Mapping[str, Any]] = {}
         self._joined: tuple[str, str] | None = None
-        """(id, name) of who has used the one for one person: it is spent."""
+        """(id, name) of the person who has used the one for one person: it is spent."""
 
     def body(self) -> ComposeResult:
         yield Static("Send this text to a friend. They paste it into their p2pchat.", classes="para", markup=False)

@@ -24,7 +24,7 @@ _NOBODY = "There are no contact requests."
 
 
 class RequestsScreen(Panel[str]):
-    """Dismisses with the id of who was accepted last, or None."""
+    """Dismisses with the id of the person who was accepted last, or None."""
 
     HEADING = "Contact requests"
     LISTS_REQUESTS = True

@@ -142,7 +142,7 @@ class Conversation(MessageKeys, can_focus=True):
         self._work(self._feed.newest())
 
     def page(self, pages: int) -> None:
-        """Scroll by pages, up if negative: for who has the focus elsewhere."""
+        """Scroll by pages, up if negative: where something else has the focus."""
         self._scroll(pages * max(1, self._feed.view.height - 2))
 
     @property
