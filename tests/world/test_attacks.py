@@ -21,6 +21,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import first_device
 from p2pchat.core.invite import blob_key, hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
 from p2pchat.core.prekeys import Bundle, open_bundle
@@ -54,10 +55,10 @@ async def say(node: WorldNode, chat: str, payload: Payload) -> None:
     contact = await node.id_of(chat)
 
     def seal(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
         content = Content(payload, new_message_id(tx.now, tx.random), 0, tx.now)
-        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy).envelope
+        envelope = tx.sessions.seal(first_device(contact), session, encode_content(content), tx.entropy).envelope
         tx.after(tx.net.send, contact, [Frame(frames.ENVELOPE, envelope)])
 
     await node.engine.committer.submit(seal)
@@ -257,9 +258,9 @@ async def break_session(node: WorldNode, chat: str) -> None:
     contact = await node.id_of(chat)
 
     def unusable(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
-        tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=bytes(32))))
+        tx.sessions.put(first_device(contact), replace(session, ratchet=replace(session.ratchet, header_out=bytes(32))))
 
     await node.engine.committer.submit(unusable)
 

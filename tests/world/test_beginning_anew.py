@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import ContactId, first_device
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import timestamp
 from p2pchat.errors import InviteUsed, NotReached, UsageError
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import devices as store_devices
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
@@ -128,7 +129,7 @@ def move_house(world: World, node: WorldNode) -> None:
 
 
 def ways_of(db: Database, contact: ContactId) -> list[Any]:
-    return list(store_contacts.ways(db, contact))
+    return list(store_devices.ways(db, first_device(contact)))
 
 
 def test_blocking_holds_whatever_they_come_with(tmp_path: Path) -> None:
@@ -204,8 +205,8 @@ async def kill_sessions(node: WorldNode, name: str) -> None:
     contact = await node.id_of(name)
 
     def kill(tx: Transaction) -> None:
-        for session in tx.sessions.all(contact):
-            tx.sessions.drop(contact, session.session_id)
+        for session in tx.sessions.all(first_device(contact)):
+            tx.sessions.drop(first_device(contact), session.session_id)
         tx.change(contact, device=tx.random(32))
         tx.pairs_of.add(contact)
 

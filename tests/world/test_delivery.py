@@ -16,7 +16,7 @@ from p2pchat.core.contents import Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import ACKS, ENVELOPE, INITIAL, PING, PONG, REFUSED, RENEW, Frame, acks
-from p2pchat.core.ids import ContactId, MessageId
+from p2pchat.core.ids import ContactId, MessageId, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import WINDOW
 from p2pchat.engine.runtime.transaction import Transaction
@@ -307,7 +307,7 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
         meddler = Meddler(world)
         meddler.drop(RENEW)
         contact = await alice.id_of("bob")
-        header_key = alice.engine.committer.sessions.sending(contact).ratchet.header_out  # type: ignore[union-attr]
+        header_key = alice.engine.committer.sessions.sending(first_device(contact)).ratchet.header_out  # type: ignore[union-attr]
         await alice.engine.committer.submit(set_header_key, contact, bytes(32))
         await flood(alice, "bob", 2 * WINDOW)
         await alice.engine.committer.submit(set_header_key, contact, header_key)
@@ -323,9 +323,9 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
 
 
 def set_header_key(tx: Transaction, contact: ContactId, key: bytes) -> None:
-    session = tx.sessions.sending(contact)
+    session = tx.sessions.sending(first_device(contact))
     assert session is not None
-    tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=key)))
+    tx.sessions.put(first_device(contact), replace(session, ratchet=replace(session.ratchet, header_out=key)))
 
 
 def test_a_full_disk_on_the_other_side_only_delays(tmp_path: Path) -> None:
@@ -480,10 +480,10 @@ async def say(node: WorldNode, chat: str, kind: int, payload: object, **fields: 
     message_id: MessageId = fields.pop("message_id", None) or new_message_id(node.clock(), node.world.entropy.random)
 
     def seal(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
         content = encode([1, kind, message_id, fields.get("seq", 0), node.clock(), None, 0, payload, []])
-        envelope = tx.sessions.seal(contact, session, content, tx.entropy).envelope
+        envelope = tx.sessions.seal(first_device(contact), session, content, tx.entropy).envelope
         tx.after(tx.net.send, contact, [Frame(ENVELOPE, envelope)])
 
     await node.engine.committer.submit(seal)

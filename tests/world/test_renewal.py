@@ -17,6 +17,7 @@ from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.handshake import initiate
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import first_device
 from p2pchat.core.prekeys import Bundle, make_set, open_bundle
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import STANDING, Session, renew_key
@@ -54,7 +55,7 @@ async def linked(node: WorldNode, chat: str) -> bool:
 
 
 async def session_of(node: WorldNode, name: str) -> Session:
-    session = node.engine.committer.sessions.sending(await node.id_of(name))
+    session = node.engine.committer.sessions.sending(first_device(await node.id_of(name)))
     assert session is not None
     return session
 
@@ -63,9 +64,9 @@ async def change_session(node: WorldNode, name: str, change: Callable[[Session],
     contact = await node.id_of(name)
 
     def put(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
-        tx.sessions.put(contact, change(session))
+        tx.sessions.put(first_device(contact), change(session))
 
     await node.engine.committer.submit(put)
 
@@ -310,7 +311,7 @@ def test_after_one_side_renewed_the_other_may(tmp_path: Path) -> None:
 
 async def live_sessions(node: WorldNode, name: str) -> list[bytes]:
     contact = await node.id_of(name)
-    return [one.session_id for one in node.engine.committer.sessions.all(contact) if one.ends_at is None]
+    return [one.session_id for one in node.engine.committer.sessions.all(first_device(contact)) if one.ends_at is None]
 
 
 def test_garbage_makes_nobody_renew(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _accepted(db: Database, added: Contact) -> Contact | None:
 
 def _begins_anew(db: Database, contact: Contact) -> bool:
     """Return whether a contact was asked to begin anew, and has not accepted."""
-    return bool(store_renewals.get(db, contact.id).began_anew)
+    return bool(store_renewals.get(db, first_device(contact.id)).began_anew)
 
 
 def _brief(contact: Contact) -> Json:
@@ -125,7 +125,7 @@ async def list_requests(engine: Engine) -> list[Json]:
         return [
             (one, contacts.words_secret(tx, one), asked_at(tx, one.id))
             for one in store_contacts.all(tx.db)
-            if tx.sessions.pending(one.id) is not None and one.state != ContactState.BLOCKED
+            if tx.sessions.pending(first_device(one.id)) is not None and one.state != ContactState.BLOCKED
         ]
 
     return [

@@ -114,15 +114,16 @@ def _copies(db: Database, engine: Engine) -> list[Check]:
     again and again.
     """
     lines, now = [], engine.clock()
-    waiting = [contact.name for contact in _contacts_of(db) if store_renewals.get(db, contact.id).wanted_at is not None]
+    renewals = [(contact.name, store_renewals.get(db, first_device(contact.id))) for contact in _contacts_of(db)]
+    waiting = [name for name, state in renewals if state.wanted_at is not None]
     if copies.restored_at(db) and waiting:
         who = f"{len(waiting)} contacts" if len(waiting) > 1 else waiting[0]
         detail = f"this profile was restored from a copy ({views.day(copies.restored_at(db))}); {who} still to be told"
         hint = "New sessions are made automatically, over a link or through relays. Do not run the other copy."
         lines.append(_line("copy", False, detail, hint))
-    for contact in _contacts_of(db):
-        if renewal.breaks(now, store_renewals.get(db, contact.id)):
-            detail = renewal.BREAKS.format(name=contact.name)
+    for name, state in renewals:
+        if renewal.breaks(now, state):
+            detail = renewal.BREAKS.format(name=name)
             lines.append(_line("copy", False, detail, "A profile works in one place at a time."))
     return lines
 
