@@ -102,7 +102,7 @@ def test_an_expired_invite(tmp_path: Path) -> None:
             assert failed.value.exit_code == 5
         assert await names(alice) == {}
         assert await names(bob) == {}
-        kept = await alice.engine.read(store_invites.all)
+        kept = await alice.engine.committer.read(store_invites.all)
         assert [(row.secret, row.bundle, row.encoded) for row in kept] == [(None, None, None)] * 2
         await world.sleep_days(3)
         await alice.stop()

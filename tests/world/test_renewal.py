@@ -67,7 +67,7 @@ async def change_session(node: WorldNode, name: str, change: Callable[[Session],
         assert session is not None
         tx.sessions.put(contact, change(session))
 
-    await node.engine.submit(put)
+    await node.engine.committer.submit(put)
 
 
 def broken(session: Session) -> Session:
@@ -228,7 +228,9 @@ def test_a_renewal_that_came_too_late_is_asked_for_anew(tmp_path: Path) -> None:
         await bob.stop()
         await trio.sleep(2 * 3600)  # the bundle has expired, and its prekeys are deleted
         bob = await world.start("bob")
-        assert await bob.engine.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'")) == []
+        assert (
+            await bob.engine.committer.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'")) == []
+        )
         await trio.sleep(3700)
         await until(lambda: all_delivered(alice, "bob"), 2 * 3600)
         assert await bob.texts("alice") == ["a0", "late"]
@@ -274,7 +276,10 @@ def test_a_bundle_that_was_lost_is_sent_again_and_no_other_is_made(tmp_path: Pat
                 alice.engine.net.send(contact, [Frame(frames.RENEW, b"")])
             await trio.sleep(61)
         assert 2 <= len(meddler.of(frames.BUNDLE)) <= 10
-        assert len(await bob.engine.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'"))) == 1
+        assert (
+            len(await bob.engine.committer.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'")))
+            == 1
+        )
         meddler.clear()
         alice.engine.net.send(contact, [Frame(frames.RENEW, b"")])
         await until(lambda: all_delivered(alice, "bob"), 60)
@@ -323,7 +328,7 @@ def test_garbage_makes_nobody_renew(tmp_path: Path) -> None:
         await befriend(alice, carol)
         await carol.stop()
         await alice.call("send", chat="carol", text="for carol")
-        waiting = await alice.engine.read(lambda db: db.query("SELECT envelope_id FROM outbox"))
+        waiting = await alice.engine.committer.read(lambda db: db.query("SELECT envelope_id FROM outbox"))
         for name in (bytes(16), *(row[0] for row in waiting if row[0])):
             bob.engine.net.send(contact, [Frame(frames.REFUSED, name)])
         await trio.sleep(2 * 3600)
@@ -433,7 +438,7 @@ def test_more_lost_messages_than_can_be_skipped_do_not_wedge_a_session(tmp_path:
         await alice.call("send", chat="bob", text="too far", wait="delivered", timeout=60)
         assert (await session_of(alice, "bob")).session_id != old.session_id
         assert await bob.texts("alice") == ["a0", "just near enough", "too far"]
-        kept = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
+        kept = await bob.engine.committer.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
         assert kept[0][0] <= MAX_SKIPPED
 
     run_world(tmp_path, main)

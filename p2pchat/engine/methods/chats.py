@@ -35,7 +35,7 @@ async def list_chats(engine: Engine) -> list[Json]:
         last = [row.last for _, row in listed if row.last is not None]
         return listed, remarks.of(db, last), store_timers.all(db)
 
-    listed, notes, timers = await engine.read(look)
+    listed, notes, timers = await engine.committer.read(look)
     listed.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
     listed.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
     ahead, now = engine.clock_watch.ahead, engine.clock()
@@ -84,7 +84,7 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
         last = None if upto is None else store_messages.find_in(tx.db, direct_chat(contact.id), upto).pk
         return read_receipts.shown(read_receipts.read(tx, contact, last))
 
-    return await engine.submit(note)
+    return await engine.committer.submit(note)
 
 
 async def clear(engine: Engine, *, chat: str) -> Json:
@@ -95,7 +95,7 @@ async def clear(engine: Engine, *, chat: str) -> Json:
         forgetting.clear(tx, partner)
         return {"id": partner.id.hex(), "name": partner.name}
 
-    cleared: Json = await engine.submit(act)
+    cleared: Json = await engine.committer.submit(act)
     return cleared
 
 
@@ -109,7 +109,7 @@ async def pin_chat(engine: Engine, *, chat: str, pinned: bool = True) -> Json:
             return _shown_after(tx, here)
         return _changed(tx, here, pinned=store_chats.next_pinned(tx.db) if pinned else None)
 
-    result: Json = await engine.submit(act)
+    result: Json = await engine.committer.submit(act)
     return result
 
 
@@ -129,7 +129,7 @@ async def _set(engine: Engine, chat: str, **fields: int) -> Json:
     def act(tx: Transaction) -> Json:
         return _changed(tx, direct_chat(tx.partner(chat).id), **fields)
 
-    changed: Json = await engine.submit(act)
+    changed: Json = await engine.committer.submit(act)
     return changed
 
 
@@ -170,6 +170,8 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
         tx.ends(ends)
         return store_chats.keep_draft(tx.db, here, text, ends)
 
-    if await engine.submit(keep) and not text:
-        await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    if await engine.committer.submit(keep) and not text:
+        await engine.committer.read(
+            Database.checkpoint
+        )  # only then the words are gone from the log of the database too
     return {}

@@ -96,7 +96,7 @@ async def sealed(node: WorldNode, chat: str, text: str, ahead: int) -> bytes:
         content = Content(Text(text), new_message_id(tx.now, tx.random), 1, tx.now)
         return tx.sessions.seal(contact, session, encode_content(content), tx.entropy).envelope
 
-    return await node.engine.submit(seal)
+    return await node.engine.committer.submit(seal)
 
 
 @pytest.mark.parametrize("opens", [True, False])
@@ -249,6 +249,6 @@ def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
                 len(store_sessions.skipped(tx.db, SessionId(session_id))) for session_id in [*others, live.session_id]
             )
 
-        assert await alice.engine.submit(act) == 50
+        assert await alice.engine.committer.submit(act) == 50
 
     run_world(tmp_path, main)
