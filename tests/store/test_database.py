@@ -578,7 +578,7 @@ def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.M
     assert (alice.device, alice.bundle) == (b"\x01", b"\x02")
     assert devices.of(db, ALICE) == [DeviceRow(ALICE_DEVICE, ALICE, b"\x01", b"\x02", 5)]
     chat = ChatRow(ALICE_CHAT, ChatKind.DIRECT, 5, draft="begun")
-    timed = replace(chat, timer_seconds=60, timer_by=ME, timer_at=7, timer_id=MessageId(b"\n"))
+    timed = chat._replace(timer_seconds=60, timer_by=ME, timer_at=7, timer_id=MessageId(b"\n"))
     assert chats.get(db, ALICE_CHAT) == (timed if version >= 12 else chat)
     assert chats.get(db, NOTES) == ChatRow(NOTES, ChatKind.NOTES, 0)
     assert chats.members(db, ALICE_CHAT) == [ALICE]

@@ -429,7 +429,7 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
                 expire_s=message.expire_s,
                 keep_until=_keep_until(tx, message),
             )
-            tx.event("message", **views.message(replace(message, chat=chat, seq=seq), new.name))
+            tx.event("message", **views.message(message._replace(chat=chat, seq=seq), new.name))
     store_outbox.clear(tx.db, first_device(old.id))
 
 

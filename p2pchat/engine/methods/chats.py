@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import inf
 
-from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ChatId, direct_chat
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.delivery import read_receipts
@@ -42,9 +41,15 @@ async def list_chats(engine: Engine) -> list[Json]:
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
-            **_chat(contact, row, engine.route(contact.id), notes, ahead),
+            **views.contact(contact, engine.route(contact.id)),
+            "kind": row.chat.kind,
+            **read_receipts.shown(row.unread),
+            "last": None
+            if (last := row.last) is None
+            else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
+            "draft": row.chat.draft,
             **_put_away(row.chat, now),
-            "timer": timers[chat].seconds or None if (chat := direct_chat(contact.id)) in timers else None,
+            "timer": timers[row.chat.id].seconds or None if row.chat.id in timers else None,
         }
         for contact, row in listed
     ]
@@ -69,17 +74,6 @@ def _active(contact: Contact, row: ListedChat) -> int:
     if row.last is None:
         return contact.created_at
     return row.last.received_at or row.last.sent_at  # by our own clock
-
-
-def _chat(contact: Contact, row: ListedChat, route: Route | None, notes: dict[int, Remarks], ahead: int) -> Json:
-    last = row.last
-    return {
-        **views.contact(contact, route),
-        "kind": row.chat.kind,
-        **read_receipts.shown(row.unread),
-        "last": None if last is None else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
-        "draft": row.chat.draft,
-    }
 
 
 async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
