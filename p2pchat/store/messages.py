@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
@@ -27,8 +27,7 @@ ID_BYTES = 16
 _SOME = 5  # candidates told
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(NamedTuple):
     """A message. `sender` is a contact, or `ME` where it is `mine`; `seq` counts the sender's messages in this chat.
 
     `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
@@ -68,7 +67,7 @@ class MessageRow:
         return self.sender == ME
 
 
-_NAMES = tuple(field.name for field in fields(MessageRow))
+_NAMES = MessageRow._fields
 _COLUMNS = ", ".join(_NAMES)
 _STATE, _ROUTE = _NAMES.index("state"), _NAMES.index("route")
 _STATES = {state.value: state for state in DeliveryState}
@@ -434,7 +433,7 @@ def made(row: Row) -> MessageRow:
     values = list(row)
     values[_STATE] = _STATES[values[_STATE]]
     values[_ROUTE] = _ROUTES[values[_ROUTE]]
-    return MessageRow(*values)
+    return MessageRow._make(values)  # a list of a thousand chats makes as many
 
 
 def _mark(id: bytes) -> bytes:

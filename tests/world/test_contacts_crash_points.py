@@ -110,7 +110,7 @@ async def _forget(person: Person) -> None:
         await node.call("forget", contact="rob", history=True)
 
     async def is_forgotten(node: WorldNode) -> bool:
-        left = await node.engine.read(_left)
+        left = await node.engine.committer.read(_left)
         assert left in ([0] * len(left), [1] * len(left)), f"half of it is gone: {left}"
         return not any(left)
 

@@ -201,31 +201,35 @@ class ChatList(ScrollView, can_focus=True):
         self._styles.clear()
 
     def _looks(self) -> list[object]:
-        """For each row, all that its looks depend on."""
-        now, two = self._now(), self._lines == 2
-        looks: list[object] = [
-            chat
-            if isinstance(chat, Archive)
-            else (
-                (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
-                order(chat, now),
-                two and (chat.last, chat.draft),
-                chat.last and brief(chat.last.at, now),
-                self._numbers.get(chat.id),
-            )
-            for chat in self._rows
+        """All that the looks depend on of what is in sight: first that of the whole, then of each row."""
+        now, two, top = self._now(), self._lines == 2, self.scroll_offset.y
+        first, end = top // self._lines, -(-(top + self.size.height) // self._lines)
+        whole = (len(self._rows), self._requests, top, self.size.height)
+        at = self._cursor if self.has_focus else None
+        return [
+            whole,
+            *(
+                (row, place == at)
+                if isinstance(row, Archive)
+                else (
+                    (row.label, row.verified, row.route, row.state, row.unread, row.id == self._current),
+                    order(row, now),
+                    two and (row.last, row.draft),
+                    row.last and brief(row.last.at, now),
+                    self._numbers.get(row.id),
+                    place == at,
+                )
+                for place, row in enumerate(self._rows[first:end], first)
+            ),
         ]
-        looks.append(self._requests)
-        if self._cursor < len(looks):
-            looks[self._cursor] = (looks[self._cursor], self.has_focus)
-        return looks
 
     def _refresh_changed(self, before: list[object], now: list[object]) -> None:
         """What looks as it did is not drawn again: in a flood that is all of it."""
-        if len(before) != len(now) or before[-1] != now[-1]:
+        if before[0] != now[0]:
             self.refresh()
             return
-        for place, (old, new) in enumerate(zip(before, now, strict=True)):
+        first = self.scroll_offset.y // self._lines
+        for place, (old, new) in enumerate(zip(before[1:], now[1:], strict=True), first):
             if old != new:
                 for line in range(self._lines):
                     self.refresh_line(place * self._lines + line)
