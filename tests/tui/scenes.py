@@ -271,6 +271,7 @@ async def linked(app: ChatApp, pilot: Pilot_) -> None:
     assert chat is not None
     node_of(app).says(chat, "https://lamp.example/seven or https://müller.example/karte", ago=timedelta(minutes=1))
     await until(pilot, lambda: "karte" in take(app).shown)
+    await all_seen(app, pilot)
     await press("ctrl+up", "o")(app, pilot)
 
 
