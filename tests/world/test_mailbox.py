@@ -43,11 +43,11 @@ async def apart(world: World, count: int = 2) -> tuple[WorldNode, WorldNode, lis
 
 
 async def own_queues(node: WorldNode) -> list[OwnQueueRow]:
-    return [row for _, row in await node.engine.read(store_queues.own)]
+    return [row for _, row in await node.engine.committer.read(store_queues.own)]
 
 
 async def their_queues(node: WorldNode) -> list[TheirQueueRow]:
-    return await node.engine.read(store_queues.theirs)
+    return await node.engine.committer.read(store_queues.theirs)
 
 
 # --- delivery -----------------------------------------------------------------------------------------------------
@@ -130,7 +130,9 @@ def test_a_backlog_is_never_whole_in_memory(tmp_path: Path) -> None:
 
 
 async def all_in(node: WorldNode, chat: str, state: str, count: int) -> bool:
-    log = await node.engine.read(lambda db: db.query("SELECT count(*) FROM messages WHERE state = ?", (state,)))
+    log = await node.engine.committer.read(
+        lambda db: db.query("SELECT count(*) FROM messages WHERE state = ?", (state,))
+    )
     return bool(log == [(count,)])
 
 
@@ -219,7 +221,7 @@ def test_what_a_relay_invents_is_dropped_without_a_word(tmp_path: Path) -> None:
         alice, bob, (first, second) = await apart(world)
         second.stop()
         first.lies.invents = 50
-        before = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM outbox"))
+        before = await bob.engine.committer.read(lambda db: db.query("SELECT count(*) FROM outbox"))
         world.traffic.clear()
         first.given.clear()
         await alice.call("send", chat="bob", text="real")
@@ -227,8 +229,10 @@ def test_what_a_relay_invents_is_dropped_without_a_word(tmp_path: Path) -> None:
         assert await bob.texts("alice") == ["real"]
         assert [who for who, _, _ in first.given] == ["alice", "bob"]  # the message, and one receipt
         assert first.blobs() == []
-        assert await bob.engine.read(lambda db: db.query("SELECT count(*) FROM outbox")) == before
-        assert len(await bob.engine.read(lambda db: db.query("SELECT id FROM envelopes_seen WHERE at > 0"))) < 20
+        assert await bob.engine.committer.read(lambda db: db.query("SELECT count(*) FROM outbox")) == before
+        assert (
+            len(await bob.engine.committer.read(lambda db: db.query("SELECT id FROM envelopes_seen WHERE at > 0"))) < 20
+        )
 
     run_world(tmp_path, main)
 

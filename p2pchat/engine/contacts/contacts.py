@@ -31,13 +31,15 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import InviteExpired, NotNow, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import devices as store_devices
 from p2pchat.store import facts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
-from p2pchat.store.contacts import ACCEPTED, Contact, ContactState, Way
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.devices import Way
 from p2pchat.store.facts import Fact
 from p2pchat.store.outbox import OutboxForm
 
@@ -106,7 +108,7 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
 
 def _set_ways(tx: Transaction, contact_id: ContactId, invite: Invite) -> None:
     ways = [Way(way.peer, way.address, way.role) for way in invite.ways]
-    store_contacts.set_ways(tx.db, contact_id, ways, tx.now)
+    store_devices.set_ways(tx.db, first_device(contact_id), ways, tx.now)
 
 
 def _nodes(invite: Invite) -> set[bytes]:
@@ -144,7 +146,9 @@ def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
 
 def reach(tx: Transaction, contact: Contact) -> None:
     """Have the network keep a link to a contact we have a session with."""
-    ways = [(way.peer, way.address) for way in store_contacts.ways(tx.db, contact.id) if way.role == ROLE_NODE]
+    ways = [
+        (way.peer, way.address) for way in store_devices.ways(tx.db, first_device(contact.id)) if way.role == ROLE_NODE
+    ]
     tx.after(tx.net.reach, contact.id, ways)
 
 
@@ -176,7 +180,8 @@ def heard(tx: Transaction, contact_id: ContactId, session_id: SessionId) -> None
     tx.memory.people.pop(contact_id, None)
     outbound.tell_owed(tx, contact_id)
     outbound.seal_more(tx, contact_id)  # a full disk may have ended it
-    if any(session.session_id == session_id and session.initiator for session in tx.sessions.all(contact_id)):
+    session = tx.sessions.get(first_device(contact_id), session_id)
+    if session is not None and session.initiator:
         came(tx, contact, session_id)
 
 
@@ -215,8 +220,8 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
     if by.hidden:
         contact = hide(tx, contact, hidden=True)
     tx.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
-    tx.sessions.begin(contact.id, session, tx.now)
-    state = store_renewals.get(tx.db, contact.id)
+    tx.sessions.begin(first_device(contact.id), session, tx.now)
+    state = store_renewals.get(tx.db, first_device(contact.id))
     store_renewals.put(
         tx.db, replace(state, began_anew=(session.session_id + state.began_anew)[: MAX_ANEW * KEY_BYTES])
     )
@@ -242,9 +247,10 @@ def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
 
 def forget_first(tx: Transaction, contact_id: ContactId) -> None:
     """Send our first message to a contact no more."""
-    store_outbox.clear_forms(tx.db, first_device(contact_id), OutboxForm.INITIAL)
-    store_queues.deposit_no_more(tx.db, first_device(contact_id), STAMPED)
-    tx.mail_of[first_device(contact_id)] = None
+    device = first_device(contact_id)
+    store_outbox.clear_forms(tx.db, device, OutboxForm.INITIAL)
+    store_queues.deposit_no_more(tx.db, device, STAMPED)
+    tx.mail_of[device] = None
 
 
 def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
@@ -283,7 +289,7 @@ def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> 
 
 def accept(tx: Transaction, contact: Contact) -> Contact:
     """Say yes to a request, or to a contact who began anew. Raises NotNow where nobody asks."""
-    session = tx.sessions.pending(contact.id)
+    session = tx.sessions.pending(first_device(contact.id))
     if session is None:
         raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
     begin(tx, contact, session)
@@ -294,13 +300,14 @@ def accept(tx: Transaction, contact: Contact) -> Contact:
 
 def begin(tx: Transaction, contact: Contact, session: Session) -> None:
     """Use the session of a first message that was said yes to; sessions before it end."""
-    for old in tx.sessions.all(contact.id):
+    device = first_device(contact.id)
+    for old in tx.sessions.all(device):
         if old.session_id != session.session_id and contact.state == ContactState.CONTACT and old.ends_at is None:
-            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
+            tx.sessions.put(device, replace(old, ends_at=tx.now + LINGER_MS))
     again = contact.state == ContactState.CONTACT
-    tx.sessions.admit(contact.id, session)
-    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.RENEWAL, OutboxForm.REQUEST)
-    state = store_renewals.get(tx.db, contact.id)
+    tx.sessions.admit(device, session)
+    store_outbox.clear_forms(tx.db, device, OutboxForm.RENEWAL, OutboxForm.REQUEST)
+    state = store_renewals.get(tx.db, device)
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
     contact = _take_introduction(tx, tx.change(contact.id, state=ContactState.CONTACT))
     tx.pairs_of.add(contact.id)
@@ -317,7 +324,8 @@ def decline(tx: Transaction, contact: Contact) -> None:
     """Say no to a request; nothing goes back to them. Of a contact who began anew, only the new beginning is forgotten.
     Raises NotNow where nobody asks.
     """
-    session = tx.sessions.pending(contact.id)
+    device = first_device(contact.id)
+    session = tx.sessions.pending(device)
     if session is None:
         raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
     introductions.forget(tx, contact.id)
@@ -326,7 +334,7 @@ def decline(tx: Transaction, contact: Contact) -> None:
             store_invites.decline(tx.db, contact.invite_id, contact.identity, MAX_DECLINED)
         remove(tx, contact)
     else:
-        tx.sessions.drop(contact.id, session.session_id)
+        tx.sessions.drop(device, session.session_id)
 
 
 def block(tx: Transaction, contact: Contact) -> Contact:
@@ -346,14 +354,15 @@ def unblock(tx: Transaction, contact: Contact) -> Contact:
     """Take what a blocked contact says again, and send to them; one who had only asked is asked about again. What had
     to be delivered when they were blocked stays failed. Raises `NotNow` where there is nothing to go back to.
     """
+    device = first_device(contact.id)
     if contact.state != ContactState.BLOCKED:
         raise NotNow(f"{contact.name} is not blocked", hint="`p2pchat contacts` shows who is.")
-    if tx.sessions.sending(contact.id) is not None:
+    if tx.sessions.sending(device) is not None:
         changed = tx.change(contact.id, state=ContactState.CONTACT)
-        tx.mail_of[first_device(contact.id)] = None
+        tx.mail_of[device] = None
         tell_queues(tx, changed)
         reach(tx, changed)
-    elif tx.sessions.pending(contact.id) is not None:
+    elif tx.sessions.pending(device) is not None:
         changed = tx.change(contact.id, state=ContactState.REQUEST)
     else:
         raise NotNow(f"{contact.name} never became a contact", hint="`p2pchat invite` makes an invite for them.")
@@ -364,11 +373,12 @@ def unblock(tx: Transaction, contact: Contact) -> Contact:
 
 def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> None:
     """Forget a contact and all that leads to them, but for what was said; `keep_chat`: the chat stays too."""
+    device = first_device(contact.id)
     store_contacts.remove(tx.db, contact.id, keep_chat=keep_chat)
-    tx.sessions.forget(contact.id)
+    tx.sessions.forget(device)
     tx.forget_contact(contact.id)
     tx.pairs_of.add(contact.id)
-    tx.mail_of[first_device(contact.id)] = None
+    tx.mail_of[device] = None
     tx.after(tx.net.forget, contact.id)
 
 
@@ -401,6 +411,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     """Never show a contact our network address any more, or show it again; they are told where they reach us now.
     Raises NotNow.
     """
+    device = first_device(contact.id)
     if contact.hidden == hidden:
         return contact
     if contact.state == ContactState.CONTACT and contact.invite is not None:
@@ -409,7 +420,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
         raise NotNow(f"Your introduction to {contact.name} is already on its way", hint="Wait for the answer.")
     changed = tx.change(contact.id, hidden=hidden)
     tx.pairs_of.add(contact.id)
-    tx.mail_of[first_device(contact.id)] = None
+    tx.mail_of[device] = None
     queues.renew(tx, changed)
     tell_queues(tx, changed)  # before the profile, which says nothing of queues where there are none
     tx.event("contact", **views.contact(changed, tx.net.route(contact.id)))
@@ -417,7 +428,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
         tx.after(tx.net.joined, contact.id)
         knock(tx, changed, decode_invite(changed.invite))
     if changed.state == ContactState.CONTACT:
-        store_outbox.clear(tx.db, first_device(contact.id), [Addresses.KIND.number])  # what waits says it otherwise
+        store_outbox.clear(tx.db, device, [Addresses.KIND.number])  # what waits says it otherwise
         outbound.queue_profile(tx, changed)
     if changed.identity is not None and changed.state in ACCEPTED:
         reach(tx, changed)
@@ -441,9 +452,10 @@ def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
     """Return what the eight words of the handshake with a contact or a requester are made of, which takes long: not in
     a transaction. None where there is no session.
     """
-    session = tx.sessions.pending(contact.id) or tx.sessions.sending(contact.id)
+    device = first_device(contact.id)
+    session = tx.sessions.pending(device) or tx.sessions.sending(device)
     if session is None:
-        session = next(iter(tx.sessions.all(contact.id)), None)
+        session = next(iter(tx.sessions.all(device)), None)
     return None if session is None else session.sas
 
 
@@ -466,7 +478,7 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: Cont
 def moved(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
     """Take in where a contact says that its nodes are. None at all changes nothing: it may just not know its own."""
     if is_news(tx, contact, Fact.TOLD_WAYS, message_id) and ways:
-        store_contacts.set_ways(tx.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], tx.now)
+        store_devices.set_ways(tx.db, first_device(contact.id), [Way(*way, ROLE_NODE) for way in ways], tx.now)
         if contact.state == ContactState.CONTACT:
             reach(tx, contact)
 
@@ -511,8 +523,8 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     if not failed:
         remove(tx, contact)
         return
-    for session in tx.sessions.all(contact.id):
-        tx.sessions.drop(contact.id, session.session_id)
+    for session in tx.sessions.all(first_device(contact.id)):
+        tx.sessions.drop(first_device(contact.id), session.session_id)
     queues.leave(tx, contact.id)
     nobody = {"identity": None, "device": None, "bundle": None, "verified": False}
     tx.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)

@@ -102,7 +102,7 @@ def _drop_skipped(tx: Transaction, contact_id: ContactId) -> None:
     if seconds:
         tx.sessions.write()
         if store_timers.drop_skipped(tx.db, contact_id, tx.passed - 1000 * seconds - KEEP_SKIPPED_MS):
-            tx.sessions.forget(contact_id)
+            tx.sessions.forget(first_device(contact_id))
 
 
 def lasting(tx: Transaction, key: str, present: bool) -> bool:
@@ -142,14 +142,15 @@ def _end_losers(tx: Transaction, contact_id: ContactId) -> None:
     """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
     making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
     """
-    live = [session for session in tx.sessions.all(contact_id) if session.ends_at is None]
+    device = first_device(contact_id)
+    live = [session for session in tx.sessions.all(device) if session.ends_at is None]
     sure = sorted((session for session in live if session.confirmed), key=lambda session: session.session_id)
-    under_way = store_outbox.sessions_begun(tx.db, first_device(contact_id), OutboxForm.INITIAL, OutboxForm.RENEWAL)
-    under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
+    under_way = store_outbox.sessions_begun(tx.db, device, OutboxForm.INITIAL, OutboxForm.RENEWAL)
+    under_way |= renewal.began_anew(store_renewals.get(tx.db, device))
     losers = (
         [session for session in live if not session.confirmed and session.session_id not in under_way] if sure else []
     )
     for session in sure[1:] + losers:
-        tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER_MS))
-    if sure and store_outbox.sealed_otherwise(tx.db, first_device(contact_id), sure[0].session_id):
+        tx.sessions.put(device, replace(session, ends_at=tx.now + LINGER_MS))
+    if sure and store_outbox.sealed_otherwise(tx.db, device, sure[0].session_id):
         outbound.seal_again(tx, contact_id)

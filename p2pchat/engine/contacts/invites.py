@@ -57,6 +57,7 @@ from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.lib.times import DAY_MS, DAY_SECONDS
 from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import devices as store_devices
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import facts
 from p2pchat.store import invites as store_invites
@@ -253,7 +254,7 @@ def tried(tx: Transaction, invite_id: InviteId, peer: PeerKey) -> None:
     if row is None or row.state != InviteState.USED:
         return
     users = [contact for contact in store_contacts.all(tx.db) if contact.invite_id == invite_id]
-    if not any(way.peer == peer for contact in users for way in store_contacts.ways(tx.db, contact.id)):
+    if not any(way.peer == peer for contact in users for way in store_devices.ways(tx.db, first_device(contact.id))):
         tx.event("node", warning=_LEAKED)
 
 
@@ -382,15 +383,16 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
     """Accept on arrival or ask. One who is a contact already and begins anew is always asked about, and nothing that
     they say about themselves holds before the answer: whoever stole our device keys could say it in their name.
     """
+    device = first_device(contact.id)
     newcomer = contact.state == ContactState.REQUEST and contact.invite_id == row.id
     if contact.state == ContactState.WAITING and contact.device == introduction.device:
         # both used an invite of the other: both said yes, and both sessions live
-        tx.sessions.begin(contact.id, session, tx.now)
+        tx.sessions.begin(device, session, tx.now)
         contacts.connected(tx, contact, introduction)
         return
-    if (before := tx.sessions.pending(contact.id)) is not None:
-        tx.sessions.drop(contact.id, before.session_id)  # who asks again has lost the last one; it rang once
-    tx.sessions.begin(contact.id, session, tx.now, pending=True)
+    if (before := tx.sessions.pending(device)) is not None:
+        tx.sessions.drop(device, before.session_id)  # who asks again has lost the last one; it rang once
+    tx.sessions.begin(device, session, tx.now, pending=True)
     introductions.keep(tx, contact.id, introduction)
     if newcomer and not row.ask:
         contacts.begin(tx, contact, session)
@@ -461,8 +463,9 @@ def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: b
     way. None if it is of somebody we know. Raises `CannotOpen`, with nothing changed. `at_node`: it was offered by one
     whose transport key the invite names.
     """
+    device = first_device(contact.id)
     bundle = _pinned_bundle(invite, offered)
-    pending = store_outbox.initial(tx.db, first_device(contact.id))
+    pending = store_outbox.initial(tx.db, device)
     if pending is not None:
         return pending
     known = store_contacts.by_identity(tx.db, bundle.identity)
@@ -472,7 +475,7 @@ def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: b
         return None
     session, initial = _initiated(tx, contact, invite, bundle)
     tx.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
-    tx.sessions.begin(contact.id, session, tx.now)
+    tx.sessions.begin(device, session, tx.now)
     tx.pairs_of.add(contact.id)
     outbound.queue_initial(tx, contact.id, initial, session.session_id)
     return initial

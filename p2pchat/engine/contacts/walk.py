@@ -29,7 +29,7 @@ RETRY_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 Submit = Callable[..., Awaitable[object]]
-"""`Engine.submit`"""
+"""`Committer.submit`"""
 
 
 def order(db: Database) -> list[Sequence[ContactId]]:

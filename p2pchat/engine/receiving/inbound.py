@@ -23,7 +23,7 @@ from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId, first_device
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contacts, renewal
 from p2pchat.engine.receiving import confirmed
@@ -114,7 +114,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         withholding.withhold(tx, contact, linked=route != Route.MAILBOX)
         return Taken.NO_ROOM
     skipping = Skipping(tx, contact.id)
-    opened = tx.sessions.open(contact.id, blob, tx.entropy, skipping)
+    opened = tx.sessions.open(first_device(contact.id), blob, tx.entropy, skipping)
     if opened is None:
         if skipping.later:
             return Taken.LATER
@@ -123,7 +123,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         log.debug("an envelope was not taken: no session opens it")
         return Taken.UNREADABLE
     session, received = opened
-    tx.sessions.keep(contact.id, received, tx.now)
+    tx.sessions.keep(first_device(contact.id), received, tx.now)
     try:
         content = decode_content(received.content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again

@@ -49,7 +49,7 @@ async def crowd(node: WorldNode) -> list[ContactId]:
             ids.append(known.id)
         return ids
 
-    return await node.engine.submit(add)
+    return await node.engine.committer.submit(add)
 
 
 def test_a_start_takes_up_the_latest_first_and_the_others_later(
@@ -92,7 +92,7 @@ def test_new_addresses_are_told_a_few_contacts_in_a_turn(tmp_path: Path, monkeyp
 
         monkeypatch.setattr(outbound, "queue", counted)
         world.move("alice")
-        alice.engine.address_updates.changed()
+        alice.engine.upkeep.address_updates.changed()
         await trio.sleep(10)
         assert len(told) == CROWD
         assert all(sum(one is tx for one in told) <= walk.SLICE for tx in told[:: walk.SLICE])
