@@ -44,6 +44,7 @@ SIMPLE = [
     (["forget", "bob", "--history", "--yes"], "forget", {"contact": "bob", "history": True}),
     (["clear", "bob", "--yes"], "clear", {"chat": "bob"}),
     (["chats"], "chats", {}),
+    (["chats", "--archived"], "chats", {}),
     (["chats", "pin", "bob"], "pin_chat", {"chat": "bob", "pinned": True}),
     (["chats", "unpin", "bob"], "pin_chat", {"chat": "bob", "pinned": False}),
     (["invites"], "invites", {"revoke": None}),
