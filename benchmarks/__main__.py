@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,7 +25,6 @@ from benchmarks.measures import PIECES, SHORT, Piece, Table, fsync_ms
 
 RESULTS = Path(__file__).with_name("results.json")
 NAMED_ONLY = ("crowds", "many")
-BESIDE_SECONDS = 480
 CLEAN_UP_SECONDS = 20
 """Seconds in which a piece ends its processes, after its time is over."""
 
@@ -35,17 +33,16 @@ def main() -> None:
     """The command; its exit code is 1 where a piece failed. A bar that does not hold is no failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured (the median counts)")
-    parser.add_argument("--only", nargs="+", choices=(*PIECES, "beside"), help="measure these pieces")
+    parser.add_argument("--only", nargs="+", metavar="PIECE", help=f"measure these: {', '.join(PIECES)}, beside-…")
     parser.add_argument("--short", action="store_true", help=f"measure {', '.join(SHORT)} once, and keep nothing")
     parser.add_argument("--beside", type=Path, help="a checkout to measure beside it, with a .venv")
     given = parser.parse_args()
     runs = 1 if given.short else given.runs
-    pieces = dict(PIECES)
-    if given.beside:
-        pieces["beside"] = Piece(partial(beside.add, checkout=given.beside), BESIDE_SECONDS)
+    pieces = {**PIECES, **(beside.pieces(given.beside) if given.beside else {})}
     names = given.only or (SHORT if given.short else [name for name in pieces if name not in NAMED_ONLY])
-    if given.only and not given.beside and "beside" in given.only:
-        parser.error("beside needs --beside CHECKOUT")
+    for name in names:
+        if name not in pieces:
+            parser.error(f"no piece {name}; there are {', '.join(pieces)}, and with --beside more")
     print(f"fsync: {fsync_ms():.3f} ms; medians of {runs} runs, then the least and most")
     began, rows, failed = time.monotonic(), list[dict[str, Any]](), dict[str, str]()
     for name in names:

@@ -33,7 +33,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
-from benchmarks.measures import Table, flood
+from benchmarks.measures import Piece, Table, flood
 from benchmarks.people import THIS, Line, Person, Program, befriend, people
 from benchmarks.relay import crowded
 from benchmarks.relayed import collect, meet, two_with_relays
@@ -130,22 +130,37 @@ def collected(programs: list[Program], rounds: int) -> list[Values]:
     return values
 
 
-def at_relays(programs: list[Program], rounds: int, crowds: tuple[tuple[int, int, int], ...] = CROWDS) -> list[Values]:
-    """What relays of each program do, by turns. crowds: clients, deposits of each sender, and of these under way.
+def at_relays(programs: list[Program], rounds: int) -> list[Values]:
+    """What relays of each program do, by turns."""
+    values: list[Values] = [{} for _ in programs]
+    for part in (*(deposited(programs, rounds, crowd) for crowd in CROWDS), returned(programs, rounds)):
+        for kept, more in zip(values, part, strict=True):
+            kept.update(more)
+    return values
+
+
+def deposited(programs: list[Program], rounds: int, crowd: tuple[int, int, int]) -> list[Values]:
+    """Deposits of a crowd, by turns: clients, deposits of each sender, and of these under way.
 
     Both relays have their clients all the time: connecting thousands takes far longer than what they deposit.
     """
     values: list[Values] = [{} for _ in programs]
-    for clients, each, window in crowds:
-        with ExitStack() as stack:
-            relays = [stack.enter_context(crowded(clients, program)) for program in programs]
-            for there in relays:
-                there.burst(each, window)  # what is looked up and compiled once
-            for turn in range(rounds):
-                for number in _order(turn, len(programs)):
-                    burst, kept = relays[number].burst(each, window), values[number]
-                    for name, value in (("per_s", burst.per_s), ("cpu_us", burst.cpu_us), ("kb", relays[number].kb)):
-                        kept.setdefault(f"deposits_{clients}_{name}", []).append(value)
+    clients, each, window = crowd
+    with ExitStack() as stack:
+        relays = [stack.enter_context(crowded(clients, program)) for program in programs]
+        for there in relays:
+            there.burst(each, window)  # what is looked up and compiled once
+        for turn in range(rounds):
+            for number in _order(turn, len(programs)):
+                burst, kept = relays[number].burst(each, window), values[number]
+                for name, value in (("per_s", burst.per_s), ("cpu_us", burst.cpu_us), ("kb", relays[number].kb)):
+                    kept.setdefault(f"deposits_{clients}_{name}", []).append(value)
+    return values
+
+
+def returned(programs: list[Program], rounds: int) -> list[Values]:
+    """`returning_cpu_ms` of each program, by turns."""
+    values: list[Values] = [{} for _ in programs]
     for turn in range(rounds):
         for number in _order(turn, len(programs)):
             values[number].setdefault("returning_cpu_ms", []).append(returning(programs[number]))
@@ -172,19 +187,36 @@ def _cpu(pair: Pair) -> float:
     return sum(cpu_seconds(person.process.pid) for person in pair if person.process is not None)
 
 
-def add(table: Table, runs: int, *, checkout: Path) -> None:
-    """Add the ratios of this program to that of a checkout, of each part as it is done, as `python -m benchmarks`
-    prints and keeps them.
-    """
+def pieces(checkout: Path) -> dict[str, Piece]:
+    """Return what `python -m benchmarks` can measure beside a checkout, piece by piece."""
     programs = [THIS, Program(checkout.resolve())]
-    _add(table, alternate(programs, 2 * runs + 1, 150, 3000))
-    _add(table, at_relays(programs, runs))
-    _add(table, collected(programs, max(1, runs - 1)))
-    _add(table, starts(programs, runs))
+
+    def talks(table: Table, runs: int) -> None:
+        _add(table, *alternate(programs, 2 * runs + 1, 150, 3000))
+
+    def relays(table: Table, runs: int) -> None:
+        for crowd in CROWDS:
+            _add(table, *deposited(programs, runs, crowd))
+
+    def comers(table: Table, runs: int) -> None:
+        _add(table, *returned(programs, max(1, runs - 1)))
+
+    def collecting(table: Table, runs: int) -> None:
+        _add(table, *collected(programs, max(1, runs - 1)))
+
+    def starting(table: Table, runs: int) -> None:
+        _add(table, *starts(programs, runs))
+
+    return {
+        "beside-talks": Piece(talks, 150),
+        "beside-relays": Piece(relays, 300),
+        "beside-returning": Piece(comers, 120),
+        "beside-collect": Piece(collecting, 180),
+        "beside-starts": Piece(starting, 120),
+    }
 
 
-def _add(table: Table, values: list[Values]) -> None:
-    ours, theirs = values
+def _add(table: Table, ours: Values, theirs: Values) -> None:
     for name, mine in ours.items():
         ratios = [round(one / other, 3) for one, other in zip(mine, theirs[name], strict=True)]
         there = f"the other checkout: {statistics.median(theirs[name]):.4g}"

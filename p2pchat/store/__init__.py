@@ -11,6 +11,7 @@ contacts    people                                                      devices 
 chats       who is in one, what is set for it, what is unread           facts      what else is known of a contact
 messages    what was said, its order                                    deliveries a message with many recipients
 remarks     edits, reactions, pins and deletions of messages            waiting    what came before its message
+clearing    deleting all of a chat, some at a time
 timers      what ends when, by the clock that counts it                 renewals   beginning sessions anew, by device
 sessions    ratchet states and skipped keys, by device                  outbox     what is not yet known to be delivered
 relays      those that keep envelopes for this profile                  queues     ours and theirs, at relays

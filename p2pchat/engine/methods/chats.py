@@ -13,6 +13,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
+from p2pchat.store import clearing as store_clearing
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners, remarks
@@ -88,14 +89,19 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
 
 
 async def clear(engine: Engine, *, chat: str) -> Json:
-    """Delete what was said in a chat, here only."""
+    """Delete what was said in a chat, here only. What is saved meanwhile stays, and others are served."""
 
-    def act(tx: Transaction) -> Json:
+    def act(tx: Transaction) -> tuple[ChatId, Json]:
         partner = tx.partner(chat)
         forgetting.clear(tx, partner)
-        return {"id": partner.id.hex(), "name": partner.name}
+        return direct_chat(partner.id), {"id": partner.id.hex(), "name": partner.name}
 
-    cleared: Json = await engine.committer.submit(act)
+    here, cleared = await engine.committer.submit(act)
+
+    async def look() -> bool | None:
+        return await engine.committer.read(store_clearing.is_cleared, here) or None
+
+    await engine.committer.watch(look)
     return cleared
 
 
