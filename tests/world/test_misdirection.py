@@ -22,7 +22,7 @@ from p2pchat.core.invite import (
     to_text,
 )
 from p2pchat.core.prekeys import person_digest
-from p2pchat.engine.contacts import invites
+from p2pchat.engine.contacts import invites, joining
 from p2pchat.errors import NotReached
 from p2pchat.store import outbox as store_outbox
 from tests.support.asking import names
@@ -77,7 +77,7 @@ def test_what_was_written_to_one_who_pins_anothers_keys_fails(tmp_path: Path, st
         secret = world.entropy.random(32)
         chat = await added(alice, pretended(world, bob, identity, device, secret))
         await alice.engine.committer.submit(
-            invites.answer, chat, seal_blob(blob_key(secret), bundle, world.entropy.random)
+            joining.answer, chat, seal_blob(blob_key(secret), bundle, world.entropy.random)
         )
         await trio.sleep(3600)
         if state == "waiting":
@@ -106,7 +106,7 @@ def test_a_first_message_cannot_be_passed_on(tmp_path: Path) -> None:
         secret = world.entropy.random(32)
         chat = await added(alice, pretended(world, bob, identity, device, secret))
         offered = seal_blob(blob_key(secret), bundle, world.entropy.random)
-        sealed = await alice.engine.committer.submit(invites.answer, chat, offered)
+        sealed = await alice.engine.committer.submit(joining.answer, chat, offered)
         assert sealed is not None
         theirs = (await bob.call("invite", reusable=True))["invite"]  # of bob's, which mallory has too
         _, encoded = read_invite(theirs)

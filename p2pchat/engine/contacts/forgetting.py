@@ -10,6 +10,7 @@ from p2pchat.core.contents import Edit, Pin, Reaction, Text
 from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.ids import direct_chat, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
+from p2pchat.engine.delivery import states
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
@@ -39,7 +40,7 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     if history:
         _forget_chat(tx, contact)
     else:
-        contacts.advance(tx, chat, contacts.unsent(tx, contact), DeliveryEvent.EXPIRED, None)
+        states.advance(tx, chat, states.unsent(tx, contact), DeliveryEvent.EXPIRED, None)
         store_chats.read(tx.db, chat, None, tx.now, tx.counted)  # nothing is unread of one who is gone
         tx.ends(store_timers.next_end(tx.db))
         store_waiting.forget_chat(tx.db, chat)

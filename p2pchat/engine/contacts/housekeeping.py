@@ -12,8 +12,8 @@ from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState
 from p2pchat.core.ids import ContactId, contact_of, direct_chat, direct_contact, first_device
 from p2pchat.core.session import LINGER_MS
-from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
-from p2pchat.engine.delivery import outbound, queues
+from p2pchat.engine.contacts import contact_relays, invites, news, renewal
+from p2pchat.engine.delivery import outbound, queues, states
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_watch import Jump
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
@@ -45,7 +45,7 @@ def tick(tx: Transaction) -> None:
     for row in expired:
         if kind_of(row.kind).visible and row.msg_id is not None:
             chat = direct_chat(row.contact)
-            contacts.advance(tx, chat, [row.msg_id], DeliveryEvent.EXPIRED, None)
+            states.advance(tx, chat, [row.msg_id], DeliveryEvent.EXPIRED, None)
             if row.kind == Text.KIND.number:
                 store_outbox.failed(tx.db, chat, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])
@@ -92,7 +92,7 @@ def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
             _end_losers(tx, contact_id)
         _drop_skipped(tx, contact_id)
         renewal.look_at(tx, contact)
-        contacts.tell_queues(tx, contact)
+        news.tell_queues(tx, contact)
     contact_relays.settle(tx, contact_ids)
 
 
@@ -135,7 +135,7 @@ def _resume_failed(tx: Transaction) -> None:
                 continue
             if contact is not None and contact.state in ACCEPTED and message.state == DeliveryState.FAILED:
                 outbound.resume(tx, contact, message, expires_at)
-                contacts.advance(tx, chat, [message_id], DeliveryEvent.RESUMED, None)
+                states.advance(tx, chat, [message_id], DeliveryEvent.RESUMED, None)
 
 
 def _end_losers(tx: Transaction, contact_id: ContactId) -> None:

@@ -27,7 +27,7 @@ from p2pchat.core.ids import ContactId, EnvelopeId, SessionId, contact_of, first
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.session import LINGER_MS, STANDING, Session, renew_key, standing_root
-from p2pchat.engine.contacts import contacts
+from p2pchat.engine.contacts import news
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -279,9 +279,9 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
         until = allowed(tx, state.answers_until, OFFER_EVERY_MS)
         if until is None:
             return False
-        if contacts.is_news(tx, contact, Fact.TOLD_REQUEST, content.message_id):  # else a relay brings an old one again
+        if news.is_new(tx, contact, Fact.TOLD_REQUEST, content.message_id):  # else a relay brings an old one again
             store_renewals.put(tx.db, replace(state, answers_until=until))
-            contacts.collects(tx, contact, content.message_id, wanted.queues)
+            news.take_queues(tx, contact, content.message_id, wanted.queues)
             try:
                 live_until = min(bundle.not_after * 1000, tx.now + REQUEST_FOR_MS)
                 replaced = _shared(tx, contact, STANDING)

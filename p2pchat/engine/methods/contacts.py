@@ -11,7 +11,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.ids import ContactId, first_device
-from p2pchat.engine.contacts import contacts, forgetting
+from p2pchat.engine.contacts import contacts, forgetting, joining
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.methods.invites import hidden_ways
@@ -44,7 +44,7 @@ async def add(
     """Become a contact by an invite. Waits up to `timeout` seconds until the inviter has our first message (or has
     accepted). Raises NotReached.
     """
-    contact: Contact = await engine.committer.submit(contacts.add, invite, name, hide)
+    contact: Contact = await engine.committer.submit(joining.add, invite, name, hide)
     settled = _accepted if wait == "accepted" else _joined
 
     async def look() -> Contact | int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.ids import ContactId, PeerKey
-from p2pchat.engine.contacts import contact_relays, contacts
+from p2pchat.engine.contacts import contact_relays, names
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.relays import health
@@ -81,7 +81,7 @@ async def name(engine: Engine, *, name: str | None = None) -> Json:
             _tell_contacts(tx)
 
     if name is not None:
-        await engine.committer.submit(change, contacts.name_of(name))
+        await engine.committer.submit(change, names.name_of(name))
     return {"name": await engine.committer.read(lambda db: (meta.get(db, "name") or b"").decode())}
 
 

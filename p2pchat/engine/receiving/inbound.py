@@ -25,7 +25,7 @@ from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId, first_device
 from p2pchat.engine import contents
-from p2pchat.engine.contacts import contacts, renewal
+from p2pchat.engine.contacts import contacts, reaching, renewal
 from p2pchat.engine.receiving import confirmed
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Skipping, Transaction
@@ -152,7 +152,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         contact = contacts.accepted(tx, contact, session)
     elif session.initiator and not session.confirmed:
         renewal.arrived(tx, contact, session.session_id)
-        contacts.came(tx, contact, session.session_id)
+        reaching.came(tx, contact, session.session_id)
     if later:
         tx.owing[contact.id] = None
     elif receipted:

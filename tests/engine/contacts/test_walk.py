@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from p2pchat.core import primitives
 from p2pchat.core.ids import ContactId, PeerKey, first_device
 from p2pchat.core.primitives import KEY_BYTES
-from p2pchat.engine.contacts import contacts, walk
+from p2pchat.engine.contacts import reaching, walk
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
@@ -60,13 +60,13 @@ def test_a_start_takes_up_the_latest_first_and_the_others_later(
         ids = await crowd(alice)
         await alice.stop()
         resumed: list[list[bytes]] = []
-        real = contacts.resume
+        real = reaching.resume
 
         def counted(tx: Transaction, contact_ids: Any) -> None:
             resumed.append(list(contact_ids))
             real(tx, contact_ids)
 
-        monkeypatch.setattr(contacts, "resume", counted)
+        monkeypatch.setattr(reaching, "resume", counted)
         alice = await world.start("alice")
         assert resumed == [ids[: walk.SLICE]]
         assert alice.engine.mailbox_handler.sender.known() == set(map(first_device, ids[: walk.SLICE]))
