@@ -34,7 +34,7 @@ from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream, key_of
 from p2pchat.net.libp2p.swarm import Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport import web, websocket
-from p2pchat.net.transport.pipes import TcpPipe, keep_alive
+from p2pchat.net.transport.pipes import TcpPipe, close
 
 log = logging.getLogger("p2pchat.net")
 
@@ -156,25 +156,21 @@ class Inbound:
 
     async def _serve(self, sock: socket.socket) -> None:
         """One socket; its slot is free again when this returns."""
-        stream = None
         try:
             (remote, from_port, *_), (here, port, *_) = sock.getpeername(), sock.getsockname()
             guest = Guest(multiaddrs.neighbourhood(remote), self._arrivals.number(), sock)
             if not self.direct.admit(guest):
                 return
             try:
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-                keep_alive(stream)
                 outside = multiaddrs.from_outside(here, remote)
                 found_at = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
-                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), stream), found_at)
+                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), sock), found_at)
             finally:
                 self.direct.release(guest)
         except OSError:
             return
         finally:
-            # trio has to know, or whoever waits for the socket would wait for ever
-            (sock if stream is None else stream.socket).close()
+            close(sock)
 
     async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Take what comes on a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
@@ -198,15 +194,16 @@ class Inbound:
             await stream.kill()
         return True
 
-    async def _meet(self, guest: Guest, remote: tuple[str, int], stream: trio.SocketStream) -> RawPipe:
+    async def _meet(self, guest: Guest, remote: tuple[str, int], sock: socket.socket) -> RawPipe:
         """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP, where we do."""
         if not (path := self._web_path()):
-            return RawPipe(TcpPipe(stream), guest.place, remote)
-        head = bytes(await stream.receive_some(web.MAX_HEAD))
+            return RawPipe(TcpPipe(sock), guest.place, remote)
+        head = await TcpPipe(sock).receive(web.MAX_HEAD)
         if not head:
             raise trio.BrokenResourceError
         if head[:1] == handshake.GREETING[:1]:
-            return RawPipe(TcpPipe(stream, head), guest.place, remote)
+            return RawPipe(TcpPipe(sock, head), guest.place, remote)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
         pipe, forwarded = await websocket.accept(stream, head, path)
         if remote[0] in self._proxies and forwarded:
@@ -263,7 +260,7 @@ class Inbound:
                 pool.prove(guest)
             if found_at:
                 self.found[peer] = found_at
-            await muxed.event_closed.wait()
+            await muxed.start()
         finally:
             muxed.abandon()
             if found_at:

@@ -161,6 +161,18 @@ class NegotiationChannel:
         """What the connection may cost."""
         return self._muxed.account
 
+    async def come(self) -> None:
+        """Wait until there is something to read. Raises what libp2p does, also at the end."""
+        await self._muxed.come(self._inner)
+
+    def peek(self, n: int) -> bytes:
+        """Return up to `n` bytes of what waits, and leave them there."""
+        return bytes(self._muxed.stream_buffers.get(self._inner.stream_id, b"")[:n])
+
+    def skip(self, n: int) -> None:
+        """Drop `n` bytes."""
+        self._muxed.take_now(self._inner, n)
+
     async def read(self, n: int | None = None) -> bytes:
         """Read `n` bytes, never more. Raises what libp2p does, also at the end."""
         assert n is not None

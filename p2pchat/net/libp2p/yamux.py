@@ -162,6 +162,11 @@ class GuardedYamux(yamux.Yamux):
                 pass
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends may end no more than its connection
             log.debug("a connection ended: %s", type(error).__name__)
+        except BaseException:
+            self.abandon()
+            with trio.CancelScope(shield=True):  # waits for nothing: it is closed
+                await self._cleanup_on_error()
+            raise
         await self._cleanup_on_error()
 
     async def _take_in(self, data: bytes) -> bool:
@@ -282,14 +287,8 @@ class GuardedYamux(yamux.Yamux):
 
         Grants new window when half of it is used. (libp2p does so after every read: a frame each.)
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while not (data := self._taken(stream, at_most)):
-            await acknowledge(stream)  # whoever began it may wait for that
-            event = self.stream_events[stream.stream_id]
-            await event.wait()
-            if self.stream_events.get(stream.stream_id) is event:
-                self.stream_events[stream.stream_id] = trio.Event()
-        stream._pending_recv_release += len(data)
+        await self.come(stream)
+        data = self.take_now(stream, at_most)
         if stream._pending_recv_release >= WINDOW // 2:
             granted, stream._pending_recv_release = stream._pending_recv_release, 0
             stream.recv_window += granted
@@ -297,22 +296,34 @@ class GuardedYamux(yamux.Yamux):
                 await stream.send_window_update(granted)
         return data
 
-    def _taken(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
-        """Take out of the buffer what there is to read, b"" if that has not come yet. Raises MuxedStreamEOF or
-        MuxedStreamReset.
-        """
-        buffer = self.stream_buffers.get(stream.stream_id)
+    async def come(self, stream: yamux.YamuxStream) -> None:
+        """Wait until there is something to read on a stream. Raises MuxedStreamEOF or MuxedStreamReset."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._readable(stream):
+            await acknowledge(stream)  # whoever began it may wait for that
+            event = self.stream_events[stream.stream_id]
+            await event.wait()
+            if self.stream_events.get(stream.stream_id) is event:
+                self.stream_events[stream.stream_id] = trio.Event()
+
+    def _readable(self, stream: yamux.YamuxStream) -> bool:
+        """Whether there is something to read. Raises MuxedStreamEOF or MuxedStreamReset where nothing comes any
+        more."""
         if self.event_shutting_down.is_set():
             raise MuxedStreamEOF("Connection shut down")
         if stream.reset_received:
             raise MuxedStreamReset("Stream was reset")
-        if not buffer:
-            if buffer is None or stream.recv_closed:
-                raise MuxedStreamEOF("Stream is closed for receiving")
-            return b""
-        with memoryview(buffer) as view:
-            data = bytes(view[:at_most])
+        buffer = self.stream_buffers.get(stream.stream_id)
+        if buffer is None or (stream.recv_closed and not buffer):
+            raise MuxedStreamEOF("Stream is closed for receiving")
+        return bool(buffer)
+
+    def take_now(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
+        """Take up to `at_most` bytes out of what has come on a stream (see `come`)."""
+        buffer = self.stream_buffers[stream.stream_id]
+        data = bytes(buffer) if len(buffer) <= at_most else bytes(memoryview(buffer)[:at_most])
         del buffer[: len(data)]
+        stream._pending_recv_release += len(data)
         return data
 
     # --- out -------------------------------------------------------------------------------------------------------
