@@ -125,6 +125,26 @@ async def answer(channel: Channel, protocol: bytes) -> bytes:
     return said
 
 
+def proposed(channel: Channel) -> bytes:
+    """Return what the other end proposes, where its greeting and a short proposal have come whole: `accepted` takes
+    them. b"" where it is not so: `choose` waits, or says what is wrong."""
+    said = channel.peek(len(GREETING) + _MAX_SHORT_LINE)
+    start = len(GREETING)
+    size = said[start] if len(said) > start and said.startswith(GREETING) else 0
+    end = start + 1 + size
+    if not 1 < size < _MAX_SHORT_LINE or len(said) < end or said[end - 1] != _NEWLINE:
+        return b""
+    return said[start + 1 : end - 1]
+
+
+def accepted(channel: Channel, word: bytes) -> bytes:
+    """Take what `proposed` has returned, and return the bytes that answer it."""
+    said = line(word)
+    channel.skip(len(GREETING) + len(said))
+    channel.account.charge(budget.ROUND)
+    return GREETING + said
+
+
 async def choose(
     channel: Channel,
     look_up: Callable[[bytes], Awaitable[Chosen | None]],

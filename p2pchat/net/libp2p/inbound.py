@@ -24,6 +24,7 @@ from math import inf
 import trio
 
 from p2pchat.core.ids import PeerKey
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.arrivals import Arrivals
 from p2pchat.net.admission.limits import HostLimits
@@ -39,6 +40,8 @@ from p2pchat.net.transport.pipes import TcpPipe, close
 log = logging.getLogger("p2pchat.net")
 
 SWEEP_SECONDS = 10.0
+SHAKING_SECONDS = 1.0
+"""Seconds between two looks at how long handshakes take."""
 LOG_SECONDS = 60.0
 """At most one line in the log in so many seconds says that somebody was turned away."""
 IDLE, NO_PROOF, ROOM = "idle", "no proof", "room made"
@@ -49,16 +52,18 @@ _TCP_CLOSED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT in Linux' include/net/tcp_stat
 
 class Guest(Slot):
     """One inbound connection. number: how early it came. sock: None where it came by a relay. scope: cancelled, it
-    ends. shaking: the same for its handshake."""
+    ends. until: when its handshake has taken too long, by the loop's clock; `inf` while it waits for its turn.
+    slow: whether it was ended for that."""
 
-    __slots__ = ("idle_since", "muxed", "number", "scope", "shaking", "sock", "vouched")
+    __slots__ = ("idle_since", "muxed", "number", "scope", "slow", "sock", "until", "vouched")
 
     def __init__(self, place: str, number: int, sock: socket.socket | None = None) -> None:
         super().__init__(place, self._make_room)
         self.scope = trio.CancelScope()
         self.number = number
         self.sock = sock
-        self.shaking = trio.CancelScope()
+        self.until = inf
+        self.slow = False
         self.muxed: GuardedYamux | None = None
         self.idle_since = trio.current_time()
         self.vouched = False
@@ -110,6 +115,8 @@ class Inbound:
         self._arrivals = Arrivals()
         self._guests: dict[Guest, Pool] = {}
         self._by_peer: dict[PeerKey, set[Guest]] = {}
+        self._shaking: dict[Guest, None] = {}
+        self._began = Wakeup()
         self._said = (0, -LOG_SECONDS)
 
     @property
@@ -134,6 +141,7 @@ class Inbound:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._arrivals.run)
             nursery.start_soon(self._sweep)
+            nursery.start_soon(self._end_slow_handshakes)
             for listener in listeners:
                 nursery.start_soon(listen.accept, listener, partial(nursery.start_soon, self._serve))
 
@@ -187,7 +195,7 @@ class Inbound:
         try:
             with stream.carrying():
                 await self._carry(self.by_relay, guest, meet)
-            if guest.scope.cancelled_caught and not guest.gone and not guest.vouched:
+            if guest.scope.cancelled_caught and not (guest.gone or guest.vouched or guest.slow):
                 self.ended[NO_PROOF] += 1
         finally:
             self.by_relay.release(guest)
@@ -223,14 +231,19 @@ class Inbound:
         wire = None
         try:
             with guest.scope:
-                with trio.fail_after(self._limits.handshake) as guest.shaking:
-                    wire = await meet()
-                    muxed = await self._swarm.upgrader.take_in(wire, partial(self._turn, guest))
+                guest.until = trio.current_time() + self._limits.handshake
+                self._shaking[guest] = None
+                self._began.set()
+                wire = await meet()
+                muxed = await self._swarm.upgrader.take_in(wire, partial(self._turn, guest))
+                del self._shaking[guest]
+                guest.until = inf
                 await self._stay(pool, guest, muxed, found_at)
         except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
             log.debug("an inbound connection failed: %s", type(error).__name__)
         finally:
             del self._guests[guest]
+            self._shaking.pop(guest, None)
             if wire is not None:
                 wire.abandon()
 
@@ -242,9 +255,9 @@ class Inbound:
 
     async def _wait(self, guest: Guest) -> None:
         """Wait until those who came earlier had their turn; that costs no time of its handshake."""
-        left, guest.shaking.deadline = guest.shaking.deadline - trio.current_time(), inf
+        left, guest.until = guest.until - trio.current_time(), inf
         await self._arrivals.turn(guest.number, guest.place)
-        guest.shaking.deadline = trio.current_time() + left
+        guest.until = trio.current_time() + left
 
     async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found_at: str) -> None:
         peer = key_of(muxed.peer_id)
@@ -286,6 +299,20 @@ class Inbound:
                     self.ended[IDLE] += 1
                     guest.scope.cancel()
             self._tell(now)
+
+    async def _end_slow_handshakes(self) -> None:
+        """End handshakes that take too long. One task looks at all of them: a deadline of its own, moved with every
+        turn, costs a connection more than its proof."""
+        while True:
+            await self._began.wait()
+            await trio.sleep(min(SHAKING_SECONDS, self._limits.handshake / 4))
+            now = trio.current_time()
+            for guest in self._shaking:
+                if guest.until <= now < guest.scope.deadline:
+                    guest.slow = True
+                    guest.scope.cancel()
+            if not self._shaking:
+                self._began.clear()
 
     def _tell(self, now: float) -> None:
         turned_away = sum(self.refused.values()) + self.endings[ROOM]

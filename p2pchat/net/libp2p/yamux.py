@@ -173,13 +173,13 @@ class GuardedYamux(yamux.Yamux):
         """Take in what one message holds: frames, or pieces of them. Returns False where it ends the connection."""
         at, account = 0, self.account
         while at < len(data):
-            if account.due:
-                await account.settle()
             if self._left:
                 piece = data[at : at + self._left]
                 at += len(piece)
                 self._body(piece)
                 continue
+            if account.due:
+                await account.settle()
             head = self._head + data[at : at + _HEAD.size - len(self._head)]
             at += len(head) - len(self._head)
             if len(head) < _HEAD.size:
@@ -233,9 +233,7 @@ class GuardedYamux(yamux.Yamux):
         """Begin a stream of the other end's. Returns False where that is none of its numbers, or taken."""
         if stream_id == 0 or stream_id % 2 == self.next_stream_id % 2 or stream_id in self.streams:
             return False
-        self.account.charge(budget.STREAM)
-        if self.account.due:
-            await self.account.settle()
+        self.account.charge(budget.STREAM)  # settled before the next frame: what is sent with this one comes with it
         stream = Substream(stream_id, self, False)
         self._add(stream)
         stream.unacknowledged = True

@@ -65,6 +65,7 @@ class TcpPipe:
     def __init__(self, sock: socket.socket | trio.socket.SocketType, head: bytes = b"") -> None:
         self._socket = sock
         self._file = sock.fileno()
+        self._buffer = _buffer()
         self._head = head
 
     async def receive(self, at_most: int = CHUNK) -> bytes:
@@ -73,7 +74,7 @@ class TcpPipe:
             head, self._head = self._head, b""
             return head
         # not trio's way, which reserves the whole chunk for every attempt: a relay makes thousands a second
-        buffer = _buffer()
+        buffer = self._buffer
         space = [buffer] if at_most == CHUNK else [memoryview(buffer)[:at_most]]
         waited = False
         while True:
