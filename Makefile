@@ -24,6 +24,9 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal
 # What tests/support/sampling.py makes smaller.
 SAMPLED = $(shell grep -rl --include="test_*.py" "^from tests.support.sampling import" tests)
+# Sphinx goes on with what it finds here. What an interrupted build left does not load, and what a failed one warned of
+# is not warned of again, so only a site that was finished is gone on with.
+WHOLE := build/site/.whole
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
 STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/standins/*/pyproject.toml)))
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
@@ -33,7 +36,7 @@ UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate
 
 help: ## this list
 	@echo 'make TARGET, one of:'
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
 setup: $(VENV)/run.stamp ## make .venv with .venv/bin/p2pchat; needs Python 3.11 to 3.14 with venv
 
@@ -91,7 +94,10 @@ coverage: $(VENV)/dev.stamp ## run the tests and print which lines of the progra
 	@$(BIN)/coverage report
 
 docs: $(VENV)/docs.stamp ## make the guides and a reference of the code into build/site; a link that leads nowhere is an error
-	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/site
+	@test -e $(WHOLE) || rm -rf build/site build/reference
+	@rm -f $(WHOLE)
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -j auto -c docs . build/site
+	@touch $(WHOLE)
 	@echo 'open build/site/docs/index.html'
 
 lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft

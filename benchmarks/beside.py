@@ -33,9 +33,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
-from benchmarks.measures import flood
+from benchmarks.measures import Piece, Table, flood
 from benchmarks.people import THIS, Line, Person, Program, befriend, people
-from benchmarks.relay import deposits
+from benchmarks.relay import crowded
 from benchmarks.relayed import collect, meet, two_with_relays
 
 IDLE_AFTER_SECONDS = 3.0
@@ -85,7 +85,7 @@ def starts(programs: list[Program], rounds: int) -> list[Values]:
     """How two nodes start, idle and meet, with each program `rounds` times by turns."""
     values: list[Values] = [{} for _ in programs]
     for turn in range(rounds):
-        for number in range(len(programs)) if turn % 2 == 0 else reversed(range(len(programs))):
+        for number in _order(turn, len(programs)):
             for name, value in _start(programs[number]).items():
                 values[number].setdefault(name, []).append(value)
     return values
@@ -114,8 +114,7 @@ def _take_turns(
     values: list[Values], pairs: list[Pair], measure: Callable[[Pair, int], dict[str, float]], count: int, rounds: int
 ) -> None:
     for turn in range(rounds):
-        order = range(len(pairs)) if turn % 2 == 0 else reversed(range(len(pairs)))
-        for number in order:
+        for number in _order(turn, len(pairs)):
             for name, value in measure(pairs[number], count).items():
                 values[number].setdefault(name, []).append(value)
 
@@ -131,18 +130,47 @@ def collected(programs: list[Program], rounds: int) -> list[Values]:
     return values
 
 
-def at_relays(programs: list[Program], rounds: int, crowds: tuple[tuple[int, int, int], ...] = CROWDS) -> list[Values]:
-    """What relays of each program do, by turns. crowds: clients, deposits of each sender, and of these under way."""
+def at_relays(programs: list[Program], rounds: int) -> list[Values]:
+    """What relays of each program do, by turns."""
     values: list[Values] = [{} for _ in programs]
-    for _ in range(rounds):
-        for program, kept in zip(programs, values, strict=True):
-            for clients, each, window in crowds:
-                load = deposits(clients, each, window, program=program)
-                found = {"per_s": load.per_s, "cpu_us": load.cpu_us, "kb": load.kb}
-                for name, value in found.items():
-                    kept.setdefault(f"deposits_{clients}_{name}", []).append(value)
-            kept.setdefault("returning_cpu_ms", []).append(returning(program))
+    for part in (*(deposited(programs, rounds, crowd) for crowd in CROWDS), returned(programs, rounds)):
+        for kept, more in zip(values, part, strict=True):
+            kept.update(more)
     return values
+
+
+def deposited(programs: list[Program], rounds: int, crowd: tuple[int, int, int]) -> list[Values]:
+    """Deposits of a crowd, by turns: clients, deposits of each sender, and of these under way.
+
+    Both relays have their clients all the time: connecting thousands takes far longer than what they deposit.
+    """
+    values: list[Values] = [{} for _ in programs]
+    clients, each, window = crowd
+    with ExitStack() as stack:
+        relays = [stack.enter_context(crowded(clients, program)) for program in programs]
+        for there in relays:
+            there.burst(each, window)  # what is looked up and compiled once
+        for turn in range(rounds):
+            for number in _order(turn, len(programs)):
+                burst, kept = relays[number].burst(each, window), values[number]
+                for name, value in (("per_s", burst.per_s), ("cpu_us", burst.cpu_us), ("kb", relays[number].kb)):
+                    kept.setdefault(f"deposits_{clients}_{name}", []).append(value)
+    return values
+
+
+def returned(programs: list[Program], rounds: int) -> list[Values]:
+    """`returning_cpu_ms` of each program, by turns."""
+    values: list[Values] = [{} for _ in programs]
+    for turn in range(rounds):
+        for number in _order(turn, len(programs)):
+            values[number].setdefault("returning_cpu_ms", []).append(returning(programs[number]))
+    return values
+
+
+def _order(turn: int, programs: int) -> list[int]:
+    """Who goes first changes with each turn."""
+    numbers = list(range(programs))
+    return numbers if turn % 2 == 0 else numbers[::-1]
 
 
 def returning(program: Program, clients: int = 300) -> float:
@@ -159,19 +187,49 @@ def _cpu(pair: Pair) -> float:
     return sum(cpu_seconds(person.process.pid) for person in pair if person.process is not None)
 
 
-def rows(checkout: Path, rounds: int) -> list[dict[str, object]]:
-    """The ratios of this program to that of a checkout, as `python -m benchmarks` prints and keeps them."""
+def pieces(checkout: Path) -> dict[str, Piece]:
+    """Return what `python -m benchmarks` can measure beside a checkout, piece by piece."""
     programs = [THIS, Program(checkout.resolve())]
-    talks = alternate(programs, 2 * rounds + 1, 150, 3000)
-    parts = (talks, starts(programs, 2 * rounds), collected(programs, rounds), at_relays(programs, rounds))
-    found: list[dict[str, object]] = []
-    for ours, theirs in parts:
-        for name, values in ours.items():
-            ratios = [round(one / other, 3) for one, other in zip(values, theirs[name], strict=True)]
-            there = f"the other checkout: {statistics.median(theirs[name]):.4g}"
-            row = {"name": f"beside_{name}", "value": round(statistics.median(values), 3), "unit": name.split("_")[-1]}
-            found.append(row | {"baseline": there, "ratio": statistics.median(ratios), "runs": ratios})
-    return found
+
+    def talks(table: Table, runs: int) -> None:
+        _add(table, *alternate(programs, 2 * runs + 1, 150, 3000))
+
+    def relays(table: Table, runs: int) -> None:
+        for crowd in CROWDS:
+            _add(table, *deposited(programs, runs, crowd))
+
+    def comers(table: Table, runs: int) -> None:
+        _add(table, *returned(programs, max(1, runs - 1)))
+
+    def collecting(table: Table, runs: int) -> None:
+        _add(table, *collected(programs, max(1, runs - 1)))
+
+    def starting(table: Table, runs: int) -> None:
+        _add(table, *starts(programs, runs))
+
+    return {
+        "beside-talks": Piece(talks, 150),
+        "beside-relays": Piece(relays, 300),
+        "beside-returning": Piece(comers, 120),
+        "beside-collect": Piece(collecting, 180),
+        "beside-starts": Piece(starting, 120),
+    }
+
+
+def _add(table: Table, ours: Values, theirs: Values) -> None:
+    for name, mine in ours.items():
+        ratios = [round(one / other, 3) for one, other in zip(mine, theirs[name], strict=True)]
+        there = f"the other checkout: {statistics.median(theirs[name]):.4g}"
+        row = {"name": f"beside_{name}", "value": round(statistics.median(mine), 3), "unit": _unit(name)}
+        table.rows.append(row | {"baseline": there, "ratio": round(statistics.median(ratios), 3), "runs": ratios})
+
+
+def _unit(name: str) -> str:
+    words = name.split("_")
+    known = [word for word in words if word in ("ms", "us", "kb", "mb")]
+    if known:
+        return {"kb": "kB", "mb": "MB"}.get(known[0], known[0])
+    return "1/s" if words[-2:] == ["per", "s"] else "ms" if words[-1] in ("p99", "cpu") else words[-1]
 
 
 def main() -> None:

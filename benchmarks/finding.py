@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks import large
+from benchmarks import floor, large
 from benchmarks.people import Person, people
 from p2pchat.store import keys
 
@@ -31,11 +31,14 @@ PREFIX = "wor*"
 
 @dataclass(frozen=True)
 class Finding:
-    """Milliseconds, one value a run: the slowest of `SEARCHES`, the beginning of a word, the list of chats."""
+    """Milliseconds, one value a run: the slowest of `SEARCHES`, the beginning of a word, the list of chats, and the
+    floor in the same minutes.
+    """
 
     search_ms: list[float]
     prefix_ms: list[float]
     list_ms: list[float]
+    floor_ms: list[float]
 
 
 @contextmanager
@@ -50,7 +53,7 @@ def profile() -> Iterator[Person]:
 
 def measure(runs: int) -> Finding:
     """All of them; the first of each is thrown away."""
-    slowest, prefix, listed = [], [], []
+    slowest, prefix, listed, floors = [], [], [], []
     with profile() as alice, alice.client() as client:
         for _ in range(runs + 1):
             took = []
@@ -65,7 +68,8 @@ def measure(runs: int) -> Finding:
             began = time.perf_counter()
             client.call("chats")
             listed.append(1000 * (time.perf_counter() - began))
-    return Finding(slowest[1:], prefix[1:], listed[1:])
+            floors.append(floor.measure().round_trip_ms)
+    return Finding(slowest[1:], prefix[1:], listed[1:], floors[1:])
 
 
 def main() -> None:

@@ -27,9 +27,10 @@ from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, PeerKey, SessionI
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES, sign_public, system_entropy
 from p2pchat.net.multiaddrs import pack
-from p2pchat.store import contacts, keys, meta, outbox, prekeys, queues, relays, search_backlog, sessions
-from p2pchat.store.contacts import Contact, ContactState, Way
+from p2pchat.store import contacts, devices, keys, meta, outbox, prekeys, queues, relays, search_backlog, sessions
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
+from p2pchat.store.devices import Way
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
@@ -110,7 +111,7 @@ def _add_person(db: Database, contact: ContactId, number: int, now: int, state: 
         heard_at=now,
     )
     contacts.add(db, made)
-    contacts.set_ways(db, contact, [Way(PeerKey(os.urandom(KEY_BYTES)), NOBODY, 0)], now)
+    devices.set_ways(db, first_device(contact), [Way(PeerKey(os.urandom(KEY_BYTES)), NOBODY, 0)], now)
     session_id = os.urandom(KEY_BYTES)
     sessions.save(
         db,

@@ -141,43 +141,64 @@ class Load:
     idle_percent: float
 
 
-def deposits(count: int, each: int, window: int, idle: float = 0.0, program: Program = THIS) -> Load:
-    """`count` clients, half of them senders, each to a watcher of its own. `idle`: seconds to watch them do nothing."""
+@dataclass(frozen=True)
+class Burst:
+    """What happened while every sender deposited so many blobs: deposits a second, and the relay's CPU for each."""
+
+    per_s: float
+    cpu_us: float
+
+
+@dataclass
+class Crowded:
+    """A relay with its clients connected. kb: its memory for each of them; connect_ms: its CPU."""
+
+    at: Relay
+    clients: int
+    crowds: list[tuple[Crowd, Crowd]]
+    kb: float
+    connect_ms: float
+
+    def burst(self, each: int, window: int) -> Burst:
+        """Have every sender deposit `each` blobs with at most `window` under way, and every watcher take them."""
+        cpu, began = self.at.cpu, time.perf_counter()
+        for watchers, senders in self.crowds:
+            watchers.tell(do="take", each=each)
+            senders.tell(do="deposit", each=each, window=window)
+        for crowd in (crowd for pair in self.crowds for crowd in pair):
+            crowd.hear()
+        total = self.clients // 2 * each
+        return Burst(total / (time.perf_counter() - began), (self.at.cpu - cpu) / total * 1e6)
+
+
+@contextmanager
+def crowded(count: int, program: Program = THIS) -> Iterator[Crowded]:
+    """A fresh relay with `count` clients, half of them senders, each to a watcher of its own."""
     with relay(program=program) as at, ExitStack() as stack:
         base, cpu = at.mb, at.cpu
         crowds = []
         for start in range(0, count // 2, A_CROWD):
             names = [f"queue {number}" for number in range(start, min(start + A_CROWD, count // 2))]
-            pair = [Crowd(at, role, names) for role in (TO_FETCH, TO_PUT)]
+            pair = Crowd(at, TO_FETCH, names), Crowd(at, TO_PUT, names)
             for crowd in pair:
                 stack.callback(crowd.close)
             for crowd in pair:
                 crowd.hear()
             crowds.append(pair)
-        connected, connecting = at.mb, at.cpu - cpu
+        yield Crowded(at, count, crowds, (at.mb - base) * 1000 / count, (at.cpu - cpu) / count * 1000)
+
+
+def deposits(count: int, each: int, window: int, idle: float = 0.0, program: Program = THIS) -> Load:
+    """Measure `count` clients. `idle`: seconds to watch them do nothing."""
+    with crowded(count, program) as there:
+        at = there.at
         time.sleep(idle)
         cpu, began = at.cpu, time.perf_counter()
         time.sleep(idle)
         idled = (at.cpu - cpu) / (time.perf_counter() - began)
-        cpu, began = at.cpu, time.perf_counter()
-        for watchers, senders in crowds:
-            watchers.tell(do="take", each=each)
-            senders.tell(do="deposit", each=each, window=window)
-        for crowd in (crowd for pair in crowds for crowd in pair):
-            crowd.hear()
-        took, total = time.perf_counter() - began, count // 2 * each
-        used, loaded = at.cpu - cpu, at.mb
+        burst, loaded = there.burst(each, window), at.mb
         time.sleep(3.5 * idle)
-        return Load(
-            count,
-            total / took,
-            used / total * 1e6,
-            (connected - base) * 1000 / count,
-            loaded,
-            at.mb,
-            connecting / count * 1000,
-            100 * idled,
-        )
+        return Load(count, burst.per_s, burst.cpu_us, there.kb, loaded, at.mb, there.connect_ms, 100 * idled)
 
 
 def collect(count: int) -> float:
@@ -229,15 +250,13 @@ class Relays:
 
     few: list[Load]
     crowds: list[Load]
-    clients: int
-    clients_mb: float
 
 
 def measure(runs: int) -> Relays:
-    """Everything but what one client collects."""
+    """Deposits of few clients and of many."""
     os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
     few = [deposits(FEW, 4000, 128) for _ in range(runs)]
-    return Relays(few, [deposits(count, each, 8, idle=10.0) for count, each in CROWDS], *clients(MOST))
+    return Relays(few, [deposits(count, each, 8) for count, each in CROWDS])
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from benchmarks import floor
 from benchmarks.figures import percentile, resident_mb
 from benchmarks.people import Person, befriend, people
 from p2pchat.core.delivery import DeliveryState, Route
@@ -71,6 +72,7 @@ class Screen:
     chat_open_ms: list[float]
     search_ms: list[float]
     key_echo_ms_p99: list[float]
+    floor_ms: list[float]
 
 
 def measure(runs: int) -> Screen:
@@ -91,8 +93,11 @@ def measure(runs: int) -> Screen:
         paint(alice)  # what is compiled and read from the disk once
         painted = [paint(alice) for _ in range(runs)]
         empty = [paint(alice, [sys.executable, "-c", _EMPTY]) for _ in range(runs)]
+        floors = [floor.measure().round_trip_ms]
         opened, found = zip(*[open_and_search(alice) for _ in range(runs)], strict=True)
+        floors.append(floor.measure().round_trip_ms)
         echoes = [echo(alice) for _ in range(runs)]
+        floors.append(floor.measure().round_trip_ms)
     return Screen(
         [one[0] for one in painted],
         [one[0] for one in empty],
@@ -101,6 +106,7 @@ def measure(runs: int) -> Screen:
         list(opened),
         list(found),
         echoes,
+        floors,
     )
 
 
@@ -136,7 +142,7 @@ def window(person: Person, command: list[str] | None = None) -> Iterator[Ear]:
     """The program of a person in a terminal."""
     environment = {**person.environment, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
     ours = [sys.executable, "-m", "p2pchat", "--profile", str(person.folder)]
-    made = Ear(command or ours, environment, 100, 40)
+    made = Ear(command or ours, environment, 100, 40, executed=True)  # a forked one has imported everything
     try:
         yield made
     finally:

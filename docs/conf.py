@@ -10,6 +10,8 @@ from docutils.nodes import Node
 from docutils.utils import new_document
 from myst_parser.parsers.sphinx_ import MystParser
 from sphinx.application import Sphinx
+from sphinx.domains.python import ObjectEntry, PythonDomain
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 import p2pchat
@@ -24,8 +26,11 @@ root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "build/reference/**", "requirements/standins/README.md"]
 exclude_patterns = [".*", "build/site", "dist", "p2pchat", "tests", "benchmarks", "**/__pycache__"]
 
+# Every page lists all pages, and Sphinx makes that list anew for each: with a page for every module, and every function
+# in the list, that alone takes minutes. So a page has a whole package, and its own list the modules.
+toc_object_entries = False
 apidoc_modules = [
-    {"path": "../p2pchat", "destination": "build/reference", "separate_modules": True, "module_first": True},
+    {"path": "../p2pchat", "destination": "build/reference", "separate_modules": False, "module_first": True},
 ]
 autodoc_default_options = {
     "members": True,
@@ -35,6 +40,7 @@ autodoc_default_options = {
 }
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_use_type_comments = False  # there are none, and looking for them parses the source of every function
 autodoc_inherit_docstrings = False
 add_module_names = False
 suppress_warnings = ["ref.python"]  # two modules may have a class of one name; a signature then links to the first
@@ -46,6 +52,32 @@ html_title = f"p2pchat {release}"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+
+
+class IndexedPythonDomain(PythonDomain):
+    """Look for a name only if some object here ends in it.
+
+    Sphinx compares a name that it does not find at once, such as the `int` of a signature, with every object there is.
+    """
+
+    _last_names: frozenset[str] = frozenset()
+    _size = 0
+
+    def find_obj(
+        self,
+        env: BuildEnvironment,
+        modname: str | None,
+        classname: str | None,
+        name: str,
+        type: str | None,
+        searchmode: int = 0,
+    ) -> list[tuple[str, ObjectEntry]]:
+        if self._size != len(self.objects):
+            self._size = len(self.objects)
+            self._last_names = frozenset(known.rpartition(".")[2] for known in self.objects)
+        if name.removesuffix("()").rpartition(".")[2] not in self._last_names:
+            return []
+        return super().find_obj(env, modname, classname, name, type, searchmode)
 
 
 class MarkdownDirective(SphinxDirective):
@@ -64,6 +96,7 @@ def _as_markdown(_app: Sphinx, _what: str, _name: str, _object: object, _options
 
 
 def setup(app: Sphinx) -> None:
-    """Have Sphinx read docstrings as Markdown."""
+    """Have Sphinx read docstrings as Markdown, and find names by an index."""
+    app.add_domain(IndexedPythonDomain, override=True)
     app.add_directive("markdown", MarkdownDirective)
     app.connect("autodoc-process-docstring", _as_markdown)

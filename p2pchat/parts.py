@@ -118,7 +118,7 @@ async def _opened(
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
         )
-        close = engine.close  # a call under way may be reading, in a thread of its own
+        close = engine.committer.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:
             await nursery.start(Supervisor(host).run)
             await nursery.start(Supervisor(hidden).run)
@@ -166,7 +166,7 @@ async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, ent
             await trio.to_thread.run_sync(importlib.import_module, "p2pchat.relay.embedded")
             from p2pchat.relay.embedded import EmbeddedRelay
 
-            relay = EmbeddedRelay(host, store, await engine.read(contact_relays.token), _now, entropy.random)
+            relay = EmbeddedRelay(host, store, await engine.committer.read(contact_relays.token), _now, entropy.random)
             try:
                 await relay.run(changed.wait)
             except Exception as exc:  # noqa: BLE001 - what others want of us must not end the node

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -453,6 +454,12 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         links = [link.partition("#")[0] for link in _LINK.findall(page.read_text()) if "://" not in link]
         waiting += [(page.parent / link).resolve() for link in links if link]
     assert set(PAGES) <= reached
+
+
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    listed = re.findall(r"^   /(\S+)$", (ROOT / "docs/index.rst").read_text(), re.MULTILINE)
+    pages = [str(page.relative_to(ROOT).with_suffix("")) for page in PAGES]
+    assert [page for page in pages if not any(fnmatch(page, entry) for entry in listed)] == []
 
 
 def test_glossary_is_in_order_and_its_words_are_used() -> None:

@@ -204,5 +204,5 @@ class Client:
                 raise errors.NodeGone() from exc
             if not data:
                 raise errors.NodeGone()
-            self._messages.extend(codec.decode(line) for line in self._splitter.feed(data))
+            self._messages.extend(codec.decode_answer(line) for line in self._splitter.feed(data))
         return self._messages.popleft()

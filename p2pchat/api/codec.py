@@ -40,8 +40,22 @@ def encode(value: JsonObject) -> bytes:
 
 def decode(line: bytes) -> JsonObject:
     """Return the object of one line, without or with its newline. Raises BadLine."""
+    value = _decoded(line, _DECODER)
+    _check_tree(value, texts=b"\\u" in line)  # half a character can only come as an escape
+    return value
+
+
+def decode_answer(line: bytes) -> JsonObject:
+    """Return the object of a line that our own node wrote, in half the time of `decode`. Raises BadLine.
+
+    What is strict there protects the node from what programs write. A list of a thousand chats has 2,000 objects.
+    """
+    return _decoded(line, _ANSWERS)
+
+
+def _decoded(line: bytes, decoder: json.JSONDecoder) -> JsonObject:
     try:
-        value = _DECODER.decode(line.decode("utf-8"))
+        value = decoder.decode(line.decode("utf-8"))
     except UnicodeDecodeError as exc:
         raise BadLine("The line is not UTF-8") from exc
     except RecursionError as exc:
@@ -50,7 +64,6 @@ def decode(line: bytes) -> JsonObject:
         raise BadLine(f"The line is not JSON the API accepts: {exc}") from exc
     if not isinstance(value, dict):
         raise BadLine("The line is not a JSON object")
-    _check_tree(value, texts=b"\\u" in line)  # half a character can only come as an escape
     return value
 
 
@@ -208,6 +221,7 @@ def _float(digits: str) -> float:
     return value
 
 
+_ANSWERS = json.JSONDecoder()
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 

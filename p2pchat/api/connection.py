@@ -156,7 +156,7 @@ class _Lines(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for line in self._splitter.feed(data):
-                self._connection._take(codec.decode(line))
+                self._connection._take(codec.decode_answer(line))
         except codec.BadLine:  # our own node writes no such line: nothing after it can be trusted
             self._transport.abort()
 

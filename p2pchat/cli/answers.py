@@ -26,13 +26,19 @@ def say(context: Context, words: str | Callable[[dict[str, Any]], str], method: 
 
 
 def show(
-    context: Context, row: Callable[[dict[str, Any]], Sequence[Cell]], none: str, method: str, **params: Any
+    context: Context,
+    row: Callable[[dict[str, Any]], Sequence[Cell]],
+    none: str,
+    method: str,
+    only: str | None = None,
+    **params: Any,
 ) -> list[dict[str, Any]]:
     """Call a method, then print the objects that it gives, a row of a table each; what they are. `none`: what is said
-    where there are none.
+    where there are none. `only`: a field that has to be true of those that are printed.
     """
     with context.client() as client:
-        found: list[dict[str, Any]] = client.call(method, **params)
+        answer: list[dict[str, Any]] = client.call(method, **params)
+    found = [each for each in answer if only is None or each[only]]
     if context.out.json:
         for each in found:
             context.out.object(each)

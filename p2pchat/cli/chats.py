@@ -14,11 +14,14 @@ from p2pchat.cli.output import Cell, cell, short_date
 
 _NONE = "No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one."
 
+_NONE_ARCHIVED = "No chat is archived. `p2pchat archive CHAT` puts one away."
+
 
 def chats(context: Context, args: Namespace) -> int:
     """List the chats with what is unread in them, or pin one."""
     if args.action is None:
-        answers.show(context, _row, _NONE, "chats")
+        none, only = (_NONE_ARCHIVED, "archived") if args.archived else (_NONE, None)
+        answers.show(context, _row, none, "chats", only)
         return 0
     if args.chat is None:
         raise errors.UsageError("CHAT is missing", hint="`p2pchat chats` lists them.")
@@ -83,6 +86,7 @@ VERBS = (
             ),
             Arg("CHAT", CHAT.help, required=False),
         ),
+        (opt("--archived", action="store_true", help="only those that were put away"),),
         notes="The chat with yourself is called notes, and is listed once you have written in it.",
         example="p2pchat chats pin bob",
     ),

@@ -6,24 +6,23 @@ hand it to the committer; what a transaction leaves behind goes to the senders o
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 
 from p2pchat.core import frames
 from p2pchat.core.delivery import Route
-from p2pchat.core.identity import Device, sas_words
+from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, MailOwner, RelayName, first_device
 from p2pchat.core.primitives import KEY_BYTES, Entropy
-from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
-from p2pchat.engine.contacts.address_updates import AddressUpdates
+from p2pchat.engine.contacts import contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
 from p2pchat.engine.contacts.presence import Presence
+from p2pchat.engine.contacts.requests import RequestTeller
+from p2pchat.engine.contacts.upkeep import Upkeep
 from p2pchat.engine.contents import ending
 from p2pchat.engine.contents.ending import Endings
 from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
@@ -31,33 +30,27 @@ from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.receiving.invite_handler import InviteHandler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
-from p2pchat.engine.runtime import settings, views
-from p2pchat.engine.runtime.clock_watch import ClockWatch, Monotonic
+from p2pchat.engine.runtime import settings
+from p2pchat.engine.runtime.clock_watch import ClockWatch, Jump, Monotonic
 from p2pchat.engine.runtime.committer import Committer, RunSync
-from p2pchat.engine.runtime.effects import ContactRequest, Effects, OutgoingEnvelope
+from p2pchat.engine.runtime.effects import Effects, OutgoingEnvelope
 from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import DatabaseDamaged, P2PChatError
-from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.errors import DatabaseDamaged
 from p2pchat.ports import Clock, Net, NetHandler
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
-from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteState
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-HOUSEKEEPING_SECONDS = HOUR_SECONDS
-
-log = logging.getLogger(__name__)
-
 
 class Engine:
-    """One open profile at work. `run` runs it; `submit`, `ask`, `post` and `read` are those of its committer.
+    """One open profile at work: its parts, which `run` runs. Whoever changes something asks the `committer`.
 
     net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
     `ClockWatch`. storage_limits: what one contact may have us store.
@@ -96,28 +89,29 @@ class Engine:
         )
         self.committer.before_writing += (_settle_relays, outbound.finish, read_receipts.finish)
         self.committer.before_commit.append(self._look_again)
-        self.submit, self.ask, self.post = self.committer.submit, self.committer.ask, self.committer.post
-        self.read, self.beside, self.watch = self.committer.read, self.committer.beside, self.committer.watch
-        self.close = self.committer.close
-        self.follow = self.events.follow
         self.copies = Copies()
         self.refusals: dict[ContactId, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.relay_offer = RelayOffer(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
-        self.address_updates = AddressUpdates(self._tell_addresses)
+        self.upkeep = Upkeep(self.committer, self.copies, self.relay_offer)
         self.link_sender = LinkSender(net, self._refill)
         self.mailbox_handler = MailboxHandler(
             self.committer, net, clock, entropy.random, self.presence, self.link_sender
         )
         self.link_handler = LinkHandler(
-            self.committer, net, clock, self.presence, self.address_updates, self.link_sender, self.mailbox_handler
+            self.committer,
+            net,
+            clock,
+            self.presence,
+            self.upkeep.address_updates,
+            self.link_sender,
+            self.mailbox_handler,
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
-        self._endings = Endings(self.submit, self.read, self.clock_watch)
+        self._endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
         self._relays = relays
-        self._telling = trio.Lock()
-        self._requests_in, self._requests = trio.open_memory_channel[ContactRequest](inf)
+        self._requests = RequestTeller(self.committer, self.events)
         self._open_until = 0
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -125,36 +119,47 @@ class Engine:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.net.run, NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler))
             self.clock_watch.look()
-            hidden, (first, *others) = await self.read(store_contacts.hidden), await self.read(walk.order)
-            self.link_handler.hide(hidden)
-            if hidden:
-                self.net.hide()
-            (await self.beside(self._look_at_invites))()
-            (await self.beside(partial(self._look_at_mail, await self.read(store_invites.ids))))()
+            first, *others = await self._load()
             nursery.start_soon(self.committer.run)
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mailbox_handler.run)
-            nursery.start_soon(self._tell_requests)
-            await self.submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
-            await self.submit(self.copies.look)
-            await self._mark_copy()
-            await self.submit(ending.end)
-            await self.submit(housekeeping.tick)
-            await self.submit(walk.begin, first)
+            nursery.start_soon(self._requests.run)
+            await self._begin(first)
             if self.net.relayed() is not None:
-                self.address_updates.changed()  # when relays had a moment to answer
+                self.upkeep.address_updates.changed()  # when relays had a moment to answer
             elif others:
-                nursery.start_soon(self._tell_addresses)
+                nursery.start_soon(self.upkeep.tell_addresses)
             else:
-                await self._tell_addresses()
-            nursery.start_soon(self.address_updates.run)
-            nursery.start_soon(self._tick)
+                await self.upkeep.tell_addresses()
+            nursery.start_soon(self.upkeep.address_updates.run)
+            nursery.start_soon(self.upkeep.run, self._retry)
             nursery.start_soon(self._endings.run)
-            nursery.start_soon(self.clock_watch.run, self._look_after)
-            nursery.start_soon(walk.through, others, self.submit, walk.begin)
+            nursery.start_soon(self.clock_watch.run, self.upkeep.look_after)
+            nursery.start_soon(walk.through, others, self.committer.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
+
+    async def _load(self) -> list[Sequence[ContactId]]:
+        """Read what handlers keep in memory, but for contacts. Return these, in slices: see `walk`."""
+        read, beside = self.committer.read, self.committer.beside
+        hidden, slices = await read(store_contacts.hidden), await read(walk.order)
+        self.link_handler.hide(hidden)
+        if hidden:
+            self.net.hide()
+        (await beside(self._look_at_invites))()
+        (await beside(partial(self._look_at_mail, await read(store_invites.ids))))()
+        return slices
+
+    async def _begin(self, contact_ids: Sequence[ContactId]) -> None:
+        """Take up the work where the last node left it, with these contacts first."""
+        submit = self.committer.submit
+        await submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
+        await submit(self.copies.look)
+        await self.upkeep.mark_copy()
+        await submit(ending.end)
+        await submit(housekeeping.tick)
+        await submit(walk.begin, contact_ids)
 
     def route(self, contact: ContactId) -> Route | None:
         """Return how a message to this contact would travel now; None where it would wait here."""
@@ -185,8 +190,7 @@ class Engine:
         for output in effects.outputs:
             output()
         for request in effects.requests:
-            if self.events.listened:  # else a face that comes asks who there is
-                self._requests_in.send_nowait(request)
+            self._requests.tell(request)
 
     async def _hear_again(self) -> None:
         """Have what could not be saved said again: it was not acked, so its senders say it on a new link, and relays
@@ -239,60 +243,21 @@ class Engine:
     def _look_at_mail(self, owners: Collection[MailOwner] | None = None) -> Callable[[], None]:
         return partial(self.mailbox_handler.use, mailbox_queues.read(self.db, owners))
 
-    # --- telling ----------------------------------------------------------------------------------------------------
+    # --- what its parts ask for -------------------------------------------------------------------------------------
 
     def _show(self, contact: ContactId) -> None:
         if self.events.listened:  # else nobody is told, and a face that comes asks how everybody is reached
-            self.post(contacts.show, contact)
+            self.committer.post(contacts.show, contact)
 
-    async def _tell_requests(self) -> None:
-        """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which transactions go on."""
-        async for request in self._requests:
-            words = await self.beside(partial(sas_words, request.sas))
-            if await self.read(store_sessions.is_pending, request.session_id):  # it may have been answered meanwhile
-                event = views.request(request.contact, words, request.since)
-                self.events.publish({"event": "request", **event})
-
-    # --- in time ----------------------------------------------------------------------------------------------------
-
-    def _clock_jumped(self, *args: object) -> None:
-        self.post(housekeeping.jumped, *args)
-
-    async def _tell_addresses(self) -> None:
-        """Tell all contacts where they reach us; what was not told to the end is told anew."""
-        try:
-            async with self._telling:
-                untold = await self.submit(address_updates.untold_addresses)
-                if untold or self.relay_offer.wanted:
-                    tell = partial(contact_relays.tell_addresses, addresses=untold)
-                    await walk.through(await self.read(walk.order), self.submit, tell)
-                    await self.submit(address_updates.addresses_told, untold)
-        except P2PChatError as error:  # it is asked for again every hour
-            log.warning("new addresses could not be saved: %s", type(error).__name__)
+    def _clock_jumped(self, jump: Jump) -> None:
+        self.committer.post(housekeeping.jumped, jump)
 
     def _refill(self, contact: ContactId) -> None:
-        self.post(self.link_sender.rows_due, contact, sender=contact)
+        self.committer.post(self.link_sender.rows_due, contact, sender=contact)
 
-    async def _mark_copy(self) -> None:
-        await self.submit(self.copies.prepare)
-        await self.submit(self.copies.write)
-
-    async def _look_after(self) -> None:
-        try:
-            await self._mark_copy()
-            await self.submit(housekeeping.tick)
-            await walk.through(await self.read(walk.order), self.submit, housekeeping.look_at)
-            self.address_updates.changed()
-            await self.read(Database.checkpoint)
-        except P2PChatError as error:  # a full disk now may have room in an hour
-            log.warning("the hourly look could not be saved: %s", type(error).__name__)
-
-    async def _tick(self) -> None:
-        while True:
-            await trio.sleep(HOUSEKEEPING_SECONDS)
-            await self._look_after()
-            self.link_sender.again()
-            self.mailbox_handler.sender.again()
+    def _retry(self) -> None:
+        self.link_sender.again()
+        self.mailbox_handler.sender.again()
 
 
 def _settle_relays(tx: Transaction) -> None:

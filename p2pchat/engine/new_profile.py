@@ -17,7 +17,7 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.core.primitives import self_test, system_entropy
-from p2pchat.engine.contacts.contacts import name_of
+from p2pchat.engine.contacts.names import name_of
 from p2pchat.engine.contacts.profile import write_identity
 from p2pchat.lib.atomic_file import sync_folder
 from p2pchat.locations import Profile, ProfileLock

@@ -7,11 +7,12 @@ returns (the journal rule). The engine guarantees that one thread at a time uses
 Of one thing by its id, `get` and `one` give None where there is nothing; `find` takes what a person typed and raises.
 
 database    the connection, its settings, transactions, migrations      keys       the file that holds the database key
-contacts    people, and ways to their nodes                             devices    those of contacts, and their keys
+contacts    people                                                      devices    those of contacts: keys, addresses
 chats       who is in one, what is set for it, what is unread           facts      what else is known of a contact
 messages    what was said, its order                                    deliveries a message with many recipients
 remarks     edits, reactions, pins and deletions of messages            waiting    what came before its message
-timers      what ends when, by the clock that counts it                 renewals   beginning sessions anew, by contact
+clearing    deleting all of a chat, some at a time
+timers      what ends when, by the clock that counts it                 renewals   beginning sessions anew, by device
 sessions    ratchet states and skipped keys, by device                  outbox     what is not yet known to be delivered
 relays      those that keep envelopes for this profile                  queues     ours and theirs, at relays
 deposits    what of the outbox lies in which queue                      envelopes  what arrived already

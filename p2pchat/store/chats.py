@@ -10,8 +10,9 @@ of what is unread holds nothing else: counting is cheap however long a chat is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.errors import DatabaseDamaged
@@ -30,6 +31,9 @@ class Unread:
     first: MessageId | None = None
 
 
+NOTHING_UNREAD = Unread()
+
+
 class ChatKind(StrEnum):
     """Who is in a chat, as the database and the API have it."""
 
@@ -41,8 +45,7 @@ class ChatKind(StrEnum):
     CHANNEL = "channel"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRow:
+class ChatRow(NamedTuple):
     """A chat. `draft`: what was begun and not sent, until its end by the clock that counts it. `muted_until`: a time;
     `pinned`: its place among those that are pinned, or None. The timer: see `store.timers`. `name`: of a chat whose
     contact was forgotten, else "". Times are in ms.
@@ -63,8 +66,7 @@ class ChatRow:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ListedChat:
+class ListedChat(NamedTuple):
     """A chat in a list; `last` is the last message in its order."""
 
     chat: ChatRow
@@ -83,7 +85,7 @@ _UP_TO = (
     f"SELECT pk, id {_UNREAD} AND (place, seq, pk) <= (SELECT place, seq, pk FROM messages WHERE pk = ?2)"
     " ORDER BY place, seq, pk"
 )
-_NAMES = tuple(field.name for field in fields(ChatRow))
+_NAMES = ChatRow._fields
 _KIND, _ARCHIVED = _NAMES.index("kind"), _NAMES.index("archived")
 _KINDS = {kind.value: kind for kind in ChatKind}
 _COLUMNS = ", ".join(f"chats.{name}" for name in _NAMES)
@@ -108,7 +110,7 @@ _ADD_MEMBER = "INSERT INTO chat_members (chat, contact, joined_at) VALUES (?, ?,
 
 def add(db: Database, row: ChatRow, members: Iterable[ContactId] = ()) -> None:
     """Save a new chat with these contacts, who are there."""
-    db.execute(_ADD, _values(row))
+    db.execute(_ADD, row)
     add_members(db, row.id, members, row.created_at)
 
 
@@ -195,11 +197,10 @@ def listed(db: Database) -> dict[ChatId, ListedChat]:
     with_unread = {
         id for (id,) in db.query(_WITH_UNREAD)
     }  # most chats have nothing unread, and counting is a statement each
+    size = len(_NAMES)
     return {
         row[0]: ListedChat(
-            _chat(row[: len(_NAMES)]),
-            unread(db, row[0]) if row[0] in with_unread else Unread(),
-            _said(row[len(_NAMES) :]),
+            _chat(row[:size]), unread(db, row[0]) if row[0] in with_unread else NOTHING_UNREAD, _said(row[size:])
         )
         for row in rows
     }
@@ -224,12 +225,8 @@ def keep_draft(db: Database, chat: ChatId, text: str, expires_at: int | None = N
     return db.execute(_FORGET_DRAFT, (chat,)) > 0
 
 
-def _values(row: ChatRow) -> tuple[Value, ...]:
-    return tuple(getattr(row, name) for name in _NAMES)
-
-
 def _chat(row: Row) -> ChatRow:
     values = list(row)  # all chats are read for a list: no dictionary is made of each
     values[_KIND] = _KINDS[values[_KIND]]
     values[_ARCHIVED] = bool(values[_ARCHIVED])
-    return ChatRow(*values)
+    return ChatRow._make(values)

@@ -1,4 +1,4 @@
-"""People, and the ways to their nodes."""
+"""People."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 
-from p2pchat.core.ids import ContactId, InviteId, PeerKey, direct_chat, first_device
+from p2pchat.core.ids import ContactId, InviteId, direct_chat, first_device
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store import chats, devices
 from p2pchat.store.database import Database, Row, Value, assignments
@@ -66,15 +66,6 @@ class Contact:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A packed address of a transport peer (32 bytes). `role`: 0 their own node, 1 a relay."""
-
-    peer: PeerKey
-    address: bytes
-    role: int
-
-
 _NAMES = tuple(field.name for field in fields(Contact))
 _OF_DEVICE = {"device": "key", "bundle": "bundle"}  # the columns of `devices`
 _COLUMNS = ", ".join(f"devices.{_OF_DEVICE[name]}" if name in _OF_DEVICE else f"contacts.{name}" for name in _NAMES)
@@ -94,10 +85,6 @@ _LATEST_FIRST = "SELECT id FROM contacts ORDER BY coalesce(heard_at, created_at)
 _ID = re.compile("[0-9a-f]{1,16}")
 _WHOLE_ID = re.compile("[0-9a-f]{16}")
 _SHORTEST_PREFIX = 4
-_ADD_WAY = (
-    "INSERT INTO ways (contact, peer, address, role, learned_at) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET role = excluded.role, learned_at = excluded.learned_at"
-)
 
 
 def add(db: Database, contact: Contact) -> None:
@@ -169,7 +156,7 @@ def heard(db: Database, id: ContactId, at: int) -> None:
 
 
 def remove(db: Database, id: ContactId, *, keep_chat: bool = False) -> None:
-    """Forget a contact with ways, devices, sessions, queues, outbox and, unless it is kept, the row of the chat.
+    """Forget a contact with devices, ways, sessions, queues, outbox and, unless it is kept, the row of the chat.
 
     Messages stay (see `messages.forget_chat`), and so does what guards against replays: handshakes and envelopes seen.
     """
@@ -214,22 +201,6 @@ def meant(named: Iterable[Row], text: str) -> ContactId:
     if not candidates:
         raise NoSuchContact
     return ContactId(candidates[0][0])
-
-
-def ways(db: Database, id: ContactId) -> list[Way]:
-    """Return the known ways to a contact, newest first."""
-    rows = db.query(
-        "SELECT peer, address, role FROM ways WHERE contact = ? ORDER BY learned_at DESC, role, peer, address", (id,)
-    )
-    return [Way(*row) for row in rows]
-
-
-def set_ways(db: Database, id: ContactId, ways: Iterable[Way], at: int) -> None:
-    """Replace the ways to a contact's own nodes (role 0) by these, known since `at` (ms); those by relays stay, and
-    given ones are added.
-    """
-    db.execute("DELETE FROM ways WHERE contact = ? AND role = 0", (id,))
-    db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at) for way in ways])
 
 
 def _contact(row: Row | None) -> Contact | None:

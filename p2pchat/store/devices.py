@@ -1,4 +1,4 @@
-"""The devices of contacts: each has keys, sessions, queues and rows of the outbox of its own.
+"""The devices of contacts: each has keys, addresses, sessions, queues and rows of the outbox of its own.
 
 The first device of a contact has the id of the contact (`core.ids.first_device`), so that what is for a contact finds
 it without asking. Further ones have ids of their own.
@@ -6,9 +6,10 @@ it without asking. Further ones have ids of their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from p2pchat.core.ids import ContactId, DeviceId
+from p2pchat.core.ids import ContactId, DeviceId, PeerKey
 from p2pchat.store.database import Database, Value, assignments
 
 
@@ -23,7 +24,21 @@ class DeviceRow:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A packed address of a transport peer (32 bytes). `role`: 0 the node of the device, 1 a relay."""
+
+    peer: PeerKey
+    address: bytes
+    role: int
+
+
 _CHANGING = frozenset({"key", "bundle"})
+_WAYS = "SELECT peer, address, role FROM ways WHERE device = ? ORDER BY learned_at DESC, role, peer, address"
+_ADD_WAY = (
+    "INSERT INTO ways (device, peer, address, role, learned_at) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET role = excluded.role, learned_at = excluded.learned_at"
+)
 
 
 def add(db: Database, row: DeviceRow) -> None:
@@ -47,3 +62,16 @@ def remove(db: Database, id: DeviceId) -> None:
     """Forget a device with its sessions, its queues, and what waits for it."""
     db.execute("DELETE FROM outbox WHERE recipient = ?", (id,))
     db.execute("DELETE FROM devices WHERE id = ?", (id,))
+
+
+def ways(db: Database, id: DeviceId) -> list[Way]:
+    """Return the known ways to a device, newest first."""
+    return [Way(*row) for row in db.query(_WAYS, (id,))]
+
+
+def set_ways(db: Database, id: DeviceId, ways: Iterable[Way], at: int) -> None:
+    """Replace the ways to the node of a device (role 0) by these, known since `at` (ms); those by relays stay, and
+    given ones are added.
+    """
+    db.execute("DELETE FROM ways WHERE device = ? AND role = 0", (id,))
+    db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at) for way in ways])

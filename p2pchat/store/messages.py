@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
@@ -24,11 +24,11 @@ from p2pchat.store.database import AMONG, Database, Row, Value, packed
 
 ME = NOBODY
 ID_BYTES = 16
+MAX_PK = (1 << 63) - 1
 _SOME = 5  # candidates told
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(NamedTuple):
     """A message. `sender` is a contact, or `ME` where it is `mine`; `seq` counts the sender's messages in this chat.
 
     `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
@@ -68,7 +68,7 @@ class MessageRow:
         return self.sender == ME
 
 
-_NAMES = tuple(field.name for field in fields(MessageRow))
+_NAMES = MessageRow._fields
 _COLUMNS = ", ".join(_NAMES)
 _STATE, _ROUTE = _NAMES.index("state"), _NAMES.index("route")
 _STATES = {state.value: state for state in DeliveryState}
@@ -106,6 +106,9 @@ UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
 # Most messages have nothing of this, so it is no part of the statement above.
 _ADD_TO = "UPDATE messages SET reply_to = ?, quote = ?, expire_s = ?, expires_at = ?, deleted_at = ? WHERE pk = ?"
 _ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_CLEARED = """
+SELECT pk, sender, seq, id, text FROM messages WHERE chat = ? AND pk <= ? ORDER BY place, seq, pk LIMIT ?
+"""
 _LAST_SEQ = """
 SELECT max(coalesce((SELECT max(seq) FROM messages WHERE chat = ?1 AND sender = x''), 0),
            coalesce((SELECT max(seq) FROM erased WHERE chat = ?1 AND sender = x''), 0))
@@ -383,11 +386,18 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
     search_backlog.put_back(db, pk, chat, sender, text)
 
 
-def clear(db: Database, chat: ChatId) -> None:
-    """Delete every message of a chat, as `delete` does one. Until `db.checkpoint()` the log holds them."""
-    rows = db.query("SELECT sender, seq, id FROM messages WHERE chat = ?", (chat,))
-    db.executemany(_ERASE, [(chat, sender, seq, _mark(id)) for sender, seq, id in rows])
-    _remove_all(db, chat)
+def clear(db: Database, chat: ChatId, up_to: int = MAX_PK, at_most: int = MAX_PK) -> bool:
+    """Delete `at_most` messages of a chat whose pk is not above `up_to`, as `delete` does one; whether that was all.
+    Until `db.checkpoint()` the log holds them.
+    """
+    rows = db.query(_CLEARED, (chat, up_to, min(at_most, MAX_PK - 1) + 1))
+    if len(rows) > search_backlog.MAX_TAKEN_OUT:
+        search_backlog.begin_anew(db)
+    gone = rows[:at_most]
+    search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, _, _, text in gone])
+    db.executemany(_ERASE, [(chat, sender, seq, _mark(id)) for _, sender, seq, id, _ in gone])
+    db.executemany("DELETE FROM messages WHERE pk = ?", [(row[0],) for row in gone])
+    return len(gone) == len(rows)
 
 
 def forget_chat(db: Database, chat: ChatId) -> None:
@@ -434,7 +444,7 @@ def made(row: Row) -> MessageRow:
     values = list(row)
     values[_STATE] = _STATES[values[_STATE]]
     values[_ROUTE] = _ROUTES[values[_ROUTE]]
-    return MessageRow(*values)
+    return MessageRow._make(values)  # a list of a thousand chats makes as many
 
 
 def _mark(id: bytes) -> bytes:

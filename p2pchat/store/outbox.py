@@ -61,6 +61,11 @@ class OutboxRow:
     pk: int = 0
 
     @property
+    def device(self) -> DeviceId:
+        """The device it is for; without meaning in a box."""
+        return DeviceId(self.recipient)
+
+    @property
     def contact(self) -> ContactId:
         """Whose first device it is for; without meaning in a box."""
         return contact_of(self.recipient)

@@ -1,11 +1,11 @@
-"""How it stands with renewing the session with each contact."""
+"""How it stands with renewing the session with each device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import DeviceId
 from p2pchat.store.database import Database
 
 
@@ -18,14 +18,14 @@ class RenewalRow:
     asked_at       when we asked over a link, while there is no answer; `said_at`: when we said it last
     requested_at   when we left a request at relays last
     asks_until, answers_until   how far what we ask and what we answer has used up what it may (see `renewal.allowed`)
-    offered_at, offered   when the bundle we made for the contact was sent last, and its number
+    offered_at, offered   when the bundle we made for the device was sent last, and its number
     replaced       the session that was renewed last and the one in its place, one behind the other; or empty
     began_anew     the sessions that we began by fresh invites, one behind the other, until something has come in one
     lately         the times of the last renewals, 8 bytes each, oldest first
     told_at        when a person was told that the session breaks again and again
     """
 
-    contact: ContactId
+    device: DeviceId
     wanted_at: int | None = None
     unread_at: int | None = None
     asked_at: int | None = None
@@ -46,18 +46,18 @@ _values = attrgetter(*_NAMES)
 _PUT = f"INSERT OR REPLACE INTO renewals ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
 
 
-def get(db: Database, contact: ContactId) -> RenewalRow:
-    """Return what is known of a contact; where nothing is, a row that says so."""
-    row = db.query_one(f"SELECT {', '.join(_NAMES)} FROM renewals WHERE contact = ?", (contact,))
-    return RenewalRow(contact) if row is None else RenewalRow(*row)
+def get(db: Database, device: DeviceId) -> RenewalRow:
+    """Return what is known of a device; where nothing is, a row that says so."""
+    row = db.query_one(f"SELECT {', '.join(_NAMES)} FROM renewals WHERE device = ?", (device,))
+    return RenewalRow(device) if row is None else RenewalRow(*row)
 
 
 def put(db: Database, row: RenewalRow) -> None:
-    """Keep what is known of a contact."""
+    """Keep what is known of a device."""
     db.execute(_PUT, _values(row))
 
 
-def due(db: Database) -> list[ContactId]:
-    """Return the contacts with whom a new session is wanted, or may have to be."""
-    rows = db.query("SELECT contact FROM renewals WHERE wanted_at IS NOT NULL OR unread_at IS NOT NULL")
-    return [contact for (contact,) in rows]
+def due(db: Database) -> list[DeviceId]:
+    """Return the devices with which a new session is wanted, or may have to be."""
+    rows = db.query("SELECT device FROM renewals WHERE wanted_at IS NOT NULL OR unread_at IS NOT NULL")
+    return [device for (device,) in rows]

@@ -59,6 +59,8 @@ def begin_anew(db: Database) -> None:
     """Forget the whole index: every message waits for it again. To take many out one by one takes a third of a
     millisecond each, ten times what it takes to put one in.
     """
+    if not _end(db):
+        return
     db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('delete-all')")
     meta.remove(db, INDEXED_TO)
 

@@ -107,6 +107,7 @@ class BaseApp(App[errors.P2PChatError]):
 
     async def ask(self, screen: Screen[Any]) -> Any:
         """Show a screen and wait for what it is dismissed with."""
+        self.clear_notifications()  # where there is little room they would lie over it
         return await self.push_screen_wait(screen)
 
     def say(self, text: str, severity: Severity = "information") -> None:

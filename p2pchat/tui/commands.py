@@ -54,7 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("forget", "forget a contact, with what was said or without", "[NAME]", CONTACT),
     Command("notes", "write notes to yourself"),
     Command("pin", "keep a chat above the others, or no more", "[NAME]", CONTACT),
-    Command("archive", "put a chat at the end of the list, or take it back", "[NAME]", CONTACT),
+    Command("archive", "put a chat away, behind “Archived” in the list, or take it back", "[NAME]", CONTACT),
     Command("mute", "hear nothing of a chat: 8h, 7d, off", "[TIME]", TEXT, chat=True),
     Command("clear", "delete what was said in a chat, here only", "[NAME]", CONTACT),
     Command("search", "search in this chat", "[WORDS]", TEXT, chat=True),

@@ -47,6 +47,8 @@ _FOLD = {ord(like): latin for latin, all_like in _DRAWN_LIKE.items() for like in
 
 def skeleton(name: str) -> str:
     """What remains of a name when everything goes that the eye may miss: two alike have the same."""
+    if name.isascii() and name.isprintable():
+        return name.casefold().replace(" ", "").translate(_FOLD).replace("rn", "m")
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
     # Marks, invisible characters and spaces (categories M, C, Z) hide well.
     shown = "".join(char for char in folded if unicodedata.category(char)[0] not in "MCZ")
@@ -56,9 +58,10 @@ def skeleton(name: str) -> str:
 def labels(chats: Sequence[Chat]) -> list[Chat]:
     """The chats with their labels: the name, and ` ·` with digits of the id where another looks like it."""
     alike: defaultdict[str, list[str]] = defaultdict(list)
-    for chat in chats:
-        alike[skeleton(chat.name)].append(chat.id)
-    return [_labelled(chat, alike[skeleton(chat.name)]) for chat in chats]
+    skeletons = [skeleton(chat.name) for chat in chats]
+    for chat, name in zip(chats, skeletons, strict=True):
+        alike[name].append(chat.id)
+    return [_labelled(chat, alike[name]) for chat, name in zip(chats, skeletons, strict=True)]
 
 
 def _labelled(chat: Chat, ids: list[str]) -> Chat:

@@ -91,13 +91,14 @@ class Chat(NamedTuple):
     draft: str
     hidden: bool = False
     muted_until: datetime | None = None
+    """Until when nobody is called for it."""
     archived: bool = False
     pinned: bool = False
     """It stands above the others."""
     profile_name: str = ""
     """What they call themselves."""
     note: str = ""
-    """Until when nobody is called for it."""
+    """What the person here has noted about them."""
     timer: int | None = None
     """For how many seconds new messages stay."""
 
@@ -105,6 +106,22 @@ class Chat(NamedTuple):
     def online(self) -> bool:
         """Whether a link is there."""
         return self.route not in (None, MAILBOX)
+
+
+class Archive(NamedTuple):
+    """The line of the list behind which the archived chats are. `names`: theirs, for a person to read. `open`: whether
+    they are listed below it.
+    """
+
+    chats: int
+    unread: int
+    names: str
+    open: bool
+
+    @property
+    def id(self) -> str:
+        """An id that no chat has."""
+        return "archive"
 
 
 class Request(NamedTuple):

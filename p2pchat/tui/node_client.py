@@ -241,11 +241,16 @@ def cleaned(value: Any, field: str = "") -> Any:
         if harmless(value):
             return value
         return clean(value) if field in _TEXTS else clean_line(value)
-    if isinstance(value, dict):
-        return {key: cleaned(each, key) for key, each in value.items()}
+    if isinstance(value, dict):  # a list of a thousand chats has 30,000 values: most need no further call
+        return {key: each if _is_harmless(each) else cleaned(each, key) for key, each in value.items()}
     if isinstance(value, list):
         return [cleaned(each, field) for each in value]
     return value
+
+
+def _is_harmless(value: Any) -> bool:
+    kind = type(value)
+    return value is None or kind is bool or (kind is str and value.isascii() and value.isprintable())
 
 
 def _clean_error(error: errors.P2PChatError) -> errors.P2PChatError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from p2pchat.tui.labels import labels
-from p2pchat.tui.model import NOTES, Chat, Message, Request, chat_of, message_of, notes_chat, request_of
+from p2pchat.tui.model import NOTES, Archive, Chat, Message, Request, chat_of, message_of, notes_chat, request_of
 
 DELETED = "deleted"
 SAVED = "saved"
@@ -62,6 +62,8 @@ class State:
         self.chats: list[Chat] = []
         self.requests: list[Request] = []
         self.current: str | None = None
+        self.archive_open = False
+        """Whether the list shows the archived chats."""
         self._unsent: set[str] = set()
 
     def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> None:
@@ -85,6 +87,20 @@ class State:
     def _put_away(self) -> None:
         """What is archived stands at the end."""
         self.chats.sort(key=lambda chat: chat.archived)
+
+    @property
+    def listed(self) -> list[Chat]:
+        """The chats of the list: all, or without the archived ones but the one that is on the screen."""
+        return [chat for chat in self.chats if not chat.archived or self.archive_open or chat.id == self.current]
+
+    @property
+    def archive(self) -> Archive | None:
+        """The line for the archived chats; None where there are none."""
+        away = [chat for chat in self.chats if chat.archived]
+        if not away:
+            return None
+        names = ", ".join(chat.label for chat in away)
+        return Archive(len(away), sum(chat.unread for chat in away), names, self.archive_open)
 
     def chat(self, ident: str | None) -> Chat | None:
         """The chat of that id, or None."""
@@ -118,13 +134,14 @@ class State:
         return next((chat for chat in order if chat.unread and chat.id != self.current), None)
 
     def neighbour(self, step: int) -> Chat | None:
-        """The chat so many places from the one shown, stopping at the ends; the first where none is shown."""
-        if not self.chats:
+        """The chat so many places of the list from the one shown, stopping at the ends; the first where none is."""
+        chats = self.listed
+        if not chats:
             return None
-        ids = [chat.id for chat in self.chats]
+        ids = [chat.id for chat in chats]
         if self.current not in ids:
-            return self.chats[0]
-        return self.chats[max(0, min(len(ids) - 1, ids.index(self.current) + step))]
+            return chats[0]
+        return chats[max(0, min(len(ids) - 1, ids.index(self.current) + step))]
 
     def unread(self) -> int:
         """Unread messages of all chats."""

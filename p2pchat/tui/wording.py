@@ -14,7 +14,9 @@ from p2pchat.tui.text import displayable_line
 ONLINE, RELAYED, OFFLINE, WAITING, BLOCKED = "●", "◐", "○", "…", "✗"
 NOBODY = "·"
 """Nobody else is in the chat, or not any more."""
-PINNED, ARCHIVED, MUTED = "↑", "↓", "~"
+PINNED, MUTED = "↑", "~"
+CLOSED, OPENED = "▸", "▾"
+"""Before a line behind which others are, or below which they stand."""
 VERIFIED = "✓"
 
 _ROUTES = {
@@ -43,9 +45,9 @@ _ALONE = {"notes": "only you", "forgotten": "forgotten, to be read only"}
 
 
 def order(chat: Chat, now: datetime) -> str:
-    """Signs behind a name: ` ↑` pinned, ` ↓` archived, ` ~` muted."""
+    """Signs behind a name: ` ↑` pinned, ` ~` muted."""
     muted = chat.muted_until is not None and now < chat.muted_until
-    signs = (chat.pinned and PINNED) or "", (chat.archived and ARCHIVED) or "", MUTED if muted else ""
+    signs = PINNED if chat.pinned else "", MUTED if muted else ""
     return " ".join(["", *filter(None, signs)])
 
 

@@ -24,7 +24,7 @@ JSON = st.recursive(
 def test_what_is_encoded_decodes_to_the_same(value: dict[str, object]) -> None:
     line = codec.encode(value)
     assert line.count(b"\n") == 1
-    assert codec.decode(line) == value
+    assert codec.decode(line) == codec.decode_answer(line) == value
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,7 @@ def test_bad_lines_are_one_kind_of_error(line: bytes, why: str) -> None:
 def test_any_bytes_decode_or_are_a_bad_line(data: bytes) -> None:
     with contextlib.suppress(codec.BadLine):
         assert isinstance(codec.decode(data), dict)
+        assert isinstance(codec.decode_answer(data), dict)
 
 
 def test_nesting_just_under_the_limit_is_taken() -> None:

@@ -64,6 +64,7 @@ ANSWERS: dict[str, Answer] = {
             "first_unread": "aa" * 16,
             "last": MESSAGE,
             "draft": "",
+            "archived": False,
             "timer": None,
         }
     ],

@@ -27,7 +27,7 @@ def test_everybody_who_waits_for_room_gets_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
         for _ in range(10 * HIGH_WATER_MARK):
-            alice.engine.post(nothing)
+            alice.engine.committer.post(nothing)
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as links:
                 for _ in range(3):
@@ -78,7 +78,7 @@ def test_a_send_that_is_only_to_be_saved_is_taken_without_a_task(tmp_path: Path)
         log = await alice.call("log", chat="bob")
         assert [one["id"] for one in log] == [one["id"] for one in (first, third) if isinstance(one, dict)]
         for _ in range(MAX_CALLS):
-            alice.engine.post(nothing)
+            alice.engine.committer.post(nothing)
         assert not ask("send", chat="bob", text="too busy")
 
     run_world(tmp_path, main)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -211,6 +212,26 @@ def test_a_locked_profile_asks_for_its_passphrase() -> None:
             anna.wait("You have no contacts yet")
             for seen in (anna.raw, anna.text().encode()):
                 assert b"horse" not in seen
+
+
+def test_it_stops_and_goes_on_as_any_program() -> None:
+    with place() as here, terminal(here, ["/bin/sh", "-i"], executed=True, PS1="$ ") as shell:
+        make(here, "anna")
+        at_home(here, "anna")
+        shell.type(shlex.join(program(here, "anna")))
+        shell.press("enter")
+        shell.wait("You have no contacts yet")
+        shell.press("ctrl+z")
+        shell.wait("Stopped")
+        restored(shell)
+        shell.type("echo $((6 * 7))")
+        shell.press("enter")
+        shell.wait("42")
+        shell.type("fg")
+        shell.press("enter")
+        shell.wait("You have no contacts yet")
+        shell.press("f1")
+        shell.wait("Keys everywhere")
 
 
 def test_without_colour() -> None:

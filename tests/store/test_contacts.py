@@ -10,9 +10,10 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
 from p2pchat.core.ids import ContactId, InviteId, PeerKey, SessionId, first_device
 from p2pchat.errors import AmbiguousName, NoSuchContact
-from p2pchat.store import contacts, facts, invites, outbox, prekeys, sessions
-from p2pchat.store.contacts import Contact, ContactState, Way
+from p2pchat.store import contacts, devices, facts, invites, outbox, prekeys, sessions
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import PAGE_BYTES, Database
+from p2pchat.store.devices import Way
 from p2pchat.store.facts import Fact
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.outbox import OutboxRow
@@ -117,26 +118,10 @@ def test_find(db: Database) -> None:
             contacts.find(db, nobody)
 
 
-def test_ways(db: Database) -> None:
-    contacts.add(db, person())
-    contacts.add(db, person(BOB, "Bob"))
-    old, new = Way(PeerKey(b"p" * 32), b"old", 0), Way(PeerKey(b"p" * 32), b"new", 0)
-    relay = Way(PeerKey(b"r" * 32), b"relay", 1)
-    contacts.set_ways(db, ALICE, [old, relay], 10)
-    contacts.set_ways(db, BOB, [old], 10)
-    contacts.set_ways(db, ALICE, [new], 20)
-    assert contacts.ways(db, ALICE) == [new, relay]
-    assert contacts.ways(db, BOB) == [old]
-    contacts.set_ways(db, ALICE, [replace(relay, role=0), replace(relay, role=0)], 30)
-    assert contacts.ways(db, ALICE) == [replace(relay, role=0)]
-    contacts.set_ways(db, ALICE, [], 40)
-    assert contacts.ways(db, ALICE) == []
-
-
 def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
     for id, name in ((ALICE, "Alice"), (BOB, "Bob")):
         contacts.add(db, person(id, name))
-        contacts.set_ways(db, id, [Way(PeerKey(b"p" * 32), b"a", 0)], 1)
+        devices.set_ways(db, first_device(id), [Way(PeerKey(b"p" * 32), b"a", 0)], 1)
         sessions.save(db, session(SessionId(b"t" * 31 + id[:1]), id))
         sessions.add_skipped(db, SessionId(b"t" * 31 + id[:1]), [(0, 0, b"k")], 1)
         outbox.add(db, OutboxRow(first_device(id), 0, None, b"c", 1, 1, 1))
@@ -145,7 +130,7 @@ def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
     assert contacts.all(db) == [person(BOB, "Bob")]
     left = {
         id: (
-            contacts.ways(db, id),
+            devices.ways(db, first_device(id)),
             sessions.for_device(db, first_device(id)),
             outbox.for_recipient(db, first_device(id)),
         )

@@ -16,14 +16,15 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
 from p2pchat.core.ids import NOTES, ContactId, MessageId, PeerKey, SessionId, first_device
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, ProfileGone
-from p2pchat.store import chats, contacts, database, devices, facts, meta, outbox, queues, sessions
+from p2pchat.store import chats, contacts, database, devices, facts, meta, outbox, queues, renewals, sessions
 from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.database import Database, assignments
-from p2pchat.store.devices import DeviceRow
+from p2pchat.store.devices import DeviceRow, Way
 from p2pchat.store.facts import Fact
 from p2pchat.store.messages import ME
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 from p2pchat.store.queues import TheirQueueRow
+from p2pchat.store.renewals import RenewalRow
 from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB
 from tests.support.databases import KEY
 
@@ -557,6 +558,13 @@ def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.M
             " VALUES (7, ?, x'12', x'13', x'', x'14', x'15', 0, 9)",
             (ALICE,),
         )
+        old.execute("INSERT INTO ways VALUES (?, x'16', x'17', 0, 8)", (ALICE,))
+        if version >= 6:
+            old.execute(
+                "INSERT INTO renewals (contact, wanted_at, asks_until, answers_until, replaced, began_anew, lately)"
+                " VALUES (?, 3, 4, 5, x'', x'06', x'')",
+                (ALICE,),
+            )
         if version >= 12:
             old.execute("INSERT INTO timers (chat, seconds, sender, id, at) VALUES (?, 60, x'', x'0a', 7)", (ALICE,))
         for key in ("introduction", "queues put off", "sealing"):
@@ -570,7 +578,7 @@ def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.M
     assert (alice.device, alice.bundle) == (b"\x01", b"\x02")
     assert devices.of(db, ALICE) == [DeviceRow(ALICE_DEVICE, ALICE, b"\x01", b"\x02", 5)]
     chat = ChatRow(ALICE_CHAT, ChatKind.DIRECT, 5, draft="begun")
-    timed = replace(chat, timer_seconds=60, timer_by=ME, timer_at=7, timer_id=MessageId(b"\n"))
+    timed = chat._replace(timer_seconds=60, timer_by=ME, timer_at=7, timer_id=MessageId(b"\n"))
     assert chats.get(db, ALICE_CHAT) == (timed if version >= 12 else chat)
     assert chats.get(db, NOTES) == ChatRow(NOTES, ChatKind.NOTES, 0)
     assert chats.members(db, ALICE_CHAT) == [ALICE]
@@ -578,6 +586,9 @@ def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.M
     assert sessions.skipped(db, SessionId(b"\x01")) == [(2, 3, b"\x04")]
     assert [row.device for _, row in queues.own(db, ALICE_DEVICE)] == [ALICE_DEVICE]
     assert [(row.id, row.device) for row in queues.theirs(db)] == [(7, ALICE_DEVICE)]
+    assert devices.ways(db, ALICE_DEVICE) == [Way(PeerKey(b"\x16"), b"\x17", 0)]
+    renewal = RenewalRow(ALICE_DEVICE, wanted_at=3, asks_until=4, answers_until=5, began_anew=b"\x06")
+    assert renewals.get(db, ALICE_DEVICE) == (renewal if version >= 6 else RenewalRow(ALICE_DEVICE))
     assert [facts.get(db, ALICE, fact) for fact in (Fact.INTRODUCTION, Fact.QUEUES_PUT_OFF, Fact.SEALING)] == [
         b"introduction",
         b"queues put off",
@@ -588,7 +599,8 @@ def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.M
     queues.deposit_in(db, TheirQueueRow(ALICE_DEVICE, None, PeerKey(b"r"), b"a", b"", b"f", b"p", 0, 9))
     assert [row.id for row in queues.theirs(db)] == [8]  # no id is given twice
     contacts.remove(db, ALICE)  # all of it goes with the contact
-    for table in ("devices", "sessions", "skipped_keys", "own_queues", "their_queues", "chat_members", "contact_facts"):
+    of_contacts = ("devices", "sessions", "skipped_keys", "own_queues", "their_queues", "chat_members", "contact_facts")
+    for table in (*of_contacts, "ways", "renewals"):
         assert db.query(f"SELECT * FROM {table}") == []
     assert set(chats.listed(db)) == {NOTES}
     db.close()

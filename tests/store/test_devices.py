@@ -1,4 +1,4 @@
-"""A contact with two devices: each has keys, sessions, queues and an outbox of its own, by the usual queries."""
+"""A contact with two devices: each has keys, ways, sessions, queues and an outbox of its own, by the usual queries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from p2pchat.core.ids import DeviceId, EnvelopeId, MessageId, SessionId
-from p2pchat.store import contacts, deposits, devices, outbox, queues, sessions
+from p2pchat.core.ids import DeviceId, EnvelopeId, MessageId, PeerKey, SessionId
+from p2pchat.store import contacts, deposits, devices, outbox, queues, renewals, sessions
 from p2pchat.store.database import Database
-from p2pchat.store.devices import DeviceRow
+from p2pchat.store.devices import DeviceRow, Way
 from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.renewals import RenewalRow
 from tests.store.conftest import ALICE, ALICE_DEVICE, BOB, BOB_DEVICE
 from tests.store.test_contacts import person, session
 from tests.store.test_queues import ours, theirs, use
@@ -57,6 +58,29 @@ def test_sessions_are_those_of_a_device(db: Database) -> None:
     sessions.save(db, replace(two, receive_until=50))
     assert sessions.expire(db, 60) == {PHONE}
     assert sessions.for_device(db, ALICE_DEVICE) == [one]
+
+
+def test_ways_are_those_of_a_device(db: Database) -> None:
+    old, new = Way(PeerKey(b"p" * 32), b"old", 0), Way(PeerKey(b"p" * 32), b"new", 0)
+    relay = Way(PeerKey(b"r" * 32), b"relay", 1)
+    devices.set_ways(db, ALICE_DEVICE, [old, relay], 10)
+    devices.set_ways(db, PHONE, [old], 10)
+    devices.set_ways(db, ALICE_DEVICE, [new], 20)
+    assert devices.ways(db, ALICE_DEVICE) == [new, relay]
+    assert devices.ways(db, PHONE) == [old]
+    devices.set_ways(db, ALICE_DEVICE, [replace(relay, role=0), replace(relay, role=0)], 30)
+    assert devices.ways(db, ALICE_DEVICE) == [replace(relay, role=0)]
+    devices.set_ways(db, ALICE_DEVICE, [], 40)
+    assert devices.ways(db, ALICE_DEVICE) == []
+
+
+def test_a_session_is_renewed_with_one_of_them(db: Database) -> None:
+    renewals.put(db, replace(renewals.get(db, PHONE), wanted_at=10))
+    renewals.put(db, replace(renewals.get(db, ALICE_DEVICE), offered=7))
+    assert renewals.due(db) == [PHONE]
+    assert renewals.get(db, ALICE_DEVICE) == RenewalRow(ALICE_DEVICE, offered=7)
+    devices.remove(db, PHONE)
+    assert renewals.due(db) == []
 
 
 def test_what_waits_is_due_acked_and_forgotten_by_device(db: Database) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,7 +145,7 @@ def test_nothing_is_lost_of_a_whole_one(filled: Path) -> None:
     assert meta.get(again, "name") == b"carol"
     assert [row.text for row in search(again, Query((Term("word2999"),)), None, None, 9)] == ["word2999 " * 9]
     assert messages.page(again, ALICE_CHAT, MANY) == [
-        replace(message(number, ALICE_CHAT), pk=number, place=number) for number in range(2, MANY + 1, 2)
+        message(number, ALICE_CHAT)._replace(pk=number, place=number) for number in range(2, MANY + 1, 2)
     ]
     again.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
     again.close()

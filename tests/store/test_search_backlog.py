@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ def test_where_many_are_deleted_the_rest_waits_for_the_index_again(
     monkeypatch.setattr(search_backlog, "MAX_TAKEN_OUT", 2)
     save(db, "alpha 1", "alpha 2", "alpha 3")
     other = ChatId(b"another.")
-    messages.insert(db, replace(messages.page(db, CHAT, 1)[0], chat=other, text="alpha kept"))
+    messages.insert(db, messages.page(db, CHAT, 1)[0]._replace(chat=other, text="alpha kept"))
     search_backlog.before_search(db)
     with db.transaction():
         messages.clear(db, CHAT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from p2pchat.core.ids import first_device
 from p2pchat.core.session import Session
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -34,7 +35,7 @@ async def has(node: WorldNode, name: str, texts: list[str]) -> bool:
 async def sessions_of(node: WorldNode, name: str) -> list[Session]:
     """Every session with a contact that may be used."""
     contact = await node.id_of(name)
-    return await node.engine.read(lambda db: node.engine.committer.sessions.all(contact))
+    return await node.engine.committer.read(lambda db: node.engine.committer.sessions.all(first_device(contact)))
 
 
 async def waiting_envelopes(node: WorldNode, kind: int | None = None) -> list[bytes]:
@@ -44,4 +45,4 @@ async def waiting_envelopes(node: WorldNode, kind: int | None = None) -> list[by
         rows = store_outbox.due(tx.db, tx.now + (1 << 50))
         return [one.frame.body for one in outbound.ready(tx, rows) if kind in (None, one.kind)]
 
-    return await node.engine.submit(again)
+    return await node.engine.committer.submit(again)

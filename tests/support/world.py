@@ -451,7 +451,7 @@ class WorldNode:
 
     async def id_of(self, name: str) -> ContactId:
         """The id of a contact or of one who asks."""
-        return await self.engine.read(lambda db: store_contacts.find(db, name).id)
+        return await self.engine.committer.read(lambda db: store_contacts.find(db, name).id)
 
     async def call(self, method: str, **params: object) -> Any:
         return await METHODS[method](self.engine, **params)

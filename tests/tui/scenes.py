@@ -233,6 +233,48 @@ async def relayed(app: ChatApp, pilot: Pilot_) -> None:
     await press(*typed("/relays"), "enter")(app, pilot)
 
 
+async def ordered(app: ChatApp, pilot: Pilot_) -> None:
+    """One chat above the others, one muted, two put away; the list shows all of it."""
+    node = node_of(app)
+    node._do_pin_chat("Zoë")
+    node._do_mute("Мария Орлова", 28_800)
+    node._do_archive("dad")
+    node._do_archive("Tomás")
+    await until(pilot, lambda: app.state.archive is not None and app.state.archive.chats == 2)
+    await listed(app, pilot)
+    await press("end", "enter")(app, pilot)
+
+
+async def made(app: ChatApp, pilot: Pilot_) -> None:
+    """Invites that are open, used and ended."""
+    node = node_of(app)
+    zoe = next(chat.id for chat in app.state.chats if chat.name == "Zoë")
+    node.makes("the rowing club")
+    node.makes(state="used", users=[(zoe, "Zoë")])
+    node.makes("for 李明", state="revoked")
+    await press(*typed("/invites"), "enter")(app, pilot)
+
+
+def in_talk(*keys: str) -> Act:
+    """Keys in the conversation with everything in it."""
+
+    async def act(app: ChatApp, pilot: Pilot_) -> None:
+        await talked(app, pilot)
+        await press(*keys)(app, pilot)
+
+    return act
+
+
+async def linked(app: ChatApp, pilot: Pilot_) -> None:
+    """A message with two links, of which one is to be opened."""
+    chat = app.state.current
+    assert chat is not None
+    node_of(app).says(chat, "https://lamp.example/seven or https://müller.example/karte", ago=timedelta(minutes=1))
+    await until(pilot, lambda: "karte" in take(app).shown)
+    await all_seen(app, pilot)
+    await press("ctrl+up", "o")(app, pilot)
+
+
 async def listed(app: ChatApp, pilot: Pilot_) -> None:
     """The list of chats has the focus."""
     await press(*(["f2", "f2"] if app.main.listed else ["f2"]))(app, pilot)
@@ -282,6 +324,12 @@ SCENES = {
     "delete": Scene(press("ctrl+up", "up", "up", "d"), "Delete it for both"),
     "theme": Scene(press(*typed("/theme"), "enter"), "catppuccin", recoloured=False),
     "settings": Scene(press("f3"), "density"),
+    "ordered": Scene(ordered, "Tomás", resized=False),
+    "pinned": Scene(in_talk("alt+g"), "Perfect", recoloured=False),
+    "menu": Scene(in_talk("ctrl+up", "up", "up", "up", "m"), "copy the code", recoloured=False),
+    "select": Scene(in_talk("ctrl+up", "up", "s", *["shift+right"] * 7), "Perfect", recoloured=False),
+    "links": Scene(linked, "xn--", recoloured=False),
+    "invites": Scene(made, "rowing", recoloured=False),
     "empty": Scene(press(), "You have no contacts yet", talk=None),
     "welcome": Scene(first(), "Your name", talk=None),
     "passphrase": Scene(first(*"Anna", "enter"), "Enter for none", talk=None),

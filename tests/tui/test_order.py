@@ -16,7 +16,8 @@ from tests.tui.test_app import notices
 
 
 def names(app: ChatApp) -> list[str]:
-    return [chat.label for chat in app.state.chats]
+    """The chats of the list, from the first."""
+    return [chat.label for chat in app.state.listed]
 
 
 def shown(app: ChatApp) -> str:
@@ -43,18 +44,47 @@ def test_keys_in_the_list_pin_archive_and_mute(tmp_path: Path) -> None:
             await until(pilot, lambda: names(app) == ["Ann", "Cat", "Bob"])
             node.says(bob, "more")
             await until(pilot, lambda: names(app) == ["Ann", "Bob", "Cat"])
-            await pilot.press("home", "down", "a")
-            await until(pilot, lambda: names(app) == ["Ann", "Cat", "Bob"])
-            node.says(bob, "still there")  # it stays where it was put
-            await until(pilot, lambda: app.state.chat(bob).unread == 3)  # type: ignore[union-attr]
-            assert names(app) == ["Ann", "Cat", "Bob"]
             await pilot.press("home", "m")
             await until(pilot, lambda: app.state.chat(ann).muted_until is not None)  # type: ignore[union-attr]
-            await until(pilot, lambda: "Ann ↑ ~" in shown(app) and "Bob ↓" in shown(app))
+            await until(pilot, lambda: "Ann ↑ ~" in shown(app))
             await pilot.press("m", "p")
             await until(pilot, lambda: app.state.chat(ann).muted_until is None)  # type: ignore[union-attr]
-            await until(pilot, lambda: names(app) == ["Cat", "Ann", "Bob"])
+            await until(pilot, lambda: names(app) == ["Bob", "Cat", "Ann"])
             assert [call["chat"] for call in node.named("pin_chat")] == [ann, ann]
+
+    run(main())
+
+
+def test_archived_chats_are_behind_a_line_that_a_key_or_a_click_opens(tmp_path: Path) -> None:
+    node, ann, bob, cat = three()
+
+    async def main() -> None:
+        async with opened(node, tmp_path, (120, 40)) as (app, pilot):
+            rows = app.main.chat_list
+            rows.focus()
+            await pilot.press("home", "down", "a")
+            await until(pilot, lambda: "▸ Archived (1) 1 Bob" in shown(app))  # two lines: who is there
+            assert names(app) == ["Cat", "Ann"]
+            node.says(bob, "still there")  # it stays where it was put
+            await until(pilot, lambda: "▸ Archived (1) 2 Bob" in shown(app))
+            await pilot.press("end", "enter")  # the cursor was on Ann, who came to Bob's place
+            await until(pilot, lambda: names(app) == ["Cat", "Ann", "Bob"] and "▾ Archived (1) 2" in shown(app))
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: app.state.current == bob)
+            await pilot.click(rows, offset=(6, 4))
+            await until(pilot, lambda: "▸ Archived (1)" in shown(app))
+            assert names(app) == ["Cat", "Ann", "Bob"]  # closed, but for the one on the screen
+            await pilot.press("alt+1")
+            await until(pilot, lambda: app.state.current == cat and names(app) == ["Cat", "Ann"])
+            await pilot.press("alt+3")  # nobody is behind that number now
+            await pilot.press("alt+down", "alt+down")
+            await until(pilot, lambda: app.state.current == ann)
+            await pilot.click(rows, offset=(6, 5))
+            await until(pilot, lambda: names(app) == ["Cat", "Ann", "Bob"])
+            rows.focus()
+            await pilot.press("end", "a")
+            await until(pilot, lambda: app.state.archive is None and "Archived" not in shown(app))
+            assert [call["archived"] for call in node.named("archive")] == [True, False]
 
     run(main())
 

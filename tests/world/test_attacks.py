@@ -21,6 +21,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import first_device
 from p2pchat.core.invite import blob_key, hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
 from p2pchat.core.prekeys import Bundle, open_bundle
@@ -54,13 +55,13 @@ async def say(node: WorldNode, chat: str, payload: Payload) -> None:
     contact = await node.id_of(chat)
 
     def seal(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
         content = Content(payload, new_message_id(tx.now, tx.random), 0, tx.now)
-        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy).envelope
+        envelope = tx.sessions.seal(first_device(contact), session, encode_content(content), tx.entropy).envelope
         tx.after(tx.net.send, contact, [Frame(frames.ENVELOPE, envelope)])
 
-    await node.engine.submit(seal)
+    await node.engine.committer.submit(seal)
 
 
 # --- 1: key compromise impersonation --------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def test_forged_envelopes_move_no_ratchet(tmp_path: Path) -> None:
             await alice.call("send", chat="bob", text=f"a{number}", wait="delivered")
         await trio.sleep(1)
         recorded = meddler.of(frames.ENVELOPE)
-        before = await alice.engine.read(lambda db: db.query("SELECT * FROM sessions"))
+        before = await alice.engine.committer.read(lambda db: db.query("SELECT * FROM sessions"))
         contact = await bob.id_of("alice")
         forged = [flipped(one) for one in recorded]
         forged += [one[:2390] + other[2390:] for one, other in pairwise(recorded)]
@@ -204,8 +205,8 @@ def test_forged_envelopes_move_no_ratchet(tmp_path: Path) -> None:
             bob.engine.net.send(contact, [Frame(frames.ENVELOPE, one)])
         await trio.sleep(1)
         assert len(meddler.of(frames.REFUSED, alice)) == len(set(forged))
-        assert await alice.engine.read(lambda db: db.query("SELECT * FROM sessions")) == before
-        assert await alice.engine.read(lambda db: db.query("SELECT * FROM skipped_keys")) == []
+        assert await alice.engine.committer.read(lambda db: db.query("SELECT * FROM sessions")) == before
+        assert await alice.engine.committer.read(lambda db: db.query("SELECT * FROM skipped_keys")) == []
         await bob.call("send", chat="alice", text="on it goes", wait="delivered")
         assert await alice.texts("bob") == ["b0", "b1", "b2", "on it goes"]
 
@@ -236,7 +237,7 @@ async def a_whole_story(world: World) -> list[WorldNode]:
         await world.outsider("mallory").open(alice.host.peer, alice.host.addresses(), "/p2pchat/envelope/1")
     await trio.sleep(30)
     with pytest.raises(Exception, match="inside the node"):
-        await alice.engine.submit(fail_with, PLAINTEXTS[0])
+        await alice.engine.committer.submit(fail_with, PLAINTEXTS[0])
     await alice.call("block", contact="carolina-red")
     await carol.call("send", chat="alicia-blue", text=PLAINTEXTS[2])
     await bob.crash()
@@ -257,11 +258,11 @@ async def break_session(node: WorldNode, chat: str) -> None:
     contact = await node.id_of(chat)
 
     def unusable(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
-        tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=bytes(32))))
+        tx.sessions.put(first_device(contact), replace(session, ratchet=replace(session.ratchet, header_out=bytes(32))))
 
-    await node.engine.submit(unusable)
+    await node.engine.committer.submit(unusable)
 
 
 async def secrets_of(node: WorldNode) -> dict[str, bytes]:
@@ -281,7 +282,7 @@ async def secrets_of(node: WorldNode) -> dict[str, bytes]:
         ("sessions", "sas"),
         ("invites", "hello"),
     ):
-        rows = await node.engine.read(lambda db, sql=f"SELECT {column} FROM {table}": db.query(sql))
+        rows = await node.engine.committer.read(lambda db, sql=f"SELECT {column} FROM {table}": db.query(sql))
         found |= {f"{table}.{column} {number}": row[0] for number, row in enumerate(rows)}
     for contact in await node.call("contacts"):
         if contact["state"] != "blocked":
@@ -393,7 +394,7 @@ def test_addresses_are_told_to_contacts_only(tmp_path: Path) -> None:
         await trio.sleep(3700)
         told = {whom for who, whom, frame in meddler.seen if who == "alice" and frame.type == frames.ENVELOPE}
         assert told == {"bob"}
-        kept = await alice.engine.read(lambda db: db.query("SELECT form, kind FROM outbox"))
+        kept = await alice.engine.committer.read(lambda db: db.query("SELECT form, kind FROM outbox"))
         assert kept == []  # and nothing of it waits for the others
         # and bob finds her there, although nothing is left of the old place
         world.cut(alice, bob)
@@ -459,10 +460,12 @@ def test_nobody_blocked_is_owed_a_receipt(tmp_path: Path) -> None:
         pair = alice.engine.link_handler.pairs(contact)[0]
         (envelope,) = meddler.of(frames.ENVELOPE, bob)
         # one transaction takes both the message and the block
-        alice.engine.post(inbound.frame, contact, pair.session_id, Route.DIRECT, Frame(frames.ENVELOPE, envelope))
+        alice.engine.committer.post(
+            inbound.frame, contact, pair.session_id, Route.DIRECT, Frame(frames.ENVELOPE, envelope)
+        )
         await alice.call("block", contact="bob")
         assert await alice.texts("bob") == ["in the same moment"]
-        assert await alice.engine.read(lambda db: db.query("SELECT * FROM outbox")) == []
+        assert await alice.engine.committer.read(lambda db: db.query("SELECT * FROM outbox")) == []
 
     run_world(tmp_path, main)
 
@@ -489,6 +492,6 @@ def test_what_was_under_way_at_a_block_is_not_taken(tmp_path: Path) -> None:
         await trio.sleep(3600)
         assert await alice.texts("bob") == []
         assert [one for one in world.traffic if one[0] == "alice"] == said
-        assert await alice.engine.read(lambda db: db.query("SELECT * FROM outbox")) == []
+        assert await alice.engine.committer.read(lambda db: db.query("SELECT * FROM outbox")) == []
 
     run_world(tmp_path, main)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import ContactId, first_device
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import timestamp
 from p2pchat.errors import InviteUsed, NotReached, UsageError
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import devices as store_devices
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
@@ -108,13 +109,13 @@ def test_a_beginning_that_was_not_accepted_changes_nothing_of_a_contact(tmp_path
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
         contact = await alice.id_of("bob")
-        ways = await alice.engine.read(ways_of, contact)
+        ways = await alice.engine.committer.read(ways_of, contact)
         await bob.stop()
         world.put_back(copy)
         thief = await world.start("bob", lambda node: move_house(world, node))
         await thief.call("add", invite=(await alice.call("invite"))["invite"], name="alice")
         assert len(await alice.call("requests")) == 1
-        assert await alice.engine.read(ways_of, contact) == ways
+        assert await alice.engine.committer.read(ways_of, contact) == ways
         assert await names(alice) == {"bob": "contact"}
 
     run_world(tmp_path, main)
@@ -128,7 +129,7 @@ def move_house(world: World, node: WorldNode) -> None:
 
 
 def ways_of(db: Database, contact: ContactId) -> list[Any]:
-    return list(store_contacts.ways(db, contact))
+    return list(store_devices.ways(db, first_device(contact)))
 
 
 def test_blocking_holds_whatever_they_come_with(tmp_path: Path) -> None:
@@ -156,8 +157,8 @@ def test_blocking_holds_whatever_they_come_with(tmp_path: Path) -> None:
                 await bob.call("add", invite=invite, timeout=60)
         assert await alice.call("requests") == []
         assert await names(alice) == {"bob": "blocked"}
-        assert await alice.engine.read(lambda db: store_messages.newest(db, None, 10)) == []
-        assert [row.state for row in await alice.engine.read(store_invites.all)][1:] == ["open"] * 3
+        assert await alice.engine.committer.read(lambda db: store_messages.newest(db, None, 10)) == []
+        assert [row.state for row in await alice.engine.committer.read(store_invites.all)][1:] == ["open"] * 3
 
     run_world(tmp_path, main)
 
@@ -204,12 +205,12 @@ async def kill_sessions(node: WorldNode, name: str) -> None:
     contact = await node.id_of(name)
 
     def kill(tx: Transaction) -> None:
-        for session in tx.sessions.all(contact):
-            tx.sessions.drop(contact, session.session_id)
+        for session in tx.sessions.all(first_device(contact)):
+            tx.sessions.drop(first_device(contact), session.session_id)
         tx.change(contact, device=tx.random(32))
         tx.pairs_of.add(contact)
 
-    await node.engine.submit(kill)
+    await node.engine.committer.submit(kill)
 
 
 def test_beginning_anew_goes_by_relays_too_and_may_be_refused_in_silence(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import trio
 
 from p2pchat.core.frames import ENVELOPE
+from p2pchat.core.ids import first_device
 from p2pchat.core.invite import read_invite
 from p2pchat.engine.contacts.address_updates import HOLD_SECONDS, SETTLE_SECONDS
 from p2pchat.net import multiaddrs
 from p2pchat.net.links.link import LET_GO_AFTER_SECONDS, LOST_AFTER_SECONDS
 from p2pchat.net.links.reconnect import LOOK_AGAIN
-from p2pchat.store import contacts as store_contacts
+from p2pchat.store import devices as store_devices
 from tests.support.meddler import Meddler
 from tests.support.world import FakeRelay, World, WorldNode, befriend, run_world, until
 
@@ -45,7 +46,7 @@ def circuits_of(node: WorldNode, *, hidden: bool = False) -> set[bytes]:
 async def known_ways(node: WorldNode, name: str) -> set[str]:
     """By which addresses this node knows a contact."""
     contact = await node.id_of(name)
-    rows = await node.engine.read(lambda db: store_contacts.ways(db, contact))
+    rows = await node.engine.committer.read(lambda db: store_devices.ways(db, first_device(contact)))
     return {multiaddrs.unpack(row.address) for row in rows}
 
 
@@ -216,7 +217,7 @@ def test_a_circuit_that_goes_silent_takes_no_direct_link_with_it(tmp_path: Path)
         await trio.sleep(circuit.heard + LOST_AFTER_SECONDS - LET_GO_AFTER_SECONDS / 2 - trio.current_time())
         assert await route(alice) == "circuit"
         bob.host.walled = False
-        rows = await alice.engine.read(lambda db: store_contacts.ways(db, contact))
+        rows = await alice.engine.committer.read(lambda db: store_devices.ways(db, first_device(contact)))
         net.reach(contact, [(row.peer, row.address) for row in rows])
         await until(lambda: goes(alice, "direct"), LET_GO_AFTER_SECONDS / 2)
         streams = {stream for stream in alice.host.streams if stream.route == "direct" and stream.peer == bob.host.peer}

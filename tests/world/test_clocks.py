@@ -115,7 +115,7 @@ def test_a_run_of_a_minute_is_enough_to_know_a_clock_that_is_behind(tmp_path: Pa
 def test_the_first_run_after_an_update_believes_no_clock_at_once(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, _ = await waiting_pair(world)
-        await alice.engine.submit(lambda tx: tx.db.execute("DELETE FROM meta WHERE key LIKE 'clock_%'"))
+        await alice.engine.committer.submit(lambda tx: tx.db.execute("DELETE FROM meta WHERE key LIKE 'clock_%'"))
         alice = await restart(world, alice, 40 * DAY)
         await trio.sleep(60)
         assert await states(alice, "bob") == ["saved"] * 2
@@ -134,7 +134,7 @@ def test_what_is_truly_old_fails_after_an_hour(tmp_path: Path) -> None:
         assert await states(alice, "bob") == ["saved"] * 2
         await trio.sleep(1900)
         assert await states(alice, "bob") == ["failed"] * 2
-        assert {row.state for row in await alice.engine.read(store_invites.all)} == {"used", "expired"}
+        assert {row.state for row in await alice.engine.committer.read(store_invites.all)} == {"used", "expired"}
         await trio.sleep(7200)
         assert await states(alice, "bob") == ["failed"] * 2  # nobody's clock was wrong
 
@@ -277,10 +277,10 @@ def test_prekeys_of_a_wrong_future_are_not_used_and_not_kept(tmp_path: Path) -> 
             assert newest is not None
             return newest.created_at, db.query("SELECT max(delete_at) FROM prekeys WHERE kind = 'rotation'")[0][0]
 
-        assert (await alice.engine.read(kept))[0] <= alice.clock()
+        assert (await alice.engine.committer.read(kept))[0] <= alice.clock()
         for _ in range(2):
             await world.sleep_days(2)
-        assert (await alice.engine.read(kept))[1] <= alice.clock() + 37 * DAY
+        assert (await alice.engine.committer.read(kept))[1] <= alice.clock() + 37 * DAY
 
     run_world(tmp_path, main)
 
@@ -294,7 +294,7 @@ def test_the_life_of_a_text_is_not_counted_from_a_clock_that_was_ahead(tmp_path:
         alice.skew = 0
         for _ in range(2):
             await world.sleep_days(2)
-        rows = await alice.engine.read(lambda db: db.query("SELECT max(expires_at) FROM outbox"))
+        rows = await alice.engine.committer.read(lambda db: db.query("SELECT max(expires_at) FROM outbox"))
         assert rows[0][0] <= alice.clock() + outbound.RETRY_FOR_MS + DAY
 
     run_world(tmp_path, main)

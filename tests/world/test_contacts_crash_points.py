@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
+from p2pchat.store import clearing
 from p2pchat.store.database import Database
 from tests.support.sampling import SEED, chosen
 from tests.support.world import World, WorldNode, run_world
@@ -50,6 +52,7 @@ async def _play(alice: Person, bob: Person) -> None:
     await _set(alice, "pin_chat", {"chat": "bob"}, "chats", {"pinned": True})
     await _set(alice, "archive", {"chat": "bob"}, "chats", {"archived": True})
     await _set(alice, "mute", {"chat": "bob", "seconds": 0}, "chats", {"muted_until": None})
+    await alice.do(_mute_for_an_hour, _is_muted_for_an_hour)
     await _set(alice, "note", {"contact": "bob", "text": "noted"}, "contacts", {"note": "noted"})
     await _set(alice, "block", {"contact": "bob"}, "contacts", {"state": "blocked"})
     await _set(alice, "unblock", {"contact": "bob"}, "contacts", {"state": "contact"})
@@ -60,6 +63,15 @@ async def _play(alice: Person, bob: Person) -> None:
     await _revoke(alice)
     await _clear(alice)
     await _forget(alice)
+
+
+async def _mute_for_an_hour(node: WorldNode) -> None:
+    await node.call("mute", chat="bob", seconds=3600)
+
+
+async def _is_muted_for_an_hour(node: WorldNode) -> bool:
+    (shown,) = await node.call("chats")
+    return shown["muted_until"] is not None and not shown["muted_until"].startswith("9")
 
 
 async def _set(person: Person, method: str, params: dict[str, Any], list_by: str, shows: dict[str, Any]) -> None:
@@ -110,7 +122,7 @@ async def _forget(person: Person) -> None:
         await node.call("forget", contact="rob", history=True)
 
     async def is_forgotten(node: WorldNode) -> bool:
-        left = await node.engine.read(_left)
+        left = await node.engine.committer.read(_left)
         assert left in ([0] * len(left), [1] * len(left)), f"half of it is gone: {left}"
         return not any(left)
 
@@ -141,6 +153,48 @@ def _played(folder: Path, cut_at: int | None) -> int:
     except BaseException as error:
         raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
     return passed
+
+
+async def _clear_notes(world: World, cut_at: int | None) -> tuple[int, int]:
+    """Clear a chat of three messages; the boundaries passed before that, and in all."""
+    alice = Person(world, "alice", cut_at)
+
+    async def clear(node: WorldNode) -> None:
+        await node.call("clear", chat="notes")
+        assert await node.call("log", chat="notes") == []
+
+    async def is_empty(node: WorldNode) -> bool:
+        if len(await node.call("log", chat="notes")) == 3:
+            return False
+        await trio.sleep(60)  # what was begun goes on by itself
+        assert await node.call("log", chat="notes") == [], "it stopped half-way"
+        return True
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(alice.live)
+        with trio.fail_after(3600):
+            for text in ("one", "two", "three"):
+                await alice.say("notes", text)
+            before = alice.boundaries
+            await alice.do(clear, is_empty)
+            await alice.say("notes", "four")
+        nursery.cancel_scope.cancel()
+    return before, alice.boundaries
+
+
+def test_a_cut_between_the_pieces_of_a_clearing_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clearing, "MAX_CLEARED_AT_ONCE", 1)
+    passed: list[tuple[int, int]] = []
+    for cut_at in (None, *range(40)):
+        if cut_at is not None and cut_at >= passed[0][1] - passed[0][0]:
+            break
+
+        async def main(world: World, cut_at: int | None = cut_at) -> None:
+            passed.append(await _clear_notes(world, None if cut_at is None else passed[0][0] + cut_at))
+
+        (tmp_path / str(cut_at)).mkdir()
+        run_world(tmp_path / str(cut_at), main)
+    assert len(passed) > 6
 
 
 def test_a_power_cut_leaves_nothing_half_done(tmp_path: Path) -> None:

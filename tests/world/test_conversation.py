@@ -129,7 +129,7 @@ def test_only_the_newest_reaction_is_sent_to_somebody_who_is_offline(tmp_path: P
         await alice.stop()
         for emoji in ("👍", "👎", "❤️"):
             await bob.call("react", id=id, emoji=emoji)
-        assert sum((await bob.engine.read(store_outbox.counts)).values()) == 1
+        assert sum((await bob.engine.committer.read(store_outbox.counts)).values()) == 1
         alice = await world.start("alice")
         await settled(bob)
         assert [one["emoji"] for one in (await last(alice, "bob"))["reactions"]] == ["❤️"]
@@ -163,7 +163,7 @@ def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
 def test_typing_is_told_over_a_link_and_kept_nowhere(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        seen = await bob.engine.read(_count_seen)
+        seen = await bob.engine.committer.read(_count_seen)
         for _ in range(3):
             assert await alice.call("typing", chat="bob") == {"told": _ == 0}
         await trio.sleep(6)
@@ -172,7 +172,7 @@ def test_typing_is_told_over_a_link_and_kept_nowhere(tmp_path: Path) -> None:
         assert await alice.call("typing", chat="bob", writing=False) == {"told": False}
         await trio.sleep(1)
         assert [one["typing"] for one in events_of(bob, "typing")] == [True, True, False]
-        assert await bob.engine.read(_count_seen) == seen
+        assert await bob.engine.committer.read(_count_seen) == seen
         assert await nothing_owed(alice)
         await bob.call("settings", typing=False)
         assert await bob.call("typing", chat="alice") == {"told": False}
@@ -204,7 +204,7 @@ def take(node: WorldNode, chat: str, *some: Content) -> Any:
         for content in some:
             contents.apply(tx, tx.find(chat), content, Route.DIRECT)
 
-    return node.engine.submit(apply)
+    return node.engine.committer.submit(apply)
 
 
 class Author:
@@ -283,7 +283,7 @@ def test_every_order_settles_to_the_same_picture(tmp_path: Path) -> None:
             mine = next(one for one in await log(alice, "bob") if one["id"] == ours.hex())
             assert mine["reactions"] == []
             assert (await alice.call("timer", chat="bob"))["timer"] is None
-            assert not await alice.engine.read(store_waiting.any_for, await alice.id_of("bob"))
+            assert not await alice.engine.committer.read(store_waiting.any_for, await alice.id_of("bob"))
 
     run_world(tmp_path, main)
 
@@ -373,9 +373,9 @@ def test_what_waits_is_bounded_and_ends(tmp_path: Path) -> None:
         unknown = MessageId(world.entropy.random(16))
         for emoji in ("👍", "❤️"):
             await take(alice, "bob", author.say(Reaction(unknown, OURS, emoji)))
-        assert await alice.engine.read(_count_waiting) == store_waiting.MAX_WAITING
+        assert await alice.engine.committer.read(_count_waiting) == store_waiting.MAX_WAITING
         await world.sleep_days(31)
-        assert await alice.engine.read(_count_waiting) == 0
+        assert await alice.engine.committer.read(_count_waiting) == 0
 
     run_world(tmp_path, main)
 
@@ -402,7 +402,7 @@ def test_what_was_deleted_here_stays_so_whatever_is_said_about_it(tmp_path: Path
         )
         assert [one["text"] for one in await log(alice, "bob")] == ["begin", "about it"]
         assert (await last(alice, "bob"))["quote"]["text"] == ""
-        assert await alice.engine.read(_count_waiting) == 0
+        assert await alice.engine.committer.read(_count_waiting) == 0
 
     run_world(tmp_path, main)
 

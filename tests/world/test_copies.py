@@ -49,7 +49,7 @@ def test_new_messages_of_a_restored_profile_stand_behind_all_others(tmp_path: Pa
         await say(alice, "bob", "new 1", "new 2")
         assert await bob.texts("alice") == ["a0", *lost, "new 1", "new 2"]
         contact = await bob.id_of("alice")
-        rows = await bob.engine.read(lambda db: messages.page(db, direct_chat(contact), 100))
+        rows = await bob.engine.committer.read(lambda db: messages.page(db, direct_chat(contact), 100))
         theirs = [row for row in rows if row.sender == contact]
         assert [row.seq // EPOCH > 0 for row in theirs] == [False] * 5 + [True] * 2
         for row in theirs:
@@ -188,7 +188,9 @@ def test_a_power_cut_or_a_clean_end_is_no_copy(tmp_path: Path) -> None:
         alice = await world.start("alice")
         assert warnings(alice) == [copies.RESTORED]
         sent = await alice.call("send", chat="bob", text="in the next epoch", wait="delivered")
-        rows = await alice.engine.read(lambda db: db.query("SELECT seq FROM messages ORDER BY pk DESC LIMIT 1"))
+        rows = await alice.engine.committer.read(
+            lambda db: db.query("SELECT seq FROM messages ORDER BY pk DESC LIMIT 1")
+        )
         assert sent["state"] == "delivered"
         assert rows[0][0] % EPOCH == 1 < rows[0][0]
 

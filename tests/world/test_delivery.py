@@ -16,7 +16,7 @@ from p2pchat.core.contents import Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import ACKS, ENVELOPE, INITIAL, PING, PONG, REFUSED, RENEW, Frame, acks
-from p2pchat.core.ids import ContactId, MessageId
+from p2pchat.core.ids import ContactId, MessageId, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import WINDOW
 from p2pchat.engine.runtime.transaction import Transaction
@@ -56,7 +56,7 @@ async def owed(node: WorldNode) -> list[store_outbox.OutboxRow]:
     def rows(db: Database) -> list[store_outbox.OutboxRow]:
         return [row for recipient in store_outbox.counts(db) for row in store_outbox.for_recipient(db, recipient)]
 
-    return await node.engine.read(rows)
+    return await node.engine.committer.read(rows)
 
 
 # --- loss, repetition, order ----------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_envelopes_in_any_order_stand_as_they_were_written(tmp_path: Path, seed:
         await until(lambda: all_delivered(alice, "bob"), 60)
         assert await bob.texts("alice") == ["begin", *said]
         assert meddler.of(REFUSED) == []
-        skipped = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
+        skipped = await bob.engine.committer.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
         assert skipped[0][0] == 0  # every key that was put aside has been used, and is gone
 
     run_world(tmp_path, main)
@@ -180,11 +180,11 @@ def test_a_gap_is_seen_until_it_is_filled(tmp_path: Path) -> None:
         await trio.sleep(1)
         assert await bob.texts("alice") == ["begin", "four"]
         contact = await bob.id_of("alice")
-        assert await bob.engine.read(store_messages.missing_before, contact, contact, 4) == 2
+        assert await bob.engine.committer.read(store_messages.missing_before, contact, contact, 4) == 2
         await meddler.release()
         await trio.sleep(1)
         assert await bob.texts("alice") == ["begin", "two", "three", "four"]
-        assert await bob.engine.read(store_messages.missing_before, contact, contact, 4) == 0
+        assert await bob.engine.committer.read(store_messages.missing_before, contact, contact, 4) == 0
 
     run_world(tmp_path, main)
 
@@ -208,7 +208,7 @@ def test_a_changed_bit_changes_nothing(tmp_path: Path) -> None:
 
 
 async def session_bytes(node: WorldNode) -> list[Any]:
-    return await node.engine.read(
+    return await node.engine.committer.read(
         lambda db: db.query("SELECT session_id, state, confirmed FROM sessions ORDER BY session_id")
     )
 
@@ -263,7 +263,7 @@ def test_a_thousand_each_way_go_through_the_window(tmp_path: Path) -> None:
         await until(lambda: nothing_owed(bob), 300)
         for node, chat, first in ((bob, "alice", ["begin"]), (alice, "bob", [])):
             contact = await node.id_of(chat)
-            rows = await node.engine.read(lambda db, contact=contact: store_messages.page(db, contact, 3000))
+            rows = await node.engine.committer.read(lambda db, contact=contact: store_messages.page(db, contact, 3000))
             received = [row.text for row in rows if row.sender]
             assert received == [*first, *(f"{number}" for number in range(1000))]
         # beside the window there are acks, and one receipt for many
@@ -282,7 +282,7 @@ async def flood(node: WorldNode, chat: str, count: int) -> None:
             outbound.send_text(tx, known, f"{number}")
 
     for start in range(0, count, 100):
-        await node.engine.submit(send_some, start)
+        await node.engine.committer.submit(send_some, start)
 
 
 async def nothing_owed(node: WorldNode) -> bool:
@@ -307,10 +307,10 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
         meddler = Meddler(world)
         meddler.drop(RENEW)
         contact = await alice.id_of("bob")
-        header_key = alice.engine.committer.sessions.sending(contact).ratchet.header_out  # type: ignore[union-attr]
-        await alice.engine.submit(set_header_key, contact, bytes(32))
+        header_key = alice.engine.committer.sessions.sending(first_device(contact)).ratchet.header_out  # type: ignore[union-attr]
+        await alice.engine.committer.submit(set_header_key, contact, bytes(32))
         await flood(alice, "bob", 2 * WINDOW)
-        await alice.engine.submit(set_header_key, contact, header_key)
+        await alice.engine.committer.submit(set_header_key, contact, header_key)
         for number in range(2 * WINDOW, 3 * WINDOW):
             await alice.call("send", chat="bob", text=f"{number}")
         await trio.sleep(5)
@@ -323,9 +323,9 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
 
 
 def set_header_key(tx: Transaction, contact: ContactId, key: bytes) -> None:
-    session = tx.sessions.sending(contact)
+    session = tx.sessions.sending(first_device(contact))
     assert session is not None
-    tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=key)))
+    tx.sessions.put(first_device(contact), replace(session, ratchet=replace(session.ratchet, header_out=key)))
 
 
 def test_a_full_disk_on_the_other_side_only_delays(tmp_path: Path) -> None:
@@ -395,7 +395,7 @@ def test_texts_that_are_refused_are_not_kept(tmp_path: Path) -> None:
         assert await alice.texts("bob", mine=True) == ["begin"]
         await alice.call("send", chat="bob", text="next", wait="delivered")
         contact = await bob.id_of("alice")
-        assert await bob.engine.read(store_messages.missing_before, contact, contact, 2) == 0
+        assert await bob.engine.committer.read(store_messages.missing_before, contact, contact, 2) == 0
 
     run_world(tmp_path, main)
 
@@ -480,13 +480,13 @@ async def say(node: WorldNode, chat: str, kind: int, payload: object, **fields: 
     message_id: MessageId = fields.pop("message_id", None) or new_message_id(node.clock(), node.world.entropy.random)
 
     def seal(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
         content = encode([1, kind, message_id, fields.get("seq", 0), node.clock(), None, 0, payload, []])
-        envelope = tx.sessions.seal(contact, session, content, tx.entropy).envelope
+        envelope = tx.sessions.seal(first_device(contact), session, content, tx.entropy).envelope
         tx.after(tx.net.send, contact, [Frame(ENVELOPE, envelope)])
 
-    await node.engine.submit(seal)
+    await node.engine.committer.submit(seal)
     return message_id
 
 

@@ -57,7 +57,7 @@ def left_in(*nodes: WorldNode) -> list[str]:
 
 
 async def all_ended(*nodes: WorldNode) -> bool:
-    return [await node.engine.read(store_timers.next_end) for node in nodes] == [None] * len(nodes)
+    return [await node.engine.committer.read(store_timers.next_end) for node in nodes] == [None] * len(nodes)
 
 
 def test_a_timer_is_agreed_shown_and_ended(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_nothing_of_it_is_left_a_minute_after_its_end(tmp_path: Path, by_relay: 
         await read_by(alice, "bob", f"{MARKER} three")
         assert (await last(alice, "bob"))["quote"]["text"] == f"{MARKER} two"
         for node in (alice, bob):  # it is looked up, and stands nowhere else
-            assert await node.engine.read(_quotes) == [""]
+            assert await node.engine.committer.read(_quotes) == [""]
         for node in (alice, bob):
-            await node.engine.read(Database.checkpoint)
+            await node.engine.committer.read(Database.checkpoint)
         assert left_in(alice, bob) == ["alice", "bob"]
         await trio.sleep(2 * HOUR + 60)
         assert left_in(alice, bob) == []
@@ -159,7 +159,7 @@ def test_nothing_of_it_is_left_a_minute_after_its_end(tmp_path: Path, by_relay: 
             assert not [one for one in await texts(node, chat) if MARKER in one]
             assert await node.call("log", chat=chat, search=MARKER) == []
             assert (await node.call("chats"))[0]["draft"] == ""
-            assert await node.engine.read(_rows_about_messages) == 0
+            assert await node.engine.committer.read(_rows_about_messages) == 0
 
     run_world(tmp_path, main)
 
@@ -175,9 +175,9 @@ def test_a_quote_that_came_before_its_message_goes_with_it(tmp_path: Path) -> No
         said = author.say(Text(MARKER), expire_s=60)
         await take(alice, "bob", author.say(Text("yes", MARKER), reply_to=said.message_id), said)
         await alice.call("read", chat="bob")
-        assert await alice.engine.read(_quotes) == [MARKER]
+        assert await alice.engine.committer.read(_quotes) == [MARKER]
         await trio.sleep(70)
-        assert await alice.engine.read(_quotes) == [""]
+        assert await alice.engine.committer.read(_quotes) == [""]
         assert left_in(alice) == []
 
     run_world(tmp_path, main)
@@ -219,7 +219,9 @@ def test_a_relay_keeps_it_no_longer_than_to_its_end(tmp_path: Path, seconds: int
         await alice.stop()
         alice = await world.start("alice")  # and begins with what the outbox says is due
         await trio.sleep(60)
-        assert await alice.engine.read(_copies, MessageId(bytes.fromhex(sent["id"]))) == (1 if deposited else 0)
+        assert await alice.engine.committer.read(_copies, MessageId(bytes.fromhex(sent["id"]))) == (
+            1 if deposited else 0
+        )
 
     run_world(tmp_path, main)
 
@@ -350,11 +352,11 @@ def test_keys_of_messages_that_never_came_go_a_week_after(tmp_path: Path) -> Non
             (session,) = bob_sessions(bob.engine)
             store_sessions.add_skipped(bob.db, session, [(1_000, 7, bytes(32))], bob.clock())
 
-        await bob.engine.submit(skip)
+        await bob.engine.committer.submit(skip)
         await world.sleep_days(6)
-        assert await bob.engine.read(_count_skipped) == 1
+        assert await bob.engine.committer.read(_count_skipped) == 1
         await world.sleep_days(2)
-        assert await bob.engine.read(_count_skipped) == 0
+        assert await bob.engine.committer.read(_count_skipped) == 0
 
     run_world(tmp_path, main)
 

@@ -94,7 +94,7 @@ def test_nothing_of_the_address_is_with_the_other_one(tmp_path: Path, hides: str
         await reached_by(hidden, world.relay("mast"))  # and so do the ways
         await trio.sleep(7200)
         await talk(hidden, other, "still there")
-        known = await other.engine.read(kept)
+        known = await other.engine.committer.read(kept)
         assert [mark for mark in marks(hidden) if mark in known] == []
         assert bytes(hidden.hidden.peer) in known
         assert between(world, hidden, other) == {"circuit"}
@@ -108,7 +108,7 @@ def test_nothing_of_the_address_is_with_the_other_one(tmp_path: Path, hides: str
         carol = await world.start("carol")
         await befriend(hidden, carol)
         await carol.call("send", chat=hidden.name, text="hi", wait="delivered")
-        known = await carol.engine.read(kept)
+        known = await carol.engine.committer.read(kept)
         assert all(mark in known for mark in marks(hidden) if mark in (hidden.host.peer, marks(hidden)[0]))
 
     run_world(tmp_path, main)
@@ -334,10 +334,10 @@ def test_what_waits_for_one_who_is_away_does_not_tell_it_after_all(tmp_path: Pat
         await alice.call("settings", read_receipts=False)
         await reached_by(alice, hill, world.relay("tower"))
         await trio.sleep(100)
-        assert await alice.engine.read(_waiting) == {ContactProfile.KIND.number, Addresses.KIND.number}
-        assert bytes(alice.host.peer) in await alice.engine.read(_said)
+        assert await alice.engine.committer.read(_waiting) == {ContactProfile.KIND.number, Addresses.KIND.number}
+        assert bytes(alice.host.peer) in await alice.engine.committer.read(_said)
         await alice.call("hide", contact="bob")
-        assert bytes(alice.host.peer) not in await alice.engine.read(_said)
+        assert bytes(alice.host.peer) not in await alice.engine.committer.read(_said)
         bob = await world.start("bob")
         await reached_by(bob, hill)
         await until(lambda: goes(bob, "circuit"), 600)
@@ -362,7 +362,7 @@ def test_who_was_told_already_cannot_be_hidden_from_in_the_middle_of_it(tmp_path
         with trio.move_on_after(30):
             await bob.call("add", invite=invite, timeout=60)
         (contact,) = await bob.call("contacts")
-        rows = await bob.engine.read(
+        rows = await bob.engine.committer.read(
             lambda db: store_outbox.for_recipient(db, first_device(ContactId(bytes.fromhex(contact["id"]))))
         )
         assert [row.form for row in rows] == [OutboxForm.INITIAL]

@@ -25,7 +25,7 @@ from tests.world.test_hidden import befriend_hidden, people
 async def where(node: WorldNode, name: str) -> set[bytes]:
     """The relays at which somebody is told to leave something for this node."""
     contact = await node.id_of(name)
-    return {row.relay for row in await node.engine.read(store_queues.announced, contact)}
+    return {row.relay for row in await node.engine.committer.read(store_queues.announced, contact)}
 
 
 def tried(world: World, node: WorldNode, relay: FullRelay) -> bool:
@@ -80,8 +80,12 @@ def test_a_relay_that_both_chose_carries_it_and_sees_another_key(tmp_path: Path)
         sent = await alice.call("send", chat="bob", text="to bob", wait="stored", timeout=600)
         assert sent["route"] == "mailbox"
         contact = await alice.id_of("bob")
-        his = {qid for qid, row in await alice.engine.read(store_queues.own) if row.device == first_device(contact)}
-        theirs = await alice.engine.read(store_queues.theirs, contact)
+        his = {
+            qid
+            for qid, row in await alice.engine.committer.read(store_queues.own)
+            if row.device == first_device(contact)
+        }
+        theirs = await alice.engine.committer.read(store_queues.theirs, contact)
         his |= {TheirQueue(row.fetch, row.put_seed).queue.id for row in theirs}
         await alice.stop()
         bob = await world.start("bob")

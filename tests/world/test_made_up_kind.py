@@ -81,7 +81,7 @@ def test_a_made_up_kind_travels_is_stored_receipted_and_deleted(tmp_path: Path, 
         def throw(tx: Transaction) -> None:
             outbound.send(tx, tx.find("bob"), Dice(4))
 
-        await alice.engine.submit(throw)
+        await alice.engine.committer.submit(throw)
         bob = await world.start("bob") if away else bob
         await until(lambda: all_delivered(alice, "bob"), 600)
         for node, chat in ((alice, "bob"), (bob, "alice")):

@@ -8,12 +8,15 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.session import open_envelope
 from p2pchat.engine.delivery import mailbox_sender
+from p2pchat.engine.runtime import session_cache
 from p2pchat.errors import NotReached
 from p2pchat.store import queues as store_queues
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
@@ -43,11 +46,15 @@ async def apart(world: World, count: int = 2) -> tuple[WorldNode, WorldNode, lis
 
 
 async def own_queues(node: WorldNode) -> list[OwnQueueRow]:
-    return [row for _, row in await node.engine.read(store_queues.own)]
+    return [row for _, row in await node.engine.committer.read(store_queues.own)]
 
 
 async def their_queues(node: WorldNode) -> list[TheirQueueRow]:
-    return await node.engine.read(store_queues.theirs)
+    return await node.engine.committer.read(store_queues.theirs)
+
+
+async def everything_taken(relays: list[MailRelay]) -> bool:
+    return not any(relay.blobs() for relay in relays)
 
 
 # --- delivery -----------------------------------------------------------------------------------------------------
@@ -64,7 +71,11 @@ def test_a_message_is_stored_at_both_relays_then_delivered(tmp_path: Path) -> No
         assert [len(relay.blobs()) for relay in relays] == [1, 1]
         assert relays[0].blobs() == relays[1].blobs()
         bob = await world.start("bob")
-        await until(lambda: has(bob, "alice", ["hello"]), 5)
+        tried = mock.Mock(side_effect=open_envelope)
+        with mock.patch.object(session_cache, "open_envelope", tried):
+            await until(lambda: has(bob, "alice", ["hello"]), 5)
+            await until(lambda: everything_taken(relays), 5)
+        assert tried.call_count == 1, "to try to open the copy at the other relay takes as long as to open it"
         assert (await bob.call("log", chat="alice"))[0]["route"] == "mailbox"
         await until(lambda: all_delivered(alice, "bob"), 75)
         moved = [(one["state"], one["route"]) for one in events_of(alice, "state")]
@@ -130,7 +141,9 @@ def test_a_backlog_is_never_whole_in_memory(tmp_path: Path) -> None:
 
 
 async def all_in(node: WorldNode, chat: str, state: str, count: int) -> bool:
-    log = await node.engine.read(lambda db: db.query("SELECT count(*) FROM messages WHERE state = ?", (state,)))
+    log = await node.engine.committer.read(
+        lambda db: db.query("SELECT count(*) FROM messages WHERE state = ?", (state,))
+    )
     return bool(log == [(count,)])
 
 
@@ -219,7 +232,7 @@ def test_what_a_relay_invents_is_dropped_without_a_word(tmp_path: Path) -> None:
         alice, bob, (first, second) = await apart(world)
         second.stop()
         first.lies.invents = 50
-        before = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM outbox"))
+        before = await bob.engine.committer.read(lambda db: db.query("SELECT count(*) FROM outbox"))
         world.traffic.clear()
         first.given.clear()
         await alice.call("send", chat="bob", text="real")
@@ -227,8 +240,10 @@ def test_what_a_relay_invents_is_dropped_without_a_word(tmp_path: Path) -> None:
         assert await bob.texts("alice") == ["real"]
         assert [who for who, _, _ in first.given] == ["alice", "bob"]  # the message, and one receipt
         assert first.blobs() == []
-        assert await bob.engine.read(lambda db: db.query("SELECT count(*) FROM outbox")) == before
-        assert len(await bob.engine.read(lambda db: db.query("SELECT id FROM envelopes_seen WHERE at > 0"))) < 20
+        assert await bob.engine.committer.read(lambda db: db.query("SELECT count(*) FROM outbox")) == before
+        assert (
+            len(await bob.engine.committer.read(lambda db: db.query("SELECT id FROM envelopes_seen WHERE at > 0"))) < 20
+        )
 
     run_world(tmp_path, main)
 

@@ -135,7 +135,7 @@ def test_both_there_and_only_relays_between_them(tmp_path: Path) -> None:
         assert [row.flags for row in await their_queues(bob)] == [0, 0]
         assert [row.flags for row in await own_queues(alice) if row.device is not None] == [0, 0]
         assert {row.relay for row in await own_queues(bob)} == {relay.peer for relay in relays}
-        rows = await bob.engine.read(lambda db: db.query("SELECT form FROM outbox"))
+        rows = await bob.engine.committer.read(lambda db: db.query("SELECT form FROM outbox"))
         assert (OutboxForm.INITIAL,) not in rows
 
     run_world(tmp_path, main)
@@ -227,7 +227,7 @@ def test_an_expired_invite_is_left_alone_at_relays(tmp_path: Path) -> None:
         await trio.sleep(2 * 3600)
         assert not any(row.invite for row in await own_queues(alice))
         assert await their_queues(alice) == []
-        assert await alice.engine.read(lambda db: db.query("SELECT kind FROM outbox")) == []
+        assert await alice.engine.committer.read(lambda db: db.query("SELECT kind FROM outbox")) == []
         await asked(bob, made["invite"])  # the box is still there: it is the relays' to empty
         await trio.sleep(3600)
         assert await names(alice) == {}
@@ -333,7 +333,7 @@ def test_directly_and_by_relay_it_is_one_first_message(tmp_path: Path, slow: str
         assert [one["name"] for one in await alice.call("requests")] == ["bob"]
         await alice.call("accept", contact="bob")
         await until(lambda: is_contact(bob, "alice"), 60)
-        assert len(await alice.engine.read(lambda db: db.query("SELECT session_id FROM sessions"))) == 1
+        assert len(await alice.engine.committer.read(lambda db: db.query("SELECT session_id FROM sessions"))) == 1
 
     run_world(tmp_path, main)
 

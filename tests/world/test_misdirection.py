@@ -22,7 +22,7 @@ from p2pchat.core.invite import (
     to_text,
 )
 from p2pchat.core.prekeys import person_digest
-from p2pchat.engine.contacts import invites
+from p2pchat.engine.contacts import invites, joining
 from p2pchat.errors import NotReached
 from p2pchat.store import outbox as store_outbox
 from tests.support.asking import names
@@ -35,7 +35,7 @@ async def bundle_of_bob(bob: WorldNode, mallory: WorldNode) -> tuple[bytes, byte
     """What every contact of bob's is sent weekly: his bundle, with his identity and device key."""
     contact = await mallory.id_of("bob")
     sql = "SELECT bundle, identity, key FROM contacts JOIN devices ON contact = contacts.id WHERE contacts.id = ?"
-    rows = await mallory.engine.read(lambda db: db.query(sql, (contact,)))
+    rows = await mallory.engine.committer.read(lambda db: db.query(sql, (contact,)))
     bundle, identity, device = rows[0]
     return bundle, identity, device
 
@@ -76,7 +76,9 @@ def test_what_was_written_to_one_who_pins_anothers_keys_fails(tmp_path: Path, st
         bundle, identity, device = await bundle_of_bob(bob, mallory)
         secret = world.entropy.random(32)
         chat = await added(alice, pretended(world, bob, identity, device, secret))
-        await alice.engine.submit(invites.answer, chat, seal_blob(blob_key(secret), bundle, world.entropy.random))
+        await alice.engine.committer.submit(
+            joining.answer, chat, seal_blob(blob_key(secret), bundle, world.entropy.random)
+        )
         await trio.sleep(3600)
         if state == "waiting":
             await bob.call("accept", contact="alice")
@@ -92,7 +94,7 @@ def test_what_was_written_to_one_who_pins_anothers_keys_fails(tmp_path: Path, st
 
 
 async def waiting_texts(node: WorldNode) -> list[Any]:
-    return await node.engine.read(lambda db: db.query("SELECT pk FROM outbox WHERE kind = 0"))
+    return await node.engine.committer.read(lambda db: db.query("SELECT pk FROM outbox WHERE kind = 0"))
 
 
 def test_a_first_message_cannot_be_passed_on(tmp_path: Path) -> None:
@@ -104,16 +106,20 @@ def test_a_first_message_cannot_be_passed_on(tmp_path: Path) -> None:
         secret = world.entropy.random(32)
         chat = await added(alice, pretended(world, bob, identity, device, secret))
         offered = seal_blob(blob_key(secret), bundle, world.entropy.random)
-        sealed = await alice.engine.submit(invites.answer, chat, offered)
+        sealed = await alice.engine.committer.submit(joining.answer, chat, offered)
         assert sealed is not None
         theirs = (await bob.call("invite", reusable=True))["invite"]  # of bob's, which mallory has too
         _, encoded = read_invite(theirs)
-        row = (await bob.engine.read(lambda db: db.query("SELECT id FROM invites ORDER BY created_at DESC LIMIT 1")))[0]
+        row = (
+            await bob.engine.committer.read(
+                lambda db: db.query("SELECT id FROM invites ORDER BY created_at DESC LIMIT 1")
+            )
+        )[0]
         passed = seal_blob(
             blob_key(decode_invite(encoded).secret), open_blob(blob_key(secret), sealed), world.entropy.random
         )
-        assert not await bob.engine.submit(invites.admit, row[0], passed)
+        assert not await bob.engine.committer.submit(invites.admit, row[0], passed)
         assert await bob.call("requests") == []
-        assert await alice.engine.read(store_outbox.initial, chat) == sealed
+        assert await alice.engine.committer.read(store_outbox.initial, chat) == sealed
 
     run_world(tmp_path, main)

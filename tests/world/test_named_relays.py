@@ -40,7 +40,7 @@ async def announce(node: WorldNode, to: str, *places: tuple[PeerKey, str]) -> No
         said = [queue_at(tx, *place) for place in places]
         outbound.queue(tx, contact, Queues(tuple(said)))
 
-    await node.engine.submit(say)
+    await node.engine.committer.submit(say)
 
 
 async def three(world: World) -> tuple[WorldNode, WorldNode, WorldNode]:
@@ -68,7 +68,7 @@ def test_a_lie_about_a_relay_does_not_cut_who_tells_the_truth(tmp_path: Path, to
             said = [queue_at(tx, relay.peer, where, token)]
             outbound.queue(tx, contact, Queues(tuple(said)))
 
-        await mallory.engine.submit(say)
+        await mallory.engine.committer.submit(say)
         await trio.sleep(60)
         await bob.call("relays", add=relay.line)
         await trio.sleep(120)

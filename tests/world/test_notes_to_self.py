@@ -87,7 +87,7 @@ def test_nobody_else_is_called_notes(tmp_path: Path) -> None:
         with pytest.raises(NoSuchContact):
             await alice.call("block", contact="notes")
         bobs = await alice.id_of(name)
-        await alice.engine.submit(
+        await alice.engine.committer.submit(
             lambda tx: store_contacts.update(tx.db, bobs, name="notes")
         )  # as an earlier build may
         with pytest.raises(AmbiguousName):

@@ -22,7 +22,7 @@ APART = [2 * HOUR, 3 * 24 * HOUR, 15 * 24 * HOUR, 40 * 24 * HOUR]
 
 async def nothing_waits(*nodes: WorldNode) -> bool:
     """Whether every outbox is empty."""
-    return not any([await node.engine.read(store_outbox.counts) for node in nodes])
+    return not any([await node.engine.committer.read(store_outbox.counts) for node in nodes])
 
 
 async def apart(world: World, seconds: int) -> None:
@@ -82,7 +82,7 @@ def test_a_first_message_that_cannot_be_used_any_more_leaves_the_outbox(tmp_path
         await trio.sleep(10)
         meddler.clear()
         with_prekeys = "DELETE FROM prekeys WHERE kind = 'renewal'"
-        await bob.engine.submit(lambda tx: tx.db.execute(with_prekeys))
+        await bob.engine.committer.submit(lambda tx: tx.db.execute(with_prekeys))
         await meddler.release()
         await until(lambda: all_delivered(alice, "bob"), 60)
         await until(lambda: nothing_waits(alice, bob), 60)

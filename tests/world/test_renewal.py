@@ -17,6 +17,7 @@ from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.handshake import initiate
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import first_device
 from p2pchat.core.prekeys import Bundle, make_set, open_bundle
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import STANDING, Session, renew_key
@@ -54,7 +55,7 @@ async def linked(node: WorldNode, chat: str) -> bool:
 
 
 async def session_of(node: WorldNode, name: str) -> Session:
-    session = node.engine.committer.sessions.sending(await node.id_of(name))
+    session = node.engine.committer.sessions.sending(first_device(await node.id_of(name)))
     assert session is not None
     return session
 
@@ -63,11 +64,11 @@ async def change_session(node: WorldNode, name: str, change: Callable[[Session],
     contact = await node.id_of(name)
 
     def put(tx: Transaction) -> None:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
-        tx.sessions.put(contact, change(session))
+        tx.sessions.put(first_device(contact), change(session))
 
-    await node.engine.submit(put)
+    await node.engine.committer.submit(put)
 
 
 def broken(session: Session) -> Session:
@@ -228,7 +229,9 @@ def test_a_renewal_that_came_too_late_is_asked_for_anew(tmp_path: Path) -> None:
         await bob.stop()
         await trio.sleep(2 * 3600)  # the bundle has expired, and its prekeys are deleted
         bob = await world.start("bob")
-        assert await bob.engine.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'")) == []
+        assert (
+            await bob.engine.committer.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'")) == []
+        )
         await trio.sleep(3700)
         await until(lambda: all_delivered(alice, "bob"), 2 * 3600)
         assert await bob.texts("alice") == ["a0", "late"]
@@ -274,7 +277,10 @@ def test_a_bundle_that_was_lost_is_sent_again_and_no_other_is_made(tmp_path: Pat
                 alice.engine.net.send(contact, [Frame(frames.RENEW, b"")])
             await trio.sleep(61)
         assert 2 <= len(meddler.of(frames.BUNDLE)) <= 10
-        assert len(await bob.engine.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'"))) == 1
+        assert (
+            len(await bob.engine.committer.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'")))
+            == 1
+        )
         meddler.clear()
         alice.engine.net.send(contact, [Frame(frames.RENEW, b"")])
         await until(lambda: all_delivered(alice, "bob"), 60)
@@ -305,7 +311,7 @@ def test_after_one_side_renewed_the_other_may(tmp_path: Path) -> None:
 
 async def live_sessions(node: WorldNode, name: str) -> list[bytes]:
     contact = await node.id_of(name)
-    return [one.session_id for one in node.engine.committer.sessions.all(contact) if one.ends_at is None]
+    return [one.session_id for one in node.engine.committer.sessions.all(first_device(contact)) if one.ends_at is None]
 
 
 def test_garbage_makes_nobody_renew(tmp_path: Path) -> None:
@@ -323,7 +329,7 @@ def test_garbage_makes_nobody_renew(tmp_path: Path) -> None:
         await befriend(alice, carol)
         await carol.stop()
         await alice.call("send", chat="carol", text="for carol")
-        waiting = await alice.engine.read(lambda db: db.query("SELECT envelope_id FROM outbox"))
+        waiting = await alice.engine.committer.read(lambda db: db.query("SELECT envelope_id FROM outbox"))
         for name in (bytes(16), *(row[0] for row in waiting if row[0])):
             bob.engine.net.send(contact, [Frame(frames.REFUSED, name)])
         await trio.sleep(2 * 3600)
@@ -433,7 +439,7 @@ def test_more_lost_messages_than_can_be_skipped_do_not_wedge_a_session(tmp_path:
         await alice.call("send", chat="bob", text="too far", wait="delivered", timeout=60)
         assert (await session_of(alice, "bob")).session_id != old.session_id
         assert await bob.texts("alice") == ["a0", "just near enough", "too far"]
-        kept = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
+        kept = await bob.engine.committer.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
         assert kept[0][0] <= MAX_SKIPPED
 
     run_world(tmp_path, main)

@@ -108,7 +108,10 @@ def test_sends_wait_for_the_acceptance(tmp_path: Path) -> None:
             await bob.call("send", chat="alice", text="hello?", wait="stored", timeout=100)
         assert "accepted" in (await bob.call("why", id=message["id"]))["reason"]
         # not even sealed: nothing of it is in a session that alice may never accept
-        assert await bob.engine.read(lambda db: db.query("SELECT envelope_id FROM outbox")) == [(None,), (None,)]
+        assert await bob.engine.committer.read(lambda db: db.query("SELECT envelope_id FROM outbox")) == [
+            (None,),
+            (None,),
+        ]
         with pytest.raises(NotNow):
             await alice.call("send", chat="bob", text="not before I said yes")
         await alice.call("accept", contact="bob")

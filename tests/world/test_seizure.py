@@ -188,7 +188,7 @@ async def talk_and_delete(world: World) -> tuple[WorldNode, WorldNode]:
 
 
 async def nothing_owed(*nodes: WorldNode) -> bool:
-    counts = [await node.engine.read(lambda db: db.query("SELECT count(*) FROM outbox")) for node in nodes]
+    counts = [await node.engine.committer.read(lambda db: db.query("SELECT count(*) FROM outbox")) for node in nodes]
     return all(count == [(0,)] for count in counts)
 
 
@@ -262,7 +262,7 @@ def test_no_file_holds_a_word_of_what_was_deleted(tmp_path: Path, ended: str) ->
     async def main(world: World) -> None:
         alice, bob = await talk_and_delete(world)
         for node in (alice, bob):
-            await node.engine.read(Database.checkpoint)
+            await node.engine.committer.read(Database.checkpoint)
             assert found_in(node.copy()) == ["pages", "values"]  # the search finds what is there
         for node, chat in ((alice, "bob"), (bob, "alice")):
             await delete_all(node, chat)

@@ -152,9 +152,9 @@ def test_what_a_failed_transaction_would_have_stored_does_not_count_as_unread(tm
             assert not has_room(tx)
             raise ZeroDivisionError
 
-        assert await alice.engine.submit(has_room)
+        assert await alice.engine.committer.submit(has_room)
         with pytest.raises(NodeError):
-            await alice.engine.submit(fail)
-        assert await alice.engine.submit(has_room)
+            await alice.engine.committer.submit(fail)
+        assert await alice.engine.committer.submit(has_room)
 
     run_world(tmp_path, main)

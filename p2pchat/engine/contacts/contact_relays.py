@@ -17,7 +17,7 @@ from p2pchat.core.contents import ContactRelay
 from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.ids import ContactId, MessageId, PeerKey
 from p2pchat.core.primitives import KEY_BYTES
-from p2pchat.engine.contacts import address_updates, contacts, own_relays
+from p2pchat.engine.contacts import address_updates, news, own_relays
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
@@ -178,7 +178,7 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay
     """Note that a contact is a relay for us, or none any more. What we use of it follows; the first time, a person
     hears of it.
     """
-    if not contacts.is_news(tx, contact, Fact.TOLD_RELAY, message_id):
+    if not news.is_new(tx, contact, Fact.TOLD_RELAY, message_id):
         return
     before = offered(tx.db, contact.id)
     if before is None and theirs.addresses:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from p2pchat.core.contents import Edit, Pin, Reaction, Text
 from p2pchat.core.delivery import DeliveryEvent
-from p2pchat.core.ids import direct_chat, first_device
+from p2pchat.core.ids import direct_chat, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
+from p2pchat.engine.delivery import states
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
+from p2pchat.store import clearing as store_clearing
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import timers as store_timers
@@ -38,7 +40,7 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     if history:
         _forget_chat(tx, contact)
     else:
-        contacts.advance(tx, chat, contacts.unsent(tx, contact), DeliveryEvent.EXPIRED, None)
+        states.advance(tx, chat, states.unsent(tx, contact), DeliveryEvent.EXPIRED, None)
         store_chats.read(tx.db, chat, None, tx.now, tx.counted)  # nothing is unread of one who is gone
         tx.ends(store_timers.next_end(tx.db))
         store_waiting.forget_chat(tx.db, chat)
@@ -58,8 +60,8 @@ def _forget_chat(tx: Transaction, contact: Contact) -> None:
 
 
 def clear(tx: Transaction, contact: Contact) -> None:
-    """Delete what was said in a chat, here only. What was not sent yet is not sent any more, the draft goes too, and
-    what is set for the chat stays. The chat of one who was forgotten goes whole.
+    """Begin to delete what was said in a chat, here only: `go_on_clearing` does it. What was not sent yet is not sent
+    any more, the draft goes too, and what is set for the chat stays. The chat of one who was forgotten goes whole.
     """
     if contact.state == ContactState.FORGOTTEN:
         forget(tx, contact, history=True)
@@ -69,10 +71,24 @@ def clear(tx: Transaction, contact: Contact) -> None:
         store_outbox.clear(tx.db, first_device(contact.id), SAID)
         tx.dropped[contact.id] = None
     store_outbox.forget_failed_in(tx.db, chat)
-    store_messages.clear(tx.db, chat)
-    tx.later(None, index_messages)
     store_chats.keep_draft(tx.db, chat, "")
-    tx.storage_limits.recount(contact.id)
+    store_clearing.begin(tx.db, chat)
+    go_on_clearing(tx)
+
+
+def go_on_clearing(tx: Transaction) -> bool:
+    """Delete the next of what was said in a chat that is being cleared; whether there was such a chat. `erased` has
+    this go on, in transactions of their own, and at the next start if need be.
+    """
+    gone = store_clearing.go_on(tx.db)
+    if gone is None:
+        return False
+    chat, done = gone
     tx.erased = True
-    tx.unread[chat] = None
-    tx.event("cleared", chat=chat.hex())
+    if done:
+        tx.later(None, index_messages)
+        tx.storage_limits.recount(direct_contact(chat))
+        tx.unread[chat] = None
+        tx.people_changed = True
+        tx.event("cleared", chat=chat.hex())
+    return True

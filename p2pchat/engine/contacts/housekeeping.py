@@ -12,8 +12,8 @@ from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState
 from p2pchat.core.ids import ContactId, contact_of, direct_chat, direct_contact, first_device
 from p2pchat.core.session import LINGER_MS
-from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
-from p2pchat.engine.delivery import outbound, queues
+from p2pchat.engine.contacts import contact_relays, invites, news, renewal
+from p2pchat.engine.delivery import outbound, queues, states
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_watch import Jump
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
@@ -45,7 +45,7 @@ def tick(tx: Transaction) -> None:
     for row in expired:
         if kind_of(row.kind).visible and row.msg_id is not None:
             chat = direct_chat(row.contact)
-            contacts.advance(tx, chat, [row.msg_id], DeliveryEvent.EXPIRED, None)
+            states.advance(tx, chat, [row.msg_id], DeliveryEvent.EXPIRED, None)
             if row.kind == Text.KIND.number:
                 store_outbox.failed(tx.db, chat, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])
@@ -92,7 +92,7 @@ def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
             _end_losers(tx, contact_id)
         _drop_skipped(tx, contact_id)
         renewal.look_at(tx, contact)
-        contacts.tell_queues(tx, contact)
+        news.tell_queues(tx, contact)
     contact_relays.settle(tx, contact_ids)
 
 
@@ -102,7 +102,7 @@ def _drop_skipped(tx: Transaction, contact_id: ContactId) -> None:
     if seconds:
         tx.sessions.write()
         if store_timers.drop_skipped(tx.db, contact_id, tx.passed - 1000 * seconds - KEEP_SKIPPED_MS):
-            tx.sessions.forget(contact_id)
+            tx.sessions.forget(first_device(contact_id))
 
 
 def lasting(tx: Transaction, key: str, present: bool) -> bool:
@@ -135,21 +135,22 @@ def _resume_failed(tx: Transaction) -> None:
                 continue
             if contact is not None and contact.state in ACCEPTED and message.state == DeliveryState.FAILED:
                 outbound.resume(tx, contact, message, expires_at)
-                contacts.advance(tx, chat, [message_id], DeliveryEvent.RESUMED, None)
+                states.advance(tx, chat, [message_id], DeliveryEvent.RESUMED, None)
 
 
 def _end_losers(tx: Transaction, contact_id: ContactId) -> None:
     """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
     making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
     """
-    live = [session for session in tx.sessions.all(contact_id) if session.ends_at is None]
+    device = first_device(contact_id)
+    live = [session for session in tx.sessions.all(device) if session.ends_at is None]
     sure = sorted((session for session in live if session.confirmed), key=lambda session: session.session_id)
-    under_way = store_outbox.sessions_begun(tx.db, first_device(contact_id), OutboxForm.INITIAL, OutboxForm.RENEWAL)
-    under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
+    under_way = store_outbox.sessions_begun(tx.db, device, OutboxForm.INITIAL, OutboxForm.RENEWAL)
+    under_way |= renewal.began_anew(store_renewals.get(tx.db, device))
     losers = (
         [session for session in live if not session.confirmed and session.session_id not in under_way] if sure else []
     )
     for session in sure[1:] + losers:
-        tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER_MS))
-    if sure and store_outbox.sealed_otherwise(tx.db, first_device(contact_id), sure[0].session_id):
+        tx.sessions.put(device, replace(session, ends_at=tx.now + LINGER_MS))
+    if sure and store_outbox.sealed_otherwise(tx.db, device, sure[0].session_id):
         outbound.seal_again(tx, contact_id)

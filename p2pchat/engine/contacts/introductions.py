@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import MESSAGE_ID
 from p2pchat.core.contents import ContactProfile
-from p2pchat.core.ids import ContactId, MessageId, PeerKey
+from p2pchat.core.ids import ContactId, MessageId, PeerKey, first_device
 from p2pchat.core.invite import ROLE_NODE
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store import contacts as store_contacts
+from p2pchat.store import devices as store_devices
 from p2pchat.store import facts
 from p2pchat.store.facts import Fact
 
@@ -48,6 +48,6 @@ def forget(tx: Transaction, contact_id: ContactId) -> None:
 
 def named_hosts(tx: Transaction, contact_id: ContactId) -> set[PeerKey]:
     """Return the transport keys that a contact has named as its own, in a session or in the first message of one."""
-    known = {way.peer for way in store_contacts.ways(tx.db, contact_id) if way.role == ROLE_NODE}
+    known = {way.peer for way in store_devices.ways(tx.db, first_device(contact_id)) if way.role == ROLE_NODE}
     introduction = kept(tx, contact_id)
     return known if introduction is None else known | {peer for peer, _ in introduction.profile.ways}

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from p2pchat.core.ids import ContactId, PeerKey
-from p2pchat.engine.contacts import contacts
+from p2pchat.engine.contacts import news
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.ports import Relay, RelayHealth
@@ -103,6 +103,6 @@ def _tell(tx: Transaction, contact_ids: Sequence[ContactId]) -> None:
     for contact_id in contact_ids[:TOLD_AT_ONCE]:
         contact = tx.contact(contact_id)
         if contact is not None:
-            contacts.tell_queues(tx, contact)
+            news.tell_queues(tx, contact)
     if left := contact_ids[TOLD_AT_ONCE:]:
         tx.later(None, _tell, left)

@@ -16,17 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 
 from p2pchat.core import frames, handshake
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import RenewalRequest, Reset
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, EnvelopeId, SessionId, first_device
+from p2pchat.core.ids import ContactId, EnvelopeId, SessionId, contact_of, first_device
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.session import LINGER_MS, STANDING, Session, renew_key, standing_root
-from p2pchat.engine.contacts import contacts
+from p2pchat.engine.contacts import news
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -85,24 +86,25 @@ def allowed(tx: Transaction, until: int, every: int) -> int | None:
 
 def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> None:
     """Take in that the contact cannot open an envelope of ours, or cannot use a first message."""
+    device = first_device(contact.id)
     row = store_outbox.by_envelope(tx.db, envelope_name)
     if contact.state != ContactState.CONTACT:
         return
-    if row is None or row.recipient != first_device(contact.id):
+    if row is None or row.recipient != device:
         strange(tx, contact)
         return
     if row.form == OutboxForm.RENEWAL:
         lapsed(tx, contact, row.session_id)
         _ask(tx, contact)
         return
-    sending = tx.sessions.sending(contact.id)
+    sending = tx.sessions.sending(device)
     if row.content is not None and sending is not None and row.session_id != sending.session_id:
         outbound.seal_one_again(tx, row, sending)  # of a session that is not used any more
         return
-    first = store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.RENEWAL)
+    first = store_outbox.first_of(tx.db, device, OutboxForm.RENEWAL)
     if first is not None:  # it, and not the session, may be what is missing
         _say(tx, contact, Frame(frames.INITIAL, first))
-    elif store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.REQUEST) is None:
+    elif store_outbox.first_of(tx.db, device, OutboxForm.REQUEST) is None:
         _ask(tx, contact)
 
 
@@ -110,7 +112,7 @@ def unread(tx: Transaction, contact: Contact) -> None:
     """Note that what lay in our queue for the contact cannot be opened. A relay can put anything there, so this is
     weak, and to answer at once would show which queues belong together: see `look_after`.
     """
-    state = store_renewals.get(tx.db, contact.id)
+    state = store_renewals.get(tx.db, first_device(contact.id))
     if contact.state == ContactState.CONTACT and state.unread_at is None:
         store_renewals.put(tx.db, replace(state, unread_at=tx.now))
 
@@ -119,7 +121,8 @@ def begin_with_all(tx: Transaction) -> int:
     """Ask everybody for new sessions, since ours are those of an old copy. Returns how many were asked."""
     count = 0
     for contact in store_contacts.all(tx.db):
-        if contact.state == ContactState.CONTACT and any(session.confirmed for session in tx.sessions.all(contact.id)):
+        known = tx.sessions.all(first_device(contact.id))
+        if contact.state == ContactState.CONTACT and any(session.confirmed for session in known):
             request(tx, contact)
             count += 1
     return count
@@ -128,17 +131,17 @@ def begin_with_all(tx: Transaction) -> int:
 def ask_again(tx: Transaction, contact_id: ContactId) -> None:
     """Ask again over a new link: what was asked over the last one, or its answer, may have been lost with it."""
     contact = tx.contact(contact_id)
-    if contact is not None and store_renewals.get(tx.db, contact_id).wanted_at is not None:
+    if contact is not None and store_renewals.get(tx.db, first_device(contact_id)).wanted_at is not None:
         _ask(tx, contact, new_link=True)
 
 
 def look_after(tx: Transaction) -> None:
     """Go on, hourly, with what was not settled, over a link where there is one, else by relays."""
-    for contact_id in store_renewals.due(tx.db):
-        contact, state = tx.contact(contact_id), store_renewals.get(tx.db, contact_id)
+    for device in store_renewals.due(tx.db):
+        contact, state = tx.contact(contact_of(device)), store_renewals.get(tx.db, device)
         if contact is None or contact.state != ContactState.CONTACT:
             continue
-        if tx.net.route(contact_id) is not None:  # by which what cannot be opened is refused
+        if tx.net.route(contact.id) is not None:  # by which what cannot be opened is refused
             store_renewals.put(tx.db, replace(state, unread_at=None))
             if state.wanted_at is not None:
                 _ask(tx, contact)
@@ -162,14 +165,12 @@ def look_at(tx: Transaction, contact: Contact) -> None:
 
 def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
     """Ask for a bundle, unless a first message is under way."""
-    state = store_renewals.get(tx.db, contact.id)
+    device = first_device(contact.id)
+    state = store_renewals.get(tx.db, device)
     if state.wanted_at is None:
         state = replace(state, wanted_at=tx.now)
         store_renewals.put(tx.db, state)
-    if (
-        contact.state != ContactState.CONTACT
-        or store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.RENEWAL) is not None
-    ):
+    if contact.state != ContactState.CONTACT or store_outbox.first_of(tx.db, device, OutboxForm.RENEWAL) is not None:
         return
     if not tx.recent(state.asked_at or 0, ANSWER_WITHIN_MS):
         until = allowed(tx, state.asks_until, RENEWAL_EVERY_MS)
@@ -180,7 +181,7 @@ def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
 
 
 def _say(tx: Transaction, contact: Contact, frame: Frame, *, at_once: bool = False) -> None:
-    state = store_renewals.get(tx.db, contact.id)
+    state = store_renewals.get(tx.db, first_device(contact.id))
     if at_once or not tx.recent(state.said_at or 0, SAY_AGAIN_MS):
         store_renewals.put(tx.db, replace(state, said_at=tx.now))
         tx.after(tx.net.send, contact.id, [frame])
@@ -191,7 +192,7 @@ def asked(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
     root = _root(tx, contact, session_id)
     if root is None or contact.state != ContactState.CONTACT:
         return
-    state = store_renewals.get(tx.db, contact.id)
+    state = store_renewals.get(tx.db, first_device(contact.id))
     row = None if state.offered is None else store_prekeys.get(tx.db, store_prekeys.RENEWAL, state.offered)
     if row is not None and tx.recent(row.created_at, OFFER_EVERY_MS):  # it was not used yet
         if tx.recent(state.offered_at or 0, SAY_AGAIN_MS):
@@ -218,7 +219,7 @@ def _prekeys(tx: Transaction, live: int) -> PrekeySet:
 
 def answered(tx: Transaction, contact: Contact, session_id: SessionId, sealed: bytes) -> None:
     """Begin the new session by the bundle we asked for (sealed), and seal again what was not delivered."""
-    root, state = _root(tx, contact, session_id), store_renewals.get(tx.db, contact.id)
+    root, state = _root(tx, contact, session_id), store_renewals.get(tx.db, first_device(contact.id))
     if root is None or contact.state != ContactState.CONTACT or not tx.recent(state.asked_at or 0, ANSWER_WITHIN_MS):
         return
     try:
@@ -237,7 +238,7 @@ def _pinned(contact: Contact, encoded: bytes) -> Bundle:
 
 def _shared(tx: Transaction, contact: Contact, of_link: SessionId) -> SessionId:
     """Return what a new session replaces: the newest that the other side surely has."""
-    sending = tx.sessions.sending(contact.id)
+    sending = tx.sessions.sending(first_device(contact.id))
     return sending.session_id if sending is not None and sending.confirmed else of_link
 
 
@@ -246,15 +247,16 @@ def _shared(tx: Transaction, contact: Contact, of_link: SessionId) -> SessionId:
 
 def request(tx: Transaction, contact: Contact) -> None:
     """Leave a request for a new session where the contact finds it, with all that is needed to begin one."""
+    device = first_device(contact.id)
     root = _standing(tx, contact)
     prekeys = _prekeys(tx, REQUEST_FOR_MS)
     queues.refresh(tx, contact)
     wanted = RenewalRequest(prekeys.bundle, queues.announced(tx, contact))
     content = encode_content(Content(wanted, tx.new_message_id(), 0, tx.now))
-    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.REQUEST)
+    store_outbox.clear_forms(tx.db, device, OutboxForm.REQUEST)
     blob = seal_blob(renew_key(root), content, tx.random)
     outbound.queue_first(tx, contact.id, OutboxForm.REQUEST, blob, STANDING, tx.now + REQUEST_FOR_MS)
-    state = store_renewals.get(tx.db, contact.id)
+    state = store_renewals.get(tx.db, device)
     wanted_at = tx.now if state.wanted_at is None else state.wanted_at
     store_renewals.put(tx.db, replace(state, wanted_at=wanted_at, unread_at=None, requested_at=tx.now))
 
@@ -273,13 +275,13 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
         return False
     name = envelope_id(blob)
     if store_envelopes.seen(tx.db, name) is None:
-        state = store_renewals.get(tx.db, contact.id)
+        state = store_renewals.get(tx.db, first_device(contact.id))
         until = allowed(tx, state.answers_until, OFFER_EVERY_MS)
         if until is None:
             return False
-        if contacts.is_news(tx, contact, Fact.TOLD_REQUEST, content.message_id):  # else a relay brings an old one again
+        if news.is_new(tx, contact, Fact.TOLD_REQUEST, content.message_id):  # else a relay brings an old one again
             store_renewals.put(tx.db, replace(state, answers_until=until))
-            contacts.collects(tx, contact, content.message_id, wanted.queues)
+            news.take_queues(tx, contact, content.message_id, wanted.queues)
             try:
                 live_until = min(bundle.not_after * 1000, tx.now + REQUEST_FOR_MS)
                 replaced = _shared(tx, contact, STANDING)
@@ -297,13 +299,14 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
 
 def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: SessionId, until: int) -> None:
     """Begin the new session against this bundle, or raise `CannotOpen` with nothing changed."""
+    device = first_device(contact.id)
     content = encode_content(Content(Reset(replaced), tx.new_message_id(), 0, tx.now))
     fresh, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY_MS, tx.entropy)
     blob = seal_blob(renew_key(root), message, tx.random)
     # one request, one session
-    store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), asked_at=None, said_at=tx.now))
+    store_renewals.put(tx.db, replace(store_renewals.get(tx.db, device), asked_at=None, said_at=tx.now))
     # of one that did not arrive in its time
-    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.RENEWAL)
+    store_outbox.clear_forms(tx.db, device, OutboxForm.RENEWAL)
     outbound.queue_first(tx, contact.id, OutboxForm.RENEWAL, blob, fresh.session_id, until)
     _replace(tx, contact, replaced, fresh)
 
@@ -312,6 +315,7 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     """Return whether a blob of at most one bucket is the contact's first message of a new session, and is taken, now or
     before.
     """
+    device = first_device(contact.id)
     name = envelope_id(blob)
     seen = store_envelopes.seen(tx.db, name)
     if seen is not None and seen.contact == contact.id:
@@ -333,9 +337,9 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     store_prekeys.remember(tx.db, fresh.session_id, contact.id, tx.now + REMEMBER_HANDSHAKE_MS)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
     tx.hop_acks.setdefault(contact.id, []).append(name)
-    was_asked = store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.REQUEST) is not None
+    was_asked = store_outbox.first_of(tx.db, device, OutboxForm.REQUEST) is not None
     # a first message of our own is not waited for: this session is there, on both sides
-    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.RENEWAL, OutboxForm.REQUEST)
+    store_outbox.clear_forms(tx.db, device, OutboxForm.RENEWAL, OutboxForm.REQUEST)
     _settled(tx, contact.id)
     _replace(tx, contact, reset.session_id, fresh)
     if was_asked:  # by which they learn that it has come, whatever waits here
@@ -347,16 +351,17 @@ def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh
     """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each
     side's making, and both sides send in the one with the smaller `session_id`.
     """
-    state = store_renewals.get(tx.db, contact.id)
+    device = first_device(contact.id)
+    state = store_renewals.get(tx.db, device)
     sibling = state.replaced[32:] if state.replaced[:32] == old_session_id else b""
     store_renewals.put(tx.db, replace(state, replaced=old_session_id + fresh.session_id))
     _end(tx, contact, lambda old: old.session_id != sibling or old.initiator == fresh.initiator)
-    tx.sessions.begin(contact.id, fresh, tx.now)
-    known = tx.sessions.all(contact.id)
+    tx.sessions.begin(device, fresh, tx.now)
+    known = tx.sessions.all(device)
     last = next((session.session_id for session in known if session.confirmed), b"")
     ending = [session.session_id for session in known if session.ends_at is not None and session.session_id != last]
     for session_id in ending[MAX_ENDING:]:
-        tx.sessions.drop(contact.id, session_id)
+        tx.sessions.drop(device, session_id)
         tx.after(tx.net.relink, contact.id)  # a link by its hello could not renew any more
     tx.pairs_of.add(contact.id)
     outbound.seal_again(tx, contact.id)
@@ -365,37 +370,38 @@ def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh
 
 
 def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) -> None:
-    for old in tx.sessions.all(contact.id):
+    device = first_device(contact.id)
+    for old in tx.sessions.all(device):
         if old.ends_at is None and which(old):
-            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
+            tx.sessions.put(device, replace(old, ends_at=tx.now + LINGER_MS))
 
 
 def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
     """Note that the other side surely has a session that we began: it acked the first message, or sent something in
     it.
     """
-    store_outbox.clear_renewal(tx.db, first_device(contact.id), session_id)
-    known = tx.sessions.all(contact.id)
-    session = next((other for other in known if other.session_id == session_id), None)
-    if session is None or session_id is None:
+    device = first_device(contact.id)
+    store_outbox.clear_renewal(tx.db, device, session_id)
+    session = tx.sessions.get(device, session_id)
+    if session is None:
         return
     if not session.confirmed:
         session = replace(session, confirmed=True)
-        tx.sessions.put(contact.id, session)
-    state = store_renewals.get(tx.db, contact.id)
+        tx.sessions.put(device, session)
+    state = store_renewals.get(tx.db, device)
     anew = session_id in began_anew(state)  # they said yes to that: it replaces whatever there was
-    newer = known[: [other.session_id for other in known].index(session_id)]
+    newer = takewhile(lambda other: other.session_id != session_id, tx.sessions.all(device))
     if not anew and any(other.ends_at is None for other in newer):
         return  # a newer one has taken its place meanwhile
     _settled(tx, contact.id)
-    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.REQUEST)
+    store_outbox.clear_forms(tx.db, device, OutboxForm.REQUEST)
     if session.ends_at is None and not anew:
         return
     # it was given up, or began by an invite beside one that was used
-    tx.sessions.put(contact.id, replace(session, ends_at=None))
+    tx.sessions.put(device, replace(session, ends_at=None))
     _end(tx, contact, lambda old: old.session_id != session_id)
     if anew:
-        store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), began_anew=b""))
+        store_renewals.put(tx.db, replace(store_renewals.get(tx.db, device), began_anew=b""))
         tx.event("contact", **views.contact(contact, tx.route(contact.id)), renewed=True)
     outbound.seal_again(tx, contact.id)
 
@@ -409,22 +415,22 @@ def lapsed(tx: Transaction, contact: Contact, session_id: SessionId | None) -> N
     """Give up the first message of a session that we began, which cannot be used any more. If it has arrived after all,
     something will come in that session; until then we send in the last one that both surely have.
     """
-    store_outbox.clear_renewal(tx.db, first_device(contact.id), session_id)
-    known = tx.sessions.all(contact.id)
-    session = next((other for other in known if other.session_id == session_id), None)
-    last = next((other for other in known if other.confirmed), None)
+    device = first_device(contact.id)
+    store_outbox.clear_renewal(tx.db, device, session_id)
+    session = tx.sessions.get(device, session_id)
+    last = next((other for other in tx.sessions.all(device) if other.confirmed), None)
     if session is None or session.confirmed or last is None:
         return
-    tx.sessions.put(contact.id, replace(session, ends_at=tx.now + LINGER_MS))
-    state = store_renewals.get(tx.db, contact.id)
+    tx.sessions.put(device, replace(session, ends_at=tx.now + LINGER_MS))
+    state = store_renewals.get(tx.db, device)
     store_renewals.put(tx.db, replace(state, wanted_at=tx.now if state.wanted_at is None else state.wanted_at))
-    if tx.sessions.sending(contact.id) is None:
-        tx.sessions.put(contact.id, replace(last, ends_at=None))
+    if tx.sessions.sending(device) is None:
+        tx.sessions.put(device, replace(last, ends_at=None))
     outbound.seal_again(tx, contact.id)
 
 
 def _settled(tx: Transaction, contact_id: ContactId) -> None:
-    state = store_renewals.get(tx.db, contact_id)
+    state = store_renewals.get(tx.db, first_device(contact_id))
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None, said_at=None))
 
 
@@ -432,14 +438,14 @@ def strange(tx: Transaction, contact: Contact) -> None:
     """Count a sign of two copies of a profile at work: an envelope that opens nowhere, a refusal of one that is not
     ours, nothing acked for an hour on a link that lives.
     """
-    times = _times(store_renewals.get(tx.db, contact.id))
+    times = _times(store_renewals.get(tx.db, first_device(contact.id)))
     if not (times and tx.recent(times[-1], STRANGE_EVERY_MS)):
         _count(tx, contact)
 
 
 def _count(tx: Transaction, contact: Contact) -> None:
     """Tell a person of a session that breaks again and again."""
-    state = store_renewals.get(tx.db, contact.id)
+    state = store_renewals.get(tx.db, first_device(contact.id))
     before = [at for at in _times(state) if tx.recent(at, DAY_MS)]
     lately = [*before[1 - MANY :], tx.now]
     told_at = state.told_at
@@ -476,13 +482,13 @@ def _root(tx: Transaction, contact: Contact, session_id: SessionId) -> bytes | N
     """Return the pair root by which a link was made, or None."""
     if session_id == STANDING:
         return _standing(tx, contact)
-    return next(
-        (session.pair_root for session in tx.sessions.all(contact.id) if session.session_id == session_id), None
-    )
+    session = tx.sessions.get(first_device(contact.id), session_id)
+    return None if session is None else session.pair_root
 
 
 def _opened(tx: Transaction, contact: Contact, blob: bytes) -> bytes:
-    for root in [*(session.pair_root for session in tx.sessions.all(contact.id)), _standing(tx, contact)]:
+    roots = [session.pair_root for session in tx.sessions.all(first_device(contact.id))]
+    for root in [*roots, _standing(tx, contact)]:
         try:
             return open_blob(renew_key(root), blob)
         except CannotOpen:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from p2pchat.core.ids import ContactId, first_device
-from p2pchat.engine.contacts import contacts, housekeeping
+from p2pchat.engine.contacts import housekeeping, reaching
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.store import contacts as store_contacts
@@ -29,7 +29,7 @@ RETRY_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 Submit = Callable[..., Awaitable[object]]
-"""`Engine.submit`"""
+"""`Committer.submit`"""
 
 
 def order(db: Database) -> list[Sequence[ContactId]]:
@@ -47,7 +47,7 @@ def begin(tx: Transaction, contact_ids: Sequence[ContactId]) -> None:
     tx.pairs_of.update(contact_ids)
     tx.mail_of.update(dict.fromkeys(map(first_device, contact_ids)))
     housekeeping.look_at(tx, contact_ids)
-    contacts.resume(tx, contact_ids)
+    reaching.resume(tx, contact_ids)
 
 
 async def through(

@@ -1,4 +1,4 @@
-"""Messages whose time has come to its end go, with everything about them."""
+"""Messages whose time has come to its end go, with everything about them; and what is being cleared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from p2pchat.core.ids import NOBODY
+from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.contents import about
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.effects import Effects
@@ -31,8 +31,9 @@ RETRY_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-def end(tx: Transaction) -> None:
-    """Delete what has come to its end; what is too much for one transaction goes in the next."""
+def end(tx: Transaction) -> bool:
+    """Delete what has come to its end, and what is being cleared. Returns whether there is more, for the next one."""
+    clearing = forgetting.go_on_clearing(tx)
     rows = store_timers.ended(tx.db, tx.counted, MAX_ENDED_AT_ONCE)
     for row in rows:
         about.withdraw(tx, row)
@@ -42,8 +43,7 @@ def end(tx: Transaction) -> None:
     ended = store_timers.end_drafts(tx.db, tx.counted)
     if rows or ended or store_waiting.expire(tx.db, tx.counted):
         tx.erased = True
-    if len(rows) == MAX_ENDED_AT_ONCE:
-        tx.later(NOBODY, end)
+    return clearing or len(rows) == MAX_ENDED_AT_ONCE
 
 
 class Endings:
@@ -72,7 +72,8 @@ class Endings:
         while True:
             try:
                 await self._wait()
-                await self._submit(end)
+                while await self._submit(end):
+                    pass  # others had their turn
                 if self._erased:
                     self._erased = False
                     await self._read(Database.checkpoint)

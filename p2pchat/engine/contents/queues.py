@@ -5,12 +5,12 @@ from __future__ import annotations
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Queues
 from p2pchat.core.delivery import Route
-from p2pchat.engine.contacts import contacts
+from p2pchat.engine.contacts import news
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Queues, route: Route) -> None:
     """Use these queues from now on, and tell ours if that was not done."""
-    contacts.collects(tx, contact, content.message_id, payload.queues)
-    contacts.tell_queues(tx, contact)
+    news.take_queues(tx, contact, content.message_id, payload.queues)
+    news.tell_queues(tx, contact)

@@ -7,7 +7,7 @@ from p2pchat.core.contents import Receipt
 from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.ids import direct_chat, first_device
-from p2pchat.engine.contacts import contacts
+from p2pchat.engine.delivery import states
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.store import messages as store_messages
@@ -20,9 +20,10 @@ SLOW_MS = HOUR_MS
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt, route: Route) -> None:
     """Forget what was delivered, and advance the messages."""
+    device = first_device(contact.id)
     event = DeliveryEvent.READ if payload.event == READ else DeliveryEvent.DELIVERED
-    tx.sessions.gone(contact.id, store_outbox.forget_messages(tx.db, first_device(contact.id), payload.ids))
+    tx.sessions.gone(device, store_outbox.forget_messages(tx.db, device, payload.ids))
     if payload.event == DELIVERED and content.sent_at < tx.now - SLOW_MS:
         for message in store_messages.mine(tx.db, direct_chat(contact.id), payload.ids[:1]):
             tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)
-    contacts.advance(tx, direct_chat(contact.id), payload.ids, event, route)
+    states.advance(tx, direct_chat(contact.id), payload.ids, event, route)

@@ -34,7 +34,7 @@ def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
 
 
 def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
-    """As `contacts.is_news`: an id from the future counts as one of tomorrow, and a noted one from later as none."""
+    """As `news.is_new`: an id from the future counts as one of tomorrow, and a noted one from later as none."""
     chat = direct_chat(contact.id)
     known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY_MS)
     if known is not None and timer.id <= known.id <= tomorrow:

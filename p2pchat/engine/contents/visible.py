@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from p2pchat.core.content import Content
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import direct_chat
@@ -42,7 +40,7 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
             tx.unread[row.chat] = None
         late = store_messages.is_late(tx.db, row)
         notes = NOTHING if row.reply_to is None else Remarks(quoted=quoted(tx.db, row.chat, row.reply_to))
-        tx.event("message", **views.message(replace(row, late=late), contact.name, notes))
+        tx.event("message", **views.message(row._replace(late=late), contact.name, notes))
 
 
 def _quote(tx: Transaction, contact: Contact, content: Content) -> str:

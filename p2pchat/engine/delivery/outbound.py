@@ -177,8 +177,8 @@ def queue(
     said_at = tx.now if sent_at is None else sent_at
     content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
     at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
-    session = tx.sessions.sending(contact.id) if at_once else None
-    sealed = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
+    session = tx.sessions.sending(first_device(contact.id)) if at_once else None
+    sealed = None if session is None else tx.sessions.seal(first_device(contact.id), session, content, tx.entropy)
     row = OutboxRow(
         recipient=first_device(contact.id),
         kind=payload.number,
@@ -197,13 +197,13 @@ def queue(
 
 def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
     """Send a content over a link that is there and keep nothing of it; whether there is one."""
-    session = tx.sessions.sending(contact.id)
+    session = tx.sessions.sending(first_device(contact.id))
     if contact.state != ContactState.CONTACT or session is None or not session.confirmed:
         return False
     if tx.net.route(contact.id) is None or _sealing(tx, contact.id) is not None:
         return False
     content = encode_content(Content(payload, tx.new_message_id(), 0, tx.now))
-    sealed = tx.sessions.seal(contact.id, session, content, tx.entropy)
+    sealed = tx.sessions.seal(first_device(contact.id), session, content, tx.entropy)
     tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, sealed.envelope)])
     return True
 
@@ -317,7 +317,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
             if contact_id not in [waiting for waiting, function, _ in tx.following if function is seal_more]:
                 tx.later(contact_id, seal_more, contact_id)
             return
-        session = tx.sessions.sending(contact_id)
+        session = tx.sessions.sending(first_device(contact_id))
         row = store_outbox.get(tx.db, rows.pop(0))
         if session is None or row is None:
             return
@@ -329,7 +329,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
 def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool) -> None:
     """Seal a row where it is, or `behind` all others."""
     assert row.content is not None
-    sealed = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
+    sealed = tx.sessions.seal(row.device, session, row.content, tx.entropy)
     tx.sealable -= len(sealed.envelope)
     changed = {**_seal_of(sealed), "envelope": None, "acked_at": None, "next_try": AT_ONCE}
     pk = row.pk
@@ -354,7 +354,7 @@ def _seal_of(sealed: Sealed | None) -> dict[str, Any]:
 
 
 def _queued(tx: Transaction, row: OutboxRow, pk: int, sealed: Sealed) -> None:
-    tx.sessions.queued(row.contact, sealed, pk)
+    tx.sessions.queued(row.device, sealed, pk)
     _leave(tx, row, pk, sealed.envelope)
 
 
@@ -385,7 +385,7 @@ def _sealed_again(tx: Transaction, row: OutboxRow) -> bytes | None:
     if row.session_id is None or row.chain is None or row.seal is None or row.content is None:
         return None
     with suppress(CannotOpen):
-        chain = tx.sessions.sending_chain(row.contact, row.session_id, row.chain)
+        chain = tx.sessions.sending_chain(row.device, row.session_id, row.chain)
         if chain is not None:
             envelope = same_envelope(row.session_id, chain, load_seal(row.seal), row.content)
             return envelope if envelope_id(envelope) == row.envelope_id else None
@@ -429,7 +429,7 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
                 expire_s=message.expire_s,
                 keep_until=_keep_until(tx, message),
             )
-            tx.event("message", **views.message(replace(message, chat=chat, seq=seq), new.name))
+            tx.event("message", **views.message(message._replace(chat=chat, seq=seq), new.name))
     store_outbox.clear(tx.db, first_device(old.id))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import inf
 
-from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ChatId, direct_chat
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.delivery import read_receipts
@@ -14,6 +13,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
+from p2pchat.store import clearing as store_clearing
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners, remarks
@@ -36,15 +36,21 @@ async def list_chats(engine: Engine) -> list[Json]:
         last = [row.last for _, row in listed if row.last is not None]
         return listed, remarks.of(db, last), store_timers.all(db)
 
-    listed, notes, timers = await engine.read(look)
+    listed, notes, timers = await engine.committer.read(look)
     listed.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
     listed.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
-            **_chat(contact, row, engine.route(contact.id), notes, ahead),
+            **views.contact(contact, engine.route(contact.id)),
+            "kind": row.chat.kind,
+            **read_receipts.shown(row.unread),
+            "last": None
+            if (last := row.last) is None
+            else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
+            "draft": row.chat.draft,
             **_put_away(row.chat, now),
-            "timer": timers[chat].seconds or None if (chat := direct_chat(contact.id)) in timers else None,
+            "timer": timers[row.chat.id].seconds or None if row.chat.id in timers else None,
         }
         for contact, row in listed
     ]
@@ -71,17 +77,6 @@ def _active(contact: Contact, row: ListedChat) -> int:
     return row.last.received_at or row.last.sent_at  # by our own clock
 
 
-def _chat(contact: Contact, row: ListedChat, route: Route | None, notes: dict[int, Remarks], ahead: int) -> Json:
-    last = row.last
-    return {
-        **views.contact(contact, route),
-        "kind": row.chat.kind,
-        **read_receipts.shown(row.unread),
-        "last": None if last is None else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
-        "draft": row.chat.draft,
-    }
-
-
 async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
     """Note that a person has read a chat up to a message, or to its end."""
 
@@ -90,18 +85,23 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
         last = None if upto is None else store_messages.find_in(tx.db, direct_chat(contact.id), upto).pk
         return read_receipts.shown(read_receipts.read(tx, contact, last))
 
-    return await engine.submit(note)
+    return await engine.committer.submit(note)
 
 
 async def clear(engine: Engine, *, chat: str) -> Json:
-    """Delete what was said in a chat, here only."""
+    """Delete what was said in a chat, here only. What is saved meanwhile stays, and others are served."""
 
-    def act(tx: Transaction) -> Json:
+    def act(tx: Transaction) -> tuple[ChatId, Json]:
         partner = tx.partner(chat)
         forgetting.clear(tx, partner)
-        return {"id": partner.id.hex(), "name": partner.name}
+        return direct_chat(partner.id), {"id": partner.id.hex(), "name": partner.name}
 
-    cleared: Json = await engine.submit(act)
+    here, cleared = await engine.committer.submit(act)
+
+    async def look() -> bool | None:
+        return await engine.committer.read(store_clearing.is_cleared, here) or None
+
+    await engine.committer.watch(look)
     return cleared
 
 
@@ -115,7 +115,7 @@ async def pin_chat(engine: Engine, *, chat: str, pinned: bool = True) -> Json:
             return _shown_after(tx, here)
         return _changed(tx, here, pinned=store_chats.next_pinned(tx.db) if pinned else None)
 
-    result: Json = await engine.submit(act)
+    result: Json = await engine.committer.submit(act)
     return result
 
 
@@ -135,7 +135,7 @@ async def _set(engine: Engine, chat: str, **fields: int) -> Json:
     def act(tx: Transaction) -> Json:
         return _changed(tx, direct_chat(tx.partner(chat).id), **fields)
 
-    changed: Json = await engine.submit(act)
+    changed: Json = await engine.committer.submit(act)
     return changed
 
 
@@ -176,6 +176,8 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
         tx.ends(ends)
         return store_chats.keep_draft(tx.db, here, text, ends)
 
-    if await engine.submit(keep) and not text:
-        await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    if await engine.committer.submit(keep) and not text:
+        await engine.committer.read(
+            Database.checkpoint
+        )  # only then the words are gone from the log of the database too
     return {}

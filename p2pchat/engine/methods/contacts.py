@@ -11,7 +11,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.ids import ContactId, first_device
-from p2pchat.engine.contacts import contacts, forgetting
+from p2pchat.engine.contacts import contacts, forgetting, joining
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.methods.invites import hidden_ways
@@ -44,24 +44,24 @@ async def add(
     """Become a contact by an invite. Waits up to `timeout` seconds until the inviter has our first message (or has
     accepted). Raises NotReached.
     """
-    contact: Contact = await engine.submit(contacts.add, invite, name, hide)
+    contact: Contact = await engine.committer.submit(joining.add, invite, name, hide)
     settled = _accepted if wait == "accepted" else _joined
 
     async def look() -> Contact | int | None:
-        now = await engine.read(_who, contact)
+        now = await engine.committer.read(_who, contact)
         for one in (contact, now):
             if one is not None and (reason := engine.refusals.pop(one.id, None)) is not None:
                 return reason
-        return await engine.read(settled, contact)
+        return await engine.committer.read(settled, contact)
 
     with trio.move_on_after(timeout):
-        found = await engine.watch(look)
+        found = await engine.committer.watch(look)
         if isinstance(found, Contact):
-            return {**_brief(found), "anew": await engine.read(_begins_anew, found)}
+            return {**_brief(found), "anew": await engine.committer.read(_begins_anew, found)}
         raise InviteExpired if found == frames.EXPIRED else InviteUsed
-    contact = await engine.read(_who, contact) or contact
-    asked = await engine.read(message_status.first_message, contact)
-    result = {**_brief(contact), "anew": await engine.read(_begins_anew, contact)}
+    contact = await engine.committer.read(_who, contact) or contact
+    asked = await engine.committer.read(message_status.first_message, contact)
+    result = {**_brief(contact), "anew": await engine.committer.read(_begins_anew, contact)}
     if asked:
         raise NotReached(
             f"{contact.name} did not answer within {timeout:g} s; the request is {message_status.stored(asked)}",
@@ -101,7 +101,7 @@ def _accepted(db: Database, added: Contact) -> Contact | None:
 
 def _begins_anew(db: Database, contact: Contact) -> bool:
     """Return whether a contact was asked to begin anew, and has not accepted."""
-    return bool(store_renewals.get(db, contact.id).began_anew)
+    return bool(store_renewals.get(db, first_device(contact.id)).began_anew)
 
 
 def _brief(contact: Contact) -> Json:
@@ -110,7 +110,7 @@ def _brief(contact: Contact) -> Json:
 
 async def list_contacts(engine: Engine) -> list[Json]:
     """Return contacts, those we wait for, and blocked ones."""
-    everybody = await engine.read(store_contacts.listed)
+    everybody = await engine.committer.read(store_contacts.listed)
     return [views.contact(known, engine.route(known.id)) for known in everybody if known.state != ContactState.REQUEST]
 
 
@@ -125,16 +125,17 @@ async def list_requests(engine: Engine) -> list[Json]:
         return [
             (one, contacts.words_secret(tx, one), asked_at(tx, one.id))
             for one in store_contacts.all(tx.db)
-            if tx.sessions.pending(one.id) is not None and one.state != ContactState.BLOCKED
+            if tx.sessions.pending(first_device(one.id)) is not None and one.state != ContactState.BLOCKED
         ]
 
     return [
-        views.request(one, await _words(engine, secret), since) for one, secret, since in await engine.submit(asking)
+        views.request(one, await _words(engine, secret), since)
+        for one, secret, since in await engine.committer.submit(asking)
     ]
 
 
 async def _words(engine: Engine, secret: bytes | None) -> str:
-    return "" if secret is None else await engine.beside(partial(sas_words, secret))
+    return "" if secret is None else await engine.committer.beside(partial(sas_words, secret))
 
 
 async def accept(engine: Engine, *, contact: str) -> Json:
@@ -170,14 +171,14 @@ async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json
         forgetting.forget(tx, partner, history=history)
         return {"id": partner.id.hex(), "name": partner.name, "history": history}
 
-    result: Json = await engine.submit(act)
+    result: Json = await engine.committer.submit(act)
     return result
 
 
 async def note(engine: Engine, *, contact: str, text: str | None = None) -> Json:
     """Return what a person noted about a contact; noted first, if `text` is given."""
     if text is None:
-        one: Contact = await engine.read(store_contacts.find, contact)
+        one: Contact = await engine.committer.read(store_contacts.find, contact)
     else:
         one = await _on_contact(engine, contact, lambda tx, who: contacts.note(tx, who, text))
     return {"id": one.id.hex(), "name": one.name, "note": one.note}
@@ -190,7 +191,7 @@ async def rename(engine: Engine, *, contact: str, name: str | None = None) -> Js
 
 async def hide(engine: Engine, *, contact: str, hidden: bool = True) -> Json:
     """Never show a contact our network address, or show it again."""
-    one: Contact = await engine.read(store_contacts.find, contact)
+    one: Contact = await engine.committer.read(store_contacts.find, contact)
     reached = await hidden_ways(engine) if hidden and not one.hidden else True
     changed: Contact = await _on_contact(engine, one.id.hex(), lambda tx, one: contacts.hide(tx, one, hidden=hidden))
     return {**_brief(changed), "hidden": changed.hidden, "notice": "" if reached else _UNREACHED}
@@ -200,7 +201,7 @@ async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
     """Return the safety number; `set` says that both people compared it."""
 
     identity, verified, secret = await _on_contact(engine, contact, partial(contacts.verify, compared=set))
-    number = await engine.beside(partial(safety_number, engine.me.identity, identity))
+    number = await engine.committer.beside(partial(safety_number, engine.me.identity, identity))
     return {"safety_number": number, "verified": verified, "sas": await _words(engine, secret)}
 
 
@@ -208,4 +209,4 @@ async def _on_contact(engine: Engine, named: str, act: Callable[[Transaction, Co
     def run(tx: Transaction) -> Any:
         return act(tx, tx.find(named))
 
-    return await engine.submit(run)
+    return await engine.committer.submit(run)

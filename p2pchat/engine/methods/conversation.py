@@ -61,7 +61,7 @@ async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None =
         edit.write(tx, contact_of(tx, row), row, text)
         return shown(tx, row)
 
-    result: Json = await engine.submit(change)
+    result: Json = await engine.committer.submit(change)
     return result
 
 
@@ -73,7 +73,7 @@ async def react(engine: Engine, *, id: str, emoji: str, chat: str | None = None)
         reaction.give(tx, contact_of(tx, row), row, emoji.strip())
         return shown(tx, row)
 
-    result: Json = await engine.submit(change)
+    result: Json = await engine.committer.submit(change)
     return result
 
 
@@ -85,7 +85,7 @@ async def pin_message(engine: Engine, *, id: str, pinned: bool = True, chat: str
         pin.put(tx, contact_of(tx, row), row, pinned=pinned)
         return shown(tx, row)
 
-    result: Json = await engine.submit(change)
+    result: Json = await engine.committer.submit(change)
     return result
 
 
@@ -99,7 +99,7 @@ async def pinned(engine: Engine, *, chat: str) -> list[Json]:
         ahead = engine.clock_watch.ahead
         return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
-    return await engine.read(look)
+    return await engine.committer.read(look)
 
 
 async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[Json]:
@@ -109,7 +109,7 @@ async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[J
         row = message_meant(db, id, chat)
         return [{"text": version.text, "at": timestamp(version.at)} for version in remarks.versions(db, row)]
 
-    return await engine.read(look)
+    return await engine.committer.read(look)
 
 
 async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
@@ -130,8 +130,8 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
         timer.put(tx, tx.partner(chat), seconds)
 
     if seconds is not None:
-        await engine.submit(change, seconds)
-    return await engine.read(look)
+        await engine.committer.submit(change, seconds)
+    return await engine.committer.read(look)
 
 
 async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Json:
@@ -140,7 +140,7 @@ async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Jso
     def tell(tx: Transaction) -> Json:
         return {"told": typing.tell(tx, tx.partner(chat), writing=writing)}
 
-    result: Json = await engine.submit(tell, brief=True)
+    result: Json = await engine.committer.submit(tell, brief=True)
     return result
 
 

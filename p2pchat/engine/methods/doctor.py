@@ -44,13 +44,13 @@ async def checks(engine: Engine) -> list[Check]:
     """Return every check, in the order in which things depend on each other."""
     return [
         await _store(engine),
-        _clock(engine, [row.peer for row in await engine.read(store_relays.all)]),
-        *await engine.read(_copies, engine),
+        _clock(engine, [row.peer for row in await engine.committer.read(store_relays.all)]),
+        *await engine.committer.read(_copies, engine),
         _listening(engine),
         _reachable(engine),
-        *await engine.read(_relays, engine),
+        *await engine.committer.read(_relays, engine),
         *_foreign(engine),
-        await engine.read(_offer),
+        await engine.committer.read(_offer),
         *await _contacts(engine),
     ]
 
@@ -60,7 +60,7 @@ def _line(check: str, ok: bool, detail: str, hint: str = "") -> Check:
 
 
 async def _store(engine: Engine) -> Check:
-    damaged = await engine.beside(engine.db.damaged_pages)
+    damaged = await engine.committer.beside(engine.db.damaged_pages)
     if damaged:
         pages = "one page of the database is" if damaged == 1 else f"{damaged:,} pages of the database are"
         hint = "Stop the node, then `p2pchat salvage` makes a new database of everything that can be read."
@@ -114,15 +114,16 @@ def _copies(db: Database, engine: Engine) -> list[Check]:
     again and again.
     """
     lines, now = [], engine.clock()
-    waiting = [contact.name for contact in _contacts_of(db) if store_renewals.get(db, contact.id).wanted_at is not None]
+    renewals = [(contact.name, store_renewals.get(db, first_device(contact.id))) for contact in _contacts_of(db)]
+    waiting = [name for name, state in renewals if state.wanted_at is not None]
     if copies.restored_at(db) and waiting:
         who = f"{len(waiting)} contacts" if len(waiting) > 1 else waiting[0]
         detail = f"this profile was restored from a copy ({views.day(copies.restored_at(db))}); {who} still to be told"
         hint = "New sessions are made automatically, over a link or through relays. Do not run the other copy."
         lines.append(_line("copy", False, detail, hint))
-    for contact in _contacts_of(db):
-        if renewal.breaks(now, store_renewals.get(db, contact.id)):
-            detail = renewal.BREAKS.format(name=contact.name)
+    for name, state in renewals:
+        if renewal.breaks(now, state):
+            detail = renewal.BREAKS.format(name=name)
             lines.append(_line("copy", False, detail, "A profile works in one place at a time."))
     return lines
 
@@ -187,7 +188,7 @@ def _offer(db: Database) -> Check:
 
 
 async def _contacts(engine: Engine) -> list[Check]:
-    everybody, waiting, apart = await engine.read(_people)
+    everybody, waiting, apart = await engine.committer.read(_people)
     lines = []
     for contact in everybody:
         link, count = engine.net.route(contact.id), waiting.get(first_device(contact.id), 0)

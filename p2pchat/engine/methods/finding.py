@@ -64,7 +64,7 @@ async def search(
             for row in rows
         ]
 
-    return await engine.read(look)
+    return await engine.committer.read(look)
 
 
 def _sender(db: Database, query: Query) -> ContactId | None:
@@ -84,7 +84,7 @@ async def locate(engine: Engine, *, chat: str, to: str) -> Json:
         row = store_search.first_since(db, here, at)
         return None if row is None else row.id
 
-    message_id = await engine.read(look)
+    message_id = await engine.committer.read(look)
     return {"id": None if message_id is None else message_id.hex()}
 
 

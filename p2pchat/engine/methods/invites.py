@@ -52,7 +52,7 @@ async def make(
 
     if hide:
         await hidden_ways(engine)
-    row = await engine.submit(save)
+    row = await engine.committer.submit(save)
     assert row.encoded is not None
     relays = len([way for way in decode_invite(row.encoded).ways if way.role == ROLE_RELAY])
     boxes = await _boxes(engine, row.id, relays)
@@ -75,15 +75,17 @@ async def make(
 async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Json]:
     """Return the invites made here, the newest first; one is ended first, if `revoke` is given."""
     if revoke is not None:
-        await engine.submit(revoking.revoke, revoke)
-        await engine.read(Database.checkpoint)  # only then its secret is gone from the log of the database too
+        await engine.committer.submit(revoking.revoke, revoke)
+        await engine.committer.read(
+            Database.checkpoint
+        )  # only then its secret is gone from the log of the database too
     now = engine.clock()
 
     def look(db: Database) -> list[Json]:
         users = store_invites.used_by(db)
         return [views.invite(row, users.get(row.id, []), now) for row in reversed(store_invites.all(db))]
 
-    return await engine.read(look)
+    return await engine.committer.read(look)
 
 
 async def hidden_ways(engine: Engine) -> bool:
@@ -91,7 +93,7 @@ async def hidden_ways(engine: Engine) -> bool:
     engine.net.hide()
     with trio.move_on_after(0 if engine.net.relayed() is None else HIDING):
         while not engine.net.ways(hidden=True):
-            await engine.address_updates.moved()
+            await engine.upkeep.address_updates.moved()
     return bool(engine.net.ways(hidden=True))
 
 
@@ -104,11 +106,11 @@ async def _boxes(engine: Engine, invite_id: InviteId, wanted: int) -> int:
 
     async def enough() -> bool | None:
         nonlocal stored_at
-        stored_at = await engine.read(look)
+        stored_at = await engine.committer.read(look)
         return True if stored_at >= wanted else None
 
     with trio.move_on_after(_BOXED_WITHIN if wanted else 0):
-        await engine.watch(enough)
+        await engine.committer.watch(enough)
     return stored_at
 
 

@@ -89,7 +89,7 @@ def _why(
         return f"{contact.name}'s node was not reached with the invite yet.", f"The node keeps trying. {gives_up}"
     if contact.state == ContactState.WAITING:
         return f"{contact.name} has not accepted yet.", f"It is sent as soon as they do. {gives_up}"
-    if store_renewals.get(db, contact.id).wanted_at is not None:
+    if store_renewals.get(db, first_device(contact.id)).wanted_at is not None:
         return _renewing(db, contact, net.route(contact.id) is not None, gives_up)
     if net.route(contact.id) is not None:
         if row.state == DeliveryState.STORED and not lies:
@@ -116,7 +116,7 @@ def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tu
 def _without_link(
     db: Database, row: MessageRow, contact: Contact, lies: list[DepositedCopy], gives_up: str
 ) -> tuple[str, str]:
-    if store_renewals.get(db, contact.id).began_anew and not lies:
+    if store_renewals.get(db, first_device(contact.id)).began_anew and not lies:
         return f"{contact.name} was asked to begin anew with you.", f"It is sent as soon as they accept. {gives_up}"
     if lies:
         following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."

@@ -67,8 +67,8 @@ async def _sent(
     """Save a message by `function(tx, *args, message id)`, and wait as far as was asked."""
     goal = DeliveryState(wait)
     message_id = engine.committer.message_ids.new(engine.clock())
-    with engine.follow(message_id) as following:
-        sent: Json = await engine.submit(function, *args, message_id, brief=True)
+    with engine.events.follow(message_id) as following:
+        sent: Json = await engine.committer.submit(function, *args, message_id, brief=True)
         with trio.move_on_after(timeout):
             while not delivery.reached(sent["state"], goal):
                 if sent["state"] == DeliveryState.FAILED:
@@ -156,7 +156,7 @@ async def log(
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
         return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
-    return await engine.read(look)
+    return await engine.committer.read(look)
 
 
 def _page(
@@ -221,7 +221,7 @@ async def list_messages(
             for row in rows
         ]
 
-    return await engine.read(look)
+    return await engine.committer.read(look)
 
 
 async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str | None = None) -> Json:
@@ -240,8 +240,8 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id
 
-    erased: MessageId = await engine.submit(erase)
-    await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    erased: MessageId = await engine.committer.submit(erase)
+    await engine.committer.read(Database.checkpoint)  # only then the words are gone from the log of the database too
     return {"id": erased.hex()}
 
 
@@ -255,4 +255,4 @@ async def why(engine: Engine, *, id: str) -> Json:
         full = engine.committer.storage_limits.is_told_full(contact_id, engine.clock())
         return message_status.why(db, row, partners.of(db, row.chat), engine.net, apart, full=full)
 
-    return await engine.read(look)
+    return await engine.committer.read(look)

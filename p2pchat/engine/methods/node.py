@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.ids import ContactId, PeerKey
-from p2pchat.engine.contacts import contact_relays, contacts
+from p2pchat.engine.contacts import contact_relays, names
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.relays import health
@@ -19,7 +19,7 @@ from p2pchat.store.database import Database
 
 async def status(engine: Engine) -> Json:
     """Return how this node does, as far as the engine knows."""
-    name, contacts, peers, could_relay = await engine.read(_status)
+    name, contacts, peers, could_relay = await engine.committer.read(_status)
     linked = sum(1 for contact in contacts if engine.net.route(contact) is not None)
     return {
         "name": name,
@@ -62,8 +62,8 @@ async def change_settings(
             settings.set_typing(tx.db, typing)
 
     if any(value is not None for value in (keep_receiving, read_receipts, typing)):
-        await engine.submit(change)
-    return await engine.read(
+        await engine.committer.submit(change)
+    return await engine.committer.read(
         lambda db: {
             "keep_receiving": settings.keep_receiving(db),
             "read_receipts": settings.read_receipts(db),
@@ -81,8 +81,8 @@ async def name(engine: Engine, *, name: str | None = None) -> Json:
             _tell_contacts(tx)
 
     if name is not None:
-        await engine.submit(change, contacts.name_of(name))
-    return {"name": await engine.read(lambda db: (meta.get(db, "name") or b"").decode())}
+        await engine.committer.submit(change, names.name_of(name))
+    return {"name": await engine.committer.read(lambda db: (meta.get(db, "name") or b"").decode())}
 
 
 def _tell_contacts(tx: Transaction) -> None:

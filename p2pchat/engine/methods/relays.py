@@ -33,10 +33,10 @@ async def list_relays(
     """
     added: Relay | None = None
     if remove is not None:
-        await engine.submit(contact_relays.leave, engine.net.mailboxes.relay_at(remove).peer)
+        await engine.committer.submit(contact_relays.leave, engine.net.mailboxes.relay_at(remove).peer)
     if add is not None:
         added = await _add_relay(engine, add, replace)
-        is_used = added.peer in await engine.submit(_used_relays)
+        is_used = added.peer in await engine.committer.submit(_used_relays)
         with trio.move_on_after(ANSWERS_WITHIN if is_used else 0):
             while health(engine, added.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
                 await trio.sleep(LOOK_EVERY)
@@ -60,7 +60,7 @@ async def list_relays(
                 listed.append({**_OFFERED, "address": address, "contact": contact.name})
         return listed
 
-    return await engine.submit(all_of_them)
+    return await engine.committer.submit(all_of_them)
 
 
 def _used_relays(tx: Transaction) -> set[PeerKey]:
@@ -71,11 +71,11 @@ async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
     """Use the relay that a person means by its address, or by the contact who is it."""
     if not named.startswith("/"):
         with suppress(NoSuchContact):
-            taken: Relay = await engine.submit(lambda tx: contact_relays.take(tx, tx.find(named)))
+            taken: Relay = await engine.committer.submit(lambda tx: contact_relays.take(tx, tx.find(named)))
             return taken
     relay = engine.net.mailboxes.relay_at(named)
     known = engine.net.mailboxes.relay_health().get(own_relay(relay.peer))
-    await engine.submit(lambda tx: own_relays.add(tx, relay, known, replace=replace))
+    await engine.committer.submit(lambda tx: own_relays.add(tx, relay, known, replace=replace))
     return relay
 
 
@@ -102,10 +102,10 @@ def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
 async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
     """Whether this node is a relay for its contacts, after a person's answer if there is one."""
     if answer is not None:
-        await engine.submit(contact_relays.answered, engine.relay_offer, answer)
+        await engine.committer.submit(contact_relays.answered, engine.relay_offer, answer)
 
     def said(db: Database) -> Json:
         answer, reachable = settings.relay_for_contacts(db), contact_relays.reachable(db)
         return {"relay": answer, "reachable": reachable, "notice": contact_relays.notice(db)}
 
-    return await engine.read(said)
+    return await engine.committer.read(said)

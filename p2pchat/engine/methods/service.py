@@ -75,7 +75,7 @@ class EngineService:
             return False
         chat, text, reply_to = arguments["chat"], arguments["text"], arguments.get("reply_to")
         try:
-            self._engine.ask(
+            self._engine.committer.ask(
                 messages.save, chat, text, reply_to, then=lambda item: then(item.result, item.error), brief=True
             )
         except Busy:

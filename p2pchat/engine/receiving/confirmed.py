@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, RelayName, contact_of, direct_chat, first_device
-from p2pchat.engine.contacts import contacts, renewal
+from p2pchat.engine.contacts import renewal
+from p2pchat.engine.delivery import states
 from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import HOUR_MS
@@ -41,8 +42,8 @@ def acked(tx: Transaction, contact_id: ContactId, route: Route, ids: list[Envelo
         if row.msg_id is not None:
             stored.append(row.msg_id)
     store_outbox.remove(tx.db, [row.pk for row in done])
-    tx.sessions.gone(contact_id, [(row.session_id, row.chain) for row in done])
-    contacts.advance(tx, direct_chat(contact_id), stored, DeliveryEvent.STORED, route)
+    tx.sessions.gone(first_device(contact_id), [(row.session_id, row.chain) for row in done])
+    states.advance(tx, direct_chat(contact_id), stored, DeliveryEvent.STORED, route)
 
 
 def deposited(
@@ -68,4 +69,4 @@ def settle(
             stored.append(row.msg_id)
         tx.people_changed |= row.form == OutboxForm.BOX
     store_outbox.remove(tx.db, done)
-    contacts.advance(tx, direct_chat(contact_of(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)
+    states.advance(tx, direct_chat(contact_of(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)

@@ -23,9 +23,9 @@ from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId, first_device
 from p2pchat.engine import contents
-from p2pchat.engine.contacts import contacts, renewal
+from p2pchat.engine.contacts import contacts, reaching, renewal
 from p2pchat.engine.receiving import confirmed
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Skipping, Transaction
@@ -113,8 +113,11 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
     if not withholding.has_room(tx, contact, len(blob)):  # before it is opened: nothing of it is known then
         withholding.withhold(tx, contact, linked=route != Route.MAILBOX)
         return Taken.NO_ROOM
+    if route == Route.MAILBOX and tx.memory.was_mailed(name, contact.id, tx.now):
+        tx.hop_acks.setdefault(contact.id, []).append(name)
+        return Taken.YES  # the copy at another relay: to try to open it takes as long as to open it
     skipping = Skipping(tx, contact.id)
-    opened = tx.sessions.open(contact.id, blob, tx.entropy, skipping)
+    opened = tx.sessions.open(first_device(contact.id), blob, tx.entropy, skipping)
     if opened is None:
         if skipping.later:
             return Taken.LATER
@@ -123,7 +126,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         log.debug("an envelope was not taken: no session opens it")
         return Taken.UNREADABLE
     session, received = opened
-    tx.sessions.keep(contact.id, received, tx.now)
+    tx.sessions.keep(first_device(contact.id), received, tx.now)
     try:
         content = decode_content(received.content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
@@ -143,11 +146,13 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
     owed = content.message_id if receipted else None
     row = SeenRow(name, contact.id, owed, tx.now, tx.now if receipted and not later else None)
     store_envelopes.remember(tx.db, [row])
+    if route == Route.MAILBOX:
+        tx.memory.note_mailed(name, contact.id, tx.now)
     if contact.state == ContactState.WAITING:  # only one who accepted us seals contents for us
         contact = contacts.accepted(tx, contact, session)
     elif session.initiator and not session.confirmed:
         renewal.arrived(tx, contact, session.session_id)
-        contacts.came(tx, contact, session.session_id)
+        reaching.came(tx, contact, session.session_id)
     if later:
         tx.owing[contact.id] = None
     elif receipted:

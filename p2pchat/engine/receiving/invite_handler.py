@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from p2pchat.core import frames
 from p2pchat.core.ids import ContactId, InviteId, PeerKey, first_device
-from p2pchat.engine.contacts import contacts, invites
+from p2pchat.engine.contacts import invites, joining, reaching
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
@@ -75,11 +75,11 @@ class InviteHandler:
         """Make and commit the first message against the bundle offered, one bucket each. Returns None if it is not the
         invite's.
         """
-        return await self._committer.submit(invites.answer, contact, blob)
+        return await self._committer.submit(joining.answer, contact, blob)
 
     async def joined(self, contact: ContactId) -> None:
         """Note that the inviter has our first message on disk."""
-        await self._committer.submit(contacts.joined, contact)
+        await self._committer.submit(reaching.joined, contact)
 
     async def refused(self, contact: ContactId, reason: int) -> None:
         """Give the invite up, which is used up or expired: `reason`, a number of `core.frames`."""
@@ -97,4 +97,4 @@ def _refused(tx: Transaction, contact_id: ContactId, reason: int, refusals: dict
     # a link may have shown meanwhile that it was our own first message that used the invite up
     if contact is not None and contact.state in ACCEPTED and contact.invite is not None:
         tx.after(refusals.__setitem__, contact_id, reason)
-        contacts.gone(tx, contact)
+        joining.gone(tx, contact)

@@ -28,7 +28,7 @@ from p2pchat.core.ids import (
     first_device,
 )
 from p2pchat.core.primitives import KEY_BYTES, Random, sign_public
-from p2pchat.engine.contacts import invites
+from p2pchat.engine.contacts import invites, joining
 from p2pchat.engine.contacts.presence import Presence
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import LinkSender
@@ -422,7 +422,7 @@ def _take_blob(tx: Transaction, source: QueueSource, name: RelayName, qid: Queue
     elif source.kind == "invite":
         invites.mailed(tx, InviteId(source.owner), blob)
     else:
-        invites.boxed(tx, contact_of(source.owner), PeerKey(name[:KEY_BYTES]), blob)
+        joining.boxed(tx, contact_of(source.owner), PeerKey(name[:KEY_BYTES]), blob)
     tx.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
     if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
         tx.later(name, _take_blob, source, name, qid, place, blob)

@@ -273,7 +273,6 @@ class Committer:
             self._clock_watch.unsaved()
             self.message_ids.unsaved()
             raise
-        self.sessions.settle()
         self.storage_limits.settle()
         return tx
 

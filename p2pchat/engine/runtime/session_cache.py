@@ -1,4 +1,4 @@
-"""The sessions with contacts, kept in memory between transactions, and written at the end of each that changed them."""
+"""The sessions with contacts' devices, kept in memory between transactions; each that changed them writes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2pchat.core import ratchet
-from p2pchat.core.ids import ContactId, SessionId, first_device
+from p2pchat.core.ids import DeviceId, SessionId
 from p2pchat.core.primitives import Entropy
 from p2pchat.core.session import Received, Sealed, Session, for_sending, open_envelope, seal
 from p2pchat.errors import CannotOpen
@@ -30,8 +30,8 @@ class _Waiting:
 
 
 @dataclass(eq=False, repr=False)
-class _ContactSessions:
-    """The sessions with one contact, in memory between transactions. `waiting`: of each sending chain in use in which a
+class _DeviceSessions:
+    """The sessions with one device, in memory between transactions. `waiting`: of each sending chain in use in which a
     row was sealed. `chains_kept`: sessions of which ended sending chains may be kept.
     """
 
@@ -44,50 +44,55 @@ class _ContactSessions:
 
 
 class SessionCache:
-    """Sessions by contact, loaded when first needed. After a failed transaction all are forgotten and loaded again."""
+    """Sessions by device, loaded when first needed. After a failed transaction all are forgotten and loaded again."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known: dict[ContactId, _ContactSessions] = {}
-        self._touched: dict[tuple[ContactId, SessionId], None] = {}
-        self._ended: dict[tuple[ContactId, SessionId, int], tuple[_Waiting, ratchet.SendingChain]] = {}
+        self._known: dict[DeviceId, _DeviceSessions] = {}
+        self._touched: dict[tuple[DeviceId, SessionId], None] = {}
+        self._ended: dict[tuple[DeviceId, SessionId, int], tuple[_Waiting, ratchet.SendingChain]] = {}
 
-    def all(self, contact: ContactId) -> list[Session]:
-        """Every session with the contact that it may use, oldest last."""
-        known = self._load(contact)
-        return [one for session_id, one in known.sessions.items() if session_id not in known.pending]
+    def all(self, device: DeviceId) -> list[Session]:
+        """Every session with the device that it may use, oldest last."""
+        known = self._load(device)
+        return [session for session_id, session in known.sessions.items() if session_id not in known.pending]
 
-    def pending(self, contact: ContactId) -> Session | None:
+    def get(self, device: DeviceId, session_id: SessionId | None) -> Session | None:
+        """The session with this id, if there is one with the device that it may use."""
+        known = self._load(device)
+        return None if session_id is None or session_id in known.pending else known.sessions.get(session_id)
+
+    def pending(self, device: DeviceId) -> Session | None:
         """The session of a request that was not answered yet."""
-        known = self._load(contact)
+        known = self._load(device)
         return next((known.sessions[session_id] for session_id in known.pending), None)
 
-    def sending(self, contact: ContactId) -> Session | None:
+    def sending(self, device: DeviceId) -> Session | None:
         """The session to send in."""
-        return for_sending(self.all(contact))
+        return for_sending(self.all(device))
 
-    def put(self, contact: ContactId, session: Session) -> None:
+    def put(self, device: DeviceId, session: Session) -> None:
         """Keep a changed session; written once, at the end of the transaction."""
-        self._load(contact).sessions[session.session_id] = session
-        self._touched[contact, session.session_id] = None
+        self._load(device).sessions[session.session_id] = session
+        self._touched[device, session.session_id] = None
 
-    def begin(self, contact: ContactId, session: Session, now: int, *, pending: bool = False) -> None:
+    def begin(self, device: DeviceId, session: Session, now: int, *, pending: bool = False) -> None:
         """Keep a new session; `pending` if it must not be used before a person says yes."""
-        known = self._load(contact)
+        known = self._load(device)
         known.sessions = {session.session_id: session, **known.sessions}
         known.created[session.session_id] = now
         if pending:
             known.pending.add(session.session_id)
-        self.put(contact, session)
+        self.put(device, session)
 
-    def admit(self, contact: ContactId, session: Session) -> None:
+    def admit(self, device: DeviceId, session: Session) -> None:
         """A person said yes."""
-        self._load(contact).pending.discard(session.session_id)
-        self.put(contact, session)
+        self._load(device).pending.discard(session.session_id)
+        self.put(device, session)
 
-    def drop(self, contact: ContactId, session_id: SessionId) -> None:
+    def drop(self, device: DeviceId, session_id: SessionId) -> None:
         """Forget a session for good."""
-        known = self._load(contact)
+        known = self._load(device)
         for by_session in (known.sessions, known.skipped, known.created):
             by_session.pop(session_id, None)
         for place in [place for place in known.waiting if place[0] == session_id]:
@@ -95,50 +100,50 @@ class SessionCache:
         known.pending.discard(session_id)
         store_sessions.remove(self._db, session_id)
 
-    def seal(self, contact: ContactId, session: Session, content: bytes, entropy: Entropy) -> Sealed:
+    def seal(self, device: DeviceId, session: Session, content: bytes, entropy: Entropy) -> Sealed:
         """An envelope in this session."""
         sealed = seal(session, content, entropy.random)
-        self.put(contact, sealed.session)
+        self.put(device, sealed.session)
         return sealed
 
-    def queued(self, contact: ContactId, sealed: Sealed, pk: int) -> None:
+    def queued(self, device: DeviceId, sealed: Sealed, pk: int) -> None:
         """An envelope that was sealed now waits as this row of the outbox."""
         place = sealed.session.session_id, sealed.session.ratchet.chain
-        waiting = self._load(contact).waiting.setdefault(place, _Waiting(pk, 0))
+        waiting = self._load(device).waiting.setdefault(place, _Waiting(pk, 0))
         waiting.first_row = min(pk, waiting.first_row)
         if waiting.count is not None:
             waiting.count += 1
 
-    def gone(self, contact: ContactId, places: Iterable[tuple[SessionId | None, int | None]]) -> None:
+    def gone(self, device: DeviceId, places: Iterable[tuple[SessionId | None, int | None]]) -> None:
         """Rows that were sealed in these sessions and chains have left the outbox. Who does not say so lets us look."""
-        known = self._load(contact)
+        known = self._load(device)
         for session_id, chain in places:
             if session_id is None or chain is None:
                 continue
             waiting = known.waiting.get((session_id, chain))
-            if waiting is None and (ended := self._ended.get((contact, session_id, chain))) is not None:
+            if waiting is None and (ended := self._ended.get((device, session_id, chain))) is not None:
                 waiting = ended[0]
             if waiting is not None and waiting.count is not None:
                 waiting.count -= 1
 
-    def sending_chain(self, contact: ContactId, session_id: SessionId, chain: int) -> ratchet.SendingChain | None:
+    def sending_chain(self, device: DeviceId, session_id: SessionId, chain: int) -> ratchet.SendingChain | None:
         """What the headers of a sending chain carry; None if its session is gone, or nothing was to be sealed again in
         it.
         """
-        session = self._load(contact).sessions.get(session_id)
+        session = self._load(device).sessions.get(session_id)
         if session is not None and session.ratchet.chain == chain and ratchet.can_send(session.ratchet):
             return ratchet.sending_chain(session.ratchet)
-        if (ended := self._ended.get((contact, session_id, chain))) is not None:
+        if (ended := self._ended.get((device, session_id, chain))) is not None:
             return ended[1]
         kept = sending_chains.get(self._db, session_id, chain)
         return None if kept is None else ratchet.load_chain(kept)
 
     def open(
-        self, contact: ContactId, envelope: bytes, entropy: Entropy, may_skip: ratchet.MaySkip
+        self, device: DeviceId, envelope: bytes, entropy: Entropy, may_skip: ratchet.MaySkip
     ) -> tuple[Session, Received] | None:
         """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
-        known = self._load(contact)
-        for session in self.all(contact):
+        known = self._load(device)
+        for session in self.all(device):
             skipped = known.skipped[session.session_id]
             try:
                 return session, open_envelope(session, envelope, _finder(skipped), entropy, may_skip)
@@ -146,15 +151,15 @@ class SessionCache:
                 continue
         return None
 
-    def keep(self, contact: ContactId, opened: Received, now: int) -> None:
+    def keep(self, device: DeviceId, opened: Received, now: int) -> None:
         """Keep what opening an envelope changed."""
         session_id, ratchet_after = opened.session.session_id, opened.session.ratchet
-        known = self._load(contact)
+        known = self._load(device)
         skipped = known.skipped[session_id]
         before = known.sessions[session_id].ratchet
         if before.chain != ratchet_after.chain and (session_id, before.chain) in known.waiting:
             waiting = known.waiting.pop((session_id, before.chain))
-            self._ended[contact, session_id, before.chain] = waiting, ratchet.sending_chain(before)
+            self._ended[device, session_id, before.chain] = waiting, ratchet.sending_chain(before)
         if skipped and before.chain != ratchet_after.chain:
             # without its chain's header key a skipped key opens nothing here: it would only serve a thief
             oldest = min(chain for chain, _ in (*ratchet_after.old_headers, (ratchet_after.chain, b"")))
@@ -171,10 +176,10 @@ class SessionCache:
         if opened.used is not None:
             store_sessions.drop_skipped(self._db, session_id, [opened.used])
             del skipped[opened.used]
-        self.put(contact, opened.session)
+        self.put(device, opened.session)
 
-    def _bound_skipped(self, known: _ContactSessions, session_id: SessionId) -> None:
-        """A contact's sessions have as many skipped keys together as one may have; those of other sessions go first."""
+    def _bound_skipped(self, known: _DeviceSessions, session_id: SessionId) -> None:
+        """A device's sessions have as many skipped keys together as one may have; those of other sessions go first."""
         total = sum(len(known.skipped[session]) for session in known.sessions)
         for session in known.sessions:
             if session != session_id and total > ratchet.MAX_SKIPPED:
@@ -185,24 +190,25 @@ class SessionCache:
                     total -= 1
 
     def write(self) -> None:
-        """Write what the transaction touched."""
-        for contact, session_id in self._touched:
-            known = self._known[contact]
+        """Write what was touched since the last time."""
+        for device, session_id in self._touched:
+            known = self._known[device]
             session = known.sessions.get(session_id)
             if session is not None:
-                row = _row(contact, session, known.created[session_id], pending=session_id in known.pending)
+                row = _row(device, session, known.created[session_id], pending=session_id in known.pending)
                 store_sessions.save(self._db, row)
-        for (contact, session_id, chain), (waiting, carried) in self._ended.items():
-            self._keep_chain(contact, session_id, chain, waiting, carried)
+        self._touched.clear()
+        for (device, session_id, chain), (waiting, carried) in self._ended.items():
+            self._keep_chain(device, session_id, chain, waiting, carried)
         self._ended.clear()
 
     def _keep_chain(
-        self, contact: ContactId, session_id: SessionId, chain: int, waiting: _Waiting, carried: ratchet.SendingChain
+        self, device: DeviceId, session_id: SessionId, chain: int, waiting: _Waiting, carried: ratchet.SendingChain
     ) -> None:
         """Keep a sending chain that has ended, if something that waits is sealed in it; forget those before it in which
         nothing is any more.
         """
-        kept = self._load(contact).chains_kept
+        kept = self._load(device).chains_kept
         if session_id in kept:
             sending_chains.forget_unused(self._db, session_id)
             if not sending_chains.count(self._db, session_id):
@@ -210,43 +216,39 @@ class SessionCache:
         if waiting.count == 0:
             return
         header = ratchet.dump_chain(carried)
-        row = SendingChainRow(first_device(contact), session_id, chain, waiting.first_row, header)
+        row = SendingChainRow(device, session_id, chain, waiting.first_row, header)
         if sending_chains.keep(self._db, row):
             kept.add(session_id)
 
-    def settle(self) -> None:
-        """The transaction is committed."""
-        self._touched.clear()
-
-    def forget(self, contact: ContactId | None = None) -> None:
-        """Load again when next needed: what is of one contact, or everything."""
-        if contact is not None:
-            self._known.pop(contact, None)
-            for key in [key for key in self._touched if key[0] == contact]:
+    def forget(self, device: DeviceId | None = None) -> None:
+        """Load again when next needed: what is of one device, or everything."""
+        if device is not None:
+            self._known.pop(device, None)
+            for key in [key for key in self._touched if key[0] == device]:
                 del self._touched[key]
             return
         self._known.clear()
         self._touched.clear()
         self._ended.clear()
 
-    def _load(self, contact: ContactId) -> _ContactSessions:
-        known = self._known.get(contact)
+    def _load(self, device: DeviceId) -> _DeviceSessions:
+        known = self._known.get(device)
         if known is None:
-            rows = store_sessions.for_device(self._db, first_device(contact))
+            rows = store_sessions.for_device(self._db, device)
             sessions = {row.session_id: _session(row) for row in reversed(rows)}
-            known = _ContactSessions(
+            known = _DeviceSessions(
                 sessions,
                 _AutoSkipped(self._db),
                 {row.session_id: row.created_at for row in rows},
                 {row.session_id for row in rows if row.pending},
                 {
-                    (one.session_id, one.ratchet.chain): _Waiting(0, None)
-                    for one in sessions.values()
-                    if ratchet.can_send(one.ratchet)
+                    (session.session_id, session.ratchet.chain): _Waiting(0, None)
+                    for session in sessions.values()
+                    if ratchet.can_send(session.ratchet)
                 },
                 set(sessions),
             )
-            self._known[contact] = known
+            self._known[device] = known
         return known
 
 
@@ -267,10 +269,10 @@ def _finder(skipped: Skipped) -> ratchet.FindSkipped:
     return lambda chain, number: skipped.get((chain, number))
 
 
-def _row(contact: ContactId, session: Session, created_at: int, *, pending: bool) -> SessionRow:
+def _row(device: DeviceId, session: Session, created_at: int, *, pending: bool) -> SessionRow:
     return SessionRow(
         session_id=session.session_id,
-        device=first_device(contact),
+        device=device,
         initiator=session.initiator,
         pair_root=session.pair_root,
         sas=session.sas,

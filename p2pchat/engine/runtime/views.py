@@ -45,12 +45,13 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
     wrote it, by id, None where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the
     wall clock.
     """
+    mine = row.mine
     return {
         "id": row.id.hex(),
         "chat": row.chat.hex(),
-        "from": "me" if row.mine else name,
-        "sender": None if row.mine else row.sender.hex(),
-        "mine": row.mine,
+        "from": "me" if mine else name,
+        "sender": None if mine else row.sender.hex(),
+        "mine": mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
         "sent_at": timestamp(row.sent_at),

@@ -57,7 +57,6 @@ class ContactActions:
         """Run /requests: open the panel of contact requests."""
         from p2pchat.tui.screens.requests import RequestsScreen
 
-        self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
         accepted = await self._app.ask(RequestsScreen(self._app.node))
         await self._app.reader.reread()
         if accepted is not None and self._app.state.chat(accepted) is not None:

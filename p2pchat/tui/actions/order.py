@@ -38,7 +38,7 @@ class OrderActions:
         chat = self._app.meant(name)
         if chat is not None:
             await self._app.node.call("archive", chat=chat.id, archived=not chat.archived)
-            where = "back among the others" if chat.archived else "archived: it is at the end of the list"
+            where = "back among the others" if chat.archived else "archived: it is behind the last line of the list"
             self._app.say(f"{chat.label} is {where}.")
 
     async def mute(self, rest: str) -> None:

@@ -222,7 +222,7 @@ class MainScreen(Screen[None]):
         state = self._state
         if not self._whole.is_set():
             return
-        self.chat_list.show(state.chats, state.current, len(state.requests))
+        self.chat_list.show(state.listed, state.current, len(state.requests), state.archive)
         self.chat_title.show(state.shown)
         self.lay_out()
 
@@ -318,6 +318,12 @@ class MainScreen(Screen[None]):
         event.stop()
         self.chosen()
 
+    def on_chat_list_archive_toggled(self, event: Intent) -> None:
+        """List the archived chats, or no more."""
+        event.stop()
+        self._state.archive_open = not self._state.archive_open
+        self.show_list()
+
     def on_conversation_closed(self, event: Intent) -> None:
         """Move the focus back to the composer."""
         event.stop()
@@ -357,8 +363,9 @@ class MainScreen(Screen[None]):
 
     def action_chat_at(self, place: int) -> None:
         """Open the chat at that place of the list, from 1."""
-        if place <= len(self._state.chats):
-            self.post_message(OpenChat(self._state.chats[place - 1].id))
+        chats = self._state.listed
+        if place <= len(chats):
+            self.post_message(OpenChat(chats[place - 1].id))
 
     def action_step(self, step: int) -> None:
         """Open the next chat of the list, or the one before."""

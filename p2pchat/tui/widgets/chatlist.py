@@ -18,10 +18,10 @@ from textual.strip import Strip
 from p2pchat.tui.intents import Intent, OpenChat, RunCommand, ShowContact
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.keys import LIST, bindings
-from p2pchat.tui.model import Chat
+from p2pchat.tui.model import Archive, Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut
-from p2pchat.tui.wording import VERIFIED, mark, order, preview
+from p2pchat.tui.wording import CLOSED, OPENED, VERIFIED, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -41,8 +41,8 @@ def _now() -> datetime:
 
 
 class ChatList(ScrollView, can_focus=True):
-    """Chats in the order given, and in the last line, wherever the list is scrolled to, the requests. Posts `OpenChat`,
-    `RunCommand` for the requests, `Left` at Esc.
+    """Chats in the order given, the archived ones behind a line of their own, and in the last line, wherever the list
+    is scrolled to, the requests. Posts `OpenChat`, `ArchiveToggled`, `RunCommand` for the requests, `Left` at Esc.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LIST)]
@@ -88,26 +88,37 @@ class ChatList(ScrollView, can_focus=True):
     class Left(Intent):
         """Esc: the focus can go back to the composer."""
 
+    class ArchiveToggled(Intent):
+        """The archived chats are to be listed, or no more."""
+
     def __init__(self, now: Callable[[], datetime] = _now) -> None:
         super().__init__()
         self._now = now
         self._lines = 1
         """Lines a chat has: two where there is room, with its last words."""
-        self._chats: list[Chat] = []
+        self._rows: list[Chat | Archive] = []
+        self._numbers: dict[str, int] = {}
+        """The places of the chats that Alt and a digit open, from 1."""
         self._current: str | None = None
         self._requests = 0
         self._cursor = 0
         self._twelve = False
         self._styles: dict[str, Style] = {}
 
-    def show(self, chats: Sequence[Chat], current: str | None, requests: int = 0) -> None:
-        """Show these chats and the number of contact requests."""
+    def show(
+        self, chats: Sequence[Chat], current: str | None, requests: int = 0, archive: Archive | None = None
+    ) -> None:
+        """Show these chats, the archived ones last, and the number of contact requests."""
         at, before = self._cursor_id(), self._looks()
         moved = current != self._current
-        self._chats, self._current, self._requests = list(chats), current, requests
-        ids = [chat.id for chat in self._chats]
-        if self.has_focus and at in ids:
-            self._cursor = ids.index(at)  # it stays on its chat, wherever that moved
+        self._current, self._requests = current, requests
+        self._rows = [chat for chat in chats if archive is None or not chat.archived]
+        if archive is not None:
+            self._rows += [archive, *(chat for chat in chats if chat.archived)]
+        self._numbers = {chat.id: number for number, chat in enumerate(chats[:MAX_NUMBERED], 1)}
+        ids = [row.id for row in self._rows]
+        if self.has_focus and at is not None:
+            self._cursor = ids.index(at) if at in ids else self._cursor  # it stays on its chat, wherever that moved
         elif current in ids:
             self._cursor = ids.index(current)
         self._cursor = max(0, min(self._cursor, self._items() - 1))
@@ -131,13 +142,13 @@ class ChatList(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """As wide as the widget; nothing is scrolled sideways."""
         # The line of the requests lies over the last one, so there has to be one more to scroll to.
-        size = Size(self.size.width, len(self._chats) * self._lines + (2 if self._requests else 0))
+        size = Size(self.size.width, len(self._rows) * self._lines + (2 if self._requests else 0))
         if size != self.virtual_size:
             self.virtual_size = size
 
     def on_focus(self) -> None:
         """The cursor begins at the chat shown."""
-        ids = [chat.id for chat in self._chats]
+        ids = [row.id for row in self._rows]
         if self._current in ids:
             self._cursor = ids.index(self._current)
         self._follow()
@@ -152,10 +163,11 @@ class ChatList(ScrollView, can_focus=True):
             self.post_message(RunCommand("requests"))
             return
         place = (event.y + self.scroll_offset.y) // self._lines
-        if place < len(self._chats):
+        if place < len(self._rows):
             self._cursor = place
-            if event.button == 3:
-                self.post_message(ShowContact(self._chats[place]))
+            row = self._rows[place]
+            if event.button == 3 and isinstance(row, Chat):
+                self.post_message(ShowContact(row))
             else:
                 self.action_open()
 
@@ -166,15 +178,16 @@ class ChatList(ScrollView, can_focus=True):
 
     def action_open(self) -> None:
         """Open what the cursor is on."""
-        if self._cursor < len(self._chats):
-            self.post_message(OpenChat(self._chats[self._cursor].id))
+        if self._cursor < len(self._rows):
+            row = self._rows[self._cursor]
+            self.post_message(OpenChat(row.id) if isinstance(row, Chat) else self.ArchiveToggled())
         elif self._requests:
             self.post_message(RunCommand("requests"))
 
     def action_order(self, command: str) -> None:
         """Run a command about the chat that the cursor is on."""
-        if self._cursor < len(self._chats):
-            self.post_message(RunCommand(command, self._chats[self._cursor].id))
+        if self._cursor < len(self._rows) and isinstance(row := self._rows[self._cursor], Chat):
+            self.post_message(RunCommand(command, row.id))
 
     def action_leave(self) -> None:
         """Tell the screen that the person wants to write again."""
@@ -188,28 +201,35 @@ class ChatList(ScrollView, can_focus=True):
         self._styles.clear()
 
     def _looks(self) -> list[object]:
-        """For each row, all that its looks depend on."""
-        now, two = self._now(), self._lines == 2
-        looks: list[object] = [
-            (
-                (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
-                order(chat, now),
-                two and (chat.last, chat.draft),
-                chat.last and brief(chat.last.at, now),
-            )
-            for chat in self._chats
+        """All that the looks depend on of what is in sight: first that of the whole, then of each row."""
+        now, two, top = self._now(), self._lines == 2, self.scroll_offset.y
+        first, end = top // self._lines, -(-(top + self.size.height) // self._lines)
+        whole = (len(self._rows), self._requests, top, self.size.height)
+        at = self._cursor if self.has_focus else None
+        return [
+            whole,
+            *(
+                (row, place == at)
+                if isinstance(row, Archive)
+                else (
+                    (row.label, row.verified, row.route, row.state, row.unread, row.id == self._current),
+                    order(row, now),
+                    two and (row.last, row.draft),
+                    row.last and brief(row.last.at, now),
+                    self._numbers.get(row.id),
+                    place == at,
+                )
+                for place, row in enumerate(self._rows[first:end], first)
+            ),
         ]
-        looks.append(self._requests)
-        if self._cursor < len(looks):
-            looks[self._cursor] = (looks[self._cursor], self.has_focus)
-        return looks
 
     def _refresh_changed(self, before: list[object], now: list[object]) -> None:
         """What looks as it did is not drawn again: in a flood that is all of it."""
-        if len(before) != len(now) or before[-1] != now[-1]:
+        if before[0] != now[0]:
             self.refresh()
             return
-        for place, (old, new) in enumerate(zip(before, now, strict=True)):
+        first = self.scroll_offset.y // self._lines
+        for place, (old, new) in enumerate(zip(before[1:], now[1:], strict=True), first):
             if old != new:
                 for line in range(self._lines):
                     self.refresh_line(place * self._lines + line)
@@ -222,33 +242,51 @@ class ChatList(ScrollView, can_focus=True):
         width = self.size.width
         base = self._part("")
         if self._pinned(y):
-            on_it = self.has_focus and self._cursor == len(self._chats)
+            on_it = self.has_focus and self._cursor == len(self._rows)
             style = base + self._part("requests") + (self._part("cursor") if on_it else Style())
             return Strip(
                 [Segment(_justified(self._requested(), f"{keymap_of(self.app).shown('requests')} ", width), style)],
                 width,
             )
         place, line = divmod(y + self.scroll_offset.y, self._lines)
-        if place >= len(self._chats):
+        if place >= len(self._rows):
             return Strip([Segment(" " * width, base)], width)
-        chat = self._chats[place]
-        if chat.id == self._current:
+        row = self._rows[place]
+        if row.id == self._current:
             base = base + self._part("current")
         if self.has_focus and place == self._cursor:
             base = base + self._part("cursor")
         if line:
             base = base + Style(bold=False)
-        draw = self._second_line if line else self._first_line
-        return Strip(draw(chat, place, width, base)).adjust_cell_length(width, base)
+        if isinstance(row, Archive):
+            segments = self._archive(row, line, width, base)
+        else:
+            segments = (self._second_line if line else self._first_line)(row, width, base)
+        return Strip(segments).adjust_cell_length(width, base)
 
     def _requested(self) -> str:
         return f" + {self._requests} request{'s' if self._requests > 1 else ''}"
+
+    def _archive(self, archive: Archive, line: int, width: int, base: Style) -> list[Segment]:
+        """The line behind which the archived chats are; where chats have two lines, who is there in its second."""
+        quiet = base + self._part("quiet")
+        if line:
+            words = "" if archive.open else archive.names
+            right: list[Segment] = []
+        else:
+            words = f"Archived ({archive.chats})"
+            right = self._told(archive, base)
+        room = max(1, width - _LEFT - sum(segment.cell_length for segment in right))
+        words = drawn(cut(words, room), getattr(self.app, "turns_text", True))
+        sign = " " if line else OPENED if archive.open else CLOSED
+        left = [Segment(" " * (_LEFT - 2), base), Segment(f"{sign} ", quiet)]
+        return [*left, Segment(words + " " * max(0, room - cell_len(words)), quiet), *right]
 
     def _edge(self, chat: Chat, base: Style) -> Segment:
         here = chat.id == self._current
         return Segment("▎" if here else " ", base + self._part("bar"))
 
-    def _first_line(self, chat: Chat, place: int, width: int, base: Style) -> list[Segment]:
+    def _first_line(self, chat: Chat, width: int, base: Style) -> list[Segment]:
         quiet = base + self._part("quiet")
         if self._lines == 2:
             right = [Segment(f" {brief(chat.last.at, self._now(), self._twelve)} " if chat.last else " ", quiet)]
@@ -267,7 +305,7 @@ class ChatList(ScrollView, can_focus=True):
         way = "relayed" if chat.online and chat.route == "circuit" else "online" if chat.online else "quiet"
         return [
             self._edge(chat, base),
-            Segment(str(place + 1) if place < MAX_NUMBERED else " ", quiet),
+            Segment(str(self._numbers.get(chat.id, " ")), quiet),
             Segment(" ", base),
             Segment(mark(chat), base + self._part(way)),
             Segment(" ", base),
@@ -278,7 +316,7 @@ class ChatList(ScrollView, can_focus=True):
             *right,
         ]
 
-    def _second_line(self, chat: Chat, place: int, width: int, base: Style) -> list[Segment]:
+    def _second_line(self, chat: Chat, width: int, base: Style) -> list[Segment]:
         """What was said last, and how far it has come or how much is unread."""
         quiet = base + self._part("quiet")
         right = self._told(chat, base)
@@ -290,7 +328,7 @@ class ChatList(ScrollView, can_focus=True):
         gap = max(0, room - cell_len(words))
         return [self._edge(chat, base), Segment(" " * (_LEFT - 1), base), Segment(words + " " * gap, quiet), *right]
 
-    def _told(self, chat: Chat, base: Style) -> list[Segment]:
+    def _told(self, chat: Chat | Archive, base: Style) -> list[Segment]:
         if not chat.unread:
             return [Segment(" ", base)]
         count = f"{min(chat.unread, MAX_COUNTED)}{'+' * (chat.unread > MAX_COUNTED)}"
@@ -304,14 +342,14 @@ class ChatList(ScrollView, can_focus=True):
         return self._styles[name]
 
     def _items(self) -> int:
-        """What the cursor can be on: the chats, and the requests where there are any."""
-        return len(self._chats) + bool(self._requests)
+        """What the cursor can be on: the chats, the line of the archived ones, and that of the requests."""
+        return len(self._rows) + bool(self._requests)
 
     def _cursor_id(self) -> str | None:
-        return self._chats[self._cursor].id if self._cursor < len(self._chats) else None
+        return self._rows[self._cursor].id if self._cursor < len(self._rows) else None
 
     def _follow(self) -> None:
-        if self._cursor < len(self._chats):
+        if self._cursor < len(self._rows):
             height = self._lines + bool(self._requests)
             region = Region(0, self._cursor * self._lines, 1, height)
             self.scroll_to_region(region, animate=False, force=True)

@@ -68,7 +68,7 @@ async def hears_no_more(node: WorldNode) -> None:
 
 
 async def tokens(node: WorldNode) -> list[bytes]:
-    return [row.token for row in await node.engine.read(store_relays.all)]
+    return [row.token for row in await node.engine.committer.read(store_relays.all)]
 
 
 # --- who is asked ---------------------------------------------------------------------------------------------------
@@ -160,17 +160,17 @@ def test_a_yes_holds_after_a_restart_with_the_same_token_and_keeps_the_node(tmp_
         changed = alice.engine.relay_offer.changed
         await alice.call("offer", answer=True)
         assert not changed.is_set()
-        token = await alice.engine.read(contact_relays.token)
+        token = await alice.engine.committer.read(contact_relays.token)
         assert len(token) == 64
         await alice.stop()
         alice = await world.start("alice")
         assert alice.engine.relay_offer.wanted
         assert alice.engine.keeps_running()
-        assert await alice.engine.read(contact_relays.token) == token
+        assert await alice.engine.committer.read(contact_relays.token) == token
         assert "is a relay" in await doctor(alice)
         await alice.call("offer", answer=False)
         await alice.call("offer", answer=True)
-        assert await alice.engine.read(contact_relays.token) != token
+        assert await alice.engine.committer.read(contact_relays.token) != token
 
     run_world(tmp_path, main)
 
@@ -190,7 +190,7 @@ def test_contacts_hear_of_it_once_and_take_it_if_they_like(tmp_path: Path) -> No
         assert told.startswith("alice offers to be a relay")
         (taken,) = await bob.call("relays", add="alice")
         assert (taken["address"], taken["contact"], taken["used"]) == (address, "alice", True)
-        assert await tokens(bob) == [await alice.engine.read(contact_relays.token)]
+        assert await tokens(bob) == [await alice.engine.committer.read(contact_relays.token)]
         (left,) = await bob.call("relays", remove=address)
         assert (left["state"], await tokens(bob)) == ("offered", [])
         await bob.call("relays", add="alice")
@@ -221,11 +221,11 @@ def test_who_takes_it_follows_its_address_and_its_token(tmp_path: Path) -> None:
         await hears_of_it(bob)
         await bob.call("relays", add="alice")
         world.move("alice")
-        alice.engine.address_updates.changed()
+        alice.engine.upkeep.address_updates.changed()
         there = multiaddrs.pack(alice.host.addresses()[0])
 
         async def moved() -> bool:
-            (row,) = await bob.engine.read(store_relays.all)
+            (row,) = await bob.engine.committer.read(store_relays.all)
             return row.addresses[0] == there
 
         await until(moved)
@@ -236,7 +236,7 @@ def test_who_takes_it_follows_its_address_and_its_token(tmp_path: Path) -> None:
         bob = await world.start("bob")
 
         async def opens() -> bool:
-            return await tokens(bob) == [await alice.engine.read(contact_relays.token)] != [before]
+            return await tokens(bob) == [await alice.engine.committer.read(contact_relays.token)] != [before]
 
         await until(opens)
 
@@ -254,7 +254,7 @@ def test_the_one_who_is_the_relay_deposits_nothing_with_herself(tmp_path: Path) 
         await bob.call("send", chat="alice", text="now", wait="delivered")
         await bob.stop()
         await trio.sleep(60)
-        assert await alice.engine.read(store_queues.theirs) == []
+        assert await alice.engine.committer.read(store_queues.theirs) == []
         sent = await alice.call("send", chat="bob", text="later")
         assert (sent["state"], alice.engine.route(await alice.id_of("bob"))) == ("saved", None)
 
@@ -290,7 +290,7 @@ def test_no_relay_is_taken_from_whom_one_hides_or_who_offers_none(tmp_path: Path
         await hears_of_it(bob)
         await bob.call("relays", add="alice")
         await bob.call("hide", contact="alice")  # and she saw it by her relay
-        assert await bob.engine.read(store_relays.all) == []
+        assert await bob.engine.committer.read(store_relays.all) == []
         with pytest.raises(NotNow, match="hide your address"):
             await bob.call("relays", add="alice")
 
@@ -306,7 +306,7 @@ async def says(world: World, bob: WorldNode, relay: Relay | None) -> None:
         contents.apply(tx, contact, said, Route.DIRECT)
 
     await trio.sleep(1)
-    await bob.engine.submit(hear)
+    await bob.engine.committer.submit(hear)
 
 
 def test_a_contact_says_nothing_about_relays_of_others(tmp_path: Path) -> None:
@@ -316,14 +316,14 @@ def test_a_contact_says_nothing_about_relays_of_others(tmp_path: Path) -> None:
         await bob.stop()
         bob = await world.start("bob")  # now with mailboxes
         await bob.call("relays", add=ours.address)
-        before = await bob.engine.read(store_relays.all)
+        before = await bob.engine.committer.read(store_relays.all)
         elsewhere = multiaddrs.pack("/ip4/10.66.6.6/tcp/1")
         await says(world, bob, Relay(ours.peer, (elsewhere,), b"another"))
         with pytest.raises(NotNow, match="one of yours already"):
             await bob.call("relays", add="alice")
         assert len(await bob.call("relays")) == 1
         await says(world, bob, None)
-        assert await bob.engine.read(store_relays.all) == before
+        assert await bob.engine.committer.read(store_relays.all) == before
 
     run_world(tmp_path, main)
 
@@ -350,7 +350,7 @@ def test_the_newest_counts(tmp_path: Path) -> None:
         def hear(tx: Transaction) -> None:
             contact_relays.told(tx, store_contacts.find(tx.db, "alice"), MessageId(bytes(16)), Relay(PeerKey(b""), ()))
 
-        await bob.engine.submit(hear)
+        await bob.engine.committer.submit(hear)
         assert await bob.call("relays")
         assert ContactRelay.KIND.latest_only
 

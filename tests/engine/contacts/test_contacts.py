@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core.contents import Addresses, ContactProfile, NewBundle
-from p2pchat.engine.contacts import contacts, invites
+from p2pchat.engine.contacts import invites, joining
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, NotReached
@@ -20,14 +20,14 @@ from tests.support.world import World, WorldNode, befriend, run_world, until
 
 
 async def call_oneself(node: WorldNode, name: str) -> None:
-    await node.engine.submit(lambda tx: meta.put(tx.db, "name", name.encode()))
+    await node.engine.committer.submit(lambda tx: meta.put(tx.db, "name", name.encode()))
 
 
 async def tell_profile(node: WorldNode, to: str) -> None:
     def queue(tx: Transaction) -> None:
         outbound.queue_profile(tx, tx.find(to))
 
-    await node.engine.submit(queue)
+    await node.engine.committer.submit(queue)
 
 
 @pytest.mark.parametrize("name", ["me", "Me", "\u200bME"])
@@ -170,7 +170,7 @@ def test_nobody_is_behind_a_dead_invite_and_nobody_is_verified(tmp_path: Path) -
         await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"], name="alice")
         await bob.call("verify", contact="alice", set=True)
         await bob.call("send", chat="alice", text="hello")
-        await bob.engine.submit(lambda tx: contacts.gone(tx, tx.find("alice")))
+        await bob.engine.committer.submit(lambda tx: joining.gone(tx, tx.find("alice")))
         (left,) = await bob.call("contacts")
         assert (left["name"], left["state"], left["verified"]) == ("alice", "waiting", False)
 
@@ -188,7 +188,7 @@ def test_what_a_newer_one_says_too_is_not_kept_for_who_is_away(tmp_path: Path) -
             await call_oneself(alice, f"alice {week}")
             await tell_profile(alice, "bob")
             await alice.call("send", chat="bob", text=f"{week}")
-        rows = await alice.engine.read(lambda db: db.query("SELECT kind FROM outbox ORDER BY kind"))
+        rows = await alice.engine.committer.read(lambda db: db.query("SELECT kind FROM outbox ORDER BY kind"))
         assert [kind for (kind,) in rows] == sorted(
             [0, 0, 0, *[kind.KIND.number for kind in (NewBundle, ContactProfile, Addresses)]]
         )

@@ -23,7 +23,7 @@ def test_the_search_index_catches_up_after_the_start(tmp_path: Path, monkeypatch
         await alice.stop()
         alice = await world.start("alice")
         await trio.sleep(10)
-        (newest,) = await alice.engine.read(lambda db: db.query_one("SELECT max(pk) FROM messages"))
-        assert await alice.engine.read(lambda db: meta.get_int(db, search_backlog.INDEXED_TO)) == newest
+        (newest,) = await alice.engine.committer.read(lambda db: db.query_one("SELECT max(pk) FROM messages"))
+        assert await alice.engine.committer.read(lambda db: meta.get_int(db, search_backlog.INDEXED_TO)) == newest
 
     run_world(tmp_path, main)

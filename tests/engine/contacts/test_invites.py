@@ -31,19 +31,21 @@ async def reusable(node: WorldNode) -> tuple[bytes, Invite]:
 
 async def ask(world: World, node: WorldNode, invite_id: InviteId, invite: Invite, who: Device) -> bool:
     """One more first message of `who`; whether it is acked."""
-    offered = await node.engine.submit(invites.offer, invite_id)
+    offered = await node.engine.committer.submit(invites.offer, invite_id)
     assert offered is not None
     key, random = blob_key(invite.secret), world.entropy.random
     profile = ContactProfile("mallory", True, ())
     content = encode_content(Content(profile, new_message_id(node.clock(), random), 0, node.clock()))
     bundle = open_bundle(open_blob(key, offered))
     _, message = handshake.initiate(who, bundle, content, node.clock(), world.entropy)
-    return await node.engine.submit(invites.admit, invite_id, seal_blob(key, message, random))
+    return await node.engine.committer.submit(invites.admit, invite_id, seal_blob(key, message, random))
 
 
 async def rows(node: WorldNode) -> dict[str, int]:
     return {
-        table: (await node.engine.read(lambda db, table=table: db.query(f"SELECT count(*) FROM {table}")))[0][0]
+        table: (await node.engine.committer.read(lambda db, table=table: db.query(f"SELECT count(*) FROM {table}")))[0][
+            0
+        ]
         for table in TABLES
     }
 
@@ -71,7 +73,7 @@ def test_one_identity_asks_and_rings_a_few_times_a_day_and_once_declined_not_at_
         assert await rows(alice) == before
         assert rings(alice) == 1
         assert await alice.call("requests") == []
-        assert await alice.engine.read(lambda db: facts.of_all(db, Fact.ASKED)) == []
+        assert await alice.engine.committer.read(lambda db: facts.of_all(db, Fact.ASKED)) == []
         other_id, other = await reusable(alice)
         assert await ask(world, alice, InviteId(other_id), other, mallory)  # by another invite they may ask again
         assert len(await alice.call("requests")) == 1
@@ -114,7 +116,7 @@ def test_nothing_is_left_of_a_contact_that_was_removed(tmp_path: Path) -> None:
         (request,) = await alice.call("requests")
         await alice.call("decline", contact=request["id"])
         for table in ("contact_facts", "devices", "chat_members"):
-            assert await alice.engine.read(Database.query, f"SELECT * FROM {table}") == []
+            assert await alice.engine.committer.read(Database.query, f"SELECT * FROM {table}") == []
         await befriend(alice, bob)
 
     run_world(tmp_path, main)

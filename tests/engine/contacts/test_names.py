@@ -20,7 +20,7 @@ async def call_oneself(node: WorldNode, name: str, contact: str) -> None:
         meta.put(tx.db, "name", name.encode())
         outbound.queue_profile(tx, tx.find(contact))
 
-    await node.engine.submit(act)
+    await node.engine.committer.submit(act)
     await trio.sleep(5)
 
 
@@ -42,7 +42,9 @@ def test_nobody_takes_over_what_is_meant_for_another(tmp_path: Path, kind: str) 
             await alice.call("send", chat=meant, text=f"{number}", wait="delivered", timeout=60)
         assert await bob.texts("alice") == ["0", "1", "2", "3", "4"]
         assert await mallory.texts("alice") == []
-        mallorys = (await alice.engine.read(lambda db: db.query("SELECT id FROM contacts WHERE name <> 'bob'")))[0][0]
+        mallorys = (
+            await alice.engine.committer.read(lambda db: db.query("SELECT id FROM contacts WHERE name <> 'bob'"))
+        )[0][0]
         assert await called(alice) == ["bob", f"{wanted} ({mallorys.hex()[:4]})"]
 
     run_world(tmp_path, main)
@@ -68,7 +70,7 @@ def test_who_only_asks_keeps_no_name_from_a_contact(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         mallory = await world.start("mallory")
-        await mallory.engine.submit(lambda tx: meta.put(tx.db, "name", b"bob"))
+        await mallory.engine.committer.submit(lambda tx: meta.put(tx.db, "name", b"bob"))
         invite = await alice.call("invite", ask=True)
         await mallory.call("add", invite=invite["invite"], wait=None)
         await trio.sleep(60)

@@ -91,7 +91,7 @@ def test_the_same_relay_again_moves_or_tells_another_token(tmp_path: Path) -> No
         assert await states(alice) == ["refused"]
         (one,) = await alice.call("relays", add=relay.address)
         assert (one["address"], one["state"]) == (plain(relay), "connected")
-        (row,) = await alice.engine.read(store_relays.all)
+        (row,) = await alice.engine.committer.read(store_relays.all)
         assert len(row.addresses) == MAX_ADDRESSES
 
     run_world(tmp_path, main)
@@ -103,17 +103,17 @@ def test_an_entry_that_works_is_not_given_up_unasked(tmp_path: Path) -> None:
         alice = await world.start("alice")
         (one,) = await alice.call("relays", add=relay.address)
         assert (one["state"], one["added"]) == ("connected", True)
-        before = await alice.engine.read(store_relays.all)
+        before = await alice.engine.committer.read(store_relays.all)
         dead = plain(relay).replace("4001", "9")
         for worse in (plain(relay), f"{plain(relay)}#another", f"{dead}#word", dead):
             with pytest.raises(NotNow, match="in your list") as caught:
                 await alice.call("relays", add=worse)
             assert "--replace" in caught.value.advice
-            assert await alice.engine.read(store_relays.all) == before
+            assert await alice.engine.committer.read(store_relays.all) == before
         (again,) = await alice.call("relays", add=relay.address)
         assert again["state"] == "connected"
         await alice.call("relays", add=f"{dead}#another", replace=True)
-        (row,) = await alice.engine.read(store_relays.all)
+        (row,) = await alice.engine.committer.read(store_relays.all)
         assert (row.token, len(row.addresses)) == (b"another", 1)
 
     run_world(tmp_path, main)

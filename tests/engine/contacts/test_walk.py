@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from p2pchat.core import primitives
 from p2pchat.core.ids import ContactId, PeerKey, first_device
 from p2pchat.core.primitives import KEY_BYTES
-from p2pchat.engine.contacts import contacts, walk
+from p2pchat.engine.contacts import reaching, walk
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
@@ -49,7 +49,7 @@ async def crowd(node: WorldNode) -> list[ContactId]:
             ids.append(known.id)
         return ids
 
-    return await node.engine.submit(add)
+    return await node.engine.committer.submit(add)
 
 
 def test_a_start_takes_up_the_latest_first_and_the_others_later(
@@ -60,13 +60,13 @@ def test_a_start_takes_up_the_latest_first_and_the_others_later(
         ids = await crowd(alice)
         await alice.stop()
         resumed: list[list[bytes]] = []
-        real = contacts.resume
+        real = reaching.resume
 
         def counted(tx: Transaction, contact_ids: Any) -> None:
             resumed.append(list(contact_ids))
             real(tx, contact_ids)
 
-        monkeypatch.setattr(contacts, "resume", counted)
+        monkeypatch.setattr(reaching, "resume", counted)
         alice = await world.start("alice")
         assert resumed == [ids[: walk.SLICE]]
         assert alice.engine.mailbox_handler.sender.known() == set(map(first_device, ids[: walk.SLICE]))
@@ -92,7 +92,7 @@ def test_new_addresses_are_told_a_few_contacts_in_a_turn(tmp_path: Path, monkeyp
 
         monkeypatch.setattr(outbound, "queue", counted)
         world.move("alice")
-        alice.engine.address_updates.changed()
+        alice.engine.upkeep.address_updates.changed()
         await trio.sleep(10)
         assert len(told) == CROWD
         assert all(sum(one is tx for one in told) <= walk.SLICE for tx in told[:: walk.SLICE])

@@ -49,7 +49,7 @@ async def crowd(node: WorldNode, count: int) -> list[ContactId]:
             ids.append(contact.id)
         return ids
 
-    return await node.engine.submit(add)
+    return await node.engine.committer.submit(add)
 
 
 def test_one_list_of_queues_reads_what_is_that_contacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_one_list_of_queues_reads_what_is_that_contacts(tmp_path: Path, monkeypa
             monkeypatch.setattr(
                 alice.engine.net.mailboxes, "change", lambda relay, add, drop, seen=changes: seen.append(len(add))
             )
-            await alice.engine.submit(tell)
+            await alice.engine.committer.submit(tell)
             rows[count] = seen
             assert sum(changes) <= 4
             await alice.stop()

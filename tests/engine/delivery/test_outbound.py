@@ -90,13 +90,13 @@ def test_a_backlog_is_sealed_anew_in_parts(tmp_path: Path, monkeypatch: pytest.M
         assert max(watched.sealed) == A_PART
         assert sum(watched.sealed) == len(expected)
         assert renewals(alice) == 1
-        assert await alice.engine.read(lambda db: facts.of_all(db, Fact.SEALING)) == []
+        assert await alice.engine.committer.read(lambda db: facts.of_all(db, Fact.SEALING)) == []
 
     run_world(tmp_path, main)
 
 
 async def in_progress(node: WorldNode) -> bool:
-    return bool(await node.engine.read(lambda db: facts.of_all(db, Fact.SEALING)))
+    return bool(await node.engine.committer.read(lambda db: facts.of_all(db, Fact.SEALING)))
 
 
 def test_what_waited_for_a_yes_is_sealed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_a_block_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         await watched.begun.wait()
         await alice.call("block", contact="bob")
         await trio.sleep(3700)
-        assert await alice.engine.read(store_outbox.counts) == {}
+        assert await alice.engine.committer.read(store_outbox.counts) == {}
         assert not await in_progress(alice)
 
     run_world(tmp_path, main)

@@ -257,13 +257,13 @@ def test_one_that_comes_late_is_unread_and_is_receipted_once(tmp_path: Path, mon
             contact = tx.find("bob")
             outbound.queue(tx, contact, Text("two"), seq=2)
 
-        await alice.engine.submit(skip)
+        await alice.engine.committer.submit(skip)
         await trio.sleep(1)
         await bob.call("read", chat="alice")
         heard = overhear(alice, monkeypatch)
         await trio.sleep(1)
         heard.clear()
-        await alice.engine.submit(late)
+        await alice.engine.committer.submit(late)
         await trio.sleep(1)
         assert await bob.texts("alice") == ["one", "two", "three"]
         two = (await bob.call("log", chat="alice"))[1]["id"]
@@ -307,7 +307,7 @@ def test_a_blocked_contact_is_told_nothing(tmp_path: Path, monkeypatch: pytest.M
         await bob.call("block", contact="alice")
         assert await unread(bob, "alice") == (1, (await bob.call("log", chat="alice"))[0]["id"])
         await bob.call("read", chat="alice")
-        assert await bob.engine.read(_waiting) == 0
+        assert await bob.engine.committer.read(_waiting) == 0
         await trio.sleep(3600)
         assert await states(alice, "bob") == ["delivered"]
 
@@ -323,8 +323,8 @@ def test_a_block_in_the_same_turn_comes_first(tmp_path: Path) -> None:
             read_receipts.read(tx, tx.find("alice"), None)
             contacts.block(tx, tx.find("alice"))
 
-        await bob.engine.submit(read_and_block)
-        assert await bob.engine.read(_waiting) == 0
+        await bob.engine.committer.submit(read_and_block)
+        assert await bob.engine.committer.read(_waiting) == 0
 
     run_world(tmp_path, main)
 
@@ -475,7 +475,7 @@ def test_contacts_are_told_whether_they_will_see_what_was_read(tmp_path: Path, m
         carol = await world.start("carol")
 
         async def told(node: WorldNode, name: str) -> bool:
-            return (await node.engine.read(store_contacts.find, name)).read_receipts
+            return (await node.engine.committer.read(store_contacts.find, name)).read_receipts
 
         assert await told(alice, "bob")
         await bob.call("settings", read_receipts=False)
@@ -492,7 +492,7 @@ def test_contacts_are_told_whether_they_will_see_what_was_read(tmp_path: Path, m
         await bob.call("settings", read_receipts=True)
         await trio.sleep(1)
         assert await told(alice, "bob")
-        assert await bob.engine.read(settings.read_receipts)
+        assert await bob.engine.committer.read(settings.read_receipts)
 
     run_world(tmp_path, main)
 
@@ -506,7 +506,7 @@ def test_who_was_asked_meanwhile_hears_the_newest(tmp_path: Path) -> None:
         await alice.call("accept", contact="bob")
 
         async def told() -> bool:
-            return not (await alice.engine.read(store_contacts.find, "bob")).read_receipts
+            return not (await alice.engine.committer.read(store_contacts.find, "bob")).read_receipts
 
         await until(lambda: linked(alice, "bob"))
         await until(told, 60)

@@ -64,7 +64,7 @@ def test_one_that_was_revoked_is_no_longer_valid(tmp_path: Path, reusable: bool)
         (shown,) = await alice.call("invites", revoke=made["id"][:6])
         assert (shown["state"], shown["invite"]) == ("revoked", None)
         assert not alice.engine.keeps_running()
-        (row,) = await alice.engine.read(store_invites.all)
+        (row,) = await alice.engine.committer.read(store_invites.all)
         assert (row.secret, row.bundle, row.encoded) == (None, None, None)
         one_time = "SELECT count(*) FROM prekeys WHERE kind = ?"
         assert alice.db.query(one_time, (store_prekeys.ONE_TIME,)) == [(0,)]

@@ -115,7 +115,7 @@ def test_what_can_be_sealed_again_no_more_is_sealed_in_the_session_that_is_used(
         alice, bob = await friends(world)
         await bob.stop()
         await alice.call("send", chat="bob", text="old")
-        lost = await alice.engine.submit(lambda tx: tx.db.execute(f"UPDATE outbox SET {damage}"))
+        lost = await alice.engine.committer.submit(lambda tx: tx.db.execute(f"UPDATE outbox SET {damage}"))
         assert lost == 1
         await alice.stop()
         alice, bob = await world.start("alice"), await world.start("bob")
@@ -137,7 +137,7 @@ def test_an_envelope_that_an_older_version_kept_leaves_as_it_is(tmp_path: Path) 
             store_outbox.update(tx.db, row.pk, envelope=outgoing.frame.body, chain=None, seal=None)
             return outgoing.frame.body
 
-        envelope = await alice.engine.submit(as_it_was)
+        envelope = await alice.engine.committer.submit(as_it_was)
         await alice.stop()
         alice, bob = await world.start("alice"), await world.start("bob")
         await until(lambda: all_delivered(alice, "bob"), 60)

@@ -15,7 +15,7 @@ from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ENVELOPE, REFUSED, Frame
-from p2pchat.core.ids import ContactId, SessionId
+from p2pchat.core.ids import ContactId, SessionId, first_device
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import Session
 from p2pchat.engine.runtime import skip_budget
@@ -91,12 +91,12 @@ async def sealed(node: WorldNode, chat: str, text: str, ahead: int) -> bytes:
     contact = await node.id_of(chat)
 
     def seal(tx: Transaction) -> bytes:
-        session = tx.sessions.sending(contact)
+        session = tx.sessions.sending(first_device(contact))
         assert session is not None
         content = Content(Text(text), new_message_id(tx.now, tx.random), 1, tx.now)
-        return tx.sessions.seal(contact, session, encode_content(content), tx.entropy).envelope
+        return tx.sessions.seal(first_device(contact), session, encode_content(content), tx.entropy).envelope
 
-    return await node.engine.submit(seal)
+    return await node.engine.committer.submit(seal)
 
 
 @pytest.mark.parametrize("opens", [True, False])
@@ -230,14 +230,14 @@ def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
         monkeypatch.setattr(ratchet, "MAX_SKIPPED", 50)
 
         def act(tx: Transaction) -> int:
-            live = tx.sessions.sending(contact)
+            live = tx.sessions.sending(first_device(contact))
             assert live is not None
             others = [bytes([number]) * len(live.session_id) for number in range(4)]
             for session_id in others:
-                tx.sessions.begin(contact, replace(live, session_id=SessionId(session_id)), tx.now)
+                tx.sessions.begin(first_device(contact), replace(live, session_id=SessionId(session_id)), tx.now)
             tx.sessions.write()
             tx.sessions.forget()
-            known = tx.sessions._load(contact)
+            known = tx.sessions._load(first_device(contact))
             for session_id in [*others, live.session_id]:
                 store_sessions.add_skipped(
                     tx.db, SessionId(session_id), [(0, number, bytes(32)) for number in range(40)], tx.now
@@ -249,6 +249,6 @@ def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
                 len(store_sessions.skipped(tx.db, SessionId(session_id))) for session_id in [*others, live.session_id]
             )
 
-        assert await alice.engine.submit(act) == 50
+        assert await alice.engine.committer.submit(act) == 50
 
     run_world(tmp_path, main)

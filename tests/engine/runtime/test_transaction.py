@@ -43,9 +43,9 @@ def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeyp
         with pytest.raises(DatabaseDamaged):
             await alice.call("invite")
         monkeypatch.setattr(store_invites, "all", looked)
-        assert await alice.engine.read(looked) == []
+        assert await alice.engine.committer.read(looked) == []
         await alice.call("invite")
-        (invite,) = await alice.engine.read(looked)
+        (invite,) = await alice.engine.committer.read(looked)
         assert alice.engine.invite_handler.offer(invite.id) is not None
 
     run_world(tmp_path, main)
@@ -61,11 +61,11 @@ def test_what_a_failed_turn_knew_of_people_is_read_again(tmp_path: Path) -> None
         await befriend(alice, bob)
         sent = await alice.call("send", chat="bob", text="one", wait="delivered")
         with pytest.raises(NodeError):
-            await alice.engine.submit(rename_and_fail)
+            await alice.engine.committer.submit(rename_and_fail)
         assert (await alice.call("contacts"))[0]["name"] == "bob"
-        await alice.engine.submit(lambda tx: tx.find("bob"))
+        await alice.engine.committer.submit(lambda tx: tx.find("bob"))
         with pytest.raises(NoSuchContact):
-            await alice.engine.submit(lambda tx: tx.find("Robert"))
+            await alice.engine.committer.submit(lambda tx: tx.find("Robert"))
         again = await alice.call("send", chat="bob", text="two", wait="delivered")
         assert sent["id"] != again["id"]
         assert await bob.texts("alice") == ["one", "two"]
@@ -85,7 +85,7 @@ def test_a_failed_transaction_spends_and_withholds_nothing(tmp_path: Path) -> No
         await befriend(alice, bob)
         for _ in range(3):
             with pytest.raises(NodeError):
-                await alice.engine.submit(store_and_fail)
+                await alice.engine.committer.submit(store_and_fail)
         assert not alice.engine.committer.storage_limits.withheld
         await bob.call("send", chat="alice", text="there is room", wait="delivered", timeout=60)
 
@@ -122,12 +122,12 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
 
         async def one() -> None:
             with pytest.raises(NodeError):
-                await alice.engine.submit(faulty)
+                await alice.engine.committer.submit(faulty)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one)
             for number in range(3):
-                nursery.start_soon(alice.engine.submit, lambda tx, number=number: ran.append(number))
+                nursery.start_soon(alice.engine.committer.submit, lambda tx, number=number: ran.append(number))
         assert set(ran) == {0, 1, 2}
 
     run_world(tmp_path, main)
@@ -148,9 +148,9 @@ def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) ->
 
     async def main() -> None:
         async with trio.open_nursery() as faces:
-            faces.start_soon(engine.read, slow)
+            faces.start_soon(engine.committer.read, slow)
             await reading.wait()
-            faces.start_soon(engine.close)
+            faces.start_soon(engine.committer.close)
             await wait_all_tasks_blocked()
             go_on.set()
         assert rows == [(1,)]
@@ -174,10 +174,10 @@ def test_a_skipped_key_whose_header_key_is_gone_is_forgotten(tmp_path: Path) -> 
             await alice.call("send", chat="bob", text="a", wait="delivered")
 
         await turn_around()
-        assert await alice.engine.read(kept_keys) == 1
+        assert await alice.engine.committer.read(kept_keys) == 1
         for _ in range(OLD_CHAINS + 1):
             await turn_around()
-        assert await alice.engine.read(kept_keys) == 0
+        assert await alice.engine.committer.read(kept_keys) == 0
 
     run_world(tmp_path, main)
 

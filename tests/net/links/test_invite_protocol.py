@@ -303,9 +303,11 @@ def test_a_used_up_invite_leaves_no_keys(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
-        found = await alice.engine.read(lambda db: db.query("SELECT kind FROM prekeys WHERE kind = 'one-time'"))
+        found = await alice.engine.committer.read(
+            lambda db: db.query("SELECT kind FROM prekeys WHERE kind = 'one-time'")
+        )
         assert found == []
-        rows = await alice.engine.read(lambda db: db.query("SELECT secret, bundle, encoded FROM invites"))
+        rows = await alice.engine.committer.read(lambda db: db.query("SELECT secret, bundle, encoded FROM invites"))
         assert rows == [(None, None, None)]
 
     run_world(tmp_path, main)

@@ -355,12 +355,14 @@ def test_frames_without_sense_change_nothing(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        before = await alice.engine.read(lambda db: db.query("SELECT session_id, state FROM sessions"))
+        before = await alice.engine.committer.read(lambda db: db.query("SELECT session_id, state FROM sessions"))
         contact = await bob.id_of("alice")
         for frame in frames_without_sense() * 3:
             bob.engine.net.send(contact, [frame])
         await trio.sleep(5)
-        assert await alice.engine.read(lambda db: db.query("SELECT session_id, state FROM sessions")) == before
+        assert (
+            await alice.engine.committer.read(lambda db: db.query("SELECT session_id, state FROM sessions")) == before
+        )
         assert len(meddler.of(frames.BUNDLE, alice)) == 1  # however often she was asked
         assert await linked(alice)
         await bob.call("send", chat="alice", text="fine", wait="delivered", timeout=5)

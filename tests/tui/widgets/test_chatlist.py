@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from textual.pilot import Pilot
 from p2pchat.tui import intents
 from p2pchat.tui.intents import Intent
 from p2pchat.tui.model import Chat
+from p2pchat.tui.widgets import chatlist
 from p2pchat.tui.widgets.chatlist import ChatList
 from tests.tui.conftest import run
 from tests.tui.conversing import NOW, message
@@ -212,5 +214,30 @@ def test_a_thousand_chats_scroll() -> None:
         assert any(" 999 " in line for line in desk.lines())
         await pilot.press("enter")
         assert desk.opened() == ["999"]
+
+    at(steps)
+
+
+def test_of_a_thousand_chats_those_in_sight_are_drawn_anew_where_they_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, drawn = list[str](), list[int]()
+    chats = [chat(f"{number}") for number in range(1000)]
+
+    def order(looked_at: Chat, now: datetime) -> str:
+        looked.append(looked_at.id)
+        return ""
+
+    monkeypatch.setattr(chatlist, "order", order)
+
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show(chats, "0")
+        desk.chats.scroll_to(y=500, animate=False, force=True)
+        await pilot.pause()
+        monkeypatch.setattr(desk.chats, "refresh_line", drawn.append)
+        looked.clear()
+        chats[100] = chats[100]._replace(unread=1)
+        chats[503] = chats[503]._replace(unread=1)
+        desk.chats.show(chats, "0")
+        assert set(looked) == {f"{number}" for number in range(500, 508)}
+        assert drawn == [503]
 
     at(steps)

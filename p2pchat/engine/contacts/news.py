@@ -1,0 +1,75 @@
+"""What contacts tell about themselves, of which the latest counts; and where we tell them that we collect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2pchat.core.content import newest_message_id
+from p2pchat.core.contents import ContactProfile, Queues
+from p2pchat.core.contents.queues import AnnouncedQueue
+from p2pchat.core.ids import MessageId, PeerKey, first_device
+from p2pchat.core.invite import ROLE_NODE
+from p2pchat.engine.contacts import names, reaching
+from p2pchat.engine.delivery import outbound, queues
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
+from p2pchat.store import devices as store_devices
+from p2pchat.store import facts
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.devices import Way
+from p2pchat.store.facts import Fact
+
+
+def take_profile(tx: Transaction, contact: Contact, message_id: MessageId, profile: ContactProfile) -> Contact:
+    """Take in what a contact told about itself, and return the contact. A name of our own choice stays, and so does
+    what was said later than this.
+    """
+    if is_new(tx, contact, Fact.TOLD_NAME, message_id):
+        name = contact.name if contact.named_by_me else names.free(tx, contact.id, names.their_name(profile.name))
+        before = contact.name
+        contact = tx.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
+        if name != before:
+            tx.event("contact", **views.contact(contact, tx.route(contact.id)))
+    take_ways(tx, contact, message_id, profile.ways)
+    if profile.queues is not None:
+        take_queues(tx, contact, message_id, profile.queues)
+    return contact
+
+
+def take_ways(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
+    """Take in where a contact says that its nodes are. None at all changes nothing: it may just not know its own."""
+    if is_new(tx, contact, Fact.TOLD_WAYS, message_id) and ways:
+        store_devices.set_ways(tx.db, first_device(contact.id), [Way(*way, ROLE_NODE) for way in ways], tx.now)
+        if contact.state == ContactState.CONTACT:
+            reaching.reach(tx, contact)
+
+
+def take_queues(tx: Transaction, contact: Contact, message_id: MessageId, theirs: tuple[AnnouncedQueue, ...]) -> None:
+    """Take in where a contact says that it collects what we leave for it."""
+    if is_new(tx, contact, Fact.TOLD_QUEUES, message_id):
+        queues.told(tx, contact, theirs)
+
+
+def is_new(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId) -> bool:
+    """Return whether nothing newer of this kind was told, and note it if so. Contents may arrive late and in any order;
+    the ids of one sender grow with time.
+
+    An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
+    owner for long. What was noted by a clock of ours that was ahead does not count any more.
+    """
+    tomorrow = newest_message_id(tx.now + DAY_MS)
+    known = facts.get(tx.db, contact.id, told) or b""
+    if message_id <= known <= tomorrow:
+        return False
+    facts.put(tx.db, contact.id, told, min(message_id, tomorrow))
+    return True
+
+
+def tell_queues(tx: Transaction, contact: Contact) -> None:
+    """Tell a contact where we collect, if that has changed. One who has not accepted yet hears it then."""
+    told = contact.state == ContactState.CONTACT or (
+        contact.state == ContactState.WAITING and contact.identity is not None
+    )
+    if told and queues.refresh(tx, contact):
+        outbound.queue(tx, contact, Queues(queues.announced(tx, contact)))

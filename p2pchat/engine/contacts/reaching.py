@@ -1,0 +1,113 @@
+"""Reaching a contact: knocking by an invite of theirs, then having links made with their nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from p2pchat.core.ids import ContactId, SessionId, first_device
+from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key
+from p2pchat.core.mailbox import STAMPED
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import devices as store_devices
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import queues as store_queues
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.devices import Way
+from p2pchat.store.outbox import OutboxForm
+
+HEARD_WITHIN_MS = 30 * DAY_MS
+"""A contact who was heard of so lately is dialled at the start."""
+
+
+def set_ways(tx: Transaction, contact_id: ContactId, invite: Invite) -> None:
+    """Keep the ways that an invite names, in place of those that were known."""
+    ways = [Way(way.peer, way.address, way.role) for way in invite.ways]
+    store_devices.set_ways(tx.db, first_device(contact_id), ways, tx.now)
+
+
+def knock(tx: Transaction, contact: Contact, invite: Invite) -> None:
+    """Have the network join by this invite; at its relays, what lies in the box is looked for too."""
+    ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
+    if ways:
+        tx.after(tx.net.join, contact.id, ways, hello_key(invite.secret))
+    tx.mail_of[first_device(contact.id)] = None
+
+
+def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
+    """Join somebody we wait for by another invite of theirs; what is left of the last one is forgotten, but for its
+    session: if it was used after all, and only its ack is missing, links are made with that.
+    """
+    assert newer.invite is not None
+    invite = decode_invite(newer.invite)
+    forget_first(tx, contact.id)
+    changed = tx.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
+    if newer.hidden:
+        tx.pairs_of.add(contact.id)
+        changed = tx.change(contact.id, hidden=True)
+    if newer.named_by_me:
+        changed = tx.change(contact.id, name=newer.name, named_by_me=True)
+    set_ways(tx, contact.id, invite)
+    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.after(tx.net.joined, contact.id)
+    knock(tx, changed, invite)
+    return changed
+
+
+def reach(tx: Transaction, contact: Contact) -> None:
+    """Have the network keep a link to a contact we have a session with."""
+    ways = store_devices.ways(tx.db, first_device(contact.id))
+    tx.after(tx.net.reach, contact.id, [(way.peer, way.address) for way in ways if way.role == ROLE_NODE])
+
+
+def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
+    """Dial at the start, of these, whom we owe something or heard of lately, and knock again where an invite was not
+    settled.
+    """
+    for contact_id in contact_ids:
+        contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are asked for
+        if contact is None:
+            continue
+        if contact.invite is not None:
+            knock(tx, contact, decode_invite(contact.invite))
+        if contact.identity is not None and contact.state in ACCEPTED:
+            heard = contact.heard_at or contact.created_at
+            if heard + HEARD_WITHIN_MS > tx.passed or store_outbox.is_owed(tx.db, first_device(contact_id)):
+                reach(tx, contact)
+
+
+def joined(tx: Transaction, contact_id: ContactId) -> None:
+    """Note that the inviter has our first message; what follows goes over links."""
+    contact = tx.contact(contact_id)
+    if contact is None or contact.invite is None:
+        return
+    forget_first(tx, contact_id)
+    contact = tx.change(contact_id, invite=None, invite_until=None)
+    tx.after(tx.net.joined, contact_id)
+    reach(tx, contact)
+
+
+def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
+    """Note that the other side has the session `session_id`, which we began: it has our first message, if it is that
+    one's.
+    """
+    begun = store_outbox.sessions_begun(tx.db, first_device(contact.id), OutboxForm.INITIAL)
+    if contact.state == ContactState.WAITING or not begun or session_id in begun:
+        joined(tx, contact.id)
+
+
+def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
+    """Ask a contact no more to begin anew; if they were asked already, they may still accept."""
+    forget_first(tx, contact.id)
+    tx.after(tx.net.joined, contact.id)
+    return tx.change(contact.id, invite=None, invite_until=None)
+
+
+def forget_first(tx: Transaction, contact_id: ContactId) -> None:
+    """Send our first message to a contact no more."""
+    device = first_device(contact_id)
+    store_outbox.clear_forms(tx.db, device, OutboxForm.INITIAL)
+    store_queues.deposit_no_more(tx.db, device, STAMPED)
+    tx.mail_of[device] = None

@@ -1,0 +1,30 @@
+"""How far messages of ours have come, as their rows have it and as faces are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from p2pchat.core import delivery
+from p2pchat.core.contents import kind_of
+from p2pchat.core.delivery import DeliveryEvent, Route
+from p2pchat.core.ids import ChatId, MessageId, first_device
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.contacts import Contact
+
+
+def unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
+    """Return the ids of our messages that wait for a contact, timer lines among them, oldest first."""
+    waiting = store_outbox.contents_for(tx.db, first_device(contact.id))
+    return [message_id for kind, message_id in waiting if kind_of(kind).visible]
+
+
+def advance(tx: Transaction, chat: ChatId, ids: Iterable[MessageId], event: DeliveryEvent, route: Route | None) -> None:
+    """Move messages of ours on as `event` says, and tell faces; ids that are none are passed over."""
+    state = delivery.target(event)
+    moved_on = store_messages.set_state(tx.db, chat, ids, state, tx.now, came_from=delivery.sources(event), route=route)
+    at = views.timestamp(tx.now)
+    for message_id in moved_on:
+        tx.event("state", id=message_id.hex(), chat=chat.hex(), state=state, route=route, at=at)
