@@ -67,7 +67,7 @@ class Line:
         pair = create_new_key_pair(os.urandom(32))
         me = ID(multiaddrs.multihash(PeerKey(pair.public_key.to_bytes())))
         upgrader = hardening.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * WINDOW)
-        wire = RawPipe(pipes.TcpPipe(tcp))
+        wire = RawPipe(pipes.TcpPipe(tcp.socket))
         theirs = ID(multiaddrs.multihash(peer))
         muxed = await upgrader.multiplex(await upgrader.secure(wire, theirs), theirs)
         nursery.start_soon(muxed.start)

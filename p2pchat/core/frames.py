@@ -107,22 +107,9 @@ class FrameParser:
         return frames
 
 
-def packed(kind: int, body: bytes) -> bytes:
-    """Return the bytes of one frame of this type."""
-    return _FRAME_HEAD.pack(len(body) + 1, kind) + body
-
-
 def pack(frame: Frame) -> bytes:
     """Return the bytes of one frame."""
-    return packed(*frame)
-
-
-def pack_all(frames: Iterable[Frame]) -> bytes:
-    """Return the bytes of these frames, in order."""
-    pieces: list[bytes] = []
-    for kind, body in frames:
-        pieces += (_FRAME_HEAD.pack(len(body) + 1, kind), body)
-    return b"".join(pieces)
+    return _FRAME_HEAD.pack(len(frame.body) + 1, frame.type) + frame.body
 
 
 def acks(ids: Iterable[EnvelopeId]) -> list[Frame]:

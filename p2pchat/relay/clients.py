@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
-from p2pchat.core.frames import WRITE, packed
+from p2pchat.core.frames import WRITE, Frame, pack
 from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import Hello
 from p2pchat.errors import LinkLost
@@ -176,13 +176,13 @@ class ClientStream:
         """Whether it has all its answers."""
         return not (self.waiting or self.out_bytes)
 
-    def send(self, kind: int, body: bytes) -> None:
-        """Write this frame after what waits already."""
+    def send(self, frame: Frame) -> None:
+        """Write this after what waits already."""
         if self.gone:
             return
-        frame = packed(kind, body)
-        size = len(frame)
-        self._frames.append(frame)
+        packed = pack(frame)
+        size = len(packed)
+        self._frames.append(packed)
         self.out_bytes += size
         self._outgoing.total += size
         if not self.held:

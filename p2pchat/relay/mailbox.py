@@ -177,9 +177,8 @@ class MailboxServer:
 
     async def _applied(self, batch: Batch) -> Outcome:
         """Do what is in a batch: in a thread, unless memory knows already all that it asks for."""
-        if batch.finds_nothing(self._store):
-            return apply(self._store, batch, self.clock.now(), self._random)
-        return await self._in_thread(apply, self._store, batch, self.clock.now(), self._random)
+        work = self._store, batch, self.clock.now(), self._random
+        return apply(*work) if batch.finds_nothing(self._store) else await self._in_thread(apply, *work)
 
     async def serve(self, stream: Stream) -> None:
         """Serve one client, until its stream ends."""
@@ -335,7 +334,7 @@ class MailboxServer:
             case mailbox.OPEN:
                 self._open(client, mailbox.decode_open(frame.body))
             case mailbox.PING:
-                client.send(mailbox.PONG, b"")
+                client.send(Frame(mailbox.PONG, b""))
 
     def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
         if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:
@@ -354,7 +353,7 @@ class MailboxServer:
             if not client.opened:
                 self._vouch(client.stream.peer)
             client.opened[handle] = OpenQueue(client, handle, role, queue.flags, name)
-        client.send(mailbox.OPENED, mailbox.encode_opened(opening.handle, code))
+        client.send(Frame(mailbox.OPENED, mailbox.encode_opened(opening.handle, code)))
 
     def _put(self, client: ClientStream, put: mailbox.Put) -> None:
         opened = client.opened.get(put.handle)
@@ -433,7 +432,7 @@ class MailboxServer:
             client.waiting -= len(pairs)
             for start in range(0, len(pairs), mailbox.MAX_RESULTS):
                 page = pairs[start : start + mailbox.MAX_RESULTS]
-                client.send(mailbox.RESULTS, mailbox.encode_results(page))
+                client.send(Frame(mailbox.RESULTS, mailbox.encode_results(page)))
             client.changed.unpark_all()
         for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
             self._answer_fetch(fetching, answer)
@@ -452,7 +451,7 @@ class MailboxServer:
     def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
         client = fetching.client
         for blob in answer.blobs:
-            client.send(mailbox.BLOB, mailbox.encode_blob(blob))
+            client.send(Frame(mailbox.BLOB, mailbox.encode_blob(blob)))
         self._end(client, fetching.number, answer.code, answer.more)
         self.counts.fetched += answer.found
         self._terms.fetched(client.origin, sum(len(blob.blob) for blob in answer.blobs))
@@ -462,10 +461,10 @@ class MailboxServer:
         client.changed.unpark_all()
 
     def _answer(self, client: ClientStream, number: int, code: int) -> None:
-        client.send(mailbox.RESULTS, mailbox.encode_results([(number, code)]))
+        client.send(Frame(mailbox.RESULTS, mailbox.encode_results([(number, code)])))
 
     def _end(self, client: ClientStream, number: int, code: int, more: bool = False) -> None:
-        client.send(mailbox.END, mailbox.encode_end(mailbox.End(number, code, more)))
+        client.send(Frame(mailbox.END, mailbox.encode_end(mailbox.End(number, code, more))))
 
     # --- housekeeping
 

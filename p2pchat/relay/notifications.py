@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from p2pchat.core import mailbox
+from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Blob
 from p2pchat.relay.batches import Refill
 from p2pchat.relay.clients import MAX_PUSHED, ClientStream, OpenQueue
@@ -103,5 +104,5 @@ class Pushes:
         opened.sent.append(place)
         client.pushed += 1
         self.pushed += 1
-        client.send(mailbox.BLOB, mailbox.encode_blob(Blob(opened.handle, place, blob)))
+        client.send(Frame(mailbox.BLOB, mailbox.encode_blob(Blob(opened.handle, place, blob))))
         return True
