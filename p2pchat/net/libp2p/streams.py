@@ -16,7 +16,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.secure_channel import shielded
-from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, come, take_now
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
@@ -163,7 +163,7 @@ class NegotiationChannel:
 
     async def come(self) -> None:
         """Wait until there is something to read. Raises what libp2p does, also at the end."""
-        await self._muxed.come(self._inner)
+        await come(self._inner)
 
     def peek(self, n: int) -> bytes:
         """Return up to `n` bytes of what waits, and leave them there."""
@@ -171,7 +171,7 @@ class NegotiationChannel:
 
     def skip(self, n: int) -> None:
         """Drop `n` bytes."""
-        self._muxed.take_now(self._inner, n)
+        take_now(self._inner, n)
 
     async def read(self, n: int | None = None) -> bytes:
         """Read `n` bytes, never more. Raises what libp2p does, also at the end."""

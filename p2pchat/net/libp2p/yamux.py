@@ -72,6 +72,40 @@ async def acknowledge(stream: yamux.YamuxStream) -> None:
         await conn._write_frame(acknowledgement)
 
 
+async def come(stream: yamux.YamuxStream) -> None:
+    """Wait until there is something to read on a stream. Raises MuxedStreamEOF or MuxedStreamReset."""
+    conn = stream.muxed_conn
+    assert isinstance(conn, GuardedYamux)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    while not _readable(conn, stream):
+        await acknowledge(stream)  # whoever began it may wait for that
+        event = conn.stream_events[stream.stream_id]
+        await event.wait()
+        if conn.stream_events.get(stream.stream_id) is event:
+            conn.stream_events[stream.stream_id] = trio.Event()
+
+
+def _readable(conn: GuardedYamux, stream: yamux.YamuxStream) -> bool:
+    """Whether there is something to read. Raises MuxedStreamEOF or MuxedStreamReset where nothing comes any more."""
+    if conn.event_shutting_down.is_set():
+        raise MuxedStreamEOF("Connection shut down")
+    if stream.reset_received:
+        raise MuxedStreamReset("Stream was reset")
+    buffer = conn.stream_buffers.get(stream.stream_id)
+    if buffer is None or (stream.recv_closed and not buffer):
+        raise MuxedStreamEOF("Stream is closed for receiving")
+    return bool(buffer)
+
+
+def take_now(stream: yamux.YamuxStream, at_most: int) -> bytes:
+    """Take up to `at_most` bytes out of what has come on a stream (see `come`)."""
+    buffer = stream.conn.stream_buffers[stream.stream_id]
+    data = bytes(buffer) if len(buffer) <= at_most else bytes(memoryview(buffer)[:at_most])
+    del buffer[: len(data)]
+    stream._pending_recv_release += len(data)
+    return data
+
+
 class GuardedYamux(yamux.Yamux):
     """Yamux that survives cancellation and holds peers to their limits.
 
@@ -285,43 +319,13 @@ class GuardedYamux(yamux.Yamux):
 
         Grants new window when half of it is used. (libp2p does so after every read: a frame each.)
         """
-        await self.come(stream)
-        data = self.take_now(stream, at_most)
+        await come(stream)
+        data = take_now(stream, at_most)
         if stream._pending_recv_release >= WINDOW // 2:
             granted, stream._pending_recv_release = stream._pending_recv_release, 0
             stream.recv_window += granted
             with shielded(WRITE_TIMEOUT), suppress(Exception):
                 await stream.send_window_update(granted)
-        return data
-
-    async def come(self, stream: yamux.YamuxStream) -> None:
-        """Wait until there is something to read on a stream. Raises MuxedStreamEOF or MuxedStreamReset."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._readable(stream):
-            await acknowledge(stream)  # whoever began it may wait for that
-            event = self.stream_events[stream.stream_id]
-            await event.wait()
-            if self.stream_events.get(stream.stream_id) is event:
-                self.stream_events[stream.stream_id] = trio.Event()
-
-    def _readable(self, stream: yamux.YamuxStream) -> bool:
-        """Whether there is something to read. Raises MuxedStreamEOF or MuxedStreamReset where nothing comes any
-        more."""
-        if self.event_shutting_down.is_set():
-            raise MuxedStreamEOF("Connection shut down")
-        if stream.reset_received:
-            raise MuxedStreamReset("Stream was reset")
-        buffer = self.stream_buffers.get(stream.stream_id)
-        if buffer is None or (stream.recv_closed and not buffer):
-            raise MuxedStreamEOF("Stream is closed for receiving")
-        return bool(buffer)
-
-    def take_now(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
-        """Take up to `at_most` bytes out of what has come on a stream (see `come`)."""
-        buffer = self.stream_buffers[stream.stream_id]
-        data = bytes(buffer) if len(buffer) <= at_most else bytes(memoryview(buffer)[:at_most])
-        del buffer[: len(data)]
-        stream._pending_recv_release += len(data)
         return data
 
     # --- out -------------------------------------------------------------------------------------------------------
