@@ -11,7 +11,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.outgoing import SEND_OPTIONS, checked_text, send_text, text_given
 from p2pchat.cli.output import Cell, cell, messages, short_date
-from p2pchat.lib.times import spell
+from p2pchat.lib.times import HOUR_SECONDS, spell
 
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
@@ -81,6 +81,8 @@ def timer(context: Context, args: Namespace) -> int:
         context.out.line(f"Messages disappear {spell(result['timer'])} after they are read. Set by {result['by']}.")
         if args.time is not None:
             context.out.note("It asks the other side's program to delete them; it cannot stop a copy.")
+            if result["timer"] < HOUR_SECONDS:
+                context.out.note("No relay keeps them: they arrive only while you both are connected.")
     return 0
 
 

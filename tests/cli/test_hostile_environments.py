@@ -60,9 +60,12 @@ def run(case):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
             os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+        kept = []  # when the last reference to a stream goes, Python 3.13 and later say that its file is closed
         for number in case["closed"]:
             os.close(number)
-            setattr(sys, ("stdin", "stdout", "stderr")[number], None)
+            name = ("stdin", "stdout", "stderr")[number]
+            kept.append(getattr(sys, name))
+            setattr(sys, name, None)
         sys.argv[1:] = case["words"]
         try:
             program.main()

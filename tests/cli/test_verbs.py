@@ -44,7 +44,6 @@ SIMPLE = [
     (["forget", "bob", "--history", "--yes"], "forget", {"contact": "bob", "history": True}),
     (["clear", "bob", "--yes"], "clear", {"chat": "bob"}),
     (["chats"], "chats", {}),
-    (["chats", "--archived"], "chats", {}),
     (["chats", "pin", "bob"], "pin_chat", {"chat": "bob", "pinned": True}),
     (["chats", "unpin", "bob"], "pin_chat", {"chat": "bob", "pinned": False}),
     (["invites"], "invites", {"revoke": None}),
@@ -762,3 +761,17 @@ def test_a_relay_that_a_contact_is(node: FakeNode, p2pchat: Run) -> None:
 def test_the_offer_says_what_the_node_says(node: FakeNode, p2pchat: Run) -> None:
     assert p2pchat("offer", "yes").out == "A notice.\n"
     assert p2pchat("offer", "perhaps").code == 2
+
+
+def test_archived_chats_can_be_listed_alone(node: FakeNode, p2pchat: Run) -> None:
+    (one,) = cast(list[dict[str, object]], node.answers["chats"])
+    assert "No chat is archived" in p2pchat("chats", "--archived").err
+    node.answers["chats"] = [one, {**one, "name": "carol", "archived": True}]
+    rows = p2pchat("chats", "--archived", "--json").out.splitlines()
+    assert [json.loads(row)["name"] for row in rows] == ["carol"]
+
+
+def test_a_timer_below_an_hour_says_what_it_takes(node: FakeNode, p2pchat: Run) -> None:
+    for seconds, said in ((3599, True), (3600, False)):
+        node.answers["timer"] = {"chat": ID, "timer": seconds, "by": "me", "at": None}
+        assert ("No relay keeps them" in p2pchat("timer", "bob", f"{seconds}s").err) is said

@@ -120,7 +120,7 @@ def test_the_samples_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENTRANCES)
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(20))
 @given(data=st.binary(max_size=200) | st.binary(min_size=1000, max_size=5000))
 @example(data=b"")
 @example(data=bytes(4096))
@@ -131,7 +131,7 @@ def test_arbitrary_bytes(name: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ENTRANCES)
-@settings(max_examples=examples(80))
+@settings(max_examples=examples(40))
 @given(chosen=st.data())
 def test_damaged_bytes(name: str, chosen: st.DataObject) -> None:
     take, sample = ENTRANCES[name]
@@ -153,7 +153,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("name", ["invite", "bundle", "set", "first message", "content", "profile", "state"])
-@settings(max_examples=examples(80))
+@settings(max_examples=examples(40))
 @given(chosen=st.data())
 def test_other_values_in_right_encodings(name: str, chosen: st.DataObject) -> None:
     take, sample = ENTRANCES[name]
@@ -163,7 +163,7 @@ def test_other_values_in_right_encodings(name: str, chosen: st.DataObject) -> No
     quietly(take, encode(fields))
 
 
-@settings(max_examples=examples(150))
+@settings(max_examples=examples(80))
 @given(chosen=st.data())
 def test_a_signed_bundle_of_any_values(chosen: st.DataObject) -> None:
     """Whoever holds an identity can sign anything; it goes on to be written to."""
@@ -176,7 +176,7 @@ def test_a_signed_bundle_of_any_values(chosen: st.DataObject) -> None:
     quietly(lambda data: handshake.initiate(ALICE, open_bundle(data), b"", NOW, Chance("x").entropy), data)
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(chosen=st.data())
 def test_an_authenticated_header_of_any_bytes(chosen: st.DataObject) -> None:
     """A contact holds the header keys and can seal anything under them."""

@@ -326,4 +326,4 @@ class Network(RuleBasedStateMachine):
 
 
 TestNetwork = Network.TestCase
-TestNetwork.settings = settings(max_examples=examples(60), stateful_step_count=60)
+TestNetwork.settings = settings(max_examples=examples(30), stateful_step_count=60)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -211,6 +212,32 @@ def test_a_locked_profile_asks_for_its_passphrase() -> None:
             anna.wait("You have no contacts yet")
             for seen in (anna.raw, anna.text().encode()):
                 assert b"horse" not in seen
+
+
+def test_it_stops_and_goes_on_as_any_program() -> None:
+    with place() as here, terminal(here, ["/bin/sh", "-i"], executed=True, PS1="$ ") as shell:
+        make(here, "anna")
+        at_home(here, "anna")
+        shell.type(shlex.join(program(here, "anna")))
+        shell.press("enter")
+        shell.wait("You have no contacts yet")
+        for how in ("by the key", "by a signal"):
+            if how == "by the key":
+                shell.press("ctrl+z")
+            else:
+                shell.signal_child(signal.SIGTSTP)
+            shell.wait("Stopped")
+            restored(shell)
+            shell.type(f"echo $((6 * 7)) {how}")
+            shell.press("enter")
+            shell.wait(f"42 {how}")
+            shell.type("fg")
+            shell.press("enter")
+            shell.wait("You have no contacts yet")
+            shell.press("f1")
+            shell.wait("Keys everywhere")
+            shell.press("esc")
+            shell.gone("Keys everywhere")
 
 
 def test_without_colour() -> None:

@@ -613,7 +613,7 @@ _frames = st.one_of(
 )
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_frames, max_size=12), st.integers(0, 3))
 def test_any_frames_from_a_client_leave_the_relay_whole(
     tmp_path_factory: pytest.TempPathFactory, frames: list[Frame], opens: int
@@ -641,7 +641,7 @@ def test_any_frames_from_a_client_leave_the_relay_whole(
     run(main)
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(30))
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
 def test_any_bytes_from_a_client_end_its_stream_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]

@@ -5,6 +5,8 @@ ready and the next timer is due within `JUMP_SECONDS`, this loop sets its clock 
 for threads and sockets without a timer, are what they always are.
 
 Nor does each app parse the same style sheets again: all apps of a process that have the same colours share the rules.
+And none takes what is there out of the sight of the garbage collector, as the program does once: here hundreds of apps
+are made and thrown away, and all of them would stay.
 """
 
 from __future__ import annotations
@@ -77,4 +79,5 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=QuickLoop) as runner:
         patch.setattr(_time, "get_time", runner.get_loop().time)
         patch.setattr(Stylesheet, "_parse_rules", _parse_once)
+        patch.setattr("p2pchat.tui.app.tune_gc", lambda: None)
         return runner.run(main)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import shutil
 import struct
@@ -24,6 +25,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from rich.cells import cell_len
 
 from tests.support import prefork
 from tests.support.emulator import Emulator
@@ -42,6 +45,7 @@ KEYS = {
     "home": b"\x1b[H",
     "end": b"\x1b[F",
     "ctrl+end": b"\x1b[1;5F",
+    "ctrl+up": b"\x1b[1;5A",
     "pageup": b"\x1b[5~",
     "pagedown": b"\x1b[6~",
     "delete": b"\x1b[3~",
@@ -53,6 +57,12 @@ KEYS = {
     **{f"ctrl+{letter}": bytes([ord(letter) - 96]) for letter in "abcdefghijklmnopqrstuvwxyz"},
     **{f"alt+{key}": b"\x1b" + key.encode() for key in "abcdefghijklmnopqrstuvwxyz0123456789"},
 }
+
+REST = 0.05
+"""Seconds without news after which a picture is whole."""
+
+AGAIN = 2.0
+"""Seconds without an answer after which a person clicks again."""
 
 # Makes the terminal the one that controls the process, as a login does, then becomes the program.
 _BEGIN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
@@ -104,21 +114,40 @@ class Terminal:
         self._write(text.encode())
 
     def press(self, *names: str) -> None:
-        """Keys by their names in `KEYS`."""
+        """Keys by their names in `KEYS`, or letters."""
         for name in names:
-            self._write(KEYS[name])
+            self._write(KEYS.get(name) or name.encode())
 
     def paste(self, text: str) -> None:
         """As a terminal pastes where the program asked to be told (bracketed paste): newlines as carriage returns."""
         self._write(b"\x1b[200~" + text.replace("\n", "\r").encode() + b"\x1b[201~")
 
-    def click(self, text: str) -> None:
-        """The left mouse button on the first place that shows this text."""
-        lines = self.wait(text).split("\n")
-        row = next(number for number, line in enumerate(lines) if text in line)
-        column = lines[row].index(text)
-        place = f"0;{column + 1};{row + 1}"
+    def click(self, text: str, *, button: int = 1, last: bool = False, beside: str = "", seen: bool = True) -> None:
+        """A mouse button on the first place that shows this text, or on the last one, in a line that has `beside` too.
+        As a person does, it is pressed again where nothing follows that can be `seen`.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            before = self._click(text, button, last, beside)
+            if not seen or self._differs(before):
+                return
+        raise AssertionError(f"clicked {text!r} in vain\n{self.picture()}")
+
+    def _click(self, text: str, button: int, last: bool, beside: str) -> str:
+        self.until(lambda shown: any(text in line and beside in line for line in shown.split("\n")), text)
+        self._rested()  # a place is pointed at: it must not be elsewhere when the click arrives
+        lines = self.until(lambda shown: any(text in line and beside in line for line in shown.split("\n")), text)
+        places = [
+            (row, match.start())
+            for row, line in enumerate(lines.split("\n"))
+            if beside in line
+            for match in re.finditer(re.escape(text), line)
+        ]
+        row, letters = places[-1 if last else 0]
+        column = cell_len(lines.split("\n")[row][:letters])
+        place = f"{button - 1};{column + 1};{row + 1}"
         self._write(f"\x1b[<{place}M\x1b[<{place}m".encode())
+        return lines
 
     def focus(self, on: bool) -> None:
         """The window is before the person, or another one is."""
@@ -134,6 +163,11 @@ class Terminal:
     def signal(self, number: int) -> None:
         """A signal to the program."""
         os.kill(self.pid, number)
+
+    def signal_child(self, number: int) -> None:
+        """A signal to what the program, a shell, has started."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        os.kill(int(children[0]), number)
 
     def close(self) -> None:
         """The window is closed: the program loses its terminal (SIGHUP)."""
@@ -194,6 +228,17 @@ class Terminal:
         self.close()
 
     # --- inside
+
+    def _differs(self, before: str) -> bool:
+        """Whether another picture comes in time."""
+        with self._news:
+            return self._news.wait_for(lambda: self.text() != before, AGAIN)
+
+    def _rested(self) -> None:
+        """Wait until nothing new has come for a moment."""
+        with self._news:
+            while self._news.wait(REST):
+                pass
 
     def _write(self, data: bytes) -> None:
         while data:

@@ -1,11 +1,11 @@
-"""A conversation of somebody who uses nothing but the mouse, and the pages that are there for them."""
+"""What the mouse does in a conversation, beside what a whole one with nothing else shows (test_two_terminals)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from textual.events import MouseMove, Paste
+from textual.events import MouseMove
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
@@ -28,63 +28,35 @@ async def click(app: ChatApp, pilot: Pilot[Any], words: str, *, button: int = 1)
     await pilot.pause()
 
 
-async def paste(app: ChatApp, pilot: Pilot[Any], text: str) -> None:
-    """What the middle button does in a terminal."""
-    app.post_message(Paste(text))
-    await until(pilot, lambda: text in take(app).shown)
-
-
 def copied(app: ChatApp) -> str:
     return app.clipboard
 
 
-def test_a_whole_conversation_with_the_mouse_alone(tmp_path: Path) -> None:
+def test_what_is_said_in_a_chat_can_be_clicked(tmp_path: Path) -> None:
+    """The rest of a conversation by mouse is in `tests/process/test_two_terminals.py`."""
     node = FakeNode()
-    bob, carol = node.friend("Bob"), node.friend("Carol")
+    bob = node.friend("Bob")
+    node.friend("Carol")
     asked = node.says(bob, "are we on for tonight?")
-    link = node.says(bob, "see https://lamp.example/seven")
-    node.says(carol, "hello from Carol")
+    node.says(bob, "see https://lamp.example/seven")
+    node._do_react(asked["id"], "\N{THUMBS UP SIGN}")
+    node.said(bob, "yes, at eight")
+    node.history[bob][-1] |= {"reply_to": asked["id"], "quote": node._quote(asked["id"])}
 
     async def main() -> None:
         async with opened(node, tmp_path, (120, 40)) as (app, pilot):
-            await click(app, pilot, "Bob")
-            await click(app, pilot, "are we on")
-            await click(app, pilot, "r reply")
-            await paste(app, pilot, "yes, at eight")
-            await click(app, pilot, "Enter send")
-            await until(pilot, lambda: node.named("send"))
-            assert node.named("send") == [{"chat": bob, "text": "yes, at eight", "reply_to": asked["id"]}]
             await click(app, pilot, "Bob  are we on")
             await until(
                 pilot, lambda: (at := app.main.conversation.selected) is not None and at.id == asked["id"]
             )  # the quoted one
-            await click(app, pilot, "+ react")
-            await click(app, pilot, "1 👍")
-            await until(pilot, lambda: node.named("react"))
-            emoji = node.named("react")[0]["emoji"]
-            x, y = await there(app, pilot, f" {emoji} 1")
+            x, y = await there(app, pilot, " \N{THUMBS UP SIGN} 1")
             await pilot.click(offset=(x + 1, y))  # takes it away again
-            await until(pilot, lambda: len(node.named("react")) == 2)
-            assert node.named("react")[1]["emoji"] == ""
-            await click(app, pilot, "yes, at eight", button=3)
-            await until(pilot, lambda: isinstance(app.screen, MenuScreen))
-            await click(app, pilot, "e      edit")
-            await paste(app, pilot, ", or nine")
-            await click(app, pilot, "Enter send")
-            await until(pilot, lambda: node.named("edit"))
-            assert node.named("edit")[0]["text"] == "yes, at eight, or nine"
+            await until(pilot, lambda: node.named("react"))
+            assert node.named("react")[0]["emoji"] == ""
             await click(app, pilot, "https://lamp", button=3)
+            await until(pilot, lambda: isinstance(app.screen, MenuScreen))
             await click(app, pilot, "o      open the link")
             await until(pilot, lambda: copied(app) == "https://lamp.example/seven")
-            await click(app, pilot, "▎ are we on", button=3)
-            await click(app, pilot, "p      pin")
-            await until(pilot, lambda: node._find_message(asked["id"])["pinned"])
-            await click(app, pilot, "see https", button=3)
-            await click(app, pilot, "d      delete")
-            await until(pilot, lambda: "Delete this message" in take(app).shown)
-            await click(app, pilot, "Delete        Keep")
-            await until(pilot, lambda: node.named("delete"))
-            assert node.named("delete") == [{"id": link["id"]}]
             await click(app, pilot, "Carol", button=3)
             await until(pilot, lambda: app.screen is not app.main)
             await click(app, pilot, "Esc back")

@@ -146,6 +146,9 @@ def test_a_pin_a_timer_and_who_is_writing(tmp_path: Path) -> None:
         await pilot.press("escape", *"/timer 1h", "enter")
         await until(pilot, lambda: "disappearing: 1 hour" in str(app.main.query_one(ChatTitle).render()))
         assert node.named("timer") == [{"chat": bob, "seconds": 3600}]
+        assert "No relay keeps them" not in " ".join(each.message for each in app._notifications)
+        await pilot.press(*"/timer 59m", "enter")
+        await until(pilot, lambda: "No relay keeps them" in " ".join(each.message for each in app._notifications))
         node.emit("typing", chat=bob, typing=True)
         await until(pilot, lambda: "is writing…" in take(app).shown)
         node.says(bob, "done")

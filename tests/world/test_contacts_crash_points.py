@@ -52,6 +52,7 @@ async def _play(alice: Person, bob: Person) -> None:
     await _set(alice, "pin_chat", {"chat": "bob"}, "chats", {"pinned": True})
     await _set(alice, "archive", {"chat": "bob"}, "chats", {"archived": True})
     await _set(alice, "mute", {"chat": "bob", "seconds": 0}, "chats", {"muted_until": None})
+    await alice.do(_mute_for_an_hour, _is_muted_for_an_hour)
     await _set(alice, "note", {"contact": "bob", "text": "noted"}, "contacts", {"note": "noted"})
     await _set(alice, "block", {"contact": "bob"}, "contacts", {"state": "blocked"})
     await _set(alice, "unblock", {"contact": "bob"}, "contacts", {"state": "contact"})
@@ -62,6 +63,15 @@ async def _play(alice: Person, bob: Person) -> None:
     await _revoke(alice)
     await _clear(alice)
     await _forget(alice)
+
+
+async def _mute_for_an_hour(node: WorldNode) -> None:
+    await node.call("mute", chat="bob", seconds=3600)
+
+
+async def _is_muted_for_an_hour(node: WorldNode) -> bool:
+    (shown,) = await node.call("chats")
+    return shown["muted_until"] is not None and not shown["muted_until"].startswith("9")
 
 
 async def _set(person: Person, method: str, params: dict[str, Any], list_by: str, shows: dict[str, Any]) -> None:

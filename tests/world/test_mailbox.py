@@ -8,12 +8,15 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.session import open_envelope
 from p2pchat.engine.delivery import mailbox_sender
+from p2pchat.engine.runtime import session_cache
 from p2pchat.errors import NotReached
 from p2pchat.store import queues as store_queues
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
@@ -50,6 +53,10 @@ async def their_queues(node: WorldNode) -> list[TheirQueueRow]:
     return await node.engine.committer.read(store_queues.theirs)
 
 
+async def everything_taken(relays: list[MailRelay]) -> bool:
+    return not any(relay.blobs() for relay in relays)
+
+
 # --- delivery -----------------------------------------------------------------------------------------------------
 
 
@@ -64,7 +71,11 @@ def test_a_message_is_stored_at_both_relays_then_delivered(tmp_path: Path) -> No
         assert [len(relay.blobs()) for relay in relays] == [1, 1]
         assert relays[0].blobs() == relays[1].blobs()
         bob = await world.start("bob")
-        await until(lambda: has(bob, "alice", ["hello"]), 5)
+        tried = mock.Mock(side_effect=open_envelope)
+        with mock.patch.object(session_cache, "open_envelope", tried):
+            await until(lambda: has(bob, "alice", ["hello"]), 5)
+            await until(lambda: everything_taken(relays), 5)
+        assert tried.call_count == 1, "to try to open the copy at the other relay takes as long as to open it"
         assert (await bob.call("log", chat="alice"))[0]["route"] == "mailbox"
         await until(lambda: all_delivered(alice, "bob"), 75)
         moved = [(one["state"], one["route"]) for one in events_of(alice, "state")]

@@ -17,6 +17,7 @@ from p2pchat.core.identity import Device
 from p2pchat.core.ids import (
     ChatId,
     ContactId,
+    EnvelopeId,
     MessageId,
     direct_chat,
 )
@@ -28,7 +29,7 @@ from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
 from p2pchat.engine.runtime.storage_limits import StorageLimits
 from p2pchat.errors import NoSuchContact
-from p2pchat.lib.times import DAY_MS
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.ports import Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
@@ -44,6 +45,8 @@ transactions.
 EPOCH_KEY = "epoch"
 """Where `store.meta` has the epoch of this copy of the profile; see `copies`."""
 _TIME_BYTES = 6  # of a message id
+MAX_MAILED = 16_384
+"""Envelopes that came by mail and are remembered for their copies."""
 MAX_NAMES = 1000
 """Ways of naming contacts that are remembered."""
 
@@ -77,7 +80,8 @@ class Memory:
 
     `sealing`: see `outbound`. `seconds`: the timers of chats. `waiting`: chats in which something waits for its
     message. `typing`: whom we told when (ms) that somebody writes. `unindexed`: messages saved since
-    the search index caught up.
+    the search index caught up. `mailed`: from whom envelopes came by mail in this hour (`mailed_hour`), since each lies
+    at two relays.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -88,11 +92,26 @@ class Memory:
     unindexed: int = 0
     waiting: dict[ChatId, bool] = field(default_factory=dict)
     typing: dict[ContactId, int] = field(default_factory=dict)
+    mailed: dict[EnvelopeId, ContactId] = field(default_factory=dict)
+    mailed_hour: int = 0
 
     def forget(self) -> None:
         """Read again when next needed."""
-        for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting):
+        for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting, self.mailed):
             kept.clear()
+
+    def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
+        """Note that an envelope of a contact came by mail at `now` (ms) and is saved."""
+        if now // HOUR_MS != self.mailed_hour:
+            self.mailed.clear()
+            self.mailed_hour = now // HOUR_MS
+        if len(self.mailed) >= MAX_MAILED:
+            del self.mailed[next(iter(self.mailed))]
+        self.mailed[name] = contact
+
+    def was_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> bool:
+        """Return whether it came in this hour, so that whatever is to be said of it is said, or soon will be."""
+        return now // HOUR_MS == self.mailed_hour and self.mailed.get(name) == contact
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
-from p2pchat.lib.times import seconds_or_off, spell
+from p2pchat.lib.times import HOUR_SECONDS, seconds_or_off, spell
 from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
 from p2pchat.tui.actions.drafts import Drafts
@@ -97,6 +97,7 @@ class ChatActions:
         app = self._app
         app.state.current = ident
         chat = app.state.shown
+        app.main.conversation.jumped = ()
         app.main.conversation.search_marks = ""
         app.main.write_in(chat)
         self.show_meaning()
@@ -264,9 +265,10 @@ class ChatActions:
         if answer["timer"] is None:
             self._app.say("Messages stay until somebody deletes them. /timer 1d lets them disappear after a day.")
         else:
+            online_only = " No relay keeps them: they arrive only while you both are connected."
             self._app.say(
                 f"Messages disappear {spell(answer['timer'])} after they are read. It asks the other side's program "
-                "to delete them; it cannot stop a copy."
+                f"to delete them; it cannot stop a copy.{online_only if answer['timer'] < HOUR_SECONDS else ''}"
             )
 
     async def leave(self) -> None:

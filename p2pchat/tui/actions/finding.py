@@ -17,6 +17,10 @@ OLDER, NEWER, BACK = "older", "newer", "back"
 
 UNREAD = "unread"
 
+_BACK = ("back",)
+_HITS = ("older_hit", "newer_hit", *_BACK)
+"""What the line below the messages offers after a jump, and after one to a hit."""
+
 
 class FindActions:
     """The app's hands for going to a message, and back to where one was."""
@@ -56,6 +60,7 @@ class FindActions:
         hit, conversation = self._hits[self._at], self._app.main.conversation
         if hit.chat != self._app.state.current:
             await self._talk.open(hit.chat)
+        conversation.jumped = _HITS if len(self._hits) > 1 else _BACK
         conversation.search_marks = self._words
         await conversation.jump(hit.id)
         if len(self._hits) > 1:
@@ -67,6 +72,7 @@ class FindActions:
         chat, selected = self._app.state.current, self._app.main.conversation.selected
         if chat is not None:
             self._before = (chat, None if selected is None else selected.id)
+            self._app.main.conversation.jumped = _BACK
 
     async def asked(self, what: str) -> None:
         """Do what a key says: the next hit of the last search, the one before, or back to before the jump."""
@@ -90,6 +96,7 @@ class FindActions:
         conversation = self._app.main.conversation
         if chat != self._app.state.current:
             await self._talk.open(chat)
+        conversation.jumped = ()
         conversation.search_marks = ""
         if message is None:
             conversation.action_leave()

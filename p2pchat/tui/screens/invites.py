@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -157,6 +158,11 @@ class InvitesScreen(Panel[str | None]):
             listed = self.query_one(OptionList)
             listed.highlighted = max(0, min(len(self._invites) - 1, (listed.highlighted or 0) + lines))
             self._show()
+
+    @on(OptionList.OptionHighlighted)
+    def _chosen(self) -> None:
+        """A click chooses one too."""
+        self._show()
 
     def action_open(self) -> None:
         """Open the chat with who used it last."""

@@ -4,10 +4,12 @@ words in an empty one.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from p2pchat.lib.times import spell
 from p2pchat.tui import formatting
 from p2pchat.tui.keymap import USUAL, Keymap
-from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.model import NOTES, Chat, Message
 from p2pchat.tui.text import STATES, clock, day, displayable_line, width, wrap
 from p2pchat.tui.widgets.rendering import Look, Row, TextSpan, edge_word
 
@@ -28,18 +30,22 @@ _KEYS = (
 """What can be done with a selected message, and the action of it; in the order of the line."""
 
 
+_JUMPED = (("older hit", "older_hit"), ("newer hit", "newer_hit"), ("jump back", "back"))
+"""What can be done after a jump, before all else."""
+
 _MORE = (("select text", "select_text"),)
 """What has no room in that line."""
 
 
-def keys(message: Message, cells: int, keymap: Keymap = USUAL) -> Row:
+def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
     """The keys of a selected message, with their words. Where there is no room for all, the last but the way back lose
-    theirs first.
+    theirs first. `jumped`: the actions to go on from the jump that led here, or to take it back.
     """
+    possible = [way for way in _JUMPED if way[1] in jumped] + [way for way in _KEYS if _concerns(way[1], message)]
     shown = [
         (key.lower() if action == "leave" else key, says, action)
-        for says, action in _KEYS
-        if _concerns(action, message) and (key := keymap.shown(f"message_{action}"))
+        for says, action in possible
+        if (key := keymap.shown(f"message_{action}"))
     ]
     for worded in range(len(shown), -1, -1):
         pieces = [TextSpan(" ", "bar")]
@@ -86,7 +92,9 @@ def _concerns(action: str, message: Message) -> bool:
 def details(message: Message, look: Look, room: int) -> Row:
     """How far a message has come, by which way, and when it was written or came; as much as there is room for."""
     stays = [f"stays {spell(message.expires_in, units=2)}"] if message.expires_in else []
-    state = [STATES.get(message.state, displayable_line(message.state))] if message.mine else []
+    state = (
+        [STATES.get(message.state, displayable_line(message.state))] if message.mine and message.chat != NOTES else []
+    )
     way = [edge_word(message.route)] if message.route else []
     when = clock(message.at, look.twelve)
     dated = f"{day(message.at.date(), look.today)} {when}"

@@ -87,6 +87,8 @@ class Conversation(MessageKeys, can_focus=True):
         self.marks = TextMarks(self._feed)
         self._painter = Painter(self._role_style, links=links)
         self._role_styles: dict[str, Style] = {}
+        self.jumped: Sequence[str] = ()
+        """What the line below offers after the jump that led here: actions of `MessageKeys`."""
         self._shown: list[RowPosition] | None = None
         self._seen: str | None = None
         self._pausing = False
@@ -196,6 +198,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     def action_leave(self) -> None:
         """Select no message, and no text."""
+        self.jumped = ()
         self.marks.drop()
         self._select(None)
         self.post_message(self.Closed())
@@ -366,7 +369,7 @@ class Conversation(MessageKeys, can_focus=True):
         if self.marks.done:
             return bars.marked(keymap_of(self.app))
         assert self.selected is not None
-        return bars.keys(self.selected, self.size.width, keymap_of(self.app))
+        return bars.keys(self.selected, self.size.width, keymap_of(self.app), self.jumped)
 
     def _hint_line(self, y: int) -> Strip:
         lines = bars.hint(self._feed.chat, self._feed.look)
@@ -476,7 +479,7 @@ class Conversation(MessageKeys, can_focus=True):
         feed = self._feed
         if self._pausing or not feed.unread.waiting or feed.chat is None or not self._looked_at():
             return
-        id = last_theirs(feed, self._shown_rows())
+        id = last_theirs(feed, self._shown_rows()[: self.size.height - self._has_bar()])  # what it covers is not seen
         if id is None:
             return
         if feed.view.following:

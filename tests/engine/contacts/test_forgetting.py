@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import ContactId, MessageId, direct_chat
 from p2pchat.errors import NoSuchContact, NotNow
+from p2pchat.store import waiting as store_waiting
 from p2pchat.store.database import Database
 from tests.support.asking import events_of, has, names
 from tests.support.world import World, run_world, until
@@ -40,7 +41,14 @@ def test_nothing_is_left_of_one_who_was_forgotten(tmp_path: Path, history: bool)
         await alice.call("pin", id=sent["id"])
         await alice.call("draft", chat="bob", text="begun")
         await alice.call("note", contact="bob", text="met in Lund")
-        assert set(left_of(alice.db, bobs)) > {"contacts", "devices", "sessions", "outbox", "chats", "messages"}
+        chat, missing = direct_chat(bobs), MessageId(bytes(16))
+        await alice.engine.committer.submit(
+            lambda tx: store_waiting.add(
+                tx.db, chat, missing, bobs, 1, missing, b"said of it", 2**60, latest_only=False
+            )
+        )
+        kept = {"contacts", "devices", "sessions", "outbox", "chats", "messages", "waiting"}
+        assert set(left_of(alice.db, bobs)) > kept
         assert (await alice.call("forget", contact="bob", history=history))["name"] == "bob"
         left = left_of(alice.db, bobs)
         remembered = {"handshakes", "envelopes_seen"}  # so that nothing comes in twice
@@ -50,6 +58,24 @@ def test_nothing_is_left_of_one_who_was_forgotten(tmp_path: Path, history: bool)
         with pytest.raises(NoSuchContact):
             await alice.call("rename", contact="bob", name="anybody")
         assert await alice.call("search", query="secret") == [] or not history
+
+    run_world(tmp_path, main)
+
+
+def test_the_link_with_one_who_was_forgotten_ends_at_once(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        bobs, alices = await alice.id_of("bob"), await bob.id_of("alice")
+
+        async def linked() -> bool:
+            return alice.engine.net.route(bobs) is not None and bob.engine.net.route(alices) is not None
+
+        async def parted() -> bool:
+            return alice.engine.net.route(bobs) is None and bob.engine.net.route(alices) is None
+
+        await until(linked)
+        await alice.call("forget", contact="bob")
+        await until(parted, 5.0)
 
     run_world(tmp_path, main)
 

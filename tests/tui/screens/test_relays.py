@@ -122,7 +122,7 @@ def test_one_that_a_contact_offers_is_taken_by_a_key() -> None:
             assert "u use it" not in app.words
             await press(pilot, "u", "down", "d")
             assert app.screen.__class__ is RelaysScreen
-            assert node.named("relays") == [{}]
+            assert not any(node.named("relays"))  # it has only asked for the list
             assert "u use it" in app.words
             assert "d leave it" not in app.words
             await press(pilot, "u")
