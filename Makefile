@@ -146,7 +146,8 @@ $(MADE):
 # What comes as source is built with the setuptools of build.lock, not with one that pip would fetch unasked.
 $(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/run.in pyproject.toml setup.py $(wildcard requirements/standins/*/pyproject.toml) $(MADE)
 	@echo 'installing what requirements/run.lock names (a minute)'
-	@$(PIP) install --no-deps --require-hashes -r requirements/build.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements/build.lock || { \
+		echo 'If pip found no version at all, it could not reach the package index: is this machine online?'; exit 1; }
 	@$(PIP) install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/run.lock
 	@$(PIP) install --no-deps --no-index --no-build-isolation --no-cache-dir $(STANDINS:%=./requirements/standins/%)
 	@$(PIP) install --no-deps --no-index --no-build-isolation --editable .

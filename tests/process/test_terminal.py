@@ -221,17 +221,23 @@ def test_it_stops_and_goes_on_as_any_program() -> None:
         shell.type(shlex.join(program(here, "anna")))
         shell.press("enter")
         shell.wait("You have no contacts yet")
-        shell.press("ctrl+z")
-        shell.wait("Stopped")
-        restored(shell)
-        shell.type("echo $((6 * 7))")
-        shell.press("enter")
-        shell.wait("42")
-        shell.type("fg")
-        shell.press("enter")
-        shell.wait("You have no contacts yet")
-        shell.press("f1")
-        shell.wait("Keys everywhere")
+        for how in ("by the key", "by a signal"):
+            if how == "by the key":
+                shell.press("ctrl+z")
+            else:
+                shell.signal_child(signal.SIGTSTP)
+            shell.wait("Stopped")
+            restored(shell)
+            shell.type(f"echo $((6 * 7)) {how}")
+            shell.press("enter")
+            shell.wait(f"42 {how}")
+            shell.type("fg")
+            shell.press("enter")
+            shell.wait("You have no contacts yet")
+            shell.press("f1")
+            shell.wait("Keys everywhere")
+            shell.press("esc")
+            shell.gone("Keys everywhere")
 
 
 def test_without_colour() -> None:

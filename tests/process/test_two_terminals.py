@@ -376,6 +376,8 @@ def notes_and_forgetting(anna: Mouse, boris: Keys) -> None:
         person.run("notes")
         person.screen.wait("only you")
         person.say("remember the lamp")
+        person.screen.wait(f"{BAR} remember the lamp")
+        person.screen.gone("read \N{CHECK MARK}")  # nobody else reads it
     anna.screen.click("Archived (1)")
     anna.screen.click("carol")
     anna.screen.wait("hello from carol")

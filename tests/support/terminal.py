@@ -164,6 +164,11 @@ class Terminal:
         """A signal to the program."""
         os.kill(self.pid, number)
 
+    def signal_child(self, number: int) -> None:
+        """A signal to what the program, a shell, has started."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        os.kill(int(children[0]), number)
+
     def close(self) -> None:
         """The window is closed: the program loses its terminal (SIGHUP)."""
         self._stop_reading()

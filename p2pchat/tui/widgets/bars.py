@@ -9,7 +9,7 @@ from collections.abc import Collection
 from p2pchat.lib.times import spell
 from p2pchat.tui import formatting
 from p2pchat.tui.keymap import USUAL, Keymap
-from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.model import NOTES, Chat, Message
 from p2pchat.tui.text import STATES, clock, day, displayable_line, width, wrap
 from p2pchat.tui.widgets.rendering import Look, Row, TextSpan, edge_word
 
@@ -92,7 +92,9 @@ def _concerns(action: str, message: Message) -> bool:
 def details(message: Message, look: Look, room: int) -> Row:
     """How far a message has come, by which way, and when it was written or came; as much as there is room for."""
     stays = [f"stays {spell(message.expires_in, units=2)}"] if message.expires_in else []
-    state = [STATES.get(message.state, displayable_line(message.state))] if message.mine else []
+    state = (
+        [STATES.get(message.state, displayable_line(message.state))] if message.mine and message.chat != NOTES else []
+    )
     way = [edge_word(message.route)] if message.route else []
     when = clock(message.at, look.twelve)
     dated = f"{day(message.at.date(), look.today)} {when}"

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from p2pchat.tui.intents import Intent, OpenChat, RunCommand, ShowContact
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.keys import LIST, bindings
-from p2pchat.tui.model import Archive, Chat
+from p2pchat.tui.model import NOTES, Archive, Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut
 from p2pchat.tui.wording import CLOSED, OPENED, VERIFIED, mark, order, preview
@@ -320,7 +320,7 @@ class ChatList(ScrollView, can_focus=True):
         """What was said last, and how far it has come or how much is unread."""
         quiet = base + self._part("quiet")
         right = self._told(chat, base)
-        if not chat.unread and chat.last is not None and chat.last.mine and not chat.draft:
+        if not chat.unread and chat.last is not None and chat.last.mine and not chat.draft and chat.id != NOTES:
             right = [Segment(f" {MARKS.get(chat.last.state, '')} ", quiet)]
         room = max(0, width - _LEFT - sum(segment.cell_length for segment in right))
         turned = getattr(self.app, "turns_text", True)

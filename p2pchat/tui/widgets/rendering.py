@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from p2pchat.tui import formatting
 from p2pchat.tui.formatting import Part, Span
-from p2pchat.tui.model import ME, Message
+from p2pchat.tui.model import ME, NOTES, Message
 from p2pchat.tui.rtl import visual, visual_line
 from p2pchat.tui.text import (
     JOINER,
@@ -449,7 +449,7 @@ def _edge(message: Message, look: Look) -> list[TextSpan]:
         words.append(TextSpan("edited", "route"))
     if message.route not in (None, "direct"):
         words.append(TextSpan(edge_word(message.route), "route"))
-    if message.mine and message.state in look.marks:
+    if message.mine and message.chat != NOTES and message.state in look.marks:
         role = {"read": "read", "failed": "failed"}.get(message.state, "mark")
         if message.state == "failed" or (message.state == "read" and not look.compact):
             words.append(TextSpan(STATES[message.state], role))
