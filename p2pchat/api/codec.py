@@ -48,9 +48,10 @@ def decode(line: bytes) -> JsonObject:
 def decode_answer(line: bytes) -> JsonObject:
     """Return the object of a line that our own node wrote, in half the time of `decode`. Raises BadLine.
 
-    What is strict there protects the node from what programs write. A list of a thousand chats has 2,000 objects.
+    What is strict there protects the node from what programs write. A list of a thousand chats has 2,000 objects. No
+    half of a character comes out all the same: a terminal cannot be given one.
     """
-    return _decoded(line, _ANSWERS)
+    return decode(line) if b"\\u" in line else _decoded(line, _ANSWERS)
 
 
 def _decoded(line: bytes, decoder: json.JSONDecoder) -> JsonObject:

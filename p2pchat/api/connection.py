@@ -118,7 +118,7 @@ class Connection:
             for answer in waiting:
                 if answer is not None and not answer.done():
                     answer.set_exception(error)
-        elif (answer := self._answers.get(ident)) is not None and not answer.done():  # type: ignore[arg-type]
+        elif isinstance(ident, int) and (answer := self._answers.get(ident)) is not None and not answer.done():
             answer.set_result(message.get("result"))
 
     def _hand_on(self, event: JsonObject) -> None:

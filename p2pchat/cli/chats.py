@@ -101,7 +101,7 @@ VERBS = (
     ),
     Verb(
         "mute",
-        "have nobody told of what comes in a chat",
+        "show no notifications of new messages in a chat",
         mute,
         (CHAT, Arg("TIME", "how long, such as 8h or 2w; off ends it; omit it for ever", required=False)),
         notes="Only this profile changes; the other side is not told.",

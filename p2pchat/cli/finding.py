@@ -112,7 +112,7 @@ def _show(context: Context, hit: dict[str, Any]) -> None:
 VERBS = (
     Verb(
         "log",
-        "show a chat's last messages, or those of a time",
+        "show a chat's last messages, or those of a period",
         log,
         (CHAT,),
         (

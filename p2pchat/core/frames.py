@@ -92,14 +92,14 @@ class FrameParser:
         rest += data
         frames: list[Frame] = []
         start = 0
-        while len(rest) - start >= _HEAD and len(frames) < at_most:
-            length = int.from_bytes(rest[start : start + 4], "big")
-            kind = rest[start + 4]
+        size = len(rest)
+        while size - start >= _HEAD and len(frames) < at_most:
+            length, kind = _FRAME_HEAD.unpack_from(rest, start)
             sizes = self._sizes.get(kind)
             if sizes is None or not 1 <= length <= _LONGEST or length - 1 not in sizes:
                 raise CannotOpen
             end = start + 4 + length
-            if len(rest) < end:
+            if size < end:
                 break
             frames.append(Frame(kind, bytes(rest[start + _HEAD : end])))
             start = end
@@ -110,14 +110,6 @@ class FrameParser:
 def pack(frame: Frame) -> bytes:
     """Return the bytes of one frame."""
     return _FRAME_HEAD.pack(len(frame.body) + 1, frame.type) + frame.body
-
-
-def pack_all(frames: Iterable[Frame]) -> bytes:
-    """Return the bytes of these frames, in order."""
-    pieces: list[bytes] = []
-    for kind, body in frames:
-        pieces += (_FRAME_HEAD.pack(len(body) + 1, kind), body)
-    return b"".join(pieces)
 
 
 def acks(ids: Iterable[EnvelopeId]) -> list[Frame]:

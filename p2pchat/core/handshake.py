@@ -100,7 +100,7 @@ def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim
             sealed[HEADER_BYTES:],
         ]
     )
-    return Session(session_id, True, keys.pair_root, keys.sas, state, confirmed=False), message
+    return keys.session(session_id, state, initiator=True), message
 
 
 def parse(message: bytes) -> Initial:
@@ -151,7 +151,7 @@ def respond(me: Device, prekeys: PrekeySet, initial: Initial, entropy: prim.Entr
     opened = ratchet.decrypt(
         state, initial.header + initial.body, session_id, _nothing_skipped, entropy, _nothing_to_skip
     )
-    return Session(session_id, False, keys.pair_root, keys.sas, opened.state, confirmed=True), opened.plaintext
+    return keys.session(session_id, opened.state, initiator=False), opened.plaintext
 
 
 def _nothing_skipped(chain: int, number: int) -> bytes | None:
@@ -169,6 +169,17 @@ class _Keys:
     next_header: bytes
     pair_root: bytes
     sas: bytes
+
+    def session(self, session_id: SessionId, state: ratchet.Ratchet, *, initiator: bool) -> Session:
+        """Return the session that begins with these keys; who answers has proof already that the other side has it."""
+        return Session(
+            session_id=session_id,
+            initiator=initiator,
+            pair_root=self.pair_root,
+            sas=self.sas,
+            ratchet=state,
+            confirmed=not initiator,
+        )
 
 
 def _keys(session_id: SessionId, secrets: list[bytes], shared: bytes) -> _Keys:

@@ -376,6 +376,11 @@ def decode_fetch(body: bytes) -> Fetch:
     return Fetch(number, want, tuple((handle, after) for handle, after in pairs if handle != NO_HANDLE))
 
 
+def watches(body: bytes) -> bool:
+    """Return whether a FETCH asks for nothing that lies there, only for what comes."""
+    return not any(body[4:6])
+
+
 def encode_blob(blob: Blob) -> bytes:
     """Encode a BLOB, frame type 7."""
     return _BLOB.pack(blob.handle, blob.place) + blob.blob

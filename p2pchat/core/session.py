@@ -91,7 +91,13 @@ def open_envelope(
 
 def _after(session: Session, state: ratchet.Ratchet, confirmed: bool) -> Session:
     return Session(
-        session.session_id, session.initiator, session.pair_root, session.sas, state, confirmed, session.ends_at
+        session_id=session.session_id,
+        initiator=session.initiator,
+        pair_root=session.pair_root,
+        sas=session.sas,
+        ratchet=state,
+        confirmed=confirmed,
+        ends_at=session.ends_at,
     )
 
 

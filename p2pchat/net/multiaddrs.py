@@ -24,6 +24,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 import base58
@@ -37,6 +38,8 @@ IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
+MAX_REMEMBERED = 1024
+"""IP addresses of which it is kept in memory what they say."""
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 _PEER_ID_LENGTH = 52
 MAX_PACKED = 128
@@ -361,6 +364,7 @@ def local_block(ip: IP) -> IPNetwork | None:
     return next((block for block in _LOCAL if ip in block), None)
 
 
+@lru_cache(MAX_REMEMBERED)
 def neighbourhood(ip: str) -> str:
     """Return what counts as one place when we limit what strangers have (`admission.places`): an IPv4 address, also one
     in IPv6 clothing, or the 16 hex digits of an IPv6 /64, since one customer has all of those.
@@ -388,6 +392,7 @@ def from_outside(here: str, there: str) -> bool:
     return end.packed[:near] != other.packed[:near]
 
 
+@lru_cache(MAX_REMEMBERED)
 def _public(ip: str) -> IP | None:
     """Return the address if it is one of the internet, else None."""
     try:

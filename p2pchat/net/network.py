@@ -68,7 +68,9 @@ class Network:
     def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
         """Make the mailboxes. The tests of the engine give others."""
         now = self._handler.links.now
-        return MailboxPool(self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays)
+        return MailboxPool(
+            self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
+        )
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -83,6 +85,11 @@ class Network:
         self._open.relays.use(self._relays)
         if self._hiding:
             self._hidden.relays.use(self._relays)
+
+    def _answered(self, relay: PeerKey) -> None:
+        """Reserve at once at a relay whose mailbox has just connected. The hidden side asks by itself: that both ask in
+        the same moment would tell the relay that they are one."""
+        self._open.relays.nudge(relay)
 
     def hide(self) -> None:
         """Open the side for hidden contacts: there are some, or will be."""

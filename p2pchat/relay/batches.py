@@ -80,6 +80,12 @@ class Batch:
         """Whether what comes now has to wait for the next batch."""
         return len(self.puts) + len(self.deletes) >= MAX_INPUTS or self.size >= MAX_BYTES
 
+    def finds_nothing(self, store: MailboxStore) -> bool:
+        """Whether it changes nothing and reads only queues of which memory knows that they are empty."""
+        if self.refills or not self.empty:
+            return False
+        return not any(store.holds(queue.qid) for fetch in self.fetches for queue in fetch.queues)
+
     def put(self, client: ClientStream, put: mailbox.Put, deposit: NewBlob) -> None:
         """Add a client's deposit."""
         client.waiting += 1
@@ -183,6 +189,9 @@ def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:
     blobs: list[Blob] = []
     more, left = False, MAX_ANSWER
     for handle, qid, after in fetch.queues:
+        if not store.holds(qid):
+            store.fetch(qid, 0, 0, 0)  # that it is read is noted
+            continue
         rows = store.fetch(qid, after, fetch.want - len(blobs), left) if left >= BUCKETS[0] else []
         if blobs and rows and len(rows[0][1]) > left:
             rows = []  # the store gives one at least

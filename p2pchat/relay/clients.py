@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
-from p2pchat.core.frames import WRITE, Frame, pack_all
+from p2pchat.core.frames import WRITE, Frame, pack
 from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import Hello
 from p2pchat.errors import LinkLost
@@ -87,7 +87,7 @@ class Outgoing:
 
 class ClientStream:
     """One stream. `waiting`: how many of its inputs are on their way to the disk; `scope`: cancelled, it ends at once;
-    `reading`: cancelled, it ends when it has its answers; `changed`: whoever waits for anything of it parks there;
+    `draining`: it ends so when it has its answers; `changed`: whoever waits for anything of it parks there;
     `behind`: queues of which the disk has more than was pushed; `held`: what is sent waits for `let_out`.
     """
 
@@ -100,6 +100,7 @@ class ClientStream:
         "began",
         "behind",
         "changed",
+        "draining",
         "fetching",
         "gone",
         "heard",
@@ -111,7 +112,6 @@ class ClientStream:
         "out_bytes",
         "pushed",
         "puts",
-        "reading",
         "scope",
         "stream",
         "waiting",
@@ -143,11 +143,11 @@ class ClientStream:
         self.gone = False
         self.held = False
         self.scope = trio.CancelScope()
-        self.reading = trio.CancelScope()
+        self.draining = False
         self.changed = trio.lowlevel.ParkingLot()
         self.out_bytes = 0
         self.began: float | None = None  # when the piece under way was begun
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[bytes] = deque()
         self._outgoing = outgoing
         self._nursery = nursery
         self._emptied = emptied
@@ -180,8 +180,9 @@ class ClientStream:
         """Write this after what waits already."""
         if self.gone:
             return
-        size = len(frame.body) + 5
-        self._frames.append(frame)
+        packed = pack(frame)
+        size = len(packed)
+        self._frames.append(packed)
         self.out_bytes += size
         self._outgoing.total += size
         if not self.held:
@@ -203,6 +204,11 @@ class ClientStream:
         else:
             self.began = None
             self._emptied(self)
+
+    def drain(self) -> None:
+        """Read nothing more; `scope` becomes another one, in which it is waited until all is answered."""
+        self.draining = True
+        self.scope.cancel()
 
     def close(self) -> None:
         """Send nothing more, and forget what waited."""
@@ -227,18 +233,23 @@ class ClientStream:
                 else:
                     self._emptied(self)
         except LinkLost:
+            self.gone = True
             self.scope.cancel()
         finally:
             self.began = None
 
     def _next_piece(self) -> tuple[bytes, int]:
-        """Return the bytes of the next frames that go together, and how many frames these are."""
-        piece: list[Frame] = []
-        size = 0
-        while self._frames and (not piece or size + len(self._frames[0].body) + 5 <= WRITE):
-            piece.append(self._frames.popleft())
-            size += len(piece[-1].body) + 5
-        return pack_all(piece), size
+        """Return the bytes of the next frames that go together, and how many bytes these are."""
+        if self.out_bytes <= WRITE:  # which is all of it, unless some of it is under way
+            piece = b"".join(self._frames)
+            self._frames.clear()
+            return piece, len(piece)
+        frames = [self._frames.popleft()]
+        size = len(frames[0])
+        while self._frames and size + len(self._frames[0]) <= WRITE:
+            frames.append(self._frames.popleft())
+            size += len(frames[-1])
+        return b"".join(frames), size
 
     def _written(self, size: int) -> None:
         was_full = self._outgoing.full

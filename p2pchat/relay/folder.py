@@ -16,10 +16,11 @@ from typing import Any
 
 from p2pchat.errors import NodeError, ProfileError, ProfileInUse
 from p2pchat.lib import atomic_file
-from p2pchat.locations import SOCKET_PATH_BYTES, Profile, ProfileLock, private_folder
+from p2pchat.locations import Profile, ProfileLock, private_folder, socket_address
 
 KEY_BYTES = 32
 _TIMEOUT = 5.0
+_STATUS_SOCKET = "status.sock"
 _MAX_STATUS = 1 << 16
 
 
@@ -73,7 +74,7 @@ class Folder:
     def listen(self) -> socket.socket:
         """Open the listening status socket, for its owner only. The lock must be held."""
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with self._socket_path() as path:
+        with socket_address(self.path / _STATUS_SOCKET) as path:
             with suppress(FileNotFoundError):
                 os.unlink(path)
             asking.bind(path)
@@ -85,7 +86,10 @@ class Folder:
         """Return what the relay that runs here says of itself. Raises NoRelay."""
         data = b""
         try:
-            with self._socket_path() as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+            with (
+                socket_address(self.path / _STATUS_SOCKET) as path,
+                socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked,
+            ):
                 asked.settimeout(_TIMEOUT)
                 asked.connect(path)
                 while len(data) < _MAX_STATUS and (chunk := asked.recv(65_536)):
@@ -94,16 +98,3 @@ class Folder:
         except (OSError, ValueError):
             raise NoRelay(f"No relay is running on {self.path}") from None
         return status
-
-    @contextmanager
-    def _socket_path(self) -> Iterator[str]:
-        """Give the socket's path, by way of a descriptor where it is longer than a socket's may be."""
-        plain = self.path / "status.sock"
-        if len(os.fsencode(plain)) <= SOCKET_PATH_BYTES:
-            yield str(plain)
-            return
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            yield f"/proc/self/fd/{descriptor}/{plain.name}"
-        finally:
-            os.close(descriptor)

@@ -107,6 +107,10 @@ class Holdings:
         """How many queues hold something."""
         return len(self._queues)
 
+    def holds(self, qid: bytes) -> bool:
+        """Return whether a queue holds something."""
+        return qid in self._queues
+
     def of(self, qid: bytes) -> tuple[int, int]:
         """Return (blobs, bytes) of a queue."""
         held = self._queues.get(qid)

@@ -172,8 +172,13 @@ class MailboxServer:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 batch = await self._next_batch()
                 with trio.CancelScope(shield=True):
-                    outcome = await self._in_thread(apply, self._store, batch, self.clock.now(), self._random)
+                    outcome = await self._applied(batch)
                 self._release(batch, outcome)
+
+    async def _applied(self, batch: Batch) -> Outcome:
+        """Do what is in a batch: in a thread, unless memory knows already all that it asks for."""
+        work = self._store, batch, self.clock.now(), self._random
+        return apply(*work) if batch.finds_nothing(self._store) else await self._in_thread(apply, *work)
 
     async def serve(self, stream: Stream) -> None:
         """Serve one client, until its stream ends."""
@@ -195,12 +200,13 @@ class MailboxServer:
         if limits.token is not None:
             self._vouch(stream.peer)  # it knows the token, or it would not know the name
         try:
-            with client.scope:
+            with client.scope as scope:
                 await write_frames(stream, [Frame(mailbox.HELLO, mailbox.encode_hello(hello))])
-                with client.reading:
-                    await self._read(client)
-                while client.reading.cancelled_caught and not client.settled:
-                    await client.changed.park()
+                await self._read(client)
+            if scope.cancelled_caught and client.draining and not client.gone:
+                with trio.CancelScope() as client.scope:
+                    while not client.settled:
+                        await client.changed.park()
         except (CannotOpen, LinkLost, TooMuchWork):
             return
         finally:
@@ -216,7 +222,7 @@ class MailboxServer:
         """Take nothing new, answer what was taken, and let everybody go; within `patience` seconds."""
         self._draining = True
         for client in self._clients:
-            client.reading.cancel()
+            client.drain()
         with trio.move_on_after(patience):
             while self._clients:
                 await self._left.park()
@@ -291,7 +297,7 @@ class MailboxServer:
                 if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()
                 if client.full or self._next.full or frames[-1].type == mailbox.FETCH:
-                    await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
+                    await self._until_room(client, frames[-1])  # last, or others take the room meanwhile
                 client.held = True
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
@@ -300,9 +306,10 @@ class MailboxServer:
         """Whether it opens its first queues, as many as a fetch names: they are checked in one turn."""
         return kind == mailbox.OPEN and client.opens < mailbox.QUEUES_A_FETCH and client.account.solvent
 
-    async def _until_room(self, client: ClientStream, kind: int) -> None:
+    async def _until_room(self, client: ClientStream, frame: Frame) -> None:
         """Wait while this client, or all of them together, have too much waiting."""
-        fetches = kind == mailbox.FETCH
+        fetches = frame.type == mailbox.FETCH
+        watches = fetches and mailbox.watches(frame.body)  # is answered with nothing that counts
         while True:
             if client.full or (fetches and client.fetching):
                 client.let_out()
@@ -310,7 +317,7 @@ class MailboxServer:
             elif self._next.full:
                 client.let_out()
                 await self._taken.park()
-            elif fetches and not self._terms.may_fetch(client.origin):
+            elif fetches and not watches and not self._terms.may_fetch(client.origin):
                 client.let_out()
                 await trio.sleep(LOOK_AGAIN_SECONDS)
             else:
@@ -387,7 +394,7 @@ class MailboxServer:
     def _fetch(self, client: ClientStream, fetch: mailbox.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
         readable = [(queue, after) for queue, after in queues if queue is not None and queue.role == mailbox.TO_FETCH]
-        if len(readable) < len(queues) or not fetch.want:
+        if len(readable) < len(queues) and fetch.want:
             self._terms.fetched(client.origin, 0)
         if len(readable) < len(queues):
             self._end(client, fetch.number, mailbox.NOT_ALLOWED)

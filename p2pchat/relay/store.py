@@ -226,7 +226,7 @@ class MailboxStore:
 
     def holds(self, qid: bytes) -> bool:
         """Return whether the queue `qid` holds something. For any thread."""
-        return self._holdings.of(qid)[0] > 0
+        return self._holdings.holds(qid)
 
     def checkpoint(self) -> None:
         """Cut the write-ahead log to nothing if anything was written: it holds what was deleted, and in which order

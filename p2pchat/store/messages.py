@@ -196,7 +196,7 @@ def next_seq(db: Database, chat: ChatId) -> int:
     return 1 + (row[0] if row else 0)
 
 
-def get(db: Database, id: MessageId) -> list[MessageRow]:
+def with_id(db: Database, id: MessageId) -> list[MessageRow]:
     """Every message with that id: one, unless a peer repeats ids between chats."""
     return [made(row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]
 

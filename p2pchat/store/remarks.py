@@ -104,7 +104,7 @@ def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
     """Return the message of a chat that a reply names, or None: the first here with that id, since nobody can repeat an
     id before it was sent.
     """
-    return next((row for row in messages.get(db, id) if row.chat == chat), None)
+    return next((row for row in messages.with_id(db, id) if row.chat == chat), None)
 
 
 def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bool:

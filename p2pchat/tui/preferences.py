@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,7 +90,8 @@ class Setting(NamedTuple):
     @property
     def usual(self) -> Value:
         """The value where nothing was set."""
-        return next(each.default for each in fields(Preferences) if each.name == self.name)  # type: ignore[return-value]
+        value: Value = getattr(Preferences(), self.name)
+        return value
 
     def holds(self, value: object) -> bool:
         """Whether a value can be used."""

@@ -107,7 +107,14 @@ def test_the_smallest_living_session_that_can_send_is_used() -> None:
 
 def test_a_receiver_that_has_heard_nothing_cannot_send() -> None:
     silent = ratchet.respond(bytes(32), bytes(32), bytes(32), bytes(range(32)))
-    deaf = Session(SessionId(bytes(32)), False, bytes(32), bytes(32), silent, confirmed=False)
+    deaf = Session(
+        session_id=SessionId(bytes(32)),
+        initiator=False,
+        pair_root=bytes(32),
+        sas=bytes(32),
+        ratchet=silent,
+        confirmed=False,
+    )
     assert for_sending([deaf]) is None
     with pytest.raises(ValueError, match="cannot send"):
         seal(deaf, b"", Chance("x").random)

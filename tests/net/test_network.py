@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.delivery import Route
@@ -22,11 +24,14 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.yamux import PING_AFTER_SECONDS, PONG_TIMEOUT
 from p2pchat.net.network import Network
+from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.ports import InviteOffer, NetHandler
 from tests.conftest import run
+from tests.support.boxes import Keys
 from tests.support.hosts import Middle, live_connections, make
+from tests.support.mails import Letters, own, serving
 from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
 
 if TYPE_CHECKING:
@@ -342,3 +347,33 @@ def test_identify_over_a_circuit_gives_no_address() -> None:
             assert b"127.0.0.1" not in answer
 
     run(main)
+
+
+def test_a_relay_whose_mailbox_answers_is_asked_for_a_place_at_once(tmp_path: Path) -> None:
+    """While it was away the waits for a place have grown; its mailbox is tried more often."""
+
+    async def main() -> None:
+        bob, relay = Person(2, BOB, ALICE), make(9)
+        note, asked = trio.open_memory_channel[float](100)
+
+        async def refuse(stream: Stream) -> None:
+            note.send_nowait(trio.current_time())
+            await circuit_messages.read_message(stream, HopMessage)
+            status = HopMessage(type=HopMessage.STATUS, status=circuit_messages.RESERVATION_REFUSED)
+            await circuit_messages.write_message(stream, status)
+
+        relay.handle(circuit_messages.HOP, refuse)
+        async with serving(relay, tmp_path) as served, trio.open_nursery() as nursery:
+            for started in (bob.host.run, bob.hidden_host.run):
+                await nursery.start(started)
+            await nursery.start(bob.network.run, NetHandler(bob, bob, Letters()))
+            bob.network.use_relays([served.relay])
+            for _ in range(7):
+                await asked.receive()
+            await wait_all_tasks_blocked(0.01)
+            bob.network.mailboxes.watch(served.relay, [own(Keys("bob"))])
+            before = trio.current_time()
+            assert await asked.receive() - before < 2
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(autojump_threshold=0.05))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from random import Random
+from types import FrameType
 
 import pytest
 import trio
@@ -22,25 +24,43 @@ from tests.support.boxes import LIMITS, NOW
 MAX_WRITES = 6
 """multistream-select, Noise, multistream-select; the acknowledgement of the stream with the answer to its name and the
 hello; the queues that were opened with what the fetch found; the end of the second fetch."""
-MAX_SETTLED = 4
-OF_A_CLIENT = ("_serve", "start", "_write", "_ask_back")
-MAX_TASKS = 3
-"""What carries the connection, what reads it, and the mailbox's stream."""
-MAX_STEPS = 20
+MAX_SETTLED = 3
+OF_A_CLIENT = ("Inbound._serve", "start", "_write", "_ask_back", "StreamGuard")
+MAX_TASKS = 2
+"""What shakes hands and then reads the connection, and the mailbox's stream."""
+MAX_SCOPES = 2
+"""Of cancellation: the connection's, and the mailbox's stream's."""
+MAX_CALLS = 2450
+"""Functions that these call, built-in ones too, without what the loop does between their steps."""
+MAX_STEPS = 18
 """Steps of the relay's tasks: each receive is one, each turn that is waited for, each start of one."""
 
 
+def _of_a_client(task: trio.lowlevel.Task) -> bool:
+    name = task.name.partition(" object at ")[0]  # of an object that is called, its class
+    return name.endswith(OF_A_CLIENT)
+
+
 class Steps(trio.abc.Instrument):
-    """Counts the relay's tasks that belong to one client, and their steps."""
+    """Counts the relay's tasks that belong to one client, their steps, and the functions that are called in them."""
 
     def __init__(self) -> None:
-        self.tasks = self.steps = 0
+        self.tasks = self.steps = self.calls = self.scopes = 0
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self.tasks += task.name.endswith(OF_A_CLIENT)
+        self.tasks += _of_a_client(task)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.steps += task.name.endswith(OF_A_CLIENT)
+        if _of_a_client(task):
+            self.steps += 1
+            sys.setprofile(self._called)
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        sys.setprofile(None)
+
+    def _called(self, frame: FrameType, event: str, _: object) -> None:
+        self.calls += event in ("call", "c_call")
+        self.scopes += event == "call" and frame.f_code is trio.CancelScope.__enter__.__code__
 
 
 def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +117,8 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
             assert settled <= MAX_SETTLED * len(clients)
             assert steps.tasks <= MAX_TASKS * len(clients)
             assert steps.steps <= MAX_STEPS * len(clients)
+            assert steps.scopes <= MAX_SCOPES * len(clients)
+            assert steps.calls <= MAX_CALLS * len(clients)
             assert not statements  # memory knows that the queues are empty
             for client in clients:
                 client.leave()

@@ -32,7 +32,7 @@ def known(db: Database, *ids: bytes) -> None:
 
 
 def pk_of(db: Database, row: MessageRow) -> int:
-    return next(one.pk for one in messages.get(db, row.id) if one.chat == row.chat)
+    return next(one.pk for one in messages.with_id(db, row.id) if one.chat == row.chat)
 
 
 def test_others_messages_are_unread_until_they_are_read(db: Database) -> None:

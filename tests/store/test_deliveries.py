@@ -103,13 +103,13 @@ def test_a_message_has_come_as_far_as_it_has_everywhere(db: Database) -> None:
         return deliveries.set_state(db, GROUP, device, [ours.id], state, at, came_from=others, route=route)
 
     def whole() -> DeliveryState:
-        return messages.get(db, ours.id)[0].state
+        return messages.with_id(db, ours.id)[0].state
 
     assert move(ALICE_DEVICE, DELIVERED, 5, Route.DIRECT) == []
     assert (move(PHONE, STORED, 6, Route.MAILBOX), whole()) == ([], SAVED)
     assert (move(BOB_DEVICE, STORED, 7), whole()) == ([ours.id], STORED)
     assert move(BOB_DEVICE, STORED, 8) == []  # twice is once
-    (row,) = messages.get(db, ours.id)
+    (row,) = messages.with_id(db, ours.id)
     assert deliveries.of(db, row.pk) == [
         DeliveryRow(PHONE, STORED, Route.MAILBOX, stored_at=6),
         DeliveryRow(ALICE_DEVICE, DELIVERED, Route.DIRECT, delivered_at=5),
@@ -130,4 +130,4 @@ def test_a_chat_of_two_needs_none(db: Database) -> None:
     save(db, ours)
     assert deliveries.set_state(db, ALICE_CHAT, ALICE_DEVICE, [ours.id], STORED, 5, came_from=[SAVED]) == []
     assert messages.set_state(db, ALICE_CHAT, [ours.id], STORED, 5, came_from=[SAVED]) == [ours.id]
-    assert deliveries.of(db, messages.get(db, ours.id)[0].pk) == []
+    assert deliveries.of(db, messages.with_id(db, ours.id)[0].pk) == []

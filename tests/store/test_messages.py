@@ -69,7 +69,7 @@ def test_a_row_comes_back_as_it_was(db: Database) -> None:
         5,
     )
     assert save(db, row) == [True]
-    (found,) = messages.get(db, MessageId(b"i" * 16))
+    (found,) = messages.with_id(db, MessageId(b"i" * 16))
     assert found == MessageRow(
         MessageId(b"i" * 16),
         ALICE_CHAT,
@@ -209,7 +209,7 @@ def test_missing_before(db: Database) -> None:
     assert found == {3: 2, 4: 0, 9: 4}
     save(db, said(7))
     assert messages.missing_before(db, ALICE_CHAT, ALICE, 9) == 1
-    messages.delete(db, messages.get(db, said(7).id)[0].pk)
+    messages.delete(db, messages.with_id(db, said(7).id)[0].pk)
     assert messages.missing_before(db, ALICE_CHAT, ALICE, 9) == 3
 
 
@@ -239,7 +239,7 @@ def test_a_repeated_id_means_the_first(db: Database) -> None:
     id = bytes(16)
     save(db, said(1, "mine", sender=ME, id=id), said(1, "theirs", id=id), said(1, "others", chat=BOB_CHAT, id=id))
     assert messages.find(db, id.hex()).text == "mine"
-    assert len(messages.get(db, MessageId(id))) == 3
+    assert len(messages.with_id(db, MessageId(id))) == 3
 
 
 def found(db: Database, word: str) -> list[int]:
@@ -293,8 +293,8 @@ def test_set_state_moves_only_what_may_move(db: Database) -> None:
     (first, second) = messages.mine(db, ALICE_CHAT, [one.id, two.id])
     assert (first.state, first.route, first.stored_at, first.delivered_at) == ("delivered", "direct", 50, 70)
     assert (second.state, second.stored_at, second.delivered_at, second.read_at) == ("failed", 50, None, None)
-    assert messages.get(db, theirs.id)[0].state == "received"
-    assert messages.get(db, elsewhere.id)[0].state == "saved"
+    assert messages.with_id(db, theirs.id)[0].state == "received"
+    assert messages.with_id(db, elsewhere.id)[0].state == "saved"
 
 
 def test_the_first_time_stays(db: Database) -> None:
@@ -316,7 +316,7 @@ def test_the_first_time_stays(db: Database) -> None:
 
 def test_a_deleted_message_is_gone_and_stays_away(db: Database) -> None:
     save(db, said(1, "alpha"), said(2, "beta"))
-    pk = messages.get(db, said(1).id)[0].pk
+    pk = messages.with_id(db, said(1).id)[0].pk
     assert messages.delete(db, pk)
     assert not messages.delete(db, pk)
     assert found(db, "alpha") == []
@@ -328,7 +328,7 @@ def test_a_deleted_message_is_gone_and_stays_away(db: Database) -> None:
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_chat_is_emptied(db: Database, whole: bool) -> None:
     save(db, said(1, "alpha"), said(2, "alpha"), said(1, "alpha", chat=BOB_CHAT))
-    messages.delete(db, messages.get(db, said(1).id)[0].pk)
+    messages.delete(db, messages.with_id(db, said(1).id)[0].pk)
     with db.transaction():
         (messages.forget_chat if whole else messages.clear)(db, ALICE_CHAT)
     assert messages.page(db, ALICE_CHAT, 9) == []

@@ -148,12 +148,14 @@ async def settled(app: ChatApp, pilot: Pilot_, shows: str = "") -> None:
 
 
 def press(*keys: str) -> Act:
-    """Keys, one after the other."""
+    """Keys, one after the other; all is still before a key that is no letter, and in the end."""
 
     async def act(app: ChatApp, pilot: Pilot_) -> None:
         for key in keys:
+            if len(key) > 1:
+                await settled(app, pilot)
             await pilot.press(key)
-            await settled(app, pilot)
+        await settled(app, pilot)
 
     return act
 

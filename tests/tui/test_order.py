@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from p2pchat.tui.app import ChatApp
-from p2pchat.tui.model import NOTES
+from p2pchat.tui.model import NOTES, Chat
 from p2pchat.tui.screens.invite import InviteScreen
 from p2pchat.tui.screens.invites import InvitesScreen
 from tests.tui import pictures
@@ -18,6 +18,12 @@ from tests.tui.test_app import notices
 def names(app: ChatApp) -> list[str]:
     """The chats of the list, from the first."""
     return [chat.label for chat in app.state.listed]
+
+
+def chat_of(app: ChatApp, ident: str) -> Chat:
+    chat = app.state.chat(ident)
+    assert chat is not None
+    return chat
 
 
 def shown(app: ChatApp) -> str:
@@ -45,10 +51,10 @@ def test_keys_in_the_list_pin_archive_and_mute(tmp_path: Path) -> None:
             node.says(bob, "more")
             await until(pilot, lambda: names(app) == ["Ann", "Bob", "Cat"])
             await pilot.press("home", "m")
-            await until(pilot, lambda: app.state.chat(ann).muted_until is not None)  # type: ignore[union-attr]
+            await until(pilot, lambda: chat_of(app, ann).muted_until is not None)
             await until(pilot, lambda: "Ann ↑ ~" in shown(app))
             await pilot.press("m", "p")
-            await until(pilot, lambda: app.state.chat(ann).muted_until is None)  # type: ignore[union-attr]
+            await until(pilot, lambda: chat_of(app, ann).muted_until is None)
             await until(pilot, lambda: names(app) == ["Bob", "Cat", "Ann"])
             assert [call["chat"] for call in node.named("pin_chat")] == [ann, ann]
 
@@ -137,7 +143,7 @@ def test_forgetting_asks_twice(tmp_path: Path) -> None:
                     await pilot.press(second)
                 await until(pilot, lambda: app.screen is app.main)
             await until(pilot, lambda: node.named("forget") == [{"contact": cat, "history": False}])
-            await until(pilot, lambda: app.state.chat(cat).state == "forgotten")  # type: ignore[union-attr]
+            await until(pilot, lambda: chat_of(app, cat).state == "forgotten")
 
     run(main())
 
@@ -159,12 +165,14 @@ def test_the_page_of_an_invite_that_is_spent_says_so_and_leads_to_the_chat() -> 
         node = FakeNode()
         async with stage(InviteScreen(node)) as (app, pilot):
             assert INVITE[:20] in app.words
-            made = app.screen._made[False]  # type: ignore[attr-defined]
+            screen = app.screen
+            assert isinstance(screen, InviteScreen)
+            made = screen._made[False]
             event = {"event": "joined", "id": "ab" * 8, "name": "Bob", "label": ""}
-            app.screen.news([event | {"invite": "other"}])  # type: ignore[attr-defined]
+            screen.news([event | {"invite": "other"}])
             await pilot.pause()
             assert INVITE[:20] in app.words
-            app.screen.news([event | {"invite": made["id"]}])  # type: ignore[attr-defined]
+            screen.news([event | {"invite": made["id"]}])
             await pilot.pause()
             assert "Bob has used it and is your contact now" in app.words
             assert INVITE[:20] not in app.words

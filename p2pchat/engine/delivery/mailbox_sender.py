@@ -1,7 +1,8 @@
 """Deposits: how many envelopes are under way to each queue at a relay, and which come next.
 
 A queue has a lane while its owner is reached by no link, and while its relay takes what it is given. Where it does not,
-the lane pauses; it goes on when the relay is there again, or after the pause. The next pause is twice as long.
+the lane pauses; it goes on when the relay is there again, or after the pause. The next pause is twice as long. Where a
+relay was not reached, one lane tries it for all that lead there: each would read and seal what waits in it, in vain.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ LONGEST_PAUSE = HOUR_SECONDS
 _PAUSES: dict[int, float] = {mailbox.TOO_FAST: 10.0}
 """Seconds of the first pause after an answer; after most nothing changes soon."""
 UNREACHED_PAUSE = 60.0
+"""Seconds of the first pause where a relay is not reached,"""
+_TRIED_MS = 50_000
+"""and ms in which it is tried for one queue only: less than a pause, so that whichever ends first tries again."""
 
 
 PutBlobs = Callable[[Relay, TheirQueue, int, Sequence[tuple[int, bytes]]], object]
@@ -54,6 +58,7 @@ class MailboxSender:
         self._linked: set[MailOwner] = set()
         self._pauses: dict[int, float] = {}  # of lanes that pause, or did before they last took something
         self._pausing: set[int] = set()
+        self._tried: dict[RelayName, int] = {}  # relays that were not reached, and when, in ms, one was tried last
         self._unanswered: dict[int, tuple[int, EnvelopeId]] = {}
         self._number = 0
 
@@ -67,6 +72,7 @@ class MailboxSender:
             self._at[outlet.relay.mailbox].discard(id)
             if not self._at[outlet.relay.mailbox]:
                 del self._at[outlet.relay.mailbox]
+                self._tried.pop(outlet.relay.mailbox, None)
             if id not in after:
                 del self._queues[id]
                 self._windows.end(id)
@@ -135,10 +141,18 @@ class MailboxSender:
             self._windows.look(id)
 
     def resume(self, id: int) -> None:
-        """End the pause of the queue with this id."""
+        """End the pause of the queue with this id, unless another has just tried a relay that was not reached."""
         self._pausing.discard(id)
-        if id in self._queues:
-            self._open(id)
+        if id not in self._queues:
+            return
+        relay, now = self._queues[id].relay.mailbox, self._clock()
+        tried = self._tried.get(relay)
+        if tried is not None and 0 <= now - tried < _TRIED_MS:
+            self._rest(id, UNREACHED_PAUSE)
+            return
+        if tried is not None:
+            self._tried[relay] = now
+        self._open(id)
 
     # --- what became of it
 
@@ -153,6 +167,7 @@ class MailboxSender:
             if code == mailbox.DONE and queue in self._queues and envelope_id is not None:
                 taken.append((queue, envelope_id))
                 self._pauses.pop(queue, None)
+                self._tried.pop(self._queues[queue].relay.mailbox, None)
             elif queue in self._queues:
                 refused[queue] = code
         for queue, envelope_id in taken:
@@ -163,7 +178,10 @@ class MailboxSender:
     def lost(self, numbers: Iterable[int]) -> set[MailOwner]:
         """Give up deposits that were not answered, by number, and return the owners of queues that pause now."""
         queues = {self._unanswered.pop(number, (0, b""))[0] for number in numbers}
-        return {self._stop(queue, UNREACHED_PAUSE) for queue in queues if queue in self._queues}
+        queues &= self._queues.keys()
+        for queue in queues:
+            self._tried.setdefault(self._queues[queue].relay.mailbox, self._clock())
+        return {self._stop(queue, UNREACHED_PAUSE) for queue in queues}
 
     @property
     def under_way(self) -> bool:
@@ -174,17 +192,21 @@ class MailboxSender:
         """Begin with what is due: the relay is there again, or what was read could not be noted. relay: the name of its
         mailbox.
         """
+        self._tried.pop(relay, None)
         for id in sorted(self._at.get(relay, ())):
             self._windows.end(id)
             self.resume(id)
 
     def _stop(self, id: int, seconds: float) -> MailOwner:
         self._windows.end(id)
+        self._rest(id, seconds)
+        return self._queues[id].row.owner
+
+    def _rest(self, id: int, seconds: float) -> None:
         if id not in self._pausing:
             self._pausing.add(id)
             self._pauses[id] = min(max(seconds, 2 * self._pauses.get(id, 0.0)), LONGEST_PAUSE)
             self._pause(id, self._pauses[id])
-        return self._queues[id].row.owner
 
     def _open(self, id: int) -> None:
         if self._queues[id].row.owner not in self._linked and id not in self._pausing and id not in self._windows:

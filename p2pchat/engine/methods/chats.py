@@ -125,7 +125,7 @@ async def archive(engine: Engine, *, chat: str, archived: bool = True) -> Json:
 
 
 async def mute(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
-    """Have nobody told of what comes in a chat, for a time or for ever; 0 ends it."""
+    """Show no notifications of new messages in a chat, for a time or for ever; 0 ends it."""
     now = engine.clock()
     until = FOR_EVER_MS if seconds is None else now + min(1000 * seconds, FOR_EVER_MS - now) if seconds else 0
     return await _set(engine, chat, muted_until=until)

@@ -20,7 +20,7 @@ _AHEAD_MS = 60_000
 transaction.
 """
 _MAX_AHEAD_MS = 2 * DAY_MS
-"""After a clock that was years ahead, ids go on from here: readers believe an id for tomorrow at most (`is_news`)."""
+"""After a clock that was years ahead, ids go on from here: readers believe one for tomorrow at most (`news.is_new`)."""
 
 
 class MessageIds:

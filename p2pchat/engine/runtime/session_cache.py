@@ -286,5 +286,11 @@ def _row(device: DeviceId, session: Session, created_at: int, *, pending: bool) 
 
 def _session(row: SessionRow) -> Session:
     return Session(
-        row.session_id, row.initiator, row.pair_root, row.sas, ratchet.load(row.state), row.confirmed, row.receive_until
+        session_id=row.session_id,
+        initiator=row.initiator,
+        pair_root=row.pair_root,
+        sas=row.sas,
+        ratchet=ratchet.load(row.state),
+        confirmed=row.confirmed,
+        ends_at=row.receive_until,
     )

@@ -103,18 +103,22 @@ class Arrivals:
 
     def _crowded(self) -> bool:
         """Whether those who are late have to wait for a loop that is less busy."""
+        if work().turns.busy_share <= LATE_SHARE:
+            return False
         now, place = trio.current_time(), self._late.first
-        others = any(recent != place and now - at < CONTENDED_SECONDS for recent, at in self._recent)
-        return others and work().turns.busy_share > LATE_SHARE and now - self._last_late < LATE_SECONDS
+        (one, at), (other, then) = self._recent
+        others = (one != place and now - at < CONTENDED_SECONDS) or (other != place and now - then < CONTENDED_SECONDS)
+        return others and now - self._last_late < LATE_SECONDS
 
 
 def _in_time(place: str) -> bool:
     """Whether a place and all networks around it have a turn left, which is taken then."""
-    now = trio.current_time()
-    around = zip(places.networks(place), places.factors(place), strict=True)
-    buckets = [(work().of(f"turns {network}"), TURN / factor) for network, factor in around]
-    if any(budget.look(now) < units for budget, units in buckets):
-        return False
-    for budget, units in buckets:
+    now, budgets, taken = trio.current_time(), work(), []
+    for network, factor in places.bounds(place, 1.0):
+        budget, units = budgets.of(f"turns {network}"), TURN / factor
+        if budget.look(now) < units:
+            return False
+        taken.append((budget, units))
+    for budget, units in taken:
         budget.draw(units)
     return True

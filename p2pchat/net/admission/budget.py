@@ -90,9 +90,10 @@ class Budget:
 
     def look(self, now: float) -> float:
         """Return how many units there are at `now`, in seconds of the loop's clock."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        left = self._left + (now - self._at) * self._rate
+        self._left = left = left if left < self._burst else self._burst
         self._at = now
-        return self._left
+        return left
 
     def draw(self, units: float) -> None:
         """Take so many units, which `look` said are there."""
@@ -318,7 +319,11 @@ class Account:
 
     def _draw(self, units: float, now: float) -> None:
         """Take up to so many units out of the budgets of the place and of all strangers, or of all who are proven."""
-        units = max(0.0, min(units, *[shared.look(now) for shared in self._budgets]))
         for shared in self._budgets:
-            shared.draw(units)
-        self._left += units
+            there = shared.look(now)
+            if there < units:
+                units = there
+        if units > 0:
+            for shared in self._budgets:
+                shared.draw(units)
+            self._left += units

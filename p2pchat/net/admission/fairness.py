@@ -65,9 +65,12 @@ class FairQueue(Generic[Item]):
         waiting = self._waiting[place]
         item = heapq.heappop(waiting)[2]
         self._size -= 1
-        self._now = max(start, self._now + units / MAX_SHARES)
+        now = self._now + units / MAX_SHARES
+        self._now = start if start > now else now
+        ends = self._ends
         for network, factor in self._bounds[place]:
-            self._ends[network] = max(self._ends.get(network, 0.0), start) + units / factor
+            end = ends.get(network, 0.0)
+            ends[network] = (start if start > end else end) + units / factor
         if waiting:
             heapq.heappush(self._first, (self._start(place), next(self._numbers), place))
         else:
@@ -76,10 +79,16 @@ class FairQueue(Generic[Item]):
         return item
 
     def _start(self, place: str) -> float:
-        return max(self._now, self._end(place))
+        end = self._end(place)
+        return end if end > self._now else self._now
 
     def _end(self, place: str) -> float:
-        return max([self._ends.get(network, 0.0) for network, _ in self._bounds[place]]) if self._ends else 0.0
+        latest, ends = 0.0, self._ends
+        if ends:  # loops instead of `max`: everybody who waits for a turn comes by here a dozen times
+            for network, _ in self._bounds[place]:
+                if network in ends and ends[network] > latest:
+                    latest = ends[network]
+        return latest
 
     def _forget(self) -> None:
         if not self._size:

@@ -27,7 +27,7 @@ from p2pchat.net.multiaddrs import Name, Target
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.lookups import lookups
-from p2pchat.net.transport.pipes import Pipe, TcpPipe, keep_alive
+from p2pchat.net.transport.pipes import Pipe, TcpPipe, tune
 
 log = logging.getLogger("p2pchat.net")
 
@@ -127,8 +127,8 @@ class Dialler:
         with trio.fail_after(self._reach_seconds):
             stream = await _tcp(target, chosen=chosen)
         try:
-            keep_alive(stream)
-            pipe: Pipe = TcpPipe(stream)
+            tune(stream.socket)
+            pipe: Pipe = TcpPipe(stream.socket)
             if target.over != "tcp":
                 host = target.host.name if isinstance(target.host, Name) else str(target.host)
                 tls = self._tls() if target.over == "wss" else None

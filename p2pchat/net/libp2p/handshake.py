@@ -11,6 +11,7 @@ first, and whatever goes wrong raises CannotOpen or what the connection raises.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -29,12 +30,17 @@ _MULTISTREAM = b"/multistream/1.0.0"
 _NOT_AVAILABLE, _LIST = b"na", b"ls"
 MAX_PROPOSALS = 64
 """Protocols that the other end may propose before one that we speak; each is charged to its connection besides."""
-_MAX_LINE = 1024  # bytes of a line of multistream-select; ours are below 40
+_MAX_LINE = 1024  # bytes of a line of multistream-select; ours are below 80
+_MAX_SHORT_LINE = 0x80  # bytes of one whose length is one byte, with that
+_NEWLINE = 0x0A
 _PROTOCOL = b"Noise_XX_25519_ChaChaPoly_SHA256"
 _SIGNED = b"noise-libp2p-static-key:"
 _ED25519 = b"\x08\x01\x12\x20"  # a PublicKey protobuf of this kind, before its 32 bytes
 _KEY, _TAG = 32, 16
 _MAX_PAYLOAD = 1024  # of a handshake message; ours have 104 bytes, and extensions are a few names
+_MAX_MESSAGE = 2 * _KEY + 2 * _TAG + _MAX_PAYLOAD + 2  # a handshake message with its length
+_PLAIN_PAYLOAD = re.compile(rb"\x0a\x24\x08\x01\x12\x20(.{32})\x12\x40(.{64})", re.DOTALL)
+"""A payload of an Ed25519 key and a signature alone, as nearly all are: what protobuf makes of it."""
 
 
 Chosen = TypeVar("Chosen")
@@ -42,7 +48,8 @@ Chosen = TypeVar("Chosen")
 
 class Channel(Protocol):
     """What is negotiated on: a connection before or after Noise, or a stream. `waiting`: bytes that have come and were
-    not read. `account`: what the questions of the other end are charged to.
+    not read. `account`: what the questions of the other end are charged to. What has come whole is looked at and passed
+    over, without the two reads that a line or a message of unknown size takes.
     """
 
     @property
@@ -53,6 +60,18 @@ class Channel(Protocol):
     @property
     def account(self) -> Account:
         """What the questions of the other end are charged to."""
+        ...
+
+    async def come(self) -> None:
+        """Wait until there is something to read, or the end."""
+        ...
+
+    def peek(self, n: int) -> bytes:
+        """Return up to `n` bytes of what waits, and leave them there."""
+        ...
+
+    def skip(self, n: int) -> None:
+        """Drop `n` bytes, which `peek` has returned."""
         ...
 
     async def read(self, n: int | None = None) -> bytes:
@@ -106,6 +125,26 @@ async def answer(channel: Channel, protocol: bytes) -> bytes:
     return said
 
 
+def proposed(channel: Channel) -> bytes:
+    """Return what the other end proposes, where its greeting and a short proposal have come whole: `accepted` takes
+    them. b"" where it is not so: `choose` waits, or says what is wrong."""
+    said = channel.peek(len(GREETING) + _MAX_SHORT_LINE)
+    start = len(GREETING)
+    size = said[start] if len(said) > start and said.startswith(GREETING) else 0
+    end = start + 1 + size
+    if not 1 < size < _MAX_SHORT_LINE or len(said) < end or said[end - 1] != _NEWLINE:
+        return b""
+    return said[start + 1 : end - 1]
+
+
+def accepted(channel: Channel, word: bytes) -> bytes:
+    """Take what `proposed` has returned, and return the bytes that answer it."""
+    said = line(word)
+    channel.skip(len(GREETING) + len(said))
+    channel.account.charge(budget.ROUND)
+    return GREETING + said
+
+
 async def choose(
     channel: Channel,
     look_up: Callable[[bytes], Awaitable[Chosen | None]],
@@ -144,6 +183,10 @@ async def choose(
 
 async def _line(channel: Channel, *, linger: bool = False) -> bytes:
     """One line. linger: refuse an empty one only when more has come, as py-libp2p does on a stream."""
+    if not channel.waiting:
+        await channel.come()
+    if (word := _short_line(channel)) is not None:
+        return word
     length, shift = 0, 0
     while True:  # a varint of two bytes at most
         byte = await channel.read(1)
@@ -161,6 +204,16 @@ async def _line(channel: Channel, *, linger: bool = False) -> bytes:
     if len(read) < length or not read.endswith(b"\n"):
         raise CannotOpen("no line of multistream-select")
     return read[:-1]
+
+
+def _short_line(channel: Channel) -> bytes | None:
+    """Take a line whose length is one byte, where it has come whole; None, and nothing is taken, where it is not so."""
+    data = channel.peek(_MAX_SHORT_LINE)
+    size = data[0] if data else 0
+    if not 0 < size < _MAX_SHORT_LINE or len(data) <= size or data[size] != _NEWLINE:
+        return None
+    channel.skip(size + 1)
+    return data[1:size]
 
 
 # --- Noise --------------------------------------------------------------------------------------------------------
@@ -295,6 +348,16 @@ def _proven(payload: bytes, static: bytes) -> PeerKey:
     """
     if len(payload) > _MAX_PAYLOAD:
         raise CannotOpen("too long a proof")
+    if plain := _PLAIN_PAYLOAD.fullmatch(payload):
+        key, signature = plain.groups()
+    else:
+        key, signature = _parsed(payload)
+    verify_plain(key, _SIGNED + static, signature)
+    return PeerKey(key)
+
+
+def _parsed(payload: bytes) -> tuple[bytes, bytes]:
+    """Return (32-byte key, signature) of a payload with extensions, or written in another way. Raises CannotOpen."""
     try:
         proof = NoiseHandshakePayload.FromString(payload)
     except Exception:  # noqa: BLE001 - protobuf's own, which its types do not name
@@ -302,9 +365,7 @@ def _proven(payload: bytes, static: bytes) -> PeerKey:
     key = proof.identity_key
     if len(key) != len(_ED25519) + _KEY or not key.startswith(_ED25519):
         raise CannotOpen("an identity of another kind")
-    peer = PeerKey(key[len(_ED25519) :])
-    verify_plain(peer, _SIGNED + static, proof.identity_sig)
-    return peer
+    return key[len(_ED25519) :], proof.identity_sig
 
 
 async def secure_outbound(channel: Channel, identity: Identity) -> tuple[PeerKey, CountingCipher, CountingCipher]:
@@ -332,6 +393,13 @@ async def secure_inbound(
 
 
 async def _read(channel: Channel) -> bytes:
+    if not channel.waiting:
+        await channel.come()
+    waiting = channel.peek(_MAX_MESSAGE)
+    size = int.from_bytes(waiting[:2], "big")
+    if size and len(waiting) >= 2 + size:
+        channel.skip(2 + size)
+        return waiting[2 : 2 + size]
     length = await channel.read(2)
     size = int.from_bytes(length, "big")
     message = await channel.read(size) if len(length) == 2 else b""

@@ -229,6 +229,12 @@ class LibP2PHost(InboundConnections):
         protocol reads a name of any length, byte by byte through five layers.)"""
         assert isinstance(stream.muxed_conn, GuardedYamux)
         talk = NegotiationChannel(stream)
+        word = handshake.proposed(talk)
+        speaker = self._handlers.get(word.decode("utf-8", "replace")) if word else None
+        if speaker is not None and speaker in self._speakers:  # nothing is waited for, so there is no deadline
+            courtesies.expected.add(stream.muxed_conn)
+            await self._serve(stream, speaker, handshake.accepted(talk, word))
+            return
         caller = Caller(key_of(stream.muxed_conn.peer_id), stream.muxed_conn.route)
         look_up = partial(self._look_up, courtesies, caller, stream.muxed_conn)
         try:
@@ -240,7 +246,12 @@ class LibP2PHost(InboundConnections):
         except (trio.TooSlowError, CannotOpen):
             await hardening.reset(stream)
             return
-        ours = LibP2PStream(stream, caller.peer, inbound=True, head=said)
+        await self._serve(stream, handler, said)
+
+    @staticmethod
+    async def _serve(stream: Substream, handler: Handler, said: bytes) -> None:
+        """Hand a stream to its handler. said: what goes before everything else."""
+        ours = LibP2PStream(stream, key_of(stream.muxed_conn.peer_id), inbound=True, head=said)
         try:
             await handler(ours)
         finally:

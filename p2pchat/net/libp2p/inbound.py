@@ -24,6 +24,7 @@ from math import inf
 import trio
 
 from p2pchat.core.ids import PeerKey
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.arrivals import Arrivals
 from p2pchat.net.admission.limits import HostLimits
@@ -34,11 +35,13 @@ from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream, key_of
 from p2pchat.net.libp2p.swarm import Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport import web, websocket
-from p2pchat.net.transport.pipes import TcpPipe, keep_alive
+from p2pchat.net.transport.pipes import TcpPipe, close
 
 log = logging.getLogger("p2pchat.net")
 
 SWEEP_SECONDS = 10.0
+SHAKING_SECONDS = 1.0
+"""Seconds between two looks at how long handshakes take."""
 LOG_SECONDS = 60.0
 """At most one line in the log in so many seconds says that somebody was turned away."""
 IDLE, NO_PROOF, ROOM = "idle", "no proof", "room made"
@@ -49,16 +52,18 @@ _TCP_CLOSED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT in Linux' include/net/tcp_stat
 
 class Guest(Slot):
     """One inbound connection. number: how early it came. sock: None where it came by a relay. scope: cancelled, it
-    ends. shaking: the same for its handshake."""
+    ends. until: when its handshake has taken too long, by the loop's clock; `inf` while it waits for its turn.
+    slow: whether it was ended for that."""
 
-    __slots__ = ("idle_since", "muxed", "number", "scope", "shaking", "sock", "vouched")
+    __slots__ = ("idle_since", "muxed", "number", "scope", "slow", "sock", "until", "vouched")
 
     def __init__(self, place: str, number: int, sock: socket.socket | None = None) -> None:
         super().__init__(place, self._make_room)
         self.scope = trio.CancelScope()
         self.number = number
         self.sock = sock
-        self.shaking = trio.CancelScope()
+        self.until = inf
+        self.slow = False
         self.muxed: GuardedYamux | None = None
         self.idle_since = trio.current_time()
         self.vouched = False
@@ -110,6 +115,8 @@ class Inbound:
         self._arrivals = Arrivals()
         self._guests: dict[Guest, Pool] = {}
         self._by_peer: dict[PeerKey, set[Guest]] = {}
+        self._shaking: dict[Guest, None] = {}
+        self._began = Wakeup()
         self._said = (0, -LOG_SECONDS)
 
     @property
@@ -134,6 +141,7 @@ class Inbound:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._arrivals.run)
             nursery.start_soon(self._sweep)
+            nursery.start_soon(self._end_slow_handshakes)
             for listener in listeners:
                 nursery.start_soon(listen.accept, listener, partial(nursery.start_soon, self._serve))
 
@@ -156,25 +164,21 @@ class Inbound:
 
     async def _serve(self, sock: socket.socket) -> None:
         """One socket; its slot is free again when this returns."""
-        stream = None
         try:
             (remote, from_port, *_), (here, port, *_) = sock.getpeername(), sock.getsockname()
             guest = Guest(multiaddrs.neighbourhood(remote), self._arrivals.number(), sock)
             if not self.direct.admit(guest):
                 return
             try:
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-                keep_alive(stream)
                 outside = multiaddrs.from_outside(here, remote)
                 found_at = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
-                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), stream), found_at)
+                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), sock), found_at)
             finally:
                 self.direct.release(guest)
         except OSError:
             return
         finally:
-            # trio has to know, or whoever waits for the socket would wait for ever
-            (sock if stream is None else stream.socket).close()
+            close(sock)
 
     async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Take what comes on a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
@@ -191,22 +195,23 @@ class Inbound:
         try:
             with stream.carrying():
                 await self._carry(self.by_relay, guest, meet)
-            if guest.scope.cancelled_caught and not guest.gone and not guest.vouched:
+            if guest.scope.cancelled_caught and not (guest.gone or guest.vouched or guest.slow):
                 self.ended[NO_PROOF] += 1
         finally:
             self.by_relay.release(guest)
             await stream.kill()
         return True
 
-    async def _meet(self, guest: Guest, remote: tuple[str, int], stream: trio.SocketStream) -> RawPipe:
+    async def _meet(self, guest: Guest, remote: tuple[str, int], sock: socket.socket) -> RawPipe:
         """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP, where we do."""
         if not (path := self._web_path()):
-            return RawPipe(TcpPipe(stream), guest.place, remote)
-        head = bytes(await stream.receive_some(web.MAX_HEAD))
+            return RawPipe(TcpPipe(sock), guest.place, remote)
+        head = await TcpPipe(sock).receive(web.MAX_HEAD)
         if not head:
             raise trio.BrokenResourceError
         if head[:1] == handshake.GREETING[:1]:
-            return RawPipe(TcpPipe(stream, head), guest.place, remote)
+            return RawPipe(TcpPipe(sock, head), guest.place, remote)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
         pipe, forwarded = await websocket.accept(stream, head, path)
         if remote[0] in self._proxies and forwarded:
@@ -226,14 +231,19 @@ class Inbound:
         wire = None
         try:
             with guest.scope:
-                with trio.fail_after(self._limits.handshake) as guest.shaking:
-                    wire = await meet()
-                    muxed = await self._swarm.upgrader.take_in(wire, partial(self._turn, guest))
+                guest.until = trio.current_time() + self._limits.handshake
+                self._shaking[guest] = None
+                self._began.set()
+                wire = await meet()
+                muxed = await self._swarm.upgrader.take_in(wire, partial(self._turn, guest))
+                del self._shaking[guest]
+                guest.until = inf
                 await self._stay(pool, guest, muxed, found_at)
         except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
             log.debug("an inbound connection failed: %s", type(error).__name__)
         finally:
             del self._guests[guest]
+            self._shaking.pop(guest, None)
             if wire is not None:
                 wire.abandon()
 
@@ -245,9 +255,9 @@ class Inbound:
 
     async def _wait(self, guest: Guest) -> None:
         """Wait until those who came earlier had their turn; that costs no time of its handshake."""
-        left, guest.shaking.deadline = guest.shaking.deadline - trio.current_time(), inf
+        left, guest.until = guest.until - trio.current_time(), inf
         await self._arrivals.turn(guest.number, guest.place)
-        guest.shaking.deadline = trio.current_time() + left
+        guest.until = trio.current_time() + left
 
     async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found_at: str) -> None:
         peer = key_of(muxed.peer_id)
@@ -263,7 +273,7 @@ class Inbound:
                 pool.prove(guest)
             if found_at:
                 self.found[peer] = found_at
-            await muxed.event_closed.wait()
+            await muxed.start()
         finally:
             muxed.abandon()
             if found_at:
@@ -289,6 +299,20 @@ class Inbound:
                     self.ended[IDLE] += 1
                     guest.scope.cancel()
             self._tell(now)
+
+    async def _end_slow_handshakes(self) -> None:
+        """End handshakes that take too long. One task looks at all of them: a deadline of its own, moved with every
+        turn, costs a connection more than its proof."""
+        while True:
+            await self._began.wait()
+            await trio.sleep(min(SHAKING_SECONDS, self._limits.handshake / 4))
+            now = trio.current_time()
+            for guest in self._shaking:
+                if guest.until <= now < guest.scope.deadline:
+                    guest.slow = True
+                    guest.scope.cancel()
+            if not self._shaking:
+                self._began.clear()
 
     def _tell(self, now: float) -> None:
         turned_away = sum(self.refused.values()) + self.endings[ROOM]

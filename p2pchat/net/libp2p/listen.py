@@ -12,6 +12,7 @@ import errno
 import ipaddress
 import logging
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import trio
 
 from p2pchat.errors import NodeError
 from p2pchat.net.multiaddrs import IP, SocketAddress
+from p2pchat.net.transport.pipes import tune
 
 log = logging.getLogger("p2pchat.net")
 
@@ -85,6 +87,8 @@ async def accept(listener: socket.socket, came: Callable[[socket.socket], None])
                     await trio.sleep(_NO_FILES_SECONDS)
                 break
             connection.setblocking(False)
+            if sys.platform != "linux":
+                tune(connection)
             came(connection)
         await trio.lowlevel.checkpoint()
 
@@ -151,6 +155,7 @@ def _open(ip: IP, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        tune(sock)  # and so whatever it accepts, on Linux
         # A restarted node gets its port back although old connections linger; a second listener is still refused.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if ip.version == 6:

@@ -77,6 +77,22 @@ class RawPipe(ReadWriteCloser):
         await self._until(n)
         return self._taken(0, n)
 
+    async def come(self) -> None:
+        """Wait until there is something to read, or the end. Raises ConnectionClosedError."""
+        await self._until(1)
+
+    def peek(self, n: int) -> bytes:
+        """Return up to `n` bytes of what waits, and leave them there."""
+        return bytes(self._buffer[:n])
+
+    def skip(self, n: int) -> None:
+        """Drop `n` bytes, as two reads of libp2p's would have taken them. Raises ConnectionClosedError."""
+        self._reads += 2
+        if self._reads > MAX_READS:
+            raise ConnectionClosedError("a peer asks too often", transport="tcp")
+        self.account.charge(budget.READ)
+        del self._buffer[:n]
+
     async def message(self) -> bytes:
         """Return the next Noise message, still sealed, without its length; b"" at the end. Raises
         ConnectionClosedError.
@@ -198,6 +214,18 @@ class NoiseChannel(BaseSession):
                 raise ConnectionClosedError("an empty message", transport="tcp")
         message, self._rest = self._rest, b""
         return message
+
+    async def come(self) -> None:
+        """Wait until there is something to read, or the end. Raises ConnectionClosedError, CannotOpen."""
+        self._rest = await self.message()
+
+    def peek(self, n: int) -> bytes:
+        """Return up to `n` bytes of what waits, and leave them there."""
+        return self._rest[:n]
+
+    def skip(self, n: int) -> None:
+        """Drop `n` bytes."""
+        self._rest = self._rest[n:]
 
     async def read(self, n: int | None = None) -> bytes:
         """Exactly n bytes, or fewer at the end: for the negotiation."""

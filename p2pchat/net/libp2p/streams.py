@@ -16,7 +16,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.secure_channel import shielded
-from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, come, take_now
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
@@ -160,6 +160,18 @@ class NegotiationChannel:
     def account(self) -> Account:
         """What the connection may cost."""
         return self._muxed.account
+
+    async def come(self) -> None:
+        """Wait until there is something to read. Raises what libp2p does, also at the end."""
+        await come(self._inner)
+
+    def peek(self, n: int) -> bytes:
+        """Return up to `n` bytes of what waits, and leave them there."""
+        return bytes(self._muxed.stream_buffers.get(self._inner.stream_id, b"")[:n])
+
+    def skip(self, n: int) -> None:
+        """Drop `n` bytes."""
+        take_now(self._inner, n)
 
     async def read(self, n: int | None = None) -> bytes:
         """Read `n` bytes, never more. Raises what libp2p does, also at the end."""

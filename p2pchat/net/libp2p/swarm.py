@@ -95,14 +95,15 @@ class Swarm:
         channel = await self.upgrader.secure(wire, peer)
         with trio.fail_after(self._muxer_timeout):
             muxed = await self.upgrader.multiplex(channel, peer)
-        return self.carry(muxed)
+        conn = self.carry(muxed)
+        self.nursery.start_soon(muxed.start)
+        return conn
 
     def carry(self, muxed: GuardedYamux) -> PeerConnection:
-        """Begin to read a connection and to serve its streams, until it ends."""
+        """Have the streams of a connection served, until it ends; whoever calls this has it read (`start`)."""
         conn = PeerConnection(muxed, self)
         muxed.serve = self._take
         muxed.run_task = self.nursery.start_soon
-        self.nursery.start_soon(muxed.start)
         self._connections.setdefault(muxed.peer_id, []).append(conn)
         return conn
 

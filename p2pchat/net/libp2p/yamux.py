@@ -72,6 +72,40 @@ async def acknowledge(stream: yamux.YamuxStream) -> None:
         await conn._write_frame(acknowledgement)
 
 
+async def come(stream: yamux.YamuxStream) -> None:
+    """Wait until there is something to read on a stream. Raises MuxedStreamEOF or MuxedStreamReset."""
+    conn = stream.muxed_conn
+    assert isinstance(conn, GuardedYamux)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    while not _readable(conn, stream):
+        await acknowledge(stream)  # whoever began it may wait for that
+        event = conn.stream_events[stream.stream_id]
+        await event.wait()
+        if conn.stream_events.get(stream.stream_id) is event:
+            conn.stream_events[stream.stream_id] = trio.Event()
+
+
+def _readable(conn: GuardedYamux, stream: yamux.YamuxStream) -> bool:
+    """Whether there is something to read. Raises MuxedStreamEOF or MuxedStreamReset where nothing comes any more."""
+    if conn.event_shutting_down.is_set():
+        raise MuxedStreamEOF("Connection shut down")
+    if stream.reset_received:
+        raise MuxedStreamReset("Stream was reset")
+    buffer = conn.stream_buffers.get(stream.stream_id)
+    if buffer is None or (stream.recv_closed and not buffer):
+        raise MuxedStreamEOF("Stream is closed for receiving")
+    return bool(buffer)
+
+
+def take_now(stream: yamux.YamuxStream, at_most: int) -> bytes:
+    """Take up to `at_most` bytes out of what has come on a stream (see `come`)."""
+    buffer = stream.conn.stream_buffers[stream.stream_id]
+    data = bytes(buffer) if len(buffer) <= at_most else bytes(memoryview(buffer)[:at_most])
+    del buffer[: len(data)]
+    stream._pending_recv_release += len(data)
+    return data
+
+
 class GuardedYamux(yamux.Yamux):
     """Yamux that survives cancellation and holds peers to their limits.
 
@@ -162,19 +196,24 @@ class GuardedYamux(yamux.Yamux):
                 pass
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends may end no more than its connection
             log.debug("a connection ended: %s", type(error).__name__)
+        except BaseException:
+            self.abandon()
+            with trio.CancelScope(shield=True):  # waits for nothing: it is closed
+                await self._cleanup_on_error()
+            raise
         await self._cleanup_on_error()
 
     async def _take_in(self, data: bytes) -> bool:
         """Take in what one message holds: frames, or pieces of them. Returns False where it ends the connection."""
         at, account = 0, self.account
         while at < len(data):
-            if account.due:
-                await account.settle()
             if self._left:
                 piece = data[at : at + self._left]
                 at += len(piece)
                 self._body(piece)
                 continue
+            if account.due:
+                await account.settle()
             head = self._head + data[at : at + _HEAD.size - len(self._head)]
             at += len(head) - len(self._head)
             if len(head) < _HEAD.size:
@@ -228,9 +267,7 @@ class GuardedYamux(yamux.Yamux):
         """Begin a stream of the other end's. Returns False where that is none of its numbers, or taken."""
         if stream_id == 0 or stream_id % 2 == self.next_stream_id % 2 or stream_id in self.streams:
             return False
-        self.account.charge(budget.STREAM)
-        if self.account.due:
-            await self.account.settle()
+        self.account.charge(budget.STREAM)  # settled before the next frame: what is sent with this one comes with it
         stream = Substream(stream_id, self, False)
         self._add(stream)
         stream.unacknowledged = True
@@ -282,37 +319,13 @@ class GuardedYamux(yamux.Yamux):
 
         Grants new window when half of it is used. (libp2p does so after every read: a frame each.)
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while not (data := self._taken(stream, at_most)):
-            await acknowledge(stream)  # whoever began it may wait for that
-            event = self.stream_events[stream.stream_id]
-            await event.wait()
-            if self.stream_events.get(stream.stream_id) is event:
-                self.stream_events[stream.stream_id] = trio.Event()
-        stream._pending_recv_release += len(data)
+        await come(stream)
+        data = take_now(stream, at_most)
         if stream._pending_recv_release >= WINDOW // 2:
             granted, stream._pending_recv_release = stream._pending_recv_release, 0
             stream.recv_window += granted
             with shielded(WRITE_TIMEOUT), suppress(Exception):
                 await stream.send_window_update(granted)
-        return data
-
-    def _taken(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
-        """Take out of the buffer what there is to read, b"" if that has not come yet. Raises MuxedStreamEOF or
-        MuxedStreamReset.
-        """
-        buffer = self.stream_buffers.get(stream.stream_id)
-        if self.event_shutting_down.is_set():
-            raise MuxedStreamEOF("Connection shut down")
-        if stream.reset_received:
-            raise MuxedStreamReset("Stream was reset")
-        if not buffer:
-            if buffer is None or stream.recv_closed:
-                raise MuxedStreamEOF("Stream is closed for receiving")
-            return b""
-        with memoryview(buffer) as view:
-            data = bytes(view[:at_most])
-        del buffer[: len(data)]
         return data
 
     # --- out -------------------------------------------------------------------------------------------------------

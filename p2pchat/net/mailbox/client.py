@@ -77,7 +77,7 @@ class MailboxClient:
     """What is watched and deposited at one relay; `keep` does it. clock: ms since the epoch.
 
     known: how the relay is used, which does not change. with_host: the host to go from, for as long as the mailbox is
-    wanted. circuits: the addresses that may lead there by relays of our own.
+    wanted. circuits: the addresses that may lead there by relays of our own. answered: called when it has connected.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class MailboxClient:
         nursery: trio.Nursery,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._health = RelayHealth("connecting", clock())
         self._longest: int | None = None
@@ -104,6 +105,7 @@ class MailboxClient:
         self._nursery = nursery
         self._clock = clock
         self._random = random
+        self._answered = answered
         self._ours: Relay | None = None  # as the one who watches names it
         self._theirs: Relay | None = None  # as the one who deposits does
         self._shares = Shares(random, self._grown)
@@ -321,6 +323,7 @@ class MailboxClient:
         if not self._up.is_set():
             self._up.set()
             self._mail.relay_up(self._name)
+            self._answered()
 
         take = partial(self._take, stream, collecting, depositing)
         ends = partial(self._until_idle, stream), partial(self._until_turn, stream)

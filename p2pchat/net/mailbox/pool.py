@@ -28,7 +28,7 @@ class MailboxPool:
 
     clock: ms since the epoch. host: from where relays are met, but for the mail of hidden contacts: each mailbox of
     these has a `new_host`, and reaches a relay that was not chosen here over circuits by `relays` only, which are our
-    own: their transport keys and addresses.
+    own: their transport keys and addresses. answered: is told each relay that has been connected to from `host`.
     """
 
     def __init__(
@@ -40,9 +40,11 @@ class MailboxPool:
         random: Callable[[int], bytes],
         new_host: NewHost | None = None,
         relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
+        answered: Callable[[PeerKey], None] = lambda relay: None,
     ) -> None:
         self._new_host = new_host
         self._relays = relays
+        self._answered = answered
         self._host = host
         self._mail = mail
         self._nursery = nursery
@@ -110,6 +112,7 @@ class MailboxPool:
                 self._nursery,
                 self._clock,
                 self._random,
+                (lambda: None) if relay.hidden else partial(self._answered, relay.peer),
             )
             self._mailboxes[relay.mailbox] = mailbox
             self._nursery.start_soon(self._keep, relay.mailbox, mailbox)

@@ -1,7 +1,8 @@
 """Our places at relays (docs/protocol/circuit.md): reserve, keep, and take who comes by them.
 
 Each wanted relay has one task. It reserves again after three quarters of the time, and as soon as the connection with
-the relay has ended; while that fails it waits 1 s, doubling to 5 min, with jitter. Where the relay asks for a token, a
+the relay has ended; while that fails it waits 1 s, doubling to 5 min, with jitter, or until the relay's mailbox has
+answered (`nudge`), which is tried more often. Where the relay asks for a token, a
 stream with its mailbox, on which nothing else is said, keeps us admitted.
 """
 
@@ -84,6 +85,12 @@ class Reservations:
             self._nursery.start_soon(self._keep, relay, wanted)
         else:
             wanted.known = known
+            wanted.nudged.set()
+
+    def nudge(self, relay: PeerKey) -> None:
+        """Try at once where a reservation is wanted and there is none: the relay answers again."""
+        wanted = self._wanted.get(relay)
+        if wanted is not None and not wanted.held:
             wanted.nudged.set()
 
     def forget(self, relay: PeerKey) -> None:

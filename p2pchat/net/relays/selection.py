@@ -51,6 +51,10 @@ class Relays:
         self._relays = dict(relays)
         self._moved()
 
+    def nudge(self, relay: PeerKey) -> None:
+        """Ask a relay at once that has just answered elsewhere, where it is one of those asked and does not hold."""
+        self._kept.nudge(relay)
+
     def ways(self) -> tuple[str, ...]:
         """Return the addresses that lead to us by relays now. For any thread."""
         return self._ways

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 CHUNK = 2**16
 
 # A cut cable says nothing: the kernel asks after 30 s of silence, and gives up 30 s later.
-_KEEP_ALIVE = (
+_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.IPPROTO_TCP, getattr(trio.socket, "TCP_NOTSENT_LOWAT", 0), 2**14),  # as trio's streams have it
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 0), 30),
     (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 0), 10),
     (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 0), 3),
 )
+_NO_FILE = -1
 
 
 class Pipe(Protocol):
@@ -55,27 +58,30 @@ class Pipe(Protocol):
 
 
 class TcpPipe:
-    """A TCP connection; `head`: what was received on it already."""
+    """A TCP connection. sock: connected, does not block; closed with this. head: what was received on it already."""
 
     route = Route.DIRECT
 
-    def __init__(self, stream: trio.SocketStream, head: bytes = b"") -> None:
-        self._stream = stream
+    def __init__(self, sock: socket.socket | trio.socket.SocketType, head: bytes = b"") -> None:
+        self._socket = sock
+        self._file = sock.fileno()
+        self._buffer = _buffer()
         self._head = head
 
-    async def receive(self) -> bytes:
-        """Wait for 1 to `CHUNK` bytes; b"" at the end. Raises BrokenResourceError."""
+    async def receive(self, at_most: int = CHUNK) -> bytes:
+        """Wait for 1 to `at_most` bytes, of `CHUNK`; b"" at the end. Raises BrokenResourceError."""
         if self._head:
             head, self._head = self._head, b""
             return head
         # not trio's way, which reserves the whole chunk for every attempt: a relay makes thousands a second
-        sock, buffer = self._stream.socket, _buffer()
+        buffer = self._buffer
+        space = [buffer] if at_most == CHUNK else [memoryview(buffer)[:at_most]]
         waited = False
         while True:
             try:
-                size = os.readv(sock.fileno(), [buffer])
+                size = os.readv(self._file, space)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(sock.fileno())
+                await trio.lowlevel.wait_readable(self._file)
                 waited = True
             except OSError as error:
                 raise trio.BrokenResourceError from error
@@ -86,17 +92,17 @@ class TcpPipe:
                 return data
 
     async def send(self, data: bytes) -> None:
-        # not trio's way, which has a turn of the loop for every write, also where all of it goes at once
         """Send all of `data`. Raises BrokenResourceError."""
+        # not trio's way, which has a turn of the loop for every write, also where all of it goes at once
         sent = self.send_now(data)
         while sent < len(data):
-            await trio.lowlevel.wait_writable(self._stream.socket.fileno())
+            await trio.lowlevel.wait_writable(self._file)
             sent += self.send_now(data[sent:])
 
     def send_now(self, data: bytes) -> int:
         """Send what goes without waiting, and return how many bytes those were. Raises BrokenResourceError."""
         try:
-            return os.write(self._stream.socket.fileno(), data)
+            return os.write(self._file, data)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -104,11 +110,13 @@ class TcpPipe:
 
     async def close(self) -> None:
         """Close the socket."""
-        await self._stream.aclose()
+        self.abandon()
+        await trio.lowlevel.checkpoint()
 
     def abandon(self) -> None:
         """Close the socket now: whoever receives or sends is woken with an error."""
-        self._stream.socket.close()
+        self._file = _NO_FILE
+        close(self._socket)
 
     def bill(self, account: Account) -> None:
         """Charge nothing: whoever receives books each read of the socket."""
@@ -128,8 +136,18 @@ def _buffer() -> bytearray:
         return buffer
 
 
-def keep_alive(stream: trio.SocketStream) -> None:
-    """Let the kernel notice when the other end is gone without a word."""
-    for level, option, value in _KEEP_ALIVE:
+def close(sock: socket.socket | trio.socket.SocketType) -> None:
+    """Close a socket; trio is told first, or whoever waits for it would wait for ever."""
+    if sock.fileno() != _NO_FILE:
+        trio.lowlevel.notify_closing(sock.fileno())
+        sock.close()
+
+
+def tune(sock: socket.socket | trio.socket.SocketType) -> None:
+    """Have a connection send at once what is written, and the kernel notice when its other end is gone without a word.
+
+    On Linux a listener hands all of this on to the connections that it accepts.
+    """
+    for level, option, value in _OPTIONS:
         if option:
-            stream.setsockopt(level, option, value)
+            sock.setsockopt(level, option, value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.widgets.paging import MessageSource, Page, first_page, next_page, wanted
@@ -44,9 +44,9 @@ class Feed:
         """What all messages have in common."""
         return self.blocks.look
 
-    def restyle(self, **changes: object) -> None:
+    def restyle(self, **changes: Any) -> None:
         """Change parts of the look of all messages."""
-        self.blocks.look = replace(self.look, **changes)  # type: ignore[arg-type]
+        self.blocks.look = replace(self.look, **changes)
         self.view.settle()
 
     @property

@@ -381,6 +381,15 @@ def test_rounds_are_charged() -> None:
             self.account = Account()
             self._said = b"\x13/multistream/1.0.0\n" + b"\x03/x\n" * MAX_PROPOSALS
 
+        async def come(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+        def peek(self, n: int) -> bytes:
+            return self._said[:n]
+
+        def skip(self, n: int) -> None:
+            self._said = self._said[n:]
+
         async def read(self, n: int | None = None) -> bytes:
             read, self._said = self._said[:n], self._said[n or 0 :]
             return read

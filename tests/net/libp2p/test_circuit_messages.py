@@ -204,7 +204,7 @@ def test_the_kernel_watches_every_connection() -> None:
             for host, other in ((here.relay, here.bob), (here.bob, here.relay)):
                 pipe = muxer(host, other)._sealed.wire._pipe
                 assert isinstance(pipe, TcpPipe)
-                watched.append(pipe._stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+                watched.append(pipe._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
             assert watched == [1, 1]
 
     run(main)

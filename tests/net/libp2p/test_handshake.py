@@ -98,6 +98,15 @@ class Said:
     def waiting(self) -> int:
         return len(self._said)
 
+    async def come(self) -> None:
+        pass
+
+    def peek(self, n: int) -> bytes:
+        return self._said[:n]
+
+    def skip(self, n: int) -> None:
+        self._said = self._said[n:]
+
     async def read(self, n: int | None = None) -> bytes:
         read, self._said = self._said[:n], self._said[n or 0 :]
         return read

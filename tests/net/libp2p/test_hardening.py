@@ -361,7 +361,7 @@ def _sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
 def test_nobody_makes_us_reserve_what_they_announce() -> None:
     async def main() -> None:
         ours, theirs = _sockets()
-        wire = RawPipe(TcpPipe(ours))
+        wire = RawPipe(TcpPipe(ours.socket))
         await theirs.send_all(b"xx")
         with pytest.raises(ConnectionClosedError):
             await wire.read(2**40)

@@ -90,7 +90,7 @@ def test_a_lost_connection_is_noticed_and_made_again_at_once() -> None:
     run(main, mock)
 
 
-def test_while_the_relay_says_no_the_waits_grow_and_a_wish_ends_them() -> None:
+def test_while_the_relay_says_no_the_waits_grow_and_a_wish_or_a_nudge_ends_them() -> None:
     times: list[float] = []
 
     async def main() -> None:
@@ -116,6 +116,10 @@ def test_while_the_relay_says_no_the_waits_grow_and_a_wish_ends_them() -> None:
             assert not kept.held(relay.peer)
             kept.want(relay.peer, RelayAccess(relay.addresses()))
             assert await asked.receive() - times[-1] < 1
+            await wait_all_tasks_blocked(0.01)
+            before = trio.current_time()
+            kept.nudge(relay.peer)
+            assert await asked.receive() - before < 1
             nursery.cancel_scope.cancel()
 
     run(main, MockClock(autojump_threshold=0.02))

@@ -27,6 +27,7 @@ from p2pchat.tui.screens.qr import QrScreen
 from p2pchat.tui.screens.requests import RequestsScreen
 from p2pchat.tui.screens.unlock import UnlockScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
+from tests.support.sampling import sampled
 from tests.tui.conftest import run
 from tests.tui.fakes import INVITE, FakeNode
 from tests.tui.staging import OPEN, SIZES, click_on, press, settled, stage, type_in
@@ -392,7 +393,7 @@ ALL: dict[str, Callable[[FakeNode], Screen[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", sampled(list(ALL), 6, "survives"))
 def test_a_screen_survives_every_size_and_theme(name: str) -> None:
     async def main() -> None:
         node = talk()
