@@ -199,8 +199,8 @@ def known(day: Day, everybody: list[Person]) -> Iterator[bytes]:
     for person in everybody:
         with opened(person) as db:
             rows = db.query(
-                "SELECT identity, key, peer FROM contacts JOIN ways ON ways.contact = contacts.id"
-                " JOIN devices ON devices.contact = contacts.id"
+                "SELECT identity, key, peer FROM contacts JOIN devices ON devices.contact = contacts.id"
+                " JOIN ways ON ways.device = devices.id"
             )
             assert {len(value) for row in rows for value in row} == {32}
             yield from {value for row in rows for value in row}
