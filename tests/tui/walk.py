@@ -225,6 +225,7 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
         message = node.said(bob, f"last https://a.example/ https://b.example/ {node.hostile[:200]}", "delivered")
         node._changed(message, "edit", edited_at=message["sent_at"])
 
+    shown.press("ctrl+end")  # where a message is taller than the screen, what was above it is shown
     service.do(say)
     shown.wait("https://a.example/", "edited")
     shown.press("up")
