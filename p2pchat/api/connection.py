@@ -111,6 +111,8 @@ class Connection:
             self._hand_on(codec.event_from(message))
             return
         ident = message.get("id")
+        if not (ident is None or isinstance(ident, int)):
+            raise codec.BadLine("An answer has the number of its request")
         if "error" in message:
             error = codec.error_from(message["error"])
             # Without an id it speaks of a line that the node could not read: any of those that wait.
@@ -118,7 +120,7 @@ class Connection:
             for answer in waiting:
                 if answer is not None and not answer.done():
                     answer.set_exception(error)
-        elif isinstance(ident, int) and (answer := self._answers.get(ident)) is not None and not answer.done():
+        elif ident is not None and (answer := self._answers.get(ident)) is not None and not answer.done():
             answer.set_result(message.get("result"))
 
     def _hand_on(self, event: JsonObject) -> None:

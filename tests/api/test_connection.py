@@ -72,6 +72,21 @@ def test_an_error_is_the_one_that_the_node_raised(profile: Profile) -> None:
         assert [name for name, _ in node.calls] == ["why", "contacts"]
 
 
+@pytest.mark.parametrize("answer", [b'{"id": [1], "result": 1}\n', b'{"id": [1], "error": {}}\n', b"[]\n"])
+def test_an_answer_that_no_node_gives_ends_the_connection(profile: Profile, answer: bytes) -> None:
+    async def main() -> None:
+        connection = await Connection.open(profile)
+        transport = connection._transport
+        assert isinstance(transport, asyncio.Transport)
+        lines = transport.get_protocol()
+        assert isinstance(lines, asyncio.Protocol)
+        lines.data_received(answer)
+        await connection.closed()
+
+    with FakeNode(profile):
+        run(main())
+
+
 def test_events_come_in_their_order(profile: Profile) -> None:
     async def main(node: FakeNode) -> None:
         connection = await Connection.open(profile)
