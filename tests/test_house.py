@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -50,7 +51,7 @@ def _texts() -> Iterator[tuple[Path, str]]:
             continue  # a vector, a picture
 
 
-def _project() -> dict[str, object]:
+def _project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -99,7 +100,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             file.write(f"\n{line}\n")
     result = _lint(folder)
     assert result.returncode == 1, result.stdout + result.stderr
-    contracts = _project()["tool"]["importlinter"]["contracts"]  # type: ignore[index]
+    contracts = _project()["tool"]["importlinter"]["contracts"]
     names = {row["name"]: row["id"] for row in contracts}
     broken, ident = dict[str, str](), ""
     for line in result.stdout.partition("Broken contracts")[2].splitlines():
@@ -114,7 +115,7 @@ def test_import_contracts_can_fail(broken: dict[str, str], contract: str, module
 
 
 def test_every_face_is_under_the_contract() -> None:
-    contracts = _project()["tool"]["importlinter"]["contracts"]  # type: ignore[index]
+    contracts = _project()["tool"]["importlinter"]["contracts"]
     faces = next(one for one in contracts if one["id"] == "faces")
     for face in ("cli", "tui", "bot"):
         if (PACKAGE / face).is_dir():
@@ -317,7 +318,7 @@ def test_every_test_that_a_text_names_exists() -> None:
 def test_version_is_one() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", p2pchat.__version__)
     assert importlib.metadata.version("p2pchat-tui") == p2pchat.__version__
-    assert "version" in _project()["project"]["dynamic"]  # type: ignore[index]
+    assert "version" in _project()["project"]["dynamic"]
 
 
 def _requirements(name: str) -> dict[str, str]:

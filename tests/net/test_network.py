@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.delivery import Route
@@ -24,7 +23,6 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.yamux import PING_AFTER_SECONDS, PONG_TIMEOUT
 from p2pchat.net.network import Network
-from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.ports import InviteOffer, NetHandler
@@ -32,7 +30,7 @@ from tests.conftest import run
 from tests.support.boxes import Keys
 from tests.support.hosts import Middle, live_connections, make
 from tests.support.mails import Letters, own, serving
-from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
+from tests.support.relays import NOW, Place, clock, echoes, ended, meeting, refuse_reservations
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -354,15 +352,7 @@ def test_a_relay_whose_mailbox_answers_is_asked_for_a_place_at_once(tmp_path: Pa
 
     async def main() -> None:
         bob, relay = Person(2, BOB, ALICE), make(9)
-        note, asked = trio.open_memory_channel[float](100)
-
-        async def refuse(stream: Stream) -> None:
-            note.send_nowait(trio.current_time())
-            await circuit_messages.read_message(stream, HopMessage)
-            status = HopMessage(type=HopMessage.STATUS, status=circuit_messages.RESERVATION_REFUSED)
-            await circuit_messages.write_message(stream, status)
-
-        relay.handle(circuit_messages.HOP, refuse)
+        asked = refuse_reservations(relay)
         async with serving(relay, tmp_path) as served, trio.open_nursery() as nursery:
             for started in (bob.host.run, bob.hidden_host.run):
                 await nursery.start(started)

@@ -234,15 +234,15 @@ def conversation(anna: Mouse, boris: Keys) -> None:
     for person in (anna, boris):
         person.told(timer=None)
         said = {row["text"]: row for row in person.verb("log", person.friend, "--limit", "8")}
-        for who in ("anna", "boris"):
-            row = said[f"an answer of {who}, put right"]
+        for name in ("anna", "boris"):
+            row = said[f"an answer of {name}, put right"]
             assert (row["edited_at"] is not None, row["pinned"]) == (True, True)
         assert said["an answer of anna, put right"]["quote"]["text"] == "boris line 38."
         assert sum(row["deleted"] for row in said.values()) == 1  # both have no text, so one of them is here
         (row,) = (row for row in person.verb("log", person.friend, "--limit", "12") if row["reactions"])
         assert (row["text"], row["reactions"][0]["emoji"]) == ("boris line 38.", "\N{THUMBS UP SIGN}")
         assert {row["text"] for row in person.verb("pinned", person.friend)} == {
-            f"an answer of {who}, put right" for who in ("anna", "boris")
+            f"an answer of {name}, put right" for name in ("anna", "boris")
         }
 
 

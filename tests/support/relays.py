@@ -28,6 +28,20 @@ def clock() -> int:
     return NOW
 
 
+def refuse_reservations(relay: LibP2PHost) -> trio.MemoryReceiveChannel[float]:
+    """Have a relay refuse whoever asks for a reservation; gives the times of the loop's clock when somebody asks."""
+    note, asked = trio.open_memory_channel[float](100)
+
+    async def refuse(stream: Stream) -> None:
+        note.send_nowait(trio.current_time())
+        await circuit_messages.read_message(stream, HopMessage)
+        status = HopMessage(type=HopMessage.STATUS, status=circuit_messages.RESERVATION_REFUSED)
+        await circuit_messages.write_message(stream, status)
+
+    relay.handle(circuit_messages.HOP, refuse)
+    return asked
+
+
 class Place:
     """One person's reservations, and waiting for them."""
 

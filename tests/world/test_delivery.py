@@ -307,7 +307,9 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
         meddler = Meddler(world)
         meddler.drop(RENEW)
         contact = await alice.id_of("bob")
-        header_key = alice.engine.committer.sessions.sending(first_device(contact)).ratchet.header_out  # type: ignore[union-attr]
+        session = alice.engine.committer.sessions.sending(first_device(contact))
+        assert session is not None
+        header_key = session.ratchet.header_out
         await alice.engine.committer.submit(set_header_key, contact, bytes(32))
         await flood(alice, "bob", 2 * WINDOW)
         await alice.engine.committer.submit(set_header_key, contact, header_key)

@@ -177,7 +177,6 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
         return store_chats.keep_draft(tx.db, here, text, ends)
 
     if await engine.committer.submit(keep) and not text:
-        await engine.committer.read(
-            Database.checkpoint
-        )  # only then the words are gone from the log of the database too
+        # only then the words are gone from the log of the database too
+        await engine.committer.read(Database.checkpoint)
     return {}

@@ -76,9 +76,8 @@ async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Jso
     """Return the invites made here, the newest first; one is ended first, if `revoke` is given."""
     if revoke is not None:
         await engine.committer.submit(revoking.revoke, revoke)
-        await engine.committer.read(
-            Database.checkpoint
-        )  # only then its secret is gone from the log of the database too
+        # only then its secret is gone from the log of the database too
+        await engine.committer.read(Database.checkpoint)
     now = engine.clock()
 
     def look(db: Database) -> list[Json]:

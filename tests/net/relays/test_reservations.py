@@ -22,7 +22,7 @@ from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import MAX_CIRCUITS, RelayAccess, Reservations
 from tests.conftest import run
 from tests.support.hosts import make, running, until_apart
-from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
+from tests.support.relays import NOW, Place, clock, echoes, ended, meeting, refuse_reservations
 
 
 def test_a_reservation_is_made_again_after_three_quarters_of_its_time() -> None:
@@ -95,15 +95,7 @@ def test_while_the_relay_says_no_the_waits_grow_and_a_wish_or_a_nudge_ends_them(
 
     async def main() -> None:
         relay, bob = make(9), make(2)
-        note, asked = trio.open_memory_channel[float](100)
-
-        async def refuse(stream: Stream) -> None:
-            note.send_nowait(trio.current_time())
-            await circuit_messages.read_message(stream, HopMessage)
-            status = HopMessage(type=HopMessage.STATUS, status=circuit_messages.RESERVATION_REFUSED)
-            await circuit_messages.write_message(stream, status)
-
-        relay.handle(circuit_messages.HOP, refuse)
+        asked = refuse_reservations(relay)
         async with trio.open_nursery() as nursery:
             await nursery.start(relay.run)
             await nursery.start(bob.run)
