@@ -45,7 +45,7 @@ def _note(
     """
     before = remarks.pin_of(tx.db, row.pk)
     changed = remarks.pin(tx.db, row.pk, sender, id, at, pinned=pinned, latest=newest_message_id(tx.now + DAY_MS))
-    superseded = before is not None and before.sender == ME and before != remarks.pin_of(tx.db, row.pk)
-    if superseded and store_outbox.forget_messages(tx.db, first_device(contact.id), [before.id]):
+    ours = [] if before is None or before.sender != ME or before == remarks.pin_of(tx.db, row.pk) else [before.id]
+    if store_outbox.forget_messages(tx.db, first_device(contact.id), ours):
         tx.dropped[contact.id] = None
     return changed
