@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from p2pchat import errors
+from p2pchat.lib import atomic_file, toml_lines
+from p2pchat.lib.proxy_address import ProxyAddress
 
 FILE = "config.toml"
 MAX_MIB = 1 << 30
-_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib")
+_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy")
+
+PROXY_VARIABLE = "P2PCHAT_PROXY"
+NO_PROXY = "none"
 
 
 class BadConfig(errors.ProfileError):
@@ -38,12 +43,14 @@ class Settings:
     listen: multiaddrs; none means every interface and the port kept in the profile. keep_receiving: go on without a
     face; None where it does not say, which leaves it to the profile. contact_daily_mib, contact_unread_mib: how much
     one contact may have us store in a day, and unread; 0 for as much as they like, None for the engine's default.
+    proxy: through which everything is dialled.
     """
 
     listen: tuple[str, ...] = ()
     keep_receiving: bool | None = None
     contact_daily_mib: int | None = None
     contact_unread_mib: int | None = None
+    proxy: ProxyAddress | None = None
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -128,7 +135,48 @@ def _settings(path: Path, table: Mapping[str, Any]) -> Settings:
     keep = table.get("keep_receiving")
     if keep is not None and not isinstance(keep, bool):
         raise BadConfig(f"In {path}, keep_receiving must be true or false")
-    return Settings(tuple(listen), keep, _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3]))
+    proxy = _proxy(path, table.get("proxy", ""))
+    return Settings(tuple(listen), keep, _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3]), proxy)
+
+
+def _proxy(path: Path, value: object) -> ProxyAddress | None:
+    if not isinstance(value, str):
+        raise BadConfig(f"In {path}, proxy must be a text such as socks5://127.0.0.1:9050")
+    try:
+        return ProxyAddress.parse(value) if value else None
+    except ValueError as exc:
+        raise BadConfig(f"In {path}, proxy {exc}") from exc
+
+
+def proxy_of(environment: Mapping[str, str]) -> ProxyAddress | None:
+    """The proxy that the environment names. Raises UsageError where it can be none, so that nothing goes past it."""
+    try:
+        named = environment.get(PROXY_VARIABLE)
+        return ProxyAddress.parse(named) if named else None
+    except ValueError as exc:
+        raise errors.UsageError(f"{PROXY_VARIABLE} {exc}") from exc
+
+
+def keep_proxy(folder: Path, text: str) -> None:
+    """Write into `config.toml` through which proxy everything is dialled from now on, or `NO_PROXY`. The rest of the
+    file stays. Raises UsageError where the text names no proxy, BadConfig where the file cannot be changed.
+    """
+    try:
+        value = "" if text == NO_PROXY else text
+        if value:
+            ProxyAddress.parse(value)
+    except ValueError as exc:
+        raise errors.UsageError(f"--proxy {exc}", hint=f"`--proxy {NO_PROXY}` goes back to none.") from exc
+    before = settings(folder)  # also what else is wrong with it is said first
+    path = folder / FILE
+    try:
+        old = path.read_text() if path.exists() else ""
+        atomic_file.replace(path.resolve(), toml_lines.with_line(old, "proxy", value).encode())
+    except OSError as exc:
+        raise BadConfig(f"{path} cannot be written: {exc.strerror}") from exc
+    if settings(folder) != replace(before, proxy=ProxyAddress.parse(value) if value else None):
+        atomic_file.replace(path.resolve(), old.encode())
+        raise BadConfig(f"The line of proxy in {path} is not simple enough to be changed here", hint="Edit the file.")
 
 
 def _mib(path: Path, table: Mapping[str, Any], key: str) -> int | None:

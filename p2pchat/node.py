@@ -21,6 +21,7 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import trio
@@ -62,6 +63,7 @@ def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
     gc.disable()  # until it is ready: the collector would look again and again at all that is being imported
     set_up_logging(options.verbose, sys.stderr)
     settings = config.settings(options.profile.folder)
+    options = replace(options, proxy=options.proxy or settings.proxy)
     guard = ProfileGuard()
     guard.keep(lock.path, lock.identity)
     trio.run(Node(options, real_parts(options, settings, guard), announce, settings.keep_receiving, guard).run)
@@ -210,6 +212,7 @@ class Node:
             "program": __version__,
             "pid": os.getpid(),
             "foreground": self._options.foreground,
+            "proxy": str(self._options.proxy or ""),
             "state": self._state,
         }
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from p2pchat.core.primitives import Entropy
     from p2pchat.engine.engine import Engine
     from p2pchat.engine.runtime.storage_limits import ContactLimits
+    from p2pchat.lib.proxy_address import ProxyAddress
     from p2pchat.net.libp2p.host import LibP2PHost
+    from p2pchat.net.transport.proxy import Proxy
     from p2pchat.store.database import Database
 
 log = logging.getLogger("p2pchat.node")
@@ -35,7 +37,7 @@ log = logging.getLogger("p2pchat.node")
 @dataclass(frozen=True)
 class Options:
     """How to run. passphrase: what unlocks the profile at once; None: wait for `unlock` if it needs one. relays: the
-    addresses of some for this run.
+    addresses of some for this run. proxy: by which everything is dialled.
     """
 
     profile: Profile
@@ -44,6 +46,7 @@ class Options:
     relays: tuple[str, ...] = ()
     passphrase: str | None = None
     verbose: int = 0
+    proxy: ProxyAddress | None = None
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,14 @@ async def _opened(
 
         quiet(loud=options.verbose >= 2)
         entropy = system_entropy()
-        host = _host(db, options.listen or settings.listen)
-        hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=())
+        proxy = _proxy(options.proxy, entropy)
+        host = _host(db, options.listen or settings.listen, proxy)
+        hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
         engine = Engine(
             db,
             _now,
             entropy,
-            Network(host, hidden, entropy.random, _new_host),
+            Network(host, hidden, entropy.random, partial(_new_host, proxy), proxy),
             relays=options.relays,
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
@@ -143,13 +147,13 @@ def _storage_limits(settings: config.Settings) -> ContactLimits:
 
 
 @asynccontextmanager
-async def _new_host() -> AsyncIterator[LibP2PHost]:
+async def _new_host(proxy: Proxy | None) -> AsyncIterator[LibP2PHost]:
     """A host with a key that nobody has seen, for the mail of hidden contacts."""
     from p2pchat.core.primitives import KEY_BYTES, system_entropy
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.supervisor import Supervisor
 
-    host = LibP2PHost(system_entropy().random(KEY_BYTES), listen=())
+    host = LibP2PHost(system_entropy().random(KEY_BYTES), listen=(), proxy=proxy)
     async with trio.open_nursery() as nursery:
         await nursery.start(Supervisor(host).run)
         yield host
@@ -192,12 +196,27 @@ def _import_net() -> None:
     importlib.import_module("p2pchat.net.libp2p.host")
 
 
-def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:
+def _proxy(address: ProxyAddress | None, entropy: Entropy) -> Proxy | None:
+    from p2pchat.net.transport.proxy import Proxy
+
+    return None if address is None else Proxy(address, entropy.random)
+
+
+def _host(db: Database, wanted: Sequence[str], proxy: Proxy | None) -> LibP2PHost:
+    """The open host. With a proxy it can be dialled on loopback at most (by a Tor service of this machine, say): what
+    comes in past the proxy would tell where we are. Raises BadConfig.
+    """
     from p2pchat.engine.contacts.profile import kept_port, transport_seed
     from p2pchat.net.libp2p.host import LibP2PHost
-    from p2pchat.net.multiaddrs import DEFAULT_LISTEN
+    from p2pchat.net.multiaddrs import DEFAULT_LISTEN, parse
 
-    return LibP2PHost(transport_seed(db), wanted or DEFAULT_LISTEN, kept_port=kept_port(db))
+    if proxy is not None and not all(parse(address).ip.is_loopback for address in wanted):
+        raise config.BadConfig(
+            "A node that uses a proxy can listen on loopback addresses only",
+            hint="Leave out `listen`: with a proxy, others reach you through relays.",
+        )
+    listen = wanted or (() if proxy is not None else DEFAULT_LISTEN)
+    return LibP2PHost(transport_seed(db), listen, kept_port=kept_port(db), proxy=proxy)
 
 
 def _now() -> int:

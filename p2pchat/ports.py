@@ -74,8 +74,18 @@ class Mailboxes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyHealth:
+    """Where a proxy is, for people, and what is wrong with it; "" where it answers."""
+
+    address: str
+    problem: str
+
+
 class Net(Protocol):
-    """The network as the engine sees it. Nothing here waits but `run`; what comes of it is told to its handler."""
+    """The network as the engine sees it. Nothing here waits but `run` and `proxy_health`; what comes of the rest is
+    told to its handler.
+    """
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be there until cancelled, and tell `handler` what happens. Nothing else is called before it has started."""
@@ -108,6 +118,10 @@ class Net(Protocol):
 
     def relayed(self) -> bool | None:
         """Whether a relay leads to us now; None where there is none to do so."""
+        ...
+
+    async def proxy_health(self) -> ProxyHealth | None:
+        """Ask the proxy by which everything is dialled how it is, within seconds; None where there is none."""
         ...
 
     def reach(self, contact: ContactId, ways: Sequence[PackedWay]) -> None:

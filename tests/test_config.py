@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pchat import config
+from p2pchat import config, errors
+from p2pchat.lib.proxy_address import ProxyAddress
 
 
 def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
@@ -16,6 +17,8 @@ def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
 def test_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('listen = ["/ip4/127.0.0.1/tcp/0"]\nkeep_receiving = true\n')
     assert config.settings(tmp_path) == config.Settings(("/ip4/127.0.0.1/tcp/0",), True)
+    (tmp_path / "config.toml").write_text('proxy = "socks5://127.0.0.1:9050"\n')
+    assert config.settings(tmp_path) == config.Settings(proxy=ProxyAddress("127.0.0.1", 9050))
     (tmp_path / "config.toml").write_text("contact_daily_mib = 0\ncontact_unread_mib = 10\n")
     assert config.settings(tmp_path) == config.Settings(contact_daily_mib=0, contact_unread_mib=10)
 
@@ -29,6 +32,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "lisen = []",
         "contact_daily_mib = true",
         "contact_unread_mib = -1",
+        "proxy = true",
+        'proxy = "http://127.0.0.1:9"',
         "=\x00",
         "\ud800",
     ],
@@ -38,3 +43,32 @@ def test_a_mistake_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(config.BadConfig) as caught:
         config.settings(tmp_path)
     assert "config.toml" in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "# mine\nlisten = []\n", 'proxy = "socks5://127.0.0.1:1" # Tor\n', "proxy = 'socks5://127.0.0.1:1'\n"],
+)
+def test_a_proxy_is_kept_and_the_rest_of_the_file_stays(tmp_path: Path, before: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(before)
+    config.keep_proxy(tmp_path, "socks5://me:secret@127.0.0.1:9050")
+    assert config.settings(tmp_path).proxy == ProxyAddress("127.0.0.1", 9050, "me", "secret")
+    kept = [line for line in file.read_text().splitlines(keepends=True) if "proxy" not in line]
+    assert "".join(kept) == "".join(line for line in before.splitlines(keepends=True) if "proxy" not in line)
+    assert ("# Tor" in file.read_text()) == ("# Tor" in before)
+    config.keep_proxy(tmp_path, config.NO_PROXY)
+    assert config.settings(tmp_path).proxy is None
+
+
+def test_a_proxy_that_cannot_be_kept_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    odd = 'proxy = """socks5://127.0.0.1:1"""\n'
+    file.write_text(odd)
+    with pytest.raises(config.BadConfig, match="not simple enough"):
+        config.keep_proxy(tmp_path, "socks5://127.0.0.1:2")
+    with pytest.raises(errors.UsageError, match="socks5://"):
+        config.keep_proxy(tmp_path, "tor")
+    assert file.read_text() == odd
+    with pytest.raises(errors.UsageError, match=config.PROXY_VARIABLE):
+        config.proxy_of({config.PROXY_VARIABLE: "tor"})

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from p2pchat import errors
+from p2pchat import config, errors
 from p2pchat.api import codec, finding
 from p2pchat.api.codec import JsonObject
 
@@ -63,6 +64,7 @@ class Client:
             client = None if node is None else cls._answering(profile, node)
             if client is not None:
                 if client.greeting.get("version") == codec.API_VERSION:
+                    client._refuse_another_proxy()
                     return client
                 client._replace(start_node)
             elif node is not None:
@@ -82,6 +84,16 @@ class Client:
                 # Another one holds the profile: it is about to listen, or about to end.
                 start_at = time.monotonic() + _START_AGAIN
             time.sleep(_RETRY)
+
+    def _refuse_another_proxy(self) -> None:
+        """Raise NodeError where the node goes past the proxy that our environment names: it was started without it."""
+        named = config.proxy_of(os.environ)
+        if named is not None and self.greeting.get("proxy") != str(named):
+            self.close()
+            raise errors.NodeError(
+                f"The running node does not use the proxy that {config.PROXY_VARIABLE} names",
+                hint="End it with `p2pchat node stop`; the next one is started with the proxy.",
+            )
 
     @classmethod
     def running(cls, profile: Profile, patience: float = 0) -> Client | None:

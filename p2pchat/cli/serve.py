@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from p2pchat import errors
+from p2pchat import config, errors
 from p2pchat.api import codec, finding
 from p2pchat.api.client import Client, NoNode
 from p2pchat.cli.context import Context
@@ -117,6 +117,8 @@ def _foreground(context: Context, args: Namespace) -> int:
     if not profile.exists():
         raise errors.NoProfile(f"There is no profile in {profile.folder}")
     passphrase = context.given_passphrase()
+    if args.proxy is not None:
+        config.keep_proxy(profile.folder, args.proxy)
     with _taken_over(profile) as lock:
         from p2pchat import node
 
@@ -127,6 +129,7 @@ def _foreground(context: Context, args: Namespace) -> int:
             relays=tuple(args.relay or ()),
             passphrase=passphrase,
             verbose=context.config.verbose,
+            proxy=config.proxy_of(os.environ) if args.proxy is None else None,
         )
         node.run(options, lock, _announcer(context))
     return 0
@@ -188,7 +191,10 @@ def _detached(context: Context) -> int:
             from p2pchat import node
 
             options = node.Options(
-                context.profile, foreground=False, listen=(), passphrase=None, verbose=context.config.verbose
+                context.profile,
+                foreground=False,
+                verbose=context.config.verbose,
+                proxy=config.proxy_of(os.environ),
             )
             node.run(options, lock, _tell_listening)
     except errors.P2PChatError as exc:
@@ -304,6 +310,12 @@ VERBS = (
                 action="append",
                 metavar="MULTIADDR",
                 help="a relay to use for this run only, besides the stored ones",
+            ),
+            opt(
+                "--proxy",
+                metavar="URL",
+                help="dial everything through this SOCKS5 proxy from now on, such as socks5://127.0.0.1:9050; `none` "
+                "for no proxy",
             ),
             opt("--detached", action="store_true", help=argparse.SUPPRESS),
         ),

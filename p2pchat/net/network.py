@@ -21,7 +21,8 @@ from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler
+from p2pchat.net.transport.proxy import Proxy
+from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, ProxyHealth
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -33,7 +34,7 @@ class Network:
     """Joins the rooms of the net, as `ports.Net`; addresses are text inside and packed outside.
 
     host: where everybody is met. hidden_host: where hidden contacts are. new_host: makes hosts for the mail of hidden
-    contacts; without it there is none.
+    contacts; without it there is none. proxy: by which all of these dial, to be asked how it is.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Network:
         hidden_host: RelayedHost,
         random: Callable[[int], bytes],
         new_host: NewHost | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
+        self._proxy = proxy
         self._host = host
         self._hidden_host = hidden_host
         self._random = random
@@ -111,6 +114,12 @@ class Network:
     def relayed(self) -> bool | None:
         """Return whether a relay leads to us now; None where there is none to do so."""
         return bool(self._open.relays.ways()) if self._relays else None
+
+    async def proxy_health(self) -> ProxyHealth | None:
+        """Ask the proxy how it is; None where there is none."""
+        if self._proxy is None:
+            return None
+        return ProxyHealth(str(self._proxy.address), await self._proxy.problem())
 
     # --- contacts --------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from datetime import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2pchat.lib import atomic_file
+from p2pchat.lib import atomic_file, toml_lines
 from p2pchat.tui.themes import NAMES
 
 FILE = "screen.toml"
@@ -105,7 +105,7 @@ class Setting(NamedTuple):
     @property
     def allowed(self) -> str:
         """The values it may have, in words."""
-        return self.shape or " or ".join(_written(choice) for choice in self.choices)
+        return self.shape or " or ".join(toml_lines.written(choice) for choice in self.choices)
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -178,7 +178,7 @@ def _loaded(text: str, table: Mapping[str, Any], kept: Preferences) -> Loaded:
     said: dict[str, Any] = {}
     for name, value in table.items():
         setting = BY_NAME.get(name)
-        at = f"{FILE}, line {line_of(text, name)}"
+        at = f"{FILE}, line {toml_lines.line_of(text, name)}"
         if name == KEYS and isinstance(value, dict):
             said[KEYS] = value
         elif setting is None:
@@ -202,24 +202,6 @@ def _old(folder: Path) -> Preferences:
         return Preferences()
     found = {setting.name: table[setting.name] for setting in SETTINGS if setting.name in table}
     return Preferences(**{name: value for name, value in found.items() if BY_NAME[name].holds(value)})
-
-
-def line_of(text: str, name: str, table: str = "") -> int:
-    """The number of the line that sets a name in a table, "" for what stands before all tables; 0 where none does."""
-    inside = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            inside = header[1].strip()
-            if inside == name and not table:
-                return number
-        elif inside == table and (set_ := _ASSIGNMENT.match(line)) and set_[1].strip("\"'") == name:
-            return number
-    return 0
-
-
-_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?$")
-_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*=")
-_VALUE = re.compile(r"""(\s*[A-Za-z0-9_-]+\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s#"'\[{]+)(\s*(?:\#.*)?)$""")
 
 
 def text_of(folder: Path) -> str:
@@ -253,10 +235,10 @@ def keep(folder: Path, preferences: Preferences, name: str) -> None:
         raise NotWritten(f"{FILE} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
         raise NotWritten(f"{FILE} is not TOML: {exc}") from exc
-    changed = _with_line(text, name, value)
+    changed = toml_lines.with_line(text, name, value)
     # Whatever the file looks like: one value changes, or nothing does.
     if len(changed) > MAX_BYTES or _parsed_or_none(changed) != {**table, name: value}:
-        raise NotWritten(f"line {line_of(text, name)} of {FILE} is not simple enough to be changed here")
+        raise NotWritten(f"line {toml_lines.line_of(text, name)} of {FILE} is not simple enough to be changed here")
     _write(path, changed)
 
 
@@ -271,31 +253,11 @@ def _first(folder: Path) -> str:
     """A new file, with what an earlier version kept."""
     old, usual = _old(folder), Preferences()
     lines = [
-        f"{setting.name} = {_written(getattr(old, setting.name))}\n"
+        f"{setting.name} = {toml_lines.written(getattr(old, setting.name))}\n"
         for setting in SETTINGS
         if getattr(old, setting.name) != getattr(usual, setting.name)
     ]
     return HEAD + "".join(lines)
-
-
-def _with_line(text: str, name: str, value: Value) -> str:
-    number = line_of(text, name)
-    lines = text.splitlines(keepends=True)
-    if number:
-        line = lines[number - 1]
-        body = line.rstrip("\r\n")
-        found = _VALUE.match(body)
-        if found is not None:
-            lines[number - 1] = f"{found[1]}{_written(value)}{found[3]}{line[len(body) :]}"
-        return "".join(lines)
-    # Before the first table: what stands after its head belongs to it.
-    place = next((index for index, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
-    while place and place < len(lines) and lines[place - 1].lstrip().startswith("#"):
-        place -= 1  # a comment above a table is about the table
-    if place and not lines[place - 1].endswith("\n"):
-        lines[place - 1] += "\n"
-    gap = "\n" if place < len(lines) else ""
-    return "".join([*lines[:place], f"{name} = {_written(value)}\n{gap}", *lines[place:]])
 
 
 def _parsed_or_none(text: str) -> dict[str, Any] | None:
@@ -303,12 +265,6 @@ def _parsed_or_none(text: str) -> dict[str, Any] | None:
         return _parsed(text)
     except ValueError:
         return None
-
-
-def _written(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value)
 
 
 def changed(preferences: Preferences, name: str, value: Value) -> Preferences:

@@ -50,7 +50,10 @@ POSITIONALS = {
 }
 OWN = {
     "init": ["--name", "alice", "--no-passphrase"],
-    "node": ["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip6/::1/tcp/0", "--relay", "/ip4/192.0.2.9/tcp/4001"],
+    "node": [
+        *("--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip6/::1/tcp/0", "--relay", "/ip4/192.0.2.9/tcp/4001"),
+        *("--proxy", "socks5://127.0.0.1:9050"),
+    ],
     "invite": ["--reusable", "--ask", "--expires", "2d", "--qr", "--label", "for anna"],
     "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
     "verify": ["--set"],

@@ -46,7 +46,8 @@ async def checks(engine: Engine) -> list[Check]:
         await _store(engine),
         _clock(engine, [row.peer for row in await engine.committer.read(store_relays.all)]),
         *await engine.committer.read(_copies, engine),
-        _listening(engine),
+        *(proxied := await _proxy(engine)),
+        _listening(engine, proxied=bool(proxied)),
         _reachable(engine),
         *await engine.committer.read(_relays, engine),
         *_foreign(engine),
@@ -132,9 +133,22 @@ def _contacts_of(db: Database) -> list[store_contacts.Contact]:
     return [contact for contact in store_contacts.all(db) if contact.state == ContactState.CONTACT]
 
 
-def _listening(engine: Engine) -> Check:
+async def _proxy(engine: Engine) -> list[Check]:
+    health = await engine.net.proxy_health()
+    if health is None:
+        return []
+    detail = f"everything leaves through the SOCKS5 proxy at {health.address}"
+    if health.problem:
+        detail = f"nothing leaves this machine: the proxy at {health.address} does not work, {health.problem}"
+    hint = "Start the proxy, or name another with `p2pchat node --proxy`. Nothing goes past it meanwhile."
+    return [_line("proxy", not health.problem, detail, hint)]
+
+
+def _listening(engine: Engine, *, proxied: bool) -> Check:
     addresses = engine.net.listening()
     detail = f"at {len(addresses)} addresses, the first {addresses[0]}" if addresses else "nowhere"
+    if proxied and not addresses:
+        return _line("listening", True, "nowhere: with a proxy, others reach this node through relays")
     return _line("listening", bool(addresses), detail, "Is the port taken? Try `p2pchat node --listen`.")
 
 

@@ -28,6 +28,7 @@ from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.lookups import lookups
 from p2pchat.net.transport.pipes import Pipe, TcpPipe, tune
+from p2pchat.net.transport.proxy import Proxy
 
 log = logging.getLogger("p2pchat.net")
 
@@ -58,7 +59,8 @@ class _Attempt:
 
 class Dialler:
     """Makes connections for a running host. `nursery`: where the circuits it made are looked after. reach_seconds: how
-    long a TCP connection may take to come about. `ours`: the addresses at which it can be dialled itself.
+    long a TCP connection may take to come about. `ours`: the addresses at which it can be dialled itself. proxy:
+    through which everything is dialled.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class Dialler:
         tls: Callable[[], ssl.SSLContext],
         reach_seconds: float,
         ours: Callable[[], Sequence[str]] = tuple,
+        proxy: Proxy | None = None,
     ) -> None:
+        self._proxy = proxy
         self._reach_seconds = reach_seconds
         self._swarm = swarm
         self._nursery = nursery
@@ -93,7 +97,7 @@ class Dialler:
         here are left out, but for those of people, or a `relay`, that can be near (`interfaces.dialled_for_others`).
         """
         candidates = targets(addresses)
-        here = interfaces.found_here(self._ours()) if not chosen and any(map(_local, candidates)) else None
+        here = self._here() if not chosen and any(map(_local, candidates)) else None
         direct = [
             _Attempt(
                 STAGGER if target.over == "tcp" else WEBSOCKET_AFTER,
@@ -123,9 +127,20 @@ class Dialler:
             raise Unreachable("no address answered")
         return made[0]
 
+    def _here(self) -> Sequence[Interface]:
+        """Return our addresses in the networks that we dial into: none where a proxy dials for us, from its own."""
+        return interfaces.found_here(self._ours()) if self._proxy is None else ()
+
+    async def _reached(self, peer: ID, target: Target, chosen: bool) -> trio.SocketStream:
+        """Return a TCP connection with a target. Raises Unreachable, OSError."""
+        if self._proxy is None:
+            with trio.fail_after(self._reach_seconds):
+                return await _tcp(target, chosen=chosen)
+        host = target.host.name if isinstance(target.host, Name) else str(target.host)
+        return await self._proxy.connect(host, target.port, peer.to_bytes())
+
     async def _direct(self, peer: ID, target: Target, chosen: bool) -> PeerConnection:
-        with trio.fail_after(self._reach_seconds):
-            stream = await _tcp(target, chosen=chosen)
+        stream = await self._reached(peer, target, chosen)
         try:
             tune(stream.socket)
             pipe: Pipe = TcpPipe(stream.socket)

@@ -44,6 +44,7 @@ from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
+from p2pchat.net.transport.proxy import REACH_SECONDS, Proxy
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
@@ -61,6 +62,7 @@ class LibP2PHost(InboundConnections):
     web_path: the path of the WebSocket on every port we listen on, where HTTP is spoken too; "/": any path; "": none.
     proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
     tls: how to verify the other end of a /wss address; the system's way if not given.
+    proxy: by which everything is dialled; nothing leaves past it.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class LibP2PHost(InboundConnections):
         web_path: str = "",
         proxies: Collection[str] = (),
         tls: Callable[[], ssl.SSLContext] | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
+        self._proxy = proxy
         self._pair = create_new_key_pair(seed)
         self._peer = PeerKey(self._pair.public_key.to_bytes())
         self._id = ID(multiaddrs.multihash(self._peer))
@@ -196,7 +200,9 @@ class LibP2PHost(InboundConnections):
                 )
                 running = _Running(swarm, listening, inbound)
                 open_relay = partial(self._open_relay, running)
-                running.dialler = Dialler(swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses)
+                running.dialler = Dialler(
+                    swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy
+                )
                 nursery.start_soon(inbound.run, listening.listeners)
                 nursery.start_soon(courtesies.run)
                 self._running, self._inbound = running, inbound
@@ -288,7 +294,8 @@ class LibP2PHost(InboundConnections):
             raise Unreachable("this node is not running")
         if peer == self._peer:
             raise Unreachable("that is this node itself")
-        with trio.move_on_after(self._limits.open + self._limits.queue):
+        reach_seconds = self._limits.open if self._proxy is None else REACH_SECONDS
+        with trio.move_on_after(reach_seconds + self._limits.queue):
             try:
                 dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay)
                 return await self._open(running, dial, protocol)

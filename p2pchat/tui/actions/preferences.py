@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from p2pchat import errors
+from p2pchat.lib import toml_lines
 from p2pchat.lib.times import seconds_or_off
 from p2pchat.tui import desktop, preferences, terminal, themes
 from p2pchat.tui.keymap import Keymap
@@ -56,7 +57,7 @@ class PreferenceActions:
         if said:
             text = preferences.text_of(folder)
             problems += tuple(
-                f"{preferences.FILE}, line {preferences.line_of(text, each.action, KEYS)}: {each.action}: {each.says}"
+                f"{preferences.FILE}, line {toml_lines.line_of(text, each.action, KEYS)}: {each.action}: {each.says}"
                 for each in said
             )
         self._problems = problems

@@ -1,0 +1,64 @@
+"""Connections through a SOCKS5 proxy such as Tor's: all that a host dials goes there, and names are looked up there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from p2pchat.errors import Unreachable
+from p2pchat.lib.proxy_address import ProxyAddress
+
+REACH_SECONDS = 30.0
+"""How long a connection may take to come about: Tor builds a circuit for it first."""
+CHECK_SECONDS = 3.0
+
+
+class Proxy:
+    """A SOCKS5 proxy (RFC 1928, RFC 1929).
+
+    Where the address names no user, every peer is dialled with a user name and a password of its own, of which nothing
+    can be read. Tor never puts two of those on one circuit (`IsolateSOCKSAuth`, its default), so that an exit, or a
+    relay behind one, does not see which peers are dialled by the same person; a proxy that wants no password ignores
+    them. They are others in each run.
+    """
+
+    def __init__(self, address: ProxyAddress, random: Callable[[int], bytes]) -> None:
+        self.address = address
+        self._key = random(32)
+
+    async def connect(self, host: str, port: int, peer: bytes) -> trio.SocketStream:
+        """Return a connection with `host`, a name or an IP address, for dialling `peer`. Raises Unreachable."""
+        from python_socks import ProxyError, ProxyType  # only those who use a proxy wait for the import
+        from python_socks.async_.trio import Proxy as Client
+
+        username, password = self._user(peer)
+        client = Client(ProxyType.SOCKS5, self.address.host, self.address.port, username, password, rdns=True)
+        try:
+            return trio.SocketStream(await client.connect(host, port, timeout=REACH_SECONDS))
+        except (OSError, ProxyError, ValueError) as error:  # the last where it or the name makes no sense
+            raise Unreachable("the proxy made no connection") from error
+
+    async def problem(self) -> str:
+        """Return what is wrong with the proxy in the words of a report, "" where it would make connections for us."""
+        with trio.move_on_after(CHECK_SECONDS), suppress(OSError, trio.BrokenResourceError):
+            async with await trio.open_tcp_stream(self.address.host, self.address.port) as stream:
+                await stream.send_all(b"\x05\x02\x00\x02")
+                version, method = (await stream.receive_some(2)).ljust(2, b"\0")
+                if version != 5:
+                    return "what answers is no SOCKS5 proxy"
+                if method == 0:
+                    return ""
+                username, password = (text.encode() for text in self._user(b""))
+                await stream.send_all(b"\x01%c%b%c%b" % (len(username), username, len(password), password))
+                return "" if await stream.receive_some(2) == b"\x01\0" else "it refuses our user name and password"
+        return "it does not answer"
+
+    def _user(self, peer: bytes) -> tuple[str, str]:
+        """Return the user name and password for a connection with a peer."""
+        if self.address.username:
+            return self.address.username, self.address.password
+        mark = hashlib.blake2b(peer, key=self._key, digest_size=16).hexdigest()
+        return mark[:16], mark[16:]
