@@ -117,7 +117,21 @@ class Engine:
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. The transaction in progress is finished, then nothing more is taken."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.net.run, NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler))
+            net = trio.CancelScope()
+            await nursery.start(self._run_net, net)
+            net.shield = True  # what comes of the last transaction is let out through it
+            try:
+                await self._run_on_net(task_status)
+            finally:
+                net.cancel()
+
+    async def _run_net(self, scope: trio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+        with scope:
+            handler = NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler)
+            await self.net.run(handler, task_status=task_status)
+
+    async def _run_on_net(self, task_status: TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
             self.clock_watch.look()
             first, *others = await self._load()
             nursery.start_soon(self.committer.run)

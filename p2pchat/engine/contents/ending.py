@@ -16,7 +16,6 @@ from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.store import messages as store_messages
-from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.database import Database
@@ -37,7 +36,7 @@ def end(tx: Transaction) -> bool:
     rows = store_timers.ended(tx.db, tx.counted, MAX_ENDED_AT_ONCE)
     for row in rows:
         about.withdraw(tx, row)
-        remarks.unquote(tx.db, row.chat, row.id)
+        about.unquote(tx, row)
         store_messages.delete(tx.db, row.pk)
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
     ended = store_timers.end_drafts(tx.db, tx.counted)
