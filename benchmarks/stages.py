@@ -143,7 +143,7 @@ def by_relay(names: Sequence[str], count: int, waiting: int) -> None:
             alice.stop()
             texts = [f"waiting {number}" for number in range(waiting)]
             measure(
-                "deposited", waiting, {"sender": node(bob), **places}, lambda: trio.run(relayed._deposit, bob, texts)
+                "deposited", waiting, {"sender": node(bob), **places}, lambda: trio.run(relayed.deposit, bob, texts)
             )
             bob.stop()
             alice.start()
