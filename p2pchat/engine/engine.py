@@ -109,7 +109,7 @@ class Engine:
             self.mailbox_handler,
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
-        self._endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
+        self.endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
         self._relays = relays
         self._requests = RequestTeller(self.committer, self.events)
         self._open_until = 0
@@ -117,7 +117,21 @@ class Engine:
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. The transaction in progress is finished, then nothing more is taken."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.net.run, NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler))
+            net = trio.CancelScope()
+            await nursery.start(self._run_net, net)
+            net.shield = True  # what comes of the last transaction is let out through it
+            try:
+                await self._run_on_net(task_status)
+            finally:
+                net.cancel()
+
+    async def _run_net(self, scope: trio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+        with scope:
+            handler = NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler)
+            await self.net.run(handler, task_status=task_status)
+
+    async def _run_on_net(self, task_status: TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
             self.clock_watch.look()
             first, *others = await self._load()
             nursery.start_soon(self.committer.run)
@@ -134,7 +148,7 @@ class Engine:
                 await self.upkeep.tell_addresses()
             nursery.start_soon(self.upkeep.address_updates.run)
             nursery.start_soon(self.upkeep.run, self._retry)
-            nursery.start_soon(self._endings.run)
+            nursery.start_soon(self.endings.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.look_after)
             nursery.start_soon(walk.through, others, self.committer.submit, walk.begin)
             task_status.started()
@@ -186,7 +200,7 @@ class Engine:
         self.mailbox_handler.release(effects, by_contact)
         for contact in effects.dropped:
             self.link_sender.changed(contact)
-        self._endings.committed(effects)
+        self.endings.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:

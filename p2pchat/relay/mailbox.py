@@ -168,12 +168,18 @@ class MailboxServer:
             self._nursery = nursery
             nursery.start_soon(self._sweep)
             task_status.started()
-            while True:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                batch = await self._next_batch()
-                with trio.CancelScope(shield=True):
-                    outcome = await self._applied(batch)
-                self._release(batch, outcome)
+            try:
+                while True:
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                    batch = await self._next_batch()
+                    with trio.CancelScope(shield=True):
+                        outcome = await self._applied(batch)
+                    self._release(batch, outcome)
+            finally:
+                self._nursery = None
+                for client in self._clients:  # their tasks are the host's, which may go on
+                    client.close()
+                    client.scope.cancel()
 
     async def _applied(self, batch: Batch) -> Outcome:
         """Do what is in a batch: in a thread, unless memory knows already all that it asks for."""

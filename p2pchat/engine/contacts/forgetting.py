@@ -11,6 +11,7 @@ from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.ids import direct_chat, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import states
+from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
@@ -88,6 +89,7 @@ def go_on_clearing(tx: Transaction) -> bool:
     if done:
         tx.later(None, index_messages)
         tx.storage_limits.recount(direct_contact(chat))
+        withholding.look_again(tx, direct_contact(chat))
         tx.unread[chat] = None
         tx.people_changed = True
         tx.event("cleared", chat=chat.hex())

@@ -112,3 +112,8 @@ def withdraw(tx: Transaction, row: MessageRow) -> None:
     contact_id = direct_contact(row.chat)
     if store_outbox.forget_messages(tx.db, first_device(contact_id), remarks.contents_of_ours(tx.db, row)):
         tx.dropped[contact_id] = None
+
+
+def unquote(tx: Transaction, row: MessageRow) -> None:
+    """Forget how a message began, in the replies to it, and in those of ours that wait to be sent."""
+    outbound.send_unquoted(tx, direct_contact(row.chat), remarks.unquote(tx.db, row.chat, row.id))

@@ -63,6 +63,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
 def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     about.withdraw(tx, row)
     remarks.retract(tx.db, row, tx.now, tx.counted)
+    about.unquote(tx, row)
     if row.expire_s:
         tx.ends(row.expires_at or tx.counted + 1000 * row.expire_s)
     if row.sender != ME and row.read_at is None:

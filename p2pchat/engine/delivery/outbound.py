@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from p2pchat.core import frames
-from p2pchat.core.content import Content, encode_content
+from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import ContactProfile, Payload, Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
@@ -396,6 +396,24 @@ def _seal_lost(tx: Transaction, contact_id: ContactId) -> None:
     contact = tx.contact(contact_id)
     if contact is not None and contact.state == ContactState.CONTACT:
         seal_waiting(tx, contact)
+
+
+def send_unquoted(tx: Transaction, contact_id: ContactId, replies: Iterable[MessageId]) -> None:
+    """Take the quotes out of replies of ours that wait, and seal these anew: under an id that is known there nothing
+    comes twice.
+    """
+    device = first_device(contact_id)
+    rows = [row for id in replies for row in store_outbox.for_message(tx.db, id) if row.device == device]
+    for row in rows:
+        assert row.content is not None
+        content = decode_content(row.content)
+        if isinstance(content.payload, Text):
+            unquoted = replace(content, payload=Text(content.payload.written))
+            store_outbox.update(tx.db, row.pk, content=encode_content(unquoted))
+    if rows:
+        store_outbox.unseal(tx.db, [row.pk for row in rows])
+        tx.dropped[contact_id] = None
+        tx.later(contact_id, _seal_lost, contact_id)
 
 
 def _outgoing(row: OutboxRow, pk: int, envelope: bytes) -> OutgoingEnvelope:

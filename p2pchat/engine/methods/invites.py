@@ -77,7 +77,7 @@ async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Jso
     if revoke is not None:
         await engine.committer.submit(revoking.revoke, revoke)
         # only then its secret is gone from the log of the database too
-        await engine.committer.read(Database.checkpoint)
+        await engine.endings.clean_log()
     now = engine.clock()
 
     def look(db: Database) -> list[Json]:

@@ -209,12 +209,21 @@ class MailboxClient:
 
     async def keep(self) -> None:
         """Keep the streams that are wanted, with back-off, until none is."""
-        async with self._with_host() as self._host, trio.open_nursery() as self._more:
-            self._begin_more()
-            for share in self._shares.further:
-                self._more.start_soon(self._keep_share, share)
-            await self._keep_first()
-            self._more.cancel_scope.cancel()
+        while self._wanted:  # asked again after the end, since more may be wanted while a host is closed
+            async with self._with_host() as self._host:
+                await self._keep_all()
+
+    async def _keep_all(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._more = nursery
+            try:
+                self._begin_more()
+                for share in self._shares.further:
+                    nursery.start_soon(self._keep_share, share)
+                await self._keep_first()
+            finally:
+                self._more, self._turning = None, False
+            nursery.cancel_scope.cancel()
 
     async def _keep_first(self) -> None:
         assert self._host is not None
