@@ -184,7 +184,7 @@ def _remarks(message: dict[str, Any]) -> list[str]:
     """What is so of a message, beside its text."""
     remarks = []
     if (quote := message.get("quote")) is not None:
-        whose = f"{quote['from']}: " if quote["here"] else "quoted by them: " if quote["text"] else ""
+        whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""
         said = "deleted" if quote["deleted"] else quote["text"] or "a message you do not have"
         remarks.append(clean_line(f"(reply to {whose}{said[:MAX_QUOTE]})"))
     if message.get("deleted"):

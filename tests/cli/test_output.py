@@ -103,7 +103,7 @@ def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first == f"03:04    bob  (reply to me: {answered})  (edited)  (pinned)  yes"
     assert reactions.strip() == "👍 me  🎉 bob"
     assert second == "03:04    bob  (reply to a message you do not have)  (disappears once it is read)  no"
-    assert third == "03:04    bob  (reply to, quoted by them: what they say)  (deleted)"
+    assert third == "03:04    bob  (reply to a message that they quote: what they say)  (deleted)"
 
 
 def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
