@@ -109,7 +109,7 @@ class Engine:
             self.mailbox_handler,
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
-        self._endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
+        self.endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
         self._relays = relays
         self._requests = RequestTeller(self.committer, self.events)
         self._open_until = 0
@@ -148,7 +148,7 @@ class Engine:
                 await self.upkeep.tell_addresses()
             nursery.start_soon(self.upkeep.address_updates.run)
             nursery.start_soon(self.upkeep.run, self._retry)
-            nursery.start_soon(self._endings.run)
+            nursery.start_soon(self.endings.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.look_after)
             nursery.start_soon(walk.through, others, self.committer.submit, walk.begin)
             task_status.started()
@@ -200,7 +200,7 @@ class Engine:
         self.mailbox_handler.release(effects, by_contact)
         for contact in effects.dropped:
             self.link_sender.changed(contact)
-        self._endings.committed(effects)
+        self.endings.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:

@@ -53,6 +53,8 @@ CHECKED_BYTES = 8 << 20
 STATEMENTS_KEPT = 256
 PAGE_BYTES = 4096
 CACHE_KIB = 4096
+BUSY_TIMEOUT_MS = 5_000
+"""How long a statement waits for another connection."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -173,9 +175,16 @@ class Database:
         self.execute("COMMIT")
         self.guard()  # or the file went in between, and the caller must not acknowledge what is in it
 
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone."""
-        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone. Returns
+        whether that was done: not while another connection reads (see `damaged_pages`), and nothing waits for that.
+        """
+        self.query("PRAGMA busy_timeout = 0")
+        try:
+            ((busy, *_),) = self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.query(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        return not busy
 
     def files(self) -> list[Path]:
         """Return the files that hold what is committed: the database and its write-ahead log."""
@@ -305,6 +314,7 @@ def connect(path: Path, key: bytes, mode: str = "mode=rw") -> Any:
     connection = sqlcipher.connect(
         f"file:{quote(str(path.absolute()))}?{mode}",
         uri=True,
+        timeout=BUSY_TIMEOUT_MS / 1000,
         isolation_level=None,  # transactions are ours to begin and end
         check_same_thread=False,  # the engine's worker threads take turns
         cached_statements=STATEMENTS_KEPT,
