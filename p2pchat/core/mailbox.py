@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import count
 from typing import Any, NamedTuple
@@ -319,7 +319,7 @@ def encode_hello(hello: Hello) -> bytes:
 def decode_hello(body: bytes) -> Hello:
     """Decode the HELLO of a relay. Raises CannotOpen, as all that decode frames here."""
     said = decode(body, _MAX_HELLO)
-    hello = Hello(*_HELLO_SHAPE(said)[1:10], said[10:11] == [True])
+    hello = replace(Hello(*_HELLO_SHAPE(said)[1:10]), forgets=said[10:11] == [True])
     if hello.stamp_bits > 40:  # nobody could pay it
         raise CannotOpen
     return hello
