@@ -144,7 +144,7 @@ def _invites(shown: Terminal, node: HostileNode) -> None:
     node.makes("for bob", users=[("00" * 16, "bob")])
     shown.type("/invites")
     shown.press("enter")
-    shown.wait("open", "d end it")
+    shown.wait("open", "d revoke it")
     _reads(shown, f"Used once: bob {SEEN}")
     _questions(shown, d="End the invite for bob")
     _back(shown)
