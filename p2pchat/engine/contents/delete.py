@@ -50,7 +50,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     if row.sender != ME or row.kind != Text.KIND.number:
         raise UsageError("Only messages that you sent can be deleted for both", hint="Without --for-both it works.")
     if contact.state not in WRITABLE:
-        raise NotNow(f"{contact.name} is not a contact", hint="Delete it here only.")
+        raise NotNow(f"{contact.name} cannot be told now", hint="Delete it here only.")
     if row.deleted_at is not None:
         return
     _retract(tx, contact, row)
