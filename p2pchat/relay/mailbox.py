@@ -155,7 +155,7 @@ class MailboxServer:
         """Read the whole store where its last end was none; what is wrong is logged, and nothing new is kept then."""
         if not self._store.unchecked:
             return
-        log.info("the last end was none: checking the store")
+        log.info("the relay did not end cleanly the last time: checking the store")
         try:
             options: dict[str, Any] = {"abandon_on_cancel": True}  # the type stubs do not know it
             await trio.to_thread.run_sync(self._store.check, **options)

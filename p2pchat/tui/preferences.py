@@ -31,8 +31,8 @@ MAX_BYTES = 100_000
 MAX_PROBLEMS = 20
 
 HEAD = """\
-# How p2pchat looks and behaves on this screen. Change what you like, and see it at once where p2pchat runs.
-# p2pchat itself changes only the line of what you set in /settings. All settings: docs/guide/settings.md.
+# How p2pchat's screen looks and behaves. Edit this file as you like; a running p2pchat follows at once.
+# p2pchat itself changes only the lines of settings that you change in /settings. See docs/guide/settings.md.
 """
 
 COMFORTABLE, COMPACT = DENSITIES = ("comfortable", "compact")
@@ -110,19 +110,19 @@ class Setting(NamedTuple):
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("theme", "colours", NAMES),
-    Setting("density", "groups, or a line each", DENSITIES),
+    Setting("theme", "colour theme", NAMES),
+    Setting("density", "messages in groups, or one per line", DENSITIES),
     Setting("clock", "how times are written", ("24h", "12h")),
-    Setting("signs", "lines and marks", (AUTO, UNICODE, ASCII)),
+    Setting("signs", "which characters draw lines and marks", (AUTO, UNICODE, ASCII)),
     Setting("rtl", "what reorders right-to-left text", RTL),
-    Setting("motion", "what moves and blinks", (AUTO, FULL, REDUCED)),
+    Setting("motion", "how much moves and blinks", (AUTO, FULL, REDUCED)),
     Setting("folded", "hide the list of chats"),
-    Setting("enter_sends", "else Alt+Enter does"),
-    Setting("bell", "ring when something comes"),
-    Setting("notifications", "who shows a notice", (AUTO, TERMINAL, DESKTOP, OFF)),
-    Setting("notification_content", "what a notice says", (NOTHING, NAME, TEXT)),
-    Setting("quiet_hours", "no bell and no notices then", (), hours, '"22:00-07:00", or "" for never'),
-    Setting("do_not_disturb", "no bell and no notices at all"),
+    Setting("enter_sends", "Enter sends; otherwise Alt+Enter does"),
+    Setting("bell", "ring the bell for new messages"),
+    Setting("notifications", "who shows notifications", (AUTO, TERMINAL, DESKTOP, OFF)),
+    Setting("notification_content", "what a notification shows", (NOTHING, NAME, TEXT)),
+    Setting("quiet_hours", "hours without bell or notifications", (), hours, '"22:00-07:00", or "" for never'),
+    Setting("do_not_disturb", "no bell and no notifications at all"),
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -255,7 +255,7 @@ def keep(folder: Path, preferences: Preferences, name: str) -> None:
     changed = _with_line(text, name, value)
     # Whatever the file looks like: one value changes, or nothing does.
     if len(changed) > MAX_BYTES or _parsed_or_none(changed) != {**table, name: value}:
-        raise NotWritten(f"line {line_of(text, name)} of {FILE} is not simple enough to be changed here")
+        raise NotWritten(f"line {line_of(text, name)} of {FILE} is too complex to be changed from here; edit the file")
     _write(path, changed)
 
 

@@ -84,7 +84,7 @@ def state(db: Database) -> str:
     if not settings.relay_for_contacts(db):
         return "This node is not a relay."
     if not reachable(db):
-        return "This node is a relay for your contacts; nobody has reached it from outside yet."
+        return "This node is a relay for your contacts, but nobody has reached it from outside yet."
     return "This node is a relay for your contacts."
 
 
@@ -202,7 +202,7 @@ def take(tx: Transaction, contact: Contact) -> Relay:
     if contact.state != ContactState.CONTACT or known is None or not known.relay.addresses:
         raise NotNow(f"{contact.name} does not offer you a relay", hint="They can offer one with `p2pchat offer yes`.")
     if contact.hidden:
-        hint = "`p2pchat contacts show` lets them see it."
+        hint = "`p2pchat contacts show` tells it to them."
         raise NotNow(f"You hide your address from {contact.name}, and their relay would see it", hint=hint)
     if not known.taken and _is_used(tx.db, known.relay):  # it may be somebody else's, and that one's token another
         raise NotNow(f"{contact.name}'s relay is one of yours already")

@@ -245,7 +245,7 @@ def verify(tx: Transaction, contact: Contact, *, compared: bool) -> tuple[bytes,
     where the identity is not known yet.
     """
     if contact.identity is None:
-        raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
+        raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare until they do.")
     if compared and not contact.verified:
         contact = tx.change(contact.id, verified=True)
         tx.event("contact", **views.contact(contact, tx.route(contact.id)))

@@ -43,7 +43,7 @@ class Copies:
         meta.put_int(tx.db, EPOCH_KEY, min(max(began, meta.get_int(tx.db, EPOCH_KEY) + 1), LAST_EPOCH))
         tx.memory.numbers.clear()
         if renewal.begin_with_all(tx):
-            log.warning("this profile was put back from a copy, or copied")
+            log.warning("this profile was restored from a copy, or copied")
             meta.put_int(tx.db, _RESTORED_AT, tx.now)
             tx.event("node", warning=RESTORED)
 

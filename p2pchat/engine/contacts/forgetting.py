@@ -29,9 +29,9 @@ SAID = tuple(payload.KIND.number for payload in (Text, Edit, Reaction, Pin))
 def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     """Forget a contact. Without its `history` the chat goes on under their name, to be read only. Raises NotNow."""
     if contact.state == ContactState.SELF:
-        raise NotNow("Notes to self are no contact", hint="`p2pchat clear notes` deletes them.")
+        raise NotNow("Notes to self are not a contact", hint="`p2pchat clear notes` deletes them.")
     if contact.state == ContactState.REQUEST:
-        raise NotNow(f"{contact.name} only asks to become a contact", hint=f"`p2pchat decline {contact.id.hex()}`")
+        raise NotNow(f"{contact.name} has only asked to become a contact", hint=f"`p2pchat decline {contact.id.hex()}`")
     chat = direct_chat(contact.id)
     if contact.state == ContactState.FORGOTTEN:
         if history:

@@ -80,7 +80,7 @@ REMEMBER_HANDSHAKE = 400 * DAY_MS
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
 SET_CLOCK = "Set the clock; `p2pchat doctor` says more about it."
 USE_RELAY = "Add one that answers with `p2pchat relays add`."
-_LEAKED = "Somebody tried an invite of yours again after it was used; it may have leaked."
+_LEAKED = "Somebody tried to use one of your invites again after it was used; it may have leaked."
 
 
 def make(

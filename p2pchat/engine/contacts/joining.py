@@ -42,7 +42,7 @@ from p2pchat.store.queues import TheirQueueRow
 
 MAX_ANEW = 4
 """Sessions begun by fresh invites of one contact that may still be accepted."""
-ASKED_ANEW = "{name} is in your list already: they are asked to begin anew with you, and have to accept."
+ASKED_ANEW = "{name} is already your contact: they are asked to begin anew with you, and have to accept."
 _BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open_end=True)
 
 
@@ -83,7 +83,7 @@ def _check(tx: Transaction, invite: Invite) -> None:
     """Raise what keeps us from using an invite: InviteExpired or NotNow."""
     hello = hello_key(invite.secret)
     if any(equal(row.hello, hello) for row in store_invites.all(tx.db)):
-        raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
+        raise NotNow("This is one of your own invites", hint="Give it to somebody else.")
     # clocks lie by up to a day; whether it has really expired, the inviter says
     if invite.expires_at * 1000 + DAY_MS < tx.now:
         raise InviteExpired
@@ -246,7 +246,7 @@ def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, 
         # they have not answered our last one, and may have declined it: begin again by this
         known = reaching.knock_anew(tx, known, contact if proven else replace(contact, named_by_me=False))
     else:
-        warning = f"That invite names {known.name}, who is in your list already ({known.state}). It was not used."
+        warning = f"That invite names {known.name}, who is already in your list ({known.state}). It was not used."
         tx.event("node", warning=warning)
     if proven and known.state in ACCEPTED:
         outbound.move(tx, contact, known)

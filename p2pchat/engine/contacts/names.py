@@ -42,9 +42,9 @@ def their_name(cleaned: str) -> str:
 def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
     """Return a name that a person gives a contact. Raises BadName where it means another one."""
     if _compared(name) in NOTES_NAMES:
-        raise BadName("That is what the chat with yourself is called")
+        raise BadName("That is the name of the chat with yourself")
     if _means_another(tx, contact_id, name, asks=False):
-        raise BadName(f"{name} is what another contact is called", hint="Rename that one first.")
+        raise BadName(f"{name} is another contact's name", hint="Rename that one first.")
     return name
 
 

@@ -55,10 +55,10 @@ def add(tx: Transaction, relay: Relay, health: RelayHealth | None, *, replace: b
         if known.token and not relay.token:
             raise NotNow("This relay is in your list with a token, which this address lacks", hint=_REPLACE)
         if known.token != relay.token and known.token and state != "refused":
-            raise NotNow("This relay is in your list with another token, which it has not refused", hint=_REPLACE)
+            raise NotNow("This relay is in your list with another token, which works", hint=_REPLACE)
         if state == "connected" and not (set(relay.addresses) <= set(known.addresses) and relay.token == known.token):
             raise NotNow(
-                "This relay is in your list and answers at another address or with another token", hint=_REPLACE
+                "This relay is in your list, and answers at another address or with another token", hint=_REPLACE
             )
         use(tx, relay)
 

@@ -122,7 +122,7 @@ class PreferenceActions:
             try:
                 preferences.keep(folder, now, name)
             except preferences.NotWritten as exc:
-                app.say(f"It holds until p2pchat is closed: {exc}.", "warning")
+                app.say(f"That lasts only until p2pchat is closed: {exc}.", "warning")
             self._stamp = preferences.stamp(folder)
         if self._page is not None:
             self._page.renew()
@@ -142,9 +142,9 @@ class PreferenceActions:
             self.change("do_not_disturb", wanted == "on")
         app.reader.refresh_status()
         if app.notifier.says:
-            app.say(f"Nobody rings now: {app.notifier.says}. /dnd off ends that.")
+            app.say(f"No bell and no notifications: {app.notifier.says}. /dnd off ends that.")
         else:
-            app.say("You hear of what comes, when you do not look.")
+            app.say("Bell and notifications are on.")
 
     # --- the page
 
