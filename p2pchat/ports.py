@@ -14,7 +14,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, InviteId, PeerKey, QueueId, RelayName, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -49,6 +49,12 @@ class Mailboxes(Protocol):
 
     def taken(self, relay: RelayName, qid: QueueId, upto: int) -> None:
         """What was collected up to this place is on our disk: the relay can delete it."""
+        ...
+
+    def forget(self, relay: RelayName, qid: QueueId, names: Sequence[EnvelopeId]) -> None:
+        """Envelopes with these names, which may lie in this queue too, came from elsewhere and are on our disk: the
+        relay need not hand them out.
+        """
         ...
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:

@@ -90,6 +90,8 @@ class Effects:
 
     taken: dict[tuple[RelayName, QueueId], dict[int, bool]] = field(default_factory=dict)
     """What came from a queue, by place: whether it is on disk with this transaction, or was put off."""
+    mailed: dict[tuple[RelayName, MailOwner], list[EnvelopeId]] = field(default_factory=dict)
+    """Envelopes that came from a relay for this owner, are on disk, and may lie at others too."""
     withheld: dict[ContactId, None] = field(default_factory=dict)
     """Contacts whose mail has to wait for room."""
 
