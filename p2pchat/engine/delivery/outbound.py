@@ -69,6 +69,16 @@ def send_text(
     return send(tx, contact, Text(text, beginning(reply_to.text) if keeps else ""), message_id, reply_to)
 
 
+def check_writable(contact: Contact) -> None:
+    """Raise NotNow where nothing can be sent to this contact, with what to do about it."""
+    if contact.state == ContactState.BLOCKED:
+        raise NotNow(f"{contact.name} is blocked", hint="Unblock them first.")
+    if contact.state == ContactState.FORGOTTEN:
+        raise NotNow(f"{contact.name} was forgotten", hint="A new invite makes you contacts again.")
+    if contact.state not in WRITABLE:
+        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+
+
 def check_text(text: str) -> None:
     """Raise TextTooLong, or UsageError, for a text that cannot be sent."""
     try:
@@ -91,8 +101,7 @@ def send(
     """Save a visible message for a contact, queue it, and tell the faces. Raises NotNow if nothing can be sent to this
     contact.
     """
-    if contact.state not in WRITABLE:
-        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    check_writable(contact)
     alone = contact.state == ContactState.SELF
     message_id = message_id or tx.new_message_id()
     chat = direct_chat(contact.id)
