@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from textual.app import App
 from textual.filter import LineFilter, NoColor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 Severity = Literal["information", "warning", "error"]
+Result = TypeVar("Result")
 
 
 class Rereads(Protocol):
@@ -124,6 +126,19 @@ class BaseApp(App[errors.P2PChatError]):
         """Write a sequence of ours, past Textual."""
         if not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
+
+    def lend_terminal(self, program: Callable[[], Result]) -> Result:
+        """Let another program have the terminal, and draw everything anew after it. What `program` raises is raised
+        when the screen has the terminal back: Textual does not take it back where an exception leaves `suspend`.
+        """
+        outcome: Future[Result] = Future()
+        with self.suspend():
+            try:
+                outcome.set_result(program())
+            except Exception as exc:  # noqa: BLE001 - it is raised below
+                outcome.set_exception(exc)
+        self.action_redraw()
+        return outcome.result()
 
     def action_redraw(self) -> None:
         """Draw everything anew: something else has written on the terminal, or the program was stopped."""

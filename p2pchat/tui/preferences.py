@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2pchat.lib import atomic_file
+from p2pchat.lib.small_file import read_beginning
 from p2pchat.tui.themes import NAMES
 
 FILE = "screen.toml"
@@ -148,8 +149,7 @@ def read(folder: Path, before: Preferences | None = None) -> Loaded:
     kept = before or Preferences()
     path = folder / FILE
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_beginning(path, MAX_BYTES + 1)
     except FileNotFoundError:
         return Loaded(_old(folder) if before is None else Preferences())
     except OSError as exc:
@@ -194,8 +194,7 @@ def _loaded(text: str, table: Mapping[str, Any], kept: Preferences) -> Loaded:
 def _old(folder: Path) -> Preferences:
     """What an earlier version kept."""
     try:
-        with (folder / OLD_FILE).open("rb") as file:
-            table = json.loads(file.read(MAX_BYTES))
+        table = json.loads(read_beginning(folder / OLD_FILE, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return Preferences()
     if not isinstance(table, dict):
@@ -225,7 +224,7 @@ _VALUE = re.compile(r"""(\s*[A-Za-z0-9_-]+\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\
 def text_of(folder: Path) -> str:
     """The file as it is written; "" where it cannot be read."""
     try:
-        return (folder / FILE).read_bytes()[:MAX_BYTES].decode()
+        return read_beginning(folder / FILE, MAX_BYTES).decode()
     except (OSError, ValueError):
         return ""
 
@@ -247,7 +246,7 @@ def keep(folder: Path, preferences: Preferences, name: str) -> None:
     path = folder / FILE
     value = getattr(preferences, name)
     try:
-        text = path.read_bytes()[: MAX_BYTES + 1].decode() if path.exists() else _first(folder)
+        text = read_beginning(path, MAX_BYTES + 1).decode() if path.exists() else _first(folder)
         table = _parsed(text)
     except OSError as exc:
         raise NotWritten(f"{FILE} cannot be read: {exc.strerror}") from exc

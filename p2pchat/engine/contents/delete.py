@@ -52,7 +52,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
             "Only messages that you sent can be deleted for both", hint="Leave out --for-both to delete it here."
         )
     if contact.state not in WRITABLE:
-        raise NotNow(f"{contact.name} is not a contact", hint="Delete it here only.")
+        raise NotNow(f"{contact.name} cannot be told now", hint="Delete it here only.")
     if row.deleted_at is not None:
         return
     _retract(tx, contact, row)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
@@ -243,13 +244,10 @@ class ChatActions:
         """Run /editor: write the message in the person's editor. What they leave is in the composer, not sent."""
         app, composer = self._app, self._app.main.composer
         try:
-            with app.suspend():
-                text = desktop.edit(os.environ, composer.written)
+            text = app.lend_terminal(partial(desktop.edit, os.environ, composer.written))
         except OSError as exc:
-            app.say(f"Your editor could not be started: {exc.strerror}", "error")
+            app.say(f"Your editor could not be started: {exc.strerror}. $EDITOR names another one.", "error")
             return
-        finally:
-            app.action_redraw()
         if text is None:
             app.say("Your editor ended with an error, so the text was not changed.", "warning")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 from p2pchat import errors
@@ -180,10 +181,8 @@ class PreferenceActions:
         app, folder = self._app, self._app.profile.folder
         try:
             path = preferences.file_to_edit(folder)
-            with app.suspend():
-                subprocess.run([*desktop.editor(os.environ), str(path)], check=False)  # noqa: S603 - as `desktop.edit`
+            command = [*desktop.editor(os.environ), str(path)]
+            app.lend_terminal(partial(subprocess.run, command, check=False))  # no shell, as `desktop.edit`
         except (OSError, preferences.NotWritten) as exc:
             app.say(f"{preferences.FILE} could not be edited: {exc}", "error")
-        finally:
-            app.action_redraw()
         self.look()
