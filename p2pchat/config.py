@@ -1,4 +1,6 @@
-"""What the user set: flags, environment and the profile's `config.toml`, each read once and passed down as values."""
+"""The user's configuration: flags, environment and the profile's `config.toml`, each read once and passed
+on as values.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.lib import atomic_file, toml_lines
 from p2pchat.lib.proxy_address import ProxyAddress
+from p2pchat.lib.small_file import read_beginning
 
 FILE = "config.toml"
+MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
 _KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy")
 
@@ -28,7 +32,7 @@ class BadConfig(errors.ProfileError):
 
 @dataclass(frozen=True)
 class FaceConfig:
-    """What a face was told on its command line and by its environment."""
+    """What a face's command line and environment say."""
 
     profile: Path
     json: bool = False
@@ -54,9 +58,9 @@ class Settings:
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
-    """The profile meant: the flag, else P2PCHAT_PROFILE, else `p2pchat/default` in the user's data folder.
+    """Return the profile's folder: the flag, else P2PCHAT_PROFILE, else `p2pchat/default` in the user's data folder.
 
-    Raises UsageError where nobody can tell which folder that is.
+    Raises UsageError if the folder cannot be determined.
     """
     named = flag or environment.get("P2PCHAT_PROFILE")
     if named:
@@ -82,7 +86,7 @@ def _expanded(named: str, environment: Mapping[str, str]) -> Path:
 
 
 def _home(environment: Mapping[str, str]) -> Path:
-    """The home folder: HOME, else what the user database says. Raises UsageError where there is none."""
+    """Return the home folder: HOME, else the user database's. Raises UsageError if there is none."""
     home = environment.get("HOME", "")
     if not os.path.isabs(home):
         import pwd
@@ -107,24 +111,26 @@ def _absolute(path: Path) -> Path:
 
 
 def settings(folder: Path) -> Settings:
-    """The settings in a profile's folder. Raises BadConfig, naming what is wrong."""
+    """Return the settings in a profile's folder. Raises BadConfig, naming what is wrong."""
     path = folder / FILE
     try:
-        raw = path.read_bytes()
+        raw = read_beginning(path, MAX_BYTES + 1)
     except FileNotFoundError:
         return Settings()
     except OSError as exc:
         raise BadConfig(f"{path} cannot be read: {exc.strerror}") from exc
+    if len(raw) > MAX_BYTES:
+        raise BadConfig(f"{path} is longer than {MAX_BYTES:,} bytes")
+    return _settings(path, raw)
+
+
+def _settings(path: Path, raw: bytes) -> Settings:
     import tomllib
 
     try:
         table = tomllib.loads(raw.decode())
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BadConfig(f"{path} is not TOML: {exc}") from exc
-    return _settings(path, table)
-
-
-def _settings(path: Path, table: Mapping[str, Any]) -> Settings:
     for key in table:
         if key not in _KNOWN:
             hint = f"It knows {', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}."
@@ -149,34 +155,35 @@ def _proxy(path: Path, value: object) -> ProxyAddress | None:
 
 
 def proxy_of(environment: Mapping[str, str]) -> ProxyAddress | None:
-    """The proxy that the environment names. Raises UsageError where it can be none, so that nothing goes past it."""
-    try:
-        named = environment.get(PROXY_VARIABLE)
-        return ProxyAddress.parse(named) if named else None
-    except ValueError as exc:
-        raise errors.UsageError(f"{PROXY_VARIABLE} {exc}") from exc
+    """Return the proxy that the environment names. Raises UsageError if it names none, so that nothing goes past it."""
+    named = environment.get(PROXY_VARIABLE)
+    return _parsed_proxy(PROXY_VARIABLE, named) if named else None
 
 
 def keep_proxy(folder: Path, text: str) -> None:
-    """Write into `config.toml` through which proxy everything is dialled from now on, or `NO_PROXY`. The rest of the
-    file stays. Raises UsageError where the text names no proxy, BadConfig where the file cannot be changed.
+    """Write the proxy for this and all later nodes into `config.toml`; `NO_PROXY` for none. The rest of the file stays.
+
+    Raises UsageError if the text names no proxy, BadConfig if the file cannot be changed.
     """
-    try:
-        value = "" if text == NO_PROXY else text
-        if value:
-            ProxyAddress.parse(value)
-    except ValueError as exc:
-        raise errors.UsageError(f"--proxy {exc}", hint=f"`--proxy {NO_PROXY}` goes back to none.") from exc
-    before = settings(folder)  # also what else is wrong with it is said first
+    value = "" if text == NO_PROXY else text
+    wanted = replace(settings(folder), proxy=_parsed_proxy("--proxy", value) if value else None)
     path = folder / FILE
     try:
-        old = path.read_text() if path.exists() else ""
-        atomic_file.replace(path.resolve(), toml_lines.with_line(old, "proxy", value).encode())
+        changed = toml_lines.with_line(path.read_text() if path.exists() else "", "proxy", value).encode()
+        if _settings(path, changed) != wanted:
+            raise BadConfig(
+                f"The line of proxy in {path} is too complex to be changed from here", hint="Edit the file."
+            )
+        atomic_file.replace(path.resolve(), changed)
     except OSError as exc:
         raise BadConfig(f"{path} cannot be written: {exc.strerror}") from exc
-    if settings(folder) != replace(before, proxy=ProxyAddress.parse(value) if value else None):
-        atomic_file.replace(path.resolve(), old.encode())
-        raise BadConfig(f"The line of proxy in {path} is not simple enough to be changed here", hint="Edit the file.")
+
+
+def _parsed_proxy(what: str, text: str) -> ProxyAddress:
+    try:
+        return ProxyAddress.parse(text)
+    except ValueError as exc:
+        raise errors.UsageError(f"{what} {exc}", hint=f"`--proxy {NO_PROXY}` ends the use of a proxy.") from exc
 
 
 def _mib(path: Path, table: Mapping[str, Any], key: str) -> int | None:

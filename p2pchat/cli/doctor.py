@@ -1,4 +1,4 @@
-"""The verbs doctor and salvage: what works from here and what does not, and saving what can be read."""
+"""The verbs doctor and salvage: check what works, and rescue a damaged database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p2pchat.cli.output import cell
 
 
 def doctor(context: Context, _args: Namespace) -> int:
-    """One line for each check, with a hint where it fails."""
+    """Print one line for each check, with a hint if it fails."""
     with context.client() as client:
         checks = client.call("doctor")
     if context.out.json:
@@ -28,7 +28,7 @@ def doctor(context: Context, _args: Namespace) -> int:
 
 
 def salvage(context: Context, _args: Namespace) -> int:
-    """Make a new database of everything that can be read of a damaged one."""
+    """Make a new database of everything readable in a damaged one."""
     profile = context.profile
     if not profile.exists():
         raise errors.NoProfile(f"There is no profile in {profile.folder}")
@@ -47,10 +47,12 @@ def salvage(context: Context, _args: Namespace) -> int:
         return 0
     context.out.line(f"Saved {done['messages']:,} messages and {done['contacts']:,} contacts in a new database.")
     if done["incomplete"]:
-        context.out.note(f"Some of this could not be read: {', '.join(done['incomplete'])}.")
+        context.out.note(f"These could not be read completely: {', '.join(done['incomplete'])}.")
     if done["unsent"]:
-        context.out.note(f"{done['unsent']:,} messages of yours were not sent; they are marked as failed.")
-    context.out.note(f"The damaged database is kept as {done['damaged']}; delete it when you miss nothing.")
+        context.out.note(f"{done['unsent']:,} of your messages were not sent; they are marked as failed.")
+    context.out.note(
+        f"The damaged database is kept as {done['damaged']}; delete it once you are sure that nothing is missing."
+    )
     return 0
 
 
@@ -63,9 +65,9 @@ VERBS = (
     ),
     Verb(
         "salvage",
-        "save what can be read from a damaged database",
+        "rescue everything readable from a damaged database",
         salvage,
-        notes="Stop the node first: nothing else may have the profile open.",
+        notes="Stop the node first: nothing else may be using the profile.",
         example="p2pchat salvage",
     ),
 )

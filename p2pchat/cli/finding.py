@@ -1,4 +1,4 @@
-"""Verbs that look back: log search."""
+"""Verbs for finding messages: log search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from p2pchat.cli.output import cell, local_time, messages, paint, short_date
 from p2pchat.sanitize import clean_line
 
 _LAST = 50
-"""Messages shown where nobody says how many."""
+"""The number of messages shown by default."""
 _PAGE = 1000
 _FIELDS = ("id", "chat", "from", "text", "kind", "sent_at", "received_at", "state", "route", "date", "time")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
@@ -44,7 +44,7 @@ def log(context: Context, args: Namespace) -> int:
 
 
 def _pages(client: Client, args: Namespace) -> Iterator[list[dict[str, Any]]]:
-    """The messages asked for, in pages: from a beginning on all of them, unless their number is given."""
+    """Yield the requested messages in pages: all from a starting point, unless their number is given."""
     wanted = {"search": args.search, "around": args.around, "since": args.since, "until": args.until}
     given = {name: value for name, value in wanted.items() if value is not None}
     if args.since is None or args.limit is not None:
@@ -57,7 +57,7 @@ def _pages(client: Client, args: Namespace) -> Iterator[list[dict[str, Any]]]:
 
 
 def _checked(template: str) -> str:
-    """A template of `log --format`. Raises UsageError where it names a field that there is not."""
+    """Return a template of `log --format`. Raises UsageError if it names an unknown field."""
     for name in re.findall(r"\{([^{}]*)\}", template):
         if name not in _FIELDS:
             raise errors.UsageError(f"There is no field {{{name}}}", hint=f"There are {', '.join(_FIELDS)}.")
@@ -82,7 +82,7 @@ def _filled(template: str, message: dict[str, Any]) -> str:
 
 
 def search(context: Context, args: Namespace) -> int:
-    """Find messages in one chat or in all."""
+    """Search one chat or all."""
     with context.client() as client:
         found = client.call("search", query=args.words, chat=args.chat, limit=args.limit)
     if context.out.json:
@@ -94,7 +94,7 @@ def search(context: Context, args: Namespace) -> int:
     if not found:
         context.out.note("Nothing found.")
     else:
-        context.out.note("`p2pchat log CHAT --around ID` shows what was said before and after.")
+        context.out.note("`p2pchat log CHAT --around ID` shows the messages around a hit.")
     return 0
 
 
@@ -119,8 +119,8 @@ VERBS = (
             opt("--limit", type=count, metavar="N", help="the number of messages (50; with --since all)"),
             opt("--search", metavar="WORDS", help="only messages that contain all these words"),
             opt("--since", metavar="TIME", help="from this time on, or from `unread` on: the first unread message"),
-            opt("--until", metavar="TIME", help="only what is older than this time"),
-            opt("--around", metavar="ID", help="this message, and what was said before and after it"),
+            opt("--until", metavar="TIME", help="only messages older than this time"),
+            opt("--around", metavar="ID", help="this message, and those before and after it"),
             opt("--format", metavar="TEXT", help="a line for each message, such as '{date} {time} {from}: {text}'"),
         ),
         "A TIME is 2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or 30m, 3h, 7d or 2w for how long ago. "
@@ -129,16 +129,16 @@ VERBS = (
     ),
     Verb(
         "search",
-        "find messages, in all chats or in one",
+        "search all chats, or one",
         search,
-        (Arg("WORDS", "what to look for; all of it has to be true of a message", many=True),),
+        (Arg("WORDS", "what to search for; a message has to match all of it", many=True),),
         (
             opt("--chat", metavar="CHAT", help="only this chat"),
             opt("--limit", type=count, default=_LAST, metavar="N", help="the number of messages (50)"),
         ),
         'WORDS are words, word* for the beginning of one, "a phrase", from:NAME, from:me, before:2026-11-20, '
-        "after:2026-11-20 (that day or later) and has:link. Put them in quotation marks, so that the shell leaves "
-        "them as they are.",
+        "after:2026-11-20 (that day or later) and has:link. Put them in quotes, so that the shell leaves them "
+        "unchanged.",
         "p2pchat search 'snow* \"last train\" from:anna after:7d'",
     ),
 )

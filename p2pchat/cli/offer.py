@@ -9,7 +9,7 @@ from p2pchat.cli.options import Arg, Verb
 
 
 def offer(context: Context, args: Namespace) -> int:
-    """Say yes or no to being a relay for one's contacts, or what was said."""
+    """Turn the relay for one's contacts on or off, or show whether it is on."""
     with context.client() as client:
         offer = client.call("offer", **({} if args.answer is None else {"answer": args.answer == "yes"}))
     if context.out.json:
@@ -17,7 +17,7 @@ def offer(context: Context, args: Namespace) -> int:
     else:
         context.out.line(offer["notice"])
         if args.answer is None:
-            context.out.note("`p2pchat offer no` ends it." if offer["relay"] else "`p2pchat offer yes`, or `no`.")
+            context.out.note("`p2pchat offer no` turns it off." if offer["relay"] else "`p2pchat offer yes`, or `no`.")
     return 0
 
 

@@ -26,7 +26,7 @@ def init(context: Context, args: Namespace) -> int:
 def _init(context: Context, args: Namespace) -> int:
     profile = context.profile
     if profile.exists():
-        raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
+        raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not changed")
     passphrase = _new_passphrase(context, args.no_passphrase, "Passphrase for the new profile: ")
 
     from p2pchat.cli import serve
@@ -64,7 +64,7 @@ def _new_passphrase(context: Context, none: bool, prompt: str) -> str | None:
 
 
 def name(context: Context, args: Namespace) -> int:
-    """Say what contacts see as this profile's name, or change it."""
+    """Show or change the name that contacts see."""
     with context.client() as client:
         result = client.call("name", name=args.name)
     if context.out.json:
@@ -72,12 +72,12 @@ def name(context: Context, args: Namespace) -> int:
         return 0
     context.out.line(result["name"])
     if args.name is not None:
-        context.out.note("Your contacts are told. Those who gave you a name of their own keep it.")
+        context.out.note("Your contacts are told. Those who gave you another name keep seeing that one.")
     return 0
 
 
 def settings(context: Context, args: Namespace) -> int:
-    """Say what was decided, or change one thing of it."""
+    """Show the settings, or change one."""
     change = {}
     if args.value is not None:
         if args.value.lower() not in _FLAGS:
@@ -112,13 +112,13 @@ def unlock(context: Context, _args: Namespace) -> int:
     if not status.get("foreground"):
         context.out.note(
             "The node ends 30 s after its last use unless something keeps it running; `p2pchat node` runs one "
-            "that stays."
+            "permanently."
         )
     return 0
 
 
 def lock(context: Context, _args: Namespace) -> int:
-    """Forget the keys: the process that held them ends."""
+    """Forget the keys by ending the process that holds them."""
     from p2pchat.cli import serve
 
     ended = serve.end(context.profile, "lock")
@@ -130,7 +130,7 @@ def lock(context: Context, _args: Namespace) -> int:
 
 
 def passphrase(context: Context, args: Namespace) -> int:
-    """Change the passphrase, set one, or take it away."""
+    """Change, set or remove the passphrase."""
     if args.new_passphrase_file is not None and args.no_passphrase:
         raise errors.UsageError("--new-passphrase-file and --no-passphrase cannot be used together")
     if args.new_passphrase_file == STDIN == context.config.passphrase_file:
@@ -187,7 +187,7 @@ VERBS = (
                 "KEY",
                 (
                     "keep_receiving: the node keeps running when nothing uses it; read_receipts: contacts are told "
-                    "what you read; typing: contacts see that you write, and you see it of them"
+                    "what you read; typing: you and your contacts see when the other is typing"
                 ),
                 required=False,
                 choices=("keep_receiving", "read_receipts", "typing"),
@@ -214,7 +214,7 @@ VERBS = (
         passphrase,
         opts=(
             opt("--new-passphrase-file", metavar="F", help="read the new one from this file (- is stdin)"),
-            opt("--no-passphrase", action="store_true", help="take it away"),
+            opt("--no-passphrase", action="store_true", help="remove it"),
         ),
         notes="--passphrase-file gives the current passphrase, or the new one if the profile has none.",
         example="p2pchat passphrase --new-passphrase-file new.txt",

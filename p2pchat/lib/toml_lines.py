@@ -7,7 +7,9 @@ import re
 
 
 def line_of(text: str, name: str, table: str = "") -> int:
-    """The number of the line that sets a name in a table, "" for what stands before all tables; 0 where none does."""
+    """Return the number of the line that sets a name in a table, "" for the lines before all tables; 0 if there is
+    none.
+    """
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
@@ -25,8 +27,8 @@ _VALUE = re.compile(r"""(\s*[A-Za-z0-9_-]+\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\
 
 
 def with_line(text: str, name: str, value: str | bool) -> str:
-    """Return the text with one setting of what stands before all tables changed or added. Where its line is not simple
-    enough, the text comes back as it was, so whoever calls this parses both and compares.
+    """Return the text with one setting, before all tables, changed or added. If its line is too complex, the text is
+    returned unchanged, so the caller parses the result and compares.
     """
     number = line_of(text, name)
     lines = text.splitlines(keepends=True)

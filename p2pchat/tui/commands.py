@@ -18,8 +18,8 @@ NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choi
 
 
 class Command(NamedTuple):
-    """One row. `usage`: its arguments as the help writes them. `takes`: what they are, for the completion. `chat`: only
-    with a chat on the screen.
+    """One row. `usage`: its arguments as shown in the help. `takes`: their kind, for completion. `chat`: only available
+    while a chat is shown.
     """
 
     name: str
@@ -31,65 +31,65 @@ class Command(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """As it is written: `/rename NAME`."""
+        """How to type it: `/rename NAME`."""
         return f"/{self.name} {self.usage}".rstrip()
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "every key and command"),
+    Command("help", "list every key and command"),
     Command("invite", "invite a friend"),
-    Command("invites", "the invites you made, who used them, and ending one"),
+    Command("invites", "list the invites you made and who used them, or revoke one"),
     Command("add", "use an invite that somebody gave you", "[INVITE]", TEXT),
     Command("echo", "chat with an echo bot on this computer"),
-    Command("requests", "contact requests"),
+    Command("requests", "show contact requests"),
     Command("accept", "accept a request", "[NAME]", REQUEST),
     Command("decline", "decline a request; they are not told", "[NAME]", REQUEST),
     Command("chat", "go to a chat", "NAME", CONTACT),
-    Command("contact", "the contact's page", "[NAME]", CONTACT),
-    Command("verify", "compare safety numbers", "[NAME]", CONTACT),
-    Command("rename", "give this contact another name, here only", "NAME", TEXT, chat=True),
-    Command("note", "a note about this contact that only you see", "[TEXT]", TEXT, chat=True),
-    Command("block", "block this contact: nothing of theirs is taken, until /unblock", "[NAME]", CONTACT),
-    Command("unblock", "end a block", "[NAME]", CONTACT),
-    Command("forget", "forget a contact, with what was said or without", "[NAME]", CONTACT),
+    Command("contact", "show a contact's page", "[NAME]", CONTACT),
+    Command("verify", "compare safety numbers with a contact", "[NAME]", CONTACT),
+    Command("rename", "give this contact another name, for yourself only", "NAME", TEXT, chat=True),
+    Command("note", "keep a note about this contact that only you see", "[TEXT]", TEXT, chat=True),
+    Command("block", "block a contact: nothing is received from them or sent to them", "[NAME]", CONTACT),
+    Command("unblock", "unblock a contact", "[NAME]", CONTACT),
+    Command("forget", "forget a contact, with or without the chat", "[NAME]", CONTACT),
     Command("notes", "write notes to yourself"),
-    Command("pin", "keep a chat above the others, or no more", "[NAME]", CONTACT),
-    Command("archive", "put a chat away, behind “Archived” in the list, or take it back", "[NAME]", CONTACT),
-    Command("mute", "hear nothing of a chat: 8h, 7d, off", "[TIME]", TEXT, chat=True),
-    Command("clear", "delete what was said in a chat, here only", "[NAME]", CONTACT),
+    Command("pin", "pin a chat to the top of the list, or unpin it", "[NAME]", CONTACT),
+    Command("archive", "archive a chat, or take it out of the archive", "[NAME]", CONTACT),
+    Command("mute", "mute a chat for a time: 8h, 7d; off unmutes it", "[TIME]", TEXT, chat=True),
+    Command("clear", "delete all messages of a chat, on this device only", "[NAME]", CONTACT),
     Command("search", "search in this chat", "[WORDS]", TEXT, chat=True),
     Command("everywhere", "search in all chats", "[WORDS]", TEXT),
-    Command("pinned", "the pinned messages of this chat", chat=True),
+    Command("pinned", "show the pinned messages of this chat", chat=True),
     Command("jump", "go to a date or a time in this chat", "DATE", TEXT, chat=True),
     Command("unread", "go to the first unread message of this chat", chat=True),
-    Command("copy", "copy the selected message, or the newest", chat=True),
-    Command("reply", "answer the selected message, or the newest", chat=True),
-    Command("edit", "give the selected message of yours another wording, or your newest", chat=True),
-    Command("react", "put an emoji under the selected message, or their newest", "[EMOJI]", TEXT, chat=True),
-    Command("delete", "delete the selected message or your newest, here or for both", chat=True),
-    Command("timer", "how long messages of this chat stay: 1h, 7d, off", "[TIME]", TEXT, chat=True),
-    Command("why", "where the selected message is, or your newest", chat=True),
-    Command("relays", "the relays that store messages while you are offline", "[ADDRESS]", TEXT),
-    Command("open", "open the link in the selected message, or in the newest that has one", chat=True),
-    Command("save", "save the selected message to a file, or the newest", "[FILE]", TEXT, chat=True),
+    Command("copy", "copy the selected or newest message", chat=True),
+    Command("reply", "reply to the selected or newest message", chat=True),
+    Command("edit", "edit the selected message, or your newest one", chat=True),
+    Command("react", "react to the selected message, or their newest one", "[EMOJI]", TEXT, chat=True),
+    Command("delete", "delete the selected message, or your newest one", chat=True),
+    Command("timer", "make messages of this chat disappear after a time: 1h, 7d, off", "[TIME]", TEXT, chat=True),
+    Command("why", "explain where the selected message is, or your newest one", chat=True),
+    Command("relays", "show the relays that store messages while you are offline", "[ADDRESS]", TEXT),
+    Command("open", "open the link in the selected message, or the newest link", chat=True),
+    Command("save", "save the selected or newest message to a file", "[FILE]", TEXT, chat=True),
     Command("editor", "write the message in your editor ($VISUAL or $EDITOR)", chat=True),
-    Command("settings", "everything that can be set"),
-    Command("dnd", "do not disturb: neither bell nor notices", "[on|off|TIME]", CHOICE, ("on", "off")),
-    Command("theme", "colours; without a name, all of them to try", "[NAME]", CHOICE, NAMES),
-    Command("density", "messages in groups, or a line each", "MODE", CHOICE, DENSITIES),
+    Command("settings", "show and change every setting"),
+    Command("dnd", "do not disturb: no bell and no notifications", "[on|off|TIME]", CHOICE, ("on", "off")),
+    Command("theme", "choose the colours; without NAME, preview every theme", "[NAME]", CHOICE, NAMES),
+    Command("density", "show messages in groups, or one per line", "MODE", CHOICE, DENSITIES),
     Command(
         "rtl",
-        "what reorders right-to-left text: p2pchat or the terminal",
+        "choose what reorders right-to-left text",
         "MODE",
         CHOICE,
         ("auto", "app", "terminal", "off"),
     ),
-    Command("keep", "keep receiving when this is closed", "on|off", CHOICE, ("on", "off")),
+    Command("keep", "keep receiving when the screen is closed", "on|off", CHOICE, ("on", "off")),
     Command("receipts", "tell others when you have read their messages", "on|off", CHOICE, ("on", "off")),
-    Command("typing", "see when the other writes, and let them see it", "on|off", CHOICE, ("on", "off")),
+    Command("typing", "show when either of you is typing", "on|off", CHOICE, ("on", "off")),
     Command("offer", "turn the small relay for your contacts on or off"),
-    Command("lock", "close and forget the keys until the passphrase is given again"),
-    Command("quit", "leave"),
+    Command("lock", "close, and forget the keys until the passphrase is given again"),
+    Command("quit", "quit"),
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}
@@ -102,21 +102,21 @@ class Say(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A command with what was written behind it."""
+    """A command with its arguments."""
 
     command: Command
     rest: str
 
 
 class Unknown(NamedTuple):
-    """No command of ours; `nearest` may have been meant."""
+    """An unknown command; `nearest` may have been meant."""
 
     name: str
     nearest: str | None
 
 
 def parse(line: str) -> Say | Run | Unknown:
-    """What a submitted line is. A slip of the finger before the slash is none of its text: ` /quit` is a command."""
+    """Parse a submitted line. White space before the slash is ignored: ` /quit` is a command."""
     begun = line.lstrip(" ")
     if not begun.startswith("/"):
         return Say(line)
@@ -133,7 +133,7 @@ def parse(line: str) -> Say | Run | Unknown:
 
 
 class Completion(NamedTuple):
-    """One way to go on: the whole line then, what to show for it, and what that does."""
+    """One completion: the resulting line, what to show for it, and what it does."""
 
     line: str
     shown: str
@@ -141,7 +141,9 @@ class Completion(NamedTuple):
 
 
 def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> list[Completion]:
-    """How a line that begins with a slash may go on; the names are labels of contacts and of people who ask."""
+    """Return the completions of a line that begins with a slash; names are labels of contacts and of people with a
+    request.
+    """
     if not line.startswith("/") or line.startswith("//") or "\n" in line:
         return []
     name, space, rest = line[1:].partition(" ")
@@ -162,7 +164,7 @@ def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> 
 
 
 def completed(line: str, found: Sequence[Completion]) -> str:
-    """The line as far as all completions agree; it never gets shorter, or another one."""
+    """Return the line extended as far as all completions agree; it never gets shorter, or a different one."""
     if not found:
         return line
     lines = [each.line.casefold() for each in found]

@@ -1,9 +1,9 @@
-"""What a person may set about the screen: `screen.toml` in the profile's folder. No secret is in it.
+"""The user's settings of the screen: `screen.toml` in the profile's folder. It contains no secrets.
 
-The file belongs to the person. It is read again whenever it changes, and what is set on the screen changes one line of
-it: comments, order and what this version does not know stay. A value that cannot be used is named with its line and
-changes nothing, and what cannot be written holds until the screen is closed: nobody should be kept out of their
-messages by the colour of the screen.
+The file belongs to the user. It is read again whenever it changes, and a setting changed on the screen changes one line
+of it: comments, order and unknown settings stay. An invalid value is reported with its line and changes nothing. If the
+file cannot be written, a setting lasts until the screen is closed: a bad setting must not keep anybody from their
+messages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2pchat.lib import atomic_file, toml_lines
+from p2pchat.lib.small_file import read_beginning
 from p2pchat.tui.themes import NAMES
 
 FILE = "screen.toml"
@@ -24,14 +25,14 @@ OLD_FILE = "screen.json"
 """What an earlier version kept; read where there is no `screen.toml` yet."""
 
 KEYS = "keys"
-"""The table of the file that binds keys."""
+"""The table of the file that sets keys."""
 
 MAX_BYTES = 100_000
 MAX_PROBLEMS = 20
 
 HEAD = """\
-# How p2pchat looks and behaves on this screen. Change what you like, and see it at once where p2pchat runs.
-# p2pchat itself changes only the line of what you set in /settings. All settings: docs/guide/settings.md.
+# How p2pchat's screen looks and behaves. Edit this file as you like; a running p2pchat follows at once.
+# p2pchat itself changes only the lines of settings that you change in /settings. See docs/guide/settings.md.
 """
 
 COMFORTABLE, COMPACT = DENSITIES = ("comfortable", "compact")
@@ -47,7 +48,7 @@ Value = str | bool
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Everything that can be set; `SETTINGS` says what each is and may be. `keys`: what `[keys]` says, unread."""
+    """All settings; `SETTINGS` describes each. `keys`: the raw content of `[keys]`."""
 
     theme: str = ""
     density: str = COMFORTABLE
@@ -77,8 +78,8 @@ def hours(text: str) -> tuple[time, time] | None:
 
 
 class Setting(NamedTuple):
-    """A line of the file. `choices`: the values it may have; none where `check` decides, by raising ValueError. `shape`
-    says what such a value looks like.
+    """One setting. `choices`: its possible values; none if `check` decides, by raising ValueError. `shape` describes
+    such a value.
     """
 
     name: str
@@ -89,12 +90,12 @@ class Setting(NamedTuple):
 
     @property
     def usual(self) -> Value:
-        """The value where nothing was set."""
+        """The default value."""
         value: Value = getattr(Preferences(), self.name)
         return value
 
     def holds(self, value: object) -> bool:
-        """Whether a value can be used."""
+        """Return whether a value is valid."""
         if self.check is None:
             return any(value == choice and type(value) is type(choice) for choice in self.choices)
         try:
@@ -104,38 +105,38 @@ class Setting(NamedTuple):
 
     @property
     def allowed(self) -> str:
-        """The values it may have, in words."""
+        """Its possible values, in words."""
         return self.shape or " or ".join(toml_lines.written(choice) for choice in self.choices)
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("theme", "colours", NAMES),
-    Setting("density", "groups, or a line each", DENSITIES),
+    Setting("theme", "colour theme", NAMES),
+    Setting("density", "messages in groups, or one per line", DENSITIES),
     Setting("clock", "how times are written", ("24h", "12h")),
-    Setting("signs", "lines and marks", (AUTO, UNICODE, ASCII)),
+    Setting("signs", "which characters draw lines and marks", (AUTO, UNICODE, ASCII)),
     Setting("rtl", "what reorders right-to-left text", RTL),
-    Setting("motion", "what moves and blinks", (AUTO, FULL, REDUCED)),
+    Setting("motion", "how much moves and blinks", (AUTO, FULL, REDUCED)),
     Setting("folded", "hide the list of chats"),
-    Setting("enter_sends", "else Alt+Enter does"),
-    Setting("bell", "ring when something comes"),
-    Setting("notifications", "who shows a notice", (AUTO, TERMINAL, DESKTOP, OFF)),
-    Setting("notification_content", "what a notice says", (NOTHING, NAME, TEXT)),
-    Setting("quiet_hours", "no bell and no notices then", (), hours, '"22:00-07:00", or "" for never'),
-    Setting("do_not_disturb", "no bell and no notices at all"),
+    Setting("enter_sends", "Enter sends; otherwise Alt+Enter does"),
+    Setting("bell", "ring the bell for new messages"),
+    Setting("notifications", "who shows notifications", (AUTO, TERMINAL, DESKTOP, OFF)),
+    Setting("notification_content", "what a notification shows", (NOTHING, NAME, TEXT)),
+    Setting("quiet_hours", "hours without bell or notifications", (), hours, '"22:00-07:00", or "" for never'),
+    Setting("do_not_disturb", "no bell and no notifications at all"),
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 class Loaded(NamedTuple):
-    """What a file says, and what is wrong with it, a line for each."""
+    """The content of a file, and its problems, one line each."""
 
     preferences: Preferences
     problems: tuple[str, ...] = ()
 
 
 def stamp(folder: Path) -> tuple[int, int, int] | None:
-    """What changes when the file does; None where there is none."""
+    """Return a stamp that changes when the file does; None if there is no file."""
     try:
         found = (folder / FILE).stat()
     except OSError:
@@ -144,12 +145,11 @@ def stamp(folder: Path) -> tuple[int, int, int] | None:
 
 
 def read(folder: Path, before: Preferences | None = None) -> Loaded:
-    """What the file in a profile's folder says. What it says wrongly stays as it was `before`."""
+    """Read the file in a profile's folder. Settings with invalid values stay as they were `before`."""
     kept = before or Preferences()
     path = folder / FILE
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_beginning(path, MAX_BYTES + 1)
     except FileNotFoundError:
         return Loaded(_old(folder) if before is None else Preferences())
     except OSError as exc:
@@ -194,8 +194,7 @@ def _loaded(text: str, table: Mapping[str, Any], kept: Preferences) -> Loaded:
 def _old(folder: Path) -> Preferences:
     """What an earlier version kept."""
     try:
-        with (folder / OLD_FILE).open("rb") as file:
-            table = json.loads(file.read(MAX_BYTES))
+        table = json.loads(read_beginning(folder / OLD_FILE, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return Preferences()
     if not isinstance(table, dict):
@@ -205,15 +204,15 @@ def _old(folder: Path) -> Preferences:
 
 
 def text_of(folder: Path) -> str:
-    """The file as it is written; "" where it cannot be read."""
+    """Return the file's text; "" if it cannot be read."""
     try:
-        return (folder / FILE).read_bytes()[:MAX_BYTES].decode()
+        return read_beginning(folder / FILE, MAX_BYTES).decode()
     except (OSError, ValueError):
         return ""
 
 
 def file_to_edit(folder: Path) -> Path:
-    """The file, made first where there is none. Raises NotWritten."""
+    """Return the file, after creating it if there is none. Raises NotWritten."""
     path = folder / FILE
     if not path.exists():
         _write(path, _first(folder))
@@ -229,7 +228,7 @@ def keep(folder: Path, preferences: Preferences, name: str) -> None:
     path = folder / FILE
     value = getattr(preferences, name)
     try:
-        text = path.read_bytes()[: MAX_BYTES + 1].decode() if path.exists() else _first(folder)
+        text = read_beginning(path, MAX_BYTES + 1).decode() if path.exists() else _first(folder)
         table = _parsed(text)
     except OSError as exc:
         raise NotWritten(f"{FILE} cannot be read: {exc.strerror}") from exc
@@ -238,7 +237,9 @@ def keep(folder: Path, preferences: Preferences, name: str) -> None:
     changed = toml_lines.with_line(text, name, value)
     # Whatever the file looks like: one value changes, or nothing does.
     if len(changed) > MAX_BYTES or _parsed_or_none(changed) != {**table, name: value}:
-        raise NotWritten(f"line {toml_lines.line_of(text, name)} of {FILE} is not simple enough to be changed here")
+        raise NotWritten(
+            f"line {toml_lines.line_of(text, name)} of {FILE} is too complex to be changed from here; edit the file"
+        )
     _write(path, changed)
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.processes import SOURCE, Done, Place, Running, place
 from tests.support.programs import free_port
 from tests.support.programs import start as start_relay
-from tests.support.steps import failed, fine, hear_state, make, new_invite, texts
+from tests.support.steps import failed, fine, make, new_invite, texts
 
 NAME = "relay.example"
 
@@ -72,14 +72,13 @@ def test_everything_goes_through_the_proxy_and_nothing_without_it(here: Place) -
 
     # A verb starts the next node: it was told of the proxy once, and goes nowhere without it.
     server.end()
-    tail = here.start("alice", "tail", "bob")
-    waits = here.run("alice", "send", "bob", "waits", "--json").object()
+    fine(here.run("alice", "send", "bob", "waits", "--json"))
     assert here.run("alice", "node", "status", "--json").object()["proxy"] == f"127.0.0.1:{port}"
     assert not check(here, "proxy")["ok"]
     assert check(here, "contact")["detail"].startswith("bob: no link")
     proxy(here, port)
-    hear_state(tail, waits["id"], "delivered")
-    assert texts(here, "bob", "alice") == ["by the proxy", "waits"]
+    fine(here.run("alice", "send", "bob", "and this", "--wait", "delivered", "--timeout", "60s", "--json"))
+    assert texts(here, "bob", "alice") == ["by the proxy", "waits", "and this"]
 
 
 def test_a_proxy_is_kept_and_ended_by_one_option(here: Place) -> None:

@@ -14,6 +14,7 @@ from p2pchat import errors
 from p2pchat.locations import Profile
 from p2pchat.tui import preferences, terminal
 from p2pchat.tui.app import AWAY, ChatApp
+from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import GONE, LOCKED, READY, NodeClient
 from p2pchat.tui.screens.confirm import ConfirmScreen, Question
 from p2pchat.tui.screens.delete import DeleteScreen
@@ -214,7 +215,7 @@ def test_the_next_unread_and_then_none(tmp_path: Path) -> None:
             await until(pilot, lambda: node.named("read"))
             await until(pilot, lambda: app.state.unread() == 0)
             await pilot.press("alt+a")
-            await until(pilot, lambda: "Nothing else is unread" in notices(app))
+            await until(pilot, lambda: "No other chat has unread" in notices(app))
             assert app.state.current == carol
         assert node.named("read")[0]["chat"] == carol
 
@@ -334,6 +335,31 @@ def test_a_draft_is_kept_and_is_there_again(tmp_path: Path) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("columns", [BOTH, BOTH - 1])
+def test_what_is_being_written_is_not_in_the_list_beside_it(tmp_path: Path, columns: int) -> None:
+    """The list is drawn when something happens, and would show what stood in the composer then."""
+    node = FakeNode()
+    bob, carol = story(node)
+
+    def row(app: ChatApp, chat: str) -> str:
+        return next(row.draft for row in app.main.chat_list._rows if isinstance(row, Chat) and row.id == chat)
+
+    async def main() -> None:
+        async with opened(node, tmp_path, size=(columns, 40)) as (app, pilot):
+            await pilot.press(*"later")
+            await until(pilot, lambda: node.drafts.get(bob) == "later")
+            node.emit("lagged")
+            await until(pilot, lambda: app.settled)
+            assert row(app, bob) == ""
+            await pilot.press("f2")
+            assert row(app, bob) == ("later" if columns < BOTH else "")
+            await pilot.press("alt+2")
+            await until(pilot, lambda: app.state.current == carol)
+            assert row(app, bob) == "later"
+
+    run(main())
+
+
 def test_a_draft_goes_when_its_text_is_saved_and_not_before(tmp_path: Path) -> None:
     node = FakeNode()
     bob, _ = story(node)
@@ -424,7 +450,7 @@ def test_what_is_sent_while_it_is_away_comes_back_at_once(tmp_path: Path) -> Non
             await until(pilot, lambda: app.node.state == GONE)
             await pilot.press(*"hello", "enter")
             await until(pilot, lambda: app.main.composer.text == "hello")
-            assert "Enter sends it again" in notices(app)
+            assert "press Enter to send it again" in notices(app)
             node.revive()
             await until(pilot, lambda: app.node.state == READY)
             await pilot.pause()
@@ -696,7 +722,7 @@ def test_who_is_meant_must_be_one(tmp_path: Path) -> None:
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is app.main)
             await pilot.press(*"/chat bo", "enter")
-            await until(pilot, lambda: "That may be" in notices(app))
+            await until(pilot, lambda: "That could be" in notices(app))
             await pilot.press(*"/block zed", "enter")
             await until(pilot, lambda: "no contact called zed" in notices(app))
         assert node.named("block") == []

@@ -57,7 +57,7 @@ class Endings:
         self._submit, self._read = submit, read
         self._clock_watch = clock_watch
         self._next = inf
-        self._erased = False
+        self._erased = True  # the run before may have been cut short between a commit and its checkpoint
         self._look = trio.Event()
 
     def committed(self, effects: Effects) -> None:
@@ -65,6 +65,16 @@ class Endings:
         self._erased |= effects.erased
         if self._erased or (effects.ends_at is not None and effects.ends_at < self._next):
             self._look.set()
+
+    async def clean_log(self) -> None:
+        """Take what was deleted out of the log of the database too: now, or as soon as that can be done."""
+        cleaned = False
+        try:
+            cleaned = await self._read(Database.checkpoint)
+        finally:
+            if not cleaned:
+                self._erased = True
+                self._look.set()
 
     async def run(self) -> None:
         """End what is due, until cancelled."""
@@ -75,7 +85,7 @@ class Endings:
                     pass  # others had their turn
                 if self._erased:
                     self._erased = False
-                    await self._read(Database.checkpoint)
+                    await self.clean_log()
                 await trio.sleep(GATHER_SECONDS)
             except P2PChatError as error:  # a full disk now may have room soon
                 log.warning("messages that have ended could not be deleted: %s", type(error).__name__)

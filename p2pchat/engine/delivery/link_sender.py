@@ -1,13 +1,14 @@
-"""Flow: how many envelopes are under way on the link with each contact, and which come next.
+"""Sends the outbox over links: how many envelopes are in flight to each contact, and which come next.
 
-What lies at a relay may already be on its way to a contact who is just coming back: a new link waits a moment with it.
+An envelope that a relay stores may already be on its way to a contact who is just coming back, so a new link waits a
+moment before sending those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from p2pchat.core.ids import ContactId, EnvelopeId, first_device
+from p2pchat.core.ids import ContactId, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.effects import OutgoingEnvelope
@@ -17,67 +18,49 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.outbox import OutboxForm
 
 WINDOW = 256
-"""Four of Yamux's windows: enough that the disks of both sides always have the next turn to work on."""
+"""Envelopes in flight on a link: four Yamux windows, enough that the disks of both sides always have the next batch to
+work on.
+"""
 REFILL = WINDOW // 2
 BACKLOG = 512
 
 
 class LinkSender:
-    """Writes what is committed on links, within the window. `refill(contact)` must run `rows_due` in a transaction
-    soon.
+    """Writes committed rows to links, within `windows`. `refill(contact)` must soon run `windows.read` in a
+    transaction.
     """
 
     def __init__(self, net: Net, refill: Callable[[ContactId], object]) -> None:
         self._net = net
-        self._windows: SendWindows[ContactId] = SendWindows(
+        self.windows: SendWindows[ContactId] = SendWindows(
             WindowSizes(WINDOW, REFILL, BACKLOG), self._write, self._due, refill
         )
         self._held: set[ContactId] = set()
 
-    def release(self, contact: ContactId, sealed: Iterable[OutgoingEnvelope]) -> None:
-        """Write rows that were just committed, if the window has room and nothing older waits."""
-        self._windows.release(contact, sealed)
-
-    def acked(self, contact: ContactId, ids: Iterable[EnvelopeId]) -> None:
-        """Make room for what the contact has, and fill it."""
-        self._windows.done(contact, ids)
-
-    def progress(self, contact: ContactId) -> int | None:
-        """Return a number that is another one after each ack; None where nothing is under way."""
-        return self._windows.progress(contact)
-
     def link_up(self, contact: ContactId, *, hold: bool = False) -> None:
-        """Begin from the first row that is due; with `hold` what lies at a relay waits for `let_go`."""
+        """Begin with the first row that is due; with `hold`, rows that a relay stores wait for `let_go`."""
         if hold:
             self._held.add(contact)
-        self._windows.begin(contact)
+        self.windows.begin(contact)
 
     def link_down(self, contact: ContactId) -> None:
-        """Write nothing more unless another link is there."""
+        """Stop writing to this contact until there is another link."""
         if self._net.route(contact) is None:
             self._held.discard(contact)
-            self._windows.end(contact)
+            self.windows.end(contact)
         else:
-            self._windows.begin(contact)
+            self.windows.begin(contact)
 
     def let_go(self, contact: ContactId) -> None:
-        """Write what lies at a relay too."""
+        """Write the rows that a relay stores as well."""
         if contact in self._held:
             self._held.remove(contact)
-            self._windows.look(contact)
+            self.windows.look(contact)
 
     def again(self) -> None:
-        """Look through the outbox again: retries have become due."""
-        for contact in self._windows:
-            self._windows.again(contact)
-
-    def changed(self, contact: ContactId) -> None:
-        """Read again what waits: something was taken out of the outbox that may be among it."""
-        self._windows.changed(contact)
-
-    def rows_due(self, tx: Transaction, contact: ContactId) -> None:
-        """Read what comes next, as a function of a transaction."""
-        self._windows.read(tx, contact)
+        """Look through the outbox again, because retries have become due."""
+        for contact in self.windows:
+            self.windows.again(contact)
 
     def _write(self, contact: ContactId, sealed: list[OutgoingEnvelope]) -> bool:
         return self._net.send(contact, [envelope.frame for envelope in sealed])

@@ -243,7 +243,7 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
         return row.id
 
     erased: MessageId = await engine.committer.submit(erase)
-    await engine.committer.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    await engine.endings.clean_log()  # only then the words are gone from the log of the database too
     return {"id": erased.hex()}
 
 

@@ -142,7 +142,7 @@ class MainScreen(Screen[None]):
         self._state = state
         self._folded = folded
         self._peeking = False
-        """The list is shown although there is little room, until a chat is chosen."""
+        """The list covers the narrow screen until a chat is chosen."""
         self._rtl = rtl
         self._joined = joined
         self._compact, self._plain, self._links, self._twelve = compact, plain, links, twelve
@@ -222,7 +222,10 @@ class MainScreen(Screen[None]):
         state = self._state
         if not self._whole.is_set():
             return
-        self.chat_list.show(state.listed, state.current, len(state.requests), state.archive)
+        rows = state.listed
+        if not self.listed or self.size.width >= BOTH:  # what is being written stands in the composer
+            rows = [row._replace(draft="") if row.id == state.current else row for row in rows]
+        self.chat_list.show(rows, state.current, len(state.requests), state.archive)
         self.chat_title.show(state.shown)
         self.lay_out()
 
@@ -355,7 +358,7 @@ class MainScreen(Screen[None]):
             self.post_message(self.Folded(self._folded))
         else:
             self._peeking = not self._peeking
-        self.lay_out()
+        self.show_list()
         if self.listed:
             self.chat_list.focus()
         else:
@@ -403,7 +406,7 @@ def placeholder(chat: Chat) -> str:
     if chat.state == "blocked":
         return "blocked: nothing can be sent"
     if chat.state == "forgotten":
-        return "they were forgotten: nothing can be sent"
+        return "forgotten: nothing can be sent"
     if chat.state == "notes":
         return "write a note to yourself"
     if chat.state == "waiting":
