@@ -171,9 +171,7 @@ def keep_proxy(folder: Path, text: str) -> None:
     try:
         changed = toml_lines.with_line(path.read_text() if path.exists() else "", "proxy", value).encode()
         if _settings(path, changed) != wanted:
-            raise BadConfig(
-                f"The line of proxy in {path} is too complex to be changed from here", hint="Edit the file."
-            )
+            raise BadConfig(f"The proxy in {path} is too complex to be changed from here", hint="Edit the file.")
         atomic_file.replace(path.resolve(), changed)
     except OSError as exc:
         raise BadConfig(f"{path} cannot be written: {exc.strerror}") from exc

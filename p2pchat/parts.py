@@ -117,10 +117,11 @@ async def _opened(
             db,
             _now,
             entropy,
-            Network(host, hidden, entropy.random, partial(_new_host, proxy), proxy),
+            Network(host, hidden, entropy.random, partial(_new_host, proxy)),
             relays=options.relays,
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
+            ask_proxy=None if proxy is None else proxy.health,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:

@@ -6,7 +6,7 @@ ids; a relay is named by its `Relay.mailbox` where only bytes name it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -82,14 +82,18 @@ class Mailboxes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProxyHealth:
-    """Where a proxy is, for people, and what is wrong with it; "" where it answers."""
+    """The address of a proxy, for people, and what is wrong with it; "" if it answers."""
 
     address: str
     problem: str
 
 
+AskProxy = Callable[[], Awaitable[ProxyHealth]]
+"""Asks the proxy that everything is dialled through how it is, within seconds."""
+
+
 class Net(Protocol):
-    """The network as the engine sees it. Only `run` and `proxy_health` wait; results are reported to its handler."""
+    """The network as the engine sees it. Only `run` waits; results are reported to its handler."""
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`. Nothing else may be called before it has started."""
@@ -122,10 +126,6 @@ class Net(Protocol):
 
     def relayed(self) -> bool | None:
         """Return whether we can be reached through a relay now; None if we use no relay."""
-        ...
-
-    async def proxy_health(self) -> ProxyHealth | None:
-        """Ask the proxy by which everything is dialled how it is, within seconds; None where there is none."""
         ...
 
     def reach(self, contact: ContactId, ways: Sequence[PackedWay]) -> None:

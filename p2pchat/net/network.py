@@ -23,8 +23,7 @@ from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.net.transport.proxy import Proxy
-from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, ProxyHealth
+from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -36,7 +35,7 @@ class Network:
     """Connects the parts of the net, as `ports.Net`; addresses are text inside and packed outside.
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
-    contacts; without it there are none. proxy: the one that all of these dial through.
+    contacts; without it there are none.
     """
 
     def __init__(
@@ -45,9 +44,7 @@ class Network:
         hidden_host: RelayedHost,
         random: Callable[[int], bytes],
         new_host: NewHost | None = None,
-        proxy: Proxy | None = None,
     ) -> None:
-        self._proxy = proxy
         self._host = host
         self._hidden_host = hidden_host
         self._random = random
@@ -117,12 +114,6 @@ class Network:
     def relayed(self) -> bool | None:
         """Return whether we can be reached through a relay now; None if we use no relay."""
         return bool(self._open.relays.ways()) if self._relays else None
-
-    async def proxy_health(self) -> ProxyHealth | None:
-        """Ask the proxy how it is; None where there is none."""
-        if self._proxy is None:
-            return None
-        return ProxyHealth(str(self._proxy.address), await self._proxy.problem())
 
     # --- contacts --------------------------------------------------------------------------------------------------
 

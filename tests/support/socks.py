@@ -71,6 +71,8 @@ class SocksServer:
         offered = await _exactly(client, count)
         method = self.method if self.method in offered else NO_METHOD
         await client.send_all(bytes([5, method]))
+        if method == NO_METHOD:
+            raise EOFError
         if method != BY_PASSWORD:
             return ""
         _, size = await _exactly(client, 2)

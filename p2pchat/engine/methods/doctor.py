@@ -135,9 +135,9 @@ def _contacts_of(db: Database) -> list[store_contacts.Contact]:
 
 
 async def _proxy(engine: Engine) -> list[Check]:
-    health = await engine.net.proxy_health()
-    if health is None:
+    if engine.ask_proxy is None:
         return []
+    health = await engine.ask_proxy()
     detail = f"everything leaves through the SOCKS5 proxy at {health.address}"
     if health.problem:
         detail = f"nothing leaves this machine: the proxy at {health.address} does not work, {health.problem}"

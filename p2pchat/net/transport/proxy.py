@@ -10,10 +10,12 @@ import trio
 
 from p2pchat.errors import Unreachable
 from p2pchat.lib.proxy_address import ProxyAddress
+from p2pchat.ports import ProxyHealth
 
 REACH_SECONDS = 30.0
 """How long a connection may take to come about: Tor builds a circuit for it first."""
 CHECK_SECONDS = 3.0
+_REFUSED = "it refuses our user name and password"
 
 
 class Proxy:
@@ -41,7 +43,11 @@ class Proxy:
         except (OSError, ProxyError, ValueError) as error:  # the last where it or the name makes no sense
             raise Unreachable("the proxy made no connection") from error
 
-    async def problem(self) -> str:
+    async def health(self) -> ProxyHealth:
+        """Ask the proxy whether it would make connections for us."""
+        return ProxyHealth(str(self.address), await self._problem())
+
+    async def _problem(self) -> str:
         """Return what is wrong with the proxy in the words of a report, "" where it would make connections for us."""
         with trio.move_on_after(CHECK_SECONDS), suppress(OSError, trio.BrokenResourceError):
             async with await trio.open_tcp_stream(self.address.host, self.address.port) as stream:
@@ -49,11 +55,11 @@ class Proxy:
                 version, method = (await stream.receive_some(2)).ljust(2, b"\0")
                 if version != 5:
                     return "what answers is no SOCKS5 proxy"
-                if method == 0:
-                    return ""
+                if method != 2:
+                    return "" if method == 0 else _REFUSED
                 username, password = (text.encode() for text in self._user(b""))
                 await stream.send_all(b"\x01%c%b%c%b" % (len(username), username, len(password), password))
-                return "" if await stream.receive_some(2) == b"\x01\0" else "it refuses our user name and password"
+                return "" if await stream.receive_some(2) == b"\x01\0" else _REFUSED
         return "it does not answer"
 
     def _user(self, peer: bytes) -> tuple[str, str]:

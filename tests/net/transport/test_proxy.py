@@ -158,7 +158,7 @@ def test_how_a_proxy_is() -> None:
     async def main() -> None:
         async def ask(method: int, user: str = "") -> str:
             async with socks_server(SocksServer(method=method)) as server:
-                return await Proxy(ProxyAddress("127.0.0.1", server.port, user, user), bytes).problem()
+                return (await Proxy(ProxyAddress("127.0.0.1", server.port, user, user), bytes).health()).problem
 
         assert await ask(ANONYMOUS) == ""
         assert await ask(BY_PASSWORD) == await ask(BY_PASSWORD, "alice") == ""
@@ -166,9 +166,11 @@ def test_how_a_proxy_is() -> None:
         async with trio.open_nursery() as nursery:
             listener, *_ = await nursery.start(partial(trio.serve_tcp, _web, 0, host="127.0.0.1"))
             port = listener.socket.getsockname()[1]
-            assert await Proxy(ProxyAddress("127.0.0.1", port), bytes).problem() == "what answers is no SOCKS5 proxy"
+            assert (
+                await Proxy(ProxyAddress("127.0.0.1", port), bytes).health()
+            ).problem == "what answers is no SOCKS5 proxy"
             nursery.cancel_scope.cancel()
-        assert await Proxy(ProxyAddress("127.0.0.1", port), bytes).problem() == "it does not answer"
+        assert (await Proxy(ProxyAddress("127.0.0.1", port), bytes).health()).problem == "it does not answer"
 
     run(main)
 
