@@ -203,7 +203,7 @@ def conversation(anna: Mouse, boris: Keys) -> None:
     """Answer, correct, react, pin, delete for both, let disappear."""
     anna.screen.click(f"{BAR} boris line 38.")
     anna.screen.click("r reply")
-    anna.screen.wait("answer to boris")
+    anna.screen.wait("reply to boris")
     anna.say("an answer of anna")
     anna.screen.wait(f"{BAR} an answer of anna")
     anna.screen.click(f"{BAR} boris line 38.")
@@ -444,7 +444,7 @@ def finding(anna: Mouse, boris: Keys) -> None:
     anna.screen.wait("boris B  not verified")
 
     anna.screen.click(f"boris line {LINES - 1}.", last=True)
-    anna.screen.click("g go to the quoted")
+    anna.screen.click("g go to quoted")
     anna.chosen(rf"boris line {ANSWERED}\.")
     anna.screen.click("write a")
     when, first = a_date(anna, 11)

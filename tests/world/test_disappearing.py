@@ -258,7 +258,7 @@ def test_why_says_that_no_relay_keeps_it(tmp_path: Path) -> None:
         await bob.stop()
         sent = await alice.call("send", chat="bob", text="hello")
         found = await alice.call("why", id=sent["id"])
-        assert "disappears within the hour" in found["reason"]
+        assert "disappear within an hour" in found["reason"]
 
     run_world(tmp_path, main)
 

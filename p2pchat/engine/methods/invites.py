@@ -18,7 +18,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
 
 _NO_WAY = (
-    "This invite names no address: the node is not reachable from outside as far as it knows. Add a "
+    "This invite contains no address: as far as it knows, the node cannot be reached from outside. Add a "
     "relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then "
     "make a new invite."
 )

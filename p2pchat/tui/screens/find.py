@@ -53,7 +53,7 @@ def matches(text: str, words: str) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-_HOW = "A message has to contain all the words; the last may be the beginning of one."
+_HOW = "A message has to contain all the words; the last may be incomplete."
 _HOW_EVERYWHERE = 'Also "a phrase", from:me, before:2026-11-20, after:2026-11-01, and has:link.'
 
 
@@ -90,7 +90,7 @@ class FindScreen(Panel[str]):
         self._going = False
 
     def body(self) -> ComposeResult:
-        yield Field(self._wanted, placeholder="Words to look for")
+        yield Field(self._wanted, placeholder="Words to search for")
         yield OptionList()
 
     def on_mount(self) -> None:
