@@ -23,7 +23,7 @@ from p2pchat.core import ratchet
 from p2pchat.core.primitives import CountingCipher
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.methods.service import EngineService
-from p2pchat.engine.receiving import inbound
+from p2pchat.engine.receiving import inbound, mailbox_handler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.runtime import session_cache
 from p2pchat.engine.runtime.committer import Committer
@@ -48,6 +48,7 @@ STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("keys: envelopes sealed again", outbound, ("same_envelope",)),
     ("keys: hashes of envelopes", outbound, ("envelope_id",)),
     ("keys: hashes of envelopes", inbound, ("envelope_id",)),
+    ("keys: hashes of envelopes", mailbox_handler, ("envelope_id",)),
     ("keys: state of the ratchet", ratchet, ("dump",)),
     ("keys: made ahead", Committer, ("_make_keys",)),
     ("contents", outbound, ("encode_content",)),

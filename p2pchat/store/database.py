@@ -75,6 +75,7 @@ class Database:
         """Called before and after each COMMIT: raises where the file that is written is not the profile's any more."""
         self._key = key
         self._met_damage = False
+        self._gathered: dict[str, list[Sequence[Value]]] = {}
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> Database:
@@ -138,6 +139,20 @@ class Database:
         except sqlcipher.Error as error:
             raise self._failed(error) from error
 
+    def gather(self, sql: str, values: Sequence[Value]) -> None:
+        """Run one statement in this transaction, together with those like it: at its end, or at `run_gathered`, which
+        whoever reads or changes what it writes calls first.
+        """
+        self._gathered.setdefault(sql, []).append(values)
+        if not self._connection.in_transaction:
+            self.run_gathered()
+
+    def run_gathered(self) -> None:
+        """Run the statements that were gathered."""
+        while self._gathered:
+            sql = next(iter(self._gathered))
+            self.executemany(sql, self._gathered.pop(sql))
+
     def query(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> list[Row]:
         """Return every row of a SELECT."""
         try:
@@ -171,6 +186,7 @@ class Database:
         """Write what the transaction did to the disk: after it returns, that survives a power cut. It is the one COMMIT
         of the program.
         """
+        self.run_gathered()
         self.guard()
         self.execute("COMMIT")
         self.guard()  # or the file went in between, and the caller must not acknowledge what is in it
@@ -212,6 +228,7 @@ class Database:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _undo(self) -> None:
+        self._gathered.clear()
         # SQLite undoes a transaction by itself after some errors; a second ROLLBACK would then be one more error.
         if self._met_damage:  # with its connection goes what was not committed
             self._replace_connection()

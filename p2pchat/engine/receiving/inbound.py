@@ -137,7 +137,8 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
     counted_unread = content.kind.visible and not content.kind.quiet
-    tx.storage_limits.spend(contact.id, len(received.content), tx.now, unread=counted_unread)
+    kept = not content.kind.fleeting
+    tx.storage_limits.spend(contact.id, len(received.content), tx.now, unread=counted_unread, kept=kept)
     if content.kind.fleeting:  # its sender does not repeat it, so nothing has to be known of it
         contents.apply(tx, contact, content, route)
         return Taken.YES
