@@ -279,7 +279,7 @@ def invites(anna: Mouse, boris: Keys) -> None:
     anna.screen.wait("Used once: carol.")
     anna.screen.click("open     for many")
     anna.screen.click("d revoke it")
-    anna.screen.click("End it", beside="Cancel")
+    anna.screen.click("Revoke it", beside="Cancel")
     anna.screen.wait("revoked")
     anna.back("revoked")
 

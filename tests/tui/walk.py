@@ -153,7 +153,7 @@ def _invites(shown: Terminal, node: HostileNode) -> None:
     shown.paste(pasted(node.hostile))
     shown.wait("This is not an invite")
     shown.paste(f"P2PCHAT:{pasted(node.hostile)}")
-    words = ("that no invite has", "the rest is missing", "too long for an invite")
+    words = ("An invite cannot contain", "the rest is missing", "too long for an invite")
     shown.until(lambda text: any(word in text for word in words), "a word about the invite")
     _back(shown)
     node.fail["add"] = node.warned
