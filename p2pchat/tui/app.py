@@ -270,11 +270,14 @@ class ChatApp(BaseApp):
         for message in news.changed:
             if message.chat == current:
                 conversation.changed(message)
+            if message.deleted:
+                self._gone(message.chat, message.id)
         for chat, typing in news.typing.items():
             self.main.chat_title.show_typing(chat, typing)
         for moved in news.removed:
             if moved.chat == current:
                 conversation.removed(moved.id)
+            self._gone(moved.chat, moved.id)
         if current in news.people and self.state.shown is not None:
             conversation.update_chat(self.state.shown)
             self.main.write_in(self.state.shown)
@@ -296,6 +299,10 @@ class ChatApp(BaseApp):
         panel_news = getattr(self.screen, "news", None)
         if panel_news is not None:
             panel_news(batch)
+
+    def _gone(self, chat: str, message: str) -> None:
+        self.talk.gone(chat, message)
+        self.picking.gone(message)
 
     def _looks(self) -> bool:
         return self.app_focus and self._clock() - self._touched < AWAY

@@ -401,7 +401,7 @@ def notes_and_forgetting(anna: Mouse, boris: Keys) -> None:
     boris.list_chats("d")
     boris.screen.wait("Forget carol?")
     boris.screen.type("y")
-    boris.screen.wait("Delete the chat with carol")
+    boris.screen.wait("Delete the chat with carol too?")
     boris.screen.type("n")
     boris.screen.wait("carol is forgotten")
     for person, left in ((anna, []), (boris, ["hello from carol"])):
