@@ -349,6 +349,7 @@ _DISTRIBUTION = {
     "prometheus_client": "prometheus-client",
     "arabic_reshaper": "arabic-reshaper",
     "bidi": "python-bidi",
+    "python_socks": "python-socks",
 }
 
 
