@@ -71,15 +71,15 @@ container: ## build the image p2pchat-relay; needs podman or docker
 	if command -v podman >/dev/null; then podman build --format docker -t p2pchat-relay -f deploy/Containerfile .; \
 	else docker build -t p2pchat-relay -f deploy/Containerfile .; fi
 
-quick: $(VENV)/dev.stamp ## run the tests that are not slow: a minute, while one works
+quick: $(VENV)/dev.stamp ## run the tests that are not slow: about a minute
 	$(PYTEST) $(ALL) -m 'not slow'
 
-test: $(VENV)/dev.stamp ## run the tests but the lab; those in a real terminal only if tmux is here
+test: $(VENV)/dev.stamp ## run all tests except the lab; those in a real terminal only if tmux is installed
 	@echo 'left out is the lab, which needs root: make lab'
 	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
 	$(PYTEST) $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
 
-check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, format, types, imports, tests; needs tmux
+check: $(VENV)/dev.stamp ## everything a commit has to pass: lint, format, types, imports, tests; needs tmux
 	$(BIN)/ruff check $(CODE) requirements setup.py
 	$(BIN)/ruff format --check $(CODE) requirements setup.py
 	$(BIN)/lint-imports --no-logo
@@ -87,20 +87,20 @@ check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, for
 	$(PYTEST) $(ALL); tests=$$?; wait $$types; types=$$?; \
 	cat $(VENV)/types.txt; exit $$((tests || types))
 
-coverage: $(VENV)/dev.stamp ## run the tests and print which lines of the program they run; needs tmux
+coverage: $(VENV)/dev.stamp ## run the tests and print which lines of the program they cover; needs tmux
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(ALL)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-docs: $(VENV)/docs.stamp ## make the guides and a reference of the code into build/site; a link that leads nowhere is an error
+docs: $(VENV)/docs.stamp ## build a site from the guides and the docstrings in build/site; a broken link is an error
 	@test -e $(WHOLE) || rm -rf build/site build/reference
 	@rm -f $(WHOLE)
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -j auto -c docs . build/site
 	@touch $(WHOLE)
 	@echo 'open build/site/docs/index.html'
 
-lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft
+lab: $(VENV)/dev.stamp ## run the stories with routers and failing relays in network namespaces; needs root, ip and nft
 	$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (on a quiet machine); SHORT=1: what takes minutes, and keep nothing; ONLY='PIECE …': some; BESIDE=CHECKOUT: compare
@@ -109,20 +109,20 @@ bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.
 attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and print what an honest user notices; SHORT=1: a few floods
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
-soak: $(VENV)/dev.stamp ## before a release: every crash point, kill -9 a hundred times, 6,000 people at a relay (half an hour)
+soak: $(VENV)/dev.stamp ## run before a release: every crash point, kill -9 a hundred times, 6,000 clients at a relay (half an hour)
 	P2PCHAT_SAMPLE=all $(PYTEST) $(ALL) $(SAMPLED)
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
 	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis
 
-man: $(VENV)/run.stamp ## write the manual page p2pchat(1) anew, from the table of verbs
+man: $(VENV)/run.stamp ## generate the manual page p2pchat(1) from the table of verbs
 	$(BIN)/python -m p2pchat.cli.manual > p2pchat/cli/p2pchat.1
 
-fmt: $(VENV)/dev.stamp ## format the code, and mend what the linter can mend
+fmt: $(VENV)/dev.stamp ## format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix $(CODE) requirements setup.py
 	$(BIN)/ruff format $(CODE) requirements setup.py
 
-lock: $(VENV)/dev.stamp ## write requirements/*.lock anew from requirements/*.in; UPGRADE=1 takes newer versions
+lock: $(VENV)/dev.stamp ## regenerate requirements/*.lock from requirements/*.in; UPGRADE=1 takes newer versions
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/build.in -o requirements/build.lock
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in -o requirements/run.lock
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock requirements/dev.in -o requirements/dev.lock
@@ -144,7 +144,7 @@ $(MADE):
 
 # The locks name every package, so pip resolves nothing (--no-deps) and takes nothing whose hash is not written there.
 # What comes as source is built with the setuptools of build.lock, not with one that pip would fetch unasked.
-$(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/run.in pyproject.toml setup.py $(wildcard requirements/standins/*/pyproject.toml) $(MADE)
+$(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/run.in pyproject.toml setup.py p2pchat/__init__.py $(wildcard requirements/standins/*/pyproject.toml) $(MADE)
 	@echo 'installing what requirements/run.lock names (a minute)'
 	@$(PIP) install --no-deps --require-hashes -r requirements/build.lock || { \
 		echo 'If pip found no version at all, it could not reach the package index: is this machine online?'; exit 1; }

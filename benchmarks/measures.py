@@ -213,16 +213,14 @@ def by_relays(table: Table, runs: int) -> None:
     away, (echoed, base) = relayed.measure(runs), _echo()
     imported = statistics.median(import_ms() for _ in range(runs))
     least = floor.measure().round_trip_ms
-    with two_people() as (alice, bob):
-        befriend(alice, bob)
-        direct = statistics.median(round_trips(bob))
     acked = baselines.acked(5 * FLOOD)
     table.add("relay_first_contact_ms", "ms", away.first_contact_ms, echoed, base)
     table.add("circuit_round_trip_ms_p50", "ms", away.round_trip_ms, echoed, base)
     trips = away.round_trip_ms
     table.add("circuit_round_trip_floor_ratio", "x", [one / least for one in trips], f"the floor: {least:.2f} ms", None)
-    ratios = [one / direct for one in trips]
-    table.add("circuit_round_trip_direct_ratio", "x", ratios, f"the direct one: {direct:.2f} ms", None)
+    ratios = [one / direct for one, direct in zip(trips, away.direct_ms, strict=True)]
+    direct = statistics.median(away.direct_ms)
+    table.add("circuit_round_trip_direct_ratio", "x", ratios, f"the direct one by turns: {direct:.2f} ms", None)
     pickups = away.offline_pickup_ms
     table.add("offline_pickup_ms", "ms", pickups, f"import libp2p, trio: {imported:.0f} ms", imported)
     seconds = relayed.MESSAGES / acked

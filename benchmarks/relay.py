@@ -51,6 +51,11 @@ class Relay:
     program: Program = THIS
 
     @property
+    def stages(self) -> Path:
+        """Where `benchmarks.staged` writes what it has spent."""
+        return Path(self.data).with_name("stages")
+
+    @property
     def mb(self) -> float:
         return resident_mb(self.process.pid)
 
@@ -82,7 +87,12 @@ def relay(settings: str = SETTINGS, program: Program = THIS) -> Iterator[Relay]:
             "/ip4/127.0.0.1/tcp/0",
         ]
         process = subprocess.Popen(
-            [*program.command, *words], cwd=program.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [*program.command, *words],
+            cwd=program.folder,
+            env={**os.environ, "P2PCHAT_STAGES": f"{place}/stages"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         try:
             assert process.stdout is not None

@@ -3,6 +3,7 @@
 offline_pickup_ms           the command that starts a node, until a message that waited at a relay is in its history
 collect_10k_s               a node is ready, until 10,000 messages that waited are there, in order
 circuit_round_trip_ms       `send` to its receipt, by a circuit; neither node shows its address
+direct_round_trip_ms        the same between two others who have a direct link, by turns with it
 relay_first_contact_ms      `add` to the receipt of the first message, by a relay alone
 failover_relay_s            the relay that carries the circuit is killed, until the next message has its receipt
 """
@@ -11,18 +12,20 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import trio
 
-from benchmarks.people import THIS, Line, Person, Program, Wire, people
+from benchmarks.people import THIS, Line, Person, Program, Wire, befriend, people, two_people
 from benchmarks.relay import Relay, relay
 
 MESSAGES = 10_000
-ROUND_TRIPS = 300
+ROUND_TRIPS = 100
+TURNS = 3
+"""Of so many round trips each: a machine that is fast now may be slow in a minute."""
 PATIENCE = 120.0
 CALLS_UNDER_WAY = 500
 
@@ -49,13 +52,13 @@ def several(count: int, program: Program) -> Iterator[list[Relay]]:
         yield [first, *others]
 
 
-def wait_until(true: Any) -> None:
-    """Look every 5 ms whether something is so."""
+def wait_until(true: Callable[[], bool], every_seconds: float = 0.005) -> None:
+    """Look now and then whether something is so."""
     until = time.monotonic() + PATIENCE
     while not true():
         if time.monotonic() > until:
             raise TimeoutError("it did not come to that")
-        time.sleep(0.005)
+        time.sleep(every_seconds)
 
 
 def meet(alice: Person, bob: Person) -> float:
@@ -74,18 +77,39 @@ def first_contact() -> float:
         return meet(alice, bob)
 
 
-def round_trips(bob: Person) -> list[float]:
-    """`circuit_round_trip_ms` of each of some messages."""
-    took = []
+def wait_for_route(bob: Person, route: str) -> None:
+    """Wait until messages to bob's contact travel by `route`."""
     with Line(bob) as client:
-        wait_until(lambda: client.call("contacts")[0]["route"] == "circuit")
+        wait_until(lambda: client.call("contacts")[0]["route"] == route)
+
+
+def wait_for_last(alice: Person, text: str) -> None:
+    """Wait until this is the newest text of alice's chat with bob, looking rarely."""
+    with Line(alice) as client:
+        wait_until(lambda: last(client) == text, 0.1)
+
+
+def round_trips(bob: Person, route: str) -> list[float]:
+    """Milliseconds of each of some messages that travel by `route`, from `send` to the receipt."""
+    took = []
+    wait_for_route(bob, route)
+    with Line(bob) as client:
         for number in range(ROUND_TRIPS):
             began = time.perf_counter()
             state = client.call("send", chat="alice", text=f"message {number}", wait="delivered")
             took.append((time.perf_counter() - began) * 1000)
-            if state["route"] != "circuit":
+            if state["route"] != route:
                 raise RuntimeError(f"a message went {state['route']}")
     return took
+
+
+def by_turns(bob: Person, other: Person) -> tuple[float, float]:
+    """The medians of `circuit_round_trip_ms` and of `direct_round_trip_ms`. other: has a direct link."""
+    circuit, direct = [], []
+    for _ in range(TURNS):
+        circuit += round_trips(bob, "circuit")
+        direct += round_trips(other, "direct")
+    return statistics.median(circuit), statistics.median(direct)
 
 
 def offline_pickup(alice: Person, bob: Person, number: int) -> float:
@@ -114,7 +138,7 @@ def collect(alice: Person, bob: Person, run: int) -> float:
     """`collect_10k_s`; alice stays off until all of them are at a relay, and bob is off when she comes back."""
     alice.stop()
     texts = [f"run {run}, waiting {number}" for number in range(MESSAGES)]
-    trio.run(_deposit, bob, texts)
+    trio.run(deposit, bob, texts)
     bob.stop()
     alice.start()
     began = time.perf_counter()
@@ -131,7 +155,8 @@ def collect(alice: Person, bob: Person, run: int) -> float:
     return took
 
 
-async def _deposit(bob: Person, texts: list[str]) -> None:
+async def deposit(bob: Person, texts: list[str]) -> None:
+    """Send these, and wait until a relay has each of them."""
     calls, events = await Wire.open(bob), await Wire.open(bob)
     await events.post("subscribe", events=["state"])
     await events.lines()
@@ -176,6 +201,7 @@ class Relayed:
 
     first_contact_ms: list[float]
     round_trip_ms: list[float]
+    direct_ms: list[float]
     offline_pickup_ms: list[float]
     collect_s: list[float]
     failover_s: list[float]
@@ -185,11 +211,14 @@ def measure(runs: int) -> Relayed:
     """Everything of the table above; of the round trips the medians."""
     with two_with_relays() as (alice, bob, _):
         contacts = [meet(alice, bob)]
-        trips = [statistics.median(round_trips(bob)) for _ in range(runs)]
+        with two_people() as (one, other):
+            befriend(one, other)
+            trips = [by_turns(bob, other) for _ in range(runs)]
         pickups = [offline_pickup(alice, bob, number) for number in range(runs)]
         collected = [collect(alice, bob, number) for number in range(runs)]
     contacts += [first_contact() for _ in range(runs - 1)]
-    return Relayed(contacts, trips, pickups, collected, [failover() for _ in range(runs)])
+    circuit, direct = [list(column) for column in zip(*trips, strict=True)]
+    return Relayed(contacts, circuit, direct, pickups, collected, [failover() for _ in range(runs)])
 
 
 def main() -> None:

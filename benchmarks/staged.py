@@ -23,13 +23,18 @@ from p2pchat.core import ratchet
 from p2pchat.core.primitives import CountingCipher
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.methods.service import EngineService
-from p2pchat.engine.receiving import inbound
+from p2pchat.engine.receiving import inbound, mailbox_handler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.runtime import session_cache
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.links.link import Links
+from p2pchat.net.mailbox.fetch import Collecting
+from p2pchat.net.mailbox.stream import MailStream
+from p2pchat.net.relays.circuit_relay import _Circuit
 from p2pchat.net.transport.pipes import TcpPipe
+from p2pchat.relay.mailbox import MailboxServer
+from p2pchat.relay.store import MailboxStore
 from p2pchat.store.database import Database
 
 STAGES: list[tuple[str, object, tuple[str, ...]]] = [
@@ -43,6 +48,7 @@ STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("keys: envelopes sealed again", outbound, ("same_envelope",)),
     ("keys: hashes of envelopes", outbound, ("envelope_id",)),
     ("keys: hashes of envelopes", inbound, ("envelope_id",)),
+    ("keys: hashes of envelopes", mailbox_handler, ("envelope_id",)),
     ("keys: state of the ratchet", ratchet, ("dump",)),
     ("keys: made ahead", Committer, ("_make_keys",)),
     ("contents", outbound, ("encode_content",)),
@@ -50,6 +56,13 @@ STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("let out: acks, envelopes, events", Committer, ("_let_out",)),
     ("link: frames", Links, ("_read", "_write")),
     ("link: handed to the engine", LinkHandler, ("received",)),
+    ("mailbox: frames", MailStream, ("_read", "_write")),
+    ("mailbox: pages and deletes", Collecting, ("deliver", "delete")),
+    ("relay: circuits", _Circuit, ("_pass",)),
+    ("relay: frames", MailboxServer, ("_read",)),
+    ("relay: batches and answers", MailboxServer, ("run",)),
+    ("relay: store, written", MailboxStore, ("change",)),
+    ("relay: store, read", MailboxStore, ("fetch", "holds_behind")),
     ("Yamux and streams", GuardedYamux, ("handle_incoming", "put", "take")),
     ("Noise", CountingCipher, ("encrypt", "decrypt")),
     ("socket", TcpPipe, ("receive", "send_now")),

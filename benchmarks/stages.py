@@ -1,4 +1,9 @@
-"""What each stage of a message costs at both nodes, and a deposited one at its relay: `python -m benchmarks.stages`.
+"""What each stage of a message costs at both nodes and at a relay: `python -m benchmarks.stages [NAME …]`.
+
+round-trips  by a direct link, one at a time
+flood        by a direct link, as fast as they go
+circuit      round trips by a relay
+mail         messages that are deposited at two relays, and then collected
 
 The nodes run with a stopwatch round the functions of each stage (`benchmarks.staged`): CPU time of a stage is without
 that of the stages within it, and what is left of the process's own is the loop with everything else. The stopwatch
@@ -12,18 +17,20 @@ import json
 import os
 import signal
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
 from benchmarks import relayed
 from benchmarks.measures import flood
-from benchmarks.people import THIS, Line, Person, Program, befriend, people
+from benchmarks.people import Line, Person, Program, befriend, people
 
 STAGED = Program(module="benchmarks.staged")
+NAMES = ("round-trips", "flood", "circuit", "mail")
+WARM_UP = 30
 WITHIN_SECONDS = 10.0
 
 
@@ -45,20 +52,40 @@ class Spent:
         return Spent(self.cpu - before.cpu, self.written - before.written, self.writes - before.writes, stages)
 
 
-def spent(person: Person) -> Spent:
-    """Ask a node for what it has used so far."""
-    assert person.process is not None
-    file = Path(person.environment["P2PCHAT_STAGES"])
-    file.unlink(missing_ok=True)
-    os.kill(person.process.pid, signal.SIGUSR1)
+def spent(process: Process) -> Spent:
+    """Ask a process for what it has used so far."""
+    process.file.unlink(missing_ok=True)
+    os.kill(process.pid, signal.SIGUSR1)
     until = time.monotonic() + WITHIN_SECONDS
-    while not file.exists():
+    while not process.file.exists():
         if time.monotonic() > until:
-            raise TimeoutError("the node does not answer")
+            raise TimeoutError("a process does not answer")
         time.sleep(0.01)
-    said: dict[str, Any] = json.loads(file.read_text())
+    said: dict[str, Any] = json.loads(process.file.read_text())
     stages = {name: (calls, took / 1000) for name, (calls, took) in said["stages"].items()}
-    return Spent(said["cpu"] / 1000, *_written(person.process.pid), stages)
+    return Spent(said["cpu"] / 1000, *_written(process.pid), stages)
+
+
+class Process(NamedTuple):
+    """One that runs with the stopwatch, and the file that it writes."""
+
+    pid: int
+    file: Path
+
+
+def node(person: Person) -> Process:
+    """The process of somebody's node."""
+    assert person.process is not None
+    return Process(person.process.pid, Path(person.environment["P2PCHAT_STAGES"]))
+
+
+def measure(title: str, count: int, processes: dict[str, Process], run: Callable[[], object]) -> None:
+    """Print a table of what each of the processes spends on one message of `count` while `run` does all of them."""
+    before = {name: spent(process) for name, process in processes.items()}
+    run()
+    time.sleep(1)  # what rides on a later commit
+    for name, process in processes.items():
+        show(f"{title}, {name}", count, spent(process).since(before[name]))
 
 
 def _written(pid: int) -> tuple[int, int]:
@@ -89,45 +116,56 @@ def show(title: str, count: int, used: Spent) -> None:
         print(f"| {name:34} | {took / count:4.0f} | {times} | {100 * took / used.cpu:3.0f} % |")
 
 
-def direct(trips: int, flooded: int) -> None:
-    """Measure round trips and a flood over a direct link."""
+def direct(names: Sequence[str], count: int, flooded: int) -> None:
+    """Measure round trips and a flood over a direct link, as far as they are named."""
     with people("alice", "bob", program=STAGED) as (alice, bob):
         befriend(alice, bob)
-        round_trips(bob, 30)
-        pair = {"sender": bob, "receiver": alice}
-        for title, count, run in (("round trip", trips, round_trips), ("flood", flooded, flood)):
-            before = {name: spent(person) for name, person in pair.items()}
-            run(bob, count)
-            time.sleep(1)  # what rides on a later commit
-            for name, person in pair.items():
-                show(f"{title}, {name}", count, spent(person).since(before[name]))
+        round_trips(bob, WARM_UP)
+        both = {"sender": node(bob), "receiver": node(alice)}
+        if "round-trips" in names:
+            measure("round trip", count, both, lambda: round_trips(bob, count))
+        if "flood" in names:
+            measure("flood", flooded, both, lambda: flood(bob, flooded))
 
 
-def deposited() -> None:
-    """Measure what a message costs the relay that keeps it."""
-    with relayed.two_with_relays(1, THIS) as (alice, bob, (relay,)):
+def by_relay(names: Sequence[str], count: int, waiting: int) -> None:
+    """Measure round trips over a circuit, and messages that are deposited and collected, as far as they are named."""
+    relayed.MESSAGES = waiting
+    with relayed.two_with_relays(2, STAGED) as (alice, bob, relays):
         relayed.meet(alice, bob)
-        alice.stop()
-        pid = relay.process.pid
-        before, (written, writes) = relay.cpu, _written(pid)
-        trio.run(relayed._deposit, bob, [f"waiting {number}" for number in range(relayed.MESSAGES)])
-        used = (relay.cpu - before) * 1e6
-        after = _written(pid)
-        show("deposit, relay", relayed.MESSAGES, Spent(used, after[0] - written, after[1] - writes))
+        places = {f"relay {number}": Process(at.process.pid, at.stages) for number, at in enumerate(relays, 1)}
+        if "circuit" in names:
+            relayed.wait_for_route(bob, "circuit")
+            round_trips(bob, WARM_UP)
+            all_of_them = {"sender": node(bob), "receiver": node(alice), **places}
+            measure("circuit", count, all_of_them, lambda: round_trips(bob, count))
+        if "mail" in names:
+            alice.stop()
+            texts = [f"waiting {number}" for number in range(waiting)]
+            measure(
+                "deposited", waiting, {"sender": node(bob), **places}, lambda: trio.run(relayed.deposit, bob, texts)
+            )
+            bob.stop()
+            alice.start()
+            collector = {"receiver": node(alice), **places}
+            measure("collected", waiting, collector, lambda: relayed.wait_for_last(alice, texts[-1]))
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all where none is given")
     parser.add_argument("--trips", type=int, default=300)
     parser.add_argument("--flood", type=int, default=3000)
-    parser.add_argument("--relay", action="store_true", help="a deposited message too")
+    parser.add_argument("--waiting", type=int, default=5000)
     given = parser.parse_args()
-    with ExitStack() as stack:
-        stack.callback(print)
-        direct(given.trips, given.flood)
-        if given.relay:
-            deposited()
+    names = given.names or NAMES
+    if unknown := set(names).difference(NAMES):
+        parser.error(f"no such table: {', '.join(sorted(unknown))}")
+    if set(names) & {"round-trips", "flood"}:
+        direct(names, given.trips, given.flood)
+    if set(names) & {"circuit", "mail"}:
+        by_relay(names, given.trips, given.waiting)
 
 
 if __name__ == "__main__":

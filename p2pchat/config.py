@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from p2pchat import errors
+from p2pchat.lib.small_file import read_beginning
 
 FILE = "config.toml"
+MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
 _KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib")
 
@@ -103,16 +105,18 @@ def settings(folder: Path) -> Settings:
     """The settings in a profile's folder. Raises BadConfig, naming what is wrong."""
     path = folder / FILE
     try:
-        raw = path.read_bytes()
+        raw = read_beginning(path, MAX_BYTES + 1)
     except FileNotFoundError:
         return Settings()
     except OSError as exc:
         raise BadConfig(f"{path} cannot be read: {exc.strerror}") from exc
+    if len(raw) > MAX_BYTES:
+        raise BadConfig(f"{path} is longer than {MAX_BYTES:,} bytes")
     import tomllib
 
     try:
         table = tomllib.loads(raw.decode())
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BadConfig(f"{path} is not TOML: {exc}") from exc
     return _settings(path, table)
 

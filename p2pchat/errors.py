@@ -1,11 +1,11 @@
 """Every error of p2pchat, in one tree.
 
 P2PChatError                     exit 1
-├── UsageError                   exit 2   what was asked cannot be meant
+├── UsageError                   exit 2   the request itself is not valid
 │   ├── AmbiguousName · NoSuchContact · NoSuchMessage · NoSuchInvite
 │   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotNow
-├── NotReached                   exit 3   it is queued; nobody answered in time
-├── Locked                       exit 4   keys are not here
+├── NotReached                   exit 3   it stays queued; nobody answered in time
+├── Locked                       exit 4   the keys are not available
 │   ├── WrongPassphrase · ProfileInUse
 ├── Refused                      exit 5   the other side said no
 │   ├── InviteUsed · InviteExpired
@@ -14,14 +14,14 @@ P2PChatError                     exit 1
 ├── NodeError                    exit 1   the node process or its socket
 │   ├── NodeGone · NodeSilent · VersionMismatch · Busy
 ├── MissingPrimitive             exit 1   the installed libraries cannot do what suite 1 needs
-└── PeerError                    never shown: what a peer did, kept inside the program
+└── PeerError                    never shown: what a peer did; stays inside the program
     ├── CannotOpen               bytes from outside that do not decode, verify or decrypt
     ├── LinkLost                 a stream or its connection ended
     └── Unreachable              no address of a peer answered
-        └── NotServed            it answered, and knows nothing by the name we said
+        └── NotServed            it answered, and does not know the protocol name we asked for
 
-A class's docstring is the sentence a user reads when the raiser gives none; `hint` says what to do. `result` is what
-was done all the same, where that is something: a message that was saved and not delivered in time.
+A class's docstring is the sentence that a user reads if the raiser gives no other; `hint` says what to do. `result` is
+what was done in spite of the error: a message that was saved, for example, although it was not delivered in time.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ class UsageError(P2PChatError):
 
 
 class AmbiguousName(UsageError):
-    """That name matches more than one."""
+    """That name matches more than one contact."""
 
-    hint = "Use the id, or more of it."
+    hint = "Use the id, or a longer part of it."
 
 
 class NoSuchContact(UsageError):
-    """There is no contact of that name or id."""
+    """There is no contact with that name or id."""
 
     hint = "`p2pchat contacts` lists them."
 
@@ -85,11 +85,11 @@ class NoSuchMessage(UsageError):
 class NoSuchInvite(UsageError):
     """There is no invite with that id or label."""
 
-    hint = "`p2pchat invites` lists those you made."
+    hint = "`p2pchat invites` lists the invites you made."
 
 
 class TextTooLong(UsageError):
-    """A message holds at most 48,000 bytes of UTF-8."""
+    """A message can have at most 48,000 bytes of UTF-8."""
 
     hint = "Send it in parts."
 
@@ -97,7 +97,7 @@ class TextTooLong(UsageError):
 class BadQuery(UsageError):
     """This search cannot be understood."""
 
-    hint = 'Write words, word*, "a phrase", from:NAME, before:DATE, after:DATE, has:link; put anything else in "".'
+    hint = 'Use words, word*, "a phrase", from:NAME, before:DATE, after:DATE and has:link; put anything else in "".'
 
 
 class BadName(UsageError):
@@ -107,7 +107,7 @@ class BadName(UsageError):
 class BadInvite(UsageError):
     """This is not a complete invite."""
 
-    hint = "Copy it again, from P2PCHAT: to the last letter."
+    hint = "Copy it again, from P2PCHAT: to the last character."
 
 
 class BadAddress(UsageError):
@@ -127,7 +127,7 @@ def nothing_to_lock() -> NotNow:
 
 
 class NotReached(P2PChatError):
-    """Nobody answered in time; it stays queued and is tried again."""
+    """Nobody answered in time; the message stays queued and is tried again."""
 
     exit_code = 3
     hint = "Leave the node running, or try again later."
@@ -181,7 +181,7 @@ class NoProfile(ProfileError):
 
 
 class ProfileExists(ProfileError):
-    """A profile is already there; it was not touched."""
+    """There is a profile there already; it was not changed."""
 
     hint = "Choose another folder with --profile."
 
@@ -189,7 +189,7 @@ class ProfileExists(ProfileError):
 class ProfileGone(ProfileError):
     """The profile was deleted, moved or replaced while its node was running."""
 
-    hint = "That node ends; it has acknowledged nothing that arrived afterwards."
+    hint = "The node ends; it has acknowledged nothing that arrived since."
 
 
 class DatabaseNewer(ProfileError):
@@ -205,9 +205,9 @@ class DatabaseDamaged(ProfileError):
 
 
 class WrongKey(DatabaseDamaged):
-    """The key file of this profile does not open its database: it is another's, or the database is damaged."""
+    """The profile's key file does not open its database: it belongs to another one, or the database is damaged."""
 
-    hint = "Restore the key file that was beside it, or the folder from a backup; nothing was changed."
+    hint = "Restore the key file that belongs to it, or the whole folder from a backup; nothing was changed."
 
 
 class DiskFull(ProfileError):
@@ -233,7 +233,7 @@ class NodeSilent(NodeError):
 
 
 class VersionMismatch(NodeError):
-    """The running node has another version of p2pchat."""
+    """The running node is another version of p2pchat."""
 
     hint = "Stop it with `p2pchat node stop`, then try again."
 
@@ -267,4 +267,4 @@ class Unreachable(PeerError):
 
 
 class NotServed(Unreachable):
-    """The other side answered, and does not serve us."""
+    """The other side answered but does not serve us."""

@@ -163,7 +163,7 @@ def private_folder(path: Path) -> Path:
     try:
         status = os.fstat(descriptor)
         if status.st_uid != os.getuid():
-            raise ProfileError(f"{path} belongs to another user", hint="Remove it, or choose another place.")
+            raise ProfileError(f"{path} belongs to another user", hint="Delete it, or choose another folder.")
         if stat.S_IMODE(status.st_mode) & 0o077:
             os.fchmod(descriptor, 0o700)
     finally:

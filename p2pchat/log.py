@@ -76,7 +76,7 @@ class Repeats(logging.Filter):
             return False
         kind.room -= 1
         if kind.left_out:
-            record.msg = f"{record.getMessage()} ({kind.left_out} more like this were left out)"
+            record.msg = f"{record.getMessage()} ({kind.left_out} similar lines were left out)"
             record.args, kind.left_out = (), 0
         return True
 

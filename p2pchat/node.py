@@ -278,7 +278,7 @@ class Node:
     async def _settings(self, **changes: bool | None) -> JsonObject:
         keep_receiving = changes.get("keep_receiving")
         if keep_receiving is not None and self._keep_receiving not in (None, keep_receiving):
-            raise errors.NotNow("The profile's config.toml says it otherwise", hint="Change keep_receiving there.")
+            raise errors.NotNow("The profile's config.toml sets this", hint="Change keep_receiving there.")
         answer = await (await self._open_profile()).call("settings", changes)
         settings: JsonObject = dict(answer) if isinstance(answer, dict) else {}
         return {**settings, "keep_receiving": self._keeps_receiving()}
@@ -286,7 +286,7 @@ class Node:
     async def _passphrase(self, new: str | None) -> JsonObject:
         await self._open_profile()
         if new == "":
-            raise errors.UsageError("The passphrase is empty", hint="For none at all say null.")
+            raise errors.UsageError("The passphrase is empty", hint="Use null for no passphrase.")
         async with self._key_lock:
             await trio.to_thread.run_sync(self._parts.change, self._key, new)
         return {"passphrase": new is not None}

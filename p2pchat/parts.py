@@ -178,7 +178,7 @@ async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, ent
             await changed.wait()
 
 
-_NO_RELAY = "This node cannot be a relay for your contacts now; its log says why. Your own messages are not touched."
+_NO_RELAY = "This node cannot be a relay for your contacts now; its log says why. Your own messages are not affected."
 
 
 def _remove_store(path: Path) -> None:

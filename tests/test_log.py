@@ -62,7 +62,7 @@ def test_what_repeats_is_counted_and_not_written() -> None:
     now[0] += log.REPEAT_SECONDS
     say("a peer did %s", "it again")
     say("a peer did %s", "once more")
-    assert written[log.REPEATS :] == ["something else", "a peer did it again (995 more like this were left out)"]
+    assert written[log.REPEATS :] == ["something else", "a peer did it again (995 similar lines were left out)"]
     for number in range(10):
         say("everything %s", number, level=logging.DEBUG)
     assert len(written) == log.REPEATS + 12

@@ -153,6 +153,6 @@ def _check_owner(sock: socket.socket) -> int:
     pid, uid, _gid = struct.unpack("3i", credentials)
     if uid != os.geteuid():
         raise errors.NodeError(
-            "Another user's process listens on the node's socket", hint="Do not go on; find out who."
+            "Another user's process listens on the node's socket", hint="Stop here, and find out who runs it."
         )
     return int(pid)

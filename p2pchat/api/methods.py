@@ -35,17 +35,17 @@ def document() -> str:
     lines = [
         "# The node's API",
         "",
-        "Printed from `p2pchat/api/table` by `python -m p2pchat.api.methods`; a test keeps the two equal.",
+        "Generated from `p2pchat/api/table` by `python -m p2pchat.api.methods`; a test keeps them in step.",
         "",
         "JSON-RPC 2.0 over the profile's Unix socket, or over stdin and stdout with `p2pchat rpc`: one JSON object a "
-        f"line, UTF-8, at most {MAX_REQUEST:,} bytes a request. Arguments go by name. Calls of one connection start in "
-        "order, run at the same time and are answered as they finish; match answers by `id`. Times are RFC 3339 in "
-        "UTC, ids lower-case hexadecimal. Ignore fields you do not know in answers and events: more will come.",
+        f"line, UTF-8, at most {MAX_REQUEST:,} bytes a request. Arguments go by name. Calls on one connection start in "
+        "order, run concurrently and are answered as they finish; match answers by `id`. Times are RFC 3339 in "
+        "UTC, ids lower-case hexadecimal. Ignore unknown fields in answers and events: there will be more.",
         "",
-        "An error is `{code, message, data}`: `code` is -32000 minus the exit code of the command line, `message` one "
-        "line, `data` is `{exit, error, hint}`, sometimes `candidates`, and `result` where something was done all the "
-        "same: a `send` or `add` that waited in vain has saved what it was asked. The codes of JSON-RPC itself "
-        "(-32700 to -32600) mean what they mean there.",
+        "An error is `{code, message, data}`: `code` is -32000 minus the exit code of the command line, `message` is "
+        "one line, and `data` is `{exit, error, hint}`, sometimes with `candidates`, and with `result` if something "
+        "was done in spite of the error: a `send` or `add` that timed out has saved its request. The codes of "
+        "JSON-RPC itself (-32700 to -32600) have their usual meaning.",
         "",
         f"This is version {API_VERSION}. `hello` comes first (over `p2pchat rpc` it may be left out). Until the "
         "profile is unlocked, only methods marked *early* are answered.",

@@ -69,7 +69,7 @@ def listen(path: Path) -> trio.SocketListener:
         pass
     else:
         if not (stat.S_ISSOCK(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-            raise errors.NodeError(f"{path} is in the way of the node's socket", hint="Move it away and try again.")
+            raise errors.NodeError(f"{path} is where the node's socket has to be", hint="Move it away and try again.")
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -386,7 +386,7 @@ def _reply(call: _Call, result: object, error: BaseException | None) -> bytes:
     if isinstance(error, errors.P2PChatError):
         return _failure(call.ident, error, _CODES.get(type(error)))
     _log_failure(f"the call {call.method} failed", error)
-    told = errors.NodeError("Something went wrong inside the node", hint="Its log says what.")
+    told = errors.NodeError("Something went wrong inside the node", hint="The node's log says what.")
     return _failure(call.ident, told, codec.INTERNAL_ERROR)
 
 

@@ -87,7 +87,7 @@ class Bookmark:
                 if time.monotonic() > deadline:
                     pid = runner(path)
                     message = f"Another bot runs on this profile by the name {path.stem} (pid {pid or 'unknown'})"
-                    raise errors.ProfileInUse(message, hint="End it, or give this one another name.") from exc
+                    raise errors.ProfileInUse(message, hint="Stop it, or give this one another name.") from exc
                 time.sleep(_LOOK_AGAIN)
             else:
                 return

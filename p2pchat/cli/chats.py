@@ -26,7 +26,7 @@ def chats(context: Context, args: Namespace) -> int:
     if args.chat is None:
         raise errors.UsageError("CHAT is missing", hint="`p2pchat chats` lists them.")
     pinned = args.action == "pin"
-    words = "Pinned above the others." if pinned else "Not pinned any more."
+    words = "Pinned to the top." if pinned else "Unpinned."
     return answers.say(context, words, "pin_chat", chat=args.chat, pinned=pinned)
 
 
@@ -47,7 +47,7 @@ def archive(context: Context, args: Namespace) -> int:
     """Put a chat away, or take it out again."""
 
     def words(result: dict[str, Any]) -> str:
-        return "The chat is archived." if result["archived"] else "The chat is not archived any more."
+        return "The chat is archived." if result["archived"] else "The chat was taken out of the archive."
 
     return answers.say(context, words, "archive", chat=args.chat, archived=not args.undo)
 
@@ -59,7 +59,7 @@ def mute(context: Context, args: Namespace) -> int:
     def words(result: dict[str, Any]) -> str:
         until = result["muted_until"]
         if until is None:
-            return "The chat is not muted any more."
+            return "The chat is unmuted."
         return "Muted." if seconds is None else f"Muted until {short_date(until)}."
 
     return answers.say(context, words, "mute", chat=args.chat, seconds=seconds)
@@ -67,7 +67,7 @@ def mute(context: Context, args: Namespace) -> int:
 
 def clear(context: Context, args: Namespace) -> int:
     """Delete what was said in a chat, after a question."""
-    if not answers.confirm(context, f"Delete everything that was said in {args.chat}, here only?", sure=args.yes):
+    if not answers.confirm(context, f"Delete all messages of {args.chat} on this device?", sure=args.yes):
         return 1
     return answers.say(context, "Deleted here. The other side keeps its copy.", "clear", chat=args.chat)
 
@@ -80,40 +80,40 @@ VERBS = (
         (
             Arg(
                 "ACTION",
-                "pin: keep CHAT above the others; unpin: no more",
+                "pin: keep CHAT at the top of the list; unpin: end that",
                 required=False,
                 choices=("pin", "unpin"),
             ),
             Arg("CHAT", CHAT.help, required=False),
         ),
-        (opt("--archived", action="store_true", help="only those that were put away"),),
+        (opt("--archived", action="store_true", help="only the archived chats"),),
         notes="The chat with yourself is called notes, and is listed once you have written in it.",
         example="p2pchat chats pin bob",
     ),
     Verb(
         "archive",
-        "put a chat away, or take it out again",
+        "archive a chat, or take it out of the archive",
         archive,
         (CHAT,),
-        (opt("--undo", action="store_true", help="take it out again"),),
-        "It stays archived when a message comes.",
+        (opt("--undo", action="store_true", help="take it out of the archive"),),
+        "An archived chat stays archived when a message arrives.",
         "p2pchat archive bob",
     ),
     Verb(
         "mute",
         "show no notifications of new messages in a chat",
         mute,
-        (CHAT, Arg("TIME", "how long, such as 8h or 2w; off ends it; omit it for ever", required=False)),
+        (CHAT, Arg("TIME", "how long, such as 8h or 2w; off unmutes; omit it for no end", required=False)),
         notes="Only this profile changes; the other side is not told.",
         example="p2pchat mute bob 8h",
     ),
     Verb(
         "clear",
-        "delete everything that was said in a chat, on this device only",
+        "delete all messages of a chat, on this device only",
         clear,
         (CHAT,),
         (answers.YES,),
-        "What was not sent yet is not sent any more. The contact stays, and the other side keeps its copy.",
+        "Messages not sent yet are not sent any more. The contact stays, and the other side keeps its copy.",
         "p2pchat clear bob --yes",
     ),
 )

@@ -119,9 +119,15 @@ def _names(context: Context, before: list[str], *, chats: bool) -> list[str]:
 VERBS = (
     Verb(
         "completion",
-        "print the completion script of a shell",
+        "print a shell's completion script",
         completion,
-        (Arg("SHELL", "bash, zsh or fish; words: what the scripts ask", choices=("bash", "zsh", "fish", "words")),),
+        (
+            Arg(
+                "SHELL",
+                "bash, zsh or fish (`words` is for the scripts themselves)",
+                choices=("bash", "zsh", "fish", "words"),
+            ),
+        ),
         notes="For bash put `source <(p2pchat completion bash)` into ~/.bashrc; for zsh the same, with zsh, into "
         "~/.zshrc; for fish save it as ~/.config/fish/completions/p2pchat.fish. Names complete while the node runs.",
         example="p2pchat completion bash",

@@ -35,7 +35,7 @@ def _hide(context: Context, contact: str | None, *, hidden: bool) -> int:
     name = result["name"]
     if hidden:
         context.out.line(f"{name} is no longer told this node's address.")
-        context.out.note("An address they know already stays known to them.")
+        context.out.note("They keep any address that they already know.")
     else:
         context.out.line(f"{name} is told this node's address again.")
     if result["notice"]:
@@ -69,7 +69,7 @@ def requests(context: Context, _args: Namespace) -> int:
     if requests and not context.out.json:
         if any(request["known"] for request in requests):
             context.out.note(
-                "A request that begins anew comes from somebody in your list: they lost their history, or somebody "
+                "A request that begins anew comes from one of your contacts: they lost their history, or somebody "
                 "else has their keys. Ask them."
             )
         context.out.note(
@@ -104,15 +104,13 @@ def block(context: Context, args: Namespace) -> int:
     """Run `p2pchat block`: block a contact."""
     code = _decide(context, "block", args.c, "is blocked")
     if not context.out.json:
-        context.out.note(
-            "Nothing of theirs is taken and nothing is sent to them; they are not told. `unblock` ends it."
-        )
+        context.out.note("Nothing is received from them or sent to them, and they are not told. `unblock` ends it.")
     return code
 
 
 def unblock(context: Context, args: Namespace) -> int:
     """Run `p2pchat unblock`: end a block."""
-    return _decide(context, "unblock", args.c, "is not blocked any more")
+    return _decide(context, "unblock", args.c, "is unblocked")
 
 
 def _decide(context: Context, method: str, contact: str, now: str) -> int:
@@ -143,12 +141,12 @@ def note(context: Context, args: Namespace) -> int:
 
 def forget(context: Context, args: Namespace) -> int:
     """Forget a contact, after a question."""
-    question = f"Forget {args.c}? What you said to each other {'is deleted too' if args.history else 'stays here'}."
+    question = f"Forget {args.c}? The chat {'is deleted too' if args.history else 'stays, and you can only read it'}."
     if not answers.confirm(context, question, sure=args.yes):
         return 1
 
     def words(result: dict[str, Any]) -> str:
-        return f"{result['name']} is forgotten." + ("" if args.history else " The chat stays, to be read.")
+        return f"{result['name']} is forgotten." + ("" if args.history else " The chat stays; you can only read it.")
 
     return answers.say(context, words, "forget", contact=args.c, history=args.history)
 
@@ -166,7 +164,9 @@ def verify(context: Context, args: Namespace) -> int:
     if result["verified"]:
         context.out.note("Verified.")
     else:
-        context.out.note("Compare it over another channel, best face to face; then `p2pchat verify C --set`.")
+        context.out.note(
+            "Compare it over another channel, ideally face to face; if it matches, run `p2pchat verify C --set`."
+        )
     return 0
 
 
@@ -178,15 +178,14 @@ VERBS = (
         (
             Arg(
                 "ACTION",
-                "hide: C never learns this node's network address; show: C learns it again",
+                "hide: stop telling C this node's network address; show: tell it again",
                 required=False,
                 choices=("hide", "show"),
             ),
             Arg("C", _CONTACT.help, required=False),
         ),
         notes=(
-            "A hidden contact reaches this node through its relays only. An address they know already stays "
-            "known to them."
+            "A hidden contact reaches this node only through its relays. They keep any address that they already know."
         ),
         example="p2pchat contacts hide bob",
     ),
@@ -212,18 +211,19 @@ VERBS = (
     ),
     Verb(
         "block",
-        "block a contact: nothing of theirs is taken, until `unblock`",
+        "block a contact: receive nothing from them and send nothing to them",
         block,
         (_CONTACT,),
-        notes="They are not told. What was still to be delivered to them has failed; the history stays.",
+        notes="They are not told. Messages not delivered yet fail; the history stays. `unblock` ends it.",
         example="p2pchat block eve",
     ),
     Verb(
         "unblock",
-        "end a block: messages go both ways again",
+        "unblock a contact: messages go both ways again",
         unblock,
         (_CONTACT,),
-        notes="What they wrote meanwhile comes if their node still has it. What failed at the block stays failed.",
+        notes="What they wrote meanwhile arrives if their node still has it. Messages that failed "
+        "because of the block stay failed.",
         example="p2pchat unblock eve",
     ),
     Verb(
@@ -244,13 +244,13 @@ VERBS = (
     ),
     Verb(
         "forget",
-        "forget a contact: keys, sessions, and what waits for them",
+        "delete a contact: keys, sessions, and the messages waiting for them",
         forget,
         (_CONTACT,),
-        (opt("--history", action="store_true", help="delete what you said to each other too"), answers.YES),
-        "Without --history the chat stays, to be read only. They are not told. What lies at "
-        "relays for either of you ends there by itself. If they use an invite of yours "
-        "again, they come as somebody new; to hear nothing of them, use `block`.",
+        (opt("--history", action="store_true", help="delete the chat too"), answers.YES),
+        "Without --history, the chat stays, but you can only read it. They are not told. Messages that relays hold "
+        "for either of you expire there. If they use an invite of yours again, they appear as a new contact; to "
+        "receive nothing from somebody, use `block`.",
         example="p2pchat forget eve --history --yes",
     ),
     Verb(
@@ -258,7 +258,7 @@ VERBS = (
         "show the safety number to compare with a contact",
         verify,
         (_CONTACT,),
-        (opt("--set", action="store_true", help="mark the contact as verified: you compared it and it matched"),),
+        (opt("--set", action="store_true", help="mark the contact as verified, after you compared it and it matched"),),
         example="p2pchat verify bob --set",
     ),
 )

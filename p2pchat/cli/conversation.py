@@ -26,23 +26,21 @@ def edit(context: Context, args: Namespace) -> int:
     """Run `p2pchat edit`: give a message of one's own another text."""
     text = checked_text(text_given(context, args.text))
     return answers.say(
-        context, "Edited. The other side sees that, and what it said before.", "edit", id=args.id, text=text
+        context, "Edited. The other side sees that, and can see the earlier versions.", "edit", id=args.id, text=text
     )
 
 
 def react(context: Context, args: Namespace) -> int:
     """Run `p2pchat react`: put an emoji under a message, or take it away."""
     if args.emoji is None and not args.undo:
-        raise errors.UsageError("Which emoji?", hint="`p2pchat react ID 👍`, or --undo to take yours away.")
+        raise errors.UsageError("Which emoji?", hint="`p2pchat react ID 👍`, or --undo to remove yours.")
     emoji = "" if args.undo else args.emoji
-    return answers.say(context, "Taken away." if args.undo else "Done.", "react", id=args.id, emoji=emoji)
+    return answers.say(context, "Removed." if args.undo else "Done.", "react", id=args.id, emoji=emoji)
 
 
 def pin(context: Context, args: Namespace) -> int:
     """Run `p2pchat pin`: pin a message for both, or take the pin away."""
-    return answers.say(
-        context, "Not pinned any more." if args.undo else "Pinned.", "pin", id=args.id, pinned=not args.undo
-    )
+    return answers.say(context, "Unpinned." if args.undo else "Pinned.", "pin", id=args.id, pinned=not args.undo)
 
 
 def pinned(context: Context, args: Namespace) -> int:
@@ -60,7 +58,7 @@ def pinned(context: Context, args: Namespace) -> int:
 
 
 def history(context: Context, args: Namespace) -> int:
-    """Run `p2pchat history`: show what a message said before it was edited."""
+    """Run `p2pchat history`: show the earlier versions of an edited message."""
     answers.show(context, _version_row, "", "history", id=args.id)
     return 0
 
@@ -76,40 +74,40 @@ def timer(context: Context, args: Namespace) -> int:
     if context.out.json:
         context.out.object(result)
     elif result["timer"] is None:
-        context.out.line("Messages stay until somebody deletes them.")
+        context.out.line("Messages stay until they are deleted.")
     else:
         context.out.line(f"Messages disappear {spell(result['timer'])} after they are read. Set by {result['by']}.")
         if args.time is not None:
-            context.out.note("It asks the other side's program to delete them; it cannot stop a copy.")
+            context.out.note("The other side's program is asked to delete them too; that cannot prevent copies.")
             if result["timer"] < HOUR_SECONDS:
-                context.out.note("No relay keeps them: they arrive only while you both are connected.")
+                context.out.note("No relay stores them: they arrive only while both of you are connected.")
     return 0
 
 
-_TEXT = Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)
-_UNDO = opt("--undo", action="store_true", help="take it away again")
+_TEXT = Arg("TEXT", "the text; omit it, or write -, to read it from stdin", required=False)
+_UNDO = opt("--undo", action="store_true", help="undo it")
 VERBS = (
     Verb(
         "reply",
-        "answer a message, in its chat",
+        "reply to a message, in its chat",
         reply,
         (MESSAGE, _TEXT),
         SEND_OPTIONS,
-        "It prints the id of the answer.",
+        "It prints the id of the reply.",
         example="p2pchat reply 0199a3f0 'Seven, behind the station'",
     ),
     Verb(
         "edit",
-        "change a message that you sent in the last 48 hours, for both",
+        "edit a message that you sent in the last 48 hours, for both",
         edit,
-        (MESSAGE, Arg("TEXT", "the new text; omit it, or write -, to take what stdin holds", required=False)),
+        (MESSAGE, Arg("TEXT", "the new text; omit it, or write -, to read it from stdin", required=False)),
         (),
-        "The other side sees that it was edited, and can see what it said before.",
+        "The other side sees that it was edited, and can see the earlier versions.",
         example="p2pchat edit 0199a3f0 'Eight, behind the station'",
     ),
     Verb(
         "history",
-        "show what a message said before it was edited",
+        "show the earlier versions of an edited message",
         history,
         (MESSAGE,),
         (),
@@ -117,9 +115,9 @@ VERBS = (
     ),
     Verb(
         "react",
-        "put an emoji under a message, or take yours away",
+        "react to a message with an emoji, or remove your reaction",
         react,
-        (MESSAGE, Arg("EMOJI", "one emoji; it replaces the one you put there before", required=False)),
+        (MESSAGE, Arg("EMOJI", "one emoji; it replaces your previous one", required=False)),
         (_UNDO,),
         example="p2pchat react 0199a3f0 👍",
     ),
@@ -141,14 +139,15 @@ VERBS = (
     ),
     Verb(
         "timer",
-        "let the messages of a chat disappear after a time, or say whether they do",
+        "make the messages of a chat disappear after a time, or show the timer",
         timer,
-        (CHAT, Arg("TIME", "30s, 5m, 2h or 7d, or off; omit it to be told", required=False)),
+        (CHAT, Arg("TIME", "30s, 5m, 2h or 7d, or off; omit it to show the timer", required=False)),
         (),
-        "It holds for both sides and for what is written from now on. It counts from\n"
-        "reading, and for your own messages from sending. It asks the other side's\n"
-        "program to delete them; it cannot stop a copy. Below one hour, messages are\n"
-        "left at no relay: they arrive only while both of you are connected.",
+        "It applies to both sides, to messages written from now on. The time begins\n"
+        "when a message is read, for your own when it is sent. The other side's\n"
+        "program is asked to delete them too; that cannot prevent copies. With less\n"
+        "than an hour, messages arrive only while both of you are connected: no relay\n"
+        "stores them.",
         example="p2pchat timer anna 1w",
     ),
 )

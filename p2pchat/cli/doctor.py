@@ -47,10 +47,12 @@ def salvage(context: Context, _args: Namespace) -> int:
         return 0
     context.out.line(f"Saved {done['messages']:,} messages and {done['contacts']:,} contacts in a new database.")
     if done["incomplete"]:
-        context.out.note(f"Some of this could not be read: {', '.join(done['incomplete'])}.")
+        context.out.note(f"These could not be read completely: {', '.join(done['incomplete'])}.")
     if done["unsent"]:
-        context.out.note(f"{done['unsent']:,} messages of yours were not sent; they are marked as failed.")
-    context.out.note(f"The damaged database is kept as {done['damaged']}; delete it when you miss nothing.")
+        context.out.note(f"{done['unsent']:,} of your messages were not sent; they are marked as failed.")
+    context.out.note(
+        f"The damaged database is kept as {done['damaged']}; delete it once you are sure that nothing is missing."
+    )
     return 0
 
 
@@ -63,9 +65,9 @@ VERBS = (
     ),
     Verb(
         "salvage",
-        "save what can be read from a damaged database",
+        "rescue everything readable from a damaged database",
         salvage,
-        notes="Stop the node first: nothing else may have the profile open.",
+        notes="Stop the node first: nothing else may be using the profile.",
         example="p2pchat salvage",
     ),
 )

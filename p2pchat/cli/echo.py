@@ -64,8 +64,8 @@ def _alone(owner: Profile) -> Iterator[None]:
     if not owner.exists():
         raise errors.NoProfile(f"There is no profile in {owner.folder}")
     if owner.echo.folder.exists() and not _is_friend(owner.echo):
-        hint = "Move it away; the echo bot lives there."
-        raise errors.ProfileError(f"{owner.echo.folder} is there already, and is no echo bot", hint=hint)
+        hint = "Move it away; the echo bot needs that folder."
+        raise errors.ProfileError(f"{owner.echo.folder} exists already and is not an echo bot", hint=hint)
     descriptor = os.open(owner.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -107,7 +107,7 @@ def _befriend(context: Context) -> int:
         return 0
     context.out.line(f"{contact['name']} is {'a contact' if new else 'running'} now.")
     whom = NAME if contact["name"] == NAME else contact["id"]
-    context.out.note(f"Write to it: `p2pchat send {whom} hello`. It ends by itself when your node does.")
+    context.out.note(f"Write to it: `p2pchat send {whom} hello`. It ends when your node ends.")
     return 0
 
 
@@ -206,8 +206,8 @@ def _end(context: Context, remove: bool) -> int:
     elif not there:
         context.out.line("There is no echo bot.")
     elif remove:
-        context.out.line("The echo bot is gone.")
-        context.out.note("Your chat with it stays, and so does its name in your list.")
+        context.out.line("The echo bot was deleted.")
+        context.out.note("Your chat with it stays, and it is still in your list.")
     else:
         context.out.line("The echo bot is stopped." if stopped else "The echo bot was not running.")
     return 0

@@ -94,7 +94,7 @@ def search(context: Context, args: Namespace) -> int:
     if not found:
         context.out.note("Nothing found.")
     else:
-        context.out.note("`p2pchat log CHAT --around ID` shows what was said before and after.")
+        context.out.note("`p2pchat log CHAT --around ID` shows the messages around a hit.")
     return 0
 
 
@@ -119,8 +119,8 @@ VERBS = (
             opt("--limit", type=count, metavar="N", help="the number of messages (50; with --since all)"),
             opt("--search", metavar="WORDS", help="only messages that contain all these words"),
             opt("--since", metavar="TIME", help="from this time on, or from `unread` on: the first unread message"),
-            opt("--until", metavar="TIME", help="only what is older than this time"),
-            opt("--around", metavar="ID", help="this message, and what was said before and after it"),
+            opt("--until", metavar="TIME", help="only messages older than this time"),
+            opt("--around", metavar="ID", help="this message, and those before and after it"),
             opt("--format", metavar="TEXT", help="a line for each message, such as '{date} {time} {from}: {text}'"),
         ),
         "A TIME is 2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or 30m, 3h, 7d or 2w for how long ago. "
@@ -129,16 +129,16 @@ VERBS = (
     ),
     Verb(
         "search",
-        "find messages, in all chats or in one",
+        "search all chats, or one",
         search,
-        (Arg("WORDS", "what to look for; all of it has to be true of a message", many=True),),
+        (Arg("WORDS", "what to search for; a message has to match all of it", many=True),),
         (
             opt("--chat", metavar="CHAT", help="only this chat"),
             opt("--limit", type=count, default=_LAST, metavar="N", help="the number of messages (50)"),
         ),
         'WORDS are words, word* for the beginning of one, "a phrase", from:NAME, from:me, before:2026-11-20, '
-        "after:2026-11-20 (that day or later) and has:link. Put them in quotation marks, so that the shell leaves "
-        "them as they are.",
+        "after:2026-11-20 (that day or later) and has:link. Put them in quotes, so that the shell leaves them "
+        "unchanged.",
         "p2pchat search 'snow* \"last train\" from:anna after:7d'",
     ),
 )

@@ -84,11 +84,11 @@ def add(context: Context, args: Namespace) -> int:
     if context.out.json:
         context.out.object(result)
     elif result.get("anew"):
-        context.out.line(f"{result['name']} is in your list already and was asked to begin anew; they have to accept.")
+        context.out.line(f"{result['name']} is already your contact and was asked to begin anew; they have to accept.")
     elif result["state"] == "contact":
         context.out.line(f"{result['name']} is a contact now.")
     else:
-        context.out.line(f"{result['name']} was asked. What you send meanwhile waits for the answer.")
+        context.out.line(f"{result['name']} has your request. What you write meanwhile is sent when they accept.")
     return 0
 
 
@@ -108,7 +108,7 @@ VERBS = (
         invite,
         opts=(
             opt("--reusable", action="store_true", help="for many people; you are asked about each of them"),
-            opt("--ask", action="store_true", help="ask you before the person who uses it becomes a contact"),
+            opt("--ask", action="store_true", help="ask you before whoever uses it becomes a contact"),
             opt(
                 "--expires",
                 type=duration,
@@ -116,7 +116,7 @@ VERBS = (
                 metavar="TIME",
                 help="how long it can be used, such as 12h (7d)",
             ),
-            opt("--label", metavar="TEXT", help="what it is called in `p2pchat invites`, here only"),
+            opt("--label", metavar="TEXT", help="its name in `p2pchat invites`; only you see it"),
             opt("--hide-address", action="store_true", help="whoever uses it never learns this node's network address"),
             opt("--qr", action="store_true", help="also show it as a QR code"),
         ),
@@ -130,7 +130,7 @@ VERBS = (
             Arg("ACTION", "revoke: end an open one before its time", required=False, choices=("revoke",)),
             Arg("ID", "an invite: its id, a unique prefix of it, or its label", required=False),
         ),
-        notes="Whoever comes with an invite that was revoked hears that it is no longer valid.",
+        notes="Anyone who uses a revoked invite is told that it is no longer valid.",
         example="p2pchat invites revoke 1a2b",
     ),
     Verb(

@@ -53,7 +53,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
     (
-        "and",
+        "other",
         {
             "doctor": ("doctor", "salvage"),
             "echo": ("echo",),
@@ -133,8 +133,8 @@ def _screen(context: Context) -> int:
     """Without a verb: the screen. Raises UsageError where there is no terminal to show it on."""
     if context.out.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         names = " ".join(MODULES)
-        hint = f"Without one, use a verb: {names} (`p2pchat --help`)."
-        raise errors.UsageError("The screen needs a terminal to be shown on", hint=hint)
+        hint = f"Without a terminal, use a verb: {names} (`p2pchat --help`)."
+        raise errors.UsageError("The screen needs a terminal", hint=hint)
     from p2pchat.cli.context import STDIN
 
     if context.config.passphrase_file == STDIN:

@@ -15,9 +15,13 @@ from p2pchat.cli.main import GROUPS, find
 from p2pchat.cli.options import GLOBAL, Arg, Opt, Verb
 
 _EXIT = (
-    ("0", "It is done."),
-    ("1", "It failed."),
-    ("2", "The command line cannot be meant: an unknown option, or a name that is nobody's or several people's."),
+    ("0", "Success."),
+    ("1", "Failure."),
+    (
+        "2",
+        "The command line is not valid: for example an unknown option, or a name that matches nobody "
+        "or several people.",
+    ),
     ("3", "Nobody was reached in time; what was sent stays queued."),
     ("4", "The profile is locked, the passphrase is wrong, or another node uses the profile."),
     ("5", "The other side refused."),
@@ -25,7 +29,7 @@ _EXIT = (
 _ENVIRONMENT = (
     ("P2PCHAT_PROFILE", "The profile's folder, where --profile is not given."),
     ("NO_COLOR", "If it is set, nothing is coloured."),
-    ("VISUAL, EDITOR", "The editor in which the screen lets you write a message."),
+    ("VISUAL, EDITOR", "The editor that the screen opens for writing a message."),
 )
 
 
@@ -42,9 +46,10 @@ def document() -> str:
         r"\fIVERB\fR [\fIARGUMENT\fR ...] [options]",
         ".SH DESCRIPTION",
         *_text(
-            "Without a verb, p2pchat opens the screen, which leads through the first steps. Each verb does one thing."
+            "Without a verb, p2pchat opens the screen, which guides you through the first steps. "
+            "Each verb does one thing."
         ),
-        *_text("What a verb is told may come in any order; after -- everything is an argument and no option."),
+        *_text("Options and arguments may come in any order; everything after -- is an argument."),
         *_text("The protocol has had no independent review: do not stake anybody's safety on it yet."),
     ]
     for title, modules in GROUPS:

@@ -198,7 +198,7 @@ def delete(context: Context, args: Namespace) -> int:
     """Delete a message here, or on both sides."""
     words = "Deleted here. The other side keeps its copy."
     if args.for_both:
-        words = "Deleted here. The other side is asked to delete it; it may have been read or copied."
+        words = "Deleted here. The other side is asked to delete it too; it may already have been read or copied."
     return answers.say(context, words, "delete", id=args.id, for_both=args.for_both)
 
 
@@ -217,7 +217,7 @@ VERBS = (
         "send",
         "send a message",
         send,
-        (CHAT, Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)),
+        (CHAT, Arg("TEXT", "the text; omit it, or write -, to read it from stdin", required=False)),
         SEND_OPTIONS,
         "It prints the message's id. Put -- before a text that begins with a dash.",
         example="p2pchat send bob 'are you there?' --wait delivered",
@@ -228,7 +228,7 @@ VERBS = (
         tail,
         (Arg("CHAT", "only this chat", required=False),),
         (
-            opt("--since", "--after", metavar="ID", help="begin with what arrived after this message"),
+            opt("--since", "--after", metavar="ID", help="begin with the messages that arrived after this one"),
             opt("--theirs", action="store_true", help="only messages from others, none of your own"),
             opt("--count", type=count, metavar="N", help="end after this many messages"),
             opt("--events", action="store_true", help="also show other events: states, contacts, requests"),

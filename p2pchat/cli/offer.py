@@ -17,7 +17,7 @@ def offer(context: Context, args: Namespace) -> int:
     else:
         context.out.line(offer["notice"])
         if args.answer is None:
-            context.out.note("`p2pchat offer no` ends it." if offer["relay"] else "`p2pchat offer yes`, or `no`.")
+            context.out.note("`p2pchat offer no` turns it off." if offer["relay"] else "`p2pchat offer yes`, or `no`.")
     return 0
 
 

@@ -80,5 +80,5 @@ def checked_text(text: str) -> str:
     if size > MAX_TEXT:
         raise errors.TextTooLong()
     if not text.strip():
-        raise errors.UsageError("The text is only white space" if text else "There is no text to send")
+        raise errors.UsageError("The text contains only white space" if text else "There is no text to send")
     return text

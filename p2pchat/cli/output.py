@@ -171,7 +171,7 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
     indent = "\n" + " " * (5 + 2 + marks + 2 + senders + 2)
     text = indent.join(clean(message["text"]).split("\n"))
     if message.get("late"):  # it stands before what was answered since
-        head.append(paint("(came late)", "yellow", out.colour_out))
+        head.append(paint("(arrived late)", "yellow", out.colour_out))
     head += [paint(remark, "dim", out.colour_out) for remark in _remarks(message)]
     if message.get("reactions"):
         text += indent + "  ".join(
@@ -184,9 +184,9 @@ def _remarks(message: dict[str, Any]) -> list[str]:
     """What is so of a message, beside its text."""
     remarks = []
     if (quote := message.get("quote")) is not None:
-        whose = f"{quote['from']}: " if quote["here"] else "as they quote it: " if quote["text"] else ""
-        said = "deleted" if quote["deleted"] else quote["text"] or "a message that is not here"
-        remarks.append(clean_line(f"(answers {whose}{said[:MAX_QUOTE]})"))
+        whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""
+        said = "deleted" if quote["deleted"] else quote["text"] or "a message you do not have"
+        remarks.append(clean_line(f"(reply to {whose}{said[:MAX_QUOTE]})"))
     if message.get("deleted"):
         remarks.append("(deleted)")
     if message.get("edited_at"):

@@ -26,7 +26,7 @@ def init(context: Context, args: Namespace) -> int:
 def _init(context: Context, args: Namespace) -> int:
     profile = context.profile
     if profile.exists():
-        raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
+        raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not changed")
     passphrase = _new_passphrase(context, args.no_passphrase, "Passphrase for the new profile: ")
 
     from p2pchat.cli import serve
@@ -72,7 +72,7 @@ def name(context: Context, args: Namespace) -> int:
         return 0
     context.out.line(result["name"])
     if args.name is not None:
-        context.out.note("Your contacts are told. Those who gave you a name of their own keep it.")
+        context.out.note("Your contacts are told. Those who gave you another name keep seeing that one.")
     return 0
 
 
@@ -112,7 +112,7 @@ def unlock(context: Context, _args: Namespace) -> int:
     if not status.get("foreground"):
         context.out.note(
             "The node ends 30 s after its last use unless something keeps it running; `p2pchat node` runs one "
-            "that stays."
+            "permanently."
         )
     return 0
 
@@ -187,7 +187,7 @@ VERBS = (
                 "KEY",
                 (
                     "keep_receiving: the node keeps running when nothing uses it; read_receipts: contacts are told "
-                    "what you read; typing: contacts see that you write, and you see it of them"
+                    "what you read; typing: you and your contacts see when the other is typing"
                 ),
                 required=False,
                 choices=("keep_receiving", "read_receipts", "typing"),
@@ -214,7 +214,7 @@ VERBS = (
         passphrase,
         opts=(
             opt("--new-passphrase-file", metavar="F", help="read the new one from this file (- is stdin)"),
-            opt("--no-passphrase", action="store_true", help="take it away"),
+            opt("--no-passphrase", action="store_true", help="remove it"),
         ),
         notes="--passphrase-file gives the current passphrase, or the new one if the profile has none.",
         example="p2pchat passphrase --new-passphrase-file new.txt",

@@ -45,7 +45,10 @@ def _announce(context: Context, event: dict[str, Any]) -> None:
     out.aside("To use this relay, run:")
     out.aside(f"  p2pchat relays add {lines[0]}")
     if not event["public"]:
-        out.aside("Only machines near this one can dial that address. For all others, set a public one as `announce`.")
+        out.aside(
+            "Only machines on the same network can dial that address. For everyone else, set a "
+            "public one as `announce`."
+        )
     if out.stdout.isatty():
         out.stdout.write(qr(lines[0], out.colour_out) + "\n")
         out.stdout.flush()
@@ -66,7 +69,7 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
     if status["clock_held"]:
-        step = f"its clock has jumped by {status['clock_step_hours']:+d} hours, and nothing is deleted by it"
+        step = f"its clock has jumped by {status['clock_step_hours']:+d} hours, so nothing is deleted by it"
         out.line(f"{step} until it has run evenly for a day; if it is right, restart with --trust-clock")
     if status["websocket"] != "/":
         out.line(f"WebSocket only at {status['websocket']}; every other path looks like a web server without pages")
@@ -95,8 +98,8 @@ VERBS = (
             opt("--trust-clock", action="store_true", help="trust this machine's clock although it has jumped"),
             opt("--print-config", action="store_true", help="print an example of this file with every setting"),
         ),
-        "It prints `ready`, its addresses and the line to give to friends. SIGTERM and SIGINT end it after "
-        "it has\nanswered what it took. SIGHUP makes it read the token and the limits again.",
+        "It prints `ready`, its addresses and the line to give to friends. SIGTERM and SIGINT end it once "
+        "it has\nanswered what it accepted. SIGHUP makes it read the token and the limits again.",
         example="p2pchat relay --listen /ip4/0.0.0.0/tcp/4001",
     ),
 )

@@ -28,7 +28,9 @@ def relays(context: Context, args: Namespace) -> int:
             context.out.object(relay)
     else:
         if not answer:
-            context.out.note("No relays: a message waits here until both are online. `p2pchat relays add` adds one.")
+            context.out.note(
+                "No relays: messages wait here until both sides are online. `p2pchat relays add` adds one."
+            )
         context.out.table([_row(relay) for relay in answer])
     for relay in answer:
         if relay.get("added"):
@@ -38,12 +40,12 @@ def relays(context: Context, args: Namespace) -> int:
 
 def _judge(context: Context, relay: dict[str, Any]) -> None:
     """Say what became of the relay that was added. Raises Refused or NotReached."""
-    kept = "it is kept in the list and tried again"
+    kept = "it stays in the list and is tried again"
     hint = f"`p2pchat relays remove {str(relay['address']).partition('#')[0]}` removes it."
     if relay["state"] == "refused":
         raise errors.Refused(f"The relay refused: {relay['problem']}; {kept}", hint=hint)
     if not relay["used"]:
-        context.out.note("It is in reserve: it is used when one of the others fails.")
+        context.out.note("It is kept in reserve and used when one of the others fails.")
     elif relay["state"] != "connected":
         raise errors.NotReached(f"The relay was not reached; {kept}", hint=hint)
 
@@ -69,7 +71,7 @@ VERBS = (
             Arg("ACTION", "add or remove; omit it to list them", required=False, choices=("add", "remove")),
             Arg(
                 "ADDRESS",
-                "its address, /…/p2p/<peer id>, with #TOKEN if it asks for one; or a contact who offers to be a relay",
+                "its address, /…/p2p/<peer id>, with #TOKEN if it requires one; or a contact who offers to be a relay",
                 required=False,
             ),
         ),

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import count
 from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
-from p2pchat.core.envelope import BUCKETS, envelope_id
-from p2pchat.core.ids import PeerKey, QueueId
+from p2pchat.core.envelope import BUCKETS, ID_BYTES, envelope_id
+from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 
@@ -33,6 +33,7 @@ class MailboxMessage(IntEnum):
     DELETE = 9
     PING = 10
     PONG = 11
+    FORGET = 12
 
 
 class QueueFlag(IntEnum):
@@ -63,7 +64,7 @@ class MailboxCode(IntEnum):
 
 
 # Names of the module: looking a member up in its class at every frame costs several times as much.
-HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = MailboxMessage
+HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET = MailboxMessage
 BOX, STAMPED = QueueFlag
 TO_PUT, TO_FETCH = QueueRole
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
@@ -72,6 +73,7 @@ QUEUES_A_FETCH = 8
 MAX_WANTED = 512
 MAX_RESULTS = 256
 MAX_HANDLES = 1024
+NAMES_A_FORGET = 256
 MAX_TOKEN = 64
 
 _OPEN = struct.Struct(">HBB32s32s64s")
@@ -82,6 +84,7 @@ _FETCH = struct.Struct(">IH" + "HQ" * QUEUES_A_FETCH)
 _BLOB = struct.Struct(">HQ")
 _END = struct.Struct(">IBB")
 _DELETE = struct.Struct(">IHQ")
+_FORGET = struct.Struct(">IH")
 _LABELS: dict[int, str] = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
 _HELLO_SHAPE = array(
     exactly(1),
@@ -113,6 +116,7 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
     PUT: frozenset(_PUT.size + bucket for bucket in BUCKETS),
     FETCH: frozenset({_FETCH.size}),
     DELETE: frozenset({_DELETE.size}),
+    FORGET: frozenset({_FORGET.size + NAMES_A_FORGET * ID_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
 }
@@ -122,7 +126,8 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
 class Hello:
     """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota; `crowded`:
     every deposit needs a stamp for now. `spread`: seconds among which its clients choose when to come back, where it
-    ends their connections. `hour`: by the clock of its machine, since the epoch; 0: it does not say.
+    ends their connections. `hour`: by the clock of its machine, since the epoch; 0: it does not say. `forgets`: it
+    knows FORGET.
     """
 
     relay: PeerKey
@@ -134,6 +139,7 @@ class Hello:
     crowded: bool = False
     spread: int = 0
     hour: int = 0
+    forgets: bool = False
 
 
 class Queue(NamedTuple):
@@ -198,6 +204,14 @@ class Deletion(NamedTuple):
     number: int
     handle: int
     upto: int
+
+
+class Forgetting(NamedTuple):
+    """Blobs with these names, `NAMES_A_FORGET` of them, are on the recipient's disk, wherever they came from."""
+
+    number: int
+    handle: int
+    names: tuple[EnvelopeId, ...]
 
 
 # --- what is signed ------------------------------------------------------------------------------------------------
@@ -297,13 +311,15 @@ def encode_hello(hello: Hello) -> bytes:
             hello.crowded,
             hello.spread,
             hello.hour,
+            hello.forgets,
         ]
     )
 
 
 def decode_hello(body: bytes) -> Hello:
     """Decode the HELLO of a relay. Raises CannotOpen, as all that decode frames here."""
-    hello = Hello(*_HELLO_SHAPE(decode(body, _MAX_HELLO))[1:10])
+    said = decode(body, _MAX_HELLO)
+    hello = replace(Hello(*_HELLO_SHAPE(said)[1:10]), forgets=said[10:11] == [True])
     if hello.stamp_bits > 40:  # nobody could pay it
         raise CannotOpen
     return hello
@@ -416,6 +432,20 @@ def encode_delete(delete: Deletion) -> bytes:
 def decode_delete(body: bytes) -> Deletion:
     """Decode a DELETE. Raises CannotOpen."""
     return Deletion(*_unpack(_DELETE, body))
+
+
+def encode_forget(forget: Forgetting) -> bytes:
+    """Encode a FORGET, frame type 12."""
+    return _FORGET.pack(forget.number, forget.handle) + b"".join(forget.names)
+
+
+def decode_forget(body: bytes) -> Forgetting:
+    """Decode a FORGET. Raises CannotOpen."""
+    (number, handle), names = _unpack(_FORGET, body[: _FORGET.size]), body[_FORGET.size :]
+    if len(names) != NAMES_A_FORGET * ID_BYTES:
+        raise CannotOpen
+    starts = range(0, len(names), ID_BYTES)
+    return Forgetting(number, handle, tuple(EnvelopeId(names[start : start + ID_BYTES]) for start in starts))
 
 
 def padding(units: int) -> int:

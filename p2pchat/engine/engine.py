@@ -1,7 +1,7 @@
-"""The engine: one open profile at work. This module makes its parts, starts them, and joins them.
+"""The engine: one open profile at work. This module makes its parts, starts them, and connects them.
 
-Everything that changes something goes through the committer. What comes from the network comes to the handlers, which
-hand it to the committer; what a transaction leaves behind goes to the senders once it is on disk.
+Every change goes through the committer. Input from the network goes to the handlers, which pass it to the committer; a
+transaction's effects go to the senders once it is on disk.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Engine:
     """One open profile at work: its parts, which `run` runs. Whoever changes something asks the `committer`.
 
     net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
-    `ClockWatch`. storage_limits: what one contact may have us store.
+    `ClockWatch`. storage_limits: how much one contact may make us store.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Engine:
             self.mailbox_handler,
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
-        self._endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
+        self.endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
         self._relays = relays
         self._requests = RequestTeller(self.committer, self.events)
         self._open_until = 0
@@ -117,7 +117,21 @@ class Engine:
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. The transaction in progress is finished, then nothing more is taken."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.net.run, NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler))
+            net = trio.CancelScope()
+            await nursery.start(self._run_net, net)
+            net.shield = True  # what comes of the last transaction is let out through it
+            try:
+                await self._run_on_net(task_status)
+            finally:
+                net.cancel()
+
+    async def _run_net(self, scope: trio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+        with scope:
+            handler = NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler)
+            await self.net.run(handler, task_status=task_status)
+
+    async def _run_on_net(self, task_status: TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
             self.clock_watch.look()
             first, *others = await self._load()
             nursery.start_soon(self.committer.run)
@@ -134,14 +148,14 @@ class Engine:
                 await self.upkeep.tell_addresses()
             nursery.start_soon(self.upkeep.address_updates.run)
             nursery.start_soon(self.upkeep.run, self._retry)
-            nursery.start_soon(self._endings.run)
+            nursery.start_soon(self.endings.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.look_after)
             nursery.start_soon(walk.through, others, self.committer.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
     async def _load(self) -> list[Sequence[ContactId]]:
-        """Read what handlers keep in memory, but for contacts. Return these, in slices: see `walk`."""
+        """Load what handlers keep in memory, except for contacts. Return the contacts, in slices: see `walk`."""
         read, beside = self.committer.read, self.committer.beside
         hidden, slices = await read(store_contacts.hidden), await read(walk.order)
         self.link_handler.hide(hidden)
@@ -152,7 +166,7 @@ class Engine:
         return slices
 
     async def _begin(self, contact_ids: Sequence[ContactId]) -> None:
-        """Take up the work where the last node left it, with these contacts first."""
+        """Resume the work where the last node left it, with these contacts first."""
         submit = self.committer.submit
         await submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
         await submit(self.copies.look)
@@ -175,7 +189,7 @@ class Engine:
     # --- after a transaction ----------------------------------------------------------------------------------------
 
     def _release(self, effects: Effects) -> None:
-        """Let out what came of a transaction that is on disk: acks, envelopes, outputs, in this order."""
+        """Release the effects of a transaction that is on disk: acks, envelopes, then outputs."""
         for contact, ids in effects.hop_acks.items():
             self.net.send(contact, frames.acks(ids))
         by_contact: dict[ContactId, list[OutgoingEnvelope]] = {}
@@ -186,15 +200,15 @@ class Engine:
         self.mailbox_handler.release(effects, by_contact)
         for contact in effects.dropped:
             self.link_sender.changed(contact)
-        self._endings.committed(effects)
+        self.endings.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:
             self._requests.tell(request)
 
     async def _hear_again(self) -> None:
-        """Have what could not be saved said again: it was not acked, so its senders say it on a new link, and relays
-        have it still.
+        """Ask for inputs again that could not be saved. They were not acked, so their senders repeat them on a new
+        link, and relays still have them.
         """
         while True:
             for sender in await self.committer.unsaved():
@@ -206,7 +220,7 @@ class Engine:
     # --- what is kept in memory of the store ------------------------------------------------------------------------
 
     def _look_again(self, tx: Transaction) -> None:
-        """Read again, in the transaction that changed it, what handlers keep in memory; it is used once that is on
+        """Load again, in the transaction that changed it, what handlers keep in memory; it is used once that is on
         disk.
         """
         if tx.pairs_of:
@@ -217,7 +231,7 @@ class Engine:
             tx.outputs.append(self._look_at_mail(None if tx.mail_changed else tx.mail_of))
 
     def _look(self, of: Collection[ContactId]) -> Callable[[], None]:
-        """Read what hellos of these contacts are checked against; the result puts it in place, once it is on disk."""
+        """Load what the hellos of these contacts are checked against; the result is applied once it is on disk."""
         pairs, hidden = self.link_handler.read(self.db, self.me, of), store_contacts.hidden(self.db)
 
         def use() -> None:

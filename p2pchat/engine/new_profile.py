@@ -79,13 +79,13 @@ def salvaged(profile: Profile, passphrase: str | None) -> dict[str, Any]:
 def _clean_up(profile: Profile, draft: Path) -> None:
     """Remove what an attempt that ended early has left. Raises ProfileExists where there is more than that."""
     if profile.database.exists():
-        raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
+        raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not changed")
     is_half_moved = (draft / profile.database.name).exists()
     for name in (keys.PLAIN, keys.SLOTS):
         path = profile.folder / name
         if path.exists() and not is_half_moved:
             raise errors.ProfileExists(
-                f"{path} is the key of a profile whose database is gone",
+                f"{path} is the key of a profile whose database is missing",
                 hint=f"Put {profile.database.name} back beside it, or choose another folder with --profile.",
             )
         path.unlink(missing_ok=True)  # before the database in `new`, which says that it may go

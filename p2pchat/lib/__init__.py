@@ -1,6 +1,6 @@
-"""Small things that many parts need and no library has. Nothing here knows anything about p2pchat.
+"""Small tools that many parts need and no library provides. Nothing here depends on p2pchat.
 
-atomic_file   files that are whole or not there         backoff   how long to wait between attempts that fail
-token_bucket  how much of something is allowed now      times     hours and days in milliseconds and in seconds
-wakeup        an event of trio that can be armed again
+atomic_file   files that are written whole or not at all   backoff   how long to wait between failed attempts
+token_bucket  how much of something is allowed now         times     hours and days in milliseconds and in seconds
+wakeup        a trio event that can be reset               moments   times as people type them
 """

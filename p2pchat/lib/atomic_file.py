@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever instant the machine stops at."""
+"""Writes files whole or not at all, whenever the machine stops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk: only then a renamed file is found after a power cut. Raises OSError."""
+    """Flush a folder's names to disk: only then is a renamed file found after a power cut. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""How long to wait between attempts that fail."""
+"""How long to wait between failed attempts."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class Backoff:
         return seconds if self._random is None else jittered(seconds, self._random)
 
     def reset(self) -> None:
-        """Begin with the first pause again: an attempt went well."""
+        """Begin with the first pause again: an attempt succeeded."""
         self._next = self._first

@@ -1,4 +1,4 @@
-"""Moments as people type them: `2026-11-20`, `2026-11-20 14:00`, `14:00`, `yesterday`, `3h`."""
+"""Times as people type them: `2026-11-20`, `2026-11-20 14:00`, `14:00`, `yesterday`, `3h`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import datetime, timedelta, tzinfo
 from p2pchat.lib.times import seconds_in
 
 FORMS = "2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or how long ago: 30m, 3h, 7d, 2w"
-"""Said where a moment is none of these."""
+"""Shown when a text is none of these."""
 
 _DAYS = {"today": 0, "yesterday": 1}
 
 
 def moment(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
-    """The moment that `text` means. A day is its first instant; a time without a zone is one of `zone`, or of the
-    machine where that is None. `now` has a zone. Raises ValueError where `text` is no moment.
+    """Return the time that `text` means. A date means its first instant; a time without a zone is in `zone`, or in the
+    machine's zone if that is None. `now` has a zone. Raises ValueError if `text` is not valid.
     """
     typed = text.strip().lower()
     try:

@@ -14,7 +14,7 @@ HOUR_SECONDS = 60 * MINUTE_SECONDS
 DAY_SECONDS = 24 * HOUR_SECONDS
 
 MAX_SECONDS = 3_660 * DAY_SECONDS
-"""The longest time that is taken from a person: ten years."""
+"""The longest duration accepted from a user: ten years."""
 
 _SUFFIXES = {
     "": 1.0,
@@ -26,15 +26,16 @@ _SUFFIXES = {
     "w": 7 * DAY_SECONDS,
 }
 OFF = ("off", "0")
-"""What ends something that would last."""
+"""What a user types to turn off something that has a duration."""
 
 _UNITS = ((7 * 86_400, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 def seconds_in(text: str) -> float:
-    """Seconds in a length of time as people type it: `30s`, `5m`, `2h`, `1.5 d`, `1w`, `500ms`, or a number of seconds.
+    """Return the seconds in a duration as people type it: `30s`, `5m`, `2h`, `1.5 d`, `1w`, `500ms`, or a number of
+    seconds.
 
-    Raises ValueError for anything else, for nothing at all, and for more than MAX_SECONDS.
+    Raises ValueError for anything else, for an empty text, and for more than MAX_SECONDS.
     """
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) *(ms|[smhdw]?)", text.strip().lower())
     if match is None or not 0 < (seconds := float(match[1]) * _SUFFIXES[match[2]]) <= MAX_SECONDS:
@@ -43,7 +44,7 @@ def seconds_in(text: str) -> float:
 
 
 def seconds_or_off(text: str) -> int:
-    """Whole seconds in a length of time, at least 1; 0 for `off`. Raises ValueError."""
+    """Return the whole seconds in a duration, at least 1; 0 for `off`. Raises ValueError."""
     if text.strip().lower() in OFF:
         return 0
     return max(1, round(seconds_in(text)))

@@ -23,13 +23,13 @@ class TokenBucket:
         return self._left
 
     def take(self, now: float, amount: float = 1.0) -> bool:
-        """Use `amount`, and return True, where so much is allowed at `now` (seconds)."""
+        """Use `amount` and return True if that is allowed at `now` (seconds)."""
         if self.left(now) < amount:
             return False
         self._left -= amount
         return True
 
     def give(self, amount: float) -> None:
-        """Take back what was not used. A negative amount is used although it may be more than is left."""
+        """Give back an unused amount. A negative amount is used even if that is more than is left."""
         left = self._left + amount
         self._left = left if left < self.burst else self.burst

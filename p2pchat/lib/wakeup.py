@@ -1,4 +1,4 @@
-"""An event that can be armed again, which trio's cannot."""
+"""An event that can be reset, which trio's cannot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from trio.lowlevel import ParkingLot, checkpoint
 
 
 class Wakeup:
-    """A flag that tasks wait for. Once set, it stays set until `clear`; `pulse` wakes those who wait and leaves it.
+    """A flag that tasks wait for. Once set, it stays set until `clear`; `pulse` wakes the waiting tasks without setting
+    it.
 
     The usual loop clears the flag before it looks at what there is to do, so that nothing set meanwhile is missed:
 
@@ -33,11 +34,11 @@ class Wakeup:
             self._waiting.unpark_all()
 
     def clear(self) -> None:
-        """Arm it again: those who wait from now on wait for the next `set` or `pulse`."""
+        """Reset the flag: tasks that wait from now on wait for the next `set` or `pulse`."""
         self._is_set = False
 
     def pulse(self) -> None:
-        """Wake the tasks that wait now, and nobody who comes later."""
+        """Wake the tasks that are waiting now, and no later ones."""
         self._waiting.unpark_all()
 
     async def wait(self) -> None:

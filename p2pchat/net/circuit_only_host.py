@@ -1,9 +1,9 @@
-"""Two hosts for hidden contacts: the one they know, and those that fetch and bring their mail.
+"""Two hosts for hidden contacts: the one they know, and those that fetch and deliver their mail.
 
-A hidden contact must not learn our address. It would, from who answers there: so another host answers them, with a
-transport key of its own, and listens nowhere. It would also learn it from a relay of its own, if we went there: so we
-go by relays that a person here chose, at the addresses that a person here gave. What they say of such a relay is not
-used: an address of theirs behind its name would see us come.
+A hidden contact must not learn our address. The host that answers would reveal it, so another host answers them, with
+its own transport key, and listens nowhere. A relay of the contact's would reveal it if we connected to that relay, so
+we go only through relays that the user chose, at the addresses that the user gave. What the contact says about such a
+relay is not used: behind an address of theirs, somebody could see us connect.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
 Ours = Callable[[PeerKey], Sequence[str]]
-"""The addresses of a relay (its transport key) as a person here gave them; none where it is none of ours."""
+"""The addresses that the user gave for a relay (by transport key); none if it is not one of ours."""
 
 
 class CircuitOnlyHost:
-    """`ports.Host` over another, by circuits of our own relays only."""
+    """A `ports.Host` on top of another, which uses only circuits through our own relays."""
 
     def __init__(self, host: Host, ours: Ours) -> None:
         self._host = host
@@ -29,7 +29,7 @@ class CircuitOnlyHost:
 
     @property
     def peer(self) -> PeerKey:
-        """The transport key that hidden contacts know, 32 bytes: not the one of the other host."""
+        """The transport key that hidden contacts know, 32 bytes; not that of the other host."""
         return self._host.peer
 
     def addresses(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class CircuitOnlyHost:
         self._host.vouch(peer)
 
     def found_at(self, peer: PeerKey) -> str:
-        """Return "": over a circuit nobody finds us at an address of ours."""
+        """Return "": over a circuit, nobody reaches us at an address of ours."""
         return ""
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:

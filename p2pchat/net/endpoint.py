@@ -1,7 +1,7 @@
-"""A side: one of our two hosts, and all that goes on at it.
+"""An endpoint: one of our two hosts, with its links and reservations.
 
-Everybody is met at the open side, which listens and dials as it can. Hidden contacts are met at the hidden side only:
-they know no other transport key of ours, and to them the open side is a stranger's.
+The open endpoint is for everybody; it listens and dials as it can. Hidden contacts use the hidden endpoint only: it has
+the only transport key of ours that they know, and to them the open endpoint is a stranger's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from p2pchat.ports import NetHandler
 
 MAX_WAYS = 4
 LEAVE_AFTER = 10.0
-"""Seconds a link goes on after its contact has changed sides: it tells them of the other one."""
+"""Seconds that a link stays after its contact has moved to the other endpoint, so that they can be told about it."""
 
 
 class Endpoint:
-    """Links, reach, joining and relays of one host. `ours`: where our relays are, for the hidden side."""
+    """The links, dialling, joining and relays of one host. `ours`: the addresses of our relays, for the hidden
+    endpoint.
+    """
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class Endpoint:
         self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved)
 
     def addresses(self) -> tuple[str, ...]:
-        """Return where this side can be dialled, best first."""
+        """Return where this endpoint can be dialled, best first."""
         return (*self.host.addresses(), *self.relays.ways())
 
     def ways(self, *, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:

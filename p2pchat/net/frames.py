@@ -13,15 +13,16 @@ from p2pchat.net.ports import Stream
 
 READ_BYTES = 131_072
 MAX_FRAMES = 64
-"""Frames of one stream that are taken apart before others have a turn."""
+"""Frames of one stream that are parsed before others get a turn."""
 DEADLINE = 10.0
-"""Seconds that one step of a dialogue may take before we hang up."""
+"""Seconds that one step of a dialogue may take before the stream is closed."""
 
 
 class FrameReader:
-    """Whole frames from a stream. Raises `CannotOpen` for bytes that are no frames, `LinkLost` at the stream's end.
+    """Reads whole frames from a stream. Raises `CannotOpen` for bytes that are not frames, `LinkLost` at the stream's
+    end.
 
-    sizes: what the other side may send.
+    sizes: the frame sizes that the other side may send.
     """
 
     def __init__(self, stream: Stream, sizes: Sizes = BETWEEN_NODES) -> None:
@@ -31,7 +32,7 @@ class FrameReader:
         self._more = False  # whether the parser may have whole frames that were not taken
 
     async def some(self) -> list[Frame]:
-        """The frames that are there, at least one and not too many at once."""
+        """Return the frames that have arrived, at least one but not too many at once."""
         while not self._waiting:
             if self._more:
                 await trio.lowlevel.checkpoint()

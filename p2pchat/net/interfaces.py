@@ -1,4 +1,4 @@
-"""The network interfaces of this machine, and which of its addresses to hand out and which of others' to dial."""
+"""The network interfaces of this machine: which of its addresses to give out, and which addresses of others to dial."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class Interface:
 
     @property
     def virtual(self) -> bool:
-        """Whether it is a bridge, a container's or a VPN's: nobody outside this machine, or outside that VPN, can dial
-        it.
-        """
+        """Whether it belongs to a bridge, a container or a VPN: nobody outside this machine or that VPN can dial it."""
         return self.name.startswith(_VIRTUAL)
 
 
@@ -58,8 +56,8 @@ def dialled_for_others(ip: IP, here: Collection[Interface], *, relay: bool) -> b
 
 
 INTERFACES_SECONDS = 5.0
-"""For so long a list of the network interfaces is used: the system takes a millisecond to make one, which is as much as
-the rest of a dial.
+"""How long a list of the interfaces is reused, in seconds: the system takes a millisecond to make one, as long as the
+rest of a dial.
 """
 
 
@@ -164,7 +162,7 @@ def for_invite(
 
 
 def _rank(ip: IP) -> int:
-    """Return how good an address is to dial; lower is better."""
+    """Return how suitable an address is for dialling; lower is better."""
     if ip.is_global:
         return 0 if ip.version == 6 else 1
     if _last_resort(ip):

@@ -39,7 +39,7 @@ IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
 MAX_REMEMBERED = 1024
-"""IP addresses of which it is kept in memory what they say."""
+"""IP addresses whose properties are cached."""
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 _PEER_ID_LENGTH = 52
 MAX_PACKED = 128
@@ -85,8 +85,9 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an address says: where to connect, what is spoken there ("tcp", "ws", "wss"), with which pass (b"": none),
-    and by which relay it goes (its peer key; None: the peer itself is there)."""
+    """What an address means: where to connect, the transport ("tcp", "ws", "wss"), the pass (b"": none), and the relay
+    to go through (its peer key; None: the peer itself is there).
+    """
 
     host: IP | Name
     port: int
@@ -104,7 +105,7 @@ class Target:
 
     @property
     def dialable(self) -> bool:
-        """See `dialable`; what a name stands for is judged when it is known."""
+        """See `dialable`; a DNS name is judged once it is resolved."""
         return self.port != 0 if isinstance(self.host, Name) else dialable(SocketAddress(self.host, self.port))
 
 
@@ -182,14 +183,12 @@ def parse_relay(text: str) -> tuple[PeerKey, str, bytes]:
 
 
 def relay_line(peer: PeerKey, address: str, token: bytes = b"") -> str:
-    """Return what people are given to use a relay, which `parse_relay` reads. token: b"" where it needs none."""
+    """Return the line that people are given to use a relay, which `parse_relay` reads. token: b"" if it needs none."""
     return full(peer, address) + (f"#{token.decode('ascii')}" if token else "")
 
 
 def is_token(text: str) -> bool:
-    """Return whether `text` may be a relay's token: 1 to 64 of the characters that an address in the web need not
-    escape.
-    """
+    """Return whether `text` can be a relay's token: 1 to 64 characters that need no escaping in a URL."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -228,7 +227,7 @@ def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
 
 
 def full(peer: PeerKey, address: str) -> str:
-    """Return `address` with the peer whose it is, as people read it."""
+    """Return `address` with its peer at the end, as people read it."""
     return f"{address}/p2p/{peer_id(peer)}"
 
 
@@ -338,7 +337,7 @@ def _unpacked(raw: bytes) -> str | None:
 
 
 def dialable(endpoint: SocketAddress) -> bool:
-    """Return whether we dial the endpoint at all.
+    """Return whether we are willing to dial the endpoint.
 
     Private and loopback addresses are fine: contacts on one network, or one machine, hand them out on purpose.
     Unspecified, multicast, broadcast and reserved ones lead to no single peer; an IPv6 link-local one means nothing
@@ -353,8 +352,8 @@ def dialable(endpoint: SocketAddress) -> bool:
 
 
 def is_local(ip: IP) -> bool:
-    """Return whether an address means something else on every network: private, loopback, link-local, or behind a
-    carrier's NAT.
+    """Return whether an address has a different meaning on every network: private, loopback, link-local, or behind
+    carrier-grade NAT.
     """
     return local_block(ip) is not None
 
@@ -366,8 +365,8 @@ def local_block(ip: IP) -> IPNetwork | None:
 
 @lru_cache(MAX_REMEMBERED)
 def neighbourhood(ip: str) -> str:
-    """Return what counts as one place when we limit what strangers have (`admission.places`): an IPv4 address, also one
-    in IPv6 clothing, or the 16 hex digits of an IPv6 /64, since one customer has all of those.
+    """Return what counts as one place when limiting strangers (`admission.places`): an IPv4 address, also one mapped
+    into IPv6, or the 16 hex digits of an IPv6 /64, since one customer has all of those addresses.
     """
     try:
         parsed = ipaddress.ip_address(ip.partition("%")[0])
@@ -381,8 +380,8 @@ def neighbourhood(ip: str) -> str:
 
 
 def from_outside(here: str, there: str) -> bool:
-    """Return whether a connection from the IP address `there` to `here` shows that the internet reaches us: both are
-    public, and not of one network.
+    """Return whether a connection from the IP address `there` to `here` proves that we can be reached from the
+    internet: both are public, and not in the same network.
     """
     end = _public(here)
     other = None if end is None else _public(there)
@@ -394,7 +393,7 @@ def from_outside(here: str, there: str) -> bool:
 
 @lru_cache(MAX_REMEMBERED)
 def _public(ip: str) -> IP | None:
-    """Return the address if it is one of the internet, else None."""
+    """Return the address if it is public, else None."""
     try:
         parsed = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:

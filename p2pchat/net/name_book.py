@@ -1,7 +1,7 @@
-"""Which of many secrets the name of a protocol was made with (docs/protocol/names.md), in one look-up.
+"""Finds which of many secrets a protocol name was derived from (docs/protocol/names.md), in one look-up.
 
-A stranger can ask for names all day, so an answer must not cost more where there are more contacts. Names are derived
-when somebody asks for the first time on a day, a few at a time, and then only for what has changed.
+A stranger can ask for names all day, so an answer must not cost more with more contacts. Names are derived when
+somebody first asks on a day, a few at a time, and after that only for entries that changed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Generic, TypeVar
 import trio
 
 AT_ONCE = 64
-"""Entries whose names are derived before others have a turn: some 0.3 ms."""
+"""Entries whose names are derived before others get a turn: some 0.3 ms."""
 
 T = TypeVar("T")
 
 
 class NameBook(Generic[T]):
-    """Entries by the name that each of them has on a day. `derive`: (entry, day) → its name."""
+    """Entries by the name that each has on a day. `derive`: (entry, day) → its name."""
 
     def __init__(self, derive: Callable[[T, int], str]) -> None:
         self._derive = derive
@@ -28,7 +28,7 @@ class NameBook(Generic[T]):
         self._missing: dict[int, dict[bytes, None]] = {}
 
     def put(self, owner: bytes, entries: Sequence[T]) -> None:
-        """Let `owner` (any id) have these entries from now on, instead of those it had."""
+        """Set the entries of `owner` (any id), in place of earlier ones."""
         old = self._entries.pop(owner, ())
         if entries:
             self._entries[owner] = entries
@@ -39,7 +39,7 @@ class NameBook(Generic[T]):
                 self._missing[day][owner] = None
 
     async def find(self, name: str, days: Sequence[int]) -> T | None:
-        """Return the entry that has this name on one of these days, or None. Names of other days are forgotten."""
+        """Return the entry that has this name on one of these days, or None. Names of other days are dropped."""
         for day in self._names.keys() - set(days):
             del self._names[day], self._missing[day]
         for day in days:

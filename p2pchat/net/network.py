@@ -1,4 +1,6 @@
-"""The network as the engine is given it: links, joining, mailboxes; over one host for all and one for the hidden."""
+"""The network as the engine uses it: links, joining and mailboxes, over one host for everybody and one for hidden
+contacts.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class Network:
-    """Joins the rooms of the net, as `ports.Net`; addresses are text inside and packed outside.
+    """Connects the parts of the net, as `ports.Net`; addresses are text inside and packed outside.
 
-    host: where everybody is met. hidden_host: where hidden contacts are. new_host: makes hosts for the mail of hidden
-    contacts; without it there is none.
+    host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
+    contacts; without it there are none.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Network:
         self.mailboxes: Mailboxes
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Be there until cancelled, and tell `handler` what happens."""
+        """Run until cancelled, and report events to `handler`."""
         async with trio.open_nursery() as nursery:
             self._handler, self._nursery = handler, nursery
             self._open = Endpoint(self._host, handler, nursery, self._random)
@@ -66,7 +68,7 @@ class Network:
             await trio.sleep_forever()
 
     def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
-        """Make the mailboxes. The tests of the engine give others."""
+        """Make the mailboxes. The engine's tests provide others."""
         now = self._handler.links.now
         return MailboxPool(
             self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
@@ -75,7 +77,7 @@ class Network:
     # --- where we are ----------------------------------------------------------------------------------------------
 
     def use_relays(self, relays: Sequence[Relay]) -> None:
-        """Be reached by circuits of these relays, best first."""
+        """Be reachable by circuits through these relays, best first."""
         self._relays.clear()
         for relay in relays:
             ways = self._readable(relay.addresses, circuits=False)
@@ -87,12 +89,13 @@ class Network:
             self._hidden.relays.use(self._relays)
 
     def _answered(self, relay: PeerKey) -> None:
-        """Reserve at once at a relay whose mailbox has just connected. The hidden side asks by itself: that both ask in
-        the same moment would tell the relay that they are one."""
+        """Reserve at once at a relay whose mailbox has just connected. The hidden endpoint asks separately: if both
+        asked at the same moment, the relay could tell that they belong together.
+        """
         self._open.relays.nudge(relay)
 
     def hide(self) -> None:
-        """Open the side for hidden contacts: there are some, or will be."""
+        """Open the endpoint for hidden contacts: there are some, or will be."""
         if not self._hiding:
             self._hiding = True
             self._hidden.relays.use(self._relays)
@@ -100,7 +103,7 @@ class Network:
     def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
         """Return where others may dial us, best first, at most four.
 
-        hidden: what hidden contacts may know, which are circuits only. relayed: whether circuits are among the others.
+        hidden: the ways for hidden contacts, which are circuits only. relayed: whether the others include circuits.
         """
         return (self._hidden if hidden else self._open).ways(relayed=relayed)
 
@@ -109,7 +112,7 @@ class Network:
         return [multiaddrs.full(self._open.host.peer, address) for address in self._open.addresses()]
 
     def relayed(self) -> bool | None:
-        """Return whether a relay leads to us now; None where there is none to do so."""
+        """Return whether we can be reached through a relay now; None if we use no relay."""
         return bool(self._open.relays.ways()) if self._relays else None
 
     # --- contacts --------------------------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ class Network:
         side.reach.want(contact, self._unpacked(ways))
 
     def nudge(self, contact: ContactId) -> None:
-        """Try soon, if there is no link."""
+        """Try to make a link soon, if there is none."""
         side, _ = self._sides(contact)
         if side.best(contact) is None:
             side.reach.nudge(contact)
@@ -144,8 +147,8 @@ class Network:
             side.forget(contact)
 
     def join(self, contact: ContactId, ways: Sequence[tuple[PeerKey, bytes]], hello_key: bytes) -> None:
-        """Knock at the inviter's ways until the invite is settled. hello_key: 32 bytes that prove that we hold the
-        invite.
+        """Try the inviter's ways until the invite is settled. hello_key: 32 bytes that prove that we have
+        the invite.
         """
         self._sides(contact)[0].joining.join(contact, self._unpacked(ways), hello_key)
 
@@ -165,7 +168,7 @@ class Network:
         return None if link is None else link.stream.route
 
     def _sides(self, contact: ContactId) -> tuple[Endpoint, Endpoint]:
-        """Where we meet a contact, and where not."""
+        """Return the endpoint for a contact, and the other one."""
         return (self._hidden, self._open) if self._handler.links.hidden(contact) else (self._open, self._hidden)
 
     def _best(self, contact: ContactId) -> Link | None:
@@ -173,7 +176,7 @@ class Network:
         return side.best(contact) or other.best(contact)
 
     async def _leave(self, side: Endpoint, contact: ContactId) -> None:
-        """End what is left with a contact at this side, since it is met at the other now; unless it is back."""
+        """End what is left with a contact at this endpoint, since it uses the other one now; unless it came back."""
         await trio.sleep(LEAVE_AFTER)
         if self._sides(contact)[0] is not side:
             side.forget(contact)

@@ -38,18 +38,18 @@ class Stream(Protocol):
         ...
 
     async def read(self, at_most: int) -> bytes:
-        """Wait for 1 to `at_most` bytes. b"" means that the other side ended its half.
+        """Wait for 1 to `at_most` bytes. b"" means that the other side has closed its half.
 
-        A cancelled read loses no bytes. Raises `errors.LinkLost` when the stream or its connection broke.
+        A cancelled read loses no bytes. Raises `errors.LinkLost` if the stream or its connection broke.
         """
         ...
 
     async def write(self, data: bytes) -> None:
-        """Hand all of `data` to the connection, in order.
+        """Pass all of `data` to the connection, in order.
 
-        Shielded from cancellation: half a write would ruin the connection for every other stream on it. It ends by
-        itself, with `errors.LinkLost`, when the other side takes nothing for some seconds. Having returned says nothing
-        about arrival.
+        Shielded from cancellation, because half a write would break every other stream on the connection. It ends on
+        its own, with `errors.LinkLost`, if the other side accepts nothing for some seconds. A return does not mean that
+        the data arrived.
         """
         ...
 
@@ -59,19 +59,20 @@ class Stream(Protocol):
 
 
 Handler = Callable[[Stream], Awaitable[None]]
-"""What to do with one inbound stream: runs in a task of its own; whatever it raises ends only that stream, and its
-return closes the stream."""
+"""Handles one inbound stream in a task of its own. An exception ends only that stream, and its return closes the
+stream.
+"""
 
 
 class Caller(NamedTuple):
-    """Who opened a stream that has no protocol yet: the transport key, and by which route it comes."""
+    """Who opened a stream that has no protocol yet: the transport key, and the route of the connection."""
 
     peer: PeerKey
     route: Route
 
 
 Recognizer = Callable[[str, Caller], Awaitable[Handler | None]]
-"""What a protocol's name, as a caller said it, means: the handler, or None where it means nothing to us."""
+"""Returns the handler for a protocol name, or None if the name means nothing to us."""
 
 
 class Host(Protocol):
@@ -87,8 +88,8 @@ class Host(Protocol):
         ...
 
     def recognize(self, recognizer: Recognizer) -> None:
-        """Ask this one too what a name means that a caller says; before or while running. The first that knows it
-        counts; where none does, the answer is that of any libp2p host.
+        """Add a recognizer, which is asked what a protocol name means; before or while running. The first one that
+        knows the name counts; if none does, the answer is that of any libp2p host.
         """
         ...
 
@@ -114,14 +115,14 @@ class Host(Protocol):
         ...
 
     def vouch(self, peer: PeerKey) -> None:
-        """Keep the connections that a peer has now, whoever else comes, since it has proven something on one that it
-        made (a verified link, say), and know it when it comes again.
+        """Keep the connections that a peer has now, even if others need room, because it has proven something on one
+        that it made (such as a verified link), and recognise it when it returns.
         """
         ...
 
     def found_at(self, peer: PeerKey) -> str:
-        """Return our public address at which this peer has reached us from outside, by a connection that lives; "" if
-        it has not.
+        """Return the public address at which this peer has reached us from outside, on a connection that still exists;
+        "" if there is none.
         """
         ...
 
@@ -132,17 +133,18 @@ class Host(Protocol):
 
 
 class RelayedHost(Host, Protocol):
-    """A host that can be reached over circuits too."""
+    """A host that can also be reached over circuits."""
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
-        """Let the relay open `most` streams more than others may: each carries somebody to us. 0: it is over."""
+        """Allow the relay `most` more streams than others: each carries somebody to us. 0 ends that."""
         ...
 
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
-        """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`
-        is called when there is room for it. False where there is none, and then the stream is as it was."""
+        """Treat `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted` is called when
+        there is room for it. Returns False if there is none; the stream is then unchanged.
+        """
         ...
 
     async def gone(self, peer: PeerKey) -> None:
-        """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
+        """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
         ...

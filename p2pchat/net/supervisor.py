@@ -1,4 +1,4 @@
-"""Keeping one host alive: whatever ends it, it is started again, with the same key and the same handlers."""
+"""Keeps one host alive: whatever ends it, it is started again, with the same key and the same handlers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOOD_RUN = 300.0  # seconds after which a host counts as healthy, and the next f
 
 
 class Runnable(Protocol):
-    """What can be supervised: `run` reports that it has started, and may be called again after it ended."""
+    """Something that can be supervised: `run` reports that it has started, and may be called again after it ended."""
 
     async def run(self, *, task_status: TaskStatus[None] = ...) -> None:
         """Run until cancelled, and report started once it works."""
@@ -61,7 +61,7 @@ class Supervisor:
 
 
 class _Once:
-    """Passes on that the host has started, the first time."""
+    """Reports that the host has started, the first time only."""
 
     def __init__(self, task_status: TaskStatus[None]) -> None:
         self._task_status = task_status
@@ -74,7 +74,7 @@ class _Once:
 
 
 def _names(error: BaseException) -> str:
-    """Which kinds of error, without their texts: those may hold addresses."""
+    """Return the kinds of error, without their texts, which may contain addresses."""
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(_names(nested) for nested in error.exceptions)
     return type(error).__name__

@@ -5,11 +5,13 @@ A batch is one transaction, puts and deletes; its reads come after it, so that w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.ids import EnvelopeId
 from p2pchat.core.mailbox import Blob
 from p2pchat.core.primitives import Random
 from p2pchat.errors import DiskFull, P2PChatError
@@ -20,6 +22,8 @@ from p2pchat.relay.store import MAX_EXPIRED_AT_ONCE, DepositResult, MailboxStore
 MAX_INPUTS = 2048
 MAX_BYTES = 16 << 20
 """What may wait for the disk; above it streams are not read."""
+BYTES_OF_A_NAME = 256
+"""What the name of a blob to be deleted counts for, as bytes: to look it up takes as long as to write so many."""
 MAX_READS = 8
 """Fetches and readings for pushes in one batch."""
 MAX_ANSWER = 2 << 20
@@ -55,13 +59,15 @@ class Refill(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What waits for the disk. `watched`: queues that somebody has begun to watch; `tidy`: what is past its time goes,
-    and what the clock says is noted (`seen`); `probe`: try whether it can be written again.
+    """What waits for the disk. `upto`, `names`: what goes of each queue. `watched`: queues that somebody has
+    begun to watch; `tidy`: what is past its time goes, and what the clock says is noted (`seen`); `probe`: try whether
+    it can be written again.
     """
 
     puts: list[tuple[ClientStream, mailbox.Put, NewBlob]] = field(default_factory=list)
     deletes: list[tuple[ClientStream, int]] = field(default_factory=list)
     upto: dict[bytes, int] = field(default_factory=dict)
+    names: dict[bytes, list[EnvelopeId]] = field(default_factory=dict)
     fetches: list[Fetching] = field(default_factory=list)
     refills: list[Refill] = field(default_factory=list)
     watched: list[bytes] = field(default_factory=list)
@@ -97,6 +103,13 @@ class Batch:
         client.waiting += 1
         self.deletes.append((client, number))
         self.upto[qid] = max(upto, self.upto.get(qid, 0))
+
+    def forget(self, client: ClientStream, number: int, qid: bytes, names: Sequence[EnvelopeId]) -> None:
+        """Add a client's delete of a queue's blobs with these names, which answers its frame `number`."""
+        client.waiting += 1
+        self.deletes.append((client, number))
+        self.names.setdefault(qid, []).extend(names)
+        self.size += BYTES_OF_A_NAME * len(names)
 
 
 @dataclass(slots=True)
@@ -162,7 +175,7 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
 
 def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> None:
     try:
-        outcome.puts = store.change([deposit for _, _, deposit in batch.puts], batch.upto, now)
+        outcome.puts = store.change([deposit for _, _, deposit in batch.puts], batch.upto, now, batch.names)
         outcome.deleted = True
         return
     except P2PChatError as error:
@@ -171,7 +184,7 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
     made_way = _make_way(store, outcome.failure)
     if batch.deletes and (batch.puts or made_way):  # what makes room may succeed alone
         try:
-            store.change([], batch.upto, now)
+            store.change([], batch.upto, now, batch.names)
             outcome.deleted = True
         except P2PChatError as error:
             outcome.failure = error

@@ -105,16 +105,16 @@ class RelayClock:
         self._begin()
         self.held = abs(self._ahead - self._settled) > MAX_STEP_MS
         if not self.held:
-            log.warning("the clock is where it was again")
+            log.warning("the clock is back where it was")
             self._ahead = self._settled
         if was_held or not self.held:
             return
-        about = "what is held keeps the time it has left, until the clock has agreed with the uptime for a day"
+        about = "blobs keep their remaining time until the clock has agreed with the uptime for a day"
         log.warning("the clock stepped by %+d hours: %s; or start with --trust-clock", self.step_hours, about)
 
     def _agreed(self) -> None:
         if self.held and self._sure:
-            log.warning("the clock has agreed with the uptime for a day: it is believed again")
+            log.warning("the clock has agreed with the uptime for a day: it is trusted again")
             self._ahead = self._settled
         self._settled, self._sure, self.held = self._ahead, True, False
         self._begin()

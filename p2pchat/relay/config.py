@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from p2pchat import errors
+from p2pchat.lib.small_file import read_beginning
 
+MAX_BYTES = 100_000
 PREFIX = "P2PCHAT_RELAY_"
 SYSTEM_FOLDER = "/var/lib/p2pchat-relay"
 
@@ -174,10 +176,13 @@ def _file(path: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
+        raw = read_beginning(Path(path), MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise BadSetting(f"{path} is longer than {MAX_BYTES:,} bytes")
+        return tomllib.loads(raw.decode())
     except OSError as exc:
         raise BadSetting(f"{path} cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BadSetting(f"{path} is not TOML: {exc}") from exc
 
 

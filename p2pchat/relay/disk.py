@@ -188,7 +188,7 @@ def _meaning(error: sqlite3.Error) -> P2PChatError:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return damaged()
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return P2PChatError("The relay's store cannot be used", hint="Another program uses it.")
+            return P2PChatError("The relay's store cannot be used", hint="Another program is using it.")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return ProfileError(
                 "The relay's store cannot be opened or written", hint="Check who owns it and whether it is read-only."

@@ -63,7 +63,7 @@ class Folder:
             with suppress(FileNotFoundError):
                 seed = path.read_bytes()
                 if len(seed) != KEY_BYTES:
-                    raise ProfileError(f"{path} is not a key", hint="Restore it, or remove it to become another relay.")
+                    raise ProfileError(f"{path} is not a key", hint="Restore it, or delete it to become a new relay.")
                 return seed
             # Whole or not there: a relay that came back as another one would be lost to everybody who knows it.
             atomic_file.replace(path, fresh)

@@ -14,7 +14,6 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -34,45 +33,23 @@ from p2pchat.net.ports import Stream
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
+from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.notifications import Pushes
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
-from p2pchat.relay.terms import Terms
+from p2pchat.relay.terms import COSTS, Terms
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
 SILENCE_SECONDS = 180.0
 SWEEP_SECONDS = 30.0
-COSTS: dict[int, int] = {mailbox.PING: 40, mailbox.OPEN: 100, mailbox.FETCH: 200, mailbox.DELETE: 30, mailbox.PUT: 40}
-"""What a frame is charged, in units of `net.admission.budget`. A deposit carries something: its bytes pay for it."""
 LOOK_AGAIN_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
-
-REASONS: dict[int, str] = {
-    mailbox.QUEUE_FULL: "queue full",
-    mailbox.RELAY_FULL: "relay full",
-    mailbox.BAD_STAMP: "bad stamp",
-    mailbox.NOT_ALLOWED: "not allowed",
-    mailbox.MALFORMED: "malformed",
-    mailbox.TOO_FAST: "too fast",
-    mailbox.STAMP_NEEDED: "stamp needed",
-}
-"""Why a deposit may be turned away, as the metrics say it."""
 
 InThread = Callable[..., Awaitable[Outcome]]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Counts:
-    """What the metrics show: numbers only, of everybody together. `refused`: by reason."""
-
-    deposits: int = 0
-    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
-    fetched: int = 0
-    deletes: int = 0
 
 
 class MailboxServer:
@@ -155,7 +132,7 @@ class MailboxServer:
         """Read the whole store where its last end was none; what is wrong is logged, and nothing new is kept then."""
         if not self._store.unchecked:
             return
-        log.info("the last end was none: checking the store")
+        log.info("the relay did not end cleanly the last time: checking the store")
         try:
             options: dict[str, Any] = {"abandon_on_cancel": True}  # the type stubs do not know it
             await trio.to_thread.run_sync(self._store.check, **options)
@@ -168,12 +145,18 @@ class MailboxServer:
             self._nursery = nursery
             nursery.start_soon(self._sweep)
             task_status.started()
-            while True:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                batch = await self._next_batch()
-                with trio.CancelScope(shield=True):
-                    outcome = await self._applied(batch)
-                self._release(batch, outcome)
+            try:
+                while True:
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                    batch = await self._next_batch()
+                    with trio.CancelScope(shield=True):
+                        outcome = await self._applied(batch)
+                    self._release(batch, outcome)
+            finally:
+                self._nursery = None
+                for client in self._clients:  # their tasks are the host's, which may go on
+                    client.close()
+                    client.scope.cancel()
 
     async def _applied(self, batch: Batch) -> Outcome:
         """Do what is in a batch: in a thread, unless memory knows already all that it asks for."""
@@ -329,6 +312,8 @@ class MailboxServer:
                 self._put(client, mailbox.decode_put(frame.body))
             case mailbox.DELETE:
                 self._delete(client, mailbox.decode_delete(frame.body))
+            case mailbox.FORGET:
+                self._forget(client, mailbox.decode_forget(frame.body))
             case mailbox.FETCH:
                 self._fetch(client, mailbox.decode_fetch(frame.body))
             case mailbox.OPEN:
@@ -390,6 +375,16 @@ class MailboxServer:
             self._next.delete(client, delete.number, opened.qid, delete.upto)
             self._wake_up()
         self.pushes.catch_up(client)
+
+    def _forget(self, client: ClientStream, forget: mailbox.Forgetting) -> None:
+        opened = client.opened.get(forget.handle)
+        if opened is None or opened.role != mailbox.TO_FETCH:
+            self._answer(client, forget.number, mailbox.NOT_ALLOWED)
+        elif opened.flags & mailbox.BOX or not self._store.holds(opened.qid):
+            self._answer(client, forget.number, mailbox.DONE)
+        else:
+            self._next.forget(client, forget.number, opened.qid, forget.names)
+            self._wake_up()
 
     def _fetch(self, client: ClientStream, fetch: mailbox.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]

@@ -214,7 +214,7 @@ class _Relay:
                     if number != signal.SIGHUP:
                         break
                     self._reload(reload)
-            log.info("ending: answering what was taken")
+            log.info("ending: answering the requests that were accepted")
             self._hop.drain()
             with trio.move_on_after(DRAIN_SECONDS):
                 await self._mailbox.drain(DRAIN_SECONDS)

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, envelope_id
@@ -40,6 +41,7 @@ _COUNT_BITS = 30
 _STEP = 16  # a divisor of 256
 _CHANCES = 512
 _MAX_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
+_NAMES_AT_ONCE = 256  # in one statement
 _SCATTERED = 1024  # pages by which the file grows
 _MAX = (1 << 63) - 1  # SQLite's integers are signed
 _SYSTEM = random.SystemRandom()
@@ -142,9 +144,15 @@ class MailboxStore:
         """How many queues hold something."""
         return self._holdings.queues
 
-    def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
-        """Keep what the quotas allow, then remove, of each queue, everything up to a place; all in one transaction.
-        now: in ms.
+    def change(
+        self,
+        deposits: Sequence[NewBlob],
+        deletes: Mapping[bytes, int],
+        now: int,
+        names: Mapping[bytes, Sequence[bytes]] = MappingProxyType({}),
+    ) -> list[DepositResult]:
+        """Keep what the quotas allow, then remove, of each queue, everything up to a place, and what has one of these
+        names; all in one transaction. now: in ms.
 
         Raises DiskFull, DatabaseDamaged or another P2PChatError.
         """
@@ -160,6 +168,11 @@ class MailboxStore:
                 self._connection.execute("UPDATE places SET epoch = ?", (self._epoch,))
             for qid, upto in deletes.items():
                 self._remove("qid = ? AND place <= ?", (qid, min(upto, _MAX)))
+            for qid, named in names.items():
+                for start in range(0, len(named), _NAMES_AT_ONCE):
+                    some = named[start : start + _NAMES_AT_ONCE]
+                    marks = ",".join("?" * len(some))
+                    self._remove(f"qid = ? AND name IN ({marks})", (qid, *some), "INDEXED BY blobs_by_name")
         self._used = self._epoch
         return results
 
@@ -335,9 +348,9 @@ class MailboxStore:
         _SYSTEM.shuffle(numbers)
         self._connection.executemany("DELETE FROM spare WHERE number = ?", ((number,) for number in numbers))
 
-    def _remove(self, where: str, values: Sequence[object]) -> None:
+    def _remove(self, where: str, values: Sequence[object], index: str = "") -> None:
         for qid, size in self._connection.execute(
-            f"DELETE FROM blobs WHERE {where} RETURNING qid, size", values
+            f"DELETE FROM blobs {index} WHERE {where} RETURNING qid, size", values
         ).fetchall():
             self._written = True
             taken = self._holdings.remove(qid, size)

@@ -29,6 +29,16 @@ CLIENTS_A_SECOND = 64
 MAX_SPREAD_SECONDS = 30
 MAX_HOUR = (1 << 32) - 1
 
+COSTS: dict[int, int] = {
+    mailbox.PING: 40,
+    mailbox.OPEN: 100,
+    mailbox.FETCH: 200,
+    mailbox.DELETE: 30,
+    mailbox.PUT: 40,
+    mailbox.FORGET: 300,
+}
+"""What a frame is charged, in units of `net.admission.budget`. A deposit carries something: its bytes pay for it."""
+
 
 class Terms:
     """The limits of one mailbox, and what was used of them."""
@@ -64,6 +74,7 @@ class Terms:
             self.crowded,
             min(MAX_SPREAD_SECONDS, clients // CLIENTS_A_SECOND),
             min(max(0, self._clock.wall() // HOUR_MS), MAX_HOUR),
+            forgets=True,
         )
 
     def origin(self, place: str) -> Origin:

@@ -54,6 +54,8 @@ CHECKED_BYTES = 8 << 20
 STATEMENTS_KEPT = 256
 PAGE_BYTES = 4096
 CACHE_KIB = 4096
+BUSY_TIMEOUT_MS = 5_000
+"""How long a statement waits for another connection."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -74,6 +76,7 @@ class Database:
         """Called before and after each COMMIT: raises where the file that is written is not the profile's any more."""
         self._key = key
         self._met_damage = False
+        self._gathered: dict[str, list[Sequence[Value]]] = {}
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> Database:
@@ -137,6 +140,20 @@ class Database:
         except sqlcipher.Error as error:
             raise self._failed(error) from error
 
+    def gather(self, sql: str, values: Sequence[Value]) -> None:
+        """Run one statement in this transaction, together with those like it: at its end, or at `run_gathered`, which
+        whoever reads or changes what it writes calls first.
+        """
+        self._gathered.setdefault(sql, []).append(values)
+        if not self._connection.in_transaction:
+            self.run_gathered()
+
+    def run_gathered(self) -> None:
+        """Run the statements that were gathered."""
+        while self._gathered:
+            sql = next(iter(self._gathered))
+            self.executemany(sql, self._gathered.pop(sql))
+
     def query(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> list[Row]:
         """Return every row of a SELECT."""
         try:
@@ -170,13 +187,21 @@ class Database:
         """Write what the transaction did to the disk: after it returns, that survives a power cut. It is the one COMMIT
         of the program.
         """
+        self.run_gathered()
         self.guard()
         self.execute("COMMIT")
         self.guard()  # or the file went in between, and the caller must not acknowledge what is in it
 
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone."""
-        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone. Returns
+        whether that was done: not while another connection reads (see `damaged_pages`), and nothing waits for that.
+        """
+        self.query("PRAGMA busy_timeout = 0")
+        try:
+            ((busy, *_),) = self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.query(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        return not busy
 
     def files(self) -> list[Path]:
         """Return the files that hold what is committed: the database and its write-ahead log."""
@@ -204,6 +229,7 @@ class Database:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _undo(self) -> None:
+        self._gathered.clear()
         # SQLite undoes a transaction by itself after some errors; a second ROLLBACK would then be one more error.
         if self._met_damage:  # with its connection goes what was not committed
             self._replace_connection()
@@ -309,6 +335,7 @@ def connect(path: Path, key: bytes, mode: str = "mode=rw") -> Any:
     connection = sqlcipher.connect(
         f"file:{quote(str(path.absolute()))}?{mode}",
         uri=True,
+        timeout=BUSY_TIMEOUT_MS / 1000,
         isolation_level=None,  # transactions are ours to begin and end
         check_same_thread=False,  # the engine's worker threads take turns
         cached_statements=STATEMENTS_KEPT,

@@ -38,17 +38,20 @@ _FORGET = "DELETE FROM envelopes_seen WHERE id BETWEEN ?1 AND ?2 AND at < ?3"
 
 def seen(db: Database, id: EnvelopeId) -> SeenRow | None:
     """Return what is known of an envelope by its 16-byte hash; None if it is new."""
+    db.run_gathered()
     row = db.query_one("SELECT id, contact, msg_id, at, receipt_at FROM envelopes_seen WHERE id = ?", (id,))
     return None if row is None else SeenRow(*row)
 
 
 def remember(db: Database, rows: Iterable[SeenRow]) -> None:
-    """Note accepted envelopes; one already noted stays as it is."""
-    db.executemany(_REMEMBER, [(row.id, row.contact, row.msg_id, row.at, row.receipt_at) for row in rows])
+    """Note accepted envelopes, all of a transaction together; one already noted stays as it is."""
+    for row in rows:
+        db.gather(_REMEMBER, (row.id, row.contact, row.msg_id, row.at, row.receipt_at))
 
 
 def owe_receipt(db: Database, id: EnvelopeId) -> None:
     """Note that the receipt for an envelope is to be queued (again)."""
+    db.run_gathered()
     db.execute("UPDATE envelopes_seen SET receipt_at = NULL WHERE id = ?", (id,))
 
 
@@ -56,6 +59,7 @@ def owed(db: Database, contact: ContactId, limit: int) -> list[tuple[EnvelopeId,
     """Return (envelope id, message id) of a contact's envelopes whose receipt is owed, at most so many, oldest
     first.
     """
+    db.run_gathered()
     rows = db.query(
         "SELECT id, msg_id FROM envelopes_seen WHERE contact = ? AND receipt_at IS NULL AND msg_id IS NOT NULL"
         " ORDER BY at, msg_id LIMIT ?",
@@ -66,12 +70,14 @@ def owed(db: Database, contact: ContactId, limit: int) -> list[tuple[EnvelopeId,
 
 def creditors(db: Database) -> list[ContactId]:
     """Return the contacts who are owed a receipt."""
+    db.run_gathered()
     rows = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")
     return [contact for (contact,) in rows]
 
 
 def receipts_queued(db: Database, ids: Iterable[EnvelopeId], at: int) -> None:
     """Note that the receipts for these envelopes were queued at `at` (ms)."""
+    db.run_gathered()
     db.executemany("UPDATE envelopes_seen SET receipt_at = ? WHERE id = ?", [(at, id) for id in ids])
 
 
@@ -81,6 +87,7 @@ def expire(db: Database, now: int) -> None:
     Ids are hashes, so equal shares of all ids are equal shares of the rows. An index by time would be written with
     every envelope that comes, for this one look an hour.
     """
+    db.run_gathered()
     part = meta.get_int(db, _NEXT_PART) % PARTS
     first, last = part * 256 // PARTS, (part + 1) * 256 // PARTS - 1
     ends = bytes([first]), bytes([last]) + b"\xff" * 16

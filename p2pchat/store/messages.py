@@ -139,8 +139,14 @@ _TIME_OF = {
 }
 
 
-def insert(db: Database, row: MessageRow) -> bool:
-    """Save a message; `search_backlog` indexes it later. False if (chat, sender, id) is there or was deleted here."""
+class Inserted(NamedTuple):
+    """A message that was saved. `late`: it stands before messages of ours that were here before it."""
+
+    late: bool
+
+
+def insert(db: Database, row: MessageRow) -> Inserted | None:
+    """Save a message; `search_backlog` indexes it later. None if (chat, sender, id) is there or was deleted here."""
     inserted = db.query(
         _INSERT,
         (
@@ -161,13 +167,12 @@ def insert(db: Database, row: MessageRow) -> bool:
         ),
     )
     if not inserted:
-        return False
+        return None
     ((pk, place),) = inserted
-    if row.sender != ME and place < pk:
-        db.execute(_MARK_LATE, (pk, row.chat))
+    late = row.sender != ME and place < pk and db.execute(_MARK_LATE, (pk, row.chat)) > 0
     if row.reply_to is not None or row.expire_s or row.deleted_at is not None:
         db.execute(_ADD_TO, (row.reply_to, row.quote, row.expire_s, row.expires_at, row.deleted_at, pk))
-    return True
+    return Inserted(late)
 
 
 def one(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
@@ -180,14 +185,6 @@ def was_erased(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> 
     """Whether the message of a sender in a chat with that id was deleted here."""
     sql = "SELECT 1 FROM erased WHERE mark = ? AND chat = ? AND sender = ?"
     return db.query_one(sql, (_mark(id), chat, sender)) is not None
-
-
-def is_late(db: Database, row: MessageRow) -> bool:
-    """Whether a message that was saved stands before messages of ours that were here before it."""
-    found = db.query_one(
-        "SELECT late FROM messages WHERE id = ? AND chat = ? AND sender = ?", (row.id, row.chat, row.sender)
-    )
-    return found is not None and bool(found[0])
 
 
 def next_seq(db: Database, chat: ChatId) -> int:

@@ -43,6 +43,24 @@ class Version:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What an edit did. `shown`: its text is the one that counts now; `trimmed`: the edits whose texts were one too
+    many, and are kept no longer.
+    """
+
+    shown: bool
+    trimmed: tuple[MessageId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PinRow:
+    """What was said last about whether a message is pinned. `sender`: a contact's id, or `ME`; `id`: of the content."""
+
+    sender: ContactId
+    id: MessageId
+
+
 @dataclass
 class _Draft:
     reactions: list[ReactionRow] = field(default_factory=list)
@@ -67,7 +85,10 @@ SELECT message, NULL, NULL FROM pins WHERE message IN (SELECT value FROM json_ea
 """
 _TRIM_VERSIONS = f"""
 DELETE FROM versions WHERE message = ?1 AND id <> (SELECT id FROM messages WHERE pk = ?1) AND id NOT IN (
-    SELECT id FROM versions WHERE message = ?1 ORDER BY id DESC LIMIT {MAX_VERSIONS - 1})
+    SELECT id FROM versions WHERE message = ?1 ORDER BY id DESC LIMIT {MAX_VERSIONS - 1}) RETURNING id
+"""
+_UNQUOTE = """
+UPDATE messages SET quote = '' WHERE chat = ? AND reply_to = ? AND quote <> '' RETURNING id, sender
 """
 _RETRACT = """
 UPDATE messages SET text = '', reply_to = NULL, quote = '', version = NULL, edited_at = NULL, deleted_at = ?2,
@@ -107,23 +128,23 @@ def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
     return next((row for row in messages.with_id(db, id) if row.chat == chat), None)
 
 
-def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bool:
-    """Give a message another text, unless a newer edit did. Returns whether it is shown. The texts before are kept. at:
-    in ms.
+def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> Edited:
+    """Give a message another text, unless a newer edit did. The texts before are kept, up to `MAX_VERSIONS`. at: in
+    ms.
     """
     newest = row.version or row.id
     if id == newest or db.query_one("SELECT 1 FROM versions WHERE message = ? AND id = ?", (row.pk, id)):
-        return False
+        return Edited(False)
     shown = row.version is None or id > newest
     since = row.sent_at if row.edited_at is None else row.edited_at
     old = (row.pk, newest, since, row.text) if shown else (row.pk, id, at, text)
     db.execute("INSERT INTO versions (message, id, at, text) VALUES (?, ?, ?, ?)", old)
-    db.execute(_TRIM_VERSIONS, (row.pk,))
+    trimmed = _column(db.query(_TRIM_VERSIONS, (row.pk,)))
     if shown:
         search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
         db.execute("UPDATE messages SET text = ?, version = ?, edited_at = ? WHERE pk = ?", (text, id, at, row.pk))
         search_backlog.put_back(db, row.pk, row.chat, row.sender, text)
-    return shown
+    return Edited(shown, tuple(trimmed))
 
 
 def versions(db: Database, row: MessageRow) -> list[Version]:
@@ -143,12 +164,12 @@ def react(db: Database, pk: int, sender: ContactId, id: MessageId, emoji: str, a
     return bool((before[1] if before is not None else "") != emoji)
 
 
-def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pinned: bool) -> bool:
+def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pinned: bool, latest: MessageId) -> bool:
     """Pin a message at `at` (ms), or take the pin away, unless something newer was said. Returns whether that changes
-    anything.
+    anything. What was noted with an id above `latest` counts as older: a clock that was ahead gave it.
     """
     before = db.query_one("SELECT id, pinned FROM pins WHERE message = ?", (pk,))
-    if before is not None and before[0] >= id:
+    if before is not None and id <= before[0] <= latest:
         return False
     db.execute(_PIN, (pk, sender, id, pinned, at))
     return bool(before[1] if before is not None else 0) != pinned
@@ -176,12 +197,11 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     search_backlog.put_back(db, row.pk, row.chat, row.sender, "")
     for table in ("versions", "reactions", "pins"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
-    unquote(db, row.chat, row.id)
 
 
-def unquote(db: Database, chat: ChatId, id: MessageId) -> None:
-    """Forget how a message began, in the replies to it."""
-    db.execute("UPDATE messages SET quote = '' WHERE chat = ? AND reply_to = ? AND quote <> ''", (chat, id))
+def unquote(db: Database, chat: ChatId, id: MessageId) -> list[MessageId]:
+    """Forget how a message began, in the replies to it, and return the ids of those replies that are ours."""
+    return [MessageId(reply) for reply, sender in db.query(_UNQUOTE, (chat, id)) if sender == ME]
 
 
 def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:
@@ -201,10 +221,10 @@ def reaction_of(db: Database, pk: int, sender: ContactId) -> tuple[MessageId | N
     return (None, "") if row is None else (MessageId(row[0]), str(row[1]))
 
 
-def pin_of(db: Database, pk: int) -> MessageId | None:
-    """Return the id of the content that said last whether a message is pinned, or None."""
-    row = db.query_one("SELECT id FROM pins WHERE message = ?", (pk,))
-    return None if row is None else MessageId(row[0])
+def pin_of(db: Database, pk: int) -> PinRow | None:
+    """Return what was said last about whether a message is pinned, or None."""
+    row = db.query_one("SELECT sender, id FROM pins WHERE message = ?", (pk,))
+    return None if row is None else PinRow(*row)
 
 
 def _column(rows: list[Row]) -> list[MessageId]:

@@ -59,7 +59,13 @@ def search(
 
     The order is that in which they were saved, as that of their pks.
     """
-    search_backlog.before_search(db)
+    with search_backlog.caught_up(db):
+        return _search(db, query, chat, sender, limit, bounds)
+
+
+def _search(
+    db: Database, query: Query, chat: ChatId | None, sender: ContactId | None, limit: int, bounds: Bounds
+) -> list[MessageRow]:
     low = bounds.after if query.since is None else max(bounds.after, pk_at(db, query.since - MAX_CLOCK_ERROR_MS) - 1)
     high = bounds.before if query.until is None else min(bounds.before, pk_at(db, query.until + MAX_CLOCK_ERROR_MS))
     times = (-_EVER if query.since is None else query.since, _EVER if query.until is None else query.until)

@@ -8,11 +8,11 @@ the messages up to a pk, which `meta` has; what is taken out or changed behind t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from p2pchat.core.ids import ChatId, ContactId
-from p2pchat.errors import ProfileError
+from p2pchat.errors import DiskFull, ProfileError
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 from p2pchat.store.search_index import document
@@ -39,14 +39,39 @@ def catch_up(db: Database) -> bool:
     return len(rows) < MAX_AT_ONCE
 
 
-def before_search(db: Database) -> None:
-    """Index all that waits, outside of a transaction. Where that cannot be written, or not be read, it is left out of
-    what is found.
+def before_search(db: Database) -> bool:
+    """Index all that waits, outside of a transaction. Where that cannot be read, it is left out of what is found.
+    Returns False where the disk is full.
     """
-    with suppress(ProfileError):
+    try:
         while db.query_one("SELECT 1 FROM messages WHERE pk > ? LIMIT 1", (_end(db),)) is not None:
             with db.transaction():
                 catch_up(db)
+    except DiskFull:
+        return False
+    except ProfileError:
+        pass
+    return True
+
+
+@contextmanager
+def caught_up(db: Database) -> Iterator[None]:
+    """Have all that waits in the index during a search. Where the disk is full, in a transaction that is undone: its
+    pages need no room.
+    """
+    if before_search(db):
+        yield
+        return
+    with suppress(_Undone), db.transaction():
+        with suppress(ProfileError):
+            while not catch_up(db):
+                pass
+        yield
+        raise _Undone
+
+
+class _Undone(Exception):
+    """Ends a transaction that is not to be kept."""
 
 
 def remove(db: Database, rows: Iterable[tuple[int, ChatId, ContactId, str]]) -> None:

@@ -305,7 +305,7 @@ class ChatApp(BaseApp):
     def _next_unread(self) -> None:
         chat = self.state.next_unread()
         if chat is None:
-            self.say("Nothing else is unread.")
+            self.say("No other chat has unread messages.")
         else:
             self.begin(self.talk.open(chat.id))
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from textual.app import App
 from textual.filter import LineFilter, NoColor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 Severity = Literal["information", "warning", "error"]
+Result = TypeVar("Result")
 
 
 class Rereads(Protocol):
@@ -125,6 +127,19 @@ class BaseApp(App[errors.P2PChatError]):
         if not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
 
+    def lend_terminal(self, program: Callable[[], Result]) -> Result:
+        """Let another program have the terminal, and draw everything anew after it. What `program` raises is raised
+        when the screen has the terminal back: Textual does not take it back where an exception leaves `suspend`.
+        """
+        outcome: Future[Result] = Future()
+        with self.suspend():
+            try:
+                outcome.set_result(program())
+            except Exception as exc:  # noqa: BLE001 - it is raised below
+                outcome.set_exception(exc)
+        self.action_redraw()
+        return outcome.result()
+
     def action_redraw(self) -> None:
         """Draw everything anew: something else has written on the terminal, or the program was stopped."""
         self.write_to_terminal(terminal.CLEAR)
@@ -146,16 +161,19 @@ class BaseApp(App[errors.P2PChatError]):
         if tool is not None and await desktop.copy(tool, intent.text):
             self.say(f"{intent.what} (with {tool.name}).")
         elif fits:
-            self.say(f"{intent.what} through the terminal. If pasting gives nothing, it refuses that: /save instead.")
+            self.say(
+                f"{intent.what} through the terminal. If pasting gives nothing, your terminal does "
+                f"not allow it; use /save."
+            )
         else:
-            self.say("That is too long for the clipboard of a terminal: /save writes it to a file.", "warning")
+            self.say("That is too long for a terminal's clipboard; /save writes it to a file.", "warning")
 
     async def save(self, intent: intents.SaveText) -> None:
         """Write a text to a new file, in the person's home where they gave no folder."""
         try:
             saved = await asyncio.to_thread(desktop.save, Path.home(), intent.name, intent.text)
         except OSError as exc:
-            self.say(f"{intent.name} could not be written: {exc.strerror or 'there are too many'}", "error")
+            self.say(f"{intent.name} could not be written: {exc.strerror or 'there are too many of them'}", "error")
         else:
             self.say(f"Saved as {saved}. Only you can read it.")
 
@@ -163,13 +181,13 @@ class BaseApp(App[errors.P2PChatError]):
         """The chat a person named, or the one shown where they named none; says what is wrong with it."""
         if not name.strip():
             if self.state.shown is None:
-                self.say("Open a chat first, or write a name after it.")
+                self.say("Open a chat first, or give a name after the command.")
             return self.state.shown
         matching = self.state.named(name)
         if len(matching) == 1:
             return matching[0]
         if matching:
-            self.say(f"That may be {', '.join(chat.label for chat in matching[:4])}.", "warning")
+            self.say(f"That could be {', '.join(chat.label for chat in matching[:4])}.", "warning")
         else:
             self.say(f"There is no contact called {name}.", "warning")
         return None

@@ -138,7 +138,7 @@ def edit(environment: Mapping[str, str], text: str) -> str | None:
     with private_file(environment, text) as path:
         command = [*editor(environment), str(path)]
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - the person's own choice, and no shell
-        return None if code else path.read_text(encoding="utf-8", errors="replace")
+        return None if code or not path.is_file() else path.read_text(encoding="utf-8", errors="replace")
 
 
 @contextlib.contextmanager

@@ -28,10 +28,10 @@ NEEDED = (SEND, "leave", "message_leave", "list_leave")
 """Without a key for these a person would be stuck."""
 
 TAKEN = {
-    "ctrl+i": "it is Tab to a terminal",
-    "ctrl+m": "it is Enter to a terminal",
-    "ctrl+h": "it is Backspace to a terminal",
-    "ctrl+s": "it stops the terminal",
+    "ctrl+i": "terminals send it as Tab",
+    "ctrl+m": "terminals send it as Enter",
+    "ctrl+h": "terminals send it as Backspace",
+    "ctrl+s": "it stops the terminal's output",
 }
 UNBOUND = "unbound"
 """What Textual is given as the key of an action that has none."""
@@ -141,7 +141,7 @@ def _unfit(row: Key, key: str) -> str:
         return f"{shown(key)} cannot be used: {TAKEN[key]}"
     is_letter = "+" not in key and key not in _NAMED - {"space"}
     if is_letter and row.where in (EVERYWHERE, CHATS, WRITING):
-        return f"{shown(key)} alone is needed for writing"
+        return f"{shown(key)} alone is needed for typing"
     return ""
 
 

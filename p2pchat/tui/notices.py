@@ -47,12 +47,12 @@ def notice_of(chat: Chat | None, content: str, *, reacted: bool) -> Notice:
         return ANYTHING if chat is not None else Notice("p2pchat", "somebody wants to become a contact")
     name = _plain(chat.label, MAX_TITLE)
     if reacted:
-        return Notice(name, "reacted to a message of yours")
+        return Notice(name, "reacted to one of your messages")
     message = chat.last
     if content == preferences.NAME or message is None or message.mine or message.deleted or message.kind != "text":
         return Notice(name, "wrote to you")
     if message.expires_in or chat.timer:
-        return Notice(name, "wrote something that disappears")
+        return Notice(name, "wrote a disappearing message")
     return Notice(name, _plain(message.text, MAX_BODY))
 
 
@@ -87,7 +87,7 @@ class Notifier:
         self._app = app
         self._looks = looks
         self._told: set[str] = set()
-        """Chats and requests that somebody was called for since they looked last."""
+        """Chats and requests with a notification since the person last looked."""
         self._hushed_until: datetime | None = None
 
     def hear(self, news: News) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2pchat.lib import atomic_file
+from p2pchat.lib.small_file import read_beginning
 from p2pchat.tui.themes import NAMES
 
 FILE = "screen.toml"
@@ -30,8 +31,8 @@ MAX_BYTES = 100_000
 MAX_PROBLEMS = 20
 
 HEAD = """\
-# How p2pchat looks and behaves on this screen. Change what you like, and see it at once where p2pchat runs.
-# p2pchat itself changes only the line of what you set in /settings. All settings: docs/guide/settings.md.
+# How p2pchat's screen looks and behaves. Edit this file as you like; a running p2pchat follows at once.
+# p2pchat itself changes only the lines of settings that you change in /settings. See docs/guide/settings.md.
 """
 
 COMFORTABLE, COMPACT = DENSITIES = ("comfortable", "compact")
@@ -109,19 +110,19 @@ class Setting(NamedTuple):
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("theme", "colours", NAMES),
-    Setting("density", "groups, or a line each", DENSITIES),
+    Setting("theme", "colour theme", NAMES),
+    Setting("density", "messages in groups, or one per line", DENSITIES),
     Setting("clock", "how times are written", ("24h", "12h")),
-    Setting("signs", "lines and marks", (AUTO, UNICODE, ASCII)),
+    Setting("signs", "which characters draw lines and marks", (AUTO, UNICODE, ASCII)),
     Setting("rtl", "what reorders right-to-left text", RTL),
-    Setting("motion", "what moves and blinks", (AUTO, FULL, REDUCED)),
+    Setting("motion", "how much moves and blinks", (AUTO, FULL, REDUCED)),
     Setting("folded", "hide the list of chats"),
-    Setting("enter_sends", "else Alt+Enter does"),
-    Setting("bell", "ring when something comes"),
-    Setting("notifications", "who shows a notice", (AUTO, TERMINAL, DESKTOP, OFF)),
-    Setting("notification_content", "what a notice says", (NOTHING, NAME, TEXT)),
-    Setting("quiet_hours", "no bell and no notices then", (), hours, '"22:00-07:00", or "" for never'),
-    Setting("do_not_disturb", "no bell and no notices at all"),
+    Setting("enter_sends", "Enter sends; otherwise Alt+Enter does"),
+    Setting("bell", "ring the bell for new messages"),
+    Setting("notifications", "who shows notifications", (AUTO, TERMINAL, DESKTOP, OFF)),
+    Setting("notification_content", "what a notification shows", (NOTHING, NAME, TEXT)),
+    Setting("quiet_hours", "hours without bell or notifications", (), hours, '"22:00-07:00", or "" for never'),
+    Setting("do_not_disturb", "no bell and no notifications at all"),
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -148,8 +149,7 @@ def read(folder: Path, before: Preferences | None = None) -> Loaded:
     kept = before or Preferences()
     path = folder / FILE
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_beginning(path, MAX_BYTES + 1)
     except FileNotFoundError:
         return Loaded(_old(folder) if before is None else Preferences())
     except OSError as exc:
@@ -194,8 +194,7 @@ def _loaded(text: str, table: Mapping[str, Any], kept: Preferences) -> Loaded:
 def _old(folder: Path) -> Preferences:
     """What an earlier version kept."""
     try:
-        with (folder / OLD_FILE).open("rb") as file:
-            table = json.loads(file.read(MAX_BYTES))
+        table = json.loads(read_beginning(folder / OLD_FILE, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return Preferences()
     if not isinstance(table, dict):
@@ -225,7 +224,7 @@ _VALUE = re.compile(r"""(\s*[A-Za-z0-9_-]+\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\
 def text_of(folder: Path) -> str:
     """The file as it is written; "" where it cannot be read."""
     try:
-        return (folder / FILE).read_bytes()[:MAX_BYTES].decode()
+        return read_beginning(folder / FILE, MAX_BYTES).decode()
     except (OSError, ValueError):
         return ""
 
@@ -247,7 +246,7 @@ def keep(folder: Path, preferences: Preferences, name: str) -> None:
     path = folder / FILE
     value = getattr(preferences, name)
     try:
-        text = path.read_bytes()[: MAX_BYTES + 1].decode() if path.exists() else _first(folder)
+        text = read_beginning(path, MAX_BYTES + 1).decode() if path.exists() else _first(folder)
         table = _parsed(text)
     except OSError as exc:
         raise NotWritten(f"{FILE} cannot be read: {exc.strerror}") from exc
@@ -256,7 +255,7 @@ def keep(folder: Path, preferences: Preferences, name: str) -> None:
     changed = _with_line(text, name, value)
     # Whatever the file looks like: one value changes, or nothing does.
     if len(changed) > MAX_BYTES or _parsed_or_none(changed) != {**table, name: value}:
-        raise NotWritten(f"line {line_of(text, name)} of {FILE} is not simple enough to be changed here")
+        raise NotWritten(f"line {line_of(text, name)} of {FILE} is too complex to be changed from here; edit the file")
     _write(path, changed)
 
 

@@ -20,11 +20,13 @@ from rich.segment import Segment
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import MouseDown, MouseMove, MouseUp
 from textual.filter import LineFilter
 
 if TYPE_CHECKING:
     from textual.app import App
     from textual.color import Color
+    from textual.message import Message
 
 BIDI_OURS = "\x1b[8l"
 """BDSM reset: show the cells as they come, we have turned right-to-left text already."""
@@ -131,6 +133,34 @@ class Pastes:
         return text.replace("\x1b", "") + end, rest
 
 
+class Presses:
+    """Gives back the press of a mouse button that the terminal kept to itself. tmux counts clicks for its own bindings:
+    of one that follows another within 0.3 seconds, wherever it is, the program is told the release alone.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        """A button is held down: it was pressed here, or elsewhere and moved here, and then its release is no click."""
+
+    def whole(self, message: Message) -> tuple[Message, ...]:
+        """What the program is to be told when this comes."""
+        if isinstance(message, MouseDown):
+            self._held = True
+        elif isinstance(message, MouseMove):
+            self._held = message.button != 0
+        elif isinstance(message, MouseUp):
+            held, self._held = self._held, False
+            if not held:
+                return _press(message), message
+        return (message,)
+
+
+def _press(release: MouseUp) -> MouseDown:
+    x, y = release.screen_x, release.screen_y
+    held = release.button, release.shift, release.meta, release.ctrl
+    return MouseDown(None, x, y, 0, 0, *held, screen_x=x, screen_y=y)
+
+
 _ASCII = str.maketrans(
     "─━▁▔–—│┃▎▌▐┌┐└┘├┤┬┴┼╭╮╰╯█●◐○◷✓✗…›↑↓←→·•«»“”‘’♥▸▾",  # noqa: RUF001 - what is drawn with, sign by sign
     "------|||||+++++++++++++#*@o.+x.>^v<>..<>\"\"''*+-",
@@ -167,6 +197,7 @@ class Terminal(LinuxDriver):
     def __init__(self, app: App[Any], **settings: Any) -> None:
         know_alt()
         super().__init__(app, **settings)
+        self._presses = Presses()
         assert sys.__stdout__ is not None
         self._file: Any = TerminalOutput(sys.__stdout__.fileno())
 
@@ -181,6 +212,11 @@ class Terminal(LinuxDriver):
         if self._writer_thread is not None:
             self.write(BIDI_THEIRS + GIVE_TITLE_BACK)
         super().stop_application_mode()
+
+    def process_message(self, message: Message) -> None:
+        """Hand on what the terminal said, and what it kept to itself."""
+        for each in self._presses.whole(message):
+            super().process_message(each)
 
     def run_input_thread(self) -> None:
         """Textual's own, except that pastes are sifted and that no byte can end it."""

@@ -41,7 +41,7 @@ def mark(chat: Chat) -> str:
     return OFFLINE
 
 
-_ALONE = {"notes": "only you", "forgotten": "forgotten, to be read only"}
+_ALONE = {"notes": "only you", "forgotten": "forgotten; read only"}
 
 
 def order(chat: Chat, now: datetime) -> str:
@@ -84,7 +84,7 @@ def unsaid(message: Message) -> str:
         return "you deleted this for both" if message.mine else "deleted by its sender"
     if message.kind == "timer":
         return displayable_line(message.text)
-    return "a kind of message this version cannot show"
+    return "a kind of message that this version cannot show"
 
 
 def _begun(text: str) -> str:

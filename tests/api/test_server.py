@@ -487,7 +487,7 @@ def test_something_else_in_the_way_is_left_alone(tmp_path: Path) -> None:
 
     async def main() -> None:
         await trio.lowlevel.checkpoint()
-        with pytest.raises(errors.NodeError, match="in the way"):
+        with pytest.raises(errors.NodeError, match="where the node's socket has to be"):
             server.listen(tmp_path / "s")
 
     run(main)

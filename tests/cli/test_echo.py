@@ -144,7 +144,7 @@ def test_a_folder_that_is_no_echo_friend_is_never_touched(here: Place) -> None:
     make(here, "alice.echo")
     before = sorted(path.name for path in friend_of(here).iterdir())
     for words in ([], ["--remove"], ["--stop"], ["--wake"]):
-        failed(here.run("alice", "echo", *words), 1, "no echo bot")
+        failed(here.run("alice", "echo", *words), 1, "not an echo bot")
     assert sorted(path.name for path in friend_of(here).iterdir()) == before
     shutil.rmtree(friend_of(here))
     friend_of(here).symlink_to(here.folder / "data")

@@ -100,10 +100,10 @@ def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     first, reactions, second, third = out.getvalue().splitlines()[1:]
     answered = "are we still on for tonight, or not? are we still on for ton"
-    assert first == f"03:04    bob  (answers me: {answered})  (edited)  (pinned)  yes"
+    assert first == f"03:04    bob  (reply to me: {answered})  (edited)  (pinned)  yes"
     assert reactions.strip() == "👍 me  🎉 bob"
-    assert second == "03:04    bob  (answers a message that is not here)  (disappears once it is read)  no"
-    assert third == "03:04    bob  (answers as they quote it: what they say)  (deleted)"
+    assert second == "03:04    bob  (reply to a message you do not have)  (disappears once it is read)  no"
+    assert third == "03:04    bob  (reply to a message that they quote: what they say)  (deleted)"
 
 
 def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -702,7 +702,7 @@ def test_a_request_says_whether_it_is_somebody_in_the_list(node: FakeNode, p2pch
     node.answers["requests"] = [{"id": ID, "name": "eve", "since": "x", "sas": "one two", "known": True}]
     again = p2pchat("requests")
     assert "begins anew  eve" in again.out
-    assert "in your list" in again.err
+    assert "one of your contacts" in again.err
 
 
 def test_read_says_what_is_left(node: FakeNode, p2pchat: Run) -> None:
@@ -774,4 +774,4 @@ def test_archived_chats_can_be_listed_alone(node: FakeNode, p2pchat: Run) -> Non
 def test_a_timer_below_an_hour_says_what_it_takes(node: FakeNode, p2pchat: Run) -> None:
     for seconds, said in ((3599, True), (3600, False)):
         node.answers["timer"] = {"chat": ID, "timer": seconds, "by": "me", "at": None}
-        assert ("No relay keeps them" in p2pchat("timer", "bob", f"{seconds}s").err) is said
+        assert ("No relay stores them" in p2pchat("timer", "bob", f"{seconds}s").err) is said

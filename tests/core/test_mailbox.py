@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
+from p2pchat.core.codec import decode, encode
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.mailbox import Blob, Deletion, End, Hello, Open, Put, Queue
+from p2pchat.core.mailbox import Blob, Deletion, End, Forgetting, Hello, Open, Put, Queue
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 
@@ -32,9 +34,14 @@ queues = st.builds(Queue, keys, keys, u8)
 pairs = st.lists(st.tuples(st.integers(0, mailbox.NO_HANDLE - 1), u64), max_size=mailbox.QUEUES_A_FETCH)
 
 
-@given(st.builds(Hello, keys, keys, st.integers(0, 40), u16, u32, u64, st.booleans(), u8, u32))
+@given(st.builds(Hello, keys, keys, st.integers(0, 40), u16, u32, u64, st.booleans(), u8, u32, st.booleans()))
 def test_hellos(hello: Hello) -> None:
     assert mailbox.decode_hello(mailbox.encode_hello(hello)) == hello
+
+
+def test_a_hello_of_an_older_relay_says_less() -> None:
+    older = encode(decode(mailbox.encode_hello(replace(HELLO, forgets=True)), 256)[:10])
+    assert mailbox.decode_hello(older) == HELLO
 
 
 @given(st.builds(Open, u16, u8, queues, st.binary(min_size=64, max_size=64)))
@@ -57,8 +64,10 @@ def test_fetches(number: int, want: int, wanted: list[tuple[int, int]]) -> None:
     st.builds(End, u32, codes, st.booleans()),
     st.builds(Deletion, u32, u16, u64),
     st.lists(st.tuples(u32, codes), min_size=1),
+    st.builds(Forgetting, u32, u16, st.binary(min_size=16, max_size=16).map(lambda name: (name,) * 256)),
 )
-def test_answers(end: End, delete: Deletion, results: list[tuple[int, int]]) -> None:
+def test_answers(end: End, delete: Deletion, results: list[tuple[int, int]], forget: Forgetting) -> None:
+    assert mailbox.decode_forget(mailbox.encode_forget(forget)) == forget
     assert mailbox.decode_end(mailbox.encode_end(end)) == end
     assert mailbox.decode_delete(mailbox.encode_delete(delete)) == delete
     assert mailbox.decode_results(mailbox.encode_results(results)) == results
@@ -86,6 +95,7 @@ DECODERS: list[Callable[[bytes], Any]] = [
     mailbox.decode_blob,
     mailbox.decode_end,
     mailbox.decode_delete,
+    mailbox.decode_forget,
 ]
 
 
@@ -119,7 +129,8 @@ def test_arbitrary_frames(side: str, data: bytes) -> None:
         ("client", Frame(mailbox.RESULTS, bytes(5))),
         ("client", Frame(mailbox.PUT, bytes(16 + 4095))),
         ("client", Frame(1, bytes(65))),
-        ("client", Frame(12, b"")),
+        ("client", Frame(mailbox.FORGET, bytes(6 + 255 * 16))),
+        ("client", Frame(13, b"")),
         ("relay", Frame(mailbox.PUT, bytes(16 + 4096))),
         ("relay", Frame(mailbox.RESULTS, bytes(5 * 257))),
         ("relay", Frame(mailbox.BLOB, bytes(10 + 100))),

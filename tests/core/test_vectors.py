@@ -245,6 +245,7 @@ FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "blob": (mailbox.decode_blob, mailbox.encode_blob),
     "end": (mailbox.decode_end, mailbox.encode_end),
     "delete": (mailbox.decode_delete, mailbox.encode_delete),
+    "forget": (mailbox.decode_forget, mailbox.encode_forget),
 }
 
 

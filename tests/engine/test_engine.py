@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,7 +17,7 @@ from p2pchat.engine.methods.service import EngineService
 from p2pchat.engine.runtime.committer import HIGH_WATER_MARK, MAX_CALLS
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact
-from tests.support.world import World, befriend, run_world
+from tests.support.world import World, WorldNode, befriend, run_world
 
 PATIENCE = 5.0  # virtual seconds
 
@@ -80,5 +83,41 @@ def test_a_send_that_is_only_to_be_saved_is_taken_without_a_task(tmp_path: Path)
         for _ in range(MAX_CALLS):
             alice.engine.committer.post(nothing)
         assert not ask("send", chat="bob", text="too busy")
+
+    run_world(tmp_path, main)
+
+
+def test_what_comes_of_the_last_transaction_is_let_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is ended while it commits has what it is told of the disk late, and then still says it."""
+
+    async def main(world: World) -> None:
+        inline = world.run_sync
+        ended = trio.Event()
+
+        def lingering(node: WorldNode) -> Callable[..., Awaitable[Any]]:
+            run_sync = inline(node)
+
+            async def late(function: Callable[..., Any], *args: object, brief: bool = False) -> Any:
+                result = await run_sync(function, *args, brief=brief)
+                if ended.is_set():
+                    await trio.sleep(1)
+                return result
+
+            return late
+
+        monkeypatch.setattr(world, "run_sync", lingering)
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        bob_id = await alice.id_of("bob")
+        released = trio.Event()
+
+        def reach(tx: Transaction) -> None:
+            ended.set()
+            tx.outputs += (partial(alice.engine.net.forget, bob_id), released.set)
+
+        alice.engine.committer.post(reach)
+        await ended.wait()
+        await alice.stop()
+        assert released.is_set()
 
     run_world(tmp_path, main)

@@ -63,7 +63,7 @@ def test_a_key_whose_database_is_gone_is_not_touched(tmp_path: Path) -> None:
     new_profile.create(profile, "alice", None)
     key = (profile.folder / "key").read_bytes()
     profile.database.unlink()
-    with pytest.raises(errors.ProfileExists, match="database is gone"):
+    with pytest.raises(errors.ProfileExists, match="database is missing"):
         new_profile.create(profile, "bob", None)
     assert (profile.folder / "key").read_bytes() == key
 

@@ -34,15 +34,19 @@ LAST_PLACE = (1 << 64) - 1
 class Losing(MailboxStore):
     """Says that it has what it was given, and has it not."""
 
-    def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
-        super().change([], deletes, now)
+    def change(
+        self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int, *names: Any
+    ) -> list[DepositResult]:
+        super().change([], deletes, now, *names)
         return [DepositResult(mailbox.DONE)] * len(deposits)
 
 
 class Keeping(MailboxStore):
     """Says that it has deleted, and gives the same again."""
 
-    def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
+    def change(
+        self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int, *names: Any
+    ) -> list[DepositResult]:
         return super().change(deposits, {}, now)
 
 

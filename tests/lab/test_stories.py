@@ -193,5 +193,5 @@ def test_a_relay_that(town: Town, lie: str) -> None:
     town.until_heard("alice", "bob")
     town.leave_word("alice", "bob", *(f"alice again {number}" for number in range(5)))
     town.on("bob")
-    town.say("bob", "alice", "both are on", "delivered")
+    town.say("bob", "alice", "both sides are on", "delivered")
     town.agree("alice", "bob")

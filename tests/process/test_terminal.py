@@ -240,6 +240,27 @@ def test_it_stops_and_goes_on_as_any_program() -> None:
             shell.gone("Keys everywhere")
 
 
+def test_an_editor_that_cannot_be_started_leaves_screen_and_draft() -> None:
+    with place() as here:
+        make(here, "anna")
+        at_home(here, "anna")
+        assert here.run("anna", "send", "notes", "to myself").code == 0
+        with terminal(here, program(here, "anna"), EDITOR="/nowhere/editor") as anna:
+            anna.wait("to myself")
+            anna.type("half a thought")
+            anna.wait("half a thought")
+            anna.press("alt+e")
+            anna.wait("Your editor could not be started", "half a thought")
+            anna.press("ctrl+u")
+            anna.gone("half a thought")
+            say(anna, "/settings")
+            anna.wait("edit the file")
+            anna.type("e")
+            anna.wait("screen.toml could not be edited")
+            anna.press("down", "esc")
+            anna.wait("write a note to yourself")
+
+
 def test_without_colour() -> None:
     with place() as here, friends(here, "alice", "bob", NO_COLOR="1") as (alice, bob):
         alice.wait("bob", "online")

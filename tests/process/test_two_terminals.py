@@ -80,7 +80,7 @@ class Mouse(Person):
 
     def say(self, text: str) -> None:
         if "› write a" in self.screen.text():
-            self.screen.click("write a", seen=False)
+            self.screen.click("write a")
         super().say(text)
 
     def send(self) -> None:
@@ -91,7 +91,14 @@ class Mouse(Person):
         self.screen.click("Ctrl+P")
         self.screen.wait("Go to a chat")
         self.screen.type(f"/{command}")
+        only = re.compile(rf"╯[^\n]*\n[^\n]*\n[^\n]* /{command} +{re.escape(BY_NAME[command].says[:16])}")
+        self.screen.until(lambda shown: only.search(shown) is not None, f"/{command} to be the first of the list")
         self.screen.click(BY_NAME[command].says[:16], last=True)
+
+    def back(self, shown: str) -> None:
+        """Leave the page that shows this; what lies behind it can be seen, and is clicked when it is gone."""
+        self.screen.click("Esc back")
+        self.screen.gone(shown)
 
     def menu(self, text: str, way: str) -> None:
         """Choose in the menu of a message."""
@@ -137,8 +144,11 @@ def people() -> Iterator[tuple[Mouse, Keys]]:
         written(here, "anna", "boris")
         written(here, "boris", "anna")
         people = []
-        for kind, name, friend, columns, rows in ((Mouse, "anna", "boris", 116, 32), (Keys, "boris", "anna", 80, 24)):
-            screen = stack.enter_context(terminal(here, program(here, name), columns=columns, rows=rows))
+        for kind, name, friend, where, columns, rows in (
+            (Mouse, "anna", "boris", "tmux", 116, 32),  # which keeps some of the clicks to itself
+            (Keys, "boris", "anna", "pty", 80, 24),
+        ):
+            screen = stack.enter_context(terminal(here, program(here, name), where, columns=columns, rows=rows))
             people.append(kind(here, name, friend, screen, f"{friend} B"))
         mouse, keys = people
         assert isinstance(mouse, Mouse)
@@ -193,7 +203,7 @@ def conversation(anna: Mouse, boris: Keys) -> None:
     """Answer, correct, react, pin, delete for both, let disappear."""
     anna.screen.click(f"{BAR} boris line 38.")
     anna.screen.click("r reply")
-    anna.screen.wait("answer to boris")
+    anna.screen.wait("reply to boris")
     anna.say("an answer of anna")
     anna.screen.wait(f"{BAR} an answer of anna")
     anna.screen.click(f"{BAR} boris line 38.")
@@ -263,7 +273,7 @@ def invites(anna: Mouse, boris: Keys) -> None:
     anna.screen.click("^N invite")
     anna.screen.click("r for many people")
     anna.screen.wait("r for one person")
-    anna.screen.click("Esc back")
+    anna.back("r for one person")
     anna.run("invites")
     anna.screen.click("used     for one   carol")
     anna.screen.wait("Used once: carol.")
@@ -271,7 +281,7 @@ def invites(anna: Mouse, boris: Keys) -> None:
     anna.screen.click("d end it")
     anna.screen.click("End it", beside="Cancel")
     anna.screen.wait("revoked")
-    anna.screen.click("Esc back")
+    anna.back("revoked")
 
     boris.screen.press("ctrl+n")
     boris.screen.wait("P2PCHAT:")
@@ -345,7 +355,7 @@ def contact(anna: Mouse, boris: Keys) -> None:
     anna.screen.wait(f"\N{BOX DRAWINGS LIGHT VERTICAL} {anna.alias}")
     anna.screen.click("Enter save")
     anna.screen.wait("\N{BOX DRAWINGS LIGHT HORIZONTAL} boris B", "b block")
-    anna.screen.click("Esc back")
+    anna.back("b block")
     anna.say("/note met in Lund")
 
     boris.screen.press("ctrl+y")
@@ -379,7 +389,7 @@ def notes_and_forgetting(anna: Mouse, boris: Keys) -> None:
         person.screen.wait(f"{BAR} remember the lamp")
         person.screen.gone("read \N{CHECK MARK}")  # nobody else reads it
     anna.screen.click("Archived (1)")
-    anna.screen.click("carol")
+    anna.screen.click("\N{BLACK CIRCLE} carol")
     anna.screen.wait("hello from carol")
     anna.run("forget")
     anna.screen.click("Forget", beside="Cancel")
@@ -406,7 +416,7 @@ def notes_and_forgetting(anna: Mouse, boris: Keys) -> None:
 
 def finding(anna: Mouse, boris: Keys) -> None:
     """Search, from hit to hit and back, everywhere with a filter; to the quoted one, a date, a chat by its name."""
-    anna.screen.click("\N{BLACK CIRCLE} boris B", seen=False)  # it may be the one that is open
+    anna.screen.click("\N{BLACK CIRCLE} boris B")
     anna.screen.wait("boris B  not verified")
     anna.screen.click("^F find")
     anna.screen.wait("Search in the chat")
@@ -423,7 +433,7 @@ def finding(anna: Mouse, boris: Keys) -> None:
     anna.screen.wait("Search in all chats")
     anna.screen.type("from:me has:link lamp")
     anna.screen.wait("Nothing found")
-    anna.screen.click("Esc back")
+    anna.back("Nothing found")
     anna.run("everywhere")
     anna.screen.wait("Search in all chats")
     anna.screen.type("from:me remember la")
@@ -434,7 +444,7 @@ def finding(anna: Mouse, boris: Keys) -> None:
     anna.screen.wait("boris B  not verified")
 
     anna.screen.click(f"boris line {LINES - 1}.", last=True)
-    anna.screen.click("g go to the quoted")
+    anna.screen.click("g go to quoted")
     anna.chosen(rf"boris line {ANSWERED}\.")
     anna.screen.click("write a")
     when, first = a_date(anna, 11)

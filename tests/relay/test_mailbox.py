@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
-from p2pchat.core.mailbox import BOX, DONE, STAMPED, TO_FETCH, TO_PUT, Open
+from p2pchat.core.mailbox import BOX, DONE, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, Open
 from p2pchat.lib.times import HOUR_MS
+from p2pchat.net.admission.budget import Account
 from p2pchat.relay import batches, clients
 from p2pchat.relay.mailbox import SILENCE_SECONDS, SWEEP_SECONDS
 from p2pchat.relay.store import Quota
@@ -51,6 +53,24 @@ def test_what_was_deposited_is_fetched_in_order_and_deleted(tmp_path: Path) -> N
             again, _, _ = await bob.fetch(512, (0, 0))
             assert [one.blob for one in again] == blobs[4:]
             assert await alice.put(0, blobs[0]) == [DONE]  # what was deleted may come again
+
+    run(main)
+
+
+def test_what_came_from_elsewhere_is_forgotten_by_its_name(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            carol = Keys("carol")
+            alice, bob = await depositor(at), await recipient(at)
+            assert await alice.open(1, TO_PUT, carol) == DONE
+            blobs = [blob(number, BUCKETS[number % 3]) for number in range(6)]
+            assert await alice.put(0, *blobs) + await alice.put(1, blobs[0]) == [DONE] * 7
+            assert await bob.forget(0, blobs[0], blobs[2], blob("no such")) == DONE
+            found, _, _ = await bob.fetch(512, (0, 0))
+            assert [one.blob for one in found] == [blobs[1], *blobs[3:]]
+            assert at.store.blobs == 5  # nothing of a queue that was not named
+            assert await bob.forget(7, blobs[1]) == await alice.forget(0, blobs[1]) == NOT_ALLOWED
+            assert at.store.blobs == 5
 
     run(main)
 
@@ -609,5 +629,38 @@ def test_what_is_answered_at_once_is_written_at_once(tmp_path: Path, monkeypatch
             await alice.answer(mailbox.PONG)
             assert len(written) == 2, written  # ours, and the relay's
             assert {mailbox.decode_opened(answer.body)[1] for answer in answers} == {DONE}
+
+    run(main)
+
+
+# --- its end -----------------------------------------------------------------------------------------------------
+
+
+def test_a_client_may_end_after_the_mailbox(tmp_path: Path) -> None:
+    """Its tasks are its host's: one that is cancelled with an answer not yet written finds nobody to write it."""
+
+    class Patient(Account):
+        """Takes one frame, and then settles for a while, whatever is cancelled meanwhile."""
+
+        __slots__ = ("charged",)
+        charged: int
+
+        def charge(self, units: float) -> None:
+            self.charged = getattr(self, "charged", 0) + 1
+
+        @property
+        def due(self) -> bool:
+            return self.charged > 1
+
+        async def settle(self) -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+
+    async def main() -> None:
+        async with relay(tmp_path, account_of=lambda stream: Patient()) as at:
+            client = await at.client()
+            await client.send(*[Frame(mailbox.PING, b"")] * 2)
+            await trio.testing.wait_all_tasks_blocked()
+            at.nursery.cancel_scope.cancel()
 
     run(main)

@@ -26,8 +26,9 @@ from p2pchat.net.admission.budget import Account
 from p2pchat.net.multiaddrs import neighbourhood
 from p2pchat.relay import batches, clients, terms
 from p2pchat.relay.limits import STAMP_SECONDS, Origin, Origins, PlaceBudget, Spent
-from p2pchat.relay.mailbox import COSTS, MailboxServer
+from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import Quota
+from p2pchat.relay.terms import COSTS
 from tests.support.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
 from tests.support.counting import counted
 from tests.support.examples import examples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
@@ -136,6 +137,29 @@ def test_looking_for_what_is_due_uses_the_index(db: Database) -> None:
         + "AND next_try <= 1 AND pk > 1 AND recipient = x'' ORDER BY pk"
     )
     assert [step[3] for step in plan] == ["SEARCH outbox USING INDEX outbox_by_recipient (recipient=? AND rowid>?)"]
+
+
+def test_envelopes_of_one_transaction_are_noted_together_and_known_at_once(db: Database) -> None:
+    rows = [SeenRow(EnvelopeId(bytes([number]) * 16), ALICE, None, 1) for number in range(40)]
+    undone = [SeenRow(EnvelopeId(bytes([number]) * 16), BOB, None, 1) for number in (50, 51)]
+
+    def fail() -> None:
+        with db.transaction():
+            envelopes.remember(db, undone[:1])
+            assert envelopes.seen(db, undone[0].id) == undone[0], "before the COMMIT"
+            envelopes.remember(db, undone[1:])
+            raise LookupError
+
+    with mock.patch.object(Database, "executemany", autospec=True, side_effect=Database.executemany) as together:
+        with db.transaction():
+            for row in rows:
+                envelopes.remember(db, [row])
+        assert together.call_count == 1
+    with pytest.raises(LookupError):
+        fail()
+    with db.transaction():
+        envelopes.remember(db, ())
+    assert [envelopes.seen(db, row.id) for row in [*rows, *undone]] == [*rows, None, None]
 
 
 def test_envelopes_seen(db: Database) -> None:

@@ -18,8 +18,9 @@ from trio.testing import MockClock
 from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.delivery import Route
+from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame, FrameParser, pack
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import EnvelopeId, PeerKey
 from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.net.admission.budget import Account
@@ -217,6 +218,15 @@ class MailClient:
         await self.send(Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(self._number, handle, upto))))
         return (await self.results([self._number]))[0]
 
+    async def forget(self, handle: int, *blobs: bytes) -> int:
+        """Have blobs forgotten; the code."""
+        self._number += 1
+        names = [envelope_id(one) for one in blobs]
+        names += [EnvelopeId(bytes(16))] * (mailbox.NAMES_A_FORGET - len(names))
+        forgetting = mailbox.Forgetting(self._number, handle, tuple(names))
+        await self.send(Frame(mailbox.FORGET, mailbox.encode_forget(forgetting)))
+        return (await self.results([self._number]))[0]
+
     async def ping(self) -> None:
         """Return when the relay has taken all that was sent before."""
         await self.send(Frame(mailbox.PING, b""))
@@ -246,6 +256,7 @@ class Relay:
     nursery: trio.Nursery
     clock: list[int]
     uptime: list[float]
+    peer: PeerKey = RELAY
     serving: dict[int, trio.Event] = field(default_factory=dict)
 
     def stream(self, room: int = 1 << 18) -> PipeStream:
@@ -262,7 +273,7 @@ class Relay:
                 done.set()
 
         self.nursery.start_soon(serve)
-        ours = PipeStream(RELAY, back, there, False)
+        ours = PipeStream(self.peer, back, there, False)
         self.serving[id(ours)] = done
         return ours
 
@@ -284,13 +295,14 @@ async def relay(
     in_thread: Callable[..., Awaitable[Any]] = inline,
     account_of: Callable[[Stream], Account] = lambda stream: Account(),
     now: int = NOW,
+    peer: PeerKey = RELAY,
 ) -> AsyncIterator[Relay]:
     """A relay with its store in `folder`; the same folder is the same relay."""
     clock = [now]
     uptime: list[float] = []
     store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), now)
     server = MailboxServer(
-        RELAY,
+        peer,
         store,
         limits,
         lambda: clock[0],
@@ -303,7 +315,7 @@ async def relay(
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
-            yield Relay(server, store, nursery, clock, uptime)
+            yield Relay(server, store, nursery, clock, uptime, peer)
             nursery.cancel_scope.cancel()
     finally:
         store.close()

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.core.ids import PeerKey, QueueId, RelayName
+from p2pchat.core.envelope import envelope_id
+from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.lib.times import HOUR_MS
@@ -197,6 +198,12 @@ class MailRelay:
         for place in [place for place in queue if place <= upto]:
             self.disk.deleted.setdefault(qid, {})[queue.pop(place)] = None
 
+    def forget(self, qid: QueueId, after: int, names: Sequence[EnvelopeId]) -> None:
+        """Its recipient has these from elsewhere; those up to the place `after` were fetched already."""
+        queue = self.disk.queues.get(qid, {})
+        for place in [place for place, blob in queue.items() if place > after and envelope_id(blob) in names]:
+            self.disk.deleted.setdefault(qid, {})[queue.pop(place)] = None
+
 
 @dataclass
 class _Use:
@@ -237,6 +244,11 @@ class FakeMailboxes(MailboxPool):
         own = use.watched.get(qid)
         if use.health.state == "connected" and own is not None and not own.flags & mailbox.BOX:
             self._world.mailboxes[use.relay.peer].delete(qid, upto)
+
+    def forget(self, relay: RelayName, qid: QueueId, names: Sequence[EnvelopeId]) -> None:
+        use = self._uses[relay]
+        if use.health.state == "connected":
+            self._world.mailboxes[use.relay.peer].forget(qid, use.seen.get(qid, 0), names)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         assert 1 <= hours <= 30 * 24

@@ -143,7 +143,8 @@ async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
 class Lines:
     """A host whose streams lead where the test says: `there` gives the next one, or raises Unreachable.
 
-    dialled: when, in seconds since the beginning. cut: bytes vanish, both ways. token: what the relay asks for.
+    dialled: when, in seconds since the beginning. cut: bytes vanish, both ways. token: what the relay asks for. others:
+    where the streams to other relays lead.
     """
 
     there: Callable[[], PipeStream]
@@ -155,6 +156,7 @@ class Lines:
     began: float = field(default_factory=trio.current_time)
     patience: float = 0.0
     token: bytes = b""
+    others: dict[PeerKey, Callable[[], PipeStream]] = field(default_factory=dict)
 
     def addresses(self) -> tuple[str, ...]:
         return ()
@@ -178,7 +180,7 @@ class Lines:
         self.dialled.append(trio.current_time() - self.began)
         self.addresses_tried = list(addresses)
         await trio.sleep(self.patience)
-        line = _Line(self.there())
+        line = _Line(self.others.get(peer, self.there)())
         self.streams.append(line)
         return line
 
@@ -242,9 +244,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def client(there: Callable[[], PipeStream], token: bytes = b"") -> AsyncIterator[Scene]:
+async def client(
+    there: Callable[[], PipeStream], token: bytes = b"", letters: Letters | None = None
+) -> AsyncIterator[Scene]:
     """A client whose streams lead `there`, where they ask for this token."""
-    letters = Letters()
+    letters = letters or Letters()
     lines = Lines(there, token=token)
     async with trio.open_nursery() as nursery:
         letters.boxes = MailboxPool(lines, letters, nursery, lambda: NOW + lines.milliseconds(), Random(1).randbytes)

@@ -61,9 +61,6 @@ KEYS = {
 REST = 0.05
 """Seconds without news after which a picture is whole."""
 
-AGAIN = 2.0
-"""Seconds without an answer after which a person clicks again."""
-
 # Makes the terminal the one that controls the process, as a login does, then becomes the program.
 _BEGIN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 
@@ -122,18 +119,8 @@ class Terminal:
         """As a terminal pastes where the program asked to be told (bracketed paste): newlines as carriage returns."""
         self._write(b"\x1b[200~" + text.replace("\n", "\r").encode() + b"\x1b[201~")
 
-    def click(self, text: str, *, button: int = 1, last: bool = False, beside: str = "", seen: bool = True) -> None:
-        """A mouse button on the first place that shows this text, or on the last one, in a line that has `beside` too.
-        As a person does, it is pressed again where nothing follows that can be `seen`.
-        """
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            before = self._click(text, button, last, beside)
-            if not seen or self._differs(before):
-                return
-        raise AssertionError(f"clicked {text!r} in vain\n{self.picture()}")
-
-    def _click(self, text: str, button: int, last: bool, beside: str) -> str:
+    def click(self, text: str, *, button: int = 1, last: bool = False, beside: str = "") -> None:
+        """A mouse button on the first place that shows this text, or on the last, in a line that has `beside` too."""
         self.until(lambda shown: any(text in line and beside in line for line in shown.split("\n")), text)
         self._rested()  # a place is pointed at: it must not be elsewhere when the click arrives
         lines = self.until(lambda shown: any(text in line and beside in line for line in shown.split("\n")), text)
@@ -147,7 +134,6 @@ class Terminal:
         column = cell_len(lines.split("\n")[row][:letters])
         place = f"{button - 1};{column + 1};{row + 1}"
         self._write(f"\x1b[<{place}M\x1b[<{place}m".encode())
-        return lines
 
     def focus(self, on: bool) -> None:
         """The window is before the person, or another one is."""
@@ -228,11 +214,6 @@ class Terminal:
         self.close()
 
     # --- inside
-
-    def _differs(self, before: str) -> bool:
-        """Whether another picture comes in time."""
-        with self._news:
-            return self._news.wait_for(lambda: self.text() != before, AGAIN)
 
     def _rested(self) -> None:
         """Wait until nothing new has come for a moment."""

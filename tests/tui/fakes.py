@@ -502,7 +502,7 @@ class FakeNode:
     def _do_why(self, id: str) -> Json:
         message = self._find_message(id)
         lies = message["state"] == "stored" and message["route"] == "mailbox"
-        reason, following = "It is on its way.", "An answer is due any moment."
+        reason, following = "It is on its way.", "An answer is due at any moment."
         if lies:
             reason, following = "It is stored at 2 relays until 21 Dec.", "Their node finds it there."
         elif message["state"] in ("delivered", "read"):

@@ -321,7 +321,7 @@ SCENES = {
     "main-persian": Scene(press(), "10:01", talk="persian"),
     "main-chinese": Scene(press(), "两张照片", talk="chinese"),
     "talk": Scene(talked, "2 photos"),
-    "answering": Scene(answering, "answer to"),
+    "answering": Scene(answering, "reply to"),
     "react": Scene(press("ctrl+up", "plus"), "React"),
     "delete": Scene(press("ctrl+up", "up", "up", "d"), "Delete it for both"),
     "theme": Scene(press(*typed("/theme"), "enter"), "catppuccin", recoloured=False),

@@ -215,7 +215,7 @@ def test_the_next_unread_and_then_none(tmp_path: Path) -> None:
             await until(pilot, lambda: node.named("read"))
             await until(pilot, lambda: app.state.unread() == 0)
             await pilot.press("alt+a")
-            await until(pilot, lambda: "Nothing else is unread" in notices(app))
+            await until(pilot, lambda: "No other chat has unread" in notices(app))
             assert app.state.current == carol
         assert node.named("read")[0]["chat"] == carol
 
@@ -440,7 +440,7 @@ def test_what_is_sent_while_it_is_away_comes_back_at_once(tmp_path: Path) -> Non
             await until(pilot, lambda: app.node.state == GONE)
             await pilot.press(*"hello", "enter")
             await until(pilot, lambda: app.main.composer.text == "hello")
-            assert "Enter sends it again" in notices(app)
+            assert "press Enter to send it again" in notices(app)
             node.revive()
             await until(pilot, lambda: app.node.state == READY)
             await pilot.pause()
@@ -712,7 +712,7 @@ def test_who_is_meant_must_be_one(tmp_path: Path) -> None:
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is app.main)
             await pilot.press(*"/chat bo", "enter")
-            await until(pilot, lambda: "That may be" in notices(app))
+            await until(pilot, lambda: "That could be" in notices(app))
             await pilot.press(*"/block zed", "enter")
             await until(pilot, lambda: "no contact called zed" in notices(app))
         assert node.named("block") == []

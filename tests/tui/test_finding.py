@@ -105,9 +105,9 @@ def test_pins_dates_and_what_is_unread(tmp_path: Path) -> None:
         await pilot.press("escape", *f"/jump {node.history[bob][60]['sent_at']}", "enter")
         await goes_to(app, pilot, "message 60")
         await pilot.press("escape", *"/jump 2999-01-01", "enter")
-        await until(pilot, lambda: "There is nothing from then" in notices(app))
+        await until(pilot, lambda: "There is no message from then" in notices(app))
         await pilot.press(*"/jump", "enter")
-        await until(pilot, lambda: "Write when" in notices(app))
+        await until(pilot, lambda: "Give a time" in notices(app))
         node.read_upto[bob] = 90
         await pilot.press("alt+u")
         await goes_to(app, pilot, "message 90")

@@ -32,10 +32,10 @@ def told(text: str, *, timer: int | None = None, **changes: Any) -> Chat:
         (None, "text", False, Notice("p2pchat", "somebody wants to become a contact")),
         (told("hi"), "name", False, Notice("Bob, rm", "wrote to you")),
         (told("hi\nthere;"), "text", False, Notice("Bob, rm", "hi there,")),
-        (told("hi", timer=60), "text", False, Notice("Bob, rm", "wrote something that disappears")),
-        (told("hi", expires_in=60), "text", False, Notice("Bob, rm", "wrote something that disappears")),
+        (told("hi", timer=60), "text", False, Notice("Bob, rm", "wrote a disappearing message")),
+        (told("hi", expires_in=60), "text", False, Notice("Bob, rm", "wrote a disappearing message")),
         (told("hi", deleted=True), "text", False, Notice("Bob, rm", "wrote to you")),
-        (told("hi"), "text", True, Notice("Bob, rm", "reacted to a message of yours")),
+        (told("hi"), "text", True, Notice("Bob, rm", "reacted to one of your messages")),
     ],
 )
 def test_what_a_notice_says(chat: Chat | None, content: str, reacted: bool, notice: Notice) -> None:

@@ -114,7 +114,7 @@ def test_commands_of_the_chat_shown(tmp_path: Path) -> None:
             await until(pilot, lambda: node.named("mute")[-1]["seconds"] == 0)
             node._do_block(cat)
             await command("/unblock")
-            await until(pilot, lambda: "not blocked any more" in notices(app))
+            await until(pilot, lambda: "is unblocked" in notices(app))
             await command("/clear")
             await until(pilot, lambda: app.screen is not app.main)
             await pilot.press("y")
@@ -123,7 +123,7 @@ def test_commands_of_the_chat_shown(tmp_path: Path) -> None:
             await until(pilot, lambda: app.state.current == NOTES)
             assert "Notes to self" in names(app)
             await command("/contact")
-            await until(pilot, lambda: "Nobody else" in notices(app))
+            await until(pilot, lambda: "You are alone" in notices(app))
 
     run(main())
 
@@ -139,7 +139,7 @@ def test_forgetting_asks_twice(tmp_path: Path) -> None:
                 await until(pilot, lambda: app.screen is not app.main)
                 await pilot.press(first)
                 if second:
-                    await until(pilot, lambda: "Delete what Cat" in shown(app))
+                    await until(pilot, lambda: "Delete the chat with Cat" in shown(app))
                     await pilot.press(second)
                 await until(pilot, lambda: app.screen is app.main)
             await until(pilot, lambda: node.named("forget") == [{"contact": cat, "history": False}])
@@ -193,7 +193,7 @@ def test_the_page_of_invites_shows_who_came_and_ends_one() -> None:
             await press(pilot, "c")
             assert app.copied == [INVITE]
             await press(pilot, "d")
-            assert "End the invite club?" in app.words
+            assert "Revoke the invite club?" in app.words
             await press(pilot, "y")
             assert node.named("invites")[-1] == {"revoke": ident}
             assert "revoked" in app.words
@@ -202,6 +202,6 @@ def test_the_page_of_invites_shows_who_came_and_ends_one() -> None:
             await press(pilot, "enter")
             assert app.result == "cd" * 8
         async with stage(InvitesScreen(FakeNode())) as (app, _):
-            assert "You have made no invite yet" in app.words
+            assert "You have not made an invite yet" in app.words
 
     run(main())

@@ -66,11 +66,11 @@ def test_an_answer_shows_what_it_answers_and_a_click_goes_there(tmp_path: Path) 
 def test_esc_gives_up_an_answer_and_each_chat_has_its_own(tmp_path: Path) -> None:
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
         await pilot.press(*"/reply", "enter")
-        await until(pilot, lambda: "answer to you" in take(app).shown)
+        await until(pilot, lambda: "reply to you" in take(app).shown)
         await pilot.press("escape", *"hi", "enter")
         await until(pilot, lambda: node.named("send"))
         assert node.named("send") == [{"chat": bob, "text": "hi"}]
-        assert "answer to" not in take(app).shown
+        assert "reply to" not in take(app).shown
 
     with_bob(tmp_path, steps)
 
@@ -146,9 +146,9 @@ def test_a_pin_a_timer_and_who_is_writing(tmp_path: Path) -> None:
         await pilot.press("escape", *"/timer 1h", "enter")
         await until(pilot, lambda: "disappearing: 1 hour" in str(app.main.query_one(ChatTitle).render()))
         assert node.named("timer") == [{"chat": bob, "seconds": 3600}]
-        assert "No relay keeps them" not in " ".join(each.message for each in app._notifications)
+        assert "No relay stores them" not in " ".join(each.message for each in app._notifications)
         await pilot.press(*"/timer 59m", "enter")
-        await until(pilot, lambda: "No relay keeps them" in " ".join(each.message for each in app._notifications))
+        await until(pilot, lambda: "No relay stores them" in " ".join(each.message for each in app._notifications))
         node.emit("typing", chat=bob, typing=True)
         await until(pilot, lambda: "is writing…" in take(app).shown)
         node.says(bob, "done")

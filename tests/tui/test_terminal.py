@@ -81,3 +81,21 @@ def test_a_paste_is_one_event() -> None:
     seen = list(XTermParser().feed(terminal.Pastes().sift(f"{PASTED}x")))
     assert [type(event) for event in seen] == [events.Paste, events.Key]
     assert getattr(seen[0], "text", "") == "see[31mredO\rmore"
+
+
+def test_a_click_whose_press_the_terminal_kept_is_whole() -> None:
+    presses, parser = terminal.Presses(), XTermParser()
+
+    def told(typed: str) -> list[tuple[str, int, tuple[float, float]]]:
+        """What the program hears of it: kind, button and place."""
+        heard = [each for event in parser.feed(typed) for each in presses.whole(event)]
+        mouse = [event for event in heard if isinstance(event, events.MouseEvent)]
+        return [(type(event).__name__, event.button, event.screen_offset) for event in mouse]
+
+    down, up, here = "\x1b[<0;6;3M", "\x1b[<0;6;3m", (5, 2)
+    click = [("MouseDown", 1, here), ("MouseUp", 1, here)]
+    assert told(down + up) == click
+    assert told(up) == click
+    assert told("\x1b[<2;6;3m") == [("MouseDown", 3, here), ("MouseUp", 3, here)]
+    assert [name for name, _, _ in told(f"\x1b[<32;5;3M{up}")] == ["MouseMove", "MouseUp"]  # begun in another pane
+    assert [name for name, _, _ in told(f"\x1b[<35;5;3M{up}")] == ["MouseMove", "MouseDown", "MouseUp"]

@@ -33,7 +33,7 @@ from p2pchat.core.contents import (
     Unknown,
 )
 from p2pchat.core.contents.queues import AnnouncedQueue
-from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, padded, seal_blob
+from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
@@ -503,7 +503,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
     fetch, put, secret = (bytes((value,)) * 32 for value in (1, 2, 3))
     keys = prim.sign_public(fetch), prim.sign_public(put)
     queue, box, invited = (mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED))
-    hello = mailbox.Hello(PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26)
+    hello = mailbox.Hello(PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26, forgets=True)
     yield (
         "queue-ok",
         vector(
@@ -552,6 +552,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         body = mailbox.encode_open(changed)
         yield f"opening-bad-{name}", refused("opening", about, hello=heard, seed=put, body=body)
     blob = bytes(BUCKETS[0])
+    many = [blob[:-1] + bytes((number,)) for number in range(mailbox.NAMES_A_FORGET)]
     stamp = mailbox.make_stamp(hello.relay, invited.id, blob, NOW, 8)
     ours: Vector = {"relay": hello.relay.hex(), "qid": invited.id.hex(), "bits": 8, "stamp": stamp}
     yield "stamp-ok", vector("stamp", "for 4,096 zeros", **ours, now=NOW, blob=blob)
@@ -579,6 +580,11 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         "blob": (mailbox.BLOB, mailbox.encode_blob(mailbox.Blob(7, 1 << 40, blob)), [7, 1 << 40, blob]),
         "end": (mailbox.END, mailbox.encode_end(mailbox.End(11, 0, more=True)), [11, 0, True]),
         "delete": (mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(12, 7, 1 << 40)), [12, 7, 1 << 40]),
+        "forget": (
+            mailbox.FORGET,
+            mailbox.encode_forget(mailbox.Forgetting(13, 7, tuple(map(envelope_id, many)))),
+            [13, 7, [envelope_id(one) for one in many]],
+        ),
     }
     for name, (kind, body, values) in frames.items():
         frame = {"name": name, "type": kind}
@@ -591,6 +597,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("results", "none", b""),
         ("opened", "a byte too many", mailbox.encode_opened(7, 0) + b"\0"),
         ("delete", "a byte too few", mailbox.encode_delete(mailbox.Deletion(1, 7, 1))[1:]),
+        ("forget", "255 names", mailbox.encode_forget(mailbox.Forgetting(1, 7, (envelope_id(blob),) * 255))),
     ):
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 

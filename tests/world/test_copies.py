@@ -143,7 +143,7 @@ def test_the_doctor_and_why_say_that_a_profile_was_put_back(tmp_path: Path) -> N
         alice = await put_back(world, alice, copy)
         sent = await alice.call("send", chat="bob", text="new")
         assert "restored from a copy" in (await problems(alice))[0]
-        assert "made anew" in (await alice.call("why", id=sent["id"]))["reason"]
+        assert "renewed" in (await alice.call("why", id=sent["id"]))["reason"]
         bob = await world.start("bob")
         await until(lambda: all_delivered(alice, "bob"))
         assert await problems(alice) == []

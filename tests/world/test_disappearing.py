@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from p2pchat.store import deposits as store_deposits
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store import timers as store_timers
-from p2pchat.store.database import Database
+from p2pchat.store.database import Database, connect
+from tests.support.databases import KEY
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_conversation import Author, last, log, settled, take
@@ -256,7 +258,7 @@ def test_why_says_that_no_relay_keeps_it(tmp_path: Path) -> None:
         await bob.stop()
         sent = await alice.call("send", chat="bob", text="hello")
         found = await alice.call("why", id=sent["id"])
-        assert "disappears within the hour" in found["reason"]
+        assert "disappear within an hour" in found["reason"]
 
     run_world(tmp_path, main)
 
@@ -326,6 +328,41 @@ def test_a_restart_with_a_clock_set_back_keeps_nothing_for_longer_than_the_progr
         assert MARKER in await texts(alice, "bob")
         await trio.sleep(1400)
         assert MARKER not in await texts(alice, "bob")
+
+    run_world(tmp_path, main)
+
+
+def test_what_ended_right_before_a_crash_is_not_left_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await agreed(world, 60)
+        await alice.call("send", chat="bob", text=MARKER)
+        await settled(alice, bob)
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "checkpoint", lambda db: True)
+            await trio.sleep(70)
+            await alice.crash()
+        assert left_in(alice) == ["alice"]
+        alice = await world.start("alice")
+        await trio.sleep(10)
+        assert left_in(alice) == []
+
+    run_world(tmp_path, main)
+
+
+def test_what_ended_while_the_database_is_looked_through_goes_right_after(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await agreed(world, 60)
+        await alice.call("send", chat="bob", text=MARKER)
+        await settled(alice, bob)
+        with closing(connect(alice.folder / "p2pchat.db", KEY, "mode=ro")) as doctor:
+            doctor.execute("BEGIN")
+            doctor.execute("SELECT count(*) FROM messages").fetchone()
+            await trio.sleep(62)
+            assert left_in(alice) == ["alice"]
+        await trio.sleep(8)
+        assert left_in(alice) == []
 
     run_world(tmp_path, main)
 

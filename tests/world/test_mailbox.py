@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.envelope import envelope_id
 from p2pchat.core.session import open_envelope
 from p2pchat.engine.delivery import mailbox_sender
 from p2pchat.engine.runtime import session_cache
@@ -83,6 +84,23 @@ def test_a_message_is_stored_at_both_relays_then_delivered(tmp_path: Path) -> No
         assert [relay.blobs() for relay in relays] == [[], []]
         await until(lambda: nothing_owed(alice), 5)
         await until(lambda: nothing_owed(bob), 5)
+
+    run_world(tmp_path, main)
+
+
+def test_other_relays_are_told_of_what_was_opened_and_of_nothing_else(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        relays[0].lies.invents = 2
+        await alice.call("send", chat="bob", text="hello", wait="stored", timeout=5)
+        (real,) = relays[1].blobs()
+        with mock.patch.object(MailRelay, "forget", autospec=True, side_effect=MailRelay.forget) as told:
+            bob = await world.start("bob")
+            await until(lambda: has(bob, "alice", ["hello"]), 5)
+            await until(lambda: everything_taken(relays), 5)
+        names = {name for call in told.call_args_list for name in call.args[3]}
+        assert names == {envelope_id(real)}, "what cannot be opened now may be opened after what another relay has"
 
     run_world(tmp_path, main)
 

@@ -35,6 +35,7 @@ from tests.support.world import World, WorldNode, befriend, run_world, until
 MARKER = "xylophonemarker"
 MARKERS = [f"{MARKER}{number}" for number in range(12)]
 _PAGE, _RESERVED, _SALT = 4096, 48, 16
+_LOG_HEADER, _FRAME_HEADER = 32, 24
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,21 @@ def recorded(world: World) -> Recording:
 
 
 def pages(file: Path, key: bytes = KEY) -> bytes:
-    """A database file with every page decrypted, the free ones too (AES-256-CBC, IV and MAC at each page's end)."""
-    data = file.read_bytes()
-    opened = []
-    for start in range(0, len(data), _PAGE):
-        page = data[start : start + _PAGE]
-        iv = page[_PAGE - _RESERVED : _PAGE - _RESERVED + 16]
-        sealed = page[_SALT if start == 0 else 0 : _PAGE - _RESERVED]
-        decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
-        opened.append(decryptor.update(sealed) + decryptor.finalize())
+    """A database file with every page decrypted, the free ones too, and all that its write-ahead log holds."""
+    data, log = file.read_bytes(), file.with_name(file.name + "-wal")
+    opened = [_decrypted(data[start : start + _PAGE], key, first=start == 0) for start in range(0, len(data), _PAGE)]
+    logged = log.read_bytes() if log.exists() else b""
+    for start in range(_LOG_HEADER, len(logged) - _FRAME_HEADER - _PAGE + 1, _FRAME_HEADER + _PAGE):
+        number = int.from_bytes(logged[start : start + 4], "big")
+        opened.append(_decrypted(logged[start + _FRAME_HEADER :][:_PAGE], key, first=number == 1))
     return b"".join(opened)
+
+
+def _decrypted(page: bytes, key: bytes, *, first: bool) -> bytes:
+    """AES-256-CBC, IV and MAC at the page's end."""
+    iv = page[_PAGE - _RESERVED : _PAGE - _RESERVED + 16]
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
+    return decryptor.update(page[_SALT if first else 0 : _PAGE - _RESERVED]) + decryptor.finalize()
 
 
 def values(file: Path) -> Iterator[bytes]:

@@ -138,6 +138,27 @@ def test_a_nearly_full_disk_is_left_to_those_who_hold_little(tmp_path: Path, mon
     run_world(tmp_path, main)
 
 
+def test_a_nearly_full_disk_is_not_filled_with_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which nobody has to read, so that they never count as unread. What is written when there is room arrives."""
+    monkeypatch.setattr(storage_limits, "SCARCE_DISK_BYTES", 1 << 62)
+    monkeypatch.setattr(storage_limits, "MAX_UNREAD_BYTES_WHERE_SCARCE", ROOM)
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await meet(world, storage_limits.DEFAULT_LIMITS, linked=True)
+        sent = await bob.call("send", chat="alice", text="one", wait="delivered")
+        await alice.call("read", chat="bob")
+        for text in TEXTS:
+            await bob.call("edit", id=sent["id"], text=text)
+        await trio.sleep(200)
+        assert 10 < len(await alice.call("history", id=sent["id"])) < len(TEXTS)
+        monkeypatch.setattr(storage_limits, "SCARCE_DISK_BYTES", 0)
+        await until(lambda: all_arrived(bob), 3 * HOUR)
+        await until(lambda: nothing_waits(alice, bob), 3 * HOUR)
+        assert await alice.texts("bob") == [TEXTS[-1]]
+
+    run_world(tmp_path, main)
+
+
 def test_what_a_failed_transaction_would_have_stored_does_not_count_as_unread(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice", limited(ContactLimits(daily=0, unread=ROOM)))

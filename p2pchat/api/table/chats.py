@@ -13,65 +13,70 @@ from p2pchat.api.table.shape import (
 METHODS: Final[tuple[Method, ...]] = (
     Method(
         "chats",
-        "The chats as a list shows them: the pinned ones, then the others by newest activity. "
-        "`unread` counts to 1,000, `first_unread` is the id of the first such message "
-        "in the chat's order, `last` its last message or null, `draft` what was begun there, "
-        "`timer` for how many seconds messages stay, or null.",
-        "[{id, name, state, verified, route, hidden, profile_name, note, kind, unread, first_unread, last, draft, "
-        "archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, forgotten (only the chat is "
-        "left) or notes, `kind` direct or notes. The chat with oneself, `notes`, is listed once there is something in "
-        "it",
+        "Lists the chats as a face shows them: the pinned ones first, then the others by newest activity. "
+        "`unread` counts up to 1,000, `first_unread` is the id of the first unread message in the chat's "
+        "order, `last` is its last message or null, `draft` is its unsent text, `timer` is the number of "
+        "seconds after which messages disappear, or null.",
+        "[{id, name, state, verified, route, hidden, profile_name, note, kind, unread, first_unread, last, "
+        "draft, archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, forgotten (only "
+        "the chat is left) or notes, `kind` is direct or notes. The chat with oneself, `notes`, is listed "
+        "once it has a message",
     ),
     Method(
         "read",
-        "A person has read what the contact wrote, up to a message in the order of `log`. What was unread is no more; "
-        "the contact is told, if `read_receipts` is on.",
+        "Marks messages of the contact as read, up to one in the order of `log`. The contact is told if "
+        "`read_receipts` is on.",
         "{unread, first_unread}",
-        (CHAT, Param("upto", "text", "The last message read (its id); null for all.", default=None)),
+        (CHAT, Param("upto", "text", "The last message that was read (its id); null for all.", default=None)),
     ),
     Method(
         "draft",
-        "Keeps what was begun in a chat and not sent yet.",
+        "Saves the unsent text of a chat.",
         "{}",
-        (CHAT, Param("text", "text", 'What was begun; "" forgets it.')),
+        (CHAT, Param("text", "text", 'The unsent text; "" deletes it.')),
     ),
     Method(
         "clear",
-        "Deletes what was said in a chat, here only, with its draft. What was not sent yet is not sent any more.",
+        "Deletes all messages of a chat and its draft, on this device only. Messages not sent yet are not "
+        "sent any more.",
         "{id, name}",
         (CHAT,),
     ),
     Method(
         "pin_chat",
-        "Keeps a chat above the others, in the order in which they were pinned; or no more.",
+        "Pins a chat to the top of the list, in the order of pinning, or unpins it.",
         "{id, archived, pinned, muted_until}",
-        (CHAT, Param("pinned", "flag", "False takes the pin away.", default=True)),
+        (CHAT, Param("pinned", "flag", "False unpins it.", default=True)),
     ),
     Method(
         "archive",
-        "Puts a chat away, or takes it out again. It is only a note for faces, and stays when a message comes.",
+        "Archives a chat, or takes it out of the archive. This only affects how faces show it; an archived "
+        "chat stays archived when a message arrives.",
         "{id, archived, pinned, muted_until}",
-        (CHAT, Param("archived", "flag", "False takes it out again.", default=True)),
+        (CHAT, Param("archived", "flag", "False takes it out of the archive.", default=True)),
     ),
     Method(
         "mute",
-        "Faces tell nobody of what comes in a chat, until a time. Nothing else changes, and nobody is told.",
+        "Mutes a chat for a time: faces show no notifications of new messages in it. Nothing else changes, "
+        "and nobody else is told.",
         "{id, archived, pinned, muted_until}",
-        (CHAT, Param("seconds", "integer", "How long; null for ever, 0 ends it.", default=None)),
+        (CHAT, Param("seconds", "integer", "How long; null for no end, 0 unmutes.", default=None)),
     ),
     Method(
         "timer",
-        "How long the messages of a chat stay, in seconds, null for as long as anybody wants, and who set it when. A "
-        "new timer is for what is written from now on, by both. It counts from reading, for one's own messages from "
-        "sending. It asks the other side's program to delete; it cannot stop a copy.",
+        "Returns, and optionally sets, the number of seconds after which the messages of a chat disappear "
+        "(null for never), and who set it when. A new timer applies to messages that either side writes from "
+        "then on. The time begins when a message is read, for one's own messages when they are sent. The "
+        "other side's program is asked to delete them too; that cannot prevent copies.",
         "{chat, timer, by, at}",
-        (CHAT, Param("seconds", "integer", "5 to 31,622,400, or 0 to end it; null only asks.", default=None)),
+        (CHAT, Param("seconds", "integer", "5 to 31,622,400, or 0 for never; null changes nothing.", default=None)),
     ),
     Method(
         "typing",
-        "Tells a contact that one is writing: to be called while somebody does, as often as one likes. It goes only "
-        "over a link that is there, at most every five seconds, and if the setting `typing` is on.",
+        "Tells a contact that the user is typing; call it as often as you like while they do. The "
+        "notification goes only over an existing link, at most every five seconds, and only if the setting "
+        "`typing` is on.",
         "{told}",
-        (CHAT, Param("writing", "flag", "False: one has stopped.", default=True)),
+        (CHAT, Param("writing", "flag", "False: the user has stopped.", default=True)),
     ),
 )

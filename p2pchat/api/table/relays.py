@@ -12,31 +12,32 @@ from p2pchat.api.table.shape import (
 METHODS: Final[tuple[Method, ...]] = (
     Method(
         "relays",
-        "The relays this profile uses, best first, and how it stands with them. `state` is connected, connecting, "
-        "unreachable or refused; `used`: it is one of the two where envelopes wait for us; `kept`: for longer than "
-        "this run; `contact`: whose node it is, or null. At the end those that contacts offer and that are not used, "
-        "with the state offered. One may be removed first, and one added, which waits a moment for its answer; its row "
-        "says `added`. Of a relay that is in the list already, a token or an address that works is not given up "
-        "(NotNow), unless `replace`.",
+        "Lists the relays that this profile uses, best first, with their state: connected, connecting, "
+        "unreachable or refused. `used`: it is one of the two that store envelopes for this profile; `kept`: "
+        "it is used for longer than this run; `contact`: whose node it is, or null. At the end, with the "
+        "state offered, are relays that contacts offer and that are not used. One can be removed first, and "
+        "one added; the call then waits a moment for that relay's answer, and its row has `added`. A working "
+        "token or address of a relay in the list is not replaced (NotNow) without `replace`.",
         "[{address, state, since, problem, used, kept, contact, added}]",
         (
             Param(
                 "add",
                 "text",
-                "The address of a relay, with `#` and its token where it wants one; or a contact who offers to be one.",
+                "The address of a relay, with `#` and its token if it requires one; or a contact who offers to be a "
+                "relay.",
                 default=None,
             ),
             Param("remove", "text", "The address of one of them.", default=None),
-            Param("replace", "flag", "What is added takes the place of the relay's entry.", default=False),
+            Param("replace", "flag", "Let the added address replace the relay's entry.", default=False),
         ),
     ),
     Method(
         "offer",
-        "Whether this node is a small relay for its contacts, in `relay`: null until a person answered, here. "
-        "`reachable`: a contact has reached it from outside at a public address. `notice` says in words what is so, "
-        "what it means, and what it shows.",
+        "Returns, and optionally changes, whether this node is a small relay for its contacts, in `relay`: "
+        "null until the user has decided. `reachable`: a contact has reached it from outside at a public "
+        "address. `notice` describes in words the current state, what it means, and what it reveals.",
         "{relay, reachable, notice}",
-        (Param("answer", "flag", "Be one from now on, or no more.", default=None),),
+        (Param("answer", "flag", "Be a relay, or stop being one.", default=None),),
     ),
-    Method("doctor", "What works from here and what does not.", "[{check, ok, detail, hint}]"),
+    Method("doctor", "Checks what works and what does not.", "[{check, ok, detail, hint}]"),
 )

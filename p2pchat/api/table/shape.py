@@ -47,9 +47,9 @@ class Event:
 
 CONTACT = Param("contact", "text", "A contact: its id, a unique prefix of it, or its name.")
 CHAT = Param(
-    "chat", "text", "A chat: its id, a unique prefix of it, or the contact's name; `notes` is the one with oneself."
+    "chat", "text", "A chat: its id, a unique prefix of it, or the contact's name; `notes` is the chat with oneself."
 )
-TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
+TIMEOUT = Param("timeout", "number", "The maximum time to wait, in seconds.", default=30)
 MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 
 TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, today, yesterday, 30m, 3h, 7d or 2w ago."
@@ -59,12 +59,12 @@ MESSAGE = (
     "reactions, pinned, expires_in, expires_at, deleted}"
 )
 FIELDS = (
-    "`mine`: it was written here; else `sender` is the id of the contact who wrote it. `from` is the name to show, and "
-    "`me` for what is mine. "
-    "`kind` is text, or timer for a line about the chat. `reply_to` is the id of the message that it answers and "
-    "`quote` how that begins, {from, text, here, deleted}: where it is not `here`, the text is what the sender of the "
-    "answer says. "
-    "`reactions` are [{emoji, from, mine}]. `expires_in` are the seconds that it stays once it was read, or sent; "
-    "`expires_at` is when that ends, null before. `deleted`: its sender deleted it for both, and its text is empty."
+    "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
+    "name to show, or `me`. `kind` is text, or timer for a line about the chat. `reply_to` is the id of "
+    "the message that it replies to, and `quote` is the beginning of that message, {from, text, here, "
+    "deleted}; if the message is not `here`, the text is what the sender of the reply says it was. "
+    "`reactions` is [{emoji, from, mine}]. `expires_in` is the number of seconds that it stays after it "
+    "was read, or sent if it is one's own; `expires_at` is when that ends, null before. `deleted`: its "
+    "sender deleted it for both, and its text is empty."
 )
-IN_CHAT = Param("chat", "text", "The chat it is in; null for the first message here with that id.", default=None)
+IN_CHAT = Param("chat", "text", "The chat it is in; null for the first message with that id.", default=None)

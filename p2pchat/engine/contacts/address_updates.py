@@ -1,4 +1,4 @@
-"""Where we can be reached: contacts are told when that has changed, not each time a relay comes or goes."""
+"""Tells contacts where we can be reached, when that has changed; not each time a relay comes or goes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from p2pchat.store import meta
 from p2pchat.store.contacts import ContactState
 
 SETTLE_SECONDS = 2.0
-"""Seconds until a change is told: others often follow it."""
+"""Seconds until a change is announced, since others often follow it."""
 HOLD_SECONDS = 30.0
-"""Seconds until the next one is."""
+"""Seconds from one announcement to the next."""
 TELL_AGAIN_AFTER = 7 * DAY_MS
 
 
 class AddressUpdates:
-    """`tell` tells contacts what they do not know yet."""
+    """Decides when `tell` is called, which tells contacts what they do not know yet."""
 
     def __init__(self, tell: Callable[[], Awaitable[object]]) -> None:
         self._tell = tell
@@ -32,7 +32,7 @@ class AddressUpdates:
         self._moved = Wakeup()
 
     def changed(self) -> None:
-        """Look again: something about where we are reached is different, or may be."""
+        """Note that our addresses have changed, or may have."""
         self._due.set()
         self._moved.pulse()
 
@@ -41,7 +41,7 @@ class AddressUpdates:
         await self._moved.wait()
 
     async def run(self) -> None:
-        """Tell what changes, in time."""
+        """Announce changes, until cancelled."""
         while True:
             await self._due.wait()
             await trio.sleep(SETTLE_SECONDS)
@@ -51,7 +51,7 @@ class AddressUpdates:
 
 
 Untold = dict[bool, list[tuple[PeerKey, bytes]]]
-"""Where those who are hidden (True), and all others (False), reach us."""
+"""Where hidden contacts (True) and all others (False) reach us."""
 _ADDRESSES_TOLD = {False: "ways_told", True: "hidden_ways_told"}
 
 
@@ -69,7 +69,7 @@ def untold_addresses(tx: Transaction) -> Untold:
 
 
 def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[ContactId]) -> None:
-    """Tell these contacts where they reach us now."""
+    """Tell these contacts where to reach us now."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are told
         if contact is not None and contact.state == ContactState.CONTACT and contact.hidden in addresses:
@@ -77,7 +77,7 @@ def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[Con
 
 
 def addresses_told(tx: Transaction, addresses: Untold) -> None:
-    """Note that every contact was told."""
+    """Note that every contact has been told."""
     for hidden, ways in addresses.items():
         meta.put(tx.db, _ADDRESSES_TOLD[hidden], _joined(ways))
         meta.put_int(tx.db, f"{_ADDRESSES_TOLD[hidden]}_at", tx.now)

@@ -1,8 +1,8 @@
-"""Relays of contacts: being one for them, and using theirs.
+"""Contacts as relays: being a relay for them, and using theirs.
 
-A contact who dials this node at a public address, from another network, shows that the internet reaches it: so nobody
-has to dial anything for anybody to find that out. Then a person is asked, once. After a yes the node runs a small relay
-until a no, and contacts from whom no address is hidden are told its address and token.
+A contact who dials this node at a public address, from another network, proves that it can be reached from the
+internet, so no extra dialling is needed to find that out. The user is then asked, once. After a yes the node runs a
+small relay until they say no, and contacts from whom no address is hidden are told its address and token.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _HIDING = (
 
 
 class RelayOffer:
-    """Whether this node is to be a relay for its contacts. `changed` is set at the next answer that is another one."""
+    """Whether this node should be a relay for its contacts. `changed` is set when the answer changes."""
 
     def __init__(self, wanted: bool) -> None:
         self.wanted = wanted
         self.changed = trio.Event()
 
     def answer(self, wanted: bool) -> None:
-        """Serve or stop serving: a person said yes or no, and it is on disk."""
+        """Start or stop serving: the user's answer is on disk."""
         if wanted != self.wanted:
             self.wanted = wanted
             self.changed.set()
@@ -62,7 +62,7 @@ class RelayOffer:
 
 
 def found(tx: Transaction, address: bytes) -> None:
-    """Note that a contact has reached us from outside at this address of ours, packed."""
+    """Note that a contact has reached us from outside at this packed address."""
     if meta.get(tx.db, _FOUND) != address:
         meta.put(tx.db, _FOUND, address)
 
@@ -78,18 +78,18 @@ def is_asked(db: Database) -> bool:
 
 
 def state(db: Database) -> str:
-    """Say in a line for people whether this node is a relay for its contacts."""
+    """Return one line that says whether this node is a relay for its contacts."""
     if is_asked(db):
         return "Your contacts can reach this node from outside, so it could be a relay for them."
     if not settings.relay_for_contacts(db):
         return "This node is not a relay."
     if not reachable(db):
-        return "This node is a relay for your contacts; nobody has reached it from outside yet."
+        return "This node is a relay for your contacts, but nobody has reached it from outside yet."
     return "This node is a relay for your contacts."
 
 
 def notice(db: Database) -> str:
-    """Say the same with what it means and what it shows."""
+    """Return the same with what it means and what it reveals."""
     return f"{state(db)} {_WHAT}{_HIDING if _hides(db) else ''}"
 
 
@@ -98,9 +98,7 @@ def _hides(db: Database) -> bool:
 
 
 def answered(tx: Transaction, offering: RelayOffer, answer: bool) -> None:
-    """Keep a person's yes or no. Each yes after a no has a token of its own, which those of the last one do not
-    know.
-    """
+    """Save the user's yes or no. Each yes after a no makes a new token, so that the old one is no longer valid."""
     if answer and not settings.relay_for_contacts(tx.db):
         meta.put(tx.db, _TOKEN, tx.random(KEY_BYTES).hex().encode("ascii"))
     settings.set_relay_for_contacts(tx.db, answer)
@@ -116,14 +114,14 @@ def token(db: Database) -> bytes:
 
 
 def tell_addresses(tx: Transaction, contact_ids: Collection[ContactId], addresses: address_updates.Untold) -> None:
-    """Tell these contacts where they reach us now, as themselves and as a relay."""
+    """Tell these contacts where to reach us now, as ourselves and as a relay."""
     address_updates.tell_addresses(tx, addresses, contact_ids)
     settle(tx, contact_ids)
 
 
 def settle(tx: Transaction, of: Collection[ContactId] | None = None) -> None:
-    """Tell these contacts, or all, about our relay what they do not know yet; leave those of contacts who are none, or
-    from whom we hide.
+    """Tell these contacts, or all, what they do not know yet about our relay. Stop using the relays of people who are
+    no longer contacts, or from whom we hide our address.
     """
     wanted = settings.relay_for_contacts(tx.db)
     ways = tx.net.ways(relayed=False) if wanted else []
@@ -149,7 +147,7 @@ def _tell(tx: Transaction, contact: Contact, news: ContactRelay) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A relay that a contact is, or none any more where it has no address. `taken`: we use it."""
+    """The relay that a contact offers; without an address it is offered no more. `taken`: we use it."""
 
     relay: Relay
     taken: bool = False
@@ -175,8 +173,8 @@ def offers(db: Database) -> list[tuple[Contact, Offered]]:
 
 
 def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay) -> None:
-    """Note that a contact is a relay for us, or none any more. What we use of it follows; the first time, a person
-    hears of it.
+    """Note that a contact offers a relay, or does so no more. If we use it, follow the change; the first time, tell the
+    user.
     """
     if not news.is_new(tx, contact, Fact.TOLD_RELAY, message_id):
         return
@@ -195,14 +193,14 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay
 
 
 def take(tx: Transaction, contact: Contact) -> Relay:
-    """Use the relay that a contact is. Raises NotNow where it is none, is used already, or would see the address we
+    """Use a contact's relay. Raises NotNow if it is not offered, is already in use, or would see the address that we
     hide.
     """
     known = offered(tx.db, contact.id)
     if contact.state != ContactState.CONTACT or known is None or not known.relay.addresses:
         raise NotNow(f"{contact.name} does not offer you a relay", hint="They can offer one with `p2pchat offer yes`.")
     if contact.hidden:
-        hint = "`p2pchat contacts show` lets them see it."
+        hint = "`p2pchat contacts show` tells it to them."
         raise NotNow(f"You hide your address from {contact.name}, and their relay would see it", hint=hint)
     if not known.taken and _is_used(tx.db, known.relay):  # it may be somebody else's, and that one's token another
         raise NotNow(f"{contact.name}'s relay is one of yours already")
@@ -212,7 +210,7 @@ def take(tx: Transaction, contact: Contact) -> Relay:
 
 
 def leave(tx: Transaction, peer: PeerKey) -> None:
-    """Use a relay no more, whosever it is."""
+    """Stop using a relay, whosever it is."""
     own_relays.leave(tx, peer)
     for contact, known in offers(tx.db):
         if known.relay.peer == peer:

@@ -1,9 +1,9 @@
-"""Contacts and requests: how one becomes the other, and what a person here decides about them.
+"""Contacts and requests: how one becomes the other, and what the user decides about them.
 
-waiting   we used their invite; nothing but the first message leaves before they accept
-request   they used ours and a person has to say yes; nothing goes back to them before
-contact   both said yes
-blocked   nothing is taken, no link is made; holds for the identity, whatever invite or address it comes by
+waiting   we used their invite; only the first message is sent before they accept
+request   they used our invite and the user has to accept; nothing is sent to them before that
+contact   both have accepted
+blocked   nothing is received and no link is made; holds for the identity, whatever invite or address it uses
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.outbox import OutboxForm
 
 MAX_NOTE = 2000
-"""Characters of a note about a contact."""
+"""The most characters in a note about a contact."""
 MAX_DECLINED = 1000
 """Identities remembered as declined, for each invite."""
 
 
 def heard(tx: Transaction, contact_id: ContactId, session_id: SessionId) -> None:
-    """Note that a link with the contact is there, by the hello of session `session_id`. If we began that session, the
-    other side can only have its secret from our first message: a missing ack of that has come by this.
+    """Note that there is a link with the contact, by the hello of session `session_id`. If we began that session, the
+    other side can only have its secret from our first message, so a missing ack of that is no longer needed.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state == ContactState.BLOCKED:  # since its hello was judged
@@ -52,14 +52,14 @@ def heard(tx: Transaction, contact_id: ContactId, session_id: SessionId) -> None
 
 
 def show(tx: Transaction, contact_id: ContactId) -> None:
-    """Tell faces how a contact is reached now."""
+    """Tell the faces how a contact is reached now."""
     contact = tx.contact(contact_id)
     if contact is not None:
         tx.event("contact", **views.contact(contact, tx.route(contact_id)))
 
 
 def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
-    """Make a contact of somebody who said yes to us: a content of theirs has arrived in a session."""
+    """Make a contact of somebody who accepted our request: a content of theirs has arrived in a session."""
     if session.initiator:
         reaching.joined(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.CONTACT)
@@ -70,7 +70,7 @@ def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
 
 
 def _take_introduction(tx: Transaction, contact: Contact) -> Contact:
-    """Believe what a first message said about its sender, now that a person said yes to it."""
+    """Apply what a first message said about its sender, now that the user has accepted it."""
     introduction = introductions.kept(tx, contact.id)
     if introduction is None:
         return contact
@@ -80,8 +80,8 @@ def _take_introduction(tx: Transaction, contact: Contact) -> Contact:
 
 
 def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> None:
-    """Make a contact where both sides used an invite of the other at the same time. Ours may still be under way: it
-    stays queued.
+    """Make a contact of somebody who used our invite while we used theirs. Our first message may still be in flight,
+    and stays queued.
     """
     changed = tx.change(contact.id, state=ContactState.CONTACT)
     changed = news.take_profile(tx, changed, introduction.message_id, introduction.profile)
@@ -93,7 +93,7 @@ def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> 
 
 
 def accept(tx: Transaction, contact: Contact) -> Contact:
-    """Say yes to a request, or to a contact who began anew. Raises NotNow where nobody asks."""
+    """Accept a request, or a contact who began anew. Raises NotNow if there is no request."""
     session = tx.sessions.pending(first_device(contact.id))
     if session is None:
         raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
@@ -104,7 +104,7 @@ def accept(tx: Transaction, contact: Contact) -> Contact:
 
 
 def begin(tx: Transaction, contact: Contact, session: Session) -> None:
-    """Use the session of a first message that was said yes to; sessions before it end."""
+    """Use the session of a first message that was accepted; earlier sessions end."""
     device = first_device(contact.id)
     for old in tx.sessions.all(device):
         if old.session_id != session.session_id and contact.state == ContactState.CONTACT and old.ends_at is None:
@@ -126,8 +126,8 @@ def begin(tx: Transaction, contact: Contact, session: Session) -> None:
 
 
 def decline(tx: Transaction, contact: Contact) -> None:
-    """Say no to a request; nothing goes back to them. Of a contact who began anew, only the new beginning is forgotten.
-    Raises NotNow where nobody asks.
+    """Decline a request; nothing is sent back. If a contact began anew, only that attempt is deleted. Raises NotNow if
+    there is no request.
     """
     device = first_device(contact.id)
     session = tx.sessions.pending(device)
@@ -143,7 +143,7 @@ def decline(tx: Transaction, contact: Contact) -> None:
 
 
 def block(tx: Transaction, contact: Contact) -> Contact:
-    """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
+    """Receive nothing more from a contact and send nothing: messages not delivered yet fail. The history stays."""
     failed = states.unsent(tx, contact)
     store_outbox.clear(tx.db, first_device(contact.id))
     states.advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
@@ -156,8 +156,8 @@ def block(tx: Transaction, contact: Contact) -> Contact:
 
 
 def unblock(tx: Transaction, contact: Contact) -> Contact:
-    """Take what a blocked contact says again, and send to them; one who had only asked is asked about again. What had
-    to be delivered when they were blocked stays failed. Raises `NotNow` where there is nothing to go back to.
+    """Unblock a contact: receive and send again. Somebody who had only asked is a request again. Messages that failed
+    because of the block stay failed. Raises `NotNow` if there is nothing to go back to.
     """
     device = first_device(contact.id)
     if contact.state != ContactState.BLOCKED:
@@ -177,7 +177,7 @@ def unblock(tx: Transaction, contact: Contact) -> Contact:
 
 
 def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> None:
-    """Forget a contact and all that leads to them, but for what was said; `keep_chat`: the chat stays too."""
+    """Delete a contact and everything that leads to them, except the messages; `keep_chat`: the chat stays too."""
     device = first_device(contact.id)
     store_contacts.remove(tx.db, contact.id, keep_chat=keep_chat)
     tx.sessions.forget(device)
@@ -188,7 +188,7 @@ def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> Non
 
 
 def rename(tx: Transaction, contact: Contact, name: str | None) -> Contact:
-    """Call a contact something else, whatever they call themselves from then on; None: what they call themselves."""
+    """Give a contact another name, whatever they call themselves from then on; None: the name they chose."""
     if name is not None:
         changed = tx.change(contact.id, name=names.given(tx, contact.id, names.name_of(name)), named_by_me=True)
     else:
@@ -199,7 +199,7 @@ def rename(tx: Transaction, contact: Contact, name: str | None) -> Contact:
 
 
 def note(tx: Transaction, contact: Contact, text: str) -> Contact:
-    """Keep what a person notes about a contact, here only; "" forgets it. Raises UsageError."""
+    """Save the user's note about a contact; "" deletes it. Raises UsageError."""
     if len(text) > MAX_NOTE:
         raise UsageError(f"A note has at most {MAX_NOTE:,} characters; this one has {len(text):,}")
     try:
@@ -213,7 +213,7 @@ def note(tx: Transaction, contact: Contact, text: str) -> Contact:
 
 
 def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
-    """Never show a contact our network address any more, or show it again; they are told where they reach us now.
+    """Stop telling a contact our network address, or tell it again. They are told where to reach us now.
     Raises NotNow.
     """
     device = first_device(contact.id)
@@ -245,7 +245,7 @@ def verify(tx: Transaction, contact: Contact, *, compared: bool) -> tuple[bytes,
     where the identity is not known yet.
     """
     if contact.identity is None:
-        raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
+        raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare until they do.")
     if compared and not contact.verified:
         contact = tx.change(contact.id, verified=True)
         tx.event("contact", **views.contact(contact, tx.route(contact.id)))

@@ -1,7 +1,8 @@
-"""Copies of a profile: a start from another copy than the last one is noticed, and so is a second node at work.
+"""Copies of a profile: notices a start from another copy than the last one, and a second node that runs at the same
+time.
 
-The state of every session in a copy is old, and so is the numbering of messages. So a start from a copy asks every
-contact for a new session, and numbers what is sent from then on above whatever the other copy may have sent.
+In a copy, the state of every session is old, and so are the sequence numbers. So after a start from a copy, every
+contact is asked for a new session, and messages are numbered above anything that the other copy may have sent.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 EPOCHS_BEGAN = 1_735_689_600_000  # 2025-01-01
 EPOCH_LASTS = 8_000
-"""ms: two copies that begin an epoch within this time may number alike. There are enough for 136 years."""
+"""Two copies that begin an epoch within these ms may use the same numbers. There are enough epochs for 136 years."""
 RESTORED = "This profile was restored from a copy, or copied. New sessions with your contacts are being made."
 TWO_NODES = "Another node is using this profile's folder. Stop one of them: messages may be lost between the two."
 _INSTANCE, _NEXT, _RESTORED_AT = "instance", "instance next", "restored at"
@@ -27,7 +28,7 @@ _INSTANCE, _NEXT, _RESTORED_AT = "instance", "instance next", "restored at"
 
 @dataclass
 class Copies:
-    """What this process has written beside its database."""
+    """The number that this process has written beside its database."""
 
     written: bytes | None = None
     warned: bool = False
@@ -43,16 +44,16 @@ class Copies:
         meta.put_int(tx.db, EPOCH_KEY, min(max(began, meta.get_int(tx.db, EPOCH_KEY) + 1), LAST_EPOCH))
         tx.memory.numbers.clear()
         if renewal.begin_with_all(tx):
-            log.warning("this profile was put back from a copy, or copied")
+            log.warning("this profile was restored from a copy, or copied")
             meta.put_int(tx.db, _RESTORED_AT, tx.now)
             tx.event("node", warning=RESTORED)
 
     def prepare(self, tx: Transaction) -> None:
-        """Choose the number that is written next."""
+        """Choose the number to be written next."""
         meta.put(tx.db, _NEXT, tx.random(instance.NUMBER))
 
     def write(self, tx: Transaction) -> None:
-        """Write the chosen number beside the database, and note it. An older copy is another one from now on."""
+        """Write the chosen number beside the database, and note it. Any older copy then differs."""
         folder, number = tx.db.path.parent, meta.get(tx.db, _NEXT)
         if number is None:
             return

@@ -1,7 +1,7 @@
-"""Forgetting: a contact with everything that made it one, or what was said in a chat.
+"""Deletes a contact with everything that made it one, or the messages of a chat.
 
-Each is one transaction. What lies at relays for a contact, or from it, nobody asks for any more, and ends there by
-itself. Nobody is told; who was forgotten and uses an invite of ours again is a newcomer.
+Each is one transaction. Nobody fetches what relays hold for the contact or from it any more, and it expires there.
+Nobody is told. A contact who was forgotten and uses one of our invites again is a new contact.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.ids import direct_chat, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import states
+from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
@@ -22,15 +23,15 @@ from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 
 SAID = tuple(payload.KIND.number for payload in (Text, Edit, Reaction, Pin))
-"""What is not sent any more when its chat is cleared; a delete for both, and a timer, still are."""
+"""Contents that are not sent any more when their chat is cleared. A delete for both and a timer still are."""
 
 
 def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
-    """Forget a contact. Without its `history` the chat goes on under their name, to be read only. Raises NotNow."""
+    """Delete a contact. Without `history` the chat stays under their name, and can only be read. Raises NotNow."""
     if contact.state == ContactState.SELF:
-        raise NotNow("Notes to self are no contact", hint="`p2pchat clear notes` deletes them.")
+        raise NotNow("Notes to self are not a contact", hint="`p2pchat clear notes` deletes them.")
     if contact.state == ContactState.REQUEST:
-        raise NotNow(f"{contact.name} only asks to become a contact", hint=f"`p2pchat decline {contact.id.hex()}`")
+        raise NotNow(f"{contact.name} has only asked to become a contact", hint=f"`p2pchat decline {contact.id.hex()}`")
     chat = direct_chat(contact.id)
     if contact.state == ContactState.FORGOTTEN:
         if history:
@@ -60,8 +61,9 @@ def _forget_chat(tx: Transaction, contact: Contact) -> None:
 
 
 def clear(tx: Transaction, contact: Contact) -> None:
-    """Begin to delete what was said in a chat, here only: `go_on_clearing` does it. What was not sent yet is not sent
-    any more, the draft goes too, and what is set for the chat stays. The chat of one who was forgotten goes whole.
+    """Begin to delete the messages of a chat, on this device only; `go_on_clearing` does the work. Messages not sent
+    yet are not sent any more, the draft is deleted, and the chat's settings stay. The chat of a contact who was
+    forgotten is deleted entirely.
     """
     if contact.state == ContactState.FORGOTTEN:
         forget(tx, contact, history=True)
@@ -77,8 +79,8 @@ def clear(tx: Transaction, contact: Contact) -> None:
 
 
 def go_on_clearing(tx: Transaction) -> bool:
-    """Delete the next of what was said in a chat that is being cleared; whether there was such a chat. `erased` has
-    this go on, in transactions of their own, and at the next start if need be.
+    """Delete the next part of a chat that is being cleared; return whether there was one. `erased` makes this continue
+    in transactions of its own, also after a restart.
     """
     gone = store_clearing.go_on(tx.db)
     if gone is None:
@@ -88,6 +90,7 @@ def go_on_clearing(tx: Transaction) -> bool:
     if done:
         tx.later(None, index_messages)
         tx.storage_limits.recount(direct_contact(chat))
+        withholding.look_again(tx, direct_contact(chat))
         tx.unread[chat] = None
         tx.people_changed = True
         tx.event("cleared", chat=chat.hex())

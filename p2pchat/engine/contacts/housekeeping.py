@@ -1,6 +1,6 @@
-"""What time does: expiry, rotation, forgetting. Run at the start and every hour.
+"""Everything that depends on time: expiry, rotation, deletion. Run at the start and every hour.
 
-What ends at a deadline ends by `tx.passed`, which a clock that jumped does not move (see `clock_watch`).
+A deadline has passed according to `tx.passed`, which a clock that jumps does not move (see `clock_watch`).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from p2pchat.store.outbox import OutboxForm
 
 KEEP_SKIPPED_MS = 7 * DAY_MS
 TAKEN_UP_FOR = 60 * DAY_MS
-"""For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
+"""How long after it failed at its deadline a text is tried again if it turns out that the clock was ahead."""
 
 
 def tick(tx: Transaction) -> None:
-    """Do everything that is due, of this profile as a whole."""
+    """Do everything that is due for the profile as a whole."""
     _resume_failed(tx)
     first, last = store_outbox.deadlines(tx.db)
     expired = [] if first is None or first > tx.passed else store_outbox.expired(tx.db, tx.passed)
@@ -83,7 +83,7 @@ def tick(tx: Transaction) -> None:
 
 
 def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
-    """Do what is due with each of these contacts: see `walk`."""
+    """Do everything that is due for each of these contacts: see `walk`."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are looked at
         if contact is None:
@@ -97,7 +97,7 @@ def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
 
 
 def _drop_skipped(tx: Transaction, contact_id: ContactId) -> None:
-    """Where messages end, forget the keys of those that never came, a week after they would have ended."""
+    """In chats with a timer, delete the keys of messages that never came, a week after those would have ended."""
     seconds = tx.timer(direct_chat(contact_id))
     if seconds:
         tx.sessions.write()
@@ -118,8 +118,8 @@ def lasting(tx: Transaction, key: str, present: bool) -> bool:
 
 
 def jumped(tx: Transaction, jump: Jump) -> None:
-    """Go by a clock that was set: what was queued by its old time keeps the life that it had left; what failed by a
-    time that was wrong is taken up again.
+    """Follow a clock that was set: what was queued by the old time keeps its remaining lifetime, and what failed
+    because of a wrong time is tried again.
     """
     if jump.was_set and jump.by > 0:
         store_outbox.postpone(tx.db, jump.since, jump.until, jump.by)
@@ -127,7 +127,7 @@ def jumped(tx: Transaction, jump: Jump) -> None:
 
 
 def _resume_failed(tx: Transaction) -> None:
-    """Queue again what failed by a clock that was ahead."""
+    """Queue messages again that failed because the clock was ahead."""
     for chat, message_id, expires_at in store_outbox.failed_too_early(tx.db, tx.now):
         contact = tx.contact(direct_contact(chat))
         for message in store_messages.mine(tx.db, chat, [message_id]):
@@ -139,8 +139,8 @@ def _resume_failed(tx: Transaction) -> None:
 
 
 def _end_losers(tx: Transaction, contact_id: ContactId) -> None:
-    """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
-    making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
+    """Of the sessions that both sides surely have, one is used for sending. End the others, and those that we began
+    whose first message is not in flight any more. What waits in one of them is sealed again in the session in use.
     """
     device = first_device(contact_id)
     live = [session for session in tx.sessions.all(device) if session.ends_at is None]

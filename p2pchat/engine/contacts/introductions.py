@@ -1,4 +1,4 @@
-"""What first messages say about their senders, kept until a person has answered the request."""
+"""What first messages say about their senders, kept until the user has answered the request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Introduction:
 
 
 def keep(tx: Transaction, contact_id: ContactId, introduction: Introduction) -> None:
-    """Keep an introduction, in place of one that was kept before."""
+    """Save an introduction, in place of an earlier one."""
     value = encode([introduction.device, introduction.message_id, introduction.profile.encode()])
     facts.put(tx.db, contact_id, Fact.INTRODUCTION, value)
 
@@ -42,7 +42,7 @@ def kept(tx: Transaction, contact_id: ContactId) -> Introduction | None:
 
 
 def forget(tx: Transaction, contact_id: ContactId) -> None:
-    """Forget the introduction of a contact whose request was answered."""
+    """Delete the introduction of a contact whose request was answered."""
     facts.remove(tx.db, contact_id, Fact.INTRODUCTION)
 
 

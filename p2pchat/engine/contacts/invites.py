@@ -1,8 +1,8 @@
-"""Invites of ours: making and offering them, and admitting the first messages of those who use them.
+"""Our own invites: making and offering them, and admitting the first messages of those who use them.
 
-One-time: a set of prekeys made for it alone; the first valid first message uses it up, and with it go its secret and
-its private keys, in the same transaction. Accepted on arrival unless the inviter wanted to be asked.
-Reusable: the current set of the rotation; everybody who comes is a request.
+One-time: has a set of prekeys of its own. The first valid first message uses it up, which deletes its secret and its
+private keys in the same transaction. The sender is accepted at once unless the user wanted to be asked.
+Reusable: uses the current set of the rotation; everybody who uses it is a request.
 """
 
 from __future__ import annotations
@@ -71,23 +71,23 @@ ROTATE = 7 * DAY_MS
 KEEP_ROTATED = 30 * DAY_MS
 MAX_EXPIRY_S = 365 * int(DAY_SECONDS)
 MAX_REQUESTS = 200
-"""Requests that may wait for an answer: a reusable invite that got into wrong hands must not fill the disk."""
+"""Requests that may wait for an answer, so that a reusable invite in the wrong hands cannot fill the disk."""
 MAX_ADMITTED_A_DAY = 300
-"""First messages that a reusable invite takes on one day, from whomever: what it adds to the store is bounded."""
+"""First messages that a reusable invite accepts in a day, from anybody: this bounds what it adds to the store."""
 MAX_ASKED_A_DAY = 5
-"""Of these, from one identity. Somebody who lost their data may ask anew; nobody has to do so all day."""
+"""The number of those from one identity. Somebody who lost their data may ask again, but not all day long."""
 REMEMBER_HANDSHAKE = 400 * DAY_MS
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
 SET_CLOCK = "Set the clock; `p2pchat doctor` says more about it."
 USE_RELAY = "Add one that answers with `p2pchat relays add`."
-_LEAKED = "Somebody tried an invite of yours again after it was used; it may have leaked."
+_LEAKED = "Somebody tried to use one of your invites again after it was used; it may have leaked."
 
 
 def make(
     tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False, label: str = ""
 ) -> InviteRow:
-    """Make and save an invite; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address. `label`:
-    what a person calls it. Raises NotNow and UsageError.
+    """Make and save an invite that is valid for `expires_s` seconds. `hidden`: whoever uses it does not learn our
+    address. `label`: the user's name for it. Raises NotNow and UsageError.
     """
     if not 60 <= expires_s <= MAX_EXPIRY_S:
         raise UsageError("An invite can be valid for one minute to one year")
@@ -140,8 +140,8 @@ def _one_time(tx: Transaction, expires_at: int) -> PrekeySet:
 
 
 def _put_into_boxes(tx: Transaction, row: InviteRow, relays: Sequence[Relay], writer_seed: bytes) -> None:
-    """Leave the bundle where whoever has the invite finds it, and collect what they put into its queue. `writer_seed`
-    is the private half of the invite's `writer`: only who has it can put anything into the box.
+    """Leave the bundle where anyone who has the invite finds it, and collect what they put into its queue.
+    `writer_seed` is the private half of the invite's `writer`: only its owner can put anything into the box.
     """
     assert row.secret is not None
     fetch_seed = tx.random(KEY_BYTES)
@@ -191,14 +191,14 @@ def _fill_boxes(tx: Transaction, row: InviteRow, fetch: bytes) -> None:
 
 
 def _leave_boxes(tx: Transaction, invite_id: InviteId) -> None:
-    """Send no more of a bundle that is of no use any more."""
+    """Stop sending a bundle that is of no more use."""
     store_outbox.clear(tx.db, invite_id)
     store_queues.leave_box(tx.db, invite_id)
     tx.mail_of[invite_id] = None
 
 
 def ended(tx: Transaction, row: InviteRow) -> None:
-    """Leave alone what an invite that has expired has at relays."""
+    """Stop using what an expired invite has at relays."""
     _leave_boxes(tx, row.id)
     store_queues.collect_no_more(tx.db, invite=row.id)
     tx.mail_of[row.id] = None
@@ -231,7 +231,7 @@ def rotated_ahead(tx: Transaction) -> bool:
 
 
 def redate_rotation(tx: Transaction) -> None:
-    """Let prekeys that a clock far ahead made live no longer than others made now."""
+    """Shorten the life of prekeys that were made by a clock far ahead to that of prekeys made now."""
     store_prekeys.redate(tx.db, store_prekeys.ROTATION, tx.now, tx.now + ROTATE + KEEP_ROTATED)
 
 
@@ -249,8 +249,8 @@ def offer(tx: Transaction, invite_id: InviteId) -> bytes | None:
 
 
 def tried(tx: Transaction, invite_id: InviteId, peer: PeerKey) -> None:
-    """Tell a person that somebody at `peer` holds an invite that is gone. Who used it may come back for an ack that was
-    lost.
+    """Tell the user that somebody at `peer` tried an invite that is no longer valid. Whoever used it may come back for
+    a lost ack.
     """
     row = store_invites.get(tx.db, invite_id)
     if row is None or row.state != InviteState.USED:
@@ -262,7 +262,7 @@ def tried(tx: Transaction, invite_id: InviteId, peer: PeerKey) -> None:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _FirstMessage:
-    """A first message that was opened, with the prekeys that opened it and the session that it begins."""
+    """An opened first message, with the prekeys that opened it and the session that it begins."""
 
     initial: Initial
     prekeys: PrekeySet
@@ -271,7 +271,9 @@ class _FirstMessage:
 
 
 def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
-    """Take a first message to one of our invites, one bucket. Returns True if it is (or was) taken and may be acked."""
+    """Process a first message to one of our invites, one bucket. Return True if it is (or was) accepted and may be
+    acked.
+    """
     row = store_invites.get(tx.db, invite_id)
     if row is None:
         return False
@@ -308,7 +310,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
 
 
 def _read(tx: Transaction, row: InviteRow, opened: bytes) -> _FirstMessage | None:
-    """Read a first message to an invite; None if it was taken before. Raises CannotOpen, with nothing changed."""
+    """Read a first message to an invite; None if it was accepted before. Raises CannotOpen, with nothing changed."""
     initial = handshake.parse(opened)
     prekeys = _prekeys(tx, row, initial)
     if store_prekeys.known(tx.db, handshake.transcript(initial, prekeys)) is not None:
@@ -332,7 +334,7 @@ def _may_come(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
 
 
 def _remember(tx: Transaction, row: InviteRow, contact: Contact, name: EnvelopeId, session: Session) -> None:
-    """Know a first message that was taken, so that it is acked again and not taken twice."""
+    """Remember a first message that was accepted, so that it is acked again and not accepted twice."""
     # for as long as its prekeys are there: without them it cannot be accepted again
     deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY_MS if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
     store_prekeys.remember(tx.db, session.session_id, contact.id, deleted)
@@ -358,8 +360,8 @@ def _has_room(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
 
 
 def mailed(tx: Transaction, invite_id: InviteId, blob: bytes) -> None:
-    """Take in a blob from the queue of an invite of ours: a first message, or anything that a relay puts there. After
-    the use nobody can tell these apart; so one is told, and the queue is left.
+    """Process a blob from the queue of one of our invites: a first message, or anything that a relay put there. After
+    the invite was used nobody can tell these apart; so the user is told once, and the queue is abandoned.
     """
     row = store_invites.get(tx.db, invite_id)
     if row is None or not store_queues.has_queue(tx.db, invite_id):
@@ -408,8 +410,9 @@ def _newcomer(tx: Transaction, row: InviteRow, first: _FirstMessage) -> Contact:
 
 
 def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: Introduction, row: InviteRow) -> None:
-    """Accept on arrival or ask. One who is a contact already and begins anew is always asked about, and nothing that
-    they say about themselves holds before the answer: whoever stole our device keys could say it in their name.
+    """Accept the sender at once, or make a request. The user is always asked about a contact who begins anew, and
+    nothing that they say about themselves applies before the answer: whoever stole our device keys could say it in
+    their name.
     """
     device = first_device(contact.id)
     newcomer = contact.state == ContactState.REQUEST and contact.invite_id == row.id

@@ -1,4 +1,4 @@
-"""Joining: using an invite that somebody else made, up to the first message, and giving it up."""
+"""Joining: using somebody else's invite, up to the first message, and giving it up."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from p2pchat.store.queues import TheirQueueRow
 
 MAX_ANEW = 4
 """Sessions begun by fresh invites of one contact that may still be accepted."""
-ASKED_ANEW = "{name} is in your list already: they are asked to begin anew with you, and have to accept."
+ASKED_ANEW = "{name} is already your contact: they are asked to begin anew with you, and have to accept."
 _BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open_end=True)
 
 
 def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -> Contact:
-    """Begin to join by an invite; the same invite again gives the contact it gave before, and knocks at once. `hidden`:
-    its maker must not learn our network address. Raises BadInvite, InviteExpired, NotNow.
+    """Begin to join with an invite. The same invite again gives the same contact, and tries at once. `hidden`: its
+    maker must not learn our network address. Raises BadInvite, InviteExpired, NotNow.
     """
     invite, encoded = read_invite(written)
     alias = None if name is None else names.name_of(name)
@@ -80,10 +80,10 @@ def _again(tx: Transaction, known: Contact, invite: Invite, alias: str | None, *
 
 
 def _check(tx: Transaction, invite: Invite) -> None:
-    """Raise what keeps us from using an invite: InviteExpired or NotNow."""
+    """Raise InviteExpired or NotNow if an invite cannot be used."""
     hello = hello_key(invite.secret)
     if any(equal(row.hello, hello) for row in store_invites.all(tx.db)):
-        raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
+        raise NotNow("This is one of your own invites", hint="Give it to somebody else.")
     # clocks lie by up to a day; whether it has really expired, the inviter says
     if invite.expires_at * 1000 + DAY_MS < tx.now:
         raise InviteExpired
@@ -121,8 +121,8 @@ def _nodes(invite: Invite) -> set[PeerKey]:
 
 
 def answer(tx: Transaction, contact_id: ContactId, blob: bytes) -> bytes | None:
-    """Make and save the first message against the bundle an inviter offered, one bucket each. Returns None if the
-    bundle is not the invite's.
+    """Make and save the first message against the bundle that an inviter offered, one bucket each. Return None if the
+    bundle does not belong to the invite.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
@@ -135,9 +135,9 @@ def answer(tx: Transaction, contact_id: ContactId, blob: bytes) -> bytes | None:
 
 
 def boxed(tx: Transaction, contact_id: ContactId, relay: bytes, blob: bytes) -> None:
-    """Take in a blob from the box of an invite that we use: the bundle, and where to put the first message, at each
-    relay of the invite. Whatever the inviter did not sign for this invite was put there by the relay, and changes
-    nothing.
+    """Process a blob from the box of an invite that we use: the bundle, and where to put the first message, at each
+    relay of the invite. Anything that the inviter did not sign for this invite was put there by the relay, and
+    changes nothing.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
@@ -205,7 +205,7 @@ def _initiated(tx: Transaction, contact: Contact, invite: Invite, bundle: Bundle
 
 
 def _pinned_bundle(invite: Invite, offered: bytes) -> Bundle:
-    """Read the bundle that was offered for an invite. Raises `CannotOpen` where the invite does not pin it."""
+    """Read the bundle that was offered for an invite. Raises `CannotOpen` if the invite does not pin it."""
     bundle = open_bundle(offered)
     digest = bundle.digest if invite.kind == ONE_TIME else person_digest(bundle.identity, bundle.device)
     if invite.digest != digest:
@@ -229,8 +229,8 @@ def _is_theirs(tx: Transaction, invite: Invite, known: Contact) -> bool:
 
 
 def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, *, proven: bool, foreign: bool) -> None:
-    """Keep one contact of an invite that is of somebody we know by another way. What was written to its maker is for
-    them only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
+    """Keep one contact when an invite turns out to be from somebody we already know. What was written to its maker is
+    for them only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
     """
     if known.state == ContactState.REQUEST and proven:  # they asked us, and we used an invite of theirs: both said yes
         known = contacts.accept(tx, known)
@@ -246,7 +246,7 @@ def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, 
         # they have not answered our last one, and may have declined it: begin again by this
         known = reaching.knock_anew(tx, known, contact if proven else replace(contact, named_by_me=False))
     else:
-        warning = f"That invite names {known.name}, who is in your list already ({known.state}). It was not used."
+        warning = f"That invite names {known.name}, who is already in your list ({known.state}). It was not used."
         tx.event("node", warning=warning)
     if proven and known.state in ACCEPTED:
         outbound.move(tx, contact, known)
@@ -256,8 +256,8 @@ def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, 
 
 
 def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes, by: Contact, device: bytes) -> None:
-    """Ask a contact to begin anew, by the fresh invite of theirs that `by` was made for; `device` is the key that their
-    identity certifies now. Until they have said yes the sessions that are there go on.
+    """Ask a contact to begin anew, by their fresh invite, for which `by` was made; `device` is the key that their
+    identity now certifies. Existing sessions go on until they have accepted.
     """
     reaching.forget_first(tx, contact.id)
     if by.hidden:
@@ -276,8 +276,8 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
 
 
 def gone(tx: Transaction, contact: Contact) -> None:
-    """Give up the invite we used, which does not work; see `not_sent`. Nobody is behind it any more: an invite of the
-    same person that works must find the way free. Of a contact who was to begin anew, only that is forgotten.
+    """Give up an invite that does not work; see `not_sent`. Its contact is removed, so that a working invite of the
+    same person can be used. If a contact was to begin anew, only that attempt is removed.
     """
     tx.event("node", warning=f"The invite of {contact.name} can no longer be used.")
     if contact.state == ContactState.CONTACT:
@@ -287,8 +287,8 @@ def gone(tx: Transaction, contact: Contact) -> None:
 
 
 def not_sent(tx: Transaction, contact: Contact) -> None:
-    """Give up somebody whom we waited for, and who is not there. What was written to them has failed, and stays in
-    their chat, from where a person may send it again; where nothing was written nothing is left of them.
+    """Give up a contact who never accepted. Messages to them have failed and stay in their chat, from where the user
+    can send them again; if there were none, the contact is deleted completely.
     """
     failed = states.unsent(tx, contact)
     if not failed:

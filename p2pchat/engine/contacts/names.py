@@ -1,7 +1,7 @@
-"""What contacts are called here: names that never change whom another name or an id means.
+"""What contacts are called here. No name may come to mean another contact than before.
 
-A name belongs to the contact that a person gave it to, or that had it first. Another who calls themselves the same, or
-like the beginning of somebody's id, is shown with the first digits of their own id: `Bob (1a2b)`.
+A name belongs to the contact that the user gave it to, or that had it first. Another contact of that name, or one whose
+name looks like the beginning of an id, is shown with the first digits of their own id: `Bob (1a2b)`.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def their_name(cleaned: str) -> str:
 def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
     """Return a name that a person gives a contact. Raises BadName where it means another one."""
     if _compared(name) in NOTES_NAMES:
-        raise BadName("That is what the chat with yourself is called")
+        raise BadName("That is the name of the chat with yourself")
     if _means_another(tx, contact_id, name, asks=False):
-        raise BadName(f"{name} is what another contact is called", hint="Rename that one first.")
+        raise BadName(f"{name} is another contact's name", hint="Rename that one first.")
     return name
 
 
@@ -85,7 +85,7 @@ def _unname_requests(tx: Transaction, contact_id: ContactId, name: str) -> None:
 
 
 def _compared(name: str) -> str:
-    """Equal for names that look or sound the same to somebody who types them."""
+    """Return a form that is equal for names that look or sound the same to somebody who types them."""
     return unicodedata.normalize("NFKC", name.translate(_JOINERS)).casefold().strip()
 
 

@@ -1,4 +1,4 @@
-"""What contacts tell about themselves, of which the latest counts; and where we tell them that we collect."""
+"""What contacts tell about themselves, of which the latest counts; and telling them where we collect."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from p2pchat.store.facts import Fact
 
 
 def take_profile(tx: Transaction, contact: Contact, message_id: MessageId, profile: ContactProfile) -> Contact:
-    """Take in what a contact told about itself, and return the contact. A name of our own choice stays, and so does
-    what was said later than this.
+    """Apply a contact's profile and return the contact. A name that the user gave stays, and so does anything that the
+    contact said later than this.
     """
     if is_new(tx, contact, Fact.TOLD_NAME, message_id):
         name = contact.name if contact.named_by_me else names.free(tx, contact.id, names.their_name(profile.name))
@@ -38,7 +38,9 @@ def take_profile(tx: Transaction, contact: Contact, message_id: MessageId, profi
 
 
 def take_ways(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
-    """Take in where a contact says that its nodes are. None at all changes nothing: it may just not know its own."""
+    """Save where a contact's nodes can be dialled. An empty list changes nothing: the contact may not know its own
+    addresses.
+    """
     if is_new(tx, contact, Fact.TOLD_WAYS, message_id) and ways:
         store_devices.set_ways(tx.db, first_device(contact.id), [Way(*way, ROLE_NODE) for way in ways], tx.now)
         if contact.state == ContactState.CONTACT:
@@ -67,7 +69,7 @@ def is_new(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId)
 
 
 def tell_queues(tx: Transaction, contact: Contact) -> None:
-    """Tell a contact where we collect, if that has changed. One who has not accepted yet hears it then."""
+    """Tell a contact where we collect, if that has changed. One who has not accepted yet is told then."""
     told = contact.state == ContactState.CONTACT or (
         contact.state == ContactState.WAITING and contact.identity is not None
     )

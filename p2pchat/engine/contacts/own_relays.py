@@ -1,4 +1,4 @@
-"""Which relays keep envelopes for us and lend us circuits to be reached by. How it stands with them, the net knows."""
+"""The relays that store envelopes for us and through which we can be reached. The net knows their state."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from p2pchat.store import relays as store_relays
 from p2pchat.store.relays import RelayRow
 
 MAX_RELAYS = 8
-"""Two are used at a time; the others are there for when these fail."""
+"""The most relays in the list. Two are used at a time, and the others if these fail."""
 MAX_ADDRESSES = 4
 TOLD_AT_ONCE = 32
-"""Contacts who are told of a change in one transaction: some 30 ms, between which a person's calls have their turn."""
+"""Contacts told of a change in one transaction: some 30 ms, between which the user's calls get their turn."""
 
 
 def use(tx: Transaction, relay: Relay, *, kept: bool = True) -> None:
-    """Use a relay; one that is there already is reached by this address first, with this token. Raises NotNow where
-    there are as many as may be, or where this contradicts what works.
+    """Use a relay. If it is in the list already, this address and this token are tried first. Raises NotNow if there
+    are too many, or if this contradicts an entry that works.
     """
     rows = {row.peer: row for row in store_relays.all(tx.db)}
     known = rows.get(relay.peer)
@@ -40,9 +40,10 @@ def use(tx: Transaction, relay: Relay, *, kept: bool = True) -> None:
 
 
 def add(tx: Transaction, relay: Relay, health: RelayHealth | None, *, replace: bool) -> None:
-    """Use a relay that a person named. Of one that is there already nothing that works is given up, unless `replace`.
+    """Use a relay that the user named. Of an entry that is there already, nothing that works is replaced, unless
+    `replace`.
 
-    health: how it stands with that relay now, if anything is known. Raises NotNow.
+    health: the relay's state now, if known. Raises NotNow.
     """
     known = next((row for row in store_relays.all(tx.db) if row.peer == relay.peer), None)
     if known is None:
@@ -55,10 +56,10 @@ def add(tx: Transaction, relay: Relay, health: RelayHealth | None, *, replace: b
         if known.token and not relay.token:
             raise NotNow("This relay is in your list with a token, which this address lacks", hint=_REPLACE)
         if known.token != relay.token and known.token and state != "refused":
-            raise NotNow("This relay is in your list with another token, which it has not refused", hint=_REPLACE)
+            raise NotNow("This relay is in your list with another token, which works", hint=_REPLACE)
         if state == "connected" and not (set(relay.addresses) <= set(known.addresses) and relay.token == known.token):
             raise NotNow(
-                "This relay is in your list and answers at another address or with another token", hint=_REPLACE
+                "This relay is in your list, and answers at another address or with another token", hint=_REPLACE
             )
         use(tx, relay)
 
@@ -67,8 +68,8 @@ _REPLACE = "Nothing was changed; `p2pchat relays add ADDRESS --replace` replaces
 
 
 def leave(tx: Transaction, peer: PeerKey) -> None:
-    """Use a relay no more. What contacts still deposit there is collected for a while. Raises UsageError where it is
-    none of ours.
+    """Stop using a relay. What contacts still deposit there is collected for a while. Raises UsageError if it is not in
+    the list.
     """
     if peer not in {row.peer for row in store_relays.all(tx.db)}:
         raise UsageError("That is not one of your relays", hint="`p2pchat relays` lists them.")
@@ -77,7 +78,7 @@ def leave(tx: Transaction, peer: PeerKey) -> None:
 
 
 def begin(tx: Transaction, for_this_run: Sequence[Relay]) -> None:
-    """Leave, at the start, the relays of the last run only, and use those of this run."""
+    """At the start, stop using the relays of the last run only, and use those of this run."""
     peers = {relay.peer for relay in for_this_run}
     for row in store_relays.all(tx.db):
         if not row.kept and row.peer not in peers:

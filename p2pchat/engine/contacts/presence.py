@@ -1,7 +1,7 @@
-"""Who can be reached now: faces are told when a contact's link comes up or goes down.
+"""Tells faces when a contact's link comes up or goes down.
 
-A link that flaps is no flood: the first change is told at once, then what is true after `HOLD_SECONDS`, and nothing
-where that is what was told last.
+The first change is announced at once, then the current state after `HOLD_SECONDS`, and nothing if that is what was
+announced last; so a flapping link causes no flood of events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HOLD_SECONDS = 1.0
 
 
 class Presence:
-    """`tell(contact)` is to make the event; `route(contact)` says how the contact is reached now, None: not at all."""
+    """`tell(contact)` has to send the event; `route(contact)` says how the contact is reached now, or None."""
 
     def __init__(self, tell: Callable[[ContactId], object], route: Callable[[ContactId], Route | None]) -> None:
         self._tell = tell
@@ -30,7 +30,7 @@ class Presence:
         self._wake = Wakeup()
 
     def changed(self, contact: ContactId) -> None:
-        """Look again whether a contact is there: a link has come or gone."""
+        """Note that a contact's link has come up or gone down."""
         at, _ = self._told.get(contact, (-inf, None))
         if trio.current_time() >= at + HOLD_SECONDS:
             self._look(contact)
@@ -39,7 +39,7 @@ class Presence:
             self._wake.set()
 
     async def run(self) -> None:
-        """Tell what was held back, in time."""
+        """Send the events that were held back, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()

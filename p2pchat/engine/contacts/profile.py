@@ -1,4 +1,4 @@
-"""What a new profile begins with."""
+"""The initial content of a new profile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from p2pchat.store.database import Database
 
 
 def write_identity(db: Database, name: str, entropy: Entropy) -> None:
-    """Name and keys of a new person. The transport key is random too: it must not lead to the identity."""
+    """Write the name and keys of a new person. The transport key is random, because it must not lead to the
+    identity.
+    """
     cleaned = name_of(name)
     with db.transaction():
         meta.put(db, "name", cleaned.encode())
@@ -44,7 +46,7 @@ def kept_port(db: Database) -> int:
 
 
 def keep_port(db: Database, port: int) -> None:
-    """Remember which TCP port was free, so that contacts find this node where it was."""
+    """Save which TCP port was free, so that contacts find this node again at the same port."""
     if port and meta.get_int(db, "port") != port:
         with db.transaction():
             meta.put_int(db, "port", port)

@@ -1,4 +1,4 @@
-"""Reaching a contact: knocking by an invite of theirs, then having links made with their nodes."""
+"""Reaching a contact: joining with their invite, then keeping links with their nodes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from p2pchat.store.devices import Way
 from p2pchat.store.outbox import OutboxForm
 
 HEARD_WITHIN_MS = 30 * DAY_MS
-"""A contact who was heard of so lately is dialled at the start."""
+"""A contact who was heard from this recently is dialled at the start."""
 
 
 def set_ways(tx: Transaction, contact_id: ContactId, invite: Invite) -> None:
-    """Keep the ways that an invite names, in place of those that were known."""
+    """Save the ways that an invite names, in place of earlier ones."""
     ways = [Way(way.peer, way.address, way.role) for way in invite.ways]
     store_devices.set_ways(tx.db, first_device(contact_id), ways, tx.now)
 
 
 def knock(tx: Transaction, contact: Contact, invite: Invite) -> None:
-    """Have the network join by this invite; at its relays, what lies in the box is looked for too."""
+    """Have the network join with this invite, and look into its box at its relays."""
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
     if ways:
         tx.after(tx.net.join, contact.id, ways, hello_key(invite.secret))
@@ -37,8 +37,8 @@ def knock(tx: Transaction, contact: Contact, invite: Invite) -> None:
 
 
 def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
-    """Join somebody we wait for by another invite of theirs; what is left of the last one is forgotten, but for its
-    session: if it was used after all, and only its ack is missing, links are made with that.
+    """Join a contact whom we wait for with another of their invites. What belongs to the last one is deleted, except
+    its session: if that invite was used after all, and only the ack is missing, links are made with that session.
     """
     assert newer.invite is not None
     invite = decode_invite(newer.invite)
@@ -57,14 +57,14 @@ def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
 
 
 def reach(tx: Transaction, contact: Contact) -> None:
-    """Have the network keep a link to a contact we have a session with."""
+    """Have the network keep a link with a contact with whom we have a session."""
     ways = store_devices.ways(tx.db, first_device(contact.id))
     tx.after(tx.net.reach, contact.id, [(way.peer, way.address) for way in ways if way.role == ROLE_NODE])
 
 
 def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
-    """Dial at the start, of these, whom we owe something or heard of lately, and knock again where an invite was not
-    settled.
+    """At the start, dial those of these contacts to whom we owe something or who were heard from recently, and join
+    again with invites that are not settled.
     """
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are asked for
@@ -79,7 +79,7 @@ def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
 
 
 def joined(tx: Transaction, contact_id: ContactId) -> None:
-    """Note that the inviter has our first message; what follows goes over links."""
+    """Note that the inviter has our first message; everything after it goes over links."""
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
         return
@@ -90,8 +90,8 @@ def joined(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
-    """Note that the other side has the session `session_id`, which we began: it has our first message, if it is that
-    one's.
+    """Note that the other side has the session `session_id`, which we began; it has our first message, if it is that
+    session's.
     """
     begun = store_outbox.sessions_begun(tx.db, first_device(contact.id), OutboxForm.INITIAL)
     if contact.state == ContactState.WAITING or not begun or session_id in begun:
@@ -99,14 +99,14 @@ def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
 
 
 def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
-    """Ask a contact no more to begin anew; if they were asked already, they may still accept."""
+    """Stop asking a contact to begin anew; if they were asked already, they may still accept."""
     forget_first(tx, contact.id)
     tx.after(tx.net.joined, contact.id)
     return tx.change(contact.id, invite=None, invite_until=None)
 
 
 def forget_first(tx: Transaction, contact_id: ContactId) -> None:
-    """Send our first message to a contact no more."""
+    """Stop sending our first message to a contact."""
     device = first_device(contact_id)
     store_outbox.clear_forms(tx.db, device, OutboxForm.INITIAL)
     store_queues.deposit_no_more(tx.db, device, STAMPED)

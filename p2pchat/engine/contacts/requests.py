@@ -1,4 +1,4 @@
-"""Requests as faces are told of them: with the words of the handshake, which are slow to make."""
+"""Tells faces about requests, with the words of the handshake, which are slow to compute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from p2pchat.store import sessions as store_sessions
 
 
 class RequestTeller:
-    """Tells faces who asks to be a contact. The words of each cost 45 ms, in which transactions go on."""
+    """Tells faces about requests. The words of each take 45 ms, during which transactions go on."""
 
     def __init__(self, committer: Committer, events: EventHub) -> None:
         self._committer = committer
@@ -24,12 +24,12 @@ class RequestTeller:
         self._put, self._requests = trio.open_memory_channel[ContactRequest](inf)
 
     def tell(self, request: ContactRequest) -> None:
-        """Tell of one soon, if there is a face; one that comes later asks who there is."""
+        """Announce a request soon, if there is a face; one that connects later asks for the list."""
         if self._events.listened:
             self._put.send_nowait(request)
 
     async def run(self) -> None:
-        """Make the words, and tell, until cancelled."""
+        """Compute the words and tell the faces, until cancelled."""
         async for request in self._requests:
             words = await self._committer.beside(partial(sas_words, request.sas))
             if await self._committer.read(store_sessions.is_pending, request.session_id):  # not answered meanwhile

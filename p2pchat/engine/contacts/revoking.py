@@ -1,4 +1,4 @@
-"""Ending an invite before its time."""
+"""Revoking an invite."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from p2pchat.store.invites import InviteRow, InviteState
 
 
 def revoke(tx: Transaction, named: str) -> None:
-    """End an open invite, by the beginning of its id or by its label: its secret and its private keys go, and whoever
-    comes with it later hears that it is no longer valid. Raises `NoSuchInvite`, `AmbiguousName` or `NotNow`.
+    """Revoke an open invite, by the beginning of its id or by its label: its secret and private keys are deleted, and
+    anyone who uses it later is told that it is no longer valid. Raises `NoSuchInvite`, `AmbiguousName` or `NotNow`.
     """
     row = _meant(tx, named)
     if row.state != InviteState.OPEN or row.expires_at <= tx.now:
-        raise NotNow("That invite has ended already", hint="`p2pchat invites` shows which are open.")
+        raise NotNow("That invite is no longer open", hint="`p2pchat invites` shows which ones are.")
     store_invites.end(tx.db, row.id, tx.now)
     if row.kind == ONE_TIME and row.opk_id is not None:
         store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, row.opk_id)

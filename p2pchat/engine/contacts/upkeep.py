@@ -1,4 +1,4 @@
-"""What an engine does in time: every hour, and when we are reached elsewhere."""
+"""What an engine does regularly: every hour, and when our addresses change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Looks after a profile while its node runs. relay_offer: whether contacts are told that they may use us."""
+    """Maintains a profile while its node runs. relay_offer: whether contacts are told that they may use this node as a
+    relay.
+    """
 
     def __init__(self, committer: Committer, copies: Copies, relay_offer: RelayOffer) -> None:
         self.address_updates = AddressUpdates(self.tell_addresses)
@@ -36,7 +38,7 @@ class Upkeep:
         await self._committer.submit(self._copies.write)
 
     async def tell_addresses(self) -> None:
-        """Tell all contacts where they reach us; what was not told to the end is told anew."""
+        """Tell all contacts where to reach us; an announcement that was not finished is repeated."""
         try:
             async with self._telling:
                 untold = await self._committer.submit(address_updates.untold_addresses)
@@ -48,7 +50,7 @@ class Upkeep:
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 
     async def look_after(self) -> None:
-        """Do what is due now, of the profile and of each contact."""
+        """Do what is due now, for the profile and for each contact."""
         try:
             await self.mark_copy()
             await self._committer.submit(housekeeping.tick)
@@ -59,7 +61,7 @@ class Upkeep:
             log.warning("the hourly look could not be saved: %s", type(error).__name__)
 
     async def run(self, then: Callable[[], object]) -> None:
-        """Look after everything every hour, and call `then` each time it is done; until cancelled."""
+        """Do everything that is due, every hour, and call `then` each time it is done; until cancelled."""
         while True:
             await trio.sleep(HOUR_SECONDS)
             await self.look_after()

@@ -1,8 +1,8 @@
-"""Going through all contacts, a few in each transaction.
+"""Processes all contacts, a few in each transaction.
 
-What has to be done for every contact, at the start, every hour or when we are reached elsewhere, would hold up a
-profile of thousands for seconds if one transaction did it. So it is done for `SLICE` of them at a time, those talked
-with last first, and a person's own calls come in between.
+Work for every contact, at the start, every hour or when our addresses change, would block a profile with thousands of
+contacts for seconds if one transaction did it. So `SLICE` contacts are processed at a time, those last talked with
+first, and the user's calls run in between.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from p2pchat.store.database import Database
 SLICE = 32
 """Contacts in one transaction: some 30 ms."""
 PAUSE_SECONDS = 0.2
-"""Seconds between two transactions: 2,000 contacts are gone through in 13 s."""
+"""Seconds between two transactions: 2,000 contacts take 13 s."""
 
 RETRY_SECONDS = 60.0
 
@@ -41,8 +41,8 @@ def order(db: Database) -> list[Sequence[ContactId]]:
 
 
 def begin(tx: Transaction, contact_ids: Sequence[ContactId]) -> None:
-    """Take up the work with these contacts at the start: check their hellos, watch and use their queues, look after
-    what is due, and dial.
+    """Resume the work with these contacts at the start: check their hellos, watch and use their queues, do what is due,
+    and dial.
     """
     tx.pairs_of.update(contact_ids)
     tx.mail_of.update(dict.fromkeys(map(first_device, contact_ids)))

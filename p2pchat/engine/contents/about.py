@@ -9,13 +9,13 @@ from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact, 
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow, UsageError
+from p2pchat.errors import UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
-from p2pchat.store.contacts import WRITABLE, Contact
+from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
 WAIT_FOR_MS = 30 * DAY_MS
@@ -82,8 +82,7 @@ def check(contact: Contact, row: MessageRow) -> None:
     """Raise UsageError where nothing can be said about a message any more, or NotNow where the contact is not told."""
     if row.deleted_at is not None:
         raise UsageError("That message was deleted")
-    if contact.state not in WRITABLE:
-        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    outbound.check_writable(contact)
 
 
 def tell(tx: Transaction, contact: Contact, row: MessageRow, payload: Payload, message_id: MessageId) -> None:
@@ -112,3 +111,8 @@ def withdraw(tx: Transaction, row: MessageRow) -> None:
     contact_id = direct_contact(row.chat)
     if store_outbox.forget_messages(tx.db, first_device(contact_id), remarks.contents_of_ours(tx.db, row)):
         tx.dropped[contact_id] = None
+
+
+def unquote(tx: Transaction, row: MessageRow) -> None:
+    """Forget how a message began, in the replies to it, and in those of ours that wait to be sent."""
+    outbound.send_unquoted(tx, direct_contact(row.chat), remarks.unquote(tx.db, row.chat, row.id))

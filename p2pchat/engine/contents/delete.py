@@ -48,9 +48,11 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, 
 def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     """Delete a message of ours here and there. Raises NotNow or UsageError."""
     if row.sender != ME or row.kind != Text.KIND.number:
-        raise UsageError("Only messages that you sent can be deleted for both", hint="Without --for-both it works.")
+        raise UsageError(
+            "Only messages that you sent can be deleted for both", hint="Leave out --for-both to delete it here."
+        )
     if contact.state not in WRITABLE:
-        raise NotNow(f"{contact.name} is not a contact", hint="Delete it here only.")
+        raise NotNow(f"{contact.name} cannot be told now", hint="Delete it here only.")
     if row.deleted_at is not None:
         return
     _retract(tx, contact, row)
@@ -61,6 +63,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
 def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     about.withdraw(tx, row)
     remarks.retract(tx.db, row, tx.now, tx.counted)
+    about.unquote(tx, row)
     if row.expire_s:
         tx.ends(row.expires_at or tx.counted + 1000 * row.expire_s)
     if row.sender != ME and row.read_at is None:

@@ -6,11 +6,13 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import Edit, Text
 from p2pchat.core.contents.edit import EDITABLE_FOR_MS
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import first_device
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.lib.times import DAY_MS
+from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.messages import ME, MessageRow
@@ -26,7 +28,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, ro
         return
     if tx.passed > (row.received_at or tx.passed) + UNDER_WAY_FOR_MS:
         return
-    if remarks.edit(tx.db, row, content.message_id, payload.written, content.sent_at):
+    if remarks.edit(tx.db, row, content.message_id, payload.written, content.sent_at).shown:
         about.changed(tx, contact, row, "edit")
 
 
@@ -39,5 +41,7 @@ def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None
         raise NotNow("A message can be edited for 48 hours", hint="Send another one that corrects it.")
     about.check(contact, row)
     message_id = tx.new_message_id()
-    remarks.edit(tx.db, row, message_id, text, tx.now)
+    edited = remarks.edit(tx.db, row, message_id, text, tx.now)
+    if store_outbox.forget_messages(tx.db, first_device(contact.id), edited.trimmed):
+        tx.dropped[contact.id] = None  # nobody would know any more what is to be taken back with the message
     about.tell(tx, contact, row, Edit(row.id, text), message_id)

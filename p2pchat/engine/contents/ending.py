@@ -16,7 +16,6 @@ from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.store import messages as store_messages
-from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.database import Database
@@ -37,7 +36,7 @@ def end(tx: Transaction) -> bool:
     rows = store_timers.ended(tx.db, tx.counted, MAX_ENDED_AT_ONCE)
     for row in rows:
         about.withdraw(tx, row)
-        remarks.unquote(tx.db, row.chat, row.id)
+        about.unquote(tx, row)
         store_messages.delete(tx.db, row.pk)
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
     ended = store_timers.end_drafts(tx.db, tx.counted)
@@ -58,7 +57,7 @@ class Endings:
         self._submit, self._read = submit, read
         self._clock_watch = clock_watch
         self._next = inf
-        self._erased = False
+        self._erased = True  # the run before may have been cut short between a commit and its checkpoint
         self._look = trio.Event()
 
     def committed(self, effects: Effects) -> None:
@@ -66,6 +65,16 @@ class Endings:
         self._erased |= effects.erased
         if self._erased or (effects.ends_at is not None and effects.ends_at < self._next):
             self._look.set()
+
+    async def clean_log(self) -> None:
+        """Take what was deleted out of the log of the database too: now, or as soon as that can be done."""
+        cleaned = False
+        try:
+            cleaned = await self._read(Database.checkpoint)
+        finally:
+            if not cleaned:
+                self._erased = True
+                self._look.set()
 
     async def run(self) -> None:
         """End what is due, until cancelled."""
@@ -76,7 +85,7 @@ class Endings:
                     pass  # others had their turn
                 if self._erased:
                     self._erased = False
-                    await self._read(Database.checkpoint)
+                    await self.clean_log()
                 await trio.sleep(GATHER_SECONDS)
             except P2PChatError as error:  # a full disk now may have room soon
                 log.warning("messages that have ended could not be deleted: %s", type(error).__name__)

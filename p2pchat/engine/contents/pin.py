@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from p2pchat.core.content import Content
+from p2pchat.core.content import Content, newest_message_id
 from p2pchat.core.contents import Pin
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import ContactId, MessageId, first_device
 from p2pchat.engine.contents import about
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
+from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Pin, route: Route) -> None:
-    """Pin the message, or take the pin away, if that is the newest that was said of it."""
+    """Pin the message, or take the pin away, if that is the newest that was said of it. An id from the future counts as
+    one of tomorrow: else nobody could take such a pin away.
+    """
     author = about.author_of(contact, payload.author)
     row = about.find(tx, contact, content, payload.message, author, latest_only=True)
     if row is None:
         return
-    if remarks.pin(tx.db, row.pk, contact.id, content.message_id, content.sent_at, pinned=payload.pinned):
+    message_id = min(content.message_id, newest_message_id(tx.now + DAY_MS))
+    if _note(tx, contact, row, contact.id, message_id, content.sent_at, pinned=payload.pinned):
         about.changed(tx, contact, row, "pin")
 
 
 def put(tx: Transaction, contact: Contact, row: MessageRow, *, pinned: bool) -> None:
     """Pin a message, or take the pin away, and tell the contact. Raises NotNow or UsageError."""
     about.check(contact, row)
-    message_id = tx.new_id_above(remarks.pin_of(tx.db, row.pk))
-    remarks.pin(tx.db, row.pk, ME, message_id, tx.now, pinned=pinned)
+    before = remarks.pin_of(tx.db, row.pk)
+    message_id = tx.new_id_above(None if before is None else before.id)
+    _note(tx, contact, row, ME, message_id, tx.now, pinned=pinned)
     about.tell(tx, contact, row, Pin(row.id, about.author_for(row), pinned), message_id)
+
+
+def _note(
+    tx: Transaction, contact: Contact, row: MessageRow, sender: ContactId, id: MessageId, at: int, *, pinned: bool
+) -> bool:
+    """Note what was said about a pin, and send nothing more of what we said before it. Returns whether that changes
+    anything.
+    """
+    before = remarks.pin_of(tx.db, row.pk)
+    changed = remarks.pin(tx.db, row.pk, sender, id, at, pinned=pinned, latest=newest_message_id(tx.now + DAY_MS))
+    ours = [] if before is None or before.sender != ME or before == remarks.pin_of(tx.db, row.pk) else [before.id]
+    if store_outbox.forget_messages(tx.db, first_device(contact.id), ours):
+        tx.dropped[contact.id] = None
+    return changed

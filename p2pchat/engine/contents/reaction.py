@@ -29,7 +29,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Reaction
 def give(tx: Transaction, contact: Contact, row: MessageRow, emoji: str) -> None:
     """React to a message, "" to take that back, and tell the contact. Raises NotNow or UsageError."""
     if emoji and not is_emoji(emoji):
-        raise UsageError("A reaction is one emoji", hint='For example 👍 or ❤️; "" takes it away.')
+        raise UsageError("A reaction is one emoji", hint='For example 👍 or ❤️; "" removes it.')
     about.check(contact, row)
     before, shown = remarks.reaction_of(tx.db, row.pk, ME)
     if emoji == shown:

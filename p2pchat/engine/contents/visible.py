@@ -32,15 +32,15 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
         quote=_quote(tx, contact, content),
         expire_s=ends,
     )
-    if not store_messages.insert(tx.db, row):
+    inserted = store_messages.insert(tx.db, row)
+    if inserted is None:
         return
     tx.message_saved()
     if tx.listened:
         if not content.kind.quiet:
             tx.unread[row.chat] = None
-        late = store_messages.is_late(tx.db, row)
         notes = NOTHING if row.reply_to is None else Remarks(quoted=quoted(tx.db, row.chat, row.reply_to))
-        tx.event("message", **views.message(row._replace(late=late), contact.name, notes))
+        tx.event("message", **views.message(row._replace(late=inserted.late), contact.name, notes))
 
 
 def _quote(tx: Transaction, contact: Contact, content: Content) -> str:

@@ -1,1 +1,1 @@
-"""From a wish to send to bytes handed to the net: the outbox, its windows, and the queues at relays."""
+"""Sending: the outbox, what is in flight on each link, and deposits in queues at relays."""

@@ -1,6 +1,7 @@
-"""Flow: how many envelopes are under way on the link with each contact, and which come next.
+"""Sends the outbox over links: how many envelopes are in flight to each contact, and which come next.
 
-What lies at a relay may already be on its way to a contact who is just coming back: a new link waits a moment with it.
+An envelope that a relay stores may already be on its way to a contact who is just coming back, so a new link waits a
+moment before sending those.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.outbox import OutboxForm
 
 WINDOW = 256
-"""Four of Yamux's windows: enough that the disks of both sides always have the next turn to work on."""
+"""Envelopes in flight on a link: four Yamux windows, enough that the disks of both sides always have the next batch to
+work on.
+"""
 REFILL = WINDOW // 2
 BACKLOG = 512
 
 
 class LinkSender:
-    """Writes what is committed on links, within the window. `refill(contact)` must run `rows_due` in a transaction
-    soon.
+    """Writes committed rows to links, within the window. `refill(contact)` must soon run `rows_due` in a
+    transaction.
     """
 
     def __init__(self, net: Net, refill: Callable[[ContactId], object]) -> None:
@@ -35,25 +38,25 @@ class LinkSender:
         self._held: set[ContactId] = set()
 
     def release(self, contact: ContactId, sealed: Iterable[OutgoingEnvelope]) -> None:
-        """Write rows that were just committed, if the window has room and nothing older waits."""
+        """Write rows that were just committed, if the window has room and nothing older is waiting."""
         self._windows.release(contact, sealed)
 
     def acked(self, contact: ContactId, ids: Iterable[EnvelopeId]) -> None:
-        """Make room for what the contact has, and fill it."""
+        """Free the places of envelopes that the contact has, and refill the window."""
         self._windows.done(contact, ids)
 
     def progress(self, contact: ContactId) -> int | None:
-        """Return a number that is another one after each ack; None where nothing is under way."""
+        """Return a number that changes with each ack; None if nothing is in flight."""
         return self._windows.progress(contact)
 
     def link_up(self, contact: ContactId, *, hold: bool = False) -> None:
-        """Begin from the first row that is due; with `hold` what lies at a relay waits for `let_go`."""
+        """Begin with the first row that is due; with `hold`, rows that a relay stores wait for `let_go`."""
         if hold:
             self._held.add(contact)
         self._windows.begin(contact)
 
     def link_down(self, contact: ContactId) -> None:
-        """Write nothing more unless another link is there."""
+        """Stop writing to this contact until there is another link."""
         if self._net.route(contact) is None:
             self._held.discard(contact)
             self._windows.end(contact)
@@ -61,22 +64,22 @@ class LinkSender:
             self._windows.begin(contact)
 
     def let_go(self, contact: ContactId) -> None:
-        """Write what lies at a relay too."""
+        """Write the rows that a relay stores as well."""
         if contact in self._held:
             self._held.remove(contact)
             self._windows.look(contact)
 
     def again(self) -> None:
-        """Look through the outbox again: retries have become due."""
+        """Look through the outbox again, because retries have become due."""
         for contact in self._windows:
             self._windows.again(contact)
 
     def changed(self, contact: ContactId) -> None:
-        """Read again what waits: something was taken out of the outbox that may be among it."""
+        """Read the waiting rows again: one of them may have been removed from the outbox."""
         self._windows.changed(contact)
 
     def rows_due(self, tx: Transaction, contact: ContactId) -> None:
-        """Read what comes next, as a function of a transaction."""
+        """Read the next rows; to be run in a transaction."""
         self._windows.read(tx, contact)
 
     def _write(self, contact: ContactId, sealed: list[OutgoingEnvelope]) -> bool:

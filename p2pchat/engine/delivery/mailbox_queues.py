@@ -1,8 +1,8 @@
-"""Where we collect and where we deposit, as the store says: of everybody, or of those for whom something changed.
+"""Reads from the store where we collect and where we deposit, for everybody or for the contacts that changed.
 
-A relay that a person here chose is met at the addresses they gave, whoever else names it. Of any other we know what a
-contact, or an invite, says; that counts for what is theirs. For a hidden contact we do not go there: only a circuit by
-a relay of our own may lead to it.
+A relay that the user chose is contacted at the addresses that the user gave, whoever else names it. For any other relay
+we know only what a contact or an invite says, and use it only for that contact's mail. We do not connect to such a
+relay for a hidden contact: only a circuit through one of our own relays may lead there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
 @dataclass(frozen=True, slots=True)
 class Inlet:
-    """A queue that is collected from, by its name, at a relay."""
+    """A queue that we collect from, by its name, at a relay."""
 
     relay: Relay
     qid: QueueId
@@ -45,7 +45,7 @@ class Inlet:
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """A queue that is deposited in. sure: we go to its relay ourselves; else only a circuit may lead there."""
+    """A queue that we deposit in. sure: we connect to its relay ourselves; otherwise only a circuit may lead there."""
 
     row: TheirQueueRow
     relay: Relay
@@ -54,8 +54,8 @@ class Outlet:
 
 @dataclass(frozen=True, slots=True)
 class MailboxQueues:
-    """What the store says: the relays of our own by transport key, and by contact or invite what is collected and
-    deposited. whole: of everybody; else of those in it only.
+    """What the store says: our own relays by transport key, and by contact or invite the queues to collect from and to
+    deposit in. whole: for everybody; otherwise only for the owners in it.
     """
 
     ours: Mapping[PeerKey, Relay]
@@ -65,12 +65,12 @@ class MailboxQueues:
 
 
 def ours(db: Database) -> dict[PeerKey, Relay]:
-    """Return the relays that a person here chose, by transport key."""
+    """Return the relays that the user chose, by transport key."""
     return {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
 
 
 def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQueues:
-    """Return what the store says of the queues of these contacts and invites, or of everybody's."""
+    """Read the queues of these contacts and invites, or of everybody."""
     chosen = ours(db)
     inlets: dict[MailOwner, list[Inlet]] = {}
     outlets: dict[MailOwner, list[Outlet]] = {}
@@ -140,7 +140,7 @@ def _outlet(chosen: Mapping[PeerKey, Relay], row: TheirQueueRow, *, hidden: bool
 
 
 def _boxes(chosen: Mapping[PeerKey, Relay], contact: Contact) -> list[Inlet]:
-    """Return where what an inviter left for us may lie."""
+    """Return the boxes in which an inviter may have left something for us."""
     assert contact.invite is not None
     invite = decode_invite(contact.invite)
     if invite.writer is None:  # no relay, or made before boxes had a writer
@@ -157,6 +157,6 @@ def _boxes(chosen: Mapping[PeerKey, Relay], contact: Contact) -> list[Inlet]:
 
 
 def _used(chosen: Mapping[PeerKey, Relay], relay: Relay, owner: MailOwner, *, hidden: bool) -> Relay:
-    """Return how a relay is used for somebody."""
+    """Return how a relay is used for a contact or an invite."""
     known = chosen.get(relay.peer, relay)
     return replace(known, hidden=hidden, contact=owner if hidden and not known.chosen else None)

@@ -1,8 +1,9 @@
-"""Deposits: how many envelopes are under way to each queue at a relay, and which come next.
+"""Sends the outbox to queues at relays: how many envelopes are in flight to each, and which come next.
 
-A queue has a lane while its owner is reached by no link, and while its relay takes what it is given. Where it does not,
-the lane pauses; it goes on when the relay is there again, or after the pause. The next pause is twice as long. Where a
-relay was not reached, one lane tries it for all that lead there: each would read and seal what waits in it, in vain.
+A queue has a lane while its owner has no link and its relay accepts deposits. If the relay refuses or is not reached,
+the lane pauses until the relay is back or the pause is over; each further pause is twice as long. If a relay was not
+reached, only one lane tries it again for all queues there, since each of them would otherwise read and seal its rows in
+vain.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ from p2pchat.store import deposits as store_deposits
 from p2pchat.store.queues import TheirQueueRow
 
 WINDOW = 128
-"""Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
+"""Envelopes in flight to each queue: half a megabyte of the smallest ones. There are twice as many queues as contacts.
+"""
 SIZES = WindowSizes(WINDOW, WINDOW // 2, 0)
 KEEP_HOURS = 30 * 24
 LONGEST_PAUSE = HOUR_SECONDS
 _PAUSES: dict[int, float] = {mailbox.TOO_FAST: 10.0}
-"""Seconds of the first pause after an answer; after most nothing changes soon."""
+"""The first pause after each answer, in seconds. After most answers nothing changes soon."""
 UNREACHED_PAUSE = 60.0
-"""Seconds of the first pause where a relay is not reached,"""
+"""The first pause if a relay is not reached, in seconds."""
 _TRIED_MS = 50_000
-"""and ms in which it is tried for one queue only: less than a pause, so that whichever ends first tries again."""
+"""For how many ms only one queue tries a relay that was not reached: less than a pause, so that the queue whose pause
+ends first tries again.
+"""
 
 
 PutBlobs = Callable[[Relay, TheirQueue, int, Sequence[tuple[int, bytes]]], object]
@@ -39,9 +43,9 @@ PutBlobs = Callable[[Relay, TheirQueue, int, Sequence[tuple[int, bytes]]], objec
 
 
 class MailboxSender:
-    """Hands what is committed to `put`; `owners` are contacts who can be given something.
+    """Hands committed rows to `put`. `owners` are the contacts to whom something can be deposited.
 
-    `refill(queue)` must run `read` in a transaction soon; `pause(queue, seconds)` must call `resume` after that.
+    `refill(queue)` must soon run `read` in a transaction; `pause(queue, seconds)` must call `resume` after that time.
     """
 
     def __init__(
@@ -89,28 +93,28 @@ class MailboxSender:
                 self._open(id)
 
     def known(self) -> set[MailOwner]:
-        """Return those of whom there are queues."""
+        """Return the contacts and invites that have queues."""
         return set(self._of)
 
     def linked(self, owner: MailOwner) -> None:
-        """Deposit nothing for this contact, since it goes by a link."""
+        """Stop depositing for this contact, who has a link."""
         self._linked.add(owner)
         for outlet in self._of.get(owner, ()):
             self._windows.end(outlet.row.id)
 
     def unlinked(self, owner: MailOwner) -> None:
-        """Deposit for this contact: there is no link, or none that works."""
+        """Deposit for this contact, who has no link or none that works."""
         self._linked.discard(owner)
         for outlet in self._of.get(owner, ()):
             self._open(outlet.row.id)
 
     def reached(self, owner: MailOwner) -> list[int]:
-        """Return the queues of a contact whose relays take what they are given, as far as we know. For any thread."""
+        """Return the queues of a contact whose relays accept deposits, as far as we know. Safe in any thread."""
         rows = [outlet.row for outlet in self._of.get(owner, ())]
         return [row.id for row in rows if row.flags == 0 and row.id not in self._pausing]
 
     def get(self, id: int) -> Outlet | None:
-        """Return the queue with this id in the database, or None where it is not used."""
+        """Return the queue with this database id, or None if it is not in use."""
         return self._queues.get(id)
 
     # --- out
@@ -127,21 +131,21 @@ class MailboxSender:
             self._windows.release(row.id, fitting)
 
     def look(self, owner: MailOwner) -> None:
-        """Look through the outbox again: something has become due."""
+        """Look through the outbox again, because something has become due."""
         for outlet in self._of.get(owner, ()):
             self._windows.look(outlet.row.id)
 
     def read(self, tx: Transaction, id: int) -> None:
-        """Read what comes next in the queue with this id, as a function of a transaction."""
+        """Read the next rows for the queue with this id; to be run in a transaction."""
         self._windows.read(tx, id)
 
     def again(self) -> None:
-        """Look through the outbox again: retries have become due."""
+        """Look through the outbox again, because retries have become due."""
         for id in self._windows:
             self._windows.look(id)
 
     def resume(self, id: int) -> None:
-        """End the pause of the queue with this id, unless another has just tried a relay that was not reached."""
+        """End the pause of the queue with this id, unless another queue has just tried an unreached relay."""
         self._pausing.discard(id)
         if id not in self._queues:
             return
@@ -157,8 +161,8 @@ class MailboxSender:
     # --- what became of it
 
     def results(self, done: Iterable[tuple[int, int]]) -> tuple[list[tuple[int, EnvelopeId]], set[MailOwner]]:
-        """Take in answers: (number, code). Returns what the relay has on disk, as (queue, envelope id), and the owners
-        of queues that pause now.
+        """Process answers of (number, code). Return what the relay has on disk, as (queue, envelope id), and the owners
+        of queues that now pause.
         """
         taken: list[tuple[int, EnvelopeId]] = []
         refused: dict[int, int] = {}
@@ -176,7 +180,7 @@ class MailboxSender:
         return taken, set(owners)
 
     def lost(self, numbers: Iterable[int]) -> set[MailOwner]:
-        """Give up deposits that were not answered, by number, and return the owners of queues that pause now."""
+        """Treat deposits, by number, as unanswered. Return the owners of queues that now pause."""
         queues = {self._unanswered.pop(number, (0, b""))[0] for number in numbers}
         queues &= self._queues.keys()
         for queue in queues:
@@ -185,12 +189,12 @@ class MailboxSender:
 
     @property
     def under_way(self) -> bool:
-        """Whether an answer is waited for."""
+        """Whether any deposit is waiting for an answer."""
         return bool(self._unanswered)
 
     def begin_anew(self, relay: RelayName) -> None:
-        """Begin with what is due: the relay is there again, or what was read could not be noted. relay: the name of its
-        mailbox.
+        """Begin again with the first rows that are due, because the relay is back or a result could not be saved.
+        relay: the name of its mailbox.
         """
         self._tried.pop(relay, None)
         for id in sorted(self._at.get(relay, ())):
@@ -225,7 +229,9 @@ class MailboxSender:
         return True
 
     def _hours(self, envelope: OutgoingEnvelope, row: TheirQueueRow) -> int:
-        """For how many hours a relay may keep an envelope; 0: it is deposited nowhere, since it ends within one."""
+        """Return for how many hours a relay may store an envelope; 0 if it must not be deposited because it ends within
+        the hour.
+        """
         if row.flags == mailbox.BOX:
             return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // HOUR_MS)))
         if envelope.keep_until is None:

@@ -1,13 +1,14 @@
-"""From a wish to an envelope in the outbox, in one transaction:
+"""Turns what a user sends into an envelope in the outbox, in one transaction.
 
-1. `send_text` checks the text, `send` the chat; that takes a number and an id, and saves the message (◷).
-2. `queue` makes the content; where the contact has accepted and a session can send, it is padded and sealed now,
-   else the content waits unsealed in the outbox until `seal_waiting` is called. What waited, and after a renewal what
-   was sealed before it, is sealed in parts, one a transaction.
-3. After the commit the engine hands what was sealed to `link_sender`, which writes it if a link is there, and to
-   `mailbox_sender`, which deposits it if not.
+1. `send_text` checks the text and `send` the chat; `send` takes a number and an id, and saves the message (◷).
+2. `queue` makes the content. If the contact has accepted and a session can send, it is padded and sealed now; otherwise
+   it waits unsealed in the outbox until `seal_waiting` is called. Waiting contents, and after a renewal those sealed in
+   the old session, are sealed in parts, one part per transaction.
+3. After the commit the engine hands sealed rows to `link_sender`, which writes them if there is a link, and to
+   `mailbox_sender`, which deposits them if there is not.
 
-The outbox forgets a content at its end-to-end receipt; receipts themselves, at the hop ack or when relays have them.
+The outbox deletes a content when its end-to-end receipt arrives; it deletes a receipt at the hop ack or when relays
+have it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from p2pchat.core import frames
-from p2pchat.core.content import Content, encode_content
+from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import ContactProfile, Payload, Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
@@ -47,7 +48,8 @@ from p2pchat.store.remarks import NOTHING, Remarks
 RETRY_FOR_MS = 30 * DAY_MS
 MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
 AT_ONCE = 0
-"""The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
+"""When a row without an ack is tried next: always. A time would delay it if the clock is ahead now and corrected later.
+"""
 
 
 def send_text(
@@ -57,14 +59,24 @@ def send_text(
     message_id: MessageId | None = None,
     reply_to: MessageRow | None = None,
 ) -> MessageRow:
-    """Save a text for a contact, in answer to a message or not, and queue it. Raises NotNow, TextTooLong, or UsageError
-    for a text that is none.
+    """Save a text for a contact, as a reply or not, and queue it. Raises NotNow, TextTooLong, or UsageError for a text
+    that is not valid.
     """
     check_text(text)
     if reply_to is None:
         return send(tx, contact, Text(text), message_id)
     keeps = not reply_to.expire_s and reply_to.deleted_at is None  # else the quote would outlive it
     return send(tx, contact, Text(text, beginning(reply_to.text) if keeps else ""), message_id, reply_to)
+
+
+def check_writable(contact: Contact) -> None:
+    """Raise NotNow where nothing can be sent to this contact, with what to do about it."""
+    if contact.state == ContactState.BLOCKED:
+        raise NotNow(f"{contact.name} is blocked", hint="Unblock them first.")
+    if contact.state == ContactState.FORGOTTEN:
+        raise NotNow(f"{contact.name} was forgotten", hint="A new invite makes you contacts again.")
+    if contact.state not in WRITABLE:
+        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
 
 
 def check_text(text: str) -> None:
@@ -86,11 +98,10 @@ def send(
     message_id: MessageId | None = None,
     reply_to: MessageRow | None = None,
 ) -> MessageRow:
-    """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
-    this contact.
+    """Save a visible message for a contact, queue it, and tell the faces. Raises NotNow if nothing can be sent to this
+    contact.
     """
-    if contact.state not in WRITABLE:
-        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    check_writable(contact)
     alone = contact.state == ContactState.SELF
     message_id = message_id or tx.new_message_id()
     chat = direct_chat(contact.id)
@@ -134,7 +145,7 @@ def send(
 
 
 def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: int) -> None:
-    """Queue a text of ours that had failed, under the id and the number it had."""
+    """Queue one of our texts again that had failed, under its old id and number."""
     queue(
         tx,
         contact,
@@ -163,10 +174,10 @@ def queue(
     expire_s: int = 0,
     keep_until: int | None = None,
 ) -> None:
-    """Put a content for a contact into the outbox, sealed if that is possible now; one for oneself goes nowhere.
+    """Put a content for a contact into the outbox, sealed if that is possible now. A content for oneself is not sent.
 
-    expires_at: when it is given up (ms). expire_s: for how many seconds the message stays that it is or is about.
-    keep_until: no relay keeps it for longer (ms).
+    expires_at: when to give up (ms). expire_s: the seconds that the message stays, or the one that the content refers
+    to. keep_until: no relay may store it for longer (ms).
     """
     if contact.state == ContactState.SELF:
         return  # nobody else is to hear of it
@@ -196,7 +207,7 @@ def queue(
 
 
 def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
-    """Send a content over a link that is there and keep nothing of it; whether there is one."""
+    """Send a content over an existing link without storing it. Return whether there is a link."""
     session = tx.sessions.sending(first_device(contact.id))
     if contact.state != ContactState.CONTACT or session is None or not session.confirmed:
         return False
@@ -210,7 +221,7 @@ def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
 
 def queue_initial(tx: Transaction, contact_id: ContactId, blob: bytes, session_id: SessionId) -> None:
     """Keep the first message for an invite, one bucket, until its ack, for as long as the inviter may know the invite:
-    it may be just the ack that was lost.
+    it may be only the ack that was lost.
     """
     contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
@@ -220,7 +231,7 @@ def queue_initial(tx: Transaction, contact_id: ContactId, blob: bytes, session_i
 def queue_first(
     tx: Transaction, contact_id: ContactId, form: OutboxForm, blob: bytes, session_id: SessionId, until: int
 ) -> None:
-    """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
+    """Keep the first message or the request that begins a new session until it has arrived, or until `until`; it is
     sent as the same bytes every time.
     """
     row, pk = _add_first(tx, contact_id, form, blob, session_id, until)
@@ -247,7 +258,7 @@ def _add_first(
 
 
 def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> None:
-    """Keep the sealed bundle of an invite of ours, one bucket, for its boxes until `until` (ms)."""
+    """Keep the sealed bundle of one of our invites, one bucket, for its boxes until `until` (ms)."""
     row = OutboxRow(
         recipient=invite_id,
         kind=None,
@@ -264,7 +275,7 @@ def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> 
 
 
 def seal_waiting(tx: Transaction, contact: Contact) -> None:
-    """Seal what waited until the contact accepted, in its order."""
+    """Seal, in order, the contents that waited until the contact accepted."""
     _begin_sealing(tx, contact.id, old_to(tx, contact.id))
 
 
@@ -277,7 +288,7 @@ def seal_again(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
-    """Seal a row in another session than the one that is not used any more, behind all others."""
+    """Seal a row again in the current session, behind all other rows."""
     if _sealing(tx, row.contact) is None:  # else it is about to be
         _seal_row(tx, row, session, behind=True)
 
@@ -289,7 +300,9 @@ def _begin_sealing(tx: Transaction, contact_id: ContactId, old: int) -> None:
 
 
 def _sealing(tx: Transaction, contact_id: ContactId) -> int | None:
-    """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
+    """While a contact's waiting contents are being sealed: the last row whose envelope, if it has one, belongs to an
+    old session.
+    """
     if contact_id not in tx.memory.sealing:
         kept = facts.get_int(tx.db, contact_id, Fact.SEALING, -1)
         tx.memory.sealing[contact_id] = None if kept < 0 else kept
@@ -297,15 +310,15 @@ def _sealing(tx: Transaction, contact_id: ContactId) -> int | None:
 
 
 def old_to(tx: Transaction, contact_id: ContactId) -> int:
-    """Return the pk up to which contents of a contact have no envelope that may still be sent."""
+    """Return the pk up to which a contact's contents have no envelope that may still be sent."""
     return _sealing(tx, contact_id) or 0
 
 
 def seal_more(tx: Transaction, contact_id: ContactId) -> None:
-    """Seal what comes next of what waits for that; what is too much for one transaction goes on in the next.
+    """Seal the next part of the contents waiting for that; the rest follows in the next transaction.
 
-    What has been sealed is on disk, and so is that there is more: after a crash it goes on from there. Until the end of
-    it everything new waits behind the rest, so that a sender's messages leave in their order.
+    The database says what has been sealed and that there is more, so this continues after a crash. Until it is finished
+    every new content waits behind the rest, so that a sender's messages leave in order.
     """
     old = _sealing(tx, contact_id)
     if old is None:
@@ -327,7 +340,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool) -> None:
-    """Seal a row where it is, or `behind` all others."""
+    """Seal a row in its place, or `behind` all others."""
     assert row.content is not None
     sealed = tx.sessions.seal(row.device, session, row.content, tx.entropy)
     tx.sealable -= len(sealed.envelope)
@@ -342,7 +355,7 @@ def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool
 
 
 def _seal_of(sealed: Sealed | None) -> dict[str, Any]:
-    """Return the fields of a row of the outbox that say what its content is sealed with."""
+    """Return the outbox fields that say what a row's content is sealed with."""
     if sealed is None:
         return {}
     return {
@@ -359,13 +372,13 @@ def _queued(tx: Transaction, row: OutboxRow, pk: int, sealed: Sealed) -> None:
 
 
 def _leave(tx: Transaction, row: OutboxRow, pk: int, envelope: bytes) -> None:
-    """Let a row leave once this transaction is on disk, as the bytes that were made for it just now."""
+    """Send a row once this transaction is on disk, as the bytes that were just made."""
     tx.sealed.append(_outgoing(row, pk, envelope))
 
 
 def ready(tx: Transaction, rows: Iterable[OutboxRow]) -> list[OutgoingEnvelope]:
-    """Return these sealed rows as they leave: the bytes that left before, if they did. A content whose session is gone,
-    or of which that session makes other bytes by now, is taken for unsealed, and sealed in the session that is used.
+    """Return these sealed rows ready to be sent, as the same bytes as before if they were sent before. A content whose
+    session is gone, or would now give other bytes, is treated as unsealed and sealed in the current session.
     """
     envelopes, lost = [], []
     for row in rows:
@@ -381,7 +394,7 @@ def ready(tx: Transaction, rows: Iterable[OutboxRow]) -> list[OutgoingEnvelope]:
 
 
 def _sealed_again(tx: Transaction, row: OutboxRow) -> bytes | None:
-    """Return the envelope of a content, byte for byte as it was sealed first; None if its chain is gone or damaged."""
+    """Return a content's envelope, byte for byte as it was first sealed; None if its chain is gone or damaged."""
     if row.session_id is None or row.chain is None or row.seal is None or row.content is None:
         return None
     with suppress(CannotOpen):
@@ -396,6 +409,24 @@ def _seal_lost(tx: Transaction, contact_id: ContactId) -> None:
     contact = tx.contact(contact_id)
     if contact is not None and contact.state == ContactState.CONTACT:
         seal_waiting(tx, contact)
+
+
+def send_unquoted(tx: Transaction, contact_id: ContactId, replies: Iterable[MessageId]) -> None:
+    """Remove the quotes from our waiting replies, and seal these again: an id that the other side knows is not shown
+    twice.
+    """
+    device = first_device(contact_id)
+    rows = [row for id in replies for row in store_outbox.for_message(tx.db, id) if row.device == device]
+    for row in rows:
+        assert row.content is not None
+        content = decode_content(row.content)
+        if isinstance(content.payload, Text):
+            unquoted = replace(content, payload=Text(content.payload.written))
+            store_outbox.update(tx.db, row.pk, content=encode_content(unquoted))
+    if rows:
+        store_outbox.unseal(tx.db, [row.pk for row in rows])
+        tx.dropped[contact_id] = None
+        tx.later(contact_id, _seal_lost, contact_id)
 
 
 def _outgoing(row: OutboxRow, pk: int, envelope: bytes) -> OutgoingEnvelope:
@@ -413,7 +444,9 @@ _FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUES
 
 
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
-    """Give `new` what was written to `old` and has not left: they are one person. It keeps its ids and its place."""
+    """Move to `new` what was written to `old` and not sent, since they are one person. Each content keeps its id and
+    its place.
+    """
     chat = direct_chat(new.id)
     for row in store_outbox.for_recipient(tx.db, first_device(old.id)):
         ours = [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id])
@@ -438,7 +471,7 @@ def _keep_until(tx: Transaction, message: MessageRow) -> int | None:
 
 
 def finish(tx: Transaction) -> None:
-    """Queue, at the end of a transaction, one receipt for every 64 contents that were received from a contact."""
+    """At the end of a transaction, queue one receipt for every 64 contents received from a contact."""
     for contact_id, ids in tx.receipts.items():
         contact = tx.contact(contact_id)
         if contact is None or contact.state != ContactState.CONTACT:
@@ -448,7 +481,9 @@ def finish(tx: Transaction) -> None:
 
 
 def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
-    """Queue the receipts that waited for others; what is too much for one transaction goes on in the next."""
+    """Queue the receipts that were held back to be sent together; what is too much for one transaction follows in the
+    next.
+    """
     owed = store_envelopes.owed(tx.db, contact_id, MAX_RECEIPTS_PER_TRANSACTION)
     store_envelopes.receipts_queued(tx.db, [id for id, _ in owed], tx.now)
     if owed:
@@ -458,7 +493,7 @@ def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def own_profile(tx: Transaction, contact: Contact) -> ContactProfile:
-    """Return what we tell a contact about ourselves, and where we collect what it leaves for us."""
+    """Return what we tell a contact about ourselves, with the queues from which we collect."""
     name = (meta.get(tx.db, "name") or b"").decode()
     queues.refresh(tx, contact)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
@@ -466,5 +501,5 @@ def own_profile(tx: Transaction, contact: Contact) -> ContactProfile:
 
 
 def queue_profile(tx: Transaction, contact: Contact) -> None:
-    """Tell a contact who we are and where; on acceptance it is the session's first content."""
+    """Tell a contact our name and where we are reached; on acceptance this is the session's first content."""
     queue(tx, contact, own_profile(tx, contact))

@@ -1,11 +1,11 @@
-"""Our queues for a contact: one at each of two relays, made anew every week, announced whenever they change.
+"""Our own queues for a contact: one at each of two relays, renewed weekly and announced whenever they change.
 
-They lie at relays of our own. Who has none uses those of the contact, for that contact alone: no relay that we did not
-choose learns of anybody else. For a contact from whom we hide there are none at relays that we did not choose: they
-would see us come.
+They are at our own relays. A user without a relay uses those of the contact, for that contact alone, so that no relay
+which the user did not choose learns of anybody else. A contact from whom we hide our address gets no queues at relays
+that we did not choose: they would see us connect.
 
-What a contact says of relays makes us go there, so it is bounded: so many new places a day. What goes beyond that
-waits, the newest word of it only, until the hour in which it is allowed.
+The relays that a contact names make us connect to them, so the number of new places is limited per day. A list beyond
+the limit waits, the newest one only, until it is allowed.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
 MAX_RELAYS = 2
 MAX_NEW_PLACES = 8
-"""Addresses of relays that one contact may name in a day: two of its own, and three more lists of as many."""
+"""Relay addresses that one contact may name in a day: two of its own, and three more lists of as many."""
 MAX_RETIRED_FOREIGN = 4
-"""Queues for one contact at relays that we did not choose which are read on after their time."""
+"""Retired queues for one contact, at relays that we did not choose, from which we still collect."""
 RENEW_AFTER_MS = 7 * DAY_MS
 READ_ON_MS = 14 * DAY_MS
 USED_FOR_MS = 60 * DAY_MS
-"""From when a queue was made: who has not heard of a newer one by then does not deposit there any more."""
+"""How long after its making a queue can still be used, in ms: a contact who has not heard of a newer one by then no
+longer deposits there.
+"""
 LEAVE_AFTER_MS = HOUR_MS
-"""A relay that has not answered for so long is passed over where there are others."""
+"""A relay that has not answered for so long is skipped if there are others."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSource:
-    """Whose queue something came from: a contact's, an invite's of ours, the box of one that a contact gave us, or
-    nobody's.
-    """
+    """Who a queue belongs to: a contact, one of our invites, the box of an invite we were given, or nobody."""
 
     kind: Literal["contact", "invite", "box", "nobody"]
     owner: MailOwner
 
 
 def ours(tx: Transaction) -> list[Relay]:
-    """Return the relays of our own that are used, best first."""
+    """Return our own relays in use, best first."""
     health = tx.net.mailboxes.relay_health()
 
     def dead(peer: PeerKey) -> bool:
@@ -88,7 +88,7 @@ def of_invite(invite: Invite) -> list[Relay]:
 
 
 def refresh(tx: Transaction, contact: Contact) -> bool:
-    """Bring our queues for a contact to what they should be; whether there is something to announce."""
+    """Update our queues for a contact; return whether the change has to be announced."""
     wanted = {relay.peer: relay for relay in relays_for(tx, contact)}
     changed = contact.hidden and _leave_foreign(tx, contact)
     known = {row.relay: row for row in store_queues.announced(tx.db, first_device(contact.id))}
@@ -117,7 +117,7 @@ def refresh(tx: Transaction, contact: Contact) -> bool:
 
 
 def _leave_foreign(tx: Transaction, contact: Contact) -> bool:
-    """Collect for a contact at no relay that we did not choose; whether there was one."""
+    """Stop collecting for a contact at relays that we did not choose; return whether there was one."""
     chosen = {row.peer for row in store_relays.all(tx.db)}
     rows = [pair for pair in store_queues.own(tx.db, first_device(contact.id)) if not pair[1].chosen]
     gone = [(row.relay, qid) for qid, row in rows if row.relay not in chosen]
@@ -126,7 +126,7 @@ def _leave_foreign(tx: Transaction, contact: Contact) -> bool:
 
 
 def renew(tx: Transaction, contact: Contact) -> None:
-    """Have other queues for a contact from the next `refresh` on, which nobody has seen us collect from."""
+    """Replace the queues for a contact at the next `refresh`, by queues that nobody has seen us collect from."""
     for row in store_queues.announced(tx.db, first_device(contact.id)):
         store_queues.retire(tx.db, row, tx.now + READ_ON_MS)
 
@@ -158,8 +158,8 @@ def announced(tx: Transaction, contact: Contact) -> tuple[AnnouncedQueue, ...]:
 
 
 def told(tx: Transaction, contact: Contact, queues: tuple[AnnouncedQueue, ...]) -> None:
-    """Use the queues where a contact says that it collects; one that is not in the list any more is not used any more.
-    A list that names too many new places in a day has to wait.
+    """Use the queues that a contact announces, and stop using those that are not in the list any more. A list that
+    names too many new places in a day has to wait.
     """
     if not _may_name(tx, contact, queues):
         facts.put(tx.db, contact.id, Fact.QUEUES_PUT_OFF, encode(Queues(queues).encode()))
@@ -187,7 +187,7 @@ def told(tx: Transaction, contact: Contact, queues: tuple[AnnouncedQueue, ...]) 
 
 
 def _may_name(tx: Transaction, contact: Contact, queues: Sequence[AnnouncedQueue]) -> bool:
-    """Return whether a contact may name these places today, which are counted if so."""
+    """Return whether a contact may name these places today, and count them if so."""
     known = {
         (row.relay, row.address, row.token)
         for row in store_queues.theirs(tx.db, first_device(contact.id))
@@ -212,7 +212,7 @@ _COUNTED = array(uint(1 << 53), uint(1 << 16))
 
 
 def take_up(tx: Transaction) -> None:
-    """Follow the lists that had to wait, as far as their contacts may name those places now."""
+    """Apply the lists that had to wait, as far as their contacts may name those places now."""
     for contact_id, value in facts.of_all(tx.db, Fact.QUEUES_PUT_OFF):
         contact = tx.contact(contact_id)
         if contact is None or contact.state != ContactState.CONTACT:
@@ -222,7 +222,7 @@ def take_up(tx: Transaction) -> None:
 
 
 def leave(tx: Transaction, contact_id: ContactId) -> None:
-    """Collect nothing from this contact any more, and deposit nothing for it."""
+    """Stop collecting from and depositing for this contact."""
     store_queues.collect_no_more(tx.db, device=first_device(contact_id))
     for flags in {row.flags for row in store_queues.theirs(tx.db, first_device(contact_id))}:
         store_queues.deposit_no_more(tx.db, first_device(contact_id), flags)

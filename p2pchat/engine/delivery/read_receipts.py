@@ -1,8 +1,8 @@
-"""Reading: what was unread and is no more, and who is told.
+"""Marks messages as read, and tells their senders.
 
-`read` notes it in the transaction; `finish`, at the end of the transaction, queues the receipts, 64 ids in one, and
-tells faces. A receipt goes to a contact only, for what was unread until then only, and only while the setting says so:
-what was read without telling is never told later.
+`read` notes it in the transaction; `finish`, at the end of the transaction, queues the receipts, 64 ids in each, and
+tells the faces. A receipt is sent only to a contact, only for messages that were unread until then, and only while the
+setting is on: a message read while it was off is never reported later.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from p2pchat.store.contacts import Contact, ContactState
 
 
 def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
-    """Note that a person has read what the contact wrote, up to the message with this pk or all of it (None). Returns
-    what is left.
+    """Mark what the contact wrote as read, up to the message with this pk or completely (None). Return what is still
+    unread.
     """
     chat = direct_chat(contact.id)
     ids = store_chats.read(tx.db, chat, up_to, tx.now, tx.counted)
@@ -35,9 +35,7 @@ def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
 
 
 def finish(tx: Transaction) -> None:
-    """Queue, at the end of a transaction, receipts, then the event of every chat of which something else is unread
-    now.
-    """
+    """At the end of a transaction, queue the receipts, then an event for every chat whose unread messages changed."""
     for contact_id, ids in tx.read.items():
         contact = tx.contact(contact_id)
         if contact is None or contact.state != ContactState.CONTACT:
@@ -50,5 +48,5 @@ def finish(tx: Transaction) -> None:
 
 
 def shown(left: Unread) -> dict[str, object]:
-    """Return what is unread, as faces are told it."""
+    """Return a chat's unread count and first unread message, as faces are told."""
     return {"unread": left.count, "first_unread": None if left.first is None else left.first.hex()}

@@ -1,9 +1,9 @@
-"""Send windows: what of the outbox is under way on each way out of here, and what comes next on it.
+"""Send windows: the part of the outbox that is in flight on each route, and what comes next on it.
 
-A way out is a link with a contact, or one of their queues at a relay. At most `window` envelopes are under way on it.
-The rest are in the outbox on disk; the next few may be kept in memory too, so that a flood does not read back what it
-has just written. A window that begins anew begins from the first row that is due: what was under way before may arrive
-twice, which is harmless.
+A route is a link with a contact, or one of their queues at a relay. At most `window` envelopes are in flight on it. The
+rest is in the outbox on disk; the next few may also be kept in memory, so that a flood does not read back what it has
+just written. A window that begins again starts with the first row that is due: envelopes that were in flight before may
+arrive twice, which is harmless.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from p2pchat.engine.runtime.transaction import Transaction
 K = TypeVar("K", bound=Hashable)
 
 Write = Callable[[K, list[OutgoingEnvelope]], bool]
-"""Let these out; False where that way is closed."""
+"""Send these envelopes; False if the route is closed."""
 Due = Callable[[Transaction, K, int, int], tuple[list[OutgoingEnvelope], bool]]
-"""What is due behind a pk, oldest first, at most so many; whether that is all."""
+"""The rows due after a pk, oldest first, up to a number; and whether those are all."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSizes:
-    """How many may be under way, down to how many it is filled again, how many more are kept in memory."""
+    """The most envelopes in flight, the number at which the window is refilled, and how many more to keep in memory."""
 
     window: int
     refill: int
@@ -46,7 +46,7 @@ class _Window:
 
 
 class SendWindows(Generic[K]):
-    """Writes what is committed, within the window of each way out. `refill(key)` must run `read` in a transaction."""
+    """Writes committed rows within each route's window. `refill(key)` must run `read` in a transaction."""
 
     def __init__(self, sizes: WindowSizes, write: Write[K], due: Due[K], refill: Callable[[K], object]) -> None:
         self._sizes = sizes
@@ -62,17 +62,17 @@ class SendWindows(Generic[K]):
         return iter(list(self._windows))
 
     def begin(self, key: K) -> None:
-        """Begin a window with the first row that is due, in place of one that is there."""
+        """Begin a window at the first row that is due, replacing the route's old one."""
         window = self._windows[key] = _Window(behind=True)
         self._fill(key, window)
 
     def end(self, key: K) -> None:
-        """Write nothing more there."""
+        """End the route's window: write nothing more there."""
         self._windows.pop(key, None)
 
     def release(self, key: K, sealed: Iterable[OutgoingEnvelope]) -> None:
-        """Write rows that were just committed, if there is room and nothing older waits. Without a window they stay
-        in the outbox, with which the next one begins.
+        """Write rows that were just committed, if there is room and nothing older is waiting. Without a window they
+        stay in the outbox, with which the next window begins.
         """
         window = self._windows.get(key)
         if window is None:
@@ -87,7 +87,7 @@ class SendWindows(Generic[K]):
             self._fall_behind(key, window, window.backlog[0].pk)
 
     def done(self, key: K, ids: Iterable[EnvelopeId]) -> None:
-        """Make room for what has arrived, or never will, and fill it."""
+        """Free the places of envelopes that arrived or never will, and refill the window."""
         window = self._windows.get(key)
         if window is not None:
             window.under_way.difference_update(ids)
@@ -96,29 +96,29 @@ class SendWindows(Generic[K]):
             self._fill(key, window)
 
     def again(self, key: K) -> None:
-        """Look through the outbox again, and write what is due whether it is under way or not."""
+        """Look through the outbox again, and write what is due even if it is in flight."""
         if (window := self._windows.get(key)) is not None:
             window.under_way.clear()
             self._fall_behind(key, window, 0)
 
     def look(self, key: K) -> None:
-        """Look through the outbox again: something has become due."""
+        """Look through the outbox again, because something has become due."""
         if (window := self._windows.get(key)) is not None:
             self._fall_behind(key, window, 0)
 
     def changed(self, key: K) -> None:
-        """Read again what waits: something was taken out of the outbox that may be among it."""
+        """Read the waiting rows again: one of them may have been removed from the outbox."""
         window = self._windows.get(key)
         if window is not None and window.backlog:
             self._fall_behind(key, window, window.sent_to + 1)
 
     def progress(self, key: K) -> int | None:
-        """Return a number that is another one whenever something has arrived; None where nothing is under way."""
+        """Return a number that changes whenever something has arrived; None if nothing is in flight."""
         window = self._windows.get(key)
         return window.progress if window is not None and window.under_way else None
 
     def read(self, tx: Transaction, key: K) -> None:
-        """Read what comes next, as a function of a transaction."""
+        """Read the next rows; to be run in a transaction."""
         window = self._windows.get(key)
         if window is not None:
             due, is_all = self._due(tx, key, window.sent_to, self._sizes.window)

@@ -1,4 +1,4 @@
-"""How far messages of ours have come, as their rows have it and as faces are told."""
+"""The states of our messages, as stored in their rows and as faces are told."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from p2pchat.store.contacts import Contact
 
 
 def unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
-    """Return the ids of our messages that wait for a contact, timer lines among them, oldest first."""
+    """Return the ids of our messages waiting for a contact, including timer lines, oldest first."""
     waiting = store_outbox.contents_for(tx.db, first_device(contact.id))
     return [message_id for kind, message_id in waiting if kind_of(kind).visible]
 
 
 def advance(tx: Transaction, chat: ChatId, ids: Iterable[MessageId], event: DeliveryEvent, route: Route | None) -> None:
-    """Move messages of ours on as `event` says, and tell faces; ids that are none are passed over."""
+    """Apply `event` to the states of our messages, and tell the faces. Unknown ids are ignored."""
     state = delivery.target(event)
     moved_on = store_messages.set_state(tx.db, chat, ids, state, tx.now, came_from=delivery.sources(event), route=route)
     at = views.timestamp(tx.now)

@@ -178,5 +178,5 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
 
     if await engine.committer.submit(keep) and not text:
         # only then the words are gone from the log of the database too
-        await engine.committer.read(Database.checkpoint)
+        await engine.endings.clean_log()
     return {}

@@ -65,7 +65,7 @@ async def add(
     if asked:
         raise NotReached(
             f"{contact.name} did not answer within {timeout:g} s; the request is {message_status.stored(asked)}",
-            hint="They find it when their node runs.",
+            hint="They will see it when their node runs.",
             result=result,
         )
     raise NotReached(
@@ -88,7 +88,7 @@ def _who(db: Database, added: Contact) -> Contact | None:
 def _joined(db: Database, added: Contact) -> Contact | None:
     contact = _who(db, added)
     if contact is None:
-        raise UsageError("That invite belongs to somebody you blocked, or it was given up")
+        raise UsageError("That invite belongs to somebody you blocked, or you gave it up")
     return contact if contact.invite is None and contact.identity is not None else None
 
 

@@ -115,7 +115,7 @@ async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[J
 async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
     """Return how many seconds the messages of a chat stay; set first, if `seconds` is given. Raises UsageError."""
     if seconds is not None and seconds != 0 and not MIN_TIMER_SECONDS <= seconds <= MAX_TIMER_SECONDS:
-        raise UsageError("A timer is 5 seconds to 366 days, or off")
+        raise UsageError("A timer has to be between 5 seconds and 366 days, or off")
 
     def look(db: Database) -> Json:
         contact = partners.find(db, chat)

@@ -33,7 +33,8 @@ _EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was wri
 
 _LATEST = 1000 * 2**32  # 2106-02-07: invites and bundles hold seconds in 32 bits
 _SET_CLOCK = (
-    "Set the clock: links need it to be right within a day. Nothing is given up until it has been right for an hour."
+    "Set the clock: links need it to be right within a day. Nothing fails for being too old until it "
+    "has been right for an hour."
 )
 _OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave messages there."
 
@@ -64,7 +65,7 @@ async def _store(engine: Engine) -> Check:
     if damaged:
         pages = "one page of the database is" if damaged == 1 else f"{damaged:,} pages of the database are"
         hint = "Stop the node, then `p2pchat salvage` makes a new database of everything that can be read."
-        return _line("store", False, f"{pages} damaged, and what is stored there cannot be read", hint)
+        return _line("store", False, f"{pages} damaged, and their content cannot be read", hint)
     room = shutil.disk_usage(engine.db.path.parent).free
     detail = f"every page of the database verifies; {room // 2**20:,} MiB are free on its disk"
     return _line(
@@ -135,12 +136,12 @@ def _contacts_of(db: Database) -> list[store_contacts.Contact]:
 def _listening(engine: Engine) -> Check:
     addresses = engine.net.listening()
     detail = f"at {len(addresses)} addresses, the first {addresses[0]}" if addresses else "nowhere"
-    return _line("listening", bool(addresses), detail, "Is the port taken? Try `p2pchat node --listen`.")
+    return _line("listening", bool(addresses), detail, "Is the port in use? Try `p2pchat node --listen`.")
 
 
 def _reachable(engine: Engine) -> Check:
     ways, relayed = engine.net.ways(), engine.net.relayed()
-    detail = "this node has an address to give to others" if ways else "there is no address to give to others"
+    detail = "this node has an address to give to others" if ways else "this node has no address to give to others"
     if relayed:
         detail = "this node has addresses to give to others, some of them through relays"
     elif relayed is not None:
@@ -163,13 +164,15 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         state = "connecting" if health is None else health.state
         problem = "" if health is None or not health.problem else f": {health.problem}"
         detail = f"{engine.net.mailboxes.address_of(relay)} {state}{problem}"
-        hint = "What others left for you there waits; with a second relay it arrives through that one."
+        hint = "Messages stored for you there wait; with a second relay, they arrive through that one."
         hours = _hours_ahead(engine, row.peer)
         if abs(hours) >= MIN_HOURS_APART:
             way = "ahead of" if hours > 0 else "behind"
             detail += f"; its clock is {spell(hours * HOUR_MS)} {way} yours"
         if unwatched:
-            detail += f"; {unwatched:,} of your contacts' queues there are not watched, only read from time to time"
+            detail += (
+                f"; {unwatched:,} of your contacts' queues there are not watched but only checked from time to time"
+            )
             hint = "It allows you too few streams: with another relay, each holds fewer queues."
         lines.append(_line("relay", state == "connected" and not unwatched, detail, hint))
     return lines

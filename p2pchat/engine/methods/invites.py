@@ -18,7 +18,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
 
 _NO_WAY = (
-    "This invite names no address: the node is not reachable from outside as far as it knows. Add a "
+    "This invite contains no address: as far as it knows, the node cannot be reached from outside. Add a "
     "relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then "
     "make a new invite."
 )
@@ -77,7 +77,7 @@ async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Jso
     if revoke is not None:
         await engine.committer.submit(revoking.revoke, revoke)
         # only then its secret is gone from the log of the database too
-        await engine.committer.read(Database.checkpoint)
+        await engine.endings.clean_log()
     now = engine.clock()
 
     def look(db: Database) -> list[Json]:

@@ -66,7 +66,7 @@ def _why(
     lies: list[DepositedCopy],
 ) -> tuple[str, str]:
     if contact is not None and contact.state == ContactState.SELF:
-        return "You wrote it for yourself: it stays here, and is sent to nobody.", _NOTHING
+        return "You wrote it for yourself: it stays here and is not sent.", _NOTHING
     if not row.mine:
         return "This message was received.", _NOTHING
     if row.deleted_at is not None:
@@ -76,7 +76,7 @@ def _why(
     if contact is None or contact.state in (ContactState.BLOCKED, ContactState.FORGOTTEN):
         return "Nothing is sent to this contact.", _NOTHING
     if row.state == DeliveryState.FAILED:
-        return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
+        return "Delivery was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
     gives_up = _NOTHING
     if waiting:
         until = min(waiting[0].expires_at, waiting[0].keep_until or waiting[0].expires_at)
@@ -84,9 +84,9 @@ def _why(
     asked = first_message(db, contact)
     if asked and contact.state == ContactState.WAITING:
         reason = f"Your request to {contact.name} is {stored(asked)}."
-        return reason, f"They find it when their node runs; this message is sent when they have accepted. {gives_up}"
+        return reason, f"They see it when their node runs; this message is sent when they have accepted. {gives_up}"
     if contact.identity is None:
-        return f"{contact.name}'s node was not reached with the invite yet.", f"The node keeps trying. {gives_up}"
+        return f"{contact.name}'s node has not been reached with the invite yet.", f"The node keeps trying. {gives_up}"
     if contact.state == ContactState.WAITING:
         return f"{contact.name} has not accepted yet.", f"It is sent as soon as they do. {gives_up}"
     if store_renewals.get(db, first_device(contact.id)).wanted_at is not None:
@@ -94,23 +94,23 @@ def _why(
     if net.route(contact.id) is not None:
         if row.state == DeliveryState.STORED and not lies:
             return (
-                f"{contact.name}'s node has it; its receipt is missing.",
+                f"{contact.name}'s node has it; only the receipt is missing.",
                 f"It is sent again within a day. {gives_up}",
             )
-        return "It is on its way.", f"An answer is due any moment. {gives_up}"
+        return "It is on its way.", f"An answer is due at any moment. {gives_up}"
     return _without_link(db, row, contact, lies, gives_up)
 
 
 def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tuple[str, str]:
     reason = (
-        f"The session with {contact.name} has to be made anew: one of you was restored from a copy, or lost "
+        f"The session with {contact.name} has to be renewed: one of you was restored from a copy, or lost "
         "many messages."
     )
     if linked:
-        return reason, f"This is under way over the link, and is tried again within the hour. {gives_up}"
+        return reason, f"The renewal is under way over the link, and is tried again within the hour. {gives_up}"
     if any(queue.flags == 0 for queue in store_queues.theirs(db, first_device(contact.id))):
-        return reason, f"Their node is asked through relays, and answers when it runs. {gives_up}"
-    return reason, f"This happens as soon as there is a link. {gives_up}"
+        return reason, f"Their node was asked through relays, and answers when it runs. {gives_up}"
+    return reason, f"That happens as soon as there is a link. {gives_up}"
 
 
 def _without_link(
@@ -122,14 +122,17 @@ def _without_link(
         following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."
         return f"It is {stored(lies)}.", f"{following} {gives_up}"
     if row.state == DeliveryState.STORED:
-        return f"{contact.name}'s node has it; its receipt is missing.", f"It is sent again within a day. {gives_up}"
+        return (
+            f"{contact.name}'s node has it; only the receipt is missing.",
+            f"It is sent again within a day. {gives_up}",
+        )
     no_link = f"There is no link with {contact.name}'s node"
     if is_out_of_reach(db, contact):
         reason = f"{no_link}, and you hide your address from {contact.name}: none of their relays is one of yours."
         return reason, f"{_HIDDEN} {gives_up}"
     if 0 < row.expire_s < HOUR_S:
         return (
-            f"{no_link}, and no relay is given what disappears within the hour.",
+            f"{no_link}, and messages that disappear within an hour are not given to relays.",
             f"The node keeps trying. {gives_up}",
         )
     if any(queue.flags == 0 for queue in store_queues.theirs(db, first_device(contact.id))):

@@ -8,19 +8,19 @@ import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import ChatId, MessageId, direct_chat, direct_contact, first_device
+from p2pchat.core.ids import ChatId, MessageId, direct_chat, direct_contact
+from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.methods.conversation import contact_of, delete_for_both, message_meant
 from p2pchat.engine.methods.finding import UNREAD, milliseconds
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import views, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NotReached, P2PChatError, UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import messages as store_messages
-from p2pchat.store import outbox as store_outbox
 from p2pchat.store import partners, remarks
 from p2pchat.store import search as store_search
 from p2pchat.store.database import Database
@@ -231,17 +231,19 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
         if for_both:
             return delete_for_both(tx, id, chat).id
         row = message_meant(tx.db, id, chat)
+        if row.mine:
+            about.withdraw(tx, row)
+        about.unquote(tx, row)
         store_messages.delete(tx.db, row.pk)
         if not row.mine and row.read_at is None:
             tx.unread[row.chat] = None
-        if row.mine:
-            store_outbox.forget_messages(tx.db, first_device(direct_contact(row.chat)), [row.id])
-            tx.after(engine.link_sender.changed, direct_contact(row.chat))
+            tx.storage_limits.recount(direct_contact(row.chat))
+            withholding.look_again(tx, direct_contact(row.chat))
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id
 
     erased: MessageId = await engine.committer.submit(erase)
-    await engine.committer.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    await engine.endings.clean_log()  # only then the words are gone from the log of the database too
     return {"id": erased.hex()}
 
 

@@ -87,22 +87,23 @@ def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Ro
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
 
 
-def mailed(tx: Transaction, contact_id: ContactId, blob: bytes) -> Taken:
-    """Take in a blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
-    request for one. A relay can put anything there; what is none of these is dropped, and noted: so it is never
-    `UNREADABLE`.
+def mailed(tx: Transaction, contact_id: ContactId, name: EnvelopeId, blob: bytes) -> Taken:
+    """Take in a blob of this name from the queue of a contact at a relay: an envelope, the first message of a renewed
+    session, or a request for one. A relay can put anything there; what is `UNREADABLE`, so none of these, is dropped,
+    and noted.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
-        return Taken.YES
-    taken = _take_envelope(tx, contact, Route.MAILBOX, envelope_id(blob), blob)
+        return Taken.UNREADABLE
+    taken = _take_envelope(tx, contact, Route.MAILBOX, name, blob)
     if taken in (Taken.LATER, Taken.NO_ROOM):
         return taken
     if taken is Taken.UNREADABLE:
         if not renewal.begun(tx, contact, blob) and not renewal.requested(tx, contact, blob):
             log.debug("a blob from a relay was dropped: no session opens it, and it begins none")
             renewal.unread(tx, contact)
-    elif not tx.recent(contact.heard_at or 0, HOUR_MS):
+        return Taken.UNREADABLE
+    if not tx.recent(contact.heard_at or 0, HOUR_MS):
         store_contacts.heard(tx.db, contact_id, tx.now)
         tx.forget_contact(contact_id)
     return Taken.YES
@@ -136,7 +137,8 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
     counted_unread = content.kind.visible and not content.kind.quiet
-    tx.storage_limits.spend(contact.id, len(received.content), tx.now, unread=counted_unread)
+    kept = not content.kind.fleeting
+    tx.storage_limits.spend(contact.id, len(received.content), tx.now, unread=counted_unread, kept=kept)
     if content.kind.fleeting:  # its sender does not repeat it, so nothing has to be known of it
         contents.apply(tx, contact, content, route)
         return Taken.YES

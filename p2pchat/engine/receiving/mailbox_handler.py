@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from p2pchat.core.contents import kind_of
+from p2pchat.core.envelope import envelope_id
 from p2pchat.core.ids import (
     NO_DEVICE,
     ContactId,
@@ -256,9 +257,9 @@ class MailboxHandler:
         """
         taken, paused = self.sender.results(done)
         by_owner: dict[MailOwner, list[tuple[int, EnvelopeId]]] = {}
-        for queue, envelope_id in taken:
+        for queue, name in taken:
             if (outlet := self.sender.get(queue)) is not None:
-                by_owner.setdefault(outlet.row.owner, []).append((queue, envelope_id))
+                by_owner.setdefault(outlet.row.owner, []).append((queue, name))
         for owner, copies in by_owner.items():
             reached = self.sender.reached
             self._committer.post(confirmed.deposited, owner, relay, copies, reached, lazy=True, brief=True)
@@ -321,6 +322,10 @@ class MailboxHandler:
                 else:
                     taking.off.add(place)
             self._net.mailboxes.taken(name, qid, taking.on_disk)
+        for (name, owner), names in effects.mailed.items():
+            for (other, qid), inlet in self._inlets.get(owner, {}).items():
+                if other != name and not inlet.queue.retired:  # what nobody is told of any more has no copies
+                    self._net.mailboxes.forget(other, qid, names)
         for contact in effects.withheld:
             if contact in self._committer.storage_limits.withheld:
                 self._withhold(contact)
@@ -418,11 +423,14 @@ class _Change:
 def _take_blob(tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, place: int, blob: bytes) -> None:
     taken = Taken.YES
     if source.kind == "contact":
-        taken = inbound.mailed(tx, contact_of(source.owner), blob)
+        envelope = envelope_id(blob)
+        taken = inbound.mailed(tx, contact_of(source.owner), envelope, blob)
+        if taken is Taken.YES:
+            tx.mailed.setdefault((name, source.owner), []).append(envelope)
     elif source.kind == "invite":
         invites.mailed(tx, InviteId(source.owner), blob)
     else:
         joining.boxed(tx, contact_of(source.owner), PeerKey(name[:KEY_BYTES]), blob)
-    tx.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
+    tx.taken.setdefault((name, qid), {})[place] = taken in (Taken.YES, Taken.UNREADABLE)
     if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
         tx.later(name, _take_blob, source, name, qid, place, blob)

@@ -1,1 +1,1 @@
-"""What every other part of the engine runs on: transactions, timers, events, clocks, settings."""
+"""What the rest of the engine is built on: transactions, timers, events, clocks, settings."""

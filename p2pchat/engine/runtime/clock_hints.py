@@ -1,7 +1,7 @@
-"""What contacts' messages say about our clock: something to warn of, never to act on.
+"""What contacts' messages reveal about our clock. It is used to warn the user, never to act on.
 
-A content that arrives before it was written, and a receipt that was written before the message it is for, prove that
-two clocks are apart by at least so much. Anything else may just have been under way for long, and says nothing.
+A content that arrives before it was written, and a receipt that was written before its message, prove that two clocks
+are apart by at least that much. Anything else may just have taken long to arrive, and proves nothing.
 """
 
 from __future__ import annotations
@@ -13,26 +13,28 @@ MAX_CONTACTS = 1000
 
 
 def spell(ms: int) -> str:
-    """Return a span of time as people say it, without its sign: `3 days`, `5 hours`."""
+    """Return a duration in words, without its sign: `3 days`, `5 hours`."""
     size, unit = (DAY_MS, "day") if abs(ms) >= DAY_MS else (HOUR_MS, "hour")
     count = max(1, round(abs(ms) / size))
     return f"{count:,} {unit}{'s' if count > 1 else ''}"
 
 
 class ClockHints:
-    """By how many ms each contact's clock is ahead of ours at least (negative: behind), as far as anything proves it.
-    In memory. Any thread.
+    """By how many ms each contact's clock is ahead of ours at least (negative: behind), as far as it is proven. Kept in
+    memory; safe in any thread.
     """
 
     def __init__(self) -> None:
         self._apart: dict[ContactId, tuple[int, int]] = {}  # by contact: how far, and when that was seen
 
     def written(self, contact: ContactId, sent_at: int, now: int) -> None:
-        """Note that a content of theirs, written at `sent_at` (ms) by their clock, is here at `now` by ours."""
+        """Note that a content written at `sent_at` (ms) by the contact's clock is here at `now` by ours."""
         self._note(contact, max(0, sent_at - now), now)
 
     def answered(self, contact: ContactId, sent_at: int, asked_at: int, now: int) -> None:
-        """Note that a receipt of theirs, written at `sent_at` (ms), is for a message that we wrote at `asked_at`."""
+        """Note that a receipt written at `sent_at` (ms) by the contact's clock is for a message that we wrote at
+        `asked_at`.
+        """
         if sent_at < asked_at:
             self._note(contact, sent_at - asked_at, now)
 
@@ -45,11 +47,11 @@ class ClockHints:
         self._apart[contact] = apart, now
 
     def apart(self, contact: ContactId) -> int:
-        """Return by how many ms this contact's clock is ahead of ours at least; 0 where nothing is known."""
+        """Return by how many ms this contact's clock is ahead of ours at least; 0 if nothing is known."""
         return self._apart.get(contact, (0, 0))[0]
 
     def median(self) -> int:
-        """Return the same, in ms, for the contact in the middle, so that one of many cannot say it alone."""
+        """Return the median of that over all contacts, in ms, so that no single contact can determine it."""
         from statistics import median_low  # takes a while to import, and a new node knows no clocks
 
         return median_low(apart for apart, _ in self._apart.values()) if self._apart else 0

@@ -53,8 +53,8 @@ def boot_time() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """The wall clock moved `by` ms against the monotonic clock, to `at`. What was written since the jump before has
-    times from `since` to `until`. `was_set`: somebody set it; else the machine may have slept.
+    """A jump: the wall clock moved `by` ms against the monotonic clock, to `at`. Times written since the jump before
+    are from `since` to `until`. `was_set`: somebody set the clock; otherwise the machine may have slept.
     """
 
     by: int
@@ -65,10 +65,10 @@ class Jump:
 
 
 class ClockWatch:
-    """Compares the two clocks whenever it is asked; only in the loop's thread, but for `save` and the times.
+    """Compares the two clocks whenever it is called. Only for the loop's thread, except `save` and the times.
 
-    wall: ms since the epoch. monotonic: seconds that nobody can set, counted on while the machine sleeps; None for the
-    loop's own clock, which stands still then. jumped: told of jumps of more than an hour.
+    wall: ms since the epoch. monotonic: seconds that nobody can set and that go on while the machine sleeps; None for
+    the loop's own clock, which does not. jumped: called for jumps of more than an hour.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ClockWatch:
 
     @property
     def latest(self) -> int:
-        """The later of the wall clock and the greatest time that it showed."""
+        """The later of the wall clock and the greatest time that it ever showed."""
         return max(self.now, self._greatest)
 
     @property
@@ -103,7 +103,7 @@ class ClockWatch:
 
     @property
     def ahead(self) -> int:
-        """By how many ms `counted` is ahead of the wall clock, to show people when something ends."""
+        """By how many ms `counted` is ahead of the wall clock, for showing when a message ends."""
         return self.counted - self.now
 
     @property
@@ -112,7 +112,9 @@ class ClockWatch:
         return min(self.now, self.sure)
 
     async def run(self, settled: Callable[[], Awaitable[object]]) -> None:
-        """Look again and again; await `settled` when the clock has agreed for an hour after the start or a jump."""
+        """Compare the clocks regularly; await `settled` once the clock has agreed for an hour after the start or a
+        jump.
+        """
         while True:
             before = self.agreed
             await trio.sleep(LOOK_EVERY_SECONDS)
@@ -171,11 +173,11 @@ class ClockWatch:
         self._greatest = max(self._greatest, self.now)
 
     def unsaved(self) -> None:
-        """Save again what `save` wrote: it is undone."""
+        """Note that what `save` wrote was rolled back and has to be saved again."""
         self._saved = 0.0
 
     def save(self, db: Database) -> None:
-        """Keep what is sure and what was seen; once in ten minutes at most, and only where something changed."""
+        """Save the sure time and the greatest time seen, at most once in ten minutes and only if something changed."""
         monotonic = 0.0 if self._epoch is None else self._epoch[1] + (self.now - self._epoch[0]) / 1000
         if self._saved and abs(monotonic - self._saved) < SAVE_EVERY_SECONDS:
             return

@@ -1,11 +1,11 @@
-"""The committer: every input goes through one queue, and each batch of them is one transaction.
+"""The committer: every input goes through one queue, and each batch of inputs is one transaction.
 
-While one transaction commits, the next one's inputs gather, so that transactions grow with the load and with the disk's
-slowness, without a timer. The committer takes what waits (at most `inbox.MAX_BATCH`), computes and writes all of it in
-one transaction, COMMITs, and only then releases what came of it: acks and envelopes to the network, events to faces,
-answers to callers.
+While one transaction commits, the next one's inputs gather, so that transactions grow with the load and with the
+slowness of the disk, without a timer. The committer takes what is waiting (at most `inbox.MAX_BATCH`), computes and
+writes all of it in one transaction, COMMITs, and only then releases the effects: acks and envelopes to the network,
+events to faces, answers to callers.
 
-A function that raises one of our errors has written nothing, and fails alone. Anything else that is raised undoes the
+A function that raises one of our errors has written nothing, and fails alone. Any other exception rolls back the
 transaction; its inputs are then run one by one, so that only the guilty one is lost.
 """
 
@@ -43,26 +43,28 @@ RunSync = Callable[..., Awaitable[Any]]
 Hook = Callable[[Transaction], object]
 
 HIGH_WATER_MARK = 512
-"""Inputs from the network that may wait; above it links are not read."""
+"""Inputs from the network that may wait; above it, links are not read."""
 MAX_CALLS = 10_000
-"""Calls of faces that may wait for a transaction; above it they are told that the node is busy."""
+"""Calls of faces that may wait for a transaction; above it, faces are told that the node is busy."""
 KEYS_AHEAD = 4
-"""Key pairs of the ratchet that are made before a transaction needs them."""
+"""Ratchet key pairs that are made before a transaction needs them."""
 KEYS_AHEAD_DELAY_SECONDS = 0.001
-"""Seconds after a transaction until they are made: what came of it leaves first."""
+"""Seconds after a transaction until they are made, so that its effects are sent first."""
 SAVE_RETRY_SECONDS = 30.0
-"""Seconds until what could not be saved is asked for again, where nothing shows earlier that it can be saved now."""
+"""Seconds until an input that could not be saved is requested again, unless something shows earlier that it can be
+saved.
+"""
 
 log = logging.getLogger(__name__)
 
 
 class Committer:
-    """Runs what it is asked to in transactions, and lets out what comes of them. `run` runs it, `submit`, `ask` and
-    `post` ask it to change something, `read` and `beside` to look.
+    """Runs functions in transactions and releases their effects. `run` runs it; `submit`, `ask` and `post` add
+    functions that write, `read` and `beside` functions that only read.
 
     before_writing: run at the end of each transaction, in order, before sessions are written. before_commit: run after
-    that. release: told of each transaction once it is on disk. route: how a message to a contact would travel now.
-    limits: what one contact may have us store.
+    that. release: called with each transaction once it is on disk. route: how a message to a contact would travel now.
+    limits: how much one contact may make us store.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Committer:
     # --- asking -----------------------------------------------------------------------------------------------------
 
     async def submit(self, function: Callable[..., T], *args: object, brief: bool = False) -> T:
-        """Run `function(tx, *args)` in the next transaction; returns once that is on disk and released."""
+        """Run `function(tx, *args)` in the next transaction; return once that is on disk and released."""
         done = trio.Event()
         item = self.ask(function, *args, then=lambda _: done.set(), brief=brief)
         await done.wait()
@@ -120,8 +122,8 @@ class Committer:
     def ask(
         self, function: Callable[..., object], *args: object, then: Callable[[Input], object], brief: bool = False
     ) -> Input:
-        """Run a function as `submit` does, without waiting: `then` is given the input with its result or error, and
-        must not raise. Raises Busy where too much waits.
+        """Run a function as `submit` does, without waiting: `then` is called with the input and its result or error,
+        and must not raise. Raises Busy if too many calls are waiting.
         """
         if len(self._inbox.waiting) >= MAX_CALLS:
             raise Busy
@@ -137,31 +139,29 @@ class Committer:
         sender: InputSource | None = None,
         brief: bool = False,
     ) -> None:
-        """Run a function without waiting for it. If it cannot be saved, what `sender` says begins anew, and so does
-        this.
-        """
+        """Run a function without waiting for it. If it cannot be saved, `sender` begins again, and sends this again."""
         self._inbox.put(Input(function, args, sender, brief), lazy=lazy)
 
     @property
     def waiting(self) -> int:
-        """How many inputs wait for a transaction."""
+        """The number of inputs waiting for a transaction."""
         return len(self._inbox.waiting) + len(self._inbox.lazy)
 
     async def room(self) -> None:
-        """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
+        """Wait while too many inputs are waiting; whoever feeds inputs from the network stops reading meanwhile."""
         while self.waiting >= HIGH_WATER_MARK:
             if self._inbox.room.is_set():  # others may wait on it already
                 self._inbox.room.clear()
             await self._inbox.room.wait()
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
-        """Run `function(db, *args)`, which writes nothing, between transactions."""
+        """Run `function(db, *args)`, which must not write, between transactions."""
         async with self._one_at_a_time:
             result: T = await self._run_sync(function, self._db, *args)
             return result
 
     async def beside(self, function: Callable[[], T]) -> T:
-        """Run `function`, which may take seconds and has a database connection of its own, while transactions go on."""
+        """Run `function`, which may take seconds and has its own database connection, while transactions go on."""
         result: T = await self._run_sync(function)
         return result
 
@@ -171,7 +171,7 @@ class Committer:
             await self._run_sync(self._db.close)
 
     async def watch(self, check: Callable[[], Awaitable[T | None]]) -> T:
-        """Wait until `check` finds something; it is asked again after each transaction that changed a contact."""
+        """Wait until `check` returns something; it is called again after each transaction that changed a contact."""
         while True:
             changed = self._contacts_changed
             if (result := await check()) is not None:
@@ -179,8 +179,8 @@ class Committer:
             await changed.wait()
 
     async def unsaved(self) -> set[InputSource]:
-        """Wait until something from outside could not be saved, and then until it may be possible. Return whose it was:
-        contacts and mailboxes.
+        """Wait until an input from outside could not be saved, and then until saving may work again. Return where the
+        lost inputs came from: contacts and mailboxes.
         """
         self._failed.clear()
         if not self._unsaved:
@@ -194,7 +194,7 @@ class Committer:
     # --- committing -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Commit what is asked for, until cancelled. The transaction in progress is finished, then nothing is taken."""
+        """Run until cancelled. The transaction in progress is then finished, and nothing more is taken."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._make_keys)
             while True:
@@ -220,7 +220,7 @@ class Committer:
                 item.then(item)
 
     async def _make_keys(self) -> None:
-        """Keep ratchet keys ahead: made a moment after a transaction that took some, when what came of it has left."""
+        """Make ratchet keys in advance, a moment after a transaction used some, when its effects have been sent."""
         while True:
             await trio.sleep(KEYS_AHEAD_DELAY_SECONDS)
             while len(self._entropy.ahead) < KEYS_AHEAD and not self._inbox.ready():
@@ -230,7 +230,9 @@ class Committer:
             await self._taken.wait()
 
     def apply(self, batch: Sequence[Input], brief: bool = False) -> list[Transaction]:
-        """Run one transaction for the whole batch; if that fails for no reason of ours, one for each input."""
+        """Run one transaction for the whole batch. If it fails with anything but one of our errors, run one for each
+        input.
+        """
         try:
             return [self._transaction(batch, brief)]
         except P2PChatError as error:  # the disk: everybody is told, nothing was changed
@@ -298,7 +300,7 @@ class Committer:
         )
 
     def _let_out(self, effects: Effects) -> None:
-        """Let out what came of a transaction that is on disk."""
+        """Release the effects of a transaction that is on disk."""
         self._release(effects)
         for source, function, args in effects.following:
             self.post(function, *args, sender=source)
@@ -310,7 +312,7 @@ class Committer:
 
 
 def _where(error: BaseException) -> str:
-    """File and line, without the text of the error, which may hold what a peer sent."""
+    """Return file and line, without the text of the error, which may hold what a peer sent."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,7 +1,8 @@
-"""What is to happen once a transaction is on disk, and not before: the other half of the journal rule.
+"""The effects of a transaction: what happens once it is on disk and not before. This is the other half of the journal
+rule.
 
-Functions of the engine note it on their `Transaction`, which is an `Effects`. What lets it out is given no more than
-that: it can neither read the store nor write to it.
+The engine's functions note effects on their `Transaction`, which is an `Effects`. The code that releases them gets no
+more than an `Effects`, so it can neither read the store nor write to it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class OutgoingEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class ContactRequest:
-    """Who asks, in which session, since when; `sas` is what the words of the handshake are made of."""
+    """A contact request: who sent it, in which session, and when; the words of the handshake are made from `sas`."""
 
     contact: Contact
     session_id: SessionId
@@ -54,49 +55,51 @@ class ContactRequest:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Effects:
-    """What came of a transaction; see `Transaction`, which adds what functions work with."""
+    """The effects of a transaction; see `Transaction`, which adds what functions work with."""
 
     # --- let out
 
     hop_acks: dict[ContactId, list[EnvelopeId]] = field(default_factory=dict)
-    """Envelopes of contacts that are on disk with this transaction."""
+    """Ids of received envelopes that are on disk with this transaction, to be acked."""
     sealed: list[OutgoingEnvelope] = field(default_factory=list)
-    """What was put into the outbox, or sealed anew."""
+    """Rows that were put into the outbox, or sealed again."""
     dropped: dict[ContactId, None] = field(default_factory=dict)
-    """Contacts to whom something is not sent any more that was under way."""
+    """Contacts for whom something in flight was removed from the outbox."""
     outputs: list[Callable[[], object]] = field(default_factory=list)
-    """Wishes to the network and the like, in order: see `after`."""
+    """Calls to the network and the like, in order: see `after`."""
     events: list[dict[str, Any]] = field(default_factory=list)
-    """What faces are told: see `event`."""
+    """Events for faces: see `event`."""
     requests: list[ContactRequest] = field(default_factory=list)
-    """Requests that faces are told of when their words are made."""
+    """Requests that faces are told about once their words are computed."""
     following: list[tuple[InputSource | None, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
-    """What is to run in a transaction after this one: see `later`."""
+    """Functions to run in a transaction after this one: see `later`."""
 
     # --- queued at the end of the transaction
 
     receipts: dict[ContactId, list[MessageId]] = field(default_factory=dict)
-    """Contents whose senders are told that they were received."""
+    """Received contents for which a receipt is due."""
     read: dict[ContactId, list[MessageId]] = field(default_factory=dict)
-    """Messages whose senders are told that they were read."""
+    """Messages for which a read receipt is due."""
     owing: dict[ContactId, None] = field(default_factory=dict)
-    """Contacts who are told later what was received, since it goes by a relay,"""
+    """Contacts whose receipts are held back because they go through a relay,"""
     told: set[ContactId] = field(default_factory=set)
     """and those whose time has come."""
     unread: dict[ChatId, None] = field(default_factory=dict)
-    """Chats of which something else is unread now."""
+    """Chats whose unread messages changed."""
 
     # --- mail
 
     taken: dict[tuple[RelayName, QueueId], dict[int, bool]] = field(default_factory=dict)
-    """What came from a queue, by place: whether it is on disk with this transaction, or was put off."""
+    """What was collected from a queue, by place: whether it is on disk with this transaction, or was put off."""
+    mailed: dict[tuple[RelayName, MailOwner], list[EnvelopeId]] = field(default_factory=dict)
+    """Envelopes that came from a relay for this owner, are on disk, and may lie at others too."""
     withheld: dict[ContactId, None] = field(default_factory=dict)
-    """Contacts whose mail has to wait for room."""
+    """Contacts whose mail has to wait because they have used up their storage."""
 
     # --- what handlers keep in memory of the store, and has changed
 
     people_changed: bool = False
-    """Something of a contact: whoever waits for that looks again."""
+    """Whether a contact changed: whoever waits for that checks again."""
     pairs_of: set[ContactId] = field(default_factory=set)
     """Contacts whose sessions, state or hiding changed."""
     offers_changed: bool = False
@@ -106,9 +109,9 @@ class Effects:
     mail_changed: bool = False
     """and whether those of all did."""
     ends_at: int | None = None
-    """When something ends, by `counted`, that did not before: see `ends`."""
+    """The earliest time, by `counted`, at which a message ends that was not known before: see `ends`."""
     erased: bool = False
-    """Whether words were deleted that are to leave the database's log too."""
+    """Whether text was deleted that has to be erased from the database's log too."""
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this transaction is on disk."""
@@ -121,10 +124,10 @@ class Effects:
         self.following.append((source, function, args))
 
     def event(self, name: str, /, **fields: object) -> None:
-        """Tell the faces, once this transaction is on disk."""
+        """Send an event to the faces once this transaction is on disk."""
         self.events.append({"event": name, **fields})
 
     def ends(self, at: int | None) -> None:
-        """Look again at the time `at` (ms, by `counted`), when something ends; None: nothing does."""
+        """Check for messages that end at the time `at` (ms, by `counted`); None changes nothing."""
         if at is not None:
             self.ends_at = at if self.ends_at is None else min(self.ends_at, at)

@@ -1,4 +1,4 @@
-"""Events for faces: every subscriber has a bounded queue, and a slow one is told that it missed some."""
+"""Events for faces: each subscriber has a bounded queue, and one that is too slow is told that it missed some."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Subscription:
         return self.receive_nowait()
 
     def receive_nowait(self) -> Event:
-        """Return the next event at once. Raises `trio.WouldBlock` where there is none."""
+        """Return the next event at once. Raises `trio.WouldBlock` if there is none."""
         if self._lagged:
             self._lagged = False
             return {"event": "lagged"}

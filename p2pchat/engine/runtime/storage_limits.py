@@ -21,7 +21,9 @@ ROW_BYTES = 512
 """What any content costs beside its own bytes: its row, those of its envelope and its receipt, and its indices."""
 SCARCE_DISK_BYTES = 256 * 2**20
 MAX_UNREAD_BYTES_WHERE_SCARCE = 16 * 2**20
-"""Where fewer bytes than those are free, only contacts with less than this unread may add to it."""
+"""Where fewer bytes than those are free, only contacts with less than this may add to it: unread, or of what nobody has
+to read (edits, timers, deletes) and came since.
+"""
 BELIEVE_FULL_FOR_MS = 2 * HOUR_MS
 """A contact's node that is still full says so again within the hour."""
 
@@ -39,11 +41,14 @@ DEFAULT_LIMITS = ContactLimits()
 
 @dataclass
 class _Account:
-    """What one contact has used. left: bytes of the day's, at the time `at`; unread: bytes, None where not read yet."""
+    """What one contact has used. left: bytes of the day's, at the time `at`; unread: bytes, None where not read yet;
+    unseen: bytes of what nobody has to read and came while the disk was nearly full.
+    """
 
     left: float
     at: int
     unread: int | None = None
+    unseen: int = 0
 
 
 @dataclass
@@ -62,7 +67,7 @@ class StorageLimits:
     warned: dict[ContactId, int] = field(default_factory=dict)
     """When each contact was told so last, and when a person was told of it; see `withholding`."""
     _told: dict[ContactId, int] = field(default_factory=dict)
-    _spent: list[tuple[_Account, int]] = field(default_factory=list)
+    _spent: list[tuple[_Account, int, int]] = field(default_factory=list)
     _before: tuple[set[ContactId], dict[ContactId, int], dict[ContactId, int]] | None = None
     """What this transaction has spent, and `withheld`, `said` and `warned` as it found them, where it changed them."""
 
@@ -76,15 +81,17 @@ class StorageLimits:
             return True
         if account.unread is None:
             account.unread = store_chats.unread_bytes(db, direct_chat(contact), ROW_BYTES)
-        return account.unread + size + ROW_BYTES <= most
+        return account.unread + account.unseen + size + ROW_BYTES <= most
 
-    def spend(self, contact: ContactId, size: int, now: int, *, unread: bool) -> None:
-        """Book a content of `size` bytes that is being stored; `unread`: whether it is one that a person has to
-        read.
+    def spend(self, contact: ContactId, size: int, now: int, *, unread: bool, kept: bool = True) -> None:
+        """Book a content of `size` bytes that is being stored. unread: whether it is one that a person has to read;
+        kept: whether anything of it stays.
         """
         account = self._account(contact, now)
         account.left -= size + ROW_BYTES
-        self._spent.append((account, size + ROW_BYTES))
+        unseen = size + ROW_BYTES if self.scarce and kept and not unread else 0
+        account.unseen += unseen
+        self._spent.append((account, size + ROW_BYTES, unseen))
         if unread and account.unread is not None:
             account.unread += size + ROW_BYTES
 
@@ -110,8 +117,9 @@ class StorageLimits:
 
     def forget(self) -> None:
         """Take back what a transaction that failed spent, withheld and let in, and count anew what is unread."""
-        for account, size in self._spent:
+        for account, size, unseen in self._spent:
             account.left += size
+            account.unseen -= unseen
         if self._before is not None:
             self.withheld, self.said, self.warned = self._before
         for account in self._accounts.values():
@@ -135,6 +143,9 @@ class StorageLimits:
     def look_at_disk(self, db: Database) -> None:
         """See whether the disk is nearly full."""
         self.scarce = shutil.disk_usage(db.path.parent).free < SCARCE_DISK_BYTES
+        if not self.scarce:
+            for account in self._accounts.values():
+                account.unseen = 0
 
     def _max_unread(self) -> int:
         most = self.limits.unread

@@ -18,7 +18,7 @@ from p2pchat.store.contacts import ACCEPTED, Contact
 
 SAY_EVERY_MS = 60_000
 WARN_EVERY_MS = DAY_MS
-NO_ROOM = "{name} has sent more than is kept from one contact; the rest waits at their node and at relays."
+NO_ROOM = "{name} has sent more than you store for one contact; the rest waits on their node and at relays."
 
 
 def has_room(tx: Transaction, contact: Contact, size: int) -> bool:

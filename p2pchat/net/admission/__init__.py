@@ -1,1 +1,1 @@
-"""What strangers may have of a host: slots, work, and turns, by place on the network."""
+"""Limits what strangers may use of a host: slots, work and turns, by place on the network."""

@@ -1,13 +1,13 @@
-"""Arrivals: work that many wait for is done in the order in which they came, a little at a time.
+"""Arrivals: work that many are waiting for is done in the order in which they came, a little at a time.
 
-Without it everybody who comes at once is served at once: each a bit in turn, so that all are ready at the very end,
-when the first have long given up.
+Otherwise all who come at once would be served at once, each a bit in turn, and all would be ready only at the very
+end, when the first have long given up.
 
 A place on the network, and the networks around it (`places`), have a number of turns a second in that order. Whoever
-comes from where more are asked for is *late*: let through more slowly, beside the others, each such place as much as
-the next (`fairness`). A crowd that comes from one place has the loop to itself while nobody comes from another; as soon
-as somebody does, it has what keeps the loop below `LATE_SHARE`. So a stranger who connects again and again delays
-nobody from elsewhere by more than a turn or two, and leaves them a loop that is idle for half of the time.
+comes from a place that asks for more is *late*: they are let through more slowly, beside the others, with the same
+share for each such place (`fairness`). A crowd from one place has the loop to itself while nobody comes from another;
+as soon as somebody does, the crowd gets only what keeps the loop below `LATE_SHARE`. So a stranger who connects again
+and again delays nobody from elsewhere by more than a turn or two, and leaves them a loop that is idle half of the time.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from p2pchat.net.admission.budget import work
 from p2pchat.net.admission.fairness import FairQueue
 
 AT_ONCE = 8
-"""How many go on before the loop has been round once: each works for a millisecond or less."""
+"""How many continue before the loop has been round once: each works for a millisecond or less."""
 LATE_AT_ONCE = 4
-"""How many besides of those who come from where more is asked for than is given. (Two cost a crowd from one place a
-tenth more CPU.)"""
+"""How many more of the late ones. (With two, a crowd from one place costs a tenth more CPU.)"""
 LATE_SHARE = 0.5
-"""While others come, those are let through only as long as the loop is busy for less than this part of the time,"""
+"""While others come, late ones are let through only as long as the loop is busy for less than this part of the time,"""
 LATE_SECONDS = 0.02
-"""or when none of them was for so long: they are slow then, and not locked out."""
+"""or when none of them was let through for so long: so they are slow, but not locked out."""
 CONTENDED_SECONDS = 1.0
-"""How long after somebody from another place had a turn it counts as others coming."""
+"""How many seconds after the turn of somebody from another place it counts as others coming."""
 _PAUSE = 0.005  # seconds between two looks at how busy the loop is
 TURN = 5_000
 """What a turn takes of a budget that its place has for them (`budget.PLACE_BURST`, `budget.PLACE_RATE`): 20 at once,
@@ -56,7 +55,7 @@ class Arrivals:
         return next(self._numbers)
 
     async def turn(self, number: int, place: str) -> None:
-        """Wait for a turn for whoever drew this `number`, and comes from `place` (`places`)."""
+        """Wait for the turn of whoever has this `number` and comes from `place` (`places`)."""
         event = trio.Event()
         if _in_time(place):
             heapq.heappush(self._waiting, (number, next(self._order), event))
@@ -86,7 +85,7 @@ class Arrivals:
             await trio.lowlevel.checkpoint()
 
     async def _look_again(self) -> None:
-        """Wait until some of those who are late may go on, or somebody else comes."""
+        """Wait until some of the late ones may continue, or somebody else comes."""
         if not self._crowded():
             await trio.lowlevel.checkpoint()
             return
@@ -94,7 +93,7 @@ class Arrivals:
             await self._wake.wait()
 
     def _note(self, place: str) -> None:
-        """Somebody from there comes in time."""
+        """Note an arrival from there that is in time."""
         now = trio.current_time()
         if self._recent[0][0] != place:
             self._recent = ((place, now), self._recent[0])
@@ -102,7 +101,7 @@ class Arrivals:
             self._recent = ((place, now), self._recent[1])
 
     def _crowded(self) -> bool:
-        """Whether those who are late have to wait for a loop that is less busy."""
+        """Whether late ones have to wait until the loop is less busy."""
         if work().turns.busy_share <= LATE_SHARE:
             return False
         now, place = trio.current_time(), self._late.first
@@ -112,7 +111,7 @@ class Arrivals:
 
 
 def _in_time(place: str) -> bool:
-    """Whether a place and all networks around it have a turn left, which is taken then."""
+    """Whether a place and all networks around it have a turn left, which is then used."""
     now, budgets, taken = trio.current_time(), work(), []
     for network, factor in places.bounds(place, 1.0):
         budget, units = budgets.of(f"turns {network}"), TURN / factor

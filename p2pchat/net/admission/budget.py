@@ -25,22 +25,22 @@ from p2pchat.net.admission.fairness import FairQueue
 RECEIVE = 15
 """Units for taking bytes from a socket once. (A unit is a microsecond.)"""
 MESSAGE = 30
-"""For opening a Noise message."""
+"""Units for opening a Noise message."""
 FRAME = 6
-"""For the head of a Yamux or WebSocket frame."""
+"""Units for the head of a Yamux or WebSocket frame."""
 PONG = 60
-"""For answering a ping."""
+"""Units for answering a ping."""
 STREAM = 500
-"""For a stream that is opened."""
+"""Units for a stream that is opened."""
 ROUND = 100
-"""For one question of a negotiation."""
+"""Units for one step of a negotiation."""
 READ = 25
-"""For a read of libp2p's, as its handshakes make them."""
+"""Units for a read of libp2p's, as its handshakes make them."""
 BYTES_A_UNIT = 40
 """Bytes for an open stream that pay one unit; as many cost one where there is no such stream."""
 
 SLICE = 250
-"""Units of one connection after which others have a turn,"""
+"""Units of one connection after which others get a turn,"""
 SHORT_SLICE = 100
 """and after which they have one where this turn of the loop has lasted long: a message or two are always taken. A
 connection that has not used what every account begins with has no such short ones: each turn more is a tenth of what
@@ -74,7 +74,7 @@ MAX_PLACES = 16_384
 
 
 class TooMuchWork(trio.BrokenResourceError):
-    """A peer made work for long and sent nothing: the connection is as good as broken."""
+    """A peer caused much work and sent nothing: its connection is treated as broken."""
 
 
 class Budget:
@@ -96,12 +96,12 @@ class Budget:
         return left
 
     def draw(self, units: float) -> None:
-        """Take so many units, which `look` said are there."""
+        """Take so many units, which `look` has said are available."""
         self._left -= units
 
 
 class LoopTurns(trio.abc.Instrument):
-    """The turns of this loop: how long they take, and who goes on in the next one."""
+    """The turns of this event loop: how long they take, and who continues in the next one."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -116,7 +116,7 @@ class LoopTurns(trio.abc.Instrument):
 
     @property
     def longest(self) -> float:
-        """How many seconds the longest turn in the last half minute took, or one a little before."""
+        """How many seconds the longest turn took in the last half minute or a little before."""
         self._look_at_half_minute(time.perf_counter())
         return max(self._longest)
 
@@ -256,18 +256,18 @@ class Account:
         self._burst, self._rate, self._left = PROVEN_BURST, PROVEN_RATE, PROVEN_BURST
 
     def charge(self, units: float) -> None:
-        """Book so many units of work as done."""
+        """Charge so many units for work done."""
         self._left -= units
         self._slice += units
 
     def carried(self, size: int) -> None:
-        """Pay for work with `size` bytes that came for an open stream. They do not pay for the slice."""
+        """Pay for work with `size` bytes that arrived for an open stream. They do not extend the slice."""
         if self._left < self._burst:
             self._left = min(self._burst, self._left + size / BYTES_A_UNIT)
 
     @property
     def due(self) -> bool:
-        """Whether to `settle` before anything else is parsed."""
+        """Whether `settle` has to be called before anything else is parsed."""
         spent = self._slice
         if spent >= SLICE or self._left < 0:
             return True
@@ -279,7 +279,7 @@ class Account:
         return self._left >= 0
 
     def received(self) -> None:
-        """Book one read of a socket, before which others have had a turn."""
+        """Charge one read of a socket, before which others have had a turn."""
         self.rested()
         self.charge(RECEIVE)
         if self._new <= 0 and self._turns.late:
@@ -291,7 +291,9 @@ class Account:
         self._slice = 0
 
     async def settle(self) -> None:
-        """Give others a turn, and wait until this is out of debt. Raises TooMuchWork where that is not to be."""
+        """Give others a turn, and wait until this account is out of debt. Raises TooMuchWork if it may not wait any
+        longer.
+        """
         self.rested()
         if self._left < self._burst / 2:
             self._fill(trio.current_time())
@@ -304,7 +306,7 @@ class Account:
             self._fill(trio.current_time())
 
     def _fill(self, now: float) -> None:
-        """Add what time has brought. Raises TooMuchWork."""
+        """Add the units that time has brought. Raises TooMuchWork."""
         passed, self._at = now - self._at, now
         self._left = min(self._burst, self._left + passed * TRICKLE)
         self._draw(min(passed * self._rate, self._burst - self._left), now)

@@ -32,7 +32,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import QueueId
+from p2pchat.core.ids import EnvelopeId, QueueId
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
@@ -44,6 +44,7 @@ from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositReque
 from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
 from p2pchat.net.mailbox.shares import Share, Shares
 from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailStream, SaidHour, open_mail_stream
+from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host
 from p2pchat.ports import MailboxCallbacks
 
@@ -78,6 +79,7 @@ class MailboxClient:
 
     known: how the relay is used, which does not change. with_host: the host to go from, for as long as the mailbox is
     wanted. circuits: the addresses that may lead there by relays of our own. answered: called when it has connected.
+    turns: of relays where the same lies.
     """
 
     def __init__(
@@ -90,7 +92,9 @@ class MailboxClient:
         clock: Callable[[], int],
         random: Callable[[int], bytes],
         answered: Callable[[], None] = lambda: None,
+        turns: BacklogTurns | None = None,
     ) -> None:
+        self._backlogs = turns
         self._health = RelayHealth("connecting", clock())
         self._longest: int | None = None
         self._hour = SaidHour()
@@ -102,6 +106,7 @@ class MailboxClient:
         self._circuits = circuits
         self._host: Host | None = None
         self._mail = mail
+        self._collected = partial(mail.collected, known.mailbox)
         self._nursery = nursery
         self._clock = clock
         self._random = random
@@ -152,15 +157,18 @@ class MailboxClient:
 
     def taken(self, qid: QueueId, upto: int) -> None:
         """Note that what came up to the place `upto` is on our disk, also of a queue that is not watched any more."""
-        watch = self._shares.find(qid)
-        if watch is None:
-            return
-        watched, collecting = watch
-        if upto > watched.taken:
+        watched, collecting = self._shares.find(qid) or (None, None)
+        if watched is not None and upto > watched.taken:
             watched.taken = upto
             for fetching in (collecting, self._turn):
                 if fetching is not None:
                     fetching.taken(watched)
+
+    def forget(self, qid: QueueId, names: Sequence[EnvelopeId]) -> None:
+        """Have the relay forget blobs that came from elsewhere, if they are still to be fetched."""
+        watched, collecting = self._shares.find(qid) or (None, None)
+        if watched is not None and collecting is not None:
+            collecting.elsewhere(watched, names)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         """Put blobs, each with the number its result is to carry, into a queue for so many hours.
@@ -209,12 +217,21 @@ class MailboxClient:
 
     async def keep(self) -> None:
         """Keep the streams that are wanted, with back-off, until none is."""
-        async with self._with_host() as self._host, trio.open_nursery() as self._more:
-            self._begin_more()
-            for share in self._shares.further:
-                self._more.start_soon(self._keep_share, share)
-            await self._keep_first()
-            self._more.cancel_scope.cancel()
+        while self._wanted:  # asked again after the end, since more may be wanted while a host is closed
+            async with self._with_host() as self._host:
+                await self._keep_all()
+
+    async def _keep_all(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._more = nursery
+            try:
+                self._begin_more()
+                for share in self._shares.further:
+                    nursery.start_soon(self._keep_share, share)
+                await self._keep_first()
+            finally:
+                self._more, self._turning = None, False
+            nursery.cancel_scope.cancel()
 
     async def _keep_first(self) -> None:
         assert self._host is not None
@@ -314,7 +331,7 @@ class MailboxClient:
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""
         first = self._shares.first
-        collecting = Collecting(stream, first.made_up, partial(self._mail.collected, self._name))
+        collecting = Collecting(stream, first.made_up, self._collected, turns=self._backlogs)
         depositing = Depositing(stream, self._deposits, self._report, self._clock, self._random)
         first.collecting, self._depositing = collecting, depositing
         collecting.watch(first.queues.values())
@@ -327,7 +344,7 @@ class MailboxClient:
 
         take = partial(self._take, stream, collecting, depositing)
         ends = partial(self._until_idle, stream), partial(self._until_turn, stream)
-        tasks = (collecting.deliver, collecting.delete, depositing.send, depositing.stamp, *ends)
+        tasks = (collecting.fetch, collecting.deliver, collecting.delete, depositing.send, depositing.stamp, *ends)
         await stream.run(take, collecting.room, tasks)
 
     def _take(self, stream: MailStream, collecting: Collecting, depositing: Depositing, frame: Frame) -> None:
@@ -389,7 +406,7 @@ class MailboxClient:
     async def _carry_share(self, share: Share) -> None:
         """One stream, until it ends by our own wish."""
         stream = await self._connect_more()
-        collecting = Collecting(stream, share.made_up, partial(self._mail.collected, self._name))
+        collecting = Collecting(stream, share.made_up, self._collected)
 
         async def until_left() -> None:
             await share.left.wait()
@@ -462,9 +479,7 @@ class MailboxClient:
     async def _read(self, due: Sequence[WatchedQueue]) -> Sequence[WatchedQueue]:
         """Read these once; in which of them there was something."""
         stream = await (self._connect() if self._alone else self._connect_more())
-        collecting = Collecting(
-            stream, self._shares.turns.made_up, partial(self._mail.collected, self._name), follow=False
-        )
+        collecting = Collecting(stream, self._shares.turns.made_up, self._collected, follow=False)
         queues: list[WatchedQueue] = []
 
         async def until_read() -> None:

@@ -1,5 +1,8 @@
 """What is collected on one stream to a relay: the queues we watch, a page at a time, then as it comes.
 
+What lies at several relays is fetched from one after the other (`turns`): before a page is asked for, the relay is told
+to forget what came from another meanwhile and is on our disk.
+
 Queues are opened and fetched in eights. Each eight is fetched until nothing is left, then followed: what comes is
 pushed. Without `follow` each is read once. A page is asked for as soon as there is room for it, while those before are
 still being worked on. Every step of the relay's is held against what it was asked for: whatever was not raises
@@ -15,13 +18,15 @@ from dataclasses import dataclass, field
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.envelope import ID_BYTES
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import QueueId
-from p2pchat.core.mailbox import Blob, Deletion, End, Queue
+from p2pchat.core.ids import EnvelopeId, QueueId
+from p2pchat.core.mailbox import NAMES_A_FORGET, Blob, Deletion, End, Forgetting, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue
 from p2pchat.errors import CannotOpen, Refused
 from p2pchat.net.mailbox.stream import MailStream
+from p2pchat.net.mailbox.turns import BacklogTurns
 
 MAX_PAGE_BYTES = 2 << 20
 """Bytes of blobs in one answer, at most."""
@@ -33,6 +38,8 @@ MAX_PLACE = (1 << 63) - 1
 """Places go to a database, whose integers are signed."""
 DELETE_DELAY_SECONDS = 0.05
 """Seconds between two deletes in the same queue."""
+MAX_TO_FORGET = 16_384
+"""Names of blobs of one queue that are kept until the relay can be told to forget them: as many as a queue may hold."""
 COMMIT_TIMEOUT = 20.0
 """Seconds in which the last that was read is to be on our disk, and deleted; else it comes again the next time."""
 
@@ -43,7 +50,8 @@ Collected = Callable[[QueueId, Sequence[tuple[int, bytes]]], Awaitable[None]]
 @dataclass(eq=False, slots=True)
 class WatchedQueue:
     """A queue we collect from, on whatever stream. taken: the last place on our disk; deleted: the last place that the
-    relay has deleted; dropped: we do not watch it any more; made_up: nobody has ever heard of it.
+    relay has deleted; dropped: we do not watch it any more; made_up: nobody has ever heard of it. to_forget: what came
+    from elsewhere and may lie here too.
     """
 
     own: OwnQueue
@@ -53,6 +61,7 @@ class WatchedQueue:
     qid: QueueId = field(init=False)
     taken: int = field(init=False)
     deleted: int = 0
+    to_forget: dict[EnvelopeId, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.queue = self.own.queue
@@ -76,6 +85,10 @@ class MadeUp:
             self._made.append(WatchedQueue(own, made_up=True))
         return self._made[begin : begin + count]
 
+    def names(self, count: int) -> list[EnvelopeId]:
+        """Return `count` names of blobs that nobody has ever made."""
+        return [EnvelopeId(self._random(ID_BYTES)) for _ in range(count)]
+
 
 @dataclass(eq=False, slots=True)
 class _Opened:
@@ -89,6 +102,11 @@ class _Opened:
     following: bool = False
     deleting: bool = False
     pushed: deque[int] = field(default_factory=deque)
+
+    @property
+    def owes(self) -> bool:
+        """Whether something came that is not on our disk yet."""
+        return self.watched.taken < self.seen
 
 
 @dataclass(eq=False, slots=True)
@@ -104,10 +122,20 @@ class _Fetch:
 
 class Collecting:
     """One stream's share of `Mailboxes.watch`. collected: what is done with what came. follow: whether to stay, once
-    what lies there is read.
+    what lies there is read. turns: who else has the same blobs, so that `fetch` waits for its turn; else None.
     """
 
-    def __init__(self, stream: MailStream, made_up: MadeUp, collected: Collected, *, follow: bool = True) -> None:
+    def __init__(
+        self,
+        stream: MailStream,
+        made_up: MadeUp,
+        collected: Collected,
+        *,
+        follow: bool = True,
+        turns: BacklogTurns | None = None,
+    ) -> None:
+        self._turns = turns
+        self._waits = turns is not None
         self._follow = follow
         self._found: set[_Opened] = set()
         self._stream = stream
@@ -123,6 +151,8 @@ class Collecting:
         self._pushed = 0
         self._to_delete: dict[_Opened, None] = {}
         self._deletes: dict[int, tuple[_Opened, int]] = {}
+        self._forgetting: set[int] = set()
+        self._wanted = trio.lowlevel.ParkingLot()
         self._came = trio.lowlevel.ParkingLot()
         self._went = trio.lowlevel.ParkingLot()
         self._freed = trio.lowlevel.ParkingLot()
@@ -149,6 +179,7 @@ class Collecting:
         new.sort(key=lambda watched: watched.qid)  # so that the place in an eight tells nothing
         for start in range(0, len(new), mailbox.QUEUES_A_FETCH):
             self._to_fetch.append([self._open(watched) for watched in new[start : start + mailbox.QUEUES_A_FETCH]])
+        self._wanted.unpark_all()
         self._fetch()
 
     def _open(self, watched: WatchedQueue) -> _Opened:
@@ -158,18 +189,54 @@ class Collecting:
         self.taken(watched)
         return opened
 
+    async def fetch(self) -> None:
+        """Fetch what lies in queues that are new, when it is this relay's turn; that ends when all of it is on our
+        disk.
+        """
+        while self._turns is not None:
+            while not self._to_fetch:
+                await self._wanted.park()
+            async with self._turns.turn():
+                self._waits = False
+                self._fetch()
+                while self._to_fetch or self._fetches or self._size or any(page.owes for page in self._found):
+                    await self._freed.park()
+                self._waits = True
+
     def _fetch(self) -> None:
         """Ask for pages while there is room for them."""
+        if self._waits:
+            return
         pages = sum(MAX_PAGE_BYTES for fetch in self._fetches if fetch.want)
         while self._to_fetch and self._size + pages + MAX_PAGE_BYTES <= MAX_WAITING_BYTES:
             pages += MAX_PAGE_BYTES
             self._ask(self._to_fetch.popleft(), mailbox.MAX_WANTED)
 
     def _ask(self, group: list[_Opened], want: int) -> None:
+        for opened in group if want else ():
+            self._forget(opened)
         fetch = _Fetch(self._stream.number(), group, want)
         self._fetches.append(fetch)
         places = [(opened.handle, opened.seen) for opened in group]
         self._stream.ask(mailbox.FETCH, mailbox.encode_fetch(fetch.number, want, places))
+
+    def elsewhere(self, watched: WatchedQueue, names: Iterable[EnvelopeId]) -> None:
+        """Have the relay forget blobs of a queue that is still to be fetched: they are on our disk."""
+        if any(opened.watched is watched for group in self._to_fetch for opened in group):
+            watched.to_forget.update(dict.fromkeys(names))
+            while len(watched.to_forget) > MAX_TO_FORGET:
+                del watched.to_forget[next(iter(watched.to_forget))]
+
+    def _forget(self, opened: _Opened) -> None:
+        """Tell the relay what it need not keep any more, in frames of one size whatever that is."""
+        names = list(opened.watched.to_forget)
+        opened.watched.to_forget.clear()
+        for start in range(0, len(names) if self._stream.hello.forgets else 0, NAMES_A_FORGET):
+            some = names[start : start + NAMES_A_FORGET]
+            some += self._made_up.names(NAMES_A_FORGET - len(some))
+            number = self._stream.number()
+            self._forgetting.add(number)
+            self._stream.ask(mailbox.FORGET, mailbox.encode_forget(Forgetting(number, opened.handle, tuple(some))))
 
     # --- what the relay says
 
@@ -224,6 +291,8 @@ class Collecting:
             raise CannotOpen
         if opened.watched.made_up or not opened.seen < blob.place <= MAX_PLACE:
             raise CannotOpen
+        if self._turns is not None:
+            self._turns.heard()
         opened.seen = blob.place
         if opened.watched.dropped:
             self._stream.end()  # or it would stop pushing: we do not delete what we do not want
@@ -255,6 +324,10 @@ class Collecting:
         """Return whether this number is of a delete of ours, which is answered then. code: as the relay's RESULTS have
         it.
         """
+        if number in self._forgetting:  # where it did not work, the copies come
+            self._forgetting.remove(number)
+            self._stream.answered(mailbox.FORGET, left=bool(self._forgetting))
+            return True
         delete = self._deletes.pop(number, None)
         if delete is None:
             return False

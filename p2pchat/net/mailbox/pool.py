@@ -8,13 +8,14 @@ from functools import partial
 
 import trio
 
-from p2pchat.core.ids import PeerKey, QueueId, RelayName
+from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
+from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host
 from p2pchat.ports import MailboxCallbacks
 
@@ -51,6 +52,7 @@ class MailboxPool:
         self._clock = clock
         self._random = random
         self._mailboxes: dict[RelayName, MailboxClient] = {}
+        self._turns = {hidden: BacklogTurns() for hidden in (False, True)}
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at a relay, after their `after`, and from no others; an empty list ends it."""
@@ -67,6 +69,12 @@ class MailboxPool:
         mailbox = self._mailboxes.get(relay)
         if mailbox is not None:
             mailbox.taken(qid, upto)
+
+    def forget(self, relay: RelayName, qid: QueueId, names: Sequence[EnvelopeId]) -> None:
+        """Note that envelopes with these names, which may lie in a queue, came from elsewhere and are on our disk."""
+        mailbox = self._mailboxes.get(relay)
+        if mailbox is not None:
+            mailbox.forget(qid, names)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         """Put (number, blob) into a queue, to be kept so many hours, or as many as the relay keeps any."""
@@ -113,6 +121,7 @@ class MailboxPool:
                 self._clock,
                 self._random,
                 (lambda: None) if relay.hidden else partial(self._answered, relay.peer),
+                self._turns[relay.hidden] if relay.chosen else None,
             )
             self._mailboxes[relay.mailbox] = mailbox
             self._nursery.start_soon(self._keep, relay.mailbox, mailbox)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
@@ -143,7 +144,9 @@ class ChatActions:
             sent = await app.node.call("send", chat=chat, text=text, **answers)
             self._saved.add(sent["id"])
         except Away:
-            self._give_back(chat, text, "The node is being restarted. Your text is kept: Enter sends it again.")
+            self._give_back(
+                chat, text, "The node is being restarted. Your text was kept; press Enter to send it again."
+            )
         except errors.NodeGone:
             await self._settle(unsure)
         except errors.P2PChatError as exc:
@@ -187,7 +190,7 @@ class ChatActions:
             self._app.main.entry.say("", "")
             return
         who = "you" if meaning.message.mine else chat.label
-        self._app.main.entry.say("edit" if meaning.edits else f"answer to {who}", meaning.message.text)
+        self._app.main.entry.say("edit" if meaning.edits else f"reply to {who}", meaning.message.text)
 
     async def typing(self, chat: str, now: float) -> None:
         """Tell the contact that one writes; the node knows whether that is wanted."""
@@ -217,7 +220,9 @@ class ChatActions:
         if found is not None:
             self._saved.add(found)
         else:
-            self._give_back(unsure.chat, unsure.text, "The node ended before it had your text: Enter sends it again.")
+            self._give_back(
+                unsure.chat, unsure.text, "The node ended before it had your text; press Enter to send it again."
+            )
 
     def _found(self, messages: Sequence[Message], unsure: Unsure) -> str | None:
         """The id of the message that an unsure text became. One that answers for another text does not count."""
@@ -239,15 +244,12 @@ class ChatActions:
         """Run /editor: write the message in the person's editor. What they leave is in the composer, not sent."""
         app, composer = self._app, self._app.main.composer
         try:
-            with app.suspend():
-                text = desktop.edit(os.environ, composer.written)
+            text = app.lend_terminal(partial(desktop.edit, os.environ, composer.written))
         except OSError as exc:
-            app.say(f"Your editor could not be started: {exc.strerror}", "error")
+            app.say(f"Your editor could not be started: {exc.strerror}. $EDITOR names another one.", "error")
             return
-        finally:
-            app.action_redraw()
         if text is None:
-            app.say("Your editor ended with an error, so the text is as it was.", "warning")
+            app.say("Your editor ended with an error, so the text was not changed.", "warning")
         else:
             composer.put(clean(text).rstrip("\n"))
 
@@ -263,12 +265,13 @@ class ChatActions:
             return
         answer = await self._app.node.call("timer", chat=chat.id, seconds=seconds)
         if answer["timer"] is None:
-            self._app.say("Messages stay until somebody deletes them. /timer 1d lets them disappear after a day.")
+            self._app.say("Messages stay until they are deleted. /timer 1d makes them disappear after a day.")
         else:
-            online_only = " No relay keeps them: they arrive only while you both are connected."
+            online_only = " No relay stores them: they arrive only while both of you are connected."
             self._app.say(
-                f"Messages disappear {spell(answer['timer'])} after they are read. It asks the other side's program "
-                f"to delete them; it cannot stop a copy.{online_only if answer['timer'] < HOUR_SECONDS else ''}"
+                f"Messages disappear {spell(answer['timer'])} after they are read. The other side's program is asked "
+                f"to delete them too; that cannot prevent "
+                f"copies.{online_only if answer['timer'] < HOUR_SECONDS else ''}"
             )
 
     async def leave(self) -> None:

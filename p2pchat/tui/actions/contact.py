@@ -99,7 +99,7 @@ class ContactActions:
         """/rename NAME: the contact shown."""
         chat = self._app.state.shown
         if chat is None or not name:
-            self._app.say("Write the new name after it: /rename Bob")
+            self._app.say("Write the new name after the command: /rename Bob")
             return
         await self._app.node.call("rename", contact=chat.id, name=name)
         await self._app.reader.reread()
@@ -119,7 +119,7 @@ class ContactActions:
         if chat is None:
             return
         more = (
-            "Nothing from them is accepted any more, and undelivered messages are not sent. They are not told. "
+            "Nothing is received from them any more, and undelivered messages are not sent. They are not told. "
             "/unblock ends it."
         )
         if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Cancel", more)):
@@ -138,5 +138,5 @@ class ContactActions:
         elif not found:
             self._app.say(f"There is no contact request from {name}.", "warning")
         else:
-            self._app.say("There is more than one: /requests shows them.", "warning")
+            self._app.say("There is more than one request: /requests shows them.", "warning")
         return None

@@ -81,7 +81,7 @@ class FindActions:
             return
         at = self._at + (1 if what == OLDER else -1)
         if not self._hits:
-            self._app.say("Search first: then this goes from one hit to the next.")
+            self._app.say("Search first; then this key goes from one hit to the next.")
         elif 0 <= at < len(self._hits):
             self._at = at
             await self._show()
@@ -119,9 +119,9 @@ class FindActions:
     async def jump(self, to: str) -> None:
         """Run /jump DATE: go to the first message of that time or later."""
         if not to:
-            self._app.say(f"Write when: {FORMS}.")
+            self._app.say(f"Give a time: {FORMS}.")
             return
-        await self._locate(to, "There is nothing from then, or later.")
+        await self._locate(to, "There is no message from then or later.")
 
     async def unread(self, _rest: str = "") -> None:
         """Run /unread: go to the first unread message of the chat."""

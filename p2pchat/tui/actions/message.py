@@ -94,7 +94,7 @@ class MessageActions:
         """Run /delete: delete the selected message, or our newest, after a question."""
         message = self.picked() or await self.newest(mine=True)
         if message is None:
-            self._app.say("There is no message of yours to delete.")
+            self._app.say("You have no message here to delete.")
         else:
             await self.delete(DeleteMessage(message))
 
@@ -111,7 +111,7 @@ class MessageActions:
                 await self._app.node.call("delete", id=intent.message.id, **both)
             return
         under_way = intent.message.mine and intent.message.state == "saved"
-        more = "It has not been sent yet, and will not be." if under_way else "Others keep their copies."
+        more = "It has not been sent yet, and will not be sent." if under_way else "Others keep their copies."
         if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
             await self._app.node.call("delete", id=intent.message.id)
 
@@ -124,7 +124,7 @@ class MessageActions:
             if intent.what == "edit" and not message.mine:
                 self._app.say("Only its author can edit a message.")
             elif message.deleted or message.kind != "text":
-                self._app.say("There is nothing left of it to answer.")
+                self._app.say("That message was deleted, so there is nothing to reply to.")
             else:
                 self._talk.mean(message, edits=intent.what == "edit")
         elif intent.what == "react":
@@ -178,7 +178,7 @@ class MessageActions:
         """Run /reply: answer the selected message, or the newest."""
         message = self.picked() or await self.newest(mine=False)
         if message is None:
-            self._app.say("There is no message to answer.")
+            self._app.say("There is no message to reply to.")
         else:
             await self.asked(MessageIntent(message, "reply"))
 
@@ -186,7 +186,7 @@ class MessageActions:
         """Run /edit: give the selected message, or one's newest, another wording."""
         message = self.picked() or await self.newest(mine=True)
         if message is None:
-            self._app.say("There is no message of yours to edit.")
+            self._app.say("You have no message here to edit.")
         else:
             await self.asked(MessageIntent(message, "edit"))
 
@@ -194,7 +194,7 @@ class MessageActions:
         """Run /why: explain where the selected message is, or our newest."""
         message = self.picked() or await self.newest(mine=True)
         if message is None:
-            self._app.say("There is no message of yours here.")
+            self._app.say("You have no message here.")
         else:
             await self.explain(ExplainMessage(message))
 

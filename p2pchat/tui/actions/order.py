@@ -31,14 +31,14 @@ class OrderActions:
         chat = self._app.meant(name)
         if chat is not None:
             await self._app.node.call("pin_chat", chat=chat.id, pinned=not chat.pinned)
-            self._app.say(f"{chat.label} is {'not pinned any more' if chat.pinned else 'pinned above the others'}.")
+            self._app.say(f"{chat.label} is {'unpinned' if chat.pinned else 'pinned to the top'}.")
 
     async def archive(self, name: str) -> None:
         """Run /archive [NAME]: put a chat away, or take it out again."""
         chat = self._app.meant(name)
         if chat is not None:
             await self._app.node.call("archive", chat=chat.id, archived=not chat.archived)
-            where = "back among the others" if chat.archived else "archived: it is behind the last line of the list"
+            where = "out of the archive" if chat.archived else "archived, behind the last line of the list"
             self._app.say(f"{chat.label} is {where}.")
 
     async def mute(self, rest: str) -> None:
@@ -55,19 +55,19 @@ class OrderActions:
             seconds = 0 if chat.muted_until is not None and app.now() < chat.muted_until else None
         answer = await app.node.call("mute", chat=chat.id, seconds=seconds)
         if answer["muted_until"] is None:
-            app.say(f"{chat.label} is not muted any more.")
+            app.say(f"{chat.label} is unmuted.")
         else:
-            app.say(f"You are not told of what {chat.label} writes. /mute off ends it.")
+            app.say(f"{chat.label} is muted. /mute off unmutes it.")
 
     async def clear(self, name: str) -> None:
         """Run /clear [NAME]: delete what was said in a chat, after a question."""
         chat = self._app.meant(name)
         if chat is None:
             return
-        more = "Here only: the other side keeps its copy. What was not sent yet is not sent any more."
+        more = "The other side keeps its copy. Messages not sent yet are not sent any more."
         if chat.state == "forgotten":
-            more = "They were forgotten, so the chat goes whole."
-        if await self._sure(f"Delete everything that was said in {chat.label}?", "Delete it", more):
+            more = "You forgot this contact, so the chat itself is deleted."
+        if await self._sure(f"Delete all messages of {chat.label} on this device?", "Delete it", more):
             await self._app.node.call("clear", chat=chat.id)
             await self._app.reader.reread()
 
@@ -79,7 +79,7 @@ class OrderActions:
         if chat is not None:
             await self._app.node.call("unblock", contact=chat.id)
             await self._app.reader.reread()
-            self._app.say(f"{chat.label} is not blocked any more. What failed at the block stays failed.")
+            self._app.say(f"{chat.label} is unblocked. Messages that failed because of the block stay failed.")
 
     async def note(self, text: str) -> None:
         """Run /note [TEXT]: keep a note about the contact shown, or show it."""
@@ -89,7 +89,7 @@ class OrderActions:
         if text:
             kept = "" if text == "-" else text
             await self._app.node.call("note", contact=chat.id, text=kept)
-            self._app.say("Noted. Only you see it, on their page." if kept else "The note is deleted.")
+            self._app.say("Noted. Only you see the note, on their page." if kept else "The note is deleted.")
         elif chat.note:
             self._app.say(chat.note)
         else:
@@ -104,15 +104,15 @@ class OrderActions:
             await self.clear(chat.id)
             return
         more = (
-            "Their keys go, and what waits to be sent. They are not told; what they write does not arrive any more. "
-            "With another invite they come as somebody new. To hear nothing of them, block them instead."
+            "Their keys are deleted, with all messages waiting to be sent. They are not told; what they write does not "
+            "arrive any more. With another invite they appear as a new contact. To hear nothing from them, block them."
         )
         if not await self._sure(f"Forget {chat.label}?", "Forget", more):
             return
         history = await self._sure(
-            f"Delete what {chat.label} and you said to each other too?",
+            f"Delete the chat with {chat.label} too?",
             "Delete it",
-            "Otherwise the chat stays, to be read only.",
+            "Otherwise the chat stays, and you can only read it.",
             no="Keep it",
         )
         await self._app.node.call("forget", contact=chat.id, history=history)
@@ -138,5 +138,5 @@ class OrderActions:
 def refuses(chat: Chat) -> str:
     """Why a chat without a contact has no page of one; "" where it has."""
     if chat.state == "notes":
-        return "Nobody else is in this chat."
-    return "They were forgotten: /clear deletes what is left." if chat.state == "forgotten" else ""
+        return "You are alone in this chat."
+    return "You forgot this contact; /clear deletes the chat." if chat.state == "forgotten" else ""

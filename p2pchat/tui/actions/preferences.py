@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 from p2pchat import errors
@@ -121,7 +122,7 @@ class PreferenceActions:
             try:
                 preferences.keep(folder, now, name)
             except preferences.NotWritten as exc:
-                app.say(f"It holds until p2pchat is closed: {exc}.", "warning")
+                app.say(f"That lasts only until p2pchat is closed: {exc}.", "warning")
             self._stamp = preferences.stamp(folder)
         if self._page is not None:
             self._page.renew()
@@ -141,9 +142,9 @@ class PreferenceActions:
             self.change("do_not_disturb", wanted == "on")
         app.reader.refresh_status()
         if app.notifier.says:
-            app.say(f"Nobody rings now: {app.notifier.says}. /dnd off ends that.")
+            app.say(f"No bell and no notifications: {app.notifier.says}. /dnd off ends that.")
         else:
-            app.say("You hear of what comes, when you do not look.")
+            app.say("Bell and notifications are on.")
 
     # --- the page
 
@@ -180,10 +181,8 @@ class PreferenceActions:
         app, folder = self._app, self._app.profile.folder
         try:
             path = preferences.file_to_edit(folder)
-            with app.suspend():
-                subprocess.run([*desktop.editor(os.environ), str(path)], check=False)  # noqa: S603 - as `desktop.edit`
+            command = [*desktop.editor(os.environ), str(path)]
+            app.lend_terminal(partial(subprocess.run, command, check=False))  # no shell, as `desktop.edit`
         except (OSError, preferences.NotWritten) as exc:
             app.say(f"{preferences.FILE} could not be edited: {exc}", "error")
-        finally:
-            app.action_redraw()
         self.look()

@@ -31,7 +31,7 @@ class SettingsActions:
     async def theme(self, name: str) -> None:
         """Run /theme [NAME]: change the colours, or show all themes to try."""
         if self._app.no_color:
-            self._app.say("NO_COLOR is set, so nothing has a colour here.")
+            self._app.say("NO_COLOR is set, so there are no colours.")
             return
         if not name:
             from p2pchat.tui.screens.theme import ThemeScreen
@@ -60,15 +60,15 @@ class SettingsActions:
 
     async def keep(self, choice: str) -> None:
         """Run /keep on|off: go on receiving when the window is closed."""
-        await self._switch("keep_receiving", choice, "Messages are received when this is closed", "keep")
+        await self._switch("keep_receiving", choice, "Receive messages while the screen is closed", "keep")
 
     async def receipts(self, choice: str) -> None:
         """Run /receipts on|off: tell others what was read."""
-        await self._switch("read_receipts", choice, "Others are told when you have read their messages", "receipts")
+        await self._switch("read_receipts", choice, "Tell others when you have read their messages", "receipts")
 
     async def typing(self, choice: str) -> None:
         """Run /typing on|off: let contacts see that one writes, and see it of them."""
-        await self._switch("typing", choice, "You and your contacts see when the other writes", "typing")
+        await self._switch("typing", choice, "Show when either of you is typing", "typing")
 
     async def _switch(self, setting: str, choice: str, says: str, name: str) -> None:
         if choice in ("on", "off"):

@@ -25,7 +25,7 @@ MIN, MAX = 90, 4_000
 TIMEOUT = 30
 """Seconds to wait for each of the two answers: their computer has it; they said yes."""
 
-_NOT_YET = "They have your request and have not accepted yet. What you write meanwhile is sent when they do."
+_NOT_YET = "They have your request but have not accepted it yet. What you write meanwhile is sent when they do."
 
 # What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, the frame of the panel
 # it was copied from, invisible characters.
@@ -44,7 +44,7 @@ class Looks(NamedTuple):
 def looks(text: str) -> Looks:
     """Whether a text looks like an invite; only the node can say whether it is one."""
     if not text.strip():
-        return Looks(None, "Paste the whole of it; line breaks and spaces do not matter.")
+        return Looks(None, "Paste all of it; line breaks and spaces do not matter.")
     worded = bool(_WORDS.search(text, max(0, text.upper().find(PREFIX))))
     _, prefix, body = _DRESSING.sub("", text).upper().partition(PREFIX)
     if not prefix:
@@ -53,13 +53,13 @@ def looks(text: str) -> Looks:
     if strange and strange.start() >= MIN:
         body, worded = body[: strange.start()], True  # what stands behind it; the node finds where it ends
     elif strange:
-        return Looks(None, f"It contains something that no invite has: {clean_line(strange.group())}")
+        return Looks(None, f"An invite cannot contain this: {clean_line(strange.group())}")
     if len(body) < MIN:
         return Looks(None, "This is the beginning of an invite; the rest is missing.")
     if len(body) > MAX:
-        return Looks(None, "This is too long for an invite: paste it once, and nothing else.")
+        return Looks(None, "This is too long for an invite; paste the invite once, and nothing else.")
     if len(body) % 8 in (1, 3, 6) and not worded:
-        return Looks(None, "A letter is missing, or there is one too many: copy it again.")
+        return Looks(None, "A character is missing, or there is one too many: copy it again.")
     return Looks(PREFIX + body, "✓ This looks like an invite.")
 
 
@@ -86,7 +86,7 @@ class AddScreen(Panel[str]):
 
     HEADING = "I have an invite"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "go", "go on"),
+        Binding("enter", "go", "continue"),
         Binding("tab", "app.focus_next", show=False),
     ]
     AUTO_FOCUS = "InviteText"
@@ -133,7 +133,7 @@ class AddScreen(Panel[str]):
         if binding.action == "go":
             if self._done:
                 return "open the chat"
-            return "ask them" if self.focused is not None and self.focused.id == "name" else "go on"
+            return "ask them" if self.focused is not None and self.focused.id == "name" else "continue"
         return super().worded(binding)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -179,17 +179,17 @@ class AddScreen(Panel[str]):
 
     async def _add(self, invite: str, name: str | None) -> None:
         known = self.drawn(name) if name else "them"
-        on_its_own = "You can close this: it continues by itself."
+        on_its_own = "You can close this; it continues in the background."
         self.say(f"Asking {known}… {on_its_own}")
         answer = await self._node.call("add", invite=invite, name=name, wait="sent", timeout=TIMEOUT)
         if answer["state"] != "contact":
             self._added = answer["id"]
-            self.say(f"Their computer has your request, and waits for their answer… {on_its_own}")
+            self.say(f"Their computer has your request, and is waiting for their answer… {on_its_own}")
             answer = await self._node.call("add", invite=invite, name=name, wait="accepted", timeout=TIMEOUT)
         self._added = answer["id"]
         shown = self.drawn(answer["name"])
         if answer["anew"]:
-            self._ended(f"{shown} is in your list already and was asked to begin anew; they have to accept.")
+            self._ended(f"{shown} is already your contact and was asked to begin anew; they have to accept.")
         elif answer["state"] == "contact":
             self._ended(f"{shown} is your contact now.")
         else:

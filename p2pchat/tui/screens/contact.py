@@ -37,7 +37,7 @@ def block_of(number: str) -> str:
 def _how(name: str) -> str:
     return (
         f"Call {name} or meet, not in this chat, and read the digits to each other. If both see the same, nobody "
-        "sits between you and reads along."
+        "is intercepting your messages."
     )
 
 
@@ -122,9 +122,9 @@ class ContactScreen(Panel[None]):
         chat, name = self._chat, self.drawn(self._chat.label)
         self.entitle(name)
         if chat.state == "blocked":
-            here = "You have blocked them: nothing from them is accepted, until you unblock them."
+            here = "You have blocked them: you receive nothing from them until you unblock them."
         elif chat.state == "waiting":
-            here = "They have not answered your request yet. What you write waits."
+            here = "They have not answered your request yet. What you write waits here."
         elif chat.route is None:
             here = "Offline. What you write is sent when they are online."
         elif not chat.online:
@@ -169,7 +169,7 @@ class ContactScreen(Panel[None]):
     def worded(self, binding: Binding) -> str:
         if binding.action == "hide" and self._chat.hidden:
             return "show my address"
-        return "leave the name" if binding.action == "back" and self._renaming else super().worded(binding)
+        return "keep the name" if binding.action == "back" and self._renaming else super().worded(binding)
 
     def action_back(self) -> None:
         if self._renaming:
@@ -196,7 +196,7 @@ class ContactScreen(Panel[None]):
         else:
             question, yes = f"Never show {name} your network address from now on?", "Hide it"
             more = (
-                "They reach you through your relays only, so messages take longer. They keep what they know already; "
+                "They reach you only through your relays, so messages take longer. They keep what they already know; "
                 "to hide it from the beginning, add people with `p2pchat add --hide-address`."
             )
         self._ask(ConfirmScreen(question, yes, "Cancel", more, danger=False), "hide", hidden=not hidden)
@@ -205,8 +205,8 @@ class ContactScreen(Panel[None]):
         """Block, after a question that says what it does."""
         question = f"Block {self.drawn(self._chat.label)}?"
         more = (
-            "Nothing from them is accepted any more, and what still waits to be sent to them is not sent. They "
-            "are not told. Your messages so far stay here. Unblocking ends it; what failed stays failed."
+            "Nothing is received from them any more, and messages waiting to be sent to them fail. They are not "
+            "told. The chat stays here. You can unblock them; messages that failed stay failed."
         )
         self._ask(ConfirmScreen(question, "Block", "Cancel", more), "block")
 

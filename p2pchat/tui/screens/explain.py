@@ -60,7 +60,7 @@ class ExplainScreen(Panel[None]):
     HEADING = "This message"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "back", show=False),
-        Binding("r", "again", "look again"),
+        Binding("r", "again", "refresh"),
     ]
     DEFAULT_CSS = """
     ExplainScreen {
@@ -105,7 +105,7 @@ class ExplainScreen(Panel[None]):
             if answer["next"] not in ("", "Nothing."):
                 lines += [self.drawn(local(answer["next"]))]
             lines += [""]
-        lines += [f"{'Written' if message.mine else 'Came'} on {when(message.at)}."]
+        lines += [f"{'Written' if message.mine else 'Received'} on {when(message.at)}."]
         if message.route is not None:
             lines += [f"{'It goes' if state == 'saved' else 'It went'} {way(message.route, mine=message.mine)}."]
         self.query_one("#facts", Static).update(Content("\n".join(lines)))

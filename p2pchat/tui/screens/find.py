@@ -86,7 +86,7 @@ class FindScreen(Panel[str]):
         self._going = False
 
     def body(self) -> ComposeResult:
-        yield Field(self._wanted, placeholder="Words to look for")
+        yield Field(self._wanted, placeholder="Words to search for")
         yield OptionList()
 
     def on_mount(self) -> None:
@@ -151,7 +151,7 @@ class FindScreen(Panel[str]):
         if not words.strip():
             self.say("")
         elif not self._found:
-            self.say("Nothing found. A message has to contain all the words; the last may be the beginning of one.")
+            self.say("Nothing found. A message has to contain all the words; the last may be incomplete.")
         else:
             more = "The newest " if len(self._found) == LIMIT else ""
             self.say(f"{more}{len(self._found)} found, newest first.")

@@ -19,23 +19,23 @@ from p2pchat.tui.screens.panel import Panel
 _SIGNS = (
     ("● ◐", "a contact is online: directly, or through a relay"),
     ("○ …", "a contact is offline, or has not accepted yet"),
-    ("✗", "you have blocked them; at a message: it was not sent, and w says why"),
+    ("✗", "at a contact: blocked; at a message: not sent, and w shows why"),
     ("✓ at a name", "you have compared safety numbers"),
-    ("↑ ~ at a name", "the chat is pinned above the others, or muted"),
-    ("▸ Archived", "the chats that you have put away; Enter or a click lists them, and ▾ hides them again"),
-    ("◷", "a message of yours waits here"),
-    ("✓", "it has left: it is stored at a relay, or was given to their computer and is not confirmed yet"),
+    ("↑ ~ at a name", "the chat is pinned to the top, or muted"),
+    ("▸ Archived", "your archived chats; Enter or a click shows them, and ▾ hides them again"),
+    ("◷", "your message is waiting on this computer"),
+    ("✓", "it has left: a relay stores it, or their computer has it but has not confirmed it yet"),
     ("✓✓", "it is on their computer"),
     ("read ✓✓", "they have read it"),
 )
 
 
 _MOUSE = (
-    ("click", "choose a message, a chat, a hint; go to a quoted message; put an emoji there or take it away"),
-    ("right button", "all that can be done with a message; the page of a contact"),
+    ("click", "choose a message, a chat or a hint; go to a quoted message; add or remove a reaction"),
+    ("right button", "list everything you can do with a message; open a contact's page"),
     ("double click", "copy the message"),
-    ("drag", "mark text; what copies then, and by which way, is said below"),
-    ("Shift and drag", "mark text as your terminal does"),
+    ("drag", "select text; the line below then says how to copy it"),
+    ("Shift and drag", "select text with your terminal"),
 )
 
 

@@ -17,9 +17,10 @@ from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.screens.qr import QrScreen
 from p2pchat.tui.wording import outside
 
-_ONCE = "It works once, for one person. Whoever has it can become your contact, so send it over a channel you trust."
+_ONCE = "It works once, for one person. Anyone who has it can become your contact, so send it over a channel you trust."
 _MANY = (
-    "It works for many people, until it expires. You are asked about each, but whoever has it can ask: prefer one-time "
+    "It works for many people until it expires. You are asked about each, but anyone who has it can "
+    "ask: prefer one-time "
     "invites for friends."
 )
 _REACHABLE = (
@@ -30,7 +31,7 @@ _REACHABLE = (
 _RELAYED = "It works from anywhere, through your relays. Whoever reads it learns your network address."
 _UNREACHABLE = (
     "No other computer can reach this one yet, so this invite will not work for somebody far away. Connect to a "
-    "network, or use a relay (/relays), then make another."
+    "network or use a relay (/relays), then make another."
 )
 _BY_RELAYS = (
     "It works from anywhere, even while p2pchat is not running here: your relays store it for your "
@@ -38,12 +39,12 @@ _BY_RELAYS = (
     "you at it."
 )
 _NEARBY = (
-    "It works on the network of your relays: none of those that are connected has an address that can be reached from "
+    "It works only on your relays' own network: none of the connected relays has an address that can be reached from "
     "elsewhere. Whoever reads it learns where your relays are."
 )
 _UNANSWERED = (
     "None of your relays answers, so your friend cannot use it until one does, or until their computer can reach this "
-    "one directly. Leave p2pchat open; /relays says how they are."
+    "one directly. Leave p2pchat open; /relays shows their state."
 )
 
 
@@ -69,7 +70,7 @@ class InviteScreen(Panel[str | None]):
         self._reusable = False
         self._made: dict[bool, Mapping[str, Any]] = {}
         self._joined: tuple[str, str] | None = None
-        """(id, name) of the person who has used the one for one person: it is spent."""
+        """(id, name) of the person who has used the one-time invite, after which nobody else can."""
 
     def body(self) -> ComposeResult:
         yield Static("Send this text to a friend. They paste it into their p2pchat.", classes="para", markup=False)
@@ -155,7 +156,7 @@ class InviteScreen(Panel[str | None]):
         terms = f"{terms} It expires on {until.day} {until:%B}."
         if self._joined is not None and not self._reusable:
             name = self.drawn(self._joined[1])
-            terms = f"{name} has used it and is your contact now. It is spent: nobody else can use it."
+            terms = f"{name} has used it and is your contact now. Nobody else can use it any more."
         self.query_one("#terms", Static).update(terms)
         notice = self.query_one("#notice", Static)
         notice.update(made["works"] if made["notice"] else "")

@@ -24,7 +24,7 @@ from p2pchat.tui.themes import MUTED
 MAX_NAMED = 5
 """Contacts who are named beside an invite that many used."""
 
-_NONE = "You have made no invite yet: Ctrl+N makes one."
+_NONE = "You have not made an invite yet: Ctrl+N makes one."
 _STYLES = {"open": "$text-success", "used": "$text-accent"}
 
 
@@ -63,7 +63,7 @@ class InvitesScreen(Panel[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open the chat"),
         Binding("c", "copy", "copy it"),
-        Binding("d", "end", "end it"),
+        Binding("d", "end", "revoke it"),
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
     ]
@@ -135,7 +135,7 @@ class InvitesScreen(Panel[str | None]):
         if not invite.uses:
             return "Nobody has used it."
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        who = ", ".join(names[:MAX_NAMED]) + more if names else "none of them in your list any more"
+        who = ", ".join(names[:MAX_NAMED]) + more if names else "none of them is your contact any more"
         return f"Used {'once' if invite.uses == 1 else f'{invite.uses} times'}: {who}."
 
     @property
@@ -182,15 +182,18 @@ class InvitesScreen(Panel[str | None]):
 
         async def end() -> None:
             self._take(await self._node.call("invites", revoke=invite.id))
-            self.say("Ended.", "good")
+            self.say("Revoked.", "good")
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self.begin(end(), "One moment…", self._failed)
 
-        more = "Whoever comes with it from now on hears that it is no longer valid. Who is a contact already stays one."
+        more = (
+            "Anyone who uses it from now on is told that it is no longer valid. People who are "
+            "already contacts stay contacts."
+        )
         named = f"the invite {self.drawn(invite.label)}" if invite.label else "this invite"
-        self.app.push_screen(ConfirmScreen(f"End {named}?", "End it", "Cancel", more), answered)
+        self.app.push_screen(ConfirmScreen(f"Revoke {named}?", "Revoke it", "Cancel", more), answered)
 
     def action_back(self) -> None:
         self.dismiss(None)

@@ -142,7 +142,7 @@ class MainScreen(Screen[None]):
         self._state = state
         self._folded = folded
         self._peeking = False
-        """The list is shown although there is little room, until a chat is chosen."""
+        """The list covers the narrow screen until a chat is chosen."""
         self._rtl = rtl
         self._joined = joined
         self._compact, self._plain, self._links, self._twelve = compact, plain, links, twelve
@@ -403,7 +403,7 @@ def placeholder(chat: Chat) -> str:
     if chat.state == "blocked":
         return "blocked: nothing can be sent"
     if chat.state == "forgotten":
-        return "they were forgotten: nothing can be sent"
+        return "forgotten: nothing can be sent"
     if chat.state == "notes":
         return "write a note to yourself"
     if chat.state == "waiting":

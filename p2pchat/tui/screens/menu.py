@@ -18,7 +18,7 @@ class MenuScreen(ListPanel):
     """Dismisses with the action to run."""
 
     HEADING = "This message"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "do it")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "choose")]
     DEFAULT_CSS = "MenuScreen .panel { max-width: 40; }"
 
     def __init__(self, ways: Sequence[tuple[str, str, str]]) -> None:

@@ -73,7 +73,7 @@ class PaletteScreen(Panel[Intent]):
 
     HEADING = "Go to a chat, or do something"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "go", "do it"),
+        Binding("enter", "go", "choose"),
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
         Binding("pageup", "move(-8)", show=False),
@@ -124,7 +124,7 @@ class PaletteScreen(Panel[Intent]):
         room = listed.scrollable_content_region.width - 2
         listed.set_options(Option(self._drawn(row, matcher if words else None, room)) for row in self._matching)
         listed.highlighted = 0 if self._matching else None
-        self.say("" if self._matching else "Nothing is called so.")
+        self.say("" if self._matching else "Nothing has such a name.")
         self.show_keys()
 
     @staticmethod

@@ -148,7 +148,7 @@ class Field(Input):
     def said_of_paste(self) -> str:
         """What is to be said of the last paste, once: that not all of it is here."""
         was_cut, self._cut = self._cut, False
-        return f"It has at most {self.max_length} characters: the rest was left out." if was_cut else ""
+        return f"At most {self.max_length} characters fit: the rest was left out." if was_cut else ""
 
     def _room(self) -> int:
         start, end = sorted(self.selection)

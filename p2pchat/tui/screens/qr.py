@@ -81,8 +81,8 @@ class QrScreen(ModalScreen[None]):
             code.update(
                 Content(
                     f"The QR code needs a window of {width} by {height} characters; this one has {event.size.width} by "
-                    f"{event.size.height}. Make it larger, or its letters smaller, or save the code as a picture "
-                    "with s."
+                    f"{event.size.height}. Enlarge the window, use a smaller font, or press s to save the code "
+                    "as a picture."
                 )
             )
 

@@ -13,7 +13,7 @@ from p2pchat.tui.model import Message
 from p2pchat.tui.screens.list_panel import ListPanel
 
 OFFERED = ("👍", "👎", "😀", "😮", "😢", "🙏", "🎉", "🔥")
-NONE = "take mine away"
+NONE = "remove mine"
 
 
 class ReactScreen(ListPanel):
@@ -21,7 +21,7 @@ class ReactScreen(ListPanel):
 
     HEADING = "React"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "go", "put it there"),
+        Binding("enter", "go", "react"),
         *(Binding(str(digit), f"pick({digit})", show=False) for digit in range(1, len(OFFERED) + 2)),
     ]
     DEFAULT_CSS = "ReactScreen .panel { max-width: 40; }"

@@ -29,13 +29,10 @@ MAX = 1_024
 """Letters of an address; the node says what is wrong with one."""
 
 _WHY = (
-    "A relay stores what friends write while you are offline, and cannot read any of it. Whoever runs "
+    "A relay stores what friends write while you are offline, and cannot read any of it. Anyone who runs "
     "one with `p2pchat relay` can give you its line."
 )
-_TWO = (
-    "A second one, run by somebody else, is worth having: each holds every message, so you lose nothing "
-    "if one disappears."
-)
+_TWO = "Add a second one, run by somebody else: each holds every message, so you lose nothing if one disappears."
 _STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED: "$text-accent"}
 _PROBLEM = "$text-error"
 
@@ -83,7 +80,7 @@ class RelaysScreen(Panel[None]):
         Binding("enter", "use", "use it"),
         Binding("a", "another", "add one"),
         Binding("u", "take", "use it"),
-        Binding("d", "leave", "leave it"),
+        Binding("d", "leave", "stop using it"),
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
     ]
@@ -144,7 +141,7 @@ class RelaysScreen(Panel[None]):
         self.show_keys()
 
     def _row(self, relay: RelayRow) -> Content:
-        about = [f"of {relay.contact}"] if relay.contact else []
+        about = [f"run by {relay.contact}"] if relay.contact else []
         about += [] if relay.used or not relay.is_ours else ["in reserve"]
         about += [] if relay.kept or not relay.is_ours else ["for this run"]
         about += [relay.problem] if relay.problem else []
@@ -195,13 +192,13 @@ class RelaysScreen(Panel[None]):
         """Use what is written."""
         address = address_in(self.query_one(Field).value)
         if address and not self.busy:
-            self.begin(self._use(address, address.partition("#")[0]), "Asking it…")
+            self.begin(self._use(address, address.partition("#")[0]), "Connecting…")
 
     def action_take(self) -> None:
         """Use the one that a contact offers to be."""
         relay = self.chosen
         if relay is not None and not relay.is_ours and not self.busy:
-            self.begin(self._use(relay.contact, relay.address), "Asking it…")
+            self.begin(self._use(relay.contact, relay.address), "Connecting…")
 
     async def _use(self, what: str, address: str) -> None:
         rows = await self._node.call("relays", add=what)
@@ -211,7 +208,7 @@ class RelaysScreen(Panel[None]):
         self._take(rows)
         self._open(False)
         if any(row["state"] == "connected" and row["address"] == address for row in rows):
-            self.say("It is used from now on, for invites and for messages.", "good")
+            self.say("It is now used for invites and messages.", "good")
         else:
             self.say("It has not answered yet; p2pchat keeps trying.")
 
@@ -220,14 +217,14 @@ class RelaysScreen(Panel[None]):
         relay = self.chosen
         if relay is None or not relay.is_ours:
             return
-        more = "Your contacts are told; what still arrives there is fetched for a while."
+        more = "Your contacts are told; messages that still arrive there are fetched for a while."
         question = ConfirmScreen(
             f"Stop using the relay at {self.drawn(relay.place)}?", "Stop using it", "Keep using it", more
         )
 
         async def leave() -> None:
             self._take(await self._node.call("relays", remove=relay.address))
-            self.say("Left.", "good")
+            self.say("Removed.", "good")
 
         def answered(yes: bool | None) -> None:
             if yes:

@@ -112,12 +112,12 @@ class RequestsScreen(Panel[str]):
             words.update(rows_of(self.drawn(request.sas)))
             known.update(
                 f"{name} is your contact already and wants to begin anew: on another computer, or without their old "
-                "data. Somebody who got at their keys could ask the same. Compare the words again."
+                "data. Somebody who has stolen their keys could ask the same. Compare the words again."
             )
             how.update(
                 f"Is it really {name}? Call them or meet, and ask for the eight words that their p2pchat shows on "
-                "your page. If the words match, it is. If they see you asking too, somebody is between you: decline. "
-                "Anybody can choose any name."
+                "your page. If the words match, it is. If they see a request from you too, somebody is intercepting: "
+                "decline. Anybody can choose any name."
             )
         self.show_keys()
 
@@ -159,7 +159,7 @@ class RequestsScreen(Panel[str]):
         request = self.chosen
         if request is None:
             return
-        question = f"Block {self.drawn(request.name)}? Nothing from them is accepted any more, and they are not told."
+        question = f"Block {self.drawn(request.name)}? Nothing is received from them any more, and they are not told."
         more = "/unblock ends it."
         self._ask(request, "block", ConfirmScreen(question, "Block", "Decide later", more), "Blocked.")
 

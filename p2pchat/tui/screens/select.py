@@ -17,7 +17,7 @@ class SelectScreen(Panel[str]):
 
     HEADING = "Select text"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,y,ctrl+c", "copy", "copy what is selected", priority=True),
+        Binding("enter,y,ctrl+c", "copy", "copy the selection", priority=True),
         Binding("a,ctrl+a", "all", "select all", priority=True),
     ]
     AUTO_FOCUS = "TextArea"
@@ -40,7 +40,7 @@ class SelectScreen(Panel[str]):
 
     def on_mount(self) -> None:
         """Say how."""
-        self.say("Shift and the arrows select, or the mouse.")
+        self.say("Select with Shift and the arrow keys, or with the mouse.")
 
     def action_copy(self) -> None:
         """Take what is selected, or all where nothing is."""

@@ -25,9 +25,9 @@ MAX_TOLD = 3
 """Problems of the file that are told here; a toast has told all of them."""
 
 NODE_SETTINGS = (
-    ("keep_receiving", "when the screen is closed"),
+    ("keep_receiving", "while the screen is closed"),
     ("read_receipts", "tell others what you have read"),
-    ("typing", "show, and see, who writes"),
+    ("typing", "show when either of you is typing"),
 )
 """Settings of the node, by their names in the API."""
 
@@ -64,7 +64,7 @@ class SettingsSource:
         self.change = change
         self.change_node = change_node
         self.node: dict[str, bool | None] = {}
-        """What the node answered; empty where it was not asked, or did not answer."""
+        """What the node answered; empty if it was not asked or did not answer."""
 
     def rows(self) -> list[Choice]:
         """Every setting with its value now."""

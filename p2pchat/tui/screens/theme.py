@@ -18,7 +18,7 @@ class ThemeScreen(ListPanel):
     """Dismisses with the name of the theme to keep; esc gives back the one before."""
 
     HEADING = "Theme"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "keep it")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "use it")]
     DEFAULT_CSS = """
     ThemeScreen {
         align: right top;

@@ -29,7 +29,7 @@ class UnlockScreen(Panel[bool]):
         self._node = node
 
     def body(self) -> ComposeResult:
-        yield Static("Your passphrase opens your messages.", classes="para", markup=False)
+        yield Static("Enter your passphrase to open your messages.", classes="para", markup=False)
         yield Field(password=True, placeholder="Passphrase")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -42,7 +42,7 @@ class UnlockScreen(Panel[bool]):
         if self.busy:
             return
         if passphrase:
-            self.begin(self._unlock(passphrase), "Opening… this takes a moment, which makes guessing slow.")
+            self.begin(self._unlock(passphrase), "Opening… this is slow on purpose, to make guessing hard.")
         else:
             self.say("Type the passphrase first. Nobody can recover a forgotten one.", "problem")
 

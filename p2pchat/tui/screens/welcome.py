@@ -46,7 +46,7 @@ class WelcomeScreen(Panel[str]):
 
     HEADING = "Welcome to p2pchat"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "go", "go on"),
+        Binding("enter", "go", "continue"),
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
     ]
@@ -72,7 +72,7 @@ class WelcomeScreen(Panel[str]):
     def body(self) -> ComposeResult:
         with Vertical(id="step-name", classes="step -now"):
             yield Static(
-                "Messages go straight from your computer to your friend's, encrypted all the way. No account, no phone "
+                "Messages go straight from your computer to your friend's, encrypted end to end. No account, no phone "
                 "number, no company in between.",
                 classes="para",
                 markup=False,
@@ -107,9 +107,9 @@ class WelcomeScreen(Panel[str]):
 
     def worded(self, binding: Binding) -> str:
         if binding.action == "go":
-            return "choose" if self._step == OFFER else "go on"
+            return "choose" if self._step == OFFER else "continue"
         if binding.action == "back":
-            return {NAME: "leave", PASSPHRASE: "back", OFFER: "later"}[self._step]
+            return {NAME: "quit", PASSPHRASE: "back", OFFER: "later"}[self._step]
         return super().worded(binding)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -19,9 +19,9 @@ _KEYS = (
     ("open the link", "open_link"),
     ("react", "react"),
     ("edit", "edit"),
-    ("go to the quoted", "jump_quoted"),
+    ("go to quoted", "jump_quoted"),
     ("copy the code", "copy_code"),
-    ("before the edit", "versions"),
+    ("versions", "versions"),
     ("why", "explain"),
     ("delete", "delete"),
     ("pin", "pin"),
@@ -128,7 +128,7 @@ def hint(chat: Chat | None, look: Look) -> list[str]:
     if chat.state == "waiting":
         texts = [f"{name} has not answered yet.", "", "What you write waits here and is sent then."]
     elif chat.state == "blocked":
-        texts = [f"You have blocked {name}.", "", "Nothing from them is accepted."]
+        texts = [f"You have blocked {name}.", "", "You receive nothing from them."]
     else:
         texts = [f"Say hello to {name}."]
     return [line.shown for text in texts for line in wrap(text, max(2, look.cells - 2))]

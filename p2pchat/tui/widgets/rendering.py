@@ -333,7 +333,7 @@ def _text_rows(text: str, look: Look, quoted: list[TextSpan]) -> tuple[list[list
         base += len(part.text) + 2
     if len(rows) > _MAX_ROWS:
         del rows[_MAX_ROWS:], starts[_MAX_ROWS + 1 :]
-        rows.append([TextSpan(cut("… it continues: y copies all of it", look.text_cells), "note")])
+        rows.append([TextSpan(cut("… and more: y copies all of it", look.text_cells), "note")])
     return rows, starts
 
 
@@ -442,7 +442,7 @@ def _visual_row(shown: str, start: int, spans: Sequence[Span], plain: str, rtl: 
 
 def _edge(message: Message, look: Look) -> list[TextSpan]:
     """How far a message has come, by which way if not straight, and whether it came late; the last says most."""
-    words = [TextSpan("came late", "late")] if message.late else []
+    words = [TextSpan("arrived late", "late")] if message.late else []
     if message.pinned:
         words.append(TextSpan("pinned", "pinned", "action:show_pinned"))
     if message.edited_at is not None and not message.deleted:

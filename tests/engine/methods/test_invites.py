@@ -73,7 +73,7 @@ def test_one_that_was_revoked_is_no_longer_valid(tmp_path: Path, reusable: bool)
         with pytest.raises(InviteExpired, match="was revoked"):
             await bob.call("add", invite=made["invite"])
         assert await names(alice) == await names(bob) == {}
-        with pytest.raises(NotNow, match="ended already"):
+        with pytest.raises(NotNow, match="no longer open"):
             await alice.call("invites", revoke=made["id"])
 
     run_world(tmp_path, main)

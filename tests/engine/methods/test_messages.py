@@ -1,4 +1,4 @@
-"""A follower's place in the order of messages: `messages {position}`."""
+"""What a face is told about messages: a follower's place in their order, and why one cannot be sent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pchat.errors import NoSuchMessage
+from p2pchat.errors import NoSuchMessage, NotNow
 from tests.support.world import World, befriend, run_world
 
 
@@ -31,5 +31,18 @@ def test_a_position_holds_where_its_message_was_deleted(tmp_path: Path) -> None:
         await bob.call("send", chat="alice", text="4", wait="delivered")
         (new,) = await alice.call("messages", position=places[3])
         assert (new["text"], new["position"] > places[3]) == ("4", True)
+
+    run_world(tmp_path, main)
+
+
+def test_whoever_blocked_somebody_is_told_that_when_they_write(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        sent = await alice.call("send", chat="bob", text="hello", wait="delivered")
+        await alice.call("block", contact="bob")
+        for method, asked in (("send", {"chat": "bob", "text": "hi"}), ("react", {"id": sent["id"], "emoji": "👍"})):
+            with pytest.raises(NotNow, match="is blocked"):
+                await alice.call(method, **asked)
 
     run_world(tmp_path, main)

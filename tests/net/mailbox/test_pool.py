@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +32,7 @@ from tests import conftest
 from tests.support.boxes import LIMITS, NOW, Keys, blob, relay, run
 from tests.support.boxes import Relay as RelayInMemory
 from tests.support.hosts import Middle, make, running
-from tests.support.mails import AT_RELAY, RELAY, WHERE, Letters, Scene, client, own, serving, theirs, unreachable
+from tests.support.mails import AT_RELAY, RELAY, WHERE, Letters, Lines, Scene, client, own, serving, theirs, unreachable
 
 BOB, CAROL = Keys("bob"), Keys("carol")
 A_DAY = 24
@@ -327,6 +328,34 @@ def test_more_queues_than_a_stream_has_room_for(tmp_path: Path) -> None:
             await scene.letters.until(lambda: collects(scene, Keys("19"), 1))
             assert scene.health == ("connected", "")
             assert scene.letters.told == ["up"]
+
+    run(main)
+
+
+def test_what_is_wanted_while_a_host_closes_is_not_forgotten(tmp_path: Path) -> None:
+    """Nobody wanted the relay of a hidden contact any more, and its host takes a while to end."""
+
+    async def main() -> None:
+        async with relay(tmp_path) as here, client(here.stream) as scene:
+            closing = trio.Event()
+
+            @asynccontextmanager
+            async def slow_host() -> AsyncIterator[Lines]:
+                yield scene.lines
+                closing.set()
+                await trio.sleep(60)
+
+            boxes = MailboxPool(
+                scene.lines, scene.letters, scene.nursery, lambda: NOW, Random(1).randbytes, new_host=slow_host
+            )
+            at_hidden = replace(AT_RELAY, hidden=True, chosen=True)
+            boxes.deposit(at_hidden, theirs(BOB), A_DAY, numbered(1))
+            await closing.wait()
+            boxes.deposit(at_hidden, theirs(BOB), A_DAY, [(2, blob(2))])
+            boxes.watch(at_hidden, [own(Keys(f"queue {number}")) for number in range(MAX_WATCHED + 10)])
+            await scene.letters.until(lambda: scene.letters.codes == {0: DONE, 2: DONE})
+            await trio.sleep(60)
+            assert len(scene.lines.streams) == 3  # the first, and the two that so many queues need
 
     run(main)
 

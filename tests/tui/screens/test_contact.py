@@ -42,7 +42,7 @@ def test_how_to_compare_is_said() -> None:
         async with stage(RequestsScreen(node)) as (app, _pilot):
             assert all(" ".join(row) in app.words for row in (SAS.split()[:4], SAS.split()[4:]))
             assert "Call them or meet, and ask for the eight words that their p2pchat shows on your page." in app.words
-            assert "If they see you asking too, somebody is between you: decline." in app.words
+            assert "If they see a request from you too, somebody is intercepting: decline." in app.words
             assert "begin anew" not in app.words
 
     run(main())
@@ -57,7 +57,7 @@ def test_who_wants_to_begin_anew_is_marked() -> None:
             assert "bob wants to begin anew" in app.words
             assert "Compare the words again." not in app.words
             await press(pilot, "down")
-            assert "Somebody who got at their keys could ask the same. Compare the words again." in app.words
+            assert "Somebody who has stolen their keys could ask the same. Compare the words again." in app.words
 
     run(main())
 
@@ -256,9 +256,9 @@ def test_who_has_not_answered_has_no_number_yet() -> None:
     async def main() -> None:
         node = FakeNode()
         bob = node.friend("bob", state="waiting", route=None)
-        node.fail["verify"] = NotNow("bob has not answered yet", hint="There is nothing to compare before that.")
+        node.fail["verify"] = NotNow("bob has not answered yet", hint="There is nothing to compare until they do.")
         async with stage(page(node, bob)) as (app, pilot):
-            assert "bob has not answered yet. There is nothing to compare before that." in app.words
+            assert "bob has not answered yet. There is nothing to compare until they do." in app.words
             assert "mark as verified" not in app.words
             tell(app, node, bob, state="contact", route="direct")
             await settled(pilot)
@@ -300,7 +300,7 @@ def test_block_says_what_it_does_first() -> None:
         bob = node.friend("bob")
         async with stage(page(node, bob)) as (app, pilot):
             await press(pilot, "b")
-            assert "what still waits to be sent to them is not sent" in app.words
+            assert "messages waiting to be sent to them fail" in app.words
             await press(pilot, "enter")
             assert node.people[bob]["state"] == "contact"
             await press(pilot, "b", "tab", "tab", "enter")
@@ -320,7 +320,7 @@ def test_the_address_is_hidden_and_shown_again_after_a_question() -> None:
         async with stage(page(node, bob)) as (app, pilot):
             assert "never learn" not in app.words
             await press(pilot, "h")
-            assert "They keep what they know already" in app.words
+            assert "They keep what they already know" in app.words
             await press(pilot, "escape")
             assert node.named("hide") == []
             await press(pilot, "h", "left", "enter")

@@ -20,7 +20,7 @@ from tests.tui.fakes import INVITE, FakeNode
 from tests.tui.staging import OPEN, SIZES, Stage, click_on, press, settled, stage, type_in
 
 ELSEWHERE = "/dns4/relay.example/tcp/443/p2p/12D3KooWAAAA"
-NEARBY = "It works on the network of your relays"
+NEARBY = "It works only on your relays' own network"
 
 
 class Offerer(FakeNode):
@@ -48,7 +48,7 @@ def test_what_an_invite_is_good_for_is_said() -> None:
     async def main() -> None:
         node = Offerer()
         async with stage(InviteScreen(node), (80, 30)) as (app, pilot):
-            assert "It works once, for one person. Whoever has it can become your contact" in app.words
+            assert "It works once, for one person. Anyone who has it can become your contact" in app.words
             assert "It expires on 27 November." in app.words
             assert "while p2pchat runs here and your friend's computer can reach this one directly" in app.words
             node.reachable = False
@@ -236,7 +236,7 @@ def test_the_code_of_the_invite_is_shown_and_left(key: str | None) -> None:
 def test_where_the_window_is_too_small_the_code_is_saved_as_a_picture() -> None:
     async def main() -> None:
         async with stage(QrScreen("P2PCHAT:" + "A" * 300), (40, 12)) as (app, pilot):
-            assert "save the code as a picture with s" in app.words
+            assert "press s to save the code" in app.words
             await press(pilot, "s")
             [saved] = app.saved
             assert saved.name == "p2pchat-invite.svg"
@@ -272,15 +272,15 @@ def test_what_looks_like_an_invite(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "Paste the whole of it"),
-        (" \n", "Paste the whole of it"),
+        ("", "Paste all of it"),
+        (" \n", "Paste all of it"),
         ("hello", "an invite begins with P2PCHAT:"),
         (INVITE[8:], "an invite begins with P2PCHAT:"),
         (INVITE[:60], "the rest is missing"),
-        (INVITE[:105], "A letter is missing"),
+        (INVITE[:105], "A character is missing"),
         (INVITE + INVITE[8:] * 30, "too long"),
-        (INVITE[:50] + "1" + INVITE[51:], "no invite has: 1"),
-        (INVITE[:50] + "\x1b[2J" + INVITE[50:], "no invite has: \ufffd"),
+        (INVITE[:50] + "1" + INVITE[51:], "cannot contain this: 1"),
+        (INVITE[:50] + "\x1b[2J" + INVITE[50:], "cannot contain this: \ufffd"),
     ],
 )
 def test_what_does_not(text: str, words: str) -> None:
@@ -339,7 +339,7 @@ def test_paste_enter_enter(size: tuple[int, int], end: str) -> None:
 def test_it_says_at_once_whether_it_looks_like_one_and_enter_keeps_what_is_there() -> None:
     async def main() -> None:
         async with stage(AddScreen(Invited())) as (app, pilot):
-            assert "Paste the whole of it" in app.words
+            assert "Paste all of it" in app.words
             await paste(app, "P2PCHAT:ABC")
             await settled(pilot)
             assert "the rest is missing" in app.words
@@ -362,7 +362,7 @@ def test_an_invite_that_came_along_and_a_name() -> None:
             await type_in(pilot, "Bob [b]")
             await pilot.press("enter")
             await pilot.pause()
-            assert "Asking Bob [b]… You can close this: it continues by itself." in app.words
+            assert "Asking Bob [b]… You can close this; it continues in the background." in app.words
             node.hold.pop("add").set()
             await settled(pilot)
             assert node.named("add") == [{"invite": INVITE, "name": "Bob [b]", "wait": "sent", "timeout": 30}]
@@ -376,8 +376,8 @@ def test_an_invite_that_came_along_and_a_name() -> None:
     ("answers", "words"),
     [
         ((LATE,), "Their computer is offline."),
-        ((WAITING, LATE), "They have your request and have not accepted yet."),
-        ((WAITING, WAITING), "They have your request and have not accepted yet."),
+        ((WAITING, LATE), "They have your request but have not accepted it yet."),
+        ((WAITING, WAITING), "They have your request but have not accepted it yet."),
     ],
 )
 def test_who_does_not_answer_in_time(answers: tuple[Any, ...], words: str) -> None:

@@ -305,7 +305,7 @@ def test_a_message_of_theirs_and_one_that_is_gone() -> None:
         async with stage(explained(node, message)) as (app, _pilot):
             assert "It is on your computer." in app.words
             assert "It went straight from their computer to yours." in app.words
-            assert "Came on 20 November 2026" in app.words
+            assert "Received on 20 November 2026" in app.words
         node.fail["why"] = NoSuchMessage()
         async with stage(explained(node, message)) as (app, _pilot):
             assert "There is no message with that id." in app.words
@@ -437,7 +437,7 @@ def test_keys_wrap_between_them() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (NotReached(), "Nobody answered in time; it stays queued and is tried again. Leave the node running"),
+        (NotReached(), "Nobody answered in time; the message stays queued and is tried again. Leave the node running"),
         (NodeGone(), "The node ended during this request; it may or may not have been carried out."),
         (P2PChatError("Broken `p2pchat doctor`", hint="Run `p2pchat doctor`."), "Broken."),
     ],
@@ -491,7 +491,7 @@ def test_what_is_left_out_of_a_paste_is_said() -> None:
             app.post_message(events.Paste("w" * 80))
             await settled(pilot)
             assert field.value == "w" * 64
-            assert "It has at most 64 characters: the rest was left out." in app.words
+            assert "At most 64 characters fit: the rest was left out." in app.words
 
     run(main())
 

@@ -27,7 +27,7 @@ def test_the_first_one_is_written_at_once(size: tuple[int, int]) -> None:
             assert node.named("relays")[-1] == {"add": f"{HILL}#secret"}
             assert "connected 203" in app.words
             assert app.screen.focused is None
-            assert "used from now on" in app.words
+            assert "is now used" in app.words
 
     run(main())
 
@@ -118,7 +118,7 @@ def test_one_that_a_contact_offers_is_taken_by_a_key() -> None:
         node.lends(HILL)
         node.lends(LAKE, "offered", contact="Zoë")
         async with stage(RelaysScreen(node)) as (app, pilot):
-            assert "offered lake.example:443 of Zoë" in app.words
+            assert "offered lake.example:443 run by Zoë" in app.words
             assert "u use it" not in app.words
             await press(pilot, "u", "down", "d")
             assert app.screen.__class__ is RelaysScreen
@@ -127,8 +127,8 @@ def test_one_that_a_contact_offers_is_taken_by_a_key() -> None:
             assert "d leave it" not in app.words
             await press(pilot, "u")
             assert node.named("relays")[-1] == {"add": "Zoë"}
-            assert "connected lake.example:443 of Zoë" in app.words
-            assert "used from now on" in app.words
+            assert "connected lake.example:443 run by Zoë" in app.words
+            assert "is now used" in app.words
 
     run(main())
 

@@ -129,6 +129,6 @@ def test_settings_are_there_without_a_node_and_without_a_place_to_keep_them(tmp_
             assert {option.id for option in listed.options} == {each.name for each in SETTINGS}
             await choose(pilot, listed, "density")
             await until(pilot, lambda: app.main.conversation._feed.look.compact)
-            await until(pilot, lambda: "holds until" in notices(app))
+            await until(pilot, lambda: "lasts only until" in notices(app))
 
     run(main())

@@ -37,7 +37,7 @@ def test_enter_takes_each_default(size: tuple[int, int]) -> None:
     async def main() -> None:
         maker = Maker()
         async with stage(WelcomeScreen(maker.create, "alice"), size) as (app, pilot):
-            assert "Enter go on" in app.words
+            assert "Enter continue" in app.words
             await press(pilot, "enter")
             assert maker.made == []
             await press(pilot, "enter")
@@ -64,8 +64,8 @@ def test_what_is_offered_then(downs: int, wish: str) -> None:
 def test_the_offer_by_mouse_and_esc() -> None:
     async def main() -> None:
         async with stage(WelcomeScreen(Maker().create, "alice")) as (app, pilot):
-            await click_on(app, pilot, "go on")
-            await click_on(app, pilot, "go on")
+            await click_on(app, pilot, "continue")
+            await click_on(app, pilot, "continue")
             await click_on(app, pilot, "I have an invite")
             assert app.result == "add"
         async with stage(WelcomeScreen(Maker().create, "alice")) as (app, pilot):

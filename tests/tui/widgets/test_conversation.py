@@ -352,7 +352,7 @@ def test_search_words_are_marked() -> None:
     [
         ("contact", ["Say hello to bob."]),
         ("waiting", ["bob has not answered yet.", "What you write waits here and is sent then."]),
-        ("blocked", ["You have blocked bob.", "Nothing from them is accepted."]),
+        ("blocked", ["You have blocked bob.", "You receive nothing from them."]),
     ],
 )
 def test_an_empty_chat_says_what_to_do(state: str, words: list[str]) -> None:

@@ -125,8 +125,8 @@ def test_words_that_are_searched_for_are_marked_in_links_and_code() -> None:
 @pytest.mark.parametrize("look", [WIDE, NARROW])
 def test_what_came_after_ours_and_stands_before_says_so(look: Look) -> None:
     block = lay_out(message(0)._replace(late=True), None, look)
-    assert roles(block, "late") == ["came late"]
-    assert body(block)[-1].endswith(" came late")
+    assert roles(block, "late") == ["arrived late"]
+    assert body(block)[-1].endswith(" arrived late")
     assert roles(lay_out(message(0), None, look), "late") == []
 
 

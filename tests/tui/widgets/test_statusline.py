@@ -63,7 +63,10 @@ def test_who_is_reached_by_mailbox_is_not_there() -> None:
 def test_the_list_says_of_a_chat_what_the_chat_says() -> None:
     last = message(0, "Messages disappear a day after they are read.")._replace(kind="timer")
     assert preview(chat("a")._replace(last=last)) == last.text
-    assert preview(chat("a")._replace(last=last._replace(kind="poll"))) == "a kind of message this version cannot show"
+    assert (
+        preview(chat("a")._replace(last=last._replace(kind="poll")))
+        == "a kind of message that this version cannot show"
+    )
     assert preview(chat("a")._replace(last=last._replace(kind="text"))) == last.text
 
 

@@ -1,0 +1,139 @@
+"""Power cuts while a person begins anew with a contact, and while a profile goes on from a copy of its folder.
+
+As in `test_crash_points`: what was answered is kept, all that is said from then on arrives, and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.errors import P2PChatError
+from tests.support.sampling import SEED, chosen
+from tests.support.world import World, WorldNode, befriend, run_world, until
+from tests.world.test_crash_points import Person
+from tests.world.test_delivery import nothing_owed
+
+POINTS = 4
+
+
+async def _anew(world: World, alice: Person, bob: Person) -> None:
+    """Bob's folder is from before they met: he uses another invite, and alice accepts him again."""
+    made: list[str] = []
+
+    async def invite(node: WorldNode) -> None:
+        made.append((await node.call("invite"))["invite"])
+
+    async def has_invite(node: WorldNode) -> bool:
+        return bool(made)
+
+    async def add(node: WorldNode) -> None:
+        await node.call("add", invite=made[0], name="alice", timeout=900)
+
+    async def has_asked(node: WorldNode) -> bool:
+        return bool(await node.call("contacts"))
+
+    async def is_there(node: WorldNode) -> bool:
+        return [one["state"] for one in await node.call("contacts")] == ["contact"]
+
+    accepted = False
+
+    async def accept(node: WorldNode) -> None:
+        nonlocal accepted
+
+        async def is_decided() -> bool:  # also by a call before, whose answer was lost with the power
+            return bool(await node.call("requests")) or await _is_contact(bob)
+
+        await until(is_decided)
+        if await node.call("requests"):
+            await node.call("accept", contact="bob")
+        accepted = True
+
+    async def was_accepted(node: WorldNode) -> bool:
+        return accepted
+
+    await alice.do(invite, has_invite)
+    await bob.do(add, has_asked)
+    await alice.do(accept, was_accepted)
+    await bob.do(_nothing, is_there)
+
+
+async def _is_contact(person: Person) -> bool:
+    try:
+        return [one["state"] for one in await (await person.node()).call("contacts")] == ["contact"]
+    except P2PChatError:
+        return False
+
+
+async def _nothing(node: WorldNode) -> None:
+    await trio.sleep(1)
+
+
+async def _restored(world: World, alice: Person, bob: Person) -> None:
+    """Bob's folder is from when they had met: his session is renewed by itself."""
+
+
+STORIES = {"begins anew": _anew, "goes on from a copy": _restored}
+
+
+async def story(world: World, how: str, victim: str, cut_at: int | None) -> int:
+    node = await world.start("bob")
+    if how == "begins anew":
+        await node.stop()
+        copy = node.copy()
+        node = await world.start("bob")
+    other = await world.start("alice")
+    await befriend(other, node)
+    await node.call("send", chat="alice", text="one", wait="delivered")
+    if how != "begins anew":
+        await node.stop()
+        copy = node.copy()
+        node = await world.start("bob")
+    await node.call("send", chat="alice", text="two", wait="delivered")
+    await other.call("send", chat="bob", text="forgotten by bob", wait="delivered")
+    await node.stop()
+    await other.call("send", chat="bob", text="waits")
+    await other.stop()
+    world.put_back(copy)
+    alice = Person(world, "alice", cut_at if victim == "alice" else None)
+    bob = Person(world, "bob", cut_at if victim == "bob" else None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(alice.live)
+        nursery.start_soon(bob.live)
+        with trio.fail_after(12 * 3600):
+            await STORIES[how](world, alice, bob)
+            await bob.say("alice", "three")
+            await alice.say("bob", "four")
+            for person in (alice, bob):
+                await person.do(_nothing, nothing_owed)
+            assert await (await alice.node()).texts("bob") == ["one", "two", "three"]
+            assert (await (await bob.node()).texts("alice"))[-2:] == ["waits", "four"]
+            assert await (await alice.node()).texts("bob", mine=True) == ["forgotten by bob", "waits", "four"]
+        nursery.cancel_scope.cancel()
+    return (alice if victim == "alice" else bob).boundaries
+
+
+def _played(folder: Path, how: str, victim: str, cut_at: int | None) -> int:
+    passed = 0
+
+    async def main(world: World) -> None:
+        nonlocal passed
+        passed = await story(world, how, victim, cut_at)
+
+    folder.mkdir()
+    try:
+        run_world(folder, main)
+    except BaseException as error:
+        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
+    return passed
+
+
+@pytest.mark.parametrize("how", list(STORIES))
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_loses_nothing_and_repeats_nothing(tmp_path: Path, how: str, victim: str) -> None:
+    boundaries = _played(tmp_path / "count", how, victim, None)
+    assert boundaries > 20
+    for cut_at in chosen(boundaries, POINTS, how, victim):
+        _played(tmp_path / str(cut_at), how, victim, cut_at)
