@@ -6,6 +6,8 @@ reader of Markdown. Nothing is fetched: no fonts, no scripts, no other project's
 
 from __future__ import annotations
 
+import re
+
 from docutils.nodes import Node
 from docutils.utils import new_document
 from myst_parser.parsers.sphinx_ import MystParser
@@ -39,7 +41,6 @@ autodoc_default_options = {
     "exclude-members": "AUTO_FOCUS",  # Sphinx shows Textual's words for it, with links into Textual's own pages
 }
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 autodoc_use_type_comments = False  # there are none, and looking for them parses the source of every function
 autodoc_inherit_docstrings = False
 add_module_names = False
@@ -91,8 +92,23 @@ class MarkdownDirective(SphinxDirective):
         return list(document.children)
 
 
+_SENTENCE = re.compile(r"(?:[^\W\d_]|`)[^*\\\[<&]*|")
+"""A line of a paragraph with no markup but code spans: it begins no list, table or indented block."""
+
+
 def _as_markdown(_app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
-    lines[:] = ["", ".. markdown::", "", *("   " + line for line in lines), ""]
+    if all(map(_SENTENCE.fullmatch, lines)):  # most docstrings: a Markdown parser for each takes a sixth of the time
+        lines[:] = [*_as_rst("\n".join(lines)).split("\n"), ""]
+    else:
+        lines[:] = ["", ".. markdown::", "", *("   " + line for line in lines), ""]
+
+
+def _as_rst(text: str) -> str:
+    """Return sentences with code spans as reStructuredText, which reads `code` and some signs in another way."""
+    parts = re.split(r"(`+[^`]+`+)", text)
+    parts[::2] = [re.sub(r"([_|:`])", r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [rf"\ ``{part.strip('`').strip()}``\ " for part in parts[1::2]]
+    return "".join(parts)
 
 
 def setup(app: Sphinx) -> None:

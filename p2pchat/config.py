@@ -1,4 +1,6 @@
-"""What the user set: flags, environment and the profile's `config.toml`, each read once and passed down as values."""
+"""The user's configuration: flags, environment and the profile's `config.toml`, each read once and passed
+on as values.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class BadConfig(errors.ProfileError):
 
 @dataclass(frozen=True)
 class FaceConfig:
-    """What a face was told on its command line and by its environment."""
+    """What a face's command line and environment say."""
 
     profile: Path
     json: bool = False
@@ -49,9 +51,9 @@ class Settings:
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
-    """The profile meant: the flag, else P2PCHAT_PROFILE, else `p2pchat/default` in the user's data folder.
+    """Return the profile's folder: the flag, else P2PCHAT_PROFILE, else `p2pchat/default` in the user's data folder.
 
-    Raises UsageError where nobody can tell which folder that is.
+    Raises UsageError if the folder cannot be determined.
     """
     named = flag or environment.get("P2PCHAT_PROFILE")
     if named:
@@ -77,7 +79,7 @@ def _expanded(named: str, environment: Mapping[str, str]) -> Path:
 
 
 def _home(environment: Mapping[str, str]) -> Path:
-    """The home folder: HOME, else what the user database says. Raises UsageError where there is none."""
+    """Return the home folder: HOME, else the user database's. Raises UsageError if there is none."""
     home = environment.get("HOME", "")
     if not os.path.isabs(home):
         import pwd
@@ -102,7 +104,7 @@ def _absolute(path: Path) -> Path:
 
 
 def settings(folder: Path) -> Settings:
-    """The settings in a profile's folder. Raises BadConfig, naming what is wrong."""
+    """Return the settings in a profile's folder. Raises BadConfig, naming what is wrong."""
     path = folder / FILE
     try:
         raw = read_beginning(path, MAX_BYTES + 1)

@@ -45,15 +45,16 @@ class Formatter(logging.Formatter):
 
 
 def shorten(text: str, hide_addresses: bool) -> str:
-    """A log line made fit: cleaned, ids cut to eight characters, addresses hidden where asked."""
+    """Return a log line that is safe to write: cleaned, ids cut to eight characters, addresses hidden if asked."""
     text = _ID.sub(lambda match: match.group()[-8:], clean_line(text))
     return _ADDRESS.sub(r"/\1/…", text) if hide_addresses else text
 
 
 class Repeats(logging.Filter):
-    """Leaves out what repeats too often. A kind of line is its logger, its level and its text without the arguments.
+    """Suppresses lines that repeat too often. Lines with the same logger, level and text without arguments are of one
+    kind.
 
-    clock: seconds. Records of DEBUG are all let through.
+    clock: seconds. Records at level DEBUG always pass.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -41,10 +41,10 @@ LINGER_SECONDS = 30.0
 """Seconds a detached node stays after its last client."""
 
 FAILURE_NOTICE_SECONDS = 2.0
-"""Seconds a node that failed stays, so that a face hears why in place of a lost call."""
+"""Seconds that a node which failed stays, so that a face is told the reason instead of losing its call."""
 
 FLUSH_SECONDS = 0.5
-"""Seconds that calls under way have for their answers, and clients for reading them, once the node is to end."""
+"""Seconds that pending calls have for their answers, and clients for reading them, once the node has to end."""
 
 PROFILE_CHECK_SECONDS = 1.0  # seconds between two looks whether the profile and the node's socket are still there
 
@@ -54,7 +54,7 @@ Announce = Callable[[JsonObject], None]
 
 
 def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
-    """Run the node until it ends; the caller holds `lock`. Raises what kept it from opening the profile.
+    """Run the node until it ends; the caller holds `lock`. Raises the reason if the profile cannot be opened.
 
     announce is told {"event": "listening"}, {"event": "locked"} and {"event": "ready", "addresses": […]}.
     """
@@ -68,7 +68,7 @@ def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
 
 
 def harden() -> None:
-    """No core dumps, and no other process of this user reads our memory."""
+    """Disable core dumps, and keep other processes of this user from reading our memory."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         import ctypes
@@ -104,7 +104,9 @@ class Node:
         self._state = LOCKED if options.passphrase is None and parts.needs_passphrase() else STARTING
 
     async def run(self) -> None:
-        """Until the node is to end. Raises what kept it from opening the profile, or from going on."""
+        """Run until the node has to end. Raises the reason if the profile cannot be opened, or the node
+        cannot go on.
+        """
         server = Server(self)
         async with trio.open_nursery() as nursery:
             self._socket.open(server, nursery)
@@ -128,12 +130,12 @@ class Node:
             raise self._failure
 
     def end(self) -> None:
-        """The node is to end, after its current commit."""
+        """End the node, after its current commit."""
         self._ending.set()
 
     async def _tell_failure(self, server: Server) -> None:
-        """Until those who are connected have heard why there is no service; the face that started us is among them, or
-        about to be.
+        """Wait until connected faces have been told why there is no service; the face that started us is among them, or
+        will be.
         """
         while not self._options.foreground and not server.clients:
             await server.changed()
@@ -151,7 +153,7 @@ class Node:
                 self.end()
 
     async def _keep_looking(self, server: Server, nursery: trio.Nursery) -> None:
-        """Look after the socket, and end the node when its profile is gone."""
+        """Maintain the socket, and end the node when its profile is gone."""
         while not self._ending.is_set():
             await trio.sleep(PROFILE_CHECK_SECONDS)
             try:
@@ -171,7 +173,7 @@ class Node:
         return self._opened is not None and (bool(self._keeps_receiving()) or self._opened.keeps_running())
 
     def _keeps_receiving(self) -> bool | None:
-        """What config.toml says, else what was answered; None: nobody was asked, or the profile is locked."""
+        """Return what config.toml says, else the user's answer; None: nobody was asked, or the profile is locked."""
         if self._keep_receiving is not None or self._opened is None:
             return self._keep_receiving
         return self._opened.keep_receiving()
@@ -323,7 +325,7 @@ def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonO
 
 
 def salvage_profile(profile: Profile, passphrase: str | None) -> JsonObject:
-    """Replace a damaged database by a new one of what can be read of it. Raises what `new_profile.salvaged` does."""
+    """Replace a damaged database by a new one of everything readable in it. Raises what `new_profile.salvaged` does."""
     harden()
     from p2pchat.engine import new_profile
 

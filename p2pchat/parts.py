@@ -1,4 +1,4 @@
-"""What a node is joined from: the keys of the profile, its database, libp2p, the engine, a relay for contacts.
+"""The parts of a node: the keys of the profile, its database, libp2p, the engine, a relay for contacts.
 
 Nothing heavy is imported before it is needed: `node` listens first, so that a face can unlock the profile meanwhile.
 """
@@ -48,11 +48,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the node is joined from; the tests of its life give others.
+    """The parts that a node is built from; the tests of its life cycle provide others.
 
     needs_passphrase and unlock (the key from a passphrase; slow; raises WrongPassphrase) and change (the key, the new
     passphrase or None) are synchronous. open: from the key to the open profile, closed at the end of the context.
-    prepare: what takes long and needs no key, done in a thread meanwhile.
+    prepare: slow work that needs no key, done in a thread meanwhile.
     """
 
     needs_passphrase: Callable[[], bool]
@@ -63,7 +63,7 @@ class Parts:
 
 
 def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard) -> Parts:
-    """The node's own parts: the keys of the profile, its database, libp2p, the engine."""
+    """Return the node's own parts: the keys of the profile, its database, libp2p, the engine."""
     from p2pchat.store import keys
 
     folder = options.profile.folder
@@ -144,7 +144,7 @@ def _storage_limits(settings: config.Settings) -> ContactLimits:
 
 @asynccontextmanager
 async def _new_host() -> AsyncIterator[LibP2PHost]:
-    """A host with a key that nobody has seen, for the mail of hidden contacts."""
+    """Return a host with a new key, for the mail of hidden contacts."""
     from p2pchat.core.primitives import KEY_BYTES, system_entropy
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.supervisor import Supervisor
@@ -157,7 +157,9 @@ async def _new_host() -> AsyncIterator[LibP2PHost]:
 
 
 async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, entropy: Entropy) -> None:
-    """Be a relay for contacts while a person wants it; what is kept for others goes when nobody does any more."""
+    """Serve as a relay for contacts while the user wants it; what is stored for others is deleted when the user turns
+    it off.
+    """
     from p2pchat.engine.contacts import contact_relays
 
     while True:
@@ -182,13 +184,13 @@ _NO_RELAY = "This node cannot be a relay for your contacts now; its log says why
 
 
 def _remove_store(path: Path) -> None:
-    """Delete what was kept for others: they have put it elsewhere too, or put it there now."""
+    """Delete what was stored for others, who have deposited it elsewhere too, or will do so now."""
     for suffix in ("", "-wal", "-shm", "-journal", "-in-use"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _import_net() -> None:
-    """libp2p takes long to import: in a thread, so that the API answers meanwhile."""
+    """Import libp2p in a thread, since it is slow, so that the API answers meanwhile."""
     importlib.import_module("p2pchat.net.libp2p.host")
 
 

@@ -35,12 +35,12 @@ _JSON_RISKY = "[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\U00
 
 
 def harmless(text: str) -> bool:
-    """Whether nothing need be done, seen at once: most texts are plain ASCII on one line."""
+    """Return whether nothing need be done, checked quickly: most texts are plain ASCII on one line."""
     return text.isascii() and text.isprintable()
 
 
 def clean(text: str) -> str:
-    """`text` without anything a terminal would obey or hide; newlines and tabs stay."""
+    """Return `text` without anything that a terminal would obey or hide; newlines and tabs stay."""
     if harmless(text):
         return text
     text = re.sub(_CONTROL, _REPLACEMENT, text.replace("\r\n", "\n"))
@@ -51,12 +51,12 @@ def clean(text: str) -> str:
 
 
 def clean_line(text: str) -> str:
-    """`clean`, and on one line: for names, errors, log lines and everything in a table."""
+    """Return `clean(text)` on one line: for names, errors, log lines and table cells."""
     return text if harmless(text) else re.sub(_LINE_BREAKS, " ", clean(text))
 
 
 def escape_json(encoded: str) -> str:
-    """Already encoded JSON with the risky characters in it written as escapes; it decodes to the same."""
+    """Return encoded JSON with risky characters as escapes; it decodes to the same value."""
     if encoded.isascii() and "\x7f" not in encoded:
         return encoded
     return re.sub(_JSON_RISKY, _escape, encoded)

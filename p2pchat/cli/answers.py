@@ -1,4 +1,4 @@
-"""What most verbs do: call one method of the node, then print its answer, as JSON or in words."""
+"""What most verbs do: call one method of the node and print its answer, as JSON or in words."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def show(
     only: str | None = None,
     **params: Any,
 ) -> list[dict[str, Any]]:
-    """Call a method, then print the objects that it gives, a row of a table each; what they are. `none`: what is said
-    where there are none. `only`: a field that has to be true of those that are printed.
+    """Call a method, then print the resulting objects, each as a row of a table, and return them. `none`: printed if
+    there are none. `only`: a field that has to be true of those printed.
     """
     with context.client() as client:
         answer: list[dict[str, Any]] = client.call(method, **params)
@@ -50,7 +50,9 @@ def show(
 
 
 def confirm(context: Context, question: str, *, sure: bool) -> bool:
-    """Whether a person at the terminal wants it; without one only who is `sure`. Raises UsageError."""
+    """Ask for confirmation on the terminal; without a terminal, `sure` is required. Return the answer. Raises
+    UsageError.
+    """
     if sure:
         return True
     if not sys.stdin.isatty():

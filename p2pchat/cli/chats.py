@@ -18,7 +18,7 @@ _NONE_ARCHIVED = "No chat is archived. `p2pchat archive CHAT` puts one away."
 
 
 def chats(context: Context, args: Namespace) -> int:
-    """List the chats with what is unread in them, or pin one."""
+    """List the chats with their unread counts, or pin one."""
     if args.action is None:
         none, only = (_NONE_ARCHIVED, "archived") if args.archived else (_NONE, None)
         answers.show(context, _row, none, "chats", only)
@@ -44,7 +44,7 @@ def _row(chat: dict[str, Any]) -> list[Cell]:
 
 
 def archive(context: Context, args: Namespace) -> int:
-    """Put a chat away, or take it out again."""
+    """Archive a chat, or take it out of the archive."""
 
     def words(result: dict[str, Any]) -> str:
         return "The chat is archived." if result["archived"] else "The chat was taken out of the archive."
@@ -53,7 +53,7 @@ def archive(context: Context, args: Namespace) -> int:
 
 
 def mute(context: Context, args: Namespace) -> int:
-    """Mute a chat, or end that."""
+    """Mute or unmute a chat."""
     seconds = None if args.time is None else timed(args.time)
 
     def words(result: dict[str, Any]) -> str:
@@ -66,7 +66,7 @@ def mute(context: Context, args: Namespace) -> int:
 
 
 def clear(context: Context, args: Namespace) -> int:
-    """Delete what was said in a chat, after a question."""
+    """Delete all messages of a chat, after a confirmation."""
     if not answers.confirm(context, f"Delete all messages of {args.chat} on this device?", sure=args.yes):
         return 1
     return answers.say(context, "Deleted here. The other side keeps its copy.", "clear", chat=args.chat)

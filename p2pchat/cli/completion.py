@@ -1,8 +1,8 @@
-"""The verb about shells: completion.
+"""The verb completion, for shells.
 
-A shell's script asks `p2pchat completion words`, with the words up to the cursor on stdin, one a line, and is told what
-may stand there, one a line. Names of contacts are those of the node, where one runs and is unlocked: pressing Tab
-starts no node. They were chosen by peers: the scripts never evaluate them, and bash has them quoted.
+A shell's script calls `p2pchat completion words` with the words up to the cursor on stdin, one per line, and gets the
+possible completions, one per line. Names of contacts come from the node, if one is running and unlocked: pressing Tab
+starts no node. Peers chose these names: the scripts never evaluate them, and quote them for bash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from p2pchat.cli.options import Arg, Verb
 from p2pchat.locations import Profile
 
 MAX_LINE = 64 << 10
-"""Bytes of a command line that are read."""
+"""The most bytes of a command line that are read."""
 _NOTES = "notes"
 """The chat with oneself, which may not be in the list yet."""
 _NAMED = ("C", "CHAT")
@@ -53,7 +53,7 @@ complete -c p2pchat -f -a '(__p2pchat_words)'
 
 
 def completion(context: Context, args: Namespace) -> int:
-    """Print the script of a shell, or what may stand at the cursor."""
+    """Print a shell's script, or the completions at the cursor."""
     if args.shell != "words":
         context.out.stdout.write(SCRIPTS[args.shell])
         return 0
@@ -64,7 +64,7 @@ def completion(context: Context, args: Namespace) -> int:
 
 
 def candidates(context: Context, typed: list[str]) -> list[str]:
-    """What may stand in place of the last of these words, which is as far as it was typed."""
+    """Return the completions for the last of these words, which may be incomplete."""
     *before, current = typed
     name, rest = options.find_verb(before)
     verb = None if name not in MODULES else find(name)
@@ -97,8 +97,8 @@ def _positional(context: Context, verb: Verb, before: list[str], rest: list[str]
 
 
 def _names(context: Context, before: list[str], *, chats: bool) -> list[str]:
-    """The names of all contacts, as they are called here, or of all `chats`; the id of one whose name a terminal would
-    not show as it is.
+    """Return the names of all contacts as they are called here, or of all `chats`; the id for a name that a terminal
+    would not show unchanged.
     """
     from p2pchat.api.client import Client
 

@@ -57,14 +57,14 @@ def _contact_row(contact: dict[str, Any]) -> list[Cell]:
 
 
 def _known_as(contact: dict[str, Any]) -> str:
-    """What they call themselves, where that is another name, and what was noted about them."""
+    """Return the name they chose, if it is another one, and the user's note about them."""
     own = str(contact.get("profile_name") or "")
     known = [f"calls themselves {own}"] if own and own != contact["name"] else []
     return "; ".join([*known, *filter(None, [str(contact.get("note") or "")])])
 
 
 def requests(context: Context, _args: Namespace) -> int:
-    """List who asks to become a contact."""
+    """List the contact requests."""
     requests = answers.show(context, _request_row, "There are no contact requests.", "requests")
     if requests and not context.out.json:
         if any(request["known"] for request in requests):
@@ -118,7 +118,7 @@ def _decide(context: Context, method: str, contact: str, now: str) -> int:
 
 
 def rename(context: Context, args: Namespace) -> int:
-    """Give a contact another name, or go back to what they call themselves."""
+    """Give a contact another name, or go back to the name they chose."""
     if (args.name is None) != args.undo:
         raise errors.UsageError("NAME is missing", hint="`--undo` goes back to what they call themselves.")
 
@@ -140,7 +140,7 @@ def note(context: Context, args: Namespace) -> int:
 
 
 def forget(context: Context, args: Namespace) -> int:
-    """Forget a contact, after a question."""
+    """Delete a contact, after a confirmation."""
     question = f"Forget {args.c}? The chat {'is deleted too' if args.history else 'stays, and you can only read it'}."
     if not answers.confirm(context, question, sure=args.yes):
         return 1
@@ -152,7 +152,7 @@ def forget(context: Context, args: Namespace) -> int:
 
 
 def verify(context: Context, args: Namespace) -> int:
-    """Show a safety number, or note that it was compared."""
+    """Show a safety number, or mark the contact as verified."""
     with context.client() as client:
         result = client.call("verify", contact=args.c, set=args.set)
     if context.out.json:

@@ -1,4 +1,4 @@
-"""What every verb is given, and how it reaches the node and reads secrets."""
+"""The context of every verb, and how it reaches the node and reads secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class Context:
         return Profile(self.config.profile)
 
     def client(self) -> Client:
-        """A client of the profile's node, started and unlocked if need be. Raises Locked where nobody can be asked."""
+        """Return a client of the profile's node, started and unlocked if needed. Raises Locked if nobody can be asked
+        for the passphrase.
+        """
         from p2pchat.api.client import Client  # the screen's first picture does not wait for it
 
         client = Client.connect(self.profile)
@@ -46,18 +48,20 @@ class Context:
         return client
 
     def passphrase(self) -> str:
-        """The profile's passphrase, from the file that was named or from the person at the terminal."""
+        """Return the profile's passphrase, from the given file or from the user at the terminal."""
         given = self.given_passphrase()
         return ask("Passphrase: ") if given is None else given
 
     def given_passphrase(self) -> str | None:
-        """What --passphrase-file says, or None without it."""
+        """Return the passphrase from --passphrase-file, or None without it."""
         name = self.config.passphrase_file
         return None if name is None else read_passphrase(name)
 
 
 def read_passphrase(name: str) -> str:
-    """The passphrase in a file, or on stdin for `-`: all of it but one newline at the end. Raises UsageError."""
+    """Return the passphrase in a file, or on stdin for `-`: everything except one newline at the end. Raises
+    UsageError.
+    """
     try:
         if name == STDIN:
             raw = sys.stdin.buffer.read(MAX_PASSPHRASE + 3)
@@ -75,7 +79,7 @@ def read_passphrase(name: str) -> str:
 
 
 def checked_passphrase(text: str) -> str:
-    """`text` if it can be a passphrase."""
+    """Return `text` if it is a valid passphrase."""
     if not text:
         raise errors.UsageError("The passphrase is empty", hint="Use --no-passphrase for none.")
     if len(text.encode()) > MAX_PASSPHRASE:
@@ -84,7 +88,7 @@ def checked_passphrase(text: str) -> str:
 
 
 def ask(prompt: str) -> str:
-    """A passphrase typed by the person at the terminal. Raises Locked where stdin is none."""
+    """Ask for a passphrase at the terminal. Raises Locked if stdin is not a terminal."""
     if not sys.stdin.isatty():
         raise errors.Locked(
             hint="Give the passphrase with --passphrase-file F (- is stdin), or `p2pchat unlock` first."
@@ -98,7 +102,7 @@ def ask(prompt: str) -> str:
 
 
 def ask_new(prompt: str) -> str:
-    """A new passphrase, typed twice."""
+    """Ask for a new passphrase, twice."""
     first = ask(prompt)
     if ask("Repeat it: ") != first:
         raise errors.UsageError("The two do not match", hint="Try again; nothing was changed.")

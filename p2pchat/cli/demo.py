@@ -9,7 +9,7 @@ from p2pchat.cli.options import Verb
 
 
 def demo(context: Context, _args: Namespace) -> int:
-    """Tell the story so far, with real processes."""
+    """Play the story, with real processes."""
     from p2pchat.cli import demo_script  # what it needs, no other verb does
 
     return demo_script.tell(context)

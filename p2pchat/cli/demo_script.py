@@ -1,9 +1,9 @@
-"""What the verb demo tells: the story so far, on this machine alone, with real processes and temporary profiles.
+"""The story of the verb demo, on this machine alone, with real processes and temporary profiles.
 
-Two people make profiles, become contacts through an invite and talk in several scripts; one node is killed without a
-word and comes back; the safety numbers are compared. Then two relays: messages for anyone offline wait there, and
-goes on waiting at one when the other is killed. Each step is told with its time and route. It ends with 0 only if every
-message arrived once and in order; whatever happens, its processes end and its folders go.
+Two people make profiles, become contacts through an invite and talk in several scripts; one node is killed and comes
+back; the safety numbers are compared. Then there are two relays: messages for anyone who is offline wait there, and go
+on waiting at one when the other is killed. Each step is printed with its time and route. The exit code is 0 only if
+every message arrived once and in order; in any case, its processes end and its folders are deleted.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class RelayProcess:
 
 @dataclass
 class DemoScript:
-    """Tells each step as it is done."""
+    """Prints each step as it is done."""
 
     out: Output
     begun: float = field(default_factory=time.monotonic)
@@ -102,7 +102,7 @@ class DemoScript:
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[dict[str, Any]]:
-        """Time one step; what is put into the dict is told with it."""
+        """Time one step; what is put into the dict is printed with it."""
         fields: dict[str, Any] = {}
         start = time.monotonic()
         yield fields
@@ -140,7 +140,7 @@ class DemoScript:
 
 
 def tell(context: Context) -> int:
-    """Tell the story; everything it made is gone afterwards."""
+    """Play the story; everything it made is deleted afterwards."""
     with _ended_by_signals():
         folder = Path(tempfile.mkdtemp(prefix="p2pchat-demo-"))
         alice, bob = people = [Person(name, Profile(folder / name)) for name in ("alice", "bob")]
@@ -251,7 +251,7 @@ def _init(person: Person) -> None:
 
 
 def _start(person: Person) -> str:
-    """Start the person's node; its first address."""
+    """Start the person's node; return its first address."""
     words = command(person.profile, "--json", "node", "--listen", LISTEN)
     # In a session of its own: Ctrl-C comes to us alone, and we end it in order.
     person.node = subprocess.Popen(  # noqa: S603 - our own program
@@ -276,7 +276,7 @@ def _start_relay(unused: Profile, folder: Path) -> RelayProcess:
 
 
 def _line(process: subprocess.Popen[bytes]) -> bytes:
-    """The next line of a process's stdout."""
+    """Return the next line of a process's stdout."""
     assert process.stdout is not None
     descriptor, data, deadline = process.stdout.fileno(), b"", time.monotonic() + TIMEOUT
     while not data.endswith(b"\n"):
@@ -289,7 +289,7 @@ def _line(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def _say(story: DemoScript, alice: Person, bob: Person, sender: str, text: str, wait: str = "delivered") -> str:
-    """One message; its id."""
+    """Send one message; return its id."""
     me, you = (alice, bob) if sender == "alice" else (bob, alice)
     start = time.monotonic()
     result = me.call("send", chat=me.contact, text=text, wait=wait, timeout=TIMEOUT)
@@ -299,7 +299,7 @@ def _say(story: DemoScript, alice: Person, bob: Person, sender: str, text: str, 
 
 
 def _wait_for_contact(alice: Person) -> str:
-    """The id under which alice has bob, once he is a contact of hers."""
+    """Wait until bob is alice's contact; return the id that she has for him."""
     alice.call("subscribe", events=["contact"])
     assert alice.client is not None
     events = alice.client.events()
@@ -311,7 +311,7 @@ def _wait_for_contact(alice: Person) -> str:
 
 
 def _wait_for_message(person: Person, text: str) -> str:
-    """Until a message has come; its route."""
+    """Wait until a message has arrived; return its route."""
     person.call("subscribe", events=["message"])
     assert person.client is not None
     events = person.client.events()
@@ -323,7 +323,7 @@ def _wait_for_message(person: Person, text: str) -> str:
 
 
 def _wait_for_delivery(alice: Person, ids: list[str]) -> str:
-    """Until alice's node has the receipts of these messages; the route they took."""
+    """Wait until alice's node has the receipts of these messages; return their route."""
     alice.call("subscribe", events=["state"])
     assert alice.client is not None
     events = alice.client.events()
@@ -342,7 +342,7 @@ def _compare(alice: Person, bob: Person) -> str:
 
 
 def _check(story: DemoScript, alice: Person, bob: Person) -> None:
-    """Every message once and in order, at both ends."""
+    """Check that every message arrived once and in order, at both ends."""
     for person in (alice, bob):
         log = person.call("log", chat=person.contact, limit=len(story.told) + 10)
         seen = [(person.name if each["from"] == "me" else _other(person), each["text"]) for each in log]
@@ -369,7 +369,7 @@ def _kill(person: Person) -> None:
 
 
 def _end(person: Person) -> None:
-    """Let a node end in order."""
+    """Stop a node normally."""
     if person.node is not None:
         person.node.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -378,7 +378,7 @@ def _end(person: Person) -> None:
 
 
 def _clean_up(people: list[Person], relays: list[RelayProcess], folder: Path) -> None:
-    """End what was started and remove what was made; nothing interrupts this."""
+    """Stop what was started and delete what was made; nothing interrupts this."""
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for person in people:
@@ -398,7 +398,7 @@ def _clean_up(people: list[Person], relays: list[RelayProcess], folder: Path) ->
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does."""
+    """Let SIGTERM and SIGHUP end the demo as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The verbs doctor and salvage: what works from here and what does not, and saving what can be read."""
+"""The verbs doctor and salvage: check what works, and rescue a damaged database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p2pchat.cli.output import cell
 
 
 def doctor(context: Context, _args: Namespace) -> int:
-    """One line for each check, with a hint where it fails."""
+    """Print one line for each check, with a hint if it fails."""
     with context.client() as client:
         checks = client.call("doctor")
     if context.out.json:
@@ -28,7 +28,7 @@ def doctor(context: Context, _args: Namespace) -> int:
 
 
 def salvage(context: Context, _args: Namespace) -> int:
-    """Make a new database of everything that can be read of a damaged one."""
+    """Make a new database of everything readable in a damaged one."""
     profile = context.profile
     if not profile.exists():
         raise errors.NoProfile(f"There is no profile in {profile.folder}")

@@ -44,7 +44,7 @@ TIMEOUT = 30.0
 
 
 def echo(context: Context, args: Namespace) -> int:
-    """Make, wake or end the echo bot."""
+    """Make, start or stop the echo bot."""
     try:
         if args.serve:
             return _serve(context)
@@ -60,7 +60,7 @@ def echo(context: Context, args: Namespace) -> int:
 
 @contextlib.contextmanager
 def _alone(owner: Profile) -> Iterator[None]:
-    """Wait until no other command makes or ends this profile's friend. Raises NoProfile, or ProfileError."""
+    """Wait until no other command makes or stops this profile's echo bot. Raises NoProfile, or ProfileError."""
     if not owner.exists():
         raise errors.NoProfile(f"There is no profile in {owner.folder}")
     if owner.echo.folder.exists() and not _is_friend(owner.echo):
@@ -75,7 +75,7 @@ def _alone(owner: Profile) -> Iterator[None]:
 
 
 def _is_friend(friend: Profile) -> bool:
-    """Whether this folder is ours to use and to delete: it has our config, or nothing at all."""
+    """Return whether this folder is ours to use and to delete: it has our config, or nothing at all."""
     try:
         return (friend.folder / FILE).read_text().startswith(CONFIG.partition("\n")[0])
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def _befriend(context: Context) -> int:
 
 
 def _contact(ours: Client, theirs: Client) -> dict[str, Any] | None:
-    """The contact that the friend is, if it is one: the one with whom it shares a safety number."""
+    """Return the contact that is the echo bot, if there is one: the one with whom it shares a safety number."""
     numbers = {_safety_number(theirs, contact) for contact in theirs.call("contacts")} - {""}
     for contact in ours.call("contacts") if numbers else ():
         if _safety_number(ours, contact) in numbers:
@@ -141,7 +141,7 @@ def _become_contacts(ours: Client, theirs: Client) -> dict[str, Any]:
 
 
 def _wake(context: Context) -> int:
-    """Start the friend if there is one and the person's node runs; quietly."""
+    """Start the echo bot without output, if there is one and the user's node is running."""
     woken = False
     if context.profile.echo.exists() and finding.listens(context.profile):
         _start(context.profile)
@@ -152,7 +152,9 @@ def _wake(context: Context) -> int:
 
 
 def _start(owner: Profile) -> None:
-    """Start the friend's process, if it does not run; returns when it answers. Raises what hindered it."""
+    """Start the echo bot's process, if it is not running; return when it answers. Raises the reason if it
+    cannot start.
+    """
     if _running(owner.echo) is not None:
         return
     path = owner.echo.folder / "echo.log"
@@ -178,7 +180,7 @@ def _start(owner: Profile) -> None:
 
 
 def _serve(context: Context) -> int:
-    """The friend's own process: tells its parent on stdout that it answers, or why not, then lives without it."""
+    """Run as the echo bot's process: tell the parent on stdout that it answers, or why not, then live on without it."""
     from p2pchat.bot.echo import friend
 
     set_up_logging(context.config.verbose, sys.stderr)
@@ -214,14 +216,14 @@ def _end(context: Context, remove: bool) -> int:
 
 
 def _running(friend: Profile) -> int | None:
-    """The pid of the friend's process."""
+    """Return the pid of the echo bot's process."""
     from p2pchat.bot.bookmark import path_of, runner
 
     return runner(path_of(friend, NAME))
 
 
 def _stop(friend: Profile) -> bool:
-    """End the friend's process and wait for that; whether there was one."""
+    """Stop the echo bot's process and wait for that; return whether there was one."""
     pid = _running(friend)
     if pid is None:
         return False

@@ -1,4 +1,4 @@
-"""Verbs that look back: log search."""
+"""Verbs for finding messages: log search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from p2pchat.cli.output import cell, local_time, messages, paint, short_date
 from p2pchat.sanitize import clean_line
 
 _LAST = 50
-"""Messages shown where nobody says how many."""
+"""The number of messages shown by default."""
 _PAGE = 1000
 _FIELDS = ("id", "chat", "from", "text", "kind", "sent_at", "received_at", "state", "route", "date", "time")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
@@ -44,7 +44,7 @@ def log(context: Context, args: Namespace) -> int:
 
 
 def _pages(client: Client, args: Namespace) -> Iterator[list[dict[str, Any]]]:
-    """The messages asked for, in pages: from a beginning on all of them, unless their number is given."""
+    """Yield the requested messages in pages: all from a starting point, unless their number is given."""
     wanted = {"search": args.search, "around": args.around, "since": args.since, "until": args.until}
     given = {name: value for name, value in wanted.items() if value is not None}
     if args.since is None or args.limit is not None:
@@ -57,7 +57,7 @@ def _pages(client: Client, args: Namespace) -> Iterator[list[dict[str, Any]]]:
 
 
 def _checked(template: str) -> str:
-    """A template of `log --format`. Raises UsageError where it names a field that there is not."""
+    """Return a template of `log --format`. Raises UsageError if it names an unknown field."""
     for name in re.findall(r"\{([^{}]*)\}", template):
         if name not in _FIELDS:
             raise errors.UsageError(f"There is no field {{{name}}}", hint=f"There are {', '.join(_FIELDS)}.")
@@ -82,7 +82,7 @@ def _filled(template: str, message: dict[str, Any]) -> str:
 
 
 def search(context: Context, args: Namespace) -> int:
-    """Find messages in one chat or in all."""
+    """Search one chat or all."""
     with context.client() as client:
         found = client.call("search", query=args.words, chat=args.chat, limit=args.limit)
     if context.out.json:

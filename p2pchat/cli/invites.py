@@ -16,7 +16,7 @@ _MAX_INVITE = 64 << 10
 
 
 def invite(context: Context, args: Namespace) -> int:
-    """Make an invite; its text is alone on stdout."""
+    """Make an invite; its text is the only output on stdout."""
     with context.client() as client:
         hide = {"hide": True} if args.hide_address else {}
         label = {} if args.label is None else {"label": args.label}
@@ -49,7 +49,7 @@ def _show_qr(context: Context, text: str) -> None:
 
 
 def invites(context: Context, args: Namespace) -> int:
-    """List the invites made here, or end one."""
+    """List the invites made here, or revoke one."""
     if args.action is not None and args.id is None:
         raise errors.UsageError("ID is missing", hint="`p2pchat invites` lists them.")
     answers.show(context, _row, "No invites yet. `p2pchat invite` makes one.", "invites", revoke=args.id)

@@ -1,4 +1,4 @@
-"""From a command line to an exit code."""
+"""Runs a command line and returns its exit code."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         },
     ),
 )
-"""The verbs by the module of theirs, in the order of the help; only the module of the verb that runs is imported."""
+"""The verbs by the module they are in, in the order of the help; only the module of the verb that runs is imported."""
 
 MODULES = {verb: module for _, modules in GROUPS for module, verbs in modules.items() for verb in verbs}
 
@@ -75,7 +75,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; the exit code."""
+    """Run one command line; return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     out = Output.standard("--json" in words[: words.index("--") if "--" in words else None])
     verbose = any(word.startswith("-vv") for word in words)
@@ -130,7 +130,7 @@ def _run(words: list[str]) -> int:
 
 
 def _screen(context: Context) -> int:
-    """Without a verb: the screen. Raises UsageError where there is no terminal to show it on."""
+    """Open the screen, which is what happens without a verb. Raises UsageError if there is no terminal."""
     if context.out.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         names = " ".join(MODULES)
         hint = f"Without a terminal, use a verb: {names} (`p2pchat --help`)."
@@ -148,7 +148,7 @@ def _screen(context: Context) -> int:
 
 
 def find(name: str) -> Verb:
-    """The verb of that name. Raises UsageError."""
+    """Return the verb of that name. Raises UsageError."""
     if name not in MODULES:
         raise errors.UsageError(f"There is no verb {name}", hint="`p2pchat --help` lists them.")
     module = importlib.import_module(f"p2pchat.cli.{MODULES[name]}")
@@ -181,7 +181,7 @@ def _file_of(error: OSError) -> str:
 
 
 def _forget_output() -> None:
-    """What is still buffered for stdout must not fail once more at exit."""
+    """Make sure that output still in stdout's buffer does not fail once more at exit."""
     with contextlib.suppress(io.UnsupportedOperation, OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -20,7 +20,7 @@ CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _CHANGES = {"edit": "edited", "reaction": "reaction", "pin": "pin", "deleted": "deleted for both"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
-"""Seconds between two looks whether the node is back."""
+"""Seconds between two checks whether the node is back."""
 
 
 def send(context: Context, args: Namespace) -> int:
@@ -29,10 +29,10 @@ def send(context: Context, args: Namespace) -> int:
 
 
 def tail(context: Context, args: Namespace) -> int:
-    """Show messages as they come, over every restart of the node.
+    """Show messages as they arrive, across restarts of the node.
 
-    An event only says that there is one: it is read from the store, by its position, so that nothing is missed or shown
-    twice, whatever ids peers give, whatever is deleted meanwhile, and whenever the node ends.
+    An event only says that there is a message: it is read from the store, by its position, so that nothing is missed or
+    shown twice, whatever ids peers give, whatever is deleted meanwhile, and whenever the node ends.
     """
     tailing = _Tail(context, args)
     client = context.client()
@@ -47,9 +47,9 @@ def tail(context: Context, args: Namespace) -> int:
 
 
 def _reconnected(context: Context) -> Client:
-    """The profile's next node, as soon as there is one that is open; started where nobody else does it.
+    """Return a client of the profile's next node, as soon as there is one that is open; start it if nobody else does.
 
-    A locked one is waited for: only a person, or the file with the passphrase, can open it.
+    Wait for a locked one: only the user, or the passphrase file, can open it.
     """
     backoff, start_node = Backoff(_FIRST_WAIT, _LONGEST_WAIT), False
     while True:
@@ -74,7 +74,7 @@ def _has_passphrase_file(context: Context) -> bool:
 
 
 class _Tail:
-    """What `tail` shows, and how far it has come."""
+    """What `tail` shows, and how far it has read."""
 
     def __init__(self, context: Context, args: Namespace) -> None:
         self._args = args
@@ -83,7 +83,7 @@ class _Tail:
         self._printer = _Printer(context, args.count, theirs_only=args.theirs)
 
     def follow(self, client: Client) -> None:
-        """Print what comes, until enough has come. Raises NodeGone."""
+        """Print messages as they arrive, until enough have. Raises NodeGone."""
         if self._place is None:
             self._begin(client)
         else:
@@ -120,7 +120,7 @@ class _Tail:
         client.call("subscribe", events=None if self._args.events else ["message"])
 
     def _read_on(self, client: Client) -> None:
-        """Print what the store has after our place."""
+        """Print what the store has after our position."""
         while not self._printer.done:
             page = client.call("messages", chat=self._chat, position=self._place, limit=_PAGE)
             if not page:
@@ -129,7 +129,7 @@ class _Tail:
 
 
 def _chat_id(client: Client, name: str) -> str:
-    """The id of the chat meant, by the rule for CHAT, which the node knows. Raises NoSuchContact or AmbiguousName."""
+    """Return the id of a chat, by the node's rule for CHAT. Raises NoSuchContact or AmbiguousName."""
     return str(client.call("timer", chat=name)["chat"])
 
 
@@ -149,7 +149,7 @@ class _Printer:
         return self._left == 0
 
     def page(self, page: list[dict[str, Any]]) -> int:
-        """Print some; the position of the last of them."""
+        """Print some messages; return the position of the last one."""
         self._last_page = frozenset(map(_key, page))
         wanted = [message for message in page if not (self._theirs_only and message["mine"])]
         for message in wanted if self._left is None else wanted[: self._left]:
@@ -164,11 +164,11 @@ class _Printer:
         return int(page[-1]["position"])
 
     def printed(self, event: dict[str, Any]) -> bool:
-        """Whether the page printed last held the message of this event: then there is no need to ask for it."""
+        """Return whether the last printed page held the message of this event, which then need not be requested."""
         return _key(event) in self._last_page
 
     def event(self, event: dict[str, Any]) -> None:
-        """Print something else that happened."""
+        """Print another event."""
         if self._out.json:
             self._out.object(event)
         elif event["event"] == "state":
@@ -186,7 +186,7 @@ def _key(message: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def read(context: Context, args: Namespace) -> int:
-    """Note what a person has read."""
+    """Mark messages as read."""
 
     def words(result: dict[str, Any]) -> str:
         return f"{result['unread']} unread." if result["unread"] else "Nothing is unread."
@@ -203,7 +203,7 @@ def delete(context: Context, args: Namespace) -> int:
 
 
 def why(context: Context, args: Namespace) -> int:
-    """Say why a message is not delivered yet."""
+    """Explain why a message is not delivered yet."""
 
     def words(result: dict[str, Any]) -> str:
         said = f"{MARKS.get(result['state'], '')} {result['state']}: {result['reason']}".strip()

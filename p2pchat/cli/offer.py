@@ -9,7 +9,7 @@ from p2pchat.cli.options import Arg, Verb
 
 
 def offer(context: Context, args: Namespace) -> int:
-    """Say yes or no to being a relay for one's contacts, or what was said."""
+    """Turn the relay for one's contacts on or off, or show whether it is on."""
     with context.client() as client:
         offer = client.call("offer", **({} if args.answer is None else {"answer": args.answer == "yes"}))
     if context.out.json:

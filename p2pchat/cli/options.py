@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 _TAKES_VALUE = ("--profile", "--passphrase-file")
 COLUMNS = 80
-"""Of the help of a verb."""
+"""The width of a verb's help."""
 
 
 class Arg(NamedTuple):
-    """A positional argument of a verb: its name, and what the help says of it."""
+    """A positional argument of a verb: its name and its help."""
 
     name: str
     help: str
     required: bool = True
     choices: tuple[str, ...] = ()
     many: bool = False
-    """It takes all words that are left, as one text with spaces between them."""
+    """Whether it takes all remaining words, as one text with spaces between them."""
 
 
 class Opt(NamedTuple):
-    """An option: its flags and what argparse is to do with it."""
+    """An option: its flags and argparse's settings for it."""
 
     flags: tuple[str, ...]
     settings: dict[str, Any]
@@ -59,7 +59,7 @@ class Verb(NamedTuple):
     opts: tuple[Opt, ...] = ()
     notes: str = ""
     example: str = ""
-    """A command line that works as it stands, but for names and ids."""
+    """A command line that works as it is, except for names and ids."""
 
 
 GLOBAL = (
@@ -73,7 +73,7 @@ GLOBAL = (
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help of one width, whatever the terminal has: it fits 80 columns, and reads the same in a pipe."""
+    """Help of a fixed width, whatever the terminal's: it fits 80 columns, and is the same in a pipe."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=COLUMNS)
@@ -85,7 +85,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def find_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The verb of a command line and the line without it; None where there is none."""
+    """Return the verb of a command line and the line without it; None if there is none."""
     skip = False
     for index, word in enumerate(argv):
         if skip:
@@ -100,7 +100,7 @@ def find_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
-    """The options and positionals of a line without its verb. Raises UsageError.
+    """Return the options and positionals of a line without its verb. Raises UsageError.
 
     After --help or --version nothing else is checked, and positionals may be missing.
     """
@@ -118,12 +118,12 @@ def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
 
 
 def help_text(verb: Verb) -> str:
-    """What `p2pchat VERB --help` prints."""
+    """Return the text that `p2pchat VERB --help` prints."""
     return _parser(verb).format_help()
 
 
 def duration(text: str) -> float:
-    """Seconds in a time as `lib.times` reads it, as the type of an argument."""
+    """Return the seconds of a duration as `lib.times` reads it; the type of an argument."""
     try:
         return seconds_in(text)
     except ValueError as exc:
@@ -131,7 +131,7 @@ def duration(text: str) -> float:
 
 
 def timed(text: str) -> int:
-    """Whole seconds of a time, 0 for `off`, as a positional says it. Raises UsageError."""
+    """Return the whole seconds of a duration, 0 for `off`, given as a positional. Raises UsageError."""
     try:
         return seconds_or_off(text)
     except ValueError:
@@ -139,7 +139,7 @@ def timed(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """A number of things, at least one."""
+    """Return a number of things, at least one."""
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
     return int(text)

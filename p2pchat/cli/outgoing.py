@@ -1,4 +1,4 @@
-"""A text that a verb sends: where it comes from, what it must be, and what is printed of it."""
+"""A text that a verb sends: where it comes from, how it is checked, and what is printed about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import duration, opt
 
 MAX_TEXT = 48_000
-"""Bytes of UTF-8 in one message."""
+"""The most bytes of UTF-8 in one message."""
 ORDER = ("saved", "stored", "delivered", "read")
 
 
@@ -36,7 +36,7 @@ def send_text(context: Context, args: Namespace, method: str, **target: str) -> 
 
 
 def print_sent(context: Context, result: dict[str, Any]) -> None:
-    """Print the id of what was sent; all that is known of it where objects are wanted."""
+    """Print the id of the message that was sent; with --json, all that is known of it."""
     if context.out.json:
         context.out.object(result)
     else:

@@ -1,4 +1,4 @@
-"""Everything the command line prints.
+"""Prints everything for the command line.
 
 Data goes to stdout, words about it to stderr where stdout carries data. With --json, stdout holds one object a line,
 with the text exact, and an error is an object on stderr. Human output is cleaned (`p2pchat.sanitize`), into pipes too,
@@ -30,7 +30,7 @@ _MARK_STYLES = {"delivered": "green", "read": "cyan", "failed": "red"}
 
 @dataclass(frozen=True)
 class Output:
-    """Where and how to print. Colour only where a person looks: on a terminal, without NO_COLOR."""
+    """Where and how to print. Colour is used only on a terminal, without NO_COLOR."""
 
     json: bool
     stdout: TextIO
@@ -70,13 +70,15 @@ class Output:
     # --- stderr
 
     def note(self, text: str) -> None:
-        """Words for a person, beside the data. Nobody may be there to read them."""
+        """Print a remark for the user, beside the data. Nobody may be there to read it."""
         with contextlib.suppress(OSError):
             self.stderr.write(paint(clean(text), "dim", self.colour_err) + "\n")
             self.stderr.flush()
 
     def error(self, error: errors.P2PChatError) -> None:
-        """One line: what happened and what to do; with --json an object, as on the API. Nobody may be there to read."""
+        """Print an error: what happened and what to do, on one line; with --json an object, as in the API. Nobody may
+        be there to read it.
+        """
         if self.json:
             from p2pchat.api.codec import error_object
 
@@ -88,7 +90,7 @@ class Output:
             self.stderr.flush()
 
     def aside(self, text: str) -> None:
-        """Words that stand on stdout when a person reads it there, and on stderr when stdout carries data."""
+        """Print on stdout if the user reads it there, and on stderr if stdout carries data."""
         if self.json or not self.stdout.isatty():
             self.note(text)
         else:
@@ -100,7 +102,7 @@ class Output:
 
 
 MAX_QUOTE = 60
-"""Characters of a message that is answered."""
+"""The most characters shown of a quoted message."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def paint(text: str, style: str, colour: bool) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that a line takes on a terminal."""
+    """Return the columns that a line takes on a terminal."""
     if text.isascii():
         return len(text)
     total = 0
@@ -181,7 +183,7 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
 
 
 def _remarks(message: dict[str, Any]) -> list[str]:
-    """What is so of a message, beside its text."""
+    """Return remarks about a message, beside its text."""
     remarks = []
     if (quote := message.get("quote")) is not None:
         whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""

@@ -64,7 +64,7 @@ def _new_passphrase(context: Context, none: bool, prompt: str) -> str | None:
 
 
 def name(context: Context, args: Namespace) -> int:
-    """Say what contacts see as this profile's name, or change it."""
+    """Show or change the name that contacts see."""
     with context.client() as client:
         result = client.call("name", name=args.name)
     if context.out.json:
@@ -77,7 +77,7 @@ def name(context: Context, args: Namespace) -> int:
 
 
 def settings(context: Context, args: Namespace) -> int:
-    """Say what was decided, or change one thing of it."""
+    """Show the settings, or change one."""
     change = {}
     if args.value is not None:
         if args.value.lower() not in _FLAGS:
@@ -118,7 +118,7 @@ def unlock(context: Context, _args: Namespace) -> int:
 
 
 def lock(context: Context, _args: Namespace) -> int:
-    """Forget the keys: the process that held them ends."""
+    """Forget the keys by ending the process that holds them."""
     from p2pchat.cli import serve
 
     ended = serve.end(context.profile, "lock")
@@ -130,7 +130,7 @@ def lock(context: Context, _args: Namespace) -> int:
 
 
 def passphrase(context: Context, args: Namespace) -> int:
-    """Change the passphrase, set one, or take it away."""
+    """Change, set or remove the passphrase."""
     if args.new_passphrase_file is not None and args.no_passphrase:
         raise errors.UsageError("--new-passphrase-file and --no-passphrase cannot be used together")
     if args.new_passphrase_file == STDIN == context.config.passphrase_file:

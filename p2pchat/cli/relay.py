@@ -1,4 +1,4 @@
-"""The verb relay: the headless relay, and how it is."""
+"""The verb relay: the headless relay, and its status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from p2pchat.cli.output import qr
 
 
 def relay(context: Context, args: Namespace) -> int:
-    """Run a relay, or say how the one that runs is."""
+    """Run a relay, or show the status of the running one."""
     from p2pchat.cli import serve
 
     if args.print_config:

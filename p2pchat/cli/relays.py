@@ -1,4 +1,4 @@
-"""The verb relays: which relays keep envelopes for this profile, and how it stands with them."""
+"""The verb relays: the relays that store envelopes for this profile, and their state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STYLES = {"connected": "green", "connecting": "yellow", "unreachable": "red", "
 
 
 def relays(context: Context, args: Namespace) -> int:
-    """List the relays, after one was added or removed."""
+    """List the relays, after adding or removing one."""
     if args.action is not None and args.address is None:
         hint = "`p2pchat relays` lists them; whoever runs a relay can give you its address."
         raise errors.UsageError(f"Which relay is to be {_DONE[args.action]}?", hint=hint)
@@ -39,7 +39,7 @@ def relays(context: Context, args: Namespace) -> int:
 
 
 def _judge(context: Context, relay: dict[str, Any]) -> None:
-    """Say what became of the relay that was added. Raises Refused or NotReached."""
+    """Report the result for the relay that was added. Raises Refused or NotReached."""
     kept = "it stays in the list and is tried again"
     hint = f"`p2pchat relays remove {str(relay['address']).partition('#')[0]}` removes it."
     if relay["state"] == "refused":

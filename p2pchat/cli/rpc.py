@@ -18,7 +18,7 @@ from p2pchat.cli.options import Verb
 
 
 def rpc(context: Context, _args: Namespace) -> int:
-    """Pass lines on until stdin ends and everything asked is answered."""
+    """Pass lines on until stdin ends and every request is answered."""
     if context.config.passphrase_file == STDIN:
         raise errors.UsageError(
             "stdin carries the requests here", hint="Name a file with --passphrase-file, or unlock."

@@ -1,6 +1,6 @@
-"""The verb node, and the only door of the command line to node and relay, the heavy modules (imported late).
+"""The verb node, and the command line's only access to node and relay, the heavy modules (imported late).
 
-The profile's lock is taken before anything slow: of two nodes started together one ends at once.
+The profile's lock is taken before anything slow: of two nodes started together, one ends at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Announce = Callable[[dict[str, Any]], None]
 
 
 def node(context: Context, args: Namespace) -> int:
-    """Run the profile's node, or ask or stop the one that runs."""
+    """Run the profile's node, or show or stop the running one."""
     if args.action == "status":
         return _status(context)
     if args.action == "stop":
@@ -51,7 +51,7 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
 
 
 def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
-    """Make a new database of what can be read of a damaged one. Raises ProfileInUse, WrongPassphrase, DiskFull."""
+    """Make a new database of everything readable in a damaged one. Raises ProfileInUse, WrongPassphrase, DiskFull."""
     _refuse_while_open(profile)
     from p2pchat.node import salvage_profile
 
@@ -76,7 +76,7 @@ def _refuse_while_open(profile: Profile) -> None:
 
 
 def end(profile: Profile, method: str) -> int | None:
-    """End the running node by `stop` or `lock` and wait for it; its pid, None where none ran."""
+    """End the running node by `stop` or `lock` and wait for it; return its pid, None if there was none."""
     node = finding.find(profile)
     if node is None:
         if not profile.exists():
@@ -96,7 +96,7 @@ def end(profile: Profile, method: str) -> int | None:
 
 
 def _asked_to_end(client: Client, method: str) -> bool:
-    """Ask the node to end by `stop` or `lock`; whether it heard. Raises what it answers."""
+    """Ask the node to end by `stop` or `lock`; return whether it answered. Raises the error it answers."""
     with client:
         client.socket.settimeout(TAKE_OVER)
         try:
@@ -150,7 +150,9 @@ def _announcer(context: Context) -> Announce:
 
 
 def _taken_over(profile: Profile) -> ProfileLock:
-    """The profile's lock, from a lingering node if need be. Raises ProfileInUse where one is in the foreground."""
+    """Return the profile's lock, taken over from a lingering node if needed. Raises ProfileInUse if one is in the
+    foreground.
+    """
     deadline = time.monotonic() + TAKE_OVER
     while True:
         lock = ProfileLock(profile)
@@ -203,7 +205,9 @@ def _tell_listening(event: dict[str, Any]) -> None:
 
 
 def tell_parent(event: dict[str, Any]) -> None:
-    """A detached process's only word to the one that started it; from then on nobody reads, so the pipe is let go."""
+    """Send a detached process's only message to the one that started it; nobody reads after that, so the pipe is
+    closed.
+    """
     _tell(event)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -275,7 +279,7 @@ def run_relay(
 
 
 def relay_status(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None) -> dict[str, Any]:
-    """What the relay of that folder says of itself. Raises NoRelay."""
+    """Return the status of the relay of that folder. Raises NoRelay."""
     from p2pchat.relay.config import load
     from p2pchat.relay.folder import Folder
 
@@ -283,7 +287,7 @@ def relay_status(flags: Mapping[str, Any], environment: Mapping[str, str], path:
 
 
 def relay_example() -> str:
-    """An example of a relay's configuration."""
+    """Return an example of a relay's configuration."""
     from p2pchat.relay.config import example
 
     return example()

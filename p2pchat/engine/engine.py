@@ -196,10 +196,10 @@ class Engine:
         for sealed in effects.sealed:
             by_contact.setdefault(sealed.contact, []).append(sealed)
         for contact, envelopes in by_contact.items():
-            self.link_sender.release(contact, envelopes)
+            self.link_sender.windows.release(contact, envelopes)
         self.mailbox_handler.release(effects, by_contact)
         for contact in effects.dropped:
-            self.link_sender.changed(contact)
+            self.link_sender.windows.changed(contact)
         self.endings.committed(effects)
         for output in effects.outputs:
             output()
@@ -267,7 +267,7 @@ class Engine:
         self.committer.post(housekeeping.jumped, jump)
 
     def _refill(self, contact: ContactId) -> None:
-        self.committer.post(self.link_sender.rows_due, contact, sender=contact)
+        self.committer.post(self.link_sender.windows.read, contact, sender=contact)
 
     def _retry(self) -> None:
         self.link_sender.again()

@@ -1,8 +1,7 @@
-"""The app: which screen comes first, who answers which intent, and how it ends.
+"""The app: decides which screen comes first, handles intents, and ends the program.
 
-What is done is in modules by subject, `actions.chat`, `actions.message` and `actions.contact`; here is what
-holds them together.
-Nothing in here waits for the node in a handler: keys pass through the app, so whatever takes time is a worker.
+The work itself is in modules by subject, `actions.chat`, `actions.message` and `actions.contact`; this module connects
+them. No handler here waits for the node: key presses pass through the app, so anything slow is a worker.
 """
 
 from __future__ import annotations
@@ -43,14 +42,16 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 AWAY = 120.0
-"""Seconds without a key or the mouse after which nobody is thought to look; not every terminal tells its focus."""
+"""Seconds without a key press or mouse event after which the user is assumed to be away; not every terminal reports
+focus.
+"""
 
 STATUS_PAUSE = 60.0
-"""Seconds after which the node is asked how it does, beside what it tells by itself."""
+"""Seconds between two requests for the node's status, in addition to its events."""
 
 GC_PAUSE = 1.0
 REST_SECONDS = 20.0
-"""Seconds without a key after which a pause for the whole of the memory is felt by nobody."""
+"""Seconds without a key press after which nobody notices a full garbage collection."""
 WATCH_PAUSE = 1.0
 
 Doing = Callable[[str], Awaitable[None]]
@@ -73,8 +74,8 @@ class ChatApp(BaseApp):
         clock: Callable[[], float] = monotonic,
         now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
-        """`started`: waits for a node that is being started already and raises why it could not be. `passphrase`: of a
-        locked profile, where a file holds it.
+        """`started`: waits for a node that is already being started, and raises the reason if it cannot be.
+        `passphrase`: for a locked profile, if a file holds it.
         """
         super().__init__(profile, node or NodeClient(profile), now)
         plain = not self.draws_unicode
@@ -167,7 +168,7 @@ class ChatApp(BaseApp):
 
     @property
     def fault(self) -> Exception | None:
-        """What ended the app although nobody wanted it."""
+        """The error that ended the app unintentionally."""
         return self._exception
 
     def _completions(self, line: str) -> list[Completion]:
@@ -253,7 +254,7 @@ class ChatApp(BaseApp):
             self.run_worker(self.people.wake_echo())
 
     def _take(self, batch: list[Event]) -> None:
-        """A batch of events: first what is known, then what is shown."""
+        """Handle a batch of events: update the state, then the screen."""
         news = self.state.apply(batch)
         conversation, current = self.main.conversation, self.state.current
         here = [message for message in news.arrived if message.chat == current]
@@ -265,11 +266,14 @@ class ChatApp(BaseApp):
         for message in news.changed:
             if message.chat == current:
                 conversation.changed(message)
+            if message.deleted:
+                self._gone(message.chat, message.id)
         for chat, typing in news.typing.items():
             self.main.chat_title.show_typing(chat, typing)
         for moved in news.removed:
             if moved.chat == current:
                 conversation.removed(moved.id)
+            self._gone(moved.chat, moved.id)
         if current in news.people and self.state.shown is not None:
             conversation.update_chat(self.state.shown)
             self.main.write_in(self.state.shown)
@@ -291,6 +295,10 @@ class ChatApp(BaseApp):
         panel_news = getattr(self.screen, "news", None)
         if panel_news is not None:
             panel_news(batch)
+
+    def _gone(self, chat: str, message: str) -> None:
+        self.talk.gone(chat, message)
+        self.picking.gone(message)
 
     def _looks(self) -> bool:
         return self.app_focus and self._clock() - self._touched < AWAY
@@ -393,7 +401,7 @@ class ChatApp(BaseApp):
     # --- commands
 
     def action_command(self, name: str) -> None:
-        """A command of the table, by a key."""
+        """Run a command of the table, for a key."""
         self.begin(self._run(name, ""))
 
     def action_command_palette(self) -> None:
@@ -424,7 +432,7 @@ class ChatApp(BaseApp):
     # --- the end
 
     async def action_quit(self) -> None:
-        """Textual's own way to end."""
+        """Quit; Textual's own action."""
         self.begin(self._quit(""))
 
     async def _quit(self, _rest: str) -> None:
@@ -445,7 +453,7 @@ class ChatApp(BaseApp):
         await self._leave()
 
     def leave_now(self) -> None:
-        """End without a question: a signal came, or the terminal is gone."""
+        """End without asking: a signal arrived, or the terminal is gone."""
         self.run_worker(self._leave())
 
     async def _leave(self) -> None:
@@ -463,7 +471,7 @@ class ChatApp(BaseApp):
             self.leave_now()
 
     async def on_event(self, event: events.Event) -> None:
-        """Notice that somebody is there."""
+        """Note that the user is present."""
         if isinstance(event, events.InputEvent):
             self._touched = self._clock()
         await super().on_event(event)
@@ -479,8 +487,8 @@ class ChatApp(BaseApp):
 
 
 def tune_gc() -> None:
-    """Take what the start made out of the collector's sight, and let it look at little at a time: its pauses were the
-    whole of the slowest keys. At all there is, it looks when nobody types.
+    """Exclude the objects made at the start from garbage collection, and collect little at a time: its pauses were all
+    of the slowest key presses. A full collection runs when nobody types.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,7 @@
-"""What every part of the screen may ask of the app: the node, what is known, the main screen, and ways to say things.
+"""What every part of the screen may use of the app: the node, the state, the main screen, and ways to show messages.
 
-The actions, the palette and the settings are given this; `app` joins them, so nothing has to import it in a circle.
+Actions, palette and settings are given this base class; `app` implements it, so that nothing imports the app in a
+circle.
 """
 
 from __future__ import annotations
@@ -35,28 +36,28 @@ Result = TypeVar("Result")
 
 
 class Rereads(Protocol):
-    """Who reads from the node what the screen shows (`reader.Reader`)."""
+    """Reads from the node what the screen shows (`reader.Reader`)."""
 
     async def reread(self) -> None:
         """Read everything again."""
 
     def refresh_status(self) -> None:
-        """Say in the status line how things are."""
+        """Update the status line."""
 
 
 class Hushes(Protocol):
-    """Who calls somebody that does not look (`notices.Notifier`)."""
+    """Notifies a user who is not looking (`notices.Notifier`)."""
 
     @property
     def says(self) -> str:
-        """A word for the status line while nobody is called."""
+        """The text for the status line while notifications are silenced."""
 
     def hush(self, seconds: float | None) -> None:
-        """Call nobody for so long; None ends that."""
+        """Silence notifications for so long; None ends that."""
 
 
 class BaseApp(App[errors.P2PChatError]):
-    """The app without what it does: its parts, and how they speak to the person."""
+    """The app without its actions: its parts, and how they show messages to the user."""
 
     main: MainScreen
     reader: Rereads
@@ -97,39 +98,39 @@ class BaseApp(App[errors.P2PChatError]):
     # --- work, and what is said about it
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that takes time; an error is said."""
+        """Start an action that takes time; show an error if it fails."""
         self.run_worker(self.saying(work))
 
     async def saying(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something; an error is said."""
+        """Run an action; show an error if it fails."""
         try:
             await work
         except errors.P2PChatError as exc:
             self.say(self.said(exc), "error")
 
     async def ask(self, screen: Screen[Any]) -> Any:
-        """Show a screen and wait for what it is dismissed with."""
+        """Show a screen, and wait for and return the result with which it is dismissed."""
         self.clear_notifications()  # where there is little room they would lie over it
         return await self.push_screen_wait(screen)
 
     def say(self, text: str, severity: Severity = "information") -> None:
-        """Show a line for a few seconds, in the corner. Names in it are no markup."""
+        """Show a line for a few seconds, in the corner. Names in it are not interpreted as markup."""
         self.notify(drawn_within(displayable_line(text), self.turns_text), severity=severity, markup=False)
 
     def said(self, error: errors.P2PChatError) -> str:
-        """An error as this screen says it."""
+        """Return an error in this screen's words."""
         from p2pchat.tui.screens.panel import said
 
         return said(error)
 
     def write_to_terminal(self, sequence: str) -> None:
-        """Write a sequence of ours, past Textual."""
+        """Write a control sequence to the terminal, bypassing Textual."""
         if not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
 
     def lend_terminal(self, program: Callable[[], Result]) -> Result:
-        """Let another program have the terminal, and draw everything anew after it. What `program` raises is raised
-        when the screen has the terminal back: Textual does not take it back where an exception leaves `suspend`.
+        """Let another program use the terminal, and redraw everything after it. An exception of `program` is raised
+        once the screen has the terminal back, because Textual does not restore it if an exception leaves `suspend`.
         """
         outcome: Future[Result] = Future()
         with self.suspend():
@@ -141,18 +142,18 @@ class BaseApp(App[errors.P2PChatError]):
         return outcome.result()
 
     def action_redraw(self) -> None:
-        """Draw everything anew: something else has written on the terminal, or the program was stopped."""
+        """Redraw everything: another program has written to the terminal, or this one was stopped."""
         self.write_to_terminal(terminal.CLEAR)
         self.screen.refresh(layout=True)
         self.refresh(repaint=True, layout=True)
 
     def copy(self, intent: intents.CopyText) -> None:
-        """Put a text on the clipboard, and say by which way."""
+        """Put a text on the clipboard, and say how."""
         self.begin(self.copy_text(intent))
 
     async def copy_text(self, intent: intents.CopyText) -> None:
-        """Put a text on the clipboard: through the terminal, which may refuse it without a word, and through a program
-        of the desktop where there is one.
+        """Put a text on the clipboard: through the terminal, which may silently refuse it, and through a desktop
+        program if there is one.
         """
         fits = len(intent.text.encode()) <= terminal.MAX_COPIED
         if fits:
@@ -169,7 +170,7 @@ class BaseApp(App[errors.P2PChatError]):
             self.say("That is too long for a terminal's clipboard; /save writes it to a file.", "warning")
 
     async def save(self, intent: intents.SaveText) -> None:
-        """Write a text to a new file, in the person's home where they gave no folder."""
+        """Write a text to a new file, in the home folder if no folder was given."""
         try:
             saved = await asyncio.to_thread(desktop.save, Path.home(), intent.name, intent.text)
         except OSError as exc:
@@ -178,7 +179,9 @@ class BaseApp(App[errors.P2PChatError]):
             self.say(f"Saved as {saved}. Only you can read it.")
 
     def meant(self, name: str) -> Chat | None:
-        """The chat a person named, or the one shown where they named none; says what is wrong with it."""
+        """Return the chat that the user named, or the one shown if they named none; shows what is wrong
+        with the name.
+        """
         if not name.strip():
             if self.state.shown is None:
                 self.say("Open a chat first, or give a name after the command.")

@@ -18,8 +18,8 @@ NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choi
 
 
 class Command(NamedTuple):
-    """One row. `usage`: its arguments as the help writes them. `takes`: what they are, for the completion. `chat`: only
-    with a chat on the screen.
+    """One row. `usage`: its arguments as shown in the help. `takes`: their kind, for completion. `chat`: only available
+    while a chat is shown.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """As it is written: `/rename NAME`."""
+        """How to type it: `/rename NAME`."""
         return f"/{self.name} {self.usage}".rstrip()
 
 
@@ -102,21 +102,21 @@ class Say(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A command with what was written behind it."""
+    """A command with its arguments."""
 
     command: Command
     rest: str
 
 
 class Unknown(NamedTuple):
-    """No command of ours; `nearest` may have been meant."""
+    """An unknown command; `nearest` may have been meant."""
 
     name: str
     nearest: str | None
 
 
 def parse(line: str) -> Say | Run | Unknown:
-    """What a submitted line is. A slip of the finger before the slash is none of its text: ` /quit` is a command."""
+    """Parse a submitted line. White space before the slash is ignored: ` /quit` is a command."""
     begun = line.lstrip(" ")
     if not begun.startswith("/"):
         return Say(line)
@@ -133,7 +133,7 @@ def parse(line: str) -> Say | Run | Unknown:
 
 
 class Completion(NamedTuple):
-    """One way to go on: the whole line then, what to show for it, and what that does."""
+    """One completion: the resulting line, what to show for it, and what it does."""
 
     line: str
     shown: str
@@ -141,7 +141,9 @@ class Completion(NamedTuple):
 
 
 def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> list[Completion]:
-    """How a line that begins with a slash may go on; the names are labels of contacts and of people who ask."""
+    """Return the completions of a line that begins with a slash; names are labels of contacts and of people with a
+    request.
+    """
     if not line.startswith("/") or line.startswith("//") or "\n" in line:
         return []
     name, space, rest = line[1:].partition(" ")
@@ -162,7 +164,7 @@ def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> 
 
 
 def completed(line: str, found: Sequence[Completion]) -> str:
-    """The line as far as all completions agree; it never gets shorter, or another one."""
+    """Return the line extended as far as all completions agree; it never gets shorter, or a different one."""
     if not found:
         return line
     lines = [each.line.casefold() for each in found]

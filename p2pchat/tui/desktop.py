@@ -1,5 +1,5 @@
-"""What the desktop does for the screen: the browser, the clipboard, an editor. Each is a program of the system, run
-without a shell, with nothing of ours in its arguments but what the person wants to give it.
+"""Runs desktop programs: the browser, the clipboard tool, an editor. Each runs without a shell, and its arguments
+contain nothing of ours but what the user wants to pass.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OPENERS = ("xdg-open", "gio", "wslview")
 def clipboard_tool(
     environment: Mapping[str, str], which: Which = shutil.which, platform: str = sys.platform
 ) -> Tool | None:
-    """The program that reaches this desktop's clipboard; None where there is no desktop or none is installed."""
+    """Return the program that accesses this desktop's clipboard; None if there is no desktop or no such program."""
     tools: tuple[Tool, ...] = ()
     if platform == "darwin" and not environment.get("SSH_CONNECTION"):
         tools += _MAC
@@ -53,7 +53,7 @@ def clipboard_tool(
 
 
 async def copy(tool: Tool, text: str) -> bool:
-    """Give a text to a clipboard program; whether it took it."""
+    """Pass a text to a clipboard program; return whether it accepted it."""
     with contextlib.suppress(OSError, TimeoutError):
         # These programs go on in the background to serve the clipboard, so nothing may wait for their output.
         child = await asyncio.create_subprocess_exec(
@@ -70,7 +70,9 @@ async def copy(tool: Tool, text: str) -> bool:
 
 
 def notifier(environment: Mapping[str, str], which: Which = shutil.which) -> Tool | None:
-    """The program that shows a notice on this desktop; None where there is no desktop, or it is another machine's."""
+    """Return the program that shows notifications on this desktop; None if there is none, or the desktop is on another
+    machine.
+    """
     here = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
     if not here or environment.get("SSH_CONNECTION") or not which(_NOTIFIER.name):
         return None
@@ -78,7 +80,9 @@ def notifier(environment: Mapping[str, str], which: Which = shutil.which) -> Too
 
 
 async def notify(tool: Tool, title: str, body: str) -> bool:
-    """Show a notice; whether the program took it. Nothing in it is an option, and nothing in it is markup."""
+    """Show a notification; return whether the program accepted it. Nothing in it is interpreted as an option or as
+    markup.
+    """
     with contextlib.suppress(OSError, TimeoutError):
         child = await asyncio.create_subprocess_exec(
             tool.name,
@@ -97,7 +101,7 @@ async def notify(tool: Tool, title: str, body: str) -> bool:
 
 
 def opener(environment: Mapping[str, str], which: Which = shutil.which, platform: str = sys.platform) -> list[str]:
-    """The command that opens an address in a browser; empty where there is none."""
+    """Return the command that opens an address in a browser; empty if there is none."""
     if platform == "darwin":
         return ["open", "--"]
     if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")) and not which("wslview"):
@@ -107,10 +111,10 @@ def opener(environment: Mapping[str, str], which: Which = shutil.which, platform
 
 
 async def open_url(command: Sequence[str], address: str) -> bool:
-    """Open an address in a browser; whether the program was there.
+    """Open an address in a browser; return whether there is such a program.
 
-    The address begins with http:// or https:// (`formatting.url` makes no other), so it can never be an option;
-    xdg-open takes no `--`.
+    The address begins with http:// or https:// (`formatting.url` makes no others), so it can never be an option;
+    xdg-open does not support `--`.
     """
     if not address.startswith(("http://", "https://")):
         return False
@@ -123,7 +127,7 @@ async def open_url(command: Sequence[str], address: str) -> bool:
 
 
 def editor(environment: Mapping[str, str]) -> list[str]:
-    """The command of the person's editor; `vi` where they have named none."""
+    """Return the command of the user's editor; `vi` if they have set none."""
     named = environment.get("VISUAL") or environment.get("EDITOR") or "vi"
     with contextlib.suppress(ValueError):
         return shlex.split(named) or ["vi"]
@@ -131,9 +135,9 @@ def editor(environment: Mapping[str, str]) -> list[str]:
 
 
 def edit(environment: Mapping[str, str], text: str) -> str | None:
-    """Let the person's editor have the terminal, with a text in it. What they left there; None where it failed.
+    """Let the user edit a text in their editor. Return the edited text, or None if the editor failed.
 
-    Raises OSError where it cannot be started.
+    Raises OSError if it cannot be started.
     """
     with private_file(environment, text) as path:
         command = [*editor(environment), str(path)]
@@ -143,8 +147,8 @@ def edit(environment: Mapping[str, str], text: str) -> str | None:
 
 @contextlib.contextmanager
 def private_file(environment: Mapping[str, str], text: str) -> Iterator[Path]:
-    """A file with a text, for an editor, that nobody else can read; in memory where the system has a place for that,
-    and gone afterwards.
+    """A temporary file with a text for an editor, readable only by its owner, in memory if the system supports that,
+    and deleted afterwards.
     """
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     folder = runtime if runtime and os.access(runtime, os.W_OK) else None
@@ -156,8 +160,8 @@ def private_file(environment: Mapping[str, str], text: str) -> Iterator[Path]:
 
 
 def save(home: Path, wanted: str, text: str) -> Path:
-    """Write a text to a new file that only its owner can read, in `home` where no folder is given; another name where
-    that one is taken. Raises OSError.
+    """Write a text to a new file that only its owner can read, in `home` if no folder is given, and under another name
+    if that one exists. Raises OSError.
     """
     folder, name = (home / Path(wanted).expanduser()).parent, Path(wanted).name
     stem, dot, suffix = name.partition(".")

@@ -16,7 +16,7 @@ from p2pchat.locations import Profile
 
 
 async def echo_friend(profile: Profile) -> str:
-    """Make the echo bot of this profile, or wake it; its contact's id.
+    """Make this profile's echo bot, or start it; return its contact's id.
 
     The profile's node must be unlocked. Raises what the verb raises: NotNow where it is blocked, NotReached, NodeError.
     """
@@ -24,7 +24,7 @@ async def echo_friend(profile: Profile) -> str:
 
 
 async def wake_echo(profile: Profile) -> None:
-    """Wake the echo bot, if this profile has one; whatever hinders that can wait until somebody asks for it."""
+    """Start the echo bot, if this profile has one; errors are ignored until the user asks for it."""
     if profile.echo.exists():
         with suppress(errors.P2PChatError):
             await _run(profile, "--wake")

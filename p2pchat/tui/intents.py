@@ -1,4 +1,4 @@
-"""What widgets and screens ask of the app: one dataclass per intent, posted as a Textual message and answered in one
+"""What widgets and screens ask of the app: one dataclass per intent, posted as a Textual message and handled in one
 place (`app`). A widget never calls the node.
 """
 
@@ -12,7 +12,7 @@ from p2pchat.tui import model
 
 
 class Intent(Message):
-    """What a widget or a screen tells; the base of all of them."""
+    """The base class of all intents."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class NextUnread(Intent):
 
 @dataclass
 class Submitted(Intent):
-    """Enter in the composer: a text, or a slash command; `chat` is the one it was written in."""
+    """Enter was pressed in the composer, with a text or a slash command; `chat` is the chat it was written in."""
 
     text: str
     chat: str | None = None
@@ -37,7 +37,7 @@ class Submitted(Intent):
 
 @dataclass
 class DraftChanged(Intent):
-    """The composer holds something else now."""
+    """The composer's text has changed."""
 
     chat: str
     text: str
@@ -45,7 +45,7 @@ class DraftChanged(Intent):
 
 @dataclass
 class Seen(Intent):
-    """Everything up to this message was on the screen, in front of somebody."""
+    """Everything up to this message was on the screen while the user was looking."""
 
     chat: str
     message: str
@@ -57,7 +57,7 @@ class CopyText(Intent):
 
     text: str
     what: str = "Copied"
-    """What is said, before by which way."""
+    """The message to show, before how it was copied."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class MessageIntent(Intent):
 
 @dataclass
 class React(Intent):
-    """Put this emoji under a message; "" takes one's own away."""
+    """React to a message with this emoji; "" removes one's own."""
 
     message: model.Message
     emoji: str
@@ -78,7 +78,7 @@ class React(Intent):
 
 @dataclass
 class Cancelled(Intent):
-    """Esc in the composer: neither answer nor edit."""
+    """Esc was pressed in the composer: cancel the reply or the edit."""
 
     chat: str | None
 

@@ -1,7 +1,7 @@
-"""Names as they are shown: two that a person could take for one another are told apart by their id.
+"""Names as they are shown: the id tells apart two that a person could confuse.
 
-Whoever asks to be let in chooses their own name, so an "Alice" with a Cyrillic A is one invite away. We do not try to
-say which of two is the true one, only that there are two.
+Whoever sends a contact request chooses their own name, so an "Alice" with a Cyrillic A is one invite away. We do not
+try to say which of two is the real one, only that there are two.
 """
 # ruff: noqa: RUF001 - letters that look alike are what this file is about
 
@@ -46,7 +46,7 @@ _FOLD = {ord(like): latin for latin, all_like in _DRAWN_LIKE.items() for like in
 
 
 def skeleton(name: str) -> str:
-    """What remains of a name when everything goes that the eye may miss: two alike have the same."""
+    """Return a name without anything that the eye may miss: names that look alike give the same result."""
     if name.isascii() and name.isprintable():
         return name.casefold().replace(" ", "").translate(_FOLD).replace("rn", "m")
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())

@@ -1,7 +1,7 @@
-"""From the command line to the screen and back.
+"""Starts the screen from the command line, and cleans up after it.
 
-The node takes longer to start than the screen to import, so it is started first, by a thread, while the imports run.
-Therefore nothing here may import Textual, or anything else that is slow, before that thread is under way.
+The node takes longer to start than the screen to import, so a thread starts it first while the imports run. So nothing
+here may import Textual, or anything else that is slow, before that thread is running.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Starter:
-    """Starts a profile's node where none answers."""
+    """Starts a profile's node if none answers."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -26,11 +26,11 @@ class Starter:
         self._thread = threading.Thread(target=self._run, daemon=True, name="start-node")
 
     def begin(self) -> None:
-        """Start it, and do not wait."""
+        """Start the node without waiting."""
         self._thread.start()
 
     def wait(self) -> None:
-        """Until it listens. Raises why it could not be started."""
+        """Wait until the node listens. Raises the reason if it could not be started."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -48,7 +48,7 @@ class Starter:
 
 
 def run(profile: Profile, passphrase: str | None = None) -> int:
-    """Show the screen of a profile until the person leaves; the exit code.
+    """Show the screen of a profile until the user quits; return the exit code.
 
     Raises what hindered it, after the terminal is as it was.
     """

@@ -1,7 +1,7 @@
-"""The screen's one connection to the node: calls, events in batches, the node's death and return.
+"""The screen's only connection to the node: calls, events in batches, the node's end and restart.
 
-Everything that comes through here is cleaned, once: what a peer wrote must not be able to command the terminal, and
-nothing behind this file has to think of it again. Texts keep their newlines, everything else is one line.
+Everything that arrives here is cleaned once, so that what a peer wrote cannot control the terminal, and no code behind
+this module has to think of it. Texts keep their newlines; everything else is one line.
 """
 
 from __future__ import annotations
@@ -35,30 +35,32 @@ __all__ = [
 STARTING, LOCKED, READY, GONE = "starting", "locked", "ready", "gone"
 
 BATCH_INTERVAL = 0.05
-"""Seconds between two batches of events at least. One message each made a flood cost more than half a second a key."""
+"""The least seconds between two batches of events. With a message for each event, a flood made a key press take more
+than half a second.
+"""
 
 FLOOD = 25
-"""Events in a batch after which the next one takes its time: nobody reads so fast, but somebody may be writing."""
+"""Events in a batch after which the next batch waits longer: nobody reads that fast, but somebody may be typing."""
 
 FLOOD_INTERVAL = 0.1
 
 BACK_OFF = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds to wait before each try to get the node back; the last one again and again."""
+"""Seconds to wait before each attempt to reach the node again; the last value is repeated."""
 
 _TEXTS = frozenset({"text", "draft", "invite"})
-"""Fields in which a newline means something."""
+"""Fields in which newlines are kept."""
 
 Event = dict[str, Any]
 
 
 class Away(errors.NodeGone):
-    """The node is not there just now."""
+    """The node is not available at the moment."""
 
     hint = "It is being started again."
 
 
 class ApiCaller(Protocol):
-    """Whoever answers the API's methods: the node client, or a fake in a test."""
+    """Something that answers API calls: the node client, or a fake in a test."""
 
     async def call(self, method: str, **params: object) -> Any:
         """The result of a method, clean. Raises P2PChatError."""
@@ -72,7 +74,7 @@ class NodeConnection(Protocol):
 
     @property
     def greeting(self) -> Mapping[str, Any]:
-        """What the node answered to `hello`."""
+        """The node's answer to `hello`."""
         ...
 
     async def call(self, method: str, **params: Any) -> Any:
@@ -92,7 +94,7 @@ Opener = Callable[[], Awaitable[NodeConnection]]
 
 
 class Gatherer:
-    """Hands events on in batches: the first at once, then at most one batch an interval, half as many in a flood."""
+    """Passes events on in batches: the first at once, then at most one batch per interval, half as many in a flood."""
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class Gatherer:
 
 
 class NodeClient:
-    """The connection of the whole screen. `on_batch` is given events, `on_state` is told when `state` changed."""
+    """The connection of the whole screen. `on_batch` receives events, `on_state` is called when `state` has changed."""
 
     def __init__(self, profile: Profile, opener: Opener | None = None) -> None:
         self.profile = profile
@@ -135,7 +137,9 @@ class NodeClient:
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect, start a node where none answers, and keep it so. Raises what hindered the first time."""
+        """Connect, starting a node if none answers, and stay connected. Raises the reason if the first
+        attempt fails.
+        """
         if self._keeper is not None:
             return
         loop = asyncio.get_running_loop()
@@ -197,13 +201,13 @@ class NodeClient:
         return link
 
     async def _listen(self, link: NodeConnection) -> None:
-        """Events from now on; whoever was here before has missed some, and is told so."""
+        """Subscribe to events; a client that was connected before has missed some, and is told so."""
         await link.call("subscribe", events=None)
         self._become(READY)
         self._take({"event": "lagged"})
 
     async def _keep(self, link: NodeConnection) -> None:
-        """Get the node back whenever it is gone."""
+        """Reconnect, or restart the node, whenever the connection is lost."""
         while True:
             await link.closed()
             self._link = None
@@ -236,7 +240,7 @@ class NodeClient:
 
 
 def cleaned(value: Any, field: str = "") -> Any:
-    """`value` with every string in it harmless for a terminal; `field` is the key it stood under."""
+    """Return `value` with every string in it made harmless for a terminal; `field` is the key of the value."""
     if isinstance(value, str):
         if harmless(value):
             return value

@@ -1,8 +1,8 @@
-"""Calls somebody who does not look: the bell, and a notice by the terminal or the desktop.
+"""Notifies a user who is not looking: the bell, and a notification by the terminal or the desktop.
 
-Once a chat, until they look again. Nobody is called for a chat that is muted, in quiet hours or while they do not want
-to be disturbed. A notice is read by whoever stands behind, so by default it names nobody; what disappears is never in
-one. What peers wrote is cleaned, and can be neither an option of a program nor markup nor another sequence.
+It happens once per chat until they look again, and not for a muted chat, in quiet hours or while do-not-disturb is on.
+People nearby may read a notification, so by default it names nobody; it never contains a disappearing message. What
+peers wrote is cleaned, and cannot act as a program's option, as markup or as a control sequence.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 MAX_TITLE = 40
 MAX_BODY = 120
-"""Cells of a notice."""
+"""The most terminal cells in a notification."""
 
 MAX_AT_ONCE = 3
-"""Notices of one moment; after a night there may be many chats."""
+"""The most notifications at one moment; after a night there may be many chats."""
 
 _FOR_777 = ("rxvt", "foot")
-"""Terminals, by the beginning of TERM, that know OSC 777 and not OSC 9."""
+"""Terminals, by the beginning of TERM, that support OSC 777 but not OSC 9."""
 
 
 class Notice(NamedTuple):
-    """What is shown."""
+    """A notification."""
 
     title: str
     body: str
@@ -42,7 +42,9 @@ ANYTHING = Notice("p2pchat", "a new message")
 
 
 def notice_of(chat: Chat | None, content: str, *, reacted: bool) -> Notice:
-    """The notice for a chat, as much of it as `content` allows; with no chat, for somebody who asks to be a contact."""
+    """Return the notification for a chat, showing as much as `content` allows; without a chat, for a
+    contact request.
+    """
     if content == preferences.NOTHING or chat is None:
         return ANYTHING if chat is not None else Notice("p2pchat", "somebody wants to become a contact")
     name = _plain(chat.label, MAX_TITLE)
@@ -62,7 +64,9 @@ def _plain(text: str, cells: int) -> str:
 
 
 def sequence(notice: Notice, environment: Mapping[str, str]) -> str:
-    """What the terminal is sent for a notice. Our name comes first: to some terminals, OSC 9 with a number is more."""
+    """Return the control sequence for a notification. Our name comes first, because some terminals interpret OSC 9 with
+    a number.
+    """
     if environment.get("TERM", "").startswith(_FOR_777) or environment.get("VTE_VERSION"):
         return f"\x1b]777;notify;{notice.title};{notice.body}\x1b\\"
     words = notice.body if notice.title == ANYTHING.title else f"{notice.title}: {notice.body}"
@@ -70,7 +74,7 @@ def sequence(notice: Notice, environment: Mapping[str, str]) -> str:
 
 
 def within(at: datetime, hours: str) -> bool:
-    """Whether a moment is in the quiet hours; they may go over midnight."""
+    """Return whether a time is in the quiet hours, which may extend over midnight."""
     both = preferences.hours(hours)
     if both is None:
         return False
@@ -80,10 +84,10 @@ def within(at: datetime, hours: str) -> bool:
 
 
 class Notifier:
-    """Decides who is called for, and how."""
+    """Decides when to notify, and how."""
 
     def __init__(self, app: BaseApp, looks: Callable[[], bool]) -> None:
-        """`looks`: whether somebody looks at the screen now."""
+        """`looks`: returns whether the user is looking at the screen now."""
         self._app = app
         self._looks = looks
         self._told: set[str] = set()
@@ -91,7 +95,7 @@ class Notifier:
         self._hushed_until: datetime | None = None
 
     def hear(self, news: News) -> None:
-        """Something came: call, if nobody looks."""
+        """Handle a new message or request: notify if the user is not looking."""
         if self._looks():
             self._told.clear()
             return
@@ -142,7 +146,7 @@ class Notifier:
 
     @property
     def hushed(self) -> bool:
-        """Whether nobody is called now, whatever comes."""
+        """Whether all notifications are silenced now."""
         wishes, now = self._app.preferences, self._app.now()
         if self._hushed_until is not None and now >= self._hushed_until:
             self._hushed_until = None
@@ -150,7 +154,7 @@ class Notifier:
 
     @property
     def says(self) -> str:
-        """A word for the status line while somebody does not want to be disturbed, else ""."""
+        """The text for the status line while notifications are silenced, else ""."""
         if not self.hushed:
             return ""
         if self._hushed_until is not None:
@@ -158,5 +162,5 @@ class Notifier:
         return "do not disturb" if self._app.preferences.do_not_disturb else "quiet hours"
 
     def hush(self, seconds: float | None) -> None:
-        """Call nobody for so long; None ends that."""
+        """Silence notifications for so long; None ends that."""
         self._hushed_until = None if seconds is None else self._app.now() + timedelta(seconds=seconds)

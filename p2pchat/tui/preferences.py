@@ -1,9 +1,9 @@
-"""What a person may set about the screen: `screen.toml` in the profile's folder. No secret is in it.
+"""The user's settings of the screen: `screen.toml` in the profile's folder. It contains no secrets.
 
-The file belongs to the person. It is read again whenever it changes, and what is set on the screen changes one line of
-it: comments, order and what this version does not know stay. A value that cannot be used is named with its line and
-changes nothing, and what cannot be written holds until the screen is closed: nobody should be kept out of their
-messages by the colour of the screen.
+The file belongs to the user. It is read again whenever it changes, and a setting changed on the screen changes one line
+of it: comments, order and unknown settings stay. An invalid value is reported with its line and changes nothing. If the
+file cannot be written, a setting lasts until the screen is closed: a bad setting must not keep anybody from their
+messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OLD_FILE = "screen.json"
 """What an earlier version kept; read where there is no `screen.toml` yet."""
 
 KEYS = "keys"
-"""The table of the file that binds keys."""
+"""The table of the file that sets keys."""
 
 MAX_BYTES = 100_000
 MAX_PROBLEMS = 20
@@ -48,7 +48,7 @@ Value = str | bool
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Everything that can be set; `SETTINGS` says what each is and may be. `keys`: what `[keys]` says, unread."""
+    """All settings; `SETTINGS` describes each. `keys`: the raw content of `[keys]`."""
 
     theme: str = ""
     density: str = COMFORTABLE
@@ -78,8 +78,8 @@ def hours(text: str) -> tuple[time, time] | None:
 
 
 class Setting(NamedTuple):
-    """A line of the file. `choices`: the values it may have; none where `check` decides, by raising ValueError. `shape`
-    says what such a value looks like.
+    """One setting. `choices`: its possible values; none if `check` decides, by raising ValueError. `shape` describes
+    such a value.
     """
 
     name: str
@@ -90,12 +90,12 @@ class Setting(NamedTuple):
 
     @property
     def usual(self) -> Value:
-        """The value where nothing was set."""
+        """The default value."""
         value: Value = getattr(Preferences(), self.name)
         return value
 
     def holds(self, value: object) -> bool:
-        """Whether a value can be used."""
+        """Return whether a value is valid."""
         if self.check is None:
             return any(value == choice and type(value) is type(choice) for choice in self.choices)
         try:
@@ -105,7 +105,7 @@ class Setting(NamedTuple):
 
     @property
     def allowed(self) -> str:
-        """The values it may have, in words."""
+        """Its possible values, in words."""
         return self.shape or " or ".join(_written(choice) for choice in self.choices)
 
 
@@ -129,14 +129,14 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 class Loaded(NamedTuple):
-    """What a file says, and what is wrong with it, a line for each."""
+    """The content of a file, and its problems, one line each."""
 
     preferences: Preferences
     problems: tuple[str, ...] = ()
 
 
 def stamp(folder: Path) -> tuple[int, int, int] | None:
-    """What changes when the file does; None where there is none."""
+    """Return a stamp that changes when the file does; None if there is no file."""
     try:
         found = (folder / FILE).stat()
     except OSError:
@@ -145,7 +145,7 @@ def stamp(folder: Path) -> tuple[int, int, int] | None:
 
 
 def read(folder: Path, before: Preferences | None = None) -> Loaded:
-    """What the file in a profile's folder says. What it says wrongly stays as it was `before`."""
+    """Read the file in a profile's folder. Settings with invalid values stay as they were `before`."""
     kept = before or Preferences()
     path = folder / FILE
     try:
@@ -204,7 +204,9 @@ def _old(folder: Path) -> Preferences:
 
 
 def line_of(text: str, name: str, table: str = "") -> int:
-    """The number of the line that sets a name in a table, "" for what stands before all tables; 0 where none does."""
+    """Return the number of the line that sets a name in a table, "" for the lines before all tables; 0 if there is
+    none.
+    """
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
@@ -222,7 +224,7 @@ _VALUE = re.compile(r"""(\s*[A-Za-z0-9_-]+\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\
 
 
 def text_of(folder: Path) -> str:
-    """The file as it is written; "" where it cannot be read."""
+    """Return the file's text; "" if it cannot be read."""
     try:
         return read_beginning(folder / FILE, MAX_BYTES).decode()
     except (OSError, ValueError):
@@ -230,7 +232,7 @@ def text_of(folder: Path) -> str:
 
 
 def file_to_edit(folder: Path) -> Path:
-    """The file, made first where there is none. Raises NotWritten."""
+    """Return the file, after creating it if there is none. Raises NotWritten."""
     path = folder / FILE
     if not path.exists():
         _write(path, _first(folder))

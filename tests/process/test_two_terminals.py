@@ -278,8 +278,8 @@ def invites(anna: Mouse, boris: Keys) -> None:
     anna.screen.click("used     for one   carol")
     anna.screen.wait("Used once: carol.")
     anna.screen.click("open     for many")
-    anna.screen.click("d end it")
-    anna.screen.click("End it", beside="Cancel")
+    anna.screen.click("d revoke it")
+    anna.screen.click("Revoke it", beside="Cancel")
     anna.screen.wait("revoked")
     anna.back("revoked")
 
@@ -296,7 +296,7 @@ def invites(anna: Mouse, boris: Keys) -> None:
     boris.screen.wait("r for one person")
     boris.escape("P2PCHAT:")
     boris.run("invites")
-    boris.screen.wait("for many", "d end it")  # the newest is the first
+    boris.screen.wait("for many", "d revoke it")  # the newest is the first
     boris.screen.type("d")
     boris.screen.wait("Sure?")
     boris.screen.type("y")
@@ -401,7 +401,7 @@ def notes_and_forgetting(anna: Mouse, boris: Keys) -> None:
     boris.list_chats("d")
     boris.screen.wait("Forget carol?")
     boris.screen.type("y")
-    boris.screen.wait("Delete what carol")
+    boris.screen.wait("Delete the chat with carol too?")
     boris.screen.type("n")
     boris.screen.wait("carol is forgotten")
     for person, left in ((anna, []), (boris, ["hello from carol"])):

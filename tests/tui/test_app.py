@@ -15,6 +15,7 @@ from p2pchat.locations import Profile
 from p2pchat.tui import preferences, terminal
 from p2pchat.tui.actions.drafts import DRAFT_PAUSE
 from p2pchat.tui.app import AWAY, ChatApp
+from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import GONE, LOCKED, READY, NodeClient
 from p2pchat.tui.screens.confirm import ConfirmScreen, Question
 from p2pchat.tui.screens.delete import DeleteScreen
@@ -346,6 +347,31 @@ def test_no_draft_is_on_its_way_after_the_end(tmp_path: Path) -> None:
         for _ in range(20):
             await asyncio.sleep(DRAFT_PAUSE / 10)
         assert node.calls == before
+
+    run(main())
+
+
+@pytest.mark.parametrize("columns", [BOTH, BOTH - 1])
+def test_what_is_being_written_is_not_in_the_list_beside_it(tmp_path: Path, columns: int) -> None:
+    """The list is drawn when something happens, and would show what stood in the composer then."""
+    node = FakeNode()
+    bob, carol = story(node)
+
+    def row(app: ChatApp, chat: str) -> str:
+        return next(row.draft for row in app.main.chat_list._rows if isinstance(row, Chat) and row.id == chat)
+
+    async def main() -> None:
+        async with opened(node, tmp_path, size=(columns, 40)) as (app, pilot):
+            await pilot.press(*"later")
+            await until(pilot, lambda: node.drafts.get(bob) == "later")
+            node.emit("lagged")
+            await until(pilot, lambda: app.settled)
+            assert row(app, bob) == ""
+            await pilot.press("f2")
+            assert row(app, bob) == ("later" if columns < BOTH else "")
+            await pilot.press("alt+2")
+            await until(pilot, lambda: app.state.current == carol)
+            assert row(app, bob) == "later"
 
     run(main())
 

@@ -104,6 +104,25 @@ def test_an_edit_that_is_refused_comes_back_as_an_edit(tmp_path: Path) -> None:
     with_bob(tmp_path, steps)
 
 
+@pytest.mark.parametrize(
+    ("keys", "shown"), [("r", "reply to you"), ("e", "edit  yes, at eight"), ("w", "This message")]
+)
+def test_what_is_gone_is_not_shown_where_it_is_answered_edited_or_looked_at(
+    tmp_path: Path, keys: str, shown: str
+) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        mine = node.history[bob][1]["id"]
+        await pilot.press("ctrl+up", keys)
+        await until(pilot, lambda: shown in take(app).shown and "yes, at eight" in take(app).shown)
+        node.moves(mine, "deleted")
+        node.history[bob].pop()
+        await until(pilot, lambda: "yes, at eight" not in take(app).shown)
+        assert shown not in take(app).shown
+        assert app.main.composer.text == ""
+
+    with_bob(tmp_path, steps)
+
+
 def test_a_reaction_by_key_and_by_mouse(tmp_path: Path) -> None:
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
         asked = node.history[bob][0]["id"]

@@ -144,16 +144,16 @@ def _invites(shown: Terminal, node: HostileNode) -> None:
     node.makes("for bob", users=[("00" * 16, "bob")])
     shown.type("/invites")
     shown.press("enter")
-    shown.wait("open", "d end it")
+    shown.wait("open", "d revoke it")
     _reads(shown, f"Used once: bob {SEEN}")
-    _questions(shown, d="End the invite for bob")
+    _questions(shown, d="Revoke the invite for bob")
     _back(shown)
     shown.press("ctrl+o")
     shown.wait("your friend sent you")
     shown.paste(pasted(node.hostile))
     shown.wait("This is not an invite")
     shown.paste(f"P2PCHAT:{pasted(node.hostile)}")
-    words = ("that no invite has", "the rest is missing", "too long for an invite")
+    words = ("An invite cannot contain", "the rest is missing", "too long for an invite")
     shown.until(lambda text: any(word in text for word in words), "a word about the invite")
     _back(shown)
     node.fail["add"] = node.warned
@@ -187,7 +187,7 @@ def _relays(shown: Terminal, node: HostileNode) -> None:
     node.lends("/ip4/192.0.2.1/tcp/1/p2p/a", "unreachable", "no", "bob")
     shown.paste("/ip4/192.0.2.2/tcp/1/p2p/b\n")
     shown.press("enter")
-    shown.wait("is now used", f"192.0.2.1:1  of bob {SEEN}", "a add one")
+    shown.wait("is now used", f"192.0.2.1:1  run by bob {SEEN}", "a add one")
     shown.type("d")
     shown.wait("Stop using the relay at 192.0.2.1:1?")
     shown.press("esc")
@@ -272,7 +272,7 @@ def _commands(shown: Terminal) -> None:
     _clear(shown)
     shown.type("/chat b")
     shown.press("enter")
-    shown.wait("That may be bob")
+    shown.wait("That could be bob")
 
 
 def _reads(shown: Terminal, words: str) -> None:

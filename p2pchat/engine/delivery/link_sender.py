@@ -6,9 +6,9 @@ moment before sending those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from p2pchat.core.ids import ContactId, EnvelopeId, first_device
+from p2pchat.core.ids import ContactId, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.effects import OutgoingEnvelope
@@ -26,61 +26,41 @@ BACKLOG = 512
 
 
 class LinkSender:
-    """Writes committed rows to links, within the window. `refill(contact)` must soon run `rows_due` in a
+    """Writes committed rows to links, within `windows`. `refill(contact)` must soon run `windows.read` in a
     transaction.
     """
 
     def __init__(self, net: Net, refill: Callable[[ContactId], object]) -> None:
         self._net = net
-        self._windows: SendWindows[ContactId] = SendWindows(
+        self.windows: SendWindows[ContactId] = SendWindows(
             WindowSizes(WINDOW, REFILL, BACKLOG), self._write, self._due, refill
         )
         self._held: set[ContactId] = set()
-
-    def release(self, contact: ContactId, sealed: Iterable[OutgoingEnvelope]) -> None:
-        """Write rows that were just committed, if the window has room and nothing older is waiting."""
-        self._windows.release(contact, sealed)
-
-    def acked(self, contact: ContactId, ids: Iterable[EnvelopeId]) -> None:
-        """Free the places of envelopes that the contact has, and refill the window."""
-        self._windows.done(contact, ids)
-
-    def progress(self, contact: ContactId) -> int | None:
-        """Return a number that changes with each ack; None if nothing is in flight."""
-        return self._windows.progress(contact)
 
     def link_up(self, contact: ContactId, *, hold: bool = False) -> None:
         """Begin with the first row that is due; with `hold`, rows that a relay stores wait for `let_go`."""
         if hold:
             self._held.add(contact)
-        self._windows.begin(contact)
+        self.windows.begin(contact)
 
     def link_down(self, contact: ContactId) -> None:
         """Stop writing to this contact until there is another link."""
         if self._net.route(contact) is None:
             self._held.discard(contact)
-            self._windows.end(contact)
+            self.windows.end(contact)
         else:
-            self._windows.begin(contact)
+            self.windows.begin(contact)
 
     def let_go(self, contact: ContactId) -> None:
         """Write the rows that a relay stores as well."""
         if contact in self._held:
             self._held.remove(contact)
-            self._windows.look(contact)
+            self.windows.look(contact)
 
     def again(self) -> None:
         """Look through the outbox again, because retries have become due."""
-        for contact in self._windows:
-            self._windows.again(contact)
-
-    def changed(self, contact: ContactId) -> None:
-        """Read the waiting rows again: one of them may have been removed from the outbox."""
-        self._windows.changed(contact)
-
-    def rows_due(self, tx: Transaction, contact: ContactId) -> None:
-        """Read the next rows; to be run in a transaction."""
-        self._windows.read(tx, contact)
+        for contact in self.windows:
+            self.windows.again(contact)
 
     def _write(self, contact: ContactId, sealed: list[OutgoingEnvelope]) -> bool:
         return self._net.send(contact, [envelope.frame for envelope in sealed])

@@ -113,13 +113,13 @@ class LinkHandler:
             await self._committer.room()  # before each: one read may hold thousands of the smallest
             if frame.type == ACKS:
                 ids = acked_ids(frame)
-                self._sender.acked(contact, ids)
+                self._sender.windows.done(contact, ids)
                 self._mailboxes.acked(contact)
                 self._committer.post(
                     inbound.frame, contact, session_id, route, frame, lazy=True, sender=contact, brief=True
                 )
             elif frame.type == REFUSED:  # it stays in the outbox, but does not stand in the way of the others
-                self._sender.acked(contact, [EnvelopeId(frame.body)])
+                self._sender.windows.done(contact, [EnvelopeId(frame.body)])
                 self._committer.post(inbound.frame, contact, session_id, route, frame, sender=contact)
             else:
                 brief = frame.type == ENVELOPE  # the others seal anew what waits

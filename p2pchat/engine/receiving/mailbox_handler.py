@@ -366,12 +366,12 @@ class MailboxHandler:
 
     def _watch_acks(self, contact: ContactId) -> None:
         if contact not in self._progress:
-            self._progress[contact] = self._link_sender.progress(contact)
+            self._progress[contact] = self._link_sender.windows.progress(contact)
             self._alarms.set(("acks", contact), ACK_TIMEOUT_SECONDS)
 
     def _look_at_acks(self, contact: ContactId) -> None:
         """Take a link that takes everything and acks nothing for none."""
-        before, now = self._progress.pop(contact, None), self._link_sender.progress(contact)
+        before, now = self._progress.pop(contact, None), self._link_sender.windows.progress(contact)
         if self._net.route(contact) is None:
             return
         if now == before is not None and contact not in self._stalled:

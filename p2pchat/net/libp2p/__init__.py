@@ -1,4 +1,4 @@
-"""libp2p, contained: only these modules import it. Importing this package imports libp2p without what is not used."""
+"""The only modules that import libp2p. Importing this package imports libp2p without the parts that are not used."""
 
 from p2pchat.net.libp2p.lazy_imports import leanly
 

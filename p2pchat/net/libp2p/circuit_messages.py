@@ -1,4 +1,5 @@
-"""Circuits (docs/protocol/circuit.md): the words that both ends and the relay share, and asking a relay for one.
+"""The messages of circuits (docs/protocol/circuit.md), shared by both ends and the relay; and asking a relay for a
+circuit.
 
 The protobufs are libp2p's; nothing else of its circuit relay is used (docs/decisions/0022).
 """
@@ -41,9 +42,7 @@ M = TypeVar("M", HopMessage, StopMessage)
 
 
 async def read_message(stream: Stream, kind: type[M]) -> M:
-    """Read one message, and not a byte more. Raises CannotOpen for bytes that are none, LinkLost if none comes in
-    time.
-    """
+    """Read one message and nothing beyond it. Raises CannotOpen for invalid bytes, LinkLost if none arrives in time."""
     with trio.move_on_after(TIMEOUT):
         length = shift = 0
         while True:
@@ -81,7 +80,9 @@ async def write_message(stream: Stream, message: HopMessage | StopMessage) -> No
 
 
 async def connect(stream: Stream, peer: PeerKey) -> None:
-    """Ask the relay at the other end to join `stream` with `peer`. Raises Unreachable; the stream is of no more use."""
+    """Ask the relay at the other end to join `stream` with `peer`. Raises Unreachable; the stream is then of no more
+    use.
+    """
     try:
         request = HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=multiaddrs.multihash(peer)))
         await write_message(stream, request)

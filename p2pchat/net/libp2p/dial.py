@@ -1,4 +1,4 @@
-"""Dial peers: by all their addresses, each a moment after the one before, until a connection is made."""
+"""Dials peers at all their addresses, starting each a moment after the one before, until a connection is made."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 _IP_TIMEOUT = 2.0  # seconds before the next one of them
 
 OpenRelay = Callable[[PeerKey, Sequence[str], str, bool], Awaitable[Stream]]
-"""(relay, addresses, protocol, whether a person here chose it) → a stream with it"""
+"""(relay, addresses, protocol, whether the user chose it) → a stream with the relay"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What to do, and the seconds that the one before it has for itself. steady: the next one waits for its own pause
-    even if this one fails at once, so that nobody can tell from what follows whether a port here was open.
+    """One address to try, and the seconds that it has for itself. steady: the next one waits for its own pause even if
+    this one fails at once, so that nobody can tell from what follows whether a port here was open.
     """
 
     pause: float
@@ -57,8 +57,8 @@ class _Attempt:
 
 
 class Dialler:
-    """Makes connections for a running host. `nursery`: where the circuits it made are looked after. reach_seconds: how
-    long a TCP connection may take to come about. `ours`: the addresses at which it can be dialled itself.
+    """Makes connections for a running host. `nursery`: runs the circuits it made. reach_seconds: how long a TCP
+    connection may take. `ours`: the addresses at which this host can be dialled itself.
     """
 
     def __init__(
@@ -158,7 +158,9 @@ class Dialler:
 
 
 async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[PeerConnection], failed: trio.Event) -> None:
-    """Start them one after the other in `nursery`; the first that succeeds ends it. `failed`: set when all have."""
+    """Start the attempts one after the other in `nursery`; the first that succeeds ends it. `failed`: set when all have
+    failed.
+    """
     left = len(attempts)
 
     async def run(attempt: Callable[[], Awaitable[PeerConnection]], over: trio.Event) -> None:
@@ -200,7 +202,9 @@ def _local(target: Target) -> bool:
 
 
 def _may_dial(target: Target, here: Sequence[Interface] | None, *, relay: bool) -> bool:
-    """Whether an address is dialled from `here`; None: from anywhere. A name is judged when it is known."""
+    """Return whether an address may be dialled from `here`; None: from anywhere. A DNS name is judged once it is
+    resolved.
+    """
     if here is None or isinstance(target.host, Name):
         return True
     return interfaces.dialled_for_others(target.host, here, relay=relay)

@@ -1,11 +1,11 @@
-"""How a connection becomes a secured one: multistream-select, Noise XX, multistream-select, as libp2p does it.
+"""Secures a connection: multistream-select, Noise XX, multistream-select, as in libp2p.
 
 (Specifications: libp2p connections/README.md, noise/README.md; the Noise Protocol Framework, revision 34, §5 and §7.5.)
 
-libp2p's own way takes four fifths of what a returning client costs a relay: objects and layers for every message, a
-signature that is made anew each time, keys that are written and parsed a dozen times. Here are the same bytes in a few
-lines; tests hold them against libp2p as it comes. Every message has one size or a small bound, whoever connects speaks
-first, and whatever goes wrong raises CannotOpen or what the connection raises.
+libp2p's own implementation takes four fifths of what a returning client costs a relay: objects and layers for every
+message, a signature that is made again each time, keys that are serialised and parsed a dozen times. This module
+produces the same bytes in a few lines; tests compare it with unmodified libp2p. Every message has one size or a small
+bound, whoever connects speaks first, and every failure raises CannotOpen or the connection's own error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOISE, YAMUX = b"/noise", b"/yamux/1.0.0"
 _MULTISTREAM = b"/multistream/1.0.0"
 _NOT_AVAILABLE, _LIST = b"na", b"ls"
 MAX_PROPOSALS = 64
-"""Protocols that the other end may propose before one that we speak; each is charged to its connection besides."""
+"""Protocols that the other end may propose before one that we support; each is also charged to its connection."""
 _MAX_LINE = 1024  # bytes of a line of multistream-select; ours are below 80
 _MAX_SHORT_LINE = 0x80  # bytes of one whose length is one byte, with that
 _NEWLINE = 0x0A
@@ -40,26 +40,26 @@ _KEY, _TAG = 32, 16
 _MAX_PAYLOAD = 1024  # of a handshake message; ours have 104 bytes, and extensions are a few names
 _MAX_MESSAGE = 2 * _KEY + 2 * _TAG + _MAX_PAYLOAD + 2  # a handshake message with its length
 _PLAIN_PAYLOAD = re.compile(rb"\x0a\x24\x08\x01\x12\x20(.{32})\x12\x40(.{64})", re.DOTALL)
-"""A payload of an Ed25519 key and a signature alone, as nearly all are: what protobuf makes of it."""
+"""A payload of only an Ed25519 key and a signature, as nearly all are: its protobuf encoding."""
 
 
 Chosen = TypeVar("Chosen")
 
 
 class Channel(Protocol):
-    """What is negotiated on: a connection before or after Noise, or a stream. `waiting`: bytes that have come and were
-    not read. `account`: what the questions of the other end are charged to. What has come whole is looked at and passed
-    over, without the two reads that a line or a message of unknown size takes.
+    """What a negotiation runs on: a connection before or after Noise, or a stream. `waiting`: bytes that have arrived
+    and were not read. `account`: what the other end's messages are charged to. A message that has arrived completely
+    is parsed in place, without the two reads that a line or message of unknown size otherwise takes.
     """
 
     @property
     def waiting(self) -> int:
-        """How many bytes have come and were not read."""
+        """The number of bytes that have arrived and were not read."""
         ...
 
     @property
     def account(self) -> Account:
-        """What the questions of the other end are charged to."""
+        """What the other end's messages are charged to."""
         ...
 
     async def come(self) -> None:
@@ -92,14 +92,13 @@ def line(word: bytes) -> bytes:
 
 
 GREETING = line(_MULTISTREAM)
-"""What whoever has connected says first."""
+"""The first message of whoever opened the connection."""
 
 
 async def propose(channel: Channel, protocol: bytes, more: bytes = b"") -> None:
-    """Agree on one protocol with whoever we have connected to. more: bytes that are sent behind it, before the answer.
+    """Agree on one protocol with a peer to which we connected. more: bytes to send after it, before the answer.
 
-    Raises NotServed where the peer does not speak it, CannotOpen for an answer that is none, and what the channel
-    raises.
+    Raises NotServed if the peer does not support it, CannotOpen for an invalid answer, and whatever the channel raises.
     """
     await channel.write(line(_MULTISTREAM) + line(protocol) + more)
     if await _line(channel) != _MULTISTREAM:
@@ -109,10 +108,10 @@ async def propose(channel: Channel, protocol: bytes, more: bytes = b"") -> None:
 
 
 async def answer(channel: Channel, protocol: bytes) -> bytes:
-    """Agree on one protocol with whoever has connected; every other is refused. Raises CannotOpen.
+    """Agree on one protocol with a peer that connected to us; every other is refused. Raises CannotOpen.
 
-    Returns the bytes that are left to be written before anything else: b"", or the answer, where the other end has gone
-    on without waiting for it.
+    Return the bytes to be written before anything else: b"", or the answer if the other end continued without waiting
+    for it.
     """
 
     async def look_up(word: bytes) -> bool | None:
@@ -138,7 +137,7 @@ def proposed(channel: Channel) -> bytes:
 
 
 def accepted(channel: Channel, word: bytes) -> bytes:
-    """Take what `proposed` has returned, and return the bytes that answer it."""
+    """Consume what `proposed` has returned, and return the bytes that answer it."""
     said = line(word)
     channel.skip(len(GREETING) + len(said))
     channel.account.charge(budget.ROUND)
@@ -152,11 +151,11 @@ async def choose(
     *,
     greet: bool = False,
 ) -> tuple[Chosen, bytes]:
-    """Agree on a protocol with whoever has connected: what `look_up` gives for its name.
+    """Agree on a protocol with a peer that connected to us; `look_up` maps a name to a result.
 
-    Returns that, and the bytes that are left to be written before anything else. listed: the names that are told to
-    whoever asks for them. greet: speak first where nothing has come yet, as py-libp2p does on a stream. Raises
-    CannotOpen for whatever is not multistream-select, and after `MAX_PROPOSALS`.
+    Return that result, and the bytes to be written before anything else. listed: the names given to a peer that asks
+    for a list. greet: speak first if nothing has arrived yet, as py-libp2p does on a stream. Raises CannotOpen for
+    anything that is not multistream-select, and after `MAX_PROPOSALS`.
     """
     said = line(_MULTISTREAM)
     if greet and not channel.waiting:
@@ -207,7 +206,9 @@ async def _line(channel: Channel, *, linger: bool = False) -> bytes:
 
 
 def _short_line(channel: Channel) -> bytes | None:
-    """Take a line whose length is one byte, where it has come whole; None, and nothing is taken, where it is not so."""
+    """Consume a line whose length is one byte, if it has arrived completely; otherwise consume nothing and
+    return None.
+    """
     data = channel.peek(_MAX_SHORT_LINE)
     size = data[0] if data else 0
     if not 0 < size < _MAX_SHORT_LINE or len(data) <= size or data[size] != _NEWLINE:
@@ -220,7 +221,7 @@ def _short_line(channel: Channel) -> bytes | None:
 
 
 class Identity:
-    """Who we are in every handshake of one run: the static Noise key, and our signature of it, made once."""
+    """Our identity in every handshake of one run: the static Noise key, and our signature of it, made once."""
 
     def __init__(self, pair: KeyPair, static: bytes) -> None:
         self.peer = pair.public_key.to_bytes()
@@ -269,7 +270,7 @@ class _Symmetric:
 
 
 class Initiator:
-    """Our side of Noise XX where we have connected: `first`, then `last`."""
+    """Our side of Noise XX if we connected: `first`, then `last`."""
 
     def __init__(self, identity: Identity, ephemeral: bytes) -> None:
         self._identity = identity
@@ -297,7 +298,7 @@ class Initiator:
 
 
 class Responder:
-    """Our side of Noise XX where somebody has connected: `second`, then `finish`."""
+    """Our side of Noise XX if the peer connected: `second`, then `finish`."""
 
     def __init__(self, identity: Identity, ephemeral: bytes) -> None:
         self._identity = identity
@@ -369,7 +370,7 @@ def _parsed(payload: bytes) -> tuple[bytes, bytes]:
 
 
 async def secure_outbound(channel: Channel, identity: Identity) -> tuple[PeerKey, CountingCipher, CountingCipher]:
-    """Shake hands with whoever we have connected to: (peer, what we send with, what we receive with)."""
+    """Shake hands with a peer to which we connected. Return (peer, sending cipher, receiving cipher)."""
     ours = Initiator(identity, system_entropy().random(_KEY))
     await propose(channel, NOISE, _framed(ours.first()))
     last, peer, send, receive = ours.last(await _read(channel))
@@ -380,8 +381,9 @@ async def secure_outbound(channel: Channel, identity: Identity) -> tuple[PeerKey
 async def secure_inbound(
     channel: Channel, identity: Identity, turn: Callable[[], Awaitable[None]]
 ) -> tuple[PeerKey, CountingCipher, CountingCipher]:
-    """Shake hands with whoever has connected: (peer, what we send with, what we receive with). turn: waited for before
-    anything is worked out."""
+    """Shake hands with a peer that connected to us. Return (peer, sending cipher, receiving cipher). turn: awaited
+    before any computation.
+    """
     said = await answer(channel, NOISE)
     first = await _read(channel)
     await turn()

@@ -1,25 +1,25 @@
-"""What stands between py-libp2p 0.8.1 and strangers: each piece contains one of its faults.
+"""Protects py-libp2p 0.8.1 from strangers: each piece works around one of its faults.
 
-| fault as shipped                                                         | contained by                        |
+| fault as shipped                                                         | handled by                          |
 |--------------------------------------------------------------------------|-------------------------------------|
 | a stream handler raises: the whole node ends                              | StreamGuard                         |
 | any number of inbound streams per peer                                    | StreamGuard                         |
 | a cancelled write leaves half a frame: the connection and all its streams end | GuardedYamux._write_frame       |
-| a write to a peer that takes nothing waits for ever                       | the same, after WRITE_PATIENCE      |
+| a write to a peer that takes nothing waits for ever                       | the same, after WRITE_TIMEOUT       |
 | a peer that ignores its window fills our memory                           | GuardedYamux._frame                 |
-| every frame costs six locks and ten formatted log lines; the last is kept | muxer, Sealed: our own loops        |
+| every frame costs six locks and ten formatted log lines; the last is kept | yamux, NoiseChannel: our own loops  |
 | a read cancelled while it grants new window loses what it had read        | GuardedYamux.take                   |
-| a peer that is gone without a word is asked and never missed              | GuardedYamux.watch                  |
-| windows grow to 16 MiB a stream before anything was read, counted twice   | muxer: Substream                    |
+| a peer that vanishes silently is pinged, but never given up               | GuardedYamux.watch                  |
+| windows grow to 16 MiB a stream before anything was read, counted twice   | yamux: Substream                    |
 | empty messages, frames for no stream, pings, resets, `ls`: any number     | budget: Account, charged everywhere |
 | a stream closed by us keeps taking data until the peer closes it too      | GuardedYamux.forget                 |
-| a stranger announces a message of any length: that much memory            | Wire.read, handshake                |
-| a message that comes in over 100 pieces ends the connection               | Wire.read, Wire.message             |
+| a stranger announces a message of any length: that much memory            | RawPipe.read, handshake             |
+| a message that comes in over 100 pieces ends the connection               | RawPipe.read, RawPipe.message       |
 | an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
 | inbound connections take a slot until the node ends                       | host: its own accept loop, PlaceSums |
-| the end of one circuit ends others; a relay serves anybody without limit  | hop: nothing of libp2p's relay      |
+| the end of one circuit ends others; a relay serves anybody without limit  | circuit_relay: nothing of libp2p's  |
 
-Each has a test in tests/net that fails without it, so that a newer libp2p can retire it.
+Each has a test in tests/net that fails without it, so that a newer libp2p can replace it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Upgrader:
         self._max_unread = max_unread
 
     async def secure(self, wire: RawPipe, peer_id: ID) -> NoiseChannel:
-        """Secure a connection on which we have dialled `peer_id`. Raises SecurityUpgradeFailure where it is not."""
+        """Secure a connection on which we dialled `peer_id`. Raises SecurityUpgradeFailure if it is another peer."""
         wire.account.prove()  # we chose to dial it
         peer, send, receive = await handshake.secure_outbound(wire, self._identity)
         if multiaddrs.multihash(peer) != peer_id.to_bytes():
@@ -73,7 +73,7 @@ class Upgrader:
         return GuardedYamux(conn, peer_id, self._max_unread)
 
     async def take_in(self, wire: RawPipe, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
-        """Secure a connection on which we were dialled. Its owner has proven a key; nothing reads the connection yet.
+        """Secure a connection on which we were dialled. The peer has proven its key; nothing reads the connection yet.
         turn: see `handshake.secure_inbound`.
         """
         peer, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
@@ -87,7 +87,9 @@ class Upgrader:
 
 
 class StreamGuard:
-    """Every inbound stream passes here: a cap per peer, and what a handler raises ends no more than its stream."""
+    """Every inbound stream passes through here: there is a limit per peer, and an exception of a handler ends only its
+    stream.
+    """
 
     def __init__(self, serve: Callable[[Substream], Awaitable[None]], slots: PlaceSums) -> None:
         self._serve = serve
@@ -114,7 +116,7 @@ class StreamGuard:
 
 
 async def reset(stream: Substream) -> None:
-    """End a stream both ways at once; never raises, never waits long."""
+    """End a stream in both directions at once; never raises, never waits long."""
     with shielded(WRITE_TIMEOUT), suppress(Exception):
         await stream.reset()
 

@@ -100,9 +100,7 @@ class LibP2PHost(InboundConnections):
 
     @property
     def port(self) -> int:
-        """The TCP port that the addresses with port 0 really have, to be kept; 0 before the first run or without
-        any.
-        """
+        """The TCP port used for the addresses with port 0, to be kept; 0 before the first run or without any."""
         return self._kept_port
 
     @property
@@ -121,11 +119,11 @@ class LibP2PHost(InboundConnections):
         return tuple(peers)
 
     def _is_connected(self, peer: PeerKey) -> bool:
-        """Whether there is a live connection with it."""
+        """Return whether there is a live connection with the peer."""
         return self._running is not None and bool(connections.live(self._running.swarm, ID(multiaddrs.multihash(peer))))
 
     def when_gone(self, told: Callable[[PeerKey], None]) -> None:
-        """Have `told` called with every peer whose last connection, one that it made, has ended."""
+        """Call `told` with every peer whose last inbound connection has ended."""
         self._farewells.append(told)
 
     def found_at(self, peer: PeerKey) -> str:
@@ -135,8 +133,10 @@ class LibP2PHost(InboundConnections):
         return self._running.inbound.found.get(peer, "") if self._running else ""
 
     def handle(self, protocol: str, handler: Handler | None, *, speaks_first: bool = False) -> None:
-        """Serve everybody who says this name, which is not listed. None: serve it no more; streams that are open go
-        on. speaks_first: the handler writes as soon as it begins, and the answer to the name goes with that."""
+        """Serve everybody who asks for this protocol, which is not listed. None: stop serving it; open streams
+        continue. speaks_first: the handler writes at once, and the answer to the protocol name is sent together with
+        that.
+        """
         if handler is None:
             del self._handlers[protocol]
             return
@@ -145,14 +145,15 @@ class LibP2PHost(InboundConnections):
             self._speakers.add(handler)
 
     def recognize(self, recognizer: Recognizer) -> None:
-        """Ask this one too what a name means that a caller says; the first that knows it counts."""
+        """Add a recognizer, which is asked what a protocol name means; the first one that knows the name counts."""
         self._recognizers.append(recognizer)
 
     # --- running ---------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen until cancelled; then every socket is closed. Raises NodeError where it cannot listen, and whatever
-        goes wrong inside libp2p."""
+        """Listen until cancelled; then every socket is closed. Raises NodeError if it cannot listen, and whatever fails
+        inside libp2p.
+        """
         if self.web_path:
             websocket.prepare()
         listening = open_listeners(self._listen, self._kept_port)
@@ -215,12 +216,13 @@ class LibP2PHost(InboundConnections):
                 told(peer)
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
-        """Let the relay open `most` streams more than others may: each carries somebody to us. 0: it is over."""
+        """Allow the relay `most` more streams than others: each carries somebody to us. 0 ends that."""
         self._relays[multiaddrs.multihash(relay).hex()] = most
 
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
-        """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`
-        is called when there is room for it. False where there is none, and then the stream is as it was."""
+        """Treat `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted` is called when
+        there is room for it. Return False if there is none; the stream is then unchanged.
+        """
         assert isinstance(stream, LibP2PStream)
         return self._running is not None and await self._running.inbound.adopt(stream, accepted)
 
@@ -250,7 +252,7 @@ class LibP2PHost(InboundConnections):
 
     @staticmethod
     async def _serve(stream: Substream, handler: Handler, said: bytes) -> None:
-        """Hand a stream to its handler. said: what goes before everything else."""
+        """Pass a stream to its handler. said: bytes to be sent before everything else."""
         ours = LibP2PStream(stream, key_of(stream.muxed_conn.peer_id), inbound=True, head=said)
         try:
             await handler(ours)
@@ -341,9 +343,9 @@ class LibP2PHost(InboundConnections):
         return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
     async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[PeerConnection]) -> PeerConnection:
-        """Dial, unless someone else already does the same: then wait for the result, and dial only if that was none.
+        """Dial, unless another task already dials the same: then wait for its result, and dial only if that failed.
 
-        Who knows other addresses of the peer waits for nobody: what one person says must not hold up another.
+        A caller who knows other addresses of the peer does not wait: what one person says must not delay another.
         """
         while dial in self._dialling:
             await self._dialling[dial].wait()
@@ -359,7 +361,7 @@ class LibP2PHost(InboundConnections):
             self._dialling.pop(dial).set()
 
     async def gone(self, peer: PeerKey) -> None:
-        """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
+        """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
         while running := self._running:
             conn = connections.best(running.swarm, ID(multiaddrs.multihash(peer)), Route.DIRECT)
             if conn is None:
@@ -378,7 +380,7 @@ class LibP2PHost(InboundConnections):
 
 @dataclass(frozen=True, slots=True)
 class _Dial:
-    """What is dialled: see `Host.open`."""
+    """A request to dial: see `Host.open`."""
 
     peer: ID
     addresses: tuple[str, ...]
@@ -403,7 +405,7 @@ hardening.only_ed25519()
 
 
 def set_limits(host: LibP2PHost, limits: HostLimits) -> None:
-    """Hold whoever comes from now on to these limits; those who are here stay."""
+    """Apply these limits to new connections; existing ones stay."""
     host._limits = limits
     if host._streams is not None:
         host._streams.resize(limits.inbound * limits.streams_per_peer, limits.streams_per_peer)

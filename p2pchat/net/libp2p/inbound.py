@@ -41,19 +41,20 @@ log = logging.getLogger("p2pchat.net")
 
 SWEEP_SECONDS = 10.0
 SHAKING_SECONDS = 1.0
-"""Seconds between two looks at how long handshakes take."""
+"""Seconds between two checks of how long handshakes take."""
 LOG_SECONDS = 60.0
-"""At most one line in the log in so many seconds says that somebody was turned away."""
+"""Seconds between two log lines saying that somebody was turned away."""
 IDLE, NO_PROOF, ROOM = "idle", "no proof", "room made"
 ENDINGS = (IDLE, NO_PROOF, ROOM)
-"""Why we ended a connection that somebody made with us, as the metrics say it."""
+"""Why we ended an inbound connection, as the metrics name it."""
 _TCP_CLOSED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT in Linux' include/net/tcp_states.h
 
 
 class Guest(Slot):
-    """One inbound connection. number: how early it came. sock: None where it came by a relay. scope: cancelled, it
-    ends. until: when its handshake has taken too long, by the loop's clock; `inf` while it waits for its turn.
-    slow: whether it was ended for that."""
+    """One inbound connection. number: its place in the order of arrival. sock: None if it came through a relay. scope:
+    cancelling it ends the connection. until: when its handshake has taken too long, by the loop's clock; `inf` while
+    it waits for its turn. slow: whether it was ended for that.
+    """
 
     __slots__ = ("idle_since", "muxed", "number", "scope", "slow", "sock", "until", "vouched")
 
@@ -73,7 +74,7 @@ class Guest(Slot):
 
     @property
     def hung_up(self) -> bool:
-        """Whether the other end of a socket has closed it already: what it asked for is of no use to it any more."""
+        """Return whether the other end of a socket has already closed it, so that serving it is useless."""
         info = getattr(socket, "TCP_INFO", None)
         if self.sock is None or info is None:
             return False
@@ -84,8 +85,8 @@ class Guest(Slot):
 
 
 class Inbound:
-    """Takes connections in for one run of a host. `gone` is told every peer whose connection has ended, `met` every
-    connection that was secured. `web_path` gives that of `LibP2PHost`.
+    """Accepts connections for one run of a host. `gone` is called with every peer whose connection has ended, `met`
+    with every connection that was secured. `web_path` returns that of `LibP2PHost`.
     """
 
     def __init__(
@@ -121,16 +122,16 @@ class Inbound:
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many were turned away, by reason."""
+        """The number of connections turned away, by reason."""
         return {reason: count + self.by_relay.refused[reason] for reason, count in self.direct.refused.items()}
 
     @property
     def endings(self) -> dict[str, int]:
-        """How many we have ended, by reason."""
+        """The number of connections that we ended, by reason."""
         return {**self.ended, ROOM: self.direct.evicted + self.by_relay.evicted}
 
     def limit(self, limits: HostLimits) -> None:
-        """Hold whoever comes from now on to these limits; those who are here stay."""
+        """Apply these limits to new connections; existing ones stay."""
         self._limits = limits
         self._by_proxy.update(dict.fromkeys(self._by_proxy, limits.inbound))
         self.direct.resize(limits.inbound, limits.inbound_per_place)
@@ -148,7 +149,9 @@ class Inbound:
     # --- who has proven something ----------------------------------------------------------------------------------
 
     def vouch(self, peer: PeerKey) -> None:
-        """Keep the connections that a peer has now, since it has proven something, and know it when it comes again."""
+        """Keep the connections that a peer has now, because it has proven something, and recognise it when
+        it returns.
+        """
         self._proven.add(peer)
         for guest in self._by_peer.get(peer, ()):
             guest.vouched = True
@@ -156,14 +159,14 @@ class Inbound:
             self._guests[guest].prove(guest)
 
     def abandon(self, peer: PeerKey) -> None:
-        """End its connections at once, without a word."""
+        """End its connections at once, without a close frame."""
         for guest in self._by_peer.get(peer, ()):
             guest.scope.cancel()
 
     # --- one connection --------------------------------------------------------------------------------------------
 
     async def _serve(self, sock: socket.socket) -> None:
-        """One socket; its slot is free again when this returns."""
+        """Serve one socket; its slot is free again when this returns."""
         try:
             (remote, from_port, *_), (here, port, *_) = sock.getpeername(), sock.getsockname()
             guest = Guest(multiaddrs.neighbourhood(remote), self._arrivals.number(), sock)
@@ -181,7 +184,7 @@ class Inbound:
             close(sock)
 
     async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
-        """Take what comes on a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
+        """Treat a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
         place = f"relay {multiaddrs.peer_id(stream.peer)}"
         guest = Guest(place, self._arrivals.number())
         if not self.by_relay.admit(guest):
@@ -203,7 +206,7 @@ class Inbound:
         return True
 
     async def _meet(self, guest: Guest, remote: tuple[str, int], sock: socket.socket) -> RawPipe:
-        """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP, where we do."""
+        """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP if we serve it."""
         if not (path := self._web_path()):
             return RawPipe(TcpPipe(sock), guest.place, remote)
         head = await TcpPipe(sock).receive(web.MAX_HEAD)
@@ -225,8 +228,9 @@ class Inbound:
     async def _carry(
         self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[RawPipe]], found_at: str = ""
     ) -> None:
-        """Secure one connection and carry it until it ends. `found_at`: the public address of ours at which it came in
-        from outside, or ""."""
+        """Secure one connection and carry it until it ends. `found_at`: our public address at which it arrived from
+        outside, or "".
+        """
         self._guests[guest] = pool
         wire = None
         try:
@@ -248,13 +252,13 @@ class Inbound:
                 wire.abandon()
 
     async def _turn(self, guest: Guest) -> None:
-        """Wait for a turn of a handshake. Raises where nobody waits for us any more."""
+        """Wait for a turn in a handshake. Raises if the other end is no longer waiting."""
         await self._wait(guest)
         if guest.hung_up:
             raise trio.BrokenResourceError
 
     async def _wait(self, guest: Guest) -> None:
-        """Wait until those who came earlier had their turn; that costs no time of its handshake."""
+        """Wait until earlier arrivals have had their turn; this does not count as handshake time."""
         left, guest.until = guest.until - trio.current_time(), inf
         await self._arrivals.turn(guest.number, guest.place)
         guest.until = trio.current_time() + left
@@ -286,7 +290,7 @@ class Inbound:
     # --- housekeeping ----------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """End what has been idle for too long, and say in the log that somebody was turned away."""
+        """End connections that were idle for too long, and log that somebody was turned away."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
@@ -301,8 +305,9 @@ class Inbound:
             self._tell(now)
 
     async def _end_slow_handshakes(self) -> None:
-        """End handshakes that take too long. One task looks at all of them: a deadline of its own, moved with every
-        turn, costs a connection more than its proof."""
+        """End handshakes that take too long. One task checks all of them: separate deadlines, moved with every turn,
+        would cost a connection more than its proof.
+        """
         while True:
             await self._began.wait()
             await trio.sleep(min(SHAKING_SECONDS, self._limits.handshake / 4))
@@ -325,29 +330,30 @@ class Inbound:
 
 
 class InboundConnections:
-    """What a host knows of those who come to it: who has proven something, who was turned away. Nothing while it does
-    not run."""
+    """What a host knows of inbound connections: who has proven something, who was turned away. Empty while it does not
+    run.
+    """
 
     _inbound: Inbound | None = None
 
     def vouch(self, peer: PeerKey) -> None:
-        """Keep the connections that a peer has now, whoever else comes, since it has proven something on one that it
-        made (a verified link, say), and know it when it comes again.
+        """Keep the connections that a peer has now, even if others need room, because it has proven something on one
+        that it made (such as a verified link), and recognise it when it returns.
         """
         if self._inbound:
             self._inbound.vouch(peer)
 
     def abandon(self, peer: PeerKey) -> None:
-        """End the connections that a peer has made, at once and without a word."""
+        """End the connections that a peer has made, at once and without a close frame."""
         if self._inbound:
             self._inbound.abandon(peer)
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many connections were turned away in this run, by reason."""
+        """The number of connections turned away in this run, by reason."""
         return self._inbound.refused if self._inbound else dict.fromkeys(REFUSALS, 0)
 
     @property
     def ended(self) -> dict[str, int]:
-        """How many connections that others made we have ended in this run, by reason."""
+        """The number of inbound connections that we ended in this run, by reason."""
         return self._inbound.endings if self._inbound else dict.fromkeys(ENDINGS, 0)

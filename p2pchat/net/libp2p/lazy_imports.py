@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 PACKAGES = ("libp2p",)
-"""Packages that are executed late, with the packages in them."""
+"""Packages that are executed late, including their subpackages."""
 
 UNUSED = (
     "libp2p.crypto.rsa",
@@ -81,7 +81,7 @@ class _AnyName(ABCMeta):
 
 
 class LeftOut(metaclass=_AnyName):
-    """Stands for any name of a module that was left out: to inherit from, to annotate with, to keep; not to use."""
+    """Stands in for any name of a module that was left out: to inherit from, annotate with or store, but not to use."""
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
@@ -110,7 +110,7 @@ class _Finder(MetaPathFinder, Loader):
 
 @contextmanager
 def leanly() -> Iterator[None]:
-    """While this lasts, what is in `UNUSED` and was not imported before is not imported."""
+    """In this context, modules in `UNUSED` that were not imported before are not imported."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:

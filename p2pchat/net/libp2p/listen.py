@@ -27,7 +27,7 @@ from p2pchat.net.transport.pipes import tune
 log = logging.getLogger("p2pchat.net")
 
 _BACKLOG = 1024
-"""Connections that may wait to be accepted; the kernel has a bound of its own (net.core.somaxconn)."""
+"""Connections that may wait to be accepted; the kernel has its own limit (net.core.somaxconn)."""
 _ACCEPTED_AT_ONCE = 16  # before the loop has been round: each costs the next turn a fifth of a millisecond
 _NO_FILES_SECONDS = 0.1  # to wait where the process has no file left for a connection
 _TRIES = 20
@@ -39,7 +39,9 @@ _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Open listeners, where they are, and the one port that every wish for "any port" got (0 if there was none)."""
+    """Open listeners, their addresses, and the one port used for all endpoints that asked for any port (0
+    if none did).
+    """
 
     listeners: tuple[socket.socket, ...]
     endpoints: tuple[SocketAddress, ...]
@@ -66,7 +68,7 @@ def open_listeners(wanted: Sequence[SocketAddress], kept_port: int = 0) -> Liste
 
 
 async def accept(listener: socket.socket, came: Callable[[socket.socket], None]) -> None:
-    """Hand every connection that comes to `came`, until cancelled.
+    """Pass every incoming connection to `came`, until cancelled.
 
     (trio takes one at each turn of the loop. When a crowd comes back, the kernel's queue overflows meanwhile, and
     whoever finds no room there tries again a second later.)
@@ -117,7 +119,7 @@ def _add_on_one_port(
 
 
 class _Taken(NodeError):
-    """Another program listens there."""
+    """Another program is listening there."""
 
 
 def _advice(error: OSError, port: int) -> str:
@@ -134,7 +136,7 @@ def _advice(error: OSError, port: int) -> str:
 
 
 def _add(sockets: dict[SocketAddress, socket.socket], undo: ExitStack, ip: IP, port: int) -> int:
-    """Open one; return its port, or 0 where this machine has no IPv6 and that is no reason to stop."""
+    """Open one listener; return its port, or 0 if this machine has no IPv6 and others remain."""
     if SocketAddress(ip, port) in sockets:
         return port
     try:

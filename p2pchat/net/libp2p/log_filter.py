@@ -19,7 +19,7 @@ _TELLING = re.compile(
 
 
 class _Forward(logging.Handler):
-    """Hands a library's record to `p2pchat.libp2p`, without traceback, ids and addresses."""
+    """Passes a library's log record to `p2pchat.libp2p`, without traceback, ids and addresses."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = _TELLING.sub("…", record.getMessage())

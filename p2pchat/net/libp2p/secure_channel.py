@@ -1,4 +1,4 @@
-"""The bytes under the muxer: a pipe as libp2p wants it, and what Noise made of one."""
+"""The bytes below the muxer: a pipe in the form that libp2p expects, and the Noise channel on top of it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def shielded(seconds: float) -> trio.CancelScope:
 
 
 class RawPipe(ReadWriteCloser):
-    """One pipe, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end.
+    """One pipe in the form that libp2p expects: `read(n)` returns exactly n bytes, or fewer only at the end.
 
-    One task reads and one writes at a time. place: where it comes from, as far as limits go. account: what it may cost.
-    remote: IP address and port of the other end, for telling it where it is seen.
+    One task reads and one writes at a time. place: where it comes from, for limits. account: how much work it may
+    cause. remote: IP address and port of the other end, for telling it its public address.
     """
 
     def __init__(self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None) -> None:
@@ -58,7 +58,7 @@ class RawPipe(ReadWriteCloser):
 
     @property
     def waiting(self) -> int:
-        """Bytes that have come and were not read."""
+        """The number of bytes that have arrived and were not read."""
         return len(self._buffer)
 
     async def read(self, n: int | None = None) -> bytes:
@@ -104,7 +104,7 @@ class RawPipe(ReadWriteCloser):
         return b""
 
     async def _until(self, n: int) -> bool:
-        """Whether there are n bytes, having waited for them."""
+        """Wait for n bytes; return whether they arrived."""
         try:
             while len(self._buffer) < n:
                 chunk = await self._pipe.receive()
@@ -144,7 +144,7 @@ class RawPipe(ReadWriteCloser):
             raise ConnectionClosedError("the connection broke", transport="tcp") from error
 
     async def close(self) -> None:
-        """Say goodbye where the transport has a way to, then close the connection."""
+        """Send a close frame if the transport has one, then close the connection."""
         await self._pipe.close()
 
     def abandon(self) -> None:
@@ -152,13 +152,13 @@ class RawPipe(ReadWriteCloser):
         self._pipe.abandon()
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """libp2p wants to know for its logs only."""
+        """Return the remote address, which libp2p uses only in its logs."""
         return None
 
 
 class NoiseChannel(BaseSession):
-    """What libp2p calls a `SecureSession`, without the five layers that each read of 12 bytes goes through there: a
-    message is taken from the wire, opened, and handed on whole. One task writes at a time.
+    """A `SecureSession` of libp2p, without the five layers through which each read of 12 bytes passes there: a message
+    is read from the pipe, decrypted, and passed on whole. One task writes at a time.
     """
 
     def __init__(
@@ -186,12 +186,12 @@ class NoiseChannel(BaseSession):
 
     @property
     def waiting(self) -> int:
-        """Bytes that have come and were not read, as far as they are opened."""
+        """The number of bytes that have arrived and were not read, as far as they are decrypted."""
         return len(self._rest)
 
     @property
     def account(self) -> Account:
-        """What the connection may cost."""
+        """How much work the connection may cause."""
         return self.wire.account
 
     async def message(self) -> bytes:
@@ -228,7 +228,7 @@ class NoiseChannel(BaseSession):
         self._rest = self._rest[n:]
 
     async def read(self, n: int | None = None) -> bytes:
-        """Exactly n bytes, or fewer at the end: for the negotiation."""
+        """Read exactly n bytes, or fewer at the end; for the negotiation."""
         assert n is not None
         data = b""
         while len(data) < n:

@@ -1,8 +1,8 @@
-"""What any libp2p host does for anybody: identify itself, take a push, answer pings. (`handshake` agrees on it.)
+"""What every libp2p host does for anybody: identify itself, accept a push, answer pings. (`handshake` negotiates.)
 
-A stranger must not be able to tell ours from another, so it says, in this order and with these limits, what py-libp2p
-says as it comes (multistream-select 1.0.0, identify 1.0.0, ping 1.0.0 of the libp2p specifications). What differs is
-done for our own safety: a push is read and forgotten, and over a circuit no address of ours is told.
+A stranger must not be able to tell our host from others, so it sends, in this order and within these limits, what
+unmodified py-libp2p sends (multistream-select 1.0.0, identify 1.0.0, ping 1.0.0 of the libp2p specifications). It
+differs only for our own safety: a push is read and dropped, and over a circuit none of our addresses is sent.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ PROTOCOL_VERSION = "ipfs/0.1.0"
 PING_BYTES = 32
 PING_TIMEOUT = 10
 NAMES = ("/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0")
-"""What every libp2p host serves, in the order in which py-libp2p lists it."""
+"""The protocols that every libp2p host serves, in the order in which py-libp2p lists them."""
 MAX_PINGERS = 2
 """Streams of one peer on which it may ping at the same time."""
 MAX_PUSH = 65_536
 PUSH_TIMEOUT = 10.0
 ASK_AFTER = 0.5
-"""Seconds until one who has connected, and is none of those we expect, is asked who it is."""
+"""Seconds until a peer that connected, and that we do not expect, is asked to identify itself."""
 MAX_ASKING = 8
-"""Of those, how many at the same time; others are not asked."""
+"""The most peers asked at the same time; others are not asked."""
 ASK_TIMEOUT = 10.0
 MAX_IDENTITY = 65_536
 
 
 Ask = Callable[[], Awaitable[Stream]]
-"""Opens the stream on which somebody is asked who it is; may raise anything."""
+"""Opens the stream for an identify request; may raise anything."""
 
 
 class StandardProtocols:
-    """The handlers of `NAMES` for one run of a host. `listening`: the addresses it is bound to, as it was told them.
+    """The handlers of `NAMES` for one run of a host. `listening`: the addresses it is bound to, as configured.
 
-    expected: the connections on which somebody has said a name that not everybody knows.
+    expected: the connections on which a protocol name was used that not everybody knows.
     """
 
     def __init__(self, me: ID, pair: KeyPair, listening: Sequence[str]) -> None:
@@ -69,14 +69,15 @@ class StandardProtocols:
         self.handlers: dict[str, Handler] = dict(zip(NAMES, (self._identify, _forget_push, self._ping), strict=True))
 
     def met(self, muxed: GuardedYamux, ask: Ask) -> None:
-        """Have `run` ask who has connected, unless it turns out soon to be expected."""
+        """Let `run` ask a peer that connected, unless it soon turns out to be expected."""
         self._met.append((trio.current_time() + ASK_AFTER, muxed, ask))
         self._came.set()
 
     async def run(self) -> None:
-        """Ask those who have connected who they are, as every libp2p host does, and forget the answer; until cancelled.
+        """Ask peers that connected to identify themselves, as every libp2p host does, and drop the answers; until
+        cancelled.
 
-        There is one task for all: a crowd that comes back would have a task each that finds nothing to do.
+        One task serves all: otherwise a crowd that returns would have a task each that finds nothing to do.
         """
         async with trio.open_nursery() as nursery:
             while True:
@@ -147,7 +148,7 @@ async def _exactly(stream: Stream, size: int) -> bytes:
 
 
 async def _forget_push(stream: Stream) -> None:
-    """Whatever a peer says of itself by itself, nobody here asks for."""
+    """Read and drop what a peer says about itself unasked."""
     with trio.move_on_after(PUSH_TIMEOUT):
         await _drained(stream, MAX_PUSH)
 

@@ -1,4 +1,4 @@
-"""`ports.Stream` over a libp2p stream: one error for all of libp2p's, and no cancellation in the middle of a write."""
+"""`ports.Stream` over a libp2p stream: one error in place of all of libp2p's, and no cancellation during a write."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class LibP2PStream:
 
     @property
     def place(self) -> str:
-        """Where on the network the other side is (`multiaddrs.neighbourhood`, or by which relay it comes), for limits;
-        never to be written down.
+        """Where on the network the other side is (`multiaddrs.neighbourhood`, or the relay it came through), for
+        limits; never to be logged.
         """
         return self._muxed.place
 
@@ -54,12 +54,12 @@ class LibP2PStream:
 
     @property
     def connection(self) -> object:
-        """What all streams of one connection have in common: to be compared, not to be used."""
+        """An object that all streams of one connection share: for comparison only."""
         return self._muxed
 
     @property
     def remote(self) -> tuple[str, int] | None:
-        """The IP address and port at the other end; None over a circuit. Never to be written down."""
+        """The IP address and port of the other end; None over a circuit. Never to be logged."""
         return self._muxed.remote
 
     async def read(self, at_most: int) -> bytes:
@@ -78,7 +78,7 @@ class LibP2PStream:
             raise hardening.lost(error) from error
 
     async def write(self, data: bytes) -> None:
-        """Hand all of `data` to the connection, shielded from cancellation. Raises LinkLost, also where the peer takes
+        """Pass all of `data` to the connection, shielded from cancellation. Raises LinkLost, also if the peer accepts
         nothing for `STREAM_TIMEOUT` seconds.
         """
         if self._closed:

@@ -182,6 +182,20 @@ class ChatActions:
             self._app.main.composer.put("")
         self.show_meaning()
 
+    def gone(self, chat: str, message: str) -> None:
+        """A message was deleted, or its time is over: it is not answered or edited any more, and is shown nowhere."""
+        meaning = self._meanings.get(chat)
+        if meaning is None or meaning.message.id != message:
+            return
+        if chat == self._app.state.current:
+            self.cancel(chat)
+        else:
+            del self._meanings[chat]
+        if meaning.edits:  # what was being written began with its text
+            self.drafts.write(chat, "")
+            self._app.main.show_list()
+        self._app.say(f"The message that you were {'editing' if meaning.edits else 'answering'} is gone.")
+
     def show_meaning(self) -> None:
         """Say above the composer what its text is going to be."""
         chat = self._app.state.shown

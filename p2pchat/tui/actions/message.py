@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from p2pchat.tui import desktop, formatting
 from p2pchat.tui.actions.chat import LOOK_BACK, NodeSource
@@ -20,6 +20,8 @@ from p2pchat.tui.model import Message
 from p2pchat.tui.text import cut, displayable
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     from p2pchat.tui.actions.chat import ChatActions
     from p2pchat.tui.base import BaseApp
 
@@ -31,6 +33,8 @@ class MessageActions:
         self._app = app
         self._talk = talk
         self._source = NodeSource(app.node)
+        self._about = ""
+        """The message whose page is shown."""
 
     def picked(self) -> Message | None:
         """The message a command means: the picked one."""
@@ -115,6 +119,19 @@ class MessageActions:
         if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
             await self._app.node.call("delete", id=intent.message.id)
 
+    async def _page(self, page: Screen[Any], message: Message) -> Any:
+        """Show a page about a message, and wait for what it is dismissed with: None where the message goes."""
+        before, self._about = self._about, message.id
+        try:
+            return await self._app.ask(page)
+        finally:
+            self._about = before
+
+    def gone(self, message: str) -> None:
+        """A message was deleted, or its time is over: no page shows it any more."""
+        if message == self._about and self._app.screen is not self._app.main:
+            self._app.screen.dismiss(None)
+
     async def asked(self, intent: MessageIntent) -> None:
         """Do what a key on a message says."""
         message, chat = intent.message, self._app.state.shown
@@ -130,7 +147,7 @@ class MessageActions:
         elif intent.what == "react":
             from p2pchat.tui.screens.react import ReactScreen
 
-            emoji = await self._app.ask(ReactScreen(message))
+            emoji = await self._page(ReactScreen(message), message)
             if emoji is not None:
                 await self.react(React(message, emoji))
         elif intent.what == "pin":
@@ -138,13 +155,13 @@ class MessageActions:
         elif intent.what == "versions":
             from p2pchat.tui.screens.versions import VersionsScreen
 
-            await self._app.ask(VersionsScreen(self._app.node, message))
+            await self._page(VersionsScreen(self._app.node, message), message)
         elif intent.what == "menu":
             await self._menu(message)
         elif intent.what == "select":
             from p2pchat.tui.screens.select import SelectScreen
 
-            selected = await self._app.ask(SelectScreen(message.text))
+            selected = await self._page(SelectScreen(message.text), message)
             if selected:
                 self._app.copy(CopyText(selected))
         elif intent.what == "jump" and message.reply_to is not None:
@@ -155,7 +172,7 @@ class MessageActions:
         from p2pchat.tui.screens.menu import MenuScreen
         from p2pchat.tui.widgets import bars
 
-        action = await self._app.ask(MenuScreen(bars.ways(message, self._app.keymap)))
+        action = await self._page(MenuScreen(bars.ways(message, self._app.keymap)), message)
         if action is not None:
             await self._app.main.conversation.run_action(action)
 
@@ -202,4 +219,4 @@ class MessageActions:
         """Say where a message is."""
         from p2pchat.tui.screens.explain import ExplainScreen
 
-        await self._app.ask(ExplainScreen(self._app.node, intent.message))
+        await self._page(ExplainScreen(self._app.node, intent.message), intent.message)

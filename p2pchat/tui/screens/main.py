@@ -222,7 +222,10 @@ class MainScreen(Screen[None]):
         state = self._state
         if not self._whole.is_set():
             return
-        self.chat_list.show(state.listed, state.current, len(state.requests), state.archive)
+        rows = state.listed
+        if not self.listed or self.size.width >= BOTH:  # what is being written stands in the composer
+            rows = [row._replace(draft="") if row.id == state.current else row for row in rows]
+        self.chat_list.show(rows, state.current, len(state.requests), state.archive)
         self.chat_title.show(state.shown)
         self.lay_out()
 
@@ -355,7 +358,7 @@ class MainScreen(Screen[None]):
             self.post_message(self.Folded(self._folded))
         else:
             self._peeking = not self._peeking
-        self.lay_out()
+        self.show_list()
         if self.listed:
             self.chat_list.focus()
         else:
