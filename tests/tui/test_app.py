@@ -443,7 +443,7 @@ def test_its_death_is_shown_and_mended(tmp_path: Path) -> None:
             node.die(for_good=True)
             await until(pilot, lambda: app.node.state == GONE)
             await until(pilot, lambda: app.main.status.said.startswith("node ended, restarting…"))
-            assert app.main.status.has_class("-wrong")
+            assert app.main.status.wrong
             node.says(bob, "said while we were away")
             node.revive()
             await until(pilot, lambda: app.node.state == READY)
@@ -451,7 +451,7 @@ def test_its_death_is_shown_and_mended(tmp_path: Path) -> None:
                 pilot, lambda: app.state.chats[0].last and app.state.chats[0].last.text.startswith("said while")
             )
             await until(pilot, lambda: app.main.status.said.startswith("● 1 direct"))
-            assert not app.main.status.has_class("-wrong")
+            assert not app.main.status.wrong
 
     run(main())
 

@@ -50,15 +50,19 @@ class Question(Panel[bool]):
     }
     """
 
-    def __init__(self, heading: str, texts: tuple[str, ...], yes: str, no: str, *, danger: bool = False) -> None:
+    def __init__(
+        self, heading: str, texts: tuple[str, ...], yes: str, no: str, *, danger: bool = False, spare: bool = False
+    ) -> None:
+        """`spare`: what is said below the first text goes where both answers would have no room."""
         super().__init__(heading)
         self._texts = texts
+        self._spare = spare
         self._yes, self._no = yes, no
         self._danger = danger
 
     def body(self) -> ComposeResult:
-        for text in self._texts:
-            yield Static(text, classes="para", markup=False)
+        for number, text in enumerate(self._texts):
+            yield Static(text, classes="para spare" if number and self._spare else "para", markup=False)
         with Horizontal(classes="buttons"):
             # The names of the answers may hold a peer's name: a button's label is markup unless it is Content.
             yield _button(self._yes, YES, "-danger" if self._danger else "")

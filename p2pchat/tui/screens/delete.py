@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from p2pchat.tui.screens.panel import Panel
 
 HERE, BOTH = "here", "both"
-_CHOICES = ((HERE, "d", "Delete it here only"), (BOTH, "b", "Delete it for both"), ("", "esc", "Keep it"))
+_CHOICES = ((HERE, "d", "Delete it here only"), (BOTH, "b", "Delete it for both"), ("", "Esc", "Keep it"))
 
 
 class DeleteScreen(Panel[str]):
@@ -29,7 +29,13 @@ class DeleteScreen(Panel[str]):
         Binding("b", f"pick('{BOTH}')", show=False),
     ]
     AUTO_FOCUS = ""
-    DEFAULT_CSS = "DeleteScreen .panel { max-width: 60; }"
+    DEFAULT_CSS = """
+    DeleteScreen {
+        .panel { max-width: 60; }
+        OptionList { margin: 0 0 1 0; }
+        &.-low OptionList, &.-tiny OptionList { margin: 0; }
+    }
+    """
 
     def body(self) -> ComposeResult:
         yield OptionList(*(Option(Content.assemble((f"{key:4}", "bold"), says)) for _, key, says in _CHOICES))

@@ -53,6 +53,10 @@ def matches(text: str, words: str) -> list[tuple[int, int]]:
     return sorted(found)
 
 
+_HOW = "A message has to contain all the words; the last may be incomplete."
+_HOW_EVERYWHERE = 'Also "a phrase", from:me, before:2026-11-20, after:2026-11-01, and has:link.'
+
+
 class FindScreen(Panel[str]):
     """Dismisses with the id of the message to go to."""
 
@@ -149,9 +153,9 @@ class FindScreen(Panel[str]):
         listed.set_options(Option(self._row(message, words)) for message in self._found)
         listed.highlighted = 0 if self._found else None
         if not words.strip():
-            self.say("")
+            self.say(_HOW if self._chat is not None else f"{_HOW} {_HOW_EVERYWHERE}")
         elif not self._found:
-            self.say("Nothing found. A message has to contain all the words; the last may be incomplete.")
+            self.say(f"Nothing found. {_HOW}")
         else:
             more = "The newest " if len(self._found) == LIMIT else ""
             self.say(f"{more}{len(self._found)} found, newest first.")
@@ -161,7 +165,7 @@ class FindScreen(Panel[str]):
         who = "you" if message.mine else self.drawn(self._called(message))
         if self._chat is None and message.mine:
             who = f"you to {self.drawn(self._called(message))}"
-        head = f"{who} · {message.at.day} {message.at:%b %Y} {self.clock(message.at)}"
+        head = f"{who} · {self.when(message.at)}"
         return Content.assemble((head, MUTED), "\n", self._snippet(message.text, words))
 
     def _called(self, message: Message) -> str:

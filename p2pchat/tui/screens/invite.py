@@ -162,6 +162,7 @@ class InviteScreen(Panel[str | None]):
         notice.update(made["works"] if made["notice"] else "")
         notice.set_class(made["works"] in (_UNREACHABLE, _UNANSWERED, _NEARBY), "warn")
         notice.set_class(not made["notice"] or self._spent, "hidden")
+        self.query_one("#terms").set_class(notice.has_class("hidden"), "last")
         self.say("")
         self.show_keys()
 

@@ -26,4 +26,5 @@ class KeepScreen(Question):
             ),
             "Yes, keep receiving",
             "Only while it is open",
+            spare=True,
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from rich.table import Table
+from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.widgets.option_list import Option
 
 from p2pchat.tui.screens.list_panel import ListPanel
@@ -29,7 +30,11 @@ class LinksScreen(ListPanel):
 
     def options(self) -> Iterator[Option]:
         for number, address in enumerate(self._addresses, 1):
-            yield Option(Content.assemble((f"{number} " if number <= MAX_NUMBERED else "  ", "bold"), address))
+            row = Table.grid(padding=(0, 1, 0, 0))
+            row.add_column(width=1)
+            row.add_column(overflow="fold")  # a long one goes on below its beginning, not below its number
+            row.add_row(Text(str(number) if number <= MAX_NUMBERED else "", "bold"), Text(address))
+            yield Option(row)
 
     def choose(self, place: int) -> None:
         self.dismiss(self._addresses[place])

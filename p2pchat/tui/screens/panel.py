@@ -35,6 +35,12 @@ _GAP = 3
 _KEY_STYLE = "bold"
 _MAX_SAID = 300
 
+MAX_WIDTH = 72
+"""Columns of a panel, with its frame, as the CSS below has it."""
+
+MAX_WIDTH = 72
+"""Columns of a panel, with its frame."""
+
 
 class Hint(NamedTuple):
     """A key, what it does, and the action a click on it runs."""
@@ -271,6 +277,7 @@ class Panel(ModalScreen[Result]):
             TextArea, TextArea:focus { border: none; background: $panel; }
         }
         &.-tiny .panel { border: none; padding: 0; }
+        &.-low.-narrow .spare, &.-tiny .spare { display: none; }
         &.-tiny Hints { max-height: 1; }
         &.-tiny .said { max-height: 2; }
         &.-tiny .foot { padding: 0; }
@@ -344,6 +351,12 @@ class Panel(ModalScreen[Result]):
     def clock(self, at: datetime) -> str:
         """A time of day as the person wants it written."""
         return clock(at, getattr(self.app, "twelve_hours", False))
+
+    def when(self, at: datetime) -> str:
+        """A date and a time of day; the year where it is not this one."""
+        now = getattr(self.app, "now", datetime.now)()
+        year = "" if at.year == now.year else f" {at.year}"
+        return f"{at.day} {at:%b}{year} {self.clock(at)}"
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

@@ -46,7 +46,7 @@ class PinnedScreen(ListPanel):
 
     def _row(self, message: Message) -> Content:
         who = "you" if message.mine else self.drawn(self._chat.label)
-        head = f"{who} · {message.at.day} {message.at:%b %Y} {self.clock(message.at)}"
+        head = f"{who} · {self.when(message.at)}"
         words = cut(displayable_line(" ".join(message.text[:_BEGINNING].split())), max(8, self.size.width - _FRAME))
         return Content.assemble((head, MUTED), "\n", self.drawn(words))
 

@@ -50,6 +50,7 @@ class QrScreen(ModalScreen[None]):
         &:ansi { background: ansi_default; }
         overflow: hidden;
         #code { width: auto; height: auto; max-width: 100%; }
+        #code.-small { padding: 0 2; }
         Hints { dock: bottom; padding: 0 1; max-height: 1; }
     }
     """
@@ -75,7 +76,9 @@ class QrScreen(ModalScreen[None]):
         code = self.query_one("#code", Static)
         # One line is for the keys; where it is just too much, the code is worth more than they are.
         self.query_one(Hints).display = event.size.height > height or event.size.height < height
-        if event.size.width >= width and event.size.height >= height:
+        fits = event.size.width >= width and event.size.height >= height
+        code.set_class(not fits, "-small")
+        if fits:
             code.update(Text("\n".join(self._lines), style=BLACK_ON_WHITE, no_wrap=True))
         else:
             code.update(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -35,6 +35,9 @@ _WHY = (
 _TWO = "Add a second one, run by somebody else: each holds every message, so you lose nothing if one disappears."
 _STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED: "$text-accent"}
 _PROBLEM = "$text-error"
+_STATE_CELLS = 13
+_BESIDE = 60
+"""Columns from which what is said of a relay stands beside it."""
 
 
 class RelayRow(NamedTuple):
@@ -130,25 +133,34 @@ class RelaysScreen(Panel[None]):
     def _take(self, rows: list[dict[str, Any]]) -> None:
         before, first = self.chosen, self._relays is None
         self._relays = found = [relay_of(row) for row in rows]
-        listed = self.query_one(OptionList)
-        listed.set_options(Option(self._row(relay)) for relay in found)
-        listed.set_class(not found, "hidden")
         kept = next((at for at, relay in enumerate(found) if before is not None and relay.address == before.address), 0)
-        listed.highlighted = kept if found else None
+        self._list(kept if found else None)
         self.query_one("#why", Static).update(_TWO if sum(relay.is_ours for relay in found) == 1 else _WHY)
         if first or not found:
             self._open(self._asked or self.writing or not found)
         self.show_keys()
+
+    def _list(self, highlighted: int | None) -> None:
+        listed = self.query_one(OptionList)
+        listed.set_options(Option(self._row(relay)) for relay in self._relays or ())
+        listed.set_class(not self._relays, "hidden")
+        listed.highlighted = highlighted
+
+    def on_resize(self, event: events.Resize) -> None:
+        """What is said of a relay stands beside it, or below it."""
+        super().on_resize(event)
+        self._list(self.query_one(OptionList).highlighted)
 
     def _row(self, relay: RelayRow) -> Content:
         about = [f"run by {relay.contact}"] if relay.contact else []
         about += [] if relay.used or not relay.is_ours else ["in reserve"]
         about += [] if relay.kept or not relay.is_ours else ["for this run"]
         about += [relay.problem] if relay.problem else []
+        gap = "\n" + " " * _STATE_CELLS if self.size.width < _BESIDE else "  "
         return Content.assemble(
-            (f"{relay.state:13}", _STYLES.get(relay.state, _PROBLEM)),
+            (f"{relay.state:{_STATE_CELLS}}", _STYLES.get(relay.state, _PROBLEM)),
             (self.drawn(relay.place), "bold"),
-            (f"  {self.drawn(', '.join(about))}", MUTED),
+            (f"{gap}{self.drawn(', '.join(about))}" if about else "", MUTED),
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,9 +17,15 @@ from p2pchat.errors import P2PChatError
 from p2pchat.tui.model import Request, request_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.confirm import ConfirmScreen
-from p2pchat.tui.screens.panel import Panel, said
-from p2pchat.tui.text import rows_of
+from p2pchat.tui.screens.panel import MAX_WIDTH, Panel, said
+from p2pchat.tui.text import cut, displayable_line, rows_of
 from p2pchat.tui.themes import MUTED
+
+_FRAME = 11
+"""Cells beside a line of the list."""
+
+_LEAST = 12
+"""Cells of a name, however much is said beside it."""
 
 _NOBODY = "There are no contact requests."
 
@@ -95,9 +102,11 @@ class RequestsScreen(Panel[str]):
         self._show()
 
     def _row(self, request: Request) -> Content:
-        since = f"  {request.since.day} {request.since:%b} {self.clock(request.since)}"
-        anew = ("  wants to begin anew", "$text-warning") if request.known else ""
-        return Content.assemble((self.drawn(request.name), "bold"), anew, (since, MUTED))
+        since = f"  {self.when(request.since)}"
+        anew = "  wants to begin anew" if request.known else ""
+        room = min(self.size.width, MAX_WIDTH) - _FRAME - cell_len(anew) - cell_len(since)
+        name = self.drawn(cut(displayable_line(request.name), max(_LEAST, room)))
+        return Content.assemble((name, "bold"), (anew, "$text-warning"), (since, MUTED))
 
     @on(OptionList.OptionHighlighted)
     def _show(self) -> None:

@@ -31,7 +31,7 @@ NODE_SETTINGS = (
 )
 """Settings of the node, by their names in the API."""
 
-_NAME_CELLS = 21
+_NAME_CELLS = 22
 _ROOMY = 76
 """Columns from which there is room to say what a setting is about."""
 _VALUE_CELLS = 15

@@ -29,7 +29,7 @@ class UnlockScreen(Panel[bool]):
         self._node = node
 
     def body(self) -> ComposeResult:
-        yield Static("Enter your passphrase to open your messages.", classes="para", markup=False)
+        yield Static("Enter your passphrase to open your messages.", classes="para spare", markup=False)
         yield Field(password=True, placeholder="Passphrase")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

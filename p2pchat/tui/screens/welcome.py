@@ -26,9 +26,9 @@ STEPS = (NAME, PASSPHRASE, OFFER)
 MAX_NAME = 64
 
 _OFFERS = (
-    ("invite", "Invite a friend", "make an invite and send it to them"),
-    ("add", "I have an invite", "somebody gave me a text that begins with P2PCHAT:"),
-    ("echo", "Chat with an echo bot", "a program on this computer that repeats what you write"),
+    ("invite", "Invite a friend", "make one and send it to them"),
+    ("add", "I have an invite", "a text that begins with P2PCHAT:"),
+    ("echo", "Chat with an echo bot", "it repeats what you write"),
     ("later", "Look around first", "you can do all of this later"),
 )
 
@@ -74,10 +74,10 @@ class WelcomeScreen(Panel[str]):
             yield Static(
                 "Messages go straight from your computer to your friend's, encrypted end to end. No account, no phone "
                 "number, no company in between.",
-                classes="para",
+                classes="para spare",
                 markup=False,
             )
-            yield Label("Your name, as your friends will see it", classes="label", markup=False)
+            yield Label("Your name, as your friends see it", classes="label", markup=False)
             yield Field(id="name", placeholder=self._default, max_length=MAX_NAME)
         with Vertical(id="step-passphrase", classes="step"):
             yield Static(
@@ -97,7 +97,9 @@ class WelcomeScreen(Panel[str]):
                 yield Label("Repeat it", classes="label", markup=False)
                 yield Field(id="again", password=True)
         with Vertical(id="step-offer", classes="step"):
-            yield Static("You can talk to people who gave you an invite, or used yours.", classes="para", markup=False)
+            yield Static(
+                "You can talk to people who gave you an invite, or used yours.", classes="para spare", markup=False
+            )
             yield OptionList(
                 *(
                     Option(Content.assemble((title, "bold"), "\n", (f"  {what}", MUTED)), id=ident)

@@ -129,6 +129,10 @@ def hint(chat: Chat | None, look: Look) -> list[str]:
         texts = [f"{name} has not answered yet.", "", "What you write waits here and is sent then."]
     elif chat.state == "blocked":
         texts = [f"You have blocked {name}.", "", "You receive nothing from them."]
+    elif chat.state == "notes":
+        texts = ["Nobody but you reads what you write here."]
+    elif chat.state == "forgotten":
+        texts = [f"{name} is forgotten.", "", "Nothing can be sent to them."]
     else:
         texts = [f"Say hello to {name}."]
     return [line.shown for text in texts for line in wrap(text, max(2, look.cells - 2))]

@@ -38,6 +38,9 @@ _DOT = " · "
 _LABEL = 3
 """Cells of the box's lower edge before what it says."""
 
+_AROUND = 8
+"""Cells beside the words of a message that is answered or edited: the padding, and what lies between."""
+
 MAX_REMEMBERED = 100
 """Texts of one chat that can be had back."""
 
@@ -381,6 +384,7 @@ class Entry(Vertical):
         self._keymap = USUAL
         self._hints: list[tuple[str, str]] = []
         """What the lower edge says, and the action a click there runs."""
+        self._about = "", ""
         self.bind(USUAL)
 
     def compose(self) -> ComposeResult:
@@ -398,12 +402,17 @@ class Entry(Vertical):
 
     def say(self, what: str, text: str) -> None:
         """Say above the box that what is written there is an answer or an edit, and of which text; "" for neither."""
-        turned = getattr(self.app, "turns_text", True)
-        words = drawn(cut(" ".join(text[:300].split()), max(8, self.size.width - cell_len(what) - 16)), turned)
-        self._meaning.update(
-            Content.assemble((what, "bold $text-accent"), "  ", words, f"  {self._keymap.shown('write_cancel')}")
-        )
+        self._about = what, text
+        turned, key = getattr(self.app, "turns_text", True), self._keymap.shown("write_cancel")
+        meant = cut(what, max(8, self.size.width * 5 // 8))  # a long name leaves room for the words
+        room = self.size.width - cell_len(meant) - cell_len(key) - _AROUND
+        words = drawn(cut(" ".join(text[:300].split()), max(1, room)), turned)
+        self._meaning.update(Content.assemble((meant, "bold $text-accent"), "  ", words, f"  {key}"))
         self._meaning.set_class(bool(what), "-shown")
+
+    def on_resize(self) -> None:
+        """Say as much of it as there is room for now."""
+        self.say(*self._about)
 
     def fit(self, *, flat: bool, tiny: bool) -> None:
         """Go without the box where there is little room, and without a line where there is none."""

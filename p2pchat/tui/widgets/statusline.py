@@ -43,20 +43,21 @@ class StatusLine(Widget):
         link-color-hover: $foreground;
         link-background-hover: transparent;
         link-style-hover: underline;
-        &.-wrong { color: $text-error; text-style: bold; }
     }
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._said: list[str] = []
+        self.wrong = False
+        """What is said first is a fault."""
         self._hints: list[tuple[str, str]] = []
 
     def show(self, said: Sequence[str], wrong: bool, hints: Sequence[tuple[str, str]]) -> None:
         """Say this; `hints` are keys with what they do, and the action that a click on one runs."""
-        if [*said] != self._said or [*hints] != self._hints or wrong != self.has_class("-wrong"):
+        if [*said] != self._said or [*hints] != self._hints or wrong != self.wrong:
             self._said, self._hints = list(said), list(hints)
-            self.set_class(wrong, "-wrong")
+            self.wrong = wrong
             self.refresh()
 
     @property
@@ -67,6 +68,8 @@ class StatusLine(Widget):
     def render(self) -> Content:
         line = status_text(self._said, [words for words, _ in self._hints], self.content_size.width)
         shown = Content(line)
+        if self.wrong and self._said:
+            shown = shown.stylize("bold $text-error", 0, len(self._said[0]))
         end = len(line)
         for words, action in reversed(self._hints):
             at = line.rfind(words, 0, end)
