@@ -1,4 +1,4 @@
-"""Bots: programs that answer messages, in a few plain functions. `docs/guide/bot.md` shows how.
+"""Bots: programs that answer messages, in a few plain functions. `docs/guide/bot.md` explains how.
 
     from p2pchat.bot import Bot
 
@@ -10,7 +10,10 @@
 
     bot.run()
 
-A bot is a face like the others: a client of the profile's node that holds no keys.
+Most bots need only `Bot`, its four decorators and `Message.reply`; `Bot.call` gives access to every method of the API.
+A bot is a client of the profile's node and holds no keys, so it can crash at any time without losing a message.
+
+As everywhere in the API, ignore fields that you do not know: there will be more.
 """
 
 from p2pchat.bot.bot import Bot

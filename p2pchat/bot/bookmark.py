@@ -1,4 +1,4 @@
-"""The bookmark: how far a bot has read, kept in the profile's folder; and the lock that lets only one of it run.
+"""The bookmark: how far a bot has read, stored in the profile's folder; and the lock that allows only one of it to run.
 
 One file, `<name>.bot`: a position of the API's `messages`, then the pid of the process that holds the lock. It is
 written in place, in one write of one sector, so that a crash leaves the old record or the new one; and never removed,
@@ -25,14 +25,14 @@ _LOOKED_AT = 1.0  # seconds for which somebody may hold the lock only to see whe
 
 
 def path_of(profile: Profile, name: str) -> Path:
-    """The file. Raises UsageError where `name` cannot be a part of a file's name."""
+    """Return the bookmark's path. Raises UsageError if `name` cannot be part of a file name."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", name):
         raise errors.UsageError("The name of a bot has 1 to 32 letters, digits, - or _")
     return profile.folder / f"{name}.bot"
 
 
 def runner(path: Path) -> int | None:
-    """The pid of the bot that runs now by this bookmark."""
+    """Return the pid of the bot that is running with this bookmark."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
@@ -48,7 +48,9 @@ def runner(path: Path) -> int | None:
 
 
 class Bookmark:
-    """Holds the lock until it is closed. Raises ProfileInUse where another bot of that name runs, else ProfileError."""
+    """Holds the lock until it is closed. Raises ProfileInUse if another bot of that name is running, else
+    ProfileError.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -65,7 +67,7 @@ class Bookmark:
             raise
 
     def move(self, position: int) -> None:
-        """Everything up to this position is done with; on disk when this returns."""
+        """Set the position up to which everything is handled; it is on disk when this returns."""
         self.position = position
         self._write()
 

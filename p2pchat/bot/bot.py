@@ -1,8 +1,8 @@
-"""The bot itself: connects, reads, hands on, and begins again when its node does.
+"""The bot itself: connects, reads, calls the author's functions, and reconnects when its node restarts.
 
-An event only says that there is something; what is handed on is read from the store, by its position, and the
-bookmark moves when the function is done with it. So nothing is left out after a restart, after `lagged` or after the
-node's death, and only the message in hand at a crash can come twice.
+An event only says that there is a message; the message is read from the store, by its position, and the bookmark
+advances when the function has returned. So nothing is left out after a restart, after `lagged` or after the node's end,
+and only the message being handled during a crash can come twice.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from p2pchat.sanitize import clean_line
 log = logging.getLogger(__name__)
 
 PER_MINUTE = 60
-"""Texts a minute in answer to one chat."""
+"""The most texts a minute in reply to one chat."""
 
 FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
-"""Seconds between two tries to reach the node again; doubled each time, from the first again after a good minute."""
+"""Seconds between two attempts to reach the node again; doubled each time, and reset after a minute of success."""
 
 _PAGE = 200
 _UNLOCK = "Unlock it with `p2pchat unlock`, or keep `p2pchat node --passphrase-file F` running beside the bot."
@@ -45,10 +45,10 @@ F = TypeVar("F", bound=Callable[[], object])
 
 
 class Bot:
-    """A bot on one profile: that of `profile`, else of --profile on the command line, else as for every verb.
+    """A bot on one profile: `profile`, else that of --profile on the command line, else the same as for every verb.
 
-    name: what its bookmark is called; two bots on one profile need two names. per_minute: texts it may say a minute in
-    answer to one chat (`rate_limit`). Its functions run one after the other, in the thread that runs the bot.
+    name: the name of its bookmark; two bots on one profile need two names. per_minute: the most texts a minute in reply
+    to one chat (`rate_limit`). Its functions run one after the other, in the thread that runs the bot.
     """
 
     def __init__(self, profile: str | Path | None = None, *, name: str = "bot", per_minute: int = PER_MINUTE) -> None:
@@ -73,29 +73,31 @@ class Bot:
     # --- what it does: decorators, one function each
 
     def on_start(self, function: F) -> F:
-        """Called once a run, when the node is reached, before anything else."""
+        """Register a function to call once per run, when the bot has reached its node, before anything else."""
         self._on_start = function
         return function
 
     def on_message(self, function: M) -> M:
-        """Called with each text of somebody else, in the order they came."""
+        """Register a function to call with each text from somebody else, in the order of arrival."""
         self._on_message = function
         return function
 
     def on_request(self, function: R) -> R:
-        """Called with each wish to become a contact; those still open come again at the next start."""
+        """Register a function to call with each contact request; open ones are repeated at the next start."""
         self._on_request = function
         return function
 
     def on_state(self, function: S) -> S:
-        """Called when a message gets on, while the bot runs; what it missed is not told again."""
+        """Register a function to call when a message's state changes while the bot runs; changes that it missed are not
+        repeated.
+        """
         self._on_state = function
         return function
 
     # --- what it says
 
     def send(self, chat: str, text: str) -> str:
-        """Send a text; its id. Saved when this returns, delivered when the other side is there.
+        """Send a text; return its id. The text is saved when this returns, and delivered when the other side is online.
 
         Within `on_message` it counts for the chat of that message. Raises TooFast, NoSuchContact, AmbiguousName,
         TextTooLong, UsageError, NodeGone (it may or may not be saved).
@@ -107,7 +109,9 @@ class Bot:
         return str(self.call("send", chat=chat, text=text)["id"])
 
     def call(self, method: str, **params: Any) -> Any:
-        """Any method of docs/api.md; starts a node where none runs. Raises what the node answers, Locked, NodeGone."""
+        """Call any method of docs/api.md; starts a node if none is running. Raises the node's error,
+        Locked, NodeGone.
+        """
         if self._client is None:
             self._client = self._connected(start_node=True)
         return self._client.call(method, **params)
@@ -115,9 +119,9 @@ class Bot:
     # --- its life
 
     def run(self) -> None:
-        """The whole program: runs until a signal, `stop` or an error, and ends with the exit codes of the verbs.
+        """Run the program until a signal, `stop` or an error, and exit with the exit codes of the verbs.
 
-        An error is one line on stderr. What the bot logs goes there too, if nothing else was set up for logging.
+        An error is one line on stderr. The bot's log goes there too, if logging was not set up otherwise.
         """
         if not logging.getLogger().handlers:
             set_up_logging(self._verbose, sys.stderr)
@@ -128,10 +132,10 @@ class Bot:
             sys.exit(exc.exit_code)
 
     def work(self) -> None:
-        """The same without the end of the program: returns at the end; in the main thread, since it takes signals.
+        """Run as `run` does, but return at the end. To be called in the main thread, because it handles signals.
 
-        Raises NoProfile, Locked, ProfileInUse (another bot of this name runs), NodeError and the like at the start;
-        later only what no waiting mends: ProfileError, VersionMismatch.
+        Raises NoProfile, Locked, ProfileInUse (another bot of this name is running), NodeError and the like at the
+        start; later only errors that do not go away: ProfileError, VersionMismatch.
         """
         if not self.profile.exists():
             raise errors.NoProfile(f"There is no profile in {self.profile.folder}")
@@ -144,7 +148,9 @@ class Bot:
                 self._disconnect()
 
     def stop(self) -> None:
-        """End the bot after the function that runs now; for these functions, and for other threads."""
+        """End the bot once the running function has returned; to be called from these functions or from
+        other threads.
+        """
         self._ending.ask()
 
     # --- inside
@@ -167,7 +173,7 @@ class Bot:
                 self._reconnect(backoff)
 
     def _reconnect(self, backoff: Backoff) -> None:
-        """Wait and try until the node answers, starting it if need be."""
+        """Retry until the node answers, starting it if needed."""
         start_node = True
         while True:
             self._ending.wait(seconds=backoff.pause())
@@ -199,7 +205,7 @@ class Bot:
             self._client = None
 
     def _serve(self, bookmark: Bookmark) -> None:
-        """From a fresh connection to its end. Raises NodeError."""
+        """Serve one connection from its start to its end. Raises NodeError."""
         assert self._client is not None
         if bookmark.position is None:
             # The first run ever: what is here already was not written to a bot.
@@ -229,7 +235,7 @@ class Bot:
         return [name for name, handler in handlers.items() if handler is not None]
 
     def _messages(self, bookmark: Bookmark) -> None:
-        """Hand on what came after the bookmark."""
+        """Pass on the messages after the bookmark."""
         while self._on_message is not None and not self._ending.wanted:
             page = self.call("messages", position=bookmark.position, limit=_PAGE)
             if not page:
@@ -254,7 +260,7 @@ class Bot:
             self._answering = ""
 
     def _requests(self) -> None:
-        """Hand on who asks and was not handed on in this run."""
+        """Pass on the requests that were not passed on in this run."""
         if self._on_request is None:
             return
         for row in self.call("requests"):
@@ -264,7 +270,7 @@ class Bot:
                 self._asked.add(key)
 
     def _guarded(self, function: Callable[..., object] | None, *values: object, again: bool = True) -> None:
-        """Call a function of the bot's author: what it raises is logged and ends nothing, except the node's end."""
+        """Call one of the author's functions: an exception is logged and ends nothing, except if the node is gone."""
         if function is None:
             return
         try:
@@ -282,7 +288,7 @@ class Bot:
 
 
 def _log_failure(function: Callable[..., object], exc: Exception) -> None:
-    """Type and place of an exception, never its text: that may hold what somebody wrote."""
+    """Log type and place of an exception, never its text, which may contain what somebody wrote."""
     place, trace = "", exc.__traceback__
     while trace is not None:
         place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
@@ -291,7 +297,7 @@ def _log_failure(function: Callable[..., object], exc: Exception) -> None:
 
 
 def _command_line(words: Sequence[str]) -> tuple[str | None, int]:
-    """--profile and how often -v, as every verb has them; the rest of the line is the program's own."""
+    """Return --profile and the number of -v, as every verb has them; the rest of the line belongs to the program."""
     profile = None
     for index, word in enumerate(words):
         if word == "--profile":

@@ -1,8 +1,8 @@
-"""The echo bot, for anyone who has nobody to talk to yet: a second profile on this computer with a node of its own, and
-this bot on it. `p2pchat echo` makes, starts and ends it.
+"""The echo bot, for anyone who has nobody to talk to yet: a second profile on this computer with its own node, and this
+bot on it. `p2pchat echo` makes, starts and stops it.
 
-It must not outlive its person's node, and must not keep it running either, so it is no client of that node: it watches
-the process.
+It must not outlive its owner's node, and must not keep it running either, so it is not a client of that node but
+watches its process.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ GREETING = (
 )
 
 GRACE_SECONDS = 5.0
-"""Seconds in which the person's node may come back, after a crash or for a new version."""
+"""Seconds in which the owner's node may come back, after a crash or for a new version."""
 
 _LOOK_AGAIN = 0.25
 
 
 def friend(owner: Profile, ready: Callable[[], object]) -> Bot:
-    """The echo bot of `owner`, to be run; `ready` is called when it answers. Raises ProfileError, UsageError."""
+    """Return the echo bot of `owner`, to be run; `ready` is called when it answers. Raises ProfileError, UsageError."""
     bot = Bot(owner.echo.folder, name=NAME)
 
     def end_with_owner() -> None:
@@ -56,7 +56,7 @@ def friend(owner: Profile, ready: Callable[[], object]) -> Bot:
 
 
 def greet(bot: Bot) -> None:
-    """Say who we are to every contact that we never wrote to."""
+    """Introduce the bot to every contact that it never wrote to."""
     for contact in bot.call("contacts"):
         if contact["state"] == "contact":
             said = bot.call("log", chat=contact["id"], limit=1000)
@@ -74,7 +74,7 @@ def until_gone(owner: Profile) -> None:
 
 
 def _node_process(owner: Profile) -> int | None:
-    """A descriptor of the process of the profile's node, which may be about to come; None if it does not."""
+    """Return a descriptor of the process of the profile's node, which may be about to start; None if there is none."""
     deadline = time.monotonic() + GRACE_SECONDS
     while True:
         with suppress(errors.P2PChatError, ProcessLookupError):

@@ -1,6 +1,6 @@
-"""What a bot's functions are given: plain frozen values, the text exactly as it was written.
+"""The values that a bot's functions are given: frozen, with the text exactly as it was written.
 
-Texts are not in the repr: it ends up in tracebacks and logs.
+Texts are not in the repr, because that ends up in tracebacks and logs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 
 class Asks(Protocol):
-    """What these values need of their bot."""
+    """The interface of the bot that these values need."""
 
     def send(self, chat: str, text: str) -> str: ...
 
@@ -21,7 +21,7 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text that somebody wrote to this profile. `sender` is their name here, `chat` the id to answer to."""
+    """A text that somebody wrote to this profile. `sender` is their name here, `chat` the id to reply to."""
 
     id: str
     chat: str
@@ -33,13 +33,13 @@ class Message:
     _bot: Asks = field(repr=False, compare=False)
 
     def reply(self, text: str) -> str:
-        """Answer in the same chat; the id of the answer, which is on disk now. Raises what `Bot.send` raises."""
+        """Reply in the same chat; return the id of the reply, which is on disk. Raises what `Bot.send` raises."""
         return self._bot.send(self.chat, text)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asks to become a contact. `sas`: eight words that both sides see, to compare by voice."""
+    """A contact request. `sas`: eight words that both sides see, to compare by voice."""
 
     id: str
     name: str
@@ -52,13 +52,15 @@ class Request:
         self._bot.call("accept", contact=self.id)
 
     def decline(self) -> None:
-        """Do not, without a word to the other side."""
+        """Decline the request; the other side is not told."""
         self._bot.call("decline", contact=self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A message got on: `state` is stored, delivered, read or failed for the bot's own ones; any can be deleted."""
+    """A change of a message's state: stored, delivered, read or failed for the bot's own messages; any message can be
+    deleted.
+    """
 
     id: str
     chat: str
@@ -67,17 +69,17 @@ class State:
 
 
 def message_of(row: Mapping[str, Any], bot: Asks) -> Message:
-    """A message object of the API."""
+    """Make a Message from an object of the API."""
     sent = datetime.fromisoformat(row["sent_at"])
     received = datetime.fromisoformat(row["received_at"] or row["sent_at"])
     return Message(row["id"], row["chat"], row["from"], row["text"], sent, received, row["route"], bot)
 
 
 def request_of(row: Mapping[str, Any], bot: Asks) -> Request:
-    """A request object of the API."""
+    """Make a Request from an object of the API."""
     return Request(row["id"], row["name"], datetime.fromisoformat(row["since"]), row["sas"], bot)
 
 
 def state_of(params: Mapping[str, Any]) -> State:
-    """The params of the event `state`."""
+    """Make a State from the params of the event `state`."""
     return State(params["id"], params["chat"], params["state"], params["route"])

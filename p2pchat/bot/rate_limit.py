@@ -1,8 +1,8 @@
-"""How much a bot may say in answer to one chat.
+"""How much a bot may say in reply to one chat.
 
 Two bots that answer each other would do so for ever. A bucket for each chat ends that: a text takes one token, tokens
-come back evenly over a minute, and where there is none the text is refused rather than kept for later. So the last
-answer is missing, and with it the reason for the next one.
+come back evenly over a minute, and without a token the text is refused, not delayed. So the last reply is missing, and
+with it the reason for the next one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from p2pchat import errors
 from p2pchat.lib.token_bucket import TokenBucket
 
 MAX_CHATS = 1000
-"""Chats remembered; a chat that is forgotten has a full bucket again."""
+"""The most chats remembered; a chat that is dropped has a full bucket again."""
 
 
 class TooFast(errors.NotNow):
-    """Too many texts in answer to one chat within a minute."""
+    """Too many texts in reply to one chat within a minute."""
 
     hint = "Send less, or give the bot a higher `per_minute`."
 
@@ -34,7 +34,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, chat: str) -> None:
-        """Take a token. Raises TooFast where there is none."""
+        """Take a token. Raises TooFast if there is none."""
         bucket = self._buckets.get(chat)
         if bucket is None:
             bucket = self._buckets[chat] = TokenBucket(self._per_minute, self._per_minute / 60)

@@ -1,4 +1,4 @@
-"""How a bot ends: SIGTERM and SIGINT end it at once where it waits, and after its function where one runs.
+"""How a bot ends: SIGTERM and SIGINT end it at once while it waits, and after the running function otherwise.
 
 A second signal ends it in the middle of the function too; the message in hand then comes again at the next start.
 
@@ -20,11 +20,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Ended(BaseException):
-    """The bot is to end; not an Exception, so that nothing on the way takes it for a failure."""
+    """The bot has to end; not an Exception, so that no code treats it as a failure."""
 
 
 class Ending:
-    """Whether the bot is to end, and the waiting that this interrupts."""
+    """Whether the bot has to end, and the waiting that this interrupts."""
 
     def __init__(self) -> None:
         self.wanted = False

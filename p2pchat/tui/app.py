@@ -108,7 +108,11 @@ class ChatApp(BaseApp):
         for theme in fewer_colours.registered(os.environ):
             self.register_theme(theme)
         self.theme = themes.chosen(self.preferences.theme, os.environ)
-        self._doing: dict[str, Doing] = {
+        self._doing = self._handlers()
+
+    def _handlers(self) -> dict[str, Doing]:
+        """Return what each command of the table runs."""
+        return {
             "help": self.settings.help,
             "invite": self.people.invite,
             "add": self.people.add,

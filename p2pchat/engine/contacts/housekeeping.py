@@ -40,6 +40,30 @@ TAKEN_UP_FOR = 60 * DAY_MS
 def tick(tx: Transaction) -> None:
     """Do everything that is due for the profile as a whole."""
     _resume_failed(tx)
+    _expire_outbox(tx)
+    for invite in store_invites.expire(tx.db, tx.passed):
+        invites.ended(tx, invite)
+    store_prekeys.expire(tx.db, tx.passed, tx.now)
+    store_envelopes.expire(tx.db, tx.passed)
+    for device in store_sessions.rivals(tx.db):
+        contact = tx.contact(contact_of(device))
+        if contact is not None and contact.state == ContactState.CONTACT:
+            _end_losers(tx, contact.id)
+    tx.later(None, index_messages)  # after an upgrade all of them wait: a search of a large profile would too
+    tx.storage_limits.look_at_disk(tx.db)
+    withholding.look_again(tx)
+    renewal.look_after(tx)
+    _expire_sessions(tx)
+    tx.offers_changed = True  # what is remembered of invites that are gone ends too
+    if tx.agreed and lasting(tx, "prekeys_ahead_since", invites.rotated_ahead(tx)):
+        invites.redate_rotation(tx)
+    invites.rotation(tx)
+    tx.mail_of.update(dict.fromkeys(store_queues.expire(tx.db, tx.passed)))
+    queues.take_up(tx)
+
+
+def _expire_outbox(tx: Transaction) -> None:
+    """Fail what was not delivered in time."""
     first, last = store_outbox.deadlines(tx.db)
     expired = [] if first is None or first > tx.passed else store_outbox.expired(tx.db, tx.passed)
     for row in expired:
@@ -56,30 +80,16 @@ def tick(tx: Transaction) -> None:
     until = tx.now + outbound.RETRY_FOR_MS
     if tx.agreed and lasting(tx, "outbox_ahead_since", last is not None and last > until + DAY_MS):
         store_outbox.keep_at_most(tx.db, until, DAY_MS)
-    for invite in store_invites.expire(tx.db, tx.passed):
-        invites.ended(tx, invite)
-    store_prekeys.expire(tx.db, tx.passed, tx.now)
-    store_envelopes.expire(tx.db, tx.passed)
-    for device in store_sessions.rivals(tx.db):
-        contact = tx.contact(contact_of(device))
-        if contact is not None and contact.state == ContactState.CONTACT:
-            _end_losers(tx, contact.id)
-    tx.later(None, index_messages)  # after an upgrade all of them wait: a search of a large profile would too
-    tx.storage_limits.look_at_disk(tx.db)
-    withholding.look_again(tx)
-    renewal.look_after(tx)
+
+
+def _expire_sessions(tx: Transaction) -> None:
+    """Delete sessions that have ended, and replace links that were made in one."""
     tx.sessions.write()
     for contact_id in map(contact_of, store_sessions.expire(tx.db, tx.passed)):
         tx.after(tx.net.relink, contact_id)  # a link by the hello of an ended session could not renew
         tx.pairs_of.add(contact_id)
     tx.sessions.forget()
     sending_chains.forget_unused(tx.db)
-    tx.offers_changed = True  # what is remembered of invites that are gone ends too
-    if tx.agreed and lasting(tx, "prekeys_ahead_since", invites.rotated_ahead(tx)):
-        invites.redate_rotation(tx)
-    invites.rotation(tx)
-    tx.mail_of.update(dict.fromkeys(store_queues.expire(tx.db, tx.passed)))
-    queues.take_up(tx)
 
 
 def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:

@@ -1,7 +1,7 @@
-"""What contents do where they arrive: for each kind that may come in a session, the module of its name here.
+"""The effects of contents when they arrive: one module, of the same name, for each kind that may come in a session.
 
-`apply` of such a module runs in the transaction that takes the content, after the envelope is noted as seen and its
-receipt is queued. A content that is here already, by (contact, message id), must change nothing.
+`apply` of such a module runs in the transaction that accepts the content, after the envelope is noted as seen and its
+receipt is queued. A content that was received before, by (contact, message id), must change nothing.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ for known in KINDS.values():  # now, not in the first transaction that needs one
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
-    """Do what a content says. One of an unknown kind is acked, receipted and otherwise left alone: a newer version may
-    send it.
+    """Apply a content. One of an unknown kind is acked and receipted, and otherwise ignored: a newer version may send
+    it.
     """
     effect = effect_of(type(content.payload))
     if effect is not None:

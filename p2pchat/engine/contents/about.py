@@ -1,4 +1,4 @@
-"""What contents about a message have in common: they find it, or wait for it, and tell faces that it is another now."""
+"""What remarks on messages have in common: they find the message or wait for it, and tell the faces what it is now."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
 WAIT_FOR_MS = 30 * DAY_MS
-"""A message that has not come by then has failed at its sender."""
+"""How long a remark waits for its message: one that has not come by then has failed at its sender."""
 
 
 def author_of(contact: Contact, author: int) -> ContactId | None:
@@ -69,7 +69,7 @@ def find(
 
 
 def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, notify: bool = False) -> None:
-    """Tell faces what a message is now. `notify`: a person wants to know at once."""
+    """Tell the faces what a message is now. `notify`: the user should be notified."""
     if not tx.listened:
         return
     now = store_messages.one(tx.db, row.chat, row.sender, row.id)
@@ -79,14 +79,14 @@ def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, no
 
 
 def check(contact: Contact, row: MessageRow) -> None:
-    """Raise UsageError where nothing can be said about a message any more, or NotNow where the contact is not told."""
+    """Raise UsageError if there can be no more remarks on a message, or NotNow if the contact cannot be told."""
     if row.deleted_at is not None:
         raise UsageError("That message was deleted")
     outbound.check_writable(contact)
 
 
 def tell(tx: Transaction, contact: Contact, row: MessageRow, payload: Payload, message_id: MessageId) -> None:
-    """Tell the contact, and faces, what we have said about a message; it ends with the message."""
+    """Tell the contact, and the faces, about our remark on a message; the remark ends with the message."""
     outbound.queue(
         tx,
         contact,
@@ -107,12 +107,12 @@ def keep_until(tx: Transaction, row: MessageRow) -> int | None:
 
 
 def withdraw(tx: Transaction, row: MessageRow) -> None:
-    """Send nothing more of a message of ours, nor of what we said about one; to be called while that is known."""
+    """Stop sending one of our messages, or our remarks on one; to be called while their ids are still known."""
     contact_id = direct_contact(row.chat)
     if store_outbox.forget_messages(tx.db, first_device(contact_id), remarks.contents_of_ours(tx.db, row)):
         tx.dropped[contact_id] = None
 
 
 def unquote(tx: Transaction, row: MessageRow) -> None:
-    """Forget how a message began, in the replies to it, and in those of ours that wait to be sent."""
+    """Delete the quotes of a message, in replies to it and in our replies waiting to be sent."""
     outbound.send_unquoted(tx, direct_contact(row.chat), remarks.unquote(tx.db, row.chat, row.id))

@@ -1,4 +1,4 @@
-"""Addresses change where a contact is dialled."""
+"""Applies the content addresses: where a contact is dialled."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from p2pchat.store.contacts import Contact
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Addresses, route: Route) -> None:
-    """Dial the contact there from now on."""
+    """Dial the contact at these addresses from now on."""
     news.take_ways(tx, contact, content.message_id, payload.ways)

@@ -1,4 +1,4 @@
-"""A bundle is kept for beginning a session with the contact who made it."""
+"""Applies the content bundle: keys for beginning a session with the contact who made it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p2pchat.store.contacts import Contact
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: NewBundle, route: Route) -> None:
-    """Keep the bundle if it is of the keys that are pinned for this contact."""
+    """Save the bundle if it has the keys that are pinned for this contact."""
     try:
         bundle = open_bundle(payload.encoded)
     except CannotOpen:

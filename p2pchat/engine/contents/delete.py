@@ -1,4 +1,4 @@
-"""A delete takes away what a message said; that there was one stays to be seen."""
+"""Applies the content delete: removes a message's text, but not the fact that there was one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from p2pchat.store.messages import ME, MessageRow
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, route: Route) -> None:
-    """Delete the message, or note that it is deleted when it comes."""
+    """Delete the message, or remember to delete it when it arrives."""
     chat = direct_chat(contact.id)
     row = store_messages.one(tx.db, chat, contact.id, payload.message)
     if row is not None:
@@ -46,7 +46,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, 
 
 
 def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
-    """Delete a message of ours here and there. Raises NotNow or UsageError."""
+    """Delete one of our messages on both sides. Raises NotNow or UsageError."""
     if row.sender != ME or row.kind != Text.KIND.number:
         raise UsageError(
             "Only messages that you sent can be deleted for both", hint="Leave out --for-both to delete it here."

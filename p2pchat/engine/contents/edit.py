@@ -1,4 +1,4 @@
-"""An edit gives a text another wording."""
+"""Applies the content edit: a new text for a message."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.messages import ME, MessageRow
 
 UNDER_WAY_FOR_MS = EDITABLE_FOR_MS + 31 * DAY_MS
-"""An edit that comes later than this after its message was not written in time, whatever it says."""
+"""An edit that arrives later than this after its message was not written in time, whatever it says."""
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, route: Route) -> None:
-    """Show the new text if it is the newest, and keep the others."""
+    """Show the new text if it is the newest, and keep the others as versions."""
     row = about.find(tx, contact, content, payload.message, contact.id, latest_only=False)
     if row is None or row.kind != Text.KIND.number or content.sent_at > row.sent_at + EDITABLE_FOR_MS:
         return
@@ -33,7 +33,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, ro
 
 
 def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None:
-    """Give a text of ours another wording, and tell the contact. Raises NotNow, TextTooLong, or UsageError."""
+    """Edit one of our texts, and tell the contact. Raises NotNow, TextTooLong, or UsageError."""
     outbound.check_text(text)
     if row.sender != ME or row.kind != Text.KIND.number:
         raise UsageError("Only texts that you sent can be edited")

@@ -1,4 +1,4 @@
-"""Messages whose time has come to its end go, with everything about them; and what is being cleared."""
+"""Deletes messages whose time is over, with everything about them, and chats that are being cleared."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ from p2pchat.store.database import Database
 
 MAX_ENDED_AT_ONCE = 500
 LOOK_EVERY_SECONDS = 20.0
-"""A machine that slept may not have counted the time meanwhile."""
+"""Seconds between two checks: a machine that slept may not have counted the time."""
 GATHER_SECONDS = 1.0
-"""What ends within this goes in one transaction: each is followed by a checkpoint, so that the words leave the disk."""
+"""Messages that end within these seconds are deleted in one transaction, because each one is followed by a checkpoint
+so that the words leave the disk.
+"""
 RETRY_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
 
 def end(tx: Transaction) -> bool:
-    """Delete what has come to its end, and what is being cleared. Returns whether there is more, for the next one."""
+    """Delete messages whose time is over, and the next part of a chat that is being cleared. Return whether there is
+    more, for the next transaction.
+    """
     clearing = forgetting.go_on_clearing(tx)
     rows = store_timers.ended(tx.db, tx.counted, MAX_ENDED_AT_ONCE)
     for row in rows:
@@ -46,7 +50,7 @@ def end(tx: Transaction) -> bool:
 
 
 class Endings:
-    """Runs `end` when something ends. submit, read: those of the committer."""
+    """Runs `end` when a message's time is over. submit, read: those of the committer."""
 
     def __init__(
         self,
@@ -61,13 +65,13 @@ class Endings:
         self._look = trio.Event()
 
     def committed(self, effects: Effects) -> None:
-        """Look again after a commit if something ends sooner now, or if words are still in the log."""
+        """After a commit, check whether a message ends sooner now, or whether deleted words are still in the log."""
         self._erased |= effects.erased
         if self._erased or (effects.ends_at is not None and effects.ends_at < self._next):
             self._look.set()
 
     async def clean_log(self) -> None:
-        """Take what was deleted out of the log of the database too: now, or as soon as that can be done."""
+        """Erase what was deleted from the database's log too, now or as soon as that is possible."""
         cleaned = False
         try:
             cleaned = await self._read(Database.checkpoint)
@@ -77,7 +81,7 @@ class Endings:
                 self._look.set()
 
     async def run(self) -> None:
-        """End what is due, until cancelled."""
+        """Delete what is due, until cancelled."""
         while True:
             try:
                 await self._wait()

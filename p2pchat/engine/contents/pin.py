@@ -1,4 +1,4 @@
-"""A pin puts a message at the top of the chat, for both."""
+"""Applies the content pin: shows a message at the top of the chat, for both."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from p2pchat.store.messages import ME, MessageRow
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Pin, route: Route) -> None:
-    """Pin the message, or take the pin away, if that is the newest that was said of it. An id from the future counts as
-    one of tomorrow: else nobody could take such a pin away.
+    """Pin or unpin the message, if this is the newest pin for it. An id from the future counts as one of tomorrow;
+    otherwise nobody could remove such a pin.
     """
     author = about.author_of(contact, payload.author)
     row = about.find(tx, contact, content, payload.message, author, latest_only=True)
@@ -29,7 +29,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Pin, rou
 
 
 def put(tx: Transaction, contact: Contact, row: MessageRow, *, pinned: bool) -> None:
-    """Pin a message, or take the pin away, and tell the contact. Raises NotNow or UsageError."""
+    """Pin or unpin a message, and tell the contact. Raises NotNow or UsageError."""
     about.check(contact, row)
     before = remarks.pin_of(tx.db, row.pk)
     message_id = tx.new_id_above(None if before is None else before.id)
@@ -40,9 +40,7 @@ def put(tx: Transaction, contact: Contact, row: MessageRow, *, pinned: bool) -> 
 def _note(
     tx: Transaction, contact: Contact, row: MessageRow, sender: ContactId, id: MessageId, at: int, *, pinned: bool
 ) -> bool:
-    """Note what was said about a pin, and send nothing more of what we said before it. Returns whether that changes
-    anything.
-    """
+    """Save a pin, and stop sending our earlier ones for the message. Return whether this changes anything."""
     before = remarks.pin_of(tx.db, row.pk)
     changed = remarks.pin(tx.db, row.pk, sender, id, at, pinned=pinned, latest=newest_message_id(tx.now + DAY_MS))
     ours = [] if before is None or before.sender != ME or before == remarks.pin_of(tx.db, row.pk) else [before.id]

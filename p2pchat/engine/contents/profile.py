@@ -1,4 +1,4 @@
-"""A profile changes what is known of a contact: name, read receipts, ways and queues."""
+"""Applies the content profile: a contact's name, read receipts, ways and queues."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from p2pchat.store.contacts import Contact
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: ContactProfile, route: Route) -> None:
-    """Take over what is newer than what is known, and tell where we collect if that was not told."""
+    """Apply what is newer than what is known, and tell the contact where we collect if they do not know."""
     news.tell_queues(tx, news.take_profile(tx, contact, content.message_id, payload))

@@ -1,4 +1,4 @@
-"""Queues change where things are left for a contact."""
+"""Applies the content queues: where to deposit for a contact."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from p2pchat.store.contacts import Contact
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Queues, route: Route) -> None:
-    """Use these queues from now on, and tell ours if that was not done."""
+    """Use these queues from now on, and tell the contact ours if they do not know them."""
     news.take_queues(tx, contact, content.message_id, payload.queues)
     news.tell_queues(tx, contact)

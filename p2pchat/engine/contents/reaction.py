@@ -1,4 +1,4 @@
-"""A reaction stands under a message, for each person one."""
+"""Applies the content reaction: one emoji of each person under a message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from p2pchat.store.messages import ME, MessageRow
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Reaction, route: Route) -> None:
-    """Put it there if it is the newest of this person; it is worth a notification under a message of ours."""
+    """Save the reaction if it is this person's newest; notify the user if it is to one of their messages."""
     author = about.author_of(contact, payload.author)
     row = about.find(tx, contact, content, payload.message, author, latest_only=True)
     if row is None:
@@ -27,7 +27,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Reaction
 
 
 def give(tx: Transaction, contact: Contact, row: MessageRow, emoji: str) -> None:
-    """React to a message, "" to take that back, and tell the contact. Raises NotNow or UsageError."""
+    """React to a message, or remove the reaction with "", and tell the contact. Raises NotNow or UsageError."""
     if emoji and not is_emoji(emoji):
         raise UsageError("A reaction is one emoji", hint='For example 👍 or ❤️; "" removes it.')
     about.check(contact, row)

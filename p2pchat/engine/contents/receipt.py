@@ -1,4 +1,4 @@
-"""A receipt ends the waiting of what it names, and tells how far a message of ours has come."""
+"""Applies the content receipt: our messages that it names were delivered or read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact
 
 SLOW_MS = HOUR_MS
-"""A receipt that is older than this was slow, or its sender's clock is behind ours."""
+"""A receipt older than this was slow, or its sender's clock is behind ours."""
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt, route: Route) -> None:
-    """Forget what was delivered, and advance the messages."""
+    """Delete delivered contents from the outbox, and advance the messages' states."""
     device = first_device(contact.id)
     event = DeliveryEvent.READ if payload.event == READ else DeliveryEvent.DELIVERED
     tx.sessions.gone(device, store_outbox.forget_messages(tx.db, device, payload.ids))

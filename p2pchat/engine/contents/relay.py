@@ -1,4 +1,4 @@
-"""A contact offers to be a relay, or offers it no more."""
+"""Applies the content relay: a contact offers to be a relay, or does so no more."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from p2pchat.store.contacts import Contact
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: ContactRelay, route: Route) -> None:
-    """Note the relay; a person decides whether it is used."""
+    """Save the offer; the user decides whether the relay is used."""
     contact_relays.told(tx, contact, content.message_id, payload.relay)

@@ -1,4 +1,4 @@
-"""A text becomes a message in the chat."""
+"""Applies the content text: a message in the chat."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from p2pchat.store.contacts import Contact
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Text, route: Route) -> None:
-    """Store the text, and tell faces."""
+    """Save the text, and tell the faces."""
     insert(tx, contact, content, route)

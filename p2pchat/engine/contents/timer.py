@@ -1,4 +1,4 @@
-"""A timer says how long the messages of a chat stay from now on; the newest counts, whoever set it."""
+"""Applies the content timer: how long new messages of the chat stay. The newest counts, whoever set it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from p2pchat.store.timers import ChatTimer
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Timer, route: Route) -> None:
-    """Show who set it, and go by it if it is the newest."""
+    """Show who set it, and apply it if it is the newest."""
     insert(tx, contact, content, route)
     _settle(tx, contact, ChatTimer(payload.seconds, contact.id, content.message_id, content.sent_at))
 
@@ -34,7 +34,9 @@ def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
 
 
 def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
-    """As `news.is_new`: an id from the future counts as one of tomorrow, and a noted one from later as none."""
+    """Apply the rule of `news.is_new`: an id from the future counts as one of tomorrow, and a noted one from later as
+    none.
+    """
     chat = direct_chat(contact.id)
     known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY_MS)
     if known is not None and timer.id <= known.id <= tomorrow:

@@ -1,4 +1,4 @@
-"""That somebody is writing is shown, and nothing else."""
+"""Applies the content typing, which is shown and never stored."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ TELL_EVERY_MS = 5_000
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Typing, route: Route) -> None:
-    """Tell faces, unless a person wants neither to tell nor to see it. From a relay it is old."""
+    """Tell the faces, unless typing is turned off. From a relay, it is too old."""
     if tx.listened and route != Route.MAILBOX and settings.typing(tx.db):
         tx.event("typing", chat=direct_chat(contact.id).hex(), typing=payload.writing)
 
 
 def tell(tx: Transaction, contact: Contact, *, writing: bool) -> bool:
-    """Tell a contact over a link that is there, at most every five seconds, and once when it stops; whether it was."""
+    """Tell a contact over an existing link that the user is typing, at most every five seconds, and once when they
+    stop. Return whether it was sent.
+    """
     told = tx.memory.typing.get(contact.id)
     if not settings.typing(tx.db) or (told is not None and tx.recent(told, TELL_EVERY_MS) if writing else told is None):
         return False

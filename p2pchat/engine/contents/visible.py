@@ -1,4 +1,4 @@
-"""What every visible kind does: it is a message in the chat of its sender."""
+"""What all visible kinds have in common: they are messages in the sender's chat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from p2pchat.store.remarks import NOTHING, Remarks, quoted
 
 
 def insert(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
-    """Store what came as a message, and tell faces, unless it is here already by (sender, message id)."""
+    """Save a content as a message and tell the faces, unless it is there already, by (sender, message id)."""
     ends = content.expire_s if not content.kind.quiet else 0
     row = MessageRow(
         id=content.message_id,

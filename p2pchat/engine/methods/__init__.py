@@ -1,1 +1,1 @@
-"""What a face may call: one module a noun, and the table of them all."""
+"""The methods that a face can call: one module per noun, and one table of them all."""

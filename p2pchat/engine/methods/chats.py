@@ -1,4 +1,4 @@
-"""What a face may ask about whole chats: the list, what was read, drafts."""
+"""Methods about whole chats: the list, reading, drafts, settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from p2pchat.store.remarks import NOTHING, Remarks
 from p2pchat.store.timers import ChatTimer
 
 FOR_EVER_MS = 253_402_300_799_999
-"""The last time that there is, the end of the year 9999: until then a chat is muted for ever."""
+"""The last representable time, the end of the year 9999: a chat muted for good is muted until then."""
 
 
 async def list_chats(engine: Engine) -> list[Json]:
@@ -78,7 +78,7 @@ def _active(contact: Contact, row: ListedChat) -> int:
 
 
 async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
-    """Note that a person has read a chat up to a message, or to its end."""
+    """Mark a chat as read, up to a message or completely."""
 
     def note(tx: Transaction) -> Json:
         contact = tx.partner(chat)
@@ -89,7 +89,7 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
 
 
 async def clear(engine: Engine, *, chat: str) -> Json:
-    """Delete what was said in a chat, here only. What is saved meanwhile stays, and others are served."""
+    """Delete all messages of a chat, on this device only. Messages saved meanwhile stay, and other calls are served."""
 
     def act(tx: Transaction) -> tuple[ChatId, Json]:
         partner = tx.partner(chat)
@@ -106,7 +106,7 @@ async def clear(engine: Engine, *, chat: str) -> Json:
 
 
 async def pin_chat(engine: Engine, *, chat: str, pinned: bool = True) -> Json:
-    """Keep a chat above all others, below those that are pinned already; or no more."""
+    """Pin a chat to the top, below those already pinned, or unpin it."""
 
     def act(tx: Transaction) -> Json:
         here = direct_chat(tx.partner(chat).id)
@@ -120,12 +120,12 @@ async def pin_chat(engine: Engine, *, chat: str, pinned: bool = True) -> Json:
 
 
 async def archive(engine: Engine, *, chat: str, archived: bool = True) -> Json:
-    """Put a chat away, or take it out again; it stays there whatever comes."""
+    """Archive a chat, or take it out of the archive; an archived chat stays there when messages arrive."""
     return await _set(engine, chat, archived=int(archived))
 
 
 async def mute(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
-    """Show no notifications of new messages in a chat, for a time or for ever; 0 ends it."""
+    """Mute a chat, for a time or for good; 0 unmutes."""
     now = engine.clock()
     until = FOR_EVER_MS if seconds is None else now + min(1000 * seconds, FOR_EVER_MS - now) if seconds else 0
     return await _set(engine, chat, muted_until=until)
@@ -140,7 +140,7 @@ async def _set(engine: Engine, chat: str, **fields: int) -> Json:
 
 
 def _changed(tx: Transaction, chat: ChatId, **fields: int | None) -> Json:
-    """Set something for a chat, and tell faces."""
+    """Change a chat's settings, and tell the faces."""
     store_chats.update(tx.db, chat, **fields)
     shown = _shown_after(tx, chat)
     unread = read_receipts.shown(store_chats.unread(tx.db, chat))
@@ -163,7 +163,7 @@ def _put_away(row: ChatRow, now: int) -> Json:
 
 
 async def draft(engine: Engine, *, chat: str, text: str) -> Json:
-    """Keep what was begun in a chat. Raises UsageError for what is not valid Unicode."""
+    """Save the unsent text of a chat. Raises UsageError for invalid Unicode."""
 
     def keep(tx: Transaction) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What a face may ask about contacts and requests."""
+"""Methods about contacts and requests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def add(
     timeout: float = 30,  # noqa: ASYNC109 - the API's word
     hide: bool = False,
 ) -> Json:
-    """Become a contact by an invite. Waits up to `timeout` seconds until the inviter has our first message (or has
+    """Use an invite to become a contact. Wait up to `timeout` seconds until the inviter has our first message (or has
     accepted). Raises NotReached.
     """
     contact: Contact = await engine.committer.submit(joining.add, invite, name, hide)
@@ -139,12 +139,12 @@ async def _words(engine: Engine, secret: bytes | None) -> str:
 
 
 async def accept(engine: Engine, *, contact: str) -> Json:
-    """Say yes to a request."""
+    """Accept a request."""
     return _brief(await _on_contact(engine, contact, contacts.accept))
 
 
 async def decline(engine: Engine, *, contact: str) -> Json:
-    """Say no to a request; nothing goes back."""
+    """Decline a request; nothing is sent back."""
 
     def act(tx: Transaction, one: Contact) -> Contact:
         contacts.decline(tx, one)
@@ -154,17 +154,17 @@ async def decline(engine: Engine, *, contact: str) -> Json:
 
 
 async def block(engine: Engine, *, contact: str) -> Json:
-    """Take nothing of theirs any more."""
+    """Block a contact: receive nothing more from them."""
     return _brief(await _on_contact(engine, contact, contacts.block))
 
 
 async def unblock(engine: Engine, *, contact: str) -> Json:
-    """Take what a blocked contact says again."""
+    """Unblock a contact."""
     return _brief(await _on_contact(engine, contact, contacts.unblock))
 
 
 async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json:
-    """Forget a contact, with what was said or without."""
+    """Delete a contact, with or without the chat."""
 
     def act(tx: Transaction) -> Json:
         partner = tx.partner(contact)
@@ -185,12 +185,12 @@ async def note(engine: Engine, *, contact: str, text: str | None = None) -> Json
 
 
 async def rename(engine: Engine, *, contact: str, name: str | None = None) -> Json:
-    """Call a contact something else, or what they call themselves."""
+    """Give a contact another name, or go back to the name they chose."""
     return _brief(await _on_contact(engine, contact, lambda tx, one: contacts.rename(tx, one, name)))
 
 
 async def hide(engine: Engine, *, contact: str, hidden: bool = True) -> Json:
-    """Never show a contact our network address, or show it again."""
+    """Stop telling a contact our network address, or tell it again."""
     one: Contact = await engine.committer.read(store_contacts.find, contact)
     reached = await hidden_ways(engine) if hidden and not one.hidden else True
     changed: Contact = await _on_contact(engine, one.id.hex(), lambda tx, one: contacts.hide(tx, one, hidden=hidden))

@@ -1,4 +1,4 @@
-"""What a face may do to a message that is there, and to how long messages stay."""
+"""Methods about existing messages, and about timers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def shown(tx: Transaction, row: MessageRow) -> Json:
 
 
 async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None = None) -> Json:
-    """Give a text of one's own another wording."""
+    """Edit one's own text."""
 
     def change(tx: Transaction) -> Json:
         row = own_message(tx.db, id, chat)
@@ -66,7 +66,7 @@ async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None =
 
 
 async def react(engine: Engine, *, id: str, emoji: str, chat: str | None = None) -> Json:
-    """Put an emoji under a message, or take it away."""
+    """React to a message, or remove the reaction."""
 
     def change(tx: Transaction) -> Json:
         row = message_meant(tx.db, id, chat)
@@ -78,7 +78,7 @@ async def react(engine: Engine, *, id: str, emoji: str, chat: str | None = None)
 
 
 async def pin_message(engine: Engine, *, id: str, pinned: bool = True, chat: str | None = None) -> Json:
-    """Pin a message, or take the pin away."""
+    """Pin or unpin a message."""
 
     def change(tx: Transaction) -> Json:
         row = message_meant(tx.db, id, chat)
@@ -135,7 +135,7 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
 
 
 async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Json:
-    """Tell a contact that a person writes, or has stopped."""
+    """Tell a contact that the user is typing, or has stopped."""
 
     def tell(tx: Transaction) -> Json:
         return {"told": typing.tell(tx, tx.partner(chat), writing=writing)}
@@ -145,7 +145,7 @@ async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Jso
 
 
 def delete_for_both(tx: Transaction, id: str, chat: str | None) -> MessageRow:
-    """Delete a message of one's own on both sides."""
+    """Delete one's own message on both sides."""
     row = own_message(tx.db, id, chat)
     delete.retract(tx, contact_of(tx, row), row)
     return row

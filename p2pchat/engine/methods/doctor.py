@@ -1,4 +1,4 @@
-"""The doctor: what works from here and what does not, one line a check."""
+"""The method doctor: checks what works and what does not, one line per check."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from p2pchat.engine.engine import Engine
 
 MIN_HOURS_APART = 2
-"""Relays tell their hour: two that differ by one may be a minute apart."""
+"""Relays send only their hour, so two clocks that differ by one hour may be a minute apart."""
 _LITTLE_ROOM_BYTES = 100 * 2**20
 _EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was written is wrong
 
@@ -78,14 +78,14 @@ def _way(apart: int) -> str:
 
 
 def _hours_ahead(engine: Engine, relay: PeerKey) -> int:
-    """By how many hours the clock of a relay of ours is ahead of this one, as it says; 0 where it does not say."""
+    """Return by how many hours the clock of one of our relays is ahead of ours, as it claims; 0 if it does not say."""
     health = engine.net.mailboxes.relay_health().get(own_relay(relay))
     return 0 if health is None else health.hours_ahead or 0
 
 
 def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:
-    """By how many ms the clocks of relays are ahead of ours, where two say so and not as many say otherwise. One alone
-    may lie or be wrong.
+    """Return by how many ms the clocks of relays are ahead of ours, if at least two say so and fewer say otherwise. A
+    single relay may lie or be wrong.
     """
     from statistics import median_low  # takes a while to import, and the doctor is asked rarely
 
@@ -111,8 +111,8 @@ def _clock(engine: Engine, relays: Sequence[PeerKey]) -> Check:
 
 
 def _copies(db: Database, engine: Engine) -> list[Check]:
-    """Whether this profile was put back from a copy, as long as somebody does not know it; and sessions that break
-    again and again.
+    """Check whether this profile was restored from a copy, until every contact has been told; and whether sessions
+    break again and again.
     """
     lines, now = [], engine.clock()
     renewals = [(contact.name, store_renewals.get(db, first_device(contact.id))) for contact in _contacts_of(db)]
@@ -179,7 +179,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
 
 
 def _foreign(engine: Engine) -> list[Check]:
-    """Say of those without a relay of their own that we collect at those of contacts."""
+    """For users without a relay, report that we collect at contacts' relays."""
     waiting = engine.mailbox_handler.in_turn
     detail = f"you fetch from so many relays of your contacts that {waiting} take turns, ten minutes each"
     return [_line("relays", False, detail, _OF_YOUR_OWN)] if waiting else []

@@ -1,4 +1,4 @@
-"""Finding messages: by words, by a date, by what is unread."""
+"""Methods for finding messages: by words, by date, or the first unread one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from p2pchat.store.snippets import snippet
 
 MAX_HITS = 200
 UNREAD = "unread"
-"""In place of a time: the first unread message of a chat."""
+"""Given in place of a time: the first unread message of a chat."""
 
 
 async def search(

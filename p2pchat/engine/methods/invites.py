@@ -1,4 +1,4 @@
-"""Making an invite and saying how far it leads; which there are."""
+"""Methods for making and listing invites."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _BY_RELAY = "This invite works from anywhere, through your relays."
 _TELLING = " Whoever reads it learns this node's address."
 _HIDING = " Whoever reads it does not learn this node's address."
 HIDING = 10.0
-"""Seconds that relays have to take us in for a hidden contact."""
+"""Seconds that relays have to accept us for a hidden contact."""
 _BOXED_WITHIN = 5.0
-"""Seconds in which relays take an invite's bundle, or its maker is told that they have not."""
+"""Seconds in which relays have to store an invite's bundle before its maker is told that they have not."""
 
 
 async def make(
@@ -45,7 +45,7 @@ async def make(
     hide: bool = False,
     label: str = "",
 ) -> Json:
-    """Make an invite that lives `expires` seconds, and return its row."""
+    """Make an invite that is valid for `expires` seconds, and return its row."""
 
     def save(tx: Transaction) -> InviteRow:
         return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide, label=label)
@@ -88,7 +88,7 @@ async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Jso
 
 
 async def hidden_ways(engine: Engine) -> bool:
-    """Wait until hidden contacts can reach us; False where no relay lets them in time."""
+    """Wait until hidden contacts can reach us; return False if no relay makes that possible in time."""
     engine.net.hide()
     with trio.move_on_after(0 if engine.net.relayed() is None else HIDING):
         while not engine.net.ways(hidden=True):
@@ -97,7 +97,7 @@ async def hidden_ways(engine: Engine) -> bool:
 
 
 async def _boxes(engine: Engine, invite_id: InviteId, wanted: int) -> int:
-    """At how many relays the bundle of an invite lies, as soon as it is all of them or patience ends."""
+    """Return at how many relays the bundle of an invite is stored, as soon as all have it or the time is over."""
     stored_at = 0
 
     def look(db: Database) -> int:

@@ -1,4 +1,4 @@
-"""Why a message is where it is, and what happens next, in words."""
+"""Explains in words where a message is, why, and what happens next."""
 
 from __future__ import annotations
 

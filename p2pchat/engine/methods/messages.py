@@ -1,4 +1,4 @@
-"""Sending, reading and deleting messages, and why one is where it is."""
+"""Methods for sending, reading and deleting messages."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ async def send(
     wait: str = "saved",
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Save a message, then wait up to `timeout` seconds as far as was asked (`wait`, a delivery state). Raises
-    NotReached.
-    """
+    """Save a message, then wait up to `timeout` seconds for the delivery state `wait`. Raises NotReached."""
     return await _sent(engine, wait, timeout, save, chat, text, reply_to)
 
 
@@ -53,7 +51,7 @@ async def reply(
     wait: str = "saved",
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Answer a message, in its chat; see `send`."""
+    """Reply to a message, in its chat; see `send`."""
     return await _sent(engine, wait, timeout, _save_reply, id, text)
 
 
@@ -64,7 +62,7 @@ async def _sent(
     function: Callable[..., Json],
     *args: object,
 ) -> Json:
-    """Save a message by `function(tx, *args, message id)`, and wait as far as was asked."""
+    """Save a message with `function(tx, *args, message id)`, and wait for the requested state."""
     goal = DeliveryState(wait)
     message_id = engine.committer.message_ids.new(engine.clock())
     with engine.events.follow(message_id) as following:
@@ -104,7 +102,7 @@ _SO_FAR = {
 def save(
     tx: Transaction, chat: str, text: str, reply_to: str | None = None, message_id: MessageId | None = None
 ) -> Json:
-    """Save a text, in answer to a message of the chat or not."""
+    """Save a text, as a reply or not."""
     contact = tx.partner(chat)
     answered = None if reply_to is None else store_messages.find_in(tx.db, direct_chat(contact.id), reply_to)
     return _saved(outbound.send_text(tx, contact, text, message_id, answered))
@@ -225,7 +223,7 @@ async def list_messages(
 
 
 async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str | None = None) -> Json:
-    """Delete a message, here or on both sides; one of ours that is under way is not sent any more."""
+    """Delete a message, here or on both sides; one of ours that is in flight is not sent any more."""
 
     def erase(tx: Transaction) -> MessageId:
         if for_both:

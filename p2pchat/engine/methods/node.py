@@ -1,4 +1,4 @@
-"""What a face may ask about the node and its profile: how it does, settings, the name."""
+"""Methods about the node and its profile: status, settings, name."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def name(engine: Engine, *, name: str | None = None) -> Json:
 
 
 def _tell_contacts(tx: Transaction) -> None:
-    """Send the profile to everybody who has one of ours."""
+    """Send the profile to all contacts with whom we have a session."""
     for contact in store_contacts.all(tx.db):
         if contact.identity is not None and contact.state in ACCEPTED:
             outbound.queue_profile(tx, contact)

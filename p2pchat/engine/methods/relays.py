@@ -1,4 +1,4 @@
-"""What a face may ask about relays."""
+"""Methods about relays."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _used_relays(tx: Transaction) -> set[PeerKey]:
 
 
 async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
-    """Use the relay that a person means by its address, or by the contact who is it."""
+    """Use the relay that the user names by its address, or by the contact who offers it."""
     if not named.startswith("/"):
         with suppress(NoSuchContact):
             taken: Relay = await engine.committer.submit(lambda tx: contact_relays.take(tx, tx.find(named)))
@@ -100,7 +100,7 @@ def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
 
 
 async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
-    """Whether this node is a relay for its contacts, after a person's answer if there is one."""
+    """Return whether this node is a relay for its contacts, after applying the user's answer if there is one."""
     if answer is not None:
         await engine.committer.submit(contact_relays.answered, engine.relay_offer, answer)
 

@@ -1,4 +1,4 @@
-"""The methods of the API that need an open profile, by name, and the service that the node is given of them."""
+"""The API methods that need an open profile, by name, and the service that gives them to the node."""
 
 from __future__ import annotations
 
@@ -68,8 +68,9 @@ class EngineService:
         return await METHODS[method](self._engine, **arguments)
 
     def ask(self, method: str, arguments: dict[str, Any], then: Callable[[object, BaseException | None], None]) -> bool:
-        """Do without a task what waits for nothing but its transaction, a `send` that is only to be saved: many may
-        come at once. `then` is told its result or its error. False if it is no such call, or cannot be taken now.
+        """Run a call that waits for nothing but its transaction without a task: a `send` that only has to be saved, of
+        which many may come at once. `then` is called with its result or its error. Return False for any other call,
+        or if it cannot be accepted now.
         """
         if method != "send" or arguments.get("wait", "saved") != "saved":
             return False

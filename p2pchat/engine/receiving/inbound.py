@@ -1,16 +1,16 @@
-"""From an envelope to a message on disk, in this order:
+"""Turns an envelope into a message on disk, in this order, which is also that of the functions here:
 
-0. Where the contact has us store too much already, it stays unopened where it is (`withholding`).
-1. Open it on a copy of a session. What opens and is no content was sealed so by the contact: it is taken and dropped.
+0. If we already store too much for the contact, leave the envelope unopened where it is (`withholding`).
+1. Open it on a copy of a session. If it opens but holds no valid content, the contact sealed it so: accept and drop it.
 2. An envelope opens once. If this one does not, and its hash is known, it was received before: ack it again, at most
    hourly queue its receipt again, stop. Any other failure changes nothing and is answered by `refused` on a link, by
-   nothing if it came from a relay; so is more work with skipped keys than the contact is allowed (`skip_budget`), and
-   what is too much for this transaction only waits for the next.
-3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox, or the
-   note that it is owed, where it would go by a relay.
-4. After the commit: the hop ack, if there is a link, or the relay's leave to delete; then events.
+   nothing if it came from a relay; so is more work with skipped keys than the contact is allowed (`skip_budget`);
+   what is too much for this transaction waits for the next.
+3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox, or a
+   note that it is due, if it would go through a relay.
+4. After the commit: the hop ack, if there is a link, or the relay's permission to delete; then events.
 
-A content that is here already, by (contact, message id), has no effect, but is acked and receipted.
+A content that was received before, by (contact, message id), has no effect, but is acked and receipted.
 """
 
 from __future__ import annotations
