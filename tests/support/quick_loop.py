@@ -4,9 +4,6 @@ Textual's pilot sleeps 20 ms after every key, and Textual's timers sleep as long
 ready and the next timer is due within `JUMP_SECONDS`, this loop sets its clock forward to it. Longer waits, and those
 for threads and sockets without a timer, are what they always are.
 
-A frame is drawn where a test stops to look, and otherwise five times a second: the pilot draws one itself at the end of
-each `press`, `click` and `pause`, and those in between, of a text that is being typed, were a quarter of all the work.
-
 Nor does each app parse the same style sheets again: all apps of a process that have the same colours share the rules.
 And none takes what is there out of the sight of the garbage collector, as the program does once: here hundreds of apps
 are made and thrown away, and all of them would stay.
@@ -20,7 +17,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from textual import _time, screen
+from textual import _time
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 
@@ -29,8 +26,6 @@ JUMP_SECONDS = 0.06
 """Three frames of a screen, and a batch of its events."""
 GLANCE_SECONDS = 0.0002
 """How long threads and sockets may have something to say before the clock is set forward."""
-FRAME_SECONDS = 0.2
-"""From one frame to the next by the screen's own timer, which is a sixtieth of a second in the program."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -83,7 +78,6 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run one asyncio test to its end, and Textual's timers by the loop's clock."""
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=QuickLoop) as runner:
         patch.setattr(_time, "get_time", runner.get_loop().time)
-        patch.setattr(screen, "UPDATE_PERIOD", FRAME_SECONDS)
         patch.setattr(Stylesheet, "_parse_rules", _parse_once)
         patch.setattr("p2pchat.tui.app.tune_gc", lambda: None)
         return runner.run(main)

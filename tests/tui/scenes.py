@@ -120,7 +120,7 @@ async def on_stage(
     vars(app)["NOTIFICATION_TIMEOUT"] = 3600.0  # a notice stays until the picture is taken
     app.theme = theme
     async with app.run_test(size=(columns, rows), notifications=True) as pilot:
-        await until(pilot, lambda: app.settled or not scene.profile or isinstance(app.focused, Input))
+        await until(pilot, lambda: app.settled or not scene.profile or scene.passphrase)
         if app.settled and scene.talk is not None:
             await all_seen(app, pilot)
         await scene.act(app, pilot)
