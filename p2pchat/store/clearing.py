@@ -28,15 +28,24 @@ def is_cleared(db: Database, chat: ChatId) -> bool:
     return db.query_one("SELECT 1 FROM chats WHERE id = ? AND clear_to IS NOT NULL", (chat,)) is None
 
 
-def go_on(db: Database) -> tuple[ChatId, bool] | None:
-    """Delete the next messages of the first chat that is being cleared; which it was, and whether that was all of it.
-    None where no chat is. Until `db.checkpoint()` the log holds them.
+def takes_long(db: Database, chat: ChatId) -> bool:
+    """Return whether there is more in a chat than one transaction deletes."""
+    return (
+        db.query_one("SELECT 1 FROM messages WHERE chat = ? LIMIT 1 OFFSET ?", (chat, MAX_CLEARED_AT_ONCE)) is not None
+    )
+
+
+def under_way(db: Database) -> list[ChatId]:
+    """Return the chats that are being cleared, in the order in which they are."""
+    return [chat for chat, _ in db.query(_GOING_ON)]
+
+
+def go_on(db: Database, chat: ChatId, *, remember: bool = True) -> bool:
+    """Delete the next messages of a chat that is being cleared; whether that was all of it. Until `db.checkpoint()` the
+    log holds them. `remember`: so that none of them comes again.
     """
-    row = db.query_one(_GOING_ON)
-    if row is None:
-        return None
-    chat, up_to = row
-    done = messages.clear(db, chat, up_to, MAX_CLEARED_AT_ONCE)
+    row = db.query_one("SELECT clear_to FROM chats WHERE id = ?", (chat,))
+    done = row is None or row[0] is None or messages.clear(db, chat, row[0], MAX_CLEARED_AT_ONCE, remember=remember)
     if done:
         db.execute("UPDATE chats SET clear_to = NULL WHERE id = ?", (chat,))
-    return chat, done
+    return done

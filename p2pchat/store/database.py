@@ -24,6 +24,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -300,11 +301,14 @@ def translated() -> Iterator[None]:
         raise ProfileError(f"Cannot write to the profile: {error.strerror}") from error
 
 
-def migrations() -> list[str]:
-    """Return the scripts that make and change the schema, in order; the n-th (from 1) leads to `user_version` n."""
+@cache
+def migrations() -> tuple[str, ...]:
+    """Return the scripts that make and change the schema, in order; the n-th (from 1) leads to `user_version` n. They
+    are read once, though each database that is opened asks twice how many there are.
+    """
     folder = resources.files("p2pchat.store") / "migrations"
     scripts = sorted((entry.name, entry) for entry in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", entry.name))
-    return [entry.read_text("utf-8") for _, entry in scripts]
+    return tuple(entry.read_text("utf-8") for _, entry in scripts)
 
 
 def connect_new(path: Path, key: bytes, version: int | None = None) -> Any:

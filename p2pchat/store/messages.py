@@ -383,16 +383,17 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
     search_backlog.put_back(db, pk, chat, sender, text)
 
 
-def clear(db: Database, chat: ChatId, up_to: int = MAX_PK, at_most: int = MAX_PK) -> bool:
+def clear(db: Database, chat: ChatId, up_to: int = MAX_PK, at_most: int = MAX_PK, *, remember: bool = True) -> bool:
     """Delete `at_most` messages of a chat whose pk is not above `up_to`, as `delete` does one; whether that was all.
-    Until `db.checkpoint()` the log holds them.
+    Until `db.checkpoint()` the log holds them. `remember`: so that none of them comes again.
     """
     rows = db.query(_CLEARED, (chat, up_to, min(at_most, MAX_PK - 1) + 1))
     if len(rows) > search_backlog.MAX_TAKEN_OUT:
         search_backlog.begin_anew(db)
     gone = rows[:at_most]
     search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, _, _, text in gone])
-    db.executemany(_ERASE, [(chat, sender, seq, _mark(id)) for _, sender, seq, id, _ in gone])
+    if remember:
+        db.executemany(_ERASE, [(chat, sender, seq, _mark(id)) for _, sender, seq, id, _ in gone])
     db.executemany("DELETE FROM messages WHERE pk = ?", [(row[0],) for row in gone])
     return len(gone) == len(rows)
 

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from p2pchat import errors
 from p2pchat.locations import Profile
 from p2pchat.tui import preferences, terminal
+from p2pchat.tui.actions.drafts import DRAFT_PAUSE
 from p2pchat.tui.app import AWAY, ChatApp
 from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import GONE, LOCKED, READY, NodeClient
@@ -331,6 +332,21 @@ def test_a_draft_is_kept_and_is_there_again(tmp_path: Path) -> None:
             await until(pilot, lambda: node.drafts.get(bob) == "unfinished")
         async with opened(node, tmp_path) as (app, _pilot):
             assert app.main.composer.text == "unfinished"
+
+    run(main())
+
+
+def test_no_draft_is_on_its_way_after_the_end(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (_, pilot):
+            await pilot.press("h", "i")
+            before = list(node.calls)
+        for _ in range(20):
+            await asyncio.sleep(DRAFT_PAUSE / 10)
+        assert node.calls == before
 
     run(main())
 

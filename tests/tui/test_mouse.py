@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.events import MouseMove
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import OptionList, TextArea
 
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.screens.menu import MenuScreen
@@ -18,8 +18,11 @@ from tests.tui.pictures import take
 
 
 async def there(app: ChatApp, pilot: Pilot[Any], words: str) -> tuple[int, int]:
-    """Where these words stand on the screen, when they do; the list at the left repeats some of them."""
-    await until(pilot, lambda: words in take(app).shown)
+    """Where these words stand on the screen, when they do and nothing moves; the list at the left repeats some."""
+    before = ""
+    while words not in before or before != take(app).shown:
+        before = take(app).shown
+        await pilot.pause()
     return max((line.rindex(words), y) for y, line in enumerate(take(app).text) if words in line)
 
 
@@ -85,8 +88,7 @@ def test_a_part_of_a_text_is_copied_with_the_mouse_or_with_keys(tmp_path: Path) 
             await pilot.press("escape")
             await until(pilot, lambda: app.main.conversation.marks.text == "")
             await pilot.press("ctrl+up", "s")
-            await until(pilot, lambda: isinstance(app.screen, SelectScreen))
-            await pilot.pause()
+            await until(pilot, lambda: isinstance(app.screen, SelectScreen) and isinstance(app.focused, TextArea))
             await pilot.press(*["shift+right"] * 8, "y")
             await until(pilot, lambda: copied(app) == "the door")
             assert app.screen is app.main

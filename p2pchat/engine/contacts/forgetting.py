@@ -1,14 +1,15 @@
 """Deletes a contact with everything that made it one, or the messages of a chat.
 
-Each is one transaction. Nobody fetches what relays hold for the contact or from it any more, and it expires there.
-Nobody is told. A contact who was forgotten and uses one of our invites again is a new contact.
+Each is one transaction, except that many messages go in several, so that others are served meanwhile. Nobody fetches
+what relays hold for the contact or from it any more, and it expires there. Nobody is told. A contact who was forgotten
+and uses one of our invites again is a new contact.
 """
 
 from __future__ import annotations
 
 from p2pchat.core.contents import Edit, Pin, Reaction, Text
 from p2pchat.core.delivery import DeliveryEvent
-from p2pchat.core.ids import direct_chat, direct_contact, first_device
+from p2pchat.core.ids import ChatId, direct_chat, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import states
 from p2pchat.engine.runtime import withholding
@@ -18,6 +19,7 @@ from p2pchat.store import chats as store_chats
 from p2pchat.store import clearing as store_clearing
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import partners
 from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
@@ -35,29 +37,35 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     chat = direct_chat(contact.id)
     if contact.state == ContactState.FORGOTTEN:
         if history:
-            _forget_chat(tx, contact)
+            _forget_chat(tx, chat)
             tx.event("forgotten", id=contact.id.hex(), history=True)
         return
-    if history:
-        _forget_chat(tx, contact)
-    else:
+    if not history:
         states.advance(tx, chat, states.unsent(tx, contact), DeliveryEvent.EXPIRED, None)
         store_chats.read(tx.db, chat, None, tx.now, tx.counted)  # nothing is unread of one who is gone
         tx.ends(store_timers.next_end(tx.db))
+    stays = not history or store_clearing.takes_long(tx.db, chat)
+    if stays:
         store_waiting.forget_chat(tx.db, chat)
         store_outbox.forget_failed_in(tx.db, chat)
         store_chats.leave_behind(tx.db, chat, contact.name)
-    contacts.remove(tx, contact, keep_chat=not history)
+    if history:
+        _forget_chat(tx, chat)
+    contacts.remove(tx, contact, keep_chat=stays)
     tx.storage_limits.let_in(contact.id)
     tx.erased = True
     tx.event("forgotten", id=contact.id.hex(), history=history)
 
 
-def _forget_chat(tx: Transaction, contact: Contact) -> None:
-    store_messages.forget_chat(tx.db, direct_chat(contact.id))
-    tx.later(None, index_messages)
-    store_chats.remove(tx.db, direct_chat(contact.id))
+def _forget_chat(tx: Transaction, chat: ChatId) -> None:
+    """Delete a chat: at once or, where much was said, in the transactions of `go_on_clearing`."""
     tx.erased = True
+    if store_clearing.takes_long(tx.db, chat):
+        store_clearing.begin(tx.db, chat)
+        return
+    store_messages.forget_chat(tx.db, chat)
+    tx.later(None, index_messages)
+    store_chats.remove(tx.db, chat)
 
 
 def clear(tx: Transaction, contact: Contact) -> None:
@@ -82,12 +90,20 @@ def go_on_clearing(tx: Transaction) -> bool:
     """Delete the next part of a chat that is being cleared; return whether there was one. `erased` makes this continue
     in transactions of its own, also after a restart.
     """
-    gone = store_clearing.go_on(tx.db)
-    if gone is None:
+    chat = next(iter(store_clearing.under_way(tx.db)), None)
+    if chat is None:
         return False
-    chat, done = gone
+    partner = partners.of(tx.db, chat)
+    forgotten = partner is not None and partner.state == ContactState.FORGOTTEN
+    done = store_clearing.go_on(tx.db, chat, remember=not forgotten)
     tx.erased = True
-    if done:
+    if done and forgotten:
+        tx.later(None, index_messages)
+        if not store_messages.page(tx.db, chat, 1):  # else they were said after it was cleared, and are to be read
+            _forget_chat(tx, chat)
+            tx.event("forgotten", id=direct_contact(chat).hex(), history=True)
+        tx.people_changed = True
+    elif done:
         tx.later(None, index_messages)
         tx.storage_limits.recount(direct_contact(chat))
         withholding.look_again(tx, direct_contact(chat))

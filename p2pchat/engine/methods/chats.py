@@ -58,13 +58,16 @@ async def list_chats(engine: Engine) -> list[Json]:
 
 def _listed(db: Database) -> list[tuple[Contact, ListedChat]]:
     """Return the chats of contacts, the one with oneself once there is something in it, and those of contacts
-    who were forgotten.
+    who were forgotten, but for one that is being deleted.
     """
     rows = store_chats.listed(db)
+    going = store_clearing.under_way(db)
     people = {direct_chat(contact.id): contact for contact in store_contacts.listed(db)}
     listed = []
     for chat, row in rows.items():
         partner = people.get(chat) or partners.stand_in(row.chat)
+        if partner.state == ContactState.FORGOTTEN and chat in going:
+            continue
         unused = partner.state == ContactState.SELF and row.last is None and not row.chat.draft
         if partner.state != ContactState.REQUEST and (not unused or row.chat.pinned is not None):
             listed.append((partner, row))

@@ -10,7 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
-from p2pchat.core.ids import ContactId, first_device
+from p2pchat.core.ids import ChatId, ContactId, direct_chat, first_device
 from p2pchat.engine.contacts import contacts, forgetting, joining
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -19,6 +19,7 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import InviteExpired, InviteUsed, NotReached, UsageError
+from p2pchat.store import clearing as store_clearing
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
@@ -164,15 +165,20 @@ async def unblock(engine: Engine, *, contact: str) -> Json:
 
 
 async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json:
-    """Delete a contact, with or without the chat."""
+    """Delete a contact, with or without the chat; a long chat goes in pieces, and others are served meanwhile."""
 
-    def act(tx: Transaction) -> Json:
+    def act(tx: Transaction) -> tuple[ChatId, Json]:
         partner = tx.partner(contact)
         forgetting.forget(tx, partner, history=history)
-        return {"id": partner.id.hex(), "name": partner.name, "history": history}
+        return direct_chat(partner.id), {"id": partner.id.hex(), "name": partner.name, "history": history}
 
-    result: Json = await engine.committer.submit(act)
-    return result
+    here, forgotten = await engine.committer.submit(act)
+
+    async def look() -> bool | None:
+        return not history or await engine.committer.read(store_clearing.is_cleared, here) or None
+
+    await engine.committer.watch(look)
+    return forgotten
 
 
 async def note(engine: Engine, *, contact: str, text: str | None = None) -> Json:

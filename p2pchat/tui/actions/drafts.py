@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,7 @@ class Drafts:
         """Give the node what it does not have, a moment from now."""
         if self._waiting and not self._planned:
             self._planned = True
-            asyncio.get_running_loop().call_later(DRAFT_PAUSE, self._due)
+            self._app.set_timer(DRAFT_PAUSE, self._due)  # which ends with the app; what waits then, its leave keeps
 
     def _due(self) -> None:
         self._planned = False

@@ -34,7 +34,7 @@ NODE_SETTINGS = (
 _NAME_CELLS = 22
 _ROOMY = 76
 """Columns from which there is room to say what a setting is about."""
-_VALUE_CELLS = 15
+_VALUE_CELLS = 12
 _EMPTY = {"theme": DARK, "quiet_hours": "none"}
 """What "" means."""
 

@@ -8,11 +8,15 @@ import pytest
 import trio
 
 from p2pchat.core.ids import ContactId, MessageId, direct_chat
+from p2pchat.engine.contacts import forgetting
+from p2pchat.engine.methods import chats
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact, NotNow
+from p2pchat.store import clearing
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.database import Database
 from tests.support.asking import events_of, has, names
-from tests.support.world import World, run_world, until
+from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_delivery import friends
 from tests.world.test_mailbox import apart, own_queues, their_queues
 
@@ -28,6 +32,11 @@ def left_of(db: Database, contact: ContactId) -> dict[str, int]:
         if count:
             left[table] = count
     return left
+
+
+async def gone(node: WorldNode, contact: ContactId) -> bool:
+    """Whether nothing names a contact but what keeps replays out."""
+    return left_of(node.db, contact).keys() <= {"handshakes", "envelopes_seen"}
 
 
 @pytest.mark.parametrize("history", [False, True])
@@ -106,6 +115,29 @@ def test_a_chat_that_was_kept_can_be_read_and_not_written_in(tmp_path: Path) -> 
         await alice.call("delete", id=said[0]["id"])
         await alice.call("forget", contact="bob", history=True)
         assert await alice.call("chats") == []
+
+    run_world(tmp_path, main)
+
+
+def test_much_that_was_said_goes_in_pieces_and_is_in_no_list_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clearing, "MAX_CLEARED_AT_ONCE", 1)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        bobs = await alice.id_of("bob")
+        for text in ("one", "two", "three"):
+            await bob.call("send", chat="alice", text=text, wait="delivered")
+
+        def begin(tx: Transaction) -> tuple[list[object], dict[str, int]]:
+            forgetting.forget(tx, tx.partner("bob"), history=True)
+            return [*chats._listed(tx.db)], left_of(tx.db, bobs)
+
+        listed, left = await alice.engine.committer.submit(begin)
+        assert (listed, left["messages"] > 1, left["chats"]) == ([], True, 1)
+        await until(lambda: gone(alice, bobs))
+        assert len(events_of(alice, "forgotten")) == 2
 
     run_world(tmp_path, main)
 
