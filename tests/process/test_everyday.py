@@ -133,7 +133,7 @@ def test_blocking_is_told_to_nobody_and_keeps_the_history(here: Place) -> None:
     befriended(here, "alice", "bob")
     mine = send(here, "alice", "bob", "hello")
     assert here.run("alice", "block", "bob").code == 0
-    failed(here.run("alice", "send", "bob", "x"), 2, "not a contact")
+    failed(here.run("alice", "send", "bob", "x"), 2, "bob is blocked")
     late = here.run("bob", "send", "alice", "x", "--wait", "delivered", "--timeout", "0.5s", "--json")
     assert (late.code, late.object()["state"]) == (3, "saved")
     assert "There is no link" in why(here, "bob", late.object()["id"])

@@ -405,7 +405,7 @@ def test_who_is_away_gets_everything_when_they_come(here: Place) -> None:
     failed(
         here.run("bob", "add", invite, "--timeout", "0.1s"), 3, "stays queued", "Leave the node running"
     )  # once more, and still one contact
-    assert "was not reached" in why(here, "bob", message)
+    assert "has not been reached" in why(here, "bob", message)
     send_more = here.run("bob", "send", "alice", "more")
     assert (send_more.code, send_more.out) == (0, send_more.out.strip() + "\n")
     tail = following(here, "bob", "alice", "--events")

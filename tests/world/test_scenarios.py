@@ -85,7 +85,7 @@ def test_an_inviter_who_is_away(tmp_path: Path) -> None:
             await bob.call("add", invite=invite["invite"], name="alice", timeout=5)
         assert failed.value.exit_code == 3
         sent = [await bob.call("send", chat="alice", text=f"early {number}") for number in range(3)]
-        assert "not reached" in (await bob.call("why", id=sent[0]["id"]))["reason"]
+        assert "not been reached" in (await bob.call("why", id=sent[0]["id"]))["reason"]
         await bob.stop()
         bob = await world.start("bob")
         await trio.sleep(3 * 3600)
