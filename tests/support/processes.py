@@ -196,4 +196,7 @@ def place() -> Iterator[Place]:
         for pid in made.processes():  # nodes that faces started
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for log in folder.rglob("node.log"):
+            if "failed" in (said := log.read_text(errors="replace")):
+                print(f"--- {log.relative_to(folder)}\n{said[-4000:]}")
         shutil.rmtree(folder, ignore_errors=True)
