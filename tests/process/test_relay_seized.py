@@ -160,7 +160,8 @@ def test_a_seized_relay_shares_nothing_with_those_who_used_it_but_sealed_blobs(h
     assert all(value in left for row in kept for value in row[:2])
     for value in (in_profiles | sealed) - {itself}:
         for form in forms(value)[1:]:
-            assert form[-AN_END:] not in shown.encode(), value.hex()
+            end = form[-AN_END:]
+            assert end not in shown.encode() or end == b"0" * AN_END, value.hex()  # a number of the metrics has these
     check_addresses(day, in_use, left, shown)
 
     gone = set(lay) - sealed
