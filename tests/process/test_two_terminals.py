@@ -65,6 +65,11 @@ class Person:
         marked = re.compile(f"\N{LEFT HALF BLOCK}.*{text}")
         self.screen.until(lambda shown: marked.search(shown) is not None, f"{text!r}, selected")
 
+    def arrived(self, text: str) -> None:
+        """Wait until the screen shows that the other one has this; what is asked before it is deleted depends on it."""
+        there = re.compile(f"{text} .*✓✓")
+        self.screen.until(lambda shown: there.search(shown) is not None, f"{text!r} to arrive")
+
     def told(self, **fields: object) -> None:
         """Wait until the verb says so of the chat with the friend."""
         until(lambda: fields.items() <= self.chat(self.friend).items())
@@ -217,7 +222,7 @@ def conversation(anna: Mouse, boris: Keys) -> None:
     anna.menu("put right", "p      pin")
     anna.screen.wait("pinned")
     anna.say("a slip of anna")
-    anna.screen.wait(f"{BAR} a slip of anna")
+    anna.arrived("a slip of anna")
     anna.menu("a slip of anna", "d      delete")
     anna.screen.click("Delete it for both")
     anna.screen.wait("you deleted this for both")
@@ -234,7 +239,7 @@ def conversation(anna: Mouse, boris: Keys) -> None:
     boris.screen.wait("pinned edited")
     boris.escape("esc back")
     boris.say("a slip of boris")
-    boris.screen.wait(f"{BAR} a slip of boris")
+    boris.arrived("a slip of boris")
     boris.pick("a slip of boris", "d")
     boris.screen.wait("Delete this message?")
     boris.screen.press("b")
