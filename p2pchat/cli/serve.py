@@ -117,9 +117,9 @@ def _foreground(context: Context, args: Namespace) -> int:
     if not profile.exists():
         raise errors.NoProfile(f"There is no profile in {profile.folder}")
     passphrase = context.given_passphrase()
-    if args.proxy is not None:
-        config.keep_proxy(profile.folder, args.proxy)
     with _taken_over(profile) as lock:
+        if args.proxy is not None:  # not before: what another node runs by stays as it is
+            config.keep_proxy(profile.folder, args.proxy)
         from p2pchat import node
 
         options = node.Options(

@@ -53,8 +53,8 @@ class Engine:
     """One open profile at work: its parts, which `run` runs. Whoever changes something asks the `committer`.
 
     net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
-    `ClockWatch`. storage_limits: how much one contact may make us store. ask_proxy: asks the
-    proxy that everything is dialled through; None without one.
+    `ClockWatch`. storage_limits: how much one contact may make us store. ask_proxy: asks the proxy that
+    everything is dialled through; None without one.
     """
 
     def __init__(

@@ -117,5 +117,7 @@ def test_a_node_that_would_go_past_its_proxy_does_not_start(here: Place) -> None
     failed(named("127.0.0.1:9"), 2, "P2PCHAT_PROXY", "socks5://")
     node = here.node("alice")
     node.hear()
+    failed(here.run("alice", "node", "--proxy", "socks5://127.0.0.1:9"), 4, "Another node is running")
+    assert (here.folder / "alice" / "config.toml").read_text() == ""
     failed(named("socks5://127.0.0.1:9"), 1, "does not use the proxy", "node stop")
     node.end()

@@ -158,6 +158,23 @@ def test_deleting_here_or_for_both(tmp_path: Path, key: str, gone: bool, both: d
     with_bob(tmp_path, steps)
 
 
+def test_a_message_that_leaves_while_its_deletion_is_asked_about_is_asked_about_again(tmp_path: Path) -> None:
+    """The question says that it will not be sent."""
+
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        waiting = node.said(bob, "not sent yet", "saved")["id"]
+        await until(pilot, lambda: "not sent yet" in take(app).shown)
+        await pilot.press("ctrl+up", "d")
+        await until(pilot, lambda: "will not be sent" in take(app).shown)
+        node.moves(waiting, "delivered")
+        await until(pilot, lambda: (picked := app.main.conversation.selected) and picked.state == "delivered")
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, DeleteScreen))
+        assert node.named("delete") == []
+
+    with_bob(tmp_path, steps)
+
+
 def test_a_pin_a_timer_and_who_is_writing(tmp_path: Path) -> None:
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
         await pilot.press("ctrl+up", "p")

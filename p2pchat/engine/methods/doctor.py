@@ -47,8 +47,8 @@ async def checks(engine: Engine) -> list[Check]:
         await _store(engine),
         _clock(engine, [row.peer for row in await engine.committer.read(store_relays.all)]),
         *await engine.committer.read(_copies, engine),
-        *(proxied := await _proxy(engine)),
-        _listening(engine, proxied=bool(proxied)),
+        *await _proxy(engine),
+        _listening(engine),
         _reachable(engine),
         *await engine.committer.read(_relays, engine),
         *_foreign(engine),
@@ -145,10 +145,10 @@ async def _proxy(engine: Engine) -> list[Check]:
     return [_line("proxy", not health.problem, detail, hint)]
 
 
-def _listening(engine: Engine, *, proxied: bool) -> Check:
+def _listening(engine: Engine) -> Check:
     addresses = engine.net.listening()
     detail = f"at {len(addresses)} addresses, the first {addresses[0]}" if addresses else "nowhere"
-    if proxied and not addresses:
+    if engine.ask_proxy is not None and not addresses:
         return _line("listening", True, "nowhere: with a proxy, others reach this node through relays")
     return _line("listening", bool(addresses), detail, "Is the port in use? Try `p2pchat node --listen`.")
 

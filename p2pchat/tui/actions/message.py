@@ -116,7 +116,12 @@ class MessageActions:
             return
         under_way = intent.message.mine and intent.message.state == "saved"
         more = "It has not been sent yet, and will not be sent." if under_way else "Others keep their copies."
-        if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
+        if not await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
+            return
+        now = self.picked()
+        if under_way and now is not None and now.id == intent.message.id and now.state != "saved":
+            await self.delete(DeleteMessage(now))  # it has left meanwhile, so what was asked is not true any more
+        else:
             await self._app.node.call("delete", id=intent.message.id)
 
     async def _page(self, page: Screen[Any], message: Message) -> Any:
