@@ -5,6 +5,9 @@ ready and the next timer is due within `JUMP_SECONDS`, this loop sets its clock 
 for threads and sockets without a timer, are what they always are.
 
 Nor does each app parse the same style sheets again: all apps of a process that have the same colours share the rules.
+A frame is drawn only where a test looks: `render_update`, a third of the time otherwise, notes that what had changed
+needs no drawing any more, and counts. `tests.tui.pictures.take` draws the whole screen.
+
 And none takes what is there out of the sight of the garbage collector, as the program does once: here hundreds of apps
 are made and thrown away, and all of them would stay.
 """
@@ -17,9 +20,12 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
+from rich.console import RenderableType
 from textual import _time
+from textual._compositor import Compositor
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from textual.screen import Screen
 
 T = TypeVar("T")
 JUMP_SECONDS = 0.06
@@ -43,11 +49,15 @@ class _Selector(selectors.DefaultSelector):
 
 
 class QuickLoop(asyncio.SelectorEventLoop):
-    """The loop. Its clock is `jumped` seconds ahead of the real one."""
+    """The loop. Its clock is `jumped` seconds ahead of the real one.
+
+    `frames` counts how often something had changed on the screen: where that stays the same, all is still.
+    """
 
     def __init__(self) -> None:
         self._jumping = _Selector()
         super().__init__(self._jumping)
+        self.frames = 0
 
     def time(self) -> float:
         """The time of this loop, in seconds."""
@@ -74,10 +84,27 @@ def _parse_once(
     return _parsed[key]
 
 
+_render_update = Compositor.render_update
+
+
+def _draw_if_whole(
+    compositor: Compositor, full: bool = False, screen_stack: list[Screen[Any]] | None = None, simplify: bool = False
+) -> RenderableType | None:
+    """Do what `Compositor.render_update` does where all of the screen is wanted, as for an SVG; else draw nothing."""
+    if full:
+        return _render_update(compositor, full, screen_stack, simplify)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, QuickLoop)
+    loop.frames += 1
+    compositor._dirty_regions.clear()
+    return None
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run one asyncio test to its end, and Textual's timers by the loop's clock."""
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=QuickLoop) as runner:
         patch.setattr(_time, "get_time", runner.get_loop().time)
+        patch.setattr(Compositor, "render_update", _draw_if_whole)
         patch.setattr(Stylesheet, "_parse_rules", _parse_once)
         patch.setattr("p2pchat.tui.app.tune_gc", lambda: None)
         return runner.run(main)

@@ -4,13 +4,13 @@ snapshots are of, and a test says when one is out of date.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import tempfile
 import time
 from pathlib import Path
 
+from tests.support.quick_loop import run
 from tests.tui.scenes import SCENES, on_stage, settled
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in PICTURES:
             (DOCS / name).parent.mkdir(exist_ok=True)
-            (DOCS / name).write_text(asyncio.run(drawn(name, Path(folder) / name.replace("/", "-"))), encoding="utf-8")
+            (DOCS / name).write_text(run(drawn(name, Path(folder) / name.replace("/", "-"))), encoding="utf-8")
 
 
 if __name__ == "__main__":

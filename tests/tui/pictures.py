@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from rich.style import Style
+from textual._context import visible_screen_stack
 from textual.app import App
 
 LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits + "!#$%&*+=?@^~"
@@ -35,6 +36,7 @@ class Picture:
 
 def take(app: App[Any]) -> Picture:
     """What the app shows now."""
+    visible_screen_stack.set(app._background_screens)
     text, letters, legend = [], [], dict[str, str]()
     for strip in app.screen._compositor.render_strips():
         line, marks = io.StringIO(), io.StringIO()

@@ -19,11 +19,14 @@ from p2pchat.tui.app import ChatApp
 from p2pchat.tui.node_client import NodeClient
 from p2pchat.tui.screens.welcome import WelcomeScreen
 from tests.support.processes import PATIENCE
+from tests.support.quick_loop import QuickLoop
 from tests.tui.conftest import until
 from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+QUIET_PAUSES = 2
+"""Where so many pauses of the pilot brought nothing new to the screen, all is still: a thread may answer meanwhile."""
 
 Pilot_ = Pilot[Any]
 Act = Callable[[ChatApp, Pilot_], Awaitable[None]]
@@ -138,13 +141,19 @@ async def all_seen(app: ChatApp, pilot: Pilot_) -> None:
 
 async def settled(app: ChatApp, pilot: Pilot_, shows: str = "") -> None:
     """Until nothing more happens: what must be seen is seen, and nothing moves any more."""
-    before = now = None
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, QuickLoop)
     deadline = monotonic() + PATIENCE
-    while now is None or now != before or shows not in now.shown or getattr(app.screen, "busy", False):
-        assert monotonic() < deadline, f"waited in vain for {shows!r}\n{now and now.shown}"
-        before = now
+    still, drawn = 0, -1
+    while still < QUIET_PAUSES or drawn != loop.frames or getattr(app.screen, "busy", False):
+        before = loop.frames
         await pilot.pause()
-        now = take(app)
+        still = still + 1 if loop.frames == before else 0
+        if still == QUIET_PAUSES - 1:
+            drawn, picture = loop.frames, take(app)  # a widget may find its height as it is drawn
+            if shows not in picture.shown:
+                still = 0
+        assert monotonic() < deadline, f"waited in vain for {shows!r}\n{take(app).shown}"
 
 
 def press(*keys: str) -> Act:
