@@ -38,6 +38,7 @@ from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.service import METHODS
+from p2pchat.engine.runtime import clock_watch
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
@@ -62,6 +63,8 @@ UNWATCHED_SECONDS = 600.0
 """How long a link may be silent before it asks: hours pass in these tests, and most of the work in them would be pings.
 `World.cut` sees to it that the two ends notice in time; with `watched=True` they have to do so themselves.
 """
+CLOCKS_COMPARED_SECONDS = 60.0
+"""How often a node compares its clocks, for the same reason."""
 Json = dict[str, Any]
 
 
@@ -610,6 +613,7 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
         if not watched:
             patch.setattr(link, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
             patch.setattr(link, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
+            patch.setattr(clock_watch, "LOOK_EVERY_SECONDS", CLOCKS_COMPARED_SECONDS)
         trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
     assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
 

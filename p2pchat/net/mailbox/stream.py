@@ -99,6 +99,7 @@ class MailStream:
         self._failure: P2PChatError | None = None
         self._queue: list[Frame] = []
         self._wake = Wakeup()
+        self._asked = Wakeup()
         self._number = 0
         self._unanswered: set[int] = set()
         self._owed: dict[int, float] = {}  # what kinds of answers: since when none of them came
@@ -121,6 +122,7 @@ class MailStream:
         comes.
         """
         self._owed.setdefault(kind, trio.current_time())
+        self._asked.set()
         self.post(kind, body)
 
     def answered(self, kind: int, *, left: bool) -> None:
@@ -223,10 +225,15 @@ class MailStream:
 
     async def _watch(self) -> None:
         """End the stream where the relay says nothing for too long: a cut cable sends no goodbye. While we do not read,
-        silence says nothing.
+        silence says nothing. Where nothing is owed, this wakes for the next ping alone.
         """
         while True:
-            await trio.sleep(CHECK_SECONDS)
+            if self._owed:
+                await trio.sleep(CHECK_SECONDS)
+            else:
+                with trio.move_on_at(self._heard + PING_AFTER_SECONDS):
+                    await self._asked.wait()
+            self._asked.clear()
             now = trio.current_time()
             if self._full:
                 self._owed = dict.fromkeys(self._owed, now)
