@@ -51,7 +51,7 @@ class InviteHandler:
         if row is None:
             return None
         doubtful = row.state == InviteState.OPEN and passed < row.expires_at <= now
-        return InviteOffer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
+        return InviteOffer(row.id, row.hello, _gone_reason(row, now), row.hidden, doubtful)
 
     async def offer_bundle(self, invite: InviteId) -> bytes | None:
         """Return the sealed bundle of an open invite, one bucket; None where it is not open."""
@@ -86,7 +86,7 @@ class InviteHandler:
         await self._committer.submit(_refused, contact, reason, self._refusals)
 
 
-def _gone(row: InviteRow, now: int) -> int | None:
+def _gone_reason(row: InviteRow, now: int) -> int | None:
     if row.state == InviteState.USED:
         return frames.USED
     return frames.EXPIRED if row.state == InviteState.EXPIRED or row.expires_at <= now else None
@@ -97,4 +97,4 @@ def _refused(tx: Transaction, contact_id: ContactId, reason: int, refusals: dict
     # a link may have shown meanwhile that it was our own first message that used the invite up
     if contact is not None and contact.state in ACCEPTED and contact.invite is not None:
         tx.after(refusals.__setitem__, contact_id, reason)
-        joining.gone(tx, contact)
+        joining.give_up_invite(tx, contact)
