@@ -74,7 +74,7 @@ def timer(context: Context, args: Namespace) -> int:
     if context.out.json:
         context.out.object(result)
     elif result["timer"] is None:
-        context.out.line("Messages stay until they are deleted.")
+        context.out.line("No timer is on: messages stay until they are deleted.")
     else:
         context.out.line(
             f"Messages disappear {format_duration(result['timer'])} after they are read. Set by {result['by']}."

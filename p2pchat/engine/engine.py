@@ -93,7 +93,6 @@ class Engine:
         self.committer.before_writing += (_settle_relays, outbound.finish, read_receipts.finish)
         self.committer.before_commit.append(self._reload_changed)
         self.copies = Copies()
-        self.refusals: dict[ContactId, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.relay_offer = RelayOffer(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
@@ -111,7 +110,7 @@ class Engine:
             self.link_sender,
             self.mailbox_handler,
         )
-        self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
+        self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch)
         self.endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
         self._relays = relays
         self._requests = RequestTeller(self.committer, self.events)

@@ -12,8 +12,9 @@ from p2pchat.store.invites import InviteRow, InviteState
 
 
 def revoke(tx: Transaction, named: str) -> None:
-    """Revoke an open invite, by the beginning of its id or by its label: its secret and private keys are deleted, and
-    anyone who uses it later is told that it is no longer valid. Raises `NoSuchInvite`, `AmbiguousName` or `NotNow`.
+    """Revoke an open invite, by the beginning of its id or by its label: its secret and private keys are deleted, its
+    boxes at relays are closed, and anyone who uses it later is told that it is no longer valid. Raises `NoSuchInvite`,
+    `AmbiguousName` or `NotNow`.
     """
     row = _find_invite(tx, named)
     if row.state != InviteState.OPEN or row.expires_at <= tx.now:
@@ -21,7 +22,7 @@ def revoke(tx: Transaction, named: str) -> None:
     store_invites.end(tx.db, row.id, tx.now)
     if row.kind == ONE_TIME and row.opk_id is not None:
         store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, row.opk_id)
-    invites.ended(tx, row)
+    invites.close(tx, row)
 
 
 def _find_invite(tx: Transaction, named: str) -> InviteRow:

@@ -50,10 +50,13 @@ async def add(
 
     async def poll() -> Contact | int | None:
         now = await engine.committer.read(_who, contact)
+        # why it was given up is noted before that is on disk, so it is known here once the contact is found changed
         for one in (contact, now):
-            if one is not None and (reason := engine.refusals.pop(one.id, None)) is not None:
+            if one is not None and (reason := engine.committer.memory.refused.pop(one.id, None)) is not None:
                 return reason
-        return await engine.committer.read(settled, contact)
+        if now is None:
+            raise UsageError("That invite belongs to somebody you blocked, or you gave it up")
+        return now if await engine.committer.read(settled, now) else None
 
     with trio.move_on_after(timeout):
         found = await engine.committer.watch(poll)
@@ -86,18 +89,12 @@ def _who(db: Database, added: Contact) -> Contact | None:
     return contact
 
 
-def _joined(db: Database, added: Contact) -> Contact | None:
-    contact = _who(db, added)
-    if contact is None:
-        raise UsageError("That invite belongs to somebody you blocked, or you gave it up")
-    return contact if contact.invite is None and contact.identity is not None else None
+def _joined(_: Database, contact: Contact) -> bool:
+    return contact.invite is None and contact.identity is not None
 
 
-def _accepted(db: Database, added: Contact) -> Contact | None:
-    contact = _joined(db, added)
-    if contact is None or contact.state != ContactState.CONTACT or _begins_anew(db, contact):
-        return None
-    return contact
+def _accepted(db: Database, contact: Contact) -> bool:
+    return _joined(db, contact) and contact.state == ContactState.CONTACT and not _begins_anew(db, contact)
 
 
 def _begins_anew(db: Database, contact: Contact) -> bool:

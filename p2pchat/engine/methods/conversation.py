@@ -127,7 +127,10 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
         return {"chat": here.hex(), "timer": timer.seconds or None, "by": by, "at": timestamp(timer.at)}
 
     def change(tx: Transaction, seconds: int) -> None:
-        timer.put(tx, tx.partner(chat), seconds)
+        partner = tx.partner(chat)
+        now = store_timers.get(tx.db, direct_chat(partner.id))
+        if seconds != (0 if now is None else now.seconds):  # the same again would only add a line to the chat
+            timer.put(tx, partner, seconds)
 
     if seconds is not None:
         await engine.committer.submit(change, seconds)

@@ -20,13 +20,10 @@ from p2pchat.store.invites import InviteRow, InviteState
 class InviteHandler:
     """Answers the joining dialogue, on both sides of it."""
 
-    def __init__(
-        self, committer: Committer, clock: Clock, clock_watch: ClockWatch, refusals: dict[ContactId, int]
-    ) -> None:
+    def __init__(self, committer: Committer, clock: Clock, clock_watch: ClockWatch) -> None:
         self._committer = committer
         self._clock = clock
         self._clock_watch = clock_watch
-        self._refusals = refusals
         self._rows: dict[InviteId, InviteRow] = {}
         self._followers: list[Callable[[Iterable[InviteId]], None]] = []
         self._told: set[InviteId] = set()
@@ -83,7 +80,7 @@ class InviteHandler:
 
     async def refused(self, contact: ContactId, reason: int) -> None:
         """Give the invite up, which is used up or expired: `reason`, a number of `core.frames`."""
-        await self._committer.submit(_refused, contact, reason, self._refusals)
+        await self._committer.submit(_refused, contact, reason)
 
 
 def _gone_reason(row: InviteRow, now: int) -> int | None:
@@ -92,9 +89,8 @@ def _gone_reason(row: InviteRow, now: int) -> int | None:
     return frames.EXPIRED if row.state == InviteState.EXPIRED or row.expires_at <= now else None
 
 
-def _refused(tx: Transaction, contact_id: ContactId, reason: int, refusals: dict[ContactId, int]) -> None:
+def _refused(tx: Transaction, contact_id: ContactId, reason: int) -> None:
     contact = store_contacts.get(tx.db, contact_id)
     # a link may have shown meanwhile that it was our own first message that used the invite up
     if contact is not None and contact.state in ACCEPTED and contact.invite is not None:
-        tx.after(refusals.__setitem__, contact_id, reason)
-        joining.give_up_invite(tx, contact)
+        joining.give_up_invite(tx, contact, reason)

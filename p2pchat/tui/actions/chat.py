@@ -279,7 +279,9 @@ class ChatActions:
             return
         answer = await self._app.node.call("timer", chat=chat.id, seconds=seconds)
         if answer["timer"] is None:
-            self._app.say("Messages stay until they are deleted. /timer 1d makes them disappear after a day.")
+            self._app.say(
+                "No timer is on: messages stay until they are deleted. /timer 1d makes them disappear after a day."
+            )
         else:
             online_only = " No relay stores them: they arrive only while both of you are connected."
             self._app.say(

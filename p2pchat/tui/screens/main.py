@@ -58,7 +58,7 @@ HINTS = (
     ("palette", "palette", "app.command_palette"),
     ("search", "find", "app.command('search')"),
     ("invite", "invite", "app.command('invite')"),
-    ("leave", "leave", "app.command('quit')"),
+    ("leave", "quit", "app.command('quit')"),
 )
 """The actions whose keys the status line says, in which words, and what a click on each does."""
 
