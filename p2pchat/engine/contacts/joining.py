@@ -181,7 +181,7 @@ def _closed(tx: Transaction, contact: Contact, invite: Invite, page: Any) -> Non
         raise CannotOpen
     check_closed(invite.writer, contact.invite, reason, signature)
     if contact.state in ACCEPTED and store_outbox.initial(tx.db, first_device(contact.id)) is None:
-        gone(tx, contact, reason)
+        give_up_invite(tx, contact, reason)
 
 
 def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
