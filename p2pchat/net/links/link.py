@@ -35,20 +35,20 @@ from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import LinkCallbacks
 
 PING_AFTER_SECONDS = 10.0
-"""Seconds of silence after which the other end is asked whether it is there."""
+"""Seconds of silence after which a ping is sent."""
 LOST_AFTER_SECONDS = 25.0
 """Seconds of silence after which the link is ended."""
 CIRCUIT_LINGER_SECONDS = 5.0
-"""Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
+"""Seconds for which a link over a circuit stays open beside a direct one, so that frames on their way arrive."""
 MAX_QUEUED = 4096
-"""Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
+"""Frames that may wait on one link. The engine's window keeps far below; if there are more, the peer is not reading."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Link:
-    """One verified stream and what waits to be written on it."""
+    """One verified stream, and the frames that wait to be written on it."""
 
     stream: Stream
     contact: ContactId
@@ -59,7 +59,7 @@ class Link:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     def post(self, frames: Sequence[Frame]) -> bool:
-        """Queue frames for writing; False if this link does not take any more."""
+        """Queue frames for writing; return False if this link does not take any more."""
         if len(self.queue) + len(frames) > MAX_QUEUED:
             return False
         self.queue.extend(frames)
@@ -88,7 +88,7 @@ class Links:
         return max(links[::-1], key=lambda link: link.stream.route == Route.DIRECT, default=None)
 
     def tell_of_links(self, came: Callable[[ContactId], None]) -> None:
-        """Have `came` called with the contact of every link that comes."""
+        """Call `came` with the contact of every new link."""
         self._came = came
 
     async def drop(self, contact: ContactId) -> None:
@@ -158,7 +158,9 @@ class Links:
         return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
     def _proves(self, frame: Frame, pair: Pair, peer: PeerKey) -> bool:
-        """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
+        """Return whether the other side of the pair made this hello. The two sides prove with different keys, so a
+        reflected hello fails.
+        """
         return frame.type == HELLO and any(
             equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
             for day in hello_days(self._callbacks.now())
@@ -192,9 +194,7 @@ class Links:
             await self._host.disconnect(link.stream.peer, only=Route.CIRCUIT)
 
     def _settle(self, contact: ContactId) -> None:
-        """End a contact's links over circuits soon while there is a direct one. Called where a link has come or
-        gone.
-        """
+        """End a contact's links over circuits soon if there is a direct one. Called when a link has begun or ended."""
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT
         soon = trio.current_time() + CIRCUIT_LINGER_SECONDS
@@ -209,7 +209,7 @@ class Links:
                 link.heard = trio.current_time()
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
                 if any(frame.type == PING for frame in frames):
-                    link.post([Frame(PONG, b"")])  # a link that takes nothing is ended by `_watch`
+                    link.post([Frame(PONG, b"")])  # if the link is stuck, `_watch` ends it
                 if meaning:
                     await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
         except (LinkLost, CannotOpen):
@@ -226,9 +226,7 @@ class Links:
             ended.cancel()
 
     async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
-        """Ask after a silence whether the link is there, and give up after a longer one: a cut link sends no
-        goodbye.
-        """
+        """Send a ping after a silence, and end the link after a longer one, because a cut link gives no notice."""
         while True:
             now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER_SECONDS, link.heard + LOST_AFTER_SECONDS
             if now >= lost_at:
