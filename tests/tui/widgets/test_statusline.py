@@ -42,7 +42,8 @@ def test_what_is_true_is_said() -> None:
     assert said("ready", [chat("a")], **relays, relays_connected=1) == "● 1 direct · relays 1/2"
     assert said("ready", [chat("a")], **relays, relays_connected=0) == "● 1 direct · no relay answers"
     assert said("ready", [chat("a")], relays=1, relays_connected=1) == "● 1 direct · relay connected"
-    assert said("ready", [chat("a", state="blocked", route=None)]) == "ready, no contacts yet"
+    assert said("ready", [chat("a", state="blocked", route=None)]) == "nobody online"
+    assert said("ready", [chat("a", state="forgotten", route=None)]) == "ready, no contacts"
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,19 @@ def test_a_narrow_title_keeps_the_name_and_the_way() -> None:
     assert titled(chat("a", "Robert Robertson", verified=True), 42) == "Robert Robertson ✓      ● online, direct"
     assert titled(chat("a", "n" * 64), 40).startswith("nnn")
     assert titled(chat("a", "n" * 64), 40).endswith("…  ● online, direct")
+
+
+def test_a_message_is_no_reason_to_draw_the_title_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(ChatTitle, "refresh", lambda _: drawn.append(""))
+    title = ChatTitle()
+    title.show(chat("a"))
+    drawn.clear()
+    title.show(chat("a")._replace(unread=3, last=message(1)))
+    title.show_typing("a", False)
+    assert drawn == []
+    title.show(chat("a", route=None))
+    assert drawn == [""]
 
 
 def test_a_name_in_the_title_is_no_markup() -> None:
