@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from math import inf
 
 import trio
@@ -27,7 +27,7 @@ from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net import multiaddrs
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.name_book import NameBook
@@ -57,6 +57,14 @@ class Link:
     wake: Wakeup = field(default_factory=Wakeup)
     heard: float = 0.0
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    @cached_property
+    def route(self) -> Route:
+        """How it travels, for people: `LAN` where the other end is in a network of this machine."""
+        stream = self.stream
+        if isinstance(stream, LibP2PStream) and stream.route == Route.DIRECT and interfaces.is_near(stream.place):
+            return Route.LAN
+        return stream.route
 
     def post(self, frames: Sequence[Frame]) -> bool:
         """Queue frames for writing; return False if this link does not take any more."""
@@ -211,7 +219,7 @@ class Links:
                 if any(frame.type == PING for frame in frames):
                     link.post([Frame(PONG, b"")])  # if the link is stuck, `_watch` ends it
                 if meaning:
-                    await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
+                    await self._callbacks.received(link.contact, link.session_id, link.route, meaning)
         except (LinkLost, CannotOpen):
             return
 
