@@ -65,7 +65,7 @@ TRANSITIONS: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
     (DeliveryState.FAILED, DeliveryEvent.READ): DeliveryState.READ,
     (DeliveryState.FAILED, DeliveryEvent.RESUMED): DeliveryState.SAVED,
 }
-_FAR = {
+_ORDER = {
     DeliveryState.SAVED: 0,
     DeliveryState.FAILED: 0,
     DeliveryState.STORED: 1,
@@ -81,7 +81,7 @@ def advance(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
 
 def reached(state: DeliveryState, goal: DeliveryState) -> bool:
     """Return whether a message in `state` has come at least as far as `goal`."""
-    return _FAR.get(state, 0) >= _FAR[goal] and state != DeliveryState.FAILED
+    return _ORDER.get(state, 0) >= _ORDER[goal] and state != DeliveryState.FAILED
 
 
 def target(event: DeliveryEvent) -> DeliveryState:

@@ -212,7 +212,7 @@ def pass_of(addresses: Iterable[str]) -> bytes:
     return next(filter(None, (parse_target(address).relay_pass for address in addresses)), b"")
 
 
-def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
+def with_websockets(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
     """Return, after every raw address, that address with /ws, once each: relays serve WebSocket on the same port.
 
     Where the addresses were not `chosen`, somebody else named them. Then a local one gets no twin: no machine in a

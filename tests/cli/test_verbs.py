@@ -304,12 +304,14 @@ def test_a_text_from_stdin_loses_one_newline_and_nothing_else(
         (["react", "ab"], b"", "Which emoji"),
         (["timer", "bob", "soon"], b"", "neither off nor a time"),
         (["mute", "bob", "soon"], b"", "neither off nor a time"),
+        (["relays", "add", " "], b"", "Which relay is to be added?"),
     ],
 )
 def test_texts_that_cannot_be_sent(node: FakeNode, p2pchat: Run, words: list[str], stdin: bytes, why: str) -> None:
     result = p2pchat(*words, stdin=stdin)
     assert (result.code, result.out, node.calls) == (2, "", [])
     assert why in result.err
+    assert not re.search(r"[?!.]\.", result.err)
 
 
 def test_json_is_exact_and_harmless(node: FakeNode, p2pchat: Run) -> None:

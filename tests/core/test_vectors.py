@@ -217,6 +217,10 @@ def box(one: Vector) -> None:
     invite.check_box(*(unhex(one[name]) for name in ("identity", "invite", "bundle", "fetch", "signature")))
 
 
+def closed(one: Vector) -> None:
+    invite.check_closed(unhex(one["writer"]), unhex(one["invite"]), one["reason"], unhex(one["signature"]))
+
+
 def opening(one: Vector) -> None:
     hello = mailbox.decode_hello(unhex(one["hello"]))
     opened = mailbox.decode_open(unhex(one["body"]))
@@ -270,6 +274,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "content": a_content,
     "queue": queue,
     "box": box,
+    "closed": closed,
     "opening": opening,
     "stamp": stamp,
     "frame": a_frame,

@@ -257,7 +257,7 @@ class FakeHost:
             stream.end()
         await trio.lowlevel.checkpoint()
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         pass
 
     def found_at(self, peer: PeerKey) -> str:
@@ -269,7 +269,7 @@ class FakeHost:
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         raise NotImplementedError  # circuits of this world are made by `open`
 
-    async def gone(self, peer: PeerKey) -> None:
+    async def wait_disconnected(self, peer: PeerKey) -> None:
         relay = self._world.listening.get(peer)
         if isinstance(relay, FakeRelay):
             await relay.stopped.wait()

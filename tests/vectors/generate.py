@@ -527,6 +527,10 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         fields = {"identity": prim.sign_public(secret), "invite": whose, "bundle": b"a bundle", "fetch": queue.fetch}
         make = vector if name == "ok" else refused
         yield f"box-{name}", make("box", about, signature=signature, **fields)
+    for name, about, reason in (("ok", "in the box of a revoked invite", 2), ("bad-reason", "for another reason", 1)):
+        signature = invite.sign_closed(put, b"an invite", 2)
+        made = (vector if name == "ok" else refused)("closed", about, writer=queue.put, invite=b"an invite")
+        yield f"closed-{name}", {**made, "reason": reason, "signature": signature.hex()}
     said = mailbox.encode_hello(hello)
     opens = {
         role: mailbox.Open(7, role, queue, mailbox.sign_open(seed, role, hello, queue))

@@ -86,6 +86,8 @@ def test_a_timer_is_agreed_shown_and_ended(tmp_path: Path) -> None:
         await read_by(bob, "alice", "stays")
         await read_by(alice, "bob", "short")
         await trio.sleep(70)
+        await bob.call("timer", chat="alice", seconds=0)  # it is off already: no further line below
+        await settled(bob)
         for node, chat in ((alice, "bob"), (bob, "alice")):
             assert await texts(node, chat) == ["begin", "stays"]
             assert [one["kind"] for one in await log(node, chat)] == ["text", "timer", "timer", "text"]

@@ -12,7 +12,7 @@ from p2pchat.core.relays import own_relay
 from p2pchat.engine.contacts import contact_relays, copies, renewal
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.runtime import views, withholding
-from p2pchat.engine.runtime.clock_hints import spell
+from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
@@ -100,14 +100,14 @@ def _clock(engine: Engine, relays: Sequence[PeerKey]) -> Check:
     now, watch = engine.clock(), engine.clock_watch
     detail, right = f"{views.timestamp(now)}", _EARLIEST < now < _LATEST
     if watch.behind:
-        detail, right = f"{detail}: {spell(watch.behind)} behind what it said before", False
+        detail, right = f"{detail}: {format_difference(watch.behind)} behind what it said before", False
     elif watch.jump is not None and abs(watch.jump.by) > HOUR_MS:
         way = "ahead" if watch.jump.by > 0 else "back"
-        detail, right = f"{detail}: it jumped {way} by {spell(watch.jump.by)} within the last hour", False
+        detail, right = f"{detail}: it jumped {way} by {format_difference(watch.jump.by)} within the last hour", False
     elif abs(apart := engine.committer.clock_hints.median()) > HOUR_MS:
-        detail, right = f"{detail}: {spell(apart)} {_way(apart)} your contacts'", False
+        detail, right = f"{detail}: {format_difference(apart)} {_way(apart)} your contacts'", False
     elif abs(apart := _most_relays_say(engine, relays)) > HOUR_MS:
-        detail, right = f"{detail}: {spell(apart)} {_way(apart)} what most of your relays say", False
+        detail, right = f"{detail}: {format_difference(apart)} {_way(apart)} what most of your relays say", False
     return _line("clock", right, detail, _SET_CLOCK)
 
 
@@ -182,7 +182,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         hours = _hours_ahead(engine, row.peer)
         if abs(hours) >= MIN_HOURS_APART:
             way = "ahead of" if hours > 0 else "behind"
-            detail += f"; its clock is {spell(hours * HOUR_MS)} {way} yours"
+            detail += f"; its clock is {format_difference(hours * HOUR_MS)} {way} yours"
         if unwatched:
             detail += (
                 f"; {unwatched:,} of your contacts' queues there are not watched but only checked from time to time"

@@ -20,13 +20,10 @@ from p2pchat.store.invites import InviteRow, InviteState
 class InviteHandler:
     """Answers the joining dialogue, on both sides of it."""
 
-    def __init__(
-        self, committer: Committer, clock: Clock, clock_watch: ClockWatch, refusals: dict[ContactId, int]
-    ) -> None:
+    def __init__(self, committer: Committer, clock: Clock, clock_watch: ClockWatch) -> None:
         self._committer = committer
         self._clock = clock
         self._clock_watch = clock_watch
-        self._refusals = refusals
         self._rows: dict[InviteId, InviteRow] = {}
         self._followers: list[Callable[[Iterable[InviteId]], None]] = []
         self._told: set[InviteId] = set()
@@ -51,7 +48,7 @@ class InviteHandler:
         if row is None:
             return None
         doubtful = row.state == InviteState.OPEN and passed < row.expires_at <= now
-        return InviteOffer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
+        return InviteOffer(row.id, row.hello, _gone_reason(row, now), row.hidden, doubtful)
 
     async def offer_bundle(self, invite: InviteId) -> bytes | None:
         """Return the sealed bundle of an open invite, one bucket; None where it is not open."""
@@ -83,18 +80,17 @@ class InviteHandler:
 
     async def refused(self, contact: ContactId, reason: int) -> None:
         """Give the invite up, which is used up or expired: `reason`, a number of `core.frames`."""
-        await self._committer.submit(_refused, contact, reason, self._refusals)
+        await self._committer.submit(_refused, contact, reason)
 
 
-def _gone(row: InviteRow, now: int) -> int | None:
+def _gone_reason(row: InviteRow, now: int) -> int | None:
     if row.state == InviteState.USED:
         return frames.USED
     return frames.EXPIRED if row.state == InviteState.EXPIRED or row.expires_at <= now else None
 
 
-def _refused(tx: Transaction, contact_id: ContactId, reason: int, refusals: dict[ContactId, int]) -> None:
+def _refused(tx: Transaction, contact_id: ContactId, reason: int) -> None:
     contact = store_contacts.get(tx.db, contact_id)
     # a link may have shown meanwhile that it was our own first message that used the invite up
     if contact is not None and contact.state in ACCEPTED and contact.invite is not None:
-        tx.after(refusals.__setitem__, contact_id, reason)
-        joining.gone(tx, contact)
+        joining.give_up_invite(tx, contact, reason)

@@ -63,13 +63,13 @@ class Skipping:
 
     def __call__(self, count: int) -> bool:
         tx = self.tx
-        if count > tx.allowance.left(self.contact, tx.now):
+        if count > tx.skip_budget.left(self.contact, tx.now):
             return False
         if count > tx.skippable:
             self.later = True
             return False
         tx.skippable -= count
-        tx.allowance.spend(self.contact, count, tx.now)
+        tx.skip_budget.spend(self.contact, count, tx.now)
         return True
 
 
@@ -81,7 +81,8 @@ class Memory:
     `sealing`: see `outbound`. `seconds`: the timers of chats. `waiting`: chats in which something waits for its
     message. `typing`: whom we told when (ms) that somebody writes. `unindexed`: messages saved since
     the search index caught up. `mailed`: from whom envelopes came by mail in this hour (`mailed_hour`), since each lies
-    at two relays.
+    at two relays. `refused`: why the invites of contacts were given up, a number of `core.frames`, until whoever added
+    them asks.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -94,11 +95,14 @@ class Memory:
     typing: dict[ContactId, int] = field(default_factory=dict)
     mailed: dict[EnvelopeId, ContactId] = field(default_factory=dict)
     mailed_hour: int = 0
+    refused: dict[ContactId, int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Read again when next needed."""
-        for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting, self.mailed):
+        for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting):
             kept.clear()
+        self.mailed.clear()
+        self.refused.clear()
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact came by mail at `now` (ms) and is saved."""
@@ -128,7 +132,7 @@ class Transaction(Effects):
     message_ids: MessageIds
     sessions: SessionCache
     memory: Memory
-    allowance: SkipBudget
+    skip_budget: SkipBudget
     clock_hints: ClockHints
     storage_limits: StorageLimits
     route: Callable[[ContactId], Route | None]

@@ -39,7 +39,7 @@ from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import LinkCallbacks
 
-LET_GO_AFTER_SECONDS = 5.0
+CIRCUIT_LINGER_SECONDS = 5.0
 """Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
 MAX_QUEUED = 4096
 """Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
@@ -152,7 +152,7 @@ class Links:
         try:
             reader = FrameReader(stream)
             await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
-            answer = await reader.one()
+            answer = await reader.read_one()
             if not self._proves(answer, pair, stream.peer):
                 raise LinkLost
             started()
@@ -173,7 +173,7 @@ class Links:
     async def _accept(self, pair: Pair, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
-            hello = await reader.one()
+            hello = await reader.read_one()
             if not self._proves(hello, pair, stream.peer):
                 return
             day = hello_days(self._callbacks.now())[0]
@@ -201,7 +201,7 @@ class Links:
         for older in self._links.get(link.contact, ()):
             self._doubt(older)
         self._links.setdefault(link.contact, []).append(link)
-        self._host.vouch(link.stream.peer)
+        self._host.mark_proven(link.stream.peer)
         self._callbacks.link_up(link.contact, link.session_id)
         self._came(link.contact)
         self._settle(link.contact)
@@ -233,7 +233,7 @@ class Links:
         """
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT and not best.judge.doubted
-        soon = trio.current_time() + LET_GO_AFTER_SECONDS
+        soon = trio.current_time() + CIRCUIT_LINGER_SECONDS
         for link in self._links.get(contact, ()):
             if link.stream.route != Route.DIRECT:
                 link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
@@ -241,7 +241,7 @@ class Links:
     async def _read(self, link: Link, reader: FrameReader) -> None:
         try:
             while True:
-                frames = await reader.some()
+                frames = await reader.read_some()
                 self._heard(link, reader, frames)
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
                 if any(frame.type == PING for frame in frames):

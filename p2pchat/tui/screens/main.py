@@ -58,7 +58,7 @@ HINTS = (
     ("palette", "palette", "app.command_palette"),
     ("search", "find", "app.command('search')"),
     ("invite", "invite", "app.command('invite')"),
-    ("leave", "leave", "app.command('quit')"),
+    ("leave", "quit", "app.command('quit')"),
 )
 """The actions whose keys the status line says, in which words, and what a click on each does."""
 
@@ -186,13 +186,13 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         """The first picture, then the rest."""
         self.lay_out()
-        self.call_after_refresh(self._furnish)
+        self.call_after_refresh(self._mount_panes)
 
     async def whole(self) -> None:
         """Wait until everything is in its place."""
         await self._whole.wait()
 
-    async def _furnish(self) -> None:
+    async def _mount_panes(self) -> None:
         from p2pchat.tui.widgets.chatlist import ChatList
         from p2pchat.tui.widgets.conversation import Conversation
 

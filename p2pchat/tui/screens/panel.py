@@ -23,7 +23,7 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from p2pchat.errors import P2PChatError
+from p2pchat.errors import P2PChatError, sentence
 from p2pchat.sanitize import clean_line
 from p2pchat.tui.keys import shown
 from p2pchat.tui.rtl import drawn
@@ -34,9 +34,6 @@ Result = TypeVar("Result")
 _GAP = 3
 _KEY_STYLE = "bold"
 _MAX_SAID = 300
-
-MAX_WIDTH = 72
-"""Columns of a panel, with its frame, as the CSS below has it."""
 
 MAX_WIDTH = 72
 """Columns of a panel, with its frame."""
@@ -112,8 +109,8 @@ def said(error: P2PChatError) -> str:
     here. Not every error came through the node client: a path, or what another process said, may be in it.
     """
     advice = "" if "`" in error.advice else error.advice
-    text = re.sub(r"\s*`[^`]*`", "", error.message).rstrip(".")
-    return cut(displayable_line(f"{text}. {advice}".rstrip()), _MAX_SAID)
+    text = re.sub(r"\s*`[^`]*`", "", error.message)
+    return cut(displayable_line(f"{sentence(text)} {advice}".rstrip()), _MAX_SAID)
 
 
 def unix_lines(text: str) -> str:
@@ -326,7 +323,7 @@ class Panel(ModalScreen[Result]):
         """Show the keys of this panel."""
         self.show_keys()
 
-    def entitle(self, heading: str) -> None:
+    def set_heading(self, heading: str) -> None:
         """Change the title of the panel."""
         self._heading = heading
         self.query_one(".panel").border_title = Content(heading)

@@ -10,7 +10,7 @@ from textual.style import Style
 from textual.timer import Timer
 from textual.widget import Widget
 
-from p2pchat.lib.times import spell
+from p2pchat.lib.times import format_duration
 from p2pchat.tui.intents import ShowContact
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.model import Chat
@@ -161,7 +161,7 @@ def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = Fa
     """
     how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
     if chat.timer:
-        how = Content.assemble((f"disappearing: {spell(chat.timer, units=2)}{DOT}", "$text-warning"), how)
+        how = Content.assemble((f"disappearing: {format_duration(chat.timer, units=2)}{DOT}", "$text-warning"), how)
     if typing:
         how = Content.styled("is writing…", "$text-accent")
     sealed = Content.assemble(how, (f"{DOT}{ENCRYPTED}", "$text-muted"))

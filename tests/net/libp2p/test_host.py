@@ -104,8 +104,7 @@ def test_a_connection_beside_a_silent_one_is_made_and_outlives_it() -> None:
             assert len(live_connections(a, b)) == 2
             first.sever()
             with pytest.raises(LinkLost):
-                while await first.read(1):
-                    pass
+                await first.read(1)
             await second.write(b"still here")
             assert await read_exactly(second, 10) == b"still here"
             assert len(live_connections(a, b)) == 1

@@ -42,7 +42,8 @@ def test_what_is_true_is_said() -> None:
     assert said("ready", [chat("a")], **relays, relays_connected=1) == "● 1 direct · relays 1/2"
     assert said("ready", [chat("a")], **relays, relays_connected=0) == "● 1 direct · no relay answers"
     assert said("ready", [chat("a")], relays=1, relays_connected=1) == "● 1 direct · relay connected"
-    assert said("ready", [chat("a", state="blocked", route=None)]) == "ready, no contacts yet"
+    assert said("ready", [chat("a", state="blocked", route=None)]) == "nobody online"
+    assert said("ready", [chat("a", state="forgotten", route=None)]) == "ready, no contacts"
 
 
 @pytest.mark.parametrize(
