@@ -129,7 +129,8 @@ class ChatTitle(Widget):
             before.stop()
         if typing:
             self._typing[chat] = self.set_timer(TYPING_SECONDS, lambda: self.show_typing(chat, False))
-        self.refresh()
+        if typing != (before is not None):
+            self.refresh()
 
     def fit(self, rows: int) -> None:
         """Take so many rows: two with the line below, or the title alone."""
@@ -139,8 +140,8 @@ class ChatTitle(Widget):
 
     def show(self, chat: Chat | None) -> None:
         """Show the title of this chat."""
-        if chat != self._chat:
-            self._chat = chat
+        before, self._chat = self._chat, chat
+        if before is None or chat is None or _titled(before) != _titled(chat):
             self.refresh()
 
     def on_click(self) -> None:
@@ -153,6 +154,11 @@ class ChatTitle(Widget):
             return Content("")
         turned = getattr(self.app, "turns_text", True)
         return title_text(self._chat, self.content_size.width, turned, typing=self._chat.id in self._typing)
+
+
+def _titled(chat: Chat) -> Chat:
+    """Return a chat as far as its title depends on it: each message changes the rest."""
+    return chat._replace(unread=0, first_unread=None, last=None, draft="")
 
 
 def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = False) -> Content:
