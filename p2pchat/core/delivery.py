@@ -45,9 +45,12 @@ class DeliveryEvent(StrEnum):
 
 
 class Route(StrEnum):
-    """How bytes travel to a contact: on a connection of our own, on a circuit by a relay, or by a relay's mailbox."""
+    """How bytes travel to a contact: on a connection of our own, on one within a local network, on a circuit by a
+    relay, or by a relay's mailbox. The net itself knows direct connections and circuits only.
+    """
 
     DIRECT = "direct"
+    LAN = "lan"
     CIRCUIT = "circuit"
     MAILBOX = "mailbox"
 

@@ -41,13 +41,14 @@ from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.service import METHODS
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.lan.discovery import Medium
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.links import judging
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
-from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, Relay
+from p2pchat.ports import LanMode, MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -322,7 +323,8 @@ class WorldNetwork(Network):
     """The real network over fake hosts, with fake mailboxes where the world has such."""
 
     def __init__(self, node: WorldNode) -> None:
-        super().__init__(node.host, node.hidden, node.world.entropy.random, node._new_host)
+        random, medium = node.world.entropy.random, node.world.media.get(node.name)
+        super().__init__(node.host, node.hidden, random, node._new_host, medium, LanMode.AUTO)
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -355,7 +357,8 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
-        self.engine = Engine(self.db, self.clock, entropy, WorldNetwork(self), world.run_sync(self))
+        net = WorldNetwork(self)
+        self.engine = Engine(self.db, self.clock, entropy, net, world.run_sync(self), ask_lan=net.lan)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False
@@ -488,6 +491,7 @@ class World:
         self.freezes_after: int | None = None
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
+        self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()

@@ -116,6 +116,10 @@ class LibP2PHost(InboundConnections):
         """Return where we can be dialled now, best first; nothing while not running."""
         return interfaces.expand(self._running.endpoints) if self._running else ()
 
+    def bound(self) -> tuple[multiaddrs.SocketAddress, ...]:
+        """Return where we listen, 0.0.0.0 and :: as they are; nothing while not running."""
+        return self._running.endpoints if self._running else ()
+
     def connected(self) -> tuple[bytes, ...]:
         """Return the 32-byte keys of the peers with which there is a live connection."""
         swarm = self._running.swarm if self._running else None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from math import inf
 
 import trio
@@ -30,7 +30,7 @@ from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net import multiaddrs
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.links import judging
@@ -61,6 +61,14 @@ class Link:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     taking: bool = False
     over: bool = False
+
+    @cached_property
+    def route(self) -> Route:
+        """How it travels, for people: `LAN` where the other end is in a network of this machine."""
+        stream = self.stream
+        if isinstance(stream, LibP2PStream) and stream.route == Route.DIRECT and interfaces.is_near(stream.place):
+            return Route.LAN
+        return stream.route
 
     def post(self, frames: Sequence[Frame]) -> bool:
         """Queue frames for writing; False if this link does not take any more."""
@@ -248,7 +256,7 @@ class Links:
                     link.post([Frame(PONG, b"")])  # a link that takes nothing is ended by `_watch`
                 if meaning:
                     link.taking = True
-                    await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
+                    await self._callbacks.received(link.contact, link.session_id, link.route, meaning)
                     link.taking = False
         except (LinkLost, CannotOpen):
             return

@@ -72,7 +72,7 @@ class _Pace:
 
 
 class Reconnector:
-    """Keeps links to the contacts it is told of."""
+    """Keeps links to the contacts it is told of. `found`: returns further ways to a contact, which come first."""
 
     def __init__(self, links: Links, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
         self._links = links
@@ -80,6 +80,7 @@ class Reconnector:
         self._random = random
         self._wanted: dict[ContactId, _Wanted] = {}
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
+        self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
         links.tell_of_links(self._came, self._stuck)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
@@ -90,6 +91,15 @@ class Reconnector:
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
+            self._came(contact)
+            self.again(contact)
+
+    def heard(self, contact: ContactId) -> None:
+        """Dial soon: the contact is there, by a way that `found` returns."""
+        wanted = self._wanted.get(contact)
+        if wanted is None:
+            self.want(contact, ())
+        else:
             self._came(contact)
             self.again(contact)
 
@@ -191,7 +201,7 @@ class Reconnector:
         ended again by then).
         """
         hosts: dict[PeerKey, list[str]] = {}
-        for peer, address in wanted.ways:
+        for peer, address in (*self.found(contact), *wanted.ways):
             hosts.setdefault(peer, []).append(address)
         race = _Race()
 
