@@ -40,16 +40,16 @@ from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import LinkCallbacks
 
 CIRCUIT_LINGER_SECONDS = 5.0
-"""Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
+"""Seconds for which a link over a circuit stays open beside a direct one, so that frames on their way arrive."""
 MAX_QUEUED = 4096
-"""Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
+"""Frames that may wait on one link. The engine's window keeps far below; if there are more, the peer is not reading."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Link:
-    """One verified stream and what waits to be written on it."""
+    """One verified stream, and the frames that wait to be written on it."""
 
     stream: Stream
     contact: ContactId
@@ -71,7 +71,7 @@ class Link:
         return stream.route
 
     def post(self, frames: Sequence[Frame]) -> bool:
-        """Queue frames for writing; False if this link does not take any more."""
+        """Queue frames for writing; return False if this link does not take any more."""
         if len(self.queue) + len(frames) > MAX_QUEUED:
             return False
         self.queue.extend(frames)
@@ -196,7 +196,9 @@ class Links:
         return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
     def _proves(self, frame: Frame, pair: Pair, peer: PeerKey) -> bool:
-        """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
+        """Return whether the other side of the pair made this hello. The two sides prove with different keys, so a
+        reflected hello fails.
+        """
         return frame.type == HELLO and any(
             equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
             for day in hello_days(self._callbacks.now())
@@ -253,7 +255,7 @@ class Links:
                 self._heard(link, reader, frames)
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
                 if any(frame.type == PING for frame in frames):
-                    link.post([Frame(PONG, b"")])  # a link that takes nothing is ended by `_watch`
+                    link.post([Frame(PONG, b"")])  # if the link is stuck, `_watch` ends it
                 if meaning:
                     link.taking = True
                     await self._callbacks.received(link.contact, link.session_id, link.route, meaning)
