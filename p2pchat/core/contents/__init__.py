@@ -4,6 +4,16 @@ A new kind is a module here (its payload, its limits and its row), a module of t
 effect on arrival), and a line in `KINDS`. All other code asks the `Kind` for its properties; only operations that
 concern texts alone (editing, deleting for both, sending again) check for that kind by its number. Type numbers are
 never reused: docs/protocol/content.md says which are free.
+
+kind       the description of a kind, and the base classes of payloads
+text       a message                          edit       a new text for a message
+delete     a delete for both sides            reaction   an emoji under a message
+pin        a message at the top of the chat   target     how such contents name their message
+receipt    delivered or read                  timer      how long messages stay
+typing     somebody is typing                 profile    what a person tells about themselves
+addresses  where the sender can be dialled    queues     where to deposit for the sender
+bundle     new keys for beginning a session   relay      the sender's node as a relay
+request    a request for a new session        reset      the beginning of a renewed session
 """
 
 from __future__ import annotations
