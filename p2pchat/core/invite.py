@@ -200,7 +200,27 @@ def check_box(identity: bytes, invite: bytes, bundle: bytes, fetch: bytes, signa
     prim.verify(identity, _BOX_LABEL, _boxed(invite, bundle, fetch), signature)
 
 
+def sign_closed(writer_seed: bytes, invite: bytes, reason: int) -> bytes:
+    """Return the inviter's 64-byte signature that `invite` (its bytes) has ended before its time; `reason`: a number of
+    `core.frames`. `writer_seed` is the private half of the invite's `writer`: the bundle, which would say who the
+    inviter is, is not in a closed box.
+    """
+    return prim.sign(writer_seed, _CLOSED_LABEL, _closed(invite, reason))
+
+
+def check_closed(writer: bytes, invite: bytes, reason: int, signature: bytes) -> None:
+    """Return if the `writer` whom the invite names closed its box (see `sign_closed`). Raises CannotOpen where it did
+    not.
+    """
+    prim.verify(writer, _CLOSED_LABEL, _closed(invite, reason), signature)
+
+
 _BOX_LABEL = "invite box"
+_CLOSED_LABEL = "invite closed"
+
+
+def _closed(invite: bytes, reason: int) -> bytes:
+    return encode([prim.blake2b(invite, b"p2pchat1 inv box"), reason])
 
 
 def _boxed(invite: bytes, bundle: bytes, fetch: bytes) -> bytes:

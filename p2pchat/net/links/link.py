@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from math import inf
 
 import trio
@@ -27,7 +27,7 @@ from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net import multiaddrs
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.name_book import NameBook
@@ -35,20 +35,20 @@ from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import LinkCallbacks
 
 PING_AFTER_SECONDS = 10.0
-"""Seconds of silence after which the other end is asked whether it is there."""
+"""Seconds of silence after which a ping is sent."""
 LOST_AFTER_SECONDS = 25.0
 """Seconds of silence after which the link is ended."""
-LET_GO_AFTER_SECONDS = 5.0
-"""Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
+CIRCUIT_LINGER_SECONDS = 5.0
+"""Seconds for which a link over a circuit stays open beside a direct one, so that frames on their way arrive."""
 MAX_QUEUED = 4096
-"""Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
+"""Frames that may wait on one link. The engine's window keeps far below; if there are more, the peer is not reading."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Link:
-    """One verified stream and what waits to be written on it."""
+    """One verified stream, and the frames that wait to be written on it."""
 
     stream: Stream
     contact: ContactId
@@ -58,8 +58,16 @@ class Link:
     heard: float = 0.0
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
+    @cached_property
+    def route(self) -> Route:
+        """How it travels, for people: `LAN` where the other end is in a network of this machine."""
+        stream = self.stream
+        if isinstance(stream, LibP2PStream) and stream.route == Route.DIRECT and interfaces.is_near(stream.place):
+            return Route.LAN
+        return stream.route
+
     def post(self, frames: Sequence[Frame]) -> bool:
-        """Queue frames for writing; False if this link does not take any more."""
+        """Queue frames for writing; return False if this link does not take any more."""
         if len(self.queue) + len(frames) > MAX_QUEUED:
             return False
         self.queue.extend(frames)
@@ -88,7 +96,7 @@ class Links:
         return max(links[::-1], key=lambda link: link.stream.route == Route.DIRECT, default=None)
 
     def tell_of_links(self, came: Callable[[ContactId], None]) -> None:
-        """Have `came` called with the contact of every link that comes."""
+        """Call `came` with the contact of every new link."""
         self._came = came
 
     async def drop(self, contact: ContactId) -> None:
@@ -122,7 +130,7 @@ class Links:
         try:
             reader = FrameReader(stream)
             await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
-            answer = await reader.one()
+            answer = await reader.read_one()
             if not self._proves(answer, pair, stream.peer):
                 raise LinkLost
             started()
@@ -143,7 +151,7 @@ class Links:
     async def _accept(self, pair: Pair, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
-            hello = await reader.one()
+            hello = await reader.read_one()
             if not self._proves(hello, pair, stream.peer):
                 return
             day = hello_days(self._callbacks.now())[0]
@@ -158,7 +166,9 @@ class Links:
         return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
     def _proves(self, frame: Frame, pair: Pair, peer: PeerKey) -> bool:
-        """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
+        """Return whether the other side of the pair made this hello. The two sides prove with different keys, so a
+        reflected hello fails.
+        """
         return frame.type == HELLO and any(
             equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
             for day in hello_days(self._callbacks.now())
@@ -170,7 +180,7 @@ class Links:
         if isinstance(link.stream, LibP2PStream):
             link.stream.account.prove()
         self._links.setdefault(link.contact, []).append(link)
-        self._host.vouch(link.stream.peer)
+        self._host.mark_proven(link.stream.peer)
         self._callbacks.link_up(link.contact, link.session_id)
         self._came(link.contact)
         self._settle(link.contact)
@@ -192,12 +202,10 @@ class Links:
             await self._host.disconnect(link.stream.peer, only=Route.CIRCUIT)
 
     def _settle(self, contact: ContactId) -> None:
-        """End a contact's links over circuits soon while there is a direct one. Called where a link has come or
-        gone.
-        """
+        """End a contact's links over circuits soon if there is a direct one. Called when a link has begun or ended."""
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT
-        soon = trio.current_time() + LET_GO_AFTER_SECONDS
+        soon = trio.current_time() + CIRCUIT_LINGER_SECONDS
         for link in self._links.get(contact, ()):
             if link.stream.route != Route.DIRECT:
                 link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
@@ -205,13 +213,13 @@ class Links:
     async def _read(self, link: Link, reader: FrameReader) -> None:
         try:
             while True:
-                frames = await reader.some()
+                frames = await reader.read_some()
                 link.heard = trio.current_time()
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
                 if any(frame.type == PING for frame in frames):
-                    link.post([Frame(PONG, b"")])  # a link that takes nothing is ended by `_watch`
+                    link.post([Frame(PONG, b"")])  # if the link is stuck, `_watch` ends it
                 if meaning:
-                    await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
+                    await self._callbacks.received(link.contact, link.session_id, link.route, meaning)
         except (LinkLost, CannotOpen):
             return
 
@@ -226,9 +234,7 @@ class Links:
             ended.cancel()
 
     async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
-        """Ask after a silence whether the link is there, and give up after a longer one: a cut link sends no
-        goodbye.
-        """
+        """Send a ping after a silence, and end the link after a longer one, because a cut link gives no notice."""
         while True:
             now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER_SECONDS, link.heard + LOST_AFTER_SECONDS
             if now >= lost_at:
