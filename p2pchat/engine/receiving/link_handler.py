@@ -141,3 +141,7 @@ class LinkHandler:
         self._mailboxes.link_down(contact)
         self._net.lost(contact)
         self._presence.changed(contact)
+
+    def stalled(self, contact: ContactId) -> None:
+        """Send what waits by relays as well."""
+        self._mailboxes.stalled(contact)

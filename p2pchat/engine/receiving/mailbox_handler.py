@@ -298,6 +298,12 @@ class MailboxHandler:
             self._stalled.discard(contact)
             self.sender.unlinked(first_device(contact))
 
+    def stalled(self, contact: ContactId) -> None:
+        """Send what waits for this contact by relays too, until the link brings an ack again."""
+        if contact not in self._stalled:
+            self._stalled.add(contact)
+            self.sender.unlinked(first_device(contact))
+
     def acked(self, contact: ContactId) -> None:
         """Stop sending to this contact through relays, because its link works."""
         if contact in self._stalled:
@@ -375,9 +381,8 @@ class MailboxHandler:
         before, now = self._progress.pop(contact, None), self._link_sender.windows.progress(contact)
         if self._net.route(contact) is None:
             return
-        if now == before is not None and contact not in self._stalled:
-            self._stalled.add(contact)
-            self.sender.unlinked(first_device(contact))
+        if now == before is not None:
+            self.stalled(contact)
         if now is not None:
             self._watch_acks(contact)
 
