@@ -12,6 +12,7 @@ messages         send tail read delete why
 conversation     reply edit history react pin pinned timer
 chats            chats archive mute clear
 finding          log search
+export           export
 contacts         contacts requests accept decline block rename note forget verify
 invites          invite invites add
 profile          init name settings unlock lock passphrase
