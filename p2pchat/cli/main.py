@@ -52,6 +52,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
+    ("without a network", {"parcel": ("parcel",)}),
     (
         "other",
         {

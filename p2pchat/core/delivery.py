@@ -46,13 +46,14 @@ class DeliveryEvent(StrEnum):
 
 class Route(StrEnum):
     """How bytes travel to a contact: on a connection of our own, on one within a local network, on a circuit by a
-    relay, or by a relay's mailbox. The net itself knows direct connections and circuits only.
+    relay, by a relay's mailbox, or in a file. The net itself knows direct connections and circuits only.
     """
 
     DIRECT = "direct"
     LAN = "lan"
     CIRCUIT = "circuit"
     MAILBOX = "mailbox"
+    PARCEL = "parcel"
 
 
 TRANSITIONS: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
