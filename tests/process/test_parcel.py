@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from tests.support.processes import Place
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.processes import Place, place
 from tests.support.steps import befriended, failed, fine, make, start, texts
+
+
+@pytest.fixture
+def here() -> Iterator[Place]:
+    with place() as made:
+        yield made
 
 
 def test_a_file_carries_a_message_there_and_its_receipt_back(here: Place) -> None:
