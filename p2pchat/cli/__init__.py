@@ -19,6 +19,7 @@ profile          init name settings unlock lock passphrase
 relays, offer    the relays that this profile uses, and being one for contacts
 serve            node, and starting a relay
 relay            relay
+parcel           parcel
 doctor           doctor salvage
 echo             echo
 demo             demo, whose story is in demo_script

@@ -45,14 +45,15 @@ class DeliveryEvent(StrEnum):
 
 
 class Route(StrEnum):
-    """How bytes travel to a contact: over a direct connection, over a circuit through a relay, or through a relay's
-    mailbox.
+    """How bytes travel to a contact: over a direct connection, over one within a local network, over a circuit through
+    a relay, through a relay's mailbox, or in a parcel. The net itself knows direct connections and circuits only.
     """
 
     DIRECT = "direct"
     LAN = "lan"
     CIRCUIT = "circuit"
     MAILBOX = "mailbox"
+    PARCEL = "parcel"
 
 
 TRANSITIONS: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {

@@ -10,5 +10,6 @@ invites         making and listing invites
 relays          the relays that this profile uses
 node            status, settings and name
 doctor          checks what works
+parcel          the outbox as a file
 message_status  explains where a message is
 """

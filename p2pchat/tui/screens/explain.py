@@ -25,6 +25,7 @@ _WAYS = {
     "punched": "straight from {one} computer to {other}, through both routers",
     "circuit": "through a relay, which cannot read them",
     "mailbox": "through a relay that stores them until they are fetched, and cannot read them",
+    "parcel": "in a file that somebody carried from {one} computer to {other}",
 }
 _STATES = {
     "saved": "Saved here, not sent yet.",
