@@ -33,28 +33,34 @@ _KEYS = (
 _JUMPED = (("older hit", "older_hit"), ("newer hit", "newer_hit"), ("jump back", "back"))
 """What can be done after a jump, before all else."""
 
+_MENU = ("more", "menu")
+"""What stands for those that have no room in the line."""
+
 _MORE = (("select text", "select_text"),)
 """What has no room in that line."""
 
 
 def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
-    """The keys of a selected message, with their words. Where there is no room for all, the last but the way back lose
-    theirs first. `jumped`: the actions to go on from the jump that led here, or to take it back.
+    """The keys of a selected message, each with what it does, and the way back. Where there is no room for all, the
+    last give way to the key of the menu, which has all of them. `jumped`: the actions to go on from the jump that led
+    here, or to take it back.
     """
     possible = [way for way in _JUMPED if way[1] in jumped] + [way for way in _KEYS if _concerns(way[1], message)]
-    shown = [
-        (key.lower() if action == "leave" else key, says, action)
-        for says, action in possible
-        if (key := keymap.shown(f"message_{action}"))
-    ]
-    for worded in range(len(shown), -1, -1):
-        pieces = [TextSpan(" ", "bar")]
-        for number, (key, says, action) in enumerate(shown):
-            wordy = number < worded - 1 or (worded and action == "leave")
-            pieces += [TextSpan(key, "key", action), TextSpan(f" {says}  " if wordy else " ", "bar", action)]
+    *shown, back = [_hint(keymap, way) for way in possible]
+    more = _hint(keymap, _MENU)
+    for count in range(len(shown), -1, -1):
+        hints = [*shown[:count], *([more] if count < len(shown) else []), back]
+        pieces = (TextSpan(" ", "bar"), *(piece for hint in hints for piece in hint))
         if sum(width(piece.text) for piece in pieces) <= cells:
             break
-    return tuple(pieces)
+    return pieces
+
+
+def _hint(keymap: Keymap, way: tuple[str, str]) -> tuple[TextSpan, ...]:
+    """A key with what it does; nothing where the action has no key."""
+    says, action = way
+    key = keymap.shown(f"message_{action}")
+    return (TextSpan(key, "key", action), TextSpan(f" {says}  ", "bar", action)) if key else ()
 
 
 def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:
