@@ -9,6 +9,7 @@ ports              what the rooms need of a host, so that most of them do not kn
 frames             frames over a stream
 multiaddrs         addresses as text and as bytes
 interfaces         the machine's interfaces: which addresses to give out, and which to dial
+network_watch      notices another network, and a sleep
 name_book          recognises protocol names that were derived from a secret
 supervisor         restarts a host that ends
 """
