@@ -83,6 +83,9 @@ class Line:
     async def write(self, data: bytes) -> None:
         await self._muxed.put(self._inner, data)
 
+    def sever(self) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         await self._muxed.close()
 
@@ -97,7 +100,7 @@ class _Channel:
         self.account = Account()
         self.write = line.write
 
-    async def come(self) -> None:
+    async def wait_readable(self) -> None:
         await trio.lowlevel.checkpoint()
 
     def peek(self, n: int) -> bytes:

@@ -30,6 +30,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
+def sentence(text: str) -> str:
+    """Return `text` with a full stop, unless it ends in another sign that ends a sentence."""
+    text = text.rstrip(".")
+    return text if text.endswith(("?", "!", "…")) else f"{text}."
+
+
 class P2PChatError(Exception):
     """Something failed."""
 
@@ -55,7 +61,7 @@ class P2PChatError(Exception):
         text = self.message.rstrip(".")
         if self.candidates:
             text += ": " + ", ".join(self.candidates)
-        return f"{text}. {self.advice}" if self.advice else f"{text}."
+        return f"{sentence(text)} {self.advice}".rstrip()
 
 
 class UsageError(P2PChatError):

@@ -20,7 +20,9 @@ def doctor(context: Context, _args: Namespace) -> int:
         return 0
     rows = []
     for check in checks:
-        advice = f"{check['detail']}. {check['hint']}" if not check["ok"] and check.get("hint") else check["detail"]
+        advice = check["detail"]
+        if not check["ok"] and check.get("hint"):
+            advice = f"{errors.sentence(advice)} {check['hint']}"
         good = check["ok"]
         rows.append([cell("✓" if good else "✗", "green" if good else "red"), cell(check["check"]), cell(advice)])
     context.out.table(rows)

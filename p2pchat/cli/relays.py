@@ -15,7 +15,7 @@ _STYLES = {"connected": "green", "connecting": "yellow", "unreachable": "red", "
 
 def relays(context: Context, args: Namespace) -> int:
     """List the relays, after adding or removing one."""
-    if args.action is not None and args.address is None:
+    if args.action is not None and not (args.address or "").strip():
         hint = "`p2pchat relays` lists them; whoever runs a relay can give you its address."
         raise errors.UsageError(f"Which relay is to be {_DONE[args.action]}?", hint=hint)
     if args.replace and args.action != "add":

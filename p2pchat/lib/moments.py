@@ -1,11 +1,11 @@
-"""Times as people type them: `2026-11-20`, `2026-11-20 14:00`, `14:00`, `yesterday`, `3h`."""
+"""Times as people type them, such as `2026-11-20 14:00`, `14:00`, `yesterday` or `3h`, and as the API gives them."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, tzinfo
 
-from p2pchat.lib.times import seconds_in
+from p2pchat.lib.times import parse_duration
 
 FORMS = "2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or how long ago: 30m, 3h, 7d, 2w"
 """Shown when a text is none of these."""
@@ -23,7 +23,7 @@ def moment(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
             day = now.astimezone(zone) - timedelta(days=_DAYS[typed])
             return _placed(datetime(day.year, day.month, day.day), zone)
         if re.fullmatch(r"[0-9.]+ *[a-z]+", typed):
-            return now - timedelta(seconds=seconds_in(typed))
+            return now - timedelta(seconds=parse_duration(typed))
         if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", typed):
             day, (hour, minute) = now.astimezone(zone), map(int, typed.split(":"))
             return _placed(datetime(day.year, day.month, day.day, hour, minute), zone)
@@ -38,3 +38,13 @@ def _placed(at: datetime, zone: tzinfo | None) -> datetime:
     if at.tzinfo is not None:
         return at
     return at.astimezone() if zone is None else at.replace(tzinfo=zone)
+
+
+def local_time(stamp: object) -> datetime | None:
+    """Return an RFC 3339 time as local time; None if it is not one."""
+    if not isinstance(stamp, str):
+        return None
+    try:
+        return datetime.fromisoformat(stamp).astimezone()
+    except (ValueError, OverflowError):
+        return None

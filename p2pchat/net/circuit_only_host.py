@@ -49,6 +49,7 @@ class CircuitOnlyHost:
         only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> Stream:
         """Open a stream as `Host.open` does, over circuits of our own relays.
 
@@ -57,11 +58,11 @@ class CircuitOnlyHost:
         """
         relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
         circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
-        return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True)
+        return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True, afresh=afresh)
 
-    def vouch(self, peer: PeerKey) -> None:
-        """Keep the connections of a peer that has proven something, as `Host.vouch` says."""
-        self._host.vouch(peer)
+    def mark_proven(self, peer: PeerKey) -> None:
+        """Keep the connections of a peer that has proven something, as `Host.mark_proven` says."""
+        self._host.mark_proven(peer)
 
     def found_at(self, peer: PeerKey) -> str:
         """Return "": over a circuit, nobody reaches us at an address of ours."""

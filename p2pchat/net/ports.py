@@ -57,6 +57,10 @@ class Stream(Protocol):
         """End both directions. Never raises; may be called twice; shielded from cancellation."""
         ...
 
+    def sever(self) -> None:
+        """End the connection that carries the stream, at once and without a word: it has gone silent."""
+        ...
+
 
 Handler = Callable[[Stream], Awaitable[None]]
 """Handles one inbound stream in a task of its own. An exception ends only that stream, and its return closes the
@@ -102,9 +106,10 @@ class Host(Protocol):
         only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> Stream:
         """Open a stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
-        route, by no other.
+        route, by no other. afresh: over a connection made now, beside those we have, which stay.
 
         chosen: a person here gave the addresses, so they are dialled wherever they lead; else local ones only where the
         peer can be near, more strictly if it is a `relay`.
@@ -114,7 +119,7 @@ class Host(Protocol):
         """
         ...
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         """Keep the connections that a peer has now, even if others need room, because it has proven something on one
         that it made (such as a verified link), and recognise it when it returns.
         """
@@ -145,6 +150,12 @@ class RelayedHost(Host, Protocol):
         """
         ...
 
-    async def gone(self, peer: PeerKey) -> None:
+    def network_changed(self) -> None:
+        """Note that this machine is on another network, or has slept: connections that did not survive that end within
+        seconds.
+        """
+        ...
+
+    async def wait_disconnected(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
         ...

@@ -46,6 +46,8 @@ class News:
     """(id, name) of those who became contacts by an invite of ours."""
     warnings: list[str] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
+    renamed: bool = False
+    """Somebody may have another name, so two names may look alike now, or no more."""
     listed: bool = False
     stale: bool = False
 
@@ -162,7 +164,7 @@ class State:
             self._apply(event, news)
         if news.arrived:
             self._to_the_top(news.arrived)
-        if news.people:
+        if news.renamed:
             self.chats = labels(self.chats)
         return news
 
@@ -242,6 +244,7 @@ class State:
 
     def _contact(self, event: Mapping[str, Any], news: News) -> None:
         news.people.add(event["id"])
+        news.renamed = True
         news.listed = True
         if any(request.id == event["id"] for request in self.requests):
             self.requests = [each for each in self.requests if each.id != event["id"]]

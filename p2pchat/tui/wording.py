@@ -25,6 +25,7 @@ _ROUTES = {
     "punched": "hole-punched",
     "circuit": "through a relay",
     "mailbox": "by mailbox",
+    "parcel": "in a parcel",
 }
 
 
@@ -140,14 +141,14 @@ def status_line(
     if state == "gone":
         return ["node ended, restarting…", *([trouble] if trouble else [])], True
     said: list[str] = []
-    contacts = [chat for chat in chats if chat.state in ("contact", "waiting")]
-    if not contacts:
-        said.append("ready, no contacts yet")
-    else:
+    states = {chat.state for chat in chats} - {"notes"}
+    if states - {"forgotten"}:
         said += links(chats)
+    else:
+        said.append("ready, no contacts" if states else "ready, no contacts yet")
     waiting = sum(chat.state == "waiting" for chat in chats)
     if waiting:
-        said.append(f"waiting {waiting}")
+        said.append(f"{waiting} waiting")
     if unsent:
         said.append(f"◷ {unsent} unsent")
     if facts.get("relays"):

@@ -1,6 +1,6 @@
 """Real kill -9 of real nodes under traffic in both directions: nothing that was saved is lost, nothing shows twice.
 
-Six rounds in `make test`; `make soak` sets P2PCHAT_KILL_ROUNDS to 100. Rounds take turns: alice, bob, both together.
+Three rounds in `make test`; `make soak` sets P2PCHAT_KILL_ROUNDS to 100. Rounds take turns: alice, bob, both together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from p2pchat.api.client import Client
 from p2pchat.locations import Profile
 from tests.support.processes import PATIENCE, Place, Running, place
 
-ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "3"))
 A_ROUND = 6
 """Messages each side saves between two kills."""
 

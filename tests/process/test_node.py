@@ -28,10 +28,9 @@ PASSPHRASE = "correct horse, кобыла"
 
 
 @pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        assert made.run("alice", "init", "--name", "Alice", "--no-passphrase").code == 0
-        yield made
+def here(here: Place) -> Place:
+    assert here.run("alice", "init", "--name", "Alice", "--no-passphrase").code == 0
+    return here
 
 
 @pytest.fixture
@@ -70,10 +69,10 @@ def test_init_makes_a_private_profile_once(here: Place) -> None:
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("name", ["", " ", "\u202e", "x\x1b" * 100, "me"])
-def test_init_refuses_names_that_are_none(here: Place, name: str) -> None:
-    one_line(here.run("new", "init", "--name", name, "--no-passphrase"), 2)
-    assert not (here.folder / "new" / "profile.db").exists()
+def test_init_refuses_names_that_are_none(here: Place) -> None:
+    for name in ("", " ", "\u202e", "x\x1b" * 100, "me"):
+        one_line(here.run("new", "init", "--name", name, "--no-passphrase"), 2)
+        assert not (here.folder / "new" / "profile.db").exists()
     assert here.run("new", "init", "--name", "x", "--no-passphrase").code == 0
 
 

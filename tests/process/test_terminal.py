@@ -1,6 +1,7 @@
 """The program as a person has it: in a terminal, with keys, from the first run on. What is asked for is on the screen.
 
-The story is told in tmux as well, a terminal of others; everything else in ours, which sees each byte (`terminal`).
+A run tells the story in tmux, a terminal of others, or in ours, which sees each byte (`terminal`); everything else is
+told in ours.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 
 from tests.support.emulator import AT_FIRST
 from tests.support.processes import Place, place
+from tests.support.sampling import sampled
 from tests.support.steps import RISKY, befriended, make, new_invite, start, texts
 from tests.support.terminal import Terminal, Tmux, program, terminal
 from tests.tui.hostile import TEXTS
@@ -82,7 +84,7 @@ def restored(screen: Terminal) -> None:
         assert not screen.screen.forbidden
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", sampled(BOTH, 1, "terminals"))
 def test_two_people_from_the_first_run_on(kind: str) -> None:
     with place() as here:
         at_home(here, "anna", "boris")

@@ -168,7 +168,7 @@ class Lines:
     def recognize(self, recognizer: Recognizer) -> None:
         raise NotImplementedError
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         pass
 
     def found_at(self, peer: PeerKey) -> str:
@@ -217,6 +217,9 @@ class _Line:
         if self.cut:
             return
         await self.inner.write(data)
+
+    def sever(self) -> None:
+        raise NotImplementedError
 
     async def close(self) -> None:
         self.closed = True

@@ -16,7 +16,7 @@ from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_crash_points import Person
 from tests.world.test_delivery import nothing_owed
 
-POINTS = 4
+POINTS = 2
 
 
 async def _anew(world: World, alice: Person, bob: Person) -> None:

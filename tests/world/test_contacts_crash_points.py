@@ -17,7 +17,7 @@ from tests.support.sampling import SEED, chosen
 from tests.support.world import World, WorldNode, run_world
 from tests.world.test_crash_points import Person
 
-POINTS = 8
+POINTS = 6
 
 
 async def _story(world: World, cut_at: int | None) -> int:

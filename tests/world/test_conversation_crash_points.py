@@ -18,7 +18,7 @@ from tests.world.test_conversation import log, picture
 from tests.world.test_crash_points import Person
 from tests.world.test_delivery import nothing_owed
 
-POINTS = 6
+POINTS = 4
 
 
 async def row(node: WorldNode, chat: str, text: str) -> dict[str, Any]:

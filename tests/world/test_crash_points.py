@@ -32,7 +32,7 @@ Act = Callable[[WorldNode], Awaitable[object]]
 Done = Callable[[WorldNode], Awaitable[bool]]
 LET_OUT = ("send", "reach", "nudge", "forget", "join")
 LET_OUT_BY_RELAY = ("watch", "taken", "deposit")
-POINTS = 4
+POINTS = 3
 LIES = ("drops", "withholds", "repeats", "reorders", "invents", "delays", "dies", "restored")
 
 
@@ -234,7 +234,7 @@ def test_a_power_cut_at_a_boundary_loses_nothing_and_repeats_nothing(tmp_path: P
         _played(tmp_path / str(cut_at), victim, cut_at, relays=relays)
 
 
-@pytest.mark.parametrize(("victim", "lie"), sampled(list(product(("alice", "bob"), LIES)), 4, "lies"))
+@pytest.mark.parametrize(("victim", "lie"), sampled(list(product(("alice", "bob"), LIES)), 2, "lies"))
 def test_a_power_cut_while_one_of_two_relays_does_everything_wrong(tmp_path: Path, victim: str, lie: str) -> None:
     """At fewer boundaries in a sample, since with honest relays the story passes the same ones."""
     boundaries = _played(tmp_path / "count", victim, None, relays=2, lie=lie)

@@ -20,11 +20,11 @@ from p2pchat.store import sessions as store_sessions
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Database, connect
 from tests.support.databases import KEY
+from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_conversation import Author, last, log, settled, take
 from tests.world.test_delivery import friends, nothing_owed
-from tests.world.test_mailbox import apart
 from tests.world.test_seizure import pages
 
 MARKER = "xylophone"
@@ -86,6 +86,8 @@ def test_a_timer_is_agreed_shown_and_ended(tmp_path: Path) -> None:
         await read_by(bob, "alice", "stays")
         await read_by(alice, "bob", "short")
         await trio.sleep(70)
+        await bob.call("timer", chat="alice", seconds=0)  # it is off already: no further line below
+        await settled(bob)
         for node, chat in ((alice, "bob"), (bob, "alice")):
             assert await texts(node, chat) == ["begin", "stays"]
             assert [one["kind"] for one in await log(node, chat)] == ["text", "timer", "timer", "text"]

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.core import frames
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.envelope import open_blob, seal_blob
-from p2pchat.core.invite import ROLE_NODE, ROLE_RELAY, Invite, blob_key, decode_invite, from_text
+from p2pchat.core.invite import ROLE_NODE, ROLE_RELAY, Invite, blob_key, decode_invite, from_text, sign_closed
 from p2pchat.core.mailbox import BOX, STAMPED, Queue, invite_box, invite_put
 from p2pchat.core.primitives import sign_public
 from p2pchat.errors import NotReached
 from p2pchat.store.outbox import OutboxForm
 from tests.support.asking import events_of, has, names
+from tests.support.mail_worlds import own_queues, their_queues
 from tests.support.mailboxes import MailRelay
 from tests.support.world import FakeHost, World, WorldNode, run_world, until
 from tests.world.test_delivery import all_delivered
-from tests.world.test_mailbox import own_queues, their_queues
 
 
 async def with_relays(world: World, *others: str, count: int = 2) -> tuple[WorldNode, list[MailRelay]]:
@@ -262,10 +263,10 @@ def test_a_box_with_something_else_in_it(tmp_path: Path, both: bool) -> None:
     run_world(tmp_path, main)
 
 
-@pytest.mark.parametrize("forged", ["queue", "bundle", "other invite"])
+@pytest.mark.parametrize("forged", ["queue", "bundle", "other invite", "closed"])
 def test_what_the_inviter_did_not_sign_for_this_invite_is_passed_over(tmp_path: Path, forged: str) -> None:
     """A relay whose operator has the invite can put anything into the box: the true bundle with a queue of its own,
-    where it would read who joins; a bundle of its own; or what lies in the box of another invite.
+    where it would read who joins; a bundle of its own; what lies in the box of another invite; or that it was revoked.
     """
 
     async def main(world: World) -> None:
@@ -288,6 +289,7 @@ def test_what_the_inviter_did_not_sign_for_this_invite_is_passed_over(tmp_path: 
             "queue": [bundle, trap.fetch, signature],
             "bundle": box_of(mine)[1],
             "other invite": box_of(other)[1],
+            "closed": [frames.EXPIRED, sign_closed(b"m" * 32, from_text(made["invite"]), frames.EXPIRED)],
         }[forged]
         true = relay.disk.queues[qid]
         relay.disk.queues[qid] = {1: seal_blob(blob_key(invite_of(made).secret), encode(content), world.entropy.random)}

@@ -122,7 +122,7 @@ def message_keys(found: set[bytes]) -> set[bytes]:
     for secret in found:
         keys.add(ratchet._message_key(secret))
         chain = secret
-        for _ in range(30):
+        for _ in range(8):
             key, chain = ratchet._chain_step(chain)
             keys.add(ratchet._message_key(key))
     return keys

@@ -69,7 +69,15 @@ METHODS: Final[tuple[Method, ...]] = (
         "then on. The time begins when a message is read, for one's own messages when they are sent. The "
         "other side's program is asked to delete them too; that cannot prevent copies.",
         "{chat, timer, by, at}",
-        (CHAT, Param("seconds", "integer", "5 to 31,622,400, or 0 for never; null changes nothing.", default=None)),
+        (
+            CHAT,
+            Param(
+                "seconds",
+                "integer",
+                "5 to 31,622,400, or 0 for never; null and the present value change nothing.",
+                default=None,
+            ),
+        ),
     ),
     Method(
         "typing",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pchat.core import handshake, mailbox
+from p2pchat.core import frames, handshake, mailbox
 from p2pchat.core.codec import U32, encode
 from p2pchat.core.content import decode_content
 from p2pchat.core.contents import ContactProfile, NewBundle
@@ -31,6 +31,7 @@ from p2pchat.core.invite import (
     invite_mark,
     new_secret,
     sign_box,
+    sign_closed,
 )
 from p2pchat.core.prekeys import (
     PrekeySet,
@@ -188,6 +189,21 @@ def _fill_boxes(tx: Transaction, row: InviteRow, fetch: bytes) -> None:
     signature = sign_box(tx.me.identity_seed, row.encoded, bundle, fetch)
     blob = seal_blob(blob_key(row.secret), encode([bundle, fetch, signature]), tx.random)
     outbound.queue_box(tx, row.id, blob, row.expires_at)
+
+
+def close(tx: Transaction, row: InviteRow) -> None:
+    """Replace what lies in the boxes of an open invite by a page that says that it was revoked, and collect from its
+    queues no more. The page waits in the outbox, so each relay gets it once it is reached, and gets it again for as
+    long as the invite would have been valid.
+    """
+    boxes = store_queues.theirs(tx.db, row.id)
+    ended(tx, row)
+    if not boxes or row.secret is None or row.encoded is None:
+        return
+    for box in boxes:
+        store_queues.deposit_in(tx.db, box)
+    page = [frames.EXPIRED, sign_closed(boxes[0].put_seed, row.encoded, frames.EXPIRED)]
+    outbound.queue_box(tx, row.id, seal_blob(blob_key(row.secret), encode(page), tx.random), row.expires_at)
 
 
 def _leave_boxes(tx: Transaction, invite_id: InviteId) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from p2pchat.core import handshake, mailbox
-from p2pchat.core.codec import array, binary, binary_upto, decode
+from p2pchat.core import frames, handshake, mailbox
+from p2pchat.core.codec import array, binary, binary_upto, decode, exactly
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
@@ -17,6 +18,7 @@ from p2pchat.core.invite import (
     Invite,
     blob_key,
     check_box,
+    check_closed,
     decode_invite,
     hello_key,
     invite_id,
@@ -44,6 +46,7 @@ MAX_ANEW = 4
 """Sessions begun by fresh invites of one contact that may still be accepted."""
 ASKED_ANEW = "{name} is already your contact: they are asked to begin anew with you, and have to accept."
 _BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open_end=True)
+_CLOSED = array(exactly(frames.EXPIRED), binary(SIGNATURE), open_end=True)
 
 
 def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -> Contact:
@@ -60,14 +63,14 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
     contact = _waiting(tx, invite, encoded, alias, hidden=hidden)
     for known in everybody:
         if known.identity is None and known.invite is not None and _of_one_node(decode_invite(known.invite), invite):
-            return reaching.knock_anew(tx, known, contact)  # the one before has never reached that node
+            return reaching.join_again(tx, known, contact)  # the one before has never reached that node
     store_contacts.add(tx.db, contact)
     tx.forget_contact(contact.id)
     if hidden:
         tx.pairs_of.add(contact.id)
     reaching.set_ways(tx, contact.id, invite)
     tx.event("contact", **views.contact(contact, None))
-    reaching.knock(tx, contact, invite)
+    reaching.start_joining(tx, contact, invite)
     return contact
 
 
@@ -75,7 +78,7 @@ def _again(tx: Transaction, known: Contact, invite: Invite, alias: str | None, *
     if hidden:
         contacts.hide(tx, known, hidden=True)
     if known.invite is not None:
-        reaching.knock(tx, known, invite)  # who asks again does not want to wait for the back-off
+        reaching.start_joining(tx, known, invite)  # who asks again does not want to wait for the back-off
     return known if alias is None else contacts.rename(tx, known, alias)
 
 
@@ -147,7 +150,11 @@ def boxed(tx: Transaction, contact_id: ContactId, relay: bytes, blob: bytes) -> 
     if relay not in {way.peer for way in ways}:
         return
     try:
-        bundle, fetch, signature = _BOX(decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1]))[:3]
+        page = decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1])
+        if isinstance(page, list) and page[:1] == [frames.EXPIRED]:
+            _closed(tx, contact, invite, page)
+            return
+        bundle, fetch, signature = _BOX(page)[:3]
         check_box(_pinned_bundle(invite, bundle).identity, contact.invite, bundle, fetch, signature)
         if _first_message(tx, contact, invite, bundle, at_node=False) is None:
             contact = _who_begins_anew(tx, contact)
@@ -163,6 +170,18 @@ def boxed(tx: Transaction, contact_id: ContactId, relay: bytes, blob: bytes) -> 
         )
         store_queues.deposit_in(tx.db, row)
     tx.mail_of[first_device(contact_id)] = None
+
+
+def _closed(tx: Transaction, contact: Contact, invite: Invite, page: Any) -> None:
+    """Give up an invite whose box its maker has closed. If our first message is on its way, it may have arrived before
+    the invite was revoked: then the inviter's answer decides. Raises `CannotOpen`, with nothing changed.
+    """
+    reason, signature = _CLOSED(page)[:2]
+    if invite.writer is None or contact.invite is None:
+        raise CannotOpen
+    check_closed(invite.writer, contact.invite, reason, signature)
+    if contact.state in ACCEPTED and store_outbox.initial(tx.db, first_device(contact.id)) is None:
+        give_up_invite(tx, contact, reason)
 
 
 def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
@@ -244,7 +263,7 @@ def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, 
         begin_anew(tx, known, session, blob, contact, bundle.device)
     elif known.state == ContactState.WAITING and not foreign:
         # they have not answered our last one, and may have declined it: begin again by this
-        known = reaching.knock_anew(tx, known, contact if proven else replace(contact, named_by_me=False))
+        known = reaching.join_again(tx, known, contact if proven else replace(contact, named_by_me=False))
     else:
         warning = f"That invite names {known.name}, who is already in your list ({known.state}). It was not used."
         tx.event("node", warning=warning)
@@ -272,16 +291,19 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
     tx.event("node", warning=ASKED_ANEW.format(name=contact.name))
     assert by.invite is not None
     tx.after(tx.net.joined, contact.id)
-    reaching.knock(tx, contact, decode_invite(by.invite))
+    reaching.start_joining(tx, contact, decode_invite(by.invite))
 
 
-def gone(tx: Transaction, contact: Contact) -> None:
+def give_up_invite(tx: Transaction, contact: Contact, reason: int) -> None:
     """Give up an invite that does not work; see `not_sent`. Its contact is removed, so that a working invite of the
-    same person can be used. If a contact was to begin anew, only that attempt is removed.
+    same person can be used. If a contact was to begin anew, only that attempt is removed. `reason`: a number of
+    `core.frames`.
     """
-    tx.event("node", warning=f"The invite of {contact.name} can no longer be used.")
+    why = "has expired or was revoked" if reason == frames.EXPIRED else "was already used"
+    tx.event("node", warning=f"The invite of {contact.name} can no longer be used: it {why}.")
+    tx.memory.refused[contact.id] = reason
     if contact.state == ContactState.CONTACT:
-        reaching.give_up_anew(tx, contact)
+        reaching.cancel_join_again(tx, contact)
         return
     not_sent(tx, contact)
 

@@ -27,8 +27,10 @@ def name_of(written: str) -> str:
     name = clean_name(written, None)
     if len(name) > MAX_NAME:
         raise BadName(f"A name has at most {MAX_NAME} characters; this one has {len(name)}")
-    if not name or _is_me(name):
+    if not name:
         raise BadName
+    if _is_me(name):
+        raise BadName(f"A name cannot be {name}: that is what your own messages are shown under")
     if _ID.fullmatch(_compared(name)):
         raise BadName("A name cannot look like an id")
     return name
@@ -43,7 +45,7 @@ def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
     """Return a name that a person gives a contact. Raises BadName where it means another one."""
     if _compared(name) in NOTES_NAMES:
         raise BadName("That is the name of the chat with yourself")
-    if _means_another(tx, contact_id, name, asks=False):
+    if _is_ambiguous(tx, contact_id, name, asks=False):
         raise BadName(f"{name} is another contact's name", hint="Rename that one first.")
     return name
 
@@ -54,7 +56,7 @@ def free(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool = Fals
     """
     digits = _SHORTEST_PREFIX
     marked = name
-    while _means_another(tx, contact_id, marked, asks=asks) and digits <= 2 * len(contact_id):
+    while _is_ambiguous(tx, contact_id, marked, asks=asks) and digits <= 2 * len(contact_id):
         mark = f" ({contact_id.hex()[:digits]})"
         marked = name[: MAX_NAME - len(mark)].rstrip() + mark
         digits += 2
@@ -63,7 +65,7 @@ def free(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool = Fals
     return marked
 
 
-def _means_another(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool) -> bool:
+def _is_ambiguous(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool) -> bool:
     wanted = _compared(name)
     if _ID.fullmatch(wanted) or wanted in NOTES_NAMES:
         return True

@@ -12,19 +12,20 @@ from p2pchat.store.invites import InviteRow, InviteState
 
 
 def revoke(tx: Transaction, named: str) -> None:
-    """Revoke an open invite, by the beginning of its id or by its label: its secret and private keys are deleted, and
-    anyone who uses it later is told that it is no longer valid. Raises `NoSuchInvite`, `AmbiguousName` or `NotNow`.
+    """Revoke an open invite, by the beginning of its id or by its label: its secret and private keys are deleted, its
+    boxes at relays are closed, and anyone who uses it later is told that it is no longer valid. Raises `NoSuchInvite`,
+    `AmbiguousName` or `NotNow`.
     """
-    row = _meant(tx, named)
+    row = _find_invite(tx, named)
     if row.state != InviteState.OPEN or row.expires_at <= tx.now:
         raise NotNow("That invite is no longer open", hint="`p2pchat invites` shows which ones are.")
     store_invites.end(tx.db, row.id, tx.now)
     if row.kind == ONE_TIME and row.opk_id is not None:
         store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, row.opk_id)
-    invites.ended(tx, row)
+    invites.close(tx, row)
 
 
-def _meant(tx: Transaction, named: str) -> InviteRow:
+def _find_invite(tx: Transaction, named: str) -> InviteRow:
     wanted = named.strip().casefold()
     everything = store_invites.all(tx.db) if wanted else []
     meant = [row for row in everything if row.label.casefold() == wanted and row.state == InviteState.OPEN]

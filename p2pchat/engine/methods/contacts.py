@@ -48,15 +48,18 @@ async def add(
     contact: Contact = await engine.committer.submit(joining.add, invite, name, hide)
     settled = _accepted if wait == "accepted" else _joined
 
-    async def look() -> Contact | int | None:
+    async def poll() -> Contact | int | None:
         now = await engine.committer.read(_who, contact)
+        # why it was given up is noted before that is on disk, so it is known here once the contact is found changed
         for one in (contact, now):
-            if one is not None and (reason := engine.refusals.pop(one.id, None)) is not None:
+            if one is not None and (reason := engine.committer.memory.refused.pop(one.id, None)) is not None:
                 return reason
-        return await engine.committer.read(settled, contact)
+        if now is None:
+            raise UsageError("That invite belongs to somebody you blocked, or you gave it up")
+        return now if await engine.committer.read(settled, now) else None
 
     with trio.move_on_after(timeout):
-        found = await engine.committer.watch(look)
+        found = await engine.committer.watch(poll)
         if isinstance(found, Contact):
             return {**_brief(found), "anew": await engine.committer.read(_begins_anew, found)}
         raise InviteExpired if found == frames.EXPIRED else InviteUsed
@@ -86,18 +89,12 @@ def _who(db: Database, added: Contact) -> Contact | None:
     return contact
 
 
-def _joined(db: Database, added: Contact) -> Contact | None:
-    contact = _who(db, added)
-    if contact is None:
-        raise UsageError("That invite belongs to somebody you blocked, or you gave it up")
-    return contact if contact.invite is None and contact.identity is not None else None
+def _joined(_: Database, contact: Contact) -> bool:
+    return contact.invite is None and contact.identity is not None
 
 
-def _accepted(db: Database, added: Contact) -> Contact | None:
-    contact = _joined(db, added)
-    if contact is None or contact.state != ContactState.CONTACT or _begins_anew(db, contact):
-        return None
-    return contact
+def _accepted(db: Database, contact: Contact) -> bool:
+    return _joined(db, contact) and contact.state == ContactState.CONTACT and not _begins_anew(db, contact)
 
 
 def _begins_anew(db: Database, contact: Contact) -> bool:
@@ -174,10 +171,10 @@ async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json
 
     here, forgotten = await engine.committer.submit(act)
 
-    async def look() -> bool | None:
+    async def poll() -> bool | None:
         return not history or await engine.committer.read(store_clearing.is_cleared, here) or None
 
-    await engine.committer.watch(look)
+    await engine.committer.watch(poll)
     return forgotten
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
-from p2pchat.lib.times import HOUR_SECONDS, seconds_or_off, spell
+from p2pchat.lib.times import HOUR_SECONDS, format_duration, seconds_or_off
 from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
 from p2pchat.tui.actions.drafts import Drafts
@@ -109,9 +109,26 @@ class ChatActions:
 
     async def chat(self, name: str) -> None:
         """Run /chat NAME: show that chat."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self.open(chat.id)
+
+    async def msg(self, rest: str) -> None:
+        """Run /msg NAME TEXT: send a text to another chat. Its name has to be whole, so that nobody else gets it."""
+        named = [chat for chat in self._app.state.chats if rest.casefold().startswith(f"{chat.label.casefold()} ")]
+        if not named:
+            self._app.main.composer.give_back(self._app.state.current, f"/msg {rest}".rstrip())
+            self._app.say("Nothing was sent. /msg takes a whole name, as the list shows it, and then the text.")
+            return
+        chat = max(named, key=lambda each: len(each.label))
+        if await self._send(chat.id, rest[len(chat.label) :].strip(), {}):
+            self._app.say(f"Sent to {chat.label}.")
+
+    async def me(self, text: str) -> None:
+        """Run /me TEXT: send what one does, in italics as everywhere."""
+        chat = self._app.state.shown
+        if chat is not None and text:
+            await self.send(chat.id, f"*{text}*")
 
     async def reread(self) -> None:
         """Events were missed: what is shown is read again."""
@@ -130,19 +147,26 @@ class ChatActions:
     # --- sending
 
     async def send(self, chat: str, text: str) -> None:
-        """Send a text. What is not saved comes back to the composer; what may be saved is looked for first."""
-        app = self._app
+        """Send what was written in a chat: a message, an answer, or another wording of one."""
         meaning = self._meanings.pop(chat, None)
         self.show_meaning()
         if meaning is not None and meaning.edits:
             await self._edit(meaning, text)
-            return
+        else:
+            await self._send(chat, text, {} if meaning is None else {"reply_to": meaning.message.id})
+
+    async def _send(self, chat: str, text: str, answers: dict[str, str]) -> bool:
+        """Send a text; return whether it is surely saved. What is not saved comes back to the composer; what may be
+        saved is looked for first.
+        """
+        app = self._app
         unsure = Unsure(chat, text, app.now())
-        answers = {} if meaning is None else {"reply_to": meaning.message.id}
+        is_saved = False
         self._sending[chat] = self._sending.get(chat, 0) + 1
         try:
             sent = await app.node.call("send", chat=chat, text=text, **answers)
             self._saved.add(sent["id"])
+            is_saved = True
         except Away:
             self._give_back(
                 chat, text, "The node is being restarted. Your text was kept; press Enter to send it again."
@@ -156,6 +180,7 @@ class ChatActions:
             self.drafts.keep_soon()
         if chat == app.state.current:
             app.main.conversation.to_end()
+        return is_saved
 
     async def _edit(self, meaning: Meaning, text: str) -> None:
         message = meaning.message
@@ -166,7 +191,7 @@ class ChatActions:
             self._meanings[message.chat] = meaning
             self.show_meaning()
 
-    def mean(self, message: Message, *, edits: bool) -> None:
+    def write_about(self, message: Message, *, edits: bool) -> None:
         """Write an answer to a message, or another wording of it."""
         self._meanings[message.chat] = Meaning(message, edits)
         if edits:
@@ -182,7 +207,7 @@ class ChatActions:
             self._app.main.composer.put("")
         self.show_meaning()
 
-    def gone(self, chat: str, message: str) -> None:
+    def message_removed(self, chat: str, message: str) -> None:
         """A message was deleted, or its time is over: it is not answered or edited any more, and is shown nowhere."""
         meaning = self._meanings.get(chat)
         if meaning is None or meaning.message.id != message:
@@ -279,12 +304,14 @@ class ChatActions:
             return
         answer = await self._app.node.call("timer", chat=chat.id, seconds=seconds)
         if answer["timer"] is None:
-            self._app.say("Messages stay until they are deleted. /timer 1d makes them disappear after a day.")
+            self._app.say(
+                "No timer is on: messages stay until they are deleted. /timer 1d makes them disappear after a day."
+            )
         else:
             online_only = " No relay stores them: they arrive only while both of you are connected."
             self._app.say(
-                f"Messages disappear {spell(answer['timer'])} after they are read. The other side's program is asked "
-                f"to delete them too; that cannot prevent "
+                f"Messages disappear {format_duration(answer['timer'])} after they are read. "
+                "The other side's program is asked to delete them too; that cannot prevent "
                 f"copies.{online_only if answer['timer'] < HOUR_SECONDS else ''}"
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from p2pchat.lib.shortcodes import emoji_named
 from p2pchat.tui import desktop, formatting
 from p2pchat.tui.actions.chat import LOOK_BACK, NodeSource
 from p2pchat.tui.intents import (
@@ -132,7 +133,7 @@ class MessageActions:
         finally:
             self._about = before
 
-    def gone(self, message: str) -> None:
+    def message_removed(self, message: str) -> None:
         """A message was deleted, or its time is over: no page shows it any more."""
         if message == self._about and self._app.screen is not self._app.main:
             self._app.screen.dismiss(None)
@@ -148,7 +149,7 @@ class MessageActions:
             elif message.deleted or message.kind != "text":
                 self._app.say("That message was deleted, so there is nothing to reply to.")
             else:
-                self._talk.mean(message, edits=intent.what == "edit")
+                self._talk.write_about(message, edits=intent.what == "edit")
         elif intent.what == "react":
             from p2pchat.tui.screens.react import ReactScreen
 
@@ -192,7 +193,7 @@ class MessageActions:
         if message is None:
             self._app.say("There is no message to react to.")
         elif emoji:
-            await self.react(React(message, emoji))
+            await self.react(React(message, emoji_named(emoji) or emoji))
         else:
             await self.asked(MessageIntent(message, "react"))
 

@@ -1,10 +1,16 @@
-"""What the app does to keep chats and contacts in order: pin, archive, mute, clear, unblock, forget, notes, invites."""
+"""What the app does to keep chats and contacts in order: pin, archive, mute, clear, export, unblock, forget, notes,
+invites.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p2pchat.api import transcript
 from p2pchat.lib.times import seconds_or_off
+from p2pchat.tui import desktop
 from p2pchat.tui.model import NOTES, Chat
 
 if TYPE_CHECKING:
@@ -28,14 +34,14 @@ class OrderActions:
 
     async def pin(self, name: str) -> None:
         """Run /pin [NAME]: keep a chat above the others, or no more."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self._app.node.call("pin_chat", chat=chat.id, pinned=not chat.pinned)
             self._app.say(f"{chat.label} is {'unpinned' if chat.pinned else 'pinned to the top'}.")
 
     async def archive(self, name: str) -> None:
         """Run /archive [NAME]: put a chat away, or take it out again."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self._app.node.call("archive", chat=chat.id, archived=not chat.archived)
             where = "out of the archive" if chat.archived else "archived, behind the last line of the list"
@@ -48,7 +54,7 @@ class OrderActions:
             seconds: int | None = seconds_or_off(rest)
             chat = app.state.shown
         except ValueError:
-            seconds, chat = None, app.meant(rest)
+            seconds, chat = None, app.chat_named(rest)
         if chat is None:
             return
         if seconds is None:
@@ -61,7 +67,7 @@ class OrderActions:
 
     async def clear(self, name: str) -> None:
         """Run /clear [NAME]: delete what was said in a chat, after a question."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is None:
             return
         more = "The other side keeps its copy. Messages not sent yet are not sent any more."
@@ -71,11 +77,36 @@ class OrderActions:
             await self._app.node.call("clear", chat=chat.id)
             await self._app.reader.reread()
 
+    async def export(self, name: str) -> None:
+        """Run /export [FILE]: write all messages of the chat shown to a new file, a page at a time."""
+        app, chat = self._app, self._app.state.shown
+        if chat is None:
+            return
+        name = name or transcript.file_name(chat.label)
+        made = transcript.Transcript(transcript.form_of(name), chat.label)
+        page = await app.node.call("log", chat=chat.id, limit=transcript.PAGE, since=transcript.BEGINNING)
+        if not page:
+            app.say("There is no message to save.")
+            return
+        try:
+            path, file = await asyncio.to_thread(desktop.new_file, Path.home(), name)
+            with file:
+                file.write(made.begin())
+                while page:
+                    await asyncio.to_thread(file.write, made.part(page))
+                    page = await app.node.call("log", chat=chat.id, limit=transcript.PAGE, after=page[-1]["id"])
+                file.write(made.end())
+        except OSError as exc:
+            app.say(f"{name} could not be written: {exc.strerror or 'there are too many of them'}", "error")
+            return
+        left_out = f" {made.left_out:,} disappearing messages were left out." if made.left_out else ""
+        app.say(f"Saved as {path}. Only you can read it, but it is not encrypted.{left_out}")
+
     # --- contacts
 
     async def unblock(self, name: str) -> None:
         """Run /unblock [NAME]: take what they write again."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self._app.node.call("unblock", contact=chat.id)
             await self._app.reader.reread()
@@ -97,7 +128,7 @@ class OrderActions:
 
     async def forget(self, name: str) -> None:
         """Run /forget [NAME], after two questions: whether, and whether what was said goes too."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is None:
             return
         if chat.state in ("forgotten", "notes"):

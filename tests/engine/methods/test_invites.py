@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from p2pchat.core import frames
+from p2pchat.core.codec import decode, encode
+from p2pchat.core.envelope import open_blob, seal_blob
+from p2pchat.core.invite import ROLE_RELAY, Invite, blob_key, from_text, sign_closed
 from p2pchat.core.mailbox import BOX, Queue, invite_box, invite_put
 from p2pchat.core.primitives import sign_public
+from p2pchat.engine.contacts import joining
 from p2pchat.errors import AmbiguousName, InviteExpired, NoSuchInvite, NotNow
 from p2pchat.store import invites as store_invites
 from p2pchat.store import prekeys as store_prekeys
 from tests.support.asking import events_of, names
-from tests.support.world import World, run_world
-from tests.world.test_mailbox import own_queues, their_queues
-from tests.world.test_mailbox_invites import invite_of, with_relays
+from tests.support.mail_worlds import own_queues, their_queues
+from tests.support.mailboxes import MailRelay
+from tests.support.world import World, run_world, until
+from tests.world.test_mailbox_invites import asked, invite_of, is_contact, with_relays
 
 
 def test_the_list_says_who_used_which(tmp_path: Path) -> None:
@@ -96,14 +103,62 @@ def test_which_one_is_meant(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
-def test_at_relays_nothing_of_a_revoked_one_is_kept_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hide", [False, True])
+def test_at_its_relays_a_revoked_one_says_so(tmp_path: Path, hide: bool) -> None:
+    """Whoever reads its box is told, whichever relay they ask; a relay that was off is told once it is back, though the
+    node started anew in between.
+    """
+
     async def main(world: World) -> None:
-        alice, _ = await with_relays(world)
-        made = await alice.call("invite", reusable=True)
+        alice, relays = await with_relays(world, "bob", "carol")
+        made = await alice.call("invite", reusable=True, hide=hide, expires=7200)
+        invite = invite_of(made)
+        relays[1].stop()
         assert await own_queues(alice) != []
         await alice.call("invites", revoke=made["id"])
         assert not await own_queues(alice)
-        assert not await their_queues(alice)
+        await alice.stop()
+        alice = await world.start("alice")
+        relays[1].start()
+        for name, relay in zip(("bob", "carol"), relays, strict=True):
+            node = world.nodes[name]
+            relays[relay is relays[0]].cut(node)
+            await until(partial(_is_closed, relay, invite), 600)
+            with pytest.raises(InviteExpired, match="was revoked"):
+                await node.call("add", invite=made["invite"], name="alice")
+            assert await names(node) == {}
+            assert relay.deposited_by(name) == []
+        assert {row.flags for row in await their_queues(alice)} == {BOX}
+        await trio.sleep(invite.expires_at - world.now() / 1000 + 3601)
+        assert await their_queues(alice) == []
+        assert alice.db.query("SELECT count(*) FROM outbox") == [(0,)]
+
+    run_world(tmp_path, main)
+
+
+async def _is_closed(relay: MailRelay, invite: Invite) -> bool:
+    assert invite.writer is not None
+    queue = relay.disk.queues[Queue(sign_public(invite_box(invite.secret)), invite.writer, BOX).id]
+    (page,) = [decode(open_blob(blob_key(invite.secret), blob), len(blob)) for blob in queue.values()]
+    return isinstance(page, list) and page[0] == frames.EXPIRED
+
+
+def test_who_has_asked_already_does_not_give_up_at_a_closed_box(tmp_path: Path) -> None:
+    """What they put at the relay may have been taken before the invite was revoked."""
+
+    async def main(world: World) -> None:
+        alice, _ = await with_relays(world, "bob")
+        bob = world.nodes["bob"]
+        made = await alice.call("invite", reusable=True)
+        await asked(bob, made["invite"])
+        invite, encoded = invite_of(made), from_text(made["invite"])
+        writer_seed = next(row.put_seed for row in await their_queues(alice) if row.flags == BOX)
+        page = [frames.EXPIRED, sign_closed(writer_seed, encoded, frames.EXPIRED)]
+        blob = seal_blob(blob_key(invite.secret), encode(page), world.entropy.random)
+        relay = next(way.peer for way in invite.ways if way.role == ROLE_RELAY)
+        await bob.engine.committer.submit(joining.boxed, await bob.id_of("alice"), relay, blob)
+        await alice.call("accept", contact="bob")
+        await until(lambda: is_contact(bob, "alice"), 60)
 
     run_world(tmp_path, main)
 

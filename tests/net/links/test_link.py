@@ -16,9 +16,11 @@ from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
 from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
-from p2pchat.net.links.link import LOST_AFTER_SECONDS, MAX_QUEUED, PING_AFTER_SECONDS, Link
+from p2pchat.net.links.judging import LOST_AFTER_SECONDS, PING_AFTER_SECONDS
+from p2pchat.net.links.link import MAX_QUEUED, Link
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
+from tests.conftest import run
 from tests.support.databases import KEY
 from tests.support.meddler import Meddler
 from tests.support.world import FakeHost, World, WorldNode, befriend, run_world, until
@@ -122,7 +124,7 @@ def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
         ends: list[float] = []
 
         async def half_open(stream: Stream) -> None:
-            await FrameReader(stream).one()
+            await FrameReader(stream).read_one()
             await stream.write(pack(Frame(frames.HELLO, tag(theirs, bob_host, alice.host.peer, alice.clock()))))
             began = trio.current_time()
             with suppress(LinkLost):
@@ -177,7 +179,7 @@ def test_one_of_two_links_ends_and_the_other_carries_on(tmp_path: Path) -> None:
         pair = await pair_of(bob, "alice")
         second = await open_to(bob.host, alice, pair)
         await second.write(pack(Frame(frames.HELLO, tag(pair, bob.host, alice.host.peer, bob.clock()))))
-        assert (await FrameReader(second).one()).type == frames.HELLO
+        assert (await FrameReader(second).read_one()).type == frames.HELLO
         # alice writes on the newer one from now on, and nobody reads it
         await alice.call("send", chat="bob", text="to the newer")
         await trio.sleep(1)
@@ -190,11 +192,15 @@ def test_one_of_two_links_ends_and_the_other_carries_on(tmp_path: Path) -> None:
 
 
 def test_what_a_link_may_hold_is_bounded() -> None:
-    link = Link(stream=None, contact=b"", session_id=b"")  # type: ignore[arg-type]
-    frame = Frame(frames.PING, b"")
-    assert link.post([frame] * MAX_QUEUED)
-    assert not link.post([frame])
-    assert len(link.queue) == MAX_QUEUED
+    async def main() -> None:
+        link = Link(stream=None, contact=b"", session_id=b"")  # type: ignore[arg-type]
+        frame = Frame(frames.PING, b"")
+        assert link.post([frame] * MAX_QUEUED)
+        assert not link.post([frame])
+        assert len(link.queue) == MAX_QUEUED
+        await trio.lowlevel.checkpoint()
+
+    run(main)
 
 
 # --- hello ----------------------------------------------------------------------------------------------------------
@@ -253,7 +259,7 @@ def test_a_tag_holds_for_one_pair_of_hosts(tmp_path: Path) -> None:
         await says_nothing(stolen)
         own = await open_to(bob.host, alice, pair)  # the same bytes are good on a connection of bob's
         await own.write(pack(Frame(frames.HELLO, good)))
-        assert (await FrameReader(own).one()).type == frames.HELLO
+        assert (await FrameReader(own).read_one()).type == frames.HELLO
 
     run_world(tmp_path, main)
 

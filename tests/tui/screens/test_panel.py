@@ -440,6 +440,7 @@ def test_keys_wrap_between_them() -> None:
         (NotReached(), "Nobody answered in time; the message stays queued and is tried again. Leave the node running"),
         (NodeGone(), "The node ended during this request; it may or may not have been carried out."),
         (P2PChatError("Broken `p2pchat doctor`", hint="Run `p2pchat doctor`."), "Broken."),
+        (P2PChatError("Which one?", hint="Any."), "Which one? Any."),
     ],
 )
 def test_an_error_names_no_command_line(error: P2PChatError, words: str) -> None:

@@ -32,7 +32,7 @@ def test_what_is_true_is_said() -> None:
     assert said("gone", some) == "node ended, restarting…"
     assert said("gone", some, trouble="The disk is full.") == "node ended, restarting… · The disk is full."
     assert said("ready", []) == "ready, no contacts yet"
-    assert said("ready", some) == "● 2 direct · ◐ 1 by relay · waiting 1"
+    assert said("ready", some) == "● 2 direct · ◐ 1 by relay · 1 waiting"
     assert said("ready", [chat("a", route=None)], 3) == "nobody online · ◷ 3 unsent"
     assert said("ready", [chat("a")], addresses=PRIVATE) == "● 1 direct · not reachable from outside"
     assert said("ready", [chat("a")], addresses=[*PRIVATE, PUBLIC]) == "● 1 direct"
@@ -42,7 +42,8 @@ def test_what_is_true_is_said() -> None:
     assert said("ready", [chat("a")], **relays, relays_connected=1) == "● 1 direct · relays 1/2"
     assert said("ready", [chat("a")], **relays, relays_connected=0) == "● 1 direct · no relay answers"
     assert said("ready", [chat("a")], relays=1, relays_connected=1) == "● 1 direct · relay connected"
-    assert said("ready", [chat("a", state="blocked", route=None)]) == "ready, no contacts yet"
+    assert said("ready", [chat("a", state="blocked", route=None)]) == "nobody online"
+    assert said("ready", [chat("a", state="forgotten", route=None)]) == "ready, no contacts"
 
 
 @pytest.mark.parametrize(
@@ -75,15 +76,15 @@ def test_a_blocked_contact_is_linked_with_nobody() -> None:
 
 
 def test_what_does_not_fit_goes_hints_first() -> None:
-    parts, hints = ["● 3 direct", "waiting 2"], ["F1 help", "^P palette"]
-    assert status_text(parts, hints, 60) == "● 3 direct  waiting 2" + " " * 20 + "F1 help  ^P palette"
-    assert status_text(parts, hints, 32).split("   ")[0] == "● 3 direct  waiting 2"
+    parts, hints = ["● 3 direct", "2 waiting"], ["F1 help", "^P palette"]
+    assert status_text(parts, hints, 60) == "● 3 direct  2 waiting" + " " * 20 + "F1 help  ^P palette"
+    assert status_text(parts, hints, 32).split("   ")[0] == "● 3 direct  2 waiting"
     assert status_text(parts, hints, 32).endswith("F1 help")
-    assert status_text(parts, hints, 22).rstrip() == "● 3 direct  waiting 2"
+    assert status_text(parts, hints, 22).rstrip() == "● 3 direct  2 waiting"
     assert status_text(parts, hints, 12).rstrip() == "● 3 direct"
     assert status_text(parts, hints, 5) == "● 3 …"
     assert status_text(parts, hints, 0) == ""
-    assert status_text([*parts, "not reachable from outside"], hints, 50).split("   ")[0] == "● 3 direct  waiting 2"
+    assert status_text([*parts, "not reachable from outside"], hints, 50).split("   ")[0] == "● 3 direct  2 waiting"
     for width in range(80):
         assert cell_len(status_text(parts, hints, width)) == width
 
@@ -135,6 +136,19 @@ def test_a_narrow_title_keeps_the_name_and_the_way() -> None:
     assert titled(chat("a", "Robert Robertson", verified=True), 42) == "Robert Robertson ✓      ● online, direct"
     assert titled(chat("a", "n" * 64), 40).startswith("nnn")
     assert titled(chat("a", "n" * 64), 40).endswith("…  ● online, direct")
+
+
+def test_a_message_is_no_reason_to_draw_the_title_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(ChatTitle, "refresh", lambda _: drawn.append(""))
+    title = ChatTitle()
+    title.show(chat("a"))
+    drawn.clear()
+    title.show(chat("a")._replace(unread=3, last=message(1)))
+    title.show_typing("a", False)
+    assert drawn == []
+    title.show(chat("a", route=None))
+    assert drawn == [""]
 
 
 def test_a_name_in_the_title_is_no_markup() -> None:
