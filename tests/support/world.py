@@ -632,7 +632,7 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
         if not watched:
             patch.setattr(judging, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
             patch.setattr(judging, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
-            patch.setattr(clock_watch, "LOOK_EVERY_SECONDS", CLOCKS_COMPARED_SECONDS)
+            patch.setattr(clock_watch, "CHECK_EVERY_SECONDS", CLOCKS_COMPARED_SECONDS)
         trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
     assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
 
