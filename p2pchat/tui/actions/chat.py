@@ -19,6 +19,7 @@ from p2pchat.tui.actions.drafts import Drafts
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
+from p2pchat.tui.state import News
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
@@ -96,6 +97,7 @@ class ChatActions:
     async def open(self, ident: str | None) -> None:
         """Show a chat: the composer at once, so that the next key goes where it is meant to, then its messages."""
         app = self._app
+        self.drafts.left(app.main.composer.chat)
         app.state.current = ident
         chat = app.state.shown
         app.main.conversation.jumped = ()
@@ -143,6 +145,7 @@ class ChatActions:
         try:
             sent = await app.node.call("send", chat=chat, text=text, **answers)
             self._saved.add(sent["id"])
+            app.main.composer.became(chat, text, sent["id"])
         except Away:
             self._give_back(
                 chat, text, "The node is being restarted. Your text was kept; press Enter to send it again."
@@ -161,6 +164,7 @@ class ChatActions:
         message = meaning.message
         try:
             await self._app.node.call("edit", id=message.id, text=text, chat=message.chat)
+            self._app.main.composer.became(message.chat, text, message.id)
         except errors.P2PChatError as exc:
             self._give_back(message.chat, text, self._app.said(exc))
             self._meanings[message.chat] = meaning
@@ -184,6 +188,7 @@ class ChatActions:
 
     def gone(self, chat: str, message: str) -> None:
         """A message was deleted, or its time is over: it is not answered or edited any more, and is shown nowhere."""
+        self._app.main.composer.forget(chat, message)
         meaning = self._meanings.get(chat)
         if meaning is None or meaning.message.id != message:
             return
@@ -195,6 +200,15 @@ class ChatActions:
             self.drafts.write(chat, "")
             self._app.main.show_list()
         self._app.say(f"The message that you were {'editing' if meaning.edits else 'answering'} is gone.")
+
+    def follow(self, news: News) -> None:
+        """Keep nothing of what the node has deleted, and nothing at all where nobody knows what that was."""
+        for chat in news.ended_drafts:
+            self.drafts.ended(chat)
+        for chat in news.emptied:
+            self._app.main.composer.forget(chat)
+        if news.lagged:
+            self._app.main.composer.forget()
 
     def show_meaning(self) -> None:
         """Say above the composer what its text is going to be."""
@@ -233,6 +247,7 @@ class ChatActions:
         found = self._found([message_of(each) for each in last], unsure)
         if found is not None:
             self._saved.add(found)
+            self._app.main.composer.became(unsure.chat, unsure.text, found)
         else:
             self._give_back(
                 unsure.chat, unsure.text, "The node ended before it had your text; press Enter to send it again."

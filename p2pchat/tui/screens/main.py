@@ -267,7 +267,7 @@ class MainScreen(Screen[None]):
         if chat is None:
             self.composer.show(None, "", "/invite, /add or /help")
         else:
-            self.composer.show(chat.id, chat.draft, placeholder(chat))
+            self.composer.show(chat.id, chat.draft, placeholder(chat), timed=chat.timer is not None)
 
     def chosen(self) -> None:
         """A chat was opened: away with a list that only peeked, and to the composer."""

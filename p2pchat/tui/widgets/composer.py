@@ -7,7 +7,7 @@ find the first letters of the next line in the one that Enter has just sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -45,6 +45,15 @@ MAX_REMEMBERED = 100
 """Texts of one chat that can be had back."""
 
 _HELD = ("ctrl+", "alt+", "super+", "hyper+", "meta+")
+
+
+@dataclass(slots=True)
+class Remembered:
+    """A text that the key up brings back, as it stood on the screen, and the ids of the messages it became."""
+
+    text: str
+    ids: set[str] = field(default_factory=set)
+
 
 Completer = Callable[[str], Sequence[Completion]]
 
@@ -85,8 +94,9 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.actions: Mapping[str, str] = USUAL.actions(WRITING)
         """What each key runs."""
         self._chat: str | None = None
+        self._timed = False
         self._told = ""
-        self._history: dict[str | None, list[str]] = {}
+        self._history: dict[str | None, list[Remembered]] = {}
         self._back = 0
         """How far back in the history the text shown is; 0 is what is being written."""
         self._kept = ""
@@ -104,9 +114,12 @@ class Composer(TurnedArea, inherit_bindings=False):
         """What is written, as it is meant to be sent; `text` is what stands on the screen."""
         return written(self.text)
 
-    def show(self, chat: str | None, draft: str, placeholder: str) -> None:
-        """Write in this chat from now on. What was written last in the one before is told first."""
+    def show(self, chat: str | None, draft: str, placeholder: str, *, timed: bool = False) -> None:
+        """Write in this chat from now on. What was written last in the one before is told first. `timed`: messages of
+        this chat disappear, so nothing is remembered of what is written in it.
+        """
         self._tell()
+        self._timed = timed
         self.placeholder = Content(placeholder)
         if chat == self._chat:
             return
@@ -122,12 +135,29 @@ class Composer(TurnedArea, inherit_bindings=False):
             return False
         text = writable(text, joined=self._joined)
         history = self._history.get(chat, [])
-        if history and history[-1] == text:
+        if history and history[-1].text == text:
             history.pop()
         now = self.text
         self.text = f"{text}\n{now}" if now.strip() and now != text else text
         self.move_cursor(self.document.end)
         return True
+
+    def became(self, chat: str, text: str, message: str) -> None:
+        """Note the id of the message that a text became, so that it is forgotten with it."""
+        for kept in reversed(self._history.get(chat, [])):
+            if written(kept.text) in (text, f"/{text}"):  # the slash that a text begins with is written twice
+                kept.ids.add(message)
+                return
+
+    def forget(self, chat: str | None = None, message: str | None = None) -> None:
+        """Forget the text that became this message, everything of a chat, or everything there is."""
+        if message is not None:
+            self._history[chat] = [kept for kept in self._history.get(chat, []) if message not in kept.ids]
+        elif chat is not None:
+            self._history.pop(chat, None)
+        else:
+            self._history.clear()
+        self._back = 0
 
     # --- keys
 
@@ -157,11 +187,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         text = self.text
         if not text.strip():
             return
-        history = self._history.setdefault(self._chat, [])
-        if not history or history[-1] != text:
-            history.append(text)
-            del history[:-MAX_REMEMBERED]
-        self._back = 0
+        self._keep(text)
         self.text = ""
         self.post_message(Submitted(written(text), self._chat))
 
@@ -188,8 +214,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         if selected:
             self.post_message(CopyText(written(selected)))
         elif self.text:
-            self._history.setdefault(self._chat, []).append(self.text)
-            self._back = 0
+            self._keep(self.text)
             self.clear()  # as an edit like any other, so that undo brings it back
 
     def action_up(self) -> None:
@@ -276,6 +301,15 @@ class Composer(TurnedArea, inherit_bindings=False):
         navigator, here = self.navigator, self.cursor_location
         return navigator.is_first_wrapped_line(here) if step < 0 else navigator.is_last_wrapped_line(here)
 
+    def _keep(self, text: str) -> None:
+        self._back = 0
+        if self._timed:
+            return
+        history = self._history.setdefault(self._chat, [])
+        if not history or history[-1].text != text:
+            history.append(Remembered(text))
+            del history[:-MAX_REMEMBERED]
+
     def _remember(self, step: int) -> None:
         history = self._history.get(self._chat, [])
         at = max(0, min(len(history), self._back + step))
@@ -284,7 +318,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         if self._back == 0:
             self._kept = self.text
         self._back = at
-        self.text = history[-at] if at else self._kept
+        self.text = history[-at].text if at else self._kept
         self.move_cursor(self.document.end)
 
 
