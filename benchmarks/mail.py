@@ -97,7 +97,7 @@ class _Channel:
         self.account = Account()
         self.write = line.write
 
-    async def come(self) -> None:
+    async def wait_readable(self) -> None:
         await trio.lowlevel.checkpoint()
 
     def peek(self, n: int) -> bytes:

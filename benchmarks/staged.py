@@ -53,7 +53,7 @@ STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("keys: made ahead", Committer, ("_make_keys",)),
     ("contents", outbound, ("encode_content",)),
     ("contents", inbound, ("decode_content",)),
-    ("let out: acks, envelopes, events", Committer, ("_let_out",)),
+    ("release: acks, envelopes, events", Committer, ("_release_effects",)),
     ("link: frames", Links, ("_read", "_write")),
     ("link: handed to the engine", LinkHandler, ("received",)),
     ("mailbox: frames", MailStream, ("_read", "_write")),

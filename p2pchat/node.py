@@ -160,7 +160,7 @@ class Node:
             await trio.sleep(PROFILE_CHECK_SECONDS)
             try:
                 self._guard.check()
-                self._socket.look(server, nursery)
+                self._socket.repair(server, nursery)
             except errors.ProfileGone as exc:
                 log.error("%s; the node ends", exc.message)
                 self._fail(exc)

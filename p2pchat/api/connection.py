@@ -52,7 +52,7 @@ class Connection:
         try:
             client = await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            connecting.add_done_callback(_let_go)  # the thread goes on; what it finds is nobody's
+            connecting.add_done_callback(_close_unwanted)  # the thread goes on; what it finds is nobody's
             raise
         made = cls(client.greeting)
         try:
@@ -166,6 +166,6 @@ class _Lines(asyncio.Protocol):
         self._connection._ended()
 
 
-def _let_go(connecting: asyncio.Future[Client]) -> None:
+def _close_unwanted(connecting: asyncio.Future[Client]) -> None:
     if not connecting.cancelled() and connecting.exception() is None:
         connecting.result().close()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FOR_GOOD = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_PERMANENT_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What hinders the database as well: that error says so, and the node ends."""
 
 
@@ -46,7 +46,7 @@ class NodeSocket:
         nursery.start_soon(server.serve, listener, self._accepting)
         before.cancel()  # whoever is connected by the old one is served on
 
-    def look(self, server: Server, nursery: trio.Nursery) -> None:
+    def repair(self, server: Server, nursery: trio.Nursery) -> None:
         """Listen anew if the socket's name is gone or another's; note again where that is not noted."""
         if self._closed:
             return
@@ -85,7 +85,7 @@ class NodeSocket:
         try:
             note_socket(self._profile, self._path)
         except OSError as exc:  # a full disk: faces with the same environment find it all the same
-            if not self._is_unnoted and exc.errno not in _FOR_GOOD:
+            if not self._is_unnoted and exc.errno not in _PERMANENT_ERRORS:
                 log.warning("where the node listens cannot be noted: %s", exc.strerror)
             self._is_unnoted = True
         else:

@@ -18,7 +18,7 @@ from typing import Self
 from p2pchat import errors
 from p2pchat.locations import Profile
 
-_NOWHERE = "-" * 20
+_NO_POSITION = "-" * 20
 _RECORD = re.compile(rb"([0-9]{20}|-{20}) ([0-9]{10})\n")
 _LOOK_AGAIN = 0.05
 _LOOKED_AT = 1.0  # seconds for which somebody may hold the lock only to see whether it is held
@@ -95,7 +95,7 @@ class Bookmark:
                 return
 
     def _write(self) -> None:
-        where = _NOWHERE if self.position is None else f"{self.position:020d}"
+        where = _NO_POSITION if self.position is None else f"{self.position:020d}"
         try:
             os.pwrite(self._descriptor, f"{where} {os.getpid():010d}\n".encode("ascii"), 0)
             os.fdatasync(self._descriptor)

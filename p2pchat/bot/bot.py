@@ -56,7 +56,7 @@ class Bot:
         folder = config.profile_folder(named if profile is None else str(profile), os.environ)
         self.profile = Profile(folder)
         self._bookmark = path_of(self.profile, name)
-        self._brake = RateLimit(per_minute, time.monotonic)
+        self._rate_limit = RateLimit(per_minute, time.monotonic)
         self._ending = Ending()
         self._client: Client | None = None
         self._connected_at = datetime.now(UTC)
@@ -103,7 +103,7 @@ class Bot:
         TextTooLong, UsageError, NodeGone (it may or may not be saved).
         """
         if self._answering:
-            self._brake.take(self._answering)
+            self._rate_limit.take(self._answering)
             if self._refused == self._answering:
                 self._refused = ""
         return str(self.call("send", chat=chat, text=text)["id"])

@@ -30,17 +30,17 @@ class Ending:
         self.wanted = False
         self._told = False
         self._interruptible = False
-        self._bell: socket.socket | None = None
-        self._ear: socket.socket | None = None
+        self._waker: socket.socket | None = None
+        self._receiver: socket.socket | None = None
 
     @contextlib.contextmanager
     def by_signals(self) -> Iterator[None]:
         """Signals end the bot, in here; only in the main thread, as Python has it."""
-        self._ear, self._bell = socket.socketpair()
-        with self._ear, self._bell:
-            for end in (self._ear, self._bell):
+        self._receiver, self._waker = socket.socketpair()
+        with self._receiver, self._waker:
+            for end in (self._receiver, self._waker):
                 end.setblocking(False)
-            before = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+            before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
             previous = {number: signal.signal(number, self._signalled) for number in SIGNALS}
             try:
                 yield
@@ -48,13 +48,13 @@ class Ending:
                 for number, handler in previous.items():
                     signal.signal(number, handler)
                 signal.set_wakeup_fd(before)
-                self._ear = self._bell = None
+                self._receiver = self._waker = None
 
     def wait(self, readable: socket.socket | None = None, seconds: float | None = None) -> None:
         """Until the socket can be read or the time is over. Raises Ended as soon as the bot is to end."""
-        assert self._ear is not None
+        assert self._receiver is not None
         deadline = None if seconds is None else time.monotonic() + seconds
-        sockets = [self._ear] if readable is None else [self._ear, readable]
+        sockets = [self._receiver] if readable is None else [self._receiver, readable]
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             found, _, _ = select.select(sockets, [], [], left)
@@ -62,7 +62,7 @@ class Ending:
                 raise Ended
             if not found or readable in found:
                 return
-            self._ear.recv(4096)  # another signal than ours
+            self._receiver.recv(4096)  # another signal than ours
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -78,7 +78,7 @@ class Ending:
     def ask(self) -> None:
         """The bot is to end; from its own thread or another one."""
         self.wanted = True
-        bell = self._bell
+        bell = self._waker
         if bell is not None:
             with contextlib.suppress(OSError):  # full, and so heard; or just closed, and so ended
                 bell.send(b"\0")

@@ -11,7 +11,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.outgoing import SEND_OPTIONS, checked_text, send_text, text_given
 from p2pchat.cli.output import Cell, cell, messages, short_date
-from p2pchat.lib.times import HOUR_SECONDS, spell
+from p2pchat.lib.times import HOUR_SECONDS, format_duration
 
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
@@ -76,7 +76,9 @@ def timer(context: Context, args: Namespace) -> int:
     elif result["timer"] is None:
         context.out.line("No timer is on: messages stay until they are deleted.")
     else:
-        context.out.line(f"Messages disappear {spell(result['timer'])} after they are read. Set by {result['by']}.")
+        context.out.line(
+            f"Messages disappear {format_duration(result['timer'])} after they are read. Set by {result['by']}."
+        )
         if args.time is not None:
             context.out.note("The other side's program is asked to delete them too; that cannot prevent copies.")
             if result["timer"] < HOUR_SECONDS:

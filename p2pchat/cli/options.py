@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from p2pchat import errors
-from p2pchat.lib.times import seconds_in, seconds_or_off
+from p2pchat.lib.times import parse_duration, seconds_or_off
 
 if TYPE_CHECKING:
     from p2pchat.cli.context import Context
@@ -125,7 +125,7 @@ def help_text(verb: Verb) -> str:
 def duration(text: str) -> float:
     """Return the seconds of a duration as `lib.times` reads it; the type of an argument."""
     try:
-        return seconds_in(text)
+        return parse_duration(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
 

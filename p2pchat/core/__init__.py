@@ -10,5 +10,6 @@ delivery     states of a message                 frames       messages on a link
 mailbox      messages between client and relay   relays       addresses of relays
 names        names of protocols, by a secret     text         cleaning of what others wrote
 ids          a type for each kind of id          emoji        what may be a reaction
+lan          announcements on a local network
 safety_words the eight words of a handshake
 """

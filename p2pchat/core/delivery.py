@@ -45,9 +45,12 @@ class DeliveryEvent(StrEnum):
 
 
 class Route(StrEnum):
-    """How bytes travel to a contact: on a connection of our own, on a circuit by a relay, or by a relay's mailbox."""
+    """How bytes travel to a contact: on a connection of our own, on one within a local network, on a circuit by a
+    relay, or by a relay's mailbox. The net itself knows direct connections and circuits only.
+    """
 
     DIRECT = "direct"
+    LAN = "lan"
     CIRCUIT = "circuit"
     MAILBOX = "mailbox"
 
@@ -65,7 +68,7 @@ TRANSITIONS: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
     (DeliveryState.FAILED, DeliveryEvent.READ): DeliveryState.READ,
     (DeliveryState.FAILED, DeliveryEvent.RESUMED): DeliveryState.SAVED,
 }
-_FAR = {
+_ORDER = {
     DeliveryState.SAVED: 0,
     DeliveryState.FAILED: 0,
     DeliveryState.STORED: 1,
@@ -81,7 +84,7 @@ def advance(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
 
 def reached(state: DeliveryState, goal: DeliveryState) -> bool:
     """Return whether a message in `state` has come at least as far as `goal`."""
-    return _FAR.get(state, 0) >= _FAR[goal] and state != DeliveryState.FAILED
+    return _ORDER.get(state, 0) >= _ORDER[goal] and state != DeliveryState.FAILED
 
 
 def target(event: DeliveryEvent) -> DeliveryState:

@@ -321,8 +321,8 @@ def _hex(text: str) -> bytes:
 # what a library raises that lost, renamed or forbids an algorithm
 _BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _SEQUENCE = bytes(range(32))
-_NINE = bytes([9]) + bytes(31)
-_LADIES = (
+_X25519_BASE = bytes([9]) + bytes(31)
+_RFC8439_PLAINTEXT = (
     b"Ladies and Gentlemen of the class of '99: If I could offer you "
     b"only one tip for the future, sunscreen would be it."
 )
@@ -330,7 +330,10 @@ _KNOWN_ANSWERS: tuple[tuple[str, Callable[[], bool]], ...] = (
     # RFC 7748 §5.2, the first step of the iterated test
     (
         "X25519",
-        lambda: x25519(_NINE, _NINE) == _hex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"),
+        lambda: (
+            x25519(_X25519_BASE, _X25519_BASE)
+            == _hex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079")
+        ),
     ),
     # RFC 8032 §7.1, test 1: the key; then our own label
     (
@@ -345,9 +348,9 @@ _KNOWN_ANSWERS: tuple[tuple[str, Callable[[], bool]], ...] = (
     (
         "XChaCha20-Poly1305",
         lambda: (
-            seal(bytes(range(0x80, 0xA0)), _LADIES, _hex("50515253c0c1c2c3c4c5c6c7"), bytes(range(0x40, 0x58)))[
-                -TAG_BYTES:
-            ]
+            seal(
+                bytes(range(0x80, 0xA0)), _RFC8439_PLAINTEXT, _hex("50515253c0c1c2c3c4c5c6c7"), bytes(range(0x40, 0x58))
+            )[-TAG_BYTES:]
             == _hex("c0875924c1c7987947deafd8780acf49")
         ),
     ),

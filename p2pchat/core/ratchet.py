@@ -22,7 +22,7 @@ from p2pchat.errors import CannotOpen
 
 MAX_SKIPPED = 20_000
 OLD_CHAINS = 5
-_DEAF = "this session cannot send before it has received"
+_CANNOT_SEND_YET = "this session cannot send before it has received"
 
 FindSkipped = Callable[[int, int], bytes | None]
 """Looks up the key of a skipped message by (chain, number)."""
@@ -158,7 +158,7 @@ def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) ->
 def next_seal(state: Ratchet, random: prim.Random) -> tuple[Ratchet, MessageSeal]:
     """Return (new state, what the next message is sealed with in the sending chain of `state`)."""
     if state.sending is None:
-        raise ValueError(_DEAF)
+        raise ValueError(_CANNOT_SEND_YET)
     key, sending = _chain_step(state.sending)
     made = MessageSeal(_message_key(key), random(prim.NONCE_BYTES), random(prim.NONCE_BYTES), state.sent)
     return _changed(state, sending=sending, sent=state.sent + 1), made
@@ -167,7 +167,7 @@ def next_seal(state: Ratchet, random: prim.Random) -> tuple[Ratchet, MessageSeal
 def sending_chain(state: Ratchet) -> SendingChain:
     """Return what the headers of the current sending chain carry. Each turn begins another chain."""
     if state.header_out is None or state.kem is None:
-        raise ValueError(_DEAF)
+        raise ValueError(_CANNOT_SEND_YET)
     return SendingChain(state.header_out, state.public, state.sent_before, state.kem.public, state.kem_ciphertext)
 
 

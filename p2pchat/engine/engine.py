@@ -38,7 +38,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
-from p2pchat.ports import AskProxy, Clock, Net, NetHandler
+from p2pchat.ports import AskLan, AskProxy, Clock, LanHealth, Net, NetHandler
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -54,7 +54,7 @@ class Engine:
 
     net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
     `ClockWatch`. storage_limits: how much one contact may make us store. ask_proxy: asks the proxy that
-    everything is dialled through; None without one.
+    everything is dialled through; None without one. ask_lan: tells of the local network.
     """
 
     def __init__(
@@ -68,8 +68,10 @@ class Engine:
         monotonic: Monotonic | None = None,
         storage_limits: ContactLimits = DEFAULT_LIMITS,
         ask_proxy: AskProxy | None = None,
+        ask_lan: AskLan = LanHealth,
     ) -> None:
         self.ask_proxy = ask_proxy
+        self.ask_lan = ask_lan
         self.db = db
         self.clock = clock
         self.entropy = entropy
@@ -91,7 +93,7 @@ class Engine:
             run_sync,
         )
         self.committer.before_writing += (_settle_relays, outbound.finish, read_receipts.finish)
-        self.committer.before_commit.append(self._look_again)
+        self.committer.before_commit.append(self._reload_changed)
         self.copies = Copies()
         self.keep_receiving = settings.keep_receiving(db)
         self.relay_offer = RelayOffer(bool(settings.relay_for_contacts(db)))
@@ -134,10 +136,10 @@ class Engine:
 
     async def _run_on_net(self, task_status: TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
-            self.clock_watch.look()
+            self.clock_watch.check()
             first, *others = await self._load()
             nursery.start_soon(self.committer.run)
-            nursery.start_soon(self._hear_again)
+            nursery.start_soon(self._ask_again)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mailbox_handler.run)
             nursery.start_soon(self._requests.run)
@@ -151,8 +153,8 @@ class Engine:
             nursery.start_soon(self.upkeep.address_updates.run)
             nursery.start_soon(self.upkeep.run, self._retry)
             nursery.start_soon(self.endings.run)
-            nursery.start_soon(self.clock_watch.run, self.upkeep.look_after)
-            nursery.start_soon(walk.through, others, self.committer.submit, walk.begin)
+            nursery.start_soon(self.clock_watch.run, self.upkeep.run_due)
+            nursery.start_soon(walk.in_slices, others, self.committer.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
@@ -163,15 +165,15 @@ class Engine:
         self.link_handler.hide(hidden)
         if hidden:
             self.net.hide()
-        (await beside(self._look_at_invites))()
-        (await beside(partial(self._look_at_mail, await read(store_invites.ids))))()
+        (await beside(self._load_invites))()
+        (await beside(partial(self._load_mail, await read(store_invites.ids))))()
         return slices
 
     async def _begin(self, contact_ids: Sequence[ContactId]) -> None:
         """Resume the work where the last node left it, with these contacts first."""
         submit = self.committer.submit
         await submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
-        await submit(self.copies.look)
+        await submit(self.copies.check)
         await self.upkeep.mark_copy()
         await submit(ending.end)
         await submit(housekeeping.tick)
@@ -208,31 +210,31 @@ class Engine:
         for request in effects.requests:
             self._requests.tell(request)
 
-    async def _hear_again(self) -> None:
+    async def _ask_again(self) -> None:
         """Ask for inputs again that could not be saved. They were not acked, so their senders repeat them on a new
         link, and relays still have them.
         """
         while True:
             for sender in await self.committer.unsaved():
                 if len(sender) >= KEY_BYTES:  # a relay's mailbox; the ids of contacts are shorter
-                    self.mailbox_handler.hear_again(RelayName(sender))
+                    self.mailbox_handler.ask_again(RelayName(sender))
                 else:
                     self.net.relink(ContactId(sender))
 
     # --- what is kept in memory of the store ------------------------------------------------------------------------
 
-    def _look_again(self, tx: Transaction) -> None:
+    def _reload_changed(self, tx: Transaction) -> None:
         """Load again, in the transaction that changed it, what handlers keep in memory; it is used once that is on
         disk.
         """
         if tx.pairs_of:
-            tx.outputs.insert(0, self._look(tx.pairs_of))  # before whoever is to be reached is
+            tx.outputs.insert(0, self._load_pairs(tx.pairs_of))  # before whoever is to be reached is
         if tx.offers_changed:
-            tx.outputs.insert(0, self._look_at_invites())
+            tx.outputs.insert(0, self._load_invites())
         if tx.mail_changed or tx.mail_of:
-            tx.outputs.append(self._look_at_mail(None if tx.mail_changed else tx.mail_of))
+            tx.outputs.append(self._load_mail(None if tx.mail_changed else tx.mail_of))
 
-    def _look(self, of: Collection[ContactId]) -> Callable[[], None]:
+    def _load_pairs(self, of: Collection[ContactId]) -> Callable[[], None]:
         """Load what the hellos of these contacts are checked against; the result is applied once it is on disk."""
         pairs, hidden = self.link_handler.read(self.db, self.me, of), store_contacts.hidden(self.db)
 
@@ -243,7 +245,7 @@ class Engine:
 
         return use
 
-    def _look_at_invites(self) -> Callable[[], None]:
+    def _load_invites(self) -> Callable[[], None]:
         """Read our invites; the result puts them in place, once they are on disk."""
         invites = store_invites.all(self.db)
         usable = [row for row in invites if row.state == InviteState.OPEN]
@@ -256,7 +258,7 @@ class Engine:
 
         return use
 
-    def _look_at_mail(self, owners: Collection[MailOwner] | None = None) -> Callable[[], None]:
+    def _load_mail(self, owners: Collection[MailOwner] | None = None) -> Callable[[], None]:
         return partial(self.mailbox_handler.use, mailbox_queues.read(self.db, owners))
 
     # --- what its parts ask for -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, tzinfo
 
-from p2pchat.lib.times import seconds_in
+from p2pchat.lib.times import parse_duration
 
 FORMS = "2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or how long ago: 30m, 3h, 7d, 2w"
 """Shown when a text is none of these."""
@@ -23,7 +23,7 @@ def moment(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
             day = now.astimezone(zone) - timedelta(days=_DAYS[typed])
             return _placed(datetime(day.year, day.month, day.day), zone)
         if re.fullmatch(r"[0-9.]+ *[a-z]+", typed):
-            return now - timedelta(seconds=seconds_in(typed))
+            return now - timedelta(seconds=parse_duration(typed))
         if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", typed):
             day, (hour, minute) = now.astimezone(zone), map(int, typed.split(":"))
             return _placed(datetime(day.year, day.month, day.day, hour, minute), zone)

@@ -31,7 +31,7 @@ OFF = ("off", "0")
 _UNITS = ((7 * 86_400, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
-def seconds_in(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Return the seconds in a duration as people type it: `30s`, `5m`, `2h`, `1.5 d`, `1w`, `500ms`, or a number of
     seconds.
 
@@ -47,10 +47,10 @@ def seconds_or_off(text: str) -> int:
     """Return the whole seconds in a duration, at least 1; 0 for `off`. Raises ValueError."""
     if text.strip().lower() in OFF:
         return 0
-    return max(1, round(seconds_in(text)))
+    return max(1, round(parse_duration(text)))
 
 
-def spell(seconds: int, *, units: int = len(_UNITS)) -> str:
+def format_duration(seconds: int, *, units: int = len(_UNITS)) -> str:
     """Return a length of time as people say it, such as `1 day 12 hours`, in its greatest `units` units."""
     parts = []
     for size, unit in _UNITS:

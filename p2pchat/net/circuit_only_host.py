@@ -59,9 +59,9 @@ class CircuitOnlyHost:
         circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
         return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True)
 
-    def vouch(self, peer: PeerKey) -> None:
-        """Keep the connections of a peer that has proven something, as `Host.vouch` says."""
-        self._host.vouch(peer)
+    def mark_proven(self, peer: PeerKey) -> None:
+        """Keep the connections of a peer that has proven something, as `Host.mark_proven` says."""
+        self._host.mark_proven(peer)
 
     def found_at(self, peer: PeerKey) -> str:
         """Return "": over a circuit, nobody reaches us at an address of ours."""

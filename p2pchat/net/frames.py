@@ -31,7 +31,7 @@ class FrameReader:
         self._waiting: deque[Frame] = deque()
         self._more = False  # whether the parser may have whole frames that were not taken
 
-    async def some(self) -> list[Frame]:
+    async def read_some(self) -> list[Frame]:
         """Return the frames that have arrived, at least one but not too many at once."""
         while not self._waiting:
             if self._more:
@@ -46,11 +46,11 @@ class FrameReader:
         self._waiting.clear()
         return frames
 
-    async def one(self, deadline: float = DEADLINE) -> Frame:
+    async def read_one(self, deadline: float = DEADLINE) -> Frame:
         """Return the next frame. Raises LinkLost if it takes longer than `deadline` seconds."""
         with trio.move_on_after(deadline):
             while not self._waiting:
-                self._waiting.extend(await self.some())
+                self._waiting.extend(await self.read_some())
             return self._waiting.popleft()
         raise LinkLost
 

@@ -18,12 +18,13 @@ from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
+from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler
+from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -35,7 +36,7 @@ class Network:
     """Connects the parts of the net, as `ports.Net`; addresses are text inside and packed outside.
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
-    contacts; without it there are none.
+    contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
     """
 
     def __init__(
@@ -44,7 +45,12 @@ class Network:
         hidden_host: RelayedHost,
         random: Callable[[int], bytes],
         new_host: NewHost | None = None,
+        medium: Medium | None = None,
+        lan_mode: LanMode = LanMode.OFF,
     ) -> None:
+        self._medium = medium
+        self._lan_mode = LanMode.OFF if medium is None else lan_mode
+        self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
         self._random = random
@@ -64,6 +70,9 @@ class Network:
             self._open = Endpoint(self._host, handler, nursery, self._random)
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             self.mailboxes = self._pool(handler.mailboxes, nursery)
+            if self._medium is not None:
+                self._discovery = self._discover(self._medium)
+                nursery.start_soon(self._discovery.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -73,6 +82,22 @@ class Network:
         return MailboxPool(
             self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
         )
+
+    def _discover(self, medium: Medium) -> Discovery:
+        """Return the search for contacts on the local network; where one was heard is one more way to dial them."""
+        reach, links = self._open.reach, self._handler.links
+        discovery = Discovery(
+            medium,
+            self._lan_mode,
+            self._host.peer,
+            links,
+            self._random,
+            self.relayed,
+            self._is_direct,
+            reach.heard,
+        )
+        reach.found = discovery.ways
+        return discovery
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -165,7 +190,15 @@ class Network:
     def route(self, contact: ContactId) -> Route | None:
         """Return the best link's route, None without a link."""
         link = self._best(contact)
-        return None if link is None else link.stream.route
+        return None if link is None else link.route
+
+    def lan(self) -> LanHealth:
+        """Return how the search for contacts on the local network is."""
+        return LanHealth(self._lan_mode) if self._discovery is None else self._discovery.health()
+
+    def _is_direct(self, contact: ContactId) -> bool:
+        link = self._best(contact)
+        return link is not None and link.stream.route == Route.DIRECT
 
     def _sides(self, contact: ContactId) -> tuple[Endpoint, Endpoint]:
         """Return the endpoint for a contact, and the other one."""

@@ -114,7 +114,7 @@ class Host(Protocol):
         """
         ...
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         """Keep the connections that a peer has now, even if others need room, because it has proven something on one
         that it made (such as a verified link), and recognise it when it returns.
         """
@@ -145,6 +145,6 @@ class RelayedHost(Host, Protocol):
         """
         ...
 
-    async def gone(self, peer: PeerKey) -> None:
+    async def wait_disconnected(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
         ...

@@ -168,7 +168,7 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
                 store.note(batch.seen)
         except P2PChatError as error:
             outcome.failure = error
-            _make_way(store, error)
+            _use_reserve(store, error)
     outcome.wrote = outcome.failure is None and (batch.probe or any(result.new for result in outcome.puts))
     return outcome
 
@@ -181,7 +181,7 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
     except P2PChatError as error:
         outcome.failure = error
         outcome.puts = [DepositResult(mailbox.RELAY_FULL)] * len(batch.puts)
-    made_way = _make_way(store, outcome.failure)
+    made_way = _use_reserve(store, outcome.failure)
     if batch.deletes and (batch.puts or made_way):  # what makes room may succeed alone
         try:
             store.change([], batch.upto, now, batch.names)
@@ -190,10 +190,10 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
             outcome.failure = error
 
 
-def _make_way(store: MailboxStore, failure: P2PChatError) -> bool:
+def _use_reserve(store: MailboxStore, failure: P2PChatError) -> bool:
     """On a full disk, use the room that is kept for deleting; whether there was any."""
     try:
-        return isinstance(failure, DiskFull) and store.make_way()
+        return isinstance(failure, DiskFull) and store.use_reserve()
     except P2PChatError:
         return True
 

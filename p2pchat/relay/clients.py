@@ -75,7 +75,7 @@ class Outgoing:
             gathered, self._gathered = self._gathered, None
             for client in gathered:
                 if not client.held:
-                    client.let_out()
+                    client.flush()
 
     def gathers(self, client: ClientStream) -> bool:
         """Return whether what waits for this client is written at the end of `gathering`."""
@@ -88,7 +88,7 @@ class Outgoing:
 class ClientStream:
     """One stream. `waiting`: how many of its inputs are on their way to the disk; `scope`: cancelled, it ends at once;
     `draining`: it ends so when it has its answers; `changed`: whoever waits for anything of it parks there;
-    `behind`: queues of which the disk has more than was pushed; `held`: what is sent waits for `let_out`.
+    `behind`: queues of which the disk has more than was pushed; `held`: what is sent waits for `flush`.
     """
 
     __slots__ = (
@@ -101,8 +101,8 @@ class ClientStream:
         "behind",
         "changed",
         "draining",
+        "ended",
         "fetching",
-        "gone",
         "heard",
         "held",
         "hello",
@@ -140,7 +140,7 @@ class ClientStream:
         self.fetching = False
         self.pushed = 0
         self.behind: dict[OpenQueue, None] = {}
-        self.gone = False
+        self.ended = False
         self.held = False
         self.scope = trio.CancelScope()
         self.draining = False
@@ -178,7 +178,7 @@ class ClientStream:
 
     def send(self, frame: Frame) -> None:
         """Write this after what waits already."""
-        if self.gone:
+        if self.ended:
             return
         packed = pack(frame)
         size = len(packed)
@@ -186,9 +186,9 @@ class ClientStream:
         self.out_bytes += size
         self._outgoing.total += size
         if not self.held:
-            self.let_out()
+            self.flush()
 
-    def let_out(self) -> None:
+    def flush(self) -> None:
         """Write what waits, or begin to."""
         self.held = False
         if self.began is not None or not self._frames or self._outgoing.gathers(self):
@@ -212,7 +212,7 @@ class ClientStream:
 
     def close(self) -> None:
         """Send nothing more, and forget what waited."""
-        self.gone = True
+        self.ended = True
         self._frames.clear()
         self._written(self.out_bytes)
 
@@ -225,7 +225,7 @@ class ClientStream:
                     piece, size = self._next_piece()
                 await self.stream.write(piece)
                 piece = b""
-                if self.gone:
+                if self.ended:
                     return
                 self._written(size)
                 if self._frames:  # others have their turn: a write that goes at once has none
@@ -233,7 +233,7 @@ class ClientStream:
                 else:
                     self._emptied(self)
         except LinkLost:
-            self.gone = True
+            self.ended = True
             self.scope.cancel()
         finally:
             self.began = None

@@ -45,7 +45,7 @@ CREATE TABLE clock ( -- the last hour that was seen; see clock.py
 """
 _SPARE = """
 INSERT INTO places VALUES (0);
-CREATE TABLE spare (number INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT; -- always empty: see `MailboxStore._scatter`
+CREATE TABLE spare (number INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT; -- always empty: see `_add_pages` in store
 """
 _TABLES = _BLOBS + _SPARE + _CLOCK
 _FROM_1 = _CLOCK

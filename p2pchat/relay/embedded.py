@@ -60,7 +60,7 @@ class EmbeddedRelay:
                 place_of,
                 account_of=account_of,
                 write_now=write_now,
-                vouch=self._host.vouch,
+                mark_proven=self._host.mark_proven,
             )
             # contacts know our addresses; others with the token are not told those inside our network
             hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)

@@ -27,8 +27,8 @@ UNREAD_AFTER_HOURS = 3 * 24
 """After a restart readers have so long to come back; then queues of unknown origin that nobody reads may give way."""
 MAX_NETWORKS = 1 << 16
 MAX_INSIDE = 1 << 10
-"""Networks, and places within one, that are told apart; those beyond share `_CROWDS` entries."""
-_CROWDS = 256
+"""Networks, and places within one, that are told apart; those beyond share `_MAX_SHARED_ENTRIES` entries."""
+_MAX_SHARED_ENTRIES = 256
 MAX_READ = 1 << 17
 _RANKED = 64
 _USES = 1024
@@ -53,7 +53,7 @@ class _Queue:
 
 @dataclass(eq=False, slots=True)
 class _Network:
-    """A network, with those inside it; or a place, with what it has in each queue. `order`: the greediest of these,
+    """A network, with those inside it; or a place, with what it has in each queue. `order`: the largest of these,
     where there are many; `uses`: how often it is still used before it is made anew.
     """
 
@@ -65,7 +65,7 @@ class _Network:
     queues_order: list[bytes] = field(default_factory=list)
     uses: int = 0
 
-    def greediest(self) -> _Network:
+    def largest(self) -> _Network:
         """Return the one inside that holds most, or nearly so where there are many."""
         if len(self.inside) <= _RANKED:
             return max(self.inside.values(), key=_size)
@@ -167,7 +167,7 @@ class Holdings:
         """Return whether somebody read the queue `qid` in the last `READ_WITHIN_HOURS`."""
         return self.hour - self._read.get(qid, -READ_WITHIN_HOURS) < READ_WITHIN_HOURS
 
-    def gives_way(self, size: int, source: Source) -> bytes | None:
+    def queue_to_shrink(self, size: int, source: Source) -> bytes | None:
         """Return the queue that has to give up something for `size` more bytes from `source`; None where nobody has
         to.
         """
@@ -176,10 +176,10 @@ class Holdings:
         own = size + (mine.size if mine is not None else 0)
         unknown = self._largest(self._unknown) if self._unknown.queues else None
         if unknown is not None:
-            greediest = self._networks.greediest().size if self._networks.inside else 0
-            if self._unknown.queues[unknown] > max(own, greediest, sure):
+            largest = self._networks.largest().size if self._networks.inside else 0
+            if self._unknown.queues[unknown] > max(own, largest, sure):
                 return unknown
-        victim = self._greedy(size, source)
+        victim = self._choose_victim(size, source)
         if victim is None and unknown is not None and source and own <= sure:
             waited = self.hour - self._began >= UNREAD_AFTER_HOURS
             return unknown if waited and not self.is_read(unknown) else None
@@ -187,19 +187,19 @@ class Holdings:
 
     # --- inside
 
-    def _greedy(self, size: int, path: Source) -> bytes | None:
-        """Go down from the widest networks to the greediest place, as long as that is another than the depositor's."""
+    def _choose_victim(self, size: int, path: Source) -> bytes | None:
+        """Go down from the widest networks to the largest place, as long as that is another than the depositor's."""
         network, sure = self._networks, self.total // SURE_OF_NETWORK
         while network.inside:
             mine = network.inside.get(path[0]) if path else None
-            best = network.greediest()
+            best = network.largest()
             if path and (best is mine or size + (mine.size if mine is not None else 0) >= best.size):
                 if mine is None:
                     return None
                 network, path = mine, path[1:]
             elif best.size > sure:
                 while best.inside:
-                    best = best.greediest()
+                    best = best.largest()
                 return self._largest(best)
             else:
                 return None
@@ -215,7 +215,9 @@ class Holdings:
             for name in source:
                 inner = network.inside.get(name)
                 if inner is None:
-                    told_apart = name if len(network.inside) < most else b"crowd" + bytes((name[0] % _CROWDS,))
+                    told_apart = (
+                        name if len(network.inside) < most else b"crowd" + bytes((name[0] % _MAX_SHARED_ENTRIES,))
+                    )
                     inner = network.inside.setdefault(told_apart, _Network(told_apart))
                 path.append(inner)
                 network, most = inner, MAX_INSIDE
@@ -256,13 +258,13 @@ class Holdings:
     def _largest(self, place: _Network) -> bytes:
         """Return the queue in which a place has most bytes: one that nobody reads, if there is one."""
 
-        def greed(qid: bytes) -> tuple[bool, int]:
+        def rank(qid: bytes) -> tuple[bool, int]:
             return not self.is_read(qid), place.queues[qid]
 
         if len(place.queues) <= _RANKED:
-            return max(place.queues, key=greed)
+            return max(place.queues, key=rank)
         while place.queues_order and place.queues_order[-1] not in place.queues:
             place.queues_order.pop()
         if not place.queues_order:
-            place.queues_order = nlargest(_RANKED, place.queues, key=greed)[::-1]
+            place.queues_order = nlargest(_RANKED, place.queues, key=rank)[::-1]
         return place.queues_order[-1]

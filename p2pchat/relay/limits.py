@@ -18,7 +18,7 @@ bytes, which last, a network has less in proportion than of connections (`places
 MAX_SPENT = 1 << 18
 STAMP_SECONDS = 7_200.0
 """A stamp is good in the hour it names and in the next."""
-_CROWDS = 256
+_MAX_SHARED_ENTRIES = 256
 _LOOKED_AT = 64
 
 
@@ -65,7 +65,7 @@ class PlaceBudget:
     """What each place, and each network around it, may still use: `burst` at once for a place, then `rate` a second.
 
     Bounded: what is whole again is forgotten first, which gives nobody anything. Where too many are in use, new ones
-    share `_CROWDS` buckets: a flood of places exhausts what its own places have.
+    share `_MAX_SHARED_ENTRIES` buckets: a flood of places exhausts what its own places have.
     """
 
     def __init__(self, burst: float, rate: float) -> None:
@@ -103,7 +103,7 @@ class PlaceBudget:
         if len(self._buckets) >= MAX_PLACES:
             self._forget(now)
         if len(self._buckets) >= MAX_PLACES:
-            name = b"crowd" + bytes((name[0] % _CROWDS, factor))
+            name = b"crowd" + bytes((name[0] % _MAX_SHARED_ENTRIES, factor))
         bucket = self._buckets.get(name)
         if bucket is None:
             bucket = self._buckets[name] = TokenBucket(self._burst * factor, self._rate * factor)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 180.0
 SWEEP_SECONDS = 30.0
-LOOK_AGAIN_SECONDS = 0.25
+RECHECK_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
 
 InThread = Callable[..., Awaitable[Outcome]]
@@ -58,7 +58,7 @@ class MailboxServer:
     `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
     right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
     `account_of`: what its connection may cost. `write_now`: writes to a stream all of some bytes, or nothing where that
-    has to wait. `vouch`: is told every peer that has said the token or opened a queue.
+    has to wait. `mark_proven`: is told every peer that has said the token or opened a queue.
     `in_thread`: how the disk is waited for. Raises what the store raises.
     """
 
@@ -76,7 +76,7 @@ class MailboxServer:
         *,
         trust_clock: bool = False,
         write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
-        vouch: Callable[[PeerKey], None] = lambda peer: None,
+        mark_proven: Callable[[PeerKey], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
         self._failing = False
@@ -90,7 +90,7 @@ class MailboxServer:
         self._place_of = place_of
         self._in_thread = in_thread
         self._account_of = account_of
-        self._vouch = vouch
+        self._mark_proven = mark_proven
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
@@ -181,12 +181,12 @@ class MailboxServer:
         self._clients.add(client)
         self._admitted[stream.peer] += 1
         if limits.token is not None:
-            self._vouch(stream.peer)  # it knows the token, or it would not know the name
+            self._mark_proven(stream.peer)  # it knows the token, or it would not know the name
         try:
             with client.scope as scope:
                 await write_frames(stream, [Frame(mailbox.HELLO, mailbox.encode_hello(hello))])
                 await self._read(client)
-            if scope.cancelled_caught and client.draining and not client.gone:
+            if scope.cancelled_caught and client.draining and not client.ended:
                 with trio.CancelScope() as client.scope:
                     while not client.settled:
                         await client.changed.park()
@@ -230,7 +230,7 @@ class MailboxServer:
             with trio.move_on_after(SLOW_WRITE_SECONDS if self._reads else math.inf):
                 await self._wake.wait()
             if self._reads and self._outgoing.full:
-                self._let_go_of_the_slow()
+                self._drop_slow_clients()
         batch, self._next = self._next, Batch()
         self._taken.unpark_all()
         while self._reads and not self._outgoing.full and len(batch.fetches) + len(batch.refills) < MAX_READS:
@@ -249,7 +249,7 @@ class MailboxServer:
                 batch.refills.append(refill)
         else:
             fetching = self._fetches.popleft()
-            if not fetching.client.gone:
+            if not fetching.client.ended:
                 batch.fetches.append(fetching)
 
     # --- in
@@ -267,7 +267,7 @@ class MailboxServer:
             finally:
                 # what was answered before a fetch goes with the answer to that
                 if fetching or not client.fetching:
-                    client.let_out()
+                    client.flush()
 
     async def _take_all(self, client: ClientStream, parser: FrameParser, frames: list[Frame]) -> None:
         """Take these frames, in order, and what the parser has besides; the list is empty afterwards. What is answered
@@ -287,7 +287,7 @@ class MailboxServer:
 
     def _opens_few(self, client: ClientStream, kind: int) -> bool:
         """Whether it opens its first queues, as many as a fetch names: they are checked in one turn."""
-        return kind == mailbox.OPEN and client.opens < mailbox.QUEUES_A_FETCH and client.account.solvent
+        return kind == mailbox.OPEN and client.opens < mailbox.QUEUES_A_FETCH and client.account.has_credit
 
     async def _until_room(self, client: ClientStream, frame: Frame) -> None:
         """Wait while this client, or all of them together, have too much waiting."""
@@ -295,14 +295,14 @@ class MailboxServer:
         watches = fetches and mailbox.watches(frame.body)  # is answered with nothing that counts
         while True:
             if client.full or (fetches and client.fetching):
-                client.let_out()
+                client.flush()
                 await client.changed.park()
             elif self._next.full:
-                client.let_out()
+                client.flush()
                 await self._taken.park()
             elif fetches and not watches and not self._terms.may_fetch(client.origin):
-                client.let_out()
-                await trio.sleep(LOOK_AGAIN_SECONDS)
+                client.flush()
+                await trio.sleep(RECHECK_SECONDS)
             else:
                 return
 
@@ -336,7 +336,7 @@ class MailboxServer:
         if code == mailbox.DONE:
             handle, role, queue, _ = opening
             if not client.opened:
-                self._vouch(client.stream.peer)
+                self._mark_proven(client.stream.peer)
             client.opened[handle] = OpenQueue(client, handle, role, queue.flags, name)
         client.send(Frame(mailbox.OPENED, mailbox.encode_opened(opening.handle, code)))
 
@@ -441,7 +441,7 @@ class MailboxServer:
             self.counts.deposits += 1
             if put.stamp:
                 self._terms.spent.add(deposit.qid, put.stamp, trio.current_time())
-            self.pushes.came(deposit.qid, result.place, deposit.blob)
+            self.pushes.stored(deposit.qid, result.place, deposit.blob)
 
     def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
         client = fetching.client
@@ -452,7 +452,7 @@ class MailboxServer:
         self._terms.fetched(client.origin, sum(len(blob.blob) for blob in answer.blobs))
         client.fetching = False
         client.waiting -= 1
-        client.let_out()
+        client.flush()
         client.changed.unpark_all()
 
     def _answer(self, client: ClientStream, number: int, code: int) -> None:
@@ -478,7 +478,7 @@ class MailboxServer:
             self._next.probe = self._failing
             self._wake_up()
 
-    def _let_go_of_the_slow(self) -> None:
+    def _drop_slow_clients(self) -> None:
         """Memory is short: who takes its bytes slower than others wait for them makes room."""
         for client in self._clients:
             if client.slow:

@@ -55,7 +55,7 @@ class Pushes:
                 if not watchers:
                     del self._watchers[opened.qid]
 
-    def came(self, qid: bytes, place: int, blob: bytes) -> None:
+    def stored(self, qid: bytes, place: int, blob: bytes) -> None:
         """Push a new blob, which is on the disk at this place, to those who watch its queue."""
         for opened in self._watchers.get(qid, ()):
             if not opened.reading and opened not in opened.client.behind:
@@ -95,7 +95,7 @@ class Pushes:
 
     def _push(self, opened: OpenQueue, place: int, blob: bytes) -> bool:
         client = opened.client
-        if client.gone or not client.may_push:
+        if client.ended or not client.may_push:
             client.behind[opened] = None
             return False
         opened.upto = place

@@ -185,7 +185,7 @@ class _Relay:
             account_of=account_of,
             write_now=write_now,
             trust_clock=trust_clock,
-            vouch=self._host.vouch,
+            mark_proven=self._host.mark_proven,
         )
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -203,7 +203,7 @@ class _Relay:
                 nursery.start_soon(self._hop.run)
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
-                nursery.start_soon(_give_memory_back)
+                nursery.start_soon(_trim_heap)
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
@@ -354,7 +354,7 @@ def _token(path: str) -> bytes | None:
     return token
 
 
-async def _give_memory_back() -> None:
+async def _trim_heap() -> None:
     """Give free memory back to the system.
 
     What a burst needed is free again, in pieces between what is in use, and glibc keeps such pieces: after 1,000

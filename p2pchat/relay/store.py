@@ -42,7 +42,7 @@ _STEP = 16  # a divisor of 256
 _CHANCES = 512
 _MAX_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
 _NAMES_AT_ONCE = 256  # in one statement
-_SCATTERED = 1024  # pages by which the file grows
+_GROWTH_PAGES = 1024  # pages by which the file grows
 _MAX = (1 << 63) - 1  # SQLite's integers are signed
 _SYSTEM = random.SystemRandom()
 
@@ -162,7 +162,7 @@ class MailboxStore:
         with self._transaction():
             roomy = self._has_room()
             if deposits and roomy:
-                self._scatter(sum(len(deposit.blob) // BUCKETS[0] + 1 for deposit in deposits))
+                self._add_pages(sum(len(deposit.blob) // BUCKETS[0] + 1 for deposit in deposits))
             results = [self._put(deposit, now, roomy) for deposit in deposits]
             if self._epoch > self._used:
                 self._connection.execute("UPDATE places SET epoch = ?", (self._epoch,))
@@ -251,7 +251,7 @@ class MailboxStore:
             self._written = bool(busy)
         self._reserve.keep(self.quota.least_free)
 
-    def make_way(self) -> bool:
+    def use_reserve(self) -> bool:
         """Free the room that was kept for a full disk, and fold the log in; returns whether there was any."""
         if not self._reserve.give_up():
             return False
@@ -327,7 +327,7 @@ class MailboxStore:
         before = len(self._undo)
         self._connection.execute("SAVEPOINT room")
         while self.size + size > self.quota.total_bytes:
-            queue = self._holdings.gives_way(size, deposit.source)
+            queue = self._holdings.queue_to_shrink(size, deposit.source)
             if queue is None:
                 self._connection.execute("ROLLBACK TO room")
                 self._revert(before)
@@ -337,13 +337,13 @@ class MailboxStore:
         self._connection.execute("RELEASE room")
         return self.size + size <= self.quota.total_bytes
 
-    def _scatter(self, pages: int) -> None:
+    def _add_pages(self, pages: int) -> None:
         """Have so many free pages in the file, in no order. SQLite gives out pages of a growing file one after the
         other, and whoever reads the disk would see in which order blobs came that still lie there.
         """
         if self._connection.execute("PRAGMA freelist_count").fetchone()[0] >= pages:
             return
-        numbers = list(range(max(pages, _SCATTERED)))
+        numbers = list(range(max(pages, _GROWTH_PAGES)))
         self._connection.executemany("INSERT INTO spare VALUES (?, zeroblob(4096))", ((number,) for number in numbers))
         _SYSTEM.shuffle(numbers)
         self._connection.executemany("DELETE FROM spare WHERE number = ?", ((number,) for number in numbers))

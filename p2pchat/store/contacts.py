@@ -182,14 +182,14 @@ def find(db: Database, text: str) -> Contact:
     if _WHOLE_ID.fullmatch(wanted):
         id = ContactId(bytes.fromhex(wanted))
     else:
-        id = meant(db.query("SELECT id, name FROM contacts"), text)
+        id = resolve(db.query("SELECT id, name FROM contacts"), text)
     contact = get(db, id)
     if contact is None:
         raise NoSuchContact
     return contact
 
 
-def meant(named: Iterable[Row], text: str) -> ContactId:
+def resolve(named: Iterable[Row], text: str) -> ContactId:
     """Return whom a user means of (id, name), as `find` says. Raises NoSuchContact or AmbiguousName."""
     everybody, wanted = list(named), text.strip().casefold()
     candidates = [(id, name) for id, name in everybody if name == text.strip()]

@@ -108,7 +108,7 @@ class Database:
         if not path.exists():
             raise NoProfile(f"There is no database at {path}")
         with translated():
-            _look(path, key)
+            _check_readable(path, key)
             connection = connect(path, key)
             try:
                 _set_up(connection)
@@ -278,13 +278,14 @@ def assignments(fields: Collection[str], allowed: frozenset[str]) -> str:
     return ", ".join(f"{name} = :{name}" for name in fields)
 
 
-AMONG = "(SELECT unhex(value) FROM json_each({}))"
-"""`IN AMONG` is one statement for any number of ids, given as `packed`. (A + before a further column keeps SQLite from
-looking that one up instead: it takes the ids to be many.)"""
+ID_LIST = "(SELECT unhex(value) FROM json_each({}))"
+"""The right side of an SQL `IN` for any number of ids, given as `packed`, so that one statement serves them all. A `+`
+before another column in the condition keeps SQLite from using that column's index instead: its planner expects many
+ids."""
 
 
 def packed(ids: Iterable[bytes]) -> str:
-    """Return ids as one value of a statement, for `AMONG`."""
+    """Return ids as one value of a statement, for `ID_LIST`."""
     return json.dumps([id.hex() for id in ids])
 
 
@@ -360,7 +361,7 @@ def _set_up(connection: Any) -> None:
         connection.execute(f"PRAGMA {setting}")
 
 
-def _look(path: Path, key: bytes) -> None:
+def _check_readable(path: Path, key: bytes) -> None:
     """Refuse a file that is damaged or newer than we are, before anything could write to it.
 
     Read-only, since merely closing a writable connection may copy the write-ahead log into the file.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import ChatId, DeviceId, MessageId
 from p2pchat.store import messages
-from p2pchat.store.database import AMONG, Database, packed
+from p2pchat.store.database import ID_LIST, Database, packed
 
 _RANKED = (DeliveryState.SAVED, DeliveryState.STORED, DeliveryState.DELIVERED, DeliveryState.READ)
 
@@ -73,7 +73,7 @@ def set_state(
     assign, where, values = messages.transition(state, at, came_from, route)
     sql = (
         f"UPDATE deliveries SET {assign} WHERE device = :device AND {where} AND message IN"
-        f" (SELECT pk FROM messages WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x'')"
+        f" (SELECT pk FROM messages WHERE id IN {ID_LIST.format(':ids')} AND +chat = :chat AND +sender = x'')"
     )
     if not db.execute(sql, {**values, "device": device, "chat": chat, "ids": packed(ids)}):
         return []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from p2pchat.core import mailbox
 from p2pchat.core.ids import EnvelopeId, MailOwner, MessageId, PeerKey
 from p2pchat.lib.times import HOUR_MS
-from p2pchat.store.database import AMONG, Database, Value, packed
+from p2pchat.store.database import ID_LIST, Database, Value, packed
 from p2pchat.store.outbox import OutboxForm, OutboxRow, columns, made
 from p2pchat.store.queues import TheirQueueRow
 
@@ -69,7 +69,7 @@ WHERE {recipient} = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND
 """
 _STORED_OF_ALL = _STORED.format(recipient="recipient") + "ORDER BY pk"
 # by the envelopes, of which there are a few, and not by the recipient, for whom thousands may wait
-_STORED_AMONG = _STORED.format(recipient="+recipient") + f"AND envelope_id IN {AMONG.format('?3')} ORDER BY pk"
+_STORED_AMONG = _STORED.format(recipient="+recipient") + f"AND envelope_id IN {ID_LIST.format('?3')} ORDER BY pk"
 
 
 def due(

@@ -68,7 +68,7 @@ def owed(db: Database, contact: ContactId, limit: int) -> list[tuple[EnvelopeId,
     return [(id, msg_id) for id, msg_id in rows]
 
 
-def creditors(db: Database) -> list[ContactId]:
+def contacts_owed(db: Database) -> list[ContactId]:
     """Return the contacts who are owed a receipt."""
     db.run_gathered()
     rows = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")

@@ -20,7 +20,7 @@ from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store import search_backlog
-from p2pchat.store.database import AMONG, Database, Row, Value, packed
+from p2pchat.store.database import ID_LIST, Database, Row, Value, packed
 
 ME = NOBODY
 ID_BYTES = 16
@@ -175,7 +175,7 @@ def insert(db: Database, row: MessageRow) -> Inserted | None:
     return Inserted(late)
 
 
-def one(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
+def get(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
     """The message of a sender in a chat with that id, or None."""
     row = db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = ?", (id, chat, sender))
     return None if row is None else made(row)
@@ -322,7 +322,7 @@ def readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
 
 def mine(db: Database, chat: ChatId, ids: Iterable[MessageId]) -> list[MessageRow]:
     """Our own messages among these ids, in this chat: what a receipt from there may speak of."""
-    found = (one(db, chat, ME, id) for id in ids)
+    found = (get(db, chat, ME, id) for id in ids)
     return [row for row in found if row is not None]
 
 
@@ -345,7 +345,7 @@ def set_state(
         return []
     assign, where, values = transition(state, at, came_from, route)
     sql = (
-        f"UPDATE messages SET {assign} WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
+        f"UPDATE messages SET {assign} WHERE id IN {ID_LIST.format(':ids')} AND +chat = :chat AND +sender = x''"
         f" AND {where} RETURNING id"
     )
     moved = {id for (id,) in db.query(sql, {**values, "chat": chat, "ids": packed(ids)})}

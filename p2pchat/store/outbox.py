@@ -15,7 +15,7 @@ from enum import StrEnum
 from operator import attrgetter
 
 from p2pchat.core.ids import ChatId, ContactId, DeviceId, EnvelopeId, MailOwner, MessageId, SessionId, contact_of
-from p2pchat.store.database import AMONG, Database, Row, Value, assignments, packed
+from p2pchat.store.database import ID_LIST, Database, Row, Value, assignments, packed
 
 
 class OutboxForm(StrEnum):
@@ -103,10 +103,10 @@ _values = attrgetter(
 _CHANGING = frozenset(_NEW) - {"recipient"}
 _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))})"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
-_FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +recipient = ?2 RETURNING session_id, chain"
+_FORGET = f"DELETE FROM outbox WHERE msg_id IN {ID_LIST.format('?1')} AND +recipient = ?2 RETURNING session_id, chain"
 _ACKED = f"""
 SELECT pk, kind, msg_id, attempts, session_id, chain, form FROM outbox
-WHERE envelope_id IN {AMONG.format("?1")} AND +recipient = ?2 ORDER BY pk
+WHERE envelope_id IN {ID_LIST.format("?1")} AND +recipient = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
 _SEALED = "WHERE envelope_id IS NOT NULL "
@@ -211,7 +211,7 @@ def astray(db: Database, recipient: DeviceId) -> bool:
     return db.query_one(sql, (recipient,)) is not None
 
 
-def is_owed(db: Database, recipient: DeviceId) -> bool:
+def has_waiting(db: Database, recipient: DeviceId) -> bool:
     """Whether something waits for a device."""
     return db.query_one("SELECT 1 FROM outbox WHERE recipient = ? LIMIT 1", (recipient,)) is not None
 

@@ -63,7 +63,7 @@ def find(db: Database, text: str) -> Contact:
 def _former(db: Database, wanted: str) -> ChatId:
     rows = db.query("SELECT id, name FROM chats WHERE kind = 'direct' AND name <> ''")
     whole = next((id for id, _ in rows if id.hex() == wanted), None)
-    return direct_chat(ContactId(whole) if whole is not None else contacts.meant(rows, wanted))
+    return direct_chat(ContactId(whole) if whole is not None else contacts.resolve(rows, wanted))
 
 
 def names(db: Database) -> dict[ChatId, str]:

@@ -116,7 +116,7 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
 
 
-def beside(db: Database, row: MessageRow) -> Remarks:
+def of_message(db: Database, row: MessageRow) -> Remarks:
     """Return what is shown beside one message."""
     return of(db, [row]).get(row.pk, NOTHING)
 

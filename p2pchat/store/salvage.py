@@ -66,7 +66,7 @@ def salvage(path: Path, key: bytes) -> Salvaged:
         database.remove(draft)
         try:
             with closing(_Reader(path, key)) as reader:
-                reader.fold_log_in()
+                reader.merge_log()
                 _copy(reader, draft, key, done)
             Database.open(draft, key).close()  # brings it to our schema, and proves that it opens
             os.link(path, done.damaged)
@@ -92,7 +92,7 @@ class _Reader:
         self._connection = database.connect(path, key)
         self.numbers: dict[str, int] = {}  # the highest rowid that a table has had, where the database keeps it
 
-    def fold_log_in(self) -> None:
+    def merge_log(self) -> None:
         """Move the write-ahead log into the file: pages are copied as they are, so damage does not hinder it."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -37,7 +37,7 @@ _FIRST_SINCE = (
     f"SELECT {columns('messages')} FROM messages INDEXED BY messages_in_order"
     " WHERE chat = ?1 AND place = pk AND place >= ?2 ORDER BY place LIMIT 1"
 )
-_EVER = 2**62
+_MAX_TIME_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Bounds:
     """
 
     after: int = 0
-    before: int = _EVER
+    before: int = _MAX_TIME_MS
     forwards: bool = False
 
 
@@ -68,7 +68,10 @@ def _search(
 ) -> list[MessageRow]:
     low = bounds.after if query.since is None else max(bounds.after, pk_at(db, query.since - MAX_CLOCK_ERROR_MS) - 1)
     high = bounds.before if query.until is None else min(bounds.before, pk_at(db, query.until + MAX_CLOCK_ERROR_MS))
-    times = (-_EVER if query.since is None else query.since, _EVER if query.until is None else query.until)
+    times = (
+        -_MAX_TIME_MS if query.since is None else query.since,
+        _MAX_TIME_MS if query.until is None else query.until,
+    )
     order = "ASC" if bounds.forwards else "DESC"
     expression = _expression(query, chat, sender)
     try:

@@ -152,7 +152,7 @@ class ChatApp(BaseApp):
             "why": self.picking.why,
             "relays": self.people.relays,
             "settings": self.wishes.show,
-            "dnd": self.wishes.hush,
+            "dnd": self.wishes.silence,
             "theme": self.settings.theme,
             "density": self.settings.density,
             "rtl": self.settings.rtl,
@@ -271,13 +271,13 @@ class ChatApp(BaseApp):
             if message.chat == current:
                 conversation.changed(message)
             if message.deleted:
-                self._gone(message.chat, message.id)
+                self._message_removed(message.chat, message.id)
         for chat, typing in news.typing.items():
             self.main.chat_title.show_typing(chat, typing)
         for moved in news.removed:
             if moved.chat == current:
                 conversation.removed(moved.id)
-            self._gone(moved.chat, moved.id)
+            self._message_removed(moved.chat, moved.id)
         if current in news.people and self.state.shown is not None:
             conversation.update_chat(self.state.shown)
             self.main.write_in(self.state.shown)
@@ -300,9 +300,9 @@ class ChatApp(BaseApp):
         if panel_news is not None:
             panel_news(batch)
 
-    def _gone(self, chat: str, message: str) -> None:
-        self.talk.gone(chat, message)
-        self.picking.gone(message)
+    def _message_removed(self, chat: str, message: str) -> None:
+        self.talk.message_removed(chat, message)
+        self.picking.message_removed(message)
 
     def _looks(self) -> bool:
         return self.app_focus and self._clock() - self._touched < AWAY

@@ -45,14 +45,14 @@ class Rereads(Protocol):
         """Update the status line."""
 
 
-class Hushes(Protocol):
+class CanSilence(Protocol):
     """Notifies a user who is not looking (`notices.Notifier`)."""
 
     @property
     def says(self) -> str:
         """The text for the status line while notifications are silenced."""
 
-    def hush(self, seconds: float | None) -> None:
+    def silence(self, seconds: float | None) -> None:
         """Silence notifications for so long; None ends that."""
 
 
@@ -61,7 +61,7 @@ class BaseApp(App[errors.P2PChatError]):
 
     main: MainScreen
     reader: Rereads
-    notifier: Hushes
+    notifier: CanSilence
 
     def __init__(self, profile: Profile, node: NodeClient, now: Callable[[], datetime]) -> None:
         super().__init__(driver_class=terminal.Terminal)
@@ -178,7 +178,7 @@ class BaseApp(App[errors.P2PChatError]):
         else:
             self.say(f"Saved as {saved}. Only you can read it.")
 
-    def meant(self, name: str) -> Chat | None:
+    def chat_named(self, name: str) -> Chat | None:
         """Return the chat that the user named, or the one shown if they named none; shows what is wrong
         with the name.
         """

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 
+FRAMES_PER_SECOND = "240"
+"""Textual draws at most so often. It misses up to two of its frames after a turn that took long: at its usual 60 a key
+that was pressed while messages came waited for 33 ms with nothing to do.
+"""
+
+
 class Starter:
     """Starts a profile's node if none answers."""
 
@@ -57,6 +63,7 @@ def run(profile: Profile, passphrase: str | None = None) -> int:
     if there:
         starter.begin()
     gc.disable()  # nothing that is made from here to the first picture is garbage; `tune_gc` takes it up again
+    os.environ.setdefault("TEXTUAL_FPS", FRAMES_PER_SECOND)  # read when Textual is imported
     from p2pchat.tui.app import ChatApp
     from p2pchat.tui.themes import ALWAYS_TRUE
 

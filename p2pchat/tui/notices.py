@@ -92,7 +92,7 @@ class Notifier:
         self._looks = looks
         self._told: set[str] = set()
         """Chats and requests with a notification since the person last looked."""
-        self._hushed_until: datetime | None = None
+        self._silent_until: datetime | None = None
 
     def hear(self, news: News) -> None:
         """Handle a new message or request: notify if the user is not looking."""
@@ -101,7 +101,7 @@ class Notifier:
             return
         chats = {ident for ident in news.incoming() if not self._is_muted(ident)}
         fresh = (chats | {request.id for request in news.asked}) - self._told
-        if not fresh or self.hushed:
+        if not fresh or self.silenced:
             return
         self._told |= fresh
         wishes = self._app.preferences
@@ -145,22 +145,22 @@ class Notifier:
     # --- when nobody wants to be called
 
     @property
-    def hushed(self) -> bool:
+    def silenced(self) -> bool:
         """Whether all notifications are silenced now."""
         wishes, now = self._app.preferences, self._app.now()
-        if self._hushed_until is not None and now >= self._hushed_until:
-            self._hushed_until = None
-        return self._hushed_until is not None or wishes.do_not_disturb or within(now, wishes.quiet_hours)
+        if self._silent_until is not None and now >= self._silent_until:
+            self._silent_until = None
+        return self._silent_until is not None or wishes.do_not_disturb or within(now, wishes.quiet_hours)
 
     @property
     def says(self) -> str:
         """The text for the status line while notifications are silenced, else ""."""
-        if not self.hushed:
+        if not self.silenced:
             return ""
-        if self._hushed_until is not None:
-            return f"silent until {clock(self._hushed_until, self._app.twelve_hours)}"
+        if self._silent_until is not None:
+            return f"silent until {clock(self._silent_until, self._app.twelve_hours)}"
         return "do not disturb" if self._app.preferences.do_not_disturb else "quiet hours"
 
-    def hush(self, seconds: float | None) -> None:
+    def silence(self, seconds: float | None) -> None:
         """Silence notifications for so long; None ends that."""
-        self._hushed_until = None if seconds is None else self._app.now() + timedelta(seconds=seconds)
+        self._silent_until = None if seconds is None else self._app.now() + timedelta(seconds=seconds)

@@ -50,6 +50,8 @@ class News:
     """Chats whose messages were all deleted."""
     ended_drafts: set[str] = field(default_factory=set)
     """Chats whose draft the node has deleted at its end."""
+    renamed: bool = False
+    """Somebody may have another name, so two names may look alike now, or no more."""
     listed: bool = False
     stale: bool = False
     lagged: bool = False
@@ -168,7 +170,7 @@ class State:
             self._apply(event, news)
         if news.arrived:
             self._to_the_top(news.arrived)
-        if news.people:
+        if news.renamed:
             self.chats = labels(self.chats)
         return news
 
@@ -251,6 +253,7 @@ class State:
 
     def _contact(self, event: Mapping[str, Any], news: News) -> None:
         news.people.add(event["id"])
+        news.renamed = True
         news.listed = True
         if any(request.id == event["id"] for request in self.requests):
             self.requests = [each for each in self.requests if each.id != event["id"]]

@@ -104,7 +104,7 @@ class Pastes:
         self._held = ""
         """Of a paste, what may be the beginning of its end."""
 
-    def sift(self, typed: str) -> str:
+    def filter_input(self, typed: str) -> str:
         """A piece of what the terminal sends."""
         left, sifted = self._held + typed, ""
         self._held = ""
@@ -227,7 +227,7 @@ class Terminal(LinuxDriver):
             data = b"-"
             if select.select([self.fileno], [], [], _LOOK_UP)[0]:
                 data = os.read(self.fileno, 4096)
-                if typed := pastes.sift(decode(data)):
+                if typed := pastes.filter_input(decode(data)):
                     for event in parser.feed(typed):
                         self.process_message(event)
             for event in parser.tick():

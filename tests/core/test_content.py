@@ -43,7 +43,7 @@ from p2pchat.core.ids import MessageId, PeerKey, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.errors import CannotOpen
-from p2pchat.lib.times import spell
+from p2pchat.lib.times import format_duration
 from tests.core.people import NOW, Chance
 
 ID = MessageId(bytes(range(MESSAGE_ID)))
@@ -291,5 +291,5 @@ def test_every_kind_has_a_row_and_an_example() -> None:
     ],
 )
 def test_a_timer_is_told_in_words(seconds: int, words: str) -> None:
-    assert spell(seconds) == words
+    assert format_duration(seconds) == words
     assert words in Timer(seconds).text()

@@ -191,6 +191,22 @@ class Lab:
         machine.seen_as = router.seen_as
         return machine
 
+    def switch(self, *names: str) -> None:
+        """A switch that is connected to nothing but these machines, which have only what they give themselves: an IPv6
+        link-local address, and `169.254.1.NUMBER`.
+        """
+        switch = self._new("switch")
+        switch.ip("link", "add", "board", "type", "bridge")
+        switch.ip("link", "set", "board", "up")
+        for number, name in enumerate(names, start=1):
+            machine = self._new(name)
+            _run(*f"ip link add {name} netns {switch.namespace} type veth peer lan netns {machine.namespace}".split())
+            switch.ip("link", "set", name, "master", "board")
+            switch.ip("link", "set", name, "up")
+            machine.ip("link", "set", "lan", "up")
+            machine.address = f"169.254.1.{number}"
+            machine.ip("addr", "add", f"{machine.address}/16", "dev", "lan")
+
     def cut(self, name: str) -> None:
         """Whatever goes to or comes from somebody over the internet is lost in silence."""
         self["internet"].run("nft", "add", "element", "inet", "watch", "cut", f'{{ "{name}" }}')
@@ -227,15 +243,21 @@ class Lab:
 @contextmanager
 def laboratory() -> Iterator[Lab]:
     """Two relays, and Alice and Bob at home; gone afterwards, with all that ran there."""
-    _remove_leftovers()
-    with ExitStack() as going, place() as here:
-        lab = Lab(here, going)
+    with bare() as lab:
         lab.internet()
         for relay in ("relay1", "relay2"):
             lab.public(relay)
         for person in ("alice", "bob"):
             lab.home(person)
         yield lab
+
+
+@contextmanager
+def bare() -> Iterator[Lab]:
+    """A lab without anything in it, not even the internet; gone afterwards, as the other one."""
+    _remove_leftovers()
+    with ExitStack() as going, place() as here:
+        yield Lab(here, going)
 
 
 def _forward(machine: Machine) -> None:

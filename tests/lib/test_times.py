@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.lib.times import seconds_in, seconds_or_off, spell
+from p2pchat.lib.times import format_duration, parse_duration, seconds_or_off
 
 WRITTEN = {
     "30s": 30,
@@ -20,13 +20,13 @@ WRITTEN = {
 
 @pytest.mark.parametrize(("text", "seconds"), WRITTEN.items())
 def test_times_as_they_are_written(text: str, seconds: float) -> None:
-    assert seconds_in(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1h", "1y", "0s", "h", "1h30", "1e3", "99999999h", "٣s", "9" * 5_000])
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time such as"):
-        seconds_in(text)
+        parse_duration(text)
 
 
 def test_off_and_whole_seconds() -> None:
@@ -34,4 +34,4 @@ def test_off_and_whole_seconds() -> None:
 
 
 def test_times_as_they_are_said() -> None:
-    assert spell(90_061, units=2) == "1 day 1 hour"
+    assert format_duration(90_061, units=2) == "1 day 1 hour"

@@ -51,8 +51,8 @@ def test_frames_come_whole_however_they_were_cut() -> None:
     async def main() -> None:
         frames = [HELLO_FRAME, PING_FRAME, Frame(ENVELOPE, bytes(4096))]
         reader = FrameReader(Pieces(*letter_by_letter(*frames)))
-        assert [await reader.one() for _ in frames] == frames
-        assert await FrameReader(Pieces(b"".join(map(pack, frames)))).some() == frames
+        assert [await reader.read_one() for _ in frames] == frames
+        assert await FrameReader(Pieces(b"".join(map(pack, frames)))).read_some() == frames
 
     run(main, MockClock(autojump_threshold=0))
 
@@ -60,9 +60,9 @@ def test_frames_come_whole_however_they_were_cut() -> None:
 def test_one_and_some_share_what_was_read() -> None:
     async def main() -> None:
         reader = FrameReader(Pieces(pack(HELLO_FRAME) + pack(PING_FRAME) + pack(PING_FRAME)[:3], pack(PING_FRAME)[3:]))
-        assert await reader.one() == HELLO_FRAME
-        assert await reader.some() == [PING_FRAME]
-        assert await reader.some() == [PING_FRAME]
+        assert await reader.read_one() == HELLO_FRAME
+        assert await reader.read_some() == [PING_FRAME]
+        assert await reader.read_some() == [PING_FRAME]
 
     run(main, MockClock(autojump_threshold=0))
 
@@ -71,7 +71,7 @@ def test_one_and_some_share_what_was_read() -> None:
 def test_the_end_in_the_middle_is_a_lost_link(cut: int) -> None:
     async def main() -> None:
         with pytest.raises(LinkLost):
-            await FrameReader(Pieces(pack(HELLO_FRAME)[:cut])).one()
+            await FrameReader(Pieces(pack(HELLO_FRAME)[:cut])).read_one()
 
     run(main, MockClock(autojump_threshold=0))
 
@@ -85,7 +85,7 @@ def test_the_slow_are_left_after_the_deadline(pieces: list[bytes], every: float)
     async def main() -> None:
         began = trio.current_time()
         with pytest.raises(LinkLost):
-            await FrameReader(Pieces(*pieces, every=every, ends=False)).one()
+            await FrameReader(Pieces(*pieces, every=every, ends=False)).read_one()
         assert trio.current_time() - began == DEADLINE
 
     run(main, MockClock(autojump_threshold=0))
@@ -108,7 +108,7 @@ def test_what_is_no_frame_is_refused_by_its_head(data: bytes) -> None:
     async def main() -> None:
         for stream in (Pieces(data, ends=False), Pieces(*(bytes((byte,)) for byte in data), ends=False)):
             with pytest.raises(CannotOpen):
-                await FrameReader(stream).one()
+                await FrameReader(stream).read_one()
 
     run(main, MockClock(autojump_threshold=0))
 

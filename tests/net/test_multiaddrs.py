@@ -69,10 +69,25 @@ def test_ways_by_name_websocket_and_relay(text: str) -> None:
     assert Multiaddr(text).to_bytes() == multiaddrs.pack(text)
 
 
+def test_a_link_local_address_names_its_interface_and_is_given_to_nobody() -> None:
+    text = "/ip6zone/eth0.1/ip6/fe80::1/tcp/4001"
+    target = multiaddrs.parse_target(text)
+    assert (target.text(), target.dialable, str(target.host)) == (text, True, "fe80::1%eth0.1")
+    with pytest.raises(BadAddress, match="another machine"):
+        multiaddrs.pack(text)
+    for wrong in (
+        "/ip6zone/eth0/ip6/2001:db8::1/tcp/1",
+        "/ip6zone/a b/ip6/fe80::1/tcp/1",
+        "/ip6zone/e/ip4/1.1.1.1/tcp/1",
+    ):
+        with pytest.raises(BadAddress):
+            multiaddrs.parse_target(wrong)
+
+
 def test_other_spellings_of_ways() -> None:
     assert multiaddrs.parse_target("/dns4/Relay.EXAMPLE/tcp/0443/tls/ws").text() == "/dns4/relay.example/tcp/443/wss"
     assert multiaddrs.circuit("/ip4/192.0.2.1/tcp/9/ws", PEER) == f"/ip4/192.0.2.1/tcp/9/ws{CIRCUIT}"
-    assert multiaddrs.with_twins(["/dns4/a/tcp/9", "/dns4/a/tcp/9/ws", "/ip4/192.0.2.1/tcp/9/wss"]) == [
+    assert multiaddrs.with_websockets(["/dns4/a/tcp/9", "/dns4/a/tcp/9/ws", "/ip4/192.0.2.1/tcp/9/wss"]) == [
         *("/dns4/a/tcp/9", "/dns4/a/tcp/9/ws", "/ip4/192.0.2.1/tcp/9/wss")
     ]
     assert Multiaddr(multiaddrs.pack_full(PEER, "/dns4/a/tcp/9")) == Multiaddr(f"/dns4/a/tcp/9/p2p/{PEER_ID}")
@@ -279,5 +294,5 @@ def test_who_comes_from_outside(here: str, there: str, outside: bool) -> None:
 
 def test_no_local_address_that_others_name_is_sent_an_http_request() -> None:
     named = ["/ip4/192.168.1.1/tcp/80", "/ip4/8.8.8.8/tcp/80", "/ip4/10.0.0.1/tcp/80/ws"]
-    twins = multiaddrs.with_twins(named, chosen=False)
+    twins = multiaddrs.with_websockets(named, chosen=False)
     assert twins == [named[0], named[1], named[1] + "/ws", named[2]]

@@ -98,7 +98,7 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
             place_of,
             account_of=account_of,
             write_now=write_now,
-            vouch=host.vouch,
+            mark_proven=host.mark_proven,
         )
         host.handle(names.MAILBOX, mailbox.serve, speaks_first=True)
         async with trio.open_nursery() as nursery:

@@ -199,7 +199,7 @@ def test_sums_hold_whatever_comes_and_goes(seed: int) -> None:
         elif there:
             queue, size = there.pop(random.randrange(len(there)))
             assert sum(part for _, part in counted.remove(queue, size)) == size
-        found = counted.gives_way(4096, random.choice(sources))
+        found = counted.queue_to_shrink(4096, random.choice(sources))
         assert found is None or counted.of(found)[0]
         if step % 500 == 0:
             networks = counted._networks.inside.values()

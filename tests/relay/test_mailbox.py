@@ -549,7 +549,7 @@ def test_draining_does_not_wait_for_ever(tmp_path: Path) -> None:
 def test_a_failing_disk_turns_deposits_away_and_the_relay_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("p2pchat.relay.store._SCATTERED", 1)
+    monkeypatch.setattr("p2pchat.relay.store._GROWTH_PAGES", 1)
 
     async def main() -> None:
         async with relay(tmp_path) as at:

@@ -353,7 +353,7 @@ def test_a_full_database_turns_deposits_away_and_lets_deletes_through(tmp_path: 
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
         with pytest.raises(DiskFull):
-            put(store, *(deposit(f"more {number}") for number in range(module._SCATTERED)))
+            put(store, *(deposit(f"more {number}") for number in range(module._GROWTH_PAGES)))
         assert len(everything(store)) == 50
         store.change([], {ONE: kept[29].place}, NOW)
         assert len(everything(store)) == 20

@@ -200,11 +200,11 @@ def test_receipts_that_are_owed(db: Database) -> None:
         SeenRow(EnvelopeId(b"5"), BOB, MessageId(b"m5"), 1, 1),
     ]
     envelopes.remember(db, rows)
-    assert envelopes.creditors(db) == [ALICE]
+    assert envelopes.contacts_owed(db) == [ALICE]
     assert envelopes.owed(db, ALICE, 9) == [(b"2", b"m2"), (b"1", b"m1")]
     assert envelopes.owed(db, ALICE, 1) == [(b"2", b"m2")]
     envelopes.owe_receipt(db, EnvelopeId(b"5"))
-    assert sorted(envelopes.creditors(db)) == [ALICE, BOB]
+    assert sorted(envelopes.contacts_owed(db)) == [ALICE, BOB]
     envelopes.receipts_queued(db, [EnvelopeId(b"1"), EnvelopeId(b"2"), EnvelopeId(b"5")], 9)
-    assert envelopes.creditors(db) == []
+    assert envelopes.contacts_owed(db) == []
     assert envelopes.seen(db, EnvelopeId(b"5")) == SeenRow(EnvelopeId(b"5"), BOB, MessageId(b"m5"), 1, 9)

@@ -32,7 +32,7 @@ def make(
     host = LibP2PHost(bytes([number]) * 32, listen, limits=limits, web_path="/" if web else "")
 
     async def prove(stream: Stream) -> None:
-        host.vouch(stream.peer)
+        host.mark_proven(stream.peer)
         await echo(stream)
 
     host.handle(ECHO, prove)

@@ -168,7 +168,7 @@ class Lines:
     def recognize(self, recognizer: Recognizer) -> None:
         raise NotImplementedError
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         pass
 
     def found_at(self, peer: PeerKey) -> str:

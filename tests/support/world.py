@@ -40,13 +40,14 @@ from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.service import METHODS
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.lan.discovery import Medium
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.links import link
 from p2pchat.net.links.link import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
-from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, Relay
+from p2pchat.ports import LanMode, MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -246,7 +247,7 @@ class FakeHost:
             stream.end()
         await trio.lowlevel.checkpoint()
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         pass
 
     def found_at(self, peer: PeerKey) -> str:
@@ -258,7 +259,7 @@ class FakeHost:
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         raise NotImplementedError  # circuits of this world are made by `open`
 
-    async def gone(self, peer: PeerKey) -> None:
+    async def wait_disconnected(self, peer: PeerKey) -> None:
         relay = self._world.listening.get(peer)
         if isinstance(relay, FakeRelay):
             await relay.stopped.wait()
@@ -311,7 +312,8 @@ class WorldNetwork(Network):
     """The real network over fake hosts, with fake mailboxes where the world has such."""
 
     def __init__(self, node: WorldNode) -> None:
-        super().__init__(node.host, node.hidden, node.world.entropy.random, node._new_host)
+        random, medium = node.world.entropy.random, node.world.media.get(node.name)
+        super().__init__(node.host, node.hidden, random, node._new_host, medium, LanMode.AUTO)
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -344,7 +346,8 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
-        self.engine = Engine(self.db, self.clock, entropy, WorldNetwork(self), world.run_sync(self))
+        net = WorldNetwork(self)
+        self.engine = Engine(self.db, self.clock, entropy, net, world.run_sync(self), ask_lan=net.lan)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False
@@ -476,6 +479,7 @@ class World:
         self.meddle: Meddle | None = None
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
+        self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
+import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.locations import Profile
+from p2pchat.tui import launch
 from p2pchat.tui.launch import Starter
 from tests.support.processes import PATIENCE, place
 
@@ -34,6 +40,30 @@ def test_a_node_is_started_where_none_answers_and_only_there(monkeypatch: pytest
         with client:
             client.call("stop")
             assert client.wait_for_end(PATIENCE)
+
+
+def test_textual_learns_how_often_to_draw_before_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEXTUAL_FPS", raising=False)
+    told: list[str | None] = []
+
+    class App(types.ModuleType):
+        fault = None
+
+        def __getattr__(self, name: str) -> Callable[..., App]:
+            told.append(os.environ.get("TEXTUAL_FPS"))
+            return lambda *_, **__: self
+
+        def run(self) -> None:
+            """Be over at once."""
+
+    monkeypatch.setitem(sys.modules, "p2pchat.tui.app", App("p2pchat.tui.app"))
+    try:
+        assert launch.run(Profile(tmp_path / "none")) == 0
+    finally:
+        gc.enable()
+    assert told[-1] == launch.FRAMES_PER_SECOND
 
 
 @pytest.mark.parametrize(

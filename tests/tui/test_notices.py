@@ -144,9 +144,9 @@ def test_dnd_is_said_in_the_status_line_and_ends_by_itself(tmp_path: Path) -> No
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press(*"/dnd 2h", "enter")
             await until(pilot, lambda: "silent until" in app.main.status.said)
-            assert app.notifier.hushed
+            assert app.notifier.silenced
             node.now += timedelta(hours=3)
-            assert not app.notifier.hushed
+            assert not app.notifier.silenced
             await pilot.press(*"/dnd", "enter")
             await until(pilot, lambda: "do not disturb" in app.main.status.said)
             assert "do_not_disturb = true" in (tmp_path / FILE).read_text()

@@ -73,12 +73,12 @@ SIFTED = "\x1b[200~see[31mredO\rmore\x1b[201~"
 def test_what_is_pasted_presses_no_keys(size: int) -> None:
     typed = f"\x1b[Aab{PASTED}\x1b[B{PASTED}\x1b"
     pastes = terminal.Pastes()
-    sifted = "".join(pastes.sift(typed[at : at + size]) for at in range(0, len(typed), size))
+    sifted = "".join(pastes.filter_input(typed[at : at + size]) for at in range(0, len(typed), size))
     assert sifted == f"\x1b[Aab{SIFTED}\x1b[B{SIFTED}\x1b"
 
 
 def test_a_paste_is_one_event() -> None:
-    seen = list(XTermParser().feed(terminal.Pastes().sift(f"{PASTED}x")))
+    seen = list(XTermParser().feed(terminal.Pastes().filter_input(f"{PASTED}x")))
     assert [type(event) for event in seen] == [events.Paste, events.Key]
     assert getattr(seen[0], "text", "") == "see[31mredO\rmore"
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import handshake, invite, mailbox, names, ratchet
+from p2pchat.core import handshake, invite, lan, mailbox, names, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
@@ -138,6 +138,14 @@ def identities() -> Iterator[tuple[str, Vector]]:
             path=names.web_path(opened),
         ),
     )
+    source = bytes(10) + b"\xff\xff" + bytes([192, 168, 1, 5])
+    key, salt = lan.day_key(hello.ours, 20_000), bytes(range(lan.SALT))
+    packet = lan.announce(salt, source, [key], lan.Answering(4001, there), Recorder("vector lan").random)
+    announced: Vector = {"source": source, "key": key, "port": 4001, "peer": there, "packet": packet}
+    yield "lan-ok", vector("lan", "an announcement from 192.168.1.5, and what is in its only slot", **announced)
+    repeated, cut = {"source": source[:-1] + b"\6"}, {"packet": packet[1:]}
+    yield "lan-bad-source", refused("lan", "sent again from another address", **announced | repeated)
+    yield "lan-bad-size", refused("lan", "one byte too short", **announced | cut)
 
 
 # --- invites -----------------------------------------------------------------------------------------------------

@@ -86,11 +86,11 @@ def test_with_alices_own_keys_nobody_is_bob_to_alice(tmp_path: Path) -> None:
             reader = FrameReader(stream)
             tag = join_tag(hello_key(invite.secret), "join", thief.peer, stream.peer)
             await stream.write(pack(Frame(frames.HELLO, tag)))
-            await reader.one()
-            bundle = open_bundle(open_blob(blob_key(invite.secret), (await reader.one()).body))
+            await reader.read_one()
+            bundle = open_bundle(open_blob(blob_key(invite.secret), (await reader.read_one()).body))
             await stream.write(pack(Frame(frames.INITIAL, introduction(world, device, bundle, invite.secret))))
             with pytest.raises(LinkLost):
-                await reader.one()
+                await reader.read_one()
         assert await alice.call("requests") == []
         # by a link, with whatever keys can be made of them
         for root in (stolen.identity_seed, stolen.device_private, hkdf(stolen.device_private, "hello", 32)):

@@ -11,7 +11,7 @@ from p2pchat.core.ids import first_device
 from p2pchat.core.invite import read_invite
 from p2pchat.engine.contacts.address_updates import HOLD_SECONDS, SETTLE_SECONDS
 from p2pchat.net import multiaddrs
-from p2pchat.net.links.link import LET_GO_AFTER_SECONDS, LOST_AFTER_SECONDS
+from p2pchat.net.links.link import CIRCUIT_LINGER_SECONDS, LOST_AFTER_SECONDS
 from p2pchat.net.links.reconnect import LOOK_AGAIN
 from p2pchat.store import devices as store_devices
 from tests.support.meddler import Meddler
@@ -172,7 +172,7 @@ def test_a_direct_link_takes_over_from_a_circuit_and_nothing_is_lost_or_twice(tm
         for number in range(20):  # while the circuit is let go
             await alice.call("send", chat="bob", text=f"a{number}")
             await bob.call("send", chat="alice", text=f"b{number}")
-            await trio.sleep(LET_GO_AFTER_SECONDS / 10)
+            await trio.sleep(CIRCUIT_LINGER_SECONDS / 10)
         assert [stream for stream in (*alice.host.streams, *bob.host.streams) if stream.by is not None] == []
         await bob.call("send", chat="alice", text="end", wait="delivered")
         assert await bob.texts("alice") == ["begin", *(f"a{number}" for number in range(20))]
@@ -221,13 +221,13 @@ def test_a_circuit_that_goes_silent_takes_no_direct_link_with_it(tmp_path: Path)
         world.cut(alice, hill)
         contact, net = await alice.id_of("bob"), alice.engine.net
         circuit = net._open.links.best(contact)  # type: ignore[attr-defined]
-        await trio.sleep(circuit.heard + LOST_AFTER_SECONDS - LET_GO_AFTER_SECONDS / 2 - trio.current_time())
+        await trio.sleep(circuit.heard + LOST_AFTER_SECONDS - CIRCUIT_LINGER_SECONDS / 2 - trio.current_time())
         assert await route(alice) == "circuit"
         bob.host.walled = False
         await dial_again(alice, "bob")
-        await until(lambda: goes(alice, "direct"), LET_GO_AFTER_SECONDS / 2)
+        await until(lambda: goes(alice, "direct"), CIRCUIT_LINGER_SECONDS / 2)
         streams = {stream for stream in alice.host.streams if stream.route == "direct" and stream.peer == bob.host.peer}
-        await trio.sleep(LET_GO_AFTER_SECONDS)
+        await trio.sleep(CIRCUIT_LINGER_SECONDS)
         assert streams <= alice.host.streams
         assert await route(alice) == await route(bob) == "direct"
 
@@ -244,12 +244,12 @@ def test_a_circuit_stays_where_the_direct_link_did_not(tmp_path: Path) -> None:
         circuits = [stream for stream in alice.host.streams if stream.by is hill]
         bob.host.walled = False
         await dial_again(alice, "bob")
-        await until(lambda: goes(alice, "direct"), LET_GO_AFTER_SECONDS / 2)
+        await until(lambda: goes(alice, "direct"), CIRCUIT_LINGER_SECONDS / 2)
         bob.host.walled = True
         for stream in [one for one in alice.host.streams if one.route == "direct" and one.there is bob.host]:
             stream.end()
         await until(lambda: goes(alice, "circuit"), 1)  # the one that was about to end
-        await trio.sleep(3 * LET_GO_AFTER_SECONDS)
+        await trio.sleep(3 * CIRCUIT_LINGER_SECONDS)
         assert [stream for stream in alice.host.streams if stream.by is hill] == circuits
         await alice.call("send", chat="bob", text="still here", wait="delivered", timeout=1)
 

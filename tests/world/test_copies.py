@@ -78,7 +78,7 @@ def test_one_who_counts_again_without_knowing_it_is_read_in_order_too(tmp_path: 
 
 def unaware(node: WorldNode) -> None:
     """Nothing of the copy shows."""
-    node.engine.copies.look = lambda tx: None  # type: ignore[method-assign]
+    node.engine.copies.check = lambda tx: None  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("aware", [True, False])

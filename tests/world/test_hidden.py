@@ -207,7 +207,7 @@ async def answered(opening: Awaitable[Stream], frame: Frame) -> bool:
     try:
         stream = await opening
         await stream.write(pack(frame))
-        await FrameReader(stream).one()
+        await FrameReader(stream).read_one()
     except (LinkLost, NotServed):
         return False
     return True

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
-from p2pchat.lib.times import spell
+from p2pchat.lib.times import format_duration
 
 MAX_TIMER_SECONDS = 366 * 86_400
 _SHAPE = codec.array(codec.uint(MAX_TIMER_SECONDS), open_end=True)
@@ -33,4 +33,4 @@ class Timer(Payload):
         """Return the line that stands in the chat."""
         if not self.seconds:
             return "Messages no longer disappear."
-        return f"Messages disappear {spell(self.seconds)} after they are read."
+        return f"Messages disappear {format_duration(self.seconds)} after they are read."

@@ -48,7 +48,7 @@ def heard(tx: Transaction, contact_id: ContactId, session_id: SessionId) -> None
     outbound.seal_more(tx, contact_id)  # a full disk may have ended it
     session = tx.sessions.get(first_device(contact_id), session_id)
     if session is not None and session.initiator:
-        reaching.came(tx, contact, session_id)
+        reaching.session_confirmed(tx, contact, session_id)
 
 
 def show(tx: Transaction, contact_id: ContactId) -> None:
@@ -220,7 +220,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     if contact.hidden == hidden:
         return contact
     if contact.state == ContactState.CONTACT and contact.invite is not None:
-        contact = reaching.give_up_anew(tx, contact)
+        contact = reaching.cancel_join_again(tx, contact)
     if contact.invite is not None and contact.identity is not None:
         raise NotNow(f"Your introduction to {contact.name} is already on its way", hint="Wait for the answer.")
     changed = tx.change(contact.id, hidden=hidden)
@@ -231,7 +231,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     tx.event("contact", **views.contact(changed, tx.net.route(contact.id)))
     if changed.invite is not None:
         tx.after(tx.net.joined, contact.id)
-        reaching.knock(tx, changed, decode_invite(changed.invite))
+        reaching.start_joining(tx, changed, decode_invite(changed.invite))
     if changed.state == ContactState.CONTACT:
         store_outbox.clear(tx.db, device, [Addresses.KIND.number])  # what waits says it otherwise
         outbound.queue_profile(tx, changed)

@@ -33,7 +33,7 @@ class Copies:
     written: bytes | None = None
     warned: bool = False
 
-    def look(self, tx: Transaction) -> None:
+    def check(self, tx: Transaction) -> None:
         """Find out at the start whether this is the copy that ran last. A new profile has not run yet."""
         kept, beside = meta.get(tx.db, _INSTANCE), instance.read(tx.db.path.parent)
         if kept is None or (beside is not None and _packed(beside) == kept):

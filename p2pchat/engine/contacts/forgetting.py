@@ -52,7 +52,7 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     if history:
         _forget_chat(tx, chat)
     contacts.remove(tx, contact, keep_chat=stays)
-    tx.storage_limits.let_in(contact.id)
+    tx.storage_limits.take_again(contact.id)
     tx.erased = True
     tx.event("forgotten", id=contact.id.hex(), history=history)
 
@@ -106,7 +106,7 @@ def go_on_clearing(tx: Transaction) -> bool:
     elif done:
         tx.later(None, index_messages)
         tx.storage_limits.recount(direct_contact(chat))
-        withholding.look_again(tx, direct_contact(chat))
+        withholding.recheck(tx, direct_contact(chat))
         tx.unread[chat] = None
         tx.people_changed = True
         tx.event("cleared", chat=chat.hex())

@@ -48,11 +48,11 @@ def tick(tx: Transaction) -> None:
     for device in store_sessions.rivals(tx.db):
         contact = tx.contact(contact_of(device))
         if contact is not None and contact.state == ContactState.CONTACT:
-            _end_losers(tx, contact.id)
+            _end_superseded(tx, contact.id)
     tx.later(None, index_messages)  # after an upgrade all of them wait: a search of a large profile would too
-    tx.storage_limits.look_at_disk(tx.db)
-    withholding.look_again(tx)
-    renewal.look_after(tx)
+    tx.storage_limits.check_disk(tx.db)
+    withholding.recheck(tx)
+    renewal.retry_unsettled(tx)
     _expire_sessions(tx)
     tx.offers_changed = True  # what is remembered of invites that are gone ends too
     if tx.agreed and lasting(tx, "prekeys_ahead_since", invites.rotated_ahead(tx)):
@@ -92,16 +92,16 @@ def _expire_sessions(tx: Transaction) -> None:
     sending_chains.forget_unused(tx.db)
 
 
-def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
+def tick_contacts(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
     """Do everything that is due for each of these contacts: see `walk`."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are looked at
         if contact is None:
             continue
         if contact.state == ContactState.CONTACT and store_outbox.astray(tx.db, first_device(contact_id)):
-            _end_losers(tx, contact_id)
+            _end_superseded(tx, contact_id)
         _drop_skipped(tx, contact_id)
-        renewal.look_at(tx, contact)
+        renewal.check_acks(tx, contact)
         news.tell_queues(tx, contact)
     contact_relays.settle(tx, contact_ids)
 
@@ -148,7 +148,7 @@ def _resume_failed(tx: Transaction) -> None:
                 states.advance(tx, chat, [message_id], DeliveryEvent.RESUMED, None)
 
 
-def _end_losers(tx: Transaction, contact_id: ContactId) -> None:
+def _end_superseded(tx: Transaction, contact_id: ContactId) -> None:
     """Of the sessions that both sides surely have, one is used for sending. End the others, and those that we began
     whose first message is not in flight any more. What waits in one of them is sealed again in the session in use.
     """

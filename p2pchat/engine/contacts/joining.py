@@ -63,14 +63,14 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
     contact = _waiting(tx, invite, encoded, alias, hidden=hidden)
     for known in everybody:
         if known.identity is None and known.invite is not None and _of_one_node(decode_invite(known.invite), invite):
-            return reaching.knock_anew(tx, known, contact)  # the one before has never reached that node
+            return reaching.join_again(tx, known, contact)  # the one before has never reached that node
     store_contacts.add(tx.db, contact)
     tx.forget_contact(contact.id)
     if hidden:
         tx.pairs_of.add(contact.id)
     reaching.set_ways(tx, contact.id, invite)
     tx.event("contact", **views.contact(contact, None))
-    reaching.knock(tx, contact, invite)
+    reaching.start_joining(tx, contact, invite)
     return contact
 
 
@@ -78,7 +78,7 @@ def _again(tx: Transaction, known: Contact, invite: Invite, alias: str | None, *
     if hidden:
         contacts.hide(tx, known, hidden=True)
     if known.invite is not None:
-        reaching.knock(tx, known, invite)  # who asks again does not want to wait for the back-off
+        reaching.start_joining(tx, known, invite)  # who asks again does not want to wait for the back-off
     return known if alias is None else contacts.rename(tx, known, alias)
 
 
@@ -181,7 +181,7 @@ def _closed(tx: Transaction, contact: Contact, invite: Invite, page: Any) -> Non
         raise CannotOpen
     check_closed(invite.writer, contact.invite, reason, signature)
     if contact.state in ACCEPTED and store_outbox.initial(tx.db, first_device(contact.id)) is None:
-        gone(tx, contact, reason)
+        give_up_invite(tx, contact, reason)
 
 
 def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
@@ -263,7 +263,7 @@ def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, 
         begin_anew(tx, known, session, blob, contact, bundle.device)
     elif known.state == ContactState.WAITING and not foreign:
         # they have not answered our last one, and may have declined it: begin again by this
-        known = reaching.knock_anew(tx, known, contact if proven else replace(contact, named_by_me=False))
+        known = reaching.join_again(tx, known, contact if proven else replace(contact, named_by_me=False))
     else:
         warning = f"That invite names {known.name}, who is already in your list ({known.state}). It was not used."
         tx.event("node", warning=warning)
@@ -291,10 +291,10 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
     tx.event("node", warning=ASKED_ANEW.format(name=contact.name))
     assert by.invite is not None
     tx.after(tx.net.joined, contact.id)
-    reaching.knock(tx, contact, decode_invite(by.invite))
+    reaching.start_joining(tx, contact, decode_invite(by.invite))
 
 
-def gone(tx: Transaction, contact: Contact, reason: int) -> None:
+def give_up_invite(tx: Transaction, contact: Contact, reason: int) -> None:
     """Give up an invite that does not work; see `not_sent`. Its contact is removed, so that a working invite of the
     same person can be used. If a contact was to begin anew, only that attempt is removed. `reason`: a number of
     `core.frames`.
@@ -303,7 +303,7 @@ def gone(tx: Transaction, contact: Contact, reason: int) -> None:
     tx.event("node", warning=f"The invite of {contact.name} can no longer be used: it {why}.")
     tx.memory.refused[contact.id] = reason
     if contact.state == ContactState.CONTACT:
-        reaching.give_up_anew(tx, contact)
+        reaching.cancel_join_again(tx, contact)
         return
     not_sent(tx, contact)
 

@@ -43,7 +43,7 @@ def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
     """Return a name that a person gives a contact. Raises BadName where it means another one."""
     if _compared(name) in NOTES_NAMES:
         raise BadName("That is the name of the chat with yourself")
-    if _means_another(tx, contact_id, name, asks=False):
+    if _is_ambiguous(tx, contact_id, name, asks=False):
         raise BadName(f"{name} is another contact's name", hint="Rename that one first.")
     return name
 
@@ -54,7 +54,7 @@ def free(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool = Fals
     """
     digits = _SHORTEST_PREFIX
     marked = name
-    while _means_another(tx, contact_id, marked, asks=asks) and digits <= 2 * len(contact_id):
+    while _is_ambiguous(tx, contact_id, marked, asks=asks) and digits <= 2 * len(contact_id):
         mark = f" ({contact_id.hex()[:digits]})"
         marked = name[: MAX_NAME - len(mark)].rstrip() + mark
         digits += 2
@@ -63,7 +63,7 @@ def free(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool = Fals
     return marked
 
 
-def _means_another(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool) -> bool:
+def _is_ambiguous(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool) -> bool:
     wanted = _compared(name)
     if _ID.fullmatch(wanted) or wanted in NOTES_NAMES:
         return True

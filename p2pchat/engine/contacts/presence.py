@@ -33,7 +33,7 @@ class Presence:
         """Note that a contact's link has come up or gone down."""
         at, _ = self._told.get(contact, (-inf, None))
         if trio.current_time() >= at + HOLD_SECONDS:
-            self._look(contact)
+            self._update(contact)
         else:
             self._held.add(contact)
             self._wake.set()
@@ -46,9 +46,9 @@ class Presence:
             await trio.sleep(HOLD_SECONDS)
             held, self._held = self._held, set()
             for contact in held:
-                self._look(contact)
+                self._update(contact)
 
-    def _look(self, contact: ContactId) -> None:
+    def _update(self, contact: ContactId) -> None:
         route = self._route(contact)
         _, before = self._told.get(contact, (-inf, None))
         if route != before:

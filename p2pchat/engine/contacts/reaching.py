@@ -28,7 +28,7 @@ def set_ways(tx: Transaction, contact_id: ContactId, invite: Invite) -> None:
     store_devices.set_ways(tx.db, first_device(contact_id), ways, tx.now)
 
 
-def knock(tx: Transaction, contact: Contact, invite: Invite) -> None:
+def start_joining(tx: Transaction, contact: Contact, invite: Invite) -> None:
     """Have the network join with this invite, and look into its box at its relays."""
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
     if ways:
@@ -36,7 +36,7 @@ def knock(tx: Transaction, contact: Contact, invite: Invite) -> None:
     tx.mail_of[first_device(contact.id)] = None
 
 
-def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
+def join_again(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
     """Join a contact whom we wait for with another of their invites. What belongs to the last one is deleted, except
     its session: if that invite was used after all, and only the ack is missing, links are made with that session.
     """
@@ -52,7 +52,7 @@ def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
     set_ways(tx, contact.id, invite)
     tx.event("contact", **views.contact(changed, tx.route(contact.id)))
     tx.after(tx.net.joined, contact.id)
-    knock(tx, changed, invite)
+    start_joining(tx, changed, invite)
     return changed
 
 
@@ -71,10 +71,10 @@ def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
         if contact is None:
             continue
         if contact.invite is not None:
-            knock(tx, contact, decode_invite(contact.invite))
+            start_joining(tx, contact, decode_invite(contact.invite))
         if contact.identity is not None and contact.state in ACCEPTED:
             heard = contact.heard_at or contact.created_at
-            if heard + HEARD_WITHIN_MS > tx.passed or store_outbox.is_owed(tx.db, first_device(contact_id)):
+            if heard + HEARD_WITHIN_MS > tx.passed or store_outbox.has_waiting(tx.db, first_device(contact_id)):
                 reach(tx, contact)
 
 
@@ -89,7 +89,7 @@ def joined(tx: Transaction, contact_id: ContactId) -> None:
     reach(tx, contact)
 
 
-def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
+def session_confirmed(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
     """Note that the other side has the session `session_id`, which we began; it has our first message, if it is that
     session's.
     """
@@ -98,7 +98,7 @@ def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
         joined(tx, contact.id)
 
 
-def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
+def cancel_join_again(tx: Transaction, contact: Contact) -> Contact:
     """Stop asking a contact to begin anew; if they were asked already, they may still accept."""
     forget_first(tx, contact.id)
     tx.after(tx.net.joined, contact.id)

@@ -91,7 +91,7 @@ def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> Non
     if contact.state != ContactState.CONTACT:
         return
     if row is None or row.recipient != device:
-        strange(tx, contact)
+        suspect_copy(tx, contact)
         return
     if row.form == OutboxForm.RENEWAL:
         lapsed(tx, contact, row.session_id)
@@ -110,7 +110,7 @@ def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> Non
 
 def unread(tx: Transaction, contact: Contact) -> None:
     """Note that what lay in our queue for the contact cannot be opened. A relay can put anything there, so this is
-    weak, and to answer at once would show which queues belong together: see `look_after`.
+    weak, and to answer at once would show which queues belong together: see `retry_unsettled`.
     """
     state = store_renewals.get(tx.db, first_device(contact.id))
     if contact.state == ContactState.CONTACT and state.unread_at is None:
@@ -135,7 +135,7 @@ def ask_again(tx: Transaction, contact_id: ContactId) -> None:
         _ask(tx, contact, new_link=True)
 
 
-def look_after(tx: Transaction) -> None:
+def retry_unsettled(tx: Transaction) -> None:
     """Go on, hourly, with what was not settled, over a link where there is one, else by relays."""
     for device in store_renewals.due(tx.db):
         contact, state = tx.contact(contact_of(device)), store_renewals.get(tx.db, device)
@@ -149,7 +149,7 @@ def look_after(tx: Transaction) -> None:
             request(tx, contact)
 
 
-def look_at(tx: Transaction, contact: Contact) -> None:
+def check_acks(tx: Transaction, contact: Contact) -> None:
     """Ask for a new session where nothing was ever acked on a link: its other end cannot open what we send."""
     if (
         contact.state == ContactState.CONTACT
@@ -157,7 +157,7 @@ def look_at(tx: Transaction, contact: Contact) -> None:
         and not tx.storage_limits.is_told_full(contact.id, tx.now)
         and store_outbox.has_unacked(tx.db, first_device(contact.id), tx.now - ANSWER_WITHIN_MS)
     ):
-        strange(tx, contact)
+        suspect_copy(tx, contact)
 
 
 # --- over a link ------------------------------------------------------------------------------------------------------
@@ -434,7 +434,7 @@ def _settled(tx: Transaction, contact_id: ContactId) -> None:
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None, said_at=None))
 
 
-def strange(tx: Transaction, contact: Contact) -> None:
+def suspect_copy(tx: Transaction, contact: Contact) -> None:
     """Count a sign of two copies of a profile at work: an envelope that opens nowhere, a refusal of one that is not
     ours, nothing acked for an hour on a link that lives.
     """

@@ -16,7 +16,7 @@ def revoke(tx: Transaction, named: str) -> None:
     boxes at relays are closed, and anyone who uses it later is told that it is no longer valid. Raises `NoSuchInvite`,
     `AmbiguousName` or `NotNow`.
     """
-    row = _meant(tx, named)
+    row = _find_invite(tx, named)
     if row.state != InviteState.OPEN or row.expires_at <= tx.now:
         raise NotNow("That invite is no longer open", hint="`p2pchat invites` shows which ones are.")
     store_invites.end(tx.db, row.id, tx.now)
@@ -25,7 +25,7 @@ def revoke(tx: Transaction, named: str) -> None:
     invites.close(tx, row)
 
 
-def _meant(tx: Transaction, named: str) -> InviteRow:
+def _find_invite(tx: Transaction, named: str) -> InviteRow:
     wanted = named.strip().casefold()
     everything = store_invites.all(tx.db) if wanted else []
     meant = [row for row in everything if row.label.casefold() == wanted and row.state == InviteState.OPEN]

@@ -44,17 +44,19 @@ class Upkeep:
                 untold = await self._committer.submit(address_updates.untold_addresses)
                 if untold or self._relay_offer.wanted:
                     tell = partial(contact_relays.tell_addresses, addresses=untold)
-                    await walk.through(await self._committer.read(walk.order), self._committer.submit, tell)
+                    await walk.in_slices(await self._committer.read(walk.order), self._committer.submit, tell)
                     await self._committer.submit(address_updates.addresses_told, untold)
         except P2PChatError as error:  # it is asked for again every hour
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 
-    async def look_after(self) -> None:
+    async def run_due(self) -> None:
         """Do what is due now, for the profile and for each contact."""
         try:
             await self.mark_copy()
             await self._committer.submit(housekeeping.tick)
-            await walk.through(await self._committer.read(walk.order), self._committer.submit, housekeeping.look_at)
+            await walk.in_slices(
+                await self._committer.read(walk.order), self._committer.submit, housekeeping.tick_contacts
+            )
             self.address_updates.changed()
             await self._committer.read(Database.checkpoint)
         except P2PChatError as error:  # a full disk now may have room in an hour
@@ -64,5 +66,5 @@ class Upkeep:
         """Do everything that is due, every hour, and call `then` each time it is done; until cancelled."""
         while True:
             await trio.sleep(HOUR_SECONDS)
-            await self.look_after()
+            await self.run_due()
             then()

@@ -46,11 +46,11 @@ def begin(tx: Transaction, contact_ids: Sequence[ContactId]) -> None:
     """
     tx.pairs_of.update(contact_ids)
     tx.mail_of.update(dict.fromkeys(map(first_device, contact_ids)))
-    housekeeping.look_at(tx, contact_ids)
+    housekeeping.tick_contacts(tx, contact_ids)
     reaching.resume(tx, contact_ids)
 
 
-async def through(
+async def in_slices(
     slices: Sequence[Sequence[ContactId]],
     submit: Submit,
     function: Callable[[Transaction, Sequence[ContactId]], object],

@@ -47,7 +47,7 @@ def find(
     if author is None:
         return None
     chat = direct_chat(contact.id)
-    row = store_messages.one(tx.db, chat, author, message)
+    row = store_messages.get(tx.db, chat, author, message)
     if row is not None:
         return None if row.deleted_at is not None else row
     if not store_messages.was_erased(tx.db, chat, author, message):
@@ -72,9 +72,9 @@ def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, no
     """Tell the faces what a message is now. `notify`: the user should be notified."""
     if not tx.listened:
         return
-    now = store_messages.one(tx.db, row.chat, row.sender, row.id)
+    now = store_messages.get(tx.db, row.chat, row.sender, row.id)
     if now is not None:
-        shown = views.message(now, contact.name, remarks.beside(tx.db, now), tx.counted - tx.now)
+        shown = views.message(now, contact.name, remarks.of_message(tx.db, now), tx.counted - tx.now)
         tx.event("changed", **shown, what=what, notify=notify)
 
 

@@ -21,7 +21,7 @@ from p2pchat.store.messages import ME, MessageRow
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, route: Route) -> None:
     """Delete the message, or remember to delete it when it arrives."""
     chat = direct_chat(contact.id)
-    row = store_messages.one(tx.db, chat, contact.id, payload.message)
+    row = store_messages.get(tx.db, chat, contact.id, payload.message)
     if row is not None:
         if row.deleted_at is None:
             _retract(tx, contact, row)

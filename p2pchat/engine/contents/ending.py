@@ -23,7 +23,7 @@ from p2pchat.store import waiting as store_waiting
 from p2pchat.store.database import Database
 
 MAX_ENDED_AT_ONCE = 500
-LOOK_EVERY_SECONDS = 20.0
+CHECK_EVERY_SECONDS = 20.0
 """Seconds between two checks: a machine that slept may not have counted the time."""
 GATHER_SECONDS = 1.0
 """Messages that end within these seconds are deleted in one transaction, because each one is followed by a checkpoint
@@ -67,13 +67,13 @@ class Endings:
         self._clock_watch = clock_watch
         self._next = inf
         self._erased = True  # the run before may have been cut short between a commit and its checkpoint
-        self._look = trio.Event()
+        self._wake = trio.Event()
 
     def committed(self, effects: Effects) -> None:
         """After a commit, check whether a message ends sooner now, or whether deleted words are still in the log."""
         self._erased |= effects.erased
         if self._erased or (effects.ends_at is not None and effects.ends_at < self._next):
-            self._look.set()
+            self._wake.set()
 
     async def clean_log(self) -> None:
         """Erase what was deleted from the database's log too, now or as soon as that is possible."""
@@ -83,7 +83,7 @@ class Endings:
         finally:
             if not cleaned:
                 self._erased = True
-                self._look.set()
+                self._wake.set()
 
     async def run(self) -> None:
         """Delete what is due, until cancelled."""
@@ -103,13 +103,13 @@ class Endings:
     async def _wait(self) -> None:
         """Wait until something is due, or was deleted."""
         while not self._erased:
-            self._look = trio.Event()
+            self._wake = trio.Event()
             ends_at = await self._read(store_timers.next_end)
             self._next = inf if ends_at is None else ends_at
-            while not self._look.is_set():
-                self._clock_watch.look()
+            while not self._wake.is_set():
+                self._clock_watch.check()
                 left = (self._next - self._clock_watch.counted) / 1000
                 if left <= 0:
                     return
-                with trio.move_on_after(left if left == inf else min(left, LOOK_EVERY_SECONDS)):
-                    await self._look.wait()
+                with trio.move_on_after(left if left == inf else min(left, CHECK_EVERY_SECONDS)):
+                    await self._wake.wait()

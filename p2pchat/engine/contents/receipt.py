@@ -22,7 +22,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt,
     """Delete delivered contents from the outbox, and advance the messages' states."""
     device = first_device(contact.id)
     event = DeliveryEvent.READ if payload.event == READ else DeliveryEvent.DELIVERED
-    tx.sessions.gone(device, store_outbox.forget_messages(tx.db, device, payload.ids))
+    tx.sessions.dequeued(device, store_outbox.forget_messages(tx.db, device, payload.ids))
     if payload.event == DELIVERED and content.sent_at < tx.now - SLOW_MS:
         for message in store_messages.mine(tx.db, direct_chat(contact.id), payload.ids[:1]):
             tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)

@@ -38,7 +38,7 @@ class LinkSender:
         self._held: set[ContactId] = set()
 
     def link_up(self, contact: ContactId, *, hold: bool = False) -> None:
-        """Begin with the first row that is due; with `hold`, rows that a relay stores wait for `let_go`."""
+        """Begin with the first row that is due; with `hold`, rows that a relay stores wait for `release_held`."""
         if hold:
             self._held.add(contact)
         self.windows.begin(contact)
@@ -51,11 +51,11 @@ class LinkSender:
         else:
             self.windows.begin(contact)
 
-    def let_go(self, contact: ContactId) -> None:
+    def release_held(self, contact: ContactId) -> None:
         """Write the rows that a relay stores as well."""
         if contact in self._held:
             self._held.remove(contact)
-            self.windows.look(contact)
+            self.windows.recheck(contact)
 
     def again(self) -> None:
         """Look through the outbox again, because retries have become due."""

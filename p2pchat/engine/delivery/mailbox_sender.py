@@ -130,10 +130,10 @@ class MailboxSender:
             ]
             self._windows.release(row.id, fitting)
 
-    def look(self, owner: MailOwner) -> None:
+    def recheck(self, owner: MailOwner) -> None:
         """Look through the outbox again, because something has become due."""
         for outlet in self._of.get(owner, ()):
-            self._windows.look(outlet.row.id)
+            self._windows.recheck(outlet.row.id)
 
     def read(self, tx: Transaction, id: int) -> None:
         """Read the next rows for the queue with this id; to be run in a transaction."""
@@ -142,7 +142,7 @@ class MailboxSender:
     def again(self) -> None:
         """Look through the outbox again, because retries have become due."""
         for id in self._windows:
-            self._windows.look(id)
+            self._windows.recheck(id)
 
     def resume(self, id: int) -> None:
         """End the pause of the queue with this id, unless another queue has just tried an unreached relay."""

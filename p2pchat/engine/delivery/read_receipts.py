@@ -28,7 +28,7 @@ def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
         tx.unread[chat] = None
         tx.ends(store_timers.next_end(tx.db))
         tx.storage_limits.recount(contact.id)
-        withholding.look_again(tx, contact.id)
+        withholding.recheck(tx, contact.id)
     if ids and settings.read_receipts(tx.db):
         tx.read.setdefault(contact.id, []).extend(ids)
     return store_chats.unread(tx.db, chat)

@@ -101,7 +101,7 @@ class SendWindows(Generic[K]):
             window.under_way.clear()
             self._fall_behind(key, window, 0)
 
-    def look(self, key: K) -> None:
+    def recheck(self, key: K) -> None:
         """Look through the outbox again, because something has become due."""
         if (window := self._windows.get(key)) is not None:
             self._fall_behind(key, window, 0)

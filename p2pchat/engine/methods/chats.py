@@ -24,19 +24,19 @@ from p2pchat.store.database import Database
 from p2pchat.store.remarks import NOTHING, Remarks
 from p2pchat.store.timers import ChatTimer
 
-FOR_EVER_MS = 253_402_300_799_999
+MUTED_FOREVER_MS = 253_402_300_799_999
 """The last representable time, the end of the year 9999: a chat muted for good is muted until then."""
 
 
 async def list_chats(engine: Engine) -> list[Json]:
     """Return every chat with what a list shows of it: the pinned ones in their order, then by newest activity."""
 
-    def look(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
+    def query(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
         listed = _listed(db)
         last = [row.last for _, row in listed if row.last is not None]
         return listed, remarks.of(db, last), store_timers.all(db)
 
-    listed, notes, timers = await engine.committer.read(look)
+    listed, notes, timers = await engine.committer.read(query)
     listed.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
     listed.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
     ahead, now = engine.clock_watch.ahead, engine.clock()
@@ -101,10 +101,10 @@ async def clear(engine: Engine, *, chat: str) -> Json:
 
     here, cleared = await engine.committer.submit(act)
 
-    async def look() -> bool | None:
+    async def poll() -> bool | None:
         return await engine.committer.read(store_clearing.is_cleared, here) or None
 
-    await engine.committer.watch(look)
+    await engine.committer.watch(poll)
     return cleared
 
 
@@ -130,7 +130,7 @@ async def archive(engine: Engine, *, chat: str, archived: bool = True) -> Json:
 async def mute(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
     """Mute a chat, for a time or for good; 0 unmutes."""
     now = engine.clock()
-    until = FOR_EVER_MS if seconds is None else now + min(1000 * seconds, FOR_EVER_MS - now) if seconds else 0
+    until = MUTED_FOREVER_MS if seconds is None else now + min(1000 * seconds, MUTED_FOREVER_MS - now) if seconds else 0
     return await _set(engine, chat, muted_until=until)
 
 

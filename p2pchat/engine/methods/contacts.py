@@ -48,7 +48,7 @@ async def add(
     contact: Contact = await engine.committer.submit(joining.add, invite, name, hide)
     settled = _accepted if wait == "accepted" else _joined
 
-    async def look() -> Contact | int | None:
+    async def poll() -> Contact | int | None:
         now = await engine.committer.read(_who, contact)
         # why it was given up is noted before that is on disk, so it is known here once the contact is found changed
         for one in (contact, now):
@@ -59,7 +59,7 @@ async def add(
         return now if await engine.committer.read(settled, now) else None
 
     with trio.move_on_after(timeout):
-        found = await engine.committer.watch(look)
+        found = await engine.committer.watch(poll)
         if isinstance(found, Contact):
             return {**_brief(found), "anew": await engine.committer.read(_begins_anew, found)}
         raise InviteExpired if found == frames.EXPIRED else InviteUsed
@@ -171,10 +171,10 @@ async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json
 
     here, forgotten = await engine.committer.submit(act)
 
-    async def look() -> bool | None:
+    async def poll() -> bool | None:
         return not history or await engine.committer.read(store_clearing.is_cleared, here) or None
 
-    await engine.committer.watch(look)
+    await engine.committer.watch(poll)
     return forgotten
 
 

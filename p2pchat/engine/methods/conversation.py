@@ -43,14 +43,14 @@ def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
     be changed.
     """
     row = message_meant(db, id, chat)
-    ours = None if row.sender == ME else store_messages.one(db, row.chat, ME, row.id)
+    ours = None if row.sender == ME else store_messages.get(db, row.chat, ME, row.id)
     return ours or row
 
 
 def shown(tx: Transaction, row: MessageRow) -> Json:
     """Return a message as it is now, after what was done to it."""
-    now = store_messages.one(tx.db, row.chat, row.sender, row.id) or row
-    return views.message(now, contact_of(tx, row).name, remarks.beside(tx.db, now), tx.counted - tx.now)
+    now = store_messages.get(tx.db, row.chat, row.sender, row.id) or row
+    return views.message(now, contact_of(tx, row).name, remarks.of_message(tx.db, now), tx.counted - tx.now)
 
 
 async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None = None) -> Json:
@@ -92,24 +92,24 @@ async def pin_message(engine: Engine, *, id: str, pinned: bool = True, chat: str
 async def pinned(engine: Engine, *, chat: str) -> list[Json]:
     """Return the pinned messages of a chat, in its order."""
 
-    def look(db: Database) -> list[Json]:
+    def query(db: Database) -> list[Json]:
         contact = partners.find(db, chat)
         rows = remarks.pinned(db, direct_chat(contact.id), MAX_PINNED)
         notes = remarks.of(db, rows)
         ahead = engine.clock_watch.ahead
         return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
-    return await engine.committer.read(look)
+    return await engine.committer.read(query)
 
 
 async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[Json]:
     """Return what a message said before it was edited, and what it says."""
 
-    def look(db: Database) -> list[Json]:
+    def query(db: Database) -> list[Json]:
         row = message_meant(db, id, chat)
         return [{"text": version.text, "at": timestamp(version.at)} for version in remarks.versions(db, row)]
 
-    return await engine.committer.read(look)
+    return await engine.committer.read(query)
 
 
 async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
@@ -117,7 +117,7 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
     if seconds is not None and seconds != 0 and not MIN_TIMER_SECONDS <= seconds <= MAX_TIMER_SECONDS:
         raise UsageError("A timer has to be between 5 seconds and 366 days, or off")
 
-    def look(db: Database) -> Json:
+    def query(db: Database) -> Json:
         contact = partners.find(db, chat)
         here = direct_chat(contact.id)
         timer = store_timers.get(db, here)
@@ -134,7 +134,7 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
 
     if seconds is not None:
         await engine.committer.submit(change, seconds)
-    return await engine.committer.read(look)
+    return await engine.committer.read(query)
 
 
 async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Json:

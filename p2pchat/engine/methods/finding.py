@@ -49,7 +49,7 @@ async def search(
         bounds = Bounds(before=before)
     most = max(1, min(limit, MAX_HITS))
 
-    def look(db: Database) -> list[Json]:
+    def read(db: Database) -> list[Json]:
         where = None if chat is None else direct_chat(partners.find(db, chat).id)
         rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
@@ -64,7 +64,7 @@ async def search(
             for row in rows
         ]
 
-    return await engine.committer.read(look)
+    return await engine.committer.read(read)
 
 
 def _sender(db: Database, query: Query) -> ContactId | None:
@@ -77,14 +77,14 @@ async def locate(engine: Engine, *, chat: str, to: str) -> Json:
     """Return where a jump leads: to the first unread message, or to the first one at or after a date."""
     at = None if to == UNREAD else milliseconds(engine, to)
 
-    def look(db: Database) -> bytes | None:
+    def query(db: Database) -> bytes | None:
         here = direct_chat(partners.find(db, chat).id)
         if at is None:
             return store_chats.unread(db, here).first
         row = store_search.first_since(db, here, at)
         return None if row is None else row.id
 
-    message_id = await engine.committer.read(look)
+    message_id = await engine.committer.read(query)
     return {"id": None if message_id is None else message_id.hex()}
 
 

@@ -28,7 +28,7 @@ _DIRECT_ONLY = (
     "Whoever reads it learns this node's address."
 )
 _BY_RELAY = "This invite works from anywhere, through your relays."
-_TELLING = " Whoever reads it learns this node's address."
+_REVEALS_ADDRESS = " Whoever reads it learns this node's address."
 _HIDING = " Whoever reads it does not learn this node's address."
 HIDING = 10.0
 """Seconds that relays have to accept us for a hidden contact."""
@@ -58,7 +58,7 @@ async def make(
     boxes = await _boxes(engine, row.id, relays)
     reachable, relayed = bool(engine.net.ways(hidden=hide)), hide or relays > 0 or bool(engine.net.relayed())
     if relayed:
-        notice = (_by_relays(boxes, relays) if relays else _BY_RELAY) + (_HIDING if hide else _TELLING)
+        notice = (_by_relays(boxes, relays) if relays else _BY_RELAY) + (_HIDING if hide else _REVEALS_ADDRESS)
     else:
         notice = _DIRECT_ONLY if reachable else _NO_WAY
     return {
@@ -80,11 +80,11 @@ async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Jso
         await engine.endings.clean_log()
     now = engine.clock()
 
-    def look(db: Database) -> list[Json]:
+    def query(db: Database) -> list[Json]:
         users = store_invites.used_by(db)
         return [views.invite(row, users.get(row.id, []), now) for row in reversed(store_invites.all(db))]
 
-    return await engine.committer.read(look)
+    return await engine.committer.read(query)
 
 
 async def hidden_ways(engine: Engine) -> bool:
@@ -100,12 +100,12 @@ async def _boxes(engine: Engine, invite_id: InviteId, wanted: int) -> int:
     """Return at how many relays the bundle of an invite is stored, as soon as all have it or the time is over."""
     stored_at = 0
 
-    def look(db: Database) -> int:
+    def query(db: Database) -> int:
         return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_recipient(db, invite_id))
 
     async def enough() -> bool | None:
         nonlocal stored_at
-        stored_at = await engine.committer.read(look)
+        stored_at = await engine.committer.read(query)
         return True if stored_at >= wanted else None
 
     with trio.move_on_after(_BOXED_WITHIN if wanted else 0):

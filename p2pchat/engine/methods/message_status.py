@@ -6,7 +6,7 @@ from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.ids import first_device
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.clock_hints import spell
+from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.engine.runtime.views import Json
 from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
@@ -44,8 +44,8 @@ def why(
     if abs(apart) >= DAY_MS and contact is not None and net.route(contact.id) is None and waiting:
         way = "behind" if apart > 0 else "ahead of"
         reason += (
-            f" Your clock is {spell(apart)} {way} {contact.name}'s, and a link needs the two to be within a day "
-            "of each other."
+            f" Your clock is {format_difference(apart)} {way} {contact.name}'s, and a link needs the two to be within "
+            "a day of each other."
         )
     return {
         "id": row.id.hex(),

@@ -86,13 +86,13 @@ async def _sent(
             result=sent,
         )
     raise NotReached(
-        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; {_SO_FAR[sent['state']]}",
+        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; {_STATE_TEXTS[sent['state']]}",
         hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
         result=sent,
     )
 
 
-_SO_FAR = {
+_STATE_TEXTS = {
     "saved": "it is saved here and will be sent as soon as possible",
     "stored": "their relays have it, until their node fetches it",
     "delivered": "it was delivered, and nobody has read it yet",
@@ -140,7 +140,7 @@ async def log(
     start = since if since in (None, UNREAD) else milliseconds(engine, since)
     end = None if until is None else milliseconds(engine, until)
 
-    def look(db: Database) -> list[Json]:
+    def query(db: Database) -> list[Json]:
         contact = partners.find(db, chat)
         here = direct_chat(contact.id)
         most = max(1, min(limit, MAX_PAGE))
@@ -154,7 +154,7 @@ async def log(
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
         return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
-    return await engine.committer.read(look)
+    return await engine.committer.read(query)
 
 
 def _page(
@@ -200,7 +200,7 @@ async def list_messages(
     the first. Unlike an id, a position means one place for ever: a peer can repeat an id, and a message can be deleted.
     """
 
-    def look(db: Database) -> list[Json]:
+    def query(db: Database) -> list[Json]:
         wanted = None if chat is None else direct_chat(partners.find(db, chat).id)
         names = partners.names(db)
         after = position
@@ -219,7 +219,7 @@ async def list_messages(
             for row in rows
         ]
 
-    return await engine.committer.read(look)
+    return await engine.committer.read(query)
 
 
 async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str | None = None) -> Json:
@@ -236,7 +236,7 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
         if not row.mine and row.read_at is None:
             tx.unread[row.chat] = None
             tx.storage_limits.recount(direct_contact(row.chat))
-            withholding.look_again(tx, direct_contact(row.chat))
+            withholding.recheck(tx, direct_contact(row.chat))
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id
 
@@ -248,11 +248,11 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
 async def why(engine: Engine, *, id: str) -> Json:
     """Return why a message is not delivered yet, and what happens next."""
 
-    def look(db: Database) -> Json:
+    def query(db: Database) -> Json:
         row = store_messages.find(db, id)
         contact_id = direct_contact(row.chat)
         apart = engine.committer.clock_hints.apart(contact_id)
         full = engine.committer.storage_limits.is_told_full(contact_id, engine.clock())
         return message_status.why(db, row, partners.of(db, row.chat), engine.net, apart, full=full)
 
-    return await engine.committer.read(look)
+    return await engine.committer.read(query)

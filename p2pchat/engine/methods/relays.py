@@ -21,7 +21,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.relays import RelayRow
 
 ANSWERS_WITHIN = 10.0
-LOOK_EVERY = 0.05
+POLL_SECONDS = 0.05
 """Seconds that a relay which was just added has to answer its caller, and between two looks whether it has."""
 
 
@@ -39,7 +39,7 @@ async def list_relays(
         is_used = added.peer in await engine.committer.submit(_used_relays)
         with trio.move_on_after(ANSWERS_WITHIN if is_used else 0):
             while health(engine, added.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
-                await trio.sleep(LOOK_EVERY)
+                await trio.sleep(POLL_SECONDS)
 
     def all_of_them(tx: Transaction) -> list[Json]:
         used = _used_relays(tx)

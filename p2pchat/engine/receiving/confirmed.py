@@ -42,7 +42,7 @@ def acked(tx: Transaction, contact_id: ContactId, route: Route, ids: list[Envelo
         if row.msg_id is not None:
             stored.append(row.msg_id)
     store_outbox.remove(tx.db, [row.pk for row in done])
-    tx.sessions.gone(first_device(contact_id), [(row.session_id, row.chain) for row in done])
+    tx.sessions.dequeued(first_device(contact_id), [(row.session_id, row.chain) for row in done])
     states.advance(tx, direct_chat(contact_id), stored, DeliveryEvent.STORED, route)
 
 

@@ -83,7 +83,7 @@ def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Ro
     if taken is Taken.LATER:
         tx.later(contact.id, frame, contact.id, session_id, route, received)
     elif taken is Taken.UNREADABLE:
-        renewal.strange(tx, contact)
+        renewal.suspect_copy(tx, contact)
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
 
 
@@ -154,7 +154,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         contact = contacts.accepted(tx, contact, session)
     elif session.initiator and not session.confirmed:
         renewal.arrived(tx, contact, session.session_id)
-        reaching.came(tx, contact, session.session_id)
+        reaching.session_confirmed(tx, contact, session.session_id)
     if later:
         tx.owing[contact.id] = None
     elif receipted:

@@ -48,7 +48,7 @@ class InviteHandler:
         if row is None:
             return None
         doubtful = row.state == InviteState.OPEN and passed < row.expires_at <= now
-        return InviteOffer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
+        return InviteOffer(row.id, row.hello, _gone_reason(row, now), row.hidden, doubtful)
 
     async def offer_bundle(self, invite: InviteId) -> bytes | None:
         """Return the sealed bundle of an open invite, one bucket; None where it is not open."""
@@ -83,7 +83,7 @@ class InviteHandler:
         await self._committer.submit(_refused, contact, reason)
 
 
-def _gone(row: InviteRow, now: int) -> int | None:
+def _gone_reason(row: InviteRow, now: int) -> int | None:
     if row.state == InviteState.USED:
         return frames.USED
     return frames.EXPIRED if row.state == InviteState.EXPIRED or row.expires_at <= now else None
@@ -93,4 +93,4 @@ def _refused(tx: Transaction, contact_id: ContactId, reason: int) -> None:
     contact = store_contacts.get(tx.db, contact_id)
     # a link may have shown meanwhile that it was our own first message that used the invite up
     if contact is not None and contact.state in ACCEPTED and contact.invite is not None:
-        joining.gone(tx, contact, reason)
+        joining.give_up_invite(tx, contact, reason)

@@ -116,7 +116,7 @@ class MailboxHandler:
         self._turn = 0
         self._stalled: set[ContactId] = set()
         self._progress: dict[ContactId, int | None] = {}
-        self._alarms: Timers[TimerKey] = Timers(self._ring)
+        self._timers: Timers[TimerKey] = Timers(self._on_timer)
         self.sender = MailboxSender(self._deposit, clock, self._refill, self._pause)
 
     # --- what is wanted
@@ -202,7 +202,7 @@ class MailboxHandler:
         """Return the mailboxes that are to be watched now."""
         foreign = [name for name, watched in self._watched.items() if not watched.relay.chosen]
         if len(foreign) > MAX_FOREIGN:
-            self._alarms.set(("turn",), FOREIGN_ROTATION_SECONDS)
+            self._timers.set(("turn",), FOREIGN_ROTATION_SECONDS)
             ranks = self._ranks()
             foreign.sort(key=lambda name: (ranks[name], name))
             begin = self._turn % len(foreign)
@@ -230,13 +230,13 @@ class MailboxHandler:
     @property
     def busy(self) -> bool:
         """Whether something is about to leave for relays, within a minute or so."""
-        return self.sender.under_way or any(alarm[0] == "receipts" for alarm in self._alarms)
+        return self.sender.under_way or any(key[0] == "receipts" for key in self._timers)
 
     async def run(self) -> None:
         """Keep time, until cancelled."""
-        for contact in await self._committer.read(store_envelopes.creditors):
-            self._owe(contact)
-        await self._alarms.run()
+        for contact in await self._committer.read(store_envelopes.contacts_owed):
+            self._schedule_receipts(contact)
+        await self._timers.run()
 
     # --- from the network
 
@@ -288,7 +288,7 @@ class MailboxHandler:
         self.sender.linked(first_device(contact))
         has_queues = first_device(contact) in self.sender.owners
         if has_queues:
-            self._alarms.set(("let by", contact), COLLECT_FIRST_SECONDS)
+            self._timers.set(("let by", contact), COLLECT_FIRST_SECONDS)
         return has_queues
 
     def link_down(self, contact: ContactId) -> None:
@@ -312,7 +312,7 @@ class MailboxHandler:
         for contact, envelopes in sealed.items():
             self._release(contact, envelopes, receipts=contact in effects.told)
         for contact in effects.owing:
-            self._owe(contact)
+            self._schedule_receipts(contact)
         for (name, qid), places in effects.taken.items():
             taking = self._taken.setdefault((name, qid), QueueProgress())
             for place, on_disk in places.items():
@@ -338,17 +338,17 @@ class MailboxHandler:
                 return
         at_once = [envelope for envelope in sealed if receipts or kind_of(envelope.kind).receipted]
         if len(at_once) < len(sealed):
-            self._owe(contact)
+            self._schedule_receipts(contact)
         self.sender.release(first_device(contact), at_once)
 
-    def _owe(self, contact: ContactId) -> None:
+    def _schedule_receipts(self, contact: ContactId) -> None:
         share = int.from_bytes(self._random(2), "big") / 0xFFFF
-        self._alarms.set(
+        self._timers.set(
             ("receipts", contact),
             MIN_RECEIPT_DELAY_SECONDS + share * (MAX_RECEIPT_DELAY_SECONDS - MIN_RECEIPT_DELAY_SECONDS),
         )
 
-    def hear_again(self, relay: RelayName) -> None:
+    def ask_again(self, relay: RelayName) -> None:
         """Let what concerned this relay and could not be saved come again, and read again what it is to be given."""
         if (watched := self._watched.get(relay)) is not None:
             self._net.mailboxes.watch(watched.relay, ())
@@ -367,9 +367,9 @@ class MailboxHandler:
     def _watch_acks(self, contact: ContactId) -> None:
         if contact not in self._progress:
             self._progress[contact] = self._link_sender.windows.progress(contact)
-            self._alarms.set(("acks", contact), ACK_TIMEOUT_SECONDS)
+            self._timers.set(("acks", contact), ACK_TIMEOUT_SECONDS)
 
-    def _look_at_acks(self, contact: ContactId) -> None:
+    def _check_acks(self, contact: ContactId) -> None:
         """Take a link that takes everything and acks nothing for none."""
         before, now = self._progress.pop(contact, None), self._link_sender.windows.progress(contact)
         if self._net.route(contact) is None:
@@ -385,25 +385,25 @@ class MailboxHandler:
         self._committer.post(self.sender.read, queue, sender=None if outlet is None else outlet.relay.mailbox)
 
     def _pause(self, queue: int, seconds: float) -> None:
-        self._alarms.set(("pause", queue), seconds)
+        self._timers.set(("pause", queue), seconds)
 
-    def _ring(self, alarm: TimerKey) -> None:
-        if alarm[0] == "pause":
-            self.sender.resume(alarm[1])
-        elif alarm[0] == "let by":
-            self._link_sender.let_go(alarm[1])
-        elif alarm[0] == "acks":
-            self._look_at_acks(alarm[1])
-        elif alarm[0] == "turn":
+    def _on_timer(self, key: TimerKey) -> None:
+        if key[0] == "pause":
+            self.sender.resume(key[1])
+        elif key[0] == "let by":
+            self._link_sender.release_held(key[1])
+        elif key[0] == "acks":
+            self._check_acks(key[1])
+        elif key[0] == "turn":
             self._turn += MAX_FOREIGN
             self._tell({})
         else:
-            self._committer.post(self._receipts, alarm[1])
+            self._committer.post(self._receipts, key[1])
 
     def _receipts(self, tx: Transaction, contact: ContactId) -> None:
         outbound.tell_owed(tx, contact)
         tx.told.add(contact)
-        tx.after(self.sender.look, contact)  # and those that people caused by reading
+        tx.after(self.sender.recheck, contact)  # and those that people caused by reading
 
 
 @dataclass

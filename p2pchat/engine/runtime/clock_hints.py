@@ -12,7 +12,7 @@ from p2pchat.lib.times import DAY_MS, HOUR_MS
 MAX_CONTACTS = 1000
 
 
-def spell(ms: int) -> str:
+def format_difference(ms: int) -> str:
     """Return a duration in words, without its sign: `3 days`, `5 hours`."""
     size, unit = (DAY_MS, "day") if abs(ms) >= DAY_MS else (HOUR_MS, "hour")
     count = max(1, round(abs(ms) / size))

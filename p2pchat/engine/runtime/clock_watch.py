@@ -35,7 +35,7 @@ from p2pchat.store.database import Database
 Monotonic = Callable[[], float]
 AGREED_AFTER_SECONDS = HOUR_SECONDS
 REFUTED_AFTER_SECONDS = DAY_SECONDS
-LOOK_EVERY_SECONDS = 20.0
+CHECK_EVERY_SECONDS = 20.0
 TOLERANCE_MS = 600_000
 """Apart by more than this is a jump. Two clocks of one machine drift by a minute a week."""
 SAVE_EVERY_SECONDS = 600.0
@@ -117,12 +117,12 @@ class ClockWatch:
         """
         while True:
             before = self.agreed
-            await trio.sleep(LOOK_EVERY_SECONDS)
-            self.look()
+            await trio.sleep(CHECK_EVERY_SECONDS)
+            self.check()
             if self.agreed and not before:
                 await settled()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Compare the clocks now."""
         wall, monotonic = self._wall(), self._monotonic()
         self._count(wall, monotonic)

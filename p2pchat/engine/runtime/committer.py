@@ -203,11 +203,11 @@ class Committer:
     async def _commit(self, batch: Sequence[Input]) -> None:
         async with self._one_at_a_time:
             with trio.CancelScope(shield=True):
-                self._clock_watch.look()
+                self._clock_watch.check()
                 brief = len(batch) <= BRIEF_BATCH and all(item.brief for item in batch)
                 transactions = await self._run_sync(self.apply, batch, brief, brief=brief)
         for tx in transactions:
-            self._let_out(tx)
+            self._release_effects(tx)
         if len(self._entropy.ahead) < KEYS_AHEAD:
             self._taken.set()
         if any(tx.sealed or tx.hop_acks or tx.taken for tx in transactions):  # these were written, there is room
@@ -287,7 +287,7 @@ class Committer:
             message_ids=self.message_ids,
             sessions=self.sessions,
             memory=self.memory,
-            allowance=self.skip_budget,
+            skip_budget=self.skip_budget,
             clock_hints=self.clock_hints,
             storage_limits=self.storage_limits,
             route=self._route,
@@ -299,7 +299,7 @@ class Committer:
             counted=self._clock_watch.counted,
         )
 
-    def _let_out(self, effects: Effects) -> None:
+    def _release_effects(self, effects: Effects) -> None:
         """Release the effects of a transaction that is on disk."""
         self._release(effects)
         for source, function, args in effects.following:

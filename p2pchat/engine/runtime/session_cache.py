@@ -114,7 +114,7 @@ class SessionCache:
         if waiting.count is not None:
             waiting.count += 1
 
-    def gone(self, device: DeviceId, places: Iterable[tuple[SessionId | None, int | None]]) -> None:
+    def dequeued(self, device: DeviceId, places: Iterable[tuple[SessionId | None, int | None]]) -> None:
         """Rows that were sealed in these sessions and chains have left the outbox. Who does not say so lets us look."""
         known = self._load(device)
         for session_id, chain in places:

@@ -105,7 +105,7 @@ class StorageLimits:
         self._keep()
         self.withheld.add(contact)
 
-    def let_in(self, contact: ContactId) -> None:
+    def take_again(self, contact: ContactId) -> None:
         """Take this contact's mail again."""
         self._keep()
         self.withheld.discard(contact)
@@ -140,7 +140,7 @@ class StorageLimits:
         at = self._told.get(contact)
         return at is not None and at <= now < at + BELIEVE_FULL_FOR_MS
 
-    def look_at_disk(self, db: Database) -> None:
+    def check_disk(self, db: Database) -> None:
         """See whether the disk is nearly full."""
         self.scarce = shutil.disk_usage(db.path.parent).free < SCARCE_DISK_BYTES
         if not self.scarce:

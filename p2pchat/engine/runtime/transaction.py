@@ -63,13 +63,13 @@ class Skipping:
 
     def __call__(self, count: int) -> bool:
         tx = self.tx
-        if count > tx.allowance.left(self.contact, tx.now):
+        if count > tx.skip_budget.left(self.contact, tx.now):
             return False
         if count > tx.skippable:
             self.later = True
             return False
         tx.skippable -= count
-        tx.allowance.spend(self.contact, count, tx.now)
+        tx.skip_budget.spend(self.contact, count, tx.now)
         return True
 
 
@@ -132,7 +132,7 @@ class Transaction(Effects):
     message_ids: MessageIds
     sessions: SessionCache
     memory: Memory
-    allowance: SkipBudget
+    skip_budget: SkipBudget
     clock_hints: ClockHints
     storage_limits: StorageLimits
     route: Callable[[ContactId], Route | None]

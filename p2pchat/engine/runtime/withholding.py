@@ -40,7 +40,7 @@ def withhold(tx: Transaction, contact: Contact, *, linked: bool) -> None:
         tx.event("node", warning=NO_ROOM.format(name=contact.name))
 
 
-def look_again(tx: Transaction, only: ContactId | None = None) -> None:
+def recheck(tx: Transaction, only: ContactId | None = None) -> None:
     """Take the mail of contacts again, of all or of one, where there is room."""
     limits = tx.storage_limits
     for contact_id in [withheld for withheld in limits.withheld if only in (None, withheld)]:
@@ -49,6 +49,6 @@ def look_again(tx: Transaction, only: ContactId | None = None) -> None:
         accepted = contact is not None and contact.state in ACCEPTED
         if accepted and not limits.has_room(tx.db, contact_id, BUCKETS[-1], tx.now):
             continue
-        limits.let_in(contact_id)
+        limits.take_again(contact_id)
         tx.mail_of[first_device(contact_id)] = None
         tx.after(tx.net.relink, contact_id)  # a new link brings at once what was not acked

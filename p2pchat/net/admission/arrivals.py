@@ -79,12 +79,12 @@ class Arrivals:
             if not self._waiting:
                 self._wake.clear()
                 if self._late:
-                    await self._look_again()
+                    await self._wait_for_turn()
                     self._wake.set()
                     continue
             await trio.lowlevel.checkpoint()
 
-    async def _look_again(self) -> None:
+    async def _wait_for_turn(self) -> None:
         """Wait until some of the late ones may continue, or somebody else comes."""
         if not self._crowded():
             await trio.lowlevel.checkpoint()
@@ -115,7 +115,7 @@ def _in_time(place: str) -> bool:
     now, budgets, taken = trio.current_time(), work(), []
     for network, factor in places.bounds(place, 1.0):
         budget, units = budgets.of(f"turns {network}"), TURN / factor
-        if budget.look(now) < units:
+        if budget.available(now) < units:
             return False
         taken.append((budget, units))
     for budget, units in taken:

@@ -49,7 +49,7 @@ MAX_TURN_SECONDS = 0.002
 """How long a turn of the loop may have lasted when parsing still goes on in it."""
 _SHARE_SECONDS = 0.1  # over which the busy share of the loop is averaged
 _AVERAGE_SECONDS = 0.01  # how long turns are only added up
-_THROUGH = 4  # tasks let through in one turn once it has become long
+_MAX_WOKEN = 4  # tasks let through in one turn once it has become long
 
 START = 5_000
 """Units every account begins with, wherever it comes from: enough to be greeted and to open a few queues."""
@@ -88,7 +88,7 @@ class Budget:
         self._left = burst
         self._at = now
 
-    def look(self, now: float) -> float:
+    def available(self, now: float) -> float:
         """Return how many units there are at `now`, in seconds of the loop's clock."""
         left = self._left + (now - self._at) * self._rate
         self._left = left = left if left < self._burst else self._burst
@@ -112,12 +112,12 @@ class LoopTurns(trio.abc.Instrument):
         self.busy_share = 0.0
         """Of the time lately: how much of it the loop worked."""
         self._waiting: FairQueue[trio.Event] = FairQueue()
-        self._letting_through = False
+        self._waking = False
 
     @property
     def longest(self) -> float:
         """How many seconds the longest turn took in the last half minute or a little before."""
-        self._look_at_half_minute(time.perf_counter())
+        self._start_half_minute(time.perf_counter())
         return max(self._longest)
 
     @property
@@ -146,9 +146,9 @@ class LoopTurns(trio.abc.Instrument):
         kept = math.exp(-passed / _SHARE_SECONDS)
         self.busy_share = kept * self.busy_share + (1 - kept) * self._busy / passed
         self._averaged, self._busy = now, 0.0
-        self._look_at_half_minute(now)
+        self._start_half_minute(now)
 
-    def _look_at_half_minute(self, now: float) -> None:
+    def _start_half_minute(self, now: float) -> None:
         half_minute = int(now / 30)
         if half_minute != self._half_minute:
             before = self._longest[0] if half_minute == self._half_minute + 1 else 0.0
@@ -156,24 +156,24 @@ class LoopTurns(trio.abc.Instrument):
 
     async def next(self, place: str) -> None:
         """Wait for a turn that has room. Every place has the same share of them."""
-        if not self._letting_through and not self.late:
+        if not self._waking and not self.late:
             await trio.lowlevel.checkpoint()
             return
-        if not self._letting_through:
-            self._letting_through = True
-            trio.lowlevel.spawn_system_task(self._let_through)
+        if not self._waking:
+            self._waking = True
+            trio.lowlevel.spawn_system_task(self._wake_waiting)
         event = trio.Event()
         self._waiting.put(place, event)
         await event.wait()
 
-    async def _let_through(self) -> None:
+    async def _wake_waiting(self) -> None:
         try:
             while self._waiting:
-                for _ in range(min(_THROUGH, len(self._waiting))):
+                for _ in range(min(_MAX_WOKEN, len(self._waiting))):
                     self._waiting.take().set()
                 await trio.lowlevel.checkpoint()
         finally:
-            self._letting_through = False
+            self._waking = False
 
 
 class Work:
@@ -274,7 +274,7 @@ class Account:
         return spent >= SHORT_SLICE and self._new <= 0 and self._turns.late
 
     @property
-    def solvent(self) -> bool:
+    def has_credit(self) -> bool:
         """Whether the account is out of debt."""
         return self._left >= 0
 
@@ -322,7 +322,7 @@ class Account:
     def _draw(self, units: float, now: float) -> None:
         """Take up to so many units out of the budgets of the place and of all strangers, or of all who are proven."""
         for shared in self._budgets:
-            there = shared.look(now)
+            there = shared.available(now)
             if there < units:
                 units = there
         if units > 0:

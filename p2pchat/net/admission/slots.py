@@ -36,13 +36,13 @@ class Slot:
     """What a connection or a circuit holds of a pool. `end` is called, once, when it has to make room for another: it
     must not wait."""
 
-    __slots__ = ("end", "gone", "place", "proven")
+    __slots__ = ("end", "place", "proven", "released")
 
     def __init__(self, place: str, end: Callable[[], None]) -> None:
         self.place = place
         self.end = end
         self.proven = False
-        self.gone = False
+        self.released = False
 
 
 class Pool:
@@ -82,7 +82,7 @@ class Pool:
         """Take a newcomer in, unproven; False where there is no room. Others may end for it."""
         place = slot.place
         while (full := self._without_room(place)) is not None:
-            victim = self._unproven.greediest(full)
+            victim = self._unproven.choose_victim(full)
             if victim is None:
                 self.refused[PLACE_FULL if full else POOL_FULL] += 1
                 return False
@@ -95,10 +95,10 @@ class Pool:
         """Note that the owner of a slot has proven something; returns whether the slot is proven now. Others may end
         for it.
         """
-        if slot.proven or slot.gone:
+        if slot.proven or slot.released:
             return slot.proven
         while (full := self._proven_sums.full(slot.place)) is not None:
-            victim = self._proven.greediest(full)
+            victim = self._proven.choose_victim(full)
             if victim is None or not self._proven.has_more(victim.place, slot.place):
                 return False
             self.evict(victim)
@@ -116,9 +116,9 @@ class Pool:
 
     def release(self, slot: Slot) -> None:
         """Free a slot; nothing happens where it is free already."""
-        if slot.gone:
+        if slot.released:
             return
-        slot.gone = True
+        slot.released = True
         self._all.give(slot.place)
         if slot.proven:
             self._proven.remove(slot)
@@ -172,7 +172,7 @@ class _Tree:
                 self._children.pop(network, None)
             inner = network
 
-    def greediest(self, network: str) -> Slot | None:
+    def choose_victim(self, network: str) -> Slot | None:
         """Return the oldest slot of the place that has most, in the network within `network` that has most; None where
         it is empty.
         """
@@ -189,7 +189,7 @@ class _Tree:
         return False
 
 
-def greediest(slots: Collection[Slot], place: str) -> Slot | None:
+def choose_victim(slots: Collection[Slot], place: str) -> Slot | None:
     """Choose which of a few slots makes room for a newcomer from `place`.
 
     It is the oldest unproven one of the place that has most of these; where all are proven, one of a place that keeps
@@ -199,7 +199,7 @@ def greediest(slots: Collection[Slot], place: str) -> Slot | None:
     unproven = [slot for slot in slots if not slot.proven]
     for slot in unproven or slots:
         tree.add(slot)
-    victim = tree.greediest("")
+    victim = tree.choose_victim("")
     if victim is not None and (unproven or tree.has_more(victim.place, place)):
         return victim
     return None

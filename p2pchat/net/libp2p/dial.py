@@ -168,7 +168,7 @@ class Dialler:
         except BaseException:
             await stream.kill()
             raise
-        self._nursery.start_soon(_look_after, stream, conn.muxed_conn)
+        self._nursery.start_soon(_end_at_relay, stream, conn.muxed_conn)
         return conn
 
 
@@ -203,7 +203,7 @@ async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[PeerC
         nursery.start_soon(run, attempt.run, over)
 
 
-async def _look_after(stream: LibP2PStream, muxed: GuardedYamux) -> None:
+async def _end_at_relay(stream: LibP2PStream, muxed: GuardedYamux) -> None:
     """Wait for the end of a connection over a circuit that we asked for, then tell the relay."""
     try:
         with stream.carrying():
@@ -283,4 +283,6 @@ def circuits(candidates: Sequence[Target], but: Sequence[ID], *, chosen: bool = 
     for target in candidates:
         if target.relay is not None and ID(multiaddrs.multihash(target.relay)) not in but:
             relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
-    return {relay: multiaddrs.with_twins(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
+    return {
+        relay: multiaddrs.with_websockets(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]
+    }

@@ -62,7 +62,7 @@ class Channel(Protocol):
         """What the other end's messages are charged to."""
         ...
 
-    async def come(self) -> None:
+    async def wait_readable(self) -> None:
         """Wait until there is something to read, or the end."""
         ...
 
@@ -183,7 +183,7 @@ async def choose(
 async def _line(channel: Channel, *, linger: bool = False) -> bytes:
     """One line. linger: refuse an empty one only when more has come, as py-libp2p does on a stream."""
     if not channel.waiting:
-        await channel.come()
+        await channel.wait_readable()
     if (word := _short_line(channel)) is not None:
         return word
     length, shift = 0, 0
@@ -396,7 +396,7 @@ async def secure_inbound(
 
 async def _read(channel: Channel) -> bytes:
     if not channel.waiting:
-        await channel.come()
+        await channel.wait_readable()
     waiting = channel.peek(_MAX_MESSAGE)
     size = int.from_bytes(waiting[:2], "big")
     if size and len(waiting) >= 2 + size:

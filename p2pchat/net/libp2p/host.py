@@ -93,7 +93,7 @@ class LibP2PHost(InboundConnections):
         self._handlers: dict[str, Handler] = {}
         self._speakers: set[Handler] = set()
         self._recognizers: list[Recognizer] = []
-        self._farewells: list[Callable[[PeerKey], None]] = []
+        self._on_disconnect: list[Callable[[PeerKey], None]] = []
         self._running: _Running | None = None
         self._dialling: dict[_Dial, trio.Event] = {}
 
@@ -116,6 +116,10 @@ class LibP2PHost(InboundConnections):
         """Return where we can be dialled now, best first; nothing while not running."""
         return interfaces.expand(self._running.endpoints) if self._running else ()
 
+    def bound(self) -> tuple[multiaddrs.SocketAddress, ...]:
+        """Return where we listen, 0.0.0.0 and :: as they are; nothing while not running."""
+        return self._running.endpoints if self._running else ()
+
     def connected(self) -> tuple[bytes, ...]:
         """Return the 32-byte keys of the peers with which there is a live connection."""
         swarm = self._running.swarm if self._running else None
@@ -126,9 +130,9 @@ class LibP2PHost(InboundConnections):
         """Return whether there is a live connection with the peer."""
         return self._running is not None and bool(connections.live(self._running.swarm, ID(multiaddrs.multihash(peer))))
 
-    def when_gone(self, told: Callable[[PeerKey], None]) -> None:
+    def on_disconnected(self, told: Callable[[PeerKey], None]) -> None:
         """Call `told` with every peer whose last inbound connection has ended."""
-        self._farewells.append(told)
+        self._on_disconnect.append(told)
 
     def found_at(self, peer: PeerKey) -> str:
         """Return our public address at which this peer has reached us from outside, by a connection that lives, or
@@ -166,9 +170,9 @@ class LibP2PHost(InboundConnections):
             per_peer = self._limits.streams_per_peer
             streams = self._streams = PlaceSums(self._limits.inbound * per_peer, per_peer, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
-            courtesies = standard_protocols.StandardProtocols(self._id, self._pair, bound)
-            serve = StreamGuard(partial(self._negotiate, courtesies), streams)
-            await self._accept_until_cancelled(serve, listening, courtesies, task_status)
+            standard = standard_protocols.StandardProtocols(self._id, self._pair, bound)
+            serve = StreamGuard(partial(self._negotiate, standard), streams)
+            await self._accept_until_cancelled(serve, listening, standard, task_status)
         finally:
             for listener in listening.listeners:
                 listener.close()
@@ -178,7 +182,7 @@ class LibP2PHost(InboundConnections):
         self,
         serve: StreamGuard,
         listening: Listening,
-        courtesies: standard_protocols.StandardProtocols,
+        standard: standard_protocols.StandardProtocols,
         task_status: TaskStatus[None],
     ) -> None:
         swarm = None
@@ -186,16 +190,16 @@ class LibP2PHost(InboundConnections):
             async with trio.open_nursery() as nursery:
                 swarm = Swarm(self._id, self._pair, self._limits, serve, nursery)
 
-                def met(muxed: GuardedYamux) -> None:
+                def connected(muxed: GuardedYamux) -> None:
                     ask = partial(self._speak_with, running, muxed.peer_id, standard_protocols.NAMES[0])
-                    courtesies.met(muxed, ask)
+                    standard.connected(muxed, ask)
 
                 inbound = Inbound(
                     swarm,
                     self._limits,
                     self._proven,
-                    self._say_farewell,
-                    met,
+                    self._tell_disconnected,
+                    connected,
                     web_path=lambda: self.web_path,
                     proxies=self._proxies,
                 )
@@ -205,7 +209,7 @@ class LibP2PHost(InboundConnections):
                     swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy
                 )
                 nursery.start_soon(inbound.run, listening.listeners)
-                nursery.start_soon(courtesies.run)
+                nursery.start_soon(standard.run)
                 self._running, self._inbound = running, inbound
                 task_status.started()
         finally:
@@ -216,9 +220,9 @@ class LibP2PHost(InboundConnections):
 
     # --- inbound ---------------------------------------------------------------------------------------------------
 
-    def _say_farewell(self, peer: PeerKey) -> None:
+    def _tell_disconnected(self, peer: PeerKey) -> None:
         if not self._is_connected(peer):
-            for told in self._farewells:
+            for told in self._on_disconnect:
                 told(peer)
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
@@ -232,7 +236,7 @@ class LibP2PHost(InboundConnections):
         assert isinstance(stream, LibP2PStream)
         return self._running is not None and await self._running.inbound.adopt(stream, accepted)
 
-    async def _negotiate(self, courtesies: standard_protocols.StandardProtocols, stream: Substream) -> None:
+    async def _negotiate(self, standard: standard_protocols.StandardProtocols, stream: Substream) -> None:
         """Serve one stream that a peer opened, from its first byte to its last. (libp2p's own way of agreeing on a
         protocol reads a name of any length, byte by byte through five layers.)"""
         assert isinstance(stream.muxed_conn, GuardedYamux)
@@ -240,11 +244,11 @@ class LibP2PHost(InboundConnections):
         word = handshake.proposed(talk)
         speaker = self._handlers.get(word.decode("utf-8", "replace")) if word else None
         if speaker is not None and speaker in self._speakers:  # nothing is waited for, so there is no deadline
-            courtesies.expected.add(stream.muxed_conn)
+            standard.expected.add(stream.muxed_conn)
             await self._serve(stream, speaker, handshake.accepted(talk, word))
             return
         caller = Caller(key_of(stream.muxed_conn.peer_id), stream.muxed_conn.route)
-        look_up = partial(self._look_up, courtesies, caller, stream.muxed_conn)
+        look_up = partial(self._look_up, standard, caller, stream.muxed_conn)
         try:
             with trio.fail_after(self._limits.negotiation):
                 handler, said = await handshake.choose(talk, look_up, standard_protocols.NAMES, greet=True)
@@ -266,16 +270,16 @@ class LibP2PHost(InboundConnections):
             await ours.close()
 
     async def _look_up(
-        self, courtesies: standard_protocols.StandardProtocols, caller: Caller, muxed: GuardedYamux, word: bytes
+        self, standard: standard_protocols.StandardProtocols, caller: Caller, muxed: GuardedYamux, word: bytes
     ) -> Handler | None:
         name = word.decode("utf-8", "replace")
-        if (courtesy := courtesies.handlers.get(name)) is not None:
+        if (courtesy := standard.handlers.get(name)) is not None:
             return courtesy
         handler = self._handlers.get(name)
         for recognizer in self._recognizers:
             handler = handler or await recognizer(name, caller)
         if handler is not None:
-            courtesies.expected.add(muxed)
+            standard.expected.add(muxed)
         return handler
 
     # --- outbound --------------------------------------------------------------------------------------------------
@@ -367,7 +371,7 @@ class LibP2PHost(InboundConnections):
         finally:
             self._dialling.pop(dial).set()
 
-    async def gone(self, peer: PeerKey) -> None:
+    async def wait_disconnected(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
         while running := self._running:
             conn = connections.best(running.swarm, ID(multiaddrs.multihash(peer)), Route.DIRECT)

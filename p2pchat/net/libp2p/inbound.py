@@ -6,7 +6,7 @@
 | shaken hands, and has no stream               | `idle`                                                              |
 | come by a relay, and proven nothing           | `proof`, from its first byte                                        |
 | has a stream                                  | as long as that goes on; its protocol has limits of its own         |
-| proven something (`vouch`)                    | without end                                                         |
+| proven something (`mark_proven`)               | without end                                                         |
 
 Where there is no room, `admission` says who goes. Direct connections and those by relays are two pools, so that a crowd
 in one keeps nobody out of the other.
@@ -40,7 +40,7 @@ from p2pchat.net.transport.pipes import TcpPipe, close
 log = logging.getLogger("p2pchat.net")
 
 SWEEP_SECONDS = 10.0
-SHAKING_SECONDS = 1.0
+HANDSHAKE_CHECK_SECONDS = 1.0
 """Seconds between two checks of how long handshakes take."""
 LOG_SECONDS = 60.0
 """Seconds between two log lines saying that somebody was turned away."""
@@ -56,7 +56,7 @@ class Guest(Slot):
     it waits for its turn. slow: whether it was ended for that.
     """
 
-    __slots__ = ("idle_since", "muxed", "number", "scope", "slow", "sock", "until", "vouched")
+    __slots__ = ("exempt", "idle_since", "muxed", "number", "scope", "slow", "sock", "until")
 
     def __init__(self, place: str, number: int, sock: socket.socket | None = None) -> None:
         super().__init__(place, self._make_room)
@@ -67,7 +67,7 @@ class Guest(Slot):
         self.slow = False
         self.muxed: GuardedYamux | None = None
         self.idle_since = trio.current_time()
-        self.vouched = False
+        self.exempt = False
 
     def _make_room(self) -> None:
         self.scope.cancel()
@@ -85,8 +85,8 @@ class Guest(Slot):
 
 
 class Inbound:
-    """Accepts connections for one run of a host. `gone` is called with every peer whose connection has ended, `met`
-    with every connection that was secured. `web_path` returns that of `LibP2PHost`.
+    """Accepts connections for one run of a host. `disconnected` is called with every peer whose connection has ended,
+    `connected` with every connection that was secured. `web_path` returns that of `LibP2PHost`.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class Inbound:
         swarm: Swarm,
         limits: HostLimits,
         proven: Remembered,
-        gone: Callable[[PeerKey], None],
-        met: Callable[[GuardedYamux], None] = lambda muxed: None,
+        disconnected: Callable[[PeerKey], None],
+        connected: Callable[[GuardedYamux], None] = lambda muxed: None,
         *,
         web_path: Callable[[], str] = str,
         proxies: Collection[str] = (),
@@ -109,8 +109,8 @@ class Inbound:
         self._swarm = swarm
         self._limits = limits
         self._proven = proven
-        self._gone = gone
-        self._met = met
+        self._on_disconnected = disconnected
+        self._on_connected = connected
         self._web_path = web_path
         self._proxies = proxies
         self._arrivals = Arrivals()
@@ -148,13 +148,13 @@ class Inbound:
 
     # --- who has proven something ----------------------------------------------------------------------------------
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         """Keep the connections that a peer has now, because it has proven something, and recognise it when
         it returns.
         """
         self._proven.add(peer)
         for guest in self._by_peer.get(peer, ()):
-            guest.vouched = True
+            guest.exempt = True
             guest.scope.deadline = inf
             self._guests[guest].prove(guest)
 
@@ -175,7 +175,9 @@ class Inbound:
             try:
                 outside = multiaddrs.from_outside(here, remote)
                 found_at = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
-                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), sock), found_at)
+                await self._carry(
+                    self.direct, guest, partial(self._detect_protocol, guest, (remote, from_port), sock), found_at
+                )
             finally:
                 self.direct.release(guest)
         except OSError:
@@ -190,22 +192,22 @@ class Inbound:
         if not self.by_relay.admit(guest):
             return False
 
-        async def meet() -> RawPipe:
+        async def open_pipe() -> RawPipe:
             await accepted()
             return RawPipe(CircuitPipe(stream), place)
 
         guest.scope.deadline = trio.current_time() + self._limits.proof
         try:
             with stream.carrying():
-                await self._carry(self.by_relay, guest, meet)
-            if guest.scope.cancelled_caught and not (guest.gone or guest.vouched or guest.slow):
+                await self._carry(self.by_relay, guest, open_pipe)
+            if guest.scope.cancelled_caught and not (guest.released or guest.exempt or guest.slow):
                 self.ended[NO_PROOF] += 1
         finally:
             self.by_relay.release(guest)
             await stream.kill()
         return True
 
-    async def _meet(self, guest: Guest, remote: tuple[str, int], sock: socket.socket) -> RawPipe:
+    async def _detect_protocol(self, guest: Guest, remote: tuple[str, int], sock: socket.socket) -> RawPipe:
         """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP if we serve it."""
         if not (path := self._web_path()):
             return RawPipe(TcpPipe(sock), guest.place, remote)
@@ -219,14 +221,14 @@ class Inbound:
         pipe, forwarded = await websocket.accept(stream, head, path)
         if remote[0] in self._proxies and forwarded:
             self.direct.release(guest)
-            guest.place, guest.gone = multiaddrs.neighbourhood(forwarded[-1]), False
+            guest.place, guest.released = multiaddrs.neighbourhood(forwarded[-1]), False
             if not self.direct.admit(guest):
-                guest.gone = True
+                guest.released = True
                 raise trio.BrokenResourceError
         return RawPipe(pipe, guest.place, remote)
 
     async def _carry(
-        self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[RawPipe]], found_at: str = ""
+        self, pool: Pool, guest: Guest, open_pipe: Callable[[], Awaitable[RawPipe]], found_at: str = ""
     ) -> None:
         """Secure one connection and carry it until it ends. `found_at`: our public address at which it arrived from
         outside, or "".
@@ -238,7 +240,7 @@ class Inbound:
                 guest.until = trio.current_time() + self._limits.handshake
                 self._shaking[guest] = None
                 self._began.set()
-                wire = await meet()
+                wire = await open_pipe()
                 muxed = await self._swarm.upgrader.take_in(wire, partial(self._turn, guest))
                 del self._shaking[guest]
                 guest.until = inf
@@ -272,7 +274,7 @@ class Inbound:
         self._by_peer.setdefault(peer, set()).add(guest)
         try:
             self._swarm.carry(muxed)
-            self._met(muxed)
+            self._on_connected(muxed)
             if self._proven.has(peer):
                 pool.prove(guest)
             if found_at:
@@ -285,7 +287,7 @@ class Inbound:
             self._by_peer[peer].discard(guest)
             if not self._by_peer[peer]:
                 del self._by_peer[peer]
-            self._gone(peer)
+            self._on_disconnected(peer)
 
     # --- housekeeping ----------------------------------------------------------------------------------------------
 
@@ -295,7 +297,7 @@ class Inbound:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for guest in list(self._guests):
-                if guest.muxed is None or guest.vouched:
+                if guest.muxed is None or guest.exempt:
                     continue
                 if guest.muxed.streams:
                     guest.idle_since = now
@@ -310,7 +312,7 @@ class Inbound:
         """
         while True:
             await self._began.wait()
-            await trio.sleep(min(SHAKING_SECONDS, self._limits.handshake / 4))
+            await trio.sleep(min(HANDSHAKE_CHECK_SECONDS, self._limits.handshake / 4))
             now = trio.current_time()
             for guest in self._shaking:
                 if guest.until <= now < guest.scope.deadline:
@@ -336,12 +338,12 @@ class InboundConnections:
 
     _inbound: Inbound | None = None
 
-    def vouch(self, peer: PeerKey) -> None:
+    def mark_proven(self, peer: PeerKey) -> None:
         """Keep the connections that a peer has now, even if others need room, because it has proven something on one
         that it made (such as a verified link), and recognise it when it returns.
         """
         if self._inbound:
-            self._inbound.vouch(peer)
+            self._inbound.mark_proven(peer)
 
     def abandon(self, peer: PeerKey) -> None:
         """End the connections that a peer has made, at once and without a close frame."""

@@ -5,8 +5,9 @@ DHT, circuit relays, pubsub, AutoTLS with two HTTP clients. That is most of the 
 takes. So the packages in `PACKAGES` are executed when a name of theirs is first asked for; a module inside of one is
 imported without that. Nothing is missing for whoever asks for more.
 
-What modules that we use import by name cannot wait in that way. While these are imported (`leanly`), empty modules
-stand in for those in `UNUSED`, which only wait there to be reached; afterwards whoever imports one gets the real one.
+What modules that we use import by name cannot wait in that way. While these are imported (`leave_out_unused`), empty
+modules stand in for those in `UNUSED`, which only wait there to be reached; afterwards whoever imports one gets the
+real one.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class _Finder(MetaPathFinder, Loader):
 
 
 @contextmanager
-def leanly() -> Iterator[None]:
+def leave_out_unused() -> Iterator[None]:
     """In this context, modules in `UNUSED` that were not imported before are not imported."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)

@@ -10,10 +10,10 @@ import logging
 import re
 
 _LIBRARIES = ("libp2p", "trio.serve_listeners")
-_ABOVE_ALL = logging.CRITICAL + 1
+_SILENT_LEVEL = logging.CRITICAL + 1
 
 # Peer ids, IPv4 and IPv6 addresses; the last also hides times of day, which loses nothing.
-_TELLING = re.compile(
+_PRIVATE = re.compile(
     r"12D3Koo\w+|Qm\w{40,}|\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*|[0-9a-f]{32,}"
 )
 
@@ -22,7 +22,7 @@ class _Forward(logging.Handler):
     """Passes a library's log record to `p2pchat.libp2p`, without traceback, ids and addresses."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = _TELLING.sub("…", record.getMessage())
+        text = _PRIVATE.sub("…", record.getMessage())
         logging.getLogger("p2pchat.libp2p").log(record.levelno, "%s: %s", record.name, text)
 
 
@@ -40,4 +40,4 @@ def quiet(*, loud: bool = False) -> None:
         logger = logging.getLogger(library)
         logger.handlers[:] = [_Forward()] if loud else [logging.NullHandler()]
         logger.propagate = False
-        logger.setLevel(logging.WARNING if loud else _ABOVE_ALL)
+        logger.setLevel(logging.WARNING if loud else _SILENT_LEVEL)

@@ -77,7 +77,7 @@ class RawPipe(ReadWriteCloser):
         await self._until(n)
         return self._taken(0, n)
 
-    async def come(self) -> None:
+    async def wait_readable(self) -> None:
         """Wait until there is something to read, or the end. Raises ConnectionClosedError."""
         await self._until(1)
 
@@ -215,7 +215,7 @@ class NoiseChannel(BaseSession):
         message, self._rest = self._rest, b""
         return message
 
-    async def come(self) -> None:
+    async def wait_readable(self) -> None:
         """Wait until there is something to read, or the end. Raises ConnectionClosedError, CannotOpen."""
         self._rest = await self.message()
 

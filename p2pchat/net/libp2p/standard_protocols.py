@@ -64,14 +64,14 @@ class StandardProtocols:
         self._pingers: Counter[bytes] = Counter()
         self._asking = 0
         self._met: deque[tuple[float, GuardedYamux, Ask]] = deque()
-        self._came = trio.Event()
+        self._connected = trio.Event()
         self.expected: WeakSet[GuardedYamux] = WeakSet()
         self.handlers: dict[str, Handler] = dict(zip(NAMES, (self._identify, _forget_push, self._ping), strict=True))
 
-    def met(self, muxed: GuardedYamux, ask: Ask) -> None:
+    def connected(self, muxed: GuardedYamux, ask: Ask) -> None:
         """Let `run` ask a peer that connected, unless it soon turns out to be expected."""
         self._met.append((trio.current_time() + ASK_AFTER, muxed, ask))
-        self._came.set()
+        self._connected.set()
 
     async def run(self) -> None:
         """Ask peers that connected to identify themselves, as every libp2p host does, and drop the answers; until
@@ -90,8 +90,8 @@ class StandardProtocols:
                         self._asking += 1
                         nursery.start_soon(self._ask_back, ask)
                     del muxed, ask
-                self._came = trio.Event()
-                await self._came.wait()
+                self._connected = trio.Event()
+                await self._connected.wait()
 
     async def _ask_back(self, ask: Ask) -> None:
         try:

@@ -16,7 +16,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.secure_channel import shielded
-from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, come, take_now
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, take_now, wait_readable
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
@@ -161,9 +161,9 @@ class NegotiationChannel:
         """What the connection may cost."""
         return self._muxed.account
 
-    async def come(self) -> None:
+    async def wait_readable(self) -> None:
         """Wait until there is something to read. Raises what libp2p does, also at the end."""
-        await come(self._inner)
+        await wait_readable(self._inner)
 
     def peek(self, n: int) -> bytes:
         """Return up to `n` bytes of what waits, and leave them there."""

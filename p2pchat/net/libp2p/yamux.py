@@ -72,7 +72,7 @@ async def acknowledge(stream: yamux.YamuxStream) -> None:
         await conn._write_frame(acknowledgement)
 
 
-async def come(stream: yamux.YamuxStream) -> None:
+async def wait_readable(stream: yamux.YamuxStream) -> None:
     """Wait until there is something to read on a stream. Raises MuxedStreamEOF or MuxedStreamReset."""
     conn = stream.muxed_conn
     assert isinstance(conn, GuardedYamux)
@@ -98,7 +98,7 @@ def _readable(conn: GuardedYamux, stream: yamux.YamuxStream) -> bool:
 
 
 def take_now(stream: yamux.YamuxStream, at_most: int) -> bytes:
-    """Take up to `at_most` bytes out of what has come on a stream (see `come`)."""
+    """Take up to `at_most` bytes out of what has come on a stream (see `wait_readable`)."""
     buffer = stream.conn.stream_buffers[stream.stream_id]
     data = bytes(buffer) if len(buffer) <= at_most else bytes(memoryview(buffer)[:at_most])
     del buffer[: len(data)]
@@ -319,7 +319,7 @@ class GuardedYamux(yamux.Yamux):
 
         Grants new window when half of it is used. (libp2p does so after every read: a frame each.)
         """
-        await come(stream)
+        await wait_readable(stream)
         data = take_now(stream, at_most)
         if stream._pending_recv_release >= WINDOW // 2:
             granted, stream._pending_recv_release = stream._pending_recv_release, 0

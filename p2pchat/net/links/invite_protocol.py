@@ -47,7 +47,7 @@ COMMIT_DEADLINE = 30.0
 
 
 @dataclass(eq=False)
-class _Knocking:
+class _Attempt:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: Wakeup = field(default_factory=Wakeup)
 
@@ -69,7 +69,7 @@ class Joining:
         self._callbacks = callbacks
         self._nursery = nursery
         self._random = random
-        self._tasks: dict[ContactId, _Knocking] = {}
+        self._tasks: dict[ContactId, _Attempt] = {}
         self._book: NameBook[tuple[InviteId, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
         callbacks.follow_offers(self._learn)
         host.recognize(self._recognize)
@@ -79,25 +79,25 @@ class Joining:
 
         hello_key: 32 bytes that prove to the inviter that we hold the invite (`core.invite.hello_key`).
         """
-        if (knocking := self._tasks.get(contact)) is not None:
-            knocking.nudged.set()
+        if (attempt := self._tasks.get(contact)) is not None:
+            attempt.nudged.set()
         else:
-            knocking = self._tasks[contact] = _Knocking()
-            self._nursery.start_soon(self._knock, contact, list(ways), hello_key, knocking)
+            attempt = self._tasks[contact] = _Attempt()
+            self._nursery.start_soon(self._join, contact, list(ways), hello_key, attempt)
 
     def forget(self, contact: ContactId) -> None:
         """Stop dialling `contact` with its invite, if that is under way."""
-        if (knocking := self._tasks.pop(contact, None)) is not None:
-            knocking.scope.cancel()
+        if (attempt := self._tasks.pop(contact, None)) is not None:
+            attempt.scope.cancel()
 
-    async def _knock(self, contact: ContactId, ways: list[DialTarget], hello_key: bytes, knocking: _Knocking) -> None:
+    async def _join(self, contact: ContactId, ways: list[DialTarget], hello_key: bytes, attempt: _Attempt) -> None:
         hosts: dict[PeerKey, list[str]] = {}
         for peer, address in ways:
             hosts.setdefault(peer, []).append(address)
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
-        with knocking.scope:
+        with attempt.scope:
             while True:
-                knocking.nudged.clear()
+                attempt.nudged.clear()
                 for peer, addresses in hosts.items():
                     try:
                         stream = await self._host.open(peer, addresses, join_name(hello_key, peer))
@@ -114,19 +114,19 @@ class Joining:
                         self._tasks.pop(contact, None)
                         return
                 with trio.move_on_after(backoff.pause()):
-                    await knocking.nudged.wait()
-                if knocking.nudged.is_set():
+                    await attempt.nudged.wait()
+                if attempt.nudged.is_set():
                     backoff.reset()
 
     async def _ask(self, contact: ContactId, stream: Stream, hello_key: bytes) -> bool:
         """One dialogue; True when nothing is left to do."""
         callbacks, reader = self._callbacks, FrameReader(stream)
         await write_frames(stream, [Frame(frames.HELLO, join_tag(hello_key, "join", self._host.peer, stream.peer))])
-        hello = await reader.one()
+        hello = await reader.read_one()
         expected = join_tag(hello_key, "offer", self._host.peer, stream.peer)
         if hello.type != frames.HELLO or not equal(hello.body, expected):
             return False
-        answer = await reader.one()
+        answer = await reader.read_one()
         initial = await callbacks.pending(contact)
         if answer.type == frames.BUNDLE and initial is None:
             initial = await callbacks.answer_bundle(contact, answer.body)
@@ -136,7 +136,7 @@ class Joining:
                 return True
             return False
         await write_frames(stream, [Frame(frames.INITIAL, initial)])
-        ack = await reader.one(COMMIT_DEADLINE)
+        ack = await reader.read_one(COMMIT_DEADLINE)
         if ack.type == frames.GONE:  # gone, and not by our own first message
             await callbacks.refused(contact, ack.body[0])
             return True
@@ -162,10 +162,10 @@ class Joining:
     async def _accept(self, offer: InviteOffer, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
-            hello = await reader.one()
+            hello = await reader.read_one()
             if not self._proves(hello, offer, stream.peer):
                 return
-            self._host.vouch(stream.peer)
+            self._host.mark_proven(stream.peer)
             await write_frames(
                 stream, [Frame(frames.HELLO, join_tag(offer.hello_key, "offer", self._host.peer, stream.peer))]
             )
@@ -177,7 +177,7 @@ class Joining:
             )
             await write_frames(stream, [answer])
             try:
-                initial = await reader.one(DEADLINE)
+                initial = await reader.read_one(DEADLINE)
             except LinkLost:
                 if bundle is None:
                     await self._callbacks.tried(offer.invite, stream.peer)
@@ -190,7 +190,7 @@ class Joining:
                 await write_frames(stream, [answer])
             else:
                 return
-            await reader.one(DEADLINE)  # the joiner hangs up when it has read that
+            await reader.read_one(DEADLINE)  # the joiner hangs up when it has read that
         except PeerError:
             return
         except P2PChatError as error:  # our own full disk, say: they knock again

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from math import inf
 
 import trio
@@ -27,7 +27,7 @@ from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net import multiaddrs
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.name_book import NameBook
@@ -38,7 +38,7 @@ PING_AFTER_SECONDS = 10.0
 """Seconds of silence after which the other end is asked whether it is there."""
 LOST_AFTER_SECONDS = 25.0
 """Seconds of silence after which the link is ended."""
-LET_GO_AFTER_SECONDS = 5.0
+CIRCUIT_LINGER_SECONDS = 5.0
 """Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
 MAX_QUEUED = 4096
 """Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
@@ -57,6 +57,14 @@ class Link:
     wake: Wakeup = field(default_factory=Wakeup)
     heard: float = 0.0
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    @cached_property
+    def route(self) -> Route:
+        """How it travels, for people: `LAN` where the other end is in a network of this machine."""
+        stream = self.stream
+        if isinstance(stream, LibP2PStream) and stream.route == Route.DIRECT and interfaces.is_near(stream.place):
+            return Route.LAN
+        return stream.route
 
     def post(self, frames: Sequence[Frame]) -> bool:
         """Queue frames for writing; False if this link does not take any more."""
@@ -122,7 +130,7 @@ class Links:
         try:
             reader = FrameReader(stream)
             await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
-            answer = await reader.one()
+            answer = await reader.read_one()
             if not self._proves(answer, pair, stream.peer):
                 raise LinkLost
             started()
@@ -143,7 +151,7 @@ class Links:
     async def _accept(self, pair: Pair, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
-            hello = await reader.one()
+            hello = await reader.read_one()
             if not self._proves(hello, pair, stream.peer):
                 return
             day = hello_days(self._callbacks.now())[0]
@@ -170,7 +178,7 @@ class Links:
         if isinstance(link.stream, LibP2PStream):
             link.stream.account.prove()
         self._links.setdefault(link.contact, []).append(link)
-        self._host.vouch(link.stream.peer)
+        self._host.mark_proven(link.stream.peer)
         self._callbacks.link_up(link.contact, link.session_id)
         self._came(link.contact)
         self._settle(link.contact)
@@ -197,7 +205,7 @@ class Links:
         """
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT
-        soon = trio.current_time() + LET_GO_AFTER_SECONDS
+        soon = trio.current_time() + CIRCUIT_LINGER_SECONDS
         for link in self._links.get(contact, ()):
             if link.stream.route != Route.DIRECT:
                 link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
@@ -205,13 +213,13 @@ class Links:
     async def _read(self, link: Link, reader: FrameReader) -> None:
         try:
             while True:
-                frames = await reader.some()
+                frames = await reader.read_some()
                 link.heard = trio.current_time()
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
                 if any(frame.type == PING for frame in frames):
                     link.post([Frame(PONG, b"")])  # a link that takes nothing is ended by `_watch`
                 if meaning:
-                    await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
+                    await self._callbacks.received(link.contact, link.session_id, link.route, meaning)
         except (LinkLost, CannotOpen):
             return
 

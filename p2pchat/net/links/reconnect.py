@@ -65,7 +65,7 @@ class _Pace:
 
 
 class Reconnector:
-    """Keeps links to the contacts it is told of."""
+    """Keeps links to the contacts it is told of. `found`: returns further ways to a contact, which come first."""
 
     def __init__(self, links: Links, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
         self._links = links
@@ -73,6 +73,7 @@ class Reconnector:
         self._random = random
         self._wanted: dict[ContactId, _Wanted] = {}
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
+        self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
         links.tell_of_links(self._came)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
@@ -83,6 +84,15 @@ class Reconnector:
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
+            self._came(contact)
+            self.again(contact)
+
+    def heard(self, contact: ContactId) -> None:
+        """Dial soon: the contact is there, by a way that `found` returns."""
+        wanted = self._wanted.get(contact)
+        if wanted is None:
+            self.want(contact, ())
+        else:
             self._came(contact)
             self.again(contact)
 
@@ -163,7 +173,7 @@ class Reconnector:
     async def _round(self, contact: ContactId, wanted: _Wanted, attempt: int, only: Route | None = None) -> bool:
         """Dial each known host once; True if there was a link (it has ended again by then)."""
         hosts: dict[PeerKey, list[str]] = {}
-        for peer, address in wanted.ways:
+        for peer, address in (*self.found(contact), *wanted.ways):
             hosts.setdefault(peer, []).append(address)
         had_link = trio.Event()
         for peer, addresses in hosts.items():

@@ -186,7 +186,7 @@ class MailboxClient:
         if left:
             self._nursery.start_soon(self._give_back, left)
         if self._depositing is not None:
-            self._depositing.look()
+            self._depositing.wake()
         self._call()
 
     def _want(self, seconds: float) -> None:
@@ -326,7 +326,7 @@ class MailboxClient:
             if multiaddrs.parse_target(address).relay is None:
                 addresses.append(address)
         token = b"" if relay is None else relay.token
-        return multiaddrs.with_twins(addresses[:_MAX_ADDRESSES], chosen=self._chosen), token
+        return multiaddrs.with_websockets(addresses[:_MAX_ADDRESSES], chosen=self._chosen), token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""

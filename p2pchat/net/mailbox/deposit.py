@@ -31,7 +31,7 @@ nothing all the time.
 """
 UNSTAMPED_AFTER_SECONDS = HOUR_SECONDS
 """When to try again without stamps at a relay that was crowded."""
-A_TRY = 1 << 14
+STAMP_BATCH = 1 << 14
 """Numbers that are tried for a stamp before we look whether it is still needed: some hundredths of a second."""
 
 Report = Callable[[Sequence[tuple[int, int]]], None]
@@ -113,7 +113,7 @@ class Depositing:
         self._changed = trio.lowlevel.ParkingLot()
         self._stampless = trio.lowlevel.ParkingLot()
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Look again: there may be something to send."""
         self._changed.unpark_all()
 
@@ -186,7 +186,7 @@ class Depositing:
                 self._tell([(deposit, mailbox.BAD_STAMP)])
             else:
                 self._stamped.append((deposit, await self._stamp(deposit, bits)))
-                self.look()
+                self.wake()
 
     @property
     def _crowded(self) -> bool:
@@ -204,11 +204,11 @@ class Depositing:
                 deposit.blob,
                 self._clock(),
                 bits,
-                range(begin, begin + A_TRY),
+                range(begin, begin + STAMP_BATCH),
             )
             if stamp is not None:
                 return stamp
-            begin += A_TRY
+            begin += STAMP_BATCH
 
     # --- what the relay says
 
@@ -239,7 +239,7 @@ class Depositing:
         if done or unpaid:
             self._stream.answered(mailbox.PUT, left=bool(self._sent))
             self._tell(done)
-            self.look()
+            self.wake()
         return others
 
     def _tell(self, done: Sequence[tuple[DepositRequest, int]]) -> None:

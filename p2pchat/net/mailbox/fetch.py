@@ -104,7 +104,7 @@ class _Opened:
     pushed: deque[int] = field(default_factory=deque)
 
     @property
-    def owes(self) -> bool:
+    def has_uncommitted(self) -> bool:
         """Whether something came that is not on our disk yet."""
         return self.watched.taken < self.seen
 
@@ -153,7 +153,7 @@ class Collecting:
         self._deletes: dict[int, tuple[_Opened, int]] = {}
         self._forgetting: set[int] = set()
         self._wanted = trio.lowlevel.ParkingLot()
-        self._came = trio.lowlevel.ParkingLot()
+        self._arrived = trio.lowlevel.ParkingLot()
         self._went = trio.lowlevel.ParkingLot()
         self._freed = trio.lowlevel.ParkingLot()
 
@@ -199,7 +199,9 @@ class Collecting:
             async with self._turns.turn():
                 self._waits = False
                 self._fetch()
-                while self._to_fetch or self._fetches or self._size or any(page.owes for page in self._found):
+                while (
+                    self._to_fetch or self._fetches or self._size or any(page.has_uncommitted for page in self._found)
+                ):
                     await self._freed.park()
                 self._waits = True
 
@@ -299,7 +301,7 @@ class Collecting:
             return
         self._held.setdefault(opened.watched, []).append((blob.place, blob.blob))
         self._size += len(blob.blob)
-        self._came.unpark_all()
+        self._arrived.unpark_all()
 
     def end(self, end: End) -> None:
         """Take in the END of an answer. Raises CannotOpen where none was owed, Refused where we may not collect."""
@@ -350,7 +352,7 @@ class Collecting:
         """Hand on what came, all of one queue at once."""
         while True:
             while not self._held:
-                await self._came.park()
+                await self._arrived.park()
             watched = next(iter(self._held))
             blobs = self._held.pop(watched)
             if not watched.dropped:

@@ -208,7 +208,7 @@ class Shares:
             return None
         retired = [queue for queue in self.first.queues.values() if queue.own.retired]
         if retired:
-            self._let_turn(min(retired, key=lambda queue: queue.own.retired))
+            self._rotate(min(retired, key=lambda queue: queue.own.retired))
             return self.first
         return self._grow()
 
@@ -220,7 +220,7 @@ class Shares:
         self._grown(share)
         return share
 
-    def _let_turn(self, watched: WatchedQueue) -> None:
+    def _rotate(self, watched: WatchedQueue) -> None:
         del self.first.queues[watched.qid]
         self._of[watched.qid] = None
         self.turns.add(watched)

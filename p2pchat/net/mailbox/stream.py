@@ -57,7 +57,7 @@ async def open_mail_stream(
         raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
     try:
         reader = FrameReader(stream, mailbox.FROM_RELAY)
-        frame = await reader.one()
+        frame = await reader.read_one()
         if frame.type != mailbox.HELLO:
             raise CannotOpen
         hello = mailbox.decode_hello(frame.body)
@@ -196,7 +196,7 @@ class MailStream:
             self._full = True
             await room()
             self._full = False
-            frames = await self._reader.some()
+            frames = await self._reader.read_some()
             self._heard = trio.current_time()
             for frame in frames:
                 if frame.type == mailbox.PING:

@@ -23,7 +23,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
 from p2pchat.net import multiaddrs
-from p2pchat.net.admission.slots import Pool, Remembered, Slot, greediest
+from p2pchat.net.admission.slots import Pool, Remembered, Slot, choose_victim
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage, Limit, PeerId, Reservation, Status, StopMessage
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -138,7 +138,7 @@ class CircuitRelay:
         self._swept = -_SWEEP_SECONDS
         self._draining = False
         self._ended = trio.lowlevel.ParkingLot()
-        host.when_gone(self._release)
+        host.on_disconnected(self._release)
 
     @property
     def reservations(self) -> int:
@@ -212,7 +212,7 @@ class CircuitRelay:
         self._reserved[stream.peer] = reserved
         if self._lasted.has(stream.peer):
             self._reservations.prove(reserved)
-        self._host.vouch(stream.peer)
+        self._host.mark_proven(stream.peer)
         self.counts.reserved += 1
         reservation = Reservation(expire=self._clock() // 1000 + self._limits.ttl, addrs=self._told())
         await circuit_messages.write_message(
@@ -308,7 +308,7 @@ class CircuitRelay:
             self._circuits.evict(lost)
         for peer in (target, source):
             while len(self._of_peer.get(peer, ())) >= self._limits.circuits_per_peer:
-                victim = greediest(self._of_peer[peer], asked.place)
+                victim = choose_victim(self._of_peer[peer], asked.place)
                 if victim is None:
                     return False
                 self._circuits.evict(victim)
@@ -343,7 +343,7 @@ class CircuitRelay:
         self._lasted.add(target)
         if (held := self._reserved.get(target)) is not None:
             self._reservations.prove(held)
-        self._host.vouch(source)
+        self._host.mark_proven(source)
 
     async def _stop(self, source: PeerKey, peer: PeerKey) -> LibP2PStream:
         """Open a stream with `peer`, over a connection that is there, ready to carry `source`'s circuit. Raises

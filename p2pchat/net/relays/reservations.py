@@ -132,7 +132,9 @@ class Reservations:
         """Have a reservation until it is lost."""
         known, admission = wanted.known, None
         if known.token:
-            admission = await open_mail_stream(self._host, relay, multiaddrs.with_twins(known.addresses), known.token)
+            admission = await open_mail_stream(
+                self._host, relay, multiaddrs.with_websockets(known.addresses), known.token
+            )
             self._nursery.start_soon(_stay, admission)
         try:
             due = True
@@ -158,7 +160,7 @@ class Reservations:
                 over.cancel()
 
             nursery.start_soon(watch)
-            await self._host.gone(relay)
+            await self._host.wait_disconnected(relay)
             ended = True
             over.cancel()
         return not ended
@@ -170,7 +172,7 @@ class Reservations:
 
     async def _reserve(self, relay: PeerKey, addresses: Sequence[str]) -> float:
         """Ask once; how many seconds it holds."""
-        known, name = multiaddrs.with_twins(addresses), hop_name(multiaddrs.pass_of(addresses))
+        known, name = multiaddrs.with_websockets(addresses), hop_name(multiaddrs.pass_of(addresses))
         stream = await self._host.open(relay, known, name, chosen=True, relay=True)
         try:
             if stream.route != Route.DIRECT:

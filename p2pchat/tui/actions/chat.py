@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
-from p2pchat.lib.times import HOUR_SECONDS, seconds_or_off, spell
+from p2pchat.lib.times import HOUR_SECONDS, format_duration, seconds_or_off
 from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
 from p2pchat.tui.actions.drafts import Drafts
@@ -111,7 +111,7 @@ class ChatActions:
 
     async def chat(self, name: str) -> None:
         """Run /chat NAME: show that chat."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self.open(chat.id)
 
@@ -170,7 +170,7 @@ class ChatActions:
             self._meanings[message.chat] = meaning
             self.show_meaning()
 
-    def mean(self, message: Message, *, edits: bool) -> None:
+    def write_about(self, message: Message, *, edits: bool) -> None:
         """Write an answer to a message, or another wording of it."""
         self._meanings[message.chat] = Meaning(message, edits)
         if edits:
@@ -186,7 +186,7 @@ class ChatActions:
             self._app.main.composer.put("")
         self.show_meaning()
 
-    def gone(self, chat: str, message: str) -> None:
+    def message_removed(self, chat: str, message: str) -> None:
         """A message was deleted, or its time is over: it is not answered or edited any more, and is shown nowhere."""
         self._app.main.composer.forget(chat, message)
         meaning = self._meanings.get(chat)
@@ -300,8 +300,8 @@ class ChatActions:
         else:
             online_only = " No relay stores them: they arrive only while both of you are connected."
             self._app.say(
-                f"Messages disappear {spell(answer['timer'])} after they are read. The other side's program is asked "
-                f"to delete them too; that cannot prevent "
+                f"Messages disappear {format_duration(answer['timer'])} after they are read. "
+                "The other side's program is asked to delete them too; that cannot prevent "
                 f"copies.{online_only if answer['timer'] < HOUR_SECONDS else ''}"
             )
 

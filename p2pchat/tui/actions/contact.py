@@ -80,7 +80,7 @@ class ContactActions:
 
     async def contact(self, name: str) -> None:
         """/contact [NAME], /verify [NAME]: the page of a contact."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self.show(chat)
 
@@ -115,7 +115,7 @@ class ContactActions:
         """/block [NAME], after a question."""
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is None:
             return
         more = (

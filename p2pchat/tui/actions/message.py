@@ -132,7 +132,7 @@ class MessageActions:
         finally:
             self._about = before
 
-    def gone(self, message: str) -> None:
+    def message_removed(self, message: str) -> None:
         """A message was deleted, or its time is over: no page shows it any more."""
         if message == self._about and self._app.screen is not self._app.main:
             self._app.screen.dismiss(None)
@@ -148,7 +148,7 @@ class MessageActions:
             elif message.deleted or message.kind != "text":
                 self._app.say("That message was deleted, so there is nothing to reply to.")
             else:
-                self._talk.mean(message, edits=intent.what == "edit")
+                self._talk.write_about(message, edits=intent.what == "edit")
         elif intent.what == "react":
             from p2pchat.tui.screens.react import ReactScreen
 

@@ -28,14 +28,14 @@ class OrderActions:
 
     async def pin(self, name: str) -> None:
         """Run /pin [NAME]: keep a chat above the others, or no more."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self._app.node.call("pin_chat", chat=chat.id, pinned=not chat.pinned)
             self._app.say(f"{chat.label} is {'unpinned' if chat.pinned else 'pinned to the top'}.")
 
     async def archive(self, name: str) -> None:
         """Run /archive [NAME]: put a chat away, or take it out again."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self._app.node.call("archive", chat=chat.id, archived=not chat.archived)
             where = "out of the archive" if chat.archived else "archived, behind the last line of the list"
@@ -48,7 +48,7 @@ class OrderActions:
             seconds: int | None = seconds_or_off(rest)
             chat = app.state.shown
         except ValueError:
-            seconds, chat = None, app.meant(rest)
+            seconds, chat = None, app.chat_named(rest)
         if chat is None:
             return
         if seconds is None:
@@ -61,7 +61,7 @@ class OrderActions:
 
     async def clear(self, name: str) -> None:
         """Run /clear [NAME]: delete what was said in a chat, after a question."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is None:
             return
         more = "The other side keeps its copy. Messages not sent yet are not sent any more."
@@ -75,7 +75,7 @@ class OrderActions:
 
     async def unblock(self, name: str) -> None:
         """Run /unblock [NAME]: take what they write again."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is not None:
             await self._app.node.call("unblock", contact=chat.id)
             await self._app.reader.reread()
@@ -97,7 +97,7 @@ class OrderActions:
 
     async def forget(self, name: str) -> None:
         """Run /forget [NAME], after two questions: whether, and whether what was said goes too."""
-        chat = self._app.meant(name)
+        chat = self._app.chat_named(name)
         if chat is None:
             return
         if chat.state in ("forgotten", "notes"):

@@ -128,7 +128,7 @@ class PreferenceActions:
         if self._page is not None:
             self._page.renew()
 
-    async def hush(self, wanted: str) -> None:
+    async def silence(self, wanted: str) -> None:
         """Run /dnd [on|off|TIME]: call nobody from now on, or for so long; without a word, the other way round."""
         app = self._app
         if not wanted:
@@ -138,7 +138,7 @@ class PreferenceActions:
         except ValueError:
             app.say(f"{wanted} is neither on nor off nor a time such as 30m or 2h.", "warning")
             return
-        app.notifier.hush(seconds or None)
+        app.notifier.silence(seconds or None)
         if app.preferences.do_not_disturb is not (wanted == "on"):
             self.change("do_not_disturb", wanted == "on")
         app.reader.refresh_status()

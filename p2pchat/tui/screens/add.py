@@ -29,7 +29,7 @@ _NOT_YET = "They have your request but have not accepted it yet. What you write 
 
 # What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, the frame of the panel
 # it was copied from, invisible characters.
-_DRESSING = re.compile("[\\s\"'`<>|│╭╮╰╯─*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
+_COPY_NOISE = re.compile("[\\s\"'`<>|│╭╮╰╯─*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
 _WORDS = re.compile("[A-Za-z2-7][ \t]+[A-Za-z]")
 """Letters behind letters on one line: words that stand behind an invite."""
 
@@ -46,7 +46,7 @@ def looks(text: str) -> Looks:
     if not text.strip():
         return Looks(None, "Paste all of it; line breaks and spaces do not matter.")
     worded = bool(_WORDS.search(text, max(0, text.upper().find(PREFIX))))
-    _, prefix, body = _DRESSING.sub("", text).upper().partition(PREFIX)
+    _, prefix, body = _COPY_NOISE.sub("", text).upper().partition(PREFIX)
     if not prefix:
         return Looks(None, f"This is not an invite: an invite begins with {PREFIX}")
     strange = re.search("[^A-Z2-7]", body)

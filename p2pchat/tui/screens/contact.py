@@ -120,7 +120,7 @@ class ContactScreen(Panel[None]):
 
     def _show(self) -> None:
         chat, name = self._chat, self.drawn(self._chat.label)
-        self.entitle(name)
+        self.set_heading(name)
         if chat.state == "blocked":
             here = "You have blocked them: you receive nothing from them until you unblock them."
         elif chat.state == "waiting":

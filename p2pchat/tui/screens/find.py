@@ -97,7 +97,7 @@ class FindScreen(Panel[str]):
         """Begin with the words that came along."""
         self.query_one(OptionList).can_focus = False  # the arrows move in it while one types
         where = "all chats" if self._chat is None else f"the chat with {self.drawn(self._chat.label)}"
-        self.entitle(f"Search in {where}")
+        self.set_heading(f"Search in {where}")
         self._search()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

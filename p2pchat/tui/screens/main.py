@@ -186,13 +186,13 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         """The first picture, then the rest."""
         self.lay_out()
-        self.call_after_refresh(self._furnish)
+        self.call_after_refresh(self._mount_panes)
 
     async def whole(self) -> None:
         """Wait until everything is in its place."""
         await self._whole.wait()
 
-    async def _furnish(self) -> None:
+    async def _mount_panes(self) -> None:
         from p2pchat.tui.widgets.chatlist import ChatList
         from p2pchat.tui.widgets.conversation import Conversation
 

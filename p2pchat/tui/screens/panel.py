@@ -323,7 +323,7 @@ class Panel(ModalScreen[Result]):
         """Show the keys of this panel."""
         self.show_keys()
 
-    def entitle(self, heading: str) -> None:
+    def set_heading(self, heading: str) -> None:
         """Change the title of the panel."""
         self._heading = heading
         self.query_one(".panel").border_title = Content(heading)

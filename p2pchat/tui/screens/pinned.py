@@ -34,7 +34,7 @@ class PinnedScreen(ListPanel):
 
     def on_mount(self) -> None:
         """Ask the node."""
-        self.entitle(f"Pinned in the chat with {self.drawn(self._chat.label)}")
+        self.set_heading(f"Pinned in the chat with {self.drawn(self._chat.label)}")
         self.begin(self._read(), "Asking…")
 
     async def _read(self) -> None:

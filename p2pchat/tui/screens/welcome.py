@@ -147,7 +147,7 @@ class WelcomeScreen(Panel[str]):
         self._step = step
         for each in STEPS:
             self.query_one(f"#step-{each}").set_class(each == step, "-now")
-        self.entitle({NAME: self.HEADING, PASSPHRASE: "A passphrase?", OFFER: "Ready"}[step])
+        self.set_heading({NAME: self.HEADING, PASSPHRASE: "A passphrase?", OFFER: "Ready"}[step])
         self.query_one({NAME: "#name", PASSPHRASE: "#passphrase", OFFER: "OptionList"}[step]).focus()
         self.say("")
         self.show_keys()

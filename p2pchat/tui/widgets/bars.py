@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from p2pchat.lib.times import spell
+from p2pchat.lib.times import format_duration
 from p2pchat.tui import formatting
 from p2pchat.tui.keymap import USUAL, Keymap
 from p2pchat.tui.model import NOTES, Chat, Message
@@ -91,7 +91,7 @@ def _concerns(action: str, message: Message) -> bool:
 
 def details(message: Message, look: Look, room: int) -> Row:
     """How far a message has come, by which way, and when it was written or came; as much as there is room for."""
-    stays = [f"stays {spell(message.expires_in, units=2)}"] if message.expires_in else []
+    stays = [f"stays {format_duration(message.expires_in, units=2)}"] if message.expires_in else []
     state = (
         [STATES.get(message.state, displayable_line(message.state))] if message.mine and message.chat != NOTES else []
     )

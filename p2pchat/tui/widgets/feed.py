@@ -45,8 +45,9 @@ class Feed:
         return self.blocks.look
 
     def restyle(self, **changes: Any) -> None:
-        """Change parts of the look of all messages."""
-        self.blocks.look = replace(self.look, **changes)
+        """Change parts of the look of all messages. With a look that stays, none is laid out again."""
+        if any(getattr(self.look, name) != value for name, value in changes.items()):
+            self.blocks.look = replace(self.look, **changes)
         self.view.settle()
 
     @property
@@ -220,11 +221,12 @@ class Feed:
 
     def update(self, chat: Chat) -> bool:
         """Something about the open chat changed: its name, its state."""
-        if self.chat is None or self.chat.id != chat.id:
+        before = self.chat
+        if before is None or before.id != chat.id:
             return False
         self.chat = chat
         self._look_anew()
-        return True
+        return (before.label, before.state) != (chat.label, chat.state)  # in a flood the rest changes all the time
 
     def _look_anew(self) -> None:
         chat = self.chat

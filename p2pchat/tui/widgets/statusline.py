@@ -10,7 +10,7 @@ from textual.style import Style
 from textual.timer import Timer
 from textual.widget import Widget
 
-from p2pchat.lib.times import spell
+from p2pchat.lib.times import format_duration
 from p2pchat.tui.intents import ShowContact
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.model import Chat
@@ -129,7 +129,8 @@ class ChatTitle(Widget):
             before.stop()
         if typing:
             self._typing[chat] = self.set_timer(TYPING_SECONDS, lambda: self.show_typing(chat, False))
-        self.refresh()
+        if typing != (before is not None):
+            self.refresh()
 
     def fit(self, rows: int) -> None:
         """Take so many rows: two with the line below, or the title alone."""
@@ -139,8 +140,8 @@ class ChatTitle(Widget):
 
     def show(self, chat: Chat | None) -> None:
         """Show the title of this chat."""
-        if chat != self._chat:
-            self._chat = chat
+        before, self._chat = self._chat, chat
+        if before is None or chat is None or _titled(before) != _titled(chat):
             self.refresh()
 
     def on_click(self) -> None:
@@ -155,13 +156,18 @@ class ChatTitle(Widget):
         return title_text(self._chat, self.content_size.width, turned, typing=self._chat.id in self._typing)
 
 
+def _titled(chat: Chat) -> Chat:
+    """Return a chat as far as its title depends on it: each message changes the rest."""
+    return chat._replace(unread=0, first_unread=None, last=None, draft="")
+
+
 def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = False) -> Content:
     """The title in `width` cells: the name at the left, the way at the right. `turned`: right-to-left names are put in
     order here.
     """
     how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
     if chat.timer:
-        how = Content.assemble((f"disappearing: {spell(chat.timer, units=2)}{DOT}", "$text-warning"), how)
+        how = Content.assemble((f"disappearing: {format_duration(chat.timer, units=2)}{DOT}", "$text-warning"), how)
     if typing:
         how = Content.styled("is writing…", "$text-accent")
     sealed = Content.assemble(how, (f"{DOT}{ENCRYPTED}", "$text-muted"))

@@ -13,7 +13,7 @@ MAX = 400
 KEPT = 300
 """What is left when there are more; the difference is what need not be thrown away each time one comes."""
 
-_FAR = {"saved": 0, "stored": 1, "delivered": 2, "read": 3}
+_ORDER = {"saved": 0, "stored": 1, "delivered": 2, "read": 3}
 
 
 class Window:
@@ -84,7 +84,7 @@ class Window:
         if index is None:
             return None
         old = self._messages[index]
-        if _FAR.get(state, 9) < _FAR.get(old.state, 0):
+        if _ORDER.get(state, 9) < _ORDER.get(old.state, 0):
             return None
         new = old.moved(state, route)
         self._messages[index] = new
@@ -95,7 +95,7 @@ class Window:
         index = self.index(message.id)
         if index is not None:
             old = self._messages[index]
-            if _FAR.get(message.state, 9) < _FAR.get(old.state, 0):
+            if _ORDER.get(message.state, 9) < _ORDER.get(old.state, 0):
                 message = message._replace(state=old.state)
             self._messages[index] = message
         return index

@@ -171,7 +171,7 @@ def test_nobody_is_behind_a_dead_invite_and_nobody_is_verified(tmp_path: Path) -
         await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"], name="alice")
         await bob.call("verify", contact="alice", set=True)
         await bob.call("send", chat="alice", text="hello")
-        await bob.engine.committer.submit(lambda tx: joining.gone(tx, tx.find("alice"), frames.USED))
+        await bob.engine.committer.submit(lambda tx: joining.give_up_invite(tx, tx.find("alice"), frames.USED))
         (left,) = await bob.call("contacts")
         assert (left["name"], left["state"], left["verified"]) == ("alice", "waiting", False)
 

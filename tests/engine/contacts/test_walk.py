@@ -113,7 +113,7 @@ def test_what_could_not_be_saved_is_tried_again() -> None:
                 raise DiskFull
             done.append(len(ids))
 
-        await walk.through(
+        await walk.in_slices(
             [[ContactId(b"1")], [ContactId(b"2")] * 2, [ContactId(b"3")] * 3], submit, lambda tx, ids: None
         )
 

@@ -78,7 +78,7 @@ def test_without_a_lane_nothing_is_written() -> None:
     scene = Scene()
     scene.release(1, 2)
     scene.done(1)
-    scene.lanes.look("lane")
+    scene.lanes.recheck("lane")
     scene.lanes.again("lane")
     scene.lanes.changed("lane")
     assert scene.written == []
@@ -152,7 +152,7 @@ def test_what_was_taken_out_of_the_outbox_is_not_written() -> None:
 def test_looking_again_repeats_nothing_that_is_under_way_but_again_does() -> None:
     scene = begun()
     scene.release(1, 2)
-    scene.lanes.look("lane")
+    scene.lanes.recheck("lane")
     scene.turns()
     assert scene.written == [1, 2]
     scene.lanes.again("lane")
@@ -179,7 +179,7 @@ def test_what_comes_while_it_reads_is_read_too() -> None:
 def test_a_lane_that_ended_takes_nothing_that_was_being_read() -> None:
     scene = begun()
     scene.outbox.append(1)
-    scene.lanes.look("lane")
+    scene.lanes.recheck("lane")
     tx = FakeTurn()
     scene.lanes.read(cast(Transaction, tx), "lane")
     scene.lanes.end("lane")

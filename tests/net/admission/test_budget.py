@@ -141,10 +141,10 @@ def test_who_is_known_has_more_and_takes_nothing_from_strangers() -> None:
     async def main() -> None:
         friend = Account()
         friend.prove()
-        before = budget.work().strangers.look(trio.current_time())
+        before = budget.work().strangers.available(trio.current_time())
         spent = await spend(friend, trio.current_time() + 5)
         assert spent > 4 * budget.PROVEN_RATE
-        assert budget.work().strangers.look(trio.current_time()) >= before
+        assert budget.work().strangers.available(trio.current_time()) >= before
 
     run(main, MockClock(autojump_threshold=0))
 
@@ -313,10 +313,10 @@ def test_frames_between_nodes_are_taken_in_slices(monkeypatch: pytest.MonkeyPatc
         reader, got = FrameReader(Bytes(pack(Frame(FrameType.PING, b"")) * 30_000)), 0
         with counted(monkeypatch, Frame, "__new__") as steps:
             while got < 30_000:
-                got += len(await reader.some())
+                got += len(await reader.read_some())
         assert steps.most <= frames.MAX_FRAMES
         with pytest.raises(LinkLost):
-            await reader.some()
+            await reader.read_some()
 
     run(main)
 
@@ -381,7 +381,7 @@ def test_rounds_are_charged() -> None:
             self.account = Account()
             self._said = b"\x13/multistream/1.0.0\n" + b"\x03/x\n" * MAX_PROPOSALS
 
-        async def come(self) -> None:
+        async def wait_readable(self) -> None:
             await trio.lowlevel.checkpoint()
 
         def peek(self, n: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2pchat.net.admission.slots import Pool, Remembered, Slot, greediest
+from p2pchat.net.admission.slots import Pool, Remembered, Slot, choose_victim
 from p2pchat.net.multiaddrs import neighbourhood
 
 
@@ -22,7 +22,7 @@ class Crowd:
         return slot
 
 
-def test_the_oldest_unproven_of_the_greediest_place_makes_room() -> None:
+def test_the_oldest_unproven_of_the_choose_victim_place_makes_room() -> None:
     crowd = Crowd(16, 16)
     for number in range(12):  # three quarters
         assert crowd.come("192.0.2.1" if number < 8 else f"198.51.{number}.1", str(number))
@@ -40,7 +40,7 @@ def test_in_a_full_place_its_own_oldest_goes_and_no_neighbour() -> None:
     assert crowd.ended == ["first"]
 
 
-def test_in_a_full_network_the_greediest_place_of_it_gives() -> None:
+def test_in_a_full_network_the_choose_victim_place_of_it_gives() -> None:
     crowd = Crowd(1000, 10)
     prefix = "2001:db8:0:1{:02x}::1"
     for number in range(10):
@@ -123,12 +123,12 @@ def test_memory_of_the_proven_is_bounded() -> None:
     assert len(seen) == 1
 
 
-def test_of_a_few_slots_the_greediest_place_gives_one_and_the_proven_only_where_that_is_fair() -> None:
+def test_of_a_few_slots_the_choose_victim_place_gives_one_and_the_proven_only_where_that_is_fair() -> None:
     slots = [Slot(place, lambda: None) for place in ("192.0.2.1", "192.0.2.1", "198.51.1.1")]
-    assert greediest(slots, "203.0.113.1") is slots[0]
+    assert choose_victim(slots, "203.0.113.1") is slots[0]
     slots[0].proven = True
-    assert greediest(slots, "203.0.113.1") is slots[1]
+    assert choose_victim(slots, "203.0.113.1") is slots[1]
     for slot in slots:
         slot.proven = True
-    assert greediest(slots, "203.0.113.1") is slots[0]
-    assert greediest(slots[1:], "203.0.113.1") is None
+    assert choose_victim(slots, "203.0.113.1") is slots[0]
+    assert choose_victim(slots[1:], "203.0.113.1") is None

@@ -98,7 +98,7 @@ class Said:
     def waiting(self) -> int:
         return len(self._said)
 
-    async def come(self) -> None:
+    async def wait_readable(self) -> None:
         pass
 
     def peek(self, n: int) -> bytes:

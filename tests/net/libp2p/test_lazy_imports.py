@@ -82,7 +82,7 @@ def test_a_stand_in_is_good_for_what_an_import_does_with_it_and_for_nothing_else
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lazy_imports, "UNUSED", ("no_such_library",))
-    with lazy_imports.leanly():
+    with lazy_imports.leave_out_unused():
         from no_such_library.part import Thing, ThingError  # type: ignore[import-not-found]
 
         class Ours(Thing):  # type: ignore[misc]

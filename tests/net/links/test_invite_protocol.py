@@ -54,8 +54,8 @@ class Knocker:
         """Prove the invite; the inviter's hello is checked, its answer returned."""
         key = hello_key(self.invite.secret)
         await stream.write(pack(Frame(HELLO, join_tag(key, "join", self.host.peer, stream.peer))))
-        assert await reader.one() == Frame(HELLO, join_tag(key, "offer", self.host.peer, stream.peer))
-        return await reader.one()
+        assert await reader.read_one() == Frame(HELLO, join_tag(key, "offer", self.host.peer, stream.peer))
+        return await reader.read_one()
 
     def bundle(self, frame: Frame) -> Any:
         assert frame.type == BUNDLE
@@ -82,7 +82,7 @@ async def hangs_up(reader: FrameReader, within: float = DEADLINE + 1) -> float:
     """The other side says nothing more and hangs up; how long it took."""
     began = trio.current_time()
     with trio.fail_after(within), suppress(LinkLost):
-        frames = await reader.some()
+        frames = await reader.read_some()
         raise AssertionError(f"it said {frames}")
     return trio.current_time() - began
 
@@ -141,7 +141,7 @@ def test_who_stops_in_the_middle_is_left(tmp_path: Path, stop: str) -> None:
                 await stream.write(first[:2000])
             elif stop == "after the ack":
                 await stream.write(first)
-                assert (await reader.one()).type == ACKS
+                assert (await reader.read_one()).type == ACKS
         assert await hangs_up(reader) == DEADLINE
         assert alice.host.streams == set()
 
@@ -218,7 +218,7 @@ def test_first_messages_that_lie_are_not_taken_and_use_nothing_up(tmp_path: Path
         stream, reader = await knocker.open(alice)
         first = knocker.first(knocker.bundle(await knocker.hello(stream, reader)), HOSTILE)
         await stream.write(pack(Frame(INITIAL, first)))
-        assert await reader.one() == Frame(ACKS, envelope_id(first))
+        assert await reader.read_one() == Frame(ACKS, envelope_id(first))
         (shown,) = await alice.call("contacts")
         assert shown["name"].startswith("knil[2J")
         assert len(shown["name"]) <= 64
@@ -274,7 +274,7 @@ def test_a_first_message_is_taken_once(tmp_path: Path, reusable: bool) -> None:
         stream, reader = await knocker.open(alice)
         blob = knocker.first(knocker.bundle(await knocker.hello(stream, reader)))
         await stream.write(pack(Frame(INITIAL, blob)))
-        assert (await reader.one()).type == ACKS
+        assert (await reader.read_one()).type == ACKS
         assert await requests(alice) == ["mallory"]
         again = knocker.sealed(open_blob(blob_key(knocker.invite.secret), blob))
         for step in ("at once", "after a restart", "declined", "days later"):
@@ -291,7 +291,7 @@ def test_a_first_message_is_taken_once(tmp_path: Path, reusable: bool) -> None:
                 await thief.hello(stream, reader)
                 await stream.write(pack(Frame(INITIAL, replayed)))
                 with suppress(LinkLost):
-                    await reader.one()
+                    await reader.read_one()
             late = step in ("declined", "days later")
             assert await requests(alice) == ([] if late else ["mallory"])
             assert sum(1 for one in alice.heard if one["event"] == "request") <= 1
@@ -354,10 +354,10 @@ def play_inviter(host: FakeHost, talk: Callable[[Stream, FrameReader], Awaitable
     async def serve(stream: Stream) -> None:
         reader = FrameReader(stream)
         with suppress(LinkLost):
-            heard.append(await reader.one())
+            heard.append(await reader.read_one())
             await talk(stream, reader)
             while True:
-                heard.extend(await reader.some())
+                heard.extend(await reader.read_some())
 
     host.answer_to_anything(serve)
     return heard
@@ -437,9 +437,9 @@ def test_a_joiner_leaves_who_stops_in_the_middle_and_tries_again(tmp_path: Path,
                 blob = seal_blob(blob_key(invite.secret), prekeys.bundle, random)
                 await stream.write(pack(Frame(BUNDLE, blob))[: 4000 if stop == "bundle" else None])
             if stop == "initial":
-                await reader.one()
+                await reader.read_one()
             with suppress(LinkLost):
-                await reader.some()
+                await reader.read_some()
             times.append(trio.current_time() - began)
 
         random = world.entropy.random
@@ -487,7 +487,7 @@ def test_gone_is_told_only_to_a_holder(tmp_path: Path, reason: int, error: type[
         stream, reader = await knocker.open(alice)
         assert await knocker.hello(stream, reader) == Frame(GONE, bytes((reason,)))
         await stream.write(pack(Frame(INITIAL, bytes(4096))))
-        assert await reader.one() == Frame(GONE, bytes((reason,)))
+        assert await reader.read_one() == Frame(GONE, bytes((reason,)))
         carol = await world.start("carol")
         with pytest.raises(error):
             await carol.call("add", invite=written)

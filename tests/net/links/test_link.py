@@ -122,7 +122,7 @@ def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
         ends: list[float] = []
 
         async def half_open(stream: Stream) -> None:
-            await FrameReader(stream).one()
+            await FrameReader(stream).read_one()
             await stream.write(pack(Frame(frames.HELLO, tag(theirs, bob_host, alice.host.peer, alice.clock()))))
             began = trio.current_time()
             with suppress(LinkLost):
@@ -177,7 +177,7 @@ def test_one_of_two_links_ends_and_the_other_carries_on(tmp_path: Path) -> None:
         pair = await pair_of(bob, "alice")
         second = await open_to(bob.host, alice, pair)
         await second.write(pack(Frame(frames.HELLO, tag(pair, bob.host, alice.host.peer, bob.clock()))))
-        assert (await FrameReader(second).one()).type == frames.HELLO
+        assert (await FrameReader(second).read_one()).type == frames.HELLO
         # alice writes on the newer one from now on, and nobody reads it
         await alice.call("send", chat="bob", text="to the newer")
         await trio.sleep(1)
@@ -253,7 +253,7 @@ def test_a_tag_holds_for_one_pair_of_hosts(tmp_path: Path) -> None:
         await says_nothing(stolen)
         own = await open_to(bob.host, alice, pair)  # the same bytes are good on a connection of bob's
         await own.write(pack(Frame(frames.HELLO, good)))
-        assert (await FrameReader(own).one()).type == frames.HELLO
+        assert (await FrameReader(own).read_one()).type == frames.HELLO
 
     run_world(tmp_path, main)
 

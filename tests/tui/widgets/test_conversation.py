@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
 from p2pchat.errors import NodeGone, NoSuchMessage
 from p2pchat.tui.intents import Seen
+from p2pchat.tui.model import Message
+from p2pchat.tui.widgets import rendering, viewport
 from p2pchat.tui.widgets.conversation import Conversation
+from p2pchat.tui.widgets.rendering import Block
 from p2pchat.tui.widgets.window import MAX
 from tests.tui.conftest import run
 from tests.tui.conversing import ListSource, chat, message, messages
@@ -111,13 +115,22 @@ def test_older_pages_come_as_one_scrolls_and_nothing_jumps() -> None:
     run(main())
 
 
-def test_a_flood_is_held_in_a_small_window() -> None:
+def test_a_flood_is_held_in_a_small_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid_out: list[Message] = []
+
+    def counted(message: Message, *rest: Any) -> Block:
+        laid_out.append(message)
+        return rendering.lay_out(message, *rest)
+
     async def main() -> None:
         async with shown(messages(10)) as it:
+            monkeypatch.setattr(viewport, "lay_out", counted)
             for batch in range(100):
                 it.conversation.add(messages(50, 10 + 50 * batch))
+                it.conversation.update_chat(chat()._replace(unread=batch))
             assert it.texts()[-1] == "message 5009"
             assert len(it.conversation._feed.window) <= MAX
+            assert len(laid_out) <= 101 * it.conversation.size.height, "each that is shown, once"
 
     run(main())
 

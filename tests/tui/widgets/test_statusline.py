@@ -138,5 +138,18 @@ def test_a_narrow_title_keeps_the_name_and_the_way() -> None:
     assert titled(chat("a", "n" * 64), 40).endswith("…  ● online, direct")
 
 
+def test_a_message_is_no_reason_to_draw_the_title_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(ChatTitle, "refresh", lambda _: drawn.append(""))
+    title = ChatTitle()
+    title.show(chat("a"))
+    drawn.clear()
+    title.show(chat("a")._replace(unread=3, last=message(1)))
+    title.show_typing("a", False)
+    assert drawn == []
+    title.show(chat("a", route=None))
+    assert drawn == [""]
+
+
 def test_a_name_in_the_title_is_no_markup() -> None:
     assert titled(chat("a", "[@click=app.quit]x[/]"), 60).startswith("[@click=app.quit]x[/] ")
