@@ -82,7 +82,7 @@ class Memory:
     message. `typing`: whom we told when (ms) that somebody writes. `unindexed`: messages saved since
     the search index caught up. `mailed`: from whom envelopes came by mail in this hour (`mailed_hour`), since each lies
     at two relays. `refused`: why the invites of contacts were given up, a number of `core.frames`, until whoever added
-    them asks.
+    them asks. `version_bytes`: about what the earlier texts of a contact's messages take up.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -96,6 +96,7 @@ class Memory:
     mailed: dict[EnvelopeId, ContactId] = field(default_factory=dict)
     mailed_hour: int = 0
     refused: dict[ContactId, int] = field(default_factory=dict)
+    version_bytes: dict[tuple[ChatId, ContactId], int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Read again when next needed."""
@@ -103,6 +104,7 @@ class Memory:
             kept.clear()
         self.mailed.clear()
         self.refused.clear()
+        self.version_bytes.clear()
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact came by mail at `now` (ms) and is saved."""
