@@ -17,6 +17,9 @@ from p2pchat.tui import preferences
 def test_a_pipe_is_not_waited_for_and_a_device_ends(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert read_beginning(tmp_path / "pipe", 10) == b""
+    silent = os.open(tmp_path / "pipe", os.O_RDWR)
+    assert read_beginning(tmp_path / "pipe", 10) == b"", "somebody has it open, and writes nothing"
+    os.close(silent)
     assert read_beginning(Path("/dev/zero"), 10) == bytes(10)
 
 
