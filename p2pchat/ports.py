@@ -230,7 +230,13 @@ class LinkCallbacks(Protocol):
         ...
 
     def link_down(self, contact: ContactId) -> None:
-        """Note that a link with the contact has ended (perhaps not the last one)."""
+        """Note that a link with the contact has ended (perhaps not the last one), or has stalled beside one that
+        moves: what is in flight goes over that.
+        """
+        ...
+
+    def stalled(self, contact: ContactId) -> None:
+        """Note that answers are overdue on the only link with the contact; another is being made."""
         ...
 
     def moved(self) -> None:

@@ -49,6 +49,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
             "finding": ("log", "search"),
             "chats": ("chats", "archive", "mute", "clear"),
+            "export": ("export",),
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),

@@ -23,6 +23,7 @@ POSITIONALS = {
     "mute": ["bob", "8h"],
     "chats": ["pin", "bob"],
     "clear": ["bob"],
+    "export": ["bob"],
     "forget": ["bob"],
     "note": ["bob", "met in Lund"],
     "invites": ["revoke", "1a2b"],
@@ -59,6 +60,7 @@ OWN = {
     "verify": ["--set"],
     "archive": ["--undo"],
     "clear": ["--yes"],
+    "export": ["--format", "html", "--to", "f"],
     "forget": ["--history", "--yes"],
     "send": ["--wait", "read", "--timeout", "1h", "--text-file", "f"],
     "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
@@ -82,7 +84,7 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
-        archive mute verify chats send tail log search read delete why reply edit history react pin pinned timer
+        archive mute verify chats export send tail log search read delete why reply edit history react pin pinned timer
         forget note clear invites relays relay offer doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())

@@ -87,6 +87,7 @@ SIMPLE = [
     (["edit", "ab", "hi"], "edit", {"id": "ab", "text": "hi", "chat": None}),
     (["history", "ab"], "history", {"id": "ab", "chat": None}),
     (["react", "ab", "👍"], "react", {"id": "ab", "emoji": "👍", "chat": None}),
+    (["react", "ab", ":tada:"], "react", {"id": "ab", "emoji": "🎉", "chat": None}),
     (["react", "ab", "--undo"], "react", {"id": "ab", "emoji": "", "chat": None}),
     (["pin", "ab"], "pin", {"id": "ab", "pinned": True, "chat": None}),
     (["pin", "ab", "--undo"], "pin", {"id": "ab", "pinned": False, "chat": None}),

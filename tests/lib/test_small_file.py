@@ -25,7 +25,7 @@ def test_a_pipe_is_not_waited_for_and_a_device_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["pipe", "device", "nested"])
 def test_whatever_stands_in_place_of_a_file_of_settings_is_read_or_named(tmp_path: Path, what: str) -> None:
-    for name in (config.FILE, preferences.FILE):
+    for name in (config.FILE, preferences.FILE, preferences.OLD_FILE):
         path = tmp_path / name
         if what == "pipe":
             os.mkfifo(path)
@@ -33,6 +33,7 @@ def test_whatever_stands_in_place_of_a_file_of_settings_is_read_or_named(tmp_pat
             path.symlink_to("/dev/zero")
         else:
             path.write_text("a = " + "[" * 20_000)
+    assert len(preferences.text_of(tmp_path)) <= preferences.MAX_BYTES
     loaded = preferences.read(tmp_path)
     assert loaded.preferences == preferences.Preferences()
     assert bool(loaded.problems) == (what != "pipe")

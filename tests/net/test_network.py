@@ -93,6 +93,9 @@ class Person:
         self.network.lost(contact)
         self._wake()
 
+    def stalled(self, contact: ContactId) -> None:
+        self._wake()
+
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()

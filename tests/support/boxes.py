@@ -115,6 +115,9 @@ class PipeStream:
     async def write(self, data: bytes) -> None:
         await self._outgoing.write(data)
 
+    def sever(self) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         self._incoming.end()
         self._outgoing.end()

@@ -293,6 +293,7 @@ class LibP2PHost(InboundConnections):
         only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> Stream:
         """Open a stream speaking `protocol`, as `ports.Host.open` says. Whatever libp2p raises becomes Unreachable."""
         running = self._running
@@ -303,7 +304,7 @@ class LibP2PHost(InboundConnections):
         reach_seconds = self._limits.open if self._proxy is None else REACH_SECONDS
         with trio.move_on_after(reach_seconds + self._limits.queue):
             try:
-                dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay)
+                dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay, afresh)
                 return await self._open(running, dial, protocol)
             except Unreachable:
                 raise
@@ -312,15 +313,15 @@ class LibP2PHost(InboundConnections):
         raise Unreachable("no answer in time")
 
     async def _open_relay(
-        self, running: _Running, relay: PeerKey, addresses: Sequence[str], protocol: str, chosen: bool
+        self, running: _Running, relay: PeerKey, addresses: Sequence[str], protocol: str, chosen: bool, afresh: bool
     ) -> Stream:
-        dial = _Dial(ID(multiaddrs.multihash(relay)), tuple(addresses), None, chosen, relay=True)
+        dial = _Dial(ID(multiaddrs.multihash(relay)), tuple(addresses), None, chosen, relay=True, afresh=afresh)
         return await self._open(running, dial, protocol)
 
     async def _open(self, running: _Running, dial: _Dial, protocol: str) -> Stream:
         swarm, peer, only = running.swarm, dial.peer, dial.only
         old = connections.live(swarm, peer, only)
-        tried = connections.best(swarm, peer, only)
+        tried = None if dial.afresh else connections.best(swarm, peer, only)
         if tried is not None:
             with trio.move_on_after(0.4 * self._limits.open):
                 try:
@@ -366,7 +367,7 @@ class LibP2PHost(InboundConnections):
         self._dialling[dial] = trio.Event()
         try:
             return await running.dialler.dial(
-                dial.peer, dial.addresses, dial.only, chosen=dial.chosen, relay=dial.relay
+                dial.peer, dial.addresses, dial.only, chosen=dial.chosen, relay=dial.relay, afresh=dial.afresh
             )
         finally:
             self._dialling.pop(dial).set()
@@ -398,6 +399,7 @@ class _Dial:
     only: Route | None
     chosen: bool
     relay: bool
+    afresh: bool = False
 
 
 class _Running:

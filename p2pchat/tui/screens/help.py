@@ -67,7 +67,7 @@ class HelpScreen(Panel[None]):
             yield from _group(f"Keys {where}", [(key.shown, key.says) for key in keys])
         yield from _group(
             "Commands, typed where you write messages",
-            [(command.shown, command.says) for command in self._commands_told],
+            [(command.shown, command.told) for command in self._commands_told],
         )
         yield from _group("Mouse", _MOUSE)
         yield from _group("Signs", _SIGNS)

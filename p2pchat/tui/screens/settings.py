@@ -16,7 +16,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from p2pchat.tui.preferences import SETTINGS, Preferences, Value
+from p2pchat.tui.preferences import SETTINGS, Preferences, Value, worded
 from p2pchat.tui.screens.panel import Field, Panel
 from p2pchat.tui.text import cut
 from p2pchat.tui.themes import DARK, MUTED
@@ -214,10 +214,3 @@ class SettingsScreen(Panel[str]):
             self._written_all()
         else:
             self.dismiss(None)
-
-
-def worded(value: Value | None) -> str:
-    """A value as the page writes it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value or ""

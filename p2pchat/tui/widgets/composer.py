@@ -19,6 +19,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
+from p2pchat.lib.shortcodes import begun_in, emoji_named
 from p2pchat.sanitize import clean
 from p2pchat.tui.commands import Completion, completed
 from p2pchat.tui.intents import Cancelled, CopyText, DraftChanged, Intent, Submitted
@@ -169,6 +170,11 @@ class Composer(TurnedArea, inherit_bindings=False):
             if action != "complete":
                 self._cycle = None
             await self.run_action(action)
+        elif event.character == ":" and (emoji := self._named()):
+            event.stop()
+            event.prevent_default()
+            self._cycle = None
+            self._instead(*emoji)
         elif event.character in UNSEEN:
             event.prevent_default()
             self._insert(event.character)
@@ -248,7 +254,7 @@ class Composer(TurnedArea, inherit_bindings=False):
             at = (at + 1) % len(found)
         else:
             line = self.written
-            found = self.completer(line)
+            found = self._ways(line)
             if not found:
                 return
             further = completed(line, found)
@@ -271,7 +277,24 @@ class Composer(TurnedArea, inherit_bindings=False):
         event.stop()
         self._tell()
         if self._cycle is None:
-            self.post_message(self.Completing(self.completer(self.written)))
+            self.post_message(self.Completing(self._ways(self.written)))
+
+    def _ways(self, line: str) -> Sequence[Completion]:
+        """The ways to go on with what is written. One puts a whole line, so the cursor has to be at its end."""
+        return self.completer(line) if self.cursor_location == self.document.end else ()
+
+    def _named(self) -> tuple[str, int] | None:
+        """The emoji whose name is before the cursor, which a colon would end, and where the name begins."""
+        row, column = self.cursor_location
+        name = begun_in(self.document.get_line(row)[:column])
+        emoji = emoji_named(name) if name and self.selection.is_empty else ""
+        return (emoji, column - len(name) - 1) if emoji else None
+
+    def _instead(self, emoji: str, start: int) -> None:
+        """Write an emoji in place of its name; undo brings the name back."""
+        row, _ = self.cursor_location
+        result = self.replace(writable(emoji, joined=self._joined), (row, start), self.cursor_location)
+        self.move_cursor(result.end_location)
 
     def _tell(self) -> None:
         text = self.written
