@@ -107,6 +107,7 @@ async def _opened(
         from p2pchat.net.libp2p.log_filter import quiet
         from p2pchat.net.multiaddrs import full
         from p2pchat.net.network import Network
+        from p2pchat.net.network_watch import NetworkWatch
         from p2pchat.net.supervisor import Supervisor
         from p2pchat.ports import LanMode
 
@@ -116,7 +117,9 @@ async def _opened(
         host = _host(db, options.listen or settings.listen, proxy)
         hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
-        net = Network(host, hidden, entropy.random, partial(_new_host, proxy), Multicast(host.bound), lan)
+        net = Network(
+            host, hidden, entropy.random, partial(_new_host, proxy), Multicast(host.bound), lan, NetworkWatch()
+        )
         engine = Engine(
             db,
             _now,

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
-from p2pchat.core import envelope, frames, handshake, identity, invite, lan, names, prekeys, primitives, session
+from p2pchat.core import envelope, frames, handshake, identity, invite, lan, names, parcel, prekeys, primitives, session
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
@@ -353,6 +353,20 @@ def test_lan_page() -> None:
     assert lan.opened(lan.read(packet), source, keys) == lan.Answering(4001, PeerKey(peer))
     assert lan.opened(lan.read(packet), moved, keys) is None
     assert (sockets.PORT, sockets.GROUPS) == (24150, {4: "224.0.0.1", 6: "ff02::1"})
+
+
+def test_parcel_page() -> None:
+    key, salt = os.urandom(32), os.urandom(16)
+    tags = tag(key, b"parcel" + salt)
+    envelopes = [os.urandom(size) for size in (4096, 65536, 4096, *[16384] * 3)]
+    raw = b"".join(parcel.packed(salt, {key: envelopes, os.urandom(32): [os.urandom(4096)]}, os.urandom))
+    assert raw.startswith(b"p2pchat parcel 1" + salt + b"\0\4\0\4\0\1")
+    assert len(raw) == 38 + 4 * 4112 + 4 * 16400 + 65552
+    for number, blob in enumerate(envelopes):
+        assert raw.count(tag(tags, number.to_bytes(4, "big"))[:16] + blob) == 1
+    assert tag(tags, len(envelopes).to_bytes(4, "big"))[:16] not in raw
+    header = parcel.read_header(raw[:38])
+    assert (header.salt, header.counts, header.file_bytes) == (salt, (4, 4, 1), len(raw))
 
 
 def test_identity_page() -> None:

@@ -53,6 +53,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
+    ("without a network", {"parcel": ("parcel",)}),
     (
         "other",
         {

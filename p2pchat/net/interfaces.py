@@ -80,6 +80,10 @@ class Interfaces:
         self._listed: tuple[Interface, ...] = ()
         self._until = -inf
 
+    def expire(self) -> None:
+        """Ask the system at the next call: something has changed."""
+        self._until = -inf
+
     def __call__(self) -> tuple[Interface, ...]:
         """Return the machine's addresses, from the cache while it is fresh."""
         if self._clock() >= self._until:

@@ -16,12 +16,14 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.backoff import jittered
 from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
+from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
 log = logging.getLogger(__name__)
+
+HIDDEN_LATER_SECONDS = 10.0
+"""Seconds, at most, after which the host for hidden contacts follows the other when the network has changed."""
 
 
 class Network:
@@ -47,6 +52,7 @@ class Network:
         new_host: NewHost | None = None,
         medium: Medium | None = None,
         lan_mode: LanMode = LanMode.OFF,
+        watch: NetworkWatch | None = None,
     ) -> None:
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
@@ -55,6 +61,8 @@ class Network:
         self._hidden_host = hidden_host
         self._random = random
         self._new_host = new_host
+        self._watch = watch
+        self._pooled: MailboxPool | None = None
         self._relays: dict[PeerKey, RelayAccess] = {}
         self._hiding = False
         self._handler: NetHandler
@@ -73,15 +81,38 @@ class Network:
             if self._medium is not None:
                 self._discovery = self._discover(self._medium)
                 nursery.start_soon(self._discovery.run)
+            if self._watch is not None:
+                nursery.start_soon(self._watch.run, self._network_changed)
             task_status.started()
             await trio.sleep_forever()
 
     def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
         """Make the mailboxes. The engine's tests provide others."""
         now = self._handler.links.now
-        return MailboxPool(
+        self._pooled = MailboxPool(
             self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
         )
+        return self._pooled
+
+    def _network_changed(self) -> None:
+        """Note that this machine is on another network, or has slept: end what did not survive that, begin again, and
+        have contacts told where we are.
+        """
+        self._has_changed(hidden=False)
+        if self._hiding:
+            self._nursery.start_soon(self._hidden_later)
+        self._handler.links.moved()
+
+    async def _hidden_later(self) -> None:
+        """Do the same for hidden contacts a little later, so that the two hosts do not appear in step."""
+        await trio.sleep(jittered(HIDDEN_LATER_SECONDS, self._random))
+        self._has_changed(hidden=True)
+
+    def _has_changed(self, *, hidden: bool) -> None:
+        (self._hidden_host if hidden else self._host).network_changed()
+        (self._hidden if hidden else self._open).network_changed()
+        if self._pooled is not None:
+            self._pooled.network_changed(hidden=hidden)
 
     def _discover(self, medium: Medium) -> Discovery:
         """Return the search for contacts on the local network; where one was heard is one more way to dial them."""

@@ -150,6 +150,12 @@ class RelayedHost(Host, Protocol):
         """
         ...
 
+    def network_changed(self) -> None:
+        """Note that this machine is on another network, or has slept: connections that did not survive that end within
+        seconds.
+        """
+        ...
+
     async def wait_disconnected(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
         ...

@@ -18,6 +18,9 @@
     collecting   garbage collection that nobody notices
     notices      bell and notices for somebody who does not look
     terminal     what Textual leaves out: clipboard, safe pastes, bell, notification, bidi mode
+    formatting   links, code and emphasis in a text
+    desktop      the browser, the clipboard tool and the editor
+    echo         the echo bot as a child process
     screens/     one file for each screen; a screen knows intents and model, and asks the node through the node client
     widgets/     one file for each widget; a widget knows only model and text, and tells the app by intents
 

@@ -25,6 +25,7 @@ _ROUTES = {
     "punched": "hole-punched",
     "circuit": "through a relay",
     "mailbox": "by mailbox",
+    "parcel": "in a parcel",
 }
 
 

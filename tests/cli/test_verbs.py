@@ -131,6 +131,9 @@ SIMPLE = [
     (["relays"], "relays", {"add": None, "remove": None, "replace": False}),
     (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None, "replace": False}),
     (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x", "replace": False}),
+    (["parcel", "in", "/x"], "parcel_in", {"file": "/x"}),
+    (["parcel", "out", "/x"], "parcel_out", {"file": "/x", "to": None}),
+    (["parcel", "out", "/x", "--to", "bob", "--to", "eve"], "parcel_out", {"file": "/x", "to": ["bob", "eve"]}),
     (["offer"], "offer", {"answer": None}),
     (["offer", "yes"], "offer", {"answer": True}),
     (["offer", "no"], "offer", {"answer": False}),
@@ -565,6 +568,21 @@ def test_chats_name_and_settings_for_people(node: FakeNode, p2pchat: Run) -> Non
     assert p2pchat("settings", "read_receipts").out == "yes\n"
     assert p2pchat("settings", "read_receipts", "maybe").code == 2
     assert p2pchat("settings", "colour").code == 2
+
+
+def test_a_parcel_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
+    out = p2pchat("parcel", "out", "/x")
+    assert out.out == "2 messages for 1 contact are in /x (17 KiB).\n"
+    assert "waits here until the receipts come back" in out.err
+    assert "Not everything fitted" in out.err
+    came = (
+        "1 new message, 2 receipts and other notes, 3 that you had, 4 for which there is no room, 5 that cannot be read"
+    )
+    assert p2pchat("parcel", "in", "/x").out == f"bob: {came}\n"
+    node.answers["parcel_in"] = {"file": "/x", "entries": 4, "from": []}
+    assert "Nothing in this parcel is for you" in p2pchat("parcel", "in", "/x").out
+    assert p2pchat("parcel", "in", "/x", "--to", "bob").code == 2
+    assert p2pchat("parcel", "along", "/x").code == 2
 
 
 def test_what_was_saved_is_told_with_the_error(node: FakeNode, p2pchat: Run) -> None:

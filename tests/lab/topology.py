@@ -211,6 +211,21 @@ class Lab:
         """Whatever goes to or comes from somebody over the internet is lost in silence."""
         self["internet"].run("nft", "add", "element", "inet", "watch", "cut", f'{{ "{name}" }}')
 
+    def part(self, name: str, other: str) -> None:
+        """Whatever the internet carries between these two is lost in silence, as where an address is blocked."""
+        for one, far in ((name, other), (other, name)):
+            self["internet"].run(*f"nft add rule inet watch through iifname {one} oifname {far} drop".split())
+
+    def freeze(self, name: str, most: str) -> None:
+        """Each way of every connection over somebody's line is cut in silence once it has carried `most`, as in
+        `bytes > 15000`.
+        """
+        internet = self["internet"]
+        _write_proc(internet, "net/netfilter/nf_conntrack_acct")
+        for end in ("iifname", "oifname"):
+            for way in ("original", "reply"):
+                internet.run(*f"nft add rule inet watch through {end} {name} ct {way} {most} drop".split())
+
     def mend(self, name: str) -> None:
         """End a cut."""
         self["internet"].run("nft", "delete", "element", "inet", "watch", "cut", f'{{ "{name}" }}')
@@ -261,7 +276,11 @@ def bare() -> Iterator[Lab]:
 
 
 def _forward(machine: Machine) -> None:
-    switch = "/proc/sys/net/ipv4/ip_forward"  # a container may see it read-only, and `ip netns exec` has its own mounts
+    _write_proc(machine, "net/ipv4/ip_forward")
+
+
+def _write_proc(machine: Machine, setting: str) -> None:
+    switch = f"/proc/sys/{setting}"  # a container may see it read-only, and `ip netns exec` has its own mounts
     machine.run("sh", "-c", f"test -w {switch} || mount -o remount,bind,rw /proc/sys; echo 1 > {switch}")
 
 

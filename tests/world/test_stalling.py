@@ -7,8 +7,9 @@ from pathlib import Path
 import trio
 
 from p2pchat.net.links.judging import STALLED_AFTER_SECONDS
+from p2pchat.net.network import Network
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_circuits import reached_by, route
+from tests.world.test_circuits import goes, reached_by, route
 
 FROZEN = 15_000
 """Bytes of a connection, each way, after which everything more vanishes."""
@@ -55,5 +56,27 @@ def test_where_every_way_freezes_each_new_one_carries_some_of_it(tmp_path: Path)
             await alice.call("send", chat="bob", text=text)
         await until(lambda: has(bob, *texts), 4 * (STALLED_AFTER_SECONDS + 2))
         assert await bob.texts("alice") == ["begin", *texts]
+
+    run_world(tmp_path, main, watched=True)
+
+
+def test_another_network_has_links_show_that_they_work(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        hill = world.relay("hill")
+        await reached_by(bob, hill)
+        await befriend(alice, bob)
+        await alice.call("send", chat="bob", text="begin", wait="delivered")
+        await trio.sleep(60)
+        network = alice.engine.net
+        assert isinstance(network, Network)
+        before = set(alice.host.streams)
+        network._network_changed()
+        await trio.sleep(STALLED_AFTER_SECONDS + 1)
+        assert await route(alice) == "direct"
+        assert set(alice.host.streams) == before
+        world.cut(alice, bob)
+        network._network_changed()
+        await until(lambda: goes(alice, "circuit"), STALLED_AFTER_SECONDS + 1)
 
     run_world(tmp_path, main, watched=True)

@@ -87,21 +87,24 @@ def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Ro
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
 
 
-def mailed(tx: Transaction, contact_id: ContactId, name: EnvelopeId, blob: bytes) -> Taken:
-    """Handle the blob `name` from a contact's queue at a relay: an envelope, the first message of a renewed session, or
-    a request for a renewal. A relay can put anything there; a blob that is none of these is `UNREADABLE`, and is
-    dropped and noted.
+def mailed(
+    tx: Transaction, contact_id: ContactId, name: EnvelopeId, blob: bytes, route: Route = Route.MAILBOX
+) -> Taken:
+    """Handle the blob `name` from a contact's queue at a relay, or from a parcel: an envelope, the first message of a
+    renewed session, or a request for a renewal. A relay can put anything there; a blob that is none of these is
+    `UNREADABLE`, and is dropped and noted.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
         return Taken.UNREADABLE
-    taken = _take_envelope(tx, contact, Route.MAILBOX, name, blob)
+    taken = _take_envelope(tx, contact, route, name, blob)
     if taken in (Taken.LATER, Taken.NO_ROOM):
         return taken
     if taken is Taken.UNREADABLE:
-        if not renewal.begun(tx, contact, blob) and not renewal.requested(tx, contact, blob):
-            log.debug("a blob from a relay was dropped: no session opens it, and it begins none")
-            renewal.unread(tx, contact)
+        if renewal.begun(tx, contact, blob) or renewal.requested(tx, contact, blob):
+            return Taken.YES
+        log.debug("a blob was dropped: no session opens it, and it begins none")
+        renewal.unread(tx, contact)
         return Taken.UNREADABLE
     if not tx.recent(contact.heard_at or 0, HOUR_MS):
         store_contacts.heard(tx.db, contact_id, tx.now)
@@ -112,7 +115,7 @@ def mailed(tx: Transaction, contact_id: ContactId, name: EnvelopeId, blob: bytes
 def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blob: bytes) -> Taken:
     """Handle a blob that may be an envelope. route: how it arrived."""
     if not withholding.has_room(tx, contact, len(blob)):  # before it is opened, so that nothing is known of it
-        withholding.withhold(tx, contact, linked=route != Route.MAILBOX)
+        withholding.withhold(tx, contact, linked=route not in _STORED)
         return Taken.NO_ROOM
     if route == Route.MAILBOX and tx.memory.was_mailed(name, contact.id, tx.now):
         tx.hop_acks.setdefault(contact.id, []).append(name)
@@ -165,8 +168,14 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
 
 
 def _tells_later(tx: Transaction, contact: Contact, route: Route) -> bool:
-    """Return whether a receipt is delayed and sent together with others, because it would go through a relay."""
-    return route == Route.MAILBOX and tx.net.route(contact.id) is None
+    """Return whether a receipt is delayed and sent together with others, because it would go through a relay or in a
+    parcel.
+    """
+    return route in _STORED and tx.net.route(contact.id) is None
+
+
+_STORED = (Route.MAILBOX, Route.PARCEL)
+"""The routes on which nobody waits for an answer."""
 
 
 def _owe_again(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, msg_id: MessageId) -> None:

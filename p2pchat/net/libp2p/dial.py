@@ -151,7 +151,8 @@ class Dialler:
                 host = target.host.name if isinstance(target.host, Name) else str(target.host)
                 tls = self._tls() if target.over == "wss" else None
                 pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
-            wire = RawPipe(pipe, multiaddrs.neighbourhood(stream.socket.getpeername()[0]))
+            (theirs, *_), (ours, *_) = stream.socket.getpeername(), stream.socket.getsockname()
+            wire = RawPipe(pipe, multiaddrs.neighbourhood(theirs), local=ours)
             return await self._swarm.dialled(wire, peer)
         except BaseException:
             stream.socket.close()

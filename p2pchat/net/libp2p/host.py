@@ -372,13 +372,25 @@ class LibP2PHost(InboundConnections):
         finally:
             self._dialling.pop(dial).set()
 
+    def network_changed(self) -> None:
+        """End the connections from addresses that this machine no longer has; the others have to answer a ping."""
+        running = self._running
+        if running is None:
+            return
+        here = {str(interface.ip) for interface in interfaces.current()}
+        for conn in running.swarm.all_connections():
+            if (local := connections.local(conn)) and local not in here:
+                connections.abandon(conn)
+            else:
+                running.swarm.nursery.start_soon(connections.prove, conn)
+
     async def wait_disconnected(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
         while running := self._running:
             conn = connections.best(running.swarm, ID(multiaddrs.multihash(peer)), Route.DIRECT)
             if conn is None:
                 return
-            await conn.muxed_conn.watch()
+            await connections.watch(conn)
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         """Close every connection with `peer`, or those of the route `only`."""

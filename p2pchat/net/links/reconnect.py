@@ -113,6 +113,13 @@ class Reconnector:
             wanted.afresh = True
             wanted.nudged.set()
 
+    async def all_again(self) -> None:
+        """Begin again with everybody to whom there is no link, one after the other: the network has changed."""
+        for contact in list(self._wanted):
+            if self._links.best(contact) is None:
+                self.again(contact)
+                await trio.sleep(FIRST_ROUND_SECONDS)
+
     def nudge(self, contact: ContactId) -> None:
         """Dial now, without waiting for the back-off to end: there is something to send."""
         if (wanted := self._wanted.get(contact)) is not None:

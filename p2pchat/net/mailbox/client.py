@@ -100,6 +100,7 @@ class MailboxClient:
         self._hour = SaidHour()
         self._peer = known.peer
         self._name = known.mailbox
+        self.hidden = known.hidden
         self._apart = known.hidden and not known.chosen
         self._chosen = known.chosen
         self._with_host = with_host
@@ -122,6 +123,8 @@ class MailboxClient:
         self._wanted_until = -math.inf
         self._attempted = -math.inf
         self._waiting = False
+        self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if known.chosen else LONGEST_FOREIGN_WAIT, random)
+        self._stream: MailStream | None = None
         self._up = Wakeup()
         self._spread = 0  # what the last relay's hello said about coming back
         self._depositing: Depositing | None = None
@@ -189,6 +192,13 @@ class MailboxClient:
             self._depositing.wake()
         self._call()
 
+    def network_changed(self) -> None:
+        """Have the relay show that it is still there, or try it at once."""
+        self._backoff.reset()
+        self._called.set()
+        if self._stream is not None:
+            self._stream.doubt()
+
     def _want(self, seconds: float) -> None:
         self._wanted_until = max(self._wanted_until, trio.current_time() + seconds)
 
@@ -233,7 +243,7 @@ class MailboxClient:
 
     async def _keep_first(self) -> None:
         assert self._host is not None
-        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if self._chosen else LONGEST_FOREIGN_WAIT, self._random)
+        backoff = self._backoff
         while self._wanted:
             self._attempted = trio.current_time()
             self._spread = 0
@@ -272,13 +282,14 @@ class MailboxClient:
         finally:
             late.cancel()
         self._waiting = False
+        self._stream = stream
         try:
             await self._carry(stream)
         except (PeerError, Refused) as error:
             self._failed(error)  # first, since closing the stream may take long
             return False
         finally:
-            self._shares.first.collecting = self._depositing = None
+            self._shares.first.collecting = self._depositing = self._stream = None
             await stream.close()
             self._spread = 0 if stream.silent else stream.hello.spread
             if stream.silent and self._host is not None:  # otherwise the next stream would use the same dead connection

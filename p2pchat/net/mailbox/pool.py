@@ -87,6 +87,14 @@ class MailboxPool:
         if blobs:
             self._of(relay).deposit(relay, queue, hours, blobs)
 
+    def network_changed(self, *, hidden: bool) -> None:
+        """Have every relay where there is mail of `hidden` contacts, or of the others, show that it is still there, or
+        try it at once.
+        """
+        for mailbox in self._mailboxes.values():
+            if mailbox.hidden == hidden:
+                mailbox.network_changed()
+
     def relay_health(self) -> dict[RelayName, RelayHealth]:
         """Return the state of every relay that we watch or deposit at, by `Relay.mailbox`."""
         return {name: mailbox.health for name, mailbox in self._mailboxes.items()}

@@ -6,6 +6,7 @@ silent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -27,6 +28,8 @@ from p2pchat.net.ports import Host, Stream
 PING_AFTER_SECONDS = 60.0
 LOST_AFTER_SECONDS = 25.0
 """Seconds of silence after which a relay that owes an answer is given up."""
+DOUBT_SECONDS = 4.0
+"""The same, where the network has changed since the last word."""
 STUCK_AFTER = 120.0
 """Seconds without the answer after which a relay is given up even if it sends other frames."""
 CHECK_SECONDS = 5.0
@@ -109,6 +112,7 @@ class MailStream:
         self._unanswered: set[int] = set()
         self._owed: dict[int, float] = {}  # by kind of answer: since when it has been due
         self._began = self._heard = trio.current_time()
+        self._doubted = -math.inf
         self._full = False
         self._pings = 0
 
@@ -133,6 +137,12 @@ class MailStream:
             self._owed[kind] = trio.current_time()
         else:
             self._owed.pop(kind, None)
+
+    def doubt(self) -> None:
+        """Have the relay show within `DOUBT_SECONDS` that it is still there: the network has changed."""
+        self._doubted = trio.current_time()
+        if mailbox.PING not in self._owed:
+            self.ask(mailbox.PING, b"")
 
     def number(self) -> int:
         """Return the next number for a put, a fetch or a delete, 32 bits, beginning again after the largest."""
@@ -236,7 +246,8 @@ class MailStream:
                 self._owed = dict.fromkeys(self._owed, now)
             elif self._owed:
                 longest = min(self._owed.values())
-                if now >= max(self._heard, longest) + LOST_AFTER_SECONDS or now >= longest + STUCK_AFTER:
+                patience = DOUBT_SECONDS if self._doubted > self._heard else LOST_AFTER_SECONDS
+                if now >= max(self._heard, longest, self._doubted) + patience or now >= longest + STUCK_AFTER:
                     self.silent = True
                     raise LinkLost("it went silent")
             if now >= self._heard + PING_AFTER_SECONDS and mailbox.PING not in self._owed:

@@ -58,6 +58,11 @@ class Relays:
         """Ask a relay again at once, because its mailbox has answered, if it was asked and has no reservation."""
         self._kept.nudge(relay)
 
+    def nudge_all(self) -> None:
+        """Ask every relay at once that was asked and does not hold: the network has changed."""
+        for relay in self._asked:
+            self._kept.nudge(relay)
+
     def ways(self) -> tuple[str, ...]:
         """Return the addresses at which we can be reached through relays now. Any thread may call it."""
         return self._ways

@@ -1,4 +1,4 @@
-"""Every key and every command, from the tables that the bindings and the composer are made from."""
+"""The help: every key and every command, from the tables that the bindings and the composer use."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MOUSE = (
 
 
 class HelpScreen(Panel[None]):
-    """The keys, where they work, the commands, and what the marks mean."""
+    """Shows the keys and where they work, the commands, and what the marks mean."""
 
     HEADING = "Help"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NodeError, Unreachable
-from p2pchat.net import multiaddrs
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -110,6 +110,28 @@ def test_a_connection_beside_a_silent_one_is_made_and_outlives_it() -> None:
             assert len(live_connections(a, b)) == 1
 
     run(main)
+
+
+def test_on_another_network_what_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        a, b = make(1), make(2)
+        async with running(a, b), trio.open_nursery() as nursery:
+            middle = Middle(b)
+            await nursery.start(middle.run)
+            assert await works(a, b)
+            await a.open(b.peer, [middle.address], ECHO, afresh=True)
+            middle.cut = True
+            a.network_changed()
+            await trio.sleep(3)
+            assert len(live_connections(a, b)) == 2
+            await trio.sleep(2)
+            assert len(live_connections(a, b)) == 1
+            monkeypatch.setattr(interfaces, "current", tuple)  # the address is gone
+            a.network_changed()
+            assert not live_connections(a, b)
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(rate=20))
 
 
 def test_closing_wakes_our_own_reader() -> None:
