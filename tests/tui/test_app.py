@@ -614,8 +614,8 @@ def test_where_the_list_is_away_the_status_line_says_what_it_would(tmp_path: Pat
         async with opened(node, tmp_path, (80, 24)) as (app, pilot):
             await pilot.pause()
             text = str(app.main.status.render())
-            assert "requests (1) Ctrl+R" in text
-            assert "unread 1 Alt+A" in text
+            assert "1 request Ctrl+R" in text
+            assert "1 unread Alt+A" in text
 
     run(main())
 
