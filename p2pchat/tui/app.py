@@ -265,7 +265,7 @@ class ChatApp(BaseApp):
     def _take(self, batch: list[Event]) -> None:
         """Handle a batch of events: update the state, then the screen."""
         news = self.state.apply(batch)
-        self.talk.follow(news)
+        self.talk.drafts.follow(news)
         conversation, current = self.main.conversation, self.state.current
         if news.arrived:
             conversation.add(news.arrived)

@@ -19,7 +19,6 @@ from p2pchat.tui.actions.drafts import Drafts
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
-from p2pchat.tui.state import News
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
@@ -225,15 +224,6 @@ class ChatActions:
             self.drafts.write(chat, "")
             self._app.main.show_list()
         self._app.say(f"The message that you were {'editing' if meaning.edits else 'answering'} is gone.")
-
-    def follow(self, news: News) -> None:
-        """Keep nothing of what the node has deleted, and nothing at all where nobody knows what that was."""
-        for chat in news.ended_drafts:
-            self.drafts.ended(chat)
-        for chat in news.emptied:
-            self._app.main.composer.forget(chat)
-        if news.lagged:
-            self._app.main.composer.forget()
 
     def show_meaning(self) -> None:
         """Say above the composer what its text is going to be."""

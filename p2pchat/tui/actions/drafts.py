@@ -9,6 +9,7 @@ from p2pchat import errors
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
+    from p2pchat.tui.state import News
 
 DRAFT_PAUSE = 0.4
 """Seconds after a key until a draft is kept."""
@@ -33,7 +34,16 @@ class Drafts:
         self._waiting[chat] = self._newer[chat] = text
         self.keep_soon()
 
-    def ended(self, chat: str) -> None:
+    def follow(self, news: News) -> None:
+        """Keep nothing of what the node has deleted, and nothing at all where nobody knows what that was."""
+        for chat in news.ended_drafts:
+            self._end(chat)
+        for chat in news.emptied:
+            self._app.main.composer.forget(chat)
+        if news.lagged:
+            self._app.main.composer.forget()
+
+    def _end(self, chat: str) -> None:
         """Note that the node has deleted a draft whose time is over. What is in the composer stays there: it is being
         written, whoever set the timer.
         """
