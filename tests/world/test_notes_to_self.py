@@ -133,6 +133,8 @@ def test_pinned_chats_stand_above_the_others(tmp_path: Path) -> None:
             ("carol", True),
             ("dave", False),
         ]
+        shown = await alice.call("chats")
+        assert [await alice.call("chats", limit=limit) for limit in (0, 1, 2, 9)] == [[], shown[:1], shown[:2], shown]
         assert (await alice.call("pin_chat", chat="bob", pinned=False))["pinned"] is False
         assert (await alice.call("chats"))[0]["name"] == "carol"
 

@@ -7,7 +7,6 @@ find the first letters of the next line in the one that Enter has just sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -70,7 +69,6 @@ class Composer(TurnedArea, inherit_bindings=False):
     class Upwards(Intent):
         """Up in an empty composer: to the messages."""
 
-    @dataclass
     class Completing(Intent):
         """These are the ways to go on; `chosen` is the one Tab has put in."""
 
@@ -302,7 +300,6 @@ class Suggestions(Static):
     }
     """
 
-    @dataclass
     class Taken(Intent):
         """A click chose this line."""
 
