@@ -11,7 +11,7 @@
     commands     slash commands, one table with their help, for the composer, the completion and the palette
     wording      presence, routes and the state of the connection in words
     keymap       the table of keys with what the person has bound otherwise
-    themes       the looks, in 256 colours by `fewer_colours`
+    themes       the looks, in 256 colours by `fewer_colours`; `themed` is what the app does with them
     preferences  the person's file of settings, of which one line is changed at a time
     reader       reads from the node what the screen shows
     text, rtl    wrapping, widths, dates; right-to-left lines in drawing order

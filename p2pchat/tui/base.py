@@ -14,10 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from textual.app import App
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
-from textual.theme import Theme
 
 from p2pchat import errors
 from p2pchat.tui import desktop, intents, preferences, terminal
@@ -28,6 +26,7 @@ from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.state import State
 from p2pchat.tui.text import displayable_line, draws_unicode
+from p2pchat.tui.themed import ThemedApp
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -57,7 +56,7 @@ class CanSilence(Protocol):
         """Silence notifications for so long; None ends that."""
 
 
-class BaseApp(App[errors.P2PChatError]):
+class BaseApp(ThemedApp):
     """The app without its actions: its parts, and how they show messages to the user."""
 
     main: MainScreen
@@ -65,7 +64,6 @@ class BaseApp(App[errors.P2PChatError]):
     notifier: CanSilence
 
     def __init__(self, profile: Profile, node: NodeClient, now: Callable[[], datetime]) -> None:
-        self._themes: dict[str, Theme] = {}
         super().__init__(driver_class=terminal.Terminal)
         self.profile = profile
         self.node = node
@@ -91,26 +89,6 @@ class BaseApp(App[errors.P2PChatError]):
     def twelve_hours(self) -> bool:
         """Whether times of day are written with twelve hours."""
         return self.preferences.clock == "12h"
-
-    def register_theme(self, theme: Theme) -> None:
-        """Register a theme, also where it is found at once."""
-        super().register_theme(theme)
-        self._themes[theme.name] = theme
-
-    def get_theme(self, theme_name: str) -> Theme | None:
-        """Return the theme of that name. Textual copies all of them for each look, and each widget drawn is a few."""
-        return self._themes.get(theme_name) or super().get_theme(theme_name)
-
-    def begin_with_theme(self, name: str) -> None:
-        """Take the first theme, before any style is read. Set as a theme is set, all styles would be read twice before
-        the first picture.
-        """
-        theme = self.get_theme(name)
-        if theme is None or theme.ansi or not theme.dark or self.no_color:
-            self.theme = name  # what Textual has made up to here is for a dark theme of many colours
-            return
-        self.set_reactive(App.theme, name)
-        self.stylesheet.set_variables(self.get_css_variables())
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """NO_COLOR takes every colour away. Textual decides how before it knows the theme, and made all of it black."""

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from p2pchat import errors
 from p2pchat.locations import Profile
-from p2pchat.tui import preferences, terminal, themes
+from p2pchat.tui import preferences, terminal
 from p2pchat.tui.actions.drafts import DRAFT_PAUSE
 from p2pchat.tui.app import AWAY, ChatApp
 from p2pchat.tui.intents import Submitted
@@ -377,23 +376,6 @@ def test_what_is_being_written_is_not_in_the_list_beside_it(tmp_path: Path, colu
             assert row(app, bob) == "later"
 
     run(main())
-
-
-def test_the_styles_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    again: list[str] = []
-    monkeypatch.setattr(Stylesheet, "reparse", lambda _: again.append("read"))
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLORTERM", "truecolor")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-
-    async def main() -> None:
-        async with opened(FakeNode(), tmp_path) as (app, _):
-            assert app.theme == themes.DARK
-            assert app.stylesheet._variables["primary"] == app.theme_variables["primary"]
-            assert app.get_theme(themes.DARK) is app.current_theme
-
-    run(main())
-    assert again == []
 
 
 def test_an_intent_takes_what_its_class_names() -> None:
