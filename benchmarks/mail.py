@@ -83,6 +83,9 @@ class Line:
     async def write(self, data: bytes) -> None:
         await self._muxed.put(self._inner, data)
 
+    def sever(self) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         await self._muxed.close()
 

@@ -11,6 +11,23 @@ event to a face. So a crash at any point loses nothing that was shown, and repea
 outbox deletes a message when its encrypted receipt arrives, not before.
 
 `docs/architecture.md` has the map, `docs/protocol/` every byte on the wire.
+
+core, store, net, engine   the node's four parts: protocol, database, network, decisions
+ports        the interface between engine and net
+node         the node's process: lock, socket, signals, passphrase
+parts        makes the parts of a node and joins them
+api          the node's socket: JSON-RPC, its server and its clients
+cli          the command line
+tui          the screen
+bot          a framework for bots
+relay        the headless relay
+config       settings from files and the environment
+locations    the folders and files of a profile, and its lock
+errors       all errors, one tree
+log          logging, without anybody's secrets
+sanitize     makes text from others harmless
+lib          small tools that know nothing of p2pchat
+__main__     the program's entry point
 """
 
 __version__ = "0.2.0.dev0"

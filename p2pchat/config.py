@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 FILE = "config.toml"
 MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
-_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy")
+_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan")
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
 NO_PROXY = "none"
+LAN_MODES = ("auto", "on", "off")
 
 
 class BadConfig(errors.ProfileError):
@@ -48,7 +49,8 @@ class Settings:
     listen: multiaddrs; none means every interface and the port kept in the profile. keep_receiving: go on without a
     face; None where it does not say, which leaves it to the profile. contact_daily_mib, contact_unread_mib: how much
     one contact may have us store in a day, and unread; 0 for as much as they like, None for the engine's default.
-    proxy: through which everything is dialled.
+    proxy: through which everything is dialled. lan: when contacts are looked for on the local network, one of
+    `LAN_MODES`; "auto" is while no relay answers.
     """
 
     listen: tuple[str, ...] = ()
@@ -56,6 +58,7 @@ class Settings:
     contact_daily_mib: int | None = None
     contact_unread_mib: int | None = None
     proxy: ProxyAddress | None = None
+    lan: str = LAN_MODES[0]
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -143,7 +146,10 @@ def _settings(path: Path, raw: bytes) -> Settings:
     if keep is not None and not isinstance(keep, bool):
         raise BadConfig(f"In {path}, keep_receiving must be true or false")
     proxy = _proxy(path, table.get("proxy", ""))
-    return Settings(tuple(listen), keep, _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3]), proxy)
+    lan = table.get("lan", LAN_MODES[0])
+    if lan not in LAN_MODES:
+        raise BadConfig(f'In {path}, lan must be "auto", "on" or "off"')
+    return Settings(tuple(listen), keep, _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3]), proxy, lan)
 
 
 def _proxy(path: Path, value: object) -> ProxyAddress | None:
@@ -170,11 +176,23 @@ def keep_proxy(folder: Path, text: str) -> None:
     """
     value = "" if text == NO_PROXY else text
     wanted = replace(settings(folder), proxy=_parsed_proxy("--proxy", value) if value else None)
+    _keep(folder, "proxy", value, wanted)
+
+
+def keep_lan(folder: Path, mode: str) -> None:
+    """Write one of `LAN_MODES` for this and all later nodes into `config.toml`. The rest of the file stays.
+
+    Raises BadConfig if the file cannot be changed.
+    """
+    _keep(folder, "lan", mode, replace(settings(folder), lan=mode))
+
+
+def _keep(folder: Path, key: str, value: str, wanted: Settings) -> None:
     path = folder / FILE
     try:
-        changed = toml_lines.with_line(path.read_text() if path.exists() else "", "proxy", value).encode()
+        changed = toml_lines.with_line(path.read_text() if path.exists() else "", key, value).encode()
         if _settings(path, changed) != wanted:
-            raise BadConfig(f"The proxy in {path} is too complex to be changed from here", hint="Edit the file.")
+            raise BadConfig(f"The line {key} in {path} is too complex to be changed from here", hint="Edit the file.")
         atomic_file.replace(path.resolve(), changed)
     except OSError as exc:
         raise BadConfig(f"{path} cannot be written: {exc.strerror}") from exc

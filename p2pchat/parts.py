@@ -102,26 +102,34 @@ async def _opened(
     try:
         await trio.to_thread.run_sync(_import_net)  # most likely under way already
         from p2pchat.engine.runtime.clock_watch import boot_time
+        from p2pchat.net.lan.sockets import Multicast
         from p2pchat.net.libp2p.host import LibP2PHost
         from p2pchat.net.libp2p.log_filter import quiet
         from p2pchat.net.multiaddrs import full
         from p2pchat.net.network import Network
+        from p2pchat.net.network_watch import NetworkWatch
         from p2pchat.net.supervisor import Supervisor
+        from p2pchat.ports import LanMode
 
         quiet(loud=options.verbose >= 2)
         entropy = system_entropy()
         proxy = _proxy(options.proxy, entropy)
         host = _host(db, options.listen or settings.listen, proxy)
         hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
+        lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
+        net = Network(
+            host, hidden, entropy.random, partial(_new_host, proxy), Multicast(host.bound), lan, NetworkWatch()
+        )
         engine = Engine(
             db,
             _now,
             entropy,
-            Network(host, hidden, entropy.random, partial(_new_host, proxy)),
+            net,
             relays=options.relays,
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
             ask_proxy=None if proxy is None else proxy.health,
+            ask_lan=net.lan,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:

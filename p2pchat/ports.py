@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -90,6 +91,29 @@ class ProxyHealth:
 
 AskProxy = Callable[[], Awaitable[ProxyHealth]]
 """Asks the proxy that everything is dialled through how it is, within seconds."""
+
+
+class LanMode(StrEnum):
+    """When contacts are looked for on the local network. `AUTO`: while no relay of ours answers."""
+
+    OFF = "off"
+    AUTO = "auto"
+    ON = "on"
+
+
+@dataclass(frozen=True, slots=True)
+class LanHealth:
+    """The search for contacts on the local network. looking: it goes on now, on a network; found: how many contacts
+    were heard lately.
+    """
+
+    mode: LanMode = LanMode.OFF
+    looking: bool = False
+    found: int = 0
+
+
+AskLan = Callable[[], LanHealth]
+"""Returns how the search for contacts on the local network is."""
 
 
 class Net(Protocol):
@@ -206,7 +230,13 @@ class LinkCallbacks(Protocol):
         ...
 
     def link_down(self, contact: ContactId) -> None:
-        """Note that a link with the contact has ended (perhaps not the last one)."""
+        """Note that a link with the contact has ended (perhaps not the last one), or has stalled beside one that
+        moves: what is in flight goes over that.
+        """
+        ...
+
+    def stalled(self, contact: ContactId) -> None:
+        """Note that answers are overdue on the only link with the contact; another is being made."""
         ...
 
     def moved(self) -> None:

@@ -34,6 +34,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "contact_unread_mib = -1",
         "proxy = true",
         'proxy = "http://127.0.0.1:9"',
+        'lan = "yes"',
+        "lan = []",
         "=\x00",
         "\ud800",
     ],
@@ -59,6 +61,13 @@ def test_a_proxy_is_kept_and_the_rest_of_the_file_stays(tmp_path: Path, before: 
     assert ("# Tor" in file.read_text()) == ("# Tor" in before)
     config.keep_proxy(tmp_path, config.NO_PROXY)
     assert config.settings(tmp_path).proxy is None
+
+
+def test_when_to_look_on_the_local_network_is_kept(tmp_path: Path) -> None:
+    assert config.settings(tmp_path).lan == "auto"
+    config.keep_lan(tmp_path, "off")
+    config.keep_proxy(tmp_path, "socks5://127.0.0.1:9050")
+    assert config.settings(tmp_path) == config.Settings(proxy=ProxyAddress("127.0.0.1", 9050), lan="off")
 
 
 def test_a_proxy_that_cannot_be_kept_changes_nothing(tmp_path: Path) -> None:

@@ -174,11 +174,12 @@ def test_module_keeps_the_habits(path: Path) -> None:
         assert not isinstance(node, ast.Global), "state belongs to somebody"
 
 
-@pytest.mark.parametrize("package", ["core", "lib", "net/mailbox", "net/transport", "relay", "store"])
-def test_the_tour_of_a_package_names_every_module(package: str) -> None:
-    tour = ast.get_docstring(ast.parse((PACKAGE / package / "__init__.py").read_text())) or ""
-    modules = {path.stem for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
-    assert modules - set(re.findall(r"\w+", tour)) == set()
+@pytest.mark.parametrize("init", sorted(PACKAGE.rglob("__init__.py")), ids=lambda init: init.parent.name)
+def test_the_tour_of_a_package_names_every_module(init: Path) -> None:
+    tour = ast.get_docstring(ast.parse(init.read_text())) or ""
+    modules = {path.stem for path in init.parent.glob("*.py") if path != init}
+    packages = {path.parent.name for path in init.parent.glob("*/__init__.py")}
+    assert (modules | packages) - set(re.findall(r"\w+", tour)) == set()
 
 
 _DOTTED = re.compile(r"`(?:p2pchat\.)?([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)`")

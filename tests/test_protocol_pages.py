@@ -18,12 +18,14 @@ import msgpack
 import nacl.bindings as sodium
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
-from p2pchat.core import envelope, frames, handshake, identity, invite, names, prekeys, primitives, session
+from p2pchat.core import envelope, frames, handshake, identity, invite, lan, names, parcel, prekeys, primitives, session
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.net import multiaddrs
+from p2pchat.net.lan import sockets
 
 NOW = 1_700_000_000_000
 ENTROPY = primitives.system_entropy()
@@ -336,6 +338,35 @@ def test_names_page() -> None:
         "/p2pchat/mailbox/1",
         "/libp2p/circuit/relay/0.2.0/hop",
     )
+
+
+def test_lan_page() -> None:
+    """Written as the page says it, and read by the program."""
+    key, salt, peer = os.urandom(32), os.urandom(16), os.urandom(32)
+    source, moved = bytes(10) + b"\xff\xff\xc0\xa8\1\5", bytes(10) + b"\xff\xff\xc0\xa8\1\6"
+    day_key = tag(key, b"lan" + (20_000).to_bytes(4, "big"))
+    cipher = ChaCha20Poly1305(tag(day_key, b"seal" + salt + source))
+    slot = tag(day_key, b"name" + salt + source)[:8] + cipher.encrypt(bytes(12), b"\x0f\xa1" + peer, b"")
+    packet = salt + b"".join(sorted([slot, *(os.urandom(58) for _ in range(19))]))
+    assert len(packet) == lan.ANNOUNCEMENT_BYTES == 1176
+    keys = [os.urandom(32), lan.day_key(key, 20_000)]
+    assert lan.opened(lan.read(packet), source, keys) == lan.Answering(4001, PeerKey(peer))
+    assert lan.opened(lan.read(packet), moved, keys) is None
+    assert (sockets.PORT, sockets.GROUPS) == (24150, {4: "224.0.0.1", 6: "ff02::1"})
+
+
+def test_parcel_page() -> None:
+    key, salt = os.urandom(32), os.urandom(16)
+    tags = tag(key, b"parcel" + salt)
+    envelopes = [os.urandom(size) for size in (4096, 65536, 4096, *[16384] * 3)]
+    raw = b"".join(parcel.packed(salt, {key: envelopes, os.urandom(32): [os.urandom(4096)]}, os.urandom))
+    assert raw.startswith(b"p2pchat parcel 1" + salt + b"\0\4\0\4\0\1")
+    assert len(raw) == 38 + 4 * 4112 + 4 * 16400 + 65552
+    for number, blob in enumerate(envelopes):
+        assert raw.count(tag(tags, number.to_bytes(4, "big"))[:16] + blob) == 1
+    assert tag(tags, len(envelopes).to_bytes(4, "big"))[:16] not in raw
+    header = parcel.read_header(raw[:38])
+    assert (header.salt, header.counts, header.file_bytes) == (salt, (4, 4, 1), len(raw))
 
 
 def test_identity_page() -> None:

@@ -4,5 +4,7 @@ methods      the table of methods and events      codec       lines to requests 
 server       the node's side                      service     what the server needs of an open profile
 client       the side of faces and verbs          connection  one connection, with calls and events
 finding      who holds a profile                  starting    start a node in the background
-listening    the socket, made anew where it is gone
+listening    the socket, made again if it disappears
+arguments    checks the arguments of a call              table        the rows of the table, by subject
+transcript   a chat as a file: text, JSON, a web page
 """

@@ -1,4 +1,4 @@
-"""Arguments of a call: complete, and checked against the table of methods before anybody sees them."""
+"""Checking the arguments of a call against the table of methods, and completing them with defaults."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _fits(kind: str, value: object) -> bool:
         return isinstance(value, str)
     if kind == "flag":
         return isinstance(value, bool)
-    if kind == "integer":  # a bool is an int in Python, and -1 of anything here is a mistake
+    if kind == "integer":  # a bool is an int in Python, and no argument may be negative
         return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if kind == "number":
         return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
@@ -74,6 +74,6 @@ _KINDS: Final = {
 
 
 def _quote(name: str) -> str:
-    # What a client sent goes into errors and logs: short, and nothing a terminal obeys.
+    # A client's text appears in errors and logs: shortened, and without anything that a terminal interprets.
     shown = name if name.isprintable() else ascii(name)[1:-1]
     return f"`{shown[:40]}`"

@@ -4,7 +4,7 @@
     with Client.connect(profile) as client:
         client.call("send", chat="bob", text="hi")
 
-`connect` starts a node where none answers and replaces a node of another version that nobody keeps in the foreground.
+`connect` starts a node if none answers, and replaces a node of another version unless it runs in the foreground.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 START_DEADLINE = 30.0
-"""Seconds a node may take from its lock to its socket (a slow machine imports slowly)."""
+"""Seconds that a node may take between its lock and its socket; a slow machine imports slowly."""
 
 HELLO_DEADLINE = 10.0
-"""Seconds a listening node may take for its hello. Other calls may take as long as they ask for."""
+"""Seconds that a listening node may take to answer `hello`. The timeouts of other calls are their own."""
 
 _RETRY = 0.05
 _START_AGAIN = 0.5
@@ -68,7 +68,7 @@ class Client:
                     return client
                 client._replace(start_node)
             elif node is not None:
-                # It starts, it ends, or its socket is gone: that one is back soon.
+                # It is starting or ending, or its socket has disappeared and will be back soon.
                 patience = START_DEADLINE if node.socket is None else finding.SOCKET_BACK_SECONDS
                 if time.monotonic() - began > patience:
                     raise finding.silent(node)
@@ -81,12 +81,14 @@ class Client:
 
                 if starting.start(profile):
                     continue
-                # Another one holds the profile: it is about to listen, or about to end.
+                # Another node holds the profile: it is about to listen, or about to end.
                 start_at = time.monotonic() + _START_AGAIN
             time.sleep(_RETRY)
 
     def _refuse_another_proxy(self) -> None:
-        """Raise NodeError where the node goes past the proxy that our environment names: it was started without it."""
+        """Raise NodeError if the node does not use the proxy that our environment names, because it was started without
+        it.
+        """
         named = config.proxy_of(os.environ)
         if named is not None and self.greeting.get("proxy") != str(named):
             self.close()
@@ -97,9 +99,9 @@ class Client:
 
     @classmethod
     def running(cls, profile: Profile, patience: float = 0) -> Client | None:
-        """Connect to the node that runs now, of whatever version; None where none runs.
+        """Connect to the running node, whatever its version; return None if none runs.
 
-        Raises NodeError, with its pid, where one runs and does not answer within `patience` seconds.
+        Raises NodeError, with its pid, if one runs and does not answer within `patience` seconds.
         """
         deadline = time.monotonic() + patience
         while (node := finding.find(profile) if profile.exists() else None) is not None:
@@ -112,7 +114,9 @@ class Client:
         return None
 
     def call(self, method: str, **params: Any) -> Any:
-        """Return the result of one method. Raises what the node answered, or NodeGone if it ended meanwhile."""
+        """Call a method and return its result. Raises the error that the node answered, or NodeGone if it ended
+        meanwhile.
+        """
         self._last += 1
         self._send(codec.request(self._last, method, params))
         while True:
@@ -125,7 +129,7 @@ class Client:
                 return message.get("result")
 
     def events(self) -> Iterator[JsonObject]:
-        """Give events as they come, each a dict with its name under "event". Call `subscribe` first. Raises
+        """Yield events as they arrive, each a dict with its name under "event". Call `subscribe` first. Raises
         NodeGone.
         """
         while True:
@@ -137,11 +141,13 @@ class Client:
 
     @property
     def pending(self) -> bool:
-        """Whether `events` has one at once, without a look at the socket."""
+        """Whether `events` can yield one without reading from the socket."""
         return bool(self._events or self._messages)
 
     def wait_for_end(self, seconds: float) -> bool:
-        """Return whether the node ended this connection within so many seconds (after `stop` or `lock`)."""
+        """Wait up to so many seconds for the node to end this connection (after `stop` or `lock`); return whether it
+        did.
+        """
         self._sock.settimeout(seconds)
         try:
             while self._sock.recv(1 << 16):
@@ -154,7 +160,7 @@ class Client:
 
     @property
     def socket(self) -> socket.socket:
-        """The socket itself, for `rpc`, which only passes lines on, and for `connection`, which goes on with it."""
+        """The socket, for `rpc`, which only forwards lines, and for `connection`, which takes it over."""
         return self._sock
 
     def close(self) -> None:
@@ -171,7 +177,7 @@ class Client:
 
     @classmethod
     def _answering(cls, profile: Profile, node: finding.RunningNode) -> Client | None:
-        """Return a client that was greeted, or None: nobody listens, or the node is just ending."""
+        """Return a client after hello, or None if nobody listens or the node is just ending."""
         sock = finding.dial(profile, node)
         if sock is None:
             return None
@@ -192,7 +198,9 @@ class Client:
         return client
 
     def _replace(self, start_node: bool) -> None:
-        """End a node of another version, unless somebody keeps it in the foreground or none may follow."""
+        """End a node of another version. Raises an error if it runs in the foreground, or if no other may be
+        started.
+        """
         with self:
             if self.greeting.get("foreground") or not start_node:
                 raise errors.VersionMismatch()

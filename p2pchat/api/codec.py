@@ -1,7 +1,7 @@
 """The lines on the API's socket: JSON-RPC 2.0, one object a line (UTF-8, newline at the end).
 
-Shared by the server, the clients and the tests; no input or output here. Everything that comes in is decoded strictly,
-because another program of the same user may speak here too: bounded size and nesting, no duplicate keys, no NaN or
+The server, the clients and the tests share it; it does no I/O. Input is decoded strictly, because any program of the
+same user can connect: bounded size and nesting, no duplicate keys, no NaN or
 infinity, integers of 64 bits, valid UTF-8, no lone surrogates. Anything else is one error, `BadLine`, which says why.
 """
 
@@ -15,7 +15,8 @@ from typing import Any
 from p2pchat import errors
 
 API_VERSION = 1
-"""What `hello` compares. Raised when a method's or an event's meaning changes, not when something is added."""
+"""The version that `hello` compares. It is raised when the meaning of a method or an event changes, not when something
+is added."""
 
 MAX_REQUEST = 1 << 20
 """Bytes of the longest line a client may send; 48,000 bytes of text take at most 288,000, all escaped."""
@@ -41,15 +42,15 @@ def encode(value: JsonObject) -> bytes:
 def decode(line: bytes) -> JsonObject:
     """Return the object of one line, without or with its newline. Raises BadLine."""
     value = _decoded(line, _DECODER)
-    _check_tree(value, texts=b"\\u" in line)  # half a character can only come as an escape
+    _check_tree(value, texts=b"\\u" in line)  # a lone surrogate can only be written as an escape
     return value
 
 
 def decode_answer(line: bytes) -> JsonObject:
     """Return the object of a line that our own node wrote, in half the time of `decode`. Raises BadLine.
 
-    What is strict there protects the node from what programs write. A list of a thousand chats has 2,000 objects. No
-    half of a character comes out all the same: a terminal cannot be given one.
+    The checks that it leaves out protect the node from other programs, and a list of a thousand chats has 2,000
+    objects. It still rejects lone surrogates, which must not reach a terminal.
     """
     return decode(line) if b"\\u" in line else _decoded(line, _ANSWERS)
 
@@ -69,7 +70,7 @@ def _decoded(line: bytes, decoder: json.JSONDecoder) -> JsonObject:
 
 
 class Splitter:
-    """Cuts a stream of bytes into lines, never holding more than `limit` bytes of an unfinished one."""
+    """Splits a stream of bytes into lines, and never holds more than `limit` bytes of an unfinished one."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -77,7 +78,7 @@ class Splitter:
         self._searched = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Give the lines that `data` completes, without their newlines. Raises BadLine at a line over the limit."""
+        """Yield the lines that `data` completes, without their newlines. Raises BadLine at a line that is too long."""
         self._buffer += data
         start = 0
         while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
@@ -106,8 +107,8 @@ INTERNAL_ERROR = -32603
 
 
 def error_object(error: errors.P2PChatError, code: int | None = None) -> JsonObject:
-    """Return the JSON-RPC error member for one of our errors (JSON-RPC 2.0, section 5.1). code: one of its own numbers,
-    else the error's exit code.
+    """Return the JSON-RPC error member for one of our errors (JSON-RPC 2.0, section 5.1). code: a number of JSON-RPC's
+    own, by default the error's exit code.
     """
     data: JsonObject = {"exit": error.exit_code, "error": type(error).__name__, "hint": error.advice}
     if error.candidates:
@@ -118,7 +119,9 @@ def error_object(error: errors.P2PChatError, code: int | None = None) -> JsonObj
 
 
 def error_from(member: object) -> errors.P2PChatError:
-    """Return the error that `error_object` wrote; an unknown class becomes its nearest known one, by its exit code."""
+    """Return the error that `error_object` encoded; an unknown class becomes the nearest known one with its
+    exit code.
+    """
     member = member if isinstance(member, dict) else {}
     data = member.get("data")
     data = data if isinstance(data, dict) else {}
@@ -149,7 +152,7 @@ _BY_EXIT: dict[str, type[errors.P2PChatError]] = {
 
 
 def request(ident: int, method: str, params: JsonObject) -> bytes:
-    """Return the line of a call, for a client. Raises UsageError or TextTooLong where the node could not read it."""
+    """Return the line of a call, for a client. Raises UsageError or TextTooLong if the node could not read it."""
     try:
         line = encode({"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
     except UnicodeEncodeError as exc:
@@ -166,7 +169,7 @@ def event_from(message: JsonObject) -> JsonObject:
 
 
 def problem_of_request(request: JsonObject) -> str:
-    """Return why this object is no JSON-RPC request, or ""."""
+    """Return why this object is not a JSON-RPC request, or "" if it is one."""
     if request.get("jsonrpc") != "2.0":
         return 'A request has "jsonrpc": "2.0"'
     if not isinstance(request.get("method"), str):
@@ -179,14 +182,14 @@ def problem_of_request(request: JsonObject) -> str:
 
 
 def usable_id(ident: object) -> int | str | None:
-    """Return an id to answer with, or None where it is none."""
+    """Return a request's id if it is valid, else None."""
     if isinstance(ident, str) and len(ident) <= 256:
         return ident
     return ident if isinstance(ident, int) and not isinstance(ident, bool) else None
 
 
 def expects_answer(line: bytes) -> bool:
-    """Return whether the server answers this line: everything but a correct notification."""
+    """Return whether the server answers this line: it answers everything but a correct notification."""
     try:
         request = decode(line)
     except BadLine:
@@ -209,7 +212,7 @@ def _constant(name: str) -> float:
 
 
 def _integer(digits: str) -> int:
-    # The length first: turning a million digits into an int takes quadratic time.
+    # The length is checked first: converting a million digits to an int takes quadratic time.
     if len(digits) > 20 or not -(1 << 63) <= (value := int(digits)) < 1 << 63:
         raise ValueError("an integer is out of range")
     return value
@@ -227,7 +230,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 
 
 def _check_tree(value: JsonObject, *, texts: bool) -> None:
-    """Refuse deep nesting, and with `texts` lone surrogates, which no UTF-8 can hold, without recursion."""
+    """Raise BadLine for deep nesting and, with `texts`, for lone surrogates, which UTF-8 cannot encode. It does not
+    recurse.
+    """
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []

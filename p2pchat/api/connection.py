@@ -4,7 +4,7 @@
     await connection.call("subscribe")
     await connection.call("send", chat="bob", text="hi")
 
-Finding, starting and greeting the node is `client`'s business: it is done in a thread, and its socket goes on here.
+`client` finds, starts and greets the node, in a thread; its socket is then taken over.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 MAX_EVENTS = 10_000
-"""Events kept for `events()`; who reads more slowly is told `lagged` in their place."""
+"""Events that are kept for `events()`. A slower reader gets the event `lagged` in place of those that were dropped."""
 
 
 class Connection:
-    """One connection to a profile's node, after hello. Made by `open`; belongs to the loop that opened it.
+    """One connection to a profile's node, after hello. It is made by `open`, and belongs to the event loop that called
+    it.
 
-    `on_event`, where set, is called with every event (a dict with its name under "event") instead of `events()`.
+    If `on_event` is set, it is called with every event (a dict with its name under "event") in place of `events()`.
     """
 
     def __init__(self, greeting: JsonObject) -> None:
@@ -52,7 +53,7 @@ class Connection:
         try:
             client = await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            connecting.add_done_callback(_close_unwanted)  # the thread goes on; what it finds is nobody's
+            connecting.add_done_callback(_close_unwanted)  # the thread continues; nobody will use its client
             raise
         made = cls(client.greeting)
         try:
@@ -63,9 +64,10 @@ class Connection:
         return made
 
     async def call(self, method: str, **params: Any) -> Any:
-        """Return the result of one method. Raises what the node answered, or NodeGone if it ended meanwhile.
+        """Call a method and return its result. Raises the error that the node answered, or NodeGone if it ended
+        meanwhile.
 
-        Cancelling the wait does not take the call back.
+        Cancelling the wait does not cancel the call.
         """
         self._last += 1
         ident = self._last
@@ -80,7 +82,7 @@ class Connection:
             self._answers.pop(ident, None)
 
     async def events(self) -> AsyncIterator[JsonObject]:
-        """Give events as they come, for one reader. Call `subscribe` first. Ends at `close`; raises NodeGone."""
+        """Yield events as they arrive, for one reader. Call `subscribe` first. Ends at `close`; raises NodeGone."""
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -92,11 +94,11 @@ class Connection:
             await self._more.wait()
 
     async def closed(self) -> None:
-        """Wait until the connection is over, by whichever side."""
+        """Wait until either side has ended the connection."""
         await self._over.wait()
 
     async def close(self) -> None:
-        """End it. Calls under way raise NodeGone."""
+        """End the connection. Pending calls raise NodeGone."""
         self._closing = True
         self._transport.close()
         await self._over.wait()
@@ -115,7 +117,7 @@ class Connection:
             raise codec.BadLine("An answer has the number of its request")
         if "error" in message:
             error = codec.error_from(message["error"])
-            # Without an id it speaks of a line that the node could not read: any of those that wait.
+            # An error without an id is about a line that the node could not read: it may be any pending call's.
             waiting = list(self._answers.values()) if ident is None else [self._answers.get(ident)]
             for answer in waiting:
                 if answer is not None and not answer.done():
@@ -125,7 +127,7 @@ class Connection:
 
     def _hand_on(self, event: JsonObject) -> None:
         if self.on_event is not None:
-            # By way of the loop, as answers go: the order stays, and what it raises ends nothing here.
+            # Scheduled on the loop like answers, which keeps the order; an exception ends nothing here.
             self._loop.call_soon(self.on_event, event)
             return
         if len(self._events) >= MAX_EVENTS:
@@ -143,7 +145,7 @@ class Connection:
 
 
 class _Lines(asyncio.Protocol):
-    """What asyncio calls: bytes in, lines out."""
+    """The asyncio protocol: it splits received bytes into lines."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -159,7 +161,7 @@ class _Lines(asyncio.Protocol):
         try:
             for line in self._splitter.feed(data):
                 self._connection._take(codec.decode_answer(line))
-        except codec.BadLine:  # our own node writes no such line: nothing after it can be trusted
+        except codec.BadLine:  # our own node never writes this: nothing after it can be trusted
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

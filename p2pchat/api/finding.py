@@ -1,8 +1,8 @@
-"""Find the node of a profile, and reach or end it, whatever this process's environment is.
+"""Finding the node of a profile, connecting to it and ending it, whatever this process's environment is.
 
-The lock is the truth: who holds it runs, who does not hold it does not. Where it listens it has noted in the profile,
-because the runtime folder of a login session, of cron and of `su` are three. A socket that is gone is made anew by the
-node within `SOCKET_BACK_SECONDS`; until then, and where it cannot be reached at all, its pid is known.
+A node runs if and only if its lock is held. It notes its socket's path in the profile, because login sessions, cron and
+`su` have different runtime folders. If the socket disappears, the node makes it again within `SOCKET_BACK_SECONDS`;
+until then, and if it cannot be reached at all, its pid is known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 SOCKET_BACK_SECONDS = 5.0
-"""Within this a running node has made its socket anew."""
+"""Seconds within which a running node has made a lost socket again."""
 
 _LOOK_AGAIN = 0.05
 
@@ -34,8 +34,8 @@ _LOOK_AGAIN = 0.05
 class RunningNode:
     """The process that holds a profile's lock.
 
-    pid: None where nobody can tell. is_certain: the kernel says that it is this pid. socket: where it noted that it
-    listens; None before that, while it starts.
+    pid: None if it is unknown. is_certain: whether the kernel confirms the pid. socket: where the node listens, by its
+    note; None while it starts.
     """
 
     pid: int | None
@@ -44,7 +44,7 @@ class RunningNode:
 
     @property
     def name(self) -> str:
-        """The node in the words of an error."""
+        """The node, as error messages name it."""
         return _named(self.pid)
 
 
@@ -61,9 +61,9 @@ def find(profile: Profile) -> RunningNode | None:
 
 
 def dial(profile: Profile, node: RunningNode) -> socket.socket | None:
-    """Connect to the node's socket; None where nobody listens there, or somebody else.
+    """Connect to the node's socket; return None if nobody listens there, or another process.
 
-    Raises NodeError where a process of another user listens: it would be given the passphrase.
+    Raises NodeError if a process of another user listens, since it would be given the passphrase.
     """
     try:
         path = node.socket or socket_path(profile.folder)
@@ -80,7 +80,7 @@ def dial(profile: Profile, node: RunningNode) -> socket.socket | None:
     except BaseException:
         connection.close()
         raise
-    if node.is_certain and pid != node.pid:  # a socket of that name, and not this node's
+    if node.is_certain and pid != node.pid:  # another process's socket at that path
         connection.close()
         return None
     return connection
@@ -96,15 +96,16 @@ def listens(profile: Profile) -> bool:
 
 
 def silent(node: RunningNode) -> errors.NodeSilent:
-    """Return the error for a node that runs and does not answer."""
+    """Return the error for a running node that does not answer."""
     return errors.NodeSilent(f"{node.name} holds this profile but does not answer")
 
 
 def terminate(profile: Profile, node: RunningNode, seconds: float) -> None:
-    """End the node by its pid, and wait up to so many seconds until it has let the profile go. Raises NodeError, which
-    says what is so.
+    """End the node by its pid, and wait up to so many seconds until it has released the profile. Raises NodeError,
+    which says what went wrong.
 
-    Only the process that the kernel names as the lock's holder gets a signal: a pid in a file may be anybody's by now.
+    Only the process that the kernel names as the lock's holder gets a signal: a pid in a file may by now belong to
+    another process.
     """
     pid = node.pid
     if pid is None or not node.is_certain:
@@ -119,7 +120,7 @@ def terminate(profile: Profile, node: RunningNode, seconds: float) -> None:
     except OSError as exc:
         raise errors.NodeError(f"{node.name} cannot be ended: {exc.strerror}") from exc
     try:
-        # Looked at once more now that the descriptor means this process and no later one of its number.
+        # Checked again, now that the descriptor is bound to this process and not to a later one with the same pid.
         holder = lock_holder(profile.lock)
         if holder is None or holder.pid != pid:
             return None
@@ -135,7 +136,9 @@ def terminate(profile: Profile, node: RunningNode, seconds: float) -> None:
 
 
 def wait_until_free(profile: Profile, pid: int | None, seconds: float) -> None:
-    """Wait until no process holds the profile, or another than `pid` does. Raises NodeError when the time is over."""
+    """Wait until no process holds the profile, or another one than `pid` does. Raises NodeError after so many
+    seconds.
+    """
     deadline = time.monotonic() + seconds
     while True:
         holder = lock_holder(profile.lock)
@@ -148,7 +151,7 @@ def wait_until_free(profile: Profile, pid: int | None, seconds: float) -> None:
 
 
 def _check_owner(sock: socket.socket) -> int:
-    """Return the pid of the process that listens. Raises NodeError where it is another user's."""
+    """Return the pid of the listening process. Raises NodeError if it belongs to another user."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", credentials)
     if uid != os.geteuid():

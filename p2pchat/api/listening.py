@@ -1,7 +1,7 @@
-"""The node's socket: bound in the first place that has room for it, noted in the profile, made anew where it is gone.
+"""The node's socket: bound at the first possible path, noted in the profile, and made again if it disappears.
 
-It goes without the node's doing: the runtime folder of a login session is deleted with the session, and temporary
-folders are swept. Whoever looks for the node reads the note (`finding`).
+It can disappear without the node's doing: the runtime folder of a login session is deleted with the session, and
+temporary folders are cleaned. Clients find the node by the note (`finding`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PERMANENT_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-"""What hinders the database as well: that error says so, and the node ends."""
+"""Errors that also affect the database: its own error reports them, and the node ends."""
 
 
 class NodeSocket:
-    """The socket of one profile's node. Only for the holder of the profile's lock."""
+    """The socket of one profile's node. Only the holder of the profile's lock may use it."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -40,14 +40,16 @@ class NodeSocket:
         self._accepting = trio.CancelScope()
 
     def open(self, server: Server, nursery: trio.Nursery) -> None:
-        """Listen, note where, and serve in `nursery`. Raises NodeError where no place can hold a socket."""
+        """Listen, note the path, and serve in `nursery`. Raises NodeError if there is no path at which a socket can be
+        bound.
+        """
         listener = self._bind()
         before, self._accepting = self._accepting, trio.CancelScope()
         nursery.start_soon(server.serve, listener, self._accepting)
-        before.cancel()  # whoever is connected by the old one is served on
+        before.cancel()  # clients of the old one stay connected
 
     def repair(self, server: Server, nursery: trio.Nursery) -> None:
-        """Listen anew if the socket's name is gone or another's; note again where that is not noted."""
+        """Listen again if the socket's path is missing or another's, and note the path again if the note is missing."""
         if self._closed:
             return
         if not self._is_ours():
@@ -57,7 +59,7 @@ class NodeSocket:
             self._note()
 
     def close(self) -> None:
-        """Take the name away and accept nobody any more; whoever is connected is served on."""
+        """Remove the path and stop accepting clients; connected ones are still served."""
         self._closed = True
         if self._path is not None and self._is_ours():
             self._path.unlink(missing_ok=True)

@@ -59,9 +59,9 @@ GRACE_SECONDS = 5.0
 
 
 def listen(path: Path) -> trio.SocketListener:
-    """Bind the API's socket, mode 0600, in place of a stale one. Only for the holder of the profile's lock.
+    """Bind the API's socket with mode 0600, replacing a stale one. Only the holder of the profile's lock may call it.
 
-    Raises OSError, or NodeError where something else than a socket has its name.
+    Raises OSError, or NodeError if something else than a socket has that path.
     """
     try:
         status = path.lstat()
@@ -92,8 +92,8 @@ class Server:
         self._changed = Wakeup()
 
     async def serve(self, listener: trio.SocketListener, accepting: trio.CancelScope | None = None) -> None:
-        """Serve clients until cancelled. Cancelling `accepting` only closes the listener: those who are connected are
-        served on.
+        """Serve clients until cancelled. Cancelling `accepting` only closes the listener; connected clients are still
+        served.
         """
         async with trio.open_nursery() as clients:
             with accepting or trio.CancelScope():
@@ -105,11 +105,11 @@ class Server:
         return len(self._connections)
 
     async def changed(self) -> None:
-        """Wait until a client comes or goes."""
+        """Wait until a client connects or disconnects."""
         await self._changed.wait()
 
     async def flush(self, seconds: float) -> None:
-        """Wait until every call under way is answered and the answers are written, or the time is over."""
+        """Wait until all calls in progress are answered and the answers written, for at most so many seconds."""
         with trio.move_on_after(seconds):
             for connection in tuple(self._connections):
                 await connection.settled()
@@ -134,7 +134,7 @@ class Server:
             await trio.aclose_forcefully(stream)
 
     def _end_a_silent_one(self) -> bool:
-        """Make room for a client; False where all have said `hello`."""
+        """Disconnect the oldest client that has not said `hello`, to make room; return False if all have."""
         silent = next((connection for connection in self._connections if not connection.greeted), None)
         if silent is None:
             return False
@@ -147,7 +147,7 @@ class Server:
 
 
 class Clients(Protocol):
-    """Counts its clients: the server, and the test of `until_unused`."""
+    """An object that counts its clients: the server, or a fake in the test of `until_unused`."""
 
     @property
     def clients(self) -> int:
@@ -159,7 +159,7 @@ class Clients(Protocol):
 
 
 async def until_unused(server: Clients, seconds: float, keeps_running: Callable[[], bool]) -> None:
-    """Wait until nobody was connected for `seconds` on end and nothing else wants the node to go on."""
+    """Wait until no client was connected for `seconds` without a break and nothing else needs the node."""
     while True:
         while server.clients:
             await server.changed()
@@ -196,14 +196,14 @@ class _Connection:
         self._nursery: trio.Nursery
 
     async def run(self) -> None:
-        """Until the client ends, its calls too."""
+        """Serve the client until it disconnects and its calls have ended."""
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._write)
             try:
                 self._greeting.deadline = trio.current_time() + HELLO_TIMEOUT
                 with self._greeting:
                     await self._read()
-            except codec.BadLine as exc:  # a line without end: nothing after it can be understood
+            except codec.BadLine as exc:  # an overlong line: nothing after it can be parsed
                 self._put(_failure(None, exc, codec.PARSE_ERROR))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._nursery.cancel_scope.cancel()
@@ -212,16 +212,16 @@ class _Connection:
             self._nursery.cancel_scope.cancel()
 
     def end(self) -> None:
-        """Read nothing more; what it asked is answered."""
+        """Stop reading; calls in progress are answered."""
         self._greeting.cancel()
 
     async def refuse(self, error: errors.P2PChatError) -> None:
-        """Say why there is no service."""
+        """Send an error in place of service."""
         with trio.move_on_after(GRACE_SECONDS):
             await self._stream.send_all(_failure(None, error))
 
     async def settled(self) -> None:
-        """Until no call is under way and nothing waits to be written."""
+        """Wait until no call is in progress and nothing waits to be written."""
         await self._wait_for(lambda: not self._running and not self._waiting_bytes)
 
     # --- in
@@ -240,11 +240,11 @@ class _Connection:
                 self._running += 1
                 if not self._service.ask(call.method, call.arguments, partial(self._end, call)):
                     self._nursery.start_soon(self._run, call)
-                    # Calls start in the order they came: each takes its first step before the next one exists.
+                    # Calls start in the order of arrival: each runs to its first wait before the next one is created.
                     await trio.lowlevel.checkpoint()
 
     def _taken(self, line: bytes) -> _Call | None:
-        """Return the call in a line; None where the line is answered already."""
+        """Return the call in a line, or None if the line was already answered."""
         try:
             request = codec.decode(line)
         except codec.BadLine as exc:
@@ -322,7 +322,7 @@ class _Connection:
                     self._more.clear()
                 self._room.unpark_all()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._nursery.cancel_scope.cancel()  # the client is gone: nobody is left to answer
+            self._nursery.cancel_scope.cancel()  # the client has disconnected: there is nobody to answer
 
     def _joined(self) -> bytes:
         first = self._waiting.popleft()
@@ -395,7 +395,7 @@ def _failure(ident: object, error: errors.P2PChatError, code: int | None = None)
 
 
 def _no_answer(_line: bytes) -> None:
-    """Answer nothing: a notification gets none."""
+    """Do nothing: a notification is not answered."""
 
 
 def _event_names(names: list[str] | None) -> tuple[str, ...]:
@@ -408,14 +408,14 @@ def _event_names(names: list[str] | None) -> tuple[str, ...]:
 
 
 def _is_ours(stream: trio.SocketStream) -> bool:
-    """Whether the process at the other end runs as our user (the kernel says so)."""
+    """Return whether the kernel says that the process at the other end runs as our user."""
     credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _pid, uid, _gid = struct.unpack("3i", credentials)
     return bool(uid == os.geteuid())
 
 
 def _log_failure(what: str, exc: BaseException) -> None:
-    """Type and place of an exception, never its text: that may hold what somebody wrote."""
+    """Log the type and place of an exception, but not its text, which may contain what somebody wrote."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     place, trace = "", exc.__traceback__

@@ -1,4 +1,4 @@
-"""Who answers the methods of the API: what the server is given, and what the node is given of an open profile."""
+"""The interfaces between the API's server, the node and an open profile."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ from typing import Any, Protocol
 from p2pchat.api.codec import JsonObject
 
 Then = Callable[[object, BaseException | None], None]
-"""Told the result of a call, or its error."""
+"""Called with the result of a call, or with its error."""
 
 
 class EventSource(Protocol):
-    """One subscription: the engine's hub gives it, and so do the tests."""
+    """One subscription to events, made by the engine's hub, or by tests."""
 
     async def receive(self) -> JsonObject:
         """Wait for the next event, a dict with its name under "event". Raises trio.EndOfChannel at the end."""
 
     def receive_nowait(self) -> JsonObject:
-        """Return the next event at once. Raises trio.WouldBlock where there is none."""
+        """Return the next event without waiting. Raises trio.WouldBlock if there is none."""
 
     def close(self) -> None:
         """End the subscription."""
 
 
 class Service(Protocol):
-    """Answers calls whose arguments are complete and were checked against the table of methods."""
+    """Answers calls; their arguments are complete and were checked against the table of methods."""
 
     async def call(self, method: str, arguments: dict[str, Any]) -> object:
-        """Run one method and return what can be put into JSON. Raises what the face is told; Locked without the key."""
+        """Run a method and return a value that JSON can hold. Raises the error to send to the face; Locked if there is
+        no key.
+        """
         ...
 
     def ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
-        """Do the same without a task, and tell the end later. False if it does not take this one: then `call` it."""
+        """Do the same without a task, and call `then` at the end. Return False if this method needs a task; use `call`
+        then.
+        """
         ...
 
 
 class NodeService(Service, Protocol):
-    """A node, whose profile may be locked."""
+    """The service of a node, whose profile may be locked."""
 
     def greeting(self) -> JsonObject:
-        """Return the fields of what `hello` is answered with."""
+        """Return the fields of the answer to `hello`."""
         ...
 
     async def subscribe(self) -> EventSource:
-        """Return a new source of events, once the profile is open. Raises Locked."""
+        """Return a new subscription, once the profile is open. Raises Locked."""
         ...
 
 
@@ -52,7 +56,7 @@ class ProfileService(Service, Protocol):
     """What the API's server needs of an open profile."""
 
     def subscribe(self) -> EventSource:
-        """Return a new source of events."""
+        """Return a new subscription."""
         ...
 
     def addresses(self) -> Sequence[str]:
@@ -60,9 +64,9 @@ class ProfileService(Service, Protocol):
         ...
 
     def keeps_running(self) -> bool:
-        """Return whether the node has a reason to stay without a face."""
+        """Return whether the node should keep running without a face."""
         ...
 
     def keep_receiving(self) -> bool | None:
-        """Return what a person answered whether the node is to stay; None where nobody was asked."""
+        """Return the user's answer whether the node should keep receiving; None if they were not asked."""
         ...

@@ -1,7 +1,7 @@
-"""Start a node in the background, for a face that found none; make a profile, for one that found none either.
+"""Starting a node in the background, and creating a profile, for a face that found none.
 
-The new process tells over a pipe that it listens, or why it cannot; then it lives on its own (see `cli/serve.py`).
-What it prints otherwise goes to the profile's log, which only its owner can read.
+The new process reports over a pipe that it listens, or why it cannot, and then continues independently
+(`cli/serve.py`). Its other output goes to the profile's log, which only the owner can read.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 LOG_SIZE = 1 << 20
-"""Bytes above which the log begins anew; the one before is kept."""
+"""Bytes above which a new log is begun; the previous one is kept."""
 
 
 def start(profile: Profile) -> bool:
-    """Start a detached node. True: it listens. False: another node holds the profile. Raises what hindered it."""
+    """Start a detached node. Return True once it listens, False if another node holds the profile. Raises the error
+    that prevented it.
+    """
     with open_log(profile.log) as log:
         child = subprocess.Popen(  # noqa: S603 - our own program
             command(profile, "node", "--detached"),
@@ -37,7 +39,7 @@ def start(profile: Profile) -> bool:
     assert child.stdout is not None
     with child.stdout:
         line = child.stdout.readline()
-    child.wait()  # it has forked; the node itself is nobody's child
+    child.wait()  # it has forked; the node is not our child
     try:
         answer = codec.decode(line)
     except codec.BadLine as exc:
@@ -51,15 +53,15 @@ def start(profile: Profile) -> bool:
 
 
 def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any]:
-    """Make a profile by a process of its own, as `p2pchat init` does: no key is ever in the face's memory.
+    """Create a profile in another process, as `p2pchat init` does, so that no key is ever in the face's memory.
 
-    The passphrase goes through a pipe. Raises ProfileExists, BadName, UsageError, DiskFull, ProfileError.
+    The passphrase is passed through a pipe. Raises ProfileExists, BadName, UsageError, DiskFull or ProfileError.
     """
     try:
         secret = None if passphrase is None else passphrase.encode() + b"\n"
     except UnicodeEncodeError as exc:
         raise errors.UsageError("The passphrase is not valid UTF-8") from exc
-    if passphrase is not None and passphrase.endswith(("\r", "\n")):  # of which the reader would take one away
+    if passphrase is not None and passphrase.endswith(("\r", "\n")):  # the reader would remove one of them
         raise errors.UsageError("A passphrase cannot end with a line break")
     how = "--no-passphrase" if secret is None else "--passphrase-file=-"
     try:
@@ -71,7 +73,7 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
             env=environment(),
             check=False,
         )
-    except ValueError as exc:  # what cannot be a word of a command line: NUL, half a character
+    except ValueError as exc:  # not possible in a command line: NUL, a lone surrogate
         raise errors.BadName() from exc
     try:
         answer = codec.decode(child.stdout)
@@ -84,7 +86,7 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Open the log, to append to; mode 0600, begun anew when it is large. Raises ProfileError where it cannot be
+    """Open the log for appending, with mode 0600; begin a new one if it is large. Raises ProfileError if it cannot be
     written.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -97,16 +99,14 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def command(profile: Profile, *words: str) -> list[str]:
-    """Return the command line of another process of ours. -P: nothing is imported from wherever the user happens to
-    stand.
-    """
+    """Return the command line of another process of this program. -P prevents imports from the current directory."""
     return [sys.executable, "-P", "-m", "p2pchat", "--profile", str(profile.folder.absolute()), *words]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for another process of ours."""
+    """Return the environment for another process of this program."""
     environment = dict(os.environ)
     source = Path(__file__).resolve().parents[2]
-    if (source / "pyproject.toml").exists():  # run from its source tree, perhaps without being installed
+    if (source / "pyproject.toml").exists():  # run from the source tree, perhaps not installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
     return environment

@@ -14,6 +14,13 @@ Most bots need only `Bot`, its four decorators and `Message.reply`; `Bot.call` g
 A bot is a client of the profile's node and holds no keys, so it can crash at any time without losing a message.
 
 As everywhere in the API, ignore fields that you do not know: there will be more.
+
+bot         the class `Bot`: connecting, reading, answering
+events      what a bot's functions are given
+bookmark    how far the bot has read
+rate_limit  how much it may send to one chat
+shutdown    ending at a signal
+echo        the echo bot
 """
 
 from p2pchat.bot.bot import Bot

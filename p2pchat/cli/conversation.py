@@ -11,6 +11,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.outgoing import SEND_OPTIONS, checked_text, send_text, text_given
 from p2pchat.cli.output import Cell, cell, messages, short_date
+from p2pchat.lib.shortcodes import emoji_named
 from p2pchat.lib.times import HOUR_SECONDS, format_duration
 
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
@@ -34,7 +35,7 @@ def react(context: Context, args: Namespace) -> int:
     """Run `p2pchat react`: put an emoji under a message, or take it away."""
     if args.emoji is None and not args.undo:
         raise errors.UsageError("Which emoji?", hint="`p2pchat react ID 👍`, or --undo to remove yours.")
-    emoji = "" if args.undo else args.emoji
+    emoji = "" if args.undo else emoji_named(args.emoji) or args.emoji
     return answers.say(context, "Removed." if args.undo else "Done.", "react", id=args.id, emoji=emoji)
 
 
@@ -119,7 +120,7 @@ VERBS = (
         "react",
         "react to a message with an emoji, or remove your reaction",
         react,
-        (MESSAGE, Arg("EMOJI", "one emoji; it replaces your previous one", required=False)),
+        (MESSAGE, Arg("EMOJI", "one emoji, or its name, such as :tada:", required=False)),
         (_UNDO,),
         example="p2pchat react 0199a3f0 👍",
     ),

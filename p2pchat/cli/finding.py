@@ -12,7 +12,8 @@ from p2pchat.api.client import Client
 from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
 from p2pchat.cli.options import Arg, Verb, count, opt
-from p2pchat.cli.output import cell, local_time, messages, paint, short_date
+from p2pchat.cli.output import cell, messages, paint, short_date
+from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean_line
 
 _LAST = 50

@@ -49,9 +49,11 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
             "finding": ("log", "search"),
             "chats": ("chats", "archive", "mute", "clear"),
+            "export": ("export",),
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
+    ("without a network", {"parcel": ("parcel",)}),
     (
         "other",
         {

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean, clean_line, escape_json
 
 if TYPE_CHECKING:
@@ -202,16 +203,6 @@ def _remarks(message: dict[str, Any]) -> list[str]:
 
 def _mark(message: dict[str, Any]) -> str:
     return MARKS.get(str(message["state"]), "")
-
-
-def local_time(stamp: object) -> datetime | None:
-    """An RFC 3339 time as local time."""
-    if not isinstance(stamp, str):
-        return None
-    try:
-        return datetime.fromisoformat(stamp).astimezone()
-    except (ValueError, OverflowError):
-        return None
 
 
 def short_date(stamp: object) -> str:

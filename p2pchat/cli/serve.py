@@ -120,6 +120,8 @@ def _foreground(context: Context, args: Namespace) -> int:
     with _taken_over(profile) as lock:
         if args.proxy is not None:  # not before: what another node runs by stays as it is
             config.keep_proxy(profile.folder, args.proxy)
+        if args.lan is not None:
+            config.keep_lan(profile.folder, args.lan)
         from p2pchat import node
 
         options = node.Options(
@@ -320,6 +322,12 @@ VERBS = (
                 metavar="URL",
                 help="dial everything through this SOCKS5 proxy from now on, such as socks5://127.0.0.1:9050; `none` "
                 "for no proxy",
+            ),
+            opt(
+                "--lan",
+                choices=config.LAN_MODES,
+                help="look for contacts on the local network from now on: `on`, `off`, or `auto`, which is while no "
+                "relay answers",
             ),
             opt("--detached", action="store_true", help=argparse.SUPPRESS),
         ),

@@ -3,12 +3,13 @@
 primitives   the only importer of the cryptographic libraries
 codec        strict canonical msgpack            identity     keys of a person and their devices, safety numbers
 prekeys      keys for first messages             invite       the text that one person gives to another
-handshake    how a session begins                ratchet      keys of one message after another
+handshake    how a session begins                ratchet      the double ratchet, a key for each message
 session      the life of sessions of a pair      envelope     the padded, sealed form of everything
 content      what an envelope holds              contents/    one module for each kind of content
 delivery     states of a message                 frames       messages on a link
 mailbox      messages between client and relay   relays       addresses of relays
 names        names of protocols, by a secret     text         cleaning of what others wrote
 ids          a type for each kind of id          emoji        what may be a reaction
-safety_words the eight words of a handshake
+lan          announcements on a local network    parcel       an outbox as a file
+safety_words the words for the eight words of a handshake
 """

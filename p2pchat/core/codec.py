@@ -1,8 +1,9 @@
-"""Canonical msgpack: one way to write a value, and no other is read.
+"""Canonical msgpack: each value has exactly one encoding, and no other is accepted.
 
-On the wire there are only arrays of fixed positions holding unsigned integers, byte strings, text, nil, booleans and
-arrays. Whatever is not exactly what `encode` would write is refused with `CannotOpen`: longer forms of a number or a
-length, maps, floats, extensions, trailing bytes, deep nesting. What is signed or hashed is always the bytes received.
+On the wire there are only arrays of fixed positions that hold unsigned integers, byte strings, text, nil, booleans and
+arrays. Everything that is not exactly what `encode` would write is refused with `CannotOpen`: longer forms of a number
+or a length, maps, floats, extensions, trailing bytes, deep nesting. What is signed or hashed is always the received
+bytes.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _refuse_strange(value: object, depth: int) -> None:
         if depth == 0:
             raise CannotOpen
         for item in value:
-            if type(item) not in _PLAIN:  # spares most values a call
+            if type(item) not in _PLAIN:  # avoids a call for most values
                 _refuse_strange(item, depth - 1)
     elif not (type(value) is int and value >= 0):
         raise CannotOpen
@@ -136,7 +137,7 @@ def boolean(value: Any) -> bool:
 
 
 def maybe(shape: Shape) -> Shape:
-    """nil, or what `shape` takes."""
+    """Return a check that a value is nil or passes `shape`."""
 
     def check(value: Any) -> Any:
         return None if value is None else shape(value)

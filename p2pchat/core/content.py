@@ -1,7 +1,7 @@
 """What is inside an envelope: [1, type, message id, seq, sent at, reply to | nil, expiry, payload, heads].
 
-What the payloads say stands in `contents`, a module for each kind. A type that is not known is kept as it came: a newer
-client may send it, and it must not break this one. Later versions may append fields to the array, never change these.
+The payloads are in `contents`, one module for each kind. A content of an unknown type is accepted: a newer client may
+send it, and it must not break this one. Later versions may append fields to the array, but never change these.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from p2pchat.core.ids import MessageId
 from p2pchat.errors import CannotOpen
 
 MESSAGE_ID = 16
-# 2^53 ms is far beyond any calendar, and what SQLite and JSON readers hold exactly
+# 2^53 ms is far beyond any calendar, and the largest integer that all JSON readers hold exactly
 _MAX_TIME = 1 << 53
 _MAX_SEQ = 1 << 53
 EPOCH = 1 << 24
 LAST_EPOCH = (1 << 29) - 1
-"""`seq` is epoch * `EPOCH` + the number in it. A profile begins in epoch 0, each start from a copy in a later one."""
+"""`seq` is epoch * `EPOCH` + the number within the epoch. A profile begins in epoch 0, and in a later one each time
+that it is started from a copy."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Content:
-    """`sent_at` in ms by the sender's clock; `seq` counts the visible messages of one sender in a chat, from 1 in each
-    epoch; invisible contents have 0. `payload`: what it says, `Unknown` for a type that is not known here.
+    """The content of an envelope. sent_at: ms by the sender's clock. seq: counts the visible messages of one sender in
+    a chat, from 1 in each epoch; 0 for invisible contents. payload: `Unknown` for a type that this version does not
+    know.
     """
 
     payload: AnyPayload
@@ -40,12 +42,12 @@ class Content:
 
     @property
     def type(self) -> int:
-        """The number of its kind on the wire."""
+        """The number of the content's kind on the wire."""
         return self.payload.number
 
     @property
     def kind(self) -> Kind:
-        """What is true of all contents like this one."""
+        """The row of the content's kind in the table."""
         return self.payload.KIND
 
 
@@ -98,7 +100,7 @@ def decode_content(data: bytes) -> Content:
     known = KINDS.get(number)
     if sent_at > _MAX_TIME or seq > _MAX_SEQ:
         raise CannotOpen
-    if known is not None and (seq == 0) == known.KIND.visible:  # whether a newer type is visible, we cannot know
+    if known is not None and (seq == 0) == known.KIND.visible:  # an unknown type may be visible or not
         raise CannotOpen
     payload = Unknown(number) if known is None else known.decode(fields)
     return Content(payload, message_id, seq, sent_at, reply_to, expire_s, heads)

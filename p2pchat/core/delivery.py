@@ -1,4 +1,4 @@
-"""How far a message of ours has come: a table of transitions.
+"""The delivery states of our own messages: a table of transitions.
 
 state       event      → state        what the user sees
 saved       stored     → stored       ◷ → ✓    an ack: the next hop has it on disk
@@ -9,11 +9,11 @@ stored      delivered  → delivered    ✓ → ✓✓
 stored      read       → read
 stored      expired    → failed
 delivered   read       → read
-failed      delivered  → delivered             a receipt that came late after all
+failed      delivered  → delivered             a late receipt
 failed      read       → read
 failed      resumed    → saved                 it had failed by a clock that was wrong
 
-Everything may arrive twice and in any order: what is not in the table changes nothing.
+Everything may arrive twice and in any order: an event that is not in the table changes nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from enum import StrEnum
 
 
 class DeliveryState(StrEnum):
-    """How far a message has come, as the database, events and `--json` have it. `RECEIVED` is the one state of a
-    message that others wrote.
+    """The delivery state of a message, as the database, events and `--json` have it. `RECEIVED` is the only state of
+    messages that others wrote.
     """
 
     SAVED = "saved"
@@ -35,7 +35,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryEvent(StrEnum):
-    """What can happen to a message of ours."""
+    """The events that change the state of one of our messages."""
 
     STORED = "stored"
     DELIVERED = "delivered"
@@ -45,11 +45,15 @@ class DeliveryEvent(StrEnum):
 
 
 class Route(StrEnum):
-    """How bytes travel to a contact: on a connection of our own, on a circuit by a relay, or by a relay's mailbox."""
+    """How bytes travel to a contact: over a direct connection, over one within a local network, over a circuit through
+    a relay, through a relay's mailbox, or in a parcel. The net itself knows direct connections and circuits only.
+    """
 
     DIRECT = "direct"
+    LAN = "lan"
     CIRCUIT = "circuit"
     MAILBOX = "mailbox"
+    PARCEL = "parcel"
 
 
 TRANSITIONS: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
@@ -75,20 +79,20 @@ _ORDER = {
 
 
 def advance(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
-    """Return the state after `event`; the same state where the event says nothing new."""
+    """Return the state after `event`, which is the same state if the event has no effect."""
     return TRANSITIONS.get((state, event), state)
 
 
 def reached(state: DeliveryState, goal: DeliveryState) -> bool:
-    """Return whether a message in `state` has come at least as far as `goal`."""
+    """Return whether `state` is `goal` or a later state."""
     return _ORDER.get(state, 0) >= _ORDER[goal] and state != DeliveryState.FAILED
 
 
 def target(event: DeliveryEvent) -> DeliveryState:
-    """Return the one state that `event` leads to."""
+    """Return the state to which `event` leads."""
     return next(after for (_, happened), after in TRANSITIONS.items() if happened == event)
 
 
 def sources(event: DeliveryEvent) -> tuple[DeliveryState, ...]:
-    """Return the states in which `event` says something new."""
+    """Return the states in which `event` has an effect."""
     return tuple(before for before, happened in TRANSITIONS if happened == event)

@@ -1,8 +1,8 @@
-"""What counts as one emoji: a sequence of Unicode's (UTS #51), as a person picks it from a list.
+"""Deciding whether a text is one emoji: a sequence of Unicode's (UTS #51), as people pick it from a list.
 
-A reaction is a text of a peer's that stands in a line of ours, so its alphabet is closed: nothing but one emoji passes,
-whatever a terminal would make of the rest. The ranges are the Emoji property of Unicode 14, with the blocks whole in
-which later versions put theirs.
+A reaction is a peer's text in a line of ours, so its alphabet is closed: only one emoji is accepted, whatever a
+terminal would make of anything else. The ranges are the Emoji property of Unicode 14, and the complete blocks to which
+later versions add.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PICTURE = f"[{_BMP}{_BEYOND}](?:{_TONE}|\ufe0f)?"
 _JOINED = f"{_PICTURE}(?:\u200d{_PICTURE}){{0,3}}"
 _KEYCAP = "[0-9#*]\ufe0f?\u20e3"
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
-# England, Scotland and Wales, spelt in invisible letters. No other sequence of those is in use; any could hide words.
+# England, Scotland and Wales, spelt in invisible tag letters. No other such sequence is in use; any could hide text.
 _REGION = "\U0001f3f4(?:{})\U000e007f".format(
     "|".join("".join(chr(0xE0000 + ord(letter)) for letter in name) for name in ("gbeng", "gbsct", "gbwls"))
 )

@@ -1,7 +1,7 @@
-"""What a stranger sees: blobs of three sizes in which every byte looks random.
+"""Envelopes and blobs: what a stranger sees, byte strings of three sizes in which every byte looks random.
 
-An envelope is a header and a body of the ratchet (`ratchet.py`) or a sealed first message (`handshake.py`). Its size
-is one of `BUCKETS`; the padding is inside the encryption.
+An envelope is a header and a body of the ratchet (`ratchet.py`) or a sealed first message (`handshake.py`). Its size is
+one of `BUCKETS`; the padding is inside the encryption.
 """
 
 from __future__ import annotations

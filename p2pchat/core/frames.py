@@ -1,7 +1,7 @@
 """Frames: the units on a stream between two nodes, u32 length || u8 type || body.
 
-The length counts type and body. Every type has its sizes; what does not fit them ends the stream before a byte of it
-is kept. The parser holds at most one unfinished frame, and what it was told not to take apart yet.
+The length counts type and body. Each type has fixed sizes; a frame of another size ends the stream before any of it is
+stored. The parser holds at most one unfinished frame, and the frames beyond the limit of a call.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ BETWEEN_NODES: Sizes = {
 }
 _HEAD = 5
 _FRAME_HEAD = struct.Struct(">IB")
-_LONGEST = BUCKETS[-1] + 64  # the longest head that stands before a blob, with room
+_LONGEST = BUCKETS[-1] + 64  # the longest header before a blob, with a reserve
 
 
 class Frame(NamedTuple):
-    """One frame, its length taken off."""
+    """One frame, without its length."""
 
     type: int
     body: bytes
 
 
 class FrameParser:
-    """Turns the bytes of a stream into frames. After `CannotOpen` the stream is of no more use."""
+    """Parses the bytes of a stream into frames. After `CannotOpen` the stream cannot be used any more."""
 
     def __init__(self, sizes: Sizes = BETWEEN_NODES) -> None:
         self._sizes = sizes

@@ -1,7 +1,7 @@
 """The first message: X3DH with ML-KEM-768 mixed in (PQXDH revision 3), both sides bound into one hash.
 
-The initiator needs only the other side's bundle; the receiver can be away. What comes out is a `Session`: a ratchet
-plus the secrets the pair shares (`pair_root` for hello tags, `sas` for the eight words). `session_id`, the transcript
+The initiator needs only the other side's bundle; the receiver can be offline. The result is a `Session`: a ratchet and
+the secrets that the pair shares (`pair_root` for hello tags, `sas` for the eight words). `session_id`, the transcript
 hash, names the session and is the associated data of all its messages.
 
 InitialMessage = [1, suite, IK, DK, device certificate, device id, EK, kem ciphertext, spk id, kpk id, opk id | nil,
@@ -112,7 +112,7 @@ def parse(message: bytes) -> Initial:
 
 
 def transcript(initial: Initial, prekeys: PrekeySet) -> SessionId:
-    """Return the `session_id` of a parsed message; a known one is a message that came before."""
+    """Return the `session_id` of a parsed message. If it is known, the message was received before."""
     return _transcript(
         initial.identity,
         initial.device,
@@ -133,7 +133,7 @@ def respond(me: Device, prekeys: PrekeySet, initial: Initial, entropy: prim.Entr
     if initial.spk_id != prekeys.number or initial.kpk_id != prekeys.number:
         raise CannotOpen
     one_time = prekeys.number if prekeys.opk is not None else None
-    if initial.opk_id != one_time or initial.okpk_id != one_time:  # leaving the one-time keys out is a downgrade
+    if initial.opk_id != one_time or initial.okpk_id != one_time:  # omitting the one-time keys is a downgrade
         raise CannotOpen
     kem_seed = prekeys.kpk_seed if prekeys.okpk_seed is None else prekeys.okpk_seed
     shared = prim.KemKey(kem_seed).decapsulate(initial.kem_ciphertext)
@@ -147,7 +147,7 @@ def respond(me: Device, prekeys: PrekeySet, initial: Initial, entropy: prim.Entr
     session_id = transcript(initial, prekeys)
     keys = _keys(session_id, secrets, shared)
     state = ratchet.respond(keys.root, keys.header, keys.next_header, prekeys.spk)
-    # it is the first of its chain: anybody with an invite may send one, and has nothing to skip
+    # it is the first of its chain, so nothing may be skipped: anybody with an invite can send one
     opened = ratchet.decrypt(
         state, initial.header + initial.body, session_id, _nothing_skipped, entropy, _nothing_to_skip
     )
@@ -171,7 +171,9 @@ class _Keys:
     sas: bytes
 
     def session(self, session_id: SessionId, state: ratchet.Ratchet, *, initiator: bool) -> Session:
-        """Return the session that begins with these keys; who answers has proof already that the other side has it."""
+        """Return the session that begins with this ratchet. For the responder it is already confirmed that the other
+        side has it.
+        """
         return Session(
             session_id=session_id,
             initiator=initiator,

@@ -1,4 +1,4 @@
-"""Invites: what one person hands another so that their nodes can find and trust each other.
+"""Invites: the text that one person gives to another so that their nodes can find and trust each other.
 
 [1, kind, digest, secret, expiry (u32 seconds), [[peer, address, role] or [peer, address, 1, token]... <= 3],
 name hint | nil, writer (only where a way is a relay), check], as text "P2PCHAT:" + base32. The digest pins who answers:
@@ -29,17 +29,17 @@ MAX_INVITE = 1024
 TAG_BYTES = 16
 _CHECK = 4
 MAX_WRITTEN = 16 * MAX_INVITE
-"""Characters of a text that an invite is looked for in."""
+"""Characters at the beginning of a text in which an invite is searched for."""
 _MAX_LETTERS = MAX_INVITE * 8 // 5 + 1
 _AROUND = re.compile("[^0-9A-Za-z:]+")
 _LETTERS = re.compile("[^A-Z2-7].*", re.DOTALL)
-"""From the first letter on that no invite has."""
+"""Matches from the first character that cannot be part of an invite to the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteWay:
-    """Where to knock: a transport key and a packed address. Role 0 is the inviter's node, 1 a relay, whose operator may
-    want to hear a token.
+    """Where to ask: a transport key and a packed address. Role 0 is the inviter's node, role 1 a relay, which may want
+    a token.
     """
 
     peer: PeerKey
@@ -50,8 +50,8 @@ class InviteWay:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Invite:
-    """`expires_at` is in seconds since the epoch. `secret` has 16 bytes (one-time) or 32. `writer` is the public put
-    key of the invite's box at its relays; None where it names no relay.
+    """An invite. expires_at: seconds since the epoch. secret: 16 bytes (one-time) or 32 (reusable). writer: the public
+    put key of the invite's box at its relays; None if it names no relay.
     """
 
     kind: int
@@ -64,7 +64,9 @@ class Invite:
 
 
 def new_secret(kind: int, random: prim.Random) -> bytes:
-    """Make the secret of an invite: 16 bytes where it is used once (it keeps the QR small), 32 where many may try."""
+    """Return a new secret for an invite: 16 bytes if it is used once, which keeps the QR code small, or 32 if many may
+    try.
+    """
     return random(16 if kind == ONE_TIME else 32)
 
 
@@ -123,15 +125,15 @@ def decode_invite(data: bytes) -> Invite:
 
 
 def to_text(data: bytes) -> str:
-    """Return an invite's bytes as what a person copies: upper-case base32, fit for an alphanumeric QR."""
+    """Return the text of an invite, to copy: upper-case base32, suitable for an alphanumeric QR code."""
     return PREFIX + base64.b32encode(data).decode("ascii").rstrip("=")
 
 
 def from_text(written: str) -> bytes:
-    """The bytes of the invite in a text, or `BadInvite` where there is none, or it is damaged.
+    """Return the bytes of the invite in a text. Raises BadInvite if there is none, or it is damaged.
 
-    Case, line breaks, and what people put around it do not matter: quotes, the frame of a panel, words before it and
-    behind it. Those run into its letters, and its checksum says where it ends.
+    Case, line breaks, and everything that people put around it do not matter: quotes, the frame of a panel, words
+    before it and after it. Letters after it cannot be told from its own, so the checksum says where it ends.
     """
     if len(written) > MAX_WRITTEN:
         raise BadInvite
@@ -143,13 +145,13 @@ def from_text(written: str) -> bytes:
         body, check = data[: end - _CHECK], data[end - _CHECK : end]
         if check == _check(body):
             text = to_text(data[:end])[len(PREFIX) :]
-            if letters.startswith(text):  # else there are stray bits in the last letter
+            if letters.startswith(text):  # otherwise the last letter has stray bits
                 return data[:end]
     raise BadInvite
 
 
 def read_invite(written: str) -> tuple[Invite, bytes]:
-    """Return (invite, its bytes) of a text a person pasted. Raises BadInvite."""
+    """Return (invite, its bytes) from a text that a person pasted. Raises BadInvite."""
     data = from_text(written)
     try:
         return decode_invite(data), data
@@ -163,19 +165,19 @@ def blob_key(secret: bytes) -> bytes:
 
 
 def hello_key(secret: bytes) -> bytes:
-    """Return the 32-byte key that proves to the other end of a stream that one holds the invite."""
+    """Return the 32-byte key that proves possession of the invite to the other end of a stream."""
     return prim.hkdf(secret, "inv hello", prim.KEY_BYTES)
 
 
 def invite_mark(hello: bytes) -> bytes:
-    """Return what a first message says about the invite it is for, by the key of `hello_key`: one who is handed it, and
-    hands it on to somebody else, is found out by that.
+    """Return the mark by which a first message names its invite, from the key of `hello_key`. It detects somebody who
+    passes a first message for one invite on to another inviter.
     """
     return prim.blake2b(hello, b"p2pchat1 invite")
 
 
 def join_tag(key: bytes, role: str, peer: PeerKey, other_peer: PeerKey) -> bytes:
-    """Return 16 bytes for one stream; `role` is "join" for the one who was invited, "offer" for the inviter."""
+    """Return the 16-byte proof for one stream. role: "join" for the joiner, "offer" for the inviter."""
     ends = b"".join(sorted((peer, other_peer)))
     return prim.hmac_sha256(key, role.encode("ascii") + ends)[:TAG_BYTES]
 
@@ -186,16 +188,16 @@ def invite_id(encoded: bytes) -> InviteId:
 
 
 def sign_box(identity_seed: bytes, invite: bytes, bundle: bytes, fetch: bytes) -> bytes:
-    """Return the inviter's 64-byte signature of what lies in the box of `invite` (its bytes): the encoded bundle, and
-    the public fetch key of the queue for first messages. Without it, whoever holds the invite could name a queue of
-    their own and read there who joins.
+    """Return the inviter's 64-byte signature of the content of the box of `invite` (its bytes): the encoded bundle, and
+    the public fetch key of the queue for first messages. Without it, anyone who holds the invite could name a queue of
+    their own there, and would see who joins.
     """
     return prim.sign(identity_seed, _BOX_LABEL, _boxed(invite, bundle, fetch))
 
 
 def check_box(identity: bytes, invite: bytes, bundle: bytes, fetch: bytes, signature: bytes) -> None:
     """Return if `identity`, which the invite must pin, signed this for the box of `invite` (see `sign_box`). Raises
-    CannotOpen where it did not.
+    CannotOpen if not.
     """
     prim.verify(identity, _BOX_LABEL, _boxed(invite, bundle, fetch), signature)
 

@@ -1,5 +1,5 @@
-"""The words of a relay's mailbox: queues, frames, stamps (docs/protocol/mailbox.md). Both ends use them, the client
-in a node and the relay; neither needs more than these functions to be sure of the other.
+"""The protocol of a relay's mailbox: queues, frames and stamps (docs/protocol/mailbox.md). The client in a node and the
+relay both use these functions, and need nothing else to check each other.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ class MailboxMessage(IntEnum):
 
 
 class QueueFlag(IntEnum):
-    """The bits of a queue's flags that are known: the box of an invite, and a queue whose deposits need a stamp."""
+    """The known bits of a queue's flags: it is the box of an invite, and its deposits need a stamp."""
 
     BOX = 1
     STAMPED = 2
 
 
 class QueueRole(IntEnum):
-    """What a queue is opened for."""
+    """The purpose for which a queue is opened."""
 
     TO_PUT = 0
     TO_FETCH = 1
 
 
 class MailboxCode(IntEnum):
-    """How a relay answers an opening, a deposit or a fetch."""
+    """The answer of a relay to an opening, a deposit or a fetch."""
 
     DONE = 0
     QUEUE_FULL = 1
@@ -110,7 +110,7 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
     PING: frozenset({0}),
     PONG: frozenset({0}),
 }
-"""The sizes of the bodies that a relay sends, by type; what is not here ends the stream."""
+"""The sizes of the bodies that a relay sends, by type. Any other frame ends the stream."""
 FROM_CLIENT: dict[int, frozenset[int] | range] = {
     OPEN: frozenset({_OPEN.size}),
     PUT: frozenset(_PUT.size + bucket for bucket in BUCKETS),
@@ -124,10 +124,10 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota; `crowded`:
-    every deposit needs a stamp for now. `spread`: seconds among which its clients choose when to come back, where it
-    ends their connections. `hour`: by the clock of its machine, since the epoch; 0: it does not say. `forgets`: it
-    knows FORGET.
+    """A relay's description of itself. longest: hours for which it keeps blobs. most_blobs, most_bytes: the quota of a
+    queue. crowded: every deposit needs a stamp for now. spread: seconds over which its clients should spread out when
+    they reconnect. hour: by the clock of its machine, since the epoch; 0 if it does not say. forgets: whether it knows
+    FORGET.
     """
 
     relay: PeerKey
@@ -143,7 +143,7 @@ class Hello:
 
 
 class Queue(NamedTuple):
-    """A queue by its public keys."""
+    """A queue, by its public keys."""
 
     fetch: bytes
     put: bytes
@@ -151,12 +151,12 @@ class Queue(NamedTuple):
 
     @property
     def id(self) -> QueueId:
-        """Its 32-byte name at any relay."""
+        """The 32-byte id of the queue at any relay."""
         return QueueId(prim.blake2b(self.fetch + self.put + bytes((self.flags,)), b"p2pchat1 qid"))
 
 
 class Open(NamedTuple):
-    """A client wants to use a queue on this stream."""
+    """A request to use a queue on this stream."""
 
     handle: int
     role: int
@@ -165,7 +165,7 @@ class Open(NamedTuple):
 
 
 class Put(NamedTuple):
-    """A deposit: `hours` is how long it shall be kept."""
+    """A deposit. hours: how long it should be kept."""
 
     number: int
     handle: int
@@ -175,7 +175,7 @@ class Put(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """A request for `want` blobs of these (handle, after) queues; with `want` 0 what comes is pushed."""
+    """A request for `want` blobs of these queues, each (handle, after). With `want` 0, new blobs are pushed."""
 
     number: int
     want: int
@@ -199,7 +199,7 @@ class End(NamedTuple):
 
 
 class Deletion(NamedTuple):
-    """Everything up to this place is on the recipient's disk."""
+    """A request to delete everything up to this place, because it is on the recipient's disk."""
 
     number: int
     handle: int
@@ -207,7 +207,9 @@ class Deletion(NamedTuple):
 
 
 class Forgetting(NamedTuple):
-    """Blobs with these names, `NAMES_A_FORGET` of them, are on the recipient's disk, wherever they came from."""
+    """A request to delete blobs by name, `NAMES_A_FORGET` names in each, because they are on the recipient's disk,
+    wherever they came from.
+    """
 
     number: int
     handle: int
@@ -218,14 +220,14 @@ class Forgetting(NamedTuple):
 
 
 def sign_open(seed: bytes, role: int, hello: Hello, queue: Queue) -> bytes:
-    """Return the 64-byte signature that opens `queue` on the stream of `hello`; `seed` is of its put or of its fetch
+    """Return the 64-byte signature that opens `queue` on the stream of `hello`. seed: of the queue's put key or fetch
     key.
     """
     return prim.sign(seed, _LABELS[role], hello.relay + hello.challenge + queue.id)
 
 
 def check_open(opening: Open, hello: Hello) -> QueueId:
-    """Return the name of the queue if whoever sent it holds the private key for this role, else raise `CannotOpen`."""
+    """Return the id of the queue if the sender holds the private key for this role. Raises CannotOpen if not."""
     if opening.role not in _LABELS or opening.queue.flags & ~(BOX | STAMPED):
         raise CannotOpen
     key = opening.queue.put if opening.role == TO_PUT else opening.queue.fetch
@@ -238,9 +240,10 @@ def check_open(opening: Open, hello: Hello) -> QueueId:
 
 
 def make_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, first: int = 1) -> int:
-    """Find a stamp for `blob` in an open queue, at `now` ms: 2^bits hashes on average, so some 0.6 s for 20 bits.
+    """Find a stamp for `blob` in an open queue at `now` (ms). It takes 2^bits hashes on average, about 0.6 s for 20
+    bits.
 
-    Tried are the numbers from `first` on; 0 is no stamp.
+    The numbers from `first` on are tried; 0 is not a stamp.
     """
     stamp = find_stamp(relay, qid, blob, now, bits, count(first))
     assert stamp is not None
@@ -248,9 +251,7 @@ def make_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, f
 
 
 def find_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
-    """Return the first of these numbers that is a stamp, or None: for callers that want to stop in between. now: in
-    ms.
-    """
+    """Return the first of these numbers that is a stamp, or None, so that a caller can stop in between. now: ms."""
     start = _stamped(relay, qid, blob, now // HOUR_MS)
     return next((number for number in numbers if _begins_with_zeros(start, number, bits)), None)
 
@@ -264,8 +265,8 @@ def stamp_holds(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, 
 
 
 def crowded_bits(bits: int, blob: bytes) -> int:
-    """Return what a deposit of `blob` costs at a crowded relay whose stamps have `bits`: as much for each 4,096
-    bytes.
+    """Return the bits of a stamp for `blob` at a crowded relay whose invite stamps have `bits`: the work is that of
+    `bits` for each 4,096 bytes.
     """
     return bits + (len(blob) // BUCKETS[0]).bit_length() - 1
 
@@ -283,8 +284,8 @@ def _begins_with_zeros(start: bytes, stamp: int, bits: int) -> bool:
 
 
 def invite_box(secret: bytes) -> bytes:
-    """Return the fetch seed of the box in which an invite's bundle lies. The put key is the inviter's own: the invite
-    names its public half, so that nobody who merely holds the invite can write there.
+    """Return the fetch seed of the box with an invite's bundle. The put key is the inviter's own: the invite contains
+    only its public half, so that nobody who holds the invite can write to the box.
     """
     return prim.hkdf(secret, "inv box", prim.KEY_BYTES)
 
@@ -320,7 +321,7 @@ def decode_hello(body: bytes) -> Hello:
     """Decode the HELLO of a relay. Raises CannotOpen, as all that decode frames here."""
     said = decode(body, _MAX_HELLO)
     hello = replace(Hello(*_HELLO_SHAPE(said)[1:10]), forgets=said[10:11] == [True])
-    if hello.stamp_bits > 40:  # nobody could pay it
+    if hello.stamp_bits > 40:  # too expensive for anybody
         raise CannotOpen
     return hello
 
@@ -363,7 +364,7 @@ def decode_put(body: bytes) -> Put:
 
 
 def encode_results(results: Iterable[tuple[int, int]]) -> bytes:
-    """Type 5: at most 256 of (number, code)."""
+    """Encode a RESULTS, frame type 5: at most 256 of (number, code)."""
     return b"".join(_RESULT.pack(number, code) for number, code in results)
 
 
@@ -378,7 +379,7 @@ def decode_results(body: bytes) -> list[tuple[int, int]]:
 
 
 def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]]) -> bytes:
-    """Type 6: at most eight (handle, after); the rest is filled up."""
+    """Encode a FETCH, frame type 6: at most eight (handle, after); the rest is filled with padding."""
     filled = [*queues, *[(NO_HANDLE, 0)] * (QUEUES_A_FETCH - len(queues))]
     return _FETCH.pack(number, want, *(part for pair in filled for part in pair))
 
@@ -393,7 +394,7 @@ def decode_fetch(body: bytes) -> Fetch:
 
 
 def watches(body: bytes) -> bool:
-    """Return whether a FETCH asks for nothing that lies there, only for what comes."""
+    """Return whether a FETCH only asks for future blobs to be pushed."""
     return not any(body[4:6])
 
 

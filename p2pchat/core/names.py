@@ -1,8 +1,8 @@
-"""Names of protocols that only the two ends of a stream can make (docs/protocol/names.md).
+"""Protocol names that only the two ends of a stream can compute (docs/protocol/names.md).
 
-A constant name is an oracle: whoever asks for it learns what runs here. So every name is derived from a secret that
-both ends have, and from the host that is asked; to anybody else that host knows nothing but what every libp2p host
-knows.
+A constant name would be an oracle: anyone who asks for it would learn what runs here. So each name is derived from a
+secret that both ends have, and from the host that is asked; to anyone else the host supports only what every libp2p
+host does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NAME = 16
 PASS = 10
 """Bytes of a relay's pass."""
 MAILBOX = "/p2pchat/mailbox/1"
-"""The mailbox of a relay without a token: whoever runs one wants it to be found."""
+"""The mailbox of a relay without a token, which is meant to be found."""
 HOP = "/libp2p/circuit/relay/0.2.0/hop"
 """Circuits of a relay without a token, as libp2p names them."""
 
@@ -43,8 +43,8 @@ def mailbox_name(relay: bytes, token: bytes) -> str:
 
 
 def relay_pass(relay: bytes, token: bytes) -> bytes:
-    """Return what opens a relay with a token to those who come by it to somebody else, without the token itself; b""
-    where it has none. relay: its transport key.
+    """Return the pass of a relay with a token: it admits those who come through the relay to somebody else, without
+    revealing the token; b"" without a token. relay: its transport key.
     """
     return prim.hmac_sha256(_relay_key(relay, token), b"pass")[:PASS] if token else b""
 
@@ -55,8 +55,8 @@ def hop_name(relay_pass: bytes) -> str:
 
 
 def web_path(relay_pass: bytes) -> str:
-    """Return the only path at which a relay with this pass takes WebSocket; "/" where it has none (b"") and takes it at
-    any.
+    """Return the only path at which a relay with this pass accepts WebSocket; "/", meaning any path, without a pass
+    (b"").
     """
     return "/" + _text(prim.hmac_sha256(relay_pass, b"web")[:NAME]) if relay_pass else "/"
 

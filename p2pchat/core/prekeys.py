@@ -1,9 +1,9 @@
-"""Prekey bundles: public keys left for somebody's first message, and the secrets behind them.
+"""Prekey bundles: the public keys for somebody's first message, and the secrets behind them.
 
-A set has a signed X25519 prekey and an ML-KEM-768 key; one made for a single use adds a one-time key of each kind.
-The bundle is the public half, signed by the identity: [body, signature] with
-body = [1, [suite...], IK, DK, device certificate, device id, spk id, SPK, kpk id, KPK, [opk id, OPK] | nil,
-[okpk id, OKPK] | nil, not_after (u32 seconds), min_client].
+A set has a signed X25519 prekey and an ML-KEM-768 key; one for a single use adds a one-time key of each kind. The
+bundle is the public half, signed by the identity: [body, signature] with body = [1, [suite...], IK, DK, device
+certificate, device id, spk id, SPK, kpk id, KPK, [opk id, OPK] | nil, [okpk id, OKPK] | nil, not_after (u32 seconds),
+min_client].
 """
 
 from __future__ import annotations
@@ -69,17 +69,21 @@ class PrekeySet:
 
 
 def bundle_digest(encoded: bytes) -> bytes:
-    """BLAKE2b-256 of a bundle's bytes."""
+    """Return the BLAKE2b-256 hash of a bundle's bytes."""
     return prim.blake2b(encoded, b"p2pchat1 bundle")
 
 
 def person_digest(identity: bytes, device: bytes) -> bytes:
-    """Return what a reusable invite carries in place of a bundle's hash, since its bundle is renewed."""
+    """Return the digest in a reusable invite: of the person's keys and not of a bundle, because its bundle is
+    renewed.
+    """
     return prim.blake2b(identity + device, b"p2pchat1 person")
 
 
 def make_set(me: Device, not_after: int, *, one_time: bool, random: prim.Random) -> PrekeySet:
-    """Fresh prekeys whose bundle is valid until `not_after` (seconds since the epoch; the last is in 2106)."""
+    """Return fresh prekeys whose bundle is valid until `not_after` (seconds since the epoch, at most in the
+    year 2106).
+    """
     number = int.from_bytes(random(4), "big")
     spk, kpk = random(prim.KEY_BYTES), prim.KemKey(random(prim.KEM_SEED))
     opk = random(prim.KEY_BYTES) if one_time else None

@@ -49,7 +49,8 @@ Encapsulate = Callable[[bytes], tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Entropy:
-    """The two sources of chance. `random(n)` gives n bytes, `encapsulate(public)` gives (ciphertext, shared secret).
+    """The two sources of randomness. `random(n)` returns n bytes, `encapsulate(public)` returns (ciphertext, shared
+    secret).
 
     They are arguments everywhere in the core so that test vectors can be frozen.
     """
@@ -59,13 +60,15 @@ class Entropy:
     ahead: deque[Keys] = field(default_factory=deque, repr=False)
 
     def keys(self) -> Keys:
-        """New keys, which nobody else gets: made ahead by `prepare`, or made now."""
+        """Return new keys, made ahead by `prepare` or made now. Each call returns other ones."""
         return self.ahead.popleft() if self.ahead else self._made()
 
     def prepare(self) -> None:
-        """Make the keys of one further `keys` ahead, in a quiet moment: they are the dearest step of a ratchet turn."""
+        """Make the keys for one more call of `keys` in advance, at a quiet moment: they are the most expensive part of
+        a turn of the ratchet.
+        """
         keys = self._made()
-        _ = keys[2].public  # expands it
+        _ = keys[2].public  # computed and cached
         self.ahead.append(keys)
 
     def _made(self) -> Keys:
@@ -82,7 +85,7 @@ def system_entropy() -> Entropy:
 
 
 def blake2b(data: bytes, person: bytes, size: int = 32) -> bytes:
-    """BLAKE2b of `data`, personalised with at most 16 bytes (RFC 7693 §2.5)."""
+    """Return the BLAKE2b hash of `data`, personalised with at most 16 bytes (RFC 7693 §2.5)."""
     return hashlib.blake2b(data, digest_size=size, person=person).digest()
 
 
@@ -98,7 +101,7 @@ def hkdf(ikm: bytes, label: str, length: int, *, salt: bytes = ZERO_KEY, context
 
 
 def sha512(data: bytes) -> bytes:
-    """SHA-512, 64 bytes; used by safety numbers alone."""
+    """Return the 64 bytes of SHA-512, which only safety numbers use."""
     return hashlib.sha512(data).digest()
 
 
@@ -110,7 +113,7 @@ def argon2id(passphrase: bytes, salt: bytes, ops: int, memory_bytes: int) -> byt
 
 
 def equal(first: bytes, second: bytes) -> bool:
-    """Compare two secrets without telling by time where they differ."""
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(first, second)
 
 
@@ -118,7 +121,7 @@ def equal(first: bytes, second: bytes) -> bool:
 
 
 def seal(key: bytes, plaintext: bytes, ad: bytes, nonce: bytes) -> bytes:
-    """XChaCha20-Poly1305; the 24-byte nonce is put in front: nonce || ciphertext || tag."""
+    """Encrypt with XChaCha20-Poly1305. The 24-byte nonce is put in front: nonce || ciphertext || tag."""
     return nonce + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, ad, nonce, key)
 
 
@@ -133,8 +136,9 @@ def open_sealed(key: bytes, sealed: bytes, ad: bytes) -> bytes:
 
 
 class CountingCipher:
-    """ChaCha20-Poly1305 (RFC 8439) with a counter for nonce, for one direction (Noise Protocol Framework §5.1): what
-    the transport of libp2p is sealed with."""
+    """ChaCha20-Poly1305 (RFC 8439) with a counter as nonce, for one direction (Noise Protocol Framework §5.1), as
+    libp2p's transport uses it.
+    """
 
     __slots__ = ("_aead", "_count")
 
@@ -148,7 +152,7 @@ class CountingCipher:
         return self._aead.encrypt(bytes(4) + (self._count - 1).to_bytes(8, "little"), plaintext, ad)
 
     def decrypt(self, sealed: bytes, ad: bytes = b"") -> bytes:
-        """Return the plaintext of the next `encrypt` of the other end. Raises CannotOpen."""
+        """Return the plaintext of the other end's next `encrypt`. Raises CannotOpen."""
         try:
             plaintext = self._aead.decrypt(bytes(4) + self._count.to_bytes(8, "little"), sealed, ad)
         except InvalidTag:
@@ -158,15 +162,15 @@ class CountingCipher:
 
 
 def pad(data: bytes, size: int) -> bytes:
-    """ISO/IEC 7816-4 padding to exactly `size` bytes; `data` must be shorter."""
+    """Pad `data` to exactly `size` bytes (ISO/IEC 7816-4); `data` must be shorter."""
     if len(data) >= size:
         raise ValueError("no room for padding")
     return data + b"\x80" + bytes(size - len(data) - 1)
 
 
 def unpad(padded: bytes) -> bytes:
-    """Undo `pad`. Raises CannotOpen. It is only ever called on authenticated bytes, so its time tells a stranger
-    nothing.
+    """Undo `pad`. Raises CannotOpen. It is only called on authenticated bytes, so its timing reveals nothing to a
+    stranger.
     """
     data = padded.rstrip(b"\0")
     if not data or data[-1] != 0x80:
@@ -186,7 +190,7 @@ def x25519(private: bytes, public: bytes) -> bytes:
     """Return the 32-byte shared secret (RFC 7748). Raises CannotOpen for a public key of small order (an all-zero
     result, §6.1).
     """
-    if len(private) != KEY_BYTES or len(public) != KEY_BYTES:  # the binding does not look, and would read past the end
+    if len(private) != KEY_BYTES or len(public) != KEY_BYTES:  # the binding does not check, and would read past the end
         raise CannotOpen
     try:
         return sodium.crypto_scalarmult(private, public)
@@ -209,9 +213,10 @@ def sign(seed: bytes, label: str, data: bytes) -> bytes:
 
 
 def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
-    """Return if the 64-byte signature holds (see `sign`). Raises CannotOpen where it does not.
+    """Return if the 64-byte signature is valid (see `sign`). Raises CannotOpen if not.
 
-    libsodium alone judges: other libraries accept small-order keys that it refuses, and two verdicts would split peers.
+    Only libsodium verifies: other libraries accept small-order keys that it refuses, and two verdicts would split
+    peers.
     """
     if len(public) != KEY_BYTES or len(signature) != SIGNATURE:
         raise CannotOpen
@@ -222,8 +227,8 @@ def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
 
 
 def verify_plain(public: bytes, data: bytes, signature: bytes) -> None:
-    """Return if another protocol's 64-byte signature holds, which is over `data` as it is: libp2p's, in its Noise
-    handshake. Raises CannotOpen where it does not.
+    """Return if a 64-byte signature over the plain `data` is valid, as another protocol makes it: libp2p's Noise
+    handshake. Raises CannotOpen if not.
     """
     if len(public) != KEY_BYTES or len(signature) != SIGNATURE:
         raise CannotOpen
@@ -242,8 +247,8 @@ def _labelled(label: str, data: bytes) -> bytes:
 
 @dataclass(frozen=True, repr=False)
 class KemKey:
-    """An ML-KEM-768 private key by its 64-byte seed. Expanding a seed is the dearest step of a ratchet turn, so the
-    object keeps the expanded key for as long as it lives.
+    """An ML-KEM-768 private key, given by its 64-byte seed. Expanding a seed is the most expensive step of a ratchet
+    turn, so the object caches the expanded key.
     """
 
     seed: bytes
@@ -318,7 +323,7 @@ def _hex(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
-# what a library raises that lost, renamed or forbids an algorithm
+# what a library raises if it has removed, renamed or forbidden an algorithm
 _BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _SEQUENCE = bytes(range(32))
 _X25519_BASE = bytes([9]) + bytes(31)
@@ -362,7 +367,7 @@ _KNOWN_ANSWERS: tuple[tuple[str, Callable[[], bool]], ...] = (
             == _hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
         ),
     ),
-    # ours, computed by the definition in RFC 5869 §2 and RFC 7693 §2.5; tests/core compute them a second way
+    # our own, computed from the definitions in RFC 5869 §2 and RFC 7693 §2.5; tests/core computes them in another way
     (
         "HKDF-SHA256",
         lambda: hkdf(_SEQUENCE, "test", 32) == _hex("ada68e6fdc316e3fa6a08a22636f9deb34bec780e5f3ec60c5451f4b557ff587"),

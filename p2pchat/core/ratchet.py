@@ -27,7 +27,8 @@ _CANNOT_SEND_YET = "this session cannot send before it has received"
 FindSkipped = Callable[[int, int], bytes | None]
 """Looks up the key of a skipped message by (chain, number)."""
 MaySkip = Callable[[int], bool]
-"""Asked, once a header has authenticated, before so many keys are derived to be put aside; no: it cannot be opened."""
+"""Called once a header has authenticated, with the number of keys to be derived and kept; if it returns False, the
+message cannot be opened."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,8 +60,8 @@ class Ratchet:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SendingChain:
-    """What all headers of one sending chain have in common, and the 32-byte key that they are sealed under. What is of
-    ML-KEM is public: 1,184 bytes, and 1,088 or none.
+    """What all headers of one sending chain have in common, and the 32-byte key that they are sealed with. The ML-KEM
+    parts are public: 1,184 bytes, and 1,088 bytes or none.
     """
 
     header_key: bytes
@@ -73,7 +74,7 @@ class SendingChain:
 @dataclass(frozen=True, slots=True, repr=False)
 class MessageSeal:
     """What one message is sealed with, besides its chain and its plaintext: the 32-byte key of its body, the two nonces
-    of 24 bytes, and its number in the chain. With it the same bytes can be made again.
+    of 24 bytes, and its number in the chain. With it the same bytes can be produced again.
     """
 
     body_key: bytes
@@ -84,7 +85,7 @@ class MessageSeal:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Decrypted:
-    """What `decrypt` found: the state after it, the plaintext, and what became of skipped keys."""
+    """The result of `decrypt`: the new state, the plaintext, and the changes of skipped keys."""
 
     state: Ratchet
     plaintext: bytes
@@ -156,7 +157,7 @@ def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) ->
 
 
 def next_seal(state: Ratchet, random: prim.Random) -> tuple[Ratchet, MessageSeal]:
-    """Return (new state, what the next message is sealed with in the sending chain of `state`)."""
+    """Return (new state, the seal of the next message in the sending chain of `state`)."""
     if state.sending is None:
         raise ValueError(_CANNOT_SEND_YET)
     key, sending = _chain_step(state.sending)
@@ -172,7 +173,7 @@ def sending_chain(state: Ratchet) -> SendingChain:
 
 
 def seal_with(chain: SendingChain, message_seal: MessageSeal, plaintext: bytes, ad: bytes) -> bytes:
-    """Seal header || body: of the same arguments the same bytes, as often as it is called."""
+    """Seal header || body. The same arguments always give the same bytes."""
     fields = [chain.public, chain.before, message_seal.number, chain.kem_public, chain.kem_ciphertext]
     packed = encode(fields)
     plain = packed + bytes(HEADER_PLAIN - len(packed))
@@ -181,7 +182,7 @@ def seal_with(chain: SendingChain, message_seal: MessageSeal, plaintext: bytes, 
 
 
 def as_many_as_it_takes(count: int) -> bool:
-    """Allow any count of skipped keys: within `MAX_SKIPPED` a chain it is always fine."""
+    """Allow any number of skipped keys; `MAX_SKIPPED` for each chain still holds."""
     return True
 
 
@@ -195,8 +196,8 @@ def decrypt(
 ) -> Decrypted:
     """Open header || body, or raise `CannotOpen` with nothing changed.
 
-    A key is only ever derived for a header that authenticated, so a stranger cannot make us work or skip; and how much
-    work it is is known before it begins, so that `may_skip` can say no to one who may.
+    A key is only derived for a header that authenticated, so a stranger cannot cause work or skipping. The amount of
+    work is known before it begins, so `may_skip` can refuse it to a peer who can.
     """
     sealed_header, body = data[:HEADER_BYTES], data[HEADER_BYTES:]
     if state.header_in is not None and (header := _try_header(state.header_in, sealed_header, ad)) is not None:
@@ -232,9 +233,7 @@ _WIDTHS = {0xCC: (1, 1 << 7), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16)}
 
 
 def _try_header(key: bytes, sealed: bytes, ad: bytes) -> _Header | None:
-    """Return the header if `key` is the one it was sealed under, None if not. Raises CannotOpen if it is and makes no
-    sense.
-    """
+    """Return the header if it was sealed with `key`, None if not. Raises CannotOpen if it was, and is invalid."""
     try:
         plain = prim.open_sealed(key, sealed, ad)
     except CannotOpen:
@@ -243,7 +242,7 @@ def _try_header(key: bytes, sealed: bytes, ad: bytes) -> _Header | None:
 
 
 def _parse_header(plain: bytes) -> _Header:
-    """Return what `encrypt` packs, by its places; as strict as `codec.decode`, in a third of the time. Raises
+    """Return the header that `encrypt` packs. It is as strict as `codec.decode`, in a third of the time. Raises
     CannotOpen.
     """
     if len(plain) != HEADER_PLAIN or plain[:3] != _BEFORE_KEY:
@@ -269,7 +268,7 @@ def _parse_header(plain: bytes) -> _Header:
 
 
 def _number(plain: bytes, at: int) -> tuple[int, int]:
-    """Return the unsigned number at a place, in the shortest of its forms, and the place after it. Raises
+    """Return the unsigned number at `at`, which must be in its shortest form, and the position after it. Raises
     CannotOpen.
     """
     first = plain[at]
@@ -304,14 +303,14 @@ def _open_skipped(
     state: Ratchet, chain: int, number: int, sealed_header: bytes, body: bytes, ad: bytes, find: FindSkipped
 ) -> Decrypted:
     key = find(chain, number)
-    if key is None:  # it was opened before, or it is too old
+    if key is None:  # opened before, or too old
         raise CannotOpen
     plaintext = prim.open_sealed(_message_key(key), body, ad + sealed_header)
     return Decrypted(state, plaintext, (), (chain, number))
 
 
 def _missing(state: Ratchet, until: int) -> int:
-    """How many messages before number `until` of the current receiving chain have not come."""
+    """Return how many messages before number `until` of the current receiving chain are missing."""
     return 0 if state.receiving is None else max(0, until - state.received)
 
 
@@ -321,7 +320,7 @@ def _ask(may_skip: MaySkip, count: int) -> None:
 
 
 def _skip(state: Ratchet, until: int) -> tuple[Ratchet, tuple[tuple[int, int, bytes], ...]]:
-    """Put aside the keys of messages before number `until` of the current receiving chain."""
+    """Derive and keep the keys of missing messages before number `until` of the current receiving chain."""
     if state.receiving is None or until <= state.received:
         return state, ()
     if until - state.received > MAX_SKIPPED:
@@ -342,7 +341,9 @@ def _changed(state: Ratchet, **fields: object) -> Ratchet:
 
 
 def _turn(state: Ratchet, header: _Header, entropy: prim.Entropy) -> tuple[Ratchet, tuple[tuple[int, int, bytes], ...]]:
-    """The other side has a new key pair: finish its old chain, start its new one, and answer with a pair of ours."""
+    """Take a turn, since the other side has a new key pair: finish its old chain, start its new one, and answer with a
+    new pair of ours.
+    """
     state, skipped = _skip(state, header.before)
     shared = prim.ZERO_KEY
     if header.kem_ciphertext is not None:
@@ -386,7 +387,7 @@ def _turn_keys(root: bytes, ikm: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _chain_step(chain_key: bytes) -> tuple[bytes, bytes]:
-    """(message key, next chain key)."""
+    """Return (message key, next chain key)."""
     return prim.hmac_sha256(chain_key, b"\x01"), prim.hmac_sha256(chain_key, b"\x02")
 
 
@@ -456,7 +457,7 @@ def load_chain(data: bytes) -> SendingChain:
 
 
 def dump_seal(message_seal: MessageSeal) -> bytes:
-    """Return what a message is sealed with, as 84 bytes for the store."""
+    """Return a seal as 84 bytes for the store."""
     number = message_seal.number.to_bytes(_NUMBER_BYTES, "big")
     return message_seal.body_key + message_seal.header_nonce + message_seal.body_nonce + number
 
@@ -476,6 +477,6 @@ def load(data: bytes) -> Ratchet:
     kem = None if kem_seed is None else prim.KemKey(kem_seed)
     state = Ratchet(root, private, prim.x25519_public(private), kem, *rest)
     for chain in ((state.sending, state.header_out, state.kem), (state.receiving, state.header_in)):
-        if len({part is None for part in chain}) > 1:  # half a chain
+        if len({part is None for part in chain}) > 1:  # an incomplete chain
             raise CannotOpen
     return state

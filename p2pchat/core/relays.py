@@ -1,4 +1,4 @@
-"""Relays and queues at them, as the engine names them to the net, and what it hears of them."""
+"""Relays and queues at them, as the engine names them to the net, and the state that the net reports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from p2pchat.core.primitives import sign_public
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay: its transport key, packed addresses, best first, and the access token where its operator gave one.
+    """A relay: its transport key, its packed addresses, best first, and its access token if its operator set one.
 
-    chosen: a person here gave it to us; of any other we know only what a contact or an invite says. hidden: what is
-    there is of hidden contacts, so the relay is met with a transport key that is used for nothing else. contact: for
-    whom it is used, where it is hidden and not chosen.
+    chosen: whether the user gave it to us; of any other we know only what a contact or an invite says. hidden: whether
+    it holds mail of hidden contacts, so that it is contacted with a separate transport key. contact: for whom it is
+    used, if it is hidden and not chosen.
     """
 
     peer: PeerKey
@@ -30,10 +30,11 @@ class Relay:
 
     @property
     def mailbox(self) -> RelayName:
-        """Names how the relay is used; begins with its transport key, and is that alone for a relay of our own.
+        """The name of the relay in this way of using it. It begins with the relay's transport key, and is that alone
+        for a relay of our own.
 
-        What somebody says of a relay counts for those who say the same, and for nobody else. Two hidden contacts never
-        share one that was not chosen here.
+        What somebody says about a relay is used only for those who say the same. Two hidden contacts never share a
+        relay that the user did not choose.
         """
         if self.chosen and not self.hidden:
             return own_relay(self.peer)
@@ -42,15 +43,15 @@ class Relay:
 
 
 def own_relay(peer: PeerKey) -> RelayName:
-    """Return the name of a relay that a person here chose, as it is used for everybody who is not hidden."""
+    """Return the name of a relay that the user chose, as it is used for everybody who is not hidden."""
     return RelayName(peer)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnQueue:
-    """A queue we collect from: whoever has `fetch_seed` may fetch and delete. `after` the last place we have. retired:
-    since when nobody is told of it any more, so that it may be read now and then only, in ms since the epoch; 0: it is
-    in use.
+    """A queue that we collect from. fetch_seed: of the key that fetches and deletes. after: the last place that we
+    have. retired: since when contacts are not told of it any more (ms since the epoch), so that it is only read now and
+    then; 0 if it is in use.
     """
 
     fetch_seed: bytes = field(repr=False)
@@ -67,7 +68,7 @@ class OwnQueue:
 
 @dataclass(frozen=True, slots=True)
 class TheirQueue:
-    """A queue we deposit in."""
+    """A queue that we deposit in."""
 
     fetch: bytes
     put_seed: bytes = field(repr=False)
@@ -84,10 +85,10 @@ RelayState = Literal["connected", "connecting", "unreachable", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class RelayHealth:
-    """How it stands with a relay now: for people, never a reason to trust it. `since`: when it came to this state.
-    `problem` is a clean line or empty. `longest`: the hours for which it keeps what is deposited; None before it said.
-    `hours_ahead`: how far its clock said to be ahead of ours, in hours (negative: behind); None where it did not say.
-    `unwatched`: how many queues that contacts are told of are not watched there, though it answers.
+    """The state of a relay, for people, and never a reason to trust it. since: when it came to this state. problem: a
+    clean line, or empty. longest: the hours for which it keeps deposits; None before it said so. hours_ahead: by how
+    many hours its clock is ahead of ours (negative: behind); None if it did not say. unwatched: the number of queues in
+    use that are not watched there although it answers.
     """
 
     state: RelayState

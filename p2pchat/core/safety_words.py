@@ -1,4 +1,4 @@
-"""The 2,048 English words of BIP-39: short, common, and told apart by their first four letters.
+"""The 2,048 English words of BIP-39: short, common, and distinguishable by their first four letters.
 
 Source: https://github.com/bitcoin/bips/blob/master/bip-0039/english.txt (MIT licence).
 """

@@ -24,12 +24,14 @@ from p2pchat.lib.times import DAY_MS
 LINGER_MS = 14 * DAY_MS
 HELLO = 16
 STANDING = SessionId(bytes(prim.KEY_BYTES))
-"""In place of a session's `session_id` where two people meet by their standing root, which no session has."""
+"""Takes the place of a `session_id` where two people meet by their standing root. No session has it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Session:
-    """`confirmed`: something of the other side's was opened in it. `ends_at`: for receiving only, until then (ms)."""
+    """A session. confirmed: whether something from the other side was opened in it. ends_at: it is only for receiving,
+    until then (ms).
+    """
 
     session_id: SessionId
     initiator: bool
@@ -42,7 +44,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Received:
-    """An opened envelope: the session after it, the content, keys put aside, and the one that was used up."""
+    """The result of opening an envelope: the new session, the content, the keys that were skipped, and the skipped key
+    that was used.
+    """
 
     session: Session
     content: bytes
@@ -52,7 +56,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sealed:
-    """An envelope, the session after it, and what it takes to seal the same envelope again."""
+    """The result of sealing: the envelope, the new session, and the seal to make the same envelope again."""
 
     session: Session
     envelope: bytes
@@ -70,7 +74,9 @@ def seal(session: Session, content: bytes, random: prim.Random) -> Sealed:
 def same_envelope(
     session_id: SessionId, chain: ratchet.SendingChain, message_seal: ratchet.MessageSeal, content: bytes
 ) -> bytes:
-    """Make the envelope that `seal` made of this content again, byte for byte, whatever became of the session since."""
+    """Return the envelope that `seal` made from this content again, byte for byte, however the session has changed
+    since.
+    """
     return ratchet.seal_with(chain, message_seal, envelope.padded(content), session_id)
 
 
@@ -110,7 +116,7 @@ def for_sending(sessions: Iterable[Session]) -> Session | None:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Pair:
-    """What a stream's first frame is checked against: a contact, a session, and the hello key of each side."""
+    """What the first frame of a stream is checked against: a contact, a session, and the hello key of each side."""
 
     contact: ContactId
     session_id: SessionId
@@ -119,8 +125,8 @@ class Pair:
 
 
 def pair(contact: ContactId, session_id: SessionId, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
-    """Return the hello keys of a session between identities `mine` and `theirs`; each side proves with the key of its
-    own.
+    """Return the hello keys of a session between the identities `mine` and `theirs`; each side proves itself with its
+    own key.
     """
     keys = [prim.hkdf(pair_root, "presence", prim.KEY_BYTES, context=side) for side in (b"\0", b"\1")]
     first = mine < theirs
@@ -138,24 +144,27 @@ def hello_tag(key: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes
 
 
 def hello_days(now: int) -> tuple[int, int, int]:
-    """Today, yesterday and tomorrow (UTC): clocks lie by up to a day."""
+    """Return today, yesterday and tomorrow as UTC days since the epoch, because clocks may be wrong by up to a day.
+    now: ms.
+    """
     today = max(now // DAY_MS, 1)  # a machine without a clock starts in 1970
     return today, today - 1, today + 1
 
 
 @lru_cache(maxsize=10_000)
 def standing_root(me: Device, identity: bytes, device: bytes) -> bytes:
-    """Return the 32-byte pair root that two people have whatever became of their sessions: from the device keys that
+    """Return the 32-byte pair root that two people keep whatever happens to their sessions, from the device keys that
     each has pinned.
 
-    By it a node that was put back from an old copy, and knows no session of today, is still met and renewed with.
+    By it they recognise a node that was restored from an old copy and knows none of the current sessions, and renew the
+    session with it.
     """
     sides = b"".join(sorted((me.identity, identity)))
     return prim.hkdf(prim.x25519(me.device_private, device), "standing", prim.KEY_BYTES, context=sides)
 
 
 def renew_key(pair_root: bytes) -> bytes:
-    """Return the 32-byte key that seals what renews a session: a bundle, a request for a new session, an
+    """Return the 32-byte key that seals everything that renews a session: a bundle, a request for a new session, an
     InitialMessage.
     """
     return prim.hkdf(pair_root, "renew", prim.KEY_BYTES)

@@ -1,4 +1,4 @@
-"""Times as people type them: `2026-11-20`, `2026-11-20 14:00`, `14:00`, `yesterday`, `3h`."""
+"""Times as people type them, such as `2026-11-20 14:00`, `14:00`, `yesterday` or `3h`, and as the API gives them."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ def _placed(at: datetime, zone: tzinfo | None) -> datetime:
     if at.tzinfo is not None:
         return at
     return at.astimezone() if zone is None else at.replace(tzinfo=zone)
+
+
+def local_time(stamp: object) -> datetime | None:
+    """Return an RFC 3339 time as local time; None if it is not one."""
+    if not isinstance(stamp, str):
+        return None
+    try:
+        return datetime.fromisoformat(stamp).astimezone()
+    except (ValueError, OverflowError):
+        return None

@@ -3,5 +3,13 @@
 `network` joins it all for the engine: an `endpoint` for everybody, and another for hidden contacts over a
 `circuit_only_host`. `links` keeps streams with contacts; `mailbox` is the client of relays' mailboxes; `relays` finds
 and keeps circuits, and serves them; `transport` has pipes, WebSocket and look-ups; `admission` bounds what strangers
-may have; `libp2p` is the only package that imports the library.
+may have; `libp2p` is the only package that imports the library; `lan` finds contacts in the local network.
+
+ports              what the rooms need of a host, so that most of them do not know libp2p
+frames             frames over a stream
+multiaddrs         addresses as text and as bytes
+interfaces         the machine's interfaces: which addresses to give out, and which to dial
+network_watch      notices another network, and a sleep
+name_book          recognises protocol names that were derived from a secret
+supervisor         restarts a host that ends
 """

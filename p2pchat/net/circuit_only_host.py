@@ -49,6 +49,7 @@ class CircuitOnlyHost:
         only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> Stream:
         """Open a stream as `Host.open` does, over circuits of our own relays.
 
@@ -57,7 +58,7 @@ class CircuitOnlyHost:
         """
         relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
         circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
-        return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True)
+        return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True, afresh=afresh)
 
     def mark_proven(self, peer: PeerKey) -> None:
         """Keep the connections of a peer that has proven something, as `Host.mark_proven` says."""

@@ -63,6 +63,13 @@ class Endpoint:
                 ways.append((self.host.peer, multiaddrs.pack(address)))
         return ways
 
+    def network_changed(self) -> None:
+        """Have every link show that it still works, and begin again to dial everybody else and to ask relays."""
+        for contact in self.links.contacts():
+            self.links.doubt(contact)
+        self.relays.nudge_all()
+        self._nursery.start_soon(self.reach.all_again)
+
     def best(self, contact: ContactId) -> Link | None:
         """Return the link to write on, or None."""
         return self.links.best(contact)

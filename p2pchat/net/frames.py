@@ -22,13 +22,14 @@ class FrameReader:
     """Reads whole frames from a stream. Raises `CannotOpen` for bytes that are not frames, `LinkLost` at the stream's
     end.
 
-    sizes: the frame sizes that the other side may send.
+    sizes: the frame sizes that the other side may send. moved: when the last byte came, in seconds of trio's clock.
     """
 
     def __init__(self, stream: Stream, sizes: Sizes = BETWEEN_NODES) -> None:
         self._stream = stream
         self._parser = FrameParser(sizes)
         self._waiting: deque[Frame] = deque()
+        self.moved = trio.current_time()
         self._more = False  # whether the parser may have whole frames that were not taken
 
     async def read_some(self) -> list[Frame]:
@@ -39,6 +40,8 @@ class FrameReader:
                 data = b""
             elif not (data := await self._stream.read(READ_BYTES)):
                 raise LinkLost
+            else:
+                self.moved = trio.current_time()
             frames = self._parser.feed(data, MAX_FRAMES)
             self._more = len(frames) == MAX_FRAMES
             self._waiting.extend(frames)

@@ -49,10 +49,7 @@ def dialled_for_others(ip: IP, here: Collection[Interface], *, relay: bool) -> b
     near = [interface for interface in here if interface.ip in block]
     if not relay or ip.is_loopback:
         return bool(near)
-    return any(
-        interface.prefix is not None and ip in ipaddress.ip_network((interface.ip, interface.prefix), strict=False)
-        for interface in near
-    )
+    return any(_contains(interface, ip) for interface in near)
 
 
 INTERFACES_SECONDS = 5.0
@@ -83,6 +80,10 @@ class Interfaces:
         self._listed: tuple[Interface, ...] = ()
         self._until = -inf
 
+    def expire(self) -> None:
+        """Ask the system at the next call: something has changed."""
+        self._until = -inf
+
     def __call__(self) -> tuple[Interface, ...]:
         """Return the machine's addresses, from the cache while it is fresh."""
         if self._clock() >= self._until:
@@ -92,6 +93,26 @@ class Interfaces:
 
 
 current = Interfaces()
+
+
+def is_near(place: str, machine: Sequence[Interface] | None = None) -> bool:
+    """Return whether a place (`multiaddrs.neighbourhood`) is in a local network of this machine, on one of its own
+    interfaces, so that no router lies between. Loopback is not.
+    """
+    try:
+        ip: IP = (
+            ipaddress.IPv6Address(bytes.fromhex(place) + bytes(8)) if len(place) == 16 else ipaddress.IPv4Address(place)
+        )
+    except ValueError:
+        return False
+    if local_block(ip) is None or ip.is_loopback:
+        return False
+    return ip.is_link_local or any(_contains(interface, ip) for interface in machine or current())
+
+
+def _contains(interface: Interface, ip: IP) -> bool:
+    prefix = interface.prefix
+    return prefix is not None and ip in ipaddress.ip_network((interface.ip, prefix), strict=False)
 
 
 def found_here(ours: Iterable[str], machine: Sequence[Interface] | None = None) -> tuple[Interface, ...]:

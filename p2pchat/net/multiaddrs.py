@@ -3,6 +3,7 @@
 An *address* is a text with one spelling, of up to four parts:
 
     /ip4/A/tcp/N  /ip6/A/tcp/N  /dns4/NAME/tcp/N  /dns6/…  /dns/…     where
+    /ip6zone/INTERFACE/ip6/A/tcp/N                                    a link-local A; means nothing on another machine
     (nothing: raw TCP)  /ws  /wss                                     what is spoken there (/tls/ws is read as /wss)
     /pass/<16 of a-z and 2-7>                                         what opens a relay with a token (`core.names`)
     /p2p/<peer id>/p2p-circuit                                        not the peer itself, but a relay that leads to it
@@ -53,6 +54,7 @@ _TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
 _PASS = b"\x81\x80\xc0\x01"  # 0x300001, from the range for private use
 _PASS_TEXT = re.compile(r"[a-z2-7]{16}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 _NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 # RFC 1918, 1122 (loopback), 3927 (link-local), 6598 (behind a carrier's NAT); RFC 4291 and 4193 for IPv6
@@ -120,6 +122,9 @@ def parse(text: str) -> SocketAddress:
 def parse_target(text: str) -> Target:
     """Read any address. Raises BadAddress, also for a peer id at its end."""
     parts = text.split("/") if len(text) <= MAX_TEXT else []
+    zone = ""
+    if parts[1:2] == ["ip6zone"] and parts[3:4] == ["ip6"] and _ZONE.fullmatch(parts[2]):
+        zone, parts = parts[2], ["", *parts[3:]]
     if len(parts) < 5 or parts[0] or parts[1] not in _HOSTS or parts[3] != "tcp":
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
     rest = ["wss", *parts[7:]] if parts[5:7] == ["tls", "ws"] else parts[5:]
@@ -133,10 +138,10 @@ def parse_target(text: str) -> Target:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
     if not (parts[4].isascii() and parts[4].isdigit() and len(parts[4]) <= 5 and int(parts[4]) < 65536):
         raise BadAddress(f"{_shown(text)} has no valid port")
-    return Target(_host(text, parts[1], parts[2]), int(parts[4]), over, relay, relay_pass)
+    return Target(_host(text, parts[1], parts[2], zone), int(parts[4]), over, relay, relay_pass)
 
 
-def _host(text: str, kind: str, written: str) -> IP | Name:
+def _host(text: str, kind: str, written: str, zone: str = "") -> IP | Name:
     if kind.startswith("dns"):
         name = written.lower()
         if not _NAME.fullmatch(name):
@@ -148,10 +153,17 @@ def _host(text: str, kind: str, written: str) -> IP | Name:
         raise BadAddress(f"{_shown(text)} has no valid IP address") from None
     if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
         raise BadAddress(f"{_shown(text)} names an interface of one machine")
+    if zone:
+        if not ip.is_link_local:
+            raise BadAddress(f"{_shown(text)} names an interface for an address that needs none")
+        return ipaddress.IPv6Address(f"{ip}%{zone}")
     return ip
 
 
 def _of(ip: IP) -> tuple[str, str]:
+    """Return what stands before an IP address in a multiaddr, and the address."""
+    if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
+        return f"ip6zone/{ip.scope_id}/ip6", str(ip).partition("%")[0]
     return f"ip{ip.version}", str(ip)
 
 
@@ -274,7 +286,10 @@ def pack(address: str) -> bytes:
         name = target.host.name.encode("ascii")
         host = _HOSTS[target.host.kind] + bytes([len(name)]) + name
     else:
-        host = _HOSTS[_of(target.host)[0]] + target.host.packed
+        kind, _ = _of(target.host)
+        if kind not in _HOSTS:
+            raise BadAddress(f"{_shown(address)} means nothing on another machine")
+        host = _HOSTS[kind] + target.host.packed
     relay = b"" if target.relay is None else _P2P + multihash(target.relay) + _CIRCUIT
     opened = _PASS + target.relay_pass if target.relay_pass else b""
     packed = host + _TCP + target.port.to_bytes(2, "big") + _OVER[target.over] + opened + relay
@@ -348,7 +363,7 @@ def dialable(endpoint: SocketAddress) -> bool:
         return False
     if isinstance(ip, ipaddress.IPv4Address):
         return not ip.is_reserved and ip.packed[0] != 0
-    return not ip.is_link_local and ip.ipv4_mapped is None
+    return (not ip.is_link_local or ip.scope_id is not None) and ip.ipv4_mapped is None
 
 
 def is_local(ip: IP) -> bool:

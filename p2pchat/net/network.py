@@ -16,26 +16,32 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.backoff import jittered
 from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
+from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
+from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler
+from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
 log = logging.getLogger(__name__)
 
+HIDDEN_LATER_SECONDS = 10.0
+"""Seconds, at most, after which the host for hidden contacts follows the other when the network has changed."""
+
 
 class Network:
     """Connects the parts of the net, as `ports.Net`; addresses are text inside and packed outside.
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
-    contacts; without it there are none.
+    contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
     """
 
     def __init__(
@@ -44,11 +50,19 @@ class Network:
         hidden_host: RelayedHost,
         random: Callable[[int], bytes],
         new_host: NewHost | None = None,
+        medium: Medium | None = None,
+        lan_mode: LanMode = LanMode.OFF,
+        watch: NetworkWatch | None = None,
     ) -> None:
+        self._medium = medium
+        self._lan_mode = LanMode.OFF if medium is None else lan_mode
+        self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
         self._random = random
         self._new_host = new_host
+        self._watch = watch
+        self._pooled: MailboxPool | None = None
         self._relays: dict[PeerKey, RelayAccess] = {}
         self._hiding = False
         self._handler: NetHandler
@@ -64,15 +78,61 @@ class Network:
             self._open = Endpoint(self._host, handler, nursery, self._random)
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             self.mailboxes = self._pool(handler.mailboxes, nursery)
+            if self._medium is not None:
+                self._discovery = self._discover(self._medium)
+                nursery.start_soon(self._discovery.run)
+            if self._watch is not None:
+                nursery.start_soon(self._watch.run, self._network_changed)
             task_status.started()
             await trio.sleep_forever()
 
     def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
         """Make the mailboxes. The engine's tests provide others."""
         now = self._handler.links.now
-        return MailboxPool(
+        self._pooled = MailboxPool(
             self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
         )
+        return self._pooled
+
+    def _network_changed(self) -> None:
+        """Note that this machine is on another network, or has slept: end what did not survive that, begin again, and
+        have contacts told where we are.
+        """
+        self._has_changed(hidden=False)
+        if self._discovery is not None:
+            self._discovery.network_changed()
+        if self._hiding:
+            self._nursery.start_soon(self._hidden_later)
+        self._handler.links.moved()
+
+    async def _hidden_later(self) -> None:
+        """Do the same for hidden contacts a little later, so that the two hosts do not appear in step."""
+        await trio.sleep(jittered(HIDDEN_LATER_SECONDS, self._random))
+        self._has_changed(hidden=True)
+
+    def _has_changed(self, *, hidden: bool) -> None:
+        (self._hidden_host if hidden else self._host).network_changed()
+        (self._hidden if hidden else self._open).network_changed()
+        if self._pooled is not None:
+            self._pooled.network_changed(hidden=hidden)
+
+    def _discover(self, medium: Medium) -> Discovery:
+        """Return the search for contacts on the local network; where one was heard is one more way to dial them."""
+        reach, joining = self._open.reach, self._open.joining
+        discovery = Discovery(
+            medium,
+            self._lan_mode,
+            self._host.peer,
+            self._handler.links,
+            self._handler.invites,
+            self._random,
+            self.relayed,
+            self._is_direct,
+            reach.heard,
+            joining.heard,
+        )
+        reach.found, joining.found = discovery.ways, discovery.ways_to_join
+        return discovery
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -143,6 +203,8 @@ class Network:
 
     def forget(self, contact: ContactId) -> None:
         """End everything with a contact."""
+        if self._discovery is not None:
+            self._discovery.joined(contact)
         for side in self._sides(contact):
             side.forget(contact)
 
@@ -150,10 +212,15 @@ class Network:
         """Try the inviter's ways until the invite is settled. hello_key: 32 bytes that prove that we have
         the invite.
         """
-        self._sides(contact)[0].joining.join(contact, self._unpacked(ways), hello_key)
+        side, _ = self._sides(contact)
+        if self._discovery is not None and side is self._open:
+            self._discovery.join(contact, hello_key)
+        side.joining.join(contact, self._unpacked(ways), hello_key)
 
     def joined(self, contact: ContactId) -> None:
         """Stop dialling `contact` with its invite: they have joined."""
+        if self._discovery is not None:
+            self._discovery.joined(contact)
         for side in self._sides(contact):
             side.joining.forget(contact)
 
@@ -165,7 +232,15 @@ class Network:
     def route(self, contact: ContactId) -> Route | None:
         """Return the best link's route, None without a link."""
         link = self._best(contact)
-        return None if link is None else link.stream.route
+        return None if link is None else link.route
+
+    def lan(self) -> LanHealth:
+        """Return how the search for contacts on the local network is."""
+        return LanHealth(self._lan_mode) if self._discovery is None else self._discovery.health()
+
+    def _is_direct(self, contact: ContactId) -> bool:
+        link = self._best(contact)
+        return link is not None and link.stream.route == Route.DIRECT
 
     def _sides(self, contact: ContactId) -> tuple[Endpoint, Endpoint]:
         """Return the endpoint for a contact, and the other one."""

@@ -57,6 +57,10 @@ class Stream(Protocol):
         """End both directions. Never raises; may be called twice; shielded from cancellation."""
         ...
 
+    def sever(self) -> None:
+        """End the connection that carries the stream, at once and without a word: it has gone silent."""
+        ...
+
 
 Handler = Callable[[Stream], Awaitable[None]]
 """Handles one inbound stream in a task of its own. An exception ends only that stream, and its return closes the
@@ -102,9 +106,10 @@ class Host(Protocol):
         only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> Stream:
         """Open a stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
-        route, by no other.
+        route, by no other. afresh: over a connection made now, beside those we have, which stay.
 
         chosen: a person here gave the addresses, so they are dialled wherever they lead; else local ones only where the
         peer can be near, more strictly if it is a `relay`.
@@ -142,6 +147,12 @@ class RelayedHost(Host, Protocol):
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Treat `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted` is called when
         there is room for it. Returns False if there is none; the stream is then unchanged.
+        """
+        ...
+
+    def network_changed(self) -> None:
+        """Note that this machine is on another network, or has slept: connections that did not survive that end within
+        seconds.
         """
         ...
 

@@ -1,6 +1,7 @@
-"""What goes to the disk together, and what comes back: the part of the mailbox that runs in a thread.
+"""One batch of the mailbox's work: what is written in one transaction, what is then read, and the results.
 
-A batch is one transaction, puts and deletes; its reads come after it, so that whoever asks sees what was acknowledged.
+`apply` runs in a thread. It reads after it has written, so that a client sees the effect of everything that was
+acknowledged to it.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from p2pchat.relay.store import MAX_EXPIRED_AT_ONCE, DepositResult, MailboxStore
 
 MAX_INPUTS = 2048
 MAX_BYTES = 16 << 20
-"""What may wait for the disk; above it streams are not read."""
+"""Bytes that may wait for the next transaction; while more wait, clients are not read."""
 BYTES_OF_A_NAME = 256
-"""What the name of a blob to be deleted counts for, as bytes: to look it up takes as long as to write so many."""
+"""Bytes that the name of a blob to be deleted counts for: looking it up takes as long as writing so many."""
 MAX_READS = 8
-"""Fetches and readings for pushes in one batch."""
+"""Fetches and refills in one batch."""
 MAX_ANSWER = 2 << 20
 """Bytes of blobs in one answer to a fetch."""
 MAX_REFILL = 1 << 20
-"""Bytes of blobs in one reading for pushes."""
+"""Bytes of blobs in one refill."""
 
 
 class Wanted(NamedTuple):
-    """One queue of a fetch."""
+    """One queue of a fetch: the client's handle, the queue, and the place behind which it is read."""
 
     handle: int
     qid: bytes
@@ -41,7 +42,7 @@ class Wanted(NamedTuple):
 
 
 class Fetching(NamedTuple):
-    """A fetch under way."""
+    """A fetch that waits for the disk."""
 
     client: ClientStream
     number: int
@@ -50,7 +51,7 @@ class Fetching(NamedTuple):
 
 
 class Refill(NamedTuple):
-    """What lies behind the last push is wanted."""
+    """A request to read what lies behind the last push to a watcher, so that it can be pushed too."""
 
     opened: OpenQueue
     after: int
@@ -59,9 +60,11 @@ class Refill(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What waits for the disk. `upto`, `names`: what goes of each queue. `watched`: queues that somebody has
-    begun to watch; `tidy`: what is past its time goes, and what the clock says is noted (`seen`); `probe`: try whether
-    it can be written again.
+    """The work that waits for the next transaction.
+
+    `upto` and `names` say what is to be deleted, by queue. `watched` are queues that somebody has begun to watch. With
+    `tidy`, expired blobs are deleted and the clock record `seen` is saved. With `probe`, the batch tests whether the
+    disk can be written again.
     """
 
     puts: list[tuple[ClientStream, mailbox.Put, NewBlob]] = field(default_factory=list)
@@ -78,16 +81,16 @@ class Batch:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits for a transaction."""
+        """Whether there is nothing to do."""
         return not (self.puts or self.deletes or self.tidy)
 
     @property
     def full(self) -> bool:
-        """Whether what comes now has to wait for the next batch."""
+        """Whether further requests have to wait for the next batch."""
         return len(self.puts) + len(self.deletes) >= MAX_INPUTS or self.size >= MAX_BYTES
 
     def finds_nothing(self, store: MailboxStore) -> bool:
-        """Whether it changes nothing and reads only queues of which memory knows that they are empty."""
+        """Return whether the batch writes nothing and reads only queues that are known to be empty without the disk."""
         if self.refills or not self.empty:
             return False
         return not any(store.holds(queue.qid) for fetch in self.fetches for queue in fetch.queues)
@@ -114,7 +117,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Answer:
-    """What a fetch found, padding included."""
+    """The answer to a fetch: its blobs, with padding."""
 
     blobs: list[Blob]
     found: int
@@ -124,8 +127,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch. `failure`: the last thing that went wrong; `wrote`: nothing did, and there is something
-    on the disk that was not; `untidy`: there is more to expire."""
+    """The result of a batch.
+
+    `failure` is the last error. `wrote` means that there was none and that something new is on the disk. `untidy` means
+    that more blobs have expired than one transaction deletes.
+    """
 
     puts: list[DepositResult]
     deleted: bool = False
@@ -182,7 +188,7 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
         outcome.failure = error
         outcome.puts = [DepositResult(mailbox.RELAY_FULL)] * len(batch.puts)
     made_way = _use_reserve(store, outcome.failure)
-    if batch.deletes and (batch.puts or made_way):  # what makes room may succeed alone
+    if batch.deletes and (batch.puts or made_way):  # deletes alone may succeed: they free space
         try:
             store.change([], batch.upto, now, batch.names)
             outcome.deleted = True
@@ -191,7 +197,7 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
 
 
 def _use_reserve(store: MailboxStore, failure: P2PChatError) -> bool:
-    """On a full disk, use the room that is kept for deleting; whether there was any."""
+    """If the disk is full, free the space that is reserved for deletes; return whether there was any."""
     try:
         return isinstance(failure, DiskFull) and store.use_reserve()
     except P2PChatError:
@@ -203,11 +209,11 @@ def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:
     more, left = False, MAX_ANSWER
     for handle, qid, after in fetch.queues:
         if not store.holds(qid):
-            store.fetch(qid, 0, 0, 0)  # that it is read is noted
+            store.fetch(qid, 0, 0, 0)  # notes that the queue is read
             continue
         rows = store.fetch(qid, after, fetch.want - len(blobs), left) if left >= BUCKETS[0] else []
         if blobs and rows and len(rows[0][1]) > left:
-            rows = []  # the store gives one at least
+            rows = []  # the store returns at least one, however large
         blobs += [Blob(handle, place, blob) for place, blob in rows]
         left -= sum(len(blob) for _, blob in rows)
         more = more or store.holds_behind(qid, rows[-1][0] if rows else after)

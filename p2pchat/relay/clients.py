@@ -1,7 +1,8 @@
-"""One client of the mailbox: what it opened, and what waits to be written to it.
+"""One client of the mailbox: the queues that it has opened, and the bytes that wait to be written to it.
 
-What goes without waiting is written at once, by whoever has it: a task for each write costs as much as the write. A
-client that takes its bytes slowly has a writer, which ends when all is said.
+Whoever sends to a client writes at once if its stream takes the bytes without waiting, because a task for each write
+costs as much as the write itself. A client that takes its bytes slowly gets a writer task, which ends when nothing is
+left.
 """
 
 from __future__ import annotations
@@ -23,21 +24,22 @@ from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import Origin
 
 MAX_WAITING = 1 << 20
-"""Bytes that may wait to be written to one client: above it nothing is pushed to it, and it is not read."""
+"""Bytes that may wait to be written to one client; while there are more, nothing is pushed to it and it is not read."""
 MAX_OUT = 64 << 20
-"""Bytes that may wait to be written to all: above it nothing is read for them from the disk, and nothing is pushed."""
+"""Bytes that may wait to be written to all clients; while there are more, nothing is read for them or pushed to
+them."""
 MAX_PUSHED = 256
-"""Blobs pushed on one stream that were not deleted yet."""
+"""Blobs that were pushed on one stream and not deleted yet."""
 SLOW_WRITE_SECONDS = 2.0
-"""Seconds that one piece may take to be written while others wait for memory,"""
+"""Seconds that one write may take while memory is short; see `SLOW_WRITE_BYTES`."""
 SLOW_WRITE_BYTES = 256 << 10
-"""where so many bytes wait for it."""
+"""Bytes that wait for a client above which it is disconnected if it is also slow."""
 
 
 @dataclass(eq=False, slots=True)
 class OpenQueue:
-    """A queue on one stream. `upto`: the last place pushed; `sent`: places pushed and not deleted yet; `reading`: what
-    lies behind is being read from the disk.
+    """A queue that a client has opened. `upto` is the last place that was pushed, `sent` the places that were pushed
+    and not deleted yet. While `reading`, the blobs behind `upto` are being read from the disk.
     """
 
     client: ClientStream
@@ -53,8 +55,9 @@ class OpenQueue:
 
 @dataclass
 class Outgoing:
-    """What waits to be written to all clients together. `room` is called when it is less than `MAX_OUT` again;
-    `write_now` writes to a stream all of some bytes, or nothing where that has to wait."""
+    """The bytes that wait to be written to all clients together. `room()` is called when they drop below `MAX_OUT`
+    again. `write_now(stream, data)` writes all of `data` and returns True, or writes nothing if it would have to wait.
+    """
 
     room: Callable[[], None]
     write_now: Callable[[Stream, bytes], bool]
@@ -67,7 +70,7 @@ class Outgoing:
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
-        """Write what is sent to a client in here together, at the end."""
+        """Collect everything that is sent to each client in this context, and write it in one piece at the end."""
         self._gathered = {}
         try:
             yield
@@ -78,7 +81,7 @@ class Outgoing:
                     client.flush()
 
     def gathers(self, client: ClientStream) -> bool:
-        """Return whether what waits for this client is written at the end of `gathering`."""
+        """Return whether `gathering` is in progress; if so, what waits for this client is written at its end."""
         if self._gathered is None:
             return False
         self._gathered[client] = None
@@ -86,9 +89,12 @@ class Outgoing:
 
 
 class ClientStream:
-    """One stream. `waiting`: how many of its inputs are on their way to the disk; `scope`: cancelled, it ends at once;
-    `draining`: it ends so when it has its answers; `changed`: whoever waits for anything of it parks there;
-    `behind`: queues of which the disk has more than was pushed; `held`: what is sent waits for `flush`.
+    """The stream of one client.
+
+    waiting: how many of its requests are on their way to the disk. scope: cancelling it ends the stream at once.
+    draining: the stream ends as soon as all answers were written. changed: tasks that wait for any change of this
+    client park here. behind: watched queues of which the disk has more than was pushed. held: frames are kept until
+    `flush`.
     """
 
     __slots__ = (
@@ -146,7 +152,7 @@ class ClientStream:
         self.draining = False
         self.changed = trio.lowlevel.ParkingLot()
         self.out_bytes = 0
-        self.began: float | None = None  # when the piece under way was begun
+        self.began: float | None = None  # when the current write began
         self._frames: deque[bytes] = deque()
         self._outgoing = outgoing
         self._nursery = nursery
@@ -154,17 +160,17 @@ class ClientStream:
 
     @property
     def full(self) -> bool:
-        """Whether more waits for it than it should."""
+        """Whether more bytes wait for it than `MAX_WAITING`."""
         return self.out_bytes >= MAX_WAITING
 
     @property
     def may_push(self) -> bool:
-        """Whether more may be pushed to it."""
+        """Whether blobs may be pushed to it now."""
         return self.pushed < MAX_PUSHED and not self.full and not self._outgoing.full
 
     @property
     def slow(self) -> bool:
-        """Whether it holds much memory for long."""
+        """Whether it has occupied much memory for too long."""
         return (
             self.out_bytes > SLOW_WRITE_BYTES
             and self.began is not None
@@ -173,11 +179,11 @@ class ClientStream:
 
     @property
     def settled(self) -> bool:
-        """Whether it has all its answers."""
+        """Whether all its requests were answered and the answers written."""
         return not (self.waiting or self.out_bytes)
 
     def send(self, frame: Frame) -> None:
-        """Write this after what waits already."""
+        """Write a frame, after what already waits."""
         if self.ended:
             return
         packed = pack(frame)
@@ -189,7 +195,7 @@ class ClientStream:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, or begin to."""
+        """Write what waits, at once if possible, else in a task."""
         self.held = False
         if self.began is not None or not self._frames or self._outgoing.gathers(self):
             return
@@ -199,25 +205,25 @@ class ClientStream:
             self._nursery.start_soon(self._write, piece, size)
             return
         self._written(size)
-        if self._frames:  # others have their turn
+        if self._frames:  # let other tasks run first
             self._nursery.start_soon(self._write, b"", 0)
         else:
             self.began = None
             self._emptied(self)
 
     def drain(self) -> None:
-        """Read nothing more; `scope` becomes another one, in which it is waited until all is answered."""
+        """Stop reading the client, and end its stream when all its requests are answered."""
         self.draining = True
         self.scope.cancel()
 
     def close(self) -> None:
-        """Send nothing more, and forget what waited."""
+        """Send nothing more, and drop what waited."""
         self.ended = True
         self._frames.clear()
         self._written(self.out_bytes)
 
     async def _write(self, piece: bytes, size: int) -> None:
-        """Write this piece, and then all that waits."""
+        """Write `piece`, which accounts for `size` bytes, and then everything that waits."""
         try:
             while piece or self._frames:
                 self.began = trio.current_time()
@@ -228,7 +234,7 @@ class ClientStream:
                 if self.ended:
                     return
                 self._written(size)
-                if self._frames:  # others have their turn: a write that goes at once has none
+                if self._frames:  # a write that does not wait lets no other task run
                     await trio.lowlevel.checkpoint()
                 else:
                     self._emptied(self)
@@ -239,8 +245,8 @@ class ClientStream:
             self.began = None
 
     def _next_piece(self) -> tuple[bytes, int]:
-        """Return the bytes of the next frames that go together, and how many bytes these are."""
-        if self.out_bytes <= WRITE:  # which is all of it, unless some of it is under way
+        """Return the bytes of the next frames to be written together, and their number."""
+        if self.out_bytes <= WRITE:  # all frames fit into one write
             piece = b"".join(self._frames)
             self._frames.clear()
             return piece, len(piece)

@@ -1,10 +1,10 @@
-"""The relay's own time, by which it deletes: it goes on evenly whatever somebody does to the clock of the machine.
+"""The relay's own time, by which blobs expire. It advances evenly, whatever happens to the clock of the machine.
 
-A machine without a battery wakes up in the past, and who answers its time queries can send it anywhere. So the hour
-that was last seen is on the disk, and a step of the clock is not followed: what is held keeps the time that is left to
-it, as if the clock had always been wrong by that much (`ahead`). After a day in which clock and uptime agree, the step
-is believed, since a relay that was off for a week should delete what has expired meanwhile. A store that never had such
-a day keeps its own time instead: there is no telling which of the two clocks was right.
+A machine without a battery boots with a clock in the past, and whoever answers its time queries can set it to anything.
+So the last hour that was seen is on the disk, and a step of the clock is not followed: every blob keeps the time that
+it had left, as if the clock had always been wrong by that much (`ahead`). After a day in which clock and uptime agree,
+the step is accepted, because a relay that was off for a week should delete what has expired meanwhile. A store that has
+never seen such a day keeps its own time instead: it cannot know which of the two clocks was right.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 
 MAX_STEP_MS = HOUR_MS
-"""The clock may leave the uptime by so much in a day before it is not believed."""
+"""By how many ms the clock may drift from the uptime in a day before it counts as a step."""
 AGREEMENT_SECONDS = DAY_SECONDS
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # counts while the machine sleeps
 
@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 
 class ClockRecord(NamedTuple):
-    """What the disk knows, in hours: the relay's own hour, how far the clock was ahead of it, and how far it was the
-    last time it was believed (None: it never was)."""
+    """What the disk says about the clock, in hours: the relay's own hour; by how much the machine's clock was ahead of
+    it; and by how much it was ahead when it was last trusted, or None if it never was.
+    """
 
     hour: int
     ahead: int
@@ -34,21 +35,21 @@ class ClockRecord(NamedTuple):
 
 
 def uptime() -> float:
-    """Return seconds that nobody can set, and that pass while the machine sleeps too."""
+    """Return the seconds since the machine was booted, including those in which it slept. Nobody can set them."""
     return time.clock_gettime(_CLOCK)
 
 
 class RelayClock:
-    """Tells the relay's own time, in ms, from the machine's clock (ms since the epoch) and its uptime (seconds).
+    """Computes the relay's own time, in ms, from the machine's clock (ms since the epoch) and its uptime (seconds).
 
-    seen: what the disk knows, None for a new store. trust: the operator says that the clock is right.
+    seen: the record on the disk, None for a new store. trust: the operator says that the machine's clock is right.
     """
 
     def __init__(
         self, wall: Callable[[], int], uptime: Callable[[], float], seen: ClockRecord | None, *, trust: bool = False
     ) -> None:
         self.held = False
-        """Whether the clock has stepped and is not believed yet."""
+        """Whether the clock has stepped and is not trusted yet."""
         self._wall = wall
         self._uptime = uptime
         self._ahead = self._settled = 0
@@ -68,18 +69,18 @@ class RelayClock:
         return now - self._ahead
 
     def wall(self) -> int:
-        """Return what the machine's clock says, in ms, believed or not."""
+        """Return the time of the machine's clock, in ms, whether it is trusted or not."""
         return self._wall()
 
     @property
     def seen(self) -> ClockRecord:
-        """What the disk should know."""
+        """The record to be saved."""
         hour, settled = self.now() // HOUR_MS, round(self._settled / HOUR_MS) if self._sure else None
         return ClockRecord(hour, round(self._ahead / HOUR_MS), settled)
 
     @property
     def step_hours(self) -> int:
-        """By how many hours the clock stepped, while it is not believed."""
+        """By how many hours the clock has stepped; 0 while it is trusted."""
         return round((self._ahead - self._settled) / HOUR_MS) if self.held else 0
 
     # --- inside
@@ -89,7 +90,7 @@ class RelayClock:
         self._reference = self._wall() - int(self._since * 1000)
 
     def _go_on(self, seen: ClockRecord) -> None:
-        """Go on from the hour that the disk knows."""
+        """Continue from the record on the disk."""
         self._ahead = seen.ahead * HOUR_MS
         self._sure = seen.settled is not None
         self._settled = self._ahead if seen.settled is None else seen.settled * HOUR_MS

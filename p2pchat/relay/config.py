@@ -1,5 +1,7 @@
-"""What the operator set: flags over environment over file over what is built in. Each setting is a field of
-`RelayConfig`, with its bounds and with the words that the example file says about it.
+"""The relay's settings: flags take precedence over the environment, the environment over the file, the file over the
+defaults.
+
+Each setting is a field of `RelayConfig`, with its bounds and the text about it in the example file.
 """
 
 from __future__ import annotations
@@ -132,7 +134,9 @@ class RelayConfig:
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None = None) -> RelayConfig:
-    """Read the settings: `flags` (None: not given), then P2PCHAT_RELAY_…, then the TOML file. Raises BadSetting."""
+    """Return the settings from `flags` (None: not given), P2PCHAT_RELAY_… in the environment, and a TOML file. Raises
+    BadSetting.
+    """
     named = path or environment.get(f"{PREFIX}CONFIG")
     settings = {setting.name: setting for setting in fields(RelayConfig)}
     values: dict[str, Any] = {}
@@ -151,7 +155,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | N
 
 
 def example() -> str:
-    """Return a TOML file with every setting, its default and what it means, all commented out."""
+    """Return a TOML file with every setting, its default and its meaning, all commented out."""
     lines = ["# A relay's settings. A line that begins with # shows the default.", ""]
     lines += ["# Environment variables override this file: P2PCHAT_RELAY_ and the name in capitals; lists are"]
     lines += ["# separated by commas. Flags override both.", ""]

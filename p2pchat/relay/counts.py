@@ -1,4 +1,4 @@
-"""What a relay counts of its mailbox, for the metrics."""
+"""The counters of the mailbox, for the metrics."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ REASONS: dict[int, str] = {
     mailbox.TOO_FAST: "too fast",
     mailbox.STAMP_NEEDED: "stamp needed",
 }
-"""Why a deposit may be turned away, as the metrics say it."""
+"""The reasons for refusing a deposit, by protocol code, as the metrics name them."""
 
 
 @dataclass
 class Counts:
-    """What the metrics show: numbers only, of everybody together. `refused`: by reason."""
+    """Totals over all clients. `refused`: deposits, by reason."""
 
     deposits: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))

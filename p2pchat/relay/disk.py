@@ -1,4 +1,6 @@
-"""The relay's database file: opened, migrated and checked, its errors in our words, and room kept for a full disk."""
+"""The relay's database file: opening, migration, checking, errors in our own words, and space reserved for a
+full disk.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, P2PChatErro
 SCHEMA = 2
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SETTINGS = (
-    "page_size = 4096",  # a blob of 4,096 bytes is one page and a little; larger ones cost more at every commit
+    "page_size = 4096",  # a blob of 4,096 bytes takes a little more than one page; larger pages cost more to commit
     "journal_mode = WAL",
     "synchronous = FULL",
     "secure_delete = ON",
@@ -63,13 +65,14 @@ DROP TABLE old_blobs;
 DROP TABLE old_places;
 """
 _FROM_DRAFT = _MOVE_AWAY + _TABLES + _MOVE_BACK
-"""Before its first release version 1 had other tables: blobs with a number of their own, and a bound of all places."""
+"""Early databases of version 1 had other tables: each blob had a number, and the largest place of all was stored."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or make the database at `path`, for its owner only, and bring its tables up to date.
+    """Open or create the database at `path`, readable by its owner only, and migrate it.
 
-    Raises DatabaseDamaged, DatabaseNewer, DiskFull or ProfileError. It reads no more than it must: see `check`.
+    Raises DatabaseDamaged, DatabaseNewer, DiskFull or ProfileError. It reads as little as possible; `check` reads
+    everything.
     """
     with translated():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
@@ -85,7 +88,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def check(path: Path) -> None:
-    """Read the whole database by a connection of its own, which may take minutes. Raises DatabaseDamaged."""
+    """Read the whole database over a separate connection, which may take minutes. Raises DatabaseDamaged."""
     with translated(), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise damaged()
@@ -116,8 +119,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 class Reserve:
-    """A file that only takes room, beside the database: on a full disk it goes, so that what is deleted can be written
-    to the log, and the log be folded into the database. `size`: its bytes; 0: there is none.
+    """A file beside the database that only occupies space. When the disk is full it is deleted, so that deletes can be
+    written to the write-ahead log and the log can be checkpointed. `size`: its bytes, 0 for no such file.
     """
 
     def __init__(self, database: Path, size: int) -> None:
@@ -126,13 +129,11 @@ class Reserve:
 
     @property
     def missing(self) -> int:
-        """Bytes that it should have and has not: nothing else may take them."""
+        """The bytes that it lacks; nothing else may use them."""
         return 0 if not self._size or self._path.exists() else self._size
 
     def keep(self, least_free: int) -> None:
-        """Make the file where it is not there and the disk has room for it besides `least_free` bytes; else do
-        nothing.
-        """
+        """Create the file if it does not exist and the disk has space for it besides `least_free` bytes."""
         if not self._size or self._path.exists():
             return
         with suppress(OSError):
@@ -148,7 +149,7 @@ class Reserve:
                 os.close(descriptor)
 
     def give_up(self) -> bool:
-        """Free its room; whether there was any."""
+        """Delete the file; return whether it existed."""
         try:
             self._path.unlink()
         except OSError:
@@ -161,7 +162,7 @@ class Reserve:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise errors of ours for those of SQLite and the system: DiskFull, DatabaseDamaged, else ProfileError."""
+    """Convert errors of SQLite and the system to our own: DiskFull, DatabaseDamaged, or else ProfileError."""
     try:
         yield
     except sqlite3.Error as error:
@@ -175,7 +176,7 @@ def translated() -> Iterator[None]:
 
 
 def damaged() -> DatabaseDamaged:
-    """Return the error for a file that is not what was written to it."""
+    """Return the error for a damaged file."""
     return DatabaseDamaged("The relay's store is damaged", hint="Move it away; senders deposit again.")
 
 

@@ -1,6 +1,6 @@
-"""A small relay inside a node, for its contacts: mailbox and circuits on the node's own host, with small quotas.
+"""A small relay inside a node, for its contacts: a mailbox and circuits on the node's own host, with small quotas.
 
-It keeps a store of its own beside the profile's, as any relay does: sealed blobs, nothing of the profile's.
+Like any relay, it has a store of its own, apart from the profile's database: sealed blobs, and nothing of the profile.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DRAIN_SECONDS = 2.0
 
 
 class EmbeddedRelay:
-    """Serves on `host` while it runs, whoever knows `token`. clock: ms since the epoch."""
+    """Serves everyone who knows `token`, on the node's host. clock: ms since the epoch."""
 
     def __init__(
         self, host: LibP2PHost, store: Path, token: bytes, clock: Callable[[], int], random: Callable[[int], bytes]
@@ -48,7 +48,9 @@ class EmbeddedRelay:
         self._random = random
 
     async def run(self, until: Callable[[], Awaitable[object]]) -> None:
-        """Serve until `until` returns, and answer what was taken. Raises ProfileError where there can be no store."""
+        """Serve until `until` returns, then answer the requests that were accepted. Raises ProfileError if the store
+        cannot be opened.
+        """
         store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
         try:
             mailbox = MailboxServer(
@@ -62,7 +64,7 @@ class EmbeddedRelay:
                 write_now=write_now,
                 mark_proven=self._host.mark_proven,
             )
-            # contacts know our addresses; others with the token are not told those inside our network
+            # contacts know our addresses; others who have the token are not told the local ones
             hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)
             async with trio.open_nursery() as nursery:
                 await nursery.start(mailbox.run)

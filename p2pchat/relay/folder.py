@@ -1,6 +1,6 @@
-"""The relay's folder: its key, its lock, and the socket at which it tells its operator how it is.
+"""The relay's folder: its key, its lock, and the socket on which it reports its status to the operator.
 
-Nothing here needs more than the standard library, so that `relay status` answers at once.
+It needs only the standard library, so that `relay status` answers at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class NoRelay(NodeError):
 
 @dataclass(frozen=True)
 class Folder:
-    """A relay by its folder."""
+    """The folder of a relay."""
 
     path: Path
 
@@ -43,7 +43,7 @@ class Folder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder if need be and hold its lock. Raises ProfileInUse or ProfileError."""
+        """Create the folder if necessary, and hold its lock. Raises ProfileInUse or ProfileError."""
         private_folder(self.path)
         lock = ProfileLock(Profile(self.path))
         try:
@@ -55,7 +55,7 @@ class Folder:
             yield
 
     def seed(self, fresh: bytes) -> bytes:
-        """Return the 32-byte seed of the relay's transport key; `fresh` becomes it where there is none. Raises
+        """Return the 32-byte seed of the relay's transport key; if there is none, save `fresh` as the seed. Raises
         ProfileError.
         """
         path = self.path / "key"
@@ -65,14 +65,14 @@ class Folder:
                 if len(seed) != KEY_BYTES:
                     raise ProfileError(f"{path} is not a key", hint="Restore it, or delete it to become a new relay.")
                 return seed
-            # Whole or not there: a relay that came back as another one would be lost to everybody who knows it.
+            # Written atomically: if it came back with another key, nobody who knows this relay would find it.
             atomic_file.replace(path, fresh)
         except OSError as error:
             raise ProfileError(f"{path} cannot be used: {error.strerror}") from error
         return fresh
 
     def listen(self) -> socket.socket:
-        """Open the listening status socket, for its owner only. The lock must be held."""
+        """Open the status socket, accessible to its owner only. The lock must be held."""
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with socket_address(self.path / _STATUS_SOCKET) as path:
             with suppress(FileNotFoundError):
@@ -83,7 +83,7 @@ class Folder:
         return asking
 
     def ask(self) -> dict[str, Any]:
-        """Return what the relay that runs here says of itself. Raises NoRelay."""
+        """Return the status of the relay that runs here. Raises NoRelay."""
         data = b""
         try:
             with (

@@ -1,11 +1,11 @@
-"""Who holds how much of a relay's store, by queue and by where it came from, and who gives way when it is full.
+"""How much of a relay's store each queue and each network holds, and what is evicted when it is full.
 
-Room is shared by max-min fairness: a deposit may take the place of what the network, or the queue, that holds most has;
-never of one that holds no more than the depositor would, or less than it is sure of. So those who fill a relay push out
-each other, and where nobody has to give way it is the sender who hears code 2.
+Space is shared by max-min fairness. A deposit may evict blobs of the network, or the queue, that holds most, but never
+of one that holds no more than the depositor would, or no more than its guaranteed share. So those who fill a relay
+evict each other's blobs, and if nothing may be evicted the depositor gets code 2.
 
-All of it is in memory, and places are keyed hashes: nothing on the disk says where a blob came from. After a restart
-nobody knows; then each queue counts for itself.
+Everything is in memory, and places are keyed hashes: nothing on the disk says where a blob came from. After a restart
+the origins are unknown, and each queue counts separately.
 """
 
 from __future__ import annotations
@@ -15,28 +15,30 @@ from heapq import nlargest
 from typing import NamedTuple
 
 Source = tuple[bytes, ...]
-"""Where deposits come from: names of networks, the widest first and the place itself last; () is unknown."""
+"""Where deposits come from: the names of networks, the widest first and the place itself last; () if that is
+unknown."""
 
 SURE_OF_NETWORK = 16
 SURE_OF_PLACE = 64
-"""A network, and a place or a queue of unknown origin, is sure of this part of the store: nothing of what it has there
-is given up before its time."""
+"""The guaranteed share of a network, and of a place or a queue of unknown origin, is the store divided by this: nothing
+within it is evicted before it expires."""
 READ_WITHIN_HOURS = 7 * 24
-"""Queues that somebody read in these hours are given up last."""
+"""Queues that were read within these hours are evicted last."""
 UNREAD_AFTER_HOURS = 3 * 24
-"""After a restart readers have so long to come back; then queues of unknown origin that nobody reads may give way."""
+"""How long readers have to come back after a restart, before unread queues of unknown origin may be evicted."""
 MAX_NETWORKS = 1 << 16
 MAX_INSIDE = 1 << 10
-"""Networks, and places within one, that are told apart; those beyond share `_MAX_SHARED_ENTRIES` entries."""
+"""Networks, and places within one network, that are counted separately; those beyond share `_MAX_SHARED_ENTRIES`
+entries."""
 _MAX_SHARED_ENTRIES = 256
 MAX_READ = 1 << 17
 _RANKED = 64
 _USES = 1024
-"""A ranking of many is used so often before it is made anew."""
+"""How often a ranking is used before it is computed again."""
 
 
 class _Share(NamedTuple):
-    """What one source has in a queue: under which names it is counted, and in which networks, its place last."""
+    """What one source holds in a queue: the names under which it is counted, and the networks, the place last."""
 
     names: Source
     networks: tuple[_Network, ...]
@@ -44,7 +46,7 @@ class _Share(NamedTuple):
 
 @dataclass(slots=True)
 class _Queue:
-    """What a queue holds, and from where: one source nearly always."""
+    """What a queue holds, and from which sources; nearly always there is one."""
 
     blobs: int = 0
     size: int = 0
@@ -53,8 +55,8 @@ class _Queue:
 
 @dataclass(eq=False, slots=True)
 class _Network:
-    """A network, with those inside it; or a place, with what it has in each queue. `order`: the largest of these,
-    where there are many; `uses`: how often it is still used before it is made anew.
+    """A network with the networks inside it, or a place with the bytes that it holds in each queue. `networks_order`
+    and `queues_order` cache the largest of these if there are many; `uses` counts down until that is computed again.
     """
 
     name: bytes = b""
@@ -66,7 +68,7 @@ class _Network:
     uses: int = 0
 
     def largest(self) -> _Network:
-        """Return the one inside that holds most, or nearly so where there are many."""
+        """Return the network inside that holds most; if there are many, one that holds nearly most."""
         if len(self.inside) <= _RANKED:
             return max(self.inside.values(), key=_size)
         if self.uses:
@@ -86,7 +88,7 @@ def _size(network: _Network) -> int:
 
 @dataclass(slots=True)
 class Holdings:
-    """Counts what a store of `total` bytes holds. `hour`: the hour it is now, by the relay's own time."""
+    """Counts what a store of `total` bytes holds. `hour`: the current hour of the relay's own time."""
 
     total: int
     hour: int = 0
@@ -99,16 +101,16 @@ class Holdings:
     _began: int = 0
 
     def begin(self, hour: int) -> None:
-        """Note which hour it is as the relay starts."""
+        """Set the hour at which the relay started."""
         self.hour = self._began = hour
 
     @property
     def queues(self) -> int:
-        """How many queues hold something."""
+        """The number of queues that are not empty."""
         return len(self._queues)
 
     def holds(self, qid: bytes) -> bool:
-        """Return whether a queue holds something."""
+        """Return whether a queue is not empty."""
         return qid in self._queues
 
     def of(self, qid: bytes) -> tuple[int, int]:
@@ -117,7 +119,7 @@ class Holdings:
         return (held.blobs, held.size) if held is not None else (0, 0)
 
     def add(self, qid: bytes, size: int, source: Source = (), blobs: int = 1) -> Source:
-        """Count so many more; the source under which they are counted."""
+        """Add bytes and blobs to a queue; return the source under which they are counted."""
         held = self._queues.get(qid)
         if held is None:
             held = self._queues[qid] = _Queue()
@@ -137,7 +139,9 @@ class Holdings:
         return share.names
 
     def remove(self, qid: bytes, size: int, blobs: int = 1) -> list[tuple[Source, int]]:
-        """Count so many less of a queue; of whom, and how much: of those who have most there."""
+        """Subtract bytes and blobs from a queue, from the sources that hold most in it; return (source, bytes) for
+        each.
+        """
         held, taken = self._queues[qid], []
         while size:
             share = held.shares[0]
@@ -150,13 +154,13 @@ class Holdings:
         return taken
 
     def take_back(self, qid: bytes, size: int, source: Source, blobs: int = 1) -> None:
-        """Count so many less of a queue and a source, as `add` has said it."""
+        """Undo an `add`: subtract bytes and blobs from a queue and from the source that `add` returned."""
         held = self._queues[qid]
         (share,) = [other for other in held.shares if other.names == source]
         self._take_back(held, qid, size, share, blobs)
 
     def read(self, qid: bytes) -> None:
-        """Note that somebody who may has read the queue `qid`, or waits for what comes there."""
+        """Note that the owner of the queue `qid` reads or watches it."""
         if self._read.get(qid) != self.hour:
             self._read.pop(qid, None)
             if len(self._read) >= MAX_READ:
@@ -164,12 +168,12 @@ class Holdings:
             self._read[qid] = self.hour
 
     def is_read(self, qid: bytes) -> bool:
-        """Return whether somebody read the queue `qid` in the last `READ_WITHIN_HOURS`."""
+        """Return whether the queue `qid` was read within the last `READ_WITHIN_HOURS`."""
         return self.hour - self._read.get(qid, -READ_WITHIN_HOURS) < READ_WITHIN_HOURS
 
     def queue_to_shrink(self, size: int, source: Source) -> bytes | None:
-        """Return the queue that has to give up something for `size` more bytes from `source`; None where nobody has
-        to.
+        """Return the queue from which blobs are to be evicted for `size` more bytes from `source`, or None if nothing
+        may be.
         """
         sure = self.total // SURE_OF_PLACE
         mine = self._networks.inside.get(source[0]) if source else None
@@ -188,7 +192,7 @@ class Holdings:
     # --- inside
 
     def _choose_victim(self, size: int, path: Source) -> bytes | None:
-        """Go down from the widest networks to the largest place, as long as that is another than the depositor's."""
+        """Descend from the widest networks to the place that holds most, as long as that is not the depositor's own."""
         network, sure = self._networks, self.total // SURE_OF_NETWORK
         while network.inside:
             mine = network.inside.get(path[0]) if path else None
@@ -207,7 +211,7 @@ class Holdings:
         return None
 
     def _share(self, held: _Queue, source: Source) -> _Share:
-        """Make a new share of a queue, and the networks it counts in where they are not there."""
+        """Return the share of a source in a queue; create it, and its networks, if they do not exist."""
         if not source:
             share = _Share(source, (self._unknown,))
         else:
@@ -246,7 +250,7 @@ class Holdings:
             del self._queues[qid]
 
     def _prune(self, share: _Share) -> None:
-        """Forget a place that has nothing left, and the networks around it where they have nothing."""
+        """Remove a place that holds nothing any more, and the networks around it that hold nothing."""
         around = self._networks
         for network in share.networks:
             if not network.size:
@@ -256,7 +260,7 @@ class Holdings:
             around = network
 
     def _largest(self, place: _Network) -> bytes:
-        """Return the queue in which a place has most bytes: one that nobody reads, if there is one."""
+        """Return the queue in which a place has most bytes, preferring one that nobody reads."""
 
         def rank(qid: bytes) -> tuple[bool, int]:
             return not self.is_read(qid), place.queues[qid]

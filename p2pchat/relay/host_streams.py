@@ -1,4 +1,4 @@
-"""What the mailbox asks of the streams of a real host; its tests have others."""
+"""What the mailbox needs to know about the streams of a real host; its tests use fakes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from p2pchat.net.ports import Stream
 
 
 def account_of(stream: Stream) -> Account:
-    """Return what the connection of a stream may cost."""
+    """Return the account that pays for the work of a stream's connection."""
     assert isinstance(stream, LibP2PStream)
     return stream.account
 
 
 def write_now(stream: Stream, data: bytes) -> bool:
-    """Write all of `data` without waiting, or nothing: returns False then."""
+    """Write all of `data` without waiting and return True, or write nothing and return False."""
     assert isinstance(stream, LibP2PStream)
     return stream.write_now(data)
 
 
 def place_of(stream: Stream) -> str:
-    """Return where on the network a stream comes from. By another relay come people from many places, of whom nothing
-    is known but their keys.
+    """Return the place on the network from which a stream comes. People from many places come through another relay,
+    and nothing is known of them but their keys, so there each peer is a place of its own.
     """
     if stream.route != "direct":
         return f"{stream.route} {stream.peer.hex()}"

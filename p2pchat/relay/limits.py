@@ -1,4 +1,4 @@
-"""How much strangers may have of a relay, besides what it keeps (`store.Quota`)."""
+"""How much work and traffic a relay accepts from strangers; how much it stores is in `store.Quota`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from p2pchat.relay.holdings import Source
 
 MAX_PLACES = 1 << 16
 NETWORK_FACTOR = 4
-"""How many times the budget of one place a network around it may have at most, and all who come by other relays: of
-bytes, which last, a network has less in proportion than of connections (`places.FACTORS_IPV4`)."""
+"""The budget of a network around a place, and of all clients that come through other relays, in budgets of one place at
+most. Bytes last, so a network gets proportionally fewer of them than connections (`places.FACTORS_IPV4`)."""
 MAX_SPENT = 1 << 18
 STAMP_SECONDS = 7_200.0
-"""A stamp is good in the hour it names and in the next."""
+"""A stamp is valid in the hour that it names and in the next."""
 _MAX_SHARED_ENTRIES = 256
 _LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
 class RelayLimits:
-    """`token`: what clients must know to be served; None: open to all. `stamp_bits`: the price of a deposit at an
-    invite. `longest_hours`: how long anything is kept. Puts: how many one stream may make, at once and a second.
-    `place_bytes`: how much may be deposited from one network address in a day.
+    """The limits of a mailbox.
+
+    token: the secret that clients need; None: everyone is served. stamp_bits: the price of a deposit at an invite's
+    queue. longest_hours: how long anything is stored. puts_burst, puts_a_second: the deposits of one stream.
+    place_bytes: how much may be deposited from one network address in a day.
     """
 
     token: bytes | None = None
@@ -38,21 +40,24 @@ class RelayLimits:
 
 
 class Origin(NamedTuple):
-    """Where a client is on the network: the networks around it as keyed hashes, the widest first and its own place
-    last; and the same with how many times the budget of one place each of them has."""
+    """A client's location on the network. `names`: keyed hashes of the networks around it, the widest first and its own
+    place last. `weighted`: the same names, each with the size of its budget in budgets of one place.
+    """
 
     names: Source
     weighted: tuple[tuple[bytes, int], ...]
 
 
 class Origins:
-    """Names places by a key that dies with the process, so that nothing that lists who was here exists for longer."""
+    """Names places with a key that is never stored, so that no list of who was here outlives the process."""
 
     def __init__(self, random: Random) -> None:
         self._key = random(32)
 
     def of(self, place: str) -> Origin:
-        """Return the origin of a place (see `net.admission.places`). Those who come by other relays are one network."""
+        """Return the origin of a place (`net.admission.places`). All clients that come through other relays are in one
+        network.
+        """
         around = places.networks(place)[::-1]
         factors = [min(factor, NETWORK_FACTOR) for factor in places.factors(place)[::-1]]
         if place.startswith("circuit "):
@@ -62,10 +67,11 @@ class Origins:
 
 
 class PlaceBudget:
-    """What each place, and each network around it, may still use: `burst` at once for a place, then `rate` a second.
+    """The remaining budget of each place, and of each network around it: `burst` at once for a place, then `rate` a
+    second.
 
-    Bounded: what is whole again is forgotten first, which gives nobody anything. Where too many are in use, new ones
-    share `_MAX_SHARED_ENTRIES` buckets: a flood of places exhausts what its own places have.
+    Its size is bounded. Full buckets are dropped first, since a new one would be full too. If too many are in use,
+    further places share `_MAX_SHARED_ENTRIES` buckets, so a flood of places uses up only the budget of such places.
     """
 
     def __init__(self, burst: float, rate: float) -> None:
@@ -74,8 +80,8 @@ class PlaceBudget:
         self._buckets: dict[bytes, TokenBucket] = {}
 
     def take(self, origin: Origin, now: float, amount: float = 1.0) -> bool:
-        """Use `amount`, and return True, where it is allowed there at `now` (seconds), and in every network around
-        it.
+        """Use `amount` and return True, if the place and all networks around it have that much left at `now`
+        (seconds).
         """
         buckets = []
         for name, factor in origin.weighted:
@@ -88,12 +94,12 @@ class PlaceBudget:
         return True
 
     def give(self, origin: Origin, now: float, amount: float) -> None:
-        """Take back the part of an amount that was not used; `now` in seconds."""
+        """Return the unused part of an amount; `now` in seconds."""
         for name, factor in origin.weighted:
             (self._buckets.get(name) or self._new(name, factor, now)).give(amount)
 
     def resize(self, burst: float, rate: float) -> None:
-        """Allow `burst` at once and `rate` a second from now on; what was used stays used."""
+        """Change burst and rate; what was used stays used."""
         for bucket in self._buckets.values():
             factor = round(bucket.burst / self._burst)
             bucket.burst, bucket.rate = burst * factor, rate * factor
@@ -113,11 +119,11 @@ class PlaceBudget:
         for name in list(islice(self._buckets, _LOOKED_AT)):
             bucket = self._buckets.pop(name)
             if bucket.left(now) < bucket.burst:
-                self._buckets[name] = bucket  # behind the others
+                self._buckets[name] = bucket  # moved to the end
 
 
 class Spent:
-    """The stamps that were used in the last two hours of uptime: each is worth one deposit."""
+    """The stamps that were used in the last two hours of uptime; each is valid for one deposit."""
 
     def __init__(self) -> None:
         self._turn = 0
@@ -125,7 +131,7 @@ class Spent:
         self._before: set[bytes] = set()
 
     def add(self, qid: bytes, stamp: int, now: float) -> None:
-        """Note that this stamp was used in this queue at `now`, in seconds that nobody can set."""
+        """Note that this stamp was used in this queue at `now`, in seconds of uptime."""
         turn = int(now // STAMP_SECONDS)
         if turn != self._turn or len(self._now) >= MAX_SPENT:
             self._before = self._now if turn - self._turn <= 1 else set()

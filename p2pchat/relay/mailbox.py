@@ -1,9 +1,9 @@
-"""The mailbox: what a relay does with deposits, fetches and deletes (docs/protocol/mailbox.md).
+"""The mailbox server: deposits, fetches and deletes (docs/protocol/mailbox.md).
 
-One committer for all clients: what waits is one batch and one transaction; only when it is on the disk are results,
-pushes and answers let out. While one batch is on its way the next gathers. Whatever a client makes us remember is
-bounded: its inputs and the answers that wait for it stop it from being read, and a client that takes nothing waits
-alone, until it is let go.
+There is one committer for all clients. All waiting requests become one batch and one transaction, and results, pushes
+and answers are sent only when it is on the disk. While one batch commits, the next one gathers. Everything that a
+client makes the relay remember is bounded: a client with too many requests or unread answers is not read, and one that
+takes nothing delays nobody else until it is disconnected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 180.0
 SWEEP_SECONDS = 30.0
 RECHECK_SECONDS = 0.25
-"""Seconds after which a client that has fetched a lot is looked at again."""
+"""Seconds between two checks whether a client that has fetched a lot may fetch again."""
 
 InThread = Callable[..., Awaitable[Outcome]]
 
@@ -53,13 +53,14 @@ log = logging.getLogger(__name__)
 
 
 class MailboxServer:
-    """Serves `names.mailbox_name` on a host. `run` until cancelled; `serve` is the handler of a stream.
+    """Serves the protocol `names.mailbox_name` on a host: `run` runs until cancelled, `serve` is the handler of a
+    stream.
 
-    `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
-    right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
-    `account_of`: what its connection may cost. `write_now`: writes to a stream all of some bytes, or nothing where that
-    has to wait. `mark_proven`: is told every peer that has said the token or opened a queue.
-    `in_thread`: how the disk is waited for. Raises what the store raises.
+    clock: ms since the epoch. uptime: seconds that nobody can set. trust_clock: the operator says that the clock is
+    right (`clock.RelayClock`). place_of: where on the network a stream comes from, for the limits of one place.
+    account_of: the account that pays for a stream's work. write_now: writes all of some bytes to a stream, or nothing
+    if that would have to wait. mark_proven: called with every peer that knows the token or has opened a queue.
+    in_thread: runs the work on the disk. Raises what the store raises.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class MailboxServer:
         self._store = store
         self._limits = limits
         self.clock = RelayClock(clock, uptime, store.seen, trust=trust_clock)
-        with suppress(DiskFull):  # it is noted when there is room
+        with suppress(DiskFull):  # it is saved once there is space
             store.note(self.clock.seen)
         self._random = random
         self._place_of = place_of
@@ -106,41 +107,43 @@ class MailboxServer:
 
     @property
     def clients(self) -> int:
-        """How many streams there are."""
+        """The number of clients."""
         return len(self._clients)
 
     @property
     def failing(self) -> bool:
-        """Whether its disk does not work."""
+        """Whether the disk does not work."""
         return self._failing or self._store.damaged
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes wait to be written to all clients."""
+        """The bytes that wait to be written to all clients."""
         return self._outgoing.total
 
     def knows(self, peer: bytes) -> bool:
-        """Return whether a peer knows the token, since it has a stream here; everybody counts where there is none."""
+        """Return whether a peer has a stream here, and so knows the token; always True if there is no token."""
         return self._terms.limits.token is None or peer in self._admitted
 
     def limit(self, limits: RelayLimits, quota: Quota) -> None:
-        """Go by these limits from now on; clients that are there stay, also where the token is another one."""
+        """Apply other limits. Connected clients stay, even if the token has changed."""
         self._terms.limit(limits)
         self._store.limit(quota)
 
     async def check(self) -> None:
-        """Read the whole store where its last end was none; what is wrong is logged, and nothing new is kept then."""
+        """Check the whole store if it was not closed cleanly. Damage is logged, and from then on nothing new is
+        stored.
+        """
         if not self._store.unchecked:
             return
         log.info("the relay did not end cleanly the last time: checking the store")
         try:
-            options: dict[str, Any] = {"abandon_on_cancel": True}  # the type stubs do not know it
+            options: dict[str, Any] = {"abandon_on_cancel": True}  # missing in the type stubs
             await trio.to_thread.run_sync(self._store.check, **options)
         except P2PChatError as error:
             log.error("the store was checked: %s", error.line())
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit until cancelled; the batch under way is finished first."""
+        """Commit batches until cancelled; a batch in progress is finished first."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._sweep)
@@ -154,17 +157,17 @@ class MailboxServer:
                     self._release(batch, outcome)
             finally:
                 self._nursery = None
-                for client in self._clients:  # their tasks are the host's, which may go on
+                for client in self._clients:  # their tasks belong to the host, which may continue
                     client.close()
                     client.scope.cancel()
 
     async def _applied(self, batch: Batch) -> Outcome:
-        """Do what is in a batch: in a thread, unless memory knows already all that it asks for."""
+        """Apply a batch: in a thread, unless it needs nothing from the disk."""
         work = self._store, batch, self.clock.now(), self._random
         return apply(*work) if batch.finds_nothing(self._store) else await self._in_thread(apply, *work)
 
     async def serve(self, stream: Stream) -> None:
-        """Serve one client, until its stream ends."""
+        """Serve one client until its stream ends."""
         if self._draining or self._nursery is None:
             return
         hello, limits = self._terms.hello(len(self._clients)), self._terms.limits
@@ -181,7 +184,7 @@ class MailboxServer:
         self._clients.add(client)
         self._admitted[stream.peer] += 1
         if limits.token is not None:
-            self._mark_proven(stream.peer)  # it knows the token, or it would not know the name
+            self._mark_proven(stream.peer)  # the name of the protocol depends on the token
         try:
             with client.scope as scope:
                 await write_frames(stream, [Frame(mailbox.HELLO, mailbox.encode_hello(hello))])
@@ -202,7 +205,7 @@ class MailboxServer:
             self._left.unpark_all()
 
     async def drain(self, patience: float) -> None:
-        """Take nothing new, answer what was taken, and let everybody go; within `patience` seconds."""
+        """Accept no further requests, answer the accepted ones, and end all streams, within `patience` seconds."""
         self._draining = True
         for client in self._clients:
             client.drain()
@@ -218,13 +221,13 @@ class MailboxServer:
         self._wake.set()
 
     def _room(self) -> None:
-        """Memory was short, and is no more."""
+        """Resume reading and pushing: memory was short and is not any more."""
         self._wake_up()
         for client in self._clients:
             self.pushes.catch_up(client)
 
     async def _next_batch(self) -> Batch:
-        """Wait until there is something to do, and take it."""
+        """Wait until there is something to do, and return it as a batch."""
         while self._next.empty and (self._outgoing.full or not self._reads):
             self._wake.clear()
             with trio.move_on_after(SLOW_WRITE_SECONDS if self._reads else math.inf):
@@ -242,7 +245,7 @@ class MailboxServer:
         return bool(self._fetches) or self.pushes.waiting
 
     def _add_reading(self, batch: Batch) -> None:
-        """Add the next fetch or reading for pushes to a batch, in turn."""
+        """Add a fetch or a refill to a batch, alternately."""
         if self.pushes.waiting and (len(batch.refills) <= len(batch.fetches) or not self._fetches):
             refill = self.pushes.next_refill()
             if refill is not None:
@@ -256,7 +259,7 @@ class MailboxServer:
 
     async def _read(self, client: ClientStream) -> None:
         parser = FrameParser(mailbox.FROM_CLIENT)
-        # what was taken is held by nobody while more is waited for
+        # no reference to the last data is kept while waiting for more
         while data := await client.stream.read(READ_BYTES):
             client.heard = trio.current_time()
             frames = parser.feed(data, MAX_FRAMES)
@@ -265,13 +268,13 @@ class MailboxServer:
             try:
                 await self._take_all(client, parser, frames)
             finally:
-                # what was answered before a fetch goes with the answer to that
+                # answers given before a fetch are written together with its answer
                 if fetching or not client.fetching:
                     client.flush()
 
     async def _take_all(self, client: ClientStream, parser: FrameParser, frames: list[Frame]) -> None:
-        """Take these frames, in order, and what the parser has besides; the list is empty afterwards. What is answered
-        at once is written together: each write costs more than the rest.
+        """Handle these frames in order, and what the parser still has; the list is empty afterwards. Answers that need
+        no disk are written together, since each write costs more than everything else.
         """
         while frames:
             frames.reverse()
@@ -286,11 +289,13 @@ class MailboxServer:
             frames += parser.feed(b"", MAX_FRAMES)
 
     def _opens_few(self, client: ClientStream, kind: int) -> bool:
-        """Whether it opens its first queues, as many as a fetch names: they are checked in one turn."""
+        """Return whether the client opens its first queues, up to as many as one fetch names: these are checked without
+        a pause.
+        """
         return kind == mailbox.OPEN and client.opens < mailbox.QUEUES_A_FETCH and client.account.has_credit
 
     async def _until_room(self, client: ClientStream, frame: Frame) -> None:
-        """Wait while this client, or all of them together, have too much waiting."""
+        """Wait while too much waits for this client or for all clients together."""
         fetches = frame.type == mailbox.FETCH
         watches = fetches and mailbox.watches(frame.body)  # is answered with nothing that counts
         while True:

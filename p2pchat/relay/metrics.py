@@ -1,7 +1,7 @@
-"""How the relay is, in numbers of everybody together: for Prometheus, and for a health check.
+"""The relay's metrics, totals over all clients: for Prometheus, and for a health check.
 
-The HTTP is as little as a scraper needs. It listens nowhere unless asked to. The only label is the reason of a refusal,
-one of a few words that are known before anybody connects.
+The HTTP server does the minimum that a scraper needs, and listens only if asked to. The only label is the reason of a
+refusal, one of a few words that are fixed in advance.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_SCRAPES = 8  # at the same time
 MAX_SILENT = 64  # connections that have not asked: the oldest goes when a further one comes
 
 Numbers = Mapping[str, Any]
-"""A number by name; of what is in `BY_REASON`, numbers by reason."""
+"""Numbers by name; for the names in `BY_REASON`, numbers by reason."""
 
 COUNTERS = {
     "deposits": "Blobs deposited",
@@ -82,7 +82,7 @@ class _Relay(Collector):
 
 
 def registry_of(numbers: Callable[[], Numbers]) -> CollectorRegistry:
-    """Return a registry with the relay's numbers and its process's."""
+    """Return a registry with the metrics of the relay and of its process."""
     registry = CollectorRegistry()
     registry.register(_Relay(numbers))
     ProcessCollector(registry=registry)
@@ -101,7 +101,7 @@ async def listeners(where: str) -> Sequence[trio.SocketListener]:
 
 
 async def serve(listening: Sequence[trio.SocketListener], numbers: Callable[[], Numbers]) -> None:
-    """Answer `GET /metrics` and `GET /healthz` until cancelled. A health check waits for nobody."""
+    """Answer `GET /metrics` and `GET /healthz` until cancelled. Slow scrapes do not delay a health check."""
     registry, scrapes = registry_of(numbers), trio.Semaphore(_MAX_SCRAPES)
     silent: dict[trio.CancelScope, None] = {}  # oldest first
 
@@ -142,7 +142,7 @@ async def _request(stream: trio.SocketStream) -> bytes:
 
 
 def _path(request: bytes) -> bytes:
-    """Return the path that is asked for; b"" where it is not a GET."""
+    """Return the requested path, or b"" if this is not a GET."""
     words = request.split(b"\r\n", 1)[0].split(b" ")
     return words[1].split(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b""
 

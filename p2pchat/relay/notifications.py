@@ -1,7 +1,8 @@
-"""Who watches which queue, and what is pushed to them.
+"""The watchers of each queue, and pushing new blobs to them.
 
-A watcher is in one of three states: it *follows*, and every new blob goes to it at once; it is *reading*, since what
-lies behind its last push is being read from the disk; or it is *behind*, and is read for when it took something.
+A watcher is in one of three states. It *follows*, and each new blob is pushed to it at once; it is *reading*, and the
+blobs behind its last push are being read from the disk; or it is *behind*, and reading begins once it has taken what
+waits for it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from p2pchat.relay.clients import MAX_PUSHED, ClientStream, OpenQueue
 
 
 class Pushes:
-    """`wake` is called when something is to be read; `holds`: whether anything of a queue is on the disk. `pushed`
-    counts blobs."""
+    """Pushes blobs to watchers. wake: called when there is something to read. holds: returns whether a queue has blobs.
+    `pushed` counts blobs.
+    """
 
     def __init__(self, wake: Callable[[], None], holds: Callable[[bytes], bool]) -> None:
         self.pushed = 0
@@ -28,21 +30,21 @@ class Pushes:
 
     @property
     def waiting(self) -> bool:
-        """Whether anything is to be read."""
+        """Whether there is anything to read."""
         return bool(self._wanted)
 
     @property
     def watched(self) -> int:
-        """How many queues somebody watches."""
+        """The number of watched queues."""
         return len(self._watchers)
 
     def watch(self, opened: OpenQueue, after: int) -> None:
-        """Push what lies in a queue behind the place `after`, and what comes."""
+        """Push everything behind the place `after` of a queue, now and as it arrives."""
         if not opened.watched:
             opened.watched = True
             opened.upto = after
             self._watchers.setdefault(opened.qid, {})[opened] = None
-            if self._holds(opened.qid):  # what is on its way to the disk is pushed when it is there
+            if self._holds(opened.qid):  # blobs that are being committed are pushed afterwards
                 self._read(opened)
 
     def forget(self, client: ClientStream) -> None:
@@ -56,20 +58,20 @@ class Pushes:
                     del self._watchers[opened.qid]
 
     def stored(self, qid: bytes, place: int, blob: bytes) -> None:
-        """Push a new blob, which is on the disk at this place, to those who watch its queue."""
+        """Push a new blob, which is on the disk at `place`, to the watchers of its queue."""
         for opened in self._watchers.get(qid, ()):
             if not opened.reading and opened not in opened.client.behind:
                 self._push(opened, place, blob)
 
     def catch_up(self, client: ClientStream) -> None:
-        """Push to a client what could not be pushed before: it took something."""
+        """Resume pushing to a client that has taken some of what waited for it."""
         if client.behind and client.may_push:
             behind, client.behind = client.behind, {}
             for opened in behind:
                 self._read(opened)
 
     def next_refill(self) -> Refill | None:
-        """Return what is to be read next; None where its client has no room now."""
+        """Return the next refill, or None if its client cannot take anything now."""
         opened = next(iter(self._wanted))
         del self._wanted[opened]
         if opened.client.may_push:
@@ -79,7 +81,7 @@ class Pushes:
         return None
 
     def refilled(self, opened: OpenQueue, rows: list[tuple[int, bytes]], more: bool) -> None:
-        """Push what was read for a queue, (place, blob) in order; `more` if the disk has more of it."""
+        """Push the result of a refill, (place, blob) in order; `more`: whether the disk has further blobs."""
         opened.reading = False
         if more:
             opened.client.behind[opened] = None

@@ -47,14 +47,15 @@ from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN_SECONDS = 5.0
-"""Seconds in which clients get the answers they wait for, and circuits end, when the relay is to end."""
+"""Seconds in which clients get their pending answers, and circuits end, when the relay shuts down."""
 RESERVE_BYTES = 80 << 20
-"""On the disk, for the time when it is full: the database's log, 64 MB as a rule, and what it takes to delete."""
+"""Bytes reserved on the disk for when it is full: the database's log, usually 64 MB, and what deletes need."""
 _STREAMS = 8
-"""Streams a client may have open besides its circuits."""
+"""Streams that a client may have open besides its circuits."""
 _SPARE_FILES = 128
 _GC_THRESHOLD = 10_000
-"""Objects after which the collector looks for cycles: a connection makes hundreds that stay, and few cycles."""
+"""Allocations between two runs of the cyclic garbage collector: a connection makes hundreds of lasting objects, but few
+cycles."""
 _MEMORY_EVERY = 30.0
 
 Announce = Callable[[dict[str, Any]], None]
@@ -69,7 +70,7 @@ RELOADED = frozenset(
     | {"circuits", "circuits_per_client", "circuits_per_address"}
     | {"circuit_bytes", "circuit_seconds", "circuit_idle_seconds"}
 )
-"""Settings that SIGHUP changes, for whoever comes from then on. The others are where the relay is, and its files."""
+"""The settings that SIGHUP changes, for new clients. The others say where the relay is and where its files are."""
 
 
 def run(
@@ -86,8 +87,8 @@ def run(
     operator says that the machine's clock is right. announce is told {"event": "ready", "addresses": […], "lines":
     [what to give to friends, …], "public": bool}.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes, or an operator who is too early
-    # Not even -vv logs addresses of clients: a relay has none to lose.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal may close, or the operator may send it too early
+    # Not even -vv logs addresses of clients: what a relay does not have cannot be seized.
     set_up_logging(min(verbose, 1), sys.stderr)
     self_test()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -104,7 +105,7 @@ def run(
 
 
 def host_limits(config: RelayConfig) -> HostLimits:
-    """Return what strangers may have of the host, for the clients of these settings."""
+    """Return the limits of the host for these settings."""
     return HostLimits(
         inbound=config.connections,
         inbound_per_place=config.connections_per_address,
@@ -115,7 +116,7 @@ def host_limits(config: RelayConfig) -> HostLimits:
 
 
 def mailbox_limits(config: RelayConfig) -> RelayLimits:
-    """Return what strangers may have of the mailbox. Raises BadSetting for a bad token."""
+    """Return the limits of the mailbox. Raises BadSetting for an invalid token."""
     return RelayLimits(
         _token(config.token_file),
         config.stamp_bits,
@@ -127,7 +128,7 @@ def mailbox_limits(config: RelayConfig) -> RelayLimits:
 
 
 def circuit_limits(config: RelayConfig) -> CircuitLimits:
-    """Return what clients may have of the circuits."""
+    """Return the limits of the circuits."""
     return CircuitLimits(
         reservations=config.reservations,
         reservations_per_place=config.reservations_per_address,
@@ -142,13 +143,13 @@ def circuit_limits(config: RelayConfig) -> CircuitLimits:
 
 
 def quota(config: RelayConfig) -> Quota:
-    """Return what may be kept."""
+    """Return the quotas of the store."""
     reserve = min(RESERVE_BYTES, config.total_bytes // 16)
     return Quota(config.queue_blobs, config.queue_bytes, config.total_bytes, config.least_free, reserve)
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
-    """Return what a person should read of what ended several tasks at once."""
+    """Return the error to show to the operator, out of those that ended several tasks at once."""
     matching = group.subgroup(P2PChatError)
     while matching is not None:
         first = matching.exceptions[0]
@@ -207,7 +208,7 @@ class _Relay:
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
-                gc.freeze()  # what was imported stays
+                gc.freeze()  # imported modules are never freed
                 gc.set_threshold(_GC_THRESHOLD, 10, 10)
                 announce({"event": "ready", **self._found_at(), "public": self._is_public()})
                 async for number in signals:
@@ -226,7 +227,7 @@ class _Relay:
         self._host.handle(hop_name(self._pass), hop)
 
     def _name_it(self, token: bytes) -> None:
-        """Be found by this token from now on; who is connected stays."""
+        """Serve under the names of this token from now on; connected clients stay."""
         if token == self._token:
             return
         self._serve_names(None, None)
@@ -235,7 +236,7 @@ class _Relay:
         self._serve_names(self._mailbox.serve, self._hop.serve)
 
     def _reload(self, reload: Callable[[], RelayConfig]) -> None:
-        """Read token and limits again. A file that is wrong changes nothing."""
+        """Read token and limits again. An invalid file changes nothing."""
         try:
             config = reload()
             config = replace(config, connections=_with_files_for(config.connections))
@@ -267,7 +268,7 @@ class _Relay:
         }
 
     def _is_public(self) -> bool:
-        """Whether the first address is one that the whole internet can dial, as far as that can be seen."""
+        """Return whether the first address looks like one that can be dialled from the whole internet."""
         for address in self._where():
             host = multiaddrs.parse_target(address).host
             return isinstance(host, multiaddrs.Name) or host.is_global
@@ -317,7 +318,7 @@ class _Relay:
         }
 
     async def _tell_operator(self) -> None:
-        """Whoever connects to the status socket is told the status, once."""
+        """Send the status, once, to everyone who connects to the status socket."""
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._folder.listen()))
 
         async def tell(stream: trio.SocketStream) -> None:
@@ -355,19 +356,21 @@ def _token(path: str) -> bytes | None:
 
 
 async def _trim_heap() -> None:
-    """Give free memory back to the system.
+    """Return free memory to the system, again and again.
 
-    What a burst needed is free again, in pieces between what is in use, and glibc keeps such pieces: after 1,000
-    clients sent at once, a quarter of all there was.
+    After a burst, free memory lies scattered between objects in use, and glibc keeps it: after 1,000 clients sent at
+    once, a quarter of the peak.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
     while trim is not None:
         await trio.sleep(_MEMORY_EVERY)
         trim(0)
 
 
 def _with_files_for(connections: int) -> int:
-    """How many connections there may be. Each is an open file, of which the system first allows 1,024 as a rule."""
+    """Raise the limit of open files for so many connections, and return how many there may be. The system usually
+    allows 1,024 files at first.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = connections + _SPARE_FILES
     if hard == resource.RLIM_INFINITY or hard >= files:

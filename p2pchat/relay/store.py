@@ -1,15 +1,15 @@
-"""The relay's disk: blobs by queue, and nothing else. SQLite, its own file, nothing of a node's.
+"""The relay's store: blobs by queue, and nothing else, in an SQLite file of its own.
 
 * `synchronous=FULL`: a deposit is acknowledged after the commit, and then survives a power cut.
-* `secure_delete=ON` and a TRUNCATE checkpoint after writes: a seized disk does not hold what was fetched.
-* Nothing on disk says in which order blobs of different queues came, so that nothing says which queues one person fills
-  at the same time: rows lie by queue, times are whole hours, and pages of the file are given out in no order.
-* Places grow whatever happens. They are an epoch and a count within the queue. An epoch begins with an hour or with the
-  process, and then with the minute, so that a store from an old copy goes on above what it gave out later; the disk
-  holds the last one that was used.
+* `secure_delete=ON` and a TRUNCATE checkpoint after writes: a seized disk does not hold blobs that were fetched.
+* Nothing on the disk reveals the order in which blobs of different queues arrived, and so which queues one person fills
+  at the same time: rows are ordered by queue, times are whole hours, and pages of the file are used in random order.
+* Places always grow. A place is an epoch and a count within the queue. An epoch begins with each hour, and with each
+  start of the process at a new minute, so that a store that was restored from an old copy continues above all places
+  that it gave out later. The last epoch used is on the disk.
 
-How much a queue holds is counted in memory, from the disk at the start, and so is from where it came (`holdings`): when
-the store is full, those give way who hold most.
+The size of each queue, and where it came from, is counted in memory (`holdings`), from the disk at the start. When the
+store is full, blobs of those who hold most are evicted.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _SYSTEM = random.SystemRandom()
 
 @dataclass(frozen=True)
 class Quota:
-    """How many bytes or blobs a queue and all together may hold; with less than `least_free` on the disk nothing is
-    kept. `reserve`: bytes of the file that gives way on a full disk.
+    """The largest number of bytes and blobs of a queue, and of bytes in all. With less than `least_free` bytes free on
+    the disk nothing new is stored. `reserve`: bytes of the file that is deleted when the disk is full.
     """
 
     queue_blobs: int = 16_384
@@ -61,8 +61,8 @@ class Quota:
 
 
 class NewBlob(NamedTuple):
-    """A blob for a queue until an hour. `box`: it replaces what its queue holds. `spent`: its stamp was used. `source`:
-    where it comes from, see `holdings`.
+    """A blob to be stored in a queue until an hour. box: it replaces what its queue holds. spent: its stamp was already
+    used. source: where it comes from (`holdings`).
     """
 
     qid: bytes
@@ -74,7 +74,7 @@ class NewBlob(NamedTuple):
 
 
 class DepositResult(NamedTuple):
-    """What became of a deposit: a code of the protocol, and its place where it is 0. `new`: it was not there before."""
+    """The result of a deposit: a code of the protocol and, if that is 0, its place. new: it was not stored before."""
 
     code: int
     place: int = 0
@@ -83,7 +83,7 @@ class DepositResult(NamedTuple):
 
 @dataclass
 class MailboxStore:
-    """The open store; one thread at a time. Whatever raises has changed nothing."""
+    """The open store, for one thread at a time. A method that raises has changed nothing."""
 
     path: Path
     quota: Quota
@@ -91,11 +91,11 @@ class MailboxStore:
     _reserve: Reserve
     _holdings: Holdings
     unchecked: bool = False
-    """Whether it was not closed when it was last used, so that `check` is due."""
+    """Whether it was not closed cleanly, so that `check` is due."""
     seen: ClockRecord | None = None
-    """What the clock said when it was last used."""
+    """The clock record that was last saved."""
     damaged: bool = False
-    """Whether `check` has found so."""
+    """Whether `check` has found damage."""
     _epoch: int = 0
     _used: int = 0
     _counts: dict[bytes, int] = field(default_factory=dict)
@@ -105,7 +105,8 @@ class MailboxStore:
 
     @classmethod
     def open(cls, path: Path, quota: Quota, now: int) -> MailboxStore:
-        """Open or make the store at `path`; `now` in ms. What it holds is counted by an index; the rest is not read.
+        """Open or create the store at `path`; `now` in ms. Its content is counted from an index; the blobs are not
+        read.
 
         Raises DatabaseDamaged, DatabaseNewer, DiskFull or ProfileError.
         """
@@ -126,22 +127,22 @@ class MailboxStore:
 
     @property
     def _in_use(self) -> Path:
-        """A file that is there from the opening to a good end."""
+        """Return the path of a file that exists from the opening until the store is closed cleanly."""
         return self.path.with_name(self.path.name + "-in-use")
 
     @property
     def blobs(self) -> int:
-        """How many blobs there are."""
+        """The number of blobs."""
         return self._holdings.blobs
 
     @property
     def size(self) -> int:
-        """How many bytes they have."""
+        """The bytes of all blobs."""
         return self._holdings.size
 
     @property
     def queues(self) -> int:
-        """How many queues hold something."""
+        """The number of queues that are not empty."""
         return self._holdings.queues
 
     def change(
@@ -151,8 +152,8 @@ class MailboxStore:
         now: int,
         names: Mapping[bytes, Sequence[bytes]] = MappingProxyType({}),
     ) -> list[DepositResult]:
-        """Keep what the quotas allow, then remove, of each queue, everything up to a place, and what has one of these
-        names; all in one transaction. now: in ms.
+        """Store what the quotas allow; then delete, by queue, everything up to a place and everything with one of these
+        names. All of it is one transaction. now: in ms.
 
         Raises DiskFull, DatabaseDamaged or another P2PChatError.
         """
@@ -177,10 +178,10 @@ class MailboxStore:
         return results
 
     def fetch(self, qid: bytes, after: int, most: int, most_bytes: int) -> list[tuple[int, bytes]]:
-        """Return (place, blob) behind the place `after`, in order: at most so many, and so many bytes unless it is only
-        one.
+        """Return (place, blob) behind the place `after`, in order: at most `most`, and at most `most_bytes` bytes
+        unless the first alone is larger.
 
-        That the queue is read is noted; with `most` 0, nothing else is done.
+        The queue counts as read from then on; with `most` 0, nothing else is done.
         """
         rows: list[tuple[int, bytes]] = []
         size = 0
@@ -209,9 +210,7 @@ class MailboxStore:
             return self._connection.execute(query, (qid, min(after, _MAX))).fetchone() is not None
 
     def expire(self, now: int, seen: ClockRecord | None = None) -> int:
-        """Remove what is past its time, at most `MAX_EXPIRED_AT_ONCE`; how many blobs that were. Note what the clock
-        says.
-        """
+        """Delete blobs that have expired, at most `MAX_EXPIRED_AT_ONCE`, and return their number. `seen` is saved."""
         before = self.blobs
         self._holdings.hour = max(self._holdings.hour, now // HOUR_MS)
         with self._transaction():
@@ -226,24 +225,26 @@ class MailboxStore:
         return before - self.blobs
 
     def limit(self, quota: Quota) -> None:
-        """Hold so much from now on; what it holds already stays. For the thread that changes it, or where none does."""
+        """Change the quotas; what is already stored stays. Call it in the thread that changes the store, or while none
+        does.
+        """
         self.quota = quota
         self._holdings.total = quota.total_bytes
 
     def note(self, seen: ClockRecord) -> None:
-        """Note what the clock says, whether it is news or not: so it shows too whether the disk can be written."""
+        """Save the clock record, even if it has not changed: this also shows whether the disk can be written."""
         with self._transaction():
             self._connection.execute("DELETE FROM clock")
             self._connection.execute("INSERT INTO clock VALUES (?, ?, ?)", seen)
         self.seen = seen
 
     def holds(self, qid: bytes) -> bool:
-        """Return whether the queue `qid` holds something. For any thread."""
+        """Return whether the queue `qid` is not empty. Any thread may call it."""
         return self._holdings.holds(qid)
 
     def checkpoint(self) -> None:
-        """Cut the write-ahead log to nothing if anything was written: it holds what was deleted, and in which order
-        everything came.
+        """Truncate the write-ahead log if anything was written: it contains deleted blobs, and the order in which blobs
+        arrived.
         """
         if self._written:
             with translated():
@@ -252,7 +253,7 @@ class MailboxStore:
         self._reserve.keep(self.quota.least_free)
 
     def use_reserve(self) -> bool:
-        """Free the room that was kept for a full disk, and fold the log in; returns whether there was any."""
+        """Free the space that is reserved for a full disk, and checkpoint the log; return whether there was any."""
         if not self._reserve.give_up():
             return False
         with translated():
@@ -260,8 +261,9 @@ class MailboxStore:
         return True
 
     def check(self) -> None:
-        """Read all of it, in any thread, which may take minutes. Raises DatabaseDamaged: from then on nothing new is
-        kept, and it is checked again when it is next used."""
+        """Read the whole store, in any thread, which may take minutes. Raises DatabaseDamaged; from then on nothing new
+        is stored, and the store is checked again when it is next opened.
+        """
         try:
             disk.check(self.path)
         except DatabaseDamaged:
@@ -270,9 +272,9 @@ class MailboxStore:
         self.unchecked = False
 
     def close(self) -> None:
-        """Write the log back into the database and close it."""
+        """Checkpoint the log and close the database."""
         with translated():
-            self._connection.close()  # SQLite's own checkpoint at the end removes the log
+            self._connection.close()  # closing checkpoints and removes the log
             if not (self.damaged or self.unchecked):
                 self._in_use.unlink(missing_ok=True)
 
@@ -301,7 +303,7 @@ class MailboxStore:
         ).fetchone()
         if known is None:
             return DepositResult(refusal)
-        if known[1] < expires:  # who deposits it again counts on the later time
+        if known[1] < expires:  # the depositor relies on the later time
             self._connection.execute(
                 "UPDATE blobs SET expires = ? WHERE qid = ? AND place = ?", (expires, deposit.qid, known[0])
             )
@@ -320,7 +322,9 @@ class MailboxStore:
         return there.f_bavail * there.f_frsize >= self.quota.least_free + self._reserve.missing
 
     def _make_room(self, deposit: NewBlob) -> bool:
-        """Whether there is room for a deposit, if need be since those who hold most gave way. Else nothing changed."""
+        """Make room for a deposit, if necessary by evicting blobs of those who hold most. Return False, with nothing
+        changed, if there is none.
+        """
         size = len(deposit.blob)
         if self.size + size <= self.quota.total_bytes:
             return True
@@ -338,8 +342,8 @@ class MailboxStore:
         return self.size + size <= self.quota.total_bytes
 
     def _add_pages(self, pages: int) -> None:
-        """Have so many free pages in the file, in no order. SQLite gives out pages of a growing file one after the
-        other, and whoever reads the disk would see in which order blobs came that still lie there.
+        """Have so many free pages in the file, in random order. SQLite uses the pages of a growing file one after the
+        other, so the disk would reveal in which order the blobs on it arrived.
         """
         if self._connection.execute("PRAGMA freelist_count").fetchone()[0] >= pages:
             return
@@ -358,7 +362,7 @@ class MailboxStore:
                 self._undo.append((qid, -(number == len(taken)), -part, source))
 
     def _revert(self, down_to: int) -> None:
-        """Count as before the last changes."""
+        """Undo the latest changes of the counts, down to this many."""
         while len(self._undo) > down_to:
             qid, blobs, size, source = self._undo.pop()
             if size > 0:
@@ -368,7 +372,7 @@ class MailboxStore:
 
     def _next_place(self, qid: bytes, now: int) -> int:
         epoch = now // HOUR_MS * (HOUR_MS // _MINUTE_MS) << _SUB_BITS
-        # the step hides from whoever has the disk how much a queue held that is not there any more
+        # the random step hides how many blobs were deleted from a queue
         step = 1 + self._chance() % _STEP
         count = self._counts.get(qid, 0) + step
         if epoch > self._epoch or count >> _COUNT_BITS or len(self._counts) >= _MAX_COUNTED:
@@ -379,7 +383,7 @@ class MailboxStore:
         return self._epoch << _COUNT_BITS | count
 
     def _chance(self) -> int:
-        """Return a random byte, out of those that the system gave for many deposits at once."""
+        """Return a random byte; random bytes are fetched from the system for many deposits at once."""
         if not self._chances:
             self._chances = bytearray(os.urandom(_CHANCES))
         return self._chances.pop()

@@ -1,4 +1,4 @@
-"""What clients may do at this moment: the price of a deposit, and what their place on the network may still use."""
+"""What a client may do now: the price of a deposit, and what is left of the budget of its place on the network."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from p2pchat.relay.limits import Origin, Origins, PlaceBudget, RelayLimits, Spen
 from p2pchat.relay.store import MailboxStore
 
 CROWDED = 3, 4
-"""Above this part of all it may hold, every deposit needs a stamp."""
+"""Numerator and denominator of the part of the store above which every deposit needs a stamp."""
 EGRESS_BYTES, EGRESS_RATE = 256 << 20, 8 << 20
-"""Bytes of answers to fetches that one place gets at once, and then a second."""
+"""Bytes of answers to fetches that one place gets: at once, and then per second."""
 
 log = logging.getLogger(__name__)
 
 CLIENTS_A_SECOND = 64
-"""Clients that are let in within a second without anybody's waiting: over so many seconds a crowd comes back."""
+"""Clients that may arrive within a second without being told to spread out."""
 MAX_SPREAD_SECONDS = 30
 MAX_HOUR = (1 << 32) - 1
 
@@ -37,11 +37,11 @@ COSTS: dict[int, int] = {
     mailbox.PUT: 40,
     mailbox.FORGET: 300,
 }
-"""What a frame is charged, in units of `net.admission.budget`. A deposit carries something: its bytes pay for it."""
+"""What each frame costs, in units of `net.admission.budget`; the bytes of a deposit cost extra."""
 
 
 class Terms:
-    """The limits of one mailbox, and what was used of them."""
+    """The limits of one mailbox, and how much of them was used."""
 
     def __init__(
         self, relay: PeerKey, store: MailboxStore, limits: RelayLimits, clock: RelayClock, random: Random
@@ -57,12 +57,12 @@ class Terms:
         self._egress = PlaceBudget(EGRESS_BYTES, EGRESS_RATE)
 
     def limit(self, limits: RelayLimits) -> None:
-        """Go by these limits from now on."""
+        """Apply other limits."""
         self.limits = limits
         self._deposits.resize(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
 
     def hello(self, clients: int = 0) -> Hello:
-        """Return what a new stream is told, with a challenge of its own. clients: how many there are."""
+        """Return the hello for a new stream, with a fresh challenge. clients: the number of clients now."""
         limits, quota = self.limits, self._store.quota
         return Hello(
             self._relay,
@@ -78,37 +78,39 @@ class Terms:
         )
 
     def origin(self, place: str) -> Origin:
-        """Return where a client is on the network, as far as limits go."""
+        """Return the origin of a place, for the limits."""
         return self._origins.of(place)
 
     # --- deposits
 
     def refusal(self, client: ClientStream, opened: OpenQueue, put: mailbox.Put, now: int) -> int:
-        """Return the code for a deposit at `now` ms of the relay's own time; DONE where it may go to the disk."""
+        """Return the code for a deposit at `now`, in ms of the relay's own time; DONE if it may be stored."""
         if not 1 <= put.hours <= self.limits.longest_hours:
             return mailbox.MALFORMED
         needed, invited = self.needs_stamp(opened), opened.flags & mailbox.STAMPED
         if needed and not invited and not put.stamp:
-            return mailbox.STAMP_NEEDED  # it comes again, and counts then
+            return mailbox.STAMP_NEEDED  # the client sends it again, and only that counts
         at = trio.current_time()
         if not client.puts.take(at) or not self._deposits.take(client.origin, at, len(put.blob)):
             return mailbox.TOO_FAST
         if not needed:
             return mailbox.DONE
         bits = self.limits.stamp_bits if invited else mailbox.crowded_bits(self.limits.stamp_bits, put.blob)
-        times = {now, self._clock.wall()}  # one of them may be wrong, and nothing is lost where both hold
+        times = {now, self._clock.wall()}  # one of them may be wrong; accepting both costs nothing
         if any(mailbox.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times):
             return mailbox.DONE
         return mailbox.BAD_STAMP
 
     @property
     def crowded(self) -> bool:
-        """Whether it holds so much that every deposit needs a stamp."""
+        """Whether the store is so full that every deposit needs a stamp."""
         part, whole = CROWDED
         return self._store.size * whole > self._store.quota.total_bytes * part
 
     def needs_stamp(self, opened: OpenQueue) -> bool:
-        """Return whether a deposit in this queue needs a stamp now. One that replaces what lies in a box needs none."""
+        """Return whether a deposit in this queue needs a stamp now. One that replaces the content of a box
+        needs none.
+        """
         if opened.flags & mailbox.STAMPED:
             return True
         return self.crowded and not (opened.flags & mailbox.BOX and self._store.holds(opened.qid))
@@ -116,9 +118,9 @@ class Terms:
     # --- fetches
 
     def may_fetch(self, origin: Origin) -> bool:
-        """Return whether its place may get an answer now; if so, `MAX_ANSWER` bytes are set aside until `fetched`."""
+        """Return whether a client's place may get an answer now; if so, reserve `MAX_ANSWER` bytes until `fetched`."""
         return self._egress.take(origin, trio.current_time(), MAX_ANSWER)
 
     def fetched(self, origin: Origin, size: int) -> None:
-        """Book an answer of `size` bytes, in place of what was set aside."""
+        """Charge for an answer of `size` bytes, and release the rest of the reserve."""
         self._egress.give(origin, trio.current_time(), MAX_ANSWER - size)

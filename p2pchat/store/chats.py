@@ -1,10 +1,10 @@
-"""Chats: who is in them, what is set for them, and what a list shows: what is unread, and what was said last.
+"""Chats: their members, their settings, and what a list shows of them: unread messages, and the last message.
 
-A chat is a row, whatever kind it is. The one with a contact has the contact's id and is made with the contact; the one
-with oneself is there from the beginning.
+Every chat is a row, whatever its kind. The chat with a contact has the contact's id and is created with the contact;
+the chat with oneself always exists.
 
-Another's message is unread until it has a `read_at`, so one that comes late counts wherever its place is. The index
-of what is unread holds nothing else: counting is cheap however long a chat is.
+A message of somebody else is unread until it has a `read_at`, so a late one counts wherever its place is. The index of
+unread messages contains nothing else, so counting them is cheap however long a chat is.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from p2pchat.store.database import Database, Row, Value, assignments
 from p2pchat.store.messages import MessageRow, columns, made, page
 
 MAX_COUNTED = 1000
-"""Unread messages of a chat that are counted; whoever sends more does not make every look at it slower."""
+"""Unread messages of a chat that are counted at most, so that a contact who sends more does not slow down every
+list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What is unread in a chat: how many (at most `MAX_COUNTED`) and the id of the first in the chat's order."""
+    """The unread messages of a chat: their number (at most `MAX_COUNTED`), and the id of the first in the
+    chat's order.
+    """
 
     count: int = 0
     first: MessageId | None = None
@@ -35,20 +38,22 @@ NOTHING_UNREAD = Unread()
 
 
 class ChatKind(StrEnum):
-    """Who is in a chat, as the database and the API have it."""
+    """The kind of a chat, as the database and the API name it."""
 
     DIRECT = "direct"
     """One contact."""
     NOTES = "notes"
-    """Nobody else: what a person keeps for themselves."""
+    """Only the user: notes to oneself."""
     GROUP = "group"
     CHANNEL = "channel"
 
 
 class ChatRow(NamedTuple):
-    """A chat. `draft`: what was begun and not sent, until its end by the clock that counts it. `muted_until`: a time;
-    `pinned`: its place among those that are pinned, or None. The timer: see `store.timers`. `name`: of a chat whose
-    contact was forgotten, else "". Times are in ms.
+    """A chat. Times are in ms.
+
+    draft: an unsent text, kept until its `draft_expires_at` by the counted clock. muted_until: a time. pinned: its
+    place among the pinned chats, or None. name: only of a chat whose contact was forgotten, else "". The timer is in
+    `store.timers`.
     """
 
     id: ChatId
@@ -67,7 +72,7 @@ class ChatRow(NamedTuple):
 
 
 class ListedChat(NamedTuple):
-    """A chat in a list; `last` is the last message in its order."""
+    """A chat in a list. last: the last message in the chat's order."""
 
     chat: ChatRow
     unread: Unread
@@ -115,7 +120,7 @@ _ADD_MEMBER = "INSERT INTO chat_members (chat, contact, joined_at) VALUES (?, ?,
 
 
 def add(db: Database, row: ChatRow, members: Iterable[ContactId] = ()) -> None:
-    """Save a new chat with these contacts, who are there."""
+    """Save a new chat with these contacts, which must exist."""
     db.execute(_ADD, row)
     add_members(db, row.id, members, row.created_at)
 
@@ -132,34 +137,34 @@ def update(db: Database, id: ChatId, **fields: Value) -> None:
 
 
 def remove(db: Database, id: ChatId) -> None:
-    """Forget a chat with its members and what is set for it; its messages stay (see `messages.forget_chat`)."""
+    """Delete a chat with its members and settings; its messages stay (see `messages.forget_chat`)."""
     db.execute("DELETE FROM chats WHERE id = ?", (id,))
 
 
 def leave_behind(db: Database, id: ChatId, name: str) -> None:
-    """Keep a chat under this name when its contact is forgotten; what was set for it is not."""
+    """Keep the chat of a contact who is forgotten, under this name and without its settings."""
     values: dict[str, Value] = {"draft": "", "draft_expires_at": None, "muted_until": 0, "pinned": None, "name": name}
     update(db, id, **values)
 
 
 def next_pinned(db: Database) -> int:
-    """Return the number of the place below all chats that are pinned."""
+    """Return the place after all pinned chats."""
     row = db.query_one("SELECT coalesce(max(pinned), 0) + 1 FROM chats")
     return 1 if row is None else int(row[0])
 
 
 def add_members(db: Database, id: ChatId, contacts: Iterable[ContactId], at: int) -> None:
-    """Note that contacts are in a chat since `at`; who is in it already stays as they are."""
+    """Note that contacts are members of a chat since `at` (ms); existing members stay as they are."""
     db.executemany(_ADD_MEMBER, [(id, contact, at) for contact in contacts])
 
 
 def remove_member(db: Database, id: ChatId, contact: ContactId) -> None:
-    """Note that a contact is not in a chat any more."""
+    """Remove a member from a chat."""
     db.execute("DELETE FROM chat_members WHERE chat = ? AND contact = ?", (id, contact))
 
 
 def members(db: Database, id: ChatId) -> list[ContactId]:
-    """Return who is in a chat besides us, by when they joined."""
+    """Return the members of a chat without us, in the order in which they joined."""
     rows = db.query("SELECT contact FROM chat_members WHERE chat = ? ORDER BY joined_at, contact", (id,))
     return [contact for (contact,) in rows]
 
@@ -171,22 +176,22 @@ def shared_with(db: Database, contact: ContactId) -> list[ChatId]:
 
 
 def unread(db: Database, chat: ChatId) -> Unread:
-    """Return what is unread in a chat."""
+    """Return the unread messages of a chat."""
     row = db.query_one(_COUNT, (chat,))
     return Unread() if row is None else Unread(*row)
 
 
 def unread_bytes(db: Database, chat: ChatId, each: int) -> int:
-    """Return how many bytes the texts have that are unread in a chat, and `each` for every one of them."""
+    """Return the bytes of all unread texts of a chat, plus `each` for every one of them."""
     row = db.query_one(_BYTES, (chat, each))
     return 0 if row is None else int(row[0])
 
 
 def read(db: Database, chat: ChatId, up_to: int | None, at: int, counted: int | None = None) -> list[MessageId]:
-    """Note that others' messages of a chat were read at `at` (ms), up to the message with this pk (None: all), in the
-    chat's order. Returns the ids of those that were unread.
+    """Mark the messages of others in a chat as read at `at` (ms), up to the message with the pk `up_to` in the chat's
+    order (None: all). Return the ids of those that were unread.
 
-    The time of those that end begins now: at `counted`, by the clock that counts it, or at `at`.
+    The time of timed messages begins now: at `counted`, by the counted clock, or else at `at`.
     """
     rows = db.query(_ALL, (chat,)) if up_to is None else db.query(_UP_TO, (chat, up_to))
     db.executemany(_READ, [(at, at if counted is None else counted, pk) for pk, _ in rows])
@@ -194,7 +199,7 @@ def read(db: Database, chat: ChatId, up_to: int | None, at: int, counted: int | 
 
 
 def listed(db: Database) -> dict[ChatId, ListedChat]:
-    """Return every chat; one whose last message stands on a page that does not verify is shown without it."""
+    """Return every chat. If the last message of one is on a damaged page, that chat has none."""
     try:
         rows = db.query(_LISTED)
     except DatabaseDamaged:
@@ -202,7 +207,7 @@ def listed(db: Database) -> dict[ChatId, ListedChat]:
         return {chat.id: ListedChat(chat, unread(db, chat.id), _last(db, chat.id)) for chat in chats}
     with_unread = {
         id for (id,) in db.query(_WITH_UNREAD)
-    }  # most chats have nothing unread, and counting is a statement each
+    }  # counting takes a statement for each chat, and most have nothing unread
     size = len(_NAMES)
     return {
         row[0]: ListedChat(
@@ -235,8 +240,8 @@ def _last(db: Database, chat: ChatId) -> MessageRow | None:
 
 
 def keep_draft(db: Database, chat: ChatId, text: str, expires_at: int | None = None) -> bool:
-    """Keep what was begun in a chat, until its end in ms by the clock that counts it; "" forgets it. Returns whether
-    there was one. Until `db.checkpoint()` the log holds it.
+    """Save the draft of a chat until `expires_at`, in ms of the counted clock; "" deletes it. Return whether there was
+    one. Until `db.checkpoint()` the write-ahead log contains it.
     """
     if text:
         before = db.query_one("SELECT 1 FROM chats WHERE id = ? AND draft <> ''", (chat,))
@@ -246,7 +251,7 @@ def keep_draft(db: Database, chat: ChatId, text: str, expires_at: int | None = N
 
 
 def _chat(row: Row) -> ChatRow:
-    values = list(row)  # all chats are read for a list: no dictionary is made of each
+    values = list(row)  # a list reads all chats, so no dictionary is made for each
     values[_KIND] = _KINDS[values[_KIND]]
     values[_ARCHIVED] = bool(values[_ARCHIVED])
     return ChatRow._make(values)

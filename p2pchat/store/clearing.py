@@ -1,8 +1,8 @@
-"""Deleting all that was said in a chat, some in each transaction: a hundred thousand messages take seconds, in which
-nothing else could be saved.
+"""Deleting all messages of a chat, some in each transaction: a hundred thousand take seconds, in which nothing else
+could be saved.
 
-Up to which message a chat is being cleared is in its row, so what a power cut interrupts goes on at the next start, and
-what is said meanwhile stays.
+The row of the chat says up to which message it is being cleared, so clearing continues after a power cut, and newer
+messages stay.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ _GOING_ON = "SELECT id, clear_to FROM chats WHERE clear_to IS NOT NULL ORDER BY 
 
 
 def begin(db: Database, chat: ChatId) -> None:
-    """Note that what is in a chat now is to be deleted: see `go_on`."""
+    """Note that all current messages of a chat are to be deleted; see `go_on`."""
     db.execute(_BEGIN, (chat,))
 
 
 def is_cleared(db: Database, chat: ChatId) -> bool:
-    """Return whether nothing of a chat is left to delete."""
+    """Return whether clearing a chat is complete."""
     return db.query_one("SELECT 1 FROM chats WHERE id = ? AND clear_to IS NOT NULL", (chat,)) is None
 
 
 def takes_long(db: Database, chat: ChatId) -> bool:
-    """Return whether there is more in a chat than one transaction deletes."""
+    """Return whether a chat has more messages than one transaction deletes."""
     return (
         db.query_one("SELECT 1 FROM messages WHERE chat = ? LIMIT 1 OFFSET ?", (chat, MAX_CLEARED_AT_ONCE)) is not None
     )
 
 
 def under_way(db: Database) -> list[ChatId]:
-    """Return the chats that are being cleared, in the order in which they are."""
+    """Return the chats that are being cleared, in the order in which it was requested."""
     return [chat for chat, _ in db.query(_GOING_ON)]
 
 
 def go_on(db: Database, chat: ChatId, *, remember: bool = True) -> bool:
-    """Delete the next messages of a chat that is being cleared; whether that was all of it. Until `db.checkpoint()` the
-    log holds them. `remember`: so that none of them comes again.
+    """Delete the next messages of a chat that is being cleared; return whether it is complete. Until `db.checkpoint()`
+    the write-ahead log contains them. remember: whether to remember their ids, so that none of them is accepted again.
     """
     row = db.query_one("SELECT clear_to FROM chats WHERE id = ?", (chat,))
     done = row is None or row[0] is None or messages.clear(db, chat, row[0], MAX_CLEARED_AT_ONCE, remember=remember)

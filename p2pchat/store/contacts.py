@@ -1,4 +1,4 @@
-"""People."""
+"""Contacts, and others who asked to become contacts."""
 
 from __future__ import annotations
 
@@ -16,35 +16,34 @@ from p2pchat.store.devices import DeviceRow
 
 
 class ContactState(StrEnum):
-    """How it stands between a person here and another one, as the database, events and `--json` have it."""
+    """The state of a contact, as the database, events and `--json` have it."""
 
     WAITING = "waiting"
-    """We asked, and there is no answer yet."""
+    """We asked, and they have not answered yet."""
     REQUEST = "request"
-    """They ask, and nobody here has answered yet."""
+    """They asked, and the user has not answered yet."""
     CONTACT = "contact"
     BLOCKED = "blocked"
     FORGOTTEN = "forgotten"
-    """They were a contact, and only the chat is left. No row has this state, nor the next: see `partners`."""
+    """They were forgotten, and only the chat is left. No row has this state or the next; see `partners`."""
     SELF = "notes"
-    """It is the person here."""
+    """The user, in the chat with oneself."""
 
 
 ACCEPTED = (ContactState.CONTACT, ContactState.WAITING)
-"""The states of those whom a person here wants as a contact."""
+"""The states of those whom the user wants as a contact."""
 WRITABLE = (*ACCEPTED, ContactState.SELF)
-"""The states of those in whose chats a person here can write."""
+"""The states of those in whose chats the user can write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A person.
+    """A contact.
 
-    `identity` is their public key. `device` and `bundle` are of their first device (see `devices`): its public key, and
-    its newest prekey bundle as it was sent. All three are None until they are known. `invite` holds the canonical bytes
-    of the invite that still has to be joined, until `invite_until`; `invite_id` is the invite of ours they used, or the
-    digest of theirs that we used. `hidden`: they must not learn our network address. `note`: what a person here notes
-    about them.
+    identity: their public key. device, bundle: the public key of their first device (see `devices`), and its newest
+    prekey bundle as it was sent. All three are None until they are known. invite: the canonical bytes of the invite
+    that is being joined, until `invite_until`. invite_id: the invite of ours that they used, or the digest of theirs
+    that we used. hidden: they must not learn our network address. note: the user's note about them.
     """
 
     id: ContactId
@@ -112,25 +111,25 @@ def all(db: Database) -> list[Contact]:
 
 
 def listed(db: Database) -> list[Contact]:
-    """Return all contacts, oldest first, without the keys of their devices: no list shows them, and they are most of
-    what would be read.
+    """Return all contacts, oldest first, without the keys of their devices, which no list shows and which would be most
+    of the data.
     """
     return [_made(row) for row in db.query(_LISTED)]
 
 
 def latest_first(db: Database) -> list[ContactId]:
-    """Return the ids of everybody, those heard of last first."""
+    """Return the ids of all contacts, most recently heard from first."""
     return [id for (id,) in db.query(_LATEST_FIRST)]
 
 
 def count(db: Database, state: ContactState) -> int:
-    """Return how many are in that state."""
+    """Return the number of contacts in a state."""
     row = db.query_one("SELECT count(*) FROM contacts WHERE state = ?", (state,))
     return int(row[0]) if row else 0
 
 
 def hidden(db: Database) -> frozenset[ContactId]:
-    """Return the ids of those who are."""
+    """Return the ids of the hidden contacts."""
     return frozenset(row[0] for row in db.query("SELECT id FROM contacts WHERE hidden"))
 
 
@@ -151,14 +150,15 @@ def update(db: Database, id: ContactId, **fields: Value) -> None:
 
 
 def heard(db: Database, id: ContactId, at: int) -> None:
-    """Note that something of theirs arrived at `at` (ms)."""
+    """Note that something from a contact arrived at `at` (ms)."""
     db.execute("UPDATE contacts SET heard_at = ? WHERE id = ?", (at, id))
 
 
 def remove(db: Database, id: ContactId, *, keep_chat: bool = False) -> None:
-    """Forget a contact with devices, ways, sessions, queues, outbox and, unless it is kept, the row of the chat.
+    """Delete a contact with its devices, addresses, sessions, queues, outbox rows and, unless it is kept, the row of
+    the chat.
 
-    Messages stay (see `messages.forget_chat`), and so does what guards against replays: handshakes and envelopes seen.
+    Messages stay (see `messages.forget_chat`), and so does what prevents replays: handshakes and envelopes seen.
     """
     db.execute("DELETE FROM outbox WHERE recipient IN (SELECT id FROM devices WHERE contact = ?)", (id,))
     if not keep_chat:
@@ -167,14 +167,14 @@ def remove(db: Database, id: ContactId, *, keep_chat: bool = False) -> None:
 
 
 def names(db: Database) -> list[tuple[ContactId, str, ContactState]]:
-    """Return (id, name, state) of everybody."""
+    """Return (id, name, state) of all contacts."""
     rows = db.query("SELECT id, name, state FROM contacts ORDER BY rowid")
     return [(id, name, _STATES[state]) for id, name, state in rows]
 
 
 def find(db: Database, text: str) -> Contact:
-    """Return whom a user means. A whole id (16 digits) means that contact and nobody else. Anything else is an exact
-    name, a name in another letter case, or at least four digits that begin just one id, in this order.
+    """Return the contact that a user names. A complete id (16 digits) means only that contact. Any other text is, in
+    this order, an exact name, a name in another letter case, or at least four digits with which exactly one id begins.
 
     Raises `NoSuchContact`, or `AmbiguousName` with the candidates as "name (id)".
     """
@@ -190,7 +190,7 @@ def find(db: Database, text: str) -> Contact:
 
 
 def resolve(named: Iterable[Row], text: str) -> ContactId:
-    """Return whom a user means of (id, name), as `find` says. Raises NoSuchContact or AmbiguousName."""
+    """Return the one of these (id, name) that a user names, as `find` does. Raises NoSuchContact or AmbiguousName."""
     everybody, wanted = list(named), text.strip().casefold()
     candidates = [(id, name) for id, name in everybody if name == text.strip()]
     candidates = candidates or [(id, name) for id, name in everybody if name.casefold() == wanted]
@@ -208,7 +208,7 @@ def _contact(row: Row | None) -> Contact | None:
 
 
 def _made(row: Row) -> Contact:
-    values = list(row)  # all contacts are read at a start: no dictionary is made of each
+    values = list(row)  # all contacts are read at the start, so no dictionary is made for each
     for place in _FLAGS:
         values[place] = bool(values[place])
     values[_STATE] = _STATES[values[_STATE]]

@@ -55,7 +55,7 @@ STATEMENTS_KEPT = 256
 PAGE_BYTES = 4096
 CACHE_KIB = 4096
 BUSY_TIMEOUT_MS = 5_000
-"""How long a statement waits for another connection."""
+"""Milliseconds for which a statement waits for another connection."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -73,16 +73,16 @@ class Database:
         self._connection = connection
         self._inode = _inode(path)
         self.guard: Callable[[], None] = lambda: None
-        """Called before and after each COMMIT: raises where the file that is written is not the profile's any more."""
+        """Called before and after each COMMIT. It raises if the open file is not the profile's any more."""
         self._key = key
         self._met_damage = False
         self._gathered: dict[str, list[Sequence[Value]]] = {}
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> Database:
-        """Make a new database under a 32-byte key and open it. `ProfileExists` if a file is there.
+        """Create a new database with a 32-byte key and open it. Raises `ProfileExists` if there is a file.
 
-        It is built beside its place and renamed, so that a half-made one is never met at `path`.
+        It is built under another name and renamed, so there is never an unfinished one at `path`.
         """
         if path.exists():
             raise ProfileExists(f"{path} is already there; it was not touched")
@@ -100,10 +100,10 @@ class Database:
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Database:
-        """Open the database at `path` with its 32-byte key, and bring it to our schema.
+        """Open the database at `path` with its 32-byte key, and migrate it to the current schema.
 
-        Raises `NoProfile` (no file), `DatabaseDamaged` (not a database under this key, cut short, or a page does not
-        verify) or `DatabaseNewer`; none of them changes the file.
+        Raises `NoProfile` (no file), `DatabaseDamaged` (not a database with this key, truncated, or with a damaged
+        page) or `DatabaseNewer`; none of them changes the file.
         """
         if not path.exists():
             raise NoProfile(f"There is no database at {path}")
@@ -119,14 +119,14 @@ class Database:
         return cls(path, connection, key)
 
     def execute(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> int:
-        """Run one statement; how many rows it changed."""
+        """Run one statement; return the number of rows that it changed."""
         try:
             return int(self._usable().execute(sql, values).rowcount)
         except sqlcipher.Error as error:
             raise self._failed(error) from error
 
     def insert(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> int:
-        """Run one INSERT. Returns the rowid of the new row, or 0 if ON CONFLICT or a WHERE left it out."""
+        """Run one INSERT. Return the rowid of the new row, or 0 if ON CONFLICT or a WHERE excluded it."""
         try:
             cursor = self._usable().execute(sql, values)
         except sqlcipher.Error as error:
@@ -134,22 +134,22 @@ class Database:
         return int(cursor.lastrowid) if cursor.rowcount == 1 else 0
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Value]]) -> int:
-        """Run one statement for every row of values; how many rows changed in all."""
+        """Run one statement for each row of values; return the number of rows changed."""
         try:
             return int(self._usable().executemany(sql, rows).rowcount)
         except sqlcipher.Error as error:
             raise self._failed(error) from error
 
     def gather(self, sql: str, values: Sequence[Value]) -> None:
-        """Run one statement in this transaction, together with those like it: at its end, or at `run_gathered`, which
-        whoever reads or changes what it writes calls first.
+        """Run one statement later in this transaction, together with others of its kind: at the end, or at
+        `run_gathered`, which must be called before reading or changing what it writes.
         """
         self._gathered.setdefault(sql, []).append(values)
         if not self._connection.in_transaction:
             self.run_gathered()
 
     def run_gathered(self) -> None:
-        """Run the statements that were gathered."""
+        """Run the gathered statements."""
         while self._gathered:
             sql = next(iter(self._gathered))
             self.executemany(sql, self._gathered.pop(sql))
@@ -172,8 +172,8 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run a block as one transaction: BEGIN IMMEDIATE, the block, `commit`. Any exception undoes the block and goes
-        on.
+        """Run a block as one transaction: BEGIN IMMEDIATE, the block, `commit`. An exception undoes it and is raised
+        again.
         """
         self.execute("BEGIN IMMEDIATE")
         try:
@@ -184,17 +184,17 @@ class Database:
             raise
 
     def commit(self) -> None:
-        """Write what the transaction did to the disk: after it returns, that survives a power cut. It is the one COMMIT
-        of the program.
+        """Commit the transaction to the disk: after this returns, it survives a power cut. It is the only COMMIT of the
+        program.
         """
         self.run_gathered()
         self.guard()
         self.execute("COMMIT")
-        self.guard()  # or the file went in between, and the caller must not acknowledge what is in it
+        self.guard()  # if the file has vanished meanwhile, the caller must not acknowledge anything
 
     def checkpoint(self) -> bool:
-        """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone. Returns
-        whether that was done: not while another connection reads (see `damaged_pages`), and nothing waits for that.
+        """Move the write-ahead log into the database and truncate it, so that deleted data is gone. Return whether that
+        was done: it is not while another connection reads (see `damaged_pages`), and nothing waits for that.
         """
         self.query("PRAGMA busy_timeout = 0")
         try:
@@ -204,11 +204,11 @@ class Database:
         return not busy
 
     def files(self) -> list[Path]:
-        """Return the files that hold what is committed: the database and its write-ahead log."""
+        """Return the files with committed data: the database and its write-ahead log."""
         return [self.path, self.path.with_name(self.path.name + "-wal")]
 
     def damaged_pages(self) -> int:
-        """Count the pages that do not verify, as `damaged_pages` does: beside this connection, in any thread."""
+        """Count the damaged pages, as the function `damaged_pages` does: over another connection, in any thread."""
         return damaged_pages(self.path, self._key)
 
     @property
@@ -222,7 +222,7 @@ class Database:
             return
         connection, self._connection = self._connection, None
         if _inode(self.path) != self._inode:
-            # SQLite deletes the log by its name, which by now may be that of another database. Never closed, it stays.
+            # SQLite deletes the log by its name, which may by now be another database's, so do not close it.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
             return
         with translated(), closing(connection):
@@ -231,19 +231,19 @@ class Database:
     def _undo(self) -> None:
         self._gathered.clear()
         # SQLite undoes a transaction by itself after some errors; a second ROLLBACK would then be one more error.
-        if self._met_damage:  # with its connection goes what was not committed
+        if self._met_damage:  # replacing the connection drops what was not committed
             self._replace_connection()
         elif self._connection is not None and self._connection.in_transaction:
             self.execute("ROLLBACK")
 
     def _usable(self) -> Any:
-        """Return the connection, a new one where the last has met a damaged page outside of a transaction."""
+        """Return the connection; replace it first if it has met a damaged page outside of a transaction."""
         if self._met_damage and not self._connection.in_transaction:
             self._replace_connection()
         return self._connection
 
     def _failed(self, error: Exception) -> Exception:
-        """Return our error for one of SQLite's, and note damage."""
+        """Return our error for an error of SQLite, and note damage."""
         ours = meaning(error)
         self._met_damage |= isinstance(ours, DatabaseDamaged)
         return ours
@@ -251,13 +251,14 @@ class Database:
     def _replace_connection(self) -> None:
         """Open another connection, then close this one: the last one to close would write into the damaged file.
 
-        Raises `ProfileGone` and keeps the old one open if another file is at the path by now: that one is not written.
+        Raises `ProfileGone`, and keeps the old one open, if another file is at the path now, so that it is not written
+        to.
         """
         self._check_file()
         with translated():
             fresh = connect(self.path, self._key)
             try:
-                self._check_file()  # connecting opens the file and writes nothing; the settings do
+                self._check_file()  # connecting does not write; the settings do
                 _set_up(fresh)
             except BaseException:
                 fresh.close()
@@ -272,7 +273,7 @@ class Database:
 
 
 def assignments(fields: Collection[str], allowed: frozenset[str]) -> str:
-    """Return the `a = :a, b = :b` of an UPDATE. `allowed` is the guard: a name outside it is a mistake of ours."""
+    """Return the `a = :a, b = :b` of an UPDATE. Raises ValueError for a name that is not in `allowed`."""
     if not fields or not allowed.issuperset(fields):
         raise ValueError(f"cannot set {sorted(set(fields) - allowed) or 'nothing'}")
     return ", ".join(f"{name} = :{name}" for name in fields)
@@ -285,13 +286,13 @@ ids."""
 
 
 def packed(ids: Iterable[bytes]) -> str:
-    """Return ids as one value of a statement, for `ID_LIST`."""
+    """Return ids as one value for `ID_LIST`."""
     return json.dumps([id.hex() for id in ids])
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise errors of ours for those of SQLite and of the file system: DiskFull, DatabaseDamaged, else ProfileError."""
+    """Convert errors of SQLite and of the file system to our own: DiskFull, DatabaseDamaged, or else ProfileError."""
     try:
         yield
     except sqlcipher.Error as error:
@@ -304,8 +305,8 @@ def translated() -> Iterator[None]:
 
 @cache
 def migrations() -> tuple[str, ...]:
-    """Return the scripts that make and change the schema, in order; the n-th (from 1) leads to `user_version` n. They
-    are read once, though each database that is opened asks twice how many there are.
+    """Return the scripts that create and change the schema, in order; the n-th (from 1) leads to `user_version` n. They
+    are cached, because each opening of a database asks twice for their number.
     """
     folder = resources.files("p2pchat.store") / "migrations"
     scripts = sorted((entry.name, entry) for entry in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", entry.name))
@@ -313,8 +314,8 @@ def migrations() -> tuple[str, ...]:
 
 
 def connect_new(path: Path, key: bytes, version: int | None = None) -> Any:
-    """Make an empty database under a 32-byte key with our settings and the schema of `version` (None: ours), and
-    connect to it.
+    """Create an empty database with a 32-byte key, our settings and the schema of `version` (None: the current one),
+    and connect to it.
     """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = connect(path, key)
@@ -328,8 +329,8 @@ def connect_new(path: Path, key: bytes, version: int | None = None) -> Any:
 
 
 def connect(path: Path, key: bytes, mode: str = "mode=rw") -> Any:
-    """Connect to the file at `path`, encrypted under a 32-byte key, without looking at it and without settings. `mode`:
-    as in SQLite's URIs.
+    """Connect to the file at `path`, encrypted with a 32-byte key, without checking it and without settings. mode: as
+    in SQLite's URIs.
     """
     if len(key) != KEY_BYTES:
         raise ValueError("a database key has 32 bytes")
@@ -337,11 +338,11 @@ def connect(path: Path, key: bytes, mode: str = "mode=rw") -> Any:
         f"file:{quote(str(path.absolute()))}?{mode}",
         uri=True,
         timeout=BUSY_TIMEOUT_MS / 1000,
-        isolation_level=None,  # transactions are ours to begin and end
+        isolation_level=None,  # transactions are begun and ended explicitly
         check_same_thread=False,  # the engine's worker threads take turns
         cached_statements=STATEMENTS_KEPT,
     )
-    # First of all: a key that does not fit would print to stderr, over the screen.
+    # First: with a wrong key it would print to stderr, over the screen.
     connection.execute("PRAGMA cipher_log_level = NONE")
     # A raw key skips SQLCipher's own derivation; ours comes from the key file.
     connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
@@ -362,9 +363,9 @@ def _set_up(connection: Any) -> None:
 
 
 def _check_readable(path: Path, key: bytes) -> None:
-    """Refuse a file that is damaged or newer than we are, before anything could write to it.
+    """Raise an error for a file that is damaged or has a newer schema, before anything could write to it.
 
-    Read-only, since merely closing a writable connection may copy the write-ahead log into the file.
+    It opens the file read-only, since merely closing a writable connection may copy the write-ahead log into the file.
     """
     if not path.is_file() or path.stat().st_size == 0:  # SQLite would take an empty one for a new database
         raise DatabaseDamaged
@@ -387,8 +388,8 @@ def _check_readable(path: Path, key: bytes) -> None:
 
 
 def _any_page_verifies(path: Path, key: bytes, mode: str) -> bool:
-    """Return whether the key fits any page of the file: under a wrong one, or without its first 16 bytes, none
-    verifies.
+    """Return whether any page of the file verifies. With a wrong key, or without the file's first 16 bytes,
+    none does.
     """
     with closing(connect(path, key, mode)) as connection:
         failures = len(connection.execute("PRAGMA cipher_integrity_check").fetchall())
@@ -396,9 +397,9 @@ def _any_page_verifies(path: Path, key: bytes, mode: str) -> bool:
 
 
 def damaged_pages(path: Path, key: bytes) -> int:
-    """Read every page of the database at `path` and count those that do not verify (about 3 ms a MiB).
+    """Count the pages of the database at `path` that do not verify, by reading all (about 3 ms a MiB).
 
-    It has a read-only connection of its own and may run in another thread beside an open `Database`. Raises what
+    It has a read-only connection of its own, and may run in another thread while a `Database` is open. Raises what
     `Database.open` does.
     """
     with translated(), closing(connect(path, key, "mode=ro")) as connection:
@@ -417,7 +418,7 @@ def _migrate(connection: Any, up_to: int | None = None) -> None:
 
 
 def meaning(error: Exception) -> Exception:
-    """Return our error for one of SQLite's (sqlite.org/rescode.html), or that one itself if it is a mistake in a
+    """Return our error for an error of SQLite (sqlite.org/rescode.html), or the same error if it is a mistake in a
     statement.
     """
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the low byte of an extended code is the primary one

@@ -1,8 +1,8 @@
-"""How a message of ours does with each device, where it has more recipients than one.
+"""The delivery state of our messages for each device, if there is more than one recipient.
 
-A message in a direct chat has one recipient, and its state in its own row: nothing is written here for it. One in a
-group has a row here for each device that it is for, and its own row has the least of their states: it is delivered once
-it is delivered everywhere. A device that it has failed for counts only where it has failed for all.
+A message in a direct chat has one recipient, and its state is in its own row: it has no rows here. A message in a group
+has a row here for each device that it is for, and its own row has the least advanced of their states: it is delivered
+once it is delivered everywhere. A device for which it has failed counts only if it has failed for all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RANKED = (DeliveryState.SAVED, DeliveryState.STORED, DeliveryState.DELIVERED, D
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """How a message does with one device; times in ms, None where it is not so far."""
+    """The state of a message for one device; times in ms, None if that state was not reached."""
 
     device: DeviceId
     state: DeliveryState
@@ -41,12 +41,12 @@ _STATES = "SELECT DISTINCT deliveries.state FROM deliveries JOIN messages ON pk 
 
 
 def begin(db: Database, chat: ChatId, id: MessageId, devices: Iterable[DeviceId]) -> None:
-    """Note that a message of ours, which is saved already, is for these devices."""
+    """Note that a message of ours, which is already saved, is for these devices."""
     db.executemany(_ADD, [(device, DeliveryState.SAVED.value, id, chat) for device in devices])
 
 
 def of(db: Database, pk: int) -> list[DeliveryRow]:
-    """Return how the message with this pk does with each of its devices; [] where its own row says it all."""
+    """Return the rows of the message with this pk; [] if its own row has its state."""
     return [
         DeliveryRow(device, DeliveryState(state), None if route is None else Route(route), *times)
         for device, state, route, *times in db.query(_OF, (pk,))
@@ -64,10 +64,11 @@ def set_state(
     came_from: Collection[DeliveryState],
     route: Route | None = None,
 ) -> list[MessageId]:
-    """Move our messages of a chat to `state` for one device, where they are in one of the states `came_from`, and each
-    message that has come further by that as a whole.
+    """Change our messages of a chat to `state` for one device, if they are in one of the states `came_from`, and then
+    each message whose least advanced state has changed.
 
-    `at` goes into the time of that state, the first time only. Returns the ids of the messages that moved as a whole.
+    `at` (ms) is saved as the time of that state, the first time only. Return the ids of the messages that changed as a
+    whole.
     """
     ids = list(dict.fromkeys(ids))
     assign, where, values = messages.transition(state, at, came_from, route)
@@ -87,7 +88,7 @@ def set_state(
 
 
 def _least(states: Iterable[DeliveryState]) -> DeliveryState | None:
-    """Return the state of a message that is in these with its devices; None where it has none."""
+    """Return the state of a message from its states for its devices; None if there are none."""
     known = set(states)
     going = [state for state in _RANKED if state in known]
     return going[0] if going else DeliveryState.FAILED if known else None

@@ -1,7 +1,7 @@
-"""What lies at relays: which envelope of the outbox in which queue, until when, and when it is deposited again.
+"""Deposits at relays: which envelope of the outbox is in which queue, until when, and when it is deposited again.
 
-A deposit is no proof that the recipient will find it: a relay may lose it, or lie. So until the end-to-end receipt the
-same bytes are deposited again, after an hour, six hours, and daily.
+A deposit does not prove that the recipient will find it: a relay may lose it, or lie. So until the end-to-end receipt
+the same bytes are deposited again, after an hour, six hours, and daily.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AGAIN = (HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A row of the outbox that lies at relays, without its big columns."""
+    """An outbox row that was deposited at relays, without its large columns."""
 
     pk: int
     kind: int | None
@@ -32,13 +32,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class DepositedCopy:
-    """Where a message lies: the relay's transport key, and until when."""
+    """A copy of a message at a relay: the relay's transport key, and until when (ms) it is kept."""
 
     relay: PeerKey
     until: int
 
 
-# of an envelope that is still to be sent, in a queue that is still used
+# only for envelopes that are still in the outbox and queues that are still used
 _NOTE = f"""
 INSERT INTO deposits (outbox, queue, until, attempts, next_try)
 SELECT pk, ?2, min(?3, coalesce(keep_until, ?3)), 1, ?4 + {AGAIN[0]} FROM outbox
@@ -46,7 +46,7 @@ WHERE envelope_id = ?1 AND EXISTS (SELECT 1 FROM their_queues WHERE id = ?2)
 ON CONFLICT DO UPDATE SET until = excluded.until, attempts = attempts + 1,
     next_try = ?4 + CASE attempts WHEN 1 THEN {AGAIN[1]} ELSE {AGAIN[2]} END
 """
-# In this order: of what waits only the index is read, and the row only where it does not lie there.
+# In this order only the index of the waiting rows is read, and the row itself only if it is not in the queue.
 _DUE = f"""
 SELECT {columns("outbox")} FROM outbox AS waiting
 LEFT JOIN deposits ON deposits.outbox = waiting.pk AND deposits.queue = ?1
@@ -68,37 +68,37 @@ WHERE {recipient} = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND
     WHERE NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk AND deposits.queue = queue.value))
 """
 _STORED_OF_ALL = _STORED.format(recipient="recipient") + "ORDER BY pk"
-# by the envelopes, of which there are a few, and not by the recipient, for whom thousands may wait
+# by envelope, since there are a few, and not by recipient, for whom thousands may wait
 _STORED_AMONG = _STORED.format(recipient="+recipient") + f"AND envelope_id IN {ID_LIST.format('?3')} ORDER BY pk"
 
 
 def due(
     db: Database, now: int, queue: TheirQueueRow, limit: int, after_pk: int = 0, old_to: int = 0
 ) -> list[OutboxRow]:
-    """Return what belongs into a queue, behind `after_pk` and oldest first, and does not lie there, or is to be
-    deposited again. Contents up to `old_to` are left out: they are going to be sealed anew.
+    """Return the rows to deposit in a queue, behind `after_pk` and oldest first: those that are not in it, or are due
+    again. Contents up to `old_to` are left out, because they will be sealed anew.
     """
     values = (queue.id, queue.owner, after_pk, old_to, now, limit)
     return [made(row) for row in db.query(_DUE % _FORMS[queue.flags], values)]
 
 
 def takes(queue: TheirQueueRow, form: OutboxForm) -> bool:
-    """Return whether rows of this form go into that queue."""
+    """Return whether rows of this form are deposited in that queue."""
     if queue.flags == 0:
         return form not in (OutboxForm.INITIAL, OutboxForm.BOX)
     return form == (OutboxForm.BOX if queue.flags == mailbox.BOX else OutboxForm.INITIAL)
 
 
 def note(db: Database, deposits: Iterable[tuple[EnvelopeId, int, int]], now: int) -> None:
-    """Note that envelopes lie at their relays: (envelope id, queue, until)."""
+    """Note deposited envelopes: (envelope id, queue, until)."""
     db.executemany(_NOTE, [(envelope_id, queue, until, now) for envelope_id, queue, until in deposits])
 
 
 def stored(
     db: Database, owner: MailOwner, queues: Collection[int], envelope_ids: Iterable[EnvelopeId] | None = None
 ) -> list[Stored]:
-    """Return what is for a device or of an invite, and lies in each of these queues and in one at least; of those
-    envelopes, or of all.
+    """Return the rows for a device or of an invite, or those of these envelopes, that are in each of these queues and
+    in at least one.
     """
     values: list[Value] = [owner, json.dumps(sorted(queues))]
     if envelope_ids is not None:
@@ -108,7 +108,7 @@ def stored(
 
 
 def of(db: Database, pk: int) -> list[DepositedCopy]:
-    """Return where a row of the outbox lies, the longest first."""
+    """Return the copies of an outbox row at relays, the longest-kept first."""
     rows = db.query(
         "SELECT relay, deposits.until FROM deposits JOIN their_queues ON their_queues.id = queue WHERE outbox = ?"
         " ORDER BY deposits.until DESC, relay",

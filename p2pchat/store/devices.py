@@ -1,7 +1,7 @@
-"""The devices of contacts: each has keys, addresses, sessions, queues and rows of the outbox of its own.
+"""The devices of contacts. Each has its own keys, addresses, sessions, queues and outbox rows.
 
-The first device of a contact has the id of the contact (`core.ids.first_device`), so that what is for a contact finds
-it without asking. Further ones have ids of their own.
+The first device of a contact has the contact's id (`core.ids.first_device`), so it is found without a query. Further
+devices have ids of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from p2pchat.store.database import Database, Value, assignments
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """A device. `key` is its public key, `bundle` its newest prekey bundle as it was sent; both None until known."""
+    """A device. key: its public key. bundle: its newest prekey bundle as it was sent. Both are None until known."""
 
     id: DeviceId
     contact: ContactId
@@ -42,7 +42,7 @@ _ADD_WAY = (
 
 
 def add(db: Database, row: DeviceRow) -> None:
-    """Save a new device of a contact who is there."""
+    """Save a new device of an existing contact."""
     values = (row.id, row.contact, row.key, row.bundle, row.created_at)
     db.execute("INSERT INTO devices (id, contact, key, bundle, created_at) VALUES (?, ?, ?, ?, ?)", values)
 
@@ -59,7 +59,7 @@ def update(db: Database, id: DeviceId, **fields: Value) -> None:
 
 
 def remove(db: Database, id: DeviceId) -> None:
-    """Forget a device with its sessions, its queues, and what waits for it."""
+    """Delete a device with its sessions, its queues, and its outbox rows."""
     db.execute("DELETE FROM outbox WHERE recipient = ?", (id,))
     db.execute("DELETE FROM devices WHERE id = ?", (id,))
 
@@ -70,8 +70,8 @@ def ways(db: Database, id: DeviceId) -> list[Way]:
 
 
 def set_ways(db: Database, id: DeviceId, ways: Iterable[Way], at: int) -> None:
-    """Replace the ways to the node of a device (role 0) by these, known since `at` (ms); those by relays stay, and
-    given ones are added.
+    """Replace the addresses of a device's node (role 0) by these, known since `at` (ms). Addresses through relays are
+    kept, and given ones added.
     """
     db.execute("DELETE FROM ways WHERE device = ? AND role = 0", (id,))
     db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at) for way in ways])

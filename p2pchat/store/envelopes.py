@@ -1,4 +1,6 @@
-"""Which envelopes arrived already, by their hash: the key that opened one is gone, so its id cannot be read again."""
+"""The envelopes that were received, by hash: the key that opened one is deleted, so its content id cannot be read
+again.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,14 @@ from p2pchat.store.database import Database
 
 REMEMBERED_FOR = 60 * DAY_MS
 PARTS = 24
-"""The table is looked through for what is to be forgotten in so many parts, one a call of `expire`."""
+"""The number of parts of the table; each call of `expire` goes through one of them."""
 _NEXT_PART = "envelopes_next_part"
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRow:
-    """An envelope that was accepted `at`, from whom, and the message in it if it gets a receipt; `receipt_at` is when
-    that was queued last, None while it is owed.
+    """An accepted envelope. at: when (ms). message: the id of the message in it, if that gets a receipt. receipt_at:
+    when the receipt was last queued; None while it is owed.
     """
 
     id: EnvelopeId
@@ -37,20 +39,20 @@ _FORGET = "DELETE FROM envelopes_seen WHERE id BETWEEN ?1 AND ?2 AND at < ?3"
 
 
 def seen(db: Database, id: EnvelopeId) -> SeenRow | None:
-    """Return what is known of an envelope by its 16-byte hash; None if it is new."""
+    """Return the row of an envelope by its 16-byte hash; None if it is new."""
     db.run_gathered()
     row = db.query_one("SELECT id, contact, msg_id, at, receipt_at FROM envelopes_seen WHERE id = ?", (id,))
     return None if row is None else SeenRow(*row)
 
 
 def remember(db: Database, rows: Iterable[SeenRow]) -> None:
-    """Note accepted envelopes, all of a transaction together; one already noted stays as it is."""
+    """Note the accepted envelopes of a transaction; one that is already noted stays as it is."""
     for row in rows:
         db.gather(_REMEMBER, (row.id, row.contact, row.msg_id, row.at, row.receipt_at))
 
 
 def owe_receipt(db: Database, id: EnvelopeId) -> None:
-    """Note that the receipt for an envelope is to be queued (again)."""
+    """Note that the receipt for an envelope has to be queued, or queued again."""
     db.run_gathered()
     db.execute("UPDATE envelopes_seen SET receipt_at = NULL WHERE id = ?", (id,))
 
@@ -69,7 +71,7 @@ def owed(db: Database, contact: ContactId, limit: int) -> list[tuple[EnvelopeId,
 
 
 def contacts_owed(db: Database) -> list[ContactId]:
-    """Return the contacts who are owed a receipt."""
+    """Return the contacts to whom a receipt is owed."""
     db.run_gathered()
     rows = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")
     return [contact for (contact,) in rows]
@@ -82,10 +84,10 @@ def receipts_queued(db: Database, ids: Iterable[EnvelopeId], at: int) -> None:
 
 
 def expire(db: Database, now: int) -> None:
-    """Forget envelopes that came more than 60 days ago, in the next of `PARTS` parts of the table.
+    """Delete envelopes older than 60 days, in the next of `PARTS` parts of the table.
 
-    Ids are hashes, so equal shares of all ids are equal shares of the rows. An index by time would be written with
-    every envelope that comes, for this one look an hour.
+    Ids are hashes, so equal ranges of ids contain equal shares of the rows. An index by time would have to be written
+    with every envelope, only for this hourly query.
     """
     db.run_gathered()
     part = meta.get_int(db, _NEXT_PART) % PARTS

@@ -1,8 +1,8 @@
-"""Which copy of a profile this is: a random number beside the database, and the same inside it.
+"""Telling copies of a profile apart, by a random number beside the database and the same number inside it.
 
-A copy of the database alone has another number than the file. In a copy of the whole folder the file is another one:
-the kernel gives each a change time (`st_ctime`) that nobody can set, and the database knows the right one. What neither
-shows is a file system or a virtual machine that was put back as a whole; see `docs/protocol/session-life.md`.
+A copy of the database alone does not have the number of the file beside it. In a copy of the whole folder that file is
+another one: the kernel gives each file a change time (`st_ctime`) that nobody can set, and the database knows the right
+one. Neither shows that a whole file system or virtual machine was restored; see `docs/protocol/session-life.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Mark = tuple[bytes, int]
 
 
 def read(folder: Path) -> Mark | None:
-    """Return the number of the profile in this folder, and when its file was made; None if there is no such file."""
+    """Return the mark of the profile in this folder; None if there is no such file."""
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -29,6 +29,6 @@ def read(folder: Path) -> Mark | None:
 
 
 def write(folder: Path, number: bytes) -> Mark:
-    """Put another number there, on disk before this returns. Raises `OSError`."""
+    """Write another number, and return the new mark once it is on disk. Raises `OSError`."""
     atomic_file.replace(folder / NAME, number)
     return number, (folder / NAME).stat().st_ctime_ns

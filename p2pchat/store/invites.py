@@ -13,7 +13,7 @@ from p2pchat.store.database import Database, Row, Value, assignments
 
 
 class InviteState(StrEnum):
-    """Whether an invite of ours can still be used, as the database has it."""
+    """The state of one of our invites, as the database has it."""
 
     OPEN = "open"
     USED = "used"
@@ -22,10 +22,10 @@ class InviteState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InviteRow:
-    """An invite. `kind`: 0 one-time, 1 reusable. `hello` is what a joiner proves to know, kept after the end so that a
-    late one can be told; `secret`, `bundle` and `encoded` go when the invite is used up.
-    `hidden`: who uses it must not learn our network address. `admitted`: first messages taken on the day `admitted_on`;
-    `uses`: at all. `label`: what a person calls it. `revoked_at`: a person ended it then, in ms.
+    """An invite of ours. kind: 0 one-time, 1 reusable. hello: the key that a joiner proves to know; it is kept after
+    the end so that a late joiner can be told. secret, bundle, encoded: deleted when the invite is used up. hidden:
+    those who use it must not learn our network address. admitted: first messages accepted on the day `admitted_on`;
+    uses: in all. label: the user's name for it. revoked_at: when (ms) the user ended it.
     """
 
     id: InviteId
@@ -76,7 +76,7 @@ def get(db: Database, id: InviteId) -> InviteRow | None:
 
 
 def open_invites(db: Database) -> list[InviteRow]:
-    """The invites that can still be used, oldest first. The caller compares `expires_at`."""
+    """Return the invites in the state `open`, oldest first. The caller compares `expires_at`."""
     return [_made(row) for row in db.query(_SELECT + "WHERE state = 'open' ORDER BY created_at, id")]
 
 
@@ -96,12 +96,12 @@ def update(db: Database, id: InviteId, **fields: Value) -> None:
 
 
 def end(db: Database, id: InviteId, at: int) -> None:
-    """End an invite before its time, and forget its secret."""
+    """End an invite before it expires, and delete its secret."""
     db.execute(_END, (at, id))
 
 
 def used_by(db: Database) -> dict[InviteId, list[tuple[ContactId, str]]]:
-    """Return (id, name) of the contacts who came by each invite, the first to come first."""
+    """Return (id, name) of the contacts who used each invite, in order."""
     users: dict[InviteId, list[tuple[ContactId, str]]] = {}
     sql = (
         "SELECT invites.id, contacts.id, name FROM contacts JOIN invites ON invite_id = invites.id"
@@ -113,7 +113,7 @@ def used_by(db: Database) -> dict[InviteId, list[tuple[ContactId, str]]]:
 
 
 def decline(db: Database, id: InviteId, identity: bytes, limit: int) -> None:
-    """Note that who has this identity key was declined, unless `limit` are noted for this invite already."""
+    """Note that the person with this identity key was declined, unless `limit` are already noted for this invite."""
     count = "(SELECT count(*) FROM declined WHERE invite = ?1) < ?3"
     there = "EXISTS (SELECT 1 FROM invites WHERE id = ?1)"
     sql = f"INSERT INTO declined (invite, identity) SELECT ?1, ?2 WHERE {count} AND {there} ON CONFLICT DO NOTHING"
@@ -121,13 +121,13 @@ def decline(db: Database, id: InviteId, identity: bytes, limit: int) -> None:
 
 
 def was_declined(db: Database, id: InviteId, identity: bytes) -> bool:
-    """Return whether a person declined who has this identity key, come by this invite."""
+    """Return whether the person with this identity key, who used this invite, was declined."""
     return db.query_one("SELECT 1 FROM declined WHERE invite = ? AND identity = ?", (id, identity)) is not None
 
 
 def expire(db: Database, now: int) -> list[InviteRow]:
-    """End what is past its time and forget its secrets; forget it all 30 days later. The invites that ended now, as
-    they were, so that the caller can delete their one-time prekeys.
+    """End the invites that have expired, and delete their secrets; delete ended ones completely 30 days later. Return
+    the invites that ended now, as they were, so that the caller can delete their one-time prekeys.
     """
     ended = [row for row in open_invites(db) if row.expires_at <= now]
     db.execute(_EXPIRE, (now,))

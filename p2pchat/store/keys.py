@@ -48,7 +48,7 @@ _SIZE = _HEAD.size + SLOT_COUNT * _SLOT
 
 @dataclass(frozen=True, slots=True)
 class KdfCost:
-    """How expensive one guess at a passphrase is: Argon2id passes, and bytes of memory."""
+    """The cost of one guess at a passphrase: Argon2id passes, and bytes of memory."""
 
     ops: int
     memory: int
@@ -56,12 +56,13 @@ class KdfCost:
 
 MIN_COST = KdfCost(3, 64 << 20)
 DEFAULT_COST = KdfCost(3, 256 << 20)  # about 0.6 s
-# Above this a file is broken, or meant to stop us by asking for what no machine has.
+# A file with more than this is damaged, or meant to make us fail.
 _MAX_COST = KdfCost(64, 4 << 30)
 
 
 def create_keys(folder: Path, passphrase: bytes | None, cost: KdfCost = DEFAULT_COST) -> bytes:
-    """Make the key of a new profile and its file; the 32-byte key. `passphrase` None leaves the key unprotected.
+    """Create the key of a new profile and its file, and return the 32-byte key. With `passphrase` None it is not
+    protected.
 
     Raises `ProfileExists` if there is a key file, `UsageError` for an empty passphrase.
     """
@@ -82,10 +83,10 @@ def needs_passphrase(folder: Path) -> bool:
 
 
 def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
-    """Return the 32-byte key of the profile. Takes as long as the file says.
+    """Return the 32-byte key of the profile. It takes as long as the file's cost demands.
 
-    Raises NoProfile, Locked (a passphrase is needed and None was given), WrongPassphrase, or DatabaseDamaged (the key
-    file is not one). A passphrase that is not needed is not looked at.
+    Raises NoProfile, Locked (a passphrase is needed and None was given), WrongPassphrase, or DatabaseDamaged (not a key
+    file). A passphrase that is not needed is ignored.
     """
     if not needs_passphrase(folder):
         key = (folder / PLAIN).read_bytes()
@@ -95,16 +96,17 @@ def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
     if passphrase is None:
         raise Locked
     key = _unlock((folder / SLOTS).read_bytes(), passphrase)
-    # Both files are there if setting a passphrase was cut short; the one without protection must not stay.
+    # Both files exist if setting a passphrase was interrupted; the unprotected one must be removed.
     with translated():
         _shred(folder / PLAIN)
     return key
 
 
 def change_passphrase(folder: Path, key: bytes, new: bytes | None, cost: KdfCost = DEFAULT_COST) -> None:
-    """Put the profile's key under another passphrase, or under none. `DiskFull` leaves the old one in force.
+    """Protect the profile's key with another passphrase, or with none. If it raises `DiskFull` the old one remains in
+    force.
 
-    The key stays the same: who has a copy of the old file and its passphrase can still open the database.
+    The key stays the same: whoever has a copy of the old file and its passphrase can still open the database.
     """
     _write(folder, key, new, cost)
 
@@ -153,7 +155,7 @@ def _derive(passphrase: bytes, head: bytes) -> bytes:
 
 
 def _shred(path: Path) -> None:
-    """Overwrite and remove a file; it does not matter whether it is there. A disk may still keep an old copy."""
+    """Overwrite and delete a file, if it exists. A disk may still keep an old copy."""
     if not path.exists():
         return
     with path.open("r+b") as file:

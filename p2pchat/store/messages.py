@@ -1,9 +1,9 @@
-"""What was said: rows, their order, their entries in the search index.
+"""Messages: their rows, their order, and their entries in the search index.
 
-Order. A screen shows a chat by (place, seq, pk). A new message takes the next place there is. One that comes late,
-whose `seq` is lower than one already there from the same sender, takes the place of the sender's message it belongs
-before: so one sender's messages stand in the order they were written, whatever order two relays delivered them in, and
-nobody's clock is asked.
+Order. A chat is shown by (place, seq, pk). A new message takes the next place. A late one, whose `seq` is lower than
+that of an earlier received message of the same sender, takes the place of the sender's message that follows it. So the
+messages of one sender are shown in the order in which they were written, whatever the order in which two relays
+delivered them, and no clock is used.
 
 Deleting leaves (chat, sender, seq) and a hash of the id behind: see `erased` in the schema.
 """
@@ -25,17 +25,17 @@ from p2pchat.store.database import ID_LIST, Database, Row, Value, packed
 ME = NOBODY
 ID_BYTES = 16
 MAX_PK = (1 << 63) - 1
-_SOME = 5  # candidates told
+_SOME = 5  # candidates that an error names
 
 
 class MessageRow(NamedTuple):
-    """A message. `sender` is a contact, or `ME` where it is `mine`; `seq` counts the sender's messages in this chat.
+    """A message. sender: a contact, or `ME` if it is `mine`. seq: counts the sender's messages in this chat.
 
-    `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
-    `late`, `place` and `pk` are given by `insert`; what they hold before does not matter. `reply_to`: the id of the
-    message that this one answers, `quote` how that began, as the sender says. `expire_s`: for how many seconds it
-    stays, 0 for ever; `expires_at`: when that ends, once it has begun, by the clock that counts it. `version`: the id
-    of the newest edit, `edited_at` when that was written. `deleted_at`: its sender deleted it for both then.
+    read_at: when they read ours, or we theirs. late: it arrived after messages of ours before which it is shown. place,
+    pk, late: set by `insert`, which ignores their values. reply_to: the id of the message that this one answers; quote:
+    the beginning of that, as the sender gives it. expire_s: how many seconds it stays, 0 for ever; expires_at: when it
+    ends, by the counted clock, once its time has begun. version: the id of the newest edit; edited_at: when that was
+    written. deleted_at: when its sender deleted it for both.
     """
 
     id: MessageId
@@ -76,7 +76,7 @@ _ROUTES: dict[str | None, Route | None] = {None: None, **{route.value: route for
 
 
 def columns(table: str) -> str:
-    """The columns of a `MessageRow` in a statement with several tables."""
+    """Return the columns of a `MessageRow`, for a statement with several tables."""
     return ", ".join(f"{table}.{name}" for name in _NAMES)
 
 
@@ -140,13 +140,15 @@ _TIME_OF = {
 
 
 class Inserted(NamedTuple):
-    """A message that was saved. `late`: it stands before messages of ours that were here before it."""
+    """A saved message. late: whether it is shown before messages of ours that were here first."""
 
     late: bool
 
 
 def insert(db: Database, row: MessageRow) -> Inserted | None:
-    """Save a message; `search_backlog` indexes it later. None if (chat, sender, id) is there or was deleted here."""
+    """Save a message; `search_backlog` indexes it later. Return None if (chat, sender, id) exists or was
+    deleted here.
+    """
     inserted = db.query(
         _INSERT,
         (
@@ -157,7 +159,7 @@ def insert(db: Database, row: MessageRow) -> Inserted | None:
             row.seq,
             row.text,
             row.sent_at,
-            row.state.value,  # binding the member takes far longer
+            row.state.value,  # binding the enum member takes far longer
             row.received_at,
             None if row.route is None else row.route.value,
             row.stored_at,
@@ -176,33 +178,34 @@ def insert(db: Database, row: MessageRow) -> Inserted | None:
 
 
 def get(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
-    """The message of a sender in a chat with that id, or None."""
+    """Return the message of a sender in a chat with that id, or None."""
     row = db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = ?", (id, chat, sender))
     return None if row is None else made(row)
 
 
 def was_erased(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> bool:
-    """Whether the message of a sender in a chat with that id was deleted here."""
+    """Return whether the message of a sender in a chat with that id was deleted here."""
     sql = "SELECT 1 FROM erased WHERE mark = ? AND chat = ? AND sender = ?"
     return db.query_one(sql, (_mark(id), chat, sender)) is not None
 
 
 def next_seq(db: Database, chat: ChatId) -> int:
-    """The number of our next message in this chat, from 1; a deleted one's number does not come back."""
+    """Return the number of our next message in a chat, from 1; the number of a deleted one is not used again."""
     row = db.query_one(_LAST_SEQ, (chat,))
     return 1 + (row[0] if row else 0)
 
 
 def with_id(db: Database, id: MessageId) -> list[MessageRow]:
-    """Every message with that id: one, unless a peer repeats ids between chats."""
+    """Return all messages with that id: one, unless a peer has reused an id from another chat."""
     return [made(row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]
 
 
 def find(db: Database, prefix_hex: str) -> MessageRow:
-    """The one message whose id begins with these hex digits. Raises `NoSuchMessage`, or `AmbiguousName` with the ids.
+    """Return the message whose id begins with these hex digits. Raises `NoSuchMessage`, or `AmbiguousName` with the
+    ids.
 
-    Who has a message can repeat its id in one of their own. The id then means the one that was here first: nobody can
-    repeat an id before it was sent.
+    Whoever has a message can reuse its id for one of their own. The id then means the one that was here first: nobody
+    can reuse an id before it was sent.
     """
     low, high = _range(prefix_hex)
     found = db.query(
@@ -227,18 +230,18 @@ def _range(prefix_hex: str) -> tuple[bytes, bytes]:
 
 
 def page(db: Database, chat: ChatId, limit: int, before_pk: int | None = None) -> list[MessageRow]:
-    """The newest messages of a chat, or the newest before one of them; newest last."""
+    """Return the newest messages of a chat, or the newest before the one with `before_pk`; newest last."""
     rows = _rows(db, _NEWEST, (chat, limit)) if before_pk is None else _rows(db, _BEFORE, (chat, limit, before_pk))
     return rows[::-1]
 
 
 def page_after(db: Database, chat: ChatId, limit: int, pk: int) -> list[MessageRow]:
-    """The oldest messages of a chat after one of them in its order."""
+    """Return the oldest messages of a chat after the one with `pk`, in the chat's order."""
     return _rows(db, _AFTER, (chat, limit, pk))
 
 
 def page_around(db: Database, chat: ChatId, limit: int, row: MessageRow) -> list[MessageRow]:
-    """A message of a chat and those round it, `limit` in all: half of them before it, where so many are there."""
+    """Return a message of a chat with those around it, `limit` in all, half of them before it if there are so many."""
     before, after = page(db, chat, limit - 1, row.pk), page_after(db, chat, limit - 1, row.pk)
     earlier = max(limit // 2, limit - 1 - len(after))
     kept = before[-earlier:] if earlier else []
@@ -255,8 +258,8 @@ def page_between(
     after: MessageRow | None = None,
     before: MessageRow | None = None,
 ) -> list[MessageRow]:
-    """Messages of a chat from `first` on, with those that came late and stand right before it, up to `end`, and between
-    `after` and `before`; the last three are left out. The oldest of them where they have a beginning, else the newest.
+    """Return messages of a chat from `first` on, with the late ones right before it, up to but without `end`, and
+    strictly between `after` and `before`: the oldest of them if there is a beginning, else the newest.
     """
     low = max(row.place for row in (first, after) if row is not None) if first or after else 0
     high = min(2**62, *([end.place - 1] if end else []), *([before.place] if before else []), 2**62)
@@ -270,10 +273,12 @@ def page_between(
 
 
 def find_in(db: Database, chat: ChatId, prefix_hex: str) -> MessageRow:
-    """As `find`, in one chat, so that nobody in another can take the id over; of two with one id, the contact's."""
+    """Return the message as `find` does, but in one chat, so that nobody in another chat can occupy the id; of two with
+    one id, the contact's.
+    """
     low, high = _range(prefix_hex)
     found = db.query(
-        # the plus keeps SQLite from going through the whole chat in place of the few messages with that id
+        # the plus makes SQLite search by id and not go through the whole chat
         _SELECT + "WHERE id BETWEEN ? AND ? AND +chat = ? ORDER BY sender = x'', pk LIMIT ?",
         (low, high, chat, _SOME),
     )
@@ -287,12 +292,14 @@ def find_in(db: Database, chat: ChatId, prefix_hex: str) -> MessageRow:
 
 
 def since(db: Database, chat: ChatId | None, pk: int, limit: int | None = None) -> list[MessageRow]:
-    """What was saved after the message `pk`, in the order it was saved; of one chat or of all. No pk comes twice."""
+    """Return the messages that were saved after the one with `pk`, in that order; of one chat or of all. No pk is used
+    twice.
+    """
     return _saved(db, chat, pk, -1 if limit is None else limit, "ASC")
 
 
 def newest(db: Database, chat: ChatId | None, limit: int) -> list[MessageRow]:
-    """The messages saved last, of one chat or of all, in the order they were saved."""
+    """Return the messages that were saved last, of one chat or of all, in the order in which they were saved."""
     return _saved(db, chat, 0, limit, "DESC")[::-1]
 
 
@@ -303,8 +310,8 @@ def _saved(db: Database, chat: ChatId | None, after_pk: int, limit: int, order: 
 
 
 def _rows(db: Database, sql: str, values: Sequence[Value]) -> list[MessageRow]:
-    """The messages that a statement which begins with `_SELECT` finds. Where one stands on a page that does not verify,
-    the others are given all the same: their order and their pks are in an index.
+    """Return the messages of a statement that begins with `_SELECT`. If one is on a damaged page, the others are
+    returned all the same, since their order and pks are in an index.
     """
     try:
         return [made(row) for row in db.query(sql, values)]
@@ -314,14 +321,14 @@ def _rows(db: Database, sql: str, values: Sequence[Value]) -> list[MessageRow]:
 
 
 def readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
-    """The messages of rows that hold a pk, but for those on pages that do not verify."""
+    """Yield the messages of rows that hold a pk, without those on damaged pages."""
     for (pk,) in pks:
         with suppress(DatabaseDamaged):
             yield from (made(row) for row in db.query(_SELECT + "WHERE pk = ?", (pk,)))
 
 
 def mine(db: Database, chat: ChatId, ids: Iterable[MessageId]) -> list[MessageRow]:
-    """Our own messages among these ids, in this chat: what a receipt from there may speak of."""
+    """Return our own messages with these ids in a chat: those that a receipt from there may be about."""
     found = (get(db, chat, ME, id) for id in ids)
     return [row for row in found if row is not None]
 
@@ -336,9 +343,11 @@ def set_state(
     came_from: Collection[DeliveryState],
     route: Route | None = None,
 ) -> list[MessageId]:
-    """Move our messages of this chat to `state` where they are in one of the states `came_from`; the ids that moved.
+    """Change our messages of a chat to `state`, if they are in one of the states `came_from`; return the ids that
+    changed.
 
-    `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
+    `at` (ms) is saved as the time of that state (stored, delivered, read), the first time only. A `route` is saved if
+    given.
     """
     ids = list(dict.fromkeys(ids))
     if not ids:
@@ -355,7 +364,7 @@ def set_state(
 def transition(
     state: DeliveryState, at: int, came_from: Collection[DeliveryState], route: Route | None
 ) -> tuple[str, str, dict[str, Value]]:
-    """Return how a row moves to `state` at `at`: what an UPDATE sets, what it asks of the row, and its values."""
+    """Return the SQL for changing a row to `state` at `at`: the assignments, the condition, and their values."""
     time = _TIME_OF.get(state)
     origins: dict[str, Value] = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
     assign = "state = :state, route = coalesce(:route, route)" + (f", {time} = coalesce({time}, :at)" if time else "")
@@ -364,7 +373,9 @@ def transition(
 
 
 def delete(db: Database, pk: int) -> bool:
-    """Delete a message: its row and its words; False if it is not there. Until `db.checkpoint()` the log holds it."""
+    """Delete a message with its index entries; return False if it does not exist. Until `db.checkpoint()` the
+    write-ahead log contains it.
+    """
     row = db.query_one("SELECT text, chat, sender, seq, id FROM messages WHERE pk = ?", (pk,))
     if row is None:
         return False
@@ -376,7 +387,7 @@ def delete(db: Database, pk: int) -> bool:
 
 
 def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
-    """Put a message of ours into another chat, where it was, under its id."""
+    """Move a message of ours to another chat, keeping its id and its place in time."""
     ((before, sender, text),) = db.query("SELECT chat, sender, text FROM messages WHERE pk = ?", (pk,))
     db.execute("UPDATE messages SET chat = ?, seq = ? WHERE pk = ?", (chat, seq, pk))
     search_backlog.remove(db, [(pk, before, sender, text)])
@@ -384,8 +395,9 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
 
 
 def clear(db: Database, chat: ChatId, up_to: int = MAX_PK, at_most: int = MAX_PK, *, remember: bool = True) -> bool:
-    """Delete `at_most` messages of a chat whose pk is not above `up_to`, as `delete` does one; whether that was all.
-    Until `db.checkpoint()` the log holds them. `remember`: so that none of them comes again.
+    """Delete at most `at_most` messages of a chat up to the pk `up_to`, as `delete` does; return whether that was all.
+    Until `db.checkpoint()` the write-ahead log contains them. remember: whether to remember their ids, so that none of
+    them is accepted again.
     """
     rows = db.query(_CLEARED, (chat, up_to, min(at_most, MAX_PK - 1) + 1))
     if len(rows) > search_backlog.MAX_TAKEN_OUT:
@@ -399,8 +411,8 @@ def clear(db: Database, chat: ChatId, up_to: int = MAX_PK, at_most: int = MAX_PK
 
 
 def forget_chat(db: Database, chat: ChatId) -> None:
-    """Delete every message of a chat to which nothing can come any more, what waits for messages of it, and the memory
-    of those deleted before.
+    """Delete all messages of a chat that can receive no more, the remarks that wait for messages of it, and the ids of
+    those deleted earlier.
     """
     _remove_all(db, chat)
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
@@ -418,10 +430,10 @@ def _remove_all(db: Database, chat: ChatId) -> None:
 
 
 def missing_before(db: Database, chat: ChatId, sender: ContactId, seq: int) -> int:
-    """How many of the sender's messages lack between this one and the one before it that is here.
+    """Return how many of the sender's messages are missing between this one and the previous one that is here.
 
-    Before the first one here, all from 1 on lack. What was deleted here does not. How far an epoch went that another
-    follows, nobody knows (see `core.content.EPOCH`): what lacks at its end is not counted.
+    Before the first one here, all from 1 on are missing; deleted ones are not. Nobody knows where an epoch that is
+    followed by another has ended (see `core.content.EPOCH`), so missing messages at its end are not counted.
     """
     row = db.query_one(
         "SELECT coalesce(max(seq), 0) FROM messages WHERE chat = ? AND sender = ? AND seq < ?", (chat, sender, seq)
@@ -442,9 +454,9 @@ def made(row: Row) -> MessageRow:
     values = list(row)
     values[_STATE] = _STATES[values[_STATE]]
     values[_ROUTE] = _ROUTES[values[_ROUTE]]
-    return MessageRow._make(values)  # a list of a thousand chats makes as many
+    return MessageRow._make(values)  # called a thousand times for a list of a thousand chats
 
 
 def _mark(id: bytes) -> bytes:
-    # 8 bytes are enough to tell a resent message from another one with the same number.
+    # 8 bytes are enough to distinguish a repeated message from another one with the same number.
     return hashlib.blake2b(id, digest_size=8, person=b"p2pchat1 erased").digest()

@@ -19,16 +19,16 @@ def put(db: Database, key: str, value: bytes) -> None:
 
 
 def get_int(db: Database, key: str, default: int = 0) -> int:
-    """Return the whole number under `key`, or `default`."""
+    """Return the integer under `key`, or `default`."""
     value = get(db, key)
     return default if value is None else int.from_bytes(value, "big", signed=True)
 
 
 def put_int(db: Database, key: str, value: int) -> None:
-    """Set the whole number (64 bits, signed) under `key`."""
+    """Set the integer (64 bits, signed) under `key`."""
     put(db, key, value.to_bytes(8, "big", signed=True))
 
 
 def remove(db: Database, key: str) -> None:
-    """Forget what is under `key`."""
+    """Delete the value under `key`."""
     db.execute("DELETE FROM meta WHERE key = ?", (key,))

@@ -1,10 +1,10 @@
-"""What is committed and not yet known to be delivered.
+"""The outbox: what is committed and not yet confirmed as delivered.
 
-A row holds the content, and once it is sealed what it was sealed with: what is sent again is always the same envelope,
-made again from these and from its chain (the session's, or one of `sending_chains`), and what has to be sealed anew (a
-renewed session) comes from the content. What is no content is kept as its envelope. A row goes at the end-to-end
-receipt, at the sender's delete, or when it expires; an ack of the next hop only slows its retries. What lies at relays:
-see `deposits`.
+A row holds the content and, once it is sealed, its seal. What is sent again is always the same envelope, produced again
+from these and from its chain (the session's, or one of `sending_chains`); if it has to be sealed anew, in a renewed
+session, the content is used. A row that is not a content holds its envelope. A row is deleted by the end-to-end
+receipt, by the sender's delete, or when it expires; an ack of the next hop only slows down its retries. What is at
+relays: see `deposits`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from p2pchat.store.database import ID_LIST, Database, Row, Value, assignments, p
 
 
 class OutboxForm(StrEnum):
-    """What a row of the outbox is, as the database has it."""
+    """The form of an outbox row, as the database has it."""
 
     CONTENT = "content"
-    """A content, sealed or not yet; the row's `kind` is its type."""
+    """A content, sealed or not; the row's `kind` is its type."""
     INITIAL = "initial"
     """A first message for an invite."""
     RENEWAL = "renewal"
@@ -35,11 +35,11 @@ class OutboxForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """Something for one device; a box is for an invite. `kind` is the type of a content, None in other forms of row.
-    `envelope_id` and `session_id` are None until it is sealed, and then it has `envelope`, or, if it is a content,
-    the number of its `chain` in that session and the core's encoded `seal`. `msg_id` is the id of the content, if that
-    gets a receipt. `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for
-    longer than to that time; None for as long as it likes.
+    """A row for one device, or a box of an invite. kind: the type of a content, None in rows of another form.
+    envelope_id, session_id: None until it is sealed; then it has an `envelope` or, if it is a content, the number of
+    its `chain` in that session and the core's encoded `seal`. msg_id: the id of the content, if it gets a receipt.
+    next_try, expires_at: times in ms. pk: set by `add`. keep_until: relays keep it until then at most; None means no
+    limit.
     """
 
     recipient: MailOwner
@@ -62,18 +62,18 @@ class OutboxRow:
 
     @property
     def device(self) -> DeviceId:
-        """The device it is for; without meaning in a box."""
+        """The device that the row is for; meaningless for a box."""
         return DeviceId(self.recipient)
 
     @property
     def contact(self) -> ContactId:
-        """Whose first device it is for; without meaning in a box."""
+        """The contact whose first device the row is for; meaningless for a box."""
         return contact_of(self.recipient)
 
 
 @dataclass(frozen=True, slots=True)
 class Acked:
-    """What an ack changes of a row, without its big columns."""
+    """The fields of a row that an ack needs, without the large columns."""
 
     pk: int
     kind: int | None
@@ -89,7 +89,7 @@ _COLUMNS = ", ".join(_NAMES)
 
 
 def columns(table: str) -> str:
-    """The columns of an `OutboxRow` in a statement with several tables."""
+    """Return the columns of an `OutboxRow`, for a statement with several tables."""
     return ", ".join(f"{table}.{name}" for name in _NAMES)
 
 
@@ -117,7 +117,7 @@ _UNSEALED = (
 
 
 def add(db: Database, row: OutboxRow) -> int:
-    """Queue a row behind the others; its pk."""
+    """Add a row at the end of the queue; return its pk."""
     return db.insert(_ADD, _values(row))
 
 
@@ -131,9 +131,9 @@ def due(
     *,
     elsewhere: bool = True,
 ) -> list[OutboxRow]:
-    """Sealed rows behind `after_pk` whose next try has come, oldest first; of one device or of all. Of one device,
-    contents up to `old_to` are left out: they are going to be sealed anew; without `elsewhere` also what lies at a
-    relay.
+    """Return sealed rows behind `after_pk` whose next try is due, oldest first, of one device or of all. Of one device,
+    contents up to `old_to` are left out, because they will be sealed anew; unless `elsewhere` is set, so are rows that
+    are at a relay.
     """
     most = -1 if limit is None else limit
     if recipient is None:
@@ -144,7 +144,7 @@ def due(
 
 
 def for_recipient(db: Database, recipient: MailOwner, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
-    """The rows for a device, or of an invite, behind `after_pk`, oldest first, sealed or not."""
+    """Return the rows for a device, or of an invite, behind `after_pk`, oldest first, sealed or not."""
     return _rows(
         db, "WHERE recipient = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", recipient, after_pk, -1 if limit is None else limit
     )
@@ -159,12 +159,12 @@ def contents_for(db: Database, recipient: DeviceId) -> list[tuple[int, MessageId
 
 
 def by_envelope(db: Database, envelope_id: EnvelopeId) -> OutboxRow | None:
-    """The row with that envelope, or None."""
+    """Return the row with that envelope, or None."""
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
 
 
 def acked(db: Database, recipient: DeviceId, envelope_ids: Iterable[EnvelopeId]) -> list[Acked]:
-    """The rows for a device with these envelopes, oldest first."""
+    """Return the rows for a device with these envelopes, oldest first."""
     values = (packed(envelope_ids), recipient)
     found = db.query(_ACKED, values)
     return [
@@ -174,35 +174,35 @@ def acked(db: Database, recipient: DeviceId, envelope_ids: Iterable[EnvelopeId])
 
 
 def get(db: Database, pk: int) -> OutboxRow | None:
-    """One row, or None."""
+    """Return the row with that pk, or None."""
     return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
 
 
 def initial(db: Database, recipient: DeviceId) -> bytes | None:
-    """The first message for the invite that a device was reached by, or None."""
+    """Return the first message for the invite through which a device is being joined, or None."""
     return first_of(db, recipient, OutboxForm.INITIAL)
 
 
 def first_of(db: Database, recipient: DeviceId, form: OutboxForm) -> bytes | None:
-    """What is to begin a session with a device, of this form; or None."""
+    """Return the first message of this form for a device, or None."""
     row = db.query_one("SELECT envelope FROM outbox WHERE recipient = ? AND form = ?", (recipient, form))
     return None if row is None else row[0]
 
 
 def has_unacked(db: Database, recipient: DeviceId, before: int) -> bool:
-    """Whether something for a device that was sealed before that time lies at no relay and was never acked."""
+    """Return whether a row for a device that was sealed before `before` (ms) is at no relay and was never acked."""
     where = f"{_SEALED}AND recipient = ? AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
     return db.query_one(f"SELECT 1 FROM outbox {where} LIMIT 1", (recipient, before)) is not None
 
 
 def sessions_begun(db: Database, recipient: DeviceId, *forms: OutboxForm) -> set[SessionId]:
-    """The sessions with a device whose first message, of one of these forms, is kept."""
+    """Return the sessions with a device whose first message, of one of these forms, is still in the outbox."""
     found = db.query("SELECT form, session_id FROM outbox WHERE recipient = ? AND content IS NULL", (recipient,))
     return {session_id for form, session_id in found if form in forms and session_id is not None}
 
 
 def astray(db: Database, recipient: DeviceId) -> bool:
-    """Whether a content for a device is sealed in a session that has ended or is not there."""
+    """Return whether a content for a device is sealed in a session that has ended or does not exist."""
     sql = (
         "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope_id IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.session_id = outbox.session_id"
@@ -212,12 +212,12 @@ def astray(db: Database, recipient: DeviceId) -> bool:
 
 
 def has_waiting(db: Database, recipient: DeviceId) -> bool:
-    """Whether something waits for a device."""
+    """Return whether there are rows for a device."""
     return db.query_one("SELECT 1 FROM outbox WHERE recipient = ? LIMIT 1", (recipient,)) is not None
 
 
 def sealed_otherwise(db: Database, recipient: DeviceId, session_id: SessionId) -> bool:
-    """Whether a content for a device is sealed in another session than `session_id`."""
+    """Return whether a content for a device is sealed in another session than `session_id`."""
     sql = (
         "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope_id IS NOT NULL"
         " AND session_id <> ? LIMIT 1"
@@ -226,14 +226,14 @@ def sealed_otherwise(db: Database, recipient: DeviceId, session_id: SessionId) -
 
 
 def newest(db: Database, recipient: DeviceId) -> int:
-    """The pk of the last row of a device; 0 if there is none."""
+    """Return the pk of the last row for a device; 0 if there is none."""
     row = db.query_one("SELECT max(pk) FROM outbox WHERE recipient = ?", (recipient,))
     return 0 if row is None or row[0] is None else int(row[0])
 
 
 def unsealed(db: Database, recipient: DeviceId, old_to: int = 0, limit: int = -1) -> list[int]:
-    """The pks of a device's contents that have no envelope, or one that is to be made anew (up to `old_to`), oldest
-    first. Not the rows: a month's may be more than fits into memory.
+    """Return the pks of a device's contents that are not sealed, or have to be sealed anew (up to `old_to`), oldest
+    first. It does not return the rows, which may be more than fits into memory.
     """
     return [pk for (pk,) in db.query(_UNSEALED, (recipient, old_to, limit))]
 
@@ -244,7 +244,7 @@ def update(db: Database, pk: int, **fields: Value) -> None:
 
 
 def unseal(db: Database, pks: Iterable[int]) -> None:
-    """Take these contents for unsealed: what it takes to seal them again is gone."""
+    """Mark these contents as unsealed, because the data for sealing them again is lost."""
     sql = "UPDATE outbox SET envelope_id = NULL, envelope = NULL, session_id = NULL, chain = NULL, seal = NULL"
     if rows := [(pk,) for pk in pks]:
         db.executemany(f"{sql} WHERE pk = ?", rows)
@@ -253,8 +253,8 @@ def unseal(db: Database, pks: Iterable[int]) -> None:
 def forget_messages(
     db: Database, recipient: DeviceId, msg_ids: Iterable[MessageId]
 ) -> list[tuple[SessionId | None, int | None]]:
-    """Remove the rows for a device that carry these messages (a receipt came, or the user deleted them); the session
-    and the chain in which each of them was sealed.
+    """Delete the rows for a device with these messages, after a receipt or a delete; return the session and the chain
+    in which each was sealed.
     """
     return [(session_id, chain) for session_id, chain in db.query(_FORGET, (packed(msg_ids), recipient))]
 
@@ -266,12 +266,12 @@ def remove(db: Database, pks: Iterable[int]) -> None:
 
 
 def clear_forms(db: Database, recipient: DeviceId, *forms: OutboxForm) -> None:
-    """Remove what is of these forms for a device."""
+    """Delete the rows of these forms for a device."""
     db.executemany("DELETE FROM outbox WHERE recipient = ? AND form = ?", [(recipient, form) for form in forms])
 
 
 def clear(db: Database, recipient: MailOwner, kinds: Iterable[int] | None = None) -> None:
-    """Remove everything for a device or of an invite, or the contents of these kinds."""
+    """Delete all rows for a device or of an invite, or only its contents of these kinds."""
     if kinds is None:
         db.execute("DELETE FROM outbox WHERE recipient = ?", (recipient,))
     else:
@@ -279,7 +279,7 @@ def clear(db: Database, recipient: MailOwner, kinds: Iterable[int] | None = None
 
 
 def clear_renewal(db: Database, recipient: DeviceId, session_id: SessionId | None) -> None:
-    """The first message of the renewed session `session_id` has arrived."""
+    """Delete the first message of the renewed session `session_id`, which has arrived."""
     db.execute(
         "DELETE FROM outbox WHERE recipient = ? AND form = ? AND session_id = ?",
         (recipient, OutboxForm.RENEWAL, session_id),
@@ -287,22 +287,22 @@ def clear_renewal(db: Database, recipient: DeviceId, session_id: SessionId | Non
 
 
 def deadlines(db: Database) -> tuple[int | None, int | None]:
-    """The first deadline of any row, and the last one of a content; None where there is none.
+    """Return the earliest deadline of any row and the latest deadline of a content; None if there is none.
 
-    It reads all rows, though not their big columns, and that is once an hour. An index would be written with every
-    message, as it comes and as it goes.
+    It reads all rows without their large columns, once an hour. An index would be written with every message that is
+    added or removed.
     """
     row = db.query_one("SELECT min(expires_at), max(CASE WHEN form = 'content' THEN expires_at END) FROM outbox")
     return (None, None) if row is None else (row[0], row[1])
 
 
 def expired(db: Database, now: int) -> list[OutboxRow]:
-    """The rows past their time, oldest first; the caller fails their messages and removes them."""
+    """Return the rows that have expired, oldest first; the caller marks their messages as failed and deletes them."""
     return _rows(db, "WHERE expires_at <= ? ORDER BY expires_at, pk", now)
 
 
 def failed(db: Database, chat: ChatId, row: OutboxRow, at: int) -> None:
-    """Note that the text of a row, of this chat, failed at its deadline."""
+    """Note that the text of a row of this chat failed at its deadline."""
     values = (chat, row.msg_id, at, row.expires_at)
     db.execute(
         "INSERT OR REPLACE INTO failed_in_time (chat, msg_id, failed_at, expires_at) VALUES (?, ?, ?, ?)", values
@@ -310,7 +310,9 @@ def failed(db: Database, chat: ChatId, row: OutboxRow, at: int) -> None:
 
 
 def failed_too_early(db: Database, now: int) -> list[tuple[ChatId, MessageId, int]]:
-    """(chat, message id, deadline) of texts that failed by a clock ahead of `now`, and whose deadline is to come."""
+    """Return (chat, message id, deadline) of texts that failed by a clock ahead of `now`, although their deadline is
+    still to come.
+    """
     where = "WHERE failed_at > ?1 AND expires_at > ?1 ORDER BY chat, msg_id"
     found = db.query(f"SELECT chat, msg_id, expires_at FROM failed_in_time {where}", (now,))
     db.execute("DELETE FROM failed_in_time WHERE failed_at > ?1 AND expires_at > ?1", (now,))
@@ -318,23 +320,23 @@ def failed_too_early(db: Database, now: int) -> list[tuple[ChatId, MessageId, in
 
 
 def forget_failed(db: Database, before: int) -> None:
-    """Forget which texts failed before a time."""
+    """Delete the notes of texts that failed before a time."""
     db.execute("DELETE FROM failed_in_time WHERE failed_at < ?", (before,))
 
 
 def forget_failed_in(db: Database, chat: ChatId) -> None:
-    """Forget which texts of a chat failed at their deadline: they are not taken up again."""
+    """Delete the notes of failed texts of a chat, so that they are not resumed."""
     db.execute("DELETE FROM failed_in_time WHERE chat = ?", (chat,))
 
 
 def keep_at_most(db: Database, until: int, slack: int) -> None:
-    """Contents that a wrong clock keeps for longer than until `until` (with some slack) are kept until then."""
+    """Shorten the deadlines of contents that a wrong clock has set after `until`, with some slack, to `until`."""
     db.execute("UPDATE outbox SET expires_at = ?1 WHERE expires_at > ?2 AND form = 'content'", (until, until + slack))
 
 
 def postpone(db: Database, since: int, until: int, by: int) -> None:
-    """The clock was set ahead by `by` ms: what was queued from `since` to `until` by the old time lives so
-    much longer.
+    """Extend the deadlines of rows queued from `since` to `until`, by the old time, because the clock was set ahead by
+    `by` ms.
     """
     db.execute(
         "UPDATE outbox SET created_at = created_at + ?3, expires_at = expires_at + ?3"
@@ -344,17 +346,17 @@ def postpone(db: Database, since: int, until: int, by: int) -> None:
 
 
 def counts(db: Database) -> dict[MailOwner, int]:
-    """How much waits, by recipient; who is not in it is owed nothing."""
+    """Return the number of rows by recipient; recipients without rows are left out."""
     return dict(db.query("SELECT recipient, count(*) FROM outbox GROUP BY recipient"))
 
 
 def for_message(db: Database, msg_id: MessageId) -> list[OutboxRow]:
-    """The rows that carry a message, oldest first."""
+    """Return the rows with a message, oldest first."""
     return _rows(db, "WHERE msg_id = ? ORDER BY pk", msg_id)
 
 
 def made(row: Row) -> OutboxRow:
-    """Return what is in a row of `columns`."""
+    """Return the row from the values of `columns`."""
     values = list(row)
     values[_FORM] = _FORMS[values[_FORM]]
     return OutboxRow(*values)

@@ -1,7 +1,7 @@
-"""Who is on the other side of a chat: a contact, or a stand-in for one where there is none.
+"""The other side of a chat: a contact, or a stand-in if there is none.
 
-The chat with oneself has nobody else in it, and of one who was forgotten only the chat may be left. The stand-in has
-the id of the chat and its name, and a state that says what it stands for; it is in no table.
+The chat with oneself has nobody else in it, and of a forgotten contact only the chat may be left. The stand-in has the
+chat's id and name, and a state that says what it is; it is in no table.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from p2pchat.store.database import Database
 
 NOTES_NAME = "Notes to self"
 NOTES_NAMES = ("notes", NOTES_NAME.casefold())
-"""What a person may write for the chat with themselves, in any letter case; no contact gets such a name."""
+"""The names by which the user can refer to the chat with oneself, in any letter case. No contact gets such a name."""
 
 
 def of(db: Database, chat: ChatId) -> Contact | None:
-    """Return who is on the other side of a chat, or None where there is no such chat."""
+    """Return the other side of a chat, or None if the chat does not exist."""
     contact = contacts.get(db, direct_contact(chat))
     row = chats.get(db, chat) if contact is None else None
     return contact if row is None else stand_in(row)
 
 
 def stand_in(row: ChatRow) -> Contact:
-    """Return who stands for the other side of a chat that has no contact."""
+    """Return the stand-in for the other side of a chat without a contact."""
     notes = row.kind == ChatKind.NOTES
     return Contact(
         id=direct_contact(row.id),
@@ -42,8 +42,8 @@ def stand_in(row: ChatRow) -> Contact:
 
 
 def find(db: Database, text: str) -> Contact:
-    """Return in whose chat a user wants to do something: as `contacts.find`, and chats that have no contact. A contact
-    comes before one who was forgotten. Raises NoSuchContact or AmbiguousName.
+    """Return the partner of the chat that a user names: as `contacts.find`, but also in chats without a contact. A
+    contact takes precedence over a forgotten one. Raises NoSuchContact or AmbiguousName.
     """
     wanted = text.strip().casefold()
     try:
@@ -67,6 +67,6 @@ def _former(db: Database, wanted: str) -> ChatId:
 
 
 def names(db: Database) -> dict[ChatId, str]:
-    """Return what every chat is called."""
+    """Return the names of all chats."""
     named = {ChatId(id): name for id, name in db.query("SELECT id, name FROM chats WHERE name <> ''")}
     return {NOTES: NOTES_NAME, **named, **{direct_chat(id): name for id, name, _ in contacts.names(db)}}

@@ -1,4 +1,4 @@
-"""The secrets of our prekeys, and the first messages that were already accepted."""
+"""The secrets of our prekeys, and the first messages that were accepted."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RENEWAL = "renewal"
 
 @dataclass(frozen=True, slots=True)
 class PrekeyRow:
-    """A set of prekeys as `core.prekeys.dump_set` wrote it, by its number. `kind`: one-time (for one invite), rotation
-    (kept for a while, for reusable invites and contacts), renewal (for one renewal of a session).
+    """A set of prekeys, encoded by `core.prekeys.dump_set`. kind: one-time (for one invite), rotation (kept for a
+    while, for reusable invites and contacts) or renewal (for one renewal of a session).
     """
 
     kind: str
@@ -27,7 +27,7 @@ class PrekeyRow:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A first message that was accepted, and whose: None if that contact was declined."""
+    """An accepted first message and its contact; None if that contact was declined."""
 
     session_id: SessionId
     contact: ContactId | None
@@ -55,34 +55,32 @@ def get(db: Database, kind: str, id: int) -> PrekeyRow | None:
 
 
 def newest(db: Database, kind: str, now: int) -> PrekeyRow | None:
-    """Return the prekeys of that kind that were made last, or None. Those that a clock ahead of `now` (ms) made do not
-    count.
-    """
+    """Return the newest prekeys of a kind, or None. Those that a clock ahead of `now` (ms) has made do not count."""
     where = "WHERE kind = ? AND created_at <= ? ORDER BY created_at DESC, id LIMIT 1"
     return _made(db.query_one(_SELECT + where, (kind, now)))
 
 
 def ahead(db: Database, kind: str, now: int) -> bool:
-    """Return whether there are prekeys of that kind with a time to come."""
+    """Return whether there are prekeys of a kind that were made in the future, by a wrong clock."""
     return db.query_one("SELECT 1 FROM prekeys WHERE kind = ? AND created_at > ?", (kind, now)) is not None
 
 
 def redate(db: Database, kind: str, now: int, delete_at: int) -> None:
-    """Count prekeys of that kind with a time to come as made now, and have them deleted at `delete_at` or before; times
-    in ms.
+    """Date prekeys of a kind that were made in the future as of `now`, to be deleted at `delete_at` at the
+    latest (ms).
     """
     sql = "UPDATE prekeys SET created_at = ?2, delete_at = min(delete_at, ?3) WHERE kind = ?1 AND created_at > ?2"
     db.execute(sql, (kind, now, delete_at))
 
 
 def delete(db: Database, kind: str, id: int) -> None:
-    """Forget the prekey of this kind and number; it does not matter whether it is there."""
+    """Delete the prekeys of this kind and number, if they exist."""
     db.execute("DELETE FROM prekeys WHERE kind = ? AND id = ?", (kind, id))
 
 
 def remember(db: Database, session_id: SessionId, contact: ContactId | None, forget_at: int) -> None:
-    """Note, until `forget_at` (ms), that the first message with this transcript hash was accepted (again: change what
-    is noted).
+    """Note until `forget_at` (ms) that the first message with this transcript hash was accepted, replacing an earlier
+    note.
     """
     db.execute(_REMEMBER, (session_id, contact, forget_at))
 
@@ -94,8 +92,8 @@ def known(db: Database, session_id: SessionId) -> Handshake | None:
 
 
 def expire(db: Database, passed: int, now: int) -> None:
-    """Forget the prekeys and the handshakes whose time has `passed`. Prekeys of a renewal live for an hour, and whoever
-    misses them asks again: they go by the clock as it is `now`.
+    """Delete the prekeys and handshakes that have expired by `passed`. Prekeys of a renewal live for an hour and are
+    requested again if missing, so they expire by the clock as it is `now`.
     """
     db.execute("DELETE FROM prekeys WHERE delete_at <= ?1 OR (kind = ?2 AND delete_at <= ?3)", (passed, RENEWAL, now))
     db.execute("DELETE FROM handshakes WHERE forget_at <= ?", (passed,))

@@ -1,4 +1,4 @@
-"""Queues at relays: our own, where we collect, and others', where we deposit."""
+"""Queues at relays: our own, from which we collect, and others', in which we deposit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from p2pchat.store.database import Database
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OwnQueueRow:
-    """A queue of ours at one relay, for a `device` or of an `invite`. `put_seed` is what the device is given (None of
-    an invite's: it follows from the secret). `read_until` is set once nobody is told of it any more. `chosen`: a person
-    here chose the relay; else the contact named it.
+    """A queue of ours at one relay, for a `device` or of an `invite`. put_seed: is sent to the device; None for an
+    invite's queue, where it follows from the secret. read_until: set once it is not announced any more. chosen: whether
+    the user chose the relay; otherwise the contact named it.
     """
 
     device: DeviceId | None
@@ -35,19 +35,19 @@ class OwnQueueRow:
 
     @property
     def fetch(self) -> bytes:
-        """The public key that fetches."""
+        """The queue's public key for fetching."""
         return sign_public(self.fetch_seed)
 
     @property
     def qid(self) -> QueueId:
-        """Its name at the relay."""
+        """The queue's id at the relay."""
         return Queue(self.fetch, self.put, self.flags).id
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TheirQueueRow:
-    """A queue we deposit in: of a `device`, or the box of an `invite` of ours. `until`: no deposit after it. `id` is
-    given by `deposit_in`.
+    """A queue that we deposit in: of a `device`, or the box of an `invite` of ours. until: the last time (ms) for a
+    deposit. id: set by `deposit_in`.
     """
 
     device: DeviceId | None
@@ -63,7 +63,7 @@ class TheirQueueRow:
 
     @property
     def owner(self) -> MailOwner:
-        """Whose rows of the outbox go there: the device, or the invite."""
+        """The owner of the outbox rows that are deposited there: the device, or the invite."""
         return self.device or self.invite or NO_DEVICE
 
 
@@ -112,31 +112,31 @@ def collect_from(db: Database, row: OwnQueueRow) -> None:
 
 
 def own(db: Database, owner: MailOwner | None = None) -> list[tuple[QueueId, OwnQueueRow]]:
-    """Return every queue we collect from, with its name; or those for a device, or of an invite."""
+    """Return every queue that we collect from, with its id; or those for a device, or of an invite."""
     of, values = ("", ()) if owner is None else ("WHERE device = ?1 OR invite = ?1 ", (owner,))
     rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + of + "ORDER BY made_at, qid", values)
     return [(qid, _own(row)) for qid, *row in rows]
 
 
 def announced(db: Database, device: DeviceId) -> list[OwnQueueRow]:
-    """Return the queues that a device is told to use, oldest first."""
+    """Return the queues that are announced to a device, oldest first."""
     rows = db.query(_OWN + "WHERE device = ? AND read_until IS NULL ORDER BY made_at, qid", (device,))
     return [_own(row) for row in rows]
 
 
 def retire(db: Database, row: OwnQueueRow, read_until: int) -> None:
-    """Keep a queue that nobody is told of any more until `read_until` (ms), to be read."""
+    """Keep reading a queue that is not announced any more until `read_until` (ms)."""
     db.execute("UPDATE own_queues SET read_until = ? WHERE relay = ? AND qid = ?", (read_until, row.relay, row.qid))
 
 
 def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: bytes, *, chosen: bool) -> None:
-    """Change where the relay of a queue of ours is reached, with which token, and whether it was chosen here."""
+    """Change the addresses and the token of the relay of a queue of ours, and whether it was chosen here."""
     values = (relays.pack(addresses), token, chosen, row.relay, row.qid)
     db.execute("UPDATE own_queues SET addresses = ?, token = ?, chosen = ? WHERE relay = ? AND qid = ?", values)
 
 
 def collect_no_more(db: Database, *, device: DeviceId | None = None, invite: InviteId | None = None) -> bool:
-    """Forget our queues for a device, or of an invite. Returns whether there were any."""
+    """Delete our queues for a device, or of an invite. Return whether there were any."""
     return db.execute("DELETE FROM own_queues WHERE device = ? OR invite = ?", (device, invite)) > 0
 
 
@@ -144,21 +144,21 @@ def collect_no_more(db: Database, *, device: DeviceId | None = None, invite: Inv
 
 
 def theirs(db: Database, owner: MailOwner | None = None) -> list[TheirQueueRow]:
-    """Return every queue we deposit in, or those of a device, or the boxes of an invite."""
+    """Return every queue that we deposit in, or those of a device, or the boxes of an invite."""
     of, values = ("", ()) if owner is None else ("WHERE device = ?1 OR invite = ?1 ", (owner,))
     return [TheirQueueRow(*row) for row in db.query(_THEIRS + of + "ORDER BY id", values)]
 
 
 def deposit_in(db: Database, row: TheirQueueRow) -> None:
-    """Deposit in this queue too; one that is there keeps its id, and so what is known to lie in it."""
+    """Add a queue to deposit in. An existing one keeps its id, and so the record of what is in it."""
     known = (row.device, row.invite, row.relay, row.fetch, row.put_seed, row.flags)
     if not db.execute(_CHANGE_THEIRS, (row.address, row.token, row.until, *known)):
         db.execute(_ADD_THEIRS, (row.device, row.invite, row.relay, row.address, row.token, *known[3:], row.until))
 
 
 def deposit_no_more(db: Database, device: DeviceId, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
-    """Forget a device's queues with these flags `but` some. Returns whether there were others. What is known to lie in
-    them is forgotten too: it is deposited again elsewhere.
+    """Delete a device's queues with these flags, except some. Return whether there were others. The record of what is
+    in them is deleted too, so it is deposited elsewhere again.
     """
     kept = {(row.relay, row.fetch, row.put_seed) for row in but}
     gone = [
@@ -174,12 +174,12 @@ def has_queue(db: Database, invite: InviteId) -> bool:
 
 
 def leave_box(db: Database, invite: InviteId) -> None:
-    """Forget where the boxes of an invite of ours are."""
+    """Delete the boxes of one of our invites."""
     db.execute("DELETE FROM their_queues WHERE invite = ?", (invite,))
 
 
 def expire(db: Database, now: int) -> set[MailOwner]:
-    """Forget the queues whose time is over, and return the devices and invites whose they were. now: in ms."""
+    """Delete the queues that have expired, and return their owners. now: ms."""
     owners: set[MailOwner] = set()
     for queues in ("own_queues WHERE read_until <= ?", "their_queues WHERE until <= ?"):
         owners.update(owner for (owner,) in db.query("SELECT coalesce(device, invite) FROM " + queues, (now,)))
@@ -188,8 +188,8 @@ def expire(db: Database, now: int) -> set[MailOwner]:
 
 
 def retired(db: Database, device: DeviceId, *, chosen: bool) -> list[tuple[PeerKey, QueueId]]:
-    """Return (relay, name) of the queues for a device that nobody is told of any more, where the relay was `chosen`
-    here or was not, newest first.
+    """Return (relay, id) of the retired queues for a device at relays that were `chosen` here, or were not, newest
+    first.
     """
     rows = db.query(
         "SELECT relay, qid FROM own_queues WHERE device = ? AND read_until IS NOT NULL AND chosen = ?"
@@ -200,7 +200,7 @@ def retired(db: Database, device: DeviceId, *, chosen: bool) -> list[tuple[PeerK
 
 
 def drop(db: Database, queues: Collection[tuple[PeerKey, QueueId]]) -> None:
-    """Collect from these, by (relay, name), no more."""
+    """Delete these queues of ours, by (relay, id)."""
     db.executemany("DELETE FROM own_queues WHERE relay = ? AND qid = ?", queues)
 
 

@@ -1,4 +1,4 @@
-"""The relays that keep envelopes for this profile."""
+"""The relays that store envelopes for this profile."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from p2pchat.store.database import Database, Row
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RelayRow:
-    """A relay by its transport key; `addresses` are packed, best first; `token` is its operator's, or empty. `kept`:
-    for longer than this run.
+    """A relay, by its transport key. addresses: packed, best first. token: its operator's, or empty. kept: whether it
+    is still known in the next run.
     """
 
     peer: PeerKey
@@ -29,7 +29,7 @@ _PUT = (
 
 
 def put(db: Database, row: RelayRow) -> None:
-    """Save a relay; one that is there keeps its place among the others."""
+    """Save a relay; an existing one keeps its position."""
     db.execute(_PUT, (row.peer, pack(row.addresses), row.token, row.kept, row.added_at))
 
 
@@ -40,17 +40,17 @@ def all(db: Database) -> list[RelayRow]:
 
 
 def remove(db: Database, peer: PeerKey) -> None:
-    """Forget a relay; its queues say themselves where they are."""
+    """Delete a relay; its queues keep its addresses themselves."""
     db.execute("DELETE FROM relays WHERE peer = ?", (peer,))
 
 
 def pack(addresses: tuple[bytes, ...]) -> bytes:
-    """Return packed addresses as one value of the database."""
+    """Return several packed addresses as one value for the database."""
     return encode(list(addresses))
 
 
 def unpack(value: bytes) -> tuple[bytes, ...]:
-    """Return the addresses of `pack`, each in its binary form."""
+    """Return the addresses of `pack`, each in binary form."""
     return tuple(decode(value, len(value)))
 
 

@@ -1,7 +1,7 @@
-"""What was said about a message: edits, reactions, pins, deletes for both, and the quotes of it in replies.
+"""Remarks on messages: edits, reactions, pins, deletes for both, and the quotes of a message in replies.
 
-Of everything the newest counts, by the id of the content that said it, so that contents may come in any order. What is
-about a message goes with its row; what was said before the message came is in `waiting`.
+The newest remark of a kind counts, by the id of its content, so contents may arrive in any order. Remarks are deleted
+with the row of their message; those that arrived before the message are in `waiting`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from p2pchat.store.database import Database, Row
 from p2pchat.store.messages import ME, MessageRow
 
 MAX_VERSIONS = 32
-"""Earlier texts of one message that are kept: the first, and the newest of the others."""
+"""Earlier texts of a message that are kept: the first, and the newest of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ReactionRow:
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """What is shown beside a message. `quoted`: the message that it answers, if that is here."""
+    """The remarks that are shown with a message. quoted: the message that it answers, if it is here."""
 
     reactions: tuple[ReactionRow, ...] = ()
     pinned: bool = False
@@ -37,7 +37,7 @@ class Remarks:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a message said, since `at` (ms)."""
+    """A text of a message, since `at` (ms)."""
 
     text: str
     at: int
@@ -45,8 +45,8 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit did. `shown`: its text is the one that counts now; `trimmed`: the edits whose texts were one too
-    many, and are kept no longer.
+    """The result of an edit. shown: whether its text is now shown. trimmed: the edits whose texts are not kept any
+    more, because there are too many.
     """
 
     shown: bool
@@ -55,7 +55,7 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class PinRow:
-    """What was said last about whether a message is pinned. `sender`: a contact's id, or `ME`; `id`: of the content."""
+    """The newest pin remark on a message. sender: a contact's id, or `ME`. id: of the content."""
 
     sender: ContactId
     id: MessageId
@@ -99,7 +99,7 @@ WHERE pk = ?1
 
 
 def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
-    """Return what is shown beside these messages, by pk; one that has no entry has nothing."""
+    """Return the remarks on these messages, by pk; a message without any has no entry."""
     if not rows:
         return {}
     drafts: dict[int, _Draft] = {}
@@ -117,21 +117,19 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
 
 
 def of_message(db: Database, row: MessageRow) -> Remarks:
-    """Return what is shown beside one message."""
+    """Return the remarks on one message."""
     return of(db, [row]).get(row.pk, NOTHING)
 
 
 def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
-    """Return the message of a chat that a reply names, or None: the first here with that id, since nobody can repeat an
-    id before it was sent.
+    """Return the message of a chat that a reply names, or None: the first one here with that id, since nobody can reuse
+    an id before it was sent.
     """
     return next((row for row in messages.with_id(db, id) if row.chat == chat), None)
 
 
 def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> Edited:
-    """Give a message another text, unless a newer edit did. The texts before are kept, up to `MAX_VERSIONS`. at: in
-    ms.
-    """
+    """Change the text of a message, unless a newer edit did. Up to `MAX_VERSIONS` earlier texts are kept. at: ms."""
     newest = row.version or row.id
     if id == newest or db.query_one("SELECT 1 FROM versions WHERE message = ? AND id = ?", (row.pk, id)):
         return Edited(False)
@@ -148,14 +146,14 @@ def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> Ed
 
 
 def versions(db: Database, row: MessageRow) -> list[Version]:
-    """Return what a message said and says, the first text first."""
+    """Return all texts of a message, the first one first."""
     texts = db.query("SELECT text, at FROM versions WHERE message = ? ORDER BY id <> ?, id", (row.pk, row.id))
     return [*(Version(*version) for version in texts), Version(row.text, row.edited_at or row.sent_at)]
 
 
 def react(db: Database, pk: int, sender: ContactId, id: MessageId, emoji: str, at: int) -> bool:
-    """Put an emoji under a message in place of the sender's before it, "" for none, unless that one is newer. Returns
-    whether another one is shown now. at: in ms.
+    """Set a sender's emoji on a message, "" for none, unless theirs is newer. Return whether the shown one has changed.
+    at: ms.
     """
     before = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
     if before is not None and before[0] >= id:
@@ -165,8 +163,8 @@ def react(db: Database, pk: int, sender: ContactId, id: MessageId, emoji: str, a
 
 
 def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pinned: bool, latest: MessageId) -> bool:
-    """Pin a message at `at` (ms), or take the pin away, unless something newer was said. Returns whether that changes
-    anything. What was noted with an id above `latest` counts as older: a clock that was ahead gave it.
+    """Pin a message at `at` (ms) or unpin it, unless a newer remark said otherwise. Return whether anything has
+    changed. A remark with an id above `latest` counts as older, because a clock that was ahead has made it.
     """
     before = db.query_one("SELECT id, pinned FROM pins WHERE message = ?", (pk,))
     if before is not None and id <= before[0] <= latest:
@@ -176,7 +174,7 @@ def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pin
 
 
 def pinned(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
-    """Return the messages of a chat that were pinned last, at most so many, in the order of the chat."""
+    """Return the messages of a chat that were pinned last, at most so many, in the chat's order."""
     rows = db.query(
         f"SELECT {messages.columns('messages')} FROM pins JOIN messages ON messages.pk = pins.message"
         " WHERE pins.pinned AND chat = ? ORDER BY pins.id DESC LIMIT ?",
@@ -186,11 +184,10 @@ def pinned(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
 
 
 def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
-    """Delete everything that a message said, and all about it; that there was one stays, and what is unread of it is no
-    more.
+    """Delete the text of a message and all remarks on it. That there was a message stays, and it is no longer unread.
 
-    Times are in ms, now: by the wall clock; counted: by the one of `expires_at`. Until `db.checkpoint()` the log holds
-    it.
+    Times are in ms. now: by the wall clock. counted: by the clock of `expires_at`. Until `db.checkpoint()` the
+    write-ahead log contains it.
     """
     search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
     db.execute(_RETRACT, (row.pk, now, counted))
@@ -200,12 +197,14 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
 
 
 def unquote(db: Database, chat: ChatId, id: MessageId) -> list[MessageId]:
-    """Forget how a message began, in the replies to it, and return the ids of those replies that are ours."""
+    """Delete the quotes of a message in replies to it, and return the ids of those replies that are ours."""
     return [MessageId(reply) for reply, sender in db.query(_UNQUOTE, (chat, id)) if sender == ME]
 
 
 def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:
-    """Return the ids of all that we may have sent of and about a message: itself, its edits, a reaction, a pin."""
+    """Return the ids of everything that we may have sent of and about a message: itself, its edits, a reaction,
+    a pin.
+    """
     ids: list[MessageId] = []
     if row.sender == ME:
         ids += [row.id, *([row.version] if row.version else [])]
@@ -216,13 +215,15 @@ def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:
 
 
 def reaction_of(db: Database, pk: int, sender: ContactId) -> tuple[MessageId | None, str]:
-    """Return how somebody reacted last to a message: the id of the content, and the emoji; None and "" where never."""
+    """Return the last reaction of a sender to a message: the content's id and the emoji; None and "" if there
+    is none.
+    """
     row = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
     return (None, "") if row is None else (MessageId(row[0]), str(row[1]))
 
 
 def pin_of(db: Database, pk: int) -> PinRow | None:
-    """Return what was said last about whether a message is pinned, or None."""
+    """Return the newest pin remark on a message, or None."""
     row = db.query_one("SELECT sender, id FROM pins WHERE message = ?", (pk,))
     return None if row is None else PinRow(*row)
 

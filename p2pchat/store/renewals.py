@@ -1,4 +1,4 @@
-"""How it stands with renewing the session with each device."""
+"""The state of renewing the session with each device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p2pchat.store.database import Database
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RenewalRow:
-    """All times are in ms; None: never, or settled.
+    """The state of renewal with one device. All times are in ms; None means never, or settled.
 
     wanted_at      since when we know that no session can go on
     unread_at      since when something lay in our queue for the contact that could not be opened
@@ -47,17 +47,17 @@ _PUT = f"INSERT OR REPLACE INTO renewals ({', '.join(_NAMES)}) VALUES ({', '.joi
 
 
 def get(db: Database, device: DeviceId) -> RenewalRow:
-    """Return what is known of a device; where nothing is, a row that says so."""
+    """Return the state of a device; a default row if nothing is known."""
     row = db.query_one(f"SELECT {', '.join(_NAMES)} FROM renewals WHERE device = ?", (device,))
     return RenewalRow(device) if row is None else RenewalRow(*row)
 
 
 def put(db: Database, row: RenewalRow) -> None:
-    """Keep what is known of a device."""
+    """Save the state of a device."""
     db.execute(_PUT, _values(row))
 
 
 def due(db: Database) -> list[DeviceId]:
-    """Return the devices with which a new session is wanted, or may have to be."""
+    """Return the devices with which a new session is needed, or may be."""
     rows = db.query("SELECT device FROM renewals WHERE wanted_at IS NOT NULL OR unread_at IS NOT NULL")
     return [device for (device,) in rows]

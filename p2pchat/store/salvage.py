@@ -1,9 +1,9 @@
-"""Make a new database of everything that can be read of a damaged one.
+"""Salvage: making a new database from everything that can be read in a damaged one.
 
-SQLCipher refuses a page whose HMAC does not verify, and with it what stands on the page: some rows of a table, or the
-way to a part of a table. Every table is therefore walked from both ends of its key. Where both walks meet such a page,
-the keys between them are halved again and again, until what is left lies on pages that cannot be read. Indices and the
-search index are made anew from the rows.
+SQLCipher refuses a page whose HMAC does not verify, and with it what is on that page: some rows of a table, or the path
+to a part of a table. So every table is walked from both ends of its key. Where both walks meet such a page, the range
+of keys between them is halved again and again, until the rest is on unreadable pages. Indices and the search index are
+built again from the rows.
 
 The damaged database is kept beside the new one, under another name.
 """
@@ -25,11 +25,13 @@ from p2pchat.store.database import Database, Row, Value
 from p2pchat.store.search_index import document
 
 MAX_FAILURES = 20_000
-"""Reads of unreadable pages in one table, a millisecond each, before what is left between two of them is given up."""
+"""Failed reads in one table, about a millisecond each, after which the rest between two unreadable pages is given
+up."""
 MAX_FRUITLESS = 500
 """The same for a table of which nothing could be read so far."""
 _BATCHES = (1, 512, 32, 1)
-"""Rows asked for at once: one first, since most reads between unreadable pages fail; after a failure fewer again."""
+"""Rows read at once. It begins with one, since most reads between unreadable pages fail, and after a failure decreases
+again."""
 _SEARCH_INDEX = "messages_fts"
 _KEY_PREFIX_BYTES = 8
 _PREFIXES = 1 << 8 * _KEY_PREFIX_BYTES
@@ -41,9 +43,9 @@ _UNDELIVERED = (
 
 @dataclass
 class Salvaged:
-    """What came of it. `rows` are those kept, by table; `incomplete` names tables with pages that cannot be read.
-    `unsent`: messages of ours that waited to be sent and now count as failed, since what was to be sent is lost.
-    `damaged` is where the damaged database is kept.
+    """The result. rows: the number kept, by table. incomplete: tables with unreadable pages. unsent: our messages that
+    waited to be sent and now count as failed, because their outbox rows are lost. damaged: the path of the damaged
+    database.
     """
 
     damaged: Path
@@ -53,11 +55,11 @@ class Salvaged:
 
 
 def salvage(path: Path, key: bytes) -> Salvaged:
-    """Replace the database at `path`, under a 32-byte key, by a new one of what can be read of it.
+    """Replace the database at `path`, with a 32-byte key, by a new one with everything that can be read of it.
 
-    Nobody else may have it open. A crash leaves the damaged database or the new one in its place, never half of one.
-    Raises NoProfile where there is none, DatabaseDamaged where not even its list of tables can be read, and DiskFull;
-    nothing is replaced then.
+    Nobody else may have it open. A crash leaves the damaged database or the new one in place, never half of one. Raises
+    NoProfile if there is none, DatabaseDamaged if not even its list of tables can be read, and DiskFull; nothing is
+    replaced then.
     """
     if not path.exists():
         raise NoProfile(f"There is no database at {path}")
@@ -68,7 +70,7 @@ def salvage(path: Path, key: bytes) -> Salvaged:
             with closing(_Reader(path, key)) as reader:
                 reader.merge_log()
                 _copy(reader, draft, key, done)
-            Database.open(draft, key).close()  # brings it to our schema, and proves that it opens
+            Database.open(draft, key).close()  # migrates it, and proves that it can be opened
             os.link(path, done.damaged)
             os.replace(draft, path)
             sync_folder(path.parent)
@@ -85,15 +87,15 @@ def _free_name(path: Path) -> Path:
 
 
 class _Reader:
-    """Reads a damaged database; a connection that met a damaged page is replaced."""
+    """Reads a damaged database, replacing a connection that has met a damaged page."""
 
     def __init__(self, path: Path, key: bytes) -> None:
         self._path, self._key = path, key
         self._connection = database.connect(path, key)
-        self.numbers: dict[str, int] = {}  # the highest rowid that a table has had, where the database keeps it
+        self.numbers: dict[str, int] = {}  # the highest rowid that each table has had, if the database records it
 
     def merge_log(self) -> None:
-        """Move the write-ahead log into the file: pages are copied as they are, so damage does not hinder it."""
+        """Checkpoint the write-ahead log. Pages are copied as they are, so damage does not prevent it."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def query(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
@@ -112,14 +114,14 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table and how it is walked: by `key`, the columns that order it."""
+    """A table, and the columns `key` by which it is walked."""
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
 
     def select(self, lower: Row | None, upper: Row | None, *, backwards: bool) -> str:
-        """Return a statement for rows between two keys, both left out, with the key in front."""
+        """Return a SELECT for the rows strictly between two keys, with the key columns first."""
         marks = f"({', '.join('?' * len(self.key))})"
         bounds = [f"({', '.join(self.key)}) {sign} {marks}" for sign, key in ((">", lower), ("<", upper)) if key]
         where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
@@ -161,7 +163,7 @@ def _copy(reader: _Reader, draft: Path, key: bytes, done: Salvaged) -> None:
 
 
 def _tables(fresh: Any) -> list[_Table]:
-    """Return the tables that hold rows of ours, from the new database, whose schema is whole."""
+    """Return the tables with our data, from the new database, whose schema is intact."""
     listed = fresh.execute("PRAGMA table_list").fetchall()
     tables = []
     for _, name, kind, _, without_rowid, _ in listed:
@@ -176,14 +178,14 @@ def _tables(fresh: Any) -> list[_Table]:
 
 def _fill(fresh: Any, table: _Table, rows: Iterator[Row]) -> int:
     names, marks = ", ".join(table.columns), ", ".join("?" * len(table.columns))
-    # a row that breaks a rule of the schema can only come of damage
+    # only damage can make a row that violates a constraint
     statement = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({marks})"
     return sum(fresh.execute(statement, row[len(table.key) :]).rowcount for row in rows)
 
 
 def _fill_in(fresh: Any, tables: Collection[str]) -> None:
-    """Make the rows that follow from a contact where they could not be read, so that what belongs to them is kept: the
-    first device, whose keys are lost then, and the chat. A direct chat whose contact is lost goes.
+    """Add missing rows that belong to a contact, so that what depends on them is kept: the first device, whose keys are
+    then lost, and the chat. Delete a direct chat whose contact is lost.
     """
     if "devices" in tables:
         fresh.execute("INSERT OR IGNORE INTO devices (id, contact, created_at) SELECT id, id, created_at FROM contacts")
@@ -196,7 +198,7 @@ def _fill_in(fresh: Any, tables: Collection[str]) -> None:
 
 
 def _drop_orphans(fresh: Any, name: str) -> None:
-    """Drop rows that belong to a row that could not be read."""
+    """Delete rows that belong to an unreadable row."""
     for _, _, parent, column, of_parent, *_ in fresh.execute(f"PRAGMA foreign_key_list({name})").fetchall():
         fresh.execute(
             f"DELETE FROM {name} WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT {of_parent} FROM {parent})"
@@ -204,14 +206,14 @@ def _drop_orphans(fresh: Any, name: str) -> None:
 
 
 def _keep_numbering(reader: _Reader, fresh: Any) -> None:
-    """Keep numbers of rows that are gone from being given again."""
+    """Prevent the rowids of lost rows from being used again."""
     for name, number in reader.numbers.items():
         fresh.execute("DELETE FROM sqlite_sequence WHERE name = ?", (name,))
         fresh.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, number))
 
 
 class _Walk:
-    """One table of a damaged database, row by row."""
+    """A walk through one table of a damaged database."""
 
     def __init__(self, reader: _Reader, table: _Table) -> None:
         self._reader = reader
@@ -220,7 +222,7 @@ class _Walk:
         self.incomplete = False
 
     def rows(self) -> Iterator[Row]:
-        """Return every row that can be read, each with its key in front; some may come twice."""
+        """Yield every row that can be read, with its key first; some may come twice."""
         waiting: list[tuple[Row | None, Row | None]] = [(None, None)]
         while waiting and self._failures < (MAX_FAILURES if self._found else MAX_FRUITLESS):
             lower, upper = waiting.pop()
@@ -259,16 +261,16 @@ class _Walk:
         return (upper if backwards else lower), False
 
     def _between(self, lower: Row | None, upper: Row | None) -> Row | None:
-        """Return a key in the middle of two, where a page of the table may lie between them; None where none fits."""
+        """Return a key halfway between two keys if a page of the table may lie between them, else None."""
         if self._table.key == ("rowid",):
             first = lower[0] if lower else 0
             last = upper[0] if upper else max(self._reader.numbers.get(self._table.name, 0), first + 1_000) + 1
             return ((first + last) // 2,) if last - first > 1 else None
         ends = [key[0] if key else fallback for key, fallback in ((lower, b""), (upper, b"\xff" * _KEY_PREFIX_BYTES))]
         if not all(isinstance(end, bytes) for end in ends):
-            return None  # of text: such tables are small
+            return None  # text keys: such tables are small
         first, last = (int.from_bytes(end[:_KEY_PREFIX_BYTES].ljust(_KEY_PREFIX_BYTES, b"\0"), "big") for end in ends)
-        # keys are random: n rows are a n-th of all keys apart, and a page that can be read holds several
+        # keys are random: n rows divide the key space evenly, and a readable page holds several
         if last - first <= _PREFIXES // (self._found + 1):
             return None
         middle = ((first + last) // 2).to_bytes(_KEY_PREFIX_BYTES, "big")

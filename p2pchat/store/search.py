@@ -1,8 +1,8 @@
-"""Find messages: by words, by who wrote them, by when.
+"""Searching messages by words, author and time.
 
-Everything is a walk through the search index from the newest message to the oldest, or back, that ends at the last hit
-asked for. A date is a place in that walk: pks rise with the time at which messages were saved, so where a day begins is
-found by halving, without an index of times that every message would have to be entered into.
+A search is a walk through the search index from the newest message to the oldest, or back, that ends at the last hit
+needed. A date is a position in that walk: pks grow with the time of saving, so the beginning of a day is found by
+bisection, without an index of times that every message would have to be entered into.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from p2pchat.store.search_index import WITH_LINK, in_chat, written_by
 from p2pchat.store.search_query import Query
 
 MAX_CLOCK_ERROR_MS = 86_400_000
-"""By how much a clock that was set wrong for a while may have misplaced messages in the order of their times."""
+"""By how many ms a clock that was wrong for a while may have misplaced messages in the order of their times."""
 
 _TIME = "coalesce(messages.received_at, messages.sent_at)"
-"""When a message came or was written here: the time that is shown beside it."""
+"""The time that is shown with a message: when it was received, or written here."""
 _AT = f"SELECT pk, {_TIME} FROM messages WHERE pk >= ? ORDER BY pk LIMIT 1"
 _LAST = "SELECT max(pk) FROM messages"
 _HITS = "FROM messages_fts WHERE messages_fts MATCH ?1 AND messages_fts.rowid > ?2 AND messages_fts.rowid < ?3"
@@ -42,8 +42,8 @@ _MAX_TIME_MS = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Which part of the hits is wanted: after one pk and before another, both left out; `forwards`: the first of them,
-    else the last.
+    """The requested part of the hits: strictly between the pks `after` and `before`. forwards: the first of them, else
+    the last.
     """
 
     after: int = 0
@@ -54,10 +54,10 @@ class Bounds:
 def search(
     db: Database, query: Query, chat: ChatId | None, sender: ContactId | None, limit: int, bounds: Bounds = Bounds()
 ) -> list[MessageRow]:
-    """Return at most `limit` messages that match, oldest first: of one chat or of all, by `sender` (b"" is us) or by
+    """Return at most `limit` matching messages, oldest first: of one chat or of all, by `sender` (b"" is us) or by
     anybody.
 
-    The order is that in which they were saved, as that of their pks.
+    They are in the order in which they were saved, which is that of their pks.
     """
     with search_backlog.caught_up(db):
         return _search(db, query, chat, sender, limit, bounds)
@@ -83,7 +83,7 @@ def _search(
 
 
 def _expression(query: Query, chat: ChatId | None, sender: ContactId | None) -> str:
-    """Return the query of FTS5: phrases that all have to be in a document."""
+    """Return the FTS5 query: phrases that all have to be in a document."""
     about = [
         *([] if chat is None else [in_chat(chat)]),
         *([] if sender is None else [written_by(sender)]),
@@ -100,8 +100,8 @@ def _in_time(db: Database, pks: list[Row], times: tuple[int, int]) -> Iterator[M
 
 
 def pk_at(db: Database, at: int) -> int:
-    """Return the pk from which on messages were saved at `at` (ms) or later. It costs twenty statements for a
-    million.
+    """Return the first pk of a message that was saved at `at` (ms) or later. It takes about twenty statements for a
+    million messages.
     """
     last = db.query(_LAST)[0][0]
     low, high = 0, 1 + (last or 0)
@@ -116,9 +116,9 @@ def pk_at(db: Database, at: int) -> int:
 
 
 def first_since(db: Database, chat: ChatId, at: int) -> MessageRow | None:
-    """Return the first message of a chat that came or was written at `at` (ms) or later, or None.
+    """Return the first message of a chat that was received or written at `at` (ms) or later, or None.
 
-    One that came late counts where it stands, by the message that it stands before.
+    For a late message, the time of the message before which it is shown counts.
     """
     row = db.query_one(_FIRST_SINCE, (chat, pk_at(db, at)))
     return None if row is None else made(row)

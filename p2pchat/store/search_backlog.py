@@ -1,9 +1,9 @@
-"""The search index follows the messages a few behind.
+"""The backlog of the search index, which follows the messages with a delay.
 
-Whatever adds to it writes a segment, the list of segments, their sizes and a table of their words, and merges segments
-later: four and a half of the seventeen pages that it took to save one message. Many at once cost little more than one.
-So a message is saved without, and the index catches up when `EVERY` wait for it, and before a search. What it holds are
-the messages up to a pk, which `meta` has; what is taken out or changed behind that is not in it.
+Each addition to the index writes a segment, the list of segments, their sizes and a table of their words, and later
+merges segments: that was four and a half of the seventeen pages written for one message. Many additions at once cost
+little more than one. So a message is saved without it, and the index catches up when `EVERY` messages wait, and before
+a search. It covers the messages up to a pk that is in `meta`; changes of messages behind that do not concern it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from p2pchat.store.database import Database
 from p2pchat.store.search_index import document
 
 EVERY = 128
-"""Messages that may wait for the index: it takes them in within some milliseconds."""
+"""Messages that may wait for the index; adding them takes some milliseconds."""
 MAX_AT_ONCE = 1024
 MAX_TAKEN_OUT = 1000
-"""Messages that are taken out at once; for more the index is made anew, a part in each transaction."""
+"""Messages that are removed from the index one by one; for more, the index is built again, a part in each
+transaction."""
 INDEXED_TO = "search_indexed_to"
 
 _ADD = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
@@ -29,7 +30,7 @@ _REMOVE = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete'
 
 
 def catch_up(db: Database) -> bool:
-    """Index the first `MAX_AT_ONCE` of what waits, in a transaction of the caller's. Returns whether that is all."""
+    """Index the first `MAX_AT_ONCE` waiting messages, in the caller's transaction. Return whether that was all."""
     rows = db.query(
         "SELECT pk, chat, sender, text FROM messages WHERE pk > ? ORDER BY pk LIMIT ?", (_end(db), MAX_AT_ONCE)
     )
@@ -40,8 +41,8 @@ def catch_up(db: Database) -> bool:
 
 
 def before_search(db: Database) -> bool:
-    """Index all that waits, outside of a transaction. Where that cannot be read, it is left out of what is found.
-    Returns False where the disk is full.
+    """Index all waiting messages, outside of a transaction. Unreadable ones are skipped. Return False if the disk is
+    full.
     """
     try:
         while db.query_one("SELECT 1 FROM messages WHERE pk > ? LIMIT 1", (_end(db),)) is not None:
@@ -56,8 +57,8 @@ def before_search(db: Database) -> bool:
 
 @contextmanager
 def caught_up(db: Database) -> Iterator[None]:
-    """Have all that waits in the index during a search. Where the disk is full, in a transaction that is undone: its
-    pages need no room.
+    """Have all waiting messages in the index for the duration of a search. If the disk is full, this happens in a
+    transaction that is undone, whose pages need no space.
     """
     if before_search(db):
         yield
@@ -71,18 +72,18 @@ def caught_up(db: Database) -> Iterator[None]:
 
 
 class _Undone(Exception):
-    """Ends a transaction that is not to be kept."""
+    """Raised to undo a transaction."""
 
 
 def remove(db: Database, rows: Iterable[tuple[int, ChatId, ContactId, str]]) -> None:
-    """Take out messages, by (pk, chat, sender, text), as far as the index holds them."""
+    """Remove messages, given by (pk, chat, sender, text), as far as the index contains them."""
     end = _end(db)
     db.executemany(_REMOVE, [(pk, document(text, chat, sender)) for pk, chat, sender, text in rows if pk <= end])
 
 
 def begin_anew(db: Database) -> None:
-    """Forget the whole index: every message waits for it again. To take many out one by one takes a third of a
-    millisecond each, ten times what it takes to put one in.
+    """Empty the index, so that every message waits for it again. Removing messages one by one takes a third of a
+    millisecond each, ten times as long as adding them.
     """
     if not _end(db):
         return
@@ -91,7 +92,7 @@ def begin_anew(db: Database) -> None:
 
 
 def put_back(db: Database, pk: int, chat: ChatId, sender: ContactId, text: str) -> None:
-    """Index a message that was taken out and is another now; one that still waits is indexed in its turn."""
+    """Index a changed message that was removed; one that still waits is indexed in its turn."""
     if pk <= _end(db):
         db.execute(_ADD, (pk, document(text, chat, sender)))
 

@@ -1,11 +1,12 @@
-"""What the search index holds of a message: its words, and beside them where it stands and who wrote it.
+"""The documents of the search index: the words of a message, its chat and its author.
 
-A chat, a sender and "holds a link" are words of the index like others, each behind a character that no text of a
-message keeps (`text_folding`). So `from:` and `has:`, and the search in one chat, are one walk through the index in the
-order of the messages, in whatever part of a long history the hits are. As conditions on the rows they would read every
-message that holds a common word.
+A chat, a sender and "contains a link" are words of the index like others, each with a prefix that no text of a message
+keeps (`text_folding`). So `from:`, `has:` and the search in one chat are a single walk through the index in the order
+of the messages, wherever in a long history the hits are. As conditions on the rows they would have to read every
+message with a common word.
 
-Whatever changes here needs a migration that builds the index anew: a row leaves it only by the document it came with.
+Any change here needs a migration that builds the index again, because a row can only be removed with the document with
+which it was added.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.store.text_folding import indexed
 
 SIGN = "\uefff"
-"""Begins what a document says about its message."""
+"""The prefix of the words that describe a message."""
 
 _LINK = re.compile(r"(?a:\b[a-z][a-z0-9+.-]*)://\S", re.IGNORECASE)
 
 
 def document(text: str, chat: ChatId, sender: ContactId) -> str:
-    """Return what is indexed of a message; `sender` is b"" for one of ours. Nothing of one without text."""
+    """Return the document of a message; empty without text. sender: b"" for one of ours."""
     if not text:
         return ""
     about = f"{in_chat(chat)} {written_by(sender)}" + (f" {WITH_LINK}" if _LINK.search(text) else "")
@@ -40,4 +41,4 @@ def written_by(sender: ContactId) -> str:
 
 
 WITH_LINK = f"{SIGN}l"
-"""The word of messages that hold a link: a scheme, `://`, and something behind it."""
+"""The word of messages that contain a link: a scheme, `://`, and something after it."""

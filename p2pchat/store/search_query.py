@@ -24,13 +24,13 @@ from p2pchat.lib.moments import FORMS
 from p2pchat.store.text_folding import fold, is_letter, is_unspaced, quoted
 
 MAX_BYTES = 1_000
-"""Of a query."""
+"""Bytes of a query."""
 MAX_TERMS = 32
 """Words and phrases of a query."""
 MIN_PREFIX = 2
-"""Letters of a beginning: all words that begin with one letter are too many to put in order at once."""
+"""Letters of a prefix: the words that begin with one letter are too many to sort at once."""
 
-# What stands between white space: a phrase, a filter with a quoted or a plain value, or a word.
+# A part between white space: a phrase, a filter with a quoted or a plain value, or a word.
 _PART = re.compile(
     r'\s*(?:(?P<key>[A-Za-z]+):(?!//)(?:"(?P<value>[^"]*)"|(?P<plain>[^\s"]*))|"(?P<phrase>[^"]*)"(?P<star>\*?)'
     r'|(?P<word>[^\s"]+))(?=\s|$)'
@@ -39,19 +39,19 @@ _PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A word, or words that follow one another; folded. `open_end`: the last one may go on."""
+    """A word, or consecutive words, folded. open_end: the last one may be a prefix."""
 
     words: str
     open_end: bool = False
 
     def expression(self) -> str:
-        """Return the term in a query of FTS5."""
+        """Return the term as a part of an FTS5 query."""
         return quoted(self.words) + ("*" if self.open_end else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a person looks for. `sender` is a name as it was typed; times are milliseconds, None where not given."""
+    """A parsed query. sender: a name as it was typed. Times are in ms, None if not given."""
 
     terms: tuple[Term, ...] = ()
     sender: str | None = None
@@ -61,10 +61,10 @@ class Query:
 
 
 def parse(text: str, moment: Callable[[str], int], *, open_end: bool = False) -> Query:
-    """Return the query that a person typed. Raises BadQuery.
+    """Parse the query that a user typed. Raises BadQuery.
 
-    moment: makes milliseconds of a date, or raises ValueError. open_end: the last word may go on, since the person
-    still types.
+    moment: converts a date to milliseconds, or raises ValueError. open_end: the last word may be a prefix, since the
+    user is still typing.
     """
     if len(text.encode("utf-8", "ignore")) > MAX_BYTES:
         raise BadQuery(f"A search has at most {MAX_BYTES:,} bytes")
@@ -103,8 +103,8 @@ def parse(text: str, moment: Callable[[str], int], *, open_end: bool = False) ->
 
 
 def plain(words: str) -> Query | None:
-    """Return the query for words without any syntax: every word, and the last one may go on. None where no word is in
-    it.
+    """Return the query for words without any syntax: all of them, and the last one may be a prefix. None if there is no
+    word.
     """
     terms = [word for word in fold(words).split() if any(map(is_letter, word))][:MAX_TERMS]
     if not terms:
@@ -147,7 +147,7 @@ def _term(words: str, open_end: bool) -> Term:
 
 
 def _can_go_on(folded: str) -> bool:
-    """Return whether the last word of a folded text is long enough for a beginning."""
+    """Return whether the last word of a folded text is long enough for a prefix."""
     last = list(takewhile(is_letter, reversed(folded)))
     return len(last) >= MIN_PREFIX or any(map(is_unspaced, last))
 

@@ -1,4 +1,4 @@
-"""Ratchet sessions and the message keys they skipped."""
+"""Ratchet sessions, and their skipped message keys."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ SKIPPED_FOR_MS = 30 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session. `session_id`: its transcript hash. `state` is the core's encoded ratchet; `receive_until` is set once
-    another session is used for sending. `pending`: it came with a request that was not answered yet, and is not used
-    before.
+    """A session. session_id: its transcript hash. state: the core's encoded ratchet. receive_until: set once another
+    session is used for sending. pending: it belongs to a request that was not answered yet, and is not used before.
     """
 
     session_id: SessionId
@@ -40,7 +39,7 @@ _SAVE = (
     f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (session_id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
 )
-# An indexed column named in SET costs a page of its index, whatever it is set to; with each message only this changes.
+# An indexed column in SET costs a page of its index even if it does not change; with each message only this changes.
 _SAVE_STATE = (
     "UPDATE sessions SET state = ?1 WHERE session_id = ?2 AND confirmed = ?3 AND receive_until IS ?4 AND pending = ?5"
 )
@@ -57,7 +56,7 @@ _SURPLUS = "SELECT chain, n FROM skipped_keys WHERE session_id = ? ORDER BY chai
 
 
 def save(db: Database, row: SessionRow) -> None:
-    """Save a session, new or changed: of one that is there only what moves on is written."""
+    """Save a session; of an existing one, only the fields that change with messages are written."""
     if not db.execute(_SAVE_STATE, (row.state, row.session_id, row.confirmed, row.receive_until, row.pending)):
         db.execute(_SAVE, _values(row))
 
@@ -75,29 +74,29 @@ def for_device(db: Database, device: DeviceId) -> list[SessionRow]:
 
 
 def is_pending(db: Database, session_id: SessionId) -> bool:
-    """Return whether this session came with a request that was not answered yet."""
+    """Return whether this session belongs to a request that was not answered yet."""
     return db.query_one("SELECT 1 FROM sessions WHERE session_id = ? AND pending", (session_id,)) is not None
 
 
 def remove(db: Database, session_id: SessionId) -> None:
-    """Forget a session with its skipped keys."""
+    """Delete a session with its skipped keys."""
     db.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
 
 
 def add_skipped(db: Database, session_id: SessionId, keys: Iterable[tuple[int, int, bytes]], at: int) -> None:
-    """Keep skipped message keys: (chain, n, key)."""
+    """Save skipped message keys: (chain, n, key)."""
     db.executemany(_ADD_SKIPPED, [(session_id, chain, n, key, at) for chain, n, key in keys])
 
 
 def drop_skipped(db: Database, session_id: SessionId, keys: Iterable[tuple[int, int]]) -> None:
-    """Forget message keys that were used: (chain, n)."""
+    """Delete message keys that were used: (chain, n)."""
     db.executemany(
         "DELETE FROM skipped_keys WHERE session_id = ? AND chain = ? AND n = ?", [(session_id, *key) for key in keys]
     )
 
 
 def drop_chain(db: Database, session_id: SessionId, chain_below: int) -> None:
-    """Forget the skipped keys of every chain with a lower number than `chain_below`."""
+    """Delete the skipped keys of all chains with a lower number than `chain_below`."""
     db.execute("DELETE FROM skipped_keys WHERE session_id = ? AND chain < ?", (session_id, chain_below))
 
 
@@ -108,7 +107,7 @@ def skipped(db: Database, session_id: SessionId) -> list[tuple[int, int, bytes]]
 
 
 def trim_skipped(db: Database, session_id: SessionId, keep: int) -> list[tuple[int, int]]:
-    """Forget all but the newest skipped keys, `keep` in number. Returns the (chain, n) that went."""
+    """Delete all but the newest `keep` skipped keys. Return (chain, n) of those deleted."""
     surplus = [(chain, n) for chain, n in db.query(_SURPLUS, (session_id, keep))]
     if surplus:
         drop_skipped(db, session_id, surplus)
@@ -116,7 +115,7 @@ def trim_skipped(db: Database, session_id: SessionId, keep: int) -> list[tuple[i
 
 
 def rivals(db: Database) -> list[DeviceId]:
-    """Return the devices with which several sessions are alive, none of them ending, and one at least is confirmed."""
+    """Return the devices with several sessions, none of them ending, of which at least one is confirmed."""
     rows = db.query(
         "SELECT device FROM sessions WHERE receive_until IS NULL AND NOT pending"
         " GROUP BY device HAVING count(*) > 1 AND max(confirmed)"
@@ -125,10 +124,10 @@ def rivals(db: Database) -> list[DeviceId]:
 
 
 def expire(db: Database, now: int) -> set[DeviceId]:
-    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over. Returns the devices
-    these were with.
+    """Delete skipped keys older than 30 days, and sessions kept for receiving whose time is over. Return the devices of
+    these.
 
-    A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
+    A confirmed session stays until a later one is confirmed, since it may be the only one that the two have in common.
     """
     db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR_MS,))
     ended = db.query(_ENDED, (now,))

@@ -1,8 +1,8 @@
-"""Show where a message matches: the part of its text around the first match, with the matches marked.
+"""Snippets: the part of a message's text around the first match, with the matches marked.
 
-The search index holds no text and cannot say where in a message a word stands. So the words of the text are folded
-here, one by one, as the index folded them, and compared with those of the query. A message is a hit because the index
-says so; a mark only helps the eye.
+The search index contains no texts and cannot say where in a message a word is. So the words of the text are folded here
+one by one, as for the index, and compared with those of the query. The index decides what is a hit; a mark only helps
+the reader.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from p2pchat.store.search_query import Term
 from p2pchat.store.text_folding import fold, is_letter, is_unspaced
 
 MAX_MARKS = 100
-"""Marked in one text."""
+"""Marks in one text."""
 MAX_LOOKED_AT = 10_000
-"""Characters at the beginning of a text in which matches are marked: a peer writes up to 48,000 bytes into one."""
+"""Characters at the beginning of a text in which matches are marked; a peer can write up to 48,000 bytes."""
 _LEAD = 40
 """Characters before the first match, at most."""
 _ELLIPSIS = "…"
@@ -28,15 +28,15 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a text; `hit`: it is what was searched for."""
+    """A part of a text. hit: whether it is a match."""
 
     text: str
     hit: bool
 
 
 def snippet(text: str, terms: Sequence[Term], length: int) -> list[Segment]:
-    """Return about `length` characters of the text around the first match, or all of it if `length` is 0. `…` stands
-    where something is left out.
+    """Return about `length` characters of the text around the first match, or all of it if `length` is 0. `…` marks
+    omissions.
     """
     ranges = marks(text, terms)
     start, end = _window(text, ranges[0][0] if ranges else 0, length)
@@ -55,9 +55,7 @@ def snippet(text: str, terms: Sequence[Term], length: int) -> list[Segment]:
 
 
 def marks(text: str, terms: Sequence[Term]) -> list[Range]:
-    """Return where the terms stand in a text: at most `MAX_MARKS` ranges of characters, in their order, none over
-    another.
-    """
+    """Return the matches in a text: at most `MAX_MARKS` ranges of characters, in order, without overlaps."""
     wanted = [([_bare(word.words) for word in _words(term.words)], term.open_end) for term in terms]
     if not wanted:
         return []
@@ -92,8 +90,8 @@ def _apart(ranges: list[Range]) -> list[Range]:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word of the index in a piece of text without white space: `piece` begins at `start`, and its folded form has
-    the word from `first` to `last`.
+    """A word, as the index sees it, in a piece of text without white space. The piece begins at `start`, and the word
+    is at `first` to `last` of its folded form.
     """
 
     words: str
@@ -104,7 +102,7 @@ class _Word:
     folded: str
 
     def range(self) -> Range:
-        """Return where the word stands in the whole text."""
+        """Return the range of the word in the whole text."""
         if len(self.folded) == len(self.piece):
             return self.start + self.first, self.start + self.last
         origins = _origins(self.piece)
@@ -136,7 +134,7 @@ def _spans(folded: str) -> Iterator[Range]:
 
 
 def _origins(piece: str) -> list[Range]:
-    """For each character of the folded piece, roughly, where what it comes from stands: a letter with its accents."""
+    """Return for each character of the folded piece, roughly, the range of the original: a letter with its accents."""
     starts = [at for at, char in enumerate(piece) if not at or not unicodedata.combining(char)]
     return [
         (first, last)
@@ -156,7 +154,7 @@ def _window(text: str, match: int, length: int) -> Range:
     if not length or len(text) <= length:
         return 0, len(text)
     start = max(0, min(match - min(_LEAD, length // 3), len(text) - length))
-    if start and _broken(text, start):  # at the beginning of a word, where one is near
+    if start and _broken(text, start):  # at the beginning of a word, if one is near
         start = text.find(" ", start, match) + 1 or start
     end = min(len(text), start + length)
     if end < len(text) and _broken(text, end):

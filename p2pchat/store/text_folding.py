@@ -1,7 +1,8 @@
-"""One spelling for what people type in several: applied to a text before indexing and to a query before asking.
+"""Text folding: one spelling for words that people spell in several ways. It is applied to texts before indexing, and
+to queries.
 
-The tokenizer of FTS5 drops Latin accents by itself; the rest is here. Changing any of it needs a migration that builds
-the index anew, because a row leaves the index only by the very text it was indexed with.
+The tokenizer of FTS5 removes Latin accents by itself; the rest is here. Any change needs a migration that builds the
+index again, because a row can only be removed with the very text with which it was added.
 """
 
 # ruff: noqa: RUF001, RUF002 - letters that look alike are what this file is about
@@ -23,15 +24,15 @@ _SAME = str.maketrans(
         "أ": "ا",
         "إ": "ا",
         "آ": "ا",
-        # Left out: joiners and marks that people write or leave out at will.
+        # Removed: joiners and marks that people may write or omit.
         "\u200c": None,  # zero-width non-joiner
         "\u200d": None,  # zero-width joiner
         "\u00ad": None,  # soft hyphen
         "\u0640": None,  # tatweel
         "\u0670": None,  # superscript alef
         **{chr(mark): None for mark in range(0x064B, 0x0660)},  # Arabic vowel marks
-        "\0": " ",  # would end a query in the middle
-        "\uefff": " ",  # begins the words that a document says about its message
+        "\0": " ",  # would end a query early
+        "\uefff": " ",  # the prefix of the words that describe a message
     }
 )
 # Scripts written without spaces: Thai and Lao, kana, Han, half-width kana.
@@ -41,17 +42,18 @@ _UNSPACED = re.compile(
 
 
 def fold(text: str) -> str:
-    """NFKC, casefold, ё as е, Arabic ye and kaf as the Persian ones, without joiners and vowel marks."""
+    """Return a text in NFKC and casefolded, with ё as е, Arabic ye and kaf as the Persian ones, and without joiners and
+    vowel marks.
+    """
     if text.isascii():
         return text.lower().replace("\0", " ")
-    text = text.encode("utf-8", "ignore").decode("utf-8")  # half of a surrogate pair, from JSON, is no letter
+    text = text.encode("utf-8", "ignore").decode("utf-8")  # JSON can contain half of a surrogate pair
     # Casefolding can undo a composition ("İ"), hence the second normalisation.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold().translate(_SAME))
 
 
 def indexed(text: str) -> str:
-    """Return what the search index sees of a text: folded, and every letter of a script without spaces a word of its
-    own.
+    """Return the text for the search index: folded, and with each letter of a script without spaces as a separate word.
 
     So 本語 is found inside 日本語, as a phrase.
     """
@@ -69,11 +71,11 @@ def _spaced(folded: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_letter(char: str) -> bool:
-    """Return whether the index takes a character for a part of a word: letters, numbers, marks, private use."""
+    """Return whether the index treats a character as a part of a word: letters, numbers, marks, private use."""
     category = unicodedata.category(char)
     return category[0] in "LNM" or category == "Co"
 
 
 def is_unspaced(char: str) -> bool:
-    """Return whether a letter is a word of its own, since its script is written without spaces."""
+    """Return whether a letter is a separate word, because its script is written without spaces."""
     return _UNSPACED.match(char) is not None

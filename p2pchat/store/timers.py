@@ -1,6 +1,6 @@
-"""How long messages stay: the timer of a chat, and what has come to its end.
+"""The timers of chats, and the messages and drafts whose time is over.
 
-Ends are times of the clock that counts them (`counted`, ms), not of the wall clock.
+Ends are times of the counted clock (`counted`, ms), not of the wall clock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from p2pchat.store.messages import MessageRow
 
 @dataclass(frozen=True, slots=True)
 class ChatTimer:
-    """`seconds`: 0 for ever. `sender`: who set it, a contact's id or `messages.ME`; `id`: of their content."""
+    """The timer of a chat. seconds: 0 means that messages stay. sender: who set it, a contact's id or `messages.ME`.
+    id: of the content.
+    """
 
     seconds: int
     sender: ContactId
@@ -39,13 +41,13 @@ DELETE FROM skipped_keys WHERE at < ? AND session_id IN (
 
 
 def get(db: Database, chat: ChatId) -> ChatTimer | None:
-    """Return the timer of a chat; None where nobody set one."""
+    """Return the timer of a chat; None if nobody has set one."""
     row = db.query_one(f"SELECT {_TIMER} AND id = ?", (chat,))
     return None if row is None else ChatTimer(*row)
 
 
 def put(db: Database, chat: ChatId, timer: ChatTimer) -> None:
-    """Set the timer of a chat, if there is such a chat."""
+    """Set the timer of a chat, if the chat exists."""
     db.execute(_PUT, (timer.seconds, timer.sender, timer.id, timer.at, chat))
 
 
@@ -55,24 +57,22 @@ def all(db: Database) -> dict[ChatId, ChatTimer]:
 
 
 def next_end(db: Database) -> int | None:
-    """Return when the next thing ends, in ms of the clock that counts it; None where nothing does."""
+    """Return when the next message or draft ends, in ms of the counted clock; None if none does."""
     row = db.query_one(_NEXT_END)
     return None if row is None else row[0]
 
 
 def ended(db: Database, counted: int, limit: int) -> list[MessageRow]:
-    """Return the messages that have come to their end at `counted` (ms), at most so many, the first to end first."""
+    """Return the messages whose time is over at `counted` (ms), at most so many, in the order in which they ended."""
     sql = f"SELECT {messages.columns('messages')} FROM messages WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
     return [messages.made(row) for row in db.query(sql, (counted, limit))]
 
 
 def end_drafts(db: Database, counted: int) -> list[ChatId]:
-    """Forget drafts that have come to their end at `counted` (ms), and return their chats."""
+    """Delete the drafts whose time is over at `counted` (ms), and return their chats."""
     return [chat for (chat,) in db.query(_DRAFTS_END, (counted,))]
 
 
 def drop_skipped(db: Database, contact: ContactId, before: int) -> int:
-    """Forget the keys of skipped messages of a contact that were put aside before that time (ms), and return how
-    many.
-    """
+    """Delete the skipped message keys of a contact that were saved before that time (ms), and return their number."""
     return db.execute(_SKIPPED, (before, contact))

@@ -1,4 +1,4 @@
-"""What was said about messages that are not here: it waits for them, bounded."""
+"""Remarks on messages that are not here yet: they wait for them, in bounded numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.store.database import Database
 
 MAX_WAITING = 256
-"""For each contact; the oldest give way."""
+"""Waiting remarks of each contact; the oldest are dropped for new ones."""
 _ADD = "INSERT INTO waiting (chat, message, author, kind, id, until, content) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ABOUT = "FROM waiting WHERE chat = ?1 AND message = ?2 AND author = ?3 "
 _TRIM = f"""
@@ -27,8 +27,8 @@ def add(
     *,
     latest_only: bool,
 ) -> None:
-    """Have a content wait for a message: its id and its sender. `latest_only`: of its kind only the newest says
-    anything.
+    """Save a content that waits for a message, given by id and sender. latest_only: only the newest of its kind
+    matters.
     """
     if latest_only:
         newer = db.query_one(f"SELECT 1 {_ABOUT} AND kind = ?4 AND id >= ?5", (chat, message, author, kind, id))
@@ -42,7 +42,7 @@ def add(
 
 
 def take(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> list[bytes]:
-    """Return the contents that waited for a message, oldest first; they wait no more."""
+    """Remove and return the contents that waited for a message, oldest first."""
     rows = db.query(f"SELECT content {_ABOUT} ORDER BY id", (chat, message, author))
     if rows:
         db.execute(f"DELETE {_ABOUT}", (chat, message, author))
@@ -50,20 +50,20 @@ def take(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> l
 
 
 def any_for(db: Database, chat: ChatId) -> bool:
-    """Return whether anything waits in a chat."""
+    """Return whether any content waits in a chat."""
     return db.query_one("SELECT 1 FROM waiting WHERE chat = ? LIMIT 1", (chat,)) is not None
 
 
 def forget(db: Database, chat: ChatId, message: MessageId) -> None:
-    """Forget what waits for one message of a chat."""
+    """Delete the contents that wait for one message of a chat."""
     db.execute("DELETE FROM waiting WHERE chat = ? AND message = ?", (chat, message))
 
 
 def forget_chat(db: Database, chat: ChatId) -> None:
-    """Forget what waits for any message of a chat."""
+    """Delete the contents that wait for any message of a chat."""
     db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
 
 
 def expire(db: Database, counted: int) -> int:
-    """Forget what has waited for too long, by the clock of `until`, and return how many."""
+    """Delete the contents that have waited too long, by the clock of `until`, and return their number."""
     return db.execute("DELETE FROM waiting WHERE until <= ?", (counted,))

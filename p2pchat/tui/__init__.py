@@ -15,8 +15,12 @@
     preferences  the person's file of settings, of which one line is changed at a time
     reader       reads from the node what the screen shows
     text, rtl    wrapping, widths, dates; right-to-left lines in drawing order
+    collecting   garbage collection that nobody notices
     notices      bell and notices for somebody who does not look
     terminal     what Textual leaves out: clipboard, safe pastes, bell, notification, bidi mode
+    formatting   links, code and emphasis in a text
+    desktop      the browser, the clipboard tool and the editor
+    echo         the echo bot as a child process
     screens/     one file for each screen; a screen knows intents and model, and asks the node through the node client
     widgets/     one file for each widget; a widget knows only model and text, and tells the app by intents
 

@@ -30,6 +30,7 @@ from p2pchat.tui.actions.order import OrderActions
 from p2pchat.tui.actions.preferences import PreferenceActions
 from p2pchat.tui.actions.settings import SettingsActions
 from p2pchat.tui.base import BaseApp
+from p2pchat.tui.collecting import tune_gc
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
 from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
@@ -121,6 +122,8 @@ class ChatApp(BaseApp):
             "accept": self.people.accept,
             "decline": self.people.decline,
             "chat": self.talk.chat,
+            "msg": self.talk.msg,
+            "me": self.talk.me,
             "contact": self.people.contact,
             "verify": self.people.contact,
             "rename": self.people.rename,
@@ -148,10 +151,12 @@ class ChatApp(BaseApp):
             "delete": self.picking.delete_picked,
             "open": self.picking.open_picked,
             "save": self.picking.save,
+            "export": self.order.export,
             "editor": self.talk.edit,
             "why": self.picking.why,
             "relays": self.people.relays,
-            "settings": self.wishes.show,
+            "settings": self.wishes.set,
+            "name": self.settings.name,
             "dnd": self.wishes.silence,
             "theme": self.settings.theme,
             "density": self.settings.density,
@@ -488,13 +493,3 @@ class ChatApp(BaseApp):
         # Textual would print a traceback with the values of all variables: texts, names, perhaps a passphrase, and
         # whatever sequences are in them. `launch` says in one line that it is our fault.
         self._close_messages_no_wait()
-
-
-def tune_gc() -> None:
-    """Exclude the objects made at the start from garbage collection, and collect little at a time: its pauses were all
-    of the slowest key presses. A full collection runs when nobody types.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 5, 1_000)
-    gc.enable()  # `launch` did without until here

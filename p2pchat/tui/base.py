@@ -44,6 +44,9 @@ class Rereads(Protocol):
     def refresh_status(self) -> None:
         """Update the status line."""
 
+    def ask_status(self) -> None:
+        """Ask the node how it is, and by which name it is known."""
+
 
 class CanSilence(Protocol):
     """Notifies a user who is not looking (`notices.Notifier`)."""

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from p2pchat.tui.preferences import DENSITIES
+from p2pchat.lib.shortcodes import begun_in, names_beginning
+from p2pchat.tui import preferences
 from p2pchat.tui.themes import NAMES
 
 NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choice", "text"
+SETTING, COMMAND = "setting", "command"
 
 
 class Command(NamedTuple):
     """One row. `usage`: its arguments as shown in the help. `takes`: their kind, for completion. `chat`: only available
-    while a chat is shown.
+    while a chat is shown. `also`: what other programs call it; works too, and is completed.
     """
 
     name: str
@@ -28,15 +30,21 @@ class Command(NamedTuple):
     takes: str = NOTHING
     choices: tuple[str, ...] = ()
     chat: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
         """How to type it: `/rename NAME`."""
         return f"/{self.name} {self.usage}".rstrip()
 
+    @property
+    def told(self) -> str:
+        """What it does, and its other names."""
+        return f"{self.says} (also {', '.join(f'/{name}' for name in self.also)})" if self.also else self.says
+
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "list every key and command"),
+    Command("help", "show all keys, or explain a command", "[COMMAND]", COMMAND),
     Command("invite", "invite a friend"),
     Command("invites", "list the invites you made and who used them, or revoke one"),
     Command("add", "use an invite that somebody gave you", "[INVITE]", TEXT),
@@ -44,21 +52,29 @@ COMMANDS: tuple[Command, ...] = (
     Command("requests", "show contact requests"),
     Command("accept", "accept a request", "[NAME]", REQUEST),
     Command("decline", "decline a request; they are not told", "[NAME]", REQUEST),
-    Command("chat", "go to a chat", "NAME", CONTACT),
-    Command("contact", "show a contact's page", "[NAME]", CONTACT),
+    Command("chat", "go to a chat", "NAME", CONTACT, also=("query", "buffer")),
+    Command("msg", "send a text to another chat, and stay in this one", "NAME TEXT", CONTACT),
+    Command("me", "send what you do, in italics: /me waves", "TEXT", TEXT, chat=True),
+    Command("contact", "show a contact's page", "[NAME]", CONTACT, also=("whois",)),
     Command("verify", "compare safety numbers with a contact", "[NAME]", CONTACT),
     Command("rename", "give this contact another name, for yourself only", "NAME", TEXT, chat=True),
     Command("note", "keep a note about this contact that only you see", "[TEXT]", TEXT, chat=True),
-    Command("block", "block a contact: nothing is received from them or sent to them", "[NAME]", CONTACT),
-    Command("unblock", "unblock a contact", "[NAME]", CONTACT),
+    Command(
+        "block",
+        "block a contact: nothing is received from them or sent to them",
+        "[NAME]",
+        CONTACT,
+        also=("ignore",),
+    ),
+    Command("unblock", "unblock a contact", "[NAME]", CONTACT, also=("unignore",)),
     Command("forget", "forget a contact, with or without the chat", "[NAME]", CONTACT),
     Command("notes", "write notes to yourself"),
     Command("pin", "pin a chat to the top of the list, or unpin it", "[NAME]", CONTACT),
-    Command("archive", "archive a chat, or take it out of the archive", "[NAME]", CONTACT),
+    Command("archive", "archive a chat, or take it out of the archive", "[NAME]", CONTACT, also=("close",)),
     Command("mute", "mute a chat for a time: 8h, 7d; off unmutes it", "[TIME]", TEXT, chat=True),
     Command("clear", "delete all messages of a chat, on this device only", "[NAME]", CONTACT),
     Command("search", "search in this chat", "[WORDS]", TEXT, chat=True),
-    Command("everywhere", "search in all chats", "[WORDS]", TEXT),
+    Command("everywhere", "search in all chats", "[WORDS]", TEXT, also=("grep",)),
     Command("pinned", "show the pinned messages of this chat", chat=True),
     Command("jump", "go to a date or a time in this chat", "DATE", TEXT, chat=True),
     Command("unread", "go to the first unread message of this chat", chat=True),
@@ -72,11 +88,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("relays", "show the relays that store messages while you are offline", "[ADDRESS]", TEXT),
     Command("open", "open the link in the selected message, or the newest link", chat=True),
     Command("save", "save the selected or newest message to a file", "[FILE]", TEXT, chat=True),
+    Command("export", "save this whole chat to a file; .html makes a web page", "[FILE]", TEXT, chat=True),
     Command("editor", "write the message in your editor ($VISUAL or $EDITOR)", chat=True),
-    Command("settings", "show and change every setting"),
+    Command("settings", "show every setting, or change one", "[SETTING VALUE]", SETTING, also=("set",)),
+    Command("name", "show or change your own name", "[NAME]", TEXT, also=("nick",)),
     Command("dnd", "do not disturb: no bell and no notifications", "[on|off|TIME]", CHOICE, ("on", "off")),
     Command("theme", "choose the colours; without NAME, preview every theme", "[NAME]", CHOICE, NAMES),
-    Command("density", "show messages in groups, or one per line", "MODE", CHOICE, DENSITIES),
+    Command("density", "show messages in groups, or one per line", "MODE", CHOICE, preferences.DENSITIES),
     Command(
         "rtl",
         "choose what reorders right-to-left text",
@@ -89,10 +107,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("typing", "show when either of you is typing", "on|off", CHOICE, ("on", "off")),
     Command("offer", "turn the small relay for your contacts on or off"),
     Command("lock", "close, and forget the keys until the passphrase is given again"),
-    Command("quit", "quit"),
+    Command("quit", "quit", also=("exit",)),
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}
+_MEANT = {name: command for command in COMMANDS for name in (command.name, *command.also)}
 
 
 class Say(NamedTuple):
@@ -125,11 +144,16 @@ def parse(line: str) -> Say | Run | Unknown:
     match = re.match(r"/(\S*)\s*(.*)", begun, re.DOTALL)
     assert match is not None
     name, rest = match[1], match[2].rstrip()
-    command = BY_NAME.get(name.casefold())
+    command = called(name)
     if command is not None:
         return Run(command, rest)
-    near = get_close_matches(name.casefold(), BY_NAME, 1, 0.5)
+    near = get_close_matches(name.casefold(), _MEANT, 1, 0.5)
     return Unknown(name, near[0] if near else None)
+
+
+def called(name: str) -> Command | None:
+    """Return the command of that name, with or without its slash."""
+    return _MEANT.get(name.removeprefix("/").casefold())
 
 
 class Completion(NamedTuple):
@@ -141,26 +165,45 @@ class Completion(NamedTuple):
 
 
 def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> list[Completion]:
-    """Return the completions of a line that begins with a slash; names are labels of contacts and of people with a
-    request.
+    """Return the completions of a line that begins with a slash, or of a text that ends in the beginning of an emoji's
+    name; names are labels of contacts and of people with a request.
     """
+    if begun := begun_in(line):
+        start = line[: -len(begun) - 1]
+        return [Completion(f"{start}{emoji}", f":{name}:", emoji) for name, emoji in names_beginning(begun)]
     if not line.startswith("/") or line.startswith("//") or "\n" in line:
         return []
     name, space, rest = line[1:].partition(" ")
     if not space:
         return [
-            Completion(f"/{each.name}" + (" " if each.usage else ""), each.shown, each.says)
+            Completion(f"/{called_so}" + (" " if each.usage else ""), f"/{called_so} {each.usage}".rstrip(), each.says)
             for each in COMMANDS
-            if each.name.startswith(name.casefold())
+            for called_so in (each.name, *(each.also if name else ()))
+            if called_so.startswith(name.casefold())
         ]
-    command = BY_NAME.get(name.casefold())
+    command = called(name)
     if command is None:
         return []
-    offered = {CONTACT: contacts, REQUEST: requests, CHOICE: command.choices}.get(command.takes, ())
+    offered = {
+        CONTACT: contacts,
+        REQUEST: requests,
+        CHOICE: command.choices,
+        COMMAND: tuple(BY_NAME),
+        SETTING: _settings(rest),
+    }.get(command.takes, ())
     begun = rest.lstrip().casefold()
-    found = [Completion(f"/{command.name} {each}", each, "") for each in offered if each.casefold().startswith(begun)]
+    found = [Completion(f"/{name} {each}", each.strip(), "") for each in offered if each.casefold().startswith(begun)]
     # Nothing to choose from, or all is written: then what it does is worth saying still.
     return found or [Completion(line, command.shown, command.says)]
+
+
+def _settings(rest: str) -> list[str]:
+    """How `/settings` may go on: with the names of settings, or with the values of the one that is named."""
+    name, space, _ = rest.lstrip().partition(" ")
+    setting = preferences.BY_NAME.get(name.casefold())
+    if not space or setting is None:
+        return [f"{each} " for each in preferences.BY_NAME]
+    return [f"{setting.name} {preferences.worded(choice)}" for choice in setting.choices]
 
 
 def completed(line: str, found: Sequence[Completion]) -> str:

@@ -15,7 +15,7 @@ import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 TOOL_TIMEOUT = 3.0
 """Seconds that a clipboard program may take."""
@@ -161,8 +161,16 @@ def private_file(environment: Mapping[str, str], text: str) -> Iterator[Path]:
 
 
 def save(home: Path, wanted: str, text: str) -> Path:
-    """Write a text to a new file that only its owner can read, in `home` if no folder is given, and under another name
-    if that one exists. Raises OSError.
+    """Write a text to a new file, as `new_file` makes one, and return its path. Raises OSError."""
+    path, file = new_file(home, wanted)
+    with file:
+        file.write(text)
+    return path
+
+
+def new_file(home: Path, wanted: str) -> tuple[Path, TextIO]:
+    """Make a new file that only its owner can read, in `home` if no folder is given, and under another name if that one
+    exists. Raises OSError.
     """
     folder, name = (home / Path(wanted).expanduser()).parent, Path(wanted).name
     stem, dot, suffix = name.partition(".")
@@ -170,7 +178,5 @@ def save(home: Path, wanted: str, text: str) -> Path:
         path = folder / (name if number == 1 else f"{stem}-{number}{dot}{suffix}")
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            return path
+            return path, open(descriptor, "w", encoding="utf-8")
     raise FileExistsError(wanted)

@@ -118,7 +118,7 @@ KEYS: tuple[Key, ...] = (
     _key("ctrl+j shift+enter alt+enter", "new_line", "new line", WRITING),
     _key("alt+e", "app.command('editor')", "write in your editor", WRITING),
     _key("escape", "cancel", "cancel the reply or the edit", WRITING),
-    _key("tab", "complete", "complete a command or a name", WRITING),
+    _key("tab", "complete", "complete a command, a name or an emoji", WRITING),
     _key("up", "up", "select a message; in a text: line above, previous text", WRITING),
     _key("down", "down", "line below, next text", WRITING),
     _key("alt+p", "earlier", "previous text you wrote in this chat", WRITING),

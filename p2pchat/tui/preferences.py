@@ -103,6 +103,15 @@ class Setting(NamedTuple):
         except ValueError:
             return False
 
+    def read(self, typed: str) -> Value | None:
+        """Return the value that somebody typed; None if it is not valid."""
+        if self.check is None:
+            words = {"on": "yes", "true": "yes", "off": "no", "false": "no"}
+            wanted = typed.casefold()
+            fits = (each for each in self.choices if worded(each) in (wanted, words.get(wanted)))
+            return next(fits, None)
+        return typed if self.holds(typed) else None
+
     @property
     def allowed(self) -> str:
         """Its possible values, in words."""
@@ -266,6 +275,13 @@ def _parsed_or_none(text: str) -> dict[str, Any] | None:
         return _parsed(text)
     except ValueError:
         return None
+
+
+def worded(value: Value | None) -> str:
+    """Return a value as the screen writes it: yes and no for the two of a switch."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value or ""
 
 
 def changed(preferences: Preferences, name: str, value: Value) -> Preferences:

@@ -72,6 +72,7 @@ ROUTES: Mapping[str, str] = {
     "punched": "direct",
     "circuit": "through a relay",
     "mailbox": "by mailbox",
+    "parcel": "in a parcel",
 }
 
 

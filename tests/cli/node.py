@@ -50,6 +50,12 @@ ANSWERS: dict[str, Answer] = {
     "unlock": {"locked": False, "addresses": [], "state": "ready"},
     "passphrase": {"passphrase": True},
     "name": {"name": "alice"},
+    "parcel_out": {"file": "/x", "bytes": 16486, "contacts": 1, "messages": 2, "envelopes": 3, "more": True},
+    "parcel_in": {
+        "file": "/x",
+        "entries": 4,
+        "from": [{"id": ID, "name": "bob", "messages": 1, "other": 2, "known": 3, "left": 4, "unreadable": 5}],
+    },
     "settings": {"keep_receiving": None, "read_receipts": True, "typing": True},
     "chats": [
         {

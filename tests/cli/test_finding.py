@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,33 @@ def test_from_a_beginning_on_every_page_is_shown(node: FakeNode, p2pchat: Run) -
     node.answers["log"] = []
     assert "Nothing found." in p2pchat("log", "bob", "--since", "today").err
     assert "No messages yet." in p2pchat("log", "bob").err
+
+
+def test_a_whole_chat_is_written_page_by_page(node: FakeNode, p2pchat: Run, tmp_path: Path) -> None:
+    ids = [f"{number:032x}" for number in range(3)]
+
+    def pages(**asked: Any) -> list[dict[str, Any]]:
+        start = 0 if asked["after"] is None else ids.index(asked["after"]) + 1
+        return [{**MESSAGE, "id": id, "text": id} for id in ids[start : start + 2]]
+
+    node.answers["log"] = pages
+    assert [message["id"] for message in p2pchat("export", "bob", "--json").objects()] == ids
+    result = p2pchat("export", "bob")
+    assert result.out.startswith("Chat with bob\n")
+    assert all(id in result.out for id in ids)
+    file = tmp_path / "bob.html"
+    written = p2pchat("export", "bob", "--to", str(file))
+    assert (written.code, written.out) == (0, "")
+    assert "not encrypted" in written.err
+    assert file.read_text().startswith("<!doctype html>")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    again = p2pchat("export", "bob", "--to", str(file))
+    assert (again.code, "exists already" in again.err) == (2, True)
+    node.answers["log"] = [{**MESSAGE, "expires_in": 60}]
+    assert "1 disappearing messages were left out" in p2pchat("export", "bob").err
+    node.answers["log"] = []
+    nothing = p2pchat("export", "bob", "--to", str(tmp_path / "none"))
+    assert (nothing.code, "No messages yet." in nothing.err, (tmp_path / "none").exists()) == (0, True, False)
 
 
 def test_a_line_for_each_message_in_a_form_of_ones_own(node: FakeNode, p2pchat: Run) -> None:

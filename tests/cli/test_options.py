@@ -23,6 +23,7 @@ POSITIONALS = {
     "mute": ["bob", "8h"],
     "chats": ["pin", "bob"],
     "clear": ["bob"],
+    "export": ["bob"],
     "forget": ["bob"],
     "note": ["bob", "met in Lund"],
     "invites": ["revoke", "1a2b"],
@@ -46,19 +47,21 @@ POSITIONALS = {
     "node": ["status"],
     "name": ["new name"],
     "settings": ["read_receipts", "yes"],
+    "parcel": ["out", "/media/parcel"],
     "relays": ["add", "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA#word"],
 }
 OWN = {
     "init": ["--name", "alice", "--no-passphrase"],
     "node": [
         *("--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip6/::1/tcp/0", "--relay", "/ip4/192.0.2.9/tcp/4001"),
-        *("--proxy", "socks5://127.0.0.1:9050"),
+        *("--proxy", "socks5://127.0.0.1:9050", "--lan", "off"),
     ],
     "invite": ["--reusable", "--ask", "--expires", "2d", "--qr", "--label", "for anna"],
     "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
     "verify": ["--set"],
     "archive": ["--undo"],
     "clear": ["--yes"],
+    "export": ["--format", "html", "--to", "f"],
     "forget": ["--history", "--yes"],
     "send": ["--wait", "read", "--timeout", "1h", "--text-file", "f"],
     "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
@@ -70,6 +73,7 @@ OWN = {
     "delete": ["--for-both"],
     "passphrase": ["--new-passphrase-file", "n"],
     "echo": ["--wake"],
+    "parcel": ["--to", "bob", "--to", "carol"],
 }
 GLOBALS = [["--profile", "/p"], ["--json"], ["--passphrase-file", "f"], ["-v", "-v"]]
 
@@ -82,8 +86,8 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
-        archive mute verify chats send tail log search read delete why reply edit history react pin pinned timer
-        forget note clear invites relays relay offer doctor salvage echo demo rpc completion
+        archive mute verify chats export send tail log search read delete why reply edit history react pin pinned timer
+        forget note clear invites relays relay offer parcel doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:

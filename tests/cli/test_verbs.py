@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -87,6 +84,7 @@ SIMPLE = [
     (["edit", "ab", "hi"], "edit", {"id": "ab", "text": "hi", "chat": None}),
     (["history", "ab"], "history", {"id": "ab", "chat": None}),
     (["react", "ab", "👍"], "react", {"id": "ab", "emoji": "👍", "chat": None}),
+    (["react", "ab", ":tada:"], "react", {"id": "ab", "emoji": "🎉", "chat": None}),
     (["react", "ab", "--undo"], "react", {"id": "ab", "emoji": "", "chat": None}),
     (["pin", "ab"], "pin", {"id": "ab", "pinned": True, "chat": None}),
     (["pin", "ab", "--undo"], "pin", {"id": "ab", "pinned": False, "chat": None}),
@@ -130,6 +128,9 @@ SIMPLE = [
     (["relays"], "relays", {"add": None, "remove": None, "replace": False}),
     (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None, "replace": False}),
     (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x", "replace": False}),
+    (["parcel", "in", "/x"], "parcel_in", {"file": "/x"}),
+    (["parcel", "out", "/x"], "parcel_out", {"file": "/x", "to": None}),
+    (["parcel", "out", "/x", "--to", "bob", "--to", "eve"], "parcel_out", {"file": "/x", "to": ["bob", "eve"]}),
     (["offer"], "offer", {"answer": None}),
     (["offer", "yes"], "offer", {"answer": True}),
     (["offer", "no"], "offer", {"answer": False}),
@@ -362,178 +363,6 @@ def test_a_message_cannot_pass_for_one_of_ours(node: FakeNode, p2pchat: Run) -> 
 # --- tail ------------------------------------------------------------------------------------------
 
 
-def _numbered(number: int, **fields: object) -> dict[str, object]:
-    sender = fields.pop("sender", MESSAGE["from"])
-    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, "mine": sender == "me", **fields}
-
-
-class _Saved:
-    """What a fake node has saved, each with its position: the answers of `messages`. `looked` at the first of them."""
-
-    def __init__(self, node: FakeNode) -> None:
-        self.rows: list[dict[str, object]] = []
-        self.looked = threading.Event()
-        self._node = node
-        self._position = 0
-        node.answers["messages"] = self._answer
-
-    def save(self, *numbers: int, **fields: object) -> None:
-        """Save messages of these numbers, without telling anybody."""
-        for number in numbers:
-            self._position += 1
-            self.rows.append({**_numbered(number, **fields), "position": self._position})
-
-    def tell(self, *numbers: int, **fields: object) -> None:
-        """Save, and tell of each."""
-        self.save(*numbers, **fields)
-        self._node.publish(*({"event": "message", **_numbered(number, **fields)} for number in numbers))
-
-    def _answer(self, chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
-        rows = [row for row in self.rows if chat in (None, row["chat"])]
-        self.looked.set()
-        if since is not None:
-            start = next((number for number, row in enumerate(rows) if row["id"] == since), None)
-            if start is None:
-                raise errors.NoSuchMessage
-            return rows[start + 1 :][:2]
-        if position is not None:
-            return [row for row in rows if int(str(row["position"])) > position][:2]
-        return rows[-(limit or 0) :]
-
-
-@contextmanager
-def _meanwhile(node: FakeNode, saved: _Saved, happen: Callable[[], None]) -> Iterator[None]:
-    """What happens once a `tail` listens and has looked for the first time."""
-
-    def wait() -> None:
-        assert node.subscribed.wait(30)
-        assert saved.looked.wait(30)
-        happen()
-
-    helper = threading.Thread(target=wait)
-    helper.start()
-    yield
-    helper.join()
-
-
-def test_tail_prints_what_comes_once_and_ends_at_count(node: FakeNode, p2pchat: Run) -> None:
-    saved = _Saved(node)
-
-    def happen() -> None:
-        saved.tell(1, 2)
-        node.publish(*({"event": "message", **_numbered(n)} for n in (2, 1)))
-        saved.tell(3, chat="ffffffffffffffff")
-        node.publish({"event": "state", "id": "x", "state": "read", "route": None})
-        saved.tell(4)
-
-    with _meanwhile(node, saved, happen):
-        result = p2pchat("tail", "bob", "--count", "3", "--json")
-    assert [each["text"] for each in result.objects()] == ["1", "2", "4"]
-    assert set(result.objects()[0]) == set(MESSAGE)
-
-
-def test_tail_shows_a_message_whose_id_was_seen_before(node: FakeNode, p2pchat: Run) -> None:
-    saved = _Saved(node)
-
-    def happen() -> None:
-        saved.tell(1, 2)
-        saved.tell(1, text="the same id again", sender="eve")
-        saved.tell(3)
-
-    with _meanwhile(node, saved, happen):
-        result = p2pchat("tail", "--count", "4", "--json")
-    assert [each["text"] for each in result.objects()] == ["1", "2", "the same id again", "3"]
-
-
-def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) -> None:
-    saved = _Saved(node)
-
-    def happen() -> None:
-        state = {"event": "state", "id": "x", "state": "read", "route": "direct", "at": "2026-01-02T03:04:05.000Z"}
-        node.publish(state)
-        saved.tell(1)
-
-    with _meanwhile(node, saved, happen):
-        result = p2pchat("tail", "--events", "--count", "1", "--json")
-    state, message = result.objects()
-    assert (state["event"], state["id"], state["state"]) == ("state", "x", "read")
-    assert message["text"] == "1"
-
-
-def test_tail_says_what_was_changed_on_one_line(node: FakeNode, p2pchat: Run) -> None:
-    saved = _Saved(node)
-
-    def happen() -> None:
-        for what in ("edit", "reaction", "pin", "deleted"):
-            node.publish({"event": "changed", **MESSAGE, "text": "two\nlines", "what": what, "notify": False})
-        saved.tell(1)
-
-    with _meanwhile(node, saved, happen):
-        result = p2pchat("tail", "--events", "--count", "1")
-    assert result.err.splitlines() == [f"{word}  {M}" for word in ("edited", "reaction", "pin", "deleted for both")]
-
-
-def test_tail_goes_on_with_the_next_node(
-    node: FakeNode, profile: Profile, p2pchat: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("p2pchat.cli.messages._FIRST_WAIT", 0.01)
-    saved, after = _Saved(node), FakeNode(profile)
-    after.answers = node.answers
-
-    def happen() -> None:
-        saved.tell(1)
-        saved.save(2)  # of which the node that ends tells nobody
-        node.end()
-        saved.save(3)
-        after.__enter__()
-        assert after.subscribed.wait(30)
-        saved._node = after
-        saved.tell(4)
-
-    with _meanwhile(node, saved, happen):
-        result = p2pchat("tail", "--count", "4", "--json")
-    after.__exit__()
-    assert [each["text"] for each in result.objects()] == ["1", "2", "3", "4"]
-    assert "is back" in result.err
-
-
-def test_tail_of_the_others_only(node: FakeNode, p2pchat: Run) -> None:
-    saved = _Saved(node)
-    saved.save(0, 1)
-    saved.save(2, sender="me")
-    saved.save(3)
-    result = p2pchat("tail", "--theirs", "--after", f"{0:032x}", "--count", "2", "--json")
-    assert [each["text"] for each in result.objects()] == ["1", "3"]
-
-
-def test_tail_since_reads_the_store_first(node: FakeNode, p2pchat: Run) -> None:
-    saved = _Saved(node)
-    saved.save(1, 2, 3, 4, 5)
-    result = p2pchat("tail", "bob", "--since", f"{1:032x}", "--count", "4", "--json")
-    assert [each["text"] for each in result.objects()] == ["2", "3", "4", "5"]
-
-
-@pytest.mark.parametrize(
-    ("before", "deleted", "expected"),
-    [(0, 0, ["1", "2", "3"]), (3, 1, ["4", "5", "6"]), (3, 3, ["4", "5", "6"])],
-    ids=["empty", "newest deleted", "all deleted"],
-)
-def test_tail_misses_nothing_after_it_lagged(
-    node: FakeNode, p2pchat: Run, before: int, deleted: int, expected: list[str]
-) -> None:
-    saved = _Saved(node)
-    saved.save(*range(1, before + 1))
-
-    def happen() -> None:
-        del saved.rows[before - deleted :]
-        saved.save(*range(before + 1, before + 4))
-        node.publish({"event": "lagged"}, {"event": "message", **_numbered(before + 3)})
-
-    with _meanwhile(node, saved, happen):
-        result = p2pchat("tail", "--count", "3", "--json")
-    assert [each["text"] for each in result.objects()] == expected
-
-
 def test_with_json_an_error_is_an_object_on_stderr(node: FakeNode, p2pchat: Run) -> None:
     node.answers["why"] = errors.AmbiguousName("x\x1b\u202e", candidates=["a\x9b", "b"])
     for words, kind, code in (
@@ -566,23 +395,19 @@ def test_chats_name_and_settings_for_people(node: FakeNode, p2pchat: Run) -> Non
     assert p2pchat("settings", "colour").code == 2
 
 
-def test_what_was_saved_is_told_with_the_error(node: FakeNode, p2pchat: Run) -> None:
-    sent = {"id": M, "state": "saved", "route": None, "stored_at": None}
-    asked = {"id": ID, "name": "bob", "state": "waiting"}
-    node.answers["send"] = errors.NotReached(result=sent)
-    node.answers["add"] = errors.NotReached(result=asked)
-    for words, shown in ((["send", "bob", "hi", "--wait", "read"], sent), (["add", "P2PCHAT:X"], asked)):
-        result = p2pchat(*words, "--json")
-        assert (result.code, result.objects(), result.err.count("\n")) == (3, [shown], 1)
-    assert p2pchat("send", "bob", "hi").out == M + "\n"
-    assert p2pchat("add", "P2PCHAT:X").out == ""
-
-
-def test_tail_of_a_chat_that_the_node_does_not_know(node: FakeNode, p2pchat: Run) -> None:
-    node.answers["timer"] = errors.AmbiguousName(candidates=["Bob (abab)", "Bob (acac)"])
-    result = p2pchat("tail", "bob")
-    assert (result.code, node.calls) == (2, [("timer", {"chat": "bob", "seconds": None})])
-    assert "Bob (abab), Bob (acac)" in result.err
+def test_a_parcel_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
+    out = p2pchat("parcel", "out", "/x")
+    assert out.out == "2 messages for 1 contact are in /x (17 KiB).\n"
+    assert "waits here until the receipts come back" in out.err
+    assert "Not everything fitted" in out.err
+    came = (
+        "1 new message, 2 receipts and other notes, 3 that you had, 4 for which there is no room, 5 that cannot be read"
+    )
+    assert p2pchat("parcel", "in", "/x").out == f"bob: {came}\n"
+    node.answers["parcel_in"] = {"file": "/x", "entries": 4, "from": []}
+    assert "Nothing in this parcel is for you" in p2pchat("parcel", "in", "/x").out
+    assert p2pchat("parcel", "in", "/x", "--to", "bob").code == 2
+    assert p2pchat("parcel", "along", "/x").code == 2
 
 
 # --- the node ends ---------------------------------------------------------------------------------
@@ -598,92 +423,6 @@ def test_a_node_that_dies_in_the_middle_is_an_error_and_nothing_is_repeated(node
     assert (result.code, result.out) == (1, "")
     assert "p2pchat log" in result.err
     assert [name for name, _ in node.calls] == ["send"]
-
-
-# --- passphrases -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def locked(profile: Profile) -> FakeNode:
-    return FakeNode(profile, state="locked")
-
-
-def test_a_locked_node_is_unlocked_with_the_file(locked: FakeNode, p2pchat: Run, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_bytes("пароль \n".encode())
-    with locked as node:
-        assert p2pchat("contacts", "--passphrase-file", str(secret)).code == 0
-        assert node.calls[0] == ("unlock", {"passphrase": "пароль "})
-        assert p2pchat("--passphrase-file", "-", "contacts", stdin=b"pw\n").code == 0
-        assert node.calls[2] == ("unlock", {"passphrase": "pw"})
-
-
-def test_no_verb_prompts_without_a_terminal(locked: FakeNode, p2pchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prompt(*_: object) -> str:
-        raise AssertionError("prompted")
-
-    monkeypatch.setattr("getpass.getpass", prompt)
-    with locked as node:
-        for words in (["contacts"], ["unlock"], ["send", "bob", "x"], ["passphrase"], ["tail"]):
-            result = p2pchat(*words)
-            assert (result.code, result.out, result.err.count("\n")) == (4, "", 1)
-            assert "--passphrase-file" in result.err
-        assert node.calls == []
-    result = p2pchat("--profile", "/nonexistent/x", "init", "--name", "a")
-    assert result.code == 2
-    assert "--no-passphrase" in result.err
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"\xff", b"x" * 2000])
-def test_passphrase_files_that_hold_none(locked: FakeNode, p2pchat: Run, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "f").write_bytes(content)
-    with locked as node:
-        assert p2pchat("contacts", "--passphrase-file", str(tmp_path / "f")).code == 2
-        assert p2pchat("contacts", "--passphrase-file", str(tmp_path / "none")).code == 2
-        assert node.calls == []
-
-
-def test_changing_the_passphrase(node: FakeNode, p2pchat: Run, tmp_path: Path) -> None:
-    new = tmp_path / "new"
-    new.write_text("neu\n")
-    for words, stdin, value in (
-        (["--new-passphrase-file", str(new)], b"", "neu"),
-        (["--new-passphrase-file", "-"], b"other", "other"),
-        (["--no-passphrase"], b"", None),
-        (["--passphrase-file", str(new)], b"", "neu"),  # a profile without one: it can only mean the new one
-    ):
-        node.calls.clear()
-        result = p2pchat("passphrase", *words, stdin=stdin)
-        assert result.code == 0
-        assert ("passphrase", {"new": value}) in node.calls
-        assert "neu" not in result.out + result.err
-    assert p2pchat("passphrase").code == 2
-    assert p2pchat("passphrase", "--no-passphrase", "--new-passphrase-file", str(new)).code == 2
-
-
-# --- rpc -------------------------------------------------------------------------------------------
-
-
-def test_rpc_passes_lines_on_and_ends_when_all_is_answered(node: FakeNode, p2pchat: Run) -> None:
-    lines = [
-        b'{"jsonrpc":"2.0","id":1,"method":"contacts"}',
-        b"",
-        b"nonsense",
-        b'{"jsonrpc":"2.0","method":"doctor"}',
-        b'{"jsonrpc":"2.0","id":"h","method":"hello","params":{"version":1}}',
-        b'{"jsonrpc":"2.0","id":2,"method":"send","params":{"chat":"b","text":"\xd1\x91"}}',  # no newline at the end
-    ]
-    result = p2pchat("rpc", stdin=b"\n".join(lines))
-    assert result.code == 0
-    answers = {each["id"]: each for each in result.objects()}
-    assert set(answers) == {1, 2, "h", None}
-    assert answers[1]["result"] == node.answers["contacts"]
-    assert {"contacts", "doctor", "send"} == {name for name, _ in node.calls}
-
-
-def test_rpc_without_a_word_ends(node: FakeNode, p2pchat: Run) -> None:
-    result = p2pchat("rpc")
-    assert (result.code, result.out, node.calls) == (0, "", [])
 
 
 # --- node status, stop, lock -----------------------------------------------------------------------
@@ -711,53 +450,6 @@ def test_read_says_what_is_left(node: FakeNode, p2pchat: Run) -> None:
     assert p2pchat("read", "bob").out == "2 unread.\n"
     node.answers["read"] = {"unread": 0, "first_unread": None}
     assert p2pchat("read", "bob").out == "Nothing is unread.\n"
-
-
-def test_relays_and_how_they_do(node: FakeNode, p2pchat: Run) -> None:
-    assert p2pchat("relays").out == "connected  -  /ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA\n"
-    (one,) = cast(list[dict[str, object]], node.answers["relays"])
-    more = {"state": "unreachable", "used": False, "kept": False, "problem": "no answer\x1b[2J"}
-    node.answers["relays"] = [{**one, **more}]
-    reserve = p2pchat("relays")
-    assert "in reserve, for this run, no answer" in reserve.out
-    assert "\x1b" not in reserve.out
-    node.answers["relays"] = []
-    assert "No relays" in p2pchat("relays").err
-    missing = p2pchat("relays", "add")
-    assert (missing.code, "Which relay" in missing.err) == (2, True)
-    assert p2pchat("relays", "take", "/ip4/x").code == 2
-
-
-@pytest.mark.parametrize(
-    ("state", "used", "code"),
-    [
-        ("connected", True, 0),
-        ("unreachable", True, 3),
-        ("connecting", True, 3),
-        ("refused", True, 5),
-        ("connecting", False, 0),
-        ("refused", False, 5),
-    ],
-)
-def test_adding_a_relay_ends_as_it_went(node: FakeNode, p2pchat: Run, state: str, used: bool, code: int) -> None:
-    (one,) = cast(list[dict[str, object]], node.answers["relays"])
-    node.answers["relays"] = [one, {**one, "state": state, "used": used, "problem": "no\x1b[2J", "added": True}]
-    result = p2pchat("relays", "add", "/ip4/x")
-    assert result.code == code
-    assert ("in the list" in result.err) is bool(code)
-    assert "\x1b" not in result.err
-    assert p2pchat("relays", "remove", "/ip4/x", "--replace").code == 2
-
-
-def test_a_relay_that_a_contact_is(node: FakeNode, p2pchat: Run) -> None:
-    (one,) = cast(list[dict[str, object]], node.answers["relays"])
-    node.answers["relays"] = [
-        {**one, "contact": "bob"},
-        {**one, "contact": "eve\x1b[2J", "state": "offered", "since": None, "used": False, "kept": False},
-    ]
-    ours, offered = p2pchat("relays").out.splitlines()
-    assert ours.split("  ")[:2] == ["connected", "bob's"]
-    assert offered.split()[:2] == ["offered", "eve\ufffd[2J's"]
 
 
 def test_the_offer_says_what_the_node_says(node: FakeNode, p2pchat: Run) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from p2pchat.core import handshake, invite, mailbox, names, ratchet, session
+from p2pchat.core import handshake, invite, lan, mailbox, names, parcel, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Unknown
@@ -93,6 +93,21 @@ def some_names(one: Vector) -> None:
     assert names.relay_pass(there, token).hex() == one["relay_pass"]
     assert names.hop_name(unhex(one["relay_pass"])) == one["hop"]
     assert names.web_path(unhex(one["relay_pass"])) == one["path"]
+
+
+def an_announcement(one: Vector) -> None:
+    """An announcement that is not for us is no error; here it counts as refused."""
+    answering = lan.opened(lan.read(unhex(one["packet"])), unhex(one["source"]), [unhex(one["key"])])
+    if answering is None:
+        raise CannotOpen
+    assert (answering.port, answering.peer.hex()) == (one["port"], one["peer"])
+
+
+def a_parcel(one: Vector) -> None:
+    header = parcel.read_header(unhex(one["header"]))
+    assert (header.salt.hex(), list(header.counts), header.file_bytes) == (one["salt"], one["counts"], one["bytes"])
+    key = parcel.tag_key(unhex(one["key"]), header.salt)
+    assert [parcel.tag(key, number).hex() for number in (0, 1)] == [one["first"], one["second"]]
 
 
 def an_invite(one: Vector) -> None:
@@ -265,6 +280,8 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "identity": identity,
     "tags": tags,
     "names": some_names,
+    "lan": an_announcement,
+    "parcel": a_parcel,
     "invite": an_invite,
     "bundle": bundle,
     "initial": initial,

@@ -191,9 +191,38 @@ class Lab:
         machine.seen_as = router.seen_as
         return machine
 
+    def switch(self, *names: str) -> None:
+        """A switch that is connected to nothing but these machines, which have only what they give themselves: an IPv6
+        link-local address.
+        """
+        switch = self._new("switch")
+        switch.ip("link", "add", "board", "type", "bridge")
+        switch.ip("link", "set", "board", "up")
+        for name in names:
+            machine = self._new(name)
+            _run(*f"ip link add {name} netns {switch.namespace} type veth peer lan netns {machine.namespace}".split())
+            switch.ip("link", "set", name, "master", "board")
+            switch.ip("link", "set", name, "up")
+            machine.ip("link", "set", "lan", "up")
+
     def cut(self, name: str) -> None:
         """Whatever goes to or comes from somebody over the internet is lost in silence."""
         self["internet"].run("nft", "add", "element", "inet", "watch", "cut", f'{{ "{name}" }}')
+
+    def part(self, name: str, other: str) -> None:
+        """Whatever the internet carries between these two is lost in silence, as where an address is blocked."""
+        for one, far in ((name, other), (other, name)):
+            self["internet"].run(*f"nft add rule inet watch through iifname {one} oifname {far} drop".split())
+
+    def freeze(self, name: str, most: str) -> None:
+        """Each way of every connection over somebody's line is cut in silence once it has carried `most`, as in
+        `bytes > 15000`.
+        """
+        internet = self["internet"]
+        _write_proc(internet, "net/netfilter/nf_conntrack_acct")
+        for end in ("iifname", "oifname"):
+            for way in ("original", "reply"):
+                internet.run(*f"nft add rule inet watch through {end} {name} ct {way} {most} drop".split())
 
     def mend(self, name: str) -> None:
         """End a cut."""
@@ -227,9 +256,7 @@ class Lab:
 @contextmanager
 def laboratory() -> Iterator[Lab]:
     """Two relays, and Alice and Bob at home; gone afterwards, with all that ran there."""
-    _remove_leftovers()
-    with ExitStack() as going, place() as here:
-        lab = Lab(here, going)
+    with bare() as lab:
         lab.internet()
         for relay in ("relay1", "relay2"):
             lab.public(relay)
@@ -238,8 +265,20 @@ def laboratory() -> Iterator[Lab]:
         yield lab
 
 
+@contextmanager
+def bare() -> Iterator[Lab]:
+    """A lab without anything in it, not even the internet; gone afterwards, as the other one."""
+    _remove_leftovers()
+    with ExitStack() as going, place() as here:
+        yield Lab(here, going)
+
+
 def _forward(machine: Machine) -> None:
-    switch = "/proc/sys/net/ipv4/ip_forward"  # a container may see it read-only, and `ip netns exec` has its own mounts
+    _write_proc(machine, "net/ipv4/ip_forward")
+
+
+def _write_proc(machine: Machine, setting: str) -> None:
+    switch = f"/proc/sys/{setting}"  # a container may see it read-only, and `ip netns exec` has its own mounts
     machine.run("sh", "-c", f"test -w {switch} || mount -o remount,bind,rw /proc/sys; echo 1 > {switch}")
 
 

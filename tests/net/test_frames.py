@@ -39,6 +39,9 @@ class Pieces:
     async def write(self, data: bytes) -> None:
         self.written.append(data)
 
+    def sever(self) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         self._pieces.clear()
 

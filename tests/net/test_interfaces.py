@@ -120,3 +120,23 @@ def test_loopback_is_dialled_for_others_by_who_is_found_there() -> None:
     machine = _machine(("lo", "127.0.0.1"), ("eth0", "192.168.1.7"))
     assert [interface.name for interface in interfaces.found_here(["/ip4/192.168.1.7/tcp/1"], machine)] == ["eth0"]
     assert [interface.name for interface in interfaces.found_here(["/ip4/127.0.0.1/tcp/1"], machine)] == ["lo", "eth0"]
+
+
+def test_who_is_near_is_in_a_network_of_an_interface() -> None:
+    machine = (
+        Interface("lan", ipaddress.ip_address("192.168.1.7"), 24),
+        Interface("lan", ipaddress.ip_address("fd12::7"), 64),
+    )
+    places = [
+        "192.168.1.9",
+        "fd12::9",
+        "fe80::9%lan",
+        "192.168.2.9",
+        "fd13::9",
+        "8.8.8.8",
+        "127.0.0.1",
+        "::1",
+        "relay x",
+    ]
+    near = [place for place in places if interfaces.is_near(multiaddrs.neighbourhood(place), machine)]
+    assert near == ["192.168.1.9", "fd12::9", "fe80::9%lan"]

@@ -69,6 +69,21 @@ def test_ways_by_name_websocket_and_relay(text: str) -> None:
     assert Multiaddr(text).to_bytes() == multiaddrs.pack(text)
 
 
+def test_a_link_local_address_names_its_interface_and_is_given_to_nobody() -> None:
+    text = "/ip6zone/eth0.1/ip6/fe80::1/tcp/4001"
+    target = multiaddrs.parse_target(text)
+    assert (target.text(), target.dialable, str(target.host)) == (text, True, "fe80::1%eth0.1")
+    with pytest.raises(BadAddress, match="another machine"):
+        multiaddrs.pack(text)
+    for wrong in (
+        "/ip6zone/eth0/ip6/2001:db8::1/tcp/1",
+        "/ip6zone/a b/ip6/fe80::1/tcp/1",
+        "/ip6zone/e/ip4/1.1.1.1/tcp/1",
+    ):
+        with pytest.raises(BadAddress):
+            multiaddrs.parse_target(wrong)
+
+
 def test_other_spellings_of_ways() -> None:
     assert multiaddrs.parse_target("/dns4/Relay.EXAMPLE/tcp/0443/tls/ws").text() == "/dns4/relay.example/tcp/443/wss"
     assert multiaddrs.circuit("/ip4/192.0.2.1/tcp/9/ws", PEER) == f"/ip4/192.0.2.1/tcp/9/ws{CIRCUIT}"

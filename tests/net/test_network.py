@@ -20,8 +20,8 @@ from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, pair
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
+from p2pchat.net.libp2p.connections import PING_AFTER_SECONDS, PONG_TIMEOUT
 from p2pchat.net.libp2p.host import LibP2PHost
-from p2pchat.net.libp2p.yamux import PING_AFTER_SECONDS, PONG_TIMEOUT
 from p2pchat.net.network import Network
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
@@ -91,6 +91,9 @@ class Person:
     def link_down(self, contact: ContactId) -> None:
         self.links -= 1
         self.network.lost(contact)
+        self._wake()
+
+    def stalled(self, contact: ContactId) -> None:
         self._wake()
 
     def _wake(self) -> None:

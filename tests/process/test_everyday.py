@@ -27,12 +27,6 @@ from tests.support.steps import (
 )
 
 
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
-
-
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Place]:
     """Alice and bob, contacts, their nodes running, two messages from bob to alice; shared by what changes neither."""
@@ -198,7 +192,7 @@ def test_the_doctor_of_a_fresh_profile_finds_nothing_wrong(here: Place) -> None:
     make(here, "alice")
     start(here, "alice")
     checks = {one["check"]: one for one in fine(here.run("alice", "doctor", "--json"))}
-    assert set(checks) == {"store", "clock", "listening", "reachability", "relays", "offer"}
+    assert set(checks) == {"store", "clock", "listening", "reachability", "lan", "relays", "offer"}
     assert all(one["ok"] and one["detail"] for one in checks.values())
     failed(here.run("alice", "add", foreign_invite(), "--name", "bob", "--timeout", "0.1s"), 3)
     assert here.run("alice", "doctor").code == 0

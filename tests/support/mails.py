@@ -218,6 +218,9 @@ class _Line:
             return
         await self.inner.write(data)
 
+    def sever(self) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         self.closed = True
         await self.inner.close()

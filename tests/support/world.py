@@ -8,6 +8,7 @@ which the library keeps to itself; so does the order in which trio runs tasks.
     alice = await world.start("alice")          a profile and its node
     await befriend(alice, bob)
     world.cut(alice, bob)                       silence, as of a pulled cable; `world.mend` undoes it
+    world.freezes_after = 15_000                of each direct stream, more bytes each way vanish, as some censors do
     world.meddle = rule                         every frame passes `rule`, which drops, changes, repeats or keeps it
     mallory = world.outsider("mallory")         a host without a node, to speak to nodes byte by byte
     relay = world.relay("hill")                 a relay; alice.use(relay): by it she is reached; relay.stop() kills it
@@ -40,13 +41,14 @@ from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.service import METHODS
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.lan.discovery import Medium
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
-from p2pchat.net.links import link
-from p2pchat.net.links.link import LOST_AFTER_SECONDS
+from p2pchat.net.links import judging
+from p2pchat.net.links.judging import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
-from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, Relay
+from p2pchat.ports import LanMode, MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -85,6 +87,7 @@ class FakeStream:
         self._pipe = pipe
         self._inbound = inbound
         self._closed = False
+        self._written = 0
         self._delivering = trio.Lock()
 
     @property
@@ -114,7 +117,11 @@ class FakeStream:
             self._world.traffic.append((self.here.name, self.there.name, data))
             if self._world.is_cut(self.here, self.there, self.by):
                 return  # into the void: nobody tells the writer
-            await self.deliver(self._meddled(data))
+            if self._world.freezes_after is not None and self.by is None:
+                room = max(0, self._world.freezes_after - self._written)
+                self._written += len(data)
+                data = data[:room]
+            await self.deliver(self._meddled(data) if data else b"")
 
     async def deliver(self, data: bytes) -> None:
         """Let bytes come out at the other end, whatever was written here."""
@@ -135,6 +142,10 @@ class FakeStream:
         return b"".join(pack(out) for frame in frames for out in meddle(self, frame))
 
     async def close(self) -> None:
+        self.end()
+
+    def sever(self) -> None:
+        self.here.disconnected.append(self.peer)
         self.end()
 
     def end(self) -> None:
@@ -202,6 +213,7 @@ class FakeHost:
         only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> Stream:
         self.dials += 1
         self._world.dialled.append((self.peer, peer, tuple(addresses)))
@@ -258,6 +270,9 @@ class FakeHost:
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         raise NotImplementedError  # circuits of this world are made by `open`
 
+    def network_changed(self) -> None:
+        pass
+
     async def wait_disconnected(self, peer: PeerKey) -> None:
         relay = self._world.listening.get(peer)
         if isinstance(relay, FakeRelay):
@@ -311,7 +326,8 @@ class WorldNetwork(Network):
     """The real network over fake hosts, with fake mailboxes where the world has such."""
 
     def __init__(self, node: WorldNode) -> None:
-        super().__init__(node.host, node.hidden, node.world.entropy.random, node._new_host)
+        random, medium = node.world.entropy.random, node.world.media.get(node.name)
+        super().__init__(node.host, node.hidden, random, node._new_host, medium, LanMode.AUTO)
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -344,7 +360,8 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
-        self.engine = Engine(self.db, self.clock, entropy, WorldNetwork(self), world.run_sync(self))
+        net = WorldNetwork(self)
+        self.engine = Engine(self.db, self.clock, entropy, net, world.run_sync(self), ask_lan=net.lan)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False
@@ -474,8 +491,10 @@ class World:
         self.opened: list[tuple[bytes, bytes, str]] = []  # from, to, route
         self.dialled: list[tuple[bytes, bytes, tuple[str, ...]]] = []  # from, to, by which addresses; reached or not
         self.meddle: Meddle | None = None
+        self.freezes_after: int | None = None
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
+        self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
@@ -608,8 +627,8 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
 
     with pytest.MonkeyPatch.context() as patch:
         if not watched:
-            patch.setattr(link, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
-            patch.setattr(link, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
+            patch.setattr(judging, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
+            patch.setattr(judging, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
         trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
     assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
 

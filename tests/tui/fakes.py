@@ -245,6 +245,9 @@ class FakeNode:
             self.offer["relay"] = answer
         return dict(self.offer)
 
+    def _do_name(self, name: str = "me") -> Json:
+        return {"name": name}
+
     def _do_settings(self, **changes: bool | None) -> Json:
         self.settings.update({name: value for name, value in changes.items() if value is not None})
         return dict(self.settings)
@@ -286,6 +289,7 @@ class FakeNode:
         before: str | None = None,
         after: str | None = None,
         around: str | None = None,
+        since: str | None = None,
     ) -> list[Json]:
         messages = self.history[self._find(chat)]
         ids = [message["id"] for message in messages]
@@ -301,6 +305,8 @@ class FakeNode:
             middle = ids.index(around)
             first = max(0, min(middle - limit // 2, len(messages) - limit))
             return [dict(each) for each in messages[first : first + limit]]
+        elif since is not None:
+            return [dict(each) for each in messages[:limit]]
         else:
             found = messages
         return [dict(each) for each in found[-limit:]]

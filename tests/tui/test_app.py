@@ -615,8 +615,8 @@ def test_where_the_list_is_away_the_status_line_says_what_it_would(tmp_path: Pat
         async with opened(node, tmp_path, (80, 24)) as (app, pilot):
             await pilot.pause()
             text = str(app.main.status.render())
-            assert "requests (1) Ctrl+R" in text
-            assert "unread 1 Alt+A" in text
+            assert "1 request Ctrl+R" in text
+            assert "1 unread Alt+A" in text
 
     run(main())
 
@@ -833,6 +833,40 @@ def test_blocking_renaming_and_settings(tmp_path: Path) -> None:
             await pilot.press("y")
             await until(pilot, lambda: node.people[bob]["state"] == "blocked")
             await until(pilot, lambda: str(app.main.composer.placeholder).startswith("blocked"))
+
+    run(main())
+
+
+def test_commands_without_a_page_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+    node.says(bob, "in a file")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+
+            async def said(line: str, words: str) -> None:
+                app.clear_notifications()
+                app.post_message(Submitted(line, app.state.current))
+                await until(pilot, lambda: words in notices(app))
+
+            await until(pilot, lambda: app.state.current == bob)
+            await said("/help whois", "/contact [NAME]: show a contact's page")
+            await said("/set clock 12h", "clock: 12h")
+            await said("/set clock 13h", "clock can be 24h or 12h.")
+            await said("/set colour red", "There is no setting colour.")
+            await said("/nick Zoë", "You are called Zoë. Your contacts are told.")
+            await said("/msg Car hello", "Nothing was sent.")
+            assert app.main.composer.text == "/msg Car hello"
+            await said("/msg carol  good morning", "Sent to Carol.")
+            assert node.history[carol][-1]["text"] == "good morning"
+            app.post_message(Submitted("/me waves", bob))
+            await until(pilot, lambda: node.history[bob][-1]["text"] == "*waves*")
+            await said("/export", "chat-Bob.txt. Only you can read it, but it is not encrypted.")
+            assert "in a file" in (tmp_path / "chat-Bob.txt").read_text()
+            await said("/export none/a.html", "none/a.html could not be written")
+        assert preferences.read(tmp_path).preferences.clock == "12h"
 
     run(main())
 

@@ -43,7 +43,7 @@ def lines(found: list[Completion]) -> list[str]:
 
 
 def test_names_of_commands_are_completed() -> None:
-    assert lines(completions("/he", [], [])) == ["/help"]
+    assert lines(completions("/he", [], [])) == ["/help "]
     assert lines(completions("/rel", [], [])) == ["/relays "]
     assert lines(completions("/rep", [], [])) == ["/reply"]
     assert len(completions("/", [], [])) == len(COMMANDS)
@@ -62,6 +62,27 @@ def test_arguments_are_completed_by_their_kind() -> None:
     # Nothing to choose: the line stays, and says what it does.
     [only] = completions("/rename Rob", contacts, asking)
     assert (only.line, only.says) == ("/rename Rob", BY_NAME["rename"].says)
+
+
+def test_what_other_programs_call_a_command_works_and_is_completed() -> None:
+    assert parse("/whois Bob") == Run(BY_NAME["contact"], "Bob")
+    assert lines(completions("/who", [], [])) == ["/whois "]
+    assert lines(completions("/ignore b", ["Bob"], [])) == ["/ignore Bob"]
+    assert "(also /query, /buffer)" in BY_NAME["chat"].told
+    assert parse("/whios") == Unknown("whios", "whois")
+
+
+def test_settings_and_commands_are_arguments_too() -> None:
+    assert lines(completions("/set no", [], [])) == ["/set notifications ", "/set notification_content "]
+    assert lines(completions("/set bell ", [], [])) == ["/set bell no", "/set bell yes"]
+    assert lines(completions("/help ren", [], [])) == ["/help rename"]
+
+
+def test_the_name_of_an_emoji_is_completed_at_the_end_of_any_text() -> None:
+    found = completions("well done :tad", ["Bob"], [])
+    assert found == [Completion("well done 🎉", ":tada:", "🎉")]
+    assert lines(completions("/react :tada", [], [])) == ["/react 🎉"]
+    assert completed("no :thumbsu", completions("no :thumbsu", [], [])) == "no :thumbsu"
 
 
 def test_as_much_is_written_as_is_certain() -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import handshake, invite, mailbox, names, ratchet
+from p2pchat.core import handshake, invite, lan, mailbox, names, parcel, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
@@ -138,6 +138,30 @@ def identities() -> Iterator[tuple[str, Vector]]:
             path=names.web_path(opened),
         ),
     )
+    source = bytes(10) + b"\xff\xff" + bytes([192, 168, 1, 5])
+    key, salt = lan.day_key(hello.ours, 20_000), bytes(range(lan.SALT))
+    packet = lan.announce(salt, source, [key], lan.Answering(4001, there), Recorder("vector lan").random)
+    announced: Vector = {"source": source, "key": key, "port": 4001, "peer": there, "packet": packet}
+    yield "lan-ok", vector("lan", "an announcement from 192.168.1.5, and what is in its only slot", **announced)
+    repeated, cut = {"source": source[:-1] + b"\6"}, {"packet": packet[1:]}
+    yield "lan-bad-source", refused("lan", "sent again from another address", **announced | repeated)
+    yield "lan-bad-size", refused("lan", "one byte too short", **announced | cut)
+    envelope = Recorder("vector parcel").random(BUCKETS[0])
+    whole = b"".join(parcel.packed(salt, {hello.ours: [envelope]}, Recorder("vector parcel decoys").random))
+    head, tags = whole[: parcel.HEADER_BYTES], parcel.tag_key(hello.ours, salt)
+    one = {"salt": salt, "key": hello.ours, "header": head, "counts": [4, 0, 0], "bytes": len(whole)}
+    names_in_it = {"first": parcel.tag(tags, 0), "second": parcel.tag(tags, 1)}
+    yield (
+        "parcel-ok",
+        vector("parcel", "a parcel with one small envelope: its header, and two tags", **one, **names_in_it),
+    )
+    for name, about, bad in (
+        ("magic", "another first letter", b"P" + head[1:]),
+        ("count", "five entries, which is no power of two", head[:32] + b"\0\5" + head[34:]),
+        ("few", "two entries", head[:32] + b"\0\2" + head[34:]),
+        ("large", "more than 64 MiB", head[:36] + b"\x10\0"),
+    ):
+        yield f"parcel-bad-{name}", refused("parcel", about, **one | {"header": bad}, **names_in_it)
 
 
 # --- invites -----------------------------------------------------------------------------------------------------

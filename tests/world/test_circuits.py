@@ -11,7 +11,8 @@ from p2pchat.core.ids import first_device
 from p2pchat.core.invite import read_invite
 from p2pchat.engine.contacts.address_updates import HOLD_SECONDS, SETTLE_SECONDS
 from p2pchat.net import multiaddrs
-from p2pchat.net.links.link import CIRCUIT_LINGER_SECONDS, LOST_AFTER_SECONDS
+from p2pchat.net.links.judging import LOST_AFTER_SECONDS
+from p2pchat.net.links.link import CIRCUIT_LINGER_SECONDS
 from p2pchat.net.links.reconnect import LOOK_AGAIN
 from p2pchat.store import devices as store_devices
 from tests.support.meddler import Meddler
@@ -221,7 +222,7 @@ def test_a_circuit_that_goes_silent_takes_no_direct_link_with_it(tmp_path: Path)
         world.cut(alice, hill)
         contact, net = await alice.id_of("bob"), alice.engine.net
         circuit = net._open.links.best(contact)  # type: ignore[attr-defined]
-        await trio.sleep(circuit.heard + LOST_AFTER_SECONDS - CIRCUIT_LINGER_SECONDS / 2 - trio.current_time())
+        await trio.sleep(circuit.judge.heard + LOST_AFTER_SECONDS - CIRCUIT_LINGER_SECONDS / 2 - trio.current_time())
         assert await route(alice) == "circuit"
         bob.host.walled = False
         await dial_again(alice, "bob")

@@ -1,4 +1,4 @@
-"""What the node tells those who subscribed."""
+"""The events that the node sends to subscribers."""
 
 from __future__ import annotations
 

@@ -39,5 +39,24 @@ METHODS: Final[tuple[Method, ...]] = (
         "{relay, reachable, notice}",
         (Param("answer", "flag", "Be a relay, or stop being one.", default=None),),
     ),
+    Method(
+        "parcel_out",
+        "Writes what waits in the outbox into a new file, sealed, to be carried by hand to contacts whom no "
+        "network reaches. It stays in the outbox until its receipts come back. `messages` of `envelopes` are "
+        "messages, the others receipts and the like; `more`: not everything fitted.",
+        "{file, bytes, contacts, messages, envelopes, more}",
+        (
+            Param("file", "text", "The absolute path of a file that does not exist."),
+            Param("to", "texts", "Only for these contacts; null for all.", default=None),
+        ),
+    ),
+    Method(
+        "parcel_in",
+        "Takes what contacts sent to this profile out of a file made by `parcel_out`; a second time changes "
+        "nothing. For each contact: how many new `messages`, `other` new contents (receipts and the like), entries "
+        "`known` from before, `left` because there is no room for more of that contact, and `unreadable`.",
+        "{file, entries, from: [{id, name, messages, other, known, left, unreadable}]}",
+        (Param("file", "text", "The absolute path of the file."),),
+    ),
     Method("doctor", "Checks what works and what does not.", "[{check, ok, detail, hint}]"),
 )

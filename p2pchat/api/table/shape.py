@@ -1,4 +1,4 @@
-"""What a row of the table of methods is, and what several rows have in common."""
+"""The classes of the table's rows, and what several rows have in common."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ WAITS: Final = ("saved", "stored", "delivered", "read")
 
 @dataclass(frozen=True)
 class Param:
-    """One argument. `kind`: text, integer, number, flag, texts; `choices` narrow a text; default None: nullable."""
+    """One parameter of a method. kind: text, integer, number, flag or texts. choices: the allowed texts. default: None
+    means that it may be null.
+    """
 
     name: str
     kind: str
@@ -21,13 +23,13 @@ class Param:
 
     @property
     def optional(self) -> bool:
-        """Whether it may be left out."""
+        """Whether it may be omitted."""
         return self.default is None
 
 
 @dataclass(frozen=True)
 class Method:
-    """One method. `early`: answered before the profile is unlocked and open."""
+    """One method. early: whether it is answered before the profile is unlocked and open."""
 
     name: str
     doc: str
@@ -38,7 +40,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Event:
-    """One notification the node sends to those who subscribed."""
+    """One event that the node sends to subscribers."""
 
     name: str
     doc: str

@@ -1,9 +1,19 @@
 """The kinds of content, one module each, and the table of them all.
 
-A further kind is a module here (its payload, its limits and its row), a module of the same name in `engine.contents`
-(what it does where it arrives), and its line in `KINDS`. Whoever else wants to know something about a kind asks its
-`Kind`; only what can be done with nothing but a text (editing, deleting for both, sending again) asks for that kind by
-its number. Types are never used again: docs/protocol/content.md says which are free.
+A new kind is a module here (its payload, its limits and its row), a module of the same name in `engine.contents` (its
+effect on arrival), and a line in `KINDS`. All other code asks the `Kind` for its properties; only operations that
+concern texts alone (editing, deleting for both, sending again) check for that kind by its number. Type numbers are
+never reused: docs/protocol/content.md says which are free.
+
+kind       the description of a kind, and the base classes of payloads
+text       a message                          edit       a new text for a message
+delete     a delete for both sides            reaction   an emoji under a message
+pin        a message at the top of the chat   target     how such contents name their message
+receipt    delivered or read                  timer      how long messages stay
+typing     somebody is typing                 profile    what a person tells about themselves
+addresses  where the sender can be dialled    queues     where to deposit for the sender
+bundle     new keys for beginning a session   relay      the sender's node as a relay
+request    a request for a new session        reset      the beginning of a renewed session
 """
 
 from __future__ import annotations
@@ -72,8 +82,6 @@ KINDS: dict[int, type[Payload]] = {
 
 
 def kind_of(number: int | None) -> Kind:
-    """Return what is true of contents of this type; of one that is not known here, and of what is no content (None),
-    `Unknown.KIND`.
-    """
+    """Return the kind with this type number, or `Unknown.KIND` if it is not known here or is None (not a content)."""
     payload = None if number is None else KINDS.get(number)
     return Unknown.KIND if payload is None else payload.KIND

@@ -21,7 +21,7 @@ Ways = tuple[tuple[PeerKey, bytes], ...]
 
 
 def encode_ways(ways: Iterable[tuple[PeerKey, bytes]]) -> list[object]:
-    """Return the first four as they stand in a payload."""
+    """Return the first four in the form of a payload."""
     return [*[list(way) for way in ways][:MAX_OWN_WAYS]]
 
 
@@ -38,5 +38,5 @@ class Addresses(Payload):
 
     @classmethod
     def decode(cls, value: Any) -> Self:
-        """Read [ways]. Raises CannotOpen."""
+        """Decode [ways]. Raises CannotOpen."""
         return cls(_SHAPE(value)[0])

@@ -14,7 +14,7 @@ _SHAPE = array(binary_upto(MAX_BUNDLE), open_end=True)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewBundle(Payload):
-    """`encoded`: a bundle as `prekeys.open_bundle` reads it; it counts if it is of the pinned keys."""
+    """A prekey bundle, encoded as `prekeys.open_bundle` reads it. It is used only if it belongs to the pinned keys."""
 
     KIND = Kind(10, "bundle", latest_only=True)
     encoded: bytes

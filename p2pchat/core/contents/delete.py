@@ -1,4 +1,4 @@
-"""A delete: a message of the sender's own is to be deleted on both sides."""
+"""A delete: one of the sender's own messages is to be deleted on both sides."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SHAPE = codec.array(TARGET, codec.uint(_MAX_SEQ), open_end=True)
 
 @dataclass(frozen=True, slots=True)
 class Delete(Payload):
-    """`message`: the id of a message of the sender's. `seq`: its number in the chat, so that one which never comes does
-    not count as missing.
+    """message: the id of one of the sender's messages. seq: its number in the chat, so that it does not count as
+    missing if it never arrives.
     """
 
     KIND = Kind(2, "delete")

@@ -1,4 +1,4 @@
-"""An edit: a text of the sender's own is another one from now on."""
+"""An edit: a new text for one of the sender's own messages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.lib.times import HOUR_MS
 
 EDITABLE_FOR_MS = 48 * HOUR_MS
-"""An edit that was written later than this after its message changes nothing, by the clock of their author."""
+"""An edit that was written later than this after its message has no effect, by the clock of their author."""
 _SHAPE = codec.array(TARGET, codec.text(MAX_TEXT_BYTES), open_end=True)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Edit(Payload):
-    """`message`: the id of a text of the sender's. `written`: what it says now, as in a text."""
+    """message: the id of one of the sender's texts. written: the new text, as in `Text`."""
 
     KIND = Kind(1, "edit")
     message: MessageId

@@ -1,4 +1,4 @@
-"""What a kind of content is: a payload class, and what is true of every content of that kind."""
+"""The description of a kind of content: a payload class, and the properties of all contents of the kind."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Self
 class Kind:
     """One row of the table of kinds (docs/protocol/content.md).
 
-    number: the type on the wire, one byte. name: what faces call it; `engine.contents` has a module of that name.
-    visible: it is a message: it has a number in the chat, is stored, shown and searched. receipted: its sender keeps it
-    until the recipient's receipt; otherwise until an ack, or until relays have it. latest_only: it says all that the
-    one before it said, so that an older one is not sent any more. in_session: it has an effect when it comes in a
-    session; otherwise it only stands in a first message or in a request. quiet: it is visible, never unread, and no
-    timer ends it. fleeting: it goes over a link that is there or not at all, and is kept nowhere.
+    number: the type on the wire, one byte. name: the name for faces, and of the module in `engine.contents`. visible:
+    it is a message: numbered in its chat, stored, shown and searched. receipted: the sender keeps it until the
+    recipient's receipt, otherwise until an ack or until relays have it. latest_only: it supersedes an older one of its
+    kind, which is then not sent any more. in_session: it has an effect when it arrives in a session, otherwise only in
+    a first message or in a request. quiet: it is visible, but never unread, and no timer deletes it. fleeting: it is
+    sent over an existing link or not at all, and is never stored.
     """
 
     number: int
@@ -30,7 +30,7 @@ class Kind:
 
 
 class AnyPayload(ABC):
-    """What a content says, of a kind that is known here or of another."""
+    """The payload of a content, whether its kind is known here or not."""
 
     __slots__ = ()
     KIND: ClassVar[Kind]
@@ -42,31 +42,31 @@ class AnyPayload(ABC):
 
     @abstractmethod
     def encode(self) -> list[object]:
-        """Return the fields as they stand in the content."""
+        """Return the fields of the payload, in their order on the wire."""
 
     def text(self) -> str:
-        """Return what is stored, shown and searched of a visible kind."""
+        """Return the text of a visible content, which is stored, shown and searched."""
         return ""
 
     def quoted(self) -> str:
-        """Return how the message began that this one answers, as its sender says."""
+        """Return the quote of a reply: the beginning of the message that it answers, as the sender gives it."""
         return ""
 
 
 class Payload(AnyPayload):
-    """What a content of one kind says. A subclass is a frozen dataclass that names its `KIND`."""
+    """The payload of one kind of content. A subclass is a frozen dataclass that names its `KIND`."""
 
     __slots__ = ()
 
     @classmethod
     @abstractmethod
     def decode(cls, value: Any) -> Self:
-        """Read the decoded fields of a content, whose further fields are ignored. Raises CannotOpen."""
+        """Return the payload from its decoded fields; further fields are ignored. Raises CannotOpen."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Unknown(AnyPayload):
-    """The payload of a kind that this version does not know: it is not read."""
+    """The payload of an unknown kind, whose fields are not read."""
 
     KIND = Kind(-1, "unknown", in_session=False)
     type: int
@@ -78,5 +78,5 @@ class Unknown(AnyPayload):
         return self.type
 
     def encode(self) -> list[object]:
-        """Return the fields; none where it was received."""
+        """Return the fields; none if the content was received."""
         return list(self.fields)

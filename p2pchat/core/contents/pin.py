@@ -1,4 +1,4 @@
-"""A pin: a message stands at the top of the chat for both, or no more."""
+"""A pin: a message is shown at the top of the chat on both sides, or not any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHAPE = codec.array(TARGET, AUTHOR, codec.boolean, open_end=True)
 
 @dataclass(frozen=True, slots=True)
 class Pin(Payload):
-    """`message` and `author`: which message, see `target`. `pinned`: whether it is from now on."""
+    """message, author: which message, see `target`. pinned: whether it is pinned from now on."""
 
     KIND = Kind(19, "pin")
     message: MessageId

@@ -21,8 +21,8 @@ _SHAPES = {3: _SHORT, 4: _WITH_QUEUES}
 
 @dataclass(frozen=True, slots=True)
 class ContactProfile(Payload):
-    """`ways`: at most four. `queues`: None where nothing is said about them. `mark`: in a first message, of the invite
-    that it is for (`invite.invite_mark`).
+    """ways: at most four. queues: None if the content does not mention them. mark: in a first message, the mark of the
+    invite that it is for (`invite.invite_mark`).
     """
 
     KIND = Kind(15, "profile", latest_only=True)

@@ -1,4 +1,4 @@
-"""Queues: where the sender collects what is left for it at relays."""
+"""Queues: where to deposit for the sender at relays."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _SHAPE = array(QUEUES_SHAPE, open_end=True)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AnnouncedQueue:
-    """A queue in which the sender collects: the relay's transport key, packed address and access token (b"": none), the
-    public key that fetches, the seed of the one that puts, and until when (ms) it is read at least.
+    """A queue from which the sender collects: the relay's transport key, packed address and access token (b"": none),
+    the public key for fetching, the seed of the key for depositing, and until when (ms) it is read at least.
     """
 
     relay: PeerKey
@@ -42,19 +42,19 @@ class AnnouncedQueue:
 
 
 def encode_queues(queues: Iterable[AnnouncedQueue]) -> list[object]:
-    """Return the first four as they stand in a payload."""
+    """Return the first four in the form of a payload."""
     fields = [[queue.relay, queue.address, queue.token, queue.fetch, queue.put_seed, queue.until] for queue in queues]
     return [*fields[:MAX_QUEUES]]
 
 
 def decode_queues(value: Any) -> tuple[AnnouncedQueue, ...]:
-    """Read queues that are in the shape of `QUEUES_SHAPE`."""
+    """Return queues from a value that passed `QUEUES_SHAPE`."""
     return tuple(AnnouncedQueue(*fields) for fields in value)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Queues(Payload):
-    """Where to deposit for the sender from now on, best first, at most four; none: nowhere."""
+    """Where to deposit for the sender from now on, best first, at most four. An empty list means nowhere."""
 
     KIND = Kind(9, "queues", latest_only=True)
     queues: tuple[AnnouncedQueue, ...]

@@ -1,4 +1,4 @@
-"""A reaction: one emoji under a message, for each person one."""
+"""A reaction: an emoji under a message, one for each person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHAPE = codec.array(TARGET, AUTHOR, codec.text(MAX_EMOJI_BYTES), open_end=True)
 
 @dataclass(frozen=True, slots=True)
 class Reaction(Payload):
-    """`message` and `author`: which message, see `target`. `emoji`: one in place of the one before, "" for none."""
+    """message, author: which message, see `target`. emoji: replaces the one before; "" removes it."""
 
     KIND = Kind(3, "reaction")
     message: MessageId

@@ -1,4 +1,4 @@
-"""A relay that the sender is for the recipient."""
+"""An offer by which the sender's node serves as a relay for the recipient."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_RELAY = Relay(PeerKey(bytes(KEY_BYTES)), ())
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ContactRelay(Payload):
-    """`relay`: with at most four addresses, or `NO_RELAY`: none any more. It has no address then."""
+    """relay: has at most four addresses; or `NO_RELAY`, which has none and withdraws the offer."""
 
     KIND = Kind(17, "relay", latest_only=True)
     relay: Relay

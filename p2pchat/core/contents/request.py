@@ -1,4 +1,4 @@
-"""A request for a new session, with all that is needed to begin one; it only stands in a blob of its own."""
+"""A request for a new session, with everything that is needed to begin one. It only exists in a blob of its own."""
 
 from __future__ import annotations
 

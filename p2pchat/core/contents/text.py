@@ -1,4 +1,4 @@
-"""A text: what people write."""
+"""A text: a message that a person wrote."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _WITH_QUOTE = codec.array(codec.text(MAX_TEXT_BYTES), codec.text(MAX_QUOTE_BYTES
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Text(Payload):
-    """`written`: at most 48,000 bytes of UTF-8, kept byte for byte and cleaned where it is shown. `quote`: of a reply,
-    how the message that it answers began, for a reader who does not have that one; at most 480 bytes.
+    """written: at most 48,000 bytes of UTF-8, kept byte for byte and cleaned when it is shown. quote: in a reply, the
+    beginning of the message that it answers, for a reader who does not have that one; at most 480 bytes.
     """
 
     KIND = Kind(0, "text", visible=True)

@@ -1,4 +1,4 @@
-"""A timer: from now on the messages of a chat disappear after so long."""
+"""A timer: the messages of a chat disappear so many seconds after they are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHAPE = codec.array(codec.uint(MAX_TIMER_SECONDS), open_end=True)
 
 @dataclass(frozen=True, slots=True)
 class Timer(Payload):
-    """`seconds`: how long a message stays, 0 for as long as anybody wants. Of both sides' timers the newest counts."""
+    """seconds: how long a message stays; 0 means until it is deleted. The newest timer of either side counts."""
 
     KIND = Kind(7, "timer", visible=True, quiet=True)
     seconds: int
@@ -30,7 +30,7 @@ class Timer(Payload):
         return cls(_SHAPE(value)[0])
 
     def text(self) -> str:
-        """Return the line that stands in the chat."""
+        """Return the line that the chat shows."""
         if not self.seconds:
             return "Messages no longer disappear."
         return f"Messages disappear {format_duration(self.seconds)} after they are read."

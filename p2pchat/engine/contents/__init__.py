@@ -2,6 +2,12 @@
 
 `apply` of such a module runs in the transaction that accepts the content, after the envelope is noted as seen and its
 receipt is queued. A content that was received before, by (contact, message id), must change nothing.
+
+text, timer, edit, delete, reaction, pin, typing, receipt   the chat
+profile, addresses, queues, bundle, relay                   the contact
+visible   what all visible kinds have in common: saving a message
+about     what all remarks have in common: finding their message, or waiting for it
+ending    deleting timed messages and clearing chats
 """
 
 from __future__ import annotations

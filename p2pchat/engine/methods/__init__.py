@@ -1,1 +1,15 @@
-"""The methods that a face can call: one module per noun, and one table of them all."""
+"""The methods that a face can call: one module per noun, and one table of them all.
+
+service         the table of methods, and the service that calls them
+messages        sending, reading and deleting messages
+conversation    replies, edits, reactions, pins and timers
+chats           the list of chats, drafts and settings of a chat
+finding         search
+contacts        contacts and requests
+invites         making and listing invites
+relays          the relays that this profile uses
+node            status, settings and name
+doctor          checks what works
+parcel          the outbox as a file
+message_status  explains where a message is
+"""

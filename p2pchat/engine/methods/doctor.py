@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, MailOwner, PeerKey, first_device
 from p2pchat.core.relays import own_relay
 from p2pchat.engine.contacts import contact_relays, copies, renewal
@@ -14,7 +15,7 @@ from p2pchat.engine.methods import message_status
 from p2pchat.engine.runtime import views, withholding
 from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.lib.times import HOUR_MS
-from p2pchat.ports import Relay
+from p2pchat.ports import LanMode, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
@@ -50,6 +51,7 @@ async def checks(engine: Engine) -> list[Check]:
         *await _proxy(engine),
         _listening(engine),
         _reachable(engine),
+        _lan(engine),
         *await engine.committer.read(_relays, engine),
         *_foreign(engine),
         await engine.committer.read(_offer),
@@ -164,6 +166,22 @@ def _reachable(engine: Engine) -> Check:
     return _line("reachability", bool(ways), detail, hint)
 
 
+def _lan(engine: Engine) -> Check:
+    health = engine.ask_lan()
+    if engine.ask_proxy is not None:
+        detail = "contacts are not looked for on this network: everything goes through the proxy"
+    elif health.looking:
+        found = f"{health.found} found" if health.found else "none found yet"
+        detail = f"contacts are looked for on this network, {found}; others on it can tell that p2pchat runs here"
+    elif health.mode == LanMode.AUTO:
+        detail = "contacts will be looked for on this network if no relay answers"
+    elif health.mode == LanMode.ON:
+        detail = "contacts are not looked for: there is no local network"
+    else:
+        detail = "contacts are not looked for on this network. `p2pchat node --lan auto` changes that"
+    return _line("lan", True, detail)
+
+
 def _relays(db: Database, engine: Engine) -> list[Check]:
     rows = store_relays.all(db)
     if not rows:
@@ -210,7 +228,8 @@ async def _contacts(engine: Engine) -> list[Check]:
     for contact in everybody:
         link, count = engine.net.route(contact.id), waiting.get(first_device(contact.id), 0)
         owed = f"; {count} waiting to be delivered" if count else ""
-        way = f"linked, {link}" if link else "no link, through a mailbox" if engine.route(contact.id) else "no link"
+        by = "direct, on this network" if link == Route.LAN else link
+        way = f"linked, {by}" if link else "no link, through a mailbox" if engine.route(contact.id) else "no link"
         hint = (
             "Their node may be off, or neither side can dial the other; with a relay, messages can wait for them there."
         )

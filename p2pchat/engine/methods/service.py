@@ -6,7 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.methods import chats, contacts, conversation, doctor, finding, invites, messages, node, relays
+from p2pchat.engine.methods import (
+    chats,
+    contacts,
+    conversation,
+    doctor,
+    finding,
+    invites,
+    messages,
+    node,
+    parcel,
+    relays,
+)
 from p2pchat.engine.runtime.events import Subscription
 from p2pchat.errors import Busy
 
@@ -53,6 +64,8 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "why": messages.why,
     "relays": relays.list_relays,
     "offer": relays.offer,
+    "parcel_out": parcel.parcel_out,
+    "parcel_in": parcel.parcel_in,
 }
 
 

@@ -1,1 +1,5 @@
-"""What comes in: envelopes, invites and mail, from the net into transactions."""
+"""Input from the net: envelopes, invites and mail, handled in transactions.
+
+inbound: opens an envelope and saves its content. confirmed: acks and deposits. link_handler, mailbox_handler,
+invite_handler: the callbacks of links, mailboxes and the joining dialogue.
+"""

@@ -1,6 +1,6 @@
-"""What is known of our own outbox from outside: what contacts acked, and what relays have on their disks.
+"""Confirmations for rows of the outbox: acks from contacts, and deposits at relays.
 
-An ack or a deposit is no receipt. What has one as its end stays in the outbox, to be sent again; the rest is done.
+Neither is a receipt. A row whose content is receipted stays in the outbox, to be sent again; other rows are done.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.outbox import OutboxForm
 
 _FIRST = frozenset({OutboxForm.INITIAL, OutboxForm.RENEWAL, OutboxForm.REQUEST})
-"""What begins a session has no receipt: its ack says that it has arrived."""
+"""The first message of a session has no receipt: its ack says that it has arrived."""
 RETRY_ACKED_MS = (HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
-"""Times after which an acked content whose receipt does not come is sent again; then daily."""
+"""Delays after which an acked content without a receipt is sent again; then it is sent daily."""
 Reached = Callable[[MailOwner], Sequence[int]]
-"""The queues of a contact whose relays take what they are given, as far as we know now."""
+"""Returns the queues of a contact at relays that accept deposits, as far as is known."""
 
 
 def acked(tx: Transaction, contact_id: ContactId, route: Route, ids: list[EnvelopeId]) -> None:
-    """Note that the contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
+    """Note that the contact's node has these envelopes on disk. Receipts are done then; contents still wait for
+    theirs.
+    """
     done, stored = [], []
     for row in store_outbox.acked(tx.db, first_device(contact_id), ids):
         if row.form in _FIRST or not kind_of(row.kind).receipted:
@@ -49,7 +51,7 @@ def acked(tx: Transaction, contact_id: ContactId, route: Route, ids: list[Envelo
 def deposited(
     tx: Transaction, owner: MailOwner, relay: RelayName, copies: Sequence[tuple[int, EnvelopeId]], reached: Reached
 ) -> None:
-    """Note copies of envelopes to a contact, or of an invite, that are on a relay's disk: (queue, envelope id)."""
+    """Note envelopes to a contact, or of an invite, that are on a relay's disk, given as (queue, envelope id)."""
     health = tx.net.mailboxes.relay_health().get(relay)
     hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
     until = tx.now + hours * HOUR_MS
@@ -60,7 +62,7 @@ def deposited(
 def settle(
     tx: Transaction, owner: MailOwner, reached: Reached, envelope_ids: Sequence[EnvelopeId] | None = None
 ) -> None:
-    """Count as stored, of these envelopes or of all, what lies in every queue that can be reached, in one at least."""
+    """Mark those of these envelopes, or of all, as stored that are in every reachable queue, and in at least one."""
     done, stored = [], []
     for row in store_deposits.stored(tx.db, owner, reached(owner), envelope_ids):
         if not kind_of(row.kind).receipted:

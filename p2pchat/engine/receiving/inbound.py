@@ -1,6 +1,6 @@
-"""Turns an envelope into a message on disk, in this order, which is also that of the functions here:
+"""Turns an envelope into a message on disk, in this order, which is also the order of the functions:
 
-0. If we already store too much for the contact, leave the envelope unopened where it is (`withholding`).
+0. If too much is already stored for the contact, leave the envelope unopened where it is (`withholding`).
 1. Open it on a copy of a session. If it opens but holds no valid content, the contact sealed it so: accept and drop it.
 2. An envelope opens once. If this one does not, and its hash is known, it was received before: ack it again, at most
    hourly queue its receipt again, stop. Any other failure changes nothing and is answered by `refused` on a link, by
@@ -40,24 +40,24 @@ log = logging.getLogger(__name__)
 
 
 class Taken(Enum):
-    """What became of something that a contact sent."""
+    """The result of handling an envelope from a contact."""
 
     YES = auto()
-    """It is on disk with this transaction, or was before."""
+    """It is on disk, with this transaction or an earlier one."""
     UNREADABLE = auto()
     """No session opens it."""
     LATER = auto()
-    """It costs more than this transaction may: it has to wait for another."""
+    """It costs more work than is left for this transaction, and has to wait for another."""
     NO_ROOM = auto()
-    """The contact has us store too much already: it stays where it is."""
+    """Too much is already stored for the contact: it stays where it is."""
 
 
 def frame(tx: Transaction, contact_id: ContactId, session_id: SessionId, route: Route, received: Frame) -> None:
-    """Take in whatever a contact sends on a verified link."""
+    """Handle a frame that a contact sent on a verified link."""
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
         log.debug("a frame was dropped: its sender is no contact any more")
-        return  # blocked or removed while the frame was under way
+        return  # blocked or removed while the frame was on its way
     if received.type == frames.ENVELOPE:
         envelope(tx, contact, session_id, route, received)
     elif received.type == frames.ACKS:
@@ -77,7 +77,7 @@ def frame(tx: Transaction, contact_id: ContactId, session_id: SessionId, route: 
 
 
 def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Route, received: Frame) -> None:
-    """Take in an envelope from a contact on a link; what cannot be opened is refused."""
+    """Handle an envelope from a contact on a link; refuse it if it cannot be opened."""
     name = envelope_id(received.body)
     taken = _take_envelope(tx, contact, route, name, received.body)
     if taken is Taken.LATER:
@@ -87,21 +87,24 @@ def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Ro
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
 
 
-def mailed(tx: Transaction, contact_id: ContactId, name: EnvelopeId, blob: bytes) -> Taken:
-    """Take in a blob of this name from the queue of a contact at a relay: an envelope, the first message of a renewed
-    session, or a request for one. A relay can put anything there; what is `UNREADABLE`, so none of these, is dropped,
-    and noted.
+def mailed(
+    tx: Transaction, contact_id: ContactId, name: EnvelopeId, blob: bytes, route: Route = Route.MAILBOX
+) -> Taken:
+    """Handle the blob `name` from a contact's queue at a relay, or from a parcel: an envelope, the first message of a
+    renewed session, or a request for a renewal. A relay can put anything there; a blob that is none of these is
+    `UNREADABLE`, and is dropped and noted.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
         return Taken.UNREADABLE
-    taken = _take_envelope(tx, contact, Route.MAILBOX, name, blob)
+    taken = _take_envelope(tx, contact, route, name, blob)
     if taken in (Taken.LATER, Taken.NO_ROOM):
         return taken
     if taken is Taken.UNREADABLE:
-        if not renewal.begun(tx, contact, blob) and not renewal.requested(tx, contact, blob):
-            log.debug("a blob from a relay was dropped: no session opens it, and it begins none")
-            renewal.unread(tx, contact)
+        if renewal.begun(tx, contact, blob) or renewal.requested(tx, contact, blob):
+            return Taken.YES
+        log.debug("a blob was dropped: no session opens it, and it begins none")
+        renewal.unread(tx, contact)
         return Taken.UNREADABLE
     if not tx.recent(contact.heard_at or 0, HOUR_MS):
         store_contacts.heard(tx.db, contact_id, tx.now)
@@ -110,13 +113,13 @@ def mailed(tx: Transaction, contact_id: ContactId, name: EnvelopeId, blob: bytes
 
 
 def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blob: bytes) -> Taken:
-    """Take in an envelope, if it is one; on which way it came is `route`."""
-    if not withholding.has_room(tx, contact, len(blob)):  # before it is opened: nothing of it is known then
-        withholding.withhold(tx, contact, linked=route != Route.MAILBOX)
+    """Handle a blob that may be an envelope. route: how it arrived."""
+    if not withholding.has_room(tx, contact, len(blob)):  # before it is opened, so that nothing is known of it
+        withholding.withhold(tx, contact, linked=route not in _STORED)
         return Taken.NO_ROOM
     if route == Route.MAILBOX and tx.memory.was_mailed(name, contact.id, tx.now):
         tx.hop_acks.setdefault(contact.id, []).append(name)
-        return Taken.YES  # the copy at another relay: to try to open it takes as long as to open it
+        return Taken.YES  # a copy from another relay: trying to open it would cost as much as opening it
     skipping = Skipping(tx, contact.id)
     opened = tx.sessions.open(first_device(contact.id), blob, tx.entropy, skipping)
     if opened is None:
@@ -130,7 +133,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
     tx.sessions.keep(first_device(contact.id), received, tx.now)
     try:
         content = decode_content(received.content)
-    except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
+    except CannotOpen:  # sealed by the contact, but invalid: if it were refused it would be sent again
         log.debug("an envelope was dropped: it opens, and its content makes no sense")
         tx.hop_acks.setdefault(contact.id, []).append(name)
         store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
@@ -139,7 +142,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
     counted_unread = content.kind.visible and not content.kind.quiet
     kept = not content.kind.fleeting
     tx.storage_limits.spend(contact.id, len(received.content), tx.now, unread=counted_unread, kept=kept)
-    if content.kind.fleeting:  # its sender does not repeat it, so nothing has to be known of it
+    if content.kind.fleeting:  # its sender does not repeat it, so there is nothing to remember
         contents.apply(tx, contact, content, route)
         return Taken.YES
     tx.hop_acks.setdefault(contact.id, []).append(name)
@@ -150,7 +153,7 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
     store_envelopes.remember(tx.db, [row])
     if route == Route.MAILBOX:
         tx.memory.note_mailed(name, contact.id, tx.now)
-    if contact.state == ContactState.WAITING:  # only one who accepted us seals contents for us
+    if contact.state == ContactState.WAITING:  # only a contact who accepted us seals contents for us
         contact = contacts.accepted(tx, contact, session)
     elif session.initiator and not session.confirmed:
         renewal.arrived(tx, contact, session.session_id)
@@ -165,8 +168,14 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
 
 
 def _tells_later(tx: Transaction, contact: Contact, route: Route) -> bool:
-    """Return whether a receipt has to wait for others: it would go by a relay."""
-    return route == Route.MAILBOX and tx.net.route(contact.id) is None
+    """Return whether a receipt is delayed and sent together with others, because it would go through a relay or in a
+    parcel.
+    """
+    return route in _STORED and tx.net.route(contact.id) is None
+
+
+_STORED = (Route.MAILBOX, Route.PARCEL)
+"""The routes on which nobody waits for an answer."""
 
 
 def _owe_again(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, msg_id: MessageId) -> None:
@@ -179,9 +188,11 @@ def _owe_again(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId
 
 
 def _taken_before(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId) -> bool:
-    """Return whether an envelope that opens in no session came before, and its key is gone: then it is acked again."""
+    """Return whether an envelope that no session opens was received before, so that its key is deleted; if so, ack it
+    again.
+    """
     seen = store_envelopes.seen(tx.db, name)
-    if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
+    if seen is None or seen.contact != contact.id:  # another contact's recording of it: answer nothing
         return False
     tx.hop_acks.setdefault(contact.id, []).append(name)
     if seen.msg_id is not None and not tx.recent(seen.receipt_at or 0, HOUR_MS):

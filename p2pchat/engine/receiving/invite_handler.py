@@ -1,4 +1,6 @@
-"""What comes of invites, ours and those that others gave us: `ports.InviteCallbacks`."""
+"""Callbacks of the joining dialogue (`ports.InviteCallbacks`), for our own invites and for those that others
+gave us.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from p2pchat.store.invites import InviteRow, InviteState
 
 
 class InviteHandler:
-    """Answers the joining dialogue, on both sides of it."""
+    """Answers the net's questions in the joining dialogue, on both sides of it."""
 
     def __init__(self, committer: Committer, clock: Clock, clock_watch: ClockWatch) -> None:
         self._committer = committer
@@ -29,20 +31,20 @@ class InviteHandler:
         self._told: set[InviteId] = set()
 
     def use(self, rows: Sequence[InviteRow]) -> None:
-        """Answer for these invites of ours from now on, and no others."""
+        """Replace the set of our invites that are answered."""
         old, self._rows = self._rows, {row.id: row for row in rows}
         changed = old.keys() ^ self._rows.keys()
         for told in self._followers:
             told(changed)
 
     def follow_offers(self, changed: Callable[[Iterable[InviteId]], None]) -> None:
-        """Have `changed` told of the invites there are, by id, and from then on of those that came or went."""
+        """Call `changed` with the ids of all invites now, and later with those that are added or removed."""
         self._followers.append(changed)
         changed(self._rows)
 
     def offer(self, invite: InviteId) -> InviteOffer | None:
-        """Return an invite of ours whose hello key is kept, a dead one too; or None. One that has ended only by a clock
-        that may be wrong is doubtful: who was told that it has ended would give up.
+        """Return one of our invites whose hello key is kept, even if it has ended, or None. It is doubtful if it has
+        ended only by a clock that may be wrong: a joiner who is told that it has ended gives up.
         """
         row, now, passed = self._rows.get(invite), self._clock(), self._clock_watch.passed
         if row is None:
@@ -55,22 +57,22 @@ class InviteHandler:
         return await self._committer.submit(invites.offer, invite)
 
     async def tried(self, invite: InviteId, peer: PeerKey) -> None:
-        """Tell a person once that somebody without a first message of an earlier try holds an invite that is gone."""
+        """Warn the user, once for each invite, that a new joiner has tried an invite that cannot be used any more."""
         if invite not in self._told:
             self._told.add(invite)
             await self._committer.submit(invites.tried, invite, peer)
 
     async def admit(self, invite: InviteId, blob: bytes) -> bool:
-        """Commit a first message of one bucket. Returns True if it is on disk, now or before."""
+        """Commit a first message of one bucket. Return True if it is on disk, now or from before."""
         return await self._committer.submit(invites.admit, invite, blob)
 
     async def pending(self, contact: ContactId) -> bytes | None:
-        """Return the first message, one bucket, that was committed and is not acked; or None."""
+        """Return the committed first message, one bucket, if it is not acked yet, else None."""
         return await self._committer.read(store_outbox.initial, first_device(contact))
 
     async def answer_bundle(self, contact: ContactId, blob: bytes) -> bytes | None:
-        """Make and commit the first message against the bundle offered, one bucket each. Returns None if it is not the
-        invite's.
+        """Make and commit the first message for the bundle that was offered, one bucket each. Return None if the bundle
+        is not the invite's.
         """
         return await self._committer.submit(joining.answer, contact, blob)
 
@@ -79,7 +81,7 @@ class InviteHandler:
         await self._committer.submit(reaching.joined, contact)
 
     async def refused(self, contact: ContactId, reason: int) -> None:
-        """Give the invite up, which is used up or expired: `reason`, a number of `core.frames`."""
+        """Give up an invite that is used up or has expired. reason: a number of `core.frames`."""
         await self._committer.submit(_refused, contact, reason)
 
 
@@ -91,6 +93,6 @@ def _gone_reason(row: InviteRow, now: int) -> int | None:
 
 def _refused(tx: Transaction, contact_id: ContactId, reason: int) -> None:
     contact = store_contacts.get(tx.db, contact_id)
-    # a link may have shown meanwhile that it was our own first message that used the invite up
+    # a link may have shown meanwhile that our own first message used up the invite
     if contact is not None and contact.state in ACCEPTED and contact.invite is not None:
         joining.give_up_invite(tx, contact, reason)

@@ -1,4 +1,4 @@
-"""What comes from links with contacts, and what the net asks about them: `ports.LinkCallbacks`."""
+"""Callbacks of links with contacts (`ports.LinkCallbacks`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from p2pchat.store.database import Database
 
 
 class LinkHandler:
-    """Checks hellos from memory and hands frames to the engine, which may make it wait."""
+    """Provides the pairs for checking hellos, from memory, and passes frames to the engine; the engine may make it
+    wait.
+    """
 
     def __init__(
         self,
@@ -49,8 +51,8 @@ class LinkHandler:
 
     @staticmethod
     def read(db: Database, me: Device, of: Collection[ContactId]) -> dict[ContactId, list[Pair]]:
-        """Return the pairs of these contacts: sessions that may be used, newest first, with contacts that may knock;
-        last, that by which a contact with an old copy of their profile is known still.
+        """Return the pairs of these contacts who may connect: those of their usable sessions, newest first, and last
+        the one by which a contact is still recognised who runs an old copy of their profile.
         """
         pairs: dict[ContactId, list[Pair]] = {}
         for contact in [store_contacts.get(db, id) for id in of]:
@@ -66,11 +68,11 @@ class LinkHandler:
         return pairs
 
     def hide(self, hidden: frozenset[ContactId]) -> None:
-        """Note which contacts are hidden: known of everybody before anything is done for the first."""
+        """Set the hidden contacts. It is called for all contacts before `use` is called for any."""
         self._hidden = hidden
 
     def use(self, pairs: dict[ContactId, list[Pair]], hidden: frozenset[ContactId], of: Collection[ContactId]) -> None:
-        """Check hellos of these contacts against these from now on; those are hidden."""
+        """Replace the pairs of the contacts `of`, and note which of them are hidden."""
         old = self._pairs
         changed = {contact for contact in of if old.get(contact) != pairs.get(contact)} | self._hidden ^ hidden
         for contact in of:
@@ -83,7 +85,7 @@ class LinkHandler:
             told(changed)
 
     def follow(self, changed: Callable[[Iterable[ContactId]], None]) -> None:
-        """Have `changed` told of the contacts there are, and from then on of those whose pairs or hiding changed."""
+        """Call `changed` with all contacts now, and later with those whose pairs or hiding have changed."""
         self._followers.append(changed)
         changed(self._pairs)
 
@@ -96,21 +98,21 @@ class LinkHandler:
         return self._pairs.get(contact, ())
 
     def hidden(self, contact: ContactId) -> bool:
-        """Return whether the contact must not learn where we are."""
+        """Return whether the contact must not learn our network address."""
         return contact in self._hidden
 
     def moved(self) -> None:
-        """Tell contacts soon: where others may dial us has changed."""
+        """Send contacts our addresses soon, because they have changed."""
         self._address_updates.changed()
 
     def found(self, address: bytes) -> None:
-        """Note that a contact has reached us at this public address of ours (packed), from outside."""
+        """Note that a contact has reached us from outside at this public address (packed)."""
         self._committer.post(contact_relays.found, address)
 
     async def received(self, contact: ContactId, session_id: SessionId, route: Route, frames: list[Frame]) -> None:
-        """Take in frames from a contact. Acks free the window at once and are written down lazily."""
+        """Handle frames from a contact. Acks free the send window at once, and are saved lazily."""
         for frame in frames:
-            await self._committer.room()  # before each: one read may hold thousands of the smallest
+            await self._committer.room()  # before each frame: one read may contain thousands of small ones
             if frame.type == ACKS:
                 ids = acked_ids(frame)
                 self._sender.windows.done(contact, ids)
@@ -118,15 +120,15 @@ class LinkHandler:
                 self._committer.post(
                     inbound.frame, contact, session_id, route, frame, lazy=True, sender=contact, brief=True
                 )
-            elif frame.type == REFUSED:  # it stays in the outbox, but does not stand in the way of the others
+            elif frame.type == REFUSED:  # it stays in the outbox, but frees its place in the window
                 self._sender.windows.done(contact, [EnvelopeId(frame.body)])
                 self._committer.post(inbound.frame, contact, session_id, route, frame, sender=contact)
             else:
-                brief = frame.type == ENVELOPE  # the others seal anew what waits
+                brief = frame.type == ENVELOPE  # other frames may cause waiting rows to be sealed again
                 self._committer.post(inbound.frame, contact, session_id, route, frame, sender=contact, brief=brief)
 
     def link_up(self, contact: ContactId, session_id: SessionId) -> None:
-        """Send what waits over a new link."""
+        """Start sending over a new link."""
         self._committer.post(contacts.heard, contact, session_id)
         self._committer.post(renewal.ask_again, contact)
         may_lie_elsewhere = self._mailboxes.link_up(contact)
@@ -134,8 +136,12 @@ class LinkHandler:
         self._presence.changed(contact)
 
     def link_down(self, contact: ContactId) -> None:
-        """Tell everybody here that a link has ended, and have it dialled again."""
+        """Handle the end of a link: update presence and queues, and dial again."""
         self._sender.link_down(contact)
         self._mailboxes.link_down(contact)
         self._net.lost(contact)
         self._presence.changed(contact)
+
+    def stalled(self, contact: ContactId) -> None:
+        """Send what waits by relays as well."""
+        self._mailboxes.stalled(contact)

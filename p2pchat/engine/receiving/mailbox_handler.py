@@ -1,11 +1,11 @@
-"""What comes from mailboxes, and what is committed and goes to mailboxes where no link takes it.
+"""Callbacks of mailboxes, and sending committed envelopes to mailboxes while there is no link.
 
-Which queues are watched and deposited in follows from the store alone: whoever changes relays says so in its
-transaction (`mail_changed`), and all of it is read again; whoever changes what is of a contact or an invite names it
-(`mail_of`), and that is.
+The store alone determines which queues are watched and where to deposit. A transaction that changes relays sets
+`mail_changed`, and everything is read again; one that changes a contact or an invite names it in `mail_of`, and only
+that is read again.
 
-Relays that nobody here chose are there for one contact each, or a few. `MAX_FOREIGN` of them are watched at a time:
-where there are more they take turns, each contact's first ones before anybody's second.
+A relay that the user did not choose serves one contact, or a few. `MAX_FOREIGN` of these are watched at a time; if
+there are more they take turns, the first relay of each contact before the second of any.
 """
 
 from __future__ import annotations
@@ -46,29 +46,30 @@ from p2pchat.ports import Clock, Net, OwnQueue, Relay, TheirQueue
 from p2pchat.store import envelopes as store_envelopes
 
 ACK_TIMEOUT_SECONDS = 10.0
-"""Seconds in which a link has to bring an ack of what is under way on it; else it counts as none."""
+"""Seconds within which a link has to deliver an ack; otherwise envelopes are sent through relays as well."""
 COLLECT_FIRST_SECONDS = 20.0
-"""Seconds that a contact who is back has to collect what lies at relays, before a link brings it too."""
+"""Seconds in which a contact who has reconnected can collect its mail, before the link delivers the same envelopes."""
 MIN_RECEIPT_DELAY_SECONDS, MAX_RECEIPT_DELAY_SECONDS = 1.0, 60.0
-"""Seconds that receipts wait where no link shows anyway that we are here: an answer at once would tell a relay which
-deposits belong together (Martiny et al., "Improving Signal's Sealed Sender", NDSS 2021).
-"""
+"""Bounds of the random delay of receipts if no link shows that we are online: an immediate answer would tell a relay
+which deposits belong together (Martiny et al., "Improving Signal's Sealed Sender", NDSS 2021)."""
 
 MAX_FOREIGN = 64
-"""Relays that nobody here chose which are watched at a time."""
+"""Relays that the user did not choose and that are watched at a time."""
 FOREIGN_ROTATION_SECONDS = 600.0
-"""Seconds until others have their turn."""
+"""Seconds until it is the turn of others."""
 
 TimerKey = (
     tuple[Literal["acks", "let by", "receipts"], ContactId] | tuple[Literal["pause"], int] | tuple[Literal["turn"]]
 )
 QueueKey = tuple[RelayName, QueueId]
-"""(name of a mailbox, name of a queue)"""
+"""(name of a mailbox, id of a queue)"""
 
 
 @dataclass
 class WatchedMailbox:
-    """What is collected from one mailbox. active: it is watched now; no relay but a chosen one needs not be."""
+    """The queues that are collected from one mailbox. active: whether they are watched now; only relays that the user
+    chose always are.
+    """
 
     relay: Relay
     queues: dict[QueueId, OwnQueue] = field(default_factory=dict)
@@ -78,8 +79,8 @@ class WatchedMailbox:
 
 @dataclass
 class QueueProgress:
-    """How far a queue is taken. upto: the last place that is on disk, or was put off; off: those that were put off, and
-    are in memory only.
+    """How far a queue has been processed. upto: the last place that is on disk or was postponed. off: the places that
+    were postponed, and are only in memory.
     """
 
     upto: int = 0
@@ -87,12 +88,12 @@ class QueueProgress:
 
     @property
     def on_disk(self) -> int:
-        """The place up to which everything is on disk: the relay can delete that."""
+        """The place up to which everything is on disk, so that the relay can delete it."""
         return min(self.off) - 1 if self.off else self.upto
 
 
 class MailboxHandler:
-    """The engine's end of the mailboxes: `ports.MailboxCallbacks`, and what watches and deposits."""
+    """The engine's side of mailboxes: implements `ports.MailboxCallbacks`, and decides what to watch and deposit."""
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class MailboxHandler:
     # --- what is wanted
 
     def use(self, known: MailboxQueues) -> None:
-        """Watch and deposit as the store says from now on."""
+        """Update what is watched and deposited to what was read from the store."""
         inlets, outlets = dict(known.inlets), dict(known.outlets)
         self._ours = known.ours
         if known.whole:
@@ -142,7 +143,7 @@ class MailboxHandler:
             self._presence.changed(contact_of(owner))
 
     def _change(self, owner: MailOwner, inlets: Sequence[Inlet], changes: dict[RelayName, _Change]) -> None:
-        """Collect from these queues for `owner` from now on, and note what the net has to be told."""
+        """Set the queues that are collected from for `owner`, and add what the net has to be told to `changes`."""
         before = self._inlets.pop(owner, {})
         after = {(inlet.relay.mailbox, inlet.qid): inlet for inlet in inlets}
         if after:
@@ -154,7 +155,7 @@ class MailboxHandler:
                 changes.setdefault(name, _Change()).add(qid, relay=inlet.relay)
         for name, qid in before:
             del self._watched[name].queues[qid], self._watched[name].sources[qid]
-            if not self._is_withheld(owner):  # else it is where we go on
+            if not self._is_withheld(owner):  # otherwise collecting continues from here
                 self._taken.pop((name, qid), None)
             changes.setdefault(name, _Change()).drop.append(qid)
 
@@ -162,7 +163,7 @@ class MailboxHandler:
         return contact_of(owner) in self._committer.storage_limits.withheld
 
     def _withhold(self, contact: ContactId) -> None:
-        """Leave at relays what is there of a contact, until the store is read again for them."""
+        """Leave a contact's mail at the relays, until their queues are read from the store again."""
         owner = first_device(contact)
         if owner in self._inlets:
             changes: dict[RelayName, _Change] = {}
@@ -171,7 +172,7 @@ class MailboxHandler:
             self._tell(changes)
 
     def _for_nobody(self, ours: Mapping[PeerKey, Relay]) -> list[Inlet]:
-        """Give each relay of ours without a queue one that nobody knows: so we hear how it does."""
+        """Return an unused queue for each of our relays that has none, so that its health is known."""
         qid, nobody = self._nobodys.queue.id, QueueSource("nobody", NO_DEVICE)
         bare = [relay for relay in ours.values() if not self._has_other(relay.mailbox, qid)]
         return [Inlet(relay, qid, nobody, self._nobodys) for relay in bare]
@@ -181,7 +182,7 @@ class MailboxHandler:
         return len(queues) > (qid in queues)
 
     def _tell(self, changes: Mapping[RelayName, _Change]) -> None:
-        """Have the net watch what is to be watched now."""
+        """Tell the net what to watch."""
         boxes = self._net.mailboxes
         for name, change in changes.items():
             watched = self._watched[name]
@@ -199,7 +200,7 @@ class MailboxHandler:
                 boxes.watch(watched.relay, queues)
 
     def _wanted(self) -> set[RelayName]:
-        """Return the mailboxes that are to be watched now."""
+        """Return the mailboxes to watch now."""
         foreign = [name for name, watched in self._watched.items() if not watched.relay.chosen]
         if len(foreign) > MAX_FOREIGN:
             self._timers.set(("turn",), FOREIGN_ROTATION_SECONDS)
@@ -210,7 +211,7 @@ class MailboxHandler:
         return {name for name, watched in self._watched.items() if watched.relay.chosen}.union(foreign)
 
     def _ranks(self) -> dict[bytes, int]:
-        """Of each mailbox, whether it is somebody's first, second …"""
+        """Return the rank of each mailbox: whether it is the first, second … of the contact that uses it most."""
         ranks: dict[bytes, int] = {}
         for inlets in self._inlets.values():
             for rank, name in enumerate(dict.fromkeys(name for name, _ in inlets)):
@@ -219,7 +220,7 @@ class MailboxHandler:
 
     @property
     def in_turn(self) -> int:
-        """How many relays that nobody here chose have to wait for their turn to be watched."""
+        """The number of relays that wait for their turn to be watched."""
         return sum(not watched.active for watched in self._watched.values())
 
     def _with_place(self, name: RelayName, qid: QueueId) -> OwnQueue:
@@ -229,11 +230,11 @@ class MailboxHandler:
 
     @property
     def busy(self) -> bool:
-        """Whether something is about to leave for relays, within a minute or so."""
+        """Whether something is about to be sent to relays, within a minute or so."""
         return self.sender.under_way or any(key[0] == "receipts" for key in self._timers)
 
     async def run(self) -> None:
-        """Keep time, until cancelled."""
+        """Run the timers until cancelled."""
         for contact in await self._committer.read(store_envelopes.contacts_owed):
             self._schedule_receipts(contact)
         await self._timers.run()
@@ -241,7 +242,7 @@ class MailboxHandler:
     # --- from the network
 
     async def collected(self, relay: RelayName, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """Take in what came from a queue we watch: (place, blob), in order."""
+        """Handle blobs from a watched queue: (place, blob), in order."""
         watched = self._watched.get(relay)
         source = None if watched is None else watched.sources.get(qid)
         if source is None or source.kind == "nobody":
@@ -252,8 +253,8 @@ class MailboxHandler:
             self._committer.post(_take_blob, source, relay, qid, place, blob, sender=relay, brief=brief)
 
     def deposited(self, relay: RelayName, done: Sequence[tuple[int, int]]) -> None:
-        """Take in a relay's answers to deposits: (number, code). What it took is noted as acks are: to lose one costs a
-        repetition.
+        """Handle a relay's answers to deposits: (number, code). Accepted ones are saved lazily, like acks: losing that
+        costs a repetition.
         """
         taken, paused = self.sender.results(done)
         by_owner: dict[MailOwner, list[tuple[int, EnvelopeId]]] = {}
@@ -266,24 +267,24 @@ class MailboxHandler:
         self._settle(paused)
 
     def undeposited(self, relay: RelayName, numbers: Sequence[int]) -> None:
-        """Go on without a relay that was not reached, or did not answer. numbers: of the deposits concerned."""
+        """Continue without a relay that was not reached or did not answer. numbers: those of the deposits concerned."""
         self._settle(self.sender.lost(numbers))
 
     def relay_up(self, relay: RelayName) -> None:
-        """Give a relay that answers what waits for it."""
+        """Start depositing at a relay that has connected."""
         self.sender.begin_anew(relay)
 
     def relay_down(self, relay: RelayName) -> None:
-        """Do nothing: what was under way at a relay that does not answer any more is given back by itself."""
+        """Note that a relay has disconnected. Its unanswered deposits are returned separately."""
 
     def _settle(self, owners: Iterable[MailOwner]) -> None:
-        for owner in owners:  # what lies elsewhere does not wait for this relay any more
+        for owner in owners:  # mail at other relays does not wait for this one any more
             self._committer.post(confirmed.settle, owner, self.sender.reached)
 
     # --- links
 
     def link_up(self, contact: ContactId) -> bool:
-        """Send what is for this contact by a link from now on. Returns whether something may lie at relays for it."""
+        """Send envelopes for this contact over a link from now on. Return whether relays may hold some for it."""
         self._stalled.discard(contact)
         self.sender.linked(first_device(contact))
         has_queues = first_device(contact) in self.sender.owners
@@ -292,13 +293,19 @@ class MailboxHandler:
         return has_queues
 
     def link_down(self, contact: ContactId) -> None:
-        """Send what is for this contact by relays, if no link is left."""
+        """Send envelopes for this contact through relays, if no link is left."""
         if self._net.route(contact) is None:
             self._stalled.discard(contact)
             self.sender.unlinked(first_device(contact))
 
+    def stalled(self, contact: ContactId) -> None:
+        """Send what waits for this contact by relays too, until the link brings an ack again."""
+        if contact not in self._stalled:
+            self._stalled.add(contact)
+            self.sender.unlinked(first_device(contact))
+
     def acked(self, contact: ContactId) -> None:
-        """Send nothing more by relays, since the link with this contact works."""
+        """Stop sending to this contact through relays, because its link works."""
         if contact in self._stalled:
             self._stalled.discard(contact)
             self.sender.linked(first_device(contact))
@@ -306,8 +313,8 @@ class MailboxHandler:
     # --- after a transaction
 
     def release(self, effects: Effects, sealed: Mapping[ContactId, Sequence[OutgoingEnvelope]]) -> None:
-        """Let out what a transaction that is on disk says to relays: leave to delete, and what is `sealed` for contacts
-        without a link.
+        """Release what a committed transaction has for relays: permission to delete, and `sealed` envelopes for
+        contacts without a link.
         """
         for contact, envelopes in sealed.items():
             self._release(contact, envelopes, receipts=contact in effects.told)
@@ -324,7 +331,7 @@ class MailboxHandler:
             self._net.mailboxes.taken(name, qid, taking.on_disk)
         for (name, owner), names in effects.mailed.items():
             for (other, qid), inlet in self._inlets.get(owner, {}).items():
-                if other != name and not inlet.queue.retired:  # what nobody is told of any more has no copies
+                if other != name and not inlet.queue.retired:  # retired queues have no copies elsewhere
                     self._net.mailboxes.forget(other, qid, names)
         for contact in effects.withheld:
             if contact in self._committer.storage_limits.withheld:
@@ -349,11 +356,11 @@ class MailboxHandler:
         )
 
     def ask_again(self, relay: RelayName) -> None:
-        """Let what concerned this relay and could not be saved come again, and read again what it is to be given."""
+        """Fetch again what came from this relay and could not be saved, and read again what to deposit there."""
         if (watched := self._watched.get(relay)) is not None:
             self._net.mailboxes.watch(watched.relay, ())
             for qid in watched.queues:
-                if (taking := self._taken.get((relay, qid))) is not None:  # it comes again, and what was put off too
+                if (taking := self._taken.get((relay, qid))) is not None:  # retired ones have no copies
                     self._taken[relay, qid] = QueueProgress(taking.on_disk)
             watched.active = False
             self._tell({})
@@ -370,13 +377,12 @@ class MailboxHandler:
             self._timers.set(("acks", contact), ACK_TIMEOUT_SECONDS)
 
     def _check_acks(self, contact: ContactId) -> None:
-        """Take a link that takes everything and acks nothing for none."""
+        """Treat a link as absent if it accepts everything and acks nothing."""
         before, now = self._progress.pop(contact, None), self._link_sender.windows.progress(contact)
         if self._net.route(contact) is None:
             return
-        if now == before is not None and contact not in self._stalled:
-            self._stalled.add(contact)
-            self.sender.unlinked(first_device(contact))
+        if now == before is not None:
+            self.stalled(contact)
         if now is not None:
             self._watch_acks(contact)
 
@@ -403,19 +409,19 @@ class MailboxHandler:
     def _receipts(self, tx: Transaction, contact: ContactId) -> None:
         outbound.tell_owed(tx, contact)
         tx.told.add(contact)
-        tx.after(self.sender.recheck, contact)  # and those that people caused by reading
+        tx.after(self.sender.recheck, contact)  # and read receipts
 
 
 @dataclass
 class _Change:
-    """What is to be said of one mailbox to the net."""
+    """The changes of one mailbox that the net has to be told."""
 
     relay: Relay | None = None
     new: list[QueueId] = field(default_factory=list)
     drop: list[QueueId] = field(default_factory=list)
 
     def add(self, qid: QueueId, relay: Relay) -> None:
-        """One queue more, or one that is another now."""
+        """Add a queue, or replace one."""
         self.new.append(qid)
         self.relay = relay
 
@@ -432,5 +438,5 @@ def _take_blob(tx: Transaction, source: QueueSource, name: RelayName, qid: Queue
     else:
         joining.boxed(tx, contact_of(source.owner), PeerKey(name[:KEY_BYTES]), blob)
     tx.taken.setdefault((name, qid), {})[place] = taken in (Taken.YES, Taken.UNREADABLE)
-    if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
+    if taken is Taken.LATER:  # until then it is only in memory, and the relay keeps it
         tx.later(name, _take_blob, source, name, qid, place, blob)

@@ -1,4 +1,6 @@
-"""The sessions with contacts' devices, kept in memory between transactions; each that changed them writes them."""
+"""The sessions with contacts' devices, kept in memory between transactions; a transaction saves those that it
+changed.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ Skipped = dict[tuple[int, int], bytes]
 
 @dataclass(eq=False, repr=False)
 class _Waiting:
-    """The rows of the outbox that are sealed in a sending chain: none stands before `first_row`, and there are at most
-    `count`, or any number if that is None.
+    """The outbox rows that are sealed in a sending chain: their first pk is at least `first_row`, and there are at most
+    `count` of them, or any number if that is None.
     """
 
     first_row: int
@@ -31,8 +33,8 @@ class _Waiting:
 
 @dataclass(eq=False, repr=False)
 class _DeviceSessions:
-    """The sessions with one device, in memory between transactions. `waiting`: of each sending chain in use in which a
-    row was sealed. `chains_kept`: sessions of which ended sending chains may be kept.
+    """The sessions with one device. waiting: for each sending chain in use, the rows that are sealed in it.
+    chains_kept: the sessions of which ended sending chains may be stored.
     """
 
     sessions: dict[SessionId, Session]
@@ -44,7 +46,7 @@ class _DeviceSessions:
 
 
 class SessionCache:
-    """Sessions by device, loaded when first needed. After a failed transaction all are forgotten and loaded again."""
+    """Sessions by device, loaded when first needed. A failed transaction clears the cache."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -53,31 +55,31 @@ class SessionCache:
         self._ended: dict[tuple[DeviceId, SessionId, int], tuple[_Waiting, ratchet.SendingChain]] = {}
 
     def all(self, device: DeviceId) -> list[Session]:
-        """Every session with the device that it may use, oldest last."""
+        """Return all sessions with the device that it may use, oldest last."""
         known = self._load(device)
         return [session for session_id, session in known.sessions.items() if session_id not in known.pending]
 
     def get(self, device: DeviceId, session_id: SessionId | None) -> Session | None:
-        """The session with this id, if there is one with the device that it may use."""
+        """Return the session with this id, if the device may use it, else None."""
         known = self._load(device)
         return None if session_id is None or session_id in known.pending else known.sessions.get(session_id)
 
     def pending(self, device: DeviceId) -> Session | None:
-        """The session of a request that was not answered yet."""
+        """Return the session of a request that was not answered yet, or None."""
         known = self._load(device)
         return next((known.sessions[session_id] for session_id in known.pending), None)
 
     def sending(self, device: DeviceId) -> Session | None:
-        """The session to send in."""
+        """Return the session to send in, or None."""
         return for_sending(self.all(device))
 
     def put(self, device: DeviceId, session: Session) -> None:
-        """Keep a changed session; written once, at the end of the transaction."""
+        """Put a changed session into the cache; it is saved once, at the end of the transaction."""
         self._load(device).sessions[session.session_id] = session
         self._touched[device, session.session_id] = None
 
     def begin(self, device: DeviceId, session: Session, now: int, *, pending: bool = False) -> None:
-        """Keep a new session; `pending` if it must not be used before a person says yes."""
+        """Add a new session. pending: it must not be used before the user accepts the request."""
         known = self._load(device)
         known.sessions = {session.session_id: session, **known.sessions}
         known.created[session.session_id] = now
@@ -86,12 +88,12 @@ class SessionCache:
         self.put(device, session)
 
     def admit(self, device: DeviceId, session: Session) -> None:
-        """A person said yes."""
+        """Allow the use of a pending session, since the user has accepted the request."""
         self._load(device).pending.discard(session.session_id)
         self.put(device, session)
 
     def drop(self, device: DeviceId, session_id: SessionId) -> None:
-        """Forget a session for good."""
+        """Delete a session."""
         known = self._load(device)
         for by_session in (known.sessions, known.skipped, known.created):
             by_session.pop(session_id, None)
@@ -101,13 +103,13 @@ class SessionCache:
         store_sessions.remove(self._db, session_id)
 
     def seal(self, device: DeviceId, session: Session, content: bytes, entropy: Entropy) -> Sealed:
-        """An envelope in this session."""
+        """Seal a content in this session, and return the envelope."""
         sealed = seal(session, content, entropy.random)
         self.put(device, sealed.session)
         return sealed
 
     def queued(self, device: DeviceId, sealed: Sealed, pk: int) -> None:
-        """An envelope that was sealed now waits as this row of the outbox."""
+        """Note that a sealed envelope waits as the outbox row `pk`."""
         place = sealed.session.session_id, sealed.session.ratchet.chain
         waiting = self._load(device).waiting.setdefault(place, _Waiting(pk, 0))
         waiting.first_row = min(pk, waiting.first_row)
@@ -115,7 +117,9 @@ class SessionCache:
             waiting.count += 1
 
     def dequeued(self, device: DeviceId, places: Iterable[tuple[SessionId | None, int | None]]) -> None:
-        """Rows that were sealed in these sessions and chains have left the outbox. Who does not say so lets us look."""
+        """Note that rows sealed in these (session, chain) were removed from the outbox. A caller that does not note it
+        only costs a query later.
+        """
         known = self._load(device)
         for session_id, chain in places:
             if session_id is None or chain is None:
@@ -127,8 +131,8 @@ class SessionCache:
                 waiting.count -= 1
 
     def sending_chain(self, device: DeviceId, session_id: SessionId, chain: int) -> ratchet.SendingChain | None:
-        """What the headers of a sending chain carry; None if its session is gone, or nothing was to be sealed again in
-        it.
+        """Return the data of a sending chain that its headers are made from; None if its session is deleted or the
+        chain was not stored.
         """
         session = self._load(device).sessions.get(session_id)
         if session is not None and session.ratchet.chain == chain and ratchet.can_send(session.ratchet):
@@ -141,7 +145,9 @@ class SessionCache:
     def open(
         self, device: DeviceId, envelope: bytes, entropy: Entropy, may_skip: ratchet.MaySkip
     ) -> tuple[Session, Received] | None:
-        """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
+        """Open an envelope; return the result with its session, or None if no session opens it. Nothing is saved until
+        `keep`.
+        """
         known = self._load(device)
         for session in self.all(device):
             skipped = known.skipped[session.session_id]
@@ -152,7 +158,7 @@ class SessionCache:
         return None
 
     def keep(self, device: DeviceId, opened: Received, now: int) -> None:
-        """Keep what opening an envelope changed."""
+        """Save the changes that opening an envelope has made."""
         session_id, ratchet_after = opened.session.session_id, opened.session.ratchet
         known = self._load(device)
         skipped = known.skipped[session_id]
@@ -161,7 +167,7 @@ class SessionCache:
             waiting = known.waiting.pop((session_id, before.chain))
             self._ended[device, session_id, before.chain] = waiting, ratchet.sending_chain(before)
         if skipped and before.chain != ratchet_after.chain:
-            # without its chain's header key a skipped key opens nothing here: it would only serve a thief
+            # without its chain's header key a skipped key is useless to us, and only a risk
             oldest = min(chain for chain, _ in (*ratchet_after.old_headers, (ratchet_after.chain, b"")))
             store_sessions.drop_chain(self._db, session_id, oldest)
             for place in [place for place in skipped if place[0] < oldest]:
@@ -179,7 +185,9 @@ class SessionCache:
         self.put(device, opened.session)
 
     def _bound_skipped(self, known: _DeviceSessions, session_id: SessionId) -> None:
-        """A device's sessions have as many skipped keys together as one may have; those of other sessions go first."""
+        """Delete skipped keys of a device beyond the limit, which holds for all its sessions together; those of other
+        sessions go first.
+        """
         total = sum(len(known.skipped[session]) for session in known.sessions)
         for session in known.sessions:
             if session != session_id and total > ratchet.MAX_SKIPPED:
@@ -190,7 +198,7 @@ class SessionCache:
                     total -= 1
 
     def write(self) -> None:
-        """Write what was touched since the last time."""
+        """Write all changes since the last call to the database."""
         for device, session_id in self._touched:
             known = self._known[device]
             session = known.sessions.get(session_id)
@@ -205,8 +213,8 @@ class SessionCache:
     def _keep_chain(
         self, device: DeviceId, session_id: SessionId, chain: int, waiting: _Waiting, carried: ratchet.SendingChain
     ) -> None:
-        """Keep a sending chain that has ended, if something that waits is sealed in it; forget those before it in which
-        nothing is any more.
+        """Store a sending chain that has ended, if a waiting row is sealed in it; delete earlier ones in which
+        none is.
         """
         kept = self._load(device).chains_kept
         if session_id in kept:
@@ -221,7 +229,7 @@ class SessionCache:
             kept.add(session_id)
 
     def forget(self, device: DeviceId | None = None) -> None:
-        """Load again when next needed: what is of one device, or everything."""
+        """Drop the sessions of one device, or all, from memory; they are loaded again when next needed."""
         if device is not None:
             self._known.pop(device, None)
             for key in [key for key in self._touched if key[0] == device]:
@@ -253,7 +261,7 @@ class SessionCache:
 
 
 class _AutoSkipped(dict[SessionId, Skipped]):
-    """Skipped keys by session, read when a session is first used."""
+    """Skipped keys by session, loaded when a session is first used."""
 
     def __init__(self, db: Database) -> None:
         super().__init__()

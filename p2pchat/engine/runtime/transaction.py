@@ -1,8 +1,8 @@
-"""One transaction of the engine: a batch of inputs, one commit, then everything that may only happen after it.
+"""One transaction of the engine: a batch of inputs, one commit, and then everything that may only happen after it.
 
-Functions of the engine get a `Transaction`. They read and write the store through `db`, sessions through `sessions`,
-and put whatever leaves the engine (frames, events, wishes to the network) into `after`, to be run once the transaction
-is committed.
+Functions of the engine get a `Transaction`. They read and write the store through `db` and sessions through `sessions`.
+Everything that leaves the engine (frames, events, requests to the network) they put into `after`, which runs once the
+transaction is committed.
 """
 
 from __future__ import annotations
@@ -39,22 +39,20 @@ from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
 
 MAX_SEALED_BYTES = 1 << 20
-"""Bytes of envelopes that one transaction makes of what waited, for all contacts together; the rest goes into later
-transactions.
-"""
+"""Bytes of waiting envelopes that one transaction seals, for all contacts together; the rest is left to later ones."""
 EPOCH_KEY = "epoch"
-"""Where `store.meta` has the epoch of this copy of the profile; see `copies`."""
+"""The key in `store.meta` of the epoch of this copy of the profile; see `copies`."""
 _TIME_BYTES = 6  # of a message id
 MAX_MAILED = 16_384
-"""Envelopes that came by mail and are remembered for their copies."""
+"""Envelopes received by mail that are remembered, so that their copies are recognised."""
 MAX_NAMES = 1000
-"""Ways of naming contacts that are remembered."""
+"""Names of contacts whose meaning is remembered."""
 
 
 @dataclass(eq=False, repr=False)
 class Skipping:
-    """Whether one envelope of a contact may make us put message keys aside. `later`: not in this transaction any
-    more.
+    """Decides whether an envelope of a contact may make us skip message keys. later: the limit of this transaction is
+    reached, but another may.
     """
 
     tx: Transaction
@@ -75,14 +73,13 @@ class Skipping:
 
 @dataclass(eq=False, repr=False)
 class Memory:
-    """What transactions have read of people, kept from one to the next. After a failed transaction it is empty and
-    read again.
+    """What transactions have read and keep for the next ones. A failed transaction clears it.
 
-    `sealing`: see `outbound`. `seconds`: the timers of chats. `waiting`: chats in which something waits for its
-    message. `typing`: whom we told when (ms) that somebody writes. `unindexed`: messages saved since
-    the search index caught up. `mailed`: from whom envelopes came by mail in this hour (`mailed_hour`), since each lies
-    at two relays. `refused`: why the invites of contacts were given up, a number of `core.frames`, until whoever added
-    them asks.
+    sealing: see `outbound`. seconds: the timers of chats. waiting: chats with remarks that wait for their message.
+    typing: when (ms) each contact was last told that the user is typing. unindexed: messages saved since the search
+    index caught up. mailed: the senders of envelopes received by mail within the hour `mailed_hour`, because each
+    envelope is at two relays. refused: why the invites of contacts were given up, a number of `core.frames`, until the
+    caller who added them asks.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -98,14 +95,14 @@ class Memory:
     refused: dict[ContactId, int] = field(default_factory=dict)
 
     def forget(self) -> None:
-        """Read again when next needed."""
+        """Clear everything; it is read again when next needed."""
         for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting):
             kept.clear()
         self.mailed.clear()
         self.refused.clear()
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
-        """Note that an envelope of a contact came by mail at `now` (ms) and is saved."""
+        """Note that an envelope of a contact was received by mail at `now` (ms) and is saved."""
         if now // HOUR_MS != self.mailed_hour:
             self.mailed.clear()
             self.mailed_hour = now // HOUR_MS
@@ -114,15 +111,17 @@ class Memory:
         self.mailed[name] = contact
 
     def was_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> bool:
-        """Return whether it came in this hour, so that whatever is to be said of it is said, or soon will be."""
+        """Return whether the envelope was received by mail within this hour, so that it is already answered, or soon
+        will be.
+        """
         return now // HOUR_MS == self.mailed_hour and self.mailed.get(name) == contact
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Transaction(Effects):
-    """What a function of the engine works with, and what is to come of it.
+    """The context of the engine's functions, and their effects.
 
-    A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
+    A function raises only before its first write: then only it has failed, and the rest of the batch continues.
     """
 
     db: Database
@@ -136,23 +135,23 @@ class Transaction(Effects):
     clock_hints: ClockHints
     storage_limits: StorageLimits
     route: Callable[[ContactId], Route | None]
-    """How a message to a contact would travel."""
+    """Returns the route by which a message to a contact would travel now, or None."""
     listened: bool
-    """Whether a face wants events."""
+    """Whether a face has subscribed to events."""
     now: int
-    """The wall clock in ms, the same for the whole transaction."""
+    """The time of the wall clock in ms, the same for the whole transaction."""
     passed: int
-    """The time by which deadlines end, never `now`; for this and what follows see `clock_watch`."""
+    """The time in ms by which deadlines end, never `now`. For this and the following see `clock_watch`."""
     latest: int
-    """The later of `now` and the greatest time that the wall clock showed."""
+    """The greatest time in ms that the wall clock has ever shown, `now` included."""
     agreed: bool
-    """Whether the clock is believed."""
+    """Whether the wall clock is trusted."""
     counted: int
-    """The time by which messages end."""
+    """The time in ms by which timed messages end."""
     sealable: int = field(default_factory=lambda: MAX_SEALED_BYTES)
-    """Bytes of envelopes that may still be made of what waited,"""
+    """Bytes of waiting envelopes that this transaction may still seal."""
     skippable: int = field(default_factory=lambda: MAX_PER_TRANSACTION)
-    """and message keys that may still be put aside."""
+    """Message keys that this transaction may still skip."""
 
     def contact(self, contact_id: ContactId) -> Contact | None:
         """Return a contact as it is now, or None."""
@@ -161,7 +160,7 @@ class Transaction(Effects):
         return self.memory.people[contact_id]
 
     def find(self, named: str) -> Contact:
-        """Return whom a user means, as `store.contacts.find`."""
+        """Return the contact that a user names, as `store.contacts.find`."""
         names = self.memory.named
         known = self.contact(names[named]) if named in names else None
         if known is None:
@@ -173,7 +172,7 @@ class Transaction(Effects):
         return known
 
     def partner(self, named: str) -> Contact:
-        """Return in whose chat a user wants to do something, as `store.partners.find`."""
+        """Return the partner of the chat that a user names, as `store.partners.find`."""
         if named not in self.memory.named:
             partner = partners.find(self.db, named)
             if partner.state in (ContactState.FORGOTTEN, ContactState.SELF):
@@ -190,7 +189,7 @@ class Transaction(Effects):
         return number
 
     def timer(self, chat: ChatId) -> int:
-        """Return for how many seconds what is said in a chat now stays; 0 for ever."""
+        """Return the timer of a chat in seconds; 0 if messages do not disappear."""
         seconds = self.memory.seconds.get(chat)
         if seconds is None:
             timer = store_timers.get(self.db, chat)
@@ -198,7 +197,9 @@ class Transaction(Effects):
         return seconds
 
     def change(self, contact_id: ContactId, **fields: Value) -> Contact:
-        """Change fields of a contact; whoever waits for that looks again after the commit. Raises NoSuchContact."""
+        """Change fields of a contact; tasks that wait for a change check again after the commit. Raises
+        NoSuchContact.
+        """
         store_contacts.update(self.db, contact_id, **fields)
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()
@@ -209,7 +210,7 @@ class Transaction(Effects):
         return changed
 
     def forget_contact(self, contact_id: ContactId) -> None:
-        """Use nothing any more that was read of a contact, who was removed or added."""
+        """Drop what is remembered of a contact who was removed or added."""
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()
         kept: dict[ChatId, Any]
@@ -218,12 +219,14 @@ class Transaction(Effects):
         self.people_changed = True
 
     def recent(self, at: int, within: int) -> bool:
-        """Return whether `at` was less than `within` ms ago. A time to come is not: a clock that was wrong wrote it."""
+        """Return whether `at` was less than `within` ms ago. False for a time in the future, which a wrong clock has
+        written.
+        """
         return at <= self.now < at + within
 
     def message_saved(self) -> None:
-        """Let the search index catch up now and then, in a transaction of its own, since a message was saved. If that
-        fails, it is not the message's fault.
+        """Count a saved message; now and then, have the search index catch up in a transaction of its own, so that its
+        failure does not affect the message.
         """
         self.memory.unindexed += 1
         if self.memory.unindexed >= search_backlog.EVERY:
@@ -235,18 +238,18 @@ class Transaction(Effects):
         return self.entropy.random(size)
 
     def new_message_id(self) -> MessageId:
-        """Return an id greater than all before it."""
+        """Return an id that is greater than all earlier ones."""
         return self.message_ids.new(self.now)
 
     def new_id_above(self, other: MessageId | None) -> MessageId:
-        """Return an id that is greater than that of another sender too, whose clock may be ahead by a day at most: what
-        a person decides after they saw that one is newer.
+        """Return an id that is also greater than another sender's `other`, whose clock may be up to a day ahead: a
+        decision that was made after seeing that message is newer than it.
         """
         after = -1 if other is None else int.from_bytes(other[:_TIME_BYTES], "big")
         return self.message_ids.new(max(self.now, min(after, self.now + DAY_MS) + 1))
 
 
 def index_messages(tx: Transaction) -> None:
-    """Let the search index catch up; what is too much for one transaction goes on in the next."""
+    """Let the search index catch up; what is too much for one transaction is continued in the next."""
     if not search_backlog.catch_up(tx.db):
         tx.later(None, index_messages)

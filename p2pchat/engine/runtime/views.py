@@ -1,4 +1,4 @@
-"""How rows look to a face: plain values that JSON can hold, as `docs/api.md` promises them."""
+"""Rows as a face gets them: plain values that JSON can hold, as `docs/api.md` describes them."""
 
 from __future__ import annotations
 
@@ -17,33 +17,36 @@ from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.remarks import NOTHING, Remarks
 
 Json = dict[str, Any]
-"""A plain value for a face."""
+"""An object that JSON can hold."""
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
 def timestamp(ms: int | None) -> str | None:
-    """RFC 3339, UTC, to the millisecond. A time beyond the calendar, which only a liar sends, is its last one."""
+    """Return a time as RFC 3339 in UTC, to the millisecond. One beyond the calendar, which only a hostile peer sends,
+    becomes its last one.
+    """
     if ms is None:
         return None
     seconds, rest = divmod(min(ms, _LATEST), 1000)
     return f"{_second(seconds)}.{rest:03d}Z"
 
 
-@lru_cache(maxsize=64)  # what a transaction tells about happened in the same second or two
+@lru_cache(maxsize=64)  # one transaction mostly reports times of the same second or two
 def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def day(ms: int) -> str:
-    """Return a day as people write it, UTC: `21 Dec`."""
+    """Return a day in UTC to show to people: `21 Dec`."""
     at = datetime.fromtimestamp(min(ms, _LATEST) // 1000, UTC)
     return f"{at.day} {at:%b}"
 
 
 def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int = 0) -> Json:
-    """Return the message object; `name` is the contact's, `remarks` what was said about the message. `sender` is who
-    wrote it, by id, None where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the
-    wall clock.
+    """Return the message object.
+
+    name: the contact's. remarks: the remarks on the message. ahead: by how many ms the clock of timed messages is ahead
+    of the wall clock. The object's `sender` is the author's id, None if it is `mine`.
     """
     mine = row.mine
     return {
@@ -74,9 +77,7 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
 
 
 def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
-    """Return the message that another one answers, as far as it is here; else what the sender of the answer says it
-    was.
-    """
+    """Return the quoted message of a reply if it is here, else the quote that the sender of the reply gave."""
     if quoted is None:
         return {"from": None, "text": row.quote, "here": False, "deleted": False}
     return {
@@ -88,8 +89,8 @@ def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
 
 
 def contact(person: Contact, route: Route | None) -> Json:
-    """Return a contact; `route` is how a message would travel now, None where no link is there. `hidden`: they must not
-    learn our network address. `profile_name`: what they call themselves.
+    """Return the contact object. route: how a message would travel now, None without a link. In the object, `hidden`
+    means that they must not learn our network address, and `profile_name` is what they call themselves.
     """
     return {
         "id": person.id.hex(),
@@ -104,16 +105,16 @@ def contact(person: Contact, route: Route | None) -> Json:
 
 
 def request(person: Contact, words: str, since: int) -> Json:
-    """Return a request that came at `since`, with the eight words to compare. `known`: who is in the list and begins
-    anew.
+    """Return the request object for a request received at `since` (ms), with the eight words to compare. `known`: a
+    contact who wants to begin anew.
     """
     known = person.state != ContactState.REQUEST
     return {"id": person.id.hex(), "name": person.name, "since": timestamp(since), "sas": words, "known": known}
 
 
 def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json:
-    """Return an invite made here; `users` are (id, name) of those contacts who came by it. Its text only while it is
-    open.
+    """Return the object of one of our invites. users: (id, name) of the contacts who used it. The text of the invite is
+    included only while it is open.
     """
     is_open = row.state == InviteState.OPEN and row.expires_at > now
     ended = InviteState.EXPIRED if row.state == InviteState.OPEN else row.state
@@ -133,5 +134,5 @@ def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json
 
 
 def invite_text(encoded: bytes) -> str:
-    """Return an invite's bytes as what a person copies."""
+    """Return the text of an invite, to copy, from its bytes."""
     return to_text(encoded)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import trio
 from libp2p.peer.id import ID
 
 from p2pchat.core.delivery import Route
-from p2pchat.net.libp2p.secure_channel import shielded
+from p2pchat.net.libp2p.secure_channel import NoiseChannel, shielded
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 
+PING_AFTER_SECONDS = 10.0
+"""Seconds between two pings on a connection that is watched."""
+PONG_TIMEOUT = 15.0
+"""Seconds that the answer may take."""
 _CLOSE_TIMEOUT = 1.0  # seconds
+_PROOF_TIMEOUT = 4.0  # seconds, where there is a doubt
 
 
 def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[PeerConnection]:
@@ -32,6 +38,34 @@ def abandon(conn: PeerConnection) -> None:
     """End a connection at once, without a close frame: its tasks see a closed socket."""
     conn.forget()
     conn.muxed_conn.abandon()
+
+
+async def watch(conn: PeerConnection) -> None:
+    """Wait for the end of a connection. For one task at a time.
+
+    A connection whose other end answers nothing for `PING_AFTER_SECONDS` + `PONG_TIMEOUT` seconds is ended.
+    """
+    muxed = conn.muxed_conn
+    with suppress(Exception):  # of a write: it is over
+        while muxed.alive:
+            await muxed.prove(PONG_TIMEOUT)
+            if not muxed.alive:
+                break
+            with trio.move_on_after(PING_AFTER_SECONDS):
+                await muxed.event_closed.wait()
+    await muxed.event_closed.wait()
+
+
+def local(conn: PeerConnection) -> str:
+    """Return our own IP address on a connection that we dialled; "" over a circuit, and of one that came in."""
+    sealed = conn.muxed_conn.secured_conn
+    return sealed.wire.local if isinstance(sealed, NoiseChannel) else ""
+
+
+async def prove(conn: PeerConnection) -> None:
+    """End a connection at once if its other end does not answer."""
+    with suppress(Exception):  # of a write: it is over
+        await conn.muxed_conn.prove(_PROOF_TIMEOUT)
 
 
 async def drop(conn: PeerConnection) -> None:

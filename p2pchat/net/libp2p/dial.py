@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 
 import trio
 from libp2p.peer.id import ID
@@ -42,8 +43,9 @@ _MAX_IPS = 4  # of one name
 _FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 _IP_TIMEOUT = 2.0  # seconds before the next one of them
 
-OpenRelay = Callable[[PeerKey, Sequence[str], str, bool], Awaitable[Stream]]
-"""(relay, addresses, protocol, whether the user chose it) → a stream with the relay"""
+OpenRelay = Callable[[PeerKey, Sequence[str], str, bool, bool], Awaitable[Stream]]
+"""(relay, addresses, protocol, whether the user chose it, whether on a connection made now) → a stream with the
+relay"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Dialler:
         *,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> PeerConnection:
         """Return a connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
@@ -109,7 +112,7 @@ class Dialler:
         ]
         relays = circuits(candidates, (self._swarm.self_id, peer), chosen=chosen) if only != Route.DIRECT else {}
         by_relay = [
-            _Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen))
+            _Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen, afresh))
             for relay_key, ways in relays.items()
         ]
         made: list[PeerConnection] = []
@@ -148,14 +151,17 @@ class Dialler:
                 host = target.host.name if isinstance(target.host, Name) else str(target.host)
                 tls = self._tls() if target.over == "wss" else None
                 pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
-            wire = RawPipe(pipe, multiaddrs.neighbourhood(stream.socket.getpeername()[0]))
+            (theirs, *_), (ours, *_) = stream.socket.getpeername(), stream.socket.getsockname()
+            wire = RawPipe(pipe, multiaddrs.neighbourhood(theirs), local=ours)
             return await self._swarm.dialled(wire, peer)
         except BaseException:
             stream.socket.close()
             raise
 
-    async def _by_relay(self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool) -> PeerConnection:
-        stream = await self._open_relay(relay, addresses, hop_name(multiaddrs.pass_of(addresses)), chosen)
+    async def _by_relay(
+        self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool, afresh: bool
+    ) -> PeerConnection:
+        stream = await self._open_relay(relay, addresses, hop_name(multiaddrs.pass_of(addresses)), chosen, afresh)
         assert isinstance(stream, LibP2PStream)
         try:
             if stream.route != Route.DIRECT:
@@ -263,16 +269,31 @@ async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
 
 
 def targets(addresses: Sequence[str]) -> list[Target]:
-    """Return what is dialled of `addresses`: no nonsense, nothing twice, not too many; raw TCP before WebSocket."""
+    """Return what is dialled of `addresses`: no nonsense, nothing twice, not too many; raw TCP before WebSocket, and of
+    each, IPv6 and IPv4 in turns (RFC 8305, section 4): where one of them leads nowhere, the other is second at most.
+    """
     targets: dict[Target, None] = {}
     for text in addresses:
         with suppress(BadAddress):
             target = multiaddrs.parse_target(text)
             if target.dialable:
                 targets[target] = None
-    ordered = sorted(targets, key=lambda target: target.over != "tcp")
-    direct = [target for target in ordered if target.relay is None][:_MAX_TARGETS]
-    return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
+    direct = [target for target in targets if target.relay is None]
+    raw, web = ([target for target in direct if (target.over == "tcp") is is_raw] for is_raw in (True, False))
+    circuits = sorted((target for target in targets if target.relay is not None), key=lambda way: way.over != "tcp")
+    return (_in_turns(raw) + _in_turns(web))[:_MAX_TARGETS] + circuits[:_MAX_TARGETS]
+
+
+def _in_turns(targets: Sequence[Target]) -> list[Target]:
+    """Return targets of both families of addresses in turns, beginning with that of the first; each in its order."""
+    first = [target for target in targets if _is_ipv6(target) == _is_ipv6(targets[0])]
+    second = [target for target in targets if target not in first]
+    pairs = zip_longest(first, second)
+    return [target for pair in pairs for target in pair if target is not None]
+
+
+def _is_ipv6(target: Target) -> bool:
+    return target.host.kind == "dns6" if isinstance(target.host, Name) else target.host.version == 6
 
 
 def circuits(candidates: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[PeerKey, list[str]]:

@@ -116,6 +116,10 @@ class LibP2PHost(InboundConnections):
         """Return where we can be dialled now, best first; nothing while not running."""
         return interfaces.expand(self._running.endpoints) if self._running else ()
 
+    def bound(self) -> tuple[multiaddrs.SocketAddress, ...]:
+        """Return where we listen, 0.0.0.0 and :: as they are; nothing while not running."""
+        return self._running.endpoints if self._running else ()
+
     def connected(self) -> tuple[bytes, ...]:
         """Return the 32-byte keys of the peers with which there is a live connection."""
         swarm = self._running.swarm if self._running else None
@@ -289,6 +293,7 @@ class LibP2PHost(InboundConnections):
         only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
+        afresh: bool = False,
     ) -> Stream:
         """Open a stream speaking `protocol`, as `ports.Host.open` says. Whatever libp2p raises becomes Unreachable."""
         running = self._running
@@ -299,7 +304,7 @@ class LibP2PHost(InboundConnections):
         reach_seconds = self._limits.open if self._proxy is None else REACH_SECONDS
         with trio.move_on_after(reach_seconds + self._limits.queue):
             try:
-                dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay)
+                dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay, afresh)
                 return await self._open(running, dial, protocol)
             except Unreachable:
                 raise
@@ -308,15 +313,15 @@ class LibP2PHost(InboundConnections):
         raise Unreachable("no answer in time")
 
     async def _open_relay(
-        self, running: _Running, relay: PeerKey, addresses: Sequence[str], protocol: str, chosen: bool
+        self, running: _Running, relay: PeerKey, addresses: Sequence[str], protocol: str, chosen: bool, afresh: bool
     ) -> Stream:
-        dial = _Dial(ID(multiaddrs.multihash(relay)), tuple(addresses), None, chosen, relay=True)
+        dial = _Dial(ID(multiaddrs.multihash(relay)), tuple(addresses), None, chosen, relay=True, afresh=afresh)
         return await self._open(running, dial, protocol)
 
     async def _open(self, running: _Running, dial: _Dial, protocol: str) -> Stream:
         swarm, peer, only = running.swarm, dial.peer, dial.only
         old = connections.live(swarm, peer, only)
-        tried = connections.best(swarm, peer, only)
+        tried = None if dial.afresh else connections.best(swarm, peer, only)
         if tried is not None:
             with trio.move_on_after(0.4 * self._limits.open):
                 try:
@@ -362,10 +367,22 @@ class LibP2PHost(InboundConnections):
         self._dialling[dial] = trio.Event()
         try:
             return await running.dialler.dial(
-                dial.peer, dial.addresses, dial.only, chosen=dial.chosen, relay=dial.relay
+                dial.peer, dial.addresses, dial.only, chosen=dial.chosen, relay=dial.relay, afresh=dial.afresh
             )
         finally:
             self._dialling.pop(dial).set()
+
+    def network_changed(self) -> None:
+        """End the connections from addresses that this machine no longer has; the others have to answer a ping."""
+        running = self._running
+        if running is None:
+            return
+        here = {str(interface.ip) for interface in interfaces.current()}
+        for conn in running.swarm.all_connections():
+            if (local := connections.local(conn)) and local not in here:
+                connections.abandon(conn)
+            else:
+                running.swarm.nursery.start_soon(connections.prove, conn)
 
     async def wait_disconnected(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
@@ -373,7 +390,7 @@ class LibP2PHost(InboundConnections):
             conn = connections.best(running.swarm, ID(multiaddrs.multihash(peer)), Route.DIRECT)
             if conn is None:
                 return
-            await conn.muxed_conn.watch()
+            await connections.watch(conn)
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         """Close every connection with `peer`, or those of the route `only`."""
@@ -394,6 +411,7 @@ class _Dial:
     only: Route | None
     chosen: bool
     relay: bool
+    afresh: bool = False
 
 
 class _Running:

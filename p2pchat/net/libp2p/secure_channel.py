@@ -39,15 +39,17 @@ class RawPipe(ReadWriteCloser):
     """One pipe in the form that libp2p expects: `read(n)` returns exactly n bytes, or fewer only at the end.
 
     One task reads and one writes at a time. place: where it comes from, for limits. account: how much work it may
-    cause. remote: IP address and port of the other end, for telling it its public address.
+    cause. remote: IP address and port of the other end, for telling it its public address. local: our own address, of
+    a connection that we have dialled.
     """
 
-    def __init__(self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None) -> None:
+    def __init__(self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None, local: str = "") -> None:
         self._pipe = pipe
         self.place = place
         self.account = Account(place)
         pipe.bill(self.account)
         self.remote = remote
+        self.local = local
         self._buffer = bytearray()
         self._reads = 0
 

@@ -123,6 +123,10 @@ class LibP2PStream:
             with suppress(Exception):
                 await self._muxed.forget(self._inner)
 
+    def sever(self) -> None:
+        """End the connection that carries the stream, at once and without a word."""
+        self._muxed.abandon()
+
     def cut(self) -> None:
         """Wake whoever reads or writes it with an error, at once; `kill` has still to come."""
         self._closed = True

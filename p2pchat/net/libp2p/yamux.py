@@ -28,8 +28,6 @@ log = logging.getLogger("p2pchat.net")
 
 WINDOW_TIMEOUT = 5.0
 """Seconds a stream may wait for its other end to make room."""
-PING_AFTER_SECONDS = 10.0  # seconds between two questions to the other end of a connection that is watched
-PONG_TIMEOUT = 15.0  # seconds it may take to answer
 _HEAD = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
 _MAX_FRAME = 60_000 + _HEAD.size  # a joined write of ours, and so one Noise message
 _SYN, _ACK, _FIN, _RST = yamux.FLAG_SYN, yamux.FLAG_ACK, yamux.FLAG_FIN, yamux.FLAG_RST
@@ -156,24 +154,17 @@ class GuardedYamux(yamux.Yamux):
         self._abandoned = True
         self._sealed.wire.abandon()
 
-    async def watch(self) -> None:
-        """Wait for the end of the connection. For one task at a time.
-
-        A connection whose other end answers nothing for `PING_AFTER_SECONDS` + `PONG_TIMEOUT` seconds is ended.
-        """
-        with suppress(Exception):  # of a write: it is over
-            while self.alive:
-                self._ping_event = trio.Event()
-                await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
-                with trio.move_on_after(PONG_TIMEOUT) as waiting:
-                    await self._ping_event.wait()
-                if waiting.cancelled_caught:
-                    log.info("a connection went silent")
-                    self.abandon()
-                    break
-                with trio.move_on_after(PING_AFTER_SECONDS):
-                    await self.event_closed.wait()
-        await self.event_closed.wait()
+    async def prove(self, seconds: float) -> None:
+        """End the connection unless its other end answers a ping within so many seconds. Raises what a write does."""
+        if self._ping_event is None or self._ping_event.is_set():
+            self._ping_event = trio.Event()
+        answered = self._ping_event  # of several who ask at once, all are content with one answer
+        await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
+        with trio.move_on_after(seconds) as waiting:
+            await answered.wait()
+        if waiting.cancelled_caught:
+            log.info("a connection went silent")
+            self.abandon()
 
     # --- in --------------------------------------------------------------------------------------------------------
 

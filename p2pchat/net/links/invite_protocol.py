@@ -1,6 +1,7 @@
 """Joining: the dialogue by which an invite becomes a contact (docs/protocol/joining.md).
 
-The joiner asks for it by a name that only holders of the invite can make; to anyone else there is nothing here.
+The joiner asks for a protocol name that only holders of the invite can compute; everyone else is told that there is no
+such protocol.
 
     joiner                                  inviter
     HELLO  join tag              →
@@ -43,7 +44,7 @@ from p2pchat.ports import InviteCallbacks, InviteOffer
 log = logging.getLogger(__name__)
 
 COMMIT_DEADLINE = 30.0
-"""Seconds the other side may take to commit a first message."""
+"""Seconds that the other side may take to commit a first message."""
 
 
 @dataclass(eq=False)
@@ -53,7 +54,7 @@ class _Attempt:
 
 
 class Joining:
-    """Both sides of the dialogue, at one host. `hidden`: for invites that are; otherwise for the others."""
+    """Both sides of the dialogue, on one host. `hidden`: this host serves hidden invites, otherwise only the others."""
 
     def __init__(
         self,
@@ -70,12 +71,14 @@ class Joining:
         self._nursery = nursery
         self._random = random
         self._tasks: dict[ContactId, _Attempt] = {}
+        self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
         self._book: NameBook[tuple[InviteId, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
         callbacks.follow_offers(self._learn)
         host.recognize(self._recognize)
 
     def join(self, contact: ContactId, ways: Sequence[DialTarget], hello_key: bytes) -> None:
-        """Knock at `ways` until the first message is acked or the invite turns out to be gone; called again, try soon.
+        """Dial `ways` until the first message is acked or the invite turns out to be gone. Called again, it tries again
+        soon.
 
         hello_key: 32 bytes that prove to the inviter that we hold the invite (`core.invite.hello_key`).
         """
@@ -85,19 +88,24 @@ class Joining:
             attempt = self._tasks[contact] = _Attempt()
             self._nursery.start_soon(self._join, contact, list(ways), hello_key, attempt)
 
+    def heard(self, contact: ContactId) -> None:
+        """Try again soon: the inviter is there, by a way that `found` returns."""
+        if (attempt := self._tasks.get(contact)) is not None:
+            attempt.nudged.set()
+
     def forget(self, contact: ContactId) -> None:
-        """Stop dialling `contact` with its invite, if that is under way."""
+        """Stop dialling `contact` with its invite, if that is in progress."""
         if (attempt := self._tasks.pop(contact, None)) is not None:
             attempt.scope.cancel()
 
     async def _join(self, contact: ContactId, ways: list[DialTarget], hello_key: bytes, attempt: _Attempt) -> None:
-        hosts: dict[PeerKey, list[str]] = {}
-        for peer, address in ways:
-            hosts.setdefault(peer, []).append(address)
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with attempt.scope:
             while True:
                 attempt.nudged.clear()
+                hosts: dict[PeerKey, list[str]] = {}
+                for peer, address in (*self.found(contact), *ways):
+                    hosts.setdefault(peer, []).append(address)
                 for peer, addresses in hosts.items():
                     try:
                         stream = await self._host.open(peer, addresses, join_name(hello_key, peer))
@@ -105,7 +113,7 @@ class Joining:
                         continue
                     try:
                         done = await self._ask(contact, stream, hello_key)
-                    except P2PChatError as error:  # theirs, or our own full disk: later it may be another
+                    except P2PChatError as error:  # theirs, or ours, such as a full disk: it may pass
                         log.info("an invite was not settled: %s", type(error).__name__)
                         done = False
                     finally:
@@ -119,7 +127,7 @@ class Joining:
                     backoff.reset()
 
     async def _ask(self, contact: ContactId, stream: Stream, hello_key: bytes) -> bool:
-        """One dialogue; True when nothing is left to do."""
+        """Run the dialogue once; return True if nothing is left to do."""
         callbacks, reader = self._callbacks, FrameReader(stream)
         await write_frames(stream, [Frame(frames.HELLO, join_tag(hello_key, "join", self._host.peer, stream.peer))])
         hello = await reader.read_one()
@@ -137,7 +145,7 @@ class Joining:
             return False
         await write_frames(stream, [Frame(frames.INITIAL, initial)])
         ack = await reader.read_one(COMMIT_DEADLINE)
-        if ack.type == frames.GONE:  # gone, and not by our own first message
+        if ack.type == frames.GONE:  # used by somebody else's first message
             await callbacks.refused(contact, ack.body[0])
             return True
         if ack.type == frames.ACKS and envelope_id(initial) in frames.acked_ids(ack):

@@ -6,7 +6,10 @@ libp2p host. After that both sides send frames. What the frames mean is the engi
 carried, in order, and a dead link is noticed.
 
 If both sides dialled there are two links: each side writes on its newest and reads all. A direct link is better than
-one over a circuit, which is let go soon after.
+one over a circuit, which is let go soon after. Better than both is one that moves (`judging`): a link on which an
+answer is overdue gets a second one beside it, everything in flight goes over that one too, and it ends when that one
+has brought something. Where a newer link comes, the older ones are asked whether they still work, since the other side
+may have made it because they do not.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from math import inf
 
 import trio
@@ -27,43 +30,59 @@ from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net import multiaddrs
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
+from p2pchat.net.links import judging
+from p2pchat.net.links.judging import Judge, Verdict
 from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import LinkCallbacks
 
-PING_AFTER_SECONDS = 10.0
-"""Seconds of silence after which the other end is asked whether it is there."""
-LOST_AFTER_SECONDS = 25.0
-"""Seconds of silence after which the link is ended."""
 CIRCUIT_LINGER_SECONDS = 5.0
-"""Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
+"""Seconds for which a link over a circuit stays open beside a direct one, so that frames on their way arrive."""
 MAX_QUEUED = 4096
-"""Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
+"""Frames that may wait on one link. The engine's window keeps far below; if there are more, the peer is not reading."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Link:
-    """One verified stream and what waits to be written on it."""
+    """One verified stream, and the frames that wait to be written on it."""
 
     stream: Stream
     contact: ContactId
     session_id: SessionId
     queue: list[Frame] = field(default_factory=list)
     wake: Wakeup = field(default_factory=Wakeup)
-    heard: float = 0.0
+    judge: Judge = field(default_factory=lambda: Judge(trio.current_time(), trio.current_time()))
+    look: trio.CancelScope = field(default_factory=trio.CancelScope)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    taking: bool = False
+    over: bool = False
+
+    @cached_property
+    def route(self) -> Route:
+        """How it travels, for people: `LAN` where the other end is in a network of this machine."""
+        stream = self.stream
+        if isinstance(stream, LibP2PStream) and stream.route == Route.DIRECT and interfaces.is_near(stream.place):
+            return Route.LAN
+        return stream.route
 
     def post(self, frames: Sequence[Frame]) -> bool:
-        """Queue frames for writing; False if this link does not take any more."""
+        """Queue frames for writing; return False if this link does not take any more."""
         if len(self.queue) + len(frames) > MAX_QUEUED:
             return False
         self.queue.extend(frames)
         self.wake.set()
+        judge = self.judge
+        if judge.asked == inf:
+            judge.wrote(frames, trio.current_time())
+            if judge.asked + judging.ASK_AFTER_SECONDS < self.look.deadline:
+                self.look.deadline = judge.asked + judging.ASK_AFTER_SECONDS
+        else:
+            judge.wrote(frames, judge.asked)
         return True
 
 
@@ -78,18 +97,35 @@ class Links:
         self._hidden = hidden
         self._links: dict[ContactId, list[Link]] = {}
         self._came: Callable[[ContactId], None] = lambda contact: None
+        self._stuck: Callable[[ContactId], None] = lambda contact: None
         self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
         callbacks.follow(self._learn)
         host.recognize(self._recognize)
 
     def best(self, contact: ContactId) -> Link | None:
-        """Return the link to write on, if there is one: the newest direct one, else the newest."""
+        """Return the link to write on, if there is one: of those that are not in doubt, or else of all, the newest
+        direct one, else the newest.
+        """
         links = self._links.get(contact, ())
-        return max(links[::-1], key=lambda link: link.stream.route == Route.DIRECT, default=None)
+        return max(links[::-1], key=_quality, default=None)
 
-    def tell_of_links(self, came: Callable[[ContactId], None]) -> None:
-        """Have `came` called with the contact of every link that comes."""
-        self._came = came
+    def moves(self, contact: ContactId) -> bool:
+        """Return whether there is a link with the contact that is not in doubt."""
+        best = self.best(contact)
+        return best is not None and not best.judge.doubted
+
+    def tell_of_links(self, came: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
+        """Have `came` called with the contact of every link that comes, and `stuck` when the best link has stalled."""
+        self._came, self._stuck = came, stuck
+
+    def doubt(self, contact: ContactId) -> None:
+        """Ask on every link with a contact whether it still works; until it answers, any other is better."""
+        for link in self._links.get(contact, ()):
+            self._doubt(link)
+
+    def contacts(self) -> list[ContactId]:
+        """Return everybody with whom there is a link."""
+        return list(self._links)
 
     async def drop(self, contact: ContactId) -> None:
         """End every link with a contact."""
@@ -105,9 +141,11 @@ class Links:
         attempt: int,
         started: Callable[[], None],
         only: Route | None = None,
+        *,
+        afresh: bool = False,
     ) -> None:
         """Open a link, by the route `only` or by any, and carry it until it ends. `started` is called once it is
-        verified.
+        verified. afresh: on a connection made now, since the one there is has stalled.
 
         Raises Unreachable or LinkLost where there was no link; returns when one ended. A pair can have several
         sessions: the count of attempts, `attempt`, picks whose hello to say, so that two sides that disagree meet in
@@ -118,7 +156,7 @@ class Links:
             raise LinkLost
         pair = pairs[attempt % len(pairs)]
         day = hello_days(self._callbacks.now())[0]
-        stream = await self._host.open(peer, known, link_name(pair.ours, peer, day), only=only)
+        stream = await self._host.open(peer, known, link_name(pair.ours, peer, day), only=only, afresh=afresh)
         try:
             reader = FrameReader(stream)
             await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
@@ -158,7 +196,9 @@ class Links:
         return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
     def _proves(self, frame: Frame, pair: Pair, peer: PeerKey) -> bool:
-        """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
+        """Return whether the other side of the pair made this hello. The two sides prove with different keys, so a
+        reflected hello fails.
+        """
         return frame.type == HELLO and any(
             equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
             for day in hello_days(self._callbacks.now())
@@ -166,9 +206,10 @@ class Links:
 
     async def _carry(self, link: Link, reader: FrameReader) -> None:
         """Run one link until it ends."""
-        link.heard = trio.current_time()
         if isinstance(link.stream, LibP2PStream):
             link.stream.account.prove()
+        for older in self._links.get(link.contact, ()):
+            self._doubt(older)
         self._links.setdefault(link.contact, []).append(link)
         self._host.mark_proven(link.stream.peer)
         self._callbacks.link_up(link.contact, link.session_id)
@@ -178,7 +219,7 @@ class Links:
             with link.scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write, link, nursery.cancel_scope)
-                    nursery.start_soon(self._watch, link, nursery.cancel_scope)
+                    nursery.start_soon(self._watch, link, reader, nursery.cancel_scope)
                     await self._read(link, reader)
                     nursery.cancel_scope.cancel()
         finally:
@@ -191,12 +232,17 @@ class Links:
         if link.scope.cancelled_caught:
             await self._host.disconnect(link.stream.peer, only=Route.CIRCUIT)
 
+    def _doubt(self, link: Link) -> None:
+        link.judge.doubted = True
+        if not link.judge.pinged:
+            link.post([Frame(PING, b"")])
+
     def _settle(self, contact: ContactId) -> None:
-        """End a contact's links over circuits soon while there is a direct one. Called where a link has come or
-        gone.
+        """End a contact's links over circuits soon while there is a direct one that works. Called where a link has come
+        or gone, or is no longer in doubt.
         """
         best = self.best(contact)
-        direct = best is not None and best.stream.route == Route.DIRECT
+        direct = best is not None and best.stream.route == Route.DIRECT and not best.judge.doubted
         soon = trio.current_time() + CIRCUIT_LINGER_SECONDS
         for link in self._links.get(contact, ()):
             if link.stream.route != Route.DIRECT:
@@ -206,14 +252,33 @@ class Links:
         try:
             while True:
                 frames = await reader.read_some()
-                link.heard = trio.current_time()
+                self._heard(link, reader, frames)
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
                 if any(frame.type == PING for frame in frames):
-                    link.post([Frame(PONG, b"")])  # a link that takes nothing is ended by `_watch`
+                    link.post([Frame(PONG, b"")])  # if the link is stuck, `_watch` ends it
                 if meaning:
-                    await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
+                    link.taking = True
+                    await self._callbacks.received(link.contact, link.session_id, link.route, meaning)
+                    link.taking = False
         except (LinkLost, CannotOpen):
             return
+
+    def _heard(self, link: Link, reader: FrameReader, frames: Sequence[Frame]) -> None:
+        """Note what came on a link; end those beside it that have stalled: this one has delivered."""
+        doubted = link.judge.doubted
+        link.judge.came(frames, trio.current_time(), reader.moved)
+        others = self._links[link.contact]
+        if len(others) > 1:
+            for other in others:
+                if other is not link:
+                    for frame in frames:
+                        other.judge.answered(frame)
+                    if other.judge.stalled and not other.over:
+                        log.info("a link that stalled is ended: another one moves")
+                        other.over = True
+                        other.stream.sever()
+        if doubted:
+            self._settle(link.contact)
 
     async def _write(self, link: Link, ended: trio.CancelScope) -> None:
         try:
@@ -225,19 +290,39 @@ class Links:
         except LinkLost:
             ended.cancel()
 
-    async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
-        """Ask after a silence whether the link is there, and give up after a longer one: a cut link sends no
-        goodbye.
+    async def _watch(self, link: Link, reader: FrameReader, ended: trio.CancelScope) -> None:
+        """Judge the link: ask after a silence whether it is there, have a second one made where it stalls, and give up
+        after a longer silence: a cut link sends no goodbye. While we do not read, silence says nothing.
         """
+        judge = link.judge
         while True:
-            now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER_SECONDS, link.heard + LOST_AFTER_SECONDS
-            if now >= lost_at:
+            now = trio.current_time()
+            if link.taking:
+                judge.heard = judge.moved = now
+            verdict = judge.look(now, reader.moved)
+            if verdict is Verdict.LOST:
                 log.info("a link went silent")
                 ended.cancel()
-                await self._host.disconnect(link.stream.peer, only=link.stream.route)
+                link.stream.sever()
                 return
-            if now >= ask_at:
+            if verdict is Verdict.ASK:
                 link.post([Frame(PING, b"")])
-                await trio.sleep_until(min(now + PING_AFTER_SECONDS, lost_at))
-            else:
-                await trio.sleep_until(ask_at)
+            elif verdict is Verdict.STALLED:
+                self._stalled(link)
+            link.look = trio.CancelScope(deadline=judge.next_look())
+            with link.look:
+                await trio.sleep_forever()
+
+    def _stalled(self, link: Link) -> None:
+        """Have what is in flight sent over another link, if there is one that moves, or else have one made."""
+        log.info("a link has stalled")
+        self._settle(link.contact)
+        if self.moves(link.contact):
+            self._callbacks.link_down(link.contact)
+        else:
+            self._callbacks.stalled(link.contact)
+            self._stuck(link.contact)
+
+
+def _quality(link: Link) -> tuple[bool, bool]:
+    return not link.judge.doubted, link.stream.route == Route.DIRECT

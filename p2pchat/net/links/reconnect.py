@@ -1,8 +1,10 @@
 """Reach: for every contact that is wanted, find a way to it and keep a link.
 
-Each wanted contact has one task that dials its known transport keys, newest first, and waits between rounds: 1 s,
+Each wanted contact has one task that dials its known transport keys, newest first, the next one when the last has
+failed or been silent for a moment (as RFC 8305 does with the addresses of one host). It waits between rounds: 1 s,
 doubling to 5 min, with jitter. A nudge (there is something to send) ends the wait, at most once a second. While the
-link is over a circuit, a second task looks for a direct one: at once, when the ways change, and every hour.
+link is over a circuit, a second task looks for a direct one: at once, when the ways change, and every hour. Where the
+link has stalled, another task makes a second one beside it, on a new connection, by whatever way answers first.
 
 Where many are wanted and few are there, rounds of all together are paced: everybody's first, in the order in which they
 were wanted (`FIRST_ROUND_SECONDS`), and those after it, which find somebody only now and then (`LATER_ROUND_SECONDS`).
@@ -12,6 +14,7 @@ A nudge waits for no pace.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
@@ -36,6 +39,9 @@ LATER_ROUND_SECONDS = 0.5
 """Seconds between two later ones: with hundreds of contacts away they take 0.3 % of a core. With so many that one of
 them would wait for longer than `LONGEST_WAIT`, it is less."""
 
+KEY_STAGGER = 1.0
+"""Seconds that a transport key of a contact has for itself before the next one is dialled beside it."""
+
 DialTarget = tuple[PeerKey, str]
 """(transport key, address)"""
 
@@ -49,6 +55,7 @@ class _Wanted:
     afresh: bool = False
     look: Wakeup = field(default_factory=Wakeup)
     improving: trio.CancelScope | None = None
+    beside: trio.CancelScope | None = None
 
 
 class _Pace:
@@ -65,7 +72,7 @@ class _Pace:
 
 
 class Reconnector:
-    """Keeps links to the contacts it is told of."""
+    """Keeps links to the contacts it is told of. `found`: returns further ways to a contact, which come first."""
 
     def __init__(self, links: Links, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
         self._links = links
@@ -73,7 +80,8 @@ class Reconnector:
         self._random = random
         self._wanted: dict[ContactId, _Wanted] = {}
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
-        links.tell_of_links(self._came)
+        self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
+        links.tell_of_links(self._came, self._stuck)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
@@ -83,6 +91,15 @@ class Reconnector:
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
+            self._came(contact)
+            self.again(contact)
+
+    def heard(self, contact: ContactId) -> None:
+        """Dial soon: the contact is there, by a way that `found` returns."""
+        wanted = self._wanted.get(contact)
+        if wanted is None:
+            self.want(contact, ())
+        else:
             self._came(contact)
             self.again(contact)
 
@@ -96,6 +113,13 @@ class Reconnector:
             wanted.afresh = True
             wanted.nudged.set()
 
+    async def all_again(self) -> None:
+        """Begin again with everybody to whom there is no link, one after the other: the network has changed."""
+        for contact in list(self._wanted):
+            if self._links.best(contact) is None:
+                self.again(contact)
+                await trio.sleep(FIRST_ROUND_SECONDS)
+
     def nudge(self, contact: ContactId) -> None:
         """Dial now, without waiting for the back-off to end: there is something to send."""
         if (wanted := self._wanted.get(contact)) is not None:
@@ -105,8 +129,9 @@ class Reconnector:
         """Stop dialling the contact, and end a link that was dialled here; those that they dialled are not touched."""
         if (wanted := self._wanted.pop(contact, None)) is not None:
             wanted.scope.cancel()
-            if wanted.improving is not None:
-                wanted.improving.cancel()
+            for scope in (wanted.improving, wanted.beside):
+                if scope is not None:
+                    scope.cancel()
 
     async def _run(self, contact: ContactId, wanted: _Wanted) -> None:
         with wanted.scope:
@@ -160,17 +185,60 @@ class Reconnector:
                 await trio.sleep(jittered(FIRST_WAIT, self._random))
         wanted.improving = None
 
-    async def _round(self, contact: ContactId, wanted: _Wanted, attempt: int, only: Route | None = None) -> bool:
-        """Dial each known host once; True if there was a link (it has ended again by then)."""
+    def _stuck(self, contact: ContactId) -> None:
+        """Make a second link beside one that has stalled."""
+        wanted = self._wanted.get(contact)
+        if wanted is not None and wanted.beside is None:
+            wanted.beside = trio.CancelScope()
+            self._nursery.start_soon(self._dial_beside, contact, wanted, wanted.beside)
+
+    async def _dial_beside(self, contact: ContactId, wanted: _Wanted, scope: trio.CancelScope) -> None:
+        backoff, attempt = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0
+        with scope:
+            while self._links.best(contact) is not None and not self._links.moves(contact):
+                await self._round(contact, wanted, attempt, afresh=True)
+                attempt += 1
+                await trio.sleep(backoff.pause())
+        wanted.beside = None
+
+    async def _round(
+        self, contact: ContactId, wanted: _Wanted, attempt: int, only: Route | None = None, *, afresh: bool = False
+    ) -> bool:
+        """Dial each known host once; the first that answers ends the others' attempts. True if there was a link (it has
+        ended again by then).
+        """
         hosts: dict[PeerKey, list[str]] = {}
-        for peer, address in wanted.ways:
+        for peer, address in (*self.found(contact), *wanted.ways):
             hosts.setdefault(peer, []).append(address)
-        had_link = trio.Event()
-        for peer, addresses in hosts.items():
-            try:
-                await self._links.dial(contact, peer, addresses, attempt, had_link.set, only)
-            except (LinkLost, Unreachable):
-                continue
-            if had_link.is_set():
-                return True
-        return had_link.is_set()
+        race = _Race()
+
+        async def dial(peer: PeerKey, addresses: list[str], lost: trio.CancelScope, over: trio.Event) -> None:
+            with suppress(LinkLost, Unreachable), lost:
+                await self._links.dial(contact, peer, addresses, attempt, lambda: race.won(lost), only, afresh=afresh)
+            over.set()
+
+        async with trio.open_nursery() as nursery:
+            for peer, addresses in hosts.items():
+                if race.winner is not None:
+                    break
+                lost, over = trio.CancelScope(), trio.Event()
+                race.runners.append(lost)
+                nursery.start_soon(dial, peer, addresses, lost, over)
+                with trio.move_on_after(KEY_STAGGER):
+                    await over.wait()
+        return race.winner is not None
+
+
+@dataclass(eq=False)
+class _Race:
+    """Attempts of which the first to succeed ends the others."""
+
+    runners: list[trio.CancelScope] = field(default_factory=list)
+    winner: trio.CancelScope | None = None
+
+    def won(self, by: trio.CancelScope) -> None:
+        if self.winner is None:
+            self.winner = by
+            for other in self.runners:
+                if other is not by:
+                    other.cancel()

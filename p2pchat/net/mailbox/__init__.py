@@ -1,7 +1,7 @@
-"""The client of relays' mailboxes: one stream a relay, what is fetched and what is deposited on it.
+"""The client of relays' mailboxes: a stream to each relay, and what is fetched and deposited on it.
 
-pool     a client for each relay and way of using it      client   its states, and one stream after the other
-stream   one stream: hello, reading, writing, silence     shares   which queues are watched on which stream
-fetch    pages that are read, handed on and deleted       deposit  stamps, and deposits that are not answered yet
-turns    whose backlog is fetched first
+pool     a client for each relay and way of using it      client   the states of one client and its streams
+stream   one stream: hello, reading, writing, timeouts    shares   which queues are watched on which stream
+fetch    pages that are read, passed on and deleted      deposit  stamps, and deposits that are not answered yet
+turns    the order in which relays' backlogs are fetched
 """

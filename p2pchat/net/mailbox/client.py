@@ -1,21 +1,21 @@
-"""The mailbox of one relay: a stream to it as long as it is wanted, whatever becomes of the ones before.
+"""The client of one relay's mailbox: it keeps a stream to the relay, reconnecting with back-off, while it is needed.
 
-More queues than one stream has room for are watched on further streams, or read in turn (`shares`): these are there
-while the first is, and each is made again by itself.
+Queues for which one stream has no room are watched on further streams, or read in turn (`shares`). Further streams
+exist only while the first does, and each is reopened independently.
 
 | state       | event                                             | then                                            |
 |-------------|---------------------------------------------------|-------------------------------------------------|
-| connecting  | hello, and the token where it wants one           | connected; `relay_up`                           |
-| connecting  | none                                              | waiting; deposits are given back                |
+| connecting  | hello, and the token if it wants one              | connected; `relay_up`                           |
+| connecting  | it fails                                          | waiting; deposits are returned                  |
 | connecting  | no answer for 10 s                                | the same, while the attempt goes on             |
-| connected   | the stream ends, or the relay does not keep to it | waiting; the same, and `relay_down`             |
-| connected   | it ended by our own wish                          | connecting, with all that was to be deposited   |
+| connected   | the stream ends, or the relay breaks the protocol | waiting; the same, and `relay_down`             |
+| connected   | we ended it ourselves                             | connecting; deposits are kept                   |
 | waiting     | 1 s, doubling to 5 min, with jitter; the first    | connecting                                      |
-|             | time any of the seconds that the relay had asked  |                                                 |
-|             | for, where many are to come back                  |                                                 |
+|             | time a random part of the seconds over which the  |                                                 |
+|             | relay asked its clients to spread out             |                                                 |
 | waiting     | a call, more than a second after the last attempt | connecting at once                              |
-| any         | its token or its addresses become others          | connecting at once                              |
-| any         | nothing is watched, nor deposited for two minutes | over                                            |
+| any         | its token or its addresses change                 | connecting at once                              |
+| any         | nothing is watched, or deposited for two minutes  | ended                                           |
 """
 
 from __future__ import annotations
@@ -51,21 +51,21 @@ from p2pchat.ports import MailboxCallbacks
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 120.0
-"""Seconds after the last deposit at a relay that is not watched."""
+"""Seconds after the last deposit until a relay at which nothing is watched is disconnected."""
 RETRY_SECONDS = 1.0
-"""Seconds after an attempt before the next call may make one."""
+"""Seconds after an attempt during which a call does not start another one."""
 SLOW_RELAY_SECONDS = 10.0
-"""Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
+"""Seconds after which a relay that has not answered is treated as unreachable, so that others are tried meanwhile."""
 LONGEST_FOREIGN_WAIT = HOUR_SECONDS
-"""Seconds to which the waits between attempts grow, where no person here chose the relay."""
+"""The longest wait between attempts, in seconds, at relays that nobody here chose."""
 UNWATCHED_AFTER_SECONDS = 60.0
-"""Seconds for which a relay may have answered before it is said that some queues there are not watched."""
+"""Seconds after connecting until queues that are still not watched are reported."""
 ALONE_SECONDS = HOUR_SECONDS
-"""For how long no further streams are asked for, once a relay has refused some."""
+"""Seconds for which no further streams are opened after the relay has refused some."""
 ALONE_TURN = 300.0
-"""Seconds between two turns of what is not watched, where there is one stream for everything."""
-_MAX_REFUSED = 3  # further streams, one after the other, before that
-_LINGER_SECONDS = 5.0  # seconds in which the last deletes go out where nothing is watched any more
+"""Seconds between two turns of the queues that are not watched, if the relay allows only one stream."""
+_MAX_REFUSED = 3  # streams refused in a row before that
+_LINGER_SECONDS = 5.0  # seconds in which the last deletes are sent, once nothing is watched
 _MAX_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
 _PROBLEMS: dict[type[P2PChatError], str] = {
@@ -75,11 +75,11 @@ _PROBLEMS: dict[type[P2PChatError], str] = {
 
 
 class MailboxClient:
-    """What is watched and deposited at one relay; `keep` does it. clock: ms since the epoch.
+    """Watches queues and deposits blobs at one relay; `keep` runs it. clock: ms since the epoch.
 
-    known: how the relay is used, which does not change. with_host: the host to go from, for as long as the mailbox is
-    wanted. circuits: the addresses that may lead there by relays of our own. answered: called when it has connected.
-    turns: of relays where the same lies.
+    known: how the relay is used, which never changes. with_host: the host to connect from, for as long as the mailbox
+    is needed. circuits: addresses at which our own relays may lead there by circuits. answered: called after
+    connecting. turns: shared with other relays that have the same blobs.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class MailboxClient:
         self._hour = SaidHour()
         self._peer = known.peer
         self._name = known.mailbox
+        self.hidden = known.hidden
         self._apart = known.hidden and not known.chosen
         self._chosen = known.chosen
         self._with_host = with_host
@@ -111,8 +112,8 @@ class MailboxClient:
         self._clock = clock
         self._random = random
         self._answered = answered
-        self._ours: Relay | None = None  # as the one who watches names it
-        self._theirs: Relay | None = None  # as the one who deposits does
+        self._ours: Relay | None = None  # as the user of the watched queues names it
+        self._theirs: Relay | None = None  # as the depositor names it
         self._shares = Shares(random, self._grown)
         self._turning = False
         self._refused = 0
@@ -122,6 +123,8 @@ class MailboxClient:
         self._wanted_until = -math.inf
         self._attempted = -math.inf
         self._waiting = False
+        self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if known.chosen else LONGEST_FOREIGN_WAIT, random)
+        self._stream: MailStream | None = None
         self._up = Wakeup()
         self._spread = 0  # what the last relay's hello said about coming back
         self._depositing: Depositing | None = None
@@ -131,7 +134,7 @@ class MailboxClient:
 
     @property
     def health(self) -> RelayHealth:
-        """How it stands with the relay now."""
+        """The state of the relay, for people."""
         health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
         if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER_SECONDS > self._clock():
             return health
@@ -140,11 +143,11 @@ class MailboxClient:
     # --- what the engine wants
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
-        """Collect from these queues, and no others."""
+        """Collect from exactly these queues."""
         self.change(relay, *self._shares.replaced(queues))
 
     def change(self, relay: Relay, add: Iterable[OwnQueue], drop: Iterable[QueueId]) -> None:
-        """Collect from these besides, or with what is known of them now, and from those (their names) no more."""
+        """Start collecting from `add` (or update what is known of them), and stop collecting from `drop`."""
         if self._ours is not None and _is_reached_otherwise(self._ours, relay):
             self._begin_anew()
         self._ours = relay
@@ -156,7 +159,7 @@ class MailboxClient:
         self._call()
 
     def taken(self, qid: QueueId, upto: int) -> None:
-        """Note that what came up to the place `upto` is on our disk, also of a queue that is not watched any more."""
+        """Note that everything up to the place `upto` is on our disk; the queue need not be watched any more."""
         watched, collecting = self._shares.find(qid) or (None, None)
         if watched is not None and upto > watched.taken:
             watched.taken = upto
@@ -165,15 +168,15 @@ class MailboxClient:
                     fetching.taken(watched)
 
     def forget(self, qid: QueueId, names: Sequence[EnvelopeId]) -> None:
-        """Have the relay forget blobs that came from elsewhere, if they are still to be fetched."""
+        """Have the relay delete blobs that were received from elsewhere, if they have not been fetched yet."""
         watched, collecting = self._shares.find(qid) or (None, None)
         if watched is not None and collecting is not None:
             collecting.elsewhere(watched, names)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """Put blobs, each with the number its result is to carry, into a queue for so many hours.
+        """Deposit blobs, each with a number that identifies its result, in a queue for so many hours.
 
-        Those for which there is no room, and all while we wait for the relay, are given back
+        Blobs for which there is no room, and all blobs while the relay is not connected, are returned
         (`MailboxCallbacks.undeposited`).
         """
         self._theirs = relay
@@ -189,18 +192,23 @@ class MailboxClient:
             self._depositing.wake()
         self._call()
 
+    def network_changed(self) -> None:
+        """Have the relay show that it is still there, or try it at once."""
+        self._backoff.reset()
+        self._called.set()
+        if self._stream is not None:
+            self._stream.doubt()
+
     def _want(self, seconds: float) -> None:
         self._wanted_until = max(self._wanted_until, trio.current_time() + seconds)
 
     async def _give_back(self, numbers: Sequence[int]) -> None:
-        """Give blobs back in a task of its own: the call that brought them is not over yet."""
+        """Return blobs, in a task of its own because the call that brought them is still in progress."""
         await trio.lowlevel.checkpoint()
         self._mail.undeposited(self._name, numbers)
 
     def _begin_anew(self) -> None:
-        """Connect anew: only a new connection tells whether the relay takes another token, and answers at another
-        address.
-        """
+        """Reconnect, because only a new connection shows whether the relay accepts another token or another address."""
         self._anew = True
         self._now("connecting")
         self._called.set()
@@ -216,8 +224,8 @@ class MailboxClient:
     # --- a stream after the other
 
     async def keep(self) -> None:
-        """Keep the streams that are wanted, with back-off, until none is."""
-        while self._wanted:  # asked again after the end, since more may be wanted while a host is closed
+        """Keep the necessary streams open, with back-off, until none is necessary."""
+        while self._wanted:  # more may be wanted while the host is being closed
             async with self._with_host() as self._host:
                 await self._keep_all()
 
@@ -235,13 +243,13 @@ class MailboxClient:
 
     async def _keep_first(self) -> None:
         assert self._host is not None
-        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if self._chosen else LONGEST_FOREIGN_WAIT, self._random)
+        backoff = self._backoff
         while self._wanted:
             self._attempted = trio.current_time()
             self._spread = 0
             if self._anew:
                 self._anew = False
-                await self._host.disconnect(self._peer)  # or the way before would be used once more
+                await self._host.disconnect(self._peer)  # otherwise the old connection would be used again
             if self._alone:
                 await self._take_a_turn()
             if await self._attempt() or self._anew:
@@ -263,7 +271,7 @@ class MailboxClient:
         return await open_mail_stream(self._host, self._peer, *self._way(), chosen=self._chosen)
 
     async def _attempt(self) -> bool:
-        """One stream, until it ends; whether that was our own wish."""
+        """Open one stream and run it until it ends; return whether we ended it ourselves."""
         late = trio.CancelScope()
         self._nursery.start_soon(self._give_up_waiting, late)
         try:
@@ -274,22 +282,23 @@ class MailboxClient:
         finally:
             late.cancel()
         self._waiting = False
+        self._stream = stream
         try:
             await self._carry(stream)
         except (PeerError, Refused) as error:
-            self._failed(error)  # before the stream is closed, which may take long
+            self._failed(error)  # first, since closing the stream may take long
             return False
         finally:
-            self._shares.first.collecting = self._depositing = None
+            self._shares.first.collecting = self._depositing = self._stream = None
             await stream.close()
             self._spread = 0 if stream.silent else stream.hello.spread
-            if stream.silent and self._host is not None:  # or the next one would be opened on the same dead connection
+            if stream.silent and self._host is not None:  # otherwise the next stream would use the same dead connection
                 await self._host.disconnect(self._peer)
         self._deposits.again()
         return True
 
     async def _give_up_waiting(self, until: trio.CancelScope) -> None:
-        """Give back what is to be deposited where a relay lets us wait: a crowd may have come to it."""
+        """Return what is to be deposited if the relay does not answer in time: it may have too many clients."""
         with until:
             await trio.sleep(SLOW_RELAY_SECONDS)
             self._failed(Unreachable("no answer yet"))
@@ -300,7 +309,7 @@ class MailboxClient:
         if isinstance(failure, CannotOpen):
             log.info("a relay does not keep to the protocol")
         state: RelayState = "refused" if isinstance(failure, CannotOpen | Refused) else "unreachable"
-        if not self._anew:  # what failed is the way before
+        if not self._anew:  # else an outdated address or token failed
             self._now(state, _PROBLEMS.get(type(failure), failure.message))
         if self._up.is_set():
             self._up.clear()
@@ -314,7 +323,7 @@ class MailboxClient:
         self._health = RelayHealth(state, since, problem, self._longest)
 
     def _way(self) -> tuple[list[str], bytes]:
-        """Where to dial, and the token."""
+        """Return the addresses to dial, and the token."""
         relay = self._ours if self._shares else self._theirs or self._ours
         addresses: list[str] = []
         for packed in relay.addresses if relay is not None else ():
@@ -348,7 +357,7 @@ class MailboxClient:
         await stream.run(take, collecting.room, tasks)
 
     def _take(self, stream: MailStream, collecting: Collecting, depositing: Depositing, frame: Frame) -> None:
-        """Hand on what the relay says. Raises CannotOpen for what it may not say, and Refused."""
+        """Pass on a frame of the relay. Raises CannotOpen for one that it must not send, and Refused."""
         if frame.type == mailbox.OPENED:
             handle, code = mailbox.decode_opened(frame.body)
             stream.opened(handle)
@@ -366,7 +375,7 @@ class MailboxClient:
         self._mail.deposited(self._name, done)
 
     async def _until_idle(self, stream: MailStream) -> None:
-        """End a stream that nobody needs any more."""
+        """End the stream once nothing is watched or deposited on it."""
         while self._wanted and not self._anew:
             self._called.clear()
             later = math.inf if self._shares else max(self._wanted_until, trio.current_time() + CHECK_SECONDS)
@@ -386,7 +395,7 @@ class MailboxClient:
             self._more.start_soon(self._take_turns)
 
     async def _keep_share(self, share: Share) -> None:
-        """Watch what belongs to one share, on a stream after the other, until nothing does."""
+        """Watch the queues of one share, on one stream after another, until it has none."""
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         while share.queues:
             share.left.clear()
@@ -404,7 +413,7 @@ class MailboxClient:
         self._shares.remove(share)
 
     async def _carry_share(self, share: Share) -> None:
-        """One stream, until it ends by our own wish."""
+        """Run a stream of a share until we end it ourselves."""
         stream = await self._connect_more()
         collecting = Collecting(stream, share.made_up, self._collected)
 
@@ -421,7 +430,7 @@ class MailboxClient:
             await stream.close()
 
     async def _take_turns(self) -> None:
-        """Read what is not watched: as many at a time as a stream has room for, whose turn it is."""
+        """Read the queues that are not watched, in turn, as many at a time as a stream has room for."""
         backoff, turns = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), self._shares.turns
         while True:
             await self._up.wait()
@@ -440,7 +449,7 @@ class MailboxClient:
                 await trio.sleep(backoff.pause())
 
     async def _take_a_turn(self) -> bool:
-        """Read those whose turn it is; whether that worked."""
+        """Read the queues whose turn it is; return whether that succeeded."""
         due = self._shares.turns.due()
         if due:
             try:
@@ -451,11 +460,11 @@ class MailboxClient:
 
     @property
     def _alone(self) -> bool:
-        """Whether there is one stream for everything."""
+        """Return whether the relay allows only one stream for everything."""
         return trio.current_time() < self._alone_until
 
     async def _connect_more(self) -> MailStream:
-        """Open a further stream. Where several are refused while the first works, the relay has no more for us."""
+        """Open a further stream. If several are refused while the first works, the relay allows no more."""
         try:
             stream = await self._connect()
         except (PeerError, Refused):
@@ -470,14 +479,14 @@ class MailboxClient:
         return stream
 
     async def _until_turn(self, stream: MailStream) -> None:
-        """End a stream that is the only one when others are to have their turn."""
+        """End the only stream when it is the turn of the queues that are not watched."""
         while True:
             await trio.sleep(ALONE_TURN)
             if self._alone and self._shares.turns.due():
                 stream.end()
 
     async def _read(self, due: Sequence[WatchedQueue]) -> Sequence[WatchedQueue]:
-        """Read these once; in which of them there was something."""
+        """Read these queues once; return those that were not empty."""
         stream = await (self._connect() if self._alone else self._connect_more())
         collecting = Collecting(stream, self._shares.turns.made_up, self._collected, follow=False)
         queues: list[WatchedQueue] = []

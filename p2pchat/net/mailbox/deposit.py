@@ -1,6 +1,7 @@
-"""What is deposited on one stream to a relay: as many at once as its answers allow, stamped where that is asked for.
+"""Deposits on one stream to a relay: as many at once as its answers allow, with stamps if the relay wants them.
 
-A queue is opened once a stream, before the first deposit in it, in eights like those that we watch.
+A queue is opened once for each stream, before the first deposit in it, in groups of eight like the queues that we
+watch.
 """
 
 from __future__ import annotations
@@ -20,27 +21,26 @@ from p2pchat.net.mailbox.stream import MailStream
 
 MAX_WAITING = 4096
 MAX_WAITING_BYTES = 32 << 20
-"""What may wait for one relay, those included that it has not answered yet."""
+"""Bytes that may wait for one relay, including those that it has not answered yet."""
 MAX_UNANSWERED = 1 << 20
-"""Bytes that may be on their way on one stream, above which the next one waits."""
+"""Bytes that may be unanswered on one stream; while there are more, the next deposit waits."""
 MAX_STAMP_BITS = 26
-"""A minute's work; what costs more is not paid."""
+"""The most expensive stamp that we make, about a minute's work."""
 MAX_CROWDED_STAMP_BITS = 22
-"""What is paid for a deposit that is not at an invite: four seconds. A relay that asks for more would have us work for
-nothing all the time.
-"""
+"""The most expensive stamp for a deposit that is not at an invite's queue, four seconds' work. A relay that demands
+more could make us work all the time."""
 UNSTAMPED_AFTER_SECONDS = HOUR_SECONDS
-"""When to try again without stamps at a relay that was crowded."""
+"""Seconds until a relay that was crowded is tried without stamps again."""
 STAMP_BATCH = 1 << 14
-"""Numbers that are tried for a stamp before we look whether it is still needed: some hundredths of a second."""
+"""How many numbers are tried for a stamp before checking whether it is still needed: some hundredths of a second."""
 
 Report = Callable[[Sequence[tuple[int, int]]], None]
-"""[(number of the caller's, code)]"""
+"""Called with [(number that the caller gave the deposit, code of the result)]."""
 
 
 @dataclass(eq=False, frozen=True, slots=True)
 class DepositRequest:
-    """A blob for a queue. number: the caller's."""
+    """A blob for a queue. number: identifies the result for the caller."""
 
     number: int
     queue: TheirQueue
@@ -49,7 +49,9 @@ class DepositRequest:
 
 
 class DepositBacklog:
-    """What one relay is to be given, on whatever stream. `waiting`: what was not begun with on this one."""
+    """The deposits for one relay, independent of the stream. `waiting`: those that were not started on the current
+    stream.
+    """
 
     def __init__(self) -> None:
         self.waiting: deque[DepositRequest] = deque()
@@ -60,7 +62,7 @@ class DepositBacklog:
         return len(self._unreported)
 
     def add(self, deposit: DepositRequest) -> bool:
-        """False where there is no room for it."""
+        """Add a deposit; return False if there is no room for it."""
         size = self._size + len(deposit.blob)
         if len(self._unreported) >= MAX_WAITING or size > MAX_WAITING_BYTES:
             return False
@@ -70,16 +72,16 @@ class DepositBacklog:
         return True
 
     def settled(self, deposit: DepositRequest) -> None:
-        """Forget a deposit: what became of it is being reported."""
+        """Remove a deposit whose result is being reported."""
         del self._unreported[deposit]
         self._size -= len(deposit.blob)
 
     def again(self) -> None:
-        """Begin anew with all of them, since there will be a new stream."""
+        """Start over with all deposits, on a new stream."""
         self.waiting = deque(self._unreported)
 
     def give_up(self) -> list[int]:
-        """Forget all of them, and return their numbers."""
+        """Remove all deposits, and return their numbers."""
         numbers = [deposit.number for deposit in self._unreported]
         self.waiting.clear()
         self._unreported.clear()
@@ -88,7 +90,7 @@ class DepositBacklog:
 
 
 class Depositing:
-    """One stream's share of `Mailboxes.deposit`. report: who is told what became of a deposit."""
+    """Makes deposits on one stream. report: called with their results."""
 
     def __init__(
         self,
@@ -105,7 +107,7 @@ class Depositing:
         self._random = random
         self._handles: dict[TheirQueue, int] = {}
         self._crowded_at = trio.current_time() if stream.hello.crowded else -UNSTAMPED_AFTER_SECONDS
-        self._codes: dict[int, int] = {}  # of handles that the relay has refused
+        self._codes: dict[int, int] = {}  # by handle, for queues that the relay has refused to open
         self._to_stamp: deque[DepositRequest] = deque()
         self._stamped: deque[tuple[DepositRequest, int]] = deque()
         self._sent: dict[int, tuple[DepositRequest, int]] = {}  # with their stamps
@@ -114,13 +116,13 @@ class Depositing:
         self._stampless = trio.lowlevel.ParkingLot()
 
     def wake(self) -> None:
-        """Look again: there may be something to send."""
+        """Wake `send`: there may be something to send."""
         self._changed.unpark_all()
 
     # --- out
 
     async def send(self) -> None:
-        """Send what waits, as the relay answers."""
+        """Send what waits, at the pace of the relay's answers."""
         while True:
             self._send()
             await self._changed.park()
@@ -139,7 +141,7 @@ class Depositing:
                 return
             if not self._open(deposit.queue):
                 if not self._sent:
-                    self._stream.end()  # a new one has room for as many queues again
+                    self._stream.end()  # a new stream can open as many queues again
                 return
             if self._stamped:
                 self._stamped.popleft()
@@ -159,7 +161,7 @@ class Depositing:
         self._stream.ask(mailbox.PUT, mailbox.encode_put(Put(number, handle, hours, stamp, deposit.blob)))
 
     def _open(self, queue: TheirQueue) -> bool:
-        """Whether the queue is open; with it those of all deposits that wait are opened."""
+        """Return whether the queue is open; if not, open it and the queues of all waiting deposits."""
         if queue in self._handles:
             return True
         waiting = self._deposits.waiting
@@ -174,7 +176,7 @@ class Depositing:
         return True
 
     async def stamp(self) -> None:
-        """Make the stamps that are asked for, one after the other."""
+        """Make the necessary stamps, one after the other."""
         while True:
             while not self._to_stamp:
                 await self._stampless.park()
@@ -190,12 +192,12 @@ class Depositing:
 
     @property
     def _crowded(self) -> bool:
-        """Whether the relay wants a stamp for every deposit, as far as we know."""
+        """Return whether the relay is known to want a stamp for every deposit."""
         return trio.current_time() - self._crowded_at < UNSTAMPED_AFTER_SECONDS
 
     async def _stamp(self, deposit: DepositRequest, bits: int) -> int:
         hello, qid = self._stream.hello, deposit.queue.queue.id
-        begin = 1 + int.from_bytes(self._random(6), "big")  # a stamp is worth one deposit, also of the same blob
+        begin = 1 + int.from_bytes(self._random(6), "big")  # a stamp is valid for one deposit, even of the same blob
         while True:
             stamp = await trio.to_thread.run_sync(
                 mailbox.find_stamp,
@@ -213,12 +215,12 @@ class Depositing:
     # --- what the relay says
 
     def opened(self, handle: int, code: int) -> None:
-        """Note that the queue with this handle may be used, or not: `code`, as the relay's OPENED has it."""
+        """Note the answer to an OPEN: whether the queue with this handle can be used, by `code`."""
         if code != mailbox.DONE:
             self._codes[handle] = code
 
     def results(self, results: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Take in (number, code) of answers, and return those that are to something else."""
+        """Handle results as (number, code); return those that belong to something else than a deposit."""
         done: list[tuple[DepositRequest, int]] = []
         unpaid: list[DepositRequest] = []
         others: list[tuple[int, int]] = []

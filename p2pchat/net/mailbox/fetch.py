@@ -1,11 +1,11 @@
-"""What is collected on one stream to a relay: the queues we watch, a page at a time, then as it comes.
+"""Collecting from queues on one stream to a relay: first page by page, then as blobs are pushed.
 
-What lies at several relays is fetched from one after the other (`turns`): before a page is asked for, the relay is told
-to forget what came from another meanwhile and is on our disk.
+If several relays have the same blobs, they are fetched from one relay after the other (`turns`): before a page is
+requested, the relay is told to delete blobs that another relay delivered meanwhile and that are on our disk.
 
-Queues are opened and fetched in eights. Each eight is fetched until nothing is left, then followed: what comes is
-pushed. Without `follow` each is read once. A page is asked for as soon as there is room for it, while those before are
-still being worked on. Every step of the relay's is held against what it was asked for: whatever was not raises
+Queues are opened and fetched in groups of eight. A group is fetched until nothing is left, then watched: new blobs are
+pushed. Without `follow` each is read once. A page is requested as soon as there is room for it, while earlier ones are
+still being processed. Every answer of the relay is checked against what was requested: anything else raises
 `CannotOpen`.
 """
 
@@ -31,27 +31,30 @@ from p2pchat.net.mailbox.turns import BacklogTurns
 MAX_PAGE_BYTES = 2 << 20
 """Bytes of blobs in one answer, at most."""
 MAX_WAITING_BYTES = 4 * MAX_PAGE_BYTES
-"""Bytes that may wait to be taken, pages that were asked for included; above it the stream is not read."""
+"""Bytes that may wait to be passed on, including the pages that were requested; while there are more, the stream is not
+read."""
 MAX_PUSHED = 256
-"""Blobs that a relay may push without a `delete` of ours."""
+"""Blobs that a relay may push before we delete some."""
 MAX_PLACE = (1 << 63) - 1
-"""Places go to a database, whose integers are signed."""
+"""The largest place: a database stores places as signed integers."""
 DELETE_DELAY_SECONDS = 0.05
 """Seconds between two deletes in the same queue."""
 MAX_TO_FORGET = 16_384
-"""Names of blobs of one queue that are kept until the relay can be told to forget them: as many as a queue may hold."""
+"""Names of blobs in one queue that are remembered until the relay can be told to delete them; a queue holds no more."""
 COMMIT_TIMEOUT = 20.0
-"""Seconds in which the last that was read is to be on our disk, and deleted; else it comes again the next time."""
+"""Seconds in which the last page should be committed and deleted; otherwise it is delivered again the next time."""
 
 Collected = Callable[[QueueId, Sequence[tuple[int, bytes]]], Awaitable[None]]
-"""(qid, [(place, blob)]): waits while too much waits"""
+"""Called with (qid, [(place, blob)]); it may wait, as back pressure."""
 
 
 @dataclass(eq=False, slots=True)
 class WatchedQueue:
-    """A queue we collect from, on whatever stream. taken: the last place on our disk; deleted: the last place that the
-    relay has deleted; dropped: we do not watch it any more; made_up: nobody has ever heard of it. to_forget: what came
-    from elsewhere and may lie here too.
+    """A queue that we collect from, independent of the stream.
+
+    taken: the last place that is on our disk. deleted: the last place that the relay has deleted. dropped: we do not
+    watch it any more. made_up: it is a decoy that nobody uses. to_forget: names of blobs that we have received from
+    elsewhere and that may be here too.
     """
 
     own: OwnQueue
@@ -70,8 +73,8 @@ class WatchedQueue:
 
 
 class MadeUp:
-    """Queues that fill up the eights, so that the relay cannot count those that are meant. The same on every stream, or
-    the relay would know them by that.
+    """Decoy queues that complete groups of eight, so that the relay cannot count the real ones. They are the same on
+    every stream, since otherwise the relay could tell them apart.
     """
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
@@ -79,21 +82,21 @@ class MadeUp:
         self._made: list[WatchedQueue] = []
 
     def get(self, begin: int, count: int) -> list[WatchedQueue]:
-        """Return `count` of them, after the first `begin`."""
+        """Return `count` decoys, beginning with number `begin`."""
         while len(self._made) < begin + count:
             own = OwnQueue(self._random(32), sign_public(self._random(32)))
             self._made.append(WatchedQueue(own, made_up=True))
         return self._made[begin : begin + count]
 
     def names(self, count: int) -> list[EnvelopeId]:
-        """Return `count` names of blobs that nobody has ever made."""
+        """Return `count` random names that no blob has."""
         return [EnvelopeId(self._random(ID_BYTES)) for _ in range(count)]
 
 
 @dataclass(eq=False, slots=True)
 class _Opened:
-    """A queue on this stream. seen: the last place that came, or the one after which we began; pushed: places that came
-    and were not deleted yet, once it is followed.
+    """A queue that was opened on this stream. seen: the last place that was received, or the place after which we
+    began. pushed: places that were pushed and not deleted yet.
     """
 
     handle: int
@@ -105,13 +108,13 @@ class _Opened:
 
     @property
     def has_uncommitted(self) -> bool:
-        """Whether something came that is not on our disk yet."""
+        """Whether blobs were received that are not on our disk yet."""
         return self.watched.taken < self.seen
 
 
 @dataclass(eq=False, slots=True)
 class _Fetch:
-    """A fetch without its `end` yet. found: blobs that came; size: their bytes, padding included."""
+    """A fetch that has not ended. found: the blobs received; size: their bytes, including padding."""
 
     number: int
     group: list[_Opened]
@@ -121,8 +124,8 @@ class _Fetch:
 
 
 class Collecting:
-    """One stream's share of `Mailboxes.watch`. collected: what is done with what came. follow: whether to stay, once
-    what lies there is read. turns: who else has the same blobs, so that `fetch` waits for its turn; else None.
+    """Collects on one stream. collected: called with what was received. follow: whether to watch the queues once they
+    have been read. turns: shared with other relays that have the same blobs, or None.
     """
 
     def __init__(
@@ -160,13 +163,13 @@ class Collecting:
     # --- what we want
 
     def watch(self, queues: Iterable[WatchedQueue]) -> None:
-        """Collect from these besides. The stream ends, to begin anew, where they have no room on it."""
+        """Collect from these queues too. If the stream has no room for them, it ends, so that a new one is opened."""
         new: list[WatchedQueue] = []
         for watched in queues:
             opened = self._queues.get(watched.qid)
             if opened is None:
                 new.append(watched)
-            elif watched.taken < opened.seen:  # watched again, and what came meanwhile was not kept
+            elif watched.taken < opened.seen:  # watched again, and blobs received meanwhile were not kept
                 self._stream.end()
             else:
                 opened.watched = watched
@@ -176,7 +179,7 @@ class Collecting:
             return
         new += self._made_up.get(self._filled, count)
         self._filled += count
-        new.sort(key=lambda watched: watched.qid)  # so that the place in an eight tells nothing
+        new.sort(key=lambda watched: watched.qid)  # so that the position in a group reveals nothing
         for start in range(0, len(new), mailbox.QUEUES_A_FETCH):
             self._to_fetch.append([self._open(watched) for watched in new[start : start + mailbox.QUEUES_A_FETCH]])
         self._wanted.unpark_all()
@@ -190,7 +193,7 @@ class Collecting:
         return opened
 
     async def fetch(self) -> None:
-        """Fetch what lies in queues that are new, when it is this relay's turn; that ends when all of it is on our
+        """Fetch the content of newly opened queues when it is this relay's turn, and wait until all of it is on our
         disk.
         """
         while self._turns is not None:
@@ -206,7 +209,7 @@ class Collecting:
                 self._waits = True
 
     def _fetch(self) -> None:
-        """Ask for pages while there is room for them."""
+        """Request pages while there is room for them."""
         if self._waits:
             return
         pages = sum(MAX_PAGE_BYTES for fetch in self._fetches if fetch.want)
@@ -223,14 +226,14 @@ class Collecting:
         self._stream.ask(mailbox.FETCH, mailbox.encode_fetch(fetch.number, want, places))
 
     def elsewhere(self, watched: WatchedQueue, names: Iterable[EnvelopeId]) -> None:
-        """Have the relay forget blobs of a queue that is still to be fetched: they are on our disk."""
+        """Have the relay delete blobs of a queue that is still to be fetched, because they are on our disk."""
         if any(opened.watched is watched for group in self._to_fetch for opened in group):
             watched.to_forget.update(dict.fromkeys(names))
             while len(watched.to_forget) > MAX_TO_FORGET:
                 del watched.to_forget[next(iter(watched.to_forget))]
 
     def _forget(self, opened: _Opened) -> None:
-        """Tell the relay what it need not keep any more, in frames of one size whatever that is."""
+        """Tell the relay which blobs to delete, in frames of a constant size."""
         names = list(opened.watched.to_forget)
         opened.watched.to_forget.clear()
         for start in range(0, len(names) if self._stream.hello.forgets else 0, NAMES_A_FORGET):
@@ -243,7 +246,7 @@ class Collecting:
     # --- what the relay says
 
     def take(self, frame: Frame) -> None:
-        """Take in a frame of a stream on which nothing is deposited. Raises CannotOpen, and Refused."""
+        """Handle a frame on a stream without deposits. Raises CannotOpen and Refused."""
         match frame.type:
             case mailbox.BLOB:
                 self.blob(mailbox.decode_blob(frame.body))
@@ -260,8 +263,8 @@ class Collecting:
                 raise CannotOpen
 
     def opened(self, handle: int, code: int) -> bool:
-        """Return whether this handle is of ours. Raises Refused where we may not use it: `code`, as the relay's OPENED
-        has it.
+        """Return whether this handle belongs to a queue of this stream. Raises Refused if the relay does not let us use
+        it, by `code`.
         """
         if handle not in self._opened:
             return False
@@ -270,7 +273,7 @@ class Collecting:
         return True
 
     def blob(self, blob: Blob) -> None:
-        """Take in one BLOB of a watched queue. Raises CannotOpen where none was asked for, or not this one, or not so
+        """Handle a BLOB of a watched queue. Raises CannotOpen if it was not requested, is out of order, or is one too
         many.
         """
         opened = self._opened.get(blob.handle)
@@ -297,14 +300,14 @@ class Collecting:
             self._turns.heard()
         opened.seen = blob.place
         if opened.watched.dropped:
-            self._stream.end()  # or it would stop pushing: we do not delete what we do not want
+            self._stream.end()  # else the relay stops pushing: blobs of dropped queues are not deleted
             return
         self._held.setdefault(opened.watched, []).append((blob.place, blob.blob))
         self._size += len(blob.blob)
         self._arrived.unpark_all()
 
     def end(self, end: End) -> None:
-        """Take in the END of an answer. Raises CannotOpen where none was owed, Refused where we may not collect."""
+        """Handle the END of an answer. Raises CannotOpen if none is due, Refused if we may not collect."""
         if not self._fetches or self._fetches[0].number != end.number:
             raise CannotOpen
         fetch = self._fetches.popleft()
@@ -312,7 +315,7 @@ class Collecting:
         if end.code != mailbox.DONE:
             raise Refused("it does not let us collect")
         if end.more:
-            if not fetch.found:  # so it would go on for ever
+            if not fetch.found:  # a relay could repeat that forever
                 raise CannotOpen
             self._to_fetch.appendleft(fetch.group)
         elif fetch.want and self._follow:
@@ -323,10 +326,8 @@ class Collecting:
         self._freed.unpark_all()
 
     def result(self, number: int, code: int) -> bool:
-        """Return whether this number is of a delete of ours, which is answered then. code: as the relay's RESULTS have
-        it.
-        """
-        if number in self._forgetting:  # where it did not work, the copies come
+        """Handle the result `code` of request `number`; return whether that request was a delete of this stream."""
+        if number in self._forgetting:  # if it failed, the copies are fetched and recognised
             self._forgetting.remove(number)
             self._stream.answered(mailbox.FORGET, left=bool(self._forgetting))
             return True
@@ -344,12 +345,12 @@ class Collecting:
     # --- what becomes of it
 
     async def room(self) -> None:
-        """Wait while too much waits."""
+        """Wait while too many bytes wait to be passed on."""
         while self._size >= MAX_WAITING_BYTES:
             await self._went.park()
 
     async def deliver(self) -> None:
-        """Hand on what came, all of one queue at once."""
+        """Pass on what was received, queue by queue."""
         while True:
             while not self._held:
                 await self._arrived.park()
@@ -363,8 +364,8 @@ class Collecting:
             self._fetch()
 
     async def read(self) -> list[WatchedQueue]:
-        """Wait until all that lies there is on our disk and deleted, for some seconds at most; where there was
-        something.
+        """Wait until everything in these queues is on our disk and deleted at the relay, or `COMMIT_TIMEOUT` has
+        passed; return the queues that were not empty.
         """
         while self._fetches or self._to_fetch:
             await self._freed.park()
@@ -374,19 +375,19 @@ class Collecting:
         return [opened.watched for opened in self._found]
 
     def taken(self, watched: WatchedQueue) -> None:
-        """Delete at the relay what came up to the place `watched.taken`, which is on our disk."""
+        """Have the relay delete everything up to the place `watched.taken`, which is on our disk."""
         opened = self._queues.get(watched.qid)
         if opened is not None and watched.taken > watched.deleted:
             self._to_delete[opened] = None
             self._freed.unpark_all()
 
     def find(self, qid: QueueId) -> WatchedQueue | None:
-        """Return the queue of this name on this stream, or None."""
+        """Return the queue with this id if it is open on this stream, else None."""
         opened = self._queues.get(qid)
         return None if opened is None else opened.watched
 
     async def delete(self) -> None:
-        """Let the relay delete what we have; one answer a queue is waited for at a time."""
+        """Have the relay delete what is on our disk, with one unanswered request per queue at a time."""
         while True:
             while not (due := [opened for opened in self._to_delete if not opened.deleting]):
                 await self._freed.park()

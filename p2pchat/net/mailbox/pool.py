@@ -1,4 +1,4 @@
-"""The mailboxes of relays: those where our queues are, and those where our contacts have theirs."""
+"""The clients of all relays' mailboxes: those that hold our queues, and those that hold our contacts' queues."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from p2pchat.net.ports import Host
 from p2pchat.ports import MailboxCallbacks
 
 NewHost = Callable[[], AbstractAsyncContextManager[Host]]
-"""A running host with a transport key that nobody has seen, which listens nowhere, until the end of the context."""
+"""Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
 
 
 class MailboxPool:
-    """One `MailboxClient` for each way in which a relay is used (`Relay.mailbox`), in `nursery`. Nothing here waits or
-    raises; what comes of it is told to `mail`.
+    """Keeps a `MailboxClient` for each way in which a relay is used (`Relay.mailbox`), in `nursery`. No method here
+    waits or raises; results are passed to `mail`.
 
-    clock: ms since the epoch. host: from where relays are met, but for the mail of hidden contacts: each mailbox of
-    these has a `new_host`, and reaches a relay that was not chosen here over circuits by `relays` only, which are our
-    own: their transport keys and addresses. answered: is told each relay that has been connected to from `host`.
+    clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
+    has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
+    relays by transport key with their addresses. answered: called with each relay that was connected to from `host`.
     """
 
     def __init__(
@@ -55,38 +55,52 @@ class MailboxPool:
         self._turns = {hidden: BacklogTurns() for hidden in (False, True)}
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
-        """Collect from these queues at a relay, after their `after`, and from no others; an empty list ends it."""
+        """Collect from exactly these queues at a relay, from behind their place `after`; an empty list ends it."""
         if queues or relay.mailbox in self._mailboxes:
             self._of(relay).watch(relay, queues)
 
     def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[QueueId]) -> None:
-        """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
+        """Start collecting from `add` (or update what is known of them), and stop collecting from the queues named in
+        `drop`.
+        """
         if add or relay.mailbox in self._mailboxes:
             self._of(relay).change(relay, add, drop)
 
     def taken(self, relay: RelayName, qid: QueueId, upto: int) -> None:
-        """Note that what was collected up to the place `upto` is on our disk: the relay can delete it."""
+        """Note that everything up to the place `upto` is on our disk, so that the relay can delete it."""
         mailbox = self._mailboxes.get(relay)
         if mailbox is not None:
             mailbox.taken(qid, upto)
 
     def forget(self, relay: RelayName, qid: QueueId, names: Sequence[EnvelopeId]) -> None:
-        """Note that envelopes with these names, which may lie in a queue, came from elsewhere and are on our disk."""
+        """Note that envelopes with these names, of which the queue may have copies, were received elsewhere and are on
+        our disk.
+        """
         mailbox = self._mailboxes.get(relay)
         if mailbox is not None:
             mailbox.forget(qid, names)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """Put (number, blob) into a queue, to be kept so many hours, or as many as the relay keeps any."""
+        """Deposit blobs, given as (number, blob), in a queue, to be kept for so many hours, or for the relay's maximum
+        if that is less.
+        """
         if blobs:
             self._of(relay).deposit(relay, queue, hours, blobs)
 
+    def network_changed(self, *, hidden: bool) -> None:
+        """Have every relay where there is mail of `hidden` contacts, or of the others, show that it is still there, or
+        try it at once.
+        """
+        for mailbox in self._mailboxes.values():
+            if mailbox.hidden == hidden:
+                mailbox.network_changed()
+
     def relay_health(self) -> dict[RelayName, RelayHealth]:
-        """Return how we stand with every relay that we watch or deposit at now, by `Relay.mailbox`."""
+        """Return the state of every relay that we watch or deposit at, by `Relay.mailbox`."""
         return {name: mailbox.health for name, mailbox in self._mailboxes.items()}
 
     def relay_at(self, written: str) -> Relay:
-        """Return the relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
+        """Return the relay that a user gives as MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
         text, _, word = written.strip().partition("#")
         peer, address = multiaddrs.parse_full(text)
         token = word.encode("utf-8", "surrogatepass")
@@ -103,10 +117,10 @@ class MailboxPool:
         return relay == self._host.peer
 
     def address_of(self, relay: Relay) -> str:
-        """Return where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
+        """Return the address of a relay to show: its best one, ending in /p2p/<peer id>."""
         try:
             return multiaddrs.full(relay.peer, multiaddrs.unpack(relay.addresses[0]))
-        except CannotOpen:  # of a kind that is not known here
+        except CannotOpen:  # an address of an unknown kind
             return f"/p2p/{multiaddrs.peer_id(relay.peer)}"
 
     def _of(self, relay: Relay) -> MailboxClient:

@@ -1,10 +1,10 @@
-"""Which queues at one relay are watched on which stream, and which are read in turn.
+"""The assignment of one relay's queues to streams: which are watched on which stream, and which are read in turn.
 
-A stream has room for 1,024 queues, and a relay for some streams of one client. The queues that contacts are told of now
-are watched: on the first stream as long as it has room, then on more. Retired ones, which contacts may still use for a
-while, are watched on the first stream where there is room; the others are read in turn, the newest first, and one that
-is empty again and again less and less often. Where there are more queues than all streams have room for, the rest of
-them is read in turn too, every minute.
+A stream has room for 1,024 queues, and a relay allows a few streams per client. The queues that contacts currently use
+are watched: on the first stream while it has room, then on further ones. Retired queues, which contacts may still use
+for a while, are watched on the first stream if it has room; the others are read in turn, the newest first, and ever
+less often while they are empty. If there are more queues than all streams have room for, the rest is read in turn too,
+every minute.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.mailbox.fetch import Collecting, MadeUp, WatchedQueue
 
 MAX_WATCHED = 640
-"""Queues that are watched on one stream: it has room for 1,024, and some are for deposits and for changes."""
+"""Queues that are watched on one stream: it has room for 1,024, but deposits and changes need some."""
 MAX_STREAMS = 5
-"""Streams on which queues of one relay are watched, with that on which some are read in turn one less than a relay
-allows beside reservations."""
+"""Streams on which the queues of one relay are watched. With the stream for reading in turn, that is one less than a
+relay allows besides reservations."""
 TURN_SECONDS = 60.0
-"""Between two turns of a queue that contacts are told of, and is not watched."""
+"""Seconds between two turns of a queue that contacts use, if it is not watched."""
 FIRST_RETIRED_TURN, LAST_RETIRED_TURN = 10 * MINUTE_SECONDS, 12 * HOUR_SECONDS
-"""The same for retired ones: the first, doubled each time that nothing was there, up to the last."""
+"""The same for retired queues: it begins with the first value and doubles, up to the last, each time the queue was
+empty."""
 
 _Keys = tuple[bytes, bytes, int]
 
 
 class Share:
-    """What is watched on one stream after the other."""
+    """The queues that are watched on one stream, and on its successors."""
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self.queues: dict[QueueId, WatchedQueue] = {}
@@ -44,12 +45,12 @@ class Share:
 
     @property
     def has_room(self) -> bool:
-        """Whether it may have one more."""
+        """Whether there is room for another queue."""
         return len(self.queues) < MAX_WATCHED
 
 
 class ReadRotation:
-    """What is read in turn. `changed` is set when something was added."""
+    """The queues that are read in turn. `changed` is set when one was added."""
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self.queues: dict[QueueId, WatchedQueue] = {}
@@ -59,7 +60,7 @@ class ReadRotation:
         self._wait: dict[QueueId, float] = {}
 
     def add(self, watched: WatchedQueue) -> None:
-        """Read this one too, soon."""
+        """Add a queue; it is read soon."""
         self.queues[watched.qid] = watched
         self._at[watched.qid] = -inf
         self.changed.set()
@@ -71,7 +72,7 @@ class ReadRotation:
         return self.queues.pop(qid, None)
 
     def due(self) -> list[WatchedQueue]:
-        """Return those whose turn it is, as many as a stream has room for: those that contacts are told of, then the
+        """Return the queues whose turn it is, as many as a stream has room for: first those that contacts use, then the
         newest.
         """
         now = trio.current_time()
@@ -80,11 +81,11 @@ class ReadRotation:
         return due[:MAX_WATCHED]
 
     def next(self) -> float:
-        """Return the time of the next turn, in seconds of the loop's clock; infinity where nobody waits."""
+        """Return the time of the next turn, in seconds of the loop's clock; infinity if there is none."""
         return min(self._at.values(), default=inf)
 
     def had(self, read: Iterable[WatchedQueue], full: Iterable[WatchedQueue]) -> None:
-        """Note that the queues `read` had their turn, and that in those of `full` there was something."""
+        """Note that the queues `read` had their turn, and that those in `full` were not empty."""
         now, had_mail = trio.current_time(), {watched.qid for watched in full}
         for qid in [watched.qid for watched in read if watched.qid in self.queues]:
             wait = TURN_SECONDS
@@ -95,7 +96,7 @@ class ReadRotation:
 
 
 class Shares:
-    """All queues of one relay. `grown`: called with every share but the first when it gets its first queue."""
+    """All queues of one relay. `grown`: called with each share but the first when it is created."""
 
     def __init__(self, random: Callable[[int], bytes], grown: Callable[[Share], object]) -> None:
         self.first = Share(random)
@@ -115,11 +116,11 @@ class Shares:
 
     @property
     def further(self) -> list[Share]:
-        """All but the first."""
+        """All shares but the first."""
         return self._shares[1:]
 
     def find(self, qid: QueueId) -> tuple[WatchedQueue, Collecting | None] | None:
-        """Return a queue that is watched, or was on a stream that lives, with who collects from it now; or None."""
+        """Return a queue, with the object that collects from it now, if there is one; None if the queue is unknown."""
         if qid in self._of:
             share = self._of[qid]
             if share is None:
@@ -131,7 +132,7 @@ class Shares:
         return None
 
     def change(self, add: Iterable[OwnQueue], drop: Iterable[QueueId]) -> None:
-        """Collect from some more queues, or with what is known of them now; from others no more."""
+        """Start collecting from `add` (or update what is known of them), and stop collecting from `drop`."""
         for qid in drop:
             self._drop(qid)
         new: dict[Share, list[WatchedQueue]] = {}
@@ -150,25 +151,23 @@ class Shares:
                 share.collecting.watch([watched for watched in queues if watched.qid in share.queues])
 
     def replaced(self, queues: Iterable[OwnQueue]) -> tuple[list[OwnQueue], list[QueueId]]:
-        """Return what to change so that these queues, and no others, are collected from: (those to add, names of those
-        to drop).
-        """
+        """Return (queues to add, ids of queues to drop) so that exactly these queues are collected from."""
         wanted = {_keys(own): own for own in queues}
         gone = [watched.qid for keys, watched in self._by_keys.items() if keys not in wanted]
         return list(wanted.values()), gone
 
     def unwatched(self) -> int:
-        """Return how many of those that contacts are told of are on no stream."""
+        """Return how many queues that contacts use are on no stream."""
         off = [share for share in self._shares if share.collecting is None]
         waiting = [*self.turns.queues.values(), *(queue for share in off for queue in share.queues.values())]
         return sum(not queue.own.retired for queue in waiting)
 
     def remove(self, share: Share) -> None:
-        """Forget a share that has no queue any more; never the first."""
+        """Remove a share without queues; never the first."""
         self._shares.remove(share)
 
     def fold(self) -> None:
-        """Read in turn all that is not on the first stream, since the relay gives us one only."""
+        """Read in turn everything that is not on the first stream, because the relay allows only one."""
         self.max_streams = 1
         for share in self._shares[1:]:
             for watched in list(share.queues.values()):
@@ -178,7 +177,7 @@ class Shares:
             share.left.set()
 
     def unfold(self) -> None:
-        """Ask for more streams again."""
+        """Open further streams again."""
         self.max_streams = MAX_STREAMS
         told = [watched for watched in self.turns.queues.values() if not watched.own.retired]
         for watched in told:
@@ -190,7 +189,7 @@ class Shares:
             share.queues[watched.qid] = watched
 
     def _place(self, watched: WatchedQueue) -> Share | None:
-        """Give a queue its place; None where it is read in turn."""
+        """Assign a queue to a share, and return it; None if the queue is read in turn."""
         share = self._room_for(watched)
         self._of[watched.qid] = share
         if share is None:
@@ -226,7 +225,7 @@ class Shares:
         self.turns.add(watched)
 
     def _fill(self, new: dict[Share, list[WatchedQueue]]) -> None:
-        """Where there is room again, watch what had to take turns."""
+        """Watch queues that were read in turn, as far as there is room again."""
         waiting = sorted(self.turns.queues.values(), key=lambda queue: (queue.own.retired != 0, -queue.own.retired))
         shares = self._shares[: self.max_streams]
         for watched in waiting if any(share.has_room for share in shares) else ():

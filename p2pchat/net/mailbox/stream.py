@@ -1,10 +1,12 @@
-"""One stream to a relay's mailbox (docs/protocol/mailbox.md): greeted, read, written, and given up when it is silent.
+"""One stream to a relay's mailbox (docs/protocol/mailbox.md): opened, read, written, and ended when the relay is
+silent.
 
-What is said on it is the business of `fetch` and `deposit`.
+`fetch` and `deposit` say what travels on it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -25,13 +27,16 @@ from p2pchat.net.ports import Host, Stream
 
 PING_AFTER_SECONDS = 60.0
 LOST_AFTER_SECONDS = 25.0
-"""Seconds without a word from a relay that owes us an answer."""
+"""Seconds of silence after which a relay that owes an answer is given up."""
+DOUBT_SECONDS = 4.0
+"""The same, where the network has changed since the last word."""
 STUCK_AFTER = 120.0
-"""Seconds without the answer, from a relay that says other things all the time."""
+"""Seconds without the answer after which a relay is given up even if it sends other frames."""
 CHECK_SECONDS = 5.0
-"""Seconds between two looks at these."""
+"""Seconds between two checks of these limits."""
 MAX_QUEUED = 8192
-"""Frames that may wait to be written: all that we do is bounded far below, but for what a relay makes us say."""
+"""Frames that may wait to be written. Our own requests stay far below; the bound is for answers that a relay
+provokes."""
 MAX_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
 
@@ -45,10 +50,10 @@ async def open_mail_stream(
     only: Route | None = None,
     chosen: bool = True,
 ) -> MailStream:
-    """Open a stream on which the relay said hello. only, chosen: as in `Host.open`.
+    """Open a stream and receive the relay's hello. only, chosen: as in `Host.open`.
 
-    Raises Unreachable or LinkLost where it does not answer, CannotOpen for a hello that is none, and Refused where it
-    does not take the token, or wants one and there is none (b"").
+    Raises Unreachable or LinkLost if it does not answer, CannotOpen for an invalid hello, and Refused if it does not
+    accept the token, or wants one and there is none (b"").
     """
     opened = with_pass(addresses, relay_pass(relay, token))
     try:
@@ -70,7 +75,9 @@ async def open_mail_stream(
 
 
 class SaidHour:
-    """What a relay's clock said: `hour` since the epoch, 0 where it did not say. A hint for people. Any thread."""
+    """The time of a relay's clock: `hour` since the epoch, or 0 if it was not sent. It is only a hint for people. Any
+    thread may use it.
+    """
 
     def __init__(self, hour: int = 0) -> None:
         self._hour = hour
@@ -78,15 +85,17 @@ class SaidHour:
         self._at = self._seconds()
 
     def ahead(self, now: int) -> int | None:
-        """Return how many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
+        """Return by how many hours the relay's clock is ahead of ours, which is at `now` (ms); None if the relay did
+        not say.
+        """
         since = int((self._seconds() - self._at) * 1000)
         return self._hour + (since - now) // HOUR_MS if self._hour else None
 
 
 class MailStream:
-    """A stream after the hello.
+    """A mailbox stream after the hello.
 
-    opens: how many queues were opened on it. silent: whether it was given up since nothing came.
+    opens: the number of queues that were opened on it. silent: whether it was given up because the relay was silent.
     """
 
     def __init__(self, stream: Stream, reader: FrameReader, hello: Hello) -> None:
@@ -101,15 +110,16 @@ class MailStream:
         self._wake = Wakeup()
         self._number = 0
         self._unanswered: set[int] = set()
-        self._owed: dict[int, float] = {}  # what kinds of answers: since when none of them came
+        self._owed: dict[int, float] = {}  # by kind of answer: since when it has been due
         self._began = self._heard = trio.current_time()
+        self._doubted = -math.inf
         self._full = False
         self._pings = 0
 
     # --- what is said
 
     def post(self, kind: int, body: bytes) -> None:
-        """Write a frame of type `kind` after what waits already; where too much waits, the stream ends."""
+        """Write a frame of type `kind` after what already waits; if too much waits, end the stream."""
         if len(self._queue) >= MAX_QUEUED:
             self.end(LinkLost("it takes nothing"))
             return
@@ -117,31 +127,35 @@ class MailStream:
         self._wake.set()
 
     def ask(self, kind: int, body: bytes) -> None:
-        """Write a frame of type `kind` to which the relay owes an answer; `answered` is to be called when that
-        comes.
-        """
+        """Write a frame of type `kind` that the relay has to answer; call `answered` when it has."""
         self._owed.setdefault(kind, trio.current_time())
         self.post(kind, body)
 
     def answered(self, kind: int, *, left: bool) -> None:
-        """Note that something came that answers frames of type `kind`; `left`: there is more to come."""
+        """Note an answer to a frame of type `kind`; `left`: whether more answers are due."""
         if left:
             self._owed[kind] = trio.current_time()
         else:
             self._owed.pop(kind, None)
 
+    def doubt(self) -> None:
+        """Have the relay show within `DOUBT_SECONDS` that it is still there: the network has changed."""
+        self._doubted = trio.current_time()
+        if mailbox.PING not in self._owed:
+            self.ask(mailbox.PING, b"")
+
     def number(self) -> int:
-        """Return the next number for a put, a fetch or a delete: 32 bits, which begin anew."""
+        """Return the next number for a put, a fetch or a delete, 32 bits, beginning again after the largest."""
         self._number = (self._number + 1) & 0xFFFF_FFFF
         return self._number
 
     @property
     def room(self) -> int:
-        """How many queues can still be opened on it."""
+        """The number of queues that can still be opened on this stream."""
         return mailbox.MAX_HANDLES - self.opens
 
     def open(self, role: int, seed: bytes, queue: Queue) -> int:
-        """Open a queue, with the private key for this role; its handle. There has to be room."""
+        """Open a queue with the private key for this role, and return its handle. There must be room."""
         handle = self.opens
         self.opens += 1
         self._unanswered.add(handle)
@@ -150,7 +164,7 @@ class MailStream:
         return handle
 
     def opened(self, handle: int) -> None:
-        """Note that the answer to an `open` came. Raises CannotOpen where none was owed for this handle."""
+        """Note the answer to an `open`. Raises CannotOpen if none is due for this handle."""
         if handle not in self._unanswered:
             raise CannotOpen
         self._unanswered.remove(handle)
@@ -164,10 +178,10 @@ class MailStream:
         room: Callable[[], Awaitable[None]],
         tasks: Sequence[Callable[[], Awaitable[None]]],
     ) -> None:
-        """Carry it until it ends: returns where `end` was called without an error, else raises why.
+        """Run the stream until it ends. Return if `end` was called without an error, else raise the reason.
 
-        take: what to do with a frame of the relay's, may raise PeerError or Refused. room: waits while nothing should
-        be read. tasks: run beside it; each may raise the same.
+        take: handles a frame of the relay; it may raise PeerError or Refused. room: waits while nothing should be read.
+        tasks: run concurrently; each may raise the same.
         """
         with self._scope:
             async with trio.open_nursery() as nursery:
@@ -177,7 +191,7 @@ class MailStream:
             raise self._failure
 
     def end(self, failure: P2PChatError | None = None) -> None:
-        """End the stream; for the first `failure` of several, or by our own wish (None)."""
+        """End the stream, because of an error or because we want to (None). The first of several errors counts."""
         self._failure = self._failure or failure
         self._scope.cancel()
 
@@ -222,8 +236,8 @@ class MailStream:
             await write_frames(self._stream, frames)
 
     async def _watch(self) -> None:
-        """End the stream where the relay says nothing for too long: a cut cable sends no goodbye. While we do not read,
-        silence says nothing.
+        """End the stream if the relay is silent for too long, because a cut cable gives no notice. Silence does not
+        count while we do not read.
         """
         while True:
             await trio.sleep(CHECK_SECONDS)
@@ -232,7 +246,8 @@ class MailStream:
                 self._owed = dict.fromkeys(self._owed, now)
             elif self._owed:
                 longest = min(self._owed.values())
-                if now >= max(self._heard, longest) + LOST_AFTER_SECONDS or now >= longest + STUCK_AFTER:
+                patience = DOUBT_SECONDS if self._doubted > self._heard else LOST_AFTER_SECONDS
+                if now >= max(self._heard, longest, self._doubted) + patience or now >= longest + STUCK_AFTER:
                     self.silent = True
                     raise LinkLost("it went silent")
             if now >= self._heard + PING_AFTER_SECONDS and mailbox.PING not in self._owed:

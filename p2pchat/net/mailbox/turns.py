@@ -1,8 +1,8 @@
-"""Whose backlog is fetched when: one relay after the other, since what lies at the second mostly lies at the first.
+"""The order in which backlogs are fetched: one relay after the other, because relays mostly hold the same blobs.
 
-What came from the first is on our disk when the second is fetched, so that the second is told to forget it (`fetch`).
-A relay that is slow, or lies, delays the others for `MAX_SILENCE_SECONDS` where it brings nothing, and for
-`MAX_WAIT_SECONDS` in any case: then they are fetched beside it.
+What the first has delivered is on our disk when the second is fetched, so the second is told to delete it (`fetch`). A
+relay that is slow, or lies, delays the others for `MAX_SILENCE_SECONDS` if it delivers nothing, and for
+`MAX_WAIT_SECONDS` in any case; then they are fetched concurrently.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 import trio
 
 MAX_SILENCE_SECONDS = 1.0
-"""Seconds for which the relay whose turn it is may bring nothing."""
+"""Seconds for which the relay whose turn it is may deliver nothing."""
 MAX_WAIT_SECONDS = 10.0
-"""Seconds for which a relay waits at most."""
+"""Seconds for which a relay waits for its turn at most."""
 
 
 class BacklogTurns:
@@ -28,12 +28,14 @@ class BacklogTurns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for the others, as long as they deserve it; until the end of the block it is the caller's turn."""
+        """Wait for the other relays, within the limits above; then it is the caller's turn until the end of the
+        block.
+        """
         until = trio.current_time() + MAX_WAIT_SECONDS
         while self._taken and trio.current_time() < (by := min(until, self._heard + MAX_SILENCE_SECONDS)):
             with trio.move_on_at(by):
                 await self._changed.park()
-        if self._taken:  # fetched beside it
+        if self._taken:  # fetched concurrently
             yield
             return
         self._taken = True
@@ -45,5 +47,5 @@ class BacklogTurns:
             self._changed.unpark_all()
 
     def heard(self) -> None:
-        """Note that the relay whose turn it is has brought something."""
+        """Note that the relay whose turn it is has delivered something."""
         self._heard = trio.current_time()

@@ -1,12 +1,12 @@
-"""The relay's side of circuits (docs/protocol/circuit.md): who may be reached here, and joining two streams.
+"""The relay's side of circuits (docs/protocol/circuit.md): reservations, and joining two streams.
 
-A relay joins connections it has and never makes one: `Host.open` is asked without any address. Every circuit is one
-task with its own two streams; nothing else refers to them, so that the end of one circuit is the end of nothing else.
+A relay uses only connections that exist and never dials: `Host.open` is called without any address. Each circuit is one
+task with its own two streams, and nothing else refers to them, so the end of one circuit affects nothing else.
 
-Nobody can take all circuits to somebody: a pair of peers has two at most, and where a peer, a place or the whole relay
-has as many as it may, a circuit of the greediest source ends for the new one (`admission`). A circuit that has lasted
-longer than its target waits for a proof counts as proven, and so does, from its beginning, one between two who had one
-before that lasted.
+Nobody can occupy all circuits to a peer. A pair of peers has two at most, and if a peer, a place or the whole relay has
+as many as it may, a circuit of the greediest source is ended for the new one (`admission`). A circuit counts as proven
+once it has lasted longer than its target waits for a proof; one between two peers who had such a circuit before counts
+as proven from the start.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from p2pchat.net.transport.pipes import CHUNK
 log = logging.getLogger("p2pchat.net")
 
 LASTING_SECONDS = 15.0
-"""How long a circuit must have been there to count as one that its target wants: targets wait 10 s for a proof."""
+"""Seconds after which a circuit counts as wanted by its target: targets wait 10 s for a proof."""
 _SWEEP_SECONDS = 30.0
 _MAX_TOLD = 4
 REASONS = tuple(
@@ -49,32 +49,32 @@ REASONS = tuple(
         circuit_messages.UNEXPECTED_MESSAGE,
     )
 )
-"""Why a request may be refused, as the metrics say it."""
+"""The reasons for refusing a request, as the metrics name them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitLimits:
-    """What peers may have of a relay. Seconds and bytes; of `bytes`, `duration` and `idle` 0 means no limit.
+    """The limits of a relay for circuits, in seconds and bytes. For `bytes`, `duration` and `idle`, 0 means no limit.
 
-    A place is an IPv4 address or an IPv6 /64; the networks around it have bounds of their own (`places`). What is on
-    its way takes at most 512 KiB a circuit.
+    A place is an IPv4 address or an IPv6 /64; the networks around it have limits of their own (`places`). The buffers
+    of a circuit take at most 512 KiB.
     """
 
     reservations: int = 4096
     reservations_per_place: int = 64
     ttl: int = 3600
     circuits: int = 256
-    circuits_per_peer: int = 16  # of which it is one end
-    circuits_per_place: int = 32  # asked for from there
-    circuits_per_pair: int = 2  # asked for by one peer, to one other
-    bytes: int = 2**28  # both ways together
+    circuits_per_peer: int = 16  # of which the peer is one end
+    circuits_per_place: int = 32  # requested from one place
+    circuits_per_pair: int = 2  # requested by one peer, to one other
+    bytes: int = 2**28  # in both directions together
     duration: float = 0.0
     idle: float = 180.0
 
 
 @dataclass
 class CircuitCounts:
-    """What the metrics show: numbers only, of everybody together, since the start. `refused`: by reason."""
+    """Totals over all clients since the start, for the metrics. `refused`: by reason."""
 
     reserved: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
@@ -85,7 +85,7 @@ class CircuitCounts:
 
 
 class _Reserved(Slot):
-    """A reservation. until: in trio's seconds."""
+    """A reservation. until: in seconds of trio's clock."""
 
     __slots__ = ("until",)
 
@@ -95,8 +95,8 @@ class _Reserved(Slot):
 
 
 class _Asked(Slot):
-    """A circuit that was asked for, until it is over. ends: the two peers. connection: by which it was asked for.
-    scope: cancelled, it ends. forget: is told that it has to make room.
+    """A circuit, from its request to its end. ends: the two peers. connection: the one that requested it. scope:
+    cancelling it ends the circuit. forget: called when the circuit has to make room.
     """
 
     __slots__ = ("connection", "ends", "scope")
@@ -111,8 +111,8 @@ class _Asked(Slot):
 class CircuitRelay:
     """Serves circuits on a host: `host.handle(names.hop_name(…), relay.serve)`.
 
-    clock: UTC in ms. allowed: who may reserve; everybody if not given. announce: the relay's own addresses, told with a
-    reservation; those of the host if not given.
+    clock: UTC in ms. allowed: which peers may reserve, by default all. announce: the relay's own addresses to send with
+    a reservation, by default those of the host.
     """
 
     def __init__(
@@ -142,16 +142,16 @@ class CircuitRelay:
 
     @property
     def reservations(self) -> int:
-        """How many there are now."""
+        """The number of reservations."""
         return len(self._reserved)
 
     @property
     def circuits(self) -> int:
-        """How many there are now, those being made included."""
+        """The number of circuits, including those being made."""
         return self._circuits.taken
 
     def drain(self) -> None:
-        """Take nothing new from now on; what is joined stays."""
+        """Accept nothing new; existing circuits stay."""
         self._draining = True
 
     async def idle(self) -> None:
@@ -160,13 +160,13 @@ class CircuitRelay:
             await self._ended.park()
 
     async def run(self) -> None:
-        """Forget reservations that end, until cancelled; without it that happens only when somebody reserves."""
+        """Remove expired reservations until cancelled. Without it they are removed only when somebody reserves."""
         while True:
             await trio.sleep(_SWEEP_SECONDS)
             self._sweep(trio.current_time())
 
     def limit(self, limits: CircuitLimits) -> None:
-        """Hold what is asked for from now on to these limits; what there is goes on by those it began with."""
+        """Apply other limits to new reservations and circuits; existing ones keep theirs."""
         self._limits = limits
         self._reservations.resize(limits.reservations, limits.reservations_per_place)
         self._circuits.resize(limits.circuits, limits.circuits_per_place)
@@ -232,12 +232,12 @@ class CircuitRelay:
         return closed[:_MAX_TOLD]
 
     def _limit(self) -> Limit | None:
-        """As the specification tells it: none, where nothing is limited."""
+        """Return the limits in the form of the specification, or None if there are none."""
         duration, size = int(self._limits.duration), self._limits.bytes
         return Limit(duration=duration, data=size) if duration or size else None
 
     def _sweep(self, now: float) -> None:
-        """Forget who is late; not at every request, since it looks at everybody."""
+        """Remove expired reservations. It looks at all of them, so it does not run at every request."""
         if now < self._swept + _SWEEP_SECONDS and len(self._reserved) < self._limits.reservations:
             return
         if now < self._swept + 1:
@@ -252,9 +252,7 @@ class CircuitRelay:
             self._reservations.release(held)
 
     def _lose(self, peer: PeerKey) -> None:
-        """End a reservation that has to make room. Its peer learns it by the end of its connection, and looks
-        elsewhere.
-        """
+        """End a reservation to make room. Its peer notices that its connection ends, and tries another relay."""
         self.counts.evicted += 1
         self._reserved.pop(peer, None)
         self._host.abandon(peer)
@@ -296,11 +294,11 @@ class CircuitRelay:
             await other.kill()
 
     def _admit(self, asked: _Asked) -> bool:
-        """Find room for a circuit, at the cost of others; False where there is none."""
+        """Make room for a circuit, if necessary by ending others; return False if there is none."""
         source, target = asked.ends
         pair = [other for other in self._of_peer.get(source, ()) if other.ends == asked.ends]
         while len(pair) >= self._limits.circuits_per_pair:
-            # Who comes back by a new connection has lost the old one, and the relay may not have noticed yet.
+            # A peer that returns over a new connection has lost the old one, which the relay may not have noticed yet.
             lost = next((other for other in pair if other.connection is not asked.connection), None)
             if lost is None:
                 return False
@@ -326,7 +324,7 @@ class CircuitRelay:
         asked.scope.cancel()
 
     def _forget(self, asked: _Asked) -> None:
-        """It is over, or will be at once: its slots are free."""
+        """Free the slots of a circuit that has ended or is about to end."""
         self._circuits.release(asked)
         for peer in asked.ends:
             held = self._of_peer.get(peer)
@@ -336,7 +334,7 @@ class CircuitRelay:
                     del self._of_peer[peer]
 
     def _lasts(self, asked: _Asked) -> None:
-        """Its target wants it: it has had the time to end it."""
+        """Mark a circuit as proven: its target had enough time to end it."""
         source, target = asked.ends
         self._circuits.prove(asked)
         self._lasted.add(source, target)
@@ -346,7 +344,7 @@ class CircuitRelay:
         self._host.mark_proven(source)
 
     async def _stop(self, source: PeerKey, peer: PeerKey) -> LibP2PStream:
-        """Open a stream with `peer`, over a connection that is there, ready to carry `source`'s circuit. Raises
+        """Open a stream with `peer` over an existing connection, ready to carry `source`'s circuit. Raises
         Unreachable.
         """
         other = await self._host.open(peer, (), circuit_messages.STOP)
@@ -368,7 +366,7 @@ class CircuitRelay:
 
 
 class _Circuit:
-    """Two streams, joined until one of them ends or has had enough."""
+    """Two streams, joined until one of them ends or a limit is reached."""
 
     def __init__(
         self,
@@ -387,8 +385,9 @@ class _Circuit:
         self._began = self._heard = trio.current_time()
 
     async def run(self) -> None:
-        """Carry bytes both ways until it is over. The caller ends the streams; the last bytes of one that ended well
-        are on their way then."""
+        """Carry bytes both ways until the circuit ends. The caller then ends the streams; if one ended cleanly, its
+        last bytes have been sent on.
+        """
         with self._source.carrying(), self._target.carrying():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._pass, self._source, self._target, nursery.cancel_scope)
@@ -411,7 +410,7 @@ class _Circuit:
                     return
                 await sink.write(data)
             await sink.close()
-        source.cut()  # so that nobody is left waiting to write to it
+        source.cut()  # so that no task keeps waiting to write to it
         over.cancel()
 
     async def _watch(self, over: trio.CancelScope) -> None:

@@ -1,9 +1,9 @@
-"""Our places at relays (docs/protocol/circuit.md): reserve, keep, and take who comes by them.
+"""Our reservations at relays (docs/protocol/circuit.md): made, renewed, and used by those who dial us through them.
 
-Each wanted relay has one task. It reserves again after three quarters of the time, and as soon as the connection with
-the relay has ended; while that fails it waits 1 s, doubling to 5 min, with jitter, or until the relay's mailbox has
-answered (`nudge`), which is tried more often. Where the relay asks for a token, a
-stream with its mailbox, on which nothing else is said, keeps us admitted.
+Each relay has one task. It renews its reservation after three quarters of the time, and makes a new one as soon as the
+connection with the relay has ended. While that fails it waits 1 s, doubling to 5 min, with jitter, or until the relay's
+mailbox has answered (`nudge`), which is tried more often. If the relay wants a token, an otherwise unused stream with
+its mailbox keeps us admitted.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ log = logging.getLogger("p2pchat.net")
 
 REFRESH = 0.75
 MAX_CIRCUITS = 64
-"""Circuits to us that one relay may have open."""
-# The shortest and the longest time that a reservation holds, whatever the relay says.
+"""Circuits to us that one relay may have open at a time."""
+# Bounds in seconds for the duration of a reservation, whatever the relay says.
 _SHORTEST, _LONGEST = 2 * MINUTE_SECONDS, 24 * HOUR_SECONDS
 _GOOD = 30.0  # seconds after which a reservation that ended counts as one that worked
 
 
 @dataclass(frozen=True, slots=True)
 class RelayAccess:
-    """Of a relay: its addresses with its pass, best first, and its token, b"" for none."""
+    """How to reach a relay: its addresses with its pass, best first, and its token, b"" for none."""
 
     addresses: tuple[str, ...]
     token: bytes = field(default=b"", repr=False)
@@ -58,7 +58,9 @@ class _Wanted:
 
 
 class Reservations:
-    """Keeps a reservation at every relay it is told of, in `nursery`. `changed` is called whenever one came or went."""
+    """Keeps a reservation at every wanted relay, in `nursery`. `changed` is called whenever a reservation begins or
+    ends.
+    """
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class Reservations:
         host.recognize(self._recognize)
 
     def want(self, relay: PeerKey, known: RelayAccess) -> None:
-        """Keep a reservation at a relay; called again, it goes by what is known now and tries at once."""
+        """Keep a reservation at a relay. Called again, it uses what is known now and tries at once."""
         wanted = self._wanted.get(relay)
         if wanted is None:
             wanted = self._wanted[relay] = _Wanted(known)
@@ -88,28 +90,28 @@ class Reservations:
             wanted.nudged.set()
 
     def nudge(self, relay: PeerKey) -> None:
-        """Try at once where a reservation is wanted and there is none: the relay answers again."""
+        """Try at once if a reservation is wanted and there is none, because the relay answers again."""
         wanted = self._wanted.get(relay)
         if wanted is not None and not wanted.held:
             wanted.nudged.set()
 
     def forget(self, relay: PeerKey) -> None:
-        """Keep it no longer. What has come by it stays, and the connection with the relay too."""
+        """Stop renewing a reservation. Circuits through it stay, and so does the connection with the relay."""
         if (wanted := self._wanted.pop(relay, None)) is not None:
             wanted.scope.cancel()
             self._host.expect_circuits(relay, 0)
 
     def ways(self) -> tuple[str, ...]:
-        """Return the addresses that lead to us by relays now, for `interfaces.for_invite`."""
+        """Return the addresses at which we can be reached through relays now, for `interfaces.for_invite`."""
         held = [(relay, wanted) for relay, wanted in self._wanted.items() if wanted.held]
         return tuple(multiaddrs.circuit(address, relay) for relay, wanted in held for address in wanted.known.addresses)
 
     def held(self, relay: PeerKey) -> bool:
-        """Return whether we can be reached by this relay now."""
+        """Return whether there is a reservation at this relay now."""
         return relay in self._wanted and self._wanted[relay].held
 
     def problem(self, relay: PeerKey) -> str:
-        """Return in words why there was no reservation the last time, or ""."""
+        """Return the reason, in words, why the last attempt at a reservation failed, or ""."""
         return self._wanted[relay].problem if relay in self._wanted else ""
 
     async def _keep(self, relay: PeerKey, wanted: _Wanted) -> None:
@@ -129,7 +131,7 @@ class Reservations:
                     await wanted.nudged.wait()
 
     async def _hold(self, relay: PeerKey, wanted: _Wanted) -> None:
-        """Have a reservation until it is lost."""
+        """Make a reservation, and renew it until it is lost."""
         known, admission = wanted.known, None
         if known.token:
             admission = await open_mail_stream(
@@ -149,7 +151,7 @@ class Reservations:
                 admission.end()
 
     async def _until_due(self, relay: PeerKey, wanted: _Wanted, seconds: float) -> bool:
-        """Wait until the reservation should be made again; False where its connection has ended before."""
+        """Wait until the reservation should be renewed; return False if the relay's connection ended before that."""
         ended = False
         async with trio.open_nursery() as nursery:
             over = nursery.cancel_scope
@@ -171,7 +173,7 @@ class Reservations:
             self._changed()
 
     async def _reserve(self, relay: PeerKey, addresses: Sequence[str]) -> float:
-        """Ask once; how many seconds it holds."""
+        """Ask for a reservation once; return for how many seconds it holds."""
         known, name = multiaddrs.with_websockets(addresses), hop_name(multiaddrs.pass_of(addresses))
         stream = await self._host.open(relay, known, name, chosen=True, relay=True)
         try:
@@ -186,13 +188,13 @@ class Reservations:
         return min(max(answer.reservation.expire - self._clock() // 1000, _SHORTEST), _LONGEST)
 
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
-        """To all but our relays we are a host without circuits."""
+        """Serve the stop protocol to our relays only; to everyone else this is a host without circuits."""
         expected = name == circuit_messages.STOP and caller.peer in self._wanted and caller.route == Route.DIRECT
         return self._stop if expected else None
 
     async def _stop(self, stream: Stream) -> None:
-        """Take in somebody whom a relay brings. Who it is, the connection over the circuit proves; the relay's word is
-        not used.
+        """Accept a circuit that a relay offers. The connection over it proves who is there; the relay's word is not
+        used.
         """
         status: Status.ValueType = circuit_messages.MALFORMED_MESSAGE
         try:
@@ -209,7 +211,7 @@ class Reservations:
 
 
 async def _stay(stream: MailStream) -> None:
-    """Keep a stream with a mailbox on which we have nothing to say."""
+    """Keep an otherwise unused stream with a mailbox open."""
     try:
         await stream.run(_unasked, trio.lowlevel.checkpoint, ())
     except (PeerError, Refused):

@@ -1,7 +1,8 @@
-"""At which of our relays we can be reached: two of the list, another where one of these does not answer.
+"""Choosing the relays at which we can be reached: two of the list, and others if these do not answer.
 
-The first two are taken. One that has not answered for `TIMEOUT` gets company from further down the list; as soon as
-two hold, the others are let go. So a list of two is kept whatever happens, and a longer one moves on from what is dead.
+The first two are asked. If one has not answered within `TIMEOUT`, the next in the list is asked too; as soon as two
+reservations hold, the others are given up. So with a list of two both are always wanted, and with a longer one dead
+relays are replaced.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
 
 AT_ONCE = 2
-"""Relays to be reached by at the same time: the end of one is not noticed by those who dial."""
+"""Relays with a reservation at the same time, since a peer that dials us does not notice that one of them has ended."""
 TIMEOUT = 5.0
-"""Seconds a relay may take to answer before the next one is asked too."""
+"""Seconds that a relay may take to answer before the next one is asked too."""
 
 
 class Relays:
-    """Our places at relays. `changed` is called whenever one came or went; what `use` was given last counts."""
+    """Our reservations, at relays of the list that `use` was given last. `changed` is called whenever one begins or
+    ends.
+    """
 
     def __init__(
         self,
@@ -36,13 +39,13 @@ class Relays:
         self._kept = Reservations(host, nursery, clock, random, self._moved)
         self._changed = changed
         self._relays: dict[PeerKey, RelayAccess] = {}
-        self._asked: dict[PeerKey, float] = {}  # until when there is hope for one that does not hold
+        self._asked: dict[PeerKey, float] = {}  # until when one without a reservation is expected to answer
         self._ways: tuple[str, ...] = ()
         self._wake = Wakeup()
         nursery.start_soon(self._run)
 
     def use(self, relays: Mapping[PeerKey, RelayAccess]) -> None:
-        """Be reached by some of these, by their transport keys, best first."""
+        """Keep reservations at some of these relays, given by transport key, best first."""
         for relay in self._asked.keys() - relays.keys():
             self._leave(relay)
         for relay, access in relays.items():
@@ -52,11 +55,16 @@ class Relays:
         self._moved()
 
     def nudge(self, relay: PeerKey) -> None:
-        """Ask a relay at once that has just answered elsewhere, where it is one of those asked and does not hold."""
+        """Ask a relay again at once, because its mailbox has answered, if it was asked and has no reservation."""
         self._kept.nudge(relay)
 
+    def nudge_all(self) -> None:
+        """Ask every relay at once that was asked and does not hold: the network has changed."""
+        for relay in self._asked:
+            self._kept.nudge(relay)
+
     def ways(self) -> tuple[str, ...]:
-        """Return the addresses that lead to us by relays now. For any thread."""
+        """Return the addresses at which we can be reached through relays now. Any thread may call it."""
         return self._ways
 
     def _moved(self) -> None:

@@ -1,9 +1,9 @@
-"""Looking names up, so that one which does not resolve holds up nothing else.
+"""Looking up names (DNS), so that a name that does not resolve delays nothing else.
 
-The system's resolver blocks a thread for as long as it likes, and nothing ends that. So look-ups have threads of their
-own, few of them. After `LOOKUP_SECONDS` nobody waits any more: the thread counts as stuck, and another may begin in its
-place until `MAX_STUCK` are. One look-up of a name is under way at a time, and its answer serves all who ask within a
-few seconds: an address and its WebSocket twin, for example.
+The system's resolver blocks a thread for an unlimited time and cannot be cancelled. So look-ups have a few threads of
+their own. After `LOOKUP_SECONDS` nobody waits any more: the thread counts as stuck and may be replaced, until
+`MAX_STUCK` threads are stuck. Only one look-up of a name is in progress at a time, and its answer serves everyone who
+asks within a few seconds, for example for an address and its WebSocket counterpart.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOOKUP_SECONDS = 5.0
 MAX_THREADS = 4
 MAX_STUCK = 12
 KEEP_SECONDS = 10.0
-"""For how long an answer serves others, also that there is none."""
+"""Seconds for which an answer, or the lack of one, serves others."""
 _MAX_KNOWN = 512
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -31,7 +31,7 @@ _ABANDON: dict[str, Any] = {"abandon_on_cancel": True}  # unknown to the install
 
 
 class _Lookup:
-    """One look-up, under way or over. stuck: its thread goes on, and nobody waits."""
+    """One look-up, in progress or finished. stuck: its thread still runs, and nobody waits for it."""
 
     def __init__(self) -> None:
         self.done = trio.Event()
@@ -41,7 +41,7 @@ class _Lookup:
 
 
 class Lookups:
-    """Looks names up in threads of its own; `stuck` is how many of these do not come back."""
+    """Looks up names in threads of its own; `stuck` is the number of threads that have not returned."""
 
     def __init__(self, resolve: Resolve | None = None) -> None:
         self.stuck = 0
@@ -50,9 +50,7 @@ class Lookups:
         self._known: dict[_Key, _Lookup] = {}
 
     async def addresses(self, name: str, family: int) -> Sequence[str]:
-        """Return the IP addresses of a name, none where it has none. Raises Unreachable where no answer came in
-        time.
-        """
+        """Return the IP addresses of a name, possibly none. Raises Unreachable if there was no answer in time."""
         key = (name, family)
         lookup = self._known.get(key)
         if lookup is None or (lookup.done.is_set() and trio.current_time() >= lookup.ended + KEEP_SECONDS):
@@ -70,7 +68,7 @@ class Lookups:
         if self.stuck >= MAX_STUCK or len(self._known) >= _MAX_KNOWN:
             raise Unreachable("too many names do not resolve")
         lookup = self._known[key] = _Lookup()
-        # of no nursery of whoever asks first: when they give up, others may still wait
+        # not in the nursery of the first caller: others may still wait after it has given up
         trio.lowlevel.spawn_system_task(self._run, key, lookup)
         return lookup
 
@@ -85,7 +83,7 @@ class Lookups:
                 self.stuck += 1
 
     def _work(self, key: _Key, lookup: _Lookup, token: trio.lowlevel.TrioToken) -> None:
-        """Run one lookup in its own thread and hand the answer to trio."""
+        """Run one look-up in its own thread, and pass the answer to trio."""
         ips: Sequence[str] = ()
         try:
             ips = self._resolve(*key)
@@ -113,7 +111,9 @@ _named: trio.lowlevel.RunVar[Lookups] = trio.lowlevel.RunVar("names that somebod
 
 
 def lookups(*, chosen: bool) -> Lookups:
-    """Return the lookups of this process. Those that others name hold up nothing that a person here gave (`chosen`)."""
+    """Return the look-ups of this process. There are two sets, so that names from others cannot delay names that a
+    person here gave (`chosen`).
+    """
     cache = _chosen if chosen else _named
     try:
         return cache.get()

@@ -1,4 +1,6 @@
-"""What a connection runs on: a TCP socket, a WebSocket, or a circuit. `libp2p.secure_channel` gives libp2p its view."""
+"""The transports that a connection runs on: a TCP socket, a WebSocket, or a circuit. `libp2p.secure_channel` adapts
+them to libp2p.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 CHUNK = 2**16
 
-# A cut cable says nothing: the kernel asks after 30 s of silence, and gives up 30 s later.
+# A cut cable gives no notice: the kernel sends a probe after 30 s of silence, and gives up 30 s later.
 _OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.IPPROTO_TCP, getattr(trio.socket, "TCP_NOTSENT_LOWAT", 0), 2**14),  # as trio's streams have it
@@ -28,8 +30,9 @@ _NO_FILE = -1
 
 
 class Pipe(Protocol):
-    """Two directions of bytes. One task receives and one sends at a time; a broken one raises trio's
-    BrokenResourceError or ClosedResourceError."""
+    """A byte stream in two directions. One task at a time receives, and one sends. A broken pipe raises trio's
+    BrokenResourceError or ClosedResourceError.
+    """
 
     @property
     def route(self) -> Route:
@@ -49,16 +52,16 @@ class Pipe(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Close it now, without waiting: whoever receives or sends is woken with an error."""
+        """Close the pipe at once: a task that receives or sends gets an error."""
         ...
 
     def bill(self, account: Account) -> None:
-        """Charge what it costs to make bytes of what comes to `account`, where that is not one read of a socket."""
+        """Charge the cost of decoding incoming data to `account`, if it is more than one read of a socket."""
         ...
 
 
 class TcpPipe:
-    """A TCP connection. sock: connected, does not block; closed with this. head: what was received on it already."""
+    """A TCP connection. sock: connected and non-blocking; closed with this object. head: bytes already received."""
 
     route = Route.DIRECT
 
@@ -69,11 +72,11 @@ class TcpPipe:
         self._head = head
 
     async def receive(self, at_most: int = CHUNK) -> bytes:
-        """Wait for 1 to `at_most` bytes, of `CHUNK`; b"" at the end. Raises BrokenResourceError."""
+        """Wait for 1 to `at_most` bytes, `CHUNK` at most; b"" at the end. Raises BrokenResourceError."""
         if self._head:
             head, self._head = self._head, b""
             return head
-        # not trio's way, which reserves the whole chunk for every attempt: a relay makes thousands a second
+        # trio would allocate the whole chunk for each attempt, of which a relay makes thousands a second
         buffer = self._buffer
         space = [buffer] if at_most == CHUNK else [memoryview(buffer)[:at_most]]
         waited = False
@@ -87,20 +90,20 @@ class TcpPipe:
                 raise trio.BrokenResourceError from error
             else:
                 data = bytes(memoryview(buffer)[:size])
-                if not waited:  # others have their turn too
+                if not waited:  # let other tasks run
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 return data
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`. Raises BrokenResourceError."""
-        # not trio's way, which has a turn of the loop for every write, also where all of it goes at once
+        # trio would take a turn of the loop for each write, even if the socket takes all of it at once
         sent = self.send_now(data)
         while sent < len(data):
             await trio.lowlevel.wait_writable(self._file)
             sent += self.send_now(data[sent:])
 
     def send_now(self, data: bytes) -> int:
-        """Send what goes without waiting, and return how many bytes those were. Raises BrokenResourceError."""
+        """Send what the socket takes without waiting, and return the number of bytes. Raises BrokenResourceError."""
         try:
             return os.write(self._file, data)
         except BlockingIOError:
@@ -114,12 +117,12 @@ class TcpPipe:
         await trio.lowlevel.checkpoint()
 
     def abandon(self) -> None:
-        """Close the socket now: whoever receives or sends is woken with an error."""
+        """Close the socket at once: a task that receives or sends gets an error."""
         self._file = _NO_FILE
         close(self._socket)
 
     def bill(self, account: Account) -> None:
-        """Charge nothing: whoever receives books each read of the socket."""
+        """Charge nothing: each read of the socket is charged by the caller."""
         pass
 
 
@@ -127,7 +130,9 @@ _BUFFERS: trio.lowlevel.RunVar[bytearray] = trio.lowlevel.RunVar("p2pchat_receiv
 
 
 def _buffer() -> bytearray:
-    """One for all sockets of a loop: nobody else has a turn between filling it and copying from it."""
+    """Return the receive buffer shared by all sockets of the loop: no other task runs between filling it and copying
+    from it.
+    """
     try:
         return _BUFFERS.get()
     except LookupError:
@@ -137,16 +142,16 @@ def _buffer() -> bytearray:
 
 
 def close(sock: socket.socket | trio.socket.SocketType) -> None:
-    """Close a socket; trio is told first, or whoever waits for it would wait for ever."""
+    """Close a socket, notifying trio first, since otherwise tasks that wait for it would wait forever."""
     if sock.fileno() != _NO_FILE:
         trio.lowlevel.notify_closing(sock.fileno())
         sock.close()
 
 
 def tune(sock: socket.socket | trio.socket.SocketType) -> None:
-    """Have a connection send at once what is written, and the kernel notice when its other end is gone without a word.
+    """Set the options of a connection: data is sent at once, and the kernel notices when the other end has vanished.
 
-    On Linux a listener hands all of this on to the connections that it accepts.
+    On Linux a listener passes these options on to the connections that it accepts.
     """
     for level, option, value in _OPTIONS:
         if option:

@@ -1,4 +1,6 @@
-"""Connections through a SOCKS5 proxy such as Tor's: all that a host dials goes there, and names are looked up there."""
+"""Connections through a SOCKS5 proxy such as Tor's. Everything that a host dials goes through it, including the look-up
+of names.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from p2pchat.lib.proxy_address import ProxyAddress
 from p2pchat.ports import ProxyHealth
 
 REACH_SECONDS = 30.0
-"""How long a connection may take to come about: Tor builds a circuit for it first."""
+"""Seconds that a connection may take: Tor first builds a circuit for it."""
 CHECK_SECONDS = 3.0
 _REFUSED = "it refuses our user name and password"
 
@@ -21,10 +23,10 @@ _REFUSED = "it refuses our user name and password"
 class Proxy:
     """A SOCKS5 proxy (RFC 1928, RFC 1929).
 
-    Where the address names no user, every peer is dialled with a user name and a password of its own, of which nothing
-    can be read. Tor never puts two of those on one circuit (`IsolateSOCKSAuth`, its default), so that an exit, or a
-    relay behind one, does not see which peers are dialled by the same person; a proxy that wants no password ignores
-    them. They are others in each run.
+    Unless the proxy's address has a user name, each peer is dialled with a user name and a password of its own, which
+    are random and reveal nothing. Tor never uses one circuit for two of them (`IsolateSOCKSAuth`, its default), so an
+    exit, or a relay behind it, does not see which peers are dialled by the same person; a proxy without authentication
+    ignores them. They differ in each run.
     """
 
     def __init__(self, address: ProxyAddress, random: Callable[[int], bytes]) -> None:
@@ -33,22 +35,22 @@ class Proxy:
 
     async def connect(self, host: str, port: int, peer: bytes) -> trio.SocketStream:
         """Return a connection with `host`, a name or an IP address, for dialling `peer`. Raises Unreachable."""
-        from python_socks import ProxyError, ProxyType  # only those who use a proxy wait for the import
+        from python_socks import ProxyError, ProxyType  # imported only if a proxy is used
         from python_socks.async_.trio import Proxy as Client
 
         username, password = self._user(peer)
         client = Client(ProxyType.SOCKS5, self.address.host, self.address.port, username, password, rdns=True)
         try:
             return trio.SocketStream(await client.connect(host, port, timeout=REACH_SECONDS))
-        except (OSError, ProxyError, ValueError) as error:  # the last where it or the name makes no sense
+        except (OSError, ProxyError, ValueError) as error:  # ValueError for an invalid answer or name
             raise Unreachable("the proxy made no connection") from error
 
     async def health(self) -> ProxyHealth:
-        """Ask the proxy whether it would make connections for us."""
+        """Check whether the proxy accepts connections from us."""
         return ProxyHealth(str(self.address), await self._problem())
 
     async def _problem(self) -> str:
-        """Return what is wrong with the proxy in the words of a report, "" where it would make connections for us."""
+        """Return what is wrong with the proxy, in words for a report, or ""."""
         with trio.move_on_after(CHECK_SECONDS), suppress(OSError, trio.BrokenResourceError):
             async with await trio.open_tcp_stream(self.address.host, self.address.port) as stream:
                 await stream.send_all(b"\x05\x02\x00\x02")

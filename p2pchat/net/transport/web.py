@@ -1,7 +1,8 @@
-"""A relay's port as the web sees it: an ordinary small server, at one of whose paths there is a WebSocket.
+"""A relay's port as an HTTP server: it looks like an ordinary small web server, with a WebSocket at one secret path.
 
-Whoever does not know that path gets what a web server without a site says, with the headers, order and errors of nginx
-as it comes, which is half of what answers in the internet. Nothing here knows what the WebSocket is for.
+Whoever does not know the path gets the answers of an empty web server, with the headers, their order and the error
+pages of nginx in its default configuration, the most common server on the internet. This module does not know what the
+WebSocket is for.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MAX_HEAD = 8192
-"""Bytes of a request's head; a browser's and a reverse proxy's are below 2,000."""
+"""Bytes of a request's head. Those of browsers and reverse proxies are below 2,000."""
 MAX_REQUESTS = 100
 """Requests on one connection."""
 MAX_BODY = 2**20
-"""Bytes of a request's body, which is read and forgotten."""
+"""Bytes of a request's body, which is read and dropped."""
 
 _LINE = re.compile(rb"([A-Z_-]{1,32}) +(/\S*|\*|https?://\S+|\S+:\d+) +HTTP/(\d)\.(\d)\r?")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00]*)")
@@ -35,7 +36,7 @@ _PAGE = (
 
 
 class RequestStream(Protocol):
-    """Where a request comes from, and its answer goes: a stream of trio's."""
+    """The part of trio's streams that is needed for requests and answers."""
 
     async def receive_some(self, max_bytes: int | None = None, /) -> bytes | bytearray:
         """Wait for some bytes, at least one; b"" at the end."""
@@ -48,7 +49,9 @@ class RequestStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request's head, `raw` as it came; names of headers in lower case, those that came twice joined by commas."""
+    """The head of a request. `raw`: as it was received. Header names are in lower case; repeated headers are joined by
+    commas.
+    """
 
     method: str
     path: str
@@ -58,13 +61,13 @@ class Head:
 
     @property
     def upgrades(self) -> bool:
-        """Whether it asks for a WebSocket (RFC 6455, section 4.2.1)."""
+        """Whether the request asks for a WebSocket (RFC 6455, section 4.2.1)."""
         asked = [part.strip().lower() for part in self.headers.get("connection", "").split(",")]
         return self.method == "GET" and "upgrade" in asked and self.headers.get("upgrade", "").lower() == "websocket"
 
     @property
     def stays(self) -> bool:
-        """Whether its connection takes another request afterwards."""
+        """Whether the connection stays open for another request."""
         wish = self.headers.get("connection", "").lower()
         return "close" not in wish and (self.version > 0 or "keep-alive" in wish)
 
@@ -77,11 +80,10 @@ class _Wrong(Exception):
 
 
 async def until_upgrade(stream: RequestStream, head: bytes, path: str) -> tuple[Head, bytes] | None:
-    """Answer what comes until somebody asks for the WebSocket. Returns the head of that request, and the bytes behind
-    it.
+    """Answer requests until one asks for the WebSocket; return its head, and the bytes after it.
 
-    head: what was received already. path: the only one at which there is a WebSocket; "/": at any. Returns None where
-    the connection is over: the answer to the last request has been sent. Has no deadline of its own.
+    head: bytes already received. path: the only path with a WebSocket; "/" means any. Returns None if the connection is
+    finished: the answer to the last request has been sent. There is no deadline.
     """
     try:
         for left in reversed(range(MAX_REQUESTS)):
@@ -101,7 +103,7 @@ async def until_upgrade(stream: RequestStream, head: bytes, path: str) -> tuple[
 
 
 async def _request(stream: RequestStream, head: bytes) -> tuple[Head | None, bytes]:
-    """Read the next request's head and what came behind it; None at the end of the stream."""
+    """Return the head of the next request and the bytes after it; None at the end of the stream."""
     head = head.lstrip(b"\r\n")
     while True:
         if head and not (head[:1].isupper() or head[:1] in b"_-"):
@@ -128,7 +130,7 @@ def _parsed(raw: bytes) -> Head:
     for header in lines[:-2]:
         match = _HEADER.fullmatch(header)
         if match is None:
-            continue  # nginx passes over what is no header
+            continue  # nginx ignores lines that are not headers
         name, value = match[1].decode("ascii").lower(), match[2].strip(b" \t\r").decode("latin-1")
         if name in ("host", "content-length") and name in headers:
             raise _Wrong(400)
@@ -142,7 +144,7 @@ def _parsed(raw: bytes) -> Head:
 
 
 async def _without_body(stream: RequestStream, request: Head, rest: bytes) -> bytes:
-    """Read and forget the request's body, and return what follows it."""
+    """Read and drop the body of a request, and return the bytes after it."""
     if request.method == "TRACE":
         raise _Wrong(405)
     if "transfer-encoding" in request.headers:
@@ -162,10 +164,10 @@ async def _without_body(stream: RequestStream, request: Head, rest: bytes) -> by
 
 
 def answer(status: int, *, stays: bool, body: bool = True) -> bytes:
-    """Return a page that says the HTTP `status`, as nginx writes it; `body` False: its head only. stays: another
-    request may follow on the connection.
+    """Return the answer with the HTTP `status` and its page, as nginx writes it. body: False for the head only. stays:
+    whether the connection stays open.
     """
-    from email.utils import formatdate  # takes a while to import
+    from email.utils import formatdate  # slow to import
 
     page = _PAGE.format(status, _REASONS[status]).encode("ascii")
     head = (

@@ -1,8 +1,8 @@
-"""WebSocket (RFC 6455) as one more pipe under Noise, for networks that let through only what looks like the web.
+"""WebSocket (RFC 6455) as a pipe for networks that pass only what looks like web traffic.
 
-Binary messages carry the bytes; where one ends means nothing. wsproto answers the HTTP request that it begins with;
-the frames are ours (`websocket_frames`), because a frame costs wsproto 50 to 90 microseconds, which strangers could
-make us spend. libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
+Binary messages carry the bytes, and their boundaries mean nothing. wsproto handles the HTTP upgrade. The frames are
+ours (`websocket_frames`), because wsproto takes 50 to 90 microseconds for each, and strangers can send any number.
+libp2p's own WebSocket buffers whole messages of any size, and its listener cannot share our socket.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ if TYPE_CHECKING:
 
 _END_OF_HEAD = b"\r\n\r\n"
 _CLOSE_TIMEOUT = 1.0
-_NORMAL = (1000).to_bytes(2, "big")  # why a connection is closed (RFC 6455, §7.4)
+_NORMAL = (1000).to_bytes(2, "big")  # status code of a close frame (RFC 6455, §7.4)
 _PONG_TIMEOUT = 10.0
 MAX_UNREAD = 2**20
-"""Bytes behind a refused request that are read and forgotten."""
+"""Bytes after a refused request that are read and dropped."""
 
 
 class NotWebSocket(trio.BrokenResourceError):
-    """The other side does not speak it as we do."""
+    """The other side does not speak WebSocket, or not the subset that we use."""
 
 
 class WebSocket:
-    """`pipes.Pipe` over an upgraded connection. client: whether we are; head: what came behind the upgrade."""
+    """A `pipes.Pipe` over an upgraded connection. client: whether this is the client's side. head: bytes received after
+    the upgrade.
+    """
 
     route = Route.DIRECT
 
@@ -56,12 +58,12 @@ class WebSocket:
         self._ended = False
 
     def bill(self, account: Account) -> None:
-        """Charge frames and pings to `account`: one read of a socket can hold many."""
+        """Charge frames and pings to `account`, since one read of a socket can contain many."""
         self._account = account
 
     async def receive(self) -> bytes:
-        """Wait for the payload of one binary frame or a piece of it; b"" at the end. Raises NotWebSocket for bytes that
-        are no frames.
+        """Wait for the payload of one binary frame or a piece of it; b"" at the end. Raises NotWebSocket for invalid
+        frames.
         """
         while not self._ended:
             try:
@@ -89,7 +91,7 @@ class WebSocket:
                 await self._account.settle()
 
     async def _pong(self, data: bytes) -> None:
-        """Answer a ping, shielded from cancellation: half a frame would break everything after it."""
+        """Answer a ping, shielded from cancellation because half a frame would break everything after it."""
         with trio.CancelScope(deadline=trio.current_time() + _PONG_TIMEOUT, shield=True) as scope:
             await self._send(websocket_frames.PONG, data)
         if scope.cancelled_caught:
@@ -112,15 +114,15 @@ class WebSocket:
             self._cut()
 
     def abandon(self) -> None:
-        """Close the connection now, without a word."""
+        """Close the connection at once, without a close frame."""
         self._cut()
 
 
 async def accept(stream: trio.SocketStream, head: bytes, path: str) -> tuple[WebSocket, tuple[str, ...]]:
-    """Answer a client whose first bytes were `head` as a web server does, until it asks for the WebSocket at `path`
-    ("/": at any path). Also gives who it was forwarded for, nearest last, as it says.
+    """Answer a client like a web server until it asks for the WebSocket at `path` ("/": any path). head: bytes already
+    received. Also return the addresses for which the request says that it was forwarded, nearest last.
 
-    Has no deadline of its own. Raises NotWebSocket, having answered in HTTP.
+    There is no deadline. Raises NotWebSocket after an answer in HTTP.
     """
     asked = await web.until_upgrade(stream, head, path)
     if asked is None:
@@ -144,7 +146,9 @@ async def accept(stream: trio.SocketStream, head: bytes, path: str) -> tuple[Web
 
 
 async def _linger(stream: trio.SocketStream) -> None:
-    """Let the answer arrive: closing with bytes unread would turn it into a reset on its way."""
+    """Wait for the client to close, so that the answer arrives: closing a socket with unread bytes resets the
+    connection.
+    """
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_CLOSE_TIMEOUT):
         await stream.send_eof()
         left = MAX_UNREAD
@@ -153,10 +157,10 @@ async def _linger(stream: trio.SocketStream) -> None:
 
 
 async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | None, path: str = "/") -> WebSocket:
-    """Ask whoever is at the other end of `stream` for a WebSocket at `path`; with `tls` it must prove to be `host`
-    first.
+    """Ask the server at the other end of `stream` for a WebSocket at `path`. With `tls` it must first prove to be
+    `host`.
 
-    Has no deadline of its own. Raises NotWebSocket, or what trio and ssl do.
+    There is no deadline. Raises NotWebSocket, or the errors of trio and ssl.
     """
     from wsproto import ConnectionType, WSConnection
     from wsproto.events import AcceptConnection, Request
@@ -173,12 +177,12 @@ async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | No
 
 
 def prepare() -> None:
-    """Import what speaks HTTP, which takes a moment, before somebody waits for it."""
+    """Import the HTTP libraries, which takes a moment, before somebody waits for them."""
     importlib.import_module("wsproto")
 
 
 def system_tls() -> ssl.SSLContext:
-    """Return TLS settings that trust whoever the system trusts, and no other."""
+    """Return TLS settings that trust the certificate authorities of the system, and no others."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -186,9 +190,7 @@ def system_tls() -> ssl.SSLContext:
 
 
 async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes) -> tuple[Event, bytes]:
-    """Wait for the first thing the other side says, in at most `MAX_HEAD` bytes, and return it with what came behind
-    it.
-    """
+    """Return the first event of the other side, from at most `MAX_HEAD` bytes, and the bytes after it."""
     from wsproto.events import RejectData
 
     said = bytearray(head)
@@ -207,7 +209,7 @@ async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes
         for event in protocol.events():
             if not isinstance(event, RejectData):
                 return event, bytes(said[end:])
-    except Exception as error:  # wsproto and h11 have several for what is no HTTP
+    except Exception as error:  # wsproto and h11 raise several kinds for invalid HTTP
         raise NotWebSocket from error
     raise NotWebSocket
 

@@ -1,8 +1,7 @@
-"""Frames of WebSocket (RFC 6455, §5), without any socket: bytes in, pieces of binary messages and control frames out.
+"""WebSocket frames (RFC 6455, §5) without I/O: bytes in, pieces of binary messages and control frames out.
 
-Only what a pipe of bytes needs: text, extensions and reserved opcodes are errors, and so is a frame that is neither
-data nor the end of a message. A piece of a data frame is handed on as it comes, whatever length the frame announces;
-nothing is kept but a head and a control frame.
+It implements only what a byte pipe needs: text frames, extensions and reserved opcodes are errors. Data is passed on as
+it arrives, whatever length its frame announces, and nothing is buffered but a frame's head and a control frame.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _FINAL, _RESERVED, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
 
 
 class BadFrame(ValueError):
-    """The other side sent what is no frame, or none for us."""
+    """The other side sent an invalid frame, or one that we do not accept."""
 
 
 class FramePiece(NamedTuple):
@@ -28,24 +27,24 @@ class FramePiece(NamedTuple):
 
 
 class Decoder:
-    """What one side sends, taken apart. masked: whether that side has to mask, as clients do.
+    """Parses the frames of one side. masked: whether that side has to mask, as clients do.
 
-    After BadFrame it is of no more use.
+    After BadFrame it cannot be used any more.
     """
 
     def __init__(self, *, masked: bool) -> None:
         self._masked = masked
         self._buffer = bytearray()
-        self._left = 0  # bytes of the data frame that have not come
-        self._mask = b""  # turned so that it begins with the next byte
-        self._unfinished = False  # a message is, so that a continuation is next
+        self._left = 0  # bytes of the data frame that are still missing
+        self._mask = b""  # rotated so that it begins with the next byte
+        self._unfinished = False  # whether a message is unfinished, so that a continuation has to follow
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come, cut anywhere."""
+        """Add received bytes, split anywhere."""
         self._buffer += data
 
     def next(self) -> FramePiece | None:
-        """Return the next piece of a frame, None where more bytes are needed. Raises BadFrame."""
+        """Return the next piece of a frame, or None if more bytes are needed. Raises BadFrame."""
         if self._left:
             return self._piece() if self._buffer else None
         buffer = self._buffer
@@ -113,7 +112,7 @@ def encode(opcode: int, data: bytes, mask: bytes = b"") -> bytes:
 
 
 def _masked(data: bytes, mask: bytes) -> bytes:
-    """`data` with the mask put on or taken off."""
+    """Return `data` with the mask applied or removed."""
     size = len(data)
     if not mask or not size:
         return data

@@ -1,1 +1,11 @@
-"""What the app does when a widget asks for it: about a chat, a contact, a message."""
+"""What the app does when a widget asks for it, by subject.
+
+chat         opening a chat, sending, marking as read
+drafts       saving what is written and not sent yet
+message      copying, deleting and explaining a message
+finding      search, pins, dates, unread messages, and the way back
+contact      invites, requests, the page of a contact, relays
+order        pinning, archiving, muting and clearing chats; forgetting contacts
+preferences  the user's file of settings
+settings     the looks of the program, and the help
+"""

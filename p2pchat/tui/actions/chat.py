@@ -113,6 +113,23 @@ class ChatActions:
         if chat is not None:
             await self.open(chat.id)
 
+    async def msg(self, rest: str) -> None:
+        """Run /msg NAME TEXT: send a text to another chat. Its name has to be whole, so that nobody else gets it."""
+        named = [chat for chat in self._app.state.chats if rest.casefold().startswith(f"{chat.label.casefold()} ")]
+        if not named:
+            self._app.main.composer.give_back(self._app.state.current, f"/msg {rest}".rstrip())
+            self._app.say("Nothing was sent. /msg takes a whole name, as the list shows it, and then the text.")
+            return
+        chat = max(named, key=lambda each: len(each.label))
+        if await self._send(chat.id, rest[len(chat.label) :].strip(), {}):
+            self._app.say(f"Sent to {chat.label}.")
+
+    async def me(self, text: str) -> None:
+        """Run /me TEXT: send what one does, in italics as everywhere."""
+        chat = self._app.state.shown
+        if chat is not None and text:
+            await self.send(chat.id, f"*{text}*")
+
     async def reread(self) -> None:
         """Events were missed: what is shown is read again."""
         chat = self._app.state.shown
@@ -130,19 +147,26 @@ class ChatActions:
     # --- sending
 
     async def send(self, chat: str, text: str) -> None:
-        """Send a text. What is not saved comes back to the composer; what may be saved is looked for first."""
-        app = self._app
+        """Send what was written in a chat: a message, an answer, or another wording of one."""
         meaning = self._meanings.pop(chat, None)
         self.show_meaning()
         if meaning is not None and meaning.edits:
             await self._edit(meaning, text)
-            return
+        else:
+            await self._send(chat, text, {} if meaning is None else {"reply_to": meaning.message.id})
+
+    async def _send(self, chat: str, text: str, answers: dict[str, str]) -> bool:
+        """Send a text; return whether it is surely saved. What is not saved comes back to the composer; what may be
+        saved is looked for first.
+        """
+        app = self._app
         unsure = Unsure(chat, text, app.now())
-        answers = {} if meaning is None else {"reply_to": meaning.message.id}
+        is_saved = False
         self._sending[chat] = self._sending.get(chat, 0) + 1
         try:
             sent = await app.node.call("send", chat=chat, text=text, **answers)
             self._saved.add(sent["id"])
+            is_saved = True
         except Away:
             self._give_back(
                 chat, text, "The node is being restarted. Your text was kept; press Enter to send it again."
@@ -156,6 +180,7 @@ class ChatActions:
             self.drafts.keep_soon()
         if chat == app.state.current:
             app.main.conversation.to_end()
+        return is_saved
 
     async def _edit(self, meaning: Meaning, text: str) -> None:
         message = meaning.message

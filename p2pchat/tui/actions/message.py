@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from p2pchat.lib.shortcodes import emoji_named
 from p2pchat.tui import desktop, formatting
 from p2pchat.tui.actions.chat import LOOK_BACK, NodeSource
 from p2pchat.tui.intents import (
@@ -192,7 +193,7 @@ class MessageActions:
         if message is None:
             self._app.say("There is no message to react to.")
         elif emoji:
-            await self.react(React(message, emoji))
+            await self.react(React(message, emoji_named(emoji) or emoji))
         else:
             await self.asked(MessageIntent(message, "react"))
 

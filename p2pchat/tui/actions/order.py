@@ -1,10 +1,16 @@
-"""What the app does to keep chats and contacts in order: pin, archive, mute, clear, unblock, forget, notes, invites."""
+"""What the app does to keep chats and contacts in order: pin, archive, mute, clear, export, unblock, forget, notes,
+invites.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p2pchat.api import transcript
 from p2pchat.lib.times import seconds_or_off
+from p2pchat.tui import desktop
 from p2pchat.tui.model import NOTES, Chat
 
 if TYPE_CHECKING:
@@ -70,6 +76,31 @@ class OrderActions:
         if await self._sure(f"Delete all messages of {chat.label} on this device?", "Delete it", more):
             await self._app.node.call("clear", chat=chat.id)
             await self._app.reader.reread()
+
+    async def export(self, name: str) -> None:
+        """Run /export [FILE]: write all messages of the chat shown to a new file, a page at a time."""
+        app, chat = self._app, self._app.state.shown
+        if chat is None:
+            return
+        name = name or transcript.file_name(chat.label)
+        made = transcript.Transcript(transcript.form_of(name), chat.label)
+        page = await app.node.call("log", chat=chat.id, limit=transcript.PAGE, since=transcript.BEGINNING)
+        if not page:
+            app.say("There is no message to save.")
+            return
+        try:
+            path, file = await asyncio.to_thread(desktop.new_file, Path.home(), name)
+            with file:
+                file.write(made.begin())
+                while page:
+                    await asyncio.to_thread(file.write, made.part(page))
+                    page = await app.node.call("log", chat=chat.id, limit=transcript.PAGE, after=page[-1]["id"])
+                file.write(made.end())
+        except OSError as exc:
+            app.say(f"{name} could not be written: {exc.strerror or 'there are too many of them'}", "error")
+            return
+        left_out = f" {made.left_out:,} disappearing messages were left out." if made.left_out else ""
+        app.say(f"Saved as {path}. Only you can read it, but it is not encrypted.{left_out}")
 
     # --- contacts
 

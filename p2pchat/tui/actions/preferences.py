@@ -149,8 +149,25 @@ class PreferenceActions:
 
     # --- the page
 
-    async def show(self, _rest: str = "") -> None:
-        """Run /settings: show everything that can be set, and change it."""
+    async def set(self, rest: str) -> None:
+        """Run /settings [SETTING VALUE]: change one setting, or show all."""
+        name, _, typed = rest.partition(" ")
+        setting = preferences.BY_NAME.get(name.casefold())
+        if not name:
+            await self.show()
+        elif setting is None:
+            self._app.say(f"There is no setting {name}. /settings shows all of them.", "warning")
+        else:
+            value = setting.read(typed.strip())
+            if value is None:
+                words = " or ".join(filter(None, map(preferences.worded, setting.choices))) or setting.shape
+                self._app.say(f"{setting.name} can be {words}.", "warning")
+            else:
+                self.change(setting.name, value)
+                self._app.say(f"{setting.name}: {preferences.worded(value) or 'none'}")
+
+    async def show(self) -> None:
+        """Show everything that can be set, and change it."""
         from p2pchat.tui.screens.settings import SettingsScreen, SettingsSource
 
         app = self._app

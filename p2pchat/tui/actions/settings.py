@@ -20,12 +20,16 @@ class SettingsActions:
         self._talk = talk
         self._wishes = wishes
 
-    async def help(self, _rest: str) -> None:
-        """Show every key and command."""
-        from p2pchat.tui.commands import COMMANDS
+    async def help(self, name: str) -> None:
+        """Run /help [COMMAND]: say what a command does, or show every key and command."""
+        from p2pchat.tui.commands import COMMANDS, called
         from p2pchat.tui.screens.help import HelpScreen
 
-        if not isinstance(self._app.screen, HelpScreen):
+        if name:
+            command = called(name)
+            words = f"There is no command {name}." if command is None else f"{command.shown}: {command.told}."
+            self._app.say(words, "warning" if command is None else "information")
+        elif not isinstance(self._app.screen, HelpScreen):
             await self._app.ask(HelpScreen(self._app.keymap.rows, COMMANDS))
 
     async def theme(self, name: str) -> None:
@@ -57,6 +61,13 @@ class SettingsActions:
             self._app.say(f"It is {self._app.preferences.rtl}; choose one of {', '.join(preferences.RTL)}.")
             return
         self._wishes.change("rtl", mode)
+
+    async def name(self, new: str) -> None:
+        """Run /name [NAME]: show or change one's own name."""
+        answer = await self._app.node.call("name", **({"name": new} if new else {}))
+        told = "Your contacts are told." if new else "/name NAME changes it."
+        self._app.say(f"You are called {answer['name']}. {told}")
+        self._app.reader.ask_status()
 
     async def keep(self, choice: str) -> None:
         """Run /keep on|off: go on receiving when the window is closed."""

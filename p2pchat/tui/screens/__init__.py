@@ -1,1 +1,19 @@
-"""One file a screen."""
+"""The screens, one file each.
+
+main             the chats, the conversation and the composer
+panel            the base of all others: a panel with a title and its keys
+list_panel       a panel with a list
+confirm          a question with two answers
+welcome, unlock  before the profile is open
+keep             the question whether the node keeps running
+add, invite      using an invite, and making one
+invites          the invites made here
+requests         those who ask to become a contact
+contact          the page of a contact
+relays           the relays that this profile uses
+find, pinned     search, and pinned messages
+menu, react, links, select, versions, delete, explain   about one message
+palette, help    everything there is
+settings, theme  settings
+qr               a text as a QR code
+"""

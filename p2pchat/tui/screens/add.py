@@ -1,4 +1,6 @@
-"""Takes an invite: says at once whether a text looks like one, then how it goes."""
+"""The screen for adding a contact: it takes an invite, says at once whether a text looks like one, and then shows the
+progress.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +22,29 @@ from p2pchat.tui.text import writable
 
 PREFIX = "P2PCHAT:"
 MIN, MAX = 90, 4_000
-"""Letters of base32 below which no invite can be whole, and which none nearly has."""
+"""The lengths, in letters of base32, below which no invite is complete and above which nearly none is."""
 
 TIMEOUT = 30
-"""Seconds to wait for each of the two answers: their computer has it; they said yes."""
+"""Seconds to wait for each of the two answers: that their computer has the request, and that they accepted it."""
 
 _NOT_YET = "They have your request but have not accepted it yet. What you write meanwhile is sent when they do."
 
-# What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, the frame of the panel
-# it was copied from, invisible characters.
+# What mail programs, chats and people put around a text: quotes, brackets, marks of a citation, the frame of the panel
+# from which it was copied, invisible characters.
 _COPY_NOISE = re.compile("[\\s\"'`<>|│╭╮╰╯─*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
 _WORDS = re.compile("[A-Za-z2-7][ \t]+[A-Za-z]")
-"""Letters behind letters on one line: words that stand behind an invite."""
+"""Letters after letters on one line: words after an invite."""
 
 
 class Looks(NamedTuple):
-    """`invite`: the text of it, or None where this cannot be one; `words` say so."""
+    """The result of `looks`. invite: its text, or None if this cannot be one. words: what to say about it."""
 
     invite: str | None
     words: str
 
 
 def looks(text: str) -> Looks:
-    """Whether a text looks like an invite; only the node can say whether it is one."""
+    """Return whether a text looks like an invite. Only the node can tell whether it is one."""
     if not text.strip():
         return Looks(None, "Paste all of it; line breaks and spaces do not matter.")
     worded = bool(_WORDS.search(text, max(0, text.upper().find(PREFIX))))
@@ -51,7 +53,7 @@ def looks(text: str) -> Looks:
         return Looks(None, f"This is not an invite: an invite begins with {PREFIX}")
     strange = re.search("[^A-Z2-7]", body)
     if strange and strange.start() >= MIN:
-        body, worded = body[: strange.start()], True  # what stands behind it; the node finds where it ends
+        body, worded = body[: strange.start()], True  # text after the invite; the node finds where it ends
     elif strange:
         return Looks(None, f"An invite cannot contain this: {clean_line(strange.group())}")
     if len(body) < MIN:
@@ -64,20 +66,20 @@ def looks(text: str) -> Looks:
 
 
 class InviteText(TextArea):
-    """Where an invite is pasted: any number of lines, and Enter goes on."""
+    """The field for an invite: it takes any number of lines, and Enter continues."""
 
     class Entered(Intent):
         """Enter was pressed."""
 
     def on_key(self, event: events.Key) -> None:
-        """Before the text area takes it for a new line."""
+        """Handle Enter before the text area makes it a new line."""
         if event.key == "enter":
             event.stop()
             event.prevent_default()
             self.post_message(self.Entered())
 
     def on_paste(self, event: events.Paste) -> None:
-        """The clipboard may hold anything."""
+        """Clean what is pasted: the clipboard may contain anything."""
         event.text = writable(clean(unix_lines(event.text)))
 
 
@@ -122,7 +124,7 @@ class AddScreen(Panel[str]):
             yield Field(id="name", max_length=64)
 
     def on_mount(self) -> None:
-        """Look at what came along."""
+        """Check the text with which the screen was opened."""
         field = self.query_one(InviteText)
         field.move_cursor(field.document.end)
         self._look()
@@ -140,7 +142,7 @@ class AddScreen(Panel[str]):
         return not (action == "go" and self.busy)
 
     def on_descendant_focus(self) -> None:
-        """Enter does something else in each field."""
+        """Show what Enter does in the focused field."""
         self.show_keys()
 
     def _looks(self) -> Looks:
@@ -159,7 +161,7 @@ class AddScreen(Panel[str]):
     @on(InviteText.Entered)
     @on(Input.Submitted)
     def action_go(self) -> None:
-        """On from the invite to the name, from the name to the question, from the answer to the chat."""
+        """Go on from the invite to the name, from the name to the question, and from the answer to the chat."""
         if self.busy:
             return
         if self._done:

@@ -17,7 +17,7 @@ YES, NO = "yes", "no"
 
 
 class Question(Panel[bool]):
-    """Two buttons below a text. True, False, or None where esc left it open."""
+    """Two buttons below a text. Dismisses with True, False, or None if Esc left the question open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,up", "app.focus_previous", show=False),
@@ -45,7 +45,7 @@ class Question(Panel[bool]):
         Button.answer:hover { background: $border-blurred; }
         Button.answer:focus { background: $primary; color: $background; text-style: bold; }
         Button.-danger:focus { background: $error; }
-        Button.answer:ansi:focus { text-style: reverse; }
+        Button.answer:ansi:focus { background: $background; color: $foreground; text-style: bold reverse; }
         &.-narrow .buttons { layout: vertical; }
     }
     """
@@ -53,7 +53,7 @@ class Question(Panel[bool]):
     def __init__(
         self, heading: str, texts: tuple[str, ...], yes: str, no: str, *, danger: bool = False, spare: bool = False
     ) -> None:
-        """`spare`: what is said below the first text goes where both answers would have no room."""
+        """spare: the text below the first one is left out if the answers would have no room."""
         super().__init__(heading)
         self._texts = texts
         self._spare = spare
@@ -64,7 +64,7 @@ class Question(Panel[bool]):
         for number, text in enumerate(self._texts):
             yield Static(text, classes="para spare" if number and self._spare else "para", markup=False)
         with Horizontal(classes="buttons"):
-            # The names of the answers may hold a peer's name: a button's label is markup unless it is Content.
+            # The names of the answers may contain a peer's name: a button's label is markup unless it is Content.
             yield _button(self._yes, YES, "-danger" if self._danger else "")
             yield _button(self._no, NO)
 
@@ -73,12 +73,12 @@ class Question(Panel[bool]):
         self.dismiss(event.button.id == YES)
 
     def action_choose(self) -> None:
-        """The button that is in focus."""
+        """Press the focused button."""
         if isinstance(self.focused, Button):
             self.focused.press()
 
     def action_answer(self, yes: bool) -> None:
-        """By its first letter."""
+        """Choose an answer by its first letter."""
         self.dismiss(yes)
 
 
@@ -87,7 +87,7 @@ def _button(label: str, ident: str, classes: str = "") -> Button:
 
 
 class ConfirmScreen(Question):
-    """Asks before something that cannot be taken back; esc and Enter at once leave everything as it is."""
+    """Asks before something that cannot be undone; Esc, or Enter at once, leaves everything as it is."""
 
     def __init__(self, question: str, yes: str = "Yes", no: str = "No", more: str = "", *, danger: bool = True) -> None:
         texts = (question, more) if more else (question,)

@@ -1,4 +1,6 @@
-"""The page of a contact: are they there, is it really them, what they are called here, what they may know, block."""
+"""The page of a contact: whether they are online, whether it is really them, their name here, what they may know, and
+blocking.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _WORDS = (
 
 
 def block_of(number: str) -> str:
-    """The sixty digits in lines of four groups."""
+    """Return the sixty digits in lines of four groups."""
     groups = number.split()
     lines = [groups[start : start + _GROUPS_A_LINE] for start in range(0, len(groups), _GROUPS_A_LINE)]
     return "\n".join("  ".join(line) for line in lines)
@@ -42,7 +44,7 @@ def _how(name: str) -> str:
 
 
 class ContactScreen(Panel[None]):
-    """What it changes is told by the node's events."""
+    """Shows a contact and changes its settings; the changes arrive as the node's events."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "save", "save"),
@@ -84,7 +86,7 @@ class ContactScreen(Panel[None]):
         yield Static("", id="how", classes="para last", markup=False)
 
     def on_mount(self) -> None:
-        """Ask for the number."""
+        """Ask the node for the safety number."""
         self._show()
         self.begin(self._read(), "", self._cannot_be_compared)
 
@@ -178,7 +180,7 @@ class ContactScreen(Panel[None]):
             self.dismiss(None)
 
     def action_mark(self) -> None:
-        """Verified, after a question."""
+        """Mark the contact as verified, after a question."""
         question = (
             f"Did you and {self.drawn(self._chat.label)} read the sixty digits to each other, and did they all match?"
         )
@@ -188,7 +190,7 @@ class ContactScreen(Panel[None]):
         self._ask(ConfirmScreen(question, "Yes, they match", "Not yet", more, danger=False), "verify", set=True)
 
     def action_hide(self) -> None:
-        """Hide the network address from them or show it again, after a question that says what it does."""
+        """Hide the network address from them, or show it again, after a question that explains it."""
         name, hidden = self.drawn(self._chat.label), self._chat.hidden
         if hidden:
             question, yes = f"Show {name} your network address again?", "Show it"
@@ -202,7 +204,7 @@ class ContactScreen(Panel[None]):
         self._ask(ConfirmScreen(question, yes, "Cancel", more, danger=False), "hide", hidden=not hidden)
 
     def action_block(self) -> None:
-        """Block, after a question that says what it does."""
+        """Block the contact, after a question that explains it."""
         question = f"Block {self.drawn(self._chat.label)}?"
         more = (
             "Nothing is received from them any more, and messages waiting to be sent to them fail. They are not "
@@ -244,7 +246,7 @@ class ContactScreen(Panel[None]):
     # --- the name
 
     def action_rename(self) -> None:
-        """Another name, here only."""
+        """Ask for another name, which only the user sees."""
         field = self.query_one("#name", Input)
         field.value = self._before = one_line(self._chat.name)
         field.remove_class("hidden")
@@ -255,7 +257,7 @@ class ContactScreen(Panel[None]):
 
     @on(Input.Submitted)
     def action_save(self) -> None:
-        """Keep the new name."""
+        """Save the new name."""
         if self._renaming and not self.busy:
             self.begin(self._rename(self.query_one("#name", Input).value.strip()), "One moment…")
 

@@ -1,4 +1,4 @@
-"""How a message of one's own is deleted: here, or for both."""
+"""The question how to delete one's own message: here, or for both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHOICES = ((HERE, "d", "Delete it here only"), (BOTH, "b", "Delete it for both"
 
 
 class DeleteScreen(Panel[str]):
-    """Dismisses with `here` or `both`, or with None where the message stays."""
+    """Dismisses with `here` or `both`, or with None to keep the message."""
 
     HEADING = "Delete this message?"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -47,7 +47,7 @@ class DeleteScreen(Panel[str]):
         )
 
     def on_mount(self) -> None:
-        """Begin where nothing is lost."""
+        """Highlight the choice that loses nothing."""
         listed = self.query_one(OptionList)
         listed.can_focus = False
         listed.highlighted = len(_CHOICES) - 1

@@ -1,4 +1,4 @@
-"""Where a message is: how far it has come, by which way, when, and what happens next."""
+"""The status of a message: how far it has come, by which route, when, and what happens next."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _WAYS = {
     "punched": "straight from {one} computer to {other}, through both routers",
     "circuit": "through a relay, which cannot read them",
     "mailbox": "through a relay that stores them until they are fetched, and cannot read them",
+    "parcel": "in a file that somebody carried from {one} computer to {other}",
 }
 _STATES = {
     "saved": "Saved here, not sent yet.",
@@ -39,23 +40,23 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
 def way(route: str, *, mine: bool = True) -> str:
-    """A route in words; one that is not known by its name."""
+    """Return a route in words; an unknown one is returned as it is."""
     one, other = ("your", "theirs") if mine else ("their", "yours")
     return _WAYS.get(route, "through " + route.replace("{", "").replace("}", "")).format(one=one, other=other)
 
 
 def when(at: datetime) -> str:
-    """A moment in words, whatever day it is now."""
+    """Return a time in words, with its date."""
     return f"{at.day} {at:%B %Y}, {clock(at)}"
 
 
 def local(text: str) -> str:
-    """A sentence of the node's with its timestamps as a person here reads them."""
+    """Return a sentence of the node with its timestamps in local time."""
     return _STAMP.sub(lambda stamp: when(time_of(stamp.group())), text)
 
 
 class ExplainScreen(Panel[None]):
-    """What the node says about one message."""
+    """Shows the node's explanation of one message."""
 
     HEADING = "This message"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,4 +1,4 @@
-"""Search in a chat, as one types."""
+"""Search in a chat while typing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOOK = "bold $text-accent"
 
 
 def folded(text: str) -> tuple[str, list[int]]:
-    """The text as the search sees it, roughly, and for each of its letters where it comes from."""
+    """Return the text roughly as the search sees it, and for each of its letters the original position."""
     letters: list[str] = []
     origins: list[int] = []
     for at, char in enumerate(text):
@@ -44,7 +44,9 @@ def folded(text: str) -> tuple[str, list[int]]:
 
 
 def matches(text: str, words: str) -> list[tuple[int, int]]:
-    """Where the words are in the text, each as the beginning of a word; first letter, and the one after the last."""
+    """Return the ranges of the words in the text, each at the beginning of a word: (first letter, the one after the
+    last).
+    """
     seen, origins = folded(text)
     found = []
     for word in folded(words)[0].split():
@@ -78,10 +80,10 @@ class FindScreen(Panel[str]):
     """
 
     def __init__(self, node: ApiCaller, chat: Chat | None, words: str = "") -> None:
-        """`chat`: where to search; None for all chats."""
+        """chat: where to search; None means all chats."""
         super().__init__()
         self._names: dict[str, str] = {}
-        """How the chats are called in which something was found."""
+        """The names of the chats with hits."""
         self._node = node
         self._chat = chat
         self._wanted = words
@@ -94,8 +96,8 @@ class FindScreen(Panel[str]):
         yield OptionList()
 
     def on_mount(self) -> None:
-        """Begin with the words that came along."""
-        self.query_one(OptionList).can_focus = False  # the arrows move in it while one types
+        """Begin with the words with which the screen was opened."""
+        self.query_one(OptionList).can_focus = False  # the arrows move in it while the focus stays in the field
         where = "all chats" if self._chat is None else f"the chat with {self.drawn(self._chat.label)}"
         self.set_heading(f"Search in {where}")
         self._search()
@@ -110,7 +112,7 @@ class FindScreen(Panel[str]):
         self._search()
 
     def _search(self) -> None:
-        # One question at a time; what was typed while it was under way is asked when it is answered.
+        # One request at a time; what is typed meanwhile is requested once it is answered.
         if self._asked is None:
             self.run_worker(self._ask(), group="find")
 
@@ -127,12 +129,12 @@ class FindScreen(Panel[str]):
 
     @property
     def hits(self) -> list[Message]:
-        """What was found, newest first."""
+        """The hits, newest first."""
         return self._found
 
     @property
     def words(self) -> str:
-        """What was looked for."""
+        """The words that were searched for."""
         return self._wanted
 
     async def _ask_node(self, words: str) -> Sequence[Mapping[str, Any]]:
@@ -172,11 +174,11 @@ class FindScreen(Panel[str]):
         return self._names.get(message.chat, "") if self._chat is None else self._chat.label
 
     def _snippet(self, text: str, words: str) -> Content:
-        """The part of the text with the first match, marked."""
+        """Return the part of the text around the first match, with the matches marked."""
         line = displayable_line(text)
         first = next(iter(matches(line, words)), (0, 0))[0]
         start = max(0, first - _BEFORE)
-        if start:  # at the beginning of a word, where one is near
+        if start:  # at the beginning of a word, if one is near
             start = line.find(" ", start, first) + 1 or start
         line = ("…" if start else "") + line[start : start + _SNIPPET]
         marked = matches(line, words)
@@ -185,7 +187,7 @@ class FindScreen(Panel[str]):
             for begin, end in marked:
                 shown = shown.stylize(_LOOK, begin, end)
             return shown
-        # One line only: two would be put in order as one, and its end would stand above its beginning.
+        # One line only: two would be reordered as one, and its end would be above its beginning.
         glyphs = visual(line[: min(_SNIPPET_RTL, self.size.width - _FRAME)], is_rtl(line))
         inside = {at for begin, end in marked for at in range(begin, end)}
         return Content.assemble(*((glyph.text, _LOOK if glyph.origin in inside else "") for glyph in glyphs))
@@ -198,7 +200,7 @@ class FindScreen(Panel[str]):
 
     @on(Input.Submitted)
     def action_go(self) -> None:
-        """To the one chosen; where the answer to what is written is still to come, when it has."""
+        """Go to the highlighted hit; if the answer to the typed words is still missing, wait for it first."""
         self._going = self._asked is not None
         at = self.query_one(OptionList).highlighted
         if at is not None and not self._going:

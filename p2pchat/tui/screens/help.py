@@ -1,4 +1,4 @@
-"""Every key and every command, from the tables that the bindings and the composer are made from."""
+"""The help: every key and every command, from the tables that the bindings and the composer use."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MOUSE = (
 
 
 class HelpScreen(Panel[None]):
-    """The keys, where they work, the commands, and what the marks mean."""
+    """Shows the keys and where they work, the commands, and what the marks mean."""
 
     HEADING = "Help"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -52,6 +52,7 @@ class HelpScreen(Panel[None]):
     ]
     DEFAULT_CSS = """
     HelpScreen {
+        .panel { max-width: 92; }
         .group { height: 1; color: $text-primary; text-style: bold; }
         .table { height: auto; margin: 0 0 1 0; }
     }
@@ -67,7 +68,7 @@ class HelpScreen(Panel[None]):
             yield from _group(f"Keys {where}", [(key.shown, key.says) for key in keys])
         yield from _group(
             "Commands, typed where you write messages",
-            [(command.shown, command.says) for command in self._commands_told],
+            [(command.shown, command.told) for command in self._commands_told],
         )
         yield from _group("Mouse", _MOUSE)
         yield from _group("Signs", _SIGNS)

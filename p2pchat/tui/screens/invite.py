@@ -1,4 +1,4 @@
-"""Makes an invite and shows it: as a text to copy, as a QR code, and what it can and cannot do."""
+"""Makes an invite and shows it: as a text to copy, as a QR code, and with what it can and cannot do."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ _UNANSWERED = (
 
 
 class InviteScreen(Panel[str | None]):
-    """An invite for one person; `r` makes one for many, and back. One of each kind is made at most. Dismissed with the
-    chat of the person who joined by it, where that is to be opened.
+    """An invite for one person; `r` makes one for many, and switches back. At most one of each kind is made. Dismisses
+    with the chat of the person who joined by it, if that is to be opened.
     """
 
     HEADING = "Invite a friend"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "copy"),
-        Binding("s", "save", "save to a file"),
+        Binding("s", "save", "save as a file"),
         Binding("q", "code", "QR code"),
         Binding("r", "other", "for many people"),
         Binding("enter", "again", "try again"),
@@ -70,7 +70,7 @@ class InviteScreen(Panel[str | None]):
         self._reusable = False
         self._made: dict[bool, Mapping[str, Any]] = {}
         self._joined: tuple[str, str] | None = None
-        """(id, name) of the person who has used the one-time invite, after which nobody else can."""
+        """(id, name) of the person who has used the one-time invite; nobody else can use it then."""
 
     def body(self) -> ComposeResult:
         yield Static("Send this text to a friend. They paste it into their p2pchat.", classes="para", markup=False)
@@ -100,7 +100,7 @@ class InviteScreen(Panel[str | None]):
 
     @property
     def _spent(self) -> bool:
-        """Whether the one that is shown was used."""
+        """Return whether the shown invite was used."""
         return self._joined is not None and not self._reusable
 
     def news(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -112,16 +112,16 @@ class InviteScreen(Panel[str | None]):
                     self._show()
 
     def action_open(self) -> None:
-        """Open the chat with who has joined."""
+        """Open the chat with the person who has joined."""
         if self._joined is not None:
             self.dismiss(self._joined[0])
 
     def action_again(self) -> None:
-        """Make one of the kind chosen."""
+        """Make another invite of the chosen kind."""
         self.begin(self._make(self._reusable), "Making an invite…", self._failed)
 
     def action_other(self) -> None:
-        """The other kind; the one shown before stays valid."""
+        """Show an invite of the other kind; the previous one stays valid."""
         self._reusable = not self._reusable
         if self._reusable in self._made:
             self._show()
@@ -133,7 +133,7 @@ class InviteScreen(Panel[str | None]):
         self.post_message(CopyText(self._made[self._reusable]["invite"], "Copied, to paste where your friend reads it"))
 
     def action_save(self) -> None:
-        """Write the text of the invite to a file, where no clipboard can be reached."""
+        """Write the text of the invite to a file, for terminals without a clipboard."""
         self.post_message(SaveText(self._made[self._reusable]["invite"] + "\n", "p2pchat-invite.txt"))
 
     def action_code(self) -> None:
@@ -167,13 +167,13 @@ class InviteScreen(Panel[str | None]):
         self.show_keys()
 
     def _failed(self, error: P2PChatError) -> None:
-        if self._made:  # what was shown is still valid
+        if self._made:  # the previous one is still valid
             self._reusable = not self._reusable
         self.say(said(error), "problem")
 
 
 def _works(made: Mapping[str, Any], relays: Sequence[Mapping[str, Any]]) -> str:
-    """Where an invite works: with relays, as far as those lead that are connected."""
+    """Return where an invite works: with relays, as far as connected ones lead."""
     connected = [row["address"] for row in relays if row["state"] == "connected"]
     if made["relays"] or (made["relayed"] and connected):
         if not outside(connected):

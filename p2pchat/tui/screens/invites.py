@@ -1,4 +1,4 @@
-"""The page of invites: those made here, who used which, and ending one before its time."""
+"""The page of invites: which were made here, who used which, and ending one early."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.themes import MUTED
 
 MAX_NAMED = 5
-"""Contacts who are named beside an invite that many used."""
+"""Contacts that are named with an invite that many have used."""
 
 _NONE = "You have not made an invite yet: Ctrl+N makes one."
 _STYLES = {"open": "$text-success", "used": "$text-accent"}
 
 
 class InviteRow(NamedTuple):
-    """One. `state`: open, used, expired or revoked. `users`: (id, name) of the contacts who came by it."""
+    """An invite. state: open, used, expired or revoked. users: (id, name) of the contacts who used it."""
 
     id: str
     kind: str
@@ -42,7 +42,7 @@ class InviteRow(NamedTuple):
 
 
 def invite_of(row: Mapping[str, Any]) -> InviteRow:
-    """From the node's answer."""
+    """Return the row from an object of the node's answer."""
     users = tuple((user["id"], user["name"]) for user in row["used_by"])
     return InviteRow(
         row["id"],
@@ -57,7 +57,7 @@ def invite_of(row: Mapping[str, Any]) -> InviteRow:
 
 
 class InvitesScreen(Panel[str | None]):
-    """The list, and below it what there is to know of the one chosen. Dismissed with the chat to open, or None."""
+    """A list of invites, and the details of the highlighted one below it. Dismisses with the chat to open, or None."""
 
     HEADING = "Invites"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,7 +87,7 @@ class InvitesScreen(Panel[str | None]):
         yield Static("", id="about", classes="para last", markup=False)
 
     def on_mount(self) -> None:
-        """Read them."""
+        """Read the invites from the node."""
         self.query_one(OptionList).can_focus = False
         self.begin(self._read(), "", self._failed)
 
@@ -140,7 +140,7 @@ class InvitesScreen(Panel[str | None]):
 
     @property
     def chosen(self) -> InviteRow | None:
-        """The one the keys are about."""
+        """The highlighted invite, which the keys act on."""
         at = self.query_one(OptionList).highlighted if self.is_mounted else None
         return self._invites[at] if at is not None and at < len(self._invites) else None
 
@@ -161,11 +161,11 @@ class InvitesScreen(Panel[str | None]):
 
     @on(OptionList.OptionHighlighted)
     def _chosen(self) -> None:
-        """A click chooses one too."""
+        """Highlight the invite that was clicked."""
         self._show()
 
     def action_open(self) -> None:
-        """Open the chat with who used it last."""
+        """Open the chat with the contact who used it last."""
         if self.chosen is not None and self.chosen.users:
             self.dismiss(self.chosen.users[-1][0])
 
@@ -175,7 +175,7 @@ class InvitesScreen(Panel[str | None]):
             self.post_message(CopyText(self.chosen.text, "Copied, to paste where your friend reads it"))
 
     def action_end(self) -> None:
-        """End it, after a question."""
+        """End the invite, after a question."""
         invite = self.chosen
         if invite is None:
             return

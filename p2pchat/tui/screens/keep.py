@@ -1,4 +1,4 @@
-"""Asked once, when the window is closed for the first time: does the node go on?"""
+"""The question whether the node keeps running, asked when the window is closed for the first time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from p2pchat.tui.screens.confirm import Question
 
 
 class KeepScreen(Question):
-    """True: the node goes on when the window is closed. None: not decided now, asked again the next time."""
+    """Dismisses with True if the node is to keep running when the window is closed, and with None if that was not
+    decided: it is then asked again the next time.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "decide later")]
     AUTO_FOCUS = "#yes"

@@ -32,7 +32,7 @@ class LinksScreen(ListPanel):
         for number, address in enumerate(self._addresses, 1):
             row = Table.grid(padding=(0, 1, 0, 0))
             row.add_column(width=1)
-            row.add_column(overflow="fold")  # a long one goes on below its beginning, not below its number
+            row.add_column(overflow="fold")  # a long address continues below its beginning, not below its number
             row.add_row(Text(str(number) if number <= MAX_NUMBERED else "", "bold"), Text(address))
             yield Option(row)
 
@@ -40,6 +40,6 @@ class LinksScreen(ListPanel):
         self.dismiss(self._addresses[place])
 
     def action_pick(self, number: int) -> None:
-        """Open the one with that number."""
+        """Open the link with that number."""
         if number <= len(self._addresses):
             self.choose(number - 1)

@@ -1,4 +1,4 @@
-"""A page that is a list: the arrows or the mouse choose a line of it."""
+"""A page with a list: the arrows or the mouse highlight a line of it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from p2pchat.tui.screens.panel import Panel
 
 
 class ListPanel(Panel[str]):
-    """Lists `options`, and calls `choose` with the place of the one that is taken. A subclass binds `go` to Enter, with
-    its own words.
+    """Lists `options`, and calls `choose` with the index of the chosen one. A subclass binds `go` to Enter, with a
+    description of its own.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -27,19 +27,19 @@ class ListPanel(Panel[str]):
 
     @property
     def listed(self) -> OptionList:
-        """The list."""
+        """The widget with the list."""
         return self.query_one(OptionList)
 
     def options(self) -> Iterable[Option]:
-        """Return what is listed at first."""
+        """Return the options to list at first."""
         return ()
 
     def first(self) -> int:
-        """Return the place that is highlighted at first."""
+        """Return the index that is highlighted at first."""
         return 0
 
     def choose(self, place: int) -> None:
-        """Take the one at this place."""
+        """Handle the choice of the option at this index."""
         raise NotImplementedError
 
     def body(self) -> ComposeResult:
@@ -51,12 +51,12 @@ class ListPanel(Panel[str]):
         self.listed.highlighted = self.first()
 
     def action_move(self, lines: int) -> None:
-        """Highlight another one; after the last comes the first."""
+        """Move the highlight; the first line follows the last."""
         if self.listed.option_count:
             self.listed.highlighted = ((self.listed.highlighted or 0) + lines) % self.listed.option_count
 
     def action_go(self) -> None:
-        """Take the one that is highlighted."""
+        """Choose the highlighted line."""
         if self.listed.highlighted is not None:
             self.choose(self.listed.highlighted)
 

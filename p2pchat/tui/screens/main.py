@@ -1,7 +1,7 @@
-"""The screen one is on nearly always: the list of chats, the conversation, the composer, the status line.
+"""The main screen: the list of chats, the conversation, the composer and the status line.
 
-It comes in two steps. What a person needs first, a line to write in and the word on how things are, is painted at once;
-the rest is imported and put in place right after it, while the node is still starting.
+It is built in two steps. What is needed first, the composer and the status line, is painted at once; the rest is
+imported and added right after it, while the node is still starting.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from p2pchat.tui.widgets.conversation import Conversation
 
 WIDE = 100
-"""Columns from which the list is there by itself."""
+"""The width in columns from which the list is always shown."""
 
 BOTH = 66
-"""Columns from which the list and the conversation fit beside each other."""
+"""The width in columns from which the list and the conversation fit beside each other."""
 
 LIST_WIDTHS = ((140, 34), (110, 32), (100, 29), (0, 26))
-"""Columns of the list, by those of the window."""
+"""(width of the window, width of the list) in columns: the first pair that fits counts."""
 
 TWO_LINES = 30
-"""Rows from which a chat of the list has two lines."""
+"""The height in rows from which a chat in the list takes two lines."""
 
 LOW, HIGH = 8, 16
-"""Rows under which the title goes, and from which the composer may grow as it likes."""
+"""The heights in rows below which the title is hidden, and from which the composer may grow without limit."""
 
 BOXED = 16
-"""Rows from which the composer has a box."""
+"""The height in rows from which the composer has a box."""
 
 
 HINTS = (
@@ -60,11 +60,11 @@ HINTS = (
     ("invite", "invite", "app.command('invite')"),
     ("leave", "quit", "app.command('quit')"),
 )
-"""The actions whose keys the status line says, in which words, and what a click on each does."""
+"""The actions whose keys the status line shows, their descriptions, and what a click on each does."""
 
 
 class Empty(Static):
-    """What is there before anybody is: the ways to begin."""
+    """Shown while there are no contacts: the ways to begin."""
 
     DEFAULT_CSS = """
     Empty {
@@ -85,7 +85,7 @@ class Empty(Static):
         super().__init__("", markup=False)
 
     def bind(self, keymap: Keymap) -> None:
-        """Say these keys."""
+        """Show these keys."""
         ways = (
             ("Invite a friend", keymap.shown("invite"), "app.command('invite')"),
             ("I have an invite", keymap.shown("add"), "app.command('add')"),
@@ -101,7 +101,7 @@ class Empty(Static):
 
 
 class MainScreen(Screen[None]):
-    """Shows what a `State` holds. Knows nothing of the node."""
+    """Shows a `State`. It knows nothing of the node."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(CHATS)]
     AUTO_FOCUS = "Composer"
@@ -114,7 +114,7 @@ class MainScreen(Screen[None]):
     """
 
     class Folded(Intent):
-        """The person wants the list of chats away, or back, from now on."""
+        """The user hides the list of chats, or shows it again."""
 
         def __init__(self, folded: bool) -> None:
             super().__init__()
@@ -142,7 +142,7 @@ class MainScreen(Screen[None]):
         self._state = state
         self._folded = folded
         self._peeking = False
-        """The list covers the narrow screen until a chat is chosen."""
+        """Whether the list covers the narrow screen, until a chat is chosen."""
         self._rtl = rtl
         self._joined = joined
         self._compact, self._plain, self._links, self._twelve = compact, plain, links, twelve
@@ -163,18 +163,18 @@ class MainScreen(Screen[None]):
 
     @property
     def composer(self) -> Composer:
-        """The composer, where a message is written."""
+        """The composer."""
         return self.entry.composer
 
     @property
     def conversation(self) -> Conversation:
-        """The messages of the chat shown; there once the screen is `whole`."""
+        """The conversation, which exists once the screen is `whole`."""
         assert self._conversation is not None
         return self._conversation
 
     @property
     def chat_list(self) -> ChatList:
-        """The chats; there once the screen is `whole`."""
+        """The list of chats, which exists once the screen is `whole`."""
         assert self._list is not None
         return self._list
 
@@ -184,12 +184,12 @@ class MainScreen(Screen[None]):
         yield self.status
 
     def on_mount(self) -> None:
-        """The first picture, then the rest."""
+        """Paint the first widgets, then add the rest."""
         self.lay_out()
         self.call_after_refresh(self._mount_panes)
 
     async def whole(self) -> None:
-        """Wait until everything is in its place."""
+        """Wait until all widgets exist."""
         await self._whole.wait()
 
     async def _mount_panes(self) -> None:
@@ -218,28 +218,30 @@ class MainScreen(Screen[None]):
     # --- what the app tells
 
     def show_list(self) -> None:
-        """The chats, the requests or the one shown changed."""
+        """Update the list after a change of the chats, the requests or the shown chat."""
         state = self._state
         if not self._whole.is_set():
             return
         rows = state.listed
-        if not self.listed or self.size.width >= BOTH:  # what is being written stands in the composer
+        if not self.listed or self.size.width >= BOTH:  # the shown draft is in the composer
             rows = [row._replace(draft="") if row.id == state.current else row for row in rows]
         self.chat_list.show(rows, state.current, len(state.requests), state.archive)
         self.chat_title.show(state.shown)
         self.lay_out()
 
     def show_status(self, said: Sequence[str], wrong: bool) -> None:
-        """What the status line says; where the list is away, it says what the list would."""
+        """Update the status line; if the list is hidden, it also shows the list's counts."""
         self._said = (list(said), wrong)
         todo: list[str] = []
         if not self.listed:
             shown = self._state.shown
             unread = self._state.unread() - (shown.unread if shown else 0)
             if self._state.requests:
-                todo.append(f"requests ({len(self._state.requests)}) {self._keymap.shown('requests')}".rstrip())
+                asking = len(self._state.requests)
+                words = "request" if asking == 1 else "requests"
+                todo.append(f"{asking} {words} {self._keymap.shown('requests')}".rstrip())
             if unread:
-                todo.append(f"unread {unread} {self._keymap.shown('next_unread')}".rstrip())
+                todo.append(f"{unread} unread {self._keymap.shown('next_unread')}".rstrip())
         hints = [
             (f"{key.replace('Ctrl+', '^')} {says}", action)
             for name, says, action in HINTS
@@ -248,7 +250,7 @@ class MainScreen(Screen[None]):
         self.status.show([*said[:1], *todo, *said[1:]], wrong, hints)
 
     def bind(self, keymap: Keymap) -> None:
-        """Take these keys, and say them wherever keys are said; the status line does when it is shown next."""
+        """Use these keys, and show them everywhere; the status line does so at its next update."""
         self._keymap = keymap
         self.entry.bind(keymap)
         self.side_title.refresh()
@@ -263,14 +265,14 @@ class MainScreen(Screen[None]):
             self.lay_out()
 
     def write_in(self, chat: Chat | None) -> None:
-        """The composer belongs to this chat."""
+        """Make the composer write in this chat."""
         if chat is None:
             self.composer.show(None, "", "/invite, /add or /help")
         else:
             self.composer.show(chat.id, chat.draft, placeholder(chat))
 
     def chosen(self) -> None:
-        """A chat was opened: away with a list that only peeked, and to the composer."""
+        """Hide a list that covers the screen, and focus the composer, because a chat was opened."""
         self._peeking = False
         self.lay_out()
         self.composer.focus()
@@ -283,8 +285,8 @@ class MainScreen(Screen[None]):
         return not self._folded if self.size.width >= WIDE else self._peeking
 
     def lay_out(self) -> None:
-        """Lay out by what there is and how much room. Directly, not by classes: a class on the screen makes Textual
-        match every rule with every widget again, and that is most of what the first picture takes.
+        """Lay out the widgets by what exists and how much room there is. It sets styles directly: a class on the screen
+        makes Textual match every rule with every widget again, which would take most of the time of the first paint.
         """
         width, height = self.size
         self.composer.styles.max_height = 1 if height < LOW else MAX_LINES // 2 if height < HIGH else MAX_LINES
@@ -312,7 +314,7 @@ class MainScreen(Screen[None]):
     # --- what the person does
 
     def on_resize(self, _event: events.Resize) -> None:
-        """The list comes and goes with the room, and the status line says what it would."""
+        """Show or hide the list by the room there is, and update the status line."""
         self.lay_out()
         self.show_status(*self._said)
 
@@ -322,7 +324,7 @@ class MainScreen(Screen[None]):
         self.chosen()
 
     def on_chat_list_archive_toggled(self, event: Intent) -> None:
-        """List the archived chats, or no more."""
+        """List the archived chats, or hide them."""
         event.stop()
         self._state.archive_open = not self._state.archive_open
         self.show_list()
@@ -338,12 +340,12 @@ class MainScreen(Screen[None]):
         self.action_select_message()
 
     def get_selected_text(self) -> str | None:
-        """The text that is marked in the conversation, else in another widget: what the key to copy copies."""
+        """Return the text to copy: what is marked in the conversation, or else selected in another widget."""
         marked = "" if self._conversation is None else self._conversation.marks.text
         return marked or super().get_selected_text()
 
     def on_paste(self, event: events.Paste) -> None:
-        """What is pasted while the focus is on a list or a message is meant for the composer."""
+        """Pass what is pasted on a list or a message to the composer."""
         if not self.composer.has_focus:
             event.stop()
             self.composer.focus()
@@ -365,7 +367,7 @@ class MainScreen(Screen[None]):
             self.composer.focus()
 
     def action_chat_at(self, place: int) -> None:
-        """Open the chat at that place of the list, from 1."""
+        """Open the chat at that position of the list, from 1."""
         chats = self._state.listed
         if place <= len(chats):
             self.post_message(OpenChat(chats[place - 1].id))
@@ -377,32 +379,32 @@ class MainScreen(Screen[None]):
             self.post_message(OpenChat(chat.id))
 
     def action_next_unread(self) -> None:
-        """Open the next chat with something unread."""
+        """Open the next chat with unread messages."""
         self.post_message(NextUnread())
 
     def action_select_message(self) -> None:
-        """Go to the messages, to pick one."""
+        """Focus the messages, to select one."""
         if self._state.shown is not None:
             self.conversation.focus()
 
     def action_scroll_page(self, pages: int) -> None:
-        """Move the conversation, the focus staying where it is."""
+        """Scroll the conversation without changing the focus."""
         if self._conversation is not None:
             self._conversation.page(pages)
 
     def action_newest(self) -> None:
-        """To the end of the conversation."""
+        """Go to the end of the conversation."""
         if self._conversation is not None:
             self._conversation.to_end()
 
 
 def list_width(columns: int) -> int:
-    """Columns of the list beside a conversation, in a window of so many."""
+    """Return the columns of the list in a window of so many columns."""
     return next(cells for least, cells in LIST_WIDTHS if columns >= least)
 
 
 def placeholder(chat: Chat) -> str:
-    """What an empty composer says."""
+    """Return the placeholder of the composer for a chat."""
     if chat.state == "blocked":
         return "blocked: nothing can be sent"
     if chat.state == "forgotten":

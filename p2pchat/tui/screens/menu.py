@@ -1,4 +1,4 @@
-"""What can be done with a message, in a list, for people who use the mouse."""
+"""The actions on a message as a list, for people who use the mouse."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MenuScreen(ListPanel):
     DEFAULT_CSS = "MenuScreen .panel { max-width: 40; }"
 
     def __init__(self, ways: Sequence[tuple[str, str, str]]) -> None:
-        """`ways`: for each the key, what it does in words, and the action."""
+        """ways: (key, description, action) of each."""
         super().__init__()
         self._ways = ways
 

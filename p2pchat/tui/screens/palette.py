@@ -1,4 +1,4 @@
-"""What Ctrl+P finds: the chats and the commands, each with its key at the right. A chat's name is plain text here,
+"""The palette (Ctrl+P): the chats and the commands, each with its key at the right. A chat's name is plain text here,
 never markup.
 """
 
@@ -28,17 +28,17 @@ from p2pchat.tui.themes import MUTED
 from p2pchat.tui.wording import VERIFIED, mark, presence
 
 MAX_OFFERED = 60
-"""Rows at once: further ones are found by typing."""
+"""Rows shown at once; others are found by typing."""
 
 _NAME = 20
-"""Cells of a name, behind which is said what the row does."""
+"""Cells of a name, after which the description follows."""
 _LEAST_SAID = 8
 _SAID = 0.8
-"""What a match in the explanation is worth, beside one in the name."""
+"""The weight of a match in the description, relative to one in the name."""
 
 
 class Row(NamedTuple):
-    """A row. `sign`: in front of the name, a cell. `key`: what does the same, "" for none."""
+    """A row. sign: one cell before the name. key: the key that does the same, "" for none."""
 
     sign: str
     name: str
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 
 def rows(chats: Sequence[Chat], keymap: Keymap) -> list[Row]:
-    """All there is to choose from: the chats in their order, then the commands."""
+    """Return all rows: the chats in their order, then the commands."""
     keys = {key.action: shown(key.keys[0]) for key in keymap.rows if key.keys}
     found = []
     for place, chat in enumerate(chats, 1):
@@ -69,7 +69,7 @@ def rows(chats: Sequence[Chat], keymap: Keymap) -> list[Row]:
 
 
 class PaletteScreen(Panel[Intent]):
-    """Dismisses with what the chosen row does."""
+    """Dismisses with the intent of the chosen row."""
 
     HEADING = "Go to a chat, or do something"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,7 +82,7 @@ class PaletteScreen(Panel[Intent]):
     AUTO_FOCUS = "Input"
     DEFAULT_CSS = """
     PaletteScreen {
-        .panel { height: 100%; max-height: 26; }
+        .panel { height: 100%; max-width: 92; max-height: 26; }
         .body { height: 100%; overflow: hidden; }
         OptionList { height: 1fr; margin: 1 0 0 0; scrollbar-gutter: stable; }
         &.-low OptionList, &.-tiny OptionList { margin: 0; }
@@ -100,12 +100,12 @@ class PaletteScreen(Panel[Intent]):
         yield OptionList()
 
     def on_mount(self) -> None:
-        """The arrows move in the list while one types."""
+        """Keep the focus in the field; the arrows move in the list."""
         self._rows = rows(self._chats, keymap_of(self.app))
         self.query_one(OptionList).can_focus = False
 
     def on_resize(self, event: events.Resize) -> None:
-        """The keys stand at the right end of the rows."""
+        """Draw the rows again, with the keys at the right end."""
         super().on_resize(event)
         self.call_after_refresh(self._offer)
 
@@ -114,7 +114,7 @@ class PaletteScreen(Panel[Intent]):
 
     @on(Input.Changed)
     def _offer(self) -> None:
-        """Show what matches, the best first."""
+        """Show the matching rows, the best first."""
         words = self.query_one(Field).value.strip()
         matcher = Matcher(words, match_style=Style.parse("bold $text-accent"))
         scored = [(self._score(row, matcher) if words else 1.0, row) for row in self._rows]
@@ -132,7 +132,7 @@ class PaletteScreen(Panel[Intent]):
         return max(matcher.match(row.name), _SAID * matcher.match(row.says))
 
     def _drawn(self, row: Row, matcher: Matcher | None, room: int) -> Content:
-        """A row in `room` cells: the name, what it does as far as there is room, the key at the right."""
+        """Return a row in `room` cells: the name, as much of the description as fits, and the key at the right."""
         right = f"  {row.key}" if row.key else ""
         name = cut(row.name, max(4, room - cell_len(right) - 2))
         shown_name = Content(self.drawn(name))
@@ -153,7 +153,7 @@ class PaletteScreen(Panel[Intent]):
 
     @on(Input.Submitted)
     def action_go(self) -> None:
-        """Do what is highlighted."""
+        """Run the highlighted row."""
         at = self.query_one(OptionList).highlighted
         if at is not None:
             self.dismiss(self._matching[at].intent)

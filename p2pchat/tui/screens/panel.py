@@ -1,7 +1,7 @@
-"""What all screens share: a panel in the middle with a title, a body, one line that says how it goes, and its keys.
+"""The base of all screens: a panel in the middle with a title, a body, a status line, and its keys.
 
-The line of keys is made from the bindings of the screen, so it never promises what is not there, and can be clicked.
-Peers' names come into titles and bodies: every text here is `Content` or has `markup=False`.
+The line of keys is made from the screen's bindings, so it never shows an unavailable key, and its keys can be clicked.
+Peers' names appear in titles and bodies: every text here is `Content` or has `markup=False`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_WIDTH = 72
 
 
 class Hint(NamedTuple):
-    """A key, what it does, and the action a click on it runs."""
+    """A key, its description, and the action of a click on it."""
 
     key: str
     what: str
@@ -52,7 +52,7 @@ class Hint(NamedTuple):
 
 
 def flow(hints: Sequence[Hint], width: int) -> list[list[Hint]]:
-    """The hints in lines of at most `width` cells; one that is wider has a line of its own."""
+    """Return the hints in lines of at most `width` cells; a wider one has a line of its own."""
     lines: list[list[Hint]] = []
     used = 0
     for hint in hints:
@@ -66,7 +66,7 @@ def flow(hints: Sequence[Hint], width: int) -> list[list[Hint]]:
 
 
 class Hints(Widget):
-    """The keys of a screen, wrapped between them; each can be clicked."""
+    """Shows the keys of a screen in lines; each can be clicked."""
 
     DEFAULT_CSS = """
     Hints {
@@ -105,8 +105,9 @@ def _drawn(hint: Hint) -> Content:
 
 
 def said(error: P2PChatError) -> str:
-    """An error in one line for the screen, not longer than anybody reads. Advice that names a command line helps nobody
-    here. Not every error came through the node client: a path, or what another process said, may be in it.
+    """Return an error in one short line for the screen. A hint with a command line is left out, as it does not help
+    here. The text is cleaned, because not every error came through the node client: it may contain a path, or the
+    output of another process.
     """
     advice = "" if "`" in error.advice else error.advice
     text = re.sub(r"\s*`[^`]*`", "", error.message)
@@ -114,31 +115,31 @@ def said(error: P2PChatError) -> str:
 
 
 def unix_lines(text: str) -> str:
-    """A pasted text with its lines ended by newlines: most terminals send what Enter sends."""
+    """Return a pasted text with newlines at the ends of its lines: most terminals send what Enter sends."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def one_line(text: str) -> str:
-    """A text as a `Field` can show it: without the joiners that terminals and Textual count in different ways."""
+    """Return a text that a `Field` can show: without the joiners that terminals and Textual measure differently."""
     return displayable_line(text).replace(JOINER, "")
 
 
 class Field(Input):
-    """A line to write in."""
+    """A one-line text field."""
 
     _cut = False
-    """Not all of a paste had room, and nobody has said so yet."""
+    """Whether a paste was cut and the user has not been told yet."""
 
     def on_key(self, event: events.Key) -> None:
-        """Letters that nobody sees."""
+        """Ignore invisible characters."""
         if event.character in UNSEEN - {ZWJ}:
             event.stop()
             event.prevent_default()
             self.insert_text_at_cursor(event.character)
 
     def on_paste(self, event: events.Paste) -> None:
-        """The clipboard may hold anything, and what stands here is drawn. What is too long is cut: Textual would drop
-        all of it.
+        """Clean what is pasted, because the clipboard may contain anything and the field is drawn. Cut what is too
+        long: Textual would drop all of it.
         """
         text = clean_line(unix_lines(event.text))
         if not self.password:
@@ -149,7 +150,7 @@ class Field(Input):
         event.text = text
 
     def said_of_paste(self) -> str:
-        """What is to be said of the last paste, once: that not all of it is here."""
+        """Return the message that the last paste was cut, once; "" if it was not."""
         was_cut, self._cut = self._cut, False
         return f"At most {self.max_length} characters fit: the rest was left out." if was_cut else ""
 
@@ -159,14 +160,14 @@ class Field(Input):
 
 
 class Body(VerticalScroll):
-    """What scrolls. Where it became lower, the field one writes in stays in sight."""
+    """The scrolling body. If it becomes lower, the focused field stays visible."""
 
     def on_mount(self) -> None:
-        """What it holds may become higher, too."""
+        """Watch for changes of its height."""
         self.watch(self, "virtual_size", self.on_resize)
 
     def on_resize(self) -> None:
-        """Its height is known now."""
+        """Adapt to the new height."""
         self.call_after_refresh(self._show_focus)
 
     def _show_focus(self) -> None:
@@ -175,10 +176,10 @@ class Body(VerticalScroll):
 
 
 class Panel(ModalScreen[Result]):
-    """A screen of the family. Subclasses give `body`, their BINDINGS with an action each, and dismiss with a result.
+    """A panel. Subclasses define `body` and their BINDINGS with an action each, and dismiss with a result.
 
-    What the node is asked runs through `begin`: the panel says that it waits, shows an error in place, and esc leaves
-    at any time; the node finishes what it was asked.
+    Requests to the node run through `begin`: the panel shows that it waits, shows an error in place, and can be left
+    with Esc at any time; the node finishes the request.
     """
 
     HEADING: ClassVar[str] = ""
@@ -236,6 +237,7 @@ class Panel(ModalScreen[Result]):
         }
         .said.-shown { display: block; }
         .said.-problem { color: $text-error; }
+        .said.-problem:ansi { text-style: bold; }
         .said.-good { color: $text-success; }
         .para { height: auto; margin: 0 0 1 0; }
         .note { height: auto; color: $text-muted; margin: 0 0 1 0; }
@@ -289,14 +291,14 @@ class Panel(ModalScreen[Result]):
     # --- what a subclass gives
 
     def body(self) -> ComposeResult:
-        """The widgets between the title and the keys."""
+        """Yield the widgets between the title and the keys."""
         yield from ()
 
     def news(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Events of the node, while the screen is open."""
+        """Handle events of the node while the screen is open."""
 
     def hints(self) -> list[Hint]:
-        """The keys to show now: those bindings that can be used, in order, esc last."""
+        """Return the keys to show now: those of the available bindings, in order, Esc last."""
         found: dict[str, Hint] = {}
         for binding in (each for bindings in self._bindings.key_to_bindings.values() for each in bindings):
             if binding.show and binding.action not in found and self.check_action(binding.action.partition("(")[0], ()):
@@ -305,7 +307,7 @@ class Panel(ModalScreen[Result]):
         return [*found.values(), *([last] if last else [])]
 
     def worded(self, binding: Binding) -> str:
-        """What a key does, in words; where that changes, a subclass says how."""
+        """Return the description of a key. A subclass overrides it if the description changes."""
         return binding.description
 
     # --- the frame
@@ -329,12 +331,12 @@ class Panel(ModalScreen[Result]):
         self.query_one(".panel").border_title = Content(heading)
 
     def show_keys(self) -> None:
-        """Show the keys as they are now."""
+        """Update the line of keys."""
         self.query_one(Hints).show(self.hints())
         self.refresh_bindings()
 
     def say(self, text: str | Content, kind: str = "") -> None:
-        """One line above the keys: `kind` is "problem", "good" or "" (it goes on)."""
+        """Show a line above the keys. kind: "problem", "good" or "" (in progress)."""
         line = self.query_one(".said", Static)
         line.update(Content(text) if isinstance(text, str) else text)
         line.set_class(bool(text), "-shown")
@@ -342,15 +344,17 @@ class Panel(ModalScreen[Result]):
         line.set_class(kind == "good", "-good")
 
     def drawn(self, text: str) -> str:
-        """A name or another line of a peer's as it is drawn: nothing in it obeyed, right-to-left letters in order."""
+        """Return a line of a peer, such as a name, as it is drawn: without control characters, right-to-left letters in
+        order.
+        """
         return drawn(text, getattr(self.app, "turns_text", True))
 
     def clock(self, at: datetime) -> str:
-        """A time of day as the person wants it written."""
+        """Return a time of day in the user's format."""
         return clock(at, getattr(self.app, "twelve_hours", False))
 
     def when(self, at: datetime) -> str:
-        """A date and a time of day; the year where it is not this one."""
+        """Return a date and a time of day, with the year if it is not the current one."""
         now = getattr(self.app, "now", datetime.now)()
         year = "" if at.year == now.year else f" {at.year}"
         return f"{at.day} {at:%b}{year} {self.clock(at)}"
@@ -365,11 +369,11 @@ class Panel(ModalScreen[Result]):
 
     @property
     def busy(self) -> bool:
-        """The node was asked and has not answered."""
+        """Whether a request to the node is in progress."""
         return self._busy
 
     def begin(self, work: Awaitable[None], waiting: str, failed: Callable[[P2PChatError], None] | None = None) -> None:
-        """Do `work`, saying `waiting` meanwhile. An error is said in place, or given to `failed`."""
+        """Run `work`, showing `waiting` meanwhile. An error is shown in place, or passed to `failed`."""
         self._busy = True
         self.say(waiting)
         self.show_keys()
@@ -396,9 +400,9 @@ class Panel(ModalScreen[Result]):
         self.dismiss(None)
 
     def action_scroll_by(self, lines: int) -> None:
-        """Move the body, where it is higher than the window."""
+        """Scroll the body, if it is higher than the window."""
         self.query_one(".body", VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def on_resize(self, _event: events.Resize) -> None:
-        """What wraps otherwise needs another height."""
+        """Update the keys, since the lines wrap differently."""
         self.query_one(Hints).refresh(layout=True)

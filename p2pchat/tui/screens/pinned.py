@@ -15,7 +15,7 @@ from p2pchat.tui.text import cut, displayable_line
 from p2pchat.tui.themes import MUTED
 
 _BEGINNING = 300
-"""Characters of a message that are looked at; its first line is shown."""
+"""Characters of a message that are used; its first line is shown."""
 
 _FRAME = 12
 """Cells beside the words."""
@@ -33,7 +33,7 @@ class PinnedScreen(ListPanel):
         self._pinned: list[Message] = []
 
     def on_mount(self) -> None:
-        """Ask the node."""
+        """Read the pinned messages from the node."""
         self.set_heading(f"Pinned in the chat with {self.drawn(self._chat.label)}")
         self.begin(self._read(), "Asking…")
 

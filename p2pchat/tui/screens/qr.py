@@ -1,4 +1,4 @@
-"""A text as a QR code, on a screen of its own: it needs all the room there is."""
+"""A text as a QR code, on a screen of its own because it needs all the room there is."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from p2pchat.tui.screens.panel import Hint, Hints
 
 BORDER = 2
 BLACK_ON_WHITE = "#000000 on #ffffff"
-"""Whatever the theme says: cameras look for dark on light."""
+"""The colours of the code in every theme, because cameras look for dark on light."""
 
 _FILE = "p2pchat-invite.svg"
 _GLYPHS = " ▀▄█"
 
 
 def half_blocks(matrix: Sequence[Sequence[int]]) -> list[str]:
-    """Two rows of dots a line, with the border that readers need."""
+    """Return the code as lines of two rows of dots each, with the border that readers need."""
     width = len(matrix[0]) + 2 * BORDER
     blank = [0] * width
     dots = [blank] * BORDER + [[0] * BORDER + [int(bool(dot)) for dot in row] + [0] * BORDER for row in matrix]
@@ -37,7 +37,7 @@ def half_blocks(matrix: Sequence[Sequence[int]]) -> list[str]:
 
 
 class QrScreen(ModalScreen[None]):
-    """Shows the code where the window is large enough, else says how large it has to be."""
+    """Shows the code if the window is large enough, otherwise how large it has to be."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "save", "save as a picture"),
@@ -71,10 +71,10 @@ class QrScreen(ModalScreen[None]):
         self.query_one(Hints).show([Hint("s", "save as a picture", "save"), Hint("Esc", "back", "close")])
 
     def on_resize(self, event: events.Resize) -> None:
-        """A larger window may have room for it."""
+        """Show the code again, as far as it fits now."""
         width, height = len(self._lines[0]), len(self._lines)
         code = self.query_one("#code", Static)
-        # One line is for the keys; where it is just too much, the code is worth more than they are.
+        # One line is for the keys; if only that is missing, the code takes it.
         self.query_one(Hints).display = event.size.height > height or event.size.height < height
         fits = event.size.width >= width and event.size.height >= height
         code.set_class(not fits, "-small")
@@ -90,11 +90,11 @@ class QrScreen(ModalScreen[None]):
             )
 
     def on_click(self) -> None:
-        """A click anywhere leaves."""
+        """Close the screen at a click anywhere."""
         self.action_close()
 
     def action_save(self) -> None:
-        """Write the code to a file that anything shows, where the window is too small for it."""
+        """Write the code to a plain file, if the window is too small for it."""
         picture = self._code.svg_inline(scale=8, border=2 * BORDER, dark="#000", light="#fff", omitsize=False)
         self.post_message(SaveText(picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1), _FILE))
 

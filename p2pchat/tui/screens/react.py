@@ -1,4 +1,4 @@
-"""An emoji for a message: by its number, by the arrows, or by a click."""
+"""The choice of an emoji for a message, by its number, the arrows, or a click."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NONE = "remove mine"
 
 
 class ReactScreen(ListPanel):
-    """Dismisses with the emoji, or "" to take one's own away. Any other is put there by /react."""
+    """Dismisses with the emoji, or "" to remove one's own. Any other emoji can be set with /react."""
 
     HEADING = "React"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,6 +40,6 @@ class ReactScreen(ListPanel):
         self.dismiss("" if chosen == NONE else chosen)
 
     def action_pick(self, number: int) -> None:
-        """Take the one with that number."""
+        """Choose the emoji with that number."""
         if number <= len(self._offered):
             self.choose(number - 1)

@@ -1,4 +1,4 @@
-"""The panel of relays that store messages while somebody is offline: list them, add one, remove one."""
+"""The panel of relays that store messages while somebody is offline: listing, adding and removing them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,10 +24,10 @@ from p2pchat.tui.themes import MUTED
 OFFERED = "offered"
 
 LOOK_AGAIN = 2.0
-"""Seconds after which the node is asked again: it does not tell by itself."""
+"""Seconds between two requests to the node, which sends no events about relays."""
 
 MAX = 1_024
-"""Letters of an address; the node says what is wrong with one."""
+"""Characters of an address; the node checks it."""
 
 _WHY = (
     "A relay stores what friends write while you are offline, and cannot read any of it. Anyone who runs "
@@ -36,13 +37,15 @@ _TWO = "Add a second one, run by somebody else: each holds every message, so you
 _STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED: "$text-accent"}
 _PROBLEM = "$text-error"
 _STATE_CELLS = 13
+_PLACE_CELLS = 24
+"""Cells of an address, so that what is said of the relays stands below each other; longer ones push it aside."""
 _BESIDE = 60
-"""Columns from which what is said of a relay stands beside it."""
+"""The width in columns from which the state of a relay is shown beside it."""
 
 
 class RelayRow(NamedTuple):
-    """How it stands with one. `used`: it is one of the two where envelopes wait for us. `kept`: for longer than this
-    run. `contact`: whose node it is, or "".
+    """The state of a relay. used: it is one of the two at which envelopes wait for us. kept: it is still known after
+    this run. contact: the contact whose node it is, or "".
     """
 
     address: str
@@ -54,29 +57,29 @@ class RelayRow(NamedTuple):
 
     @property
     def is_ours(self) -> bool:
-        """Whether we use it, or keep it in reserve."""
+        """Whether we use the relay, or keep it in reserve."""
         return self.state != OFFERED
 
     @property
     def place(self) -> str:
-        """Where it is, without its transport and key."""
+        """Its host and port, without its transport and key."""
         parts = self.address.partition("#")[0].split("/")
         return f"{parts[2]}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else self.address
 
 
 def relay_of(row: Mapping[str, Any]) -> RelayRow:
-    """From the node's answer."""
+    """Return the row from an object of the node's answer."""
     return RelayRow(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
 
 
 def address_in(text: str) -> str:
-    """The address in what somebody pasted: it may be the whole command that `p2pchat relay` prints."""
+    """Return the address in a pasted text, which may be the whole command that `p2pchat relay` prints."""
     match = re.search(r"/(?:ip4|ip6|dns|dns4|dns6)/\S+", text)
     return match.group() if match else text.strip()
 
 
 class RelaysScreen(Panel[None]):
-    """The list; `a` shows the line to write another one in, which is there at once where there is none."""
+    """The list of relays. `a` shows the field for another one, which is always shown if the list is empty."""
 
     HEADING = "Relays"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -113,7 +116,7 @@ class RelaysScreen(Panel[None]):
         yield Static("", id="why", classes="note last", markup=False)
 
     def on_mount(self) -> None:
-        """Read them, again and again."""
+        """Read the relays from the node, and again at intervals."""
         self.query_one(OptionList).can_focus = False
         self._look()
         self.set_interval(LOOK_AGAIN, self._look)
@@ -147,7 +150,7 @@ class RelaysScreen(Panel[None]):
         listed.highlighted = highlighted
 
     def on_resize(self, event: events.Resize) -> None:
-        """What is said of a relay stands beside it, or below it."""
+        """Show the state of a relay beside it, or below it."""
         super().on_resize(event)
         self._list(self.query_one(OptionList).highlighted)
 
@@ -156,7 +159,9 @@ class RelaysScreen(Panel[None]):
         about += [] if relay.used or not relay.is_ours else ["in reserve"]
         about += [] if relay.kept or not relay.is_ours else ["for this run"]
         about += [relay.problem] if relay.problem else []
-        gap = "\n" + " " * _STATE_CELLS if self.size.width < _BESIDE else "  "
+        widest = max(cell_len(self.drawn(each.place)) for each in self._relays or ())
+        beside = " " * max(2, min(_PLACE_CELLS, widest) + 2 - cell_len(self.drawn(relay.place)))
+        gap = "\n" + " " * _STATE_CELLS if self.size.width < _BESIDE else beside
         return Content.assemble(
             (f"{relay.state:{_STATE_CELLS}}", _STYLES.get(relay.state, _PROBLEM)),
             (self.drawn(relay.place), "bold"),
@@ -165,13 +170,13 @@ class RelaysScreen(Panel[None]):
 
     @property
     def chosen(self) -> RelayRow | None:
-        """The one the keys are about."""
+        """The highlighted relay, which the keys act on."""
         at = self.query_one(OptionList).highlighted if self.is_mounted else None
         return self._relays[at] if self._relays and at is not None and at < len(self._relays) else None
 
     @property
     def writing(self) -> bool:
-        """Whether the line to write in is there."""
+        """Whether the field for an address is shown."""
         return self.is_mounted and not self.query_one("#form").has_class("hidden")
 
     def _open(self, shown: bool) -> None:
@@ -196,18 +201,18 @@ class RelaysScreen(Panel[None]):
             self.show_keys()
 
     def action_another(self) -> None:
-        """Write the line of another one."""
+        """Show the field for another relay."""
         self._open(True)
 
     @on(Input.Submitted)
     def action_use(self) -> None:
-        """Use what is written."""
+        """Use the relay in the field."""
         address = address_in(self.query_one(Field).value)
         if address and not self.busy:
             self.begin(self._use(address, address.partition("#")[0]), "Connecting…")
 
     def action_take(self) -> None:
-        """Use the one that a contact offers to be."""
+        """Use a relay that a contact offers."""
         relay = self.chosen
         if relay is not None and not relay.is_ours and not self.busy:
             self.begin(self._use(relay.contact, relay.address), "Connecting…")
@@ -215,7 +220,7 @@ class RelaysScreen(Panel[None]):
     async def _use(self, what: str, address: str) -> None:
         rows = await self._node.call("relays", add=what)
         field = self.query_one(Field)
-        with field.prevent(Input.Changed):  # typing takes away what was said
+        with field.prevent(Input.Changed):  # typing clears the message
             field.value = ""
         self._take(rows)
         self._open(False)
@@ -225,7 +230,7 @@ class RelaysScreen(Panel[None]):
             self.say("It has not answered yet; p2pchat keeps trying.")
 
     def action_leave(self) -> None:
-        """Use it no longer, after a question."""
+        """Stop using the relay, after a question."""
         relay = self.chosen
         if relay is None or not relay.is_ours:
             return
@@ -245,7 +250,7 @@ class RelaysScreen(Panel[None]):
         self.app.push_screen(question, answered)
 
     def action_back(self) -> None:
-        """Back to the list, or away."""
+        """Go back to the list, or close the panel."""
         if self.writing and self._relays:
             self._open(False)
         else:

@@ -1,4 +1,4 @@
-"""Who asks to become a contact: eight words to compare, then yes or no."""
+"""The requests to become a contact: eight words to compare, then yes or no."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from p2pchat.tui.text import cut, displayable_line, rows_of
 from p2pchat.tui.themes import MUTED
 
 _FRAME = 11
-"""Cells beside a line of the list."""
+"""Cells around a line of the list."""
 
 _LEAST = 12
-"""Cells of a name, however much is said beside it."""
+"""The least number of cells for a name, however much is shown beside it."""
 
 _NOBODY = "There are no contact requests."
 
@@ -68,7 +68,7 @@ class RequestsScreen(Panel[str]):
 
     def on_mount(self) -> None:
         """Read the contact requests from the node."""
-        # The arrows move in it all the same; the page keys are left for what is below it.
+        # The arrows move in it without the focus; the page keys are for the text below it.
         self.query_one(OptionList).can_focus = False
         self.run_worker(self._read(), group="read", exclusive=True)
 
@@ -81,7 +81,7 @@ class RequestsScreen(Panel[str]):
 
     @property
     def chosen(self) -> Request | None:
-        """The one the keys are about."""
+        """The highlighted request, which the keys act on."""
         at = self.query_one(OptionList).highlighted if self.is_mounted else None
         return self._requests[at] if at is not None and at < len(self._requests) else None
 
@@ -96,17 +96,20 @@ class RequestsScreen(Panel[str]):
         listed = self.query_one(OptionList)
         listed.set_options(Option(self._row(request)) for request in found)
         listed.set_class(not found, "hidden")
-        # Whoever comes while somebody reads must not slip under the finger.
+        # A request that arrives must not replace the one that the user is about to answer.
         kept = next((at for at, each in enumerate(found) if before is not None and each.id == before.id), 0)
         listed.highlighted = kept if found else None
         self._show()
 
     def _row(self, request: Request) -> Content:
-        since = f"  {self.when(request.since)}"
+        widest = max(cell_len(self.when(each.since)) for each in self._requests)
+        since = f"{self.when(request.since):>{widest}}  "
         anew = "  wants to begin anew" if request.known else ""
-        room = min(self.size.width, MAX_WIDTH) - _FRAME - cell_len(anew) - cell_len(since)
-        name = self.drawn(cut(displayable_line(request.name), max(_LEAST, room)))
-        return Content.assemble((name, "bold"), (anew, "$text-warning"), (since, MUTED))
+        room = min(self.size.width, MAX_WIDTH) - _FRAME - cell_len(anew)
+        if room - cell_len(since) < _LEAST:
+            since = ""  # a name is worth more
+        name = self.drawn(cut(displayable_line(request.name), max(_LEAST, room - cell_len(since))))
+        return Content.assemble((since, MUTED), (name, "bold"), (anew, "$text-warning"))
 
     @on(OptionList.OptionHighlighted)
     def _show(self) -> None:
@@ -131,7 +134,7 @@ class RequestsScreen(Panel[str]):
         self.show_keys()
 
     def action_move(self, lines: int) -> None:
-        """Another one. (A click only chooses, too.)"""
+        """Highlight another request. (A click only highlights, too.)"""
         if self._requests:
             listed = self.query_one(OptionList)
             listed.highlighted = max(0, min(len(self._requests) - 1, (listed.highlighted or 0) + lines))
@@ -154,7 +157,7 @@ class RequestsScreen(Panel[str]):
         self.say(text, "good")
 
     def action_decline(self) -> None:
-        """Say no, after a question."""
+        """Decline the request, after a question."""
         request = self.chosen
         if request is None:
             return
@@ -164,7 +167,7 @@ class RequestsScreen(Panel[str]):
         self._ask(request, "decline", ConfirmScreen(question, "Decline", "Decide later", more), "Declined.")
 
     def action_block(self) -> None:
-        """Never again, after a question."""
+        """Block the person, after a question."""
         request = self.chosen
         if request is None:
             return

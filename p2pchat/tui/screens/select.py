@@ -1,4 +1,4 @@
-"""A message to select a part of, with the keys of any text field; the text is as it was written."""
+"""Selecting a part of a message, with the keys of any text field; the text is as it was written."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class SelectScreen(Panel[str]):
         yield area
 
     def on_mount(self) -> None:
-        """Say how."""
+        """Show how to select."""
         self.say("Select with Shift and the arrow keys, or with the mouse.")
 
     def action_copy(self) -> None:
-        """Take what is selected, or all where nothing is."""
+        """Copy the selection, or everything if nothing is selected."""
         area = self.query_one(TextArea)
         self.dismiss(written(area.selected_text or area.text))
 

@@ -1,6 +1,6 @@
-"""What can be set, in one list: the lines of `screen.toml`, and what the node keeps.
+"""All settings in one list: the lines of `screen.toml`, and what the node stores.
 
-A setting takes the next of its values with Enter or a click, and the screen shows at once what that does.
+Enter or a click gives a setting its next value, and the screen shows the effect at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from p2pchat.tui.preferences import SETTINGS, Preferences, Value
+from p2pchat.tui.preferences import SETTINGS, Preferences, Value, worded
 from p2pchat.tui.screens.panel import Field, Panel
 from p2pchat.tui.text import cut
 from p2pchat.tui.themes import DARK, MUTED
 
 MAX_TOLD = 3
-"""Problems of the file that are told here; a toast has told all of them."""
+"""Problems of the file that are shown here; a toast has shown all of them."""
 
 NODE_SETTINGS = (
     ("keep_receiving", "while the screen is closed"),
@@ -33,14 +33,14 @@ NODE_SETTINGS = (
 
 _NAME_CELLS = 22
 _ROOMY = 76
-"""Columns from which there is room to say what a setting is about."""
+"""The width in columns from which the description of a setting is shown."""
 _VALUE_CELLS = 12
 _EMPTY = {"theme": DARK, "quiet_hours": "none"}
-"""What "" means."""
+"""What the value "" means, by setting."""
 
 
 class Choice(NamedTuple):
-    """A row: its name, what it is about, its value, and those it may have; none where it is written by hand."""
+    """A setting: its name, its description, its value, and the possible values; none if it is typed."""
 
     name: str
     says: str
@@ -50,7 +50,7 @@ class Choice(NamedTuple):
 
 
 class SettingsSource:
-    """Where the page has the settings from, and how it changes one."""
+    """Reads the settings for the page, and changes them."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class SettingsSource:
         self.change = change
         self.change_node = change_node
         self.node: dict[str, bool | None] = {}
-        """What the node answered; empty if it was not asked or did not answer."""
+        """The node's settings; empty if it has not answered."""
 
     def rows(self) -> list[Choice]:
-        """Every setting with its value now."""
+        """Return all settings with their current values."""
         now = self.preferences()
         own = [Choice(each.name, each.says, getattr(now, each.name), each.choices) for each in SETTINGS]
         theirs = [
@@ -79,7 +79,7 @@ class SettingsSource:
 
 
 class SettingsScreen(Panel[str]):
-    """Dismisses with "edit" where the file is to be opened in the person's editor."""
+    """Dismisses with "edit" if the file is to be opened in the user's editor."""
 
     HEADING = "Settings"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -106,7 +106,7 @@ class SettingsScreen(Panel[str]):
         super().__init__()
         self._source = source
         self._asked: Choice | None = None
-        """The setting whose value is being written."""
+        """The setting whose value is being typed."""
 
     def body(self) -> ComposeResult:
         yield Static("", classes="warn hidden", markup=False)
@@ -114,14 +114,14 @@ class SettingsScreen(Panel[str]):
         yield Field()
 
     def on_mount(self) -> None:
-        """Begin at the first."""
+        """Highlight the first setting."""
         listed = self.query_one(OptionList)
         listed.can_focus = False
         listed.highlighted = 0
         self.renew()
 
     def renew(self) -> None:
-        """The settings are others now, whoever changed them."""
+        """Show the settings again, because they have changed."""
         listed = self.query_one(OptionList)
         at = listed.highlighted
         listed.set_options(self._options())
@@ -150,7 +150,7 @@ class SettingsScreen(Panel[str]):
         listed.highlighted = max(0, min(listed.option_count - 1, (listed.highlighted or 0) + rows))
 
     def action_next(self, step: int) -> None:
-        """Give the setting its next value, or the one before."""
+        """Give the setting its next value, or the previous one."""
         row = self._row()
         if not row.choices:
             self._ask(row)
@@ -200,7 +200,7 @@ class SettingsScreen(Panel[str]):
         self.set_focus(None)
 
     def on_resize(self, event: events.Resize) -> None:
-        """There may be room for more words, or for fewer."""
+        """Show as much of the descriptions as fits now."""
         super().on_resize(event)
         if self.is_mounted:
             self.renew()
@@ -209,15 +209,8 @@ class SettingsScreen(Panel[str]):
         return action == "back" or self._asked is None
 
     def action_back(self) -> None:
-        """Leave the field that is written in, else the page."""
+        """Leave the field, or else the page."""
         if self._asked is not None:
             self._written_all()
         else:
             self.dismiss(None)
-
-
-def worded(value: Value | None) -> str:
-    """A value as the page writes it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value or ""

@@ -1,4 +1,4 @@
-"""The themes in a list: the whole screen takes the one that is highlighted, and keeps the one that is chosen."""
+"""The themes in a list: the screen uses the highlighted one at once, and keeps the chosen one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p2pchat.tui.screens.list_panel import ListPanel
 
 
 class ThemeScreen(ListPanel):
-    """Dismisses with the name of the theme to keep; esc gives back the one before."""
+    """Dismisses with the name of the theme to keep; Esc restores the previous one."""
 
     HEADING = "Theme"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "use it")]
@@ -36,7 +36,7 @@ class ThemeScreen(ListPanel):
             yield Option(name, id=name)
 
     def first(self) -> int:
-        """Begin at the theme that is used now."""
+        """Return the index of the current theme."""
         return themes.NAMES.index(self._before) if self._before in themes.NAMES else 0
 
     @on(OptionList.OptionHighlighted)
@@ -48,6 +48,6 @@ class ThemeScreen(ListPanel):
         self.dismiss(themes.NAMES[place])
 
     def action_back(self) -> None:
-        """Give back the one before."""
+        """Restore the previous theme."""
         self.app.theme = self._before
         self.dismiss(None)

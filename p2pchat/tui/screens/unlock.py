@@ -1,4 +1,4 @@
-"""The passphrase of a locked profile."""
+"""The question for the passphrase of a locked profile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from p2pchat.tui.screens.panel import Field, Panel
 
 
 class UnlockScreen(Panel[bool]):
-    """True once the profile is open, False where esc gave up."""
+    """Dismisses with True once the profile is open, with False at Esc."""
 
     HEADING = "Locked"
     BINDINGS: ClassVar[list[BindingType]] = [

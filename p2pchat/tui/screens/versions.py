@@ -1,4 +1,4 @@
-"""What a message said before it was edited."""
+"""The earlier texts of an edited message."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from p2pchat.tui.themes import MUTED
 
 
 class VersionsScreen(Panel[None]):
-    """Every wording, the first one first."""
+    """Shows all texts of a message, the first one first."""
 
     HEADING = "What it said"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "back", show=False)]
@@ -33,7 +33,7 @@ class VersionsScreen(Panel[None]):
         yield Static("", id="versions", classes="para last", markup=False)
 
     def on_mount(self) -> None:
-        """Ask the node."""
+        """Read the texts from the node."""
         self.begin(self._read(), "")
 
     async def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""The first run: a name, a passphrase or none, and what to do next. Enter takes each default."""
+"""The first run: a name, a passphrase or none, and what to do next. Enter accepts each default."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OFFERS = (
 
 
 def user_name() -> str:
-    """What the system calls this person; empty where it does not know."""
+    """Return the user's name on this system; empty if it is unknown."""
     try:
         return displayable_line(getpass.getuser())[:MAX_NAME]
     except (OSError, KeyError, ImportError):
@@ -42,7 +42,7 @@ def user_name() -> str:
 
 
 class WelcomeScreen(Panel[str]):
-    """Dismisses with "invite", "add", "echo" or "later"; with None where somebody left before there was a profile."""
+    """Dismisses with "invite", "add", "echo" or "later"; with None if the user left before there was a profile."""
 
     HEADING = "Welcome to p2pchat"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -115,11 +115,11 @@ class WelcomeScreen(Panel[str]):
         return super().worded(binding)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # A profile is made in a second or two, and half of one is of no use.
+        # Making a profile takes a second or two, and is not interrupted.
         return not (self.busy and action in ("go", "back"))
 
     def action_go(self) -> None:
-        """What Enter does at this step; a click on its hint does the same."""
+        """Run what Enter does at this step; a click on its hint does the same."""
         if self.busy:
             return
         if self._step == NAME:

@@ -1,1 +1,19 @@
-"""One file a widget."""
+"""The widgets, one file each, and what they are made of.
+
+conversation  the messages of a chat; the keys, the mouse and the colours
+message_keys  the actions on a selected message
+feed          the data of the conversation
+window        the messages in memory
+paging        which messages are read next
+viewport      which rows are on the screen
+rendering     the layout of a message
+painting      rows as strips
+looks         colours
+marking       text marked with the mouse
+unread        the unread line
+bars          the texts of the conversation itself
+composer      the field for messages, and completions
+turned        a text area for right-to-left text
+chatlist      the list of chats
+statusline    the status line and the titles
+"""

@@ -1,5 +1,5 @@
-"""What the conversation says of itself: its last row while a message is selected or something newer is below, and the
-words in an empty one.
+"""The texts of the conversation itself: its last row, shown while a message is selected or there is something newer
+below, and the text of an empty one.
 """
 
 from __future__ import annotations
@@ -27,38 +27,44 @@ _KEYS = (
     ("pin", "pin"),
     ("back", "leave"),
 )
-"""What can be done with a selected message, and the action of it; in the order of the line."""
+"""The actions on a selected message, in the order of the line: (description, action)."""
 
 
 _JUMPED = (("older hit", "older_hit"), ("newer hit", "newer_hit"), ("jump back", "back"))
-"""What can be done after a jump, before all else."""
+"""The actions after a jump, which come first."""
+
+_MENU = ("more", "menu")
+"""What stands for those that have no room in the line."""
 
 _MORE = (("select text", "select_text"),)
-"""What has no room in that line."""
+"""Actions for which that line has no room."""
 
 
 def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
-    """The keys of a selected message, with their words. Where there is no room for all, the last but the way back lose
-    theirs first. `jumped`: the actions to go on from the jump that led here, or to take it back.
+    """Return the keys of a selected message with their descriptions, and the way back. If there is not enough room, the
+    last ones are left out, and the key of the menu, which has all of them, stands for them. jumped: the actions to
+    continue from the jump that led here, or to undo it.
     """
     possible = [way for way in _JUMPED if way[1] in jumped] + [way for way in _KEYS if _concerns(way[1], message)]
-    shown = [
-        (key.lower() if action == "leave" else key, says, action)
-        for says, action in possible
-        if (key := keymap.shown(f"message_{action}"))
-    ]
-    for worded in range(len(shown), -1, -1):
-        pieces = [TextSpan(" ", "bar")]
-        for number, (key, says, action) in enumerate(shown):
-            wordy = number < worded - 1 or (worded and action == "leave")
-            pieces += [TextSpan(key, "key", action), TextSpan(f" {says}  " if wordy else " ", "bar", action)]
+    *shown, back = [_hint(keymap, way) for way in possible]
+    more = _hint(keymap, _MENU)
+    for count in range(len(shown), -1, -1):
+        hints = [*shown[:count], *([more] if count < len(shown) else []), back]
+        pieces = (TextSpan(" ", "bar"), *(piece for hint in hints for piece in hint))
         if sum(width(piece.text) for piece in pieces) <= cells:
             break
-    return tuple(pieces)
+    return pieces
+
+
+def _hint(keymap: Keymap, way: tuple[str, str]) -> tuple[TextSpan, ...]:
+    """A key with what it does; nothing where the action has no key."""
+    says, action = way
+    key = keymap.shown(f"message_{action}")
+    return (TextSpan(key, "key", action), TextSpan(f" {says}  ", "bar", action)) if key else ()
 
 
 def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:
-    """What can be done with a message: the key, what it does, and the action."""
+    """Return the actions on a message: (key, description, action)."""
     return [
         (keymap.shown(f"message_{action}"), says, action)
         for says, action in (*_KEYS, *_MORE)
@@ -67,7 +73,7 @@ def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:
 
 
 def marked(keymap: Keymap) -> Row:
-    """What can be done with text that was marked with the mouse."""
+    """Return the keys for text that was marked with the mouse."""
     pieces = [TextSpan(" ", "bar")]
     for name, says, action in (
         ("write_copy", "copy the text", "copy_marked"),
@@ -90,7 +96,9 @@ def _concerns(action: str, message: Message) -> bool:
 
 
 def details(message: Message, look: Look, room: int) -> Row:
-    """How far a message has come, by which way, and when it was written or came; as much as there is room for."""
+    """Return how far a message has come, by which route, and when it was written or received, as far as there
+    is room.
+    """
     stays = [f"stays {format_duration(message.expires_in, units=2)}"] if message.expires_in else []
     state = (
         [STATES.get(message.state, displayable_line(message.state))] if message.mine and message.chat != NOTES else []
@@ -106,13 +114,13 @@ def details(message: Message, look: Look, room: int) -> Row:
 
 
 def pill(below: int, plain: bool) -> Row:
-    """What is further down."""
+    """Return the hint that there are messages below."""
     arrow = "v" if plain else "↓"
     return (TextSpan(f" {arrow} {below} new " if below else f" {arrow} newest ", "pill"),)
 
 
 def note(chat: Chat, look: Look) -> str:
-    """What stands below the messages of somebody who does not answer yet, or cannot; empty for others."""
+    """Return the note below the messages of a contact who has not answered yet, or cannot; "" for others."""
     if chat.state == "waiting":
         return f"{look.drawn(displayable_line(chat.label))} has not answered yet: what you write waits here"
     if chat.state == "blocked":
@@ -121,7 +129,7 @@ def note(chat: Chat, look: Look) -> str:
 
 
 def hint(chat: Chat | None, look: Look) -> list[str]:
-    """The words in an empty conversation, wrapped."""
+    """Return the text of an empty conversation, wrapped."""
     if chat is None:
         return []
     name = look.drawn(displayable_line(chat.label))

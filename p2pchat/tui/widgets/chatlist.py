@@ -1,8 +1,10 @@
-"""The list of chats: one line each or two, drawn line by line, so that a thousand contacts cost what twenty do."""
+"""The list of chats, one or two lines each. Only visible lines are drawn, so a thousand contacts cost no more than
+twenty.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -28,9 +30,9 @@ MAX_NUMBERED = 9
 """Chats that Alt and a digit open."""
 
 _TIMED = 36
-"""Cells from which a chat of one line has room for the time of its last message."""
+"""The width in cells from which a chat of one line shows the time of its last message."""
 _PILL = 6
-"""Cells of what is unread, so that the times stand below each other."""
+"""Cells of the count of unread messages, so that the times are aligned."""
 
 _LEFT = 5
 """Cells before a name: the bar, the number, a space, the mark, a space."""
@@ -41,8 +43,8 @@ def _now() -> datetime:
 
 
 class ChatList(ScrollView, can_focus=True):
-    """Chats in the order given, the archived ones behind a line of their own, and in the last line, wherever the list
-    is scrolled to, the requests. Posts `OpenChat`, `ArchiveToggled`, `RunCommand` for the requests, `Left` at Esc.
+    """The chats in the given order, the archived ones behind a line of their own, and the requests in the last visible
+    line. Posts `OpenChat`, `ArchiveToggled`, `RunCommand` for the requests, and `Left` at Esc.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LIST)]
@@ -86,19 +88,19 @@ class ChatList(ScrollView, can_focus=True):
     """
 
     class Left(Intent):
-        """Esc: the focus can go back to the composer."""
+        """Esc was pressed: the focus can go back to the composer."""
 
     class ArchiveToggled(Intent):
-        """The archived chats are to be listed, or no more."""
+        """The archived chats are to be shown, or hidden."""
 
     def __init__(self, now: Callable[[], datetime] = _now) -> None:
         super().__init__()
         self._now = now
         self._lines = 1
-        """Lines a chat has: two where there is room, with its last words."""
+        """Lines of a chat: two if there is room, with its last message."""
         self._rows: list[Chat | Archive] = []
         self._numbers: dict[str, int] = {}
-        """The places of the chats that Alt and a digit open, from 1."""
+        """The digits, from 1, of the chats that Alt and a digit open."""
         self._current: str | None = None
         self._requests = 0
         self._cursor = 0
@@ -118,7 +120,7 @@ class ChatList(ScrollView, can_focus=True):
         self._numbers = {chat.id: number for number, chat in enumerate(chats[:MAX_NUMBERED], 1)}
         ids = [row.id for row in self._rows]
         if self.has_focus and at is not None:
-            self._cursor = ids.index(at) if at in ids else self._cursor  # it stays on its chat, wherever that moved
+            self._cursor = ids.index(at) if at in ids else self._cursor  # it stays on its chat, wherever that has moved
         elif current in ids:
             self._cursor = ids.index(current)
         self._cursor = max(0, min(self._cursor, self._items() - 1))
@@ -140,25 +142,25 @@ class ChatList(ScrollView, can_focus=True):
         self.refresh()
 
     def on_resize(self) -> None:
-        """As wide as the widget; nothing is scrolled sideways."""
-        # The line of the requests lies over the last one, so there has to be one more to scroll to.
+        """Set the virtual size: the list is as wide as the widget."""
+        # The line of the requests covers the last line, so there has to be one more to scroll to.
         size = Size(self.size.width, len(self._rows) * self._lines + (2 if self._requests else 0))
         if size != self.virtual_size:
             self.virtual_size = size
 
     def on_focus(self) -> None:
-        """The cursor begins at the chat shown."""
+        """Put the cursor on the shown chat."""
         ids = [row.id for row in self._rows]
         if self._current in ids:
             self._cursor = ids.index(self._current)
         self._follow()
 
     def on_blur(self) -> None:
-        """Without the focus there is no cursor."""
+        """Hide the cursor."""
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Open what was clicked; with the right button, the page of the contact."""
+        """Open what was clicked, or with the right button the page of the contact."""
         if self._pinned(event.y):
             self.post_message(RunCommand("requests"))
             return
@@ -177,7 +179,7 @@ class ChatList(ScrollView, can_focus=True):
         self._follow()
 
     def action_open(self) -> None:
-        """Open what the cursor is on."""
+        """Open the entry under the cursor."""
         if self._cursor < len(self._rows):
             row = self._rows[self._cursor]
             self.post_message(OpenChat(row.id) if isinstance(row, Chat) else self.ArchiveToggled())
@@ -185,12 +187,12 @@ class ChatList(ScrollView, can_focus=True):
             self.post_message(RunCommand("requests"))
 
     def action_order(self, command: str) -> None:
-        """Run a command about the chat that the cursor is on."""
+        """Run a command for the chat under the cursor."""
         if self._cursor < len(self._rows) and isinstance(row := self._rows[self._cursor], Chat):
             self.post_message(RunCommand(command, row.id))
 
     def action_leave(self) -> None:
-        """Tell the screen that the person wants to write again."""
+        """Tell the screen that the user wants to write again."""
         self.post_message(self.Left())
 
     # --- drawing
@@ -201,7 +203,7 @@ class ChatList(ScrollView, can_focus=True):
         self._styles.clear()
 
     def _looks(self) -> list[object]:
-        """All that the looks depend on of what is in sight: first that of the whole, then of each row."""
+        """Return everything that the visible lines depend on: first for the whole list, then for each row."""
         now, two, top = self._now(), self._lines == 2, self.scroll_offset.y
         first, end = top // self._lines, -(-(top + self.size.height) // self._lines)
         whole = (len(self._rows), self._requests, top, self.size.height)
@@ -224,7 +226,7 @@ class ChatList(ScrollView, can_focus=True):
         ]
 
     def _refresh_changed(self, before: list[object], now: list[object]) -> None:
-        """What looks as it did is not drawn again: in a flood that is all of it."""
+        """Draw only the lines that have changed; in a flood that is none."""
         if before[0] != now[0]:
             self.refresh()
             return
@@ -235,7 +237,7 @@ class ChatList(ScrollView, can_focus=True):
                     self.refresh_line(place * self._lines + line)
 
     def _pinned(self, y: int) -> bool:
-        """Whether the line of the requests stands there."""
+        """Return whether that line is the one of the requests."""
         return bool(self._requests) and y == self.size.height - 1
 
     def render_line(self, y: int) -> Strip:
@@ -257,18 +259,18 @@ class ChatList(ScrollView, can_focus=True):
         if self.has_focus and place == self._cursor:
             base = base + self._part("cursor")
         if line:
-            base = base + Style(bold=False)
+            base = base + Style(bold=False, underline=False)
         if isinstance(row, Archive):
             segments = self._archive(row, line, width, base)
         else:
             segments = (self._second_line if line else self._first_line)(row, width, base)
-        return Strip(segments).adjust_cell_length(width, base)
+        return Strip(_told_by_words(segments)).adjust_cell_length(width, base)
 
     def _requested(self) -> str:
         return f" + {self._requests} request{'s' if self._requests > 1 else ''}"
 
     def _archive(self, archive: Archive, line: int, width: int, base: Style) -> list[Segment]:
-        """The line behind which the archived chats are; where chats have two lines, who is there in its second."""
+        """Return the line of the archived chats; if chats have two lines, its second one names them."""
         quiet = base + self._part("quiet")
         if line:
             words = "" if archive.open else archive.names
@@ -317,7 +319,7 @@ class ChatList(ScrollView, can_focus=True):
         ]
 
     def _second_line(self, chat: Chat, width: int, base: Style) -> list[Segment]:
-        """What was said last, and how far it has come or how much is unread."""
+        """Return the last message of a chat, with its delivery mark or the number of unread messages."""
         quiet = base + self._part("quiet")
         right = self._told(chat, base)
         if not chat.unread and chat.last is not None and chat.last.mine and not chat.draft and chat.id != NOTES:
@@ -335,14 +337,14 @@ class ChatList(ScrollView, can_focus=True):
         return [Segment(" ", base), Segment(f" {count} ", base + self._part("pill")), Segment(" ", base)]
 
     def _part(self, name: str) -> Style:
-        """The style of a component class, "" for that of the list; worked out once a theme."""
+        """Return the style of a component class, "" for that of the list; cached until the theme changes."""
         if name not in self._styles:
             parts = self.get_component_rich_style(f"chats--{name}", partial=True) if name else self.rich_style
             self._styles[name] = parts
         return self._styles[name]
 
     def _items(self) -> int:
-        """What the cursor can be on: the chats, the line of the archived ones, and that of the requests."""
+        """Return the number of entries: the chats, the line of the archived ones, and that of the requests."""
         return len(self._rows) + bool(self._requests)
 
     def _cursor_id(self) -> str | None:
@@ -354,6 +356,19 @@ class ChatList(ScrollView, can_focus=True):
             region = Region(0, self._cursor * self._lines, 1, height)
             self.scroll_to_region(region, animate=False, force=True)
         self.refresh()
+
+
+def _told_by_words(segments: Sequence[Segment]) -> Iterator[Segment]:
+    """Take the line from below what is blank, and all colours but one from what is reversed, which would be patches."""
+    for text, style, _ in segments:
+        if style is None or not (style.underline or style.reverse):
+            yield Segment(text, style)
+        elif style.reverse:
+            yield Segment(text, Style(reverse=True, bold=style.bold))
+        else:
+            words = text.rstrip(" ")
+            blank = style + Style(underline=False)
+            yield from (Segment(words, style if words.strip() else blank), Segment(text[len(words) :], blank))
 
 
 def _justified(left: str, right: str, width: int) -> str:

@@ -1,7 +1,7 @@
-"""Where a person writes: the composer, and above it how a slash command may go on.
+"""The composer, and above it the completions of a command.
 
-Keys are dealt with here at once and not as bindings, which Textual runs a few messages later: who types quickly would
-find the first letters of the next line in the one that Enter has just sent.
+Keys are handled here at once and not as bindings, which Textual runs a few messages later: a fast typist would find the
+first letters of the next line in the one that Enter has just sent.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
+from p2pchat.lib.shortcodes import begun_in, emoji_named
 from p2pchat.sanitize import clean
 from p2pchat.tui.commands import Completion, completed
 from p2pchat.tui.intents import Cancelled, CopyText, DraftChanged, Intent, Submitted
@@ -30,18 +31,18 @@ from p2pchat.tui.widgets.turned import TurnedArea
 
 MAX_LINES = 6
 MAX_SHOWN = 6
-"""Ways to go on that are shown at once."""
+"""Completions that are shown at once."""
 
 _HINTS = ((SEND, "send", "submit"), ("write_new_line", "new line", "new_line"))
 _DOT = " · "
 _LABEL = 3
-"""Cells of the box's lower edge before what it says."""
+"""Cells of the box's lower edge before its text."""
 
 _AROUND = 8
-"""Cells beside the words of a message that is answered or edited: the padding, and what lies between."""
+"""Cells around the text of a message that is answered or edited: padding and gaps."""
 
 MAX_REMEMBERED = 100
-"""Texts of one chat that can be had back."""
+"""Earlier texts of a chat that are remembered."""
 
 _HELD = ("ctrl+", "alt+", "super+", "hyper+", "meta+")
 
@@ -49,7 +50,7 @@ Completer = Callable[[str], Sequence[Completion]]
 
 
 class Composer(TurnedArea, inherit_bindings=False):
-    """A text on its way. Posts `Submitted`, `DraftChanged`, `CopyText`, `Upwards` and `Completing`."""
+    """The text field for messages. Posts `Submitted`, `DraftChanged`, `CopyText`, `Upwards` and `Completing`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(WRITING)]
     DEFAULT_CSS = """
@@ -67,26 +68,26 @@ class Composer(TurnedArea, inherit_bindings=False):
     """
 
     class Upwards(Intent):
-        """Up in an empty composer: to the messages."""
+        """Up was pressed in an empty composer: go to the messages."""
 
     class Completing(Intent):
-        """These are the ways to go on; `chosen` is the one Tab has put in."""
+        """The completions have changed; `chosen` is the one that Tab has inserted."""
 
         found: Sequence[Completion]
         chosen: int | None = None
 
     def __init__(self, completer: Completer | None = None, *, joined: bool = False) -> None:
-        """`joined`: see `text.joins_emoji`."""
+        """joined: see `text.joins_emoji`."""
         super().__init__(highlight_cursor_line=False)
         self._joined = joined
         self.completer: Completer = completer or (lambda _line: ())
         self.actions: Mapping[str, str] = USUAL.actions(WRITING)
-        """What each key runs."""
+        """The action of each key."""
         self._chat: str | None = None
         self._told = ""
         self._history: dict[str | None, list[str]] = {}
         self._back = 0
-        """How far back in the history the text shown is; 0 is what is being written."""
+        """How far back in the history the shown text is; 0 is the draft."""
         self._kept = ""
         self._cycle: tuple[Sequence[Completion], int] | None = None
 
@@ -94,16 +95,16 @@ class Composer(TurnedArea, inherit_bindings=False):
 
     @property
     def chat(self) -> str | None:
-        """The chat that is written in."""
+        """The chat in which the text will be sent."""
         return self._chat
 
     @property
     def written(self) -> str:
-        """What is written, as it is meant to be sent; `text` is what stands on the screen."""
+        """The text to be sent; `text` is what the screen shows."""
         return written(self.text)
 
     def show(self, chat: str | None, draft: str, placeholder: str) -> None:
-        """Write in this chat from now on. What was written last in the one before is told first."""
+        """Switch to this chat. The last draft of the previous one is reported first."""
         self._tell()
         self.placeholder = Content(placeholder)
         if chat == self._chat:
@@ -115,7 +116,9 @@ class Composer(TurnedArea, inherit_bindings=False):
         self._put(draft)
 
     def give_back(self, chat: str | None, text: str) -> bool:
-        """A text that could not be sent, before whatever is written by now; False where another chat is shown."""
+        """Put back a text that could not be sent, before what is written by now; return False if another chat
+        is shown.
+        """
         if chat != self._chat:
             return False
         text = writable(text, joined=self._joined)
@@ -137,11 +140,16 @@ class Composer(TurnedArea, inherit_bindings=False):
             if action != "complete":
                 self._cycle = None
             await self.run_action(action)
+        elif event.character == ":" and (emoji := self._named()):
+            event.stop()
+            event.prevent_default()
+            self._cycle = None
+            self._instead(*emoji)
         elif event.character in UNSEEN:
             event.prevent_default()
             self._insert(event.character)
         elif event.key.startswith(_HELD) or (event.character and not event.is_printable):
-            event.prevent_default()  # it is for somebody else; Textual would write the digit of Alt+1
+            event.prevent_default()  # it is for another widget; Textual would insert the digit of Alt+1
         else:
             self._cycle = None
 
@@ -151,7 +159,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         self._insert(event.text)
 
     def action_submit(self) -> None:
-        """Hand the text over."""
+        """Submit the text."""
         text = self.text
         if not text.strip():
             return
@@ -164,11 +172,11 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.post_message(Submitted(written(text), self._chat))
 
     def action_cancel(self) -> None:
-        """Write a message as any other again."""
+        """Stop replying or editing."""
         self.post_message(Cancelled(self._chat))
 
     def action_commands(self) -> None:
-        """Begin a command, so that the ways to go on are offered."""
+        """Begin a command, so that completions are shown."""
         if not self.text:
             self._put("/")
 
@@ -177,21 +185,21 @@ class Composer(TurnedArea, inherit_bindings=False):
         self._insert("\n")
 
     def action_paste(self) -> None:
-        """What was copied in here, as if the terminal had pasted it."""
+        """Paste the last copied text, like a paste of the terminal."""
         self._insert(self.app.clipboard)
 
     def action_copy_or_clear(self) -> None:
-        """Copy the selection; with none, clear, and keep what was written for the key up."""
+        """Copy the selection; without one clear the text, and remember it for the key up."""
         selected = self.selected_text or self.screen.get_selected_text()
         if selected:
             self.post_message(CopyText(written(selected)))
         elif self.text:
             self._history.setdefault(self._chat, []).append(self.text)
             self._back = 0
-            self.clear()  # as an edit like any other, so that undo brings it back
+            self.clear()  # as an ordinary edit, which undo can revert
 
     def action_up(self) -> None:
-        """To the messages, a line up, or to what was written before."""
+        """Go to the messages, a line up, or to an earlier text."""
         if not self.text:
             self.post_message(self.Upwards())
         elif self._at_edge(-1):
@@ -200,28 +208,28 @@ class Composer(TurnedArea, inherit_bindings=False):
             self.action_cursor_up()
 
     def action_down(self) -> None:
-        """A line down, or to what was written later."""
+        """Go a line down, or to a later text."""
         if self._at_edge(1):
             self._remember(-1)
         else:
             self.action_cursor_down()
 
     def action_earlier(self) -> None:
-        """What was written before."""
+        """Go to the previous text."""
         self._remember(1)
 
     def action_later(self) -> None:
-        """What was written after it."""
+        """Go to the next text."""
         self._remember(-1)
 
     def action_complete(self) -> None:
-        """Write as much as is certain; again: one of the ways to go on after the other."""
+        """Insert as much as is unambiguous; called again, insert one completion after the other."""
         if self._cycle is not None:
             found, at = self._cycle
             at = (at + 1) % len(found)
         else:
             line = self.written
-            found = self.completer(line)
+            found = self._ways(line)
             if not found:
                 return
             further = completed(line, found)
@@ -240,11 +248,28 @@ class Composer(TurnedArea, inherit_bindings=False):
     # --- inside
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Tell what is written now, and how it may go on."""
+        """Report the draft and its completions."""
         event.stop()
         self._tell()
         if self._cycle is None:
-            self.post_message(self.Completing(self.completer(self.written)))
+            self.post_message(self.Completing(self._ways(self.written)))
+
+    def _ways(self, line: str) -> Sequence[Completion]:
+        """The ways to go on with what is written. One puts a whole line, so the cursor has to be at its end."""
+        return self.completer(line) if self.cursor_location == self.document.end else ()
+
+    def _named(self) -> tuple[str, int] | None:
+        """The emoji whose name is before the cursor, which a colon would end, and where the name begins."""
+        row, column = self.cursor_location
+        name = begun_in(self.document.get_line(row)[:column])
+        emoji = emoji_named(name) if name and self.selection.is_empty else ""
+        return (emoji, column - len(name) - 1) if emoji else None
+
+    def _instead(self, emoji: str, start: int) -> None:
+        """Write an emoji in place of its name; undo brings the name back."""
+        row, _ = self.cursor_location
+        result = self.replace(writable(emoji, joined=self._joined), (row, start), self.cursor_location)
+        self.move_cursor(result.end_location)
 
     def _tell(self) -> None:
         text = self.written
@@ -254,7 +279,7 @@ class Composer(TurnedArea, inherit_bindings=False):
                 self.post_message(DraftChanged(self._chat, text))
 
     def put(self, text: str) -> None:
-        """Write this instead, and go on writing."""
+        """Replace the text, and put the cursor at its end."""
         self._put(text)
         self.focus()
 
@@ -263,14 +288,14 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.move_cursor(self.document.end)
 
     def _insert(self, text: str) -> None:
-        # Terminals paste a return for a new line. And what was copied from a web page may hold an escape sequence.
+        # Terminals paste a return as a new line, and text from a web page may contain an escape sequence.
         plain = writable(clean(text.replace("\r\n", "\n").replace("\r", "\n")), joined=self._joined)
         start, end = self.selection
         result = self.replace(plain, start, end, maintain_selection_offset=False)
         self.move_cursor(result.end_location)
 
     def _at_edge(self, step: int) -> bool:
-        """Whether the cursor is in the first (or last) line as it is wrapped."""
+        """Return whether the cursor is in the first (or last) line as it is wrapped."""
         navigator, here = self.navigator, self.cursor_location
         return navigator.is_first_wrapped_line(here) if step < 0 else navigator.is_last_wrapped_line(here)
 
@@ -287,7 +312,7 @@ class Composer(TurnedArea, inherit_bindings=False):
 
 
 class Suggestions(Static):
-    """How a command may go on, one line each."""
+    """The completions of a command, one line each."""
 
     DEFAULT_CSS = """
     Suggestions {
@@ -301,7 +326,7 @@ class Suggestions(Static):
     """
 
     class Taken(Intent):
-        """A click chose this line."""
+        """A line was clicked."""
 
         line: str
 
@@ -315,12 +340,12 @@ class Suggestions(Static):
         self.offer(*self._last)
 
     def on_click(self, event: events.Click) -> None:
-        """Take the one that was clicked."""
+        """Choose the line that was clicked."""
         if 0 <= event.y < len(self._offered):
             self.post_message(self.Taken(self._offered[event.y]))
 
     def offer(self, found: Sequence[Completion], chosen: int | None) -> None:
-        """Show these; nothing where there are none."""
+        """Show these completions, or hide the widget if there are none."""
         self._last = (found, chosen)
         room = max(1, min(MAX_SHOWN, self.screen.size.height // 4))
         first = 0 if chosen is None else max(0, min(chosen - room // 2, len(found) - room))
@@ -347,7 +372,7 @@ class Suggestions(Static):
 
 
 class Entry(Vertical):
-    """The composer in its box, with its prompt, and its suggestions above."""
+    """The composer in its box, with its prompt, and the completions above."""
 
     DEFAULT_CSS = """
     Entry {
@@ -380,7 +405,7 @@ class Entry(Vertical):
         self._box = Horizontal(classes="box")
         self._keymap = USUAL
         self._hints: list[tuple[str, str]] = []
-        """What the lower edge says, and the action a click there runs."""
+        """The hints in the lower edge: (text, action of a click)."""
         self._about = "", ""
         self.bind(USUAL)
 
@@ -391,34 +416,34 @@ class Entry(Vertical):
             yield self.composer
 
     def bind(self, keymap: Keymap) -> None:
-        """Take these keys, and say the most important ones."""
+        """Use these keys, and show the most important ones."""
         self._keymap, self.composer.actions = keymap, keymap.actions(WRITING)
         self._hints = [(f"{key} {what}", action) for name, what, action in _HINTS if (key := keymap.shown(name))]
         self._hints.append(("/ commands", "commands"))
         self._box.border_subtitle = Content(_DOT.join(words for words, _ in self._hints))
 
     def say(self, what: str, text: str) -> None:
-        """Say above the box that what is written there is an answer or an edit, and of which text; "" for neither."""
+        """Show above the box that the text is an answer or an edit, and of which text; "" for neither."""
         self._about = what, text
         turned, key = getattr(self.app, "turns_text", True), self._keymap.shown("write_cancel")
-        meant = cut(what, max(8, self.size.width * 5 // 8))  # a long name leaves room for the words
+        meant = cut(what, max(8, self.size.width * 5 // 8))  # a long name leaves room for the text
         room = self.size.width - cell_len(meant) - cell_len(key) - _AROUND
         words = drawn(cut(" ".join(text[:300].split()), max(1, room)), turned)
         self._meaning.update(Content.assemble((meant, "bold $text-accent"), "  ", words, f"  {key}"))
         self._meaning.set_class(bool(what), "-shown")
 
     def on_resize(self) -> None:
-        """Say as much of it as there is room for now."""
+        """Show as much of the notes as fits now."""
         self.say(*self._about)
 
     def fit(self, *, flat: bool, tiny: bool) -> None:
-        """Go without the box where there is little room, and without a line where there is none."""
+        """Hide the box if there is little room, and its line if there is none."""
         for name, on in (("-flat", flat), ("-tiny", tiny)):
             if self.has_class(name) != on:
                 self.set_class(on, name)
 
     def on_click(self, event: events.Click) -> None:
-        """Do what a hint in the lower edge of the box says."""
+        """Run the hint that was clicked in the lower edge of the box."""
         edge = self._box.region
         if event.screen_y != edge.bottom - 1:
             return
@@ -426,13 +451,13 @@ class Entry(Vertical):
         for words, action in self._hints:
             if 0 <= x < cell_len(words):
                 self.composer.focus()
-                # By way of its own queue: what it posts would go no further than to whoever called it.
+                # Through its own queue: otherwise its messages would not bubble beyond the caller.
                 self.composer.call_later(self.composer.run_action, action)
                 return
             x -= cell_len(words) + len(_DOT)
 
     async def on_composer_completing(self, event: Composer.Completing) -> None:
-        """Show the ways to go on."""
+        """Show the completions."""
         event.stop()
         if not self._suggestions.is_attached:
             if not event.found:
@@ -441,6 +466,6 @@ class Entry(Vertical):
         self._suggestions.offer(event.found, event.chosen)
 
     def on_suggestions_taken(self, event: Suggestions.Taken) -> None:
-        """Write what was clicked."""
+        """Insert the completion that was clicked."""
         event.stop()
         self.composer.put(event.line)

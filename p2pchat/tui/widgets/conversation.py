@@ -1,9 +1,9 @@
 """The conversation: a window on a chat of any length, drawn line by line.
 
-Nothing jumps: what is on the screen stays when messages come, when older ones are read, and when the width changes.
-Only what fits is laid out and painted. Text becomes plain segments, never markup, and is cleaned once more on its way.
+Nothing jumps: what is on the screen stays there when messages arrive, when older ones are loaded, and when the width
+changes. Only what fits is laid out and painted. Text becomes plain segments, never markup, and is cleaned once more.
 
-What it knows is in `feed`, what stands where in `viewport`, how a message looks in `rendering`; here are the keys, the
+The data is in `feed`, the visible rows in `viewport`, the layout of a message in `rendering`; here are the keys, the
 mouse and the colours.
 """
 
@@ -39,7 +39,7 @@ __all__ = ["ROLES", "Conversation", "MessageSource"]
 
 _WHEEL = 3
 _ROOMY = 11
-"""Rows from which empty lines between groups are no waste."""
+"""The height in rows from which there are empty lines between groups."""
 _SEEN_PAUSE = 0.25
 _DAY_CHECK = 30.0
 
@@ -49,7 +49,7 @@ def _now() -> datetime:
 
 
 class Conversation(MessageKeys, can_focus=True):
-    """The messages of one chat. It has the focus while a message is selected: give it that to select the newest.
+    """The messages of one chat. It has the focus while a message is selected; focusing it selects the newest.
 
     Posts `Seen`, `CopyText`, `DeleteMessage`, `ExplainMessage`, and `Conversation.Closed` when Esc leaves the messages.
     """
@@ -62,7 +62,7 @@ class Conversation(MessageKeys, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.MESSAGE)]
 
     class Closed(Intent):
-        """Nothing is selected any more: the focus can go back to the composer."""
+        """No message is selected any more: the focus can go back to the composer."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class Conversation(MessageKeys, can_focus=True):
         clock: Callable[[], datetime] = _now,
         id: str | None = None,
     ) -> None:
-        """`rtl`: the setting. `joined_emoji`: see `text.joins_emoji`. `plain`: marks in ASCII. `links`: the terminal is
-        told where they lead. `compact`: a message takes one line where it fits.
+        """rtl: the setting. joined_emoji: see `text.joins_emoji`. plain: use ASCII marks. links: tell the terminal
+        where links lead. compact: a message takes one line if it fits.
         """
         super().__init__(id=id)
         self._clock = clock
@@ -88,63 +88,65 @@ class Conversation(MessageKeys, can_focus=True):
         self._painter = Painter(self._role_style, links=links)
         self._role_styles: dict[str, Style] = {}
         self.jumped: Sequence[str] = ()
-        """What the line below offers after the jump that led here: actions of `MessageKeys`."""
+        """The actions of `MessageKeys` that are offered after the jump that led here."""
         self._shown: list[RowPosition] | None = None
         self._seen: str | None = None
         self._pausing = False
-        self._placed = False  # the size is known
+        self._placed = False  # whether the size is known
 
     # ------------------------------------------------------------ what the app tells
 
     async def open(self, chat: Chat | None, source: MessageSource) -> None:
-        """Show a chat: its end, or the unread line if more is unread than fits. Raises what the source does."""
+        """Show a chat at its end, or at the unread line if the unread messages do not fit. Raises what the
+        source does.
+        """
         self._seen = None
         self.marks.drop()
         if await self._feed.open(chat, source):
             self._changed()
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Messages were saved just now, own ones too. Those of other chats are passed over."""
+        """Add messages that were just saved, our own ones too. Those of other chats are ignored."""
         if self._feed.add(messages, self._looked_at()):
             self._changed(below=not self._feed.view.following)
 
     def moved(self, id: str, state: str, route: str | None) -> None:
-        """A message's state changed."""
+        """Update the state of a message."""
         if self._feed.moved(id, state, route):
             self._changed()
 
     def changed(self, message: Message) -> None:
-        """A message was edited, reacted to, pinned, or deleted for both."""
+        """Update a message that was edited, reacted to, pinned, or deleted for both."""
         if self._feed.changed(message):
             self._changed()
 
     def removed(self, id: str) -> None:
-        """A message was deleted."""
+        """Remove a message that was deleted."""
         if self._feed.removed(id):
             self._changed()
 
     def update_chat(self, chat: Chat) -> None:
-        """Something about a chat changed: its name, its state. Any other than the open one is passed over."""
+        """Update the shown chat, whose name or state has changed. Other chats are ignored."""
         if self._feed.update(chat):
             self._changed()
 
     async def jump(self, message_id: str) -> None:
-        """Show a message, wherever in the chat, and select it. Raises what the source does (`NoSuchMessage`)."""
+        """Show a message, wherever it is in the chat, and select it. Raises what the source does (`NoSuchMessage`)."""
         if await self._feed.jump(message_id):
             self.focus()
             self._changed(reveal=True)
 
     async def reread(self) -> None:
-        """Read what is shown again, after `lagged` or when a message came late. Nothing jumps."""
+        """Read the shown messages again, after `lagged` or a late message. Nothing jumps."""
         if await self._feed.reread():
             self._changed()
 
     def to_end(self) -> None:
-        """Show the newest message, and stay with what comes."""
+        """Show the newest message, and follow new ones."""
         self._work(self._feed.newest())
 
     def page(self, pages: int) -> None:
-        """Scroll by pages, up if negative: where something else has the focus."""
+        """Scroll by pages, up if negative, while another widget has the focus."""
         self._scroll(pages * max(1, self._feed.view.height - 2))
 
     @property
@@ -154,7 +156,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     @property
     def search_marks(self) -> str:
-        """Words to mark wherever they stand."""
+        """The words to mark wherever they appear."""
         return self._feed.look.search
 
     @search_marks.setter
@@ -170,7 +172,7 @@ class Conversation(MessageKeys, can_focus=True):
     # ------------------------------------------------------------ keys
 
     def action_move(self, by: int) -> None:
-        """The message above or below; through a long one first."""
+        """Select the message above or below; a long one is scrolled through first."""
         feed, selected = self._feed, self._selected_index()
         if selected is None:
             return
@@ -182,14 +184,14 @@ class Conversation(MessageKeys, can_focus=True):
             self._select(max(0, min(len(feed.window) - 1, selected + by)))
 
     def action_turn(self, pages: int) -> None:
-        """A page, and the message at its edge."""
+        """Scroll by pages, and select the message at the edge."""
         self.page(pages)
         rows = self._shown_rows()
         if rows:
             self._select(rows[0 if pages < 0 else -1].item)
 
     def action_first(self) -> None:
-        """The first message in memory; those above it are read meanwhile."""
+        """Select the first message in memory; those above it are loaded meanwhile."""
         self._select(0)
 
     def action_last(self) -> None:
@@ -231,19 +233,19 @@ class Conversation(MessageKeys, can_focus=True):
             self._changed()
 
     def action_unmark(self) -> None:
-        """Mark no text."""
+        """Clear the marked text."""
         if self.marks.drop():
             self._changed()
 
     def action_copy_marked(self) -> None:
-        """Copy the text that is marked."""
+        """Copy the marked text."""
         self.post_message(CopyText(self.marks.text))
         self.action_unmark()
 
     def on_click(self, event: events.Click) -> None:
         if self.marks.dragged:
             self.marks.dragged = False
-            return  # it was the end of a mark
+            return  # it ended a marking
         place = self._place_at(event.y)
         if place is None:
             if self._has_bar() and event.y == self.size.height - 1:
@@ -265,7 +267,7 @@ class Conversation(MessageKeys, can_focus=True):
             self.post_message(CopyText(message.text))
 
     def _link_at(self, place: RowPosition, x: int) -> str:
-        """What a click there leads to: the link of the piece of the row, or ""."""
+        """Return the link of the piece of the row that was clicked, or ""."""
         for piece in self._feed.blocks(place.item).rows[place.row]:
             x -= width(piece.text)
             if x < 0:
@@ -273,7 +275,7 @@ class Conversation(MessageKeys, can_focus=True):
         return ""
 
     def _bar_clicked(self, x: int) -> None:
-        """Run what stands there: a key of the selected message, or the way to the newest."""
+        """Run what was clicked in the bar: a key of the selected message, or the way to the newest."""
         if self.selected is None and not self.marks.done:
             self.to_end()
             return
@@ -293,7 +295,7 @@ class Conversation(MessageKeys, can_focus=True):
         self._scroll(_WHEEL)
 
     def on_focus(self) -> None:
-        """Somebody comes to pick a message: the newest they see."""
+        """Select the newest visible message."""
         if self.selected is None:
             rows = self._shown_rows()
             self._select(rows[-1].item if rows else None)
@@ -301,7 +303,7 @@ class Conversation(MessageKeys, can_focus=True):
                 self.post_message(self.Closed())
 
     def on_blur(self) -> None:
-        """They go elsewhere. That the whole terminal lost the focus does not count: it comes back."""
+        """Clear the selection, unless the whole terminal lost the focus, which comes back."""
         if self.app.app_focus:
             self._select(None)
 
@@ -324,8 +326,8 @@ class Conversation(MessageKeys, can_focus=True):
     # ------------------------------------------------------------ drawing
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a region. Textual's own way puts borders, padding and opacity round each, which are not here:
-        most of what a flood took.
+        """Return the lines of a region. Textual's implementation adds borders, padding and opacity to each, which are
+        not used here: that was most of the cost of a flood.
         """
         strips = [self.render_line(y) for y in crop.line_range]
         _, ground = self.background_colors
@@ -341,7 +343,7 @@ class Conversation(MessageKeys, can_focus=True):
         if not len(feed.window):
             return self._hint_line(y)
         rows = self._shown_rows()
-        index = y - (feed.view.height - len(rows))  # what is less than the screen stands at its bottom
+        index = y - (feed.view.height - len(rows))  # if there is less than a screen, it is at the bottom
         if not 0 <= index < len(rows):
             return Strip.blank(self._painter.cells, self._role_style("text"))
         place = rows[index]
@@ -385,7 +387,7 @@ class Conversation(MessageKeys, can_focus=True):
         return self._role_styles[role]
 
     def _has_bar(self) -> bool:
-        """The last row says something: it is then not part of the view, or covers a row of it."""
+        """Return whether the last row shows a bar; it is then not part of the view, or covers a row of it."""
         feed = self._feed
         if not len(feed.window):
             return False
@@ -397,8 +399,8 @@ class Conversation(MessageKeys, can_focus=True):
     # ------------------------------------------------------------ inside
 
     def _changed(self, *, reveal: bool = False, below: bool = False) -> None:
-        """Something may look different: draw it, read what will be needed, tell what was seen. `reveal`: a message was
-        selected, it shall be on the screen. `below`: only what is below the screen changed.
+        """Draw again, load what will be needed, and report what was seen, because something may have changed. reveal: a
+        message was selected and has to be visible. below: only something below the screen has changed.
         """
         feed = self._feed
         # While nothing is selected the bar covers the last row instead of taking it, so that it can come and go
@@ -457,7 +459,7 @@ class Conversation(MessageKeys, can_focus=True):
             try:
                 changed = await step
             except P2PChatError:
-                return  # the node is gone: the status line says so, and the next movement asks again
+                return  # the node has ended: the status line says so, and the next scrolling asks again
             if changed:
                 self._changed()
 
@@ -475,11 +477,11 @@ class Conversation(MessageKeys, can_focus=True):
         return self.is_mounted and self.app.app_focus and self.app.screen is self.screen and self.size.height > 0
 
     def _report(self) -> None:
-        """Tell the newest message of theirs that is before somebody's eyes; a few times a second at most."""
+        """Report the newest visible message of theirs, a few times a second at most."""
         feed = self._feed
         if self._pausing or not feed.unread.waiting or feed.chat is None or not self._looked_at():
             return
-        id = last_theirs(feed, self._shown_rows()[: self.size.height - self._has_bar()])  # what it covers is not seen
+        id = last_theirs(feed, self._shown_rows()[: self.size.height - self._has_bar()])  # a covered row is not seen
         if id is None:
             return
         if feed.view.following:

@@ -1,7 +1,7 @@
-"""What the conversation knows and where it stands: chat, window, view, selection, what is unread. No Textual here.
+"""The data of the conversation: chat, window, view, selection, and unread messages, without Textual.
 
-A page of messages is asked for while events go on coming, and the answer may be older than they are. So what comes
-meanwhile is done at once, and done again when the page is in; everything of it may be done twice.
+While a page of messages is requested, events continue to arrive, and the answer may be older than they are. So they are
+applied at once, and again when the page has arrived; every event may be applied twice.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from p2pchat.tui.widgets.viewport import Blocks, RowPosition, Viewport
 from p2pchat.tui.widgets.window import Window
 
 T = TypeVar("T")
-_ABOVE_UNREAD = 2  # rows of what was read before stay above the unread line, so that one sees where one is
+_ABOVE_UNREAD = 2  # rows of read messages above the unread line, for context
 
 
 class Feed:
-    """One chat in a view. The methods answer whether something on the screen may have changed."""
+    """One chat in a view. The methods return whether something on the screen may have changed."""
 
     def __init__(self, look: Look) -> None:
         self.chat: Chat | None = None
@@ -32,20 +32,20 @@ class Feed:
         self.unread = UnreadLine()
         self._selected: str | None = None
         self._source: MessageSource | None = None
-        self._turn = 0  # counts what was opened: an answer for another chat is for nobody
+        self._turn = 0  # counts the opened chats, so that an answer for an earlier one is ignored
         self._loads = 0
-        self._opening = False  # the window is still that of the chat before
+        self._opening = False  # whether the window still shows the previous chat
         self._late: list[Callable[[], object]] = []
 
     # ------------------------------------------------------------ what is shown
 
     @property
     def look(self) -> Look:
-        """What all messages have in common."""
+        """The layout parameters that all messages share."""
         return self.blocks.look
 
     def restyle(self, **changes: Any) -> None:
-        """Change parts of the look of all messages. With a look that stays, none is laid out again."""
+        """Change the look of all messages. If nothing differs, no message is laid out again."""
         if any(getattr(self.look, name) != value for name, value in changes.items()):
             self.blocks.look = replace(self.look, **changes)
         self.view.settle()
@@ -61,13 +61,15 @@ class Feed:
         self._selected = None if index is None else self.window[index].id
 
     def needs_page(self, rows: Sequence[RowPosition]) -> bool:
-        """Whether `extend` has something to do; `rows` are those on the screen."""
+        """Return whether `extend` has something to load; `rows` are those on the screen."""
         return not self._loads and wanted(self.window, rows) is not None
 
     # ------------------------------------------------------------ what is read
 
     async def open(self, chat: Chat | None, source: MessageSource) -> bool:
-        """Show a chat: its end, or the unread line where more is unread than fits. Raises what the source does."""
+        """Show a chat at its end, or at the unread line if the unread messages do not fit. Raises what the
+        source does.
+        """
         self._turn += 1
         self._late.clear()
         turn, self.chat, self._source = self._turn, chat, source
@@ -80,7 +82,7 @@ class Feed:
                 if unread is not None and turn == self._turn and all(message.id != unread for message in page.messages):
                     page = await self._asking(first_page(source, chat.id, unread))
         finally:
-            if turn == self._turn:  # after an error it is empty: better than the messages of another
+            if turn == self._turn:  # after an error it is empty: better than the messages of another chat
                 self._opening = False
                 self._selected = None
                 self.view.follow()
@@ -92,7 +94,7 @@ class Feed:
         return turn == self._turn
 
     def show_unread(self) -> None:
-        """Begin at the unread line if what is below it does not fit, else at the end."""
+        """Show the unread line if the messages below it do not fit, else the end."""
         first = self.window.index(self.unread.first)
         if first is None:
             self.view.follow()
@@ -111,7 +113,7 @@ class Feed:
         return True
 
     async def newest(self) -> bool:
-        """Show the end. Raises what the source does."""
+        """Show the end of the chat. Raises what the source does."""
         if not self.window.at_end and not await self._fetch(None):
             return False
         self.view.follow()
@@ -119,13 +121,15 @@ class Feed:
         return True
 
     async def reread(self) -> bool:
-        """Read what is shown again: events were lost, or one took its place between others. Nothing jumps."""
+        """Read the shown messages again, because events were lost or a message has moved between others.
+        Nothing jumps.
+        """
         place = None if self.view.following else self.window[self.view.top().item].id
         self.unread.waiting = True
         return await self._fetch(place)
 
     async def extend(self) -> bool:
-        """Read the page above or below that will be needed next. Raises what the source does."""
+        """Load the page above or below that will be needed next. Raises what the source does."""
         where, turn = wanted(self.window, self.view.rows()), self._turn
         if where is None or self._loads or self.chat is None or self._source is None:
             return False
@@ -174,7 +178,9 @@ class Feed:
     # ------------------------------------------------------------ what happens
 
     def add(self, messages: Sequence[Message], seen: bool) -> bool:
-        """Messages were saved just now. Those of other chats are passed over. `seen`: somebody looks at the screen."""
+        """Add messages that were just saved; those of other chats are ignored. seen: whether somebody looks at the
+        screen.
+        """
         chat = self.chat
         ours = [message for message in messages if chat is not None and message.chat == chat.id]
         if not ours:
@@ -191,14 +197,14 @@ class Feed:
         return bool(new)
 
     def moved(self, id: str, state: str, route: str | None) -> bool:
-        """A message's state changed."""
+        """Update the state of a message."""
         if self._loads:
             self._late.append(lambda: self.window.moved(id, state, route))
         index = self.window.moved(id, state, route)
         return index is not None and any(place.item == index for place in self.view.rows())
 
     def changed(self, message: Message) -> bool:
-        """A message was edited, reacted to, pinned, or deleted for both."""
+        """Update a message that was edited, reacted to, pinned, or deleted for both."""
         if self._loads:
             self._late.append(lambda: self.window.replace(message))
         if self.window.replace(message) is None:
@@ -207,7 +213,7 @@ class Feed:
         return True
 
     def removed(self, id: str) -> bool:
-        """A message was deleted. The one after it is selected if it was."""
+        """Remove a message that was deleted. If it was selected, the next one is."""
         if self._loads:
             self._late.append(lambda: self.window.remove(id))
         self.view.forget(id)
@@ -220,13 +226,13 @@ class Feed:
         return True
 
     def update(self, chat: Chat) -> bool:
-        """Something about the open chat changed: its name, its state."""
+        """Update the shown chat, whose name or state has changed."""
         before = self.chat
         if before is None or before.id != chat.id:
             return False
         self.chat = chat
         self._look_anew()
-        return (before.label, before.state) != (chat.label, chat.state)  # in a flood the rest changes all the time
+        return (before.label, before.state) != (chat.label, chat.state)  # other fields change often in a flood
 
     def _look_anew(self) -> None:
         chat = self.chat
@@ -234,13 +240,13 @@ class Feed:
 
 
 def reveal_selected(feed: Feed) -> None:
-    """Bring the selected message onto the screen."""
+    """Scroll the selected message into view."""
     index = None if feed.selected is None else feed.window.index(feed.selected.id)
     if index is not None:
         feed.view.reveal(index)
 
 
 def last_theirs(feed: Feed, rows: Sequence[RowPosition]) -> str | None:
-    """The newest of their messages that is on the screen, which shows these rows, or above it."""
+    """Return the newest of their messages that is in these rows of the screen, or above them."""
     theirs = (feed.window[index] for index in range(rows[-1].item, -1, -1)) if rows else ()
     return next((message.id for message in theirs if not message.mine), None)

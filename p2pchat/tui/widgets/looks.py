@@ -1,4 +1,4 @@
-"""The colours of the conversation: what a piece of it can be, and how each looks."""
+"""The colours of the conversation: the roles of its pieces, and the style of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROLES = frozenset(
     | {"quoted", "reaction", "reaction-mine", "pinned"}
     | {"link", "code", "code-edge", "language", "strong", "em", "strike", "quote"}
 )
-"""What a piece of the screen can be; each is styled by the component class `conversation--<role>`."""
+"""The roles of pieces; each is styled by the component class `conversation--<role>`."""
 
 CSS = """
 Conversation {
@@ -64,7 +64,7 @@ Conversation {
     &:ansi > .conversation--pill {
         color: ansi_default; background: ansi_default; text-style: bold reverse;
     }
-    &:ansi > .conversation--code { color: ansi_magenta; }
+    &:ansi > .conversation--code { color: $secondary; }
     &:ansi > .conversation--selected { text-style: bold; }
     & > .conversation--hint { color: $text-muted; }
 }

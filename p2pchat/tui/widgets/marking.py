@@ -1,7 +1,7 @@
-"""Text marked with the mouse: from a place in one message to a place in another.
+"""Marking text with the mouse, from a position in one message to a position in another.
 
-A place is a message and an offset in its text, so that it stays where it is whatever scrolls, comes or wraps meanwhile;
-what is copied is the text, in the order it was written, without names, times and marks.
+A position is a message and an offset in its text, so it stays the same when the view scrolls, messages arrive, or lines
+wrap differently. What is copied is the text in the order in which it was written, without names, times and marks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _LOOK = Style(reverse=True)
 
 
 class _Shown(NamedTuple):
-    """The text in a row, and the cell at which it begins. `whole`: right to left, so it is marked whole or not."""
+    """The text in a row, and the cell at which it begins. whole: it runs from right to left, so all or nothing of it is
+    marked.
+    """
 
     cell: int
     text: str
@@ -39,7 +41,7 @@ def _shown(row: Row) -> _Shown:
         return _Shown(0, "", False)
     for piece in row:
         if piece.role in _TEXT:
-            # A row of code begins with a cell of its ground.
+            # A row of code begins with a cell of background.
             if not text and not (piece.role == "code" and piece.text == " " and not cell):
                 cell = cell or cells
             elif not text:
@@ -53,14 +55,14 @@ def _shown(row: Row) -> _Shown:
 
 
 def _offset(block: Block, place: int, x: int, *, after: bool) -> int:
-    """The offset in the text under a cell of a row; `after`: behind the character there."""
+    """Return the offset in the text under a cell of a row. after: the one behind the character there."""
     if place < block.lead:
         return 0
     shown, start = _shown(block.rows[place]), block.starts[place - block.lead]
     if not shown.text:
         return start if start < block.starts[-1] else _END
     if shown.whole:
-        # Letters may have been joined, so the next row says where this one ends.
+        # Letters may have been joined, so the end of this row is taken from the next one.
         return min((each for each in block.starts if each > start), default=_END) if after else start
     used = shown.cell
     for index, letter in enumerate(shown.text):
@@ -71,7 +73,7 @@ def _offset(block: Block, place: int, x: int, *, after: bool) -> int:
 
 
 def _parts(message: Message, look: Look) -> Iterator[tuple[int, str]]:
-    """The parts of a text, each with the offset at which `rendering` lets it begin."""
+    """Yield the parts of a text, each with its offset in `rendering`."""
     text = displayable(message.text, joined=look.joined)
     if not (look.shapes and has_rtl(text)):
         text = text.replace(JOINER, "")
@@ -89,7 +91,7 @@ class Spot(NamedTuple):
 
 
 class TextMarks:
-    """What is marked in a feed."""
+    """The marked text of a feed."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -97,46 +99,46 @@ class TextMarks:
         self._to: tuple[str, int, int] | None = None
         self._begun: Spot | None = None
         self.pressed = False
-        """The mouse was pressed here and not released yet."""
+        """Whether the mouse was pressed here and not released yet."""
         self.dragged = False
-        """It was moved since."""
+        """Whether it was moved since."""
 
     def __bool__(self) -> bool:
         return bool(self._ranges())
 
     @property
     def done(self) -> bool:
-        """Whether something is marked and the mouse was released: there is something to copy."""
+        """Whether text is marked and the mouse was released, so that there is something to copy."""
         return not self.pressed and bool(self)
 
     def drop(self) -> bool:
-        """Mark nothing; whether something was."""
+        """Clear the marking; return whether there was one."""
         was = self._to is not None
         self._from = self._to = None
         return was
 
     def press(self, spot: Spot) -> bool:
-        """The mouse was pressed: marking may begin here, and nothing is marked any more; whether something was."""
+        """Begin a marking where the mouse was pressed, and clear the previous one; return whether there was one."""
         was = self.drop()
         self.pressed, self.dragged = True, False
         self._begun, self._from = spot, self._at(spot)
         return was
 
     def drag(self, spot: Spot) -> bool:
-        """The pressed mouse is here: mark up to it; whether anything is."""
+        """Extend the marking to the position of the pressed mouse; return whether text is marked."""
         if spot != self._begun or self.dragged:
             self.dragged = True
             self._to = self._at(spot)
         return self.dragged
 
     def _at(self, spot: Spot) -> tuple[str, int, int]:
-        """The message, and the offsets before and behind the character there."""
+        """Return the message, and the offsets before and after the character there."""
         block = self._feed.blocks(spot.place.item)
         before, behind = (_offset(block, spot.place.row, spot.x, after=after) for after in (False, True))
         return self._feed.window[spot.place.item].id, before, behind
 
     def _ranges(self) -> Mapping[int, tuple[int, int]]:
-        """For each message, by its place in the window, the offsets between which it is marked."""
+        """Return the marked offsets of each message, by its index in the window."""
         if self._from is None or self._to is None:
             return {}
         window = self._feed.window
@@ -151,7 +153,7 @@ class TextMarks:
 
     @property
     def text(self) -> str:
-        """The marked text, a line for each message at least; "" for none."""
+        """Return the marked text, with at least a line for each message; "" if there is none."""
         texts = []
         for index, (start, end) in self._ranges().items():
             message = self._feed.window[index]
@@ -165,7 +167,7 @@ class TextMarks:
         return written("\n".join(texts)).rstrip()
 
     def paint(self, strip: Strip, place: RowPosition) -> Strip:
-        """A row of the screen with what is marked in it."""
+        """Return a row of the screen with the marking drawn."""
         marked = self._ranges().get(place.item)
         block = self._feed.blocks(place.item)
         if marked is None or place.row < block.lead:

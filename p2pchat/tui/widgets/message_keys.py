@@ -1,4 +1,4 @@
-"""What the keys do with the selected message: each asks the app for something."""
+"""The actions of keys on the selected message; each posts an intent to the app."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ class MessageKeys(Widget):
         self._ask("reply")
 
     def action_edit(self) -> None:
-        """Give one's own message another wording."""
+        """Edit one's own message."""
         self._ask("edit")
 
     def action_react(self) -> None:
-        """Put an emoji under the message."""
+        """React to the message with an emoji."""
         self._ask("react")
 
     def action_older_hit(self) -> None:
-        """Go to the next hit of the last search."""
+        """Go to the next older hit of the last search."""
         self._ask("older")
 
     def action_newer_hit(self) -> None:
-        """Go to the hit before."""
+        """Go to the next newer hit."""
         self._ask("newer")
 
     def action_back(self) -> None:
-        """Go back to where one was before the jump."""
+        """Go back to the position before the jump."""
         self._ask("back")
 
     def action_show_pinned(self) -> None:
@@ -67,7 +67,7 @@ class MessageKeys(Widget):
         self.post_message(RunCommand("pinned"))
 
     def action_menu(self) -> None:
-        """Offer all that can be done with the message."""
+        """Show all actions on the message."""
         self._ask("menu")
 
     def action_select_text(self) -> None:
@@ -75,11 +75,11 @@ class MessageKeys(Widget):
         self._ask("select")
 
     def action_pin(self) -> None:
-        """Pin the message, or take the pin away."""
+        """Pin or unpin the message."""
         self._ask("pin")
 
     def action_versions(self) -> None:
-        """Show what the message said before it was edited."""
+        """Show the earlier texts of the message."""
         self._ask("versions")
 
     def action_jump_quoted(self) -> None:
@@ -92,6 +92,6 @@ class MessageKeys(Widget):
             self.post_message(DeleteMessage(self.selected))
 
     def action_explain(self) -> None:
-        """Ask where the message is."""
+        """Show the status of the message."""
         if self.selected is not None:
             self.post_message(ExplainMessage(self.selected))

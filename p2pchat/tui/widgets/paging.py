@@ -1,4 +1,4 @@
-"""Where the messages of a chat come from, and which of them are asked for."""
+"""The source of a chat's messages, and which of its pages are requested."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from p2pchat.tui.widgets.viewport import RowPosition
 from p2pchat.tui.widgets.window import Window
 
 PAGE_MESSAGES = 100
-"""Messages a question asks for."""
+"""Messages in a page."""
 NEAR_MESSAGES = 40
-"""So few messages between the screen and an end of the window, and the next page is asked for."""
+"""If fewer messages than this are between the screen and an end of the window, the next page is requested."""
 
 
 class MessageSource(Protocol):
-    """A chat's messages in display order, oldest first, less than `limit` where the chat ends. They may raise any
-    `P2PChatError`.
+    """A source of a chat's messages in display order, oldest first, fewer than `limit` at the end of the chat. It may
+    raise any `P2PChatError`.
     """
 
     async def newest(self, chat_id: str, limit: int) -> list[Message]: ...
@@ -30,7 +30,7 @@ class MessageSource(Protocol):
 
 
 class Page(NamedTuple):
-    """Messages, and whether nothing lies above, below them."""
+    """A page of messages, and whether it is the beginning or the end of the chat."""
 
     messages: list[Message]
     at_start: bool
@@ -38,16 +38,16 @@ class Page(NamedTuple):
 
 
 async def first_page(source: MessageSource, chat_id: str, message_id: str | None) -> Page:
-    """The newest messages, or those around one. Raises what the source does."""
+    """Return the newest messages, or those around one. Raises what the source does."""
     if message_id is None:
         messages = await source.newest(chat_id, PAGE_MESSAGES)
         return Page(messages, len(messages) < PAGE_MESSAGES, True)
     messages = await source.around(chat_id, message_id, PAGE_MESSAGES)
-    return Page(messages, not messages, not messages)  # the next questions find the ends
+    return Page(messages, not messages, not messages)  # later requests find the ends
 
 
 def wanted(window: Window, rows: Sequence[RowPosition]) -> str | None:
-    """Which page is needed next where these rows are shown: `above`, `below` or none."""
+    """Return the page that is needed next if these rows are shown: `above`, `below` or None."""
     if not rows:
         return None
     if not window.at_start and rows[0].item < NEAR_MESSAGES:
@@ -58,7 +58,7 @@ def wanted(window: Window, rows: Sequence[RowPosition]) -> str | None:
 
 
 async def next_page(window: Window, source: MessageSource, chat_id: str, where: str) -> Page:
-    """The page `above` or `below` the window. Raises what the source does."""
+    """Return the page `above` or `below` the window. Raises what the source does."""
     if where == "above":
         messages = await source.before(chat_id, window[0].id, PAGE_MESSAGES)
         return Page(messages, len(messages) < PAGE_MESSAGES, window.at_end)

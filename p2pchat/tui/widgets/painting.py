@@ -1,4 +1,4 @@
-"""From rows of pieces to Textual's strips: laid out and painted once, kept while they stay the same."""
+"""Converting rows of pieces to Textual's strips, which are cached while they stay the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from p2pchat.tui.widgets.rendering import Block, Row, TextSpan
 
 _MARKER = "▌"
 _MAX_KEPT = 150
-"""Messages of a few screens. A strip is thirty objects, and the collector looks at each that is kept."""
+"""Messages whose strips are kept, for a few screens. A strip is thirty objects, and the garbage collector visits each
+of them."""
 
 
 @dataclass(slots=True)
@@ -25,24 +26,24 @@ class _Painted:
 
 
 class Painter:
-    """Strips of blocks, `cells` wide. `style` answers the style of a role."""
+    """Makes strips of blocks, `cells` wide. style: returns the style of a role."""
 
     def __init__(self, style: Callable[[str], Style], *, links: bool = True) -> None:
-        """`links`: the terminal is told where they lead (OSC 8)."""
+        """links: whether to tell the terminal where links lead (OSC 8)."""
         self.links = links
         self._style = style
         self._kept: dict[str, _Painted] = {}
         self._links: dict[tuple[str, str], Style] = {}
-        """Styles of links. One address has one style, so that a terminal knows its lines as one link."""
+        """Styles of links. One address has one style, so that a terminal recognises its lines as one link."""
         self.cells = 1
 
     def forget(self) -> None:
-        """Paint everything anew: colours changed, or the width."""
+        """Clear the cache, because the colours or the width have changed."""
         self._kept.clear()
         self._links.clear()
 
     def strip(self, id: str, block: Block, row: int, chosen: bool) -> Strip:
-        """One row of the message `id`, painted; `chosen`: it is the selected one."""
+        """Return one row of the message `id`; chosen: it is the selected one."""
         kept = self._kept.get(id)
         if kept is None or kept.block is not block:
             if len(self._kept) >= _MAX_KEPT:
@@ -61,7 +62,7 @@ class Painter:
         return strips[row]
 
     def paint(self, row: Row) -> Strip:
-        """A row as a strip, `cells` wide."""
+        """Return a row as a strip, `cells` wide."""
         return self._filled([Segment(piece.text, self._styled(piece)) for piece in row], self._style("text"))
 
     def _styled(self, piece: TextSpan) -> Style:
@@ -76,7 +77,7 @@ class Painter:
         return kept
 
     def bar(self, left: Row, right: Row, middle: Row = ()) -> Strip:
-        """One row with something at its left, in its middle and at its right; what does not fit is left out."""
+        """Return a row with a left, a middle and a right part; what does not fit is left out."""
         cells = self.cells
         sizes = [sum(width(piece.text) for piece in row) for row in (left, middle, right)]
         if middle:

@@ -1,4 +1,4 @@
-"""How one message looks: rows of pieces, each piece a text with a role. No Textual here, and no colour: `conversation`
+"""The layout of one message: rows of pieces, each piece a text with a role, without Textual or colours: `conversation`
 gives every role its style.
 
 Comfortable:  ▎ bob  10:02                              Compact:  bob    10:02  are we still on for tonight?
@@ -42,20 +42,20 @@ from p2pchat.tui.wording import unsaid
 NARROW = 60
 _GROUP = timedelta(minutes=5)
 _MIN_NAME = 3
-_MAX_NAME = range(12, 21)  # by how wide the conversation is
+_MAX_NAME = range(12, 21)  # by the width of the conversation
 _MAX_HEADED = 40
 _MAX_TEXT = 100  # longer lines are hard to read
-_MAX_ROWS = 1000  # a text of many empty lines is not worth more; y copies it whole
+_MAX_ROWS = 1000  # enough even for a text of many empty lines; y copies all of it
 _EDGE = 4  # a space, the mark's two cells, a space
 _BAR = 3  # a space, the bar, a space
-_CODE_EDGE = "▏"  # code is told from text where a theme has no ground for it
+_CODE_EDGE = "▏"  # marks code in themes without a background for it
 _NAMES = 4
 _ALIKE = {"е": "[её]", "ё": "[её]", "ي": "[يی]", "ی": "[يی]", "ك": "[كک]", "ک": "[كک]"}  # noqa: RUF001 - letters of one sound
 
 
 class TextSpan(NamedTuple):
-    """A text with a role, which decides about its colour: the component class `conversation--<role>`. `link`: the
-    address it leads to, always what it says itself, or what a click on it does, as `action:`.
+    """A text with a role, which determines its colour through the component class `conversation--<role>`. link: the
+    address it leads to, always the one that it shows, or `action:` and what a click does.
     """
 
     text: str
@@ -69,8 +69,8 @@ _GAP = TextSpan("  ", "gutter")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The rows of a message. The first `lead` rows are what stands above it (date, unread line, name); `starts` has,
-    for each row after them, the offset in the text at which it begins.
+    """The rows of a message. The first `lead` rows are above it (date, unread line, name). starts: for each row after
+    them, the offset in the text at which it begins.
     """
 
     rows: tuple[Row, ...]
@@ -78,11 +78,13 @@ class Block:
     starts: tuple[int, ...]
 
     def place(self, row: int) -> int:
-        """A row as something that outlives another width: the offset in the text, or rows above it, negative."""
+        """Return a position that stays valid at another width: the offset of the row in the text, or the rows above it,
+        negative.
+        """
         return row - self.lead if row < self.lead else self.starts[row - self.lead]
 
     def row(self, place: int) -> int:
-        """The row at such a place."""
+        """Return the row at such a position."""
         if place < 0:
             return max(0, self.lead + place)
         return self.lead + max(0, bisect_right(self.starts, place) - 1)
@@ -90,7 +92,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Look:
-    """What the looks of all messages depend on."""
+    """The layout parameters of all messages."""
 
     cells: int
     label: str
@@ -101,20 +103,20 @@ class Look:
     joined: bool = False
     marks: Mapping[str, str] = field(default_factory=lambda: MARKS)
     compact: bool = True
-    """One line a message where it fits, in place of groups with a head."""
+    """Whether a message takes one line if it fits, in place of groups with a head."""
     twelve: bool = False
-    """A day has twice twelve hours."""
+    """Whether times use a twelve-hour clock."""
     gap: bool = True
-    """An empty line stands between groups."""
+    """Whether there is an empty line between groups."""
 
     def __post_init__(self) -> None:
         label = displayable_line(self.label, joined=self.joined)
         narrow = self.cells < NARROW
         most = min(max(_MAX_NAME[0], self.cells // 5), _MAX_NAME[-1])
-        if narrow or not self.compact:  # the name has a line of its own, with the time and how far the message has come
+        if narrow or not self.compact:  # the name has a line of its own, with the time and the delivery state
             most = max(4, min(_MAX_HEADED, self.cells - 10 if narrow else self.cells - 30))
         name = cut(label, most)
-        set_ = object.__setattr__  # worked out once, for all messages
+        set_ = object.__setattr__  # computed once for all messages
         set_(self, "narrow", narrow)
         set_(self, "name", self.drawn(name))
         set_(self, "name_cells", max(_MIN_NAME, width(name)))
@@ -135,28 +137,28 @@ class Look:
     indent: int = field(init=False)
     text_cells: int = field(init=False)
     column: int = field(init=False)
-    """Cells after which nothing stands: dates, rules and states end here."""
+    """The cell at which dates, rules and states end."""
     found: re.Pattern[str] | None = field(init=False)
 
     @property
     def shapes(self) -> bool:
-        """Whether right-to-left text is put into drawing order here, or by the terminal."""
+        """Whether right-to-left text is reordered for drawing here, or by the terminal."""
         return self.rtl in ("auto", "app")
 
     def drawn(self, line: str) -> str:
-        """A single line as it is drawn."""
+        """Return a single line as it is drawn."""
         return visual_line(line) if self.shapes else line.replace(JOINER, "")
 
 
 def pattern(words: str) -> re.Pattern[str] | None:
-    """What finds any of these words, in either case; None without any."""
+    """Return a pattern for any of these words in either case; None without words."""
     parts = ("".join(_ALIKE.get(char, re.escape(char)) for char in word) for word in words.casefold().split())
     joined = "|".join(sorted(parts, key=len, reverse=True))
     return re.compile(joined, re.IGNORECASE) if joined else None
 
 
 def continues(message: Message, previous: Message | None) -> bool:
-    """Whether a message belongs to the one above it: same sender, same day, soon after."""
+    """Return whether a message continues the group of the one above it: same sender, same day, soon after."""
     return (
         previous is not None
         and previous.sender == message.sender
@@ -166,8 +168,8 @@ def continues(message: Message, previous: Message | None) -> bool:
 
 
 def lay_out(message: Message, previous: Message | None, look: Look, unread: int | None = None) -> Block:
-    """The rows of `message` below `previous`, each of them `look.cells` wide or less. `unread`: the unread line is
-    above it, and says so many.
+    """Return the rows of `message` below `previous`, each at most `look.cells` wide. unread: the unread line is above
+    it, with this number.
     """
     grouped = unread is None and continues(message, previous)
     lead = _lead(message, previous, look, grouped, unread)
@@ -189,7 +191,7 @@ def lay_out(message: Message, previous: Message | None, look: Look, unread: int 
 
 
 def _quoted(message: Message, look: Look) -> list[TextSpan]:
-    """The line above an answer: who said what it answers, and how that begins. A click goes there."""
+    """Return the quote above a reply: the author and the beginning of the quoted message. A click goes there."""
     quote = message.quote
     if quote is None:
         return []
@@ -202,7 +204,7 @@ def _quoted(message: Message, look: Look) -> list[TextSpan]:
 
 
 def _reacted(message: Message, look: Look) -> list[list[TextSpan]]:
-    """The emoji under a message, each with how many put it there; a click puts one's own there or takes it away."""
+    """Return the emoji under a message, each with the number of people. A click adds or removes one's own."""
     counted: dict[str, list[bool]] = {}
     for reaction in message.reactions:
         counted.setdefault(displayable_line(reaction.emoji, joined=look.joined)[:16], []).append(reaction.mine)
@@ -249,7 +251,7 @@ def _lead(message: Message, previous: Message | None, look: Look, grouped: bool,
 
 
 def _rule(text: str, look: Look, role: str, line: str, *, last: bool = False) -> Row:
-    """A line over the column with a word in it: in its middle, or at its end."""
+    """Return a rule across the column with a word in its middle, or at its end."""
     room = max(0, look.column - 1)
     text = cut(f" {text} ", room)
     rest = room - width(text)
@@ -271,12 +273,12 @@ def _bar(message: Message, look: Look) -> tuple[TextSpan, ...]:
 
 
 def _head(message: Message, look: Look) -> Row:
-    """The first line of a group: who, when, and how far it has come."""
+    """Return the first line of a group: the name, the time, and the delivery state."""
     left = [*_bar(message, look), _name(message, look), _GAP, _time(message, look)]
     edge = _edge(message, look)
     used = sum(width(piece.text) for piece in left)
     while edge and used + 1 + sum(width(piece.text) + 1 for piece in edge) > look.column:
-        edge.pop(0)  # the mark says most
+        edge.pop(0)  # the mark is the most important
     gap = look.column - used - sum(width(piece.text) + 1 for piece in edge)
     return (*left, TextSpan(" " * max(0, gap), "gutter"), *_spaced(edge))
 
@@ -290,7 +292,7 @@ def _name(message: Message, look: Look) -> TextSpan:
 
 
 def _time(message: Message, look: Look) -> TextSpan:
-    column = look.time_cells if look.compact and not look.narrow else 0  # where it stands below others
+    column = look.time_cells if look.compact and not look.narrow else 0  # aligned with the others
     return TextSpan(clock(message.at, look.twelve).rjust(column), "time")
 
 
@@ -298,7 +300,7 @@ def _time(message: Message, look: Look) -> TextSpan:
 
 
 def _margin(message: Message, previous: Message | None, look: Look, index: int, grouped: bool) -> Row:
-    """What stands left of a row of the text."""
+    """Return the margin of a row of the text."""
     if not look.compact:
         return _bar(message, look)
     if look.narrow or (index > 0):
@@ -313,8 +315,8 @@ def _margin(message: Message, previous: Message | None, look: Look, index: int, 
 
 
 def _text_rows(text: str, look: Look, quoted: list[TextSpan]) -> tuple[list[list[TextSpan]], list[int]]:
-    """The rows of a text, and for each the offset at which it begins. Offsets count the text without its marks, and
-    two more after each part, so that they only ever grow.
+    """Return the rows of a text, and for each the offset at which it begins. Offsets count the text without its marks,
+    and two more after each part, so that they always grow.
     """
     rows: list[list[TextSpan]] = []
     starts: list[int] = []
@@ -370,7 +372,9 @@ def _put_part(
 
 
 def _with_matches(part: Part, look: Look) -> list[Span]:
-    """The parts of a text with a role of their own, in order; the words searched for are marked in all of them."""
+    """Return the spans of a part that have a role of their own, in order, with the searched words marked in all of
+    them.
+    """
     if look.found is None:
         return list(part.spans)
     made: list[Span] = []
@@ -396,7 +400,7 @@ def _with_matches(part: Part, look: Look) -> list[Span]:
 
 
 def _here(start: int, end: int, spans: Sequence[Span]) -> Sequence[Span]:
-    """Of thousands of spans only those in this line: they stand in order and do not overlap."""
+    """Return the spans within a line; the spans are in order and do not overlap."""
     if not spans:
         return spans
     first = bisect_right(spans, start, key=lambda span: span.end)
@@ -404,7 +408,7 @@ def _here(start: int, end: int, spans: Sequence[Span]) -> Sequence[Span]:
 
 
 def _styled(shown: str, start: int, spans: Sequence[Span], plain: str) -> list[TextSpan]:
-    """A line in pieces by their roles."""
+    """Return a line in pieces by their roles."""
     pieces, at = [], 0
     for span in _here(start, start + len(shown), spans):
         begin, end = max(at, span.start - start), min(len(shown), span.end - start)
@@ -417,7 +421,7 @@ def _styled(shown: str, start: int, spans: Sequence[Span], plain: str) -> list[T
 
 
 def _visual_row(shown: str, start: int, spans: Sequence[Span], plain: str, rtl: bool, cells: int) -> list[TextSpan]:
-    """A line in drawing order, at the right if its paragraph runs from there."""
+    """Return a line in drawing order, right-aligned if its paragraph runs from right to left."""
     if not shown:
         return []
     roles = [(plain, "")] * len(shown)
@@ -441,7 +445,9 @@ def _visual_row(shown: str, start: int, spans: Sequence[Span], plain: str, rtl: 
 
 
 def _edge(message: Message, look: Look) -> list[TextSpan]:
-    """How far a message has come, by which way if not straight, and whether it came late; the last says most."""
+    """Return the delivery state of a message, its route if not direct, and whether it was late; the last piece is the
+    most important.
+    """
     words = [TextSpan("arrived late", "late")] if message.late else []
     if message.pinned:
         words.append(TextSpan("pinned", "pinned", "action:show_pinned"))
@@ -460,7 +466,7 @@ def _edge(message: Message, look: Look) -> list[TextSpan]:
 def _put_edge(
     message: Message, look: Look, body: list[list[TextSpan]], starts: list[int], before: list[TextSpan]
 ) -> None:
-    """Put at the right of the last row how far a message has come."""
+    """Put the delivery state at the right of the last row."""
     words = [*before, *_edge(message, look)]
     if not words:
         return
@@ -469,7 +475,7 @@ def _put_edge(
     room = look.column - look.indent
     if used + cells > room and (cells > _EDGE - 1 or not look.compact):
         first = body[-1][0]
-        if first.role == "gutter" and len(first.text) > cells:  # it runs from right to left, so its end is at the left
+        if first.role == "gutter" and len(first.text) > cells:  # it runs from right to left, so its end is on the left
             spaced = [each for piece in words for each in (piece, TextSpan(" ", "gutter"))]
             body[-1][:1] = [*spaced, TextSpan(" " * (len(first.text) - cells), "gutter")]
             return
@@ -481,12 +487,12 @@ def _put_edge(
 
 
 def edge_word(route: str | None) -> str:
-    """A way in words; one this version does not know by its own, cut short."""
+    """Return a route in words; an unknown one is returned as it is, shortened."""
     return "" if route is None else ROUTES.get(route, cut(displayable_line(route), 16))
 
 
 def _fit(row: Row, cells: int) -> Row:
-    """Nothing is wider than the screen, however narrow that is."""
+    """Cut a row to the width of the screen, however narrow that is."""
     kept, left = [], cells
     for piece in row:
         text = piece.text if width(piece.text) <= left else cut(piece.text, left)

@@ -1,4 +1,6 @@
-"""The last line: how the node and its connections are, and which keys help. And the title of a conversation."""
+"""The status line: the state of the node and its connections, and the most useful keys. And the title of a
+conversation.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,15 @@ from p2pchat.tui.wording import VERIFIED, mark, presence
 SEPARATOR = "  "
 DOT = " · "
 TYPING_SECONDS = 10.0
-"""Seconds that a word about somebody who writes counts for."""
+"""Seconds after which a notice that somebody is typing expires."""
 
 ENCRYPTED = "end-to-end encrypted"
 ROOMY = 48
-"""Columns from which the way to the help is always shown."""
+"""The width in columns from which the key for help is always shown."""
 
 
 class StatusLine(Widget):
-    """Says the truth about the connection, as much of it as fits; the keys on the right go first."""
+    """Shows the state of the connection, as much as fits; the keys on the right are left out first."""
 
     DEFAULT_CSS = """
     StatusLine {
@@ -50,11 +52,11 @@ class StatusLine(Widget):
         super().__init__()
         self._said: list[str] = []
         self.wrong = False
-        """What is said first is a fault."""
+        """Whether the first text is a fault."""
         self._hints: list[tuple[str, str]] = []
 
     def show(self, said: Sequence[str], wrong: bool, hints: Sequence[tuple[str, str]]) -> None:
-        """Say this; `hints` are keys with what they do, and the action that a click on one runs."""
+        """Show these texts. hints: keys with their descriptions, and the action of a click on one."""
         if [*said] != self._said or [*hints] != self._hints or wrong != self.wrong:
             self._said, self._hints = list(said), list(hints)
             self.wrong = wrong
@@ -62,7 +64,7 @@ class StatusLine(Widget):
 
     @property
     def said(self) -> str:
-        """What it says about the connection, all of it."""
+        """All texts about the connection."""
         return DOT.join(self._said)
 
     def render(self) -> Content:
@@ -80,8 +82,8 @@ class StatusLine(Widget):
 
 
 def status_text(said: Sequence[str], hints: Sequence[str], width: int) -> str:
-    """The line in `width` cells: of what is said as many parts from the front as fit, then as many hints. With room for
-    it, the first hint is always there.
+    """Return the line in `width` cells: as many of the texts from the front as fit, then as many hints. If there is
+    room, the first hint is always included.
     """
     line = ""
     kept = 3 + cell_len(hints[0]) if hints and width >= ROOMY else 0
@@ -102,7 +104,7 @@ def status_text(said: Sequence[str], hints: Sequence[str], width: int) -> str:
 
 
 class ChatTitle(Widget):
-    """Who the conversation is with, how they can be reached, and whether it was verified that it is them. A click opens
+    """The title of a conversation: the contact, how they can be reached, and whether they were verified. A click opens
     their page.
     """
 
@@ -121,10 +123,10 @@ class ChatTitle(Widget):
         super().__init__()
         self._chat: Chat | None = None
         self._typing: dict[str, Timer] = {}
-        """Chats in which somebody writes, each until it is long ago that they said so."""
+        """Chats in which somebody is typing, each with the timer that ends it."""
 
     def show_typing(self, chat: str, typing: bool) -> None:
-        """A contact writes, or has stopped."""
+        """Show that a contact is typing, or has stopped."""
         if (before := self._typing.pop(chat, None)) is not None:
             before.stop()
         if typing:
@@ -133,7 +135,7 @@ class ChatTitle(Widget):
             self.refresh()
 
     def fit(self, rows: int) -> None:
-        """Take so many rows: two with the line below, or the title alone."""
+        """Take so many rows: two with the rule below, or only the title."""
         if self.styles.height is None or self.styles.height.value != rows:
             self.styles.height = rows
             self.set_class(rows < 2, "-bare")
@@ -157,13 +159,13 @@ class ChatTitle(Widget):
 
 
 def _titled(chat: Chat) -> Chat:
-    """Return a chat as far as its title depends on it: each message changes the rest."""
+    """Return the fields of a chat that its title shows: each message changes others."""
     return chat._replace(unread=0, first_unread=None, last=None, draft="")
 
 
 def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = False) -> Content:
-    """The title in `width` cells: the name at the left, the way at the right. `turned`: right-to-left names are put in
-    order here.
+    """Return the title in `width` cells: the name at the left, the route at the right. turned: right-to-left names are
+    reordered here.
     """
     how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
     if chat.timer:
@@ -176,7 +178,7 @@ def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = Fa
         checked = [Content.assemble((f" {VERIFIED} verified", "$text-success")), Content(f" {VERIFIED}")]
     if chat.state != "contact":
         checked, sealed = [Content("")], how
-    # The name is worth more than the word "verified", and the way more than the rest of a long name.
+    # The name is more important than the word "verified", and the route more than the rest of a long name.
     name = displayable_line(chat.label)
     for way, short in ((sealed, checked[0]), (how, checked[0]), (how, checked[-1]), (how, Content(""))):
         room = width - way.cell_length - short.cell_length - 2
@@ -188,7 +190,7 @@ def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = Fa
 
 
 class SideTitle(Widget):
-    """Above the list: the program, one's own name, and the way to everything else."""
+    """The title above the list: the program, one's own name, and the key for the palette."""
 
     DEFAULT_CSS = """
     SideTitle { height: 2; padding: 0 1; background: $surface; color: $text-muted; }

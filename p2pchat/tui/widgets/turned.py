@@ -1,7 +1,7 @@
-"""A text area in which right-to-left text stands as it is read, while one writes it too.
+"""A text area that shows right-to-left text in reading order while it is written.
 
-Its rows are put in drawing order here, as those of the conversation are, with the cursor and the selection where the
-letters they mean are drawn. Left and right move as they look in a paragraph that runs from right to left.
+Its rows are reordered for drawing here, like those of the conversation, with the cursor and the selection at the
+letters that they refer to. In a paragraph that runs from right to left, the keys left and right move as they point.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from p2pchat.tui.rtl import Glyph, visual
 from p2pchat.tui.text import has_rtl, is_rtl
 
 _CURSOR = " "
-"""What stands for the end of the text, so that the cursor can be there."""
+"""What is drawn at the end of the text, so that the cursor can be there."""
 
 
 class _Row(NamedTuple):
-    """A row as it is wrapped. `start`: the column in its line at which it begins. `last`: it ends the line."""
+    """A wrapped row. start: the column in its line at which it begins. last: whether it ends the line."""
 
     line: int
     start: int
@@ -35,10 +35,10 @@ class _Row(NamedTuple):
 
 
 class TurnedArea(TextArea):
-    """The text area. Its app says in `turns_text` whether the terminal leaves the order to us."""
+    """The text area. `turns_text` of its app says whether the terminal leaves the reordering to us."""
 
     def _row(self, y: int) -> _Row | None:
-        """The row at a line of the widget, where something in it runs from right to left; else None."""
+        """Return the row at a line of the widget if it contains right-to-left text, else None."""
         lines = self.wrapped_document._offset_to_line_info
         at = y + self.scroll_offset.y
         if not getattr(self.app, "turns_text", True) or not 0 <= at < len(lines):
@@ -52,8 +52,8 @@ class TurnedArea(TextArea):
         return _Row(line, start, text[start:end], is_rtl(text), section == len(breaks) - 2)
 
     def _glyphs(self, row: _Row) -> list[Glyph]:
-        """What is drawn of a row, from the left, each with its place in the row. A row that ends its line has a place
-        more, for the cursor behind the last letter.
+        """Return the glyphs of a row from the left, each with its position in the row. A row that ends its line has one
+        more position, for the cursor after the last letter.
         """
         glyphs = visual(row.text, row.rtl) if row.text else []
         if not row.last:
@@ -89,8 +89,8 @@ class TurnedArea(TextArea):
         return Strip(segments).adjust_cell_length(self.scrollable_content_region.width, base)
 
     def _cursor_at(self, row: _Row, glyphs: list[Glyph]) -> int:
-        """The place of the glyph that the cursor is on, -1 where it is not in this row, or not to be seen. Of what is
-        drawn as one, it is on the first.
+        """Return the index of the glyph under the cursor, -1 if it is not in this row or not visible. In a group that
+        is drawn as one, it is the first.
         """
         line, column = self.selection.end
         place = column - row.start
@@ -99,7 +99,7 @@ class TurnedArea(TextArea):
         return max((glyph.origin for glyph in glyphs if glyph.origin <= place), default=-1)
 
     def get_target_document_location(self, event: MouseEvent) -> Location:
-        """Where in the text a click is meant: at the letter that is drawn there."""
+        """Return the position in the text of a click: that of the letter that is drawn there."""
         row = self._row(event.y - self.gutter.top)
         if row is None:
             return super().get_target_document_location(event)
@@ -112,18 +112,18 @@ class TurnedArea(TextArea):
         return row.line, row.start + (0 if row.rtl else len(row.text))
 
     def _runs_left(self) -> bool:
-        """Whether the line of the cursor is written from right to left, and drawn so."""
+        """Return whether the cursor's line runs from right to left, and is drawn so."""
         return getattr(self.app, "turns_text", True) and is_rtl(self.document.get_line(self.cursor_location[0]))
 
     def action_cursor_left(self, select: bool = False) -> None:
-        """To the letter at the left of the cursor."""
+        """Move to the letter at the left of the cursor."""
         if self._runs_left():
             super().action_cursor_right(select)
         else:
             super().action_cursor_left(select)
 
     def action_cursor_right(self, select: bool = False) -> None:
-        """To the letter at the right of the cursor."""
+        """Move to the letter at the right of the cursor."""
         if self._runs_left():
             super().action_cursor_left(select)
         else:

@@ -1,4 +1,4 @@
-"""What of a chat nobody has looked at yet: where the unread line stands, how many came below the screen."""
+"""The unread messages of a chat: where the unread line is, and how many arrived below the screen."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from p2pchat.tui.model import Message
 
 
 class UnreadLine:
-    """`first`, `count`: the unread line. `below`: messages of theirs that came while the view was further up."""
+    """The unread line (`first`, `count`), and the messages of theirs that arrived while the view was further up
+    (`below`).
+    """
 
     def __init__(self, first: str | None = None, count: int = 0) -> None:
         self.first = first
         self.count = count
         self.below = 0
         self.waiting = first is not None
-        """Something may not have been told as read."""
+        """Whether something may not have been reported as read."""
         self._growing = first is not None
 
     def came(self, new: Sequence[Message], *, seen: bool, following: bool) -> bool:
-        """Messages came, before somebody's eyes or not; True if the unread line changed.
+        """Note messages that have arrived, seen or not; return whether the unread line has changed.
 
-        Who writes has read: their own message takes the line away.
+        The user's own message removes the line: whoever writes has read the others.
         """
         theirs = [message for message in new if not message.mine]
         before = (self.first, self.count)
@@ -38,6 +40,6 @@ class UnreadLine:
         return (self.first, self.count) != before
 
     def all_seen(self) -> None:
-        """The end of the chat was looked at: the line stays where it is, but what comes now is below another one."""
+        """Note that the end of the chat was seen: the line stays, but later messages get another one."""
         self.waiting = self._growing = False
         self.below = 0

@@ -1,7 +1,7 @@
-"""Which rows of the window are on the screen.
+"""The rows of the window that are on the screen.
 
-The place is kept as a message and an offset in its text, never as a number of lines: so nothing jumps when messages
-come, when older ones are loaded above, or when the width changes. Only what fits on the screen is ever laid out.
+The position is kept as a message and an offset in its text, never as a number of lines, so nothing jumps when messages
+arrive, when older ones are loaded above, or when the width changes. Only what fits on the screen is laid out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_KEPT = 300
 
 
 class RowPosition(NamedTuple):
-    """A row of a message: which of the window, and the row in its block."""
+    """A row of a message: its index in the window, and the row in its block."""
 
     item: int
     row: int
@@ -32,14 +32,14 @@ class _LaidOut(NamedTuple):
 
 
 class Blocks:
-    """The blocks of a window's messages under a look, kept while message, the one above it and the look stay."""
+    """The blocks of a window's messages, cached while the message, the one above it and the look stay the same."""
 
     def __init__(self, window: Window, look: Look) -> None:
         self._window = window
         self._kept: dict[str, _LaidOut] = {}
         self.look = look
         self.unread: tuple[str | None, int] = (None, 0)
-        """The message with the unread line above it, and how many that says. Nobody else's look depends on it."""
+        """The message with the unread line above it, and its number. No other block depends on it."""
 
     def __call__(self, index: int) -> Block:
         message = self._window[index]
@@ -61,7 +61,7 @@ class Blocks:
 
 
 class Viewport:
-    """A view of `height` rows on a window. `following`: it shows the end, and stays there."""
+    """A view of `height` rows on a window. following: it shows the end, and stays there."""
 
     def __init__(self, window: Window, block: Callable[[int], Block]) -> None:
         self._window = window
@@ -71,7 +71,7 @@ class Viewport:
 
     @property
     def following(self) -> bool:
-        """Whether the end is shown, and stays shown when something comes."""
+        """Whether the end is shown, and stays shown when messages arrive."""
         return self._anchor is None
 
     def follow(self) -> None:
@@ -79,7 +79,7 @@ class Viewport:
         self._anchor = None
 
     def top(self) -> RowPosition:
-        """The first row shown. (0, 0) if there is nothing."""
+        """The first visible row; (0, 0) if there is none."""
         last = self._last_top()
         if self._anchor is None:
             return last
@@ -89,7 +89,7 @@ class Viewport:
         return min(RowPosition(index, self._block(index).row(self._anchor[1])), last)
 
     def rows(self) -> list[RowPosition]:
-        """What is shown, from above; less than `height` where there is no more."""
+        """Return the visible rows from the top; fewer than `height` if there are no more."""
         if not len(self._window):
             return []
         index, row = self.top()
@@ -101,7 +101,7 @@ class Viewport:
         return shown
 
     def scroll(self, rows: int) -> bool:
-        """Down by so many rows, up if negative; False if nothing moved."""
+        """Scroll down by so many rows, up if negative; return False if nothing moved."""
         if not len(self._window):
             return False
         before, followed = self.top(), self.following
@@ -122,17 +122,17 @@ class Viewport:
             self._set(min(first, RowPosition(index, self._block(index).lead)))
 
     def hidden_above(self, index: int) -> bool:
-        """Whether the beginning of a message is above the screen."""
+        """Return whether the beginning of a message is above the screen."""
         return RowPosition(index, self._block(index).lead) < self.top()
 
     def hidden_below(self, index: int) -> bool:
-        """Whether the end of a message is below the screen."""
+        """Return whether the end of a message is below the screen."""
         return (
             self._distance(self.top(), RowPosition(index, len(self._block(index).rows) - 1), self.height) >= self.height
         )
 
     def forget(self, id: str) -> None:
-        """A message is about to go: if the view hangs on it, it hangs on the next one."""
+        """Prepare for the removal of a message: if the view begins at it, let it begin at the next one."""
         if self._anchor is None or self._anchor[0] != id:
             return
         index = self._window.index(id)
@@ -142,7 +142,7 @@ class Viewport:
             self._anchor = (self._window[index + 1].id, 0)
 
     def settle(self) -> None:
-        """After messages came or went, or the size changed: a view that shows the end follows it."""
+        """Adapt to added or removed messages, or to another size: a view that shows the end follows it."""
         if self._anchor is not None and self._window.index(self._anchor[0]) is None:
             self._anchor = None
         if self._anchor is not None and self._window.at_end and self._touches_end():
@@ -154,7 +154,7 @@ class Viewport:
         return index is not None and RowPosition(index, self._block(index).row(self._anchor[1])) >= self._last_top()
 
     def _set(self, place: RowPosition) -> None:
-        """Begin at a row; at the end of the chat, follow."""
+        """Set the first row; follow if that shows the end of the chat."""
         last = self._last_top()
         if place >= last and self._window.at_end:
             self._anchor = None
@@ -163,14 +163,14 @@ class Viewport:
             self._anchor = (self._window[index].id, self._block(index).place(row))
 
     def _last_top(self) -> RowPosition:
-        """Where the view begins when the last row is at its bottom."""
+        """Return the first row if the last row is at the bottom."""
         if not len(self._window):
             return RowPosition(0, 0)
         last = len(self._window) - 1
         return self._walk(RowPosition(last, len(self._block(last).rows) - 1), 1 - self.height)
 
     def _walk(self, place: RowPosition, rows: int) -> RowPosition:
-        """So many rows down or up, as far as there are any."""
+        """Return the row so many rows down or up, as far as there are any."""
         index, row = place.item, place.row + rows
         while row < 0 and index > 0:
             index -= 1
@@ -183,7 +183,7 @@ class Viewport:
         return RowPosition(index, max(0, row))
 
     def _distance(self, start: RowPosition, end: RowPosition, most: int) -> int:
-        """Rows from one place down to another, `most` if there are more; 0 if it is above."""
+        """Return the number of rows from one row down to another, at most `most`; 0 if it is above."""
         if end <= start:
             return 0
         rows, index = end.row - start.row, start.item

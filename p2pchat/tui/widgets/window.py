@@ -1,5 +1,5 @@
-"""The part of a chat that is in memory: a few hundred messages in display order, and whether the chat goes on above and
-below them. Plain data; who reads the rest is `conversation`.
+"""The part of a chat that is in memory: a few hundred messages in display order, and whether the chat continues above
+and below them. It is plain data; `conversation` loads the rest.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from p2pchat.tui.model import Message
 MAX = 400
 """Messages in memory at most."""
 KEPT = 300
-"""What is left when there are more; the difference is what need not be thrown away each time one comes."""
+"""Messages that are kept when there are more than `MAX`, so that not every new one removes another."""
 
 _ORDER = {"saved": 0, "stored": 1, "delivered": 2, "read": 3}
 
 
 class Window:
-    """Messages `[0]` … `[len - 1]` of a chat. `at_start`, `at_end`: nothing lies above, below."""
+    """Messages `[0]` … `[len - 1]` of a chat. at_start, at_end: whether there are none above or below."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
@@ -32,38 +32,39 @@ class Window:
         return self._messages[index]
 
     def index(self, id: str | None) -> int | None:
-        """Where a message is, None if it is not in memory."""
+        """Return the index of a message, None if it is not in memory."""
         if self._places is None:
             self._places = {message.id: place for place, message in enumerate(self._messages)}
         return None if id is None else self._places.get(id)
 
     def fill(self, messages: Iterable[Message], *, at_start: bool, at_end: bool) -> None:
-        """Hold these messages instead."""
+        """Replace the messages."""
         self._messages = list({message.id: message for message in messages}.values())
         self._places = None
         self.at_start, self.at_end = at_start, at_end
 
     def above(self, messages: Sequence[Message], *, at_start: bool) -> None:
-        """Messages from above the first. What is too many goes at the other end."""
+        """Add messages above the first; surplus ones are removed at the other end."""
         new = self._new(messages)
         self._messages[:0] = new
         self._places = None
-        self.at_start = at_start or not new  # a source that repeats itself is not asked for ever
+        self.at_start = at_start or not new  # a source that repeats itself is not asked forever
         if len(self._messages) > MAX:
             del self._messages[KEPT:]
             self.at_end = False
 
     def below(self, messages: Sequence[Message], *, at_end: bool) -> None:
-        """Messages from below the last."""
+        """Add messages below the last."""
         before = len(self._messages)
         self._extend(messages)
         self.at_end = at_end or len(self._messages) == before
         self._drop_above()
 
     def live(self, messages: Sequence[Message], *, following: bool) -> list[Message]:
-        """Messages that came just now, at the end of the chat; answers those that were not there.
+        """Add messages that have just arrived at the end of the chat; return those that are new.
 
-        Whoever reads further up keeps what they read: beyond `MAX`, what comes then is not held but read again later.
+        While the user reads further up, nothing is removed: messages beyond `MAX` are not added, but loaded again
+        later.
         """
         new = self._new(messages)
         if self.at_end:
@@ -79,7 +80,9 @@ class Window:
         return new
 
     def moved(self, id: str, state: str, route: str | None) -> int | None:
-        """A message's state changed; where it is, None if nothing changed. What was told late changes nothing."""
+        """Update the state of a message; return its index, or None if nothing has changed. An outdated state changes
+        nothing.
+        """
         index = self.index(id)
         if index is None:
             return None
@@ -91,7 +94,7 @@ class Window:
         return None if new == old else index
 
     def replace(self, message: Message) -> int | None:
-        """A message says something else now; where it is."""
+        """Replace a message that has changed; return its index, or None."""
         index = self.index(message.id)
         if index is not None:
             old = self._messages[index]
@@ -101,7 +104,7 @@ class Window:
         return index
 
     def remove(self, id: str) -> int | None:
-        """A message was deleted; where it was."""
+        """Remove a message; return its index, or None."""
         index = self.index(id)
         if index is not None:
             del self._messages[index]
@@ -114,7 +117,7 @@ class Window:
 
     def _extend(self, messages: Sequence[Message]) -> None:
         new = self._new(messages)
-        if self._places is not None:  # the common case: only at the end
+        if self._places is not None:  # common case: added at the end
             for place, message in enumerate(new, len(self._messages)):
                 self._places[message.id] = place
         self._messages.extend(new)

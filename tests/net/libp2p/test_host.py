@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NodeError, Unreachable
-from p2pchat.net import multiaddrs
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -95,6 +95,45 @@ def test_a_closed_stream_ends_the_other_side_after_its_last_byte() -> None:
     run(main)
 
 
+def test_a_connection_beside_a_silent_one_is_made_and_outlives_it() -> None:
+    async def main() -> None:
+        a, b = make(1), make(2)
+        async with running(a, b):
+            first = await call(a, b)
+            second = await a.open(b.peer, b.addresses(), ECHO, afresh=True)
+            assert len(live_connections(a, b)) == 2
+            first.sever()
+            with pytest.raises(LinkLost):
+                await first.read(1)
+            await second.write(b"still here")
+            assert await read_exactly(second, 10) == b"still here"
+            assert len(live_connections(a, b)) == 1
+
+    run(main)
+
+
+def test_on_another_network_what_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        a, b = make(1), make(2)
+        async with running(a, b), trio.open_nursery() as nursery:
+            middle = Middle(b)
+            await nursery.start(middle.run)
+            assert await works(a, b)
+            await a.open(b.peer, [middle.address], ECHO, afresh=True)
+            middle.cut = True
+            a.network_changed()
+            await trio.sleep(3)
+            assert len(live_connections(a, b)) == 2
+            await trio.sleep(2)
+            assert len(live_connections(a, b)) == 1
+            monkeypatch.setattr(interfaces, "current", tuple)  # the address is gone
+            a.network_changed()
+            assert not live_connections(a, b)
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(rate=20))
+
+
 def test_closing_wakes_our_own_reader() -> None:
     async def main() -> None:
         a, b = make(1), make(2)
@@ -137,6 +176,12 @@ def test_what_we_dial_is_no_nonsense_nothing_twice_and_not_too_many() -> None:
     texts = ["", "/ip4/0.0.0.0/tcp/9", "/ip4/224.0.0.1/tcp/9", "/ip4/10.0.0.1/tcp/9", "/ip4/10.0.0.1/tcp/9"]
     assert [target.text() for target in dial.targets(texts)] == ["/ip4/10.0.0.1/tcp/9"]
     assert len(dial.targets([f"/ip4/10.0.0.1/tcp/{port}" for port in range(1, 1000)])) == 8
+
+
+def test_ipv6_and_ipv4_are_dialled_in_turns() -> None:
+    both = [f"/ip6/2001:db8::{end}/tcp/9" for end in (1, 2, 3)] + [f"/ip4/10.0.0.{end}/tcp/9" for end in (1, 2)]
+    found = [target.text() for target in dial.targets(both)]
+    assert found == [both[0], both[3], both[1], both[4], both[2]]
 
 
 def test_a_dial_waits_for_nothing() -> None:

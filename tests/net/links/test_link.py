@@ -16,9 +16,11 @@ from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
 from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
-from p2pchat.net.links.link import LOST_AFTER_SECONDS, MAX_QUEUED, PING_AFTER_SECONDS, Link
+from p2pchat.net.links.judging import LOST_AFTER_SECONDS, PING_AFTER_SECONDS
+from p2pchat.net.links.link import MAX_QUEUED, Link
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
+from tests.conftest import run
 from tests.support.databases import KEY
 from tests.support.meddler import Meddler
 from tests.support.world import FakeHost, World, WorldNode, befriend, run_world, until
@@ -190,11 +192,15 @@ def test_one_of_two_links_ends_and_the_other_carries_on(tmp_path: Path) -> None:
 
 
 def test_what_a_link_may_hold_is_bounded() -> None:
-    link = Link(stream=None, contact=b"", session_id=b"")  # type: ignore[arg-type]
-    frame = Frame(frames.PING, b"")
-    assert link.post([frame] * MAX_QUEUED)
-    assert not link.post([frame])
-    assert len(link.queue) == MAX_QUEUED
+    async def main() -> None:
+        link = Link(stream=None, contact=b"", session_id=b"")  # type: ignore[arg-type]
+        frame = Frame(frames.PING, b"")
+        assert link.post([frame] * MAX_QUEUED)
+        assert not link.post([frame])
+        assert len(link.queue) == MAX_QUEUED
+        await trio.lowlevel.checkpoint()
+
+    run(main)
 
 
 # --- hello ----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import jittered
 from p2pchat.net.links.reconnect import (
     FIRST_ROUND_SECONDS,
+    KEY_STAGGER,
     LATER_ROUND_SECONDS,
     LOOK_AGAIN,
     ROUNDS_AT_ONCE,
@@ -45,13 +46,20 @@ class Links:
         self.routes: dict[bytes, Route] = {}
         self.came: Callable[[bytes], None] = lambda contact: None
         self.there: set[bytes] = set()
+        self.stalled: set[bytes] = set()
+        self.silent: set[bytes] = set()
+        self.given_up: list[bytes] = []
+        self.besides: list[float] = []
         self.ended = 0.0
 
     def best(self, contact: ContactId) -> object | None:
         return Link(self.routes.get(contact, Route.DIRECT)) if contact in self.there else None
 
-    def tell_of_links(self, came: Callable[[bytes], None]) -> None:
-        self.came = came
+    def moves(self, contact: ContactId) -> bool:
+        return contact in self.there - self.stalled
+
+    def tell_of_links(self, came: Callable[[bytes], None], stuck: Callable[[bytes], None]) -> None:
+        self.came, self.stuck = came, stuck
 
     async def dial(
         self,
@@ -61,16 +69,26 @@ class Links:
         attempt: int,
         started: Callable[[], None],
         only: Route | None = None,
+        *,
+        afresh: bool = False,
     ) -> None:
-        if only is not None:
+        if afresh:
+            self.besides.append(trio.current_time())
+        elif only is not None:
             self.looks.append((trio.current_time(), only))
         else:
             self.dials.append((trio.current_time(), contact, peer, tuple(addresses), attempt))
         await trio.lowlevel.checkpoint()
+        if peer in self.silent:
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.given_up.append(peer)
         if peer not in self.up:
             raise Unreachable if len(self.dials) % 2 else LinkLost
         started()
         self.there.add(contact)
+        self.stalled.discard(contact)
         await trio.sleep(self.up[peer])
         self.there.discard(contact)
         self.ended = trio.current_time()
@@ -305,5 +323,37 @@ def test_a_crowd_is_dialled_in_order_at_a_pace_and_a_nudge_waits_for_nobody() ->
         await trio.sleep(1800)  # and nobody is left out
         counts = [sum(dial[1] == contact for dial in links.dials) for contact in crowd[::40]]
         assert min(counts) > max(counts) / 2
+
+    play(main)
+
+
+def test_a_key_that_does_not_answer_holds_up_no_other() -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
+        links.silent.add(WORK)
+        links.up[HOME] = 100.0
+        reach.want(CONTACT, [(WORK, "w"), (HOME, "h")])
+        await trio.sleep(KEY_STAGGER + 0.1)
+        assert CONTACT in links.there
+        assert links.given_up == [WORK]
+
+    play(main)
+
+
+def test_beside_a_link_that_stalls_another_is_made_until_one_moves() -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
+        links.there.add(CONTACT)
+        reach.want(CONTACT, [(HOME, "h")])
+        links.stalled.add(CONTACT)
+        links.stuck(CONTACT)
+        links.stuck(CONTACT)
+        await trio.sleep(60)
+        assert 4 <= len(links.besides) <= 8
+        links.up[HOME] = 1000.0
+        await trio.sleep(60)
+        assert CONTACT not in links.stalled
+        before = len(links.besides)
+        await trio.sleep(900)
+        assert len(links.besides) == before
+        links.stuck(OTHER)  # nobody whom we dial
 
     play(main)

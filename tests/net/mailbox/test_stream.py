@@ -15,7 +15,14 @@ from p2pchat.net.frames import DEADLINE
 from p2pchat.net.mailbox.client import IDLE_SECONDS
 from p2pchat.net.mailbox.deposit import MAX_STAMP_BITS, MAX_UNANSWERED
 from p2pchat.net.mailbox.fetch import MAX_PAGE_BYTES, MAX_PLACE, MAX_PUSHED, MAX_WAITING_BYTES
-from p2pchat.net.mailbox.stream import CHECK_SECONDS, LOST_AFTER_SECONDS, MAX_PINGS, PING_AFTER_SECONDS, STUCK_AFTER
+from p2pchat.net.mailbox.stream import (
+    CHECK_SECONDS,
+    DOUBT_SECONDS,
+    LOST_AFTER_SECONDS,
+    MAX_PINGS,
+    PING_AFTER_SECONDS,
+    STUCK_AFTER,
+)
 from tests.support.boxes import Keys, blob, run
 from tests.support.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, own, theirs
 
@@ -319,6 +326,14 @@ def test_one_that_answers_no_ping_is_left() -> None:
                 PING_AFTER_SECONDS + LOST_AFTER_SECONDS + 2 * CHECK_SECONDS,
             )
             assert scene.lines.disconnected == 1
+        async with lied_to(quiet) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await trio.sleep(20)
+            scene.boxes.network_changed(hidden=True)
+            await trio.sleep(20)
+            assert scene.health[0] == "connected"
+            scene.boxes.network_changed(hidden=False)
+            await health_after(scene, DOUBT_SECONDS, DOUBT_SECONDS + CHECK_SECONDS)
 
     run(main)
 

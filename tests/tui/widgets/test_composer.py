@@ -75,6 +75,28 @@ def at(steps: Steps, size: tuple[int, int] = (60, 20)) -> None:
     run(main())
 
 
+def test_the_name_of_an_emoji_becomes_it_with_its_last_colon() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        async def typed(text: str) -> str:
+            await pilot.press(*({":": "colon", " ": "space", "\n": "ctrl+j"}.get(letter, letter) for letter in text))
+            return desk.composer.text
+
+        assert await typed("ok :tada:") == "ok 🎉"
+        await pilot.press("ctrl+underscore")
+        assert desk.composer.text == "ok :tada"  # undo brings the name back
+        desk.composer.clear()
+        assert await typed("1:30: :zz:") == "1:30: :zz:"
+        desk.composer.clear()
+        assert await typed(":tad") == ":tad"
+        await pilot.press("tab")
+        assert desk.composer.text == "🎉"
+        assert await typed("\n:+1") == "🎉\n:+1"
+        await pilot.press("home", "tab")  # what is completed is the end, so only from there
+        assert desk.composer.text == "🎉\n:+1"
+
+    at(steps)
+
+
 async def paste(desk: Desk, pilot: Pilot[None], text: str) -> None:
     desk.composer.post_message(events.Paste(text))
     await pilot.pause()

@@ -1,0 +1,1 @@
+"""Finding contacts on the local network: `discovery` announces and recognises, `sockets` sends and receives."""

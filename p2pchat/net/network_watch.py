@@ -1,0 +1,132 @@
+"""Notices within seconds that this machine is on another network, or that it has slept.
+
+Connections survive neither, and TCP notices that after minutes. The kernel tells of addresses and routes that change
+(netlink, `man 7 rtnetlink`); where it may not be asked, and for sleep, one looks every few seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from p2pchat.net import interfaces
+
+LOOK_SECONDS = 3.0
+"""Seconds between two comparisons of the clocks."""
+SLEPT_SECONDS = 5.0
+"""Seconds that a machine has slept at least before its connections are doubted."""
+SETTLE_SECONDS = 0.5
+"""Seconds until one looks what has changed: an address and its routes come one after the other."""
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links; addresses and routes of IPv4 and IPv6 (linux/rtnetlink.h)
+_READ_BYTES = 65_536
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where this machine is: its own addresses but for loopback, and its default gateways, each with its interface."""
+
+    addresses: frozenset[str] = frozenset()
+    gateways: frozenset[tuple[str, str]] = frozenset()
+
+
+def look() -> Surroundings:
+    """Ask the system."""
+    interfaces.current.expire()
+    addresses = frozenset(str(own.ip) for own in interfaces.current() if not own.ip.is_loopback)
+    with suppress(OSError):
+        lines = Path("/proc/net/route").read_text().splitlines()
+        return Surroundings(addresses, frozenset(default_gateways(lines)))
+    return Surroundings(addresses)
+
+
+def default_gateways(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Yield (interface, IPv4 address) of the default routes in the lines of /proc/net/route, where addresses are
+    hexadecimal, in the byte order of the machine.
+    """
+    for line in lines:
+        name, destination, gateway, *_ = [*line.split(), "", "", ""]
+        if destination == "00000000" and gateway not in ("", "00000000"):
+            yield name, socket.inet_ntoa(int(gateway, 16).to_bytes(4, sys.byteorder))
+
+
+def has_slept(before: tuple[float, float], now: tuple[float, float]) -> bool:
+    """Return whether the machine slept between two looks at (the clock that counts sleep, the one that does not)."""
+    return (now[0] - before[0]) - (now[1] - before[1]) >= SLEPT_SECONDS
+
+
+def _clocks() -> tuple[float, float]:
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)), time.monotonic()
+
+
+class NetworkWatch:
+    """Calls `changed` whenever the surroundings are others, or the machine has slept. look, clocks: for tests, as is
+    netlink=False, with which the kernel is not asked to tell of changes.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Surroundings] = look,
+        clocks: Callable[[], tuple[float, float]] = _clocks,
+        *,
+        netlink: bool = True,
+    ) -> None:
+        self._look = look
+        self._clocks = clocks
+        self._netlink = netlink
+        self._around = Surroundings()
+
+    async def run(self, changed: Callable[[], None]) -> None:
+        """Watch until cancelled."""
+        kernel = _subscribe() if self._netlink else None
+        self._around = self._look()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_clocks, changed, kernel is None)
+            if kernel is not None:
+                nursery.start_soon(self._watch_kernel, changed, kernel)
+
+    async def _watch_clocks(self, changed: Callable[[], None], compares: bool) -> None:
+        while True:
+            before = self._clocks()
+            await trio.sleep(LOOK_SECONDS)
+            if has_slept(before, self._clocks()):
+                log.info("this machine has slept")
+                self._around = self._look()
+                changed()
+            elif compares:
+                self._compare(changed)
+
+    async def _watch_kernel(self, changed: Callable[[], None], kernel: socket.socket) -> None:
+        with closing(kernel):
+            while True:
+                await trio.lowlevel.wait_readable(kernel.fileno())
+                await trio.sleep(SETTLE_SECONDS)
+                with suppress(OSError):  # it has said everything; or more than it keeps, which says enough
+                    while kernel.recv(_READ_BYTES):
+                        pass
+                self._compare(changed)
+
+    def _compare(self, changed: Callable[[], None]) -> None:
+        before, self._around = self._around, self._look()
+        if self._around != before:
+            log.info("the network has changed")
+            changed()
+
+
+def _subscribe() -> socket.socket | None:
+    """Return a socket on which the kernel tells of changes; None where it does not."""
+    try:
+        kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        kernel.bind((0, _GROUPS))
+    except (AttributeError, OSError):
+        return None
+    return kernel

@@ -1,0 +1,62 @@
+"""A chat as a file: what is in it, and what a peer's text can do in it, which is nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from p2pchat.api.transcript import FORMATS, HTML, JSON, TEXT, Transcript, file_name, form_of
+from tests.cli.node import MESSAGE
+
+EVIL = "x\x1b[2J\u202e<script>alert(1)</script>\n10:00  me: I owe you"
+
+
+def made(form: str, *messages: dict[str, Any]) -> tuple[str, int]:
+    transcript = Transcript(form, "b\x1bob")
+    return transcript.begin() + transcript.part(messages) + transcript.end(), transcript.left_out
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pchat.api.transcript.local_time", datetime.fromisoformat)
+
+
+def test_a_day_a_line_and_what_was_done_to_a_message() -> None:
+    mine = {**MESSAGE, "mine": True, "from": "me", "text": "two\nlines", "edited_at": "x", "state": "failed"}
+    quote = {"from": "me", "text": "two", "here": True, "deleted": False}
+    reply = {**MESSAGE, "quote": quote, "reactions": [{"emoji": "👍", "from": "me", "mine": True}]}
+    gone = {**MESSAGE, "text": "", "deleted": True}
+    assert made(TEXT, MESSAGE, mine, reply, gone)[0] == (
+        "Chat with b\ufffdob\n\nFriday 2 January 2026\n\n"
+        "03:04  bob: hi\n"
+        "03:04  me: two\n       lines\n       (edited)\n       (not sent)\n"
+        "03:04  bob: hi\n       (reply to me: two)\n       (👍 me)\n"
+        "03:04  bob: (deleted)\n"
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_would_disappear_is_left_out(form: str) -> None:
+    text, left_out = made(form, {**MESSAGE, "text": "secret", "expires_in": 60}, MESSAGE)
+    assert ("secret" in text, "hi" in text, left_out) == (False, True, 1)
+
+
+def test_a_peer_writes_no_line_no_tag_and_no_escape_sequence() -> None:
+    hostile = {**MESSAGE, "text": EVIL, "from": EVIL, "reactions": [{"emoji": EVIL, "from": EVIL, "mine": False}]}
+    text, page = made(TEXT, hostile)[0], made(HTML, hostile)[0]
+    for each in (text, page):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", each)
+    assert not re.search("^10:00", text, re.MULTILINE)
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    assert json.loads(made(JSON, hostile)[0]) == hostile
+
+
+def test_the_name_of_a_file_says_its_form_and_has_no_strange_letters() -> None:
+    assert [form_of(name) for name in ("a.html", "A.HTM", "a.txt", "html", ".html/a")] == [HTML, HTML, TEXT, TEXT, TEXT]
+    assert file_name("../Zoë \x1b[2J") == "chat-Zoë-2J.txt"
+    assert file_name("//") == "chat-1.txt"

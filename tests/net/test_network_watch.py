@@ -1,0 +1,48 @@
+"""Noticing that the network has changed, or that the machine has slept."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from p2pchat.net.network_watch import LOOK_SECONDS, SLEPT_SECONDS, NetworkWatch, Surroundings, default_gateways
+from tests.conftest import run
+
+ROUTES = """Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
+wlan0 00000000 FE01A8C0 0003 0 0 600 00000000 0 0 0
+wlan0 0001A8C0 00000000 0001 0 0 600 00FFFFFF 0 0 0
+wg0 00000000 00000000 0001 0 0 50 00000000 0 0 0
+
+short"""
+
+
+def test_gateways_are_read_from_the_table_of_routes() -> None:
+    assert list(default_gateways(ROUTES.splitlines())) == [("wlan0", "192.168.1.254")]
+
+
+def test_another_network_and_a_sleep_are_told_once_each() -> None:
+    home = Surroundings(frozenset({"192.168.1.2"}), frozenset({("wlan0", "192.168.1.1")}))
+    around, slept = [home], [0.0]
+    told: list[float] = []
+
+    async def main() -> None:
+        def clocks() -> tuple[float, float]:
+            return trio.current_time() + slept[0], trio.current_time()
+
+        watch = NetworkWatch(lambda: around[0], clocks, netlink=False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run, lambda: told.append(trio.current_time()))
+            await trio.sleep(100)
+            assert told == []
+            around[0] = Surroundings()
+            await trio.sleep(100)
+            slept[0] += SLEPT_SECONDS - 1
+            await trio.sleep(100)
+            assert len(told) == 1
+            assert told[0] <= trio.current_time() - 200 + LOOK_SECONDS
+            slept[0] += 3600
+            await trio.sleep(100)
+            assert len(told) == 2
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(autojump_threshold=0))
