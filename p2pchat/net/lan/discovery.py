@@ -167,23 +167,26 @@ class Discovery:
     # --- when ------------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Notice networks that come and go, and whether there is a reason to look for contacts."""
+        """Notice networks that come and go, and whether there is a reason to announce ourselves."""
         self._relays_have_until = trio.current_time() + PATIENCE_SECONDS
         while True:
             self._look.clear()
-            on = self._has_reason(trio.current_time())
-            places = self._medium.places() if on else ()
-            if places != self._places or on != self._on:
-                self._places, self._on = places, on
+            was_on, self._on = self._on, self._has_reason(trio.current_time())
+            places = self._medium.places()
+            if places != self._places:
+                self._places = places
                 self._found.clear()
                 self._medium.close()
                 if places:
                     self._medium.open()
                 self._changed.set()
+            elif self._on and not was_on:
+                self._changed.set()
             with trio.move_on_after(LOOK_SECONDS):
                 await self._look.wait()
 
     def _has_reason(self, now: float) -> bool:
+        """Return whether to announce ourselves; to listen shows nothing, and needs no reason."""
         relayed = self._relayed()
         if relayed:
             self._relays_have_until = now + PATIENCE_SECONDS
@@ -201,7 +204,7 @@ class Discovery:
         backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, self._random)
         while True:
             self._changed.clear()
-            if self._places:
+            if self._on:
                 self._announce_once()
             with trio.move_on_after(backoff.pause()):
                 await self._changed.wait()

@@ -285,7 +285,7 @@ def test_it_looks_while_no_relay_answers_and_only_then_unless_told_otherwise() -
         with trio.move_on_after(seconds):
             await alice.discovery.run()
             await trio.sleep_forever()
-        assert bool(switch.plugged) == bool(switch.sent)
+        assert bool(switch.plugged) == (mode != LanMode.OFF)
         return len(switch.sent)
 
     async def main(nursery: trio.Nursery) -> None:
@@ -295,6 +295,21 @@ def test_it_looks_while_no_relay_answers_and_only_then_unless_told_otherwise() -
         assert not await sent(LanMode.AUTO, True, 3600)
         assert await sent(LanMode.ON, True, 2)
         assert not await sent(LanMode.OFF, None, 3600)
+
+    story(main)
+
+
+def test_one_who_has_a_relay_hears_one_who_has_not_and_says_nothing() -> None:
+    switch = Switch()
+    alice, bob, _, to_alice = friends(switch)
+    bob.relay = True
+
+    async def main(nursery: trio.Nursery) -> None:
+        nursery.start_soon(bob.discovery.run)
+        nursery.start_soon(alice.discovery.run)
+        await trio.sleep(5)
+        assert bob.heard == [to_alice]
+        assert {source for _, source, _ in switch.sent} == {alice.plug.place.ip}
 
     story(main)
 
