@@ -251,10 +251,10 @@ class ChatApp(BaseApp):
     def _take(self, batch: list[Event]) -> None:
         """Handle a batch of events: update the state, then the screen."""
         news = self.state.apply(batch)
+        self.talk.drafts.follow(news)
         conversation, current = self.main.conversation, self.state.current
-        here = [message for message in news.arrived if message.chat == current]
-        if here:
-            conversation.add(here)
+        if news.arrived:
+            conversation.add(news.arrived)
         for moved in news.moved:
             if moved.chat == current:
                 conversation.moved(moved.id, moved.state, moved.route)

@@ -46,10 +46,16 @@ class News:
     """(id, name) of those who became contacts by an invite of ours."""
     warnings: list[str] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
+    """Chats whose messages were all deleted."""
+    ended_drafts: set[str] = field(default_factory=set)
+    """Chats whose draft the node has deleted at its end."""
     renamed: bool = False
     """Somebody may have another name, so two names may look alike now, or no more."""
     listed: bool = False
     stale: bool = False
+    lagged: bool = False
+    """Nobody knows which events were missed."""
 
     def incoming(self) -> set[str]:
         """The chats in which somebody else said something, or reacted to what we said."""
@@ -189,6 +195,8 @@ class State:
             )
             news.people.add(event["id"])
             news.listed |= known
+            if "draft" in event:
+                news.ended_drafts.add(event["id"])
             news.stale |= not known or "pinned" in event  # where it stands now, the node knows
         elif kind == "contact":
             self._contact(event, news)
@@ -196,6 +204,7 @@ class State:
             news.joined.append((event["id"], event["name"]))
         elif kind in ("forgotten", "cleared"):
             news.stale = True
+            news.emptied.add(event["chat"] if kind == "cleared" else event["id"])
         elif kind == "request":
             request = request_of(event)
             self.requests = [*(each for each in self.requests if each.id != request.id), request]
@@ -205,7 +214,7 @@ class State:
             if event.get("warning"):
                 news.warnings.append(str(event["warning"]))
         elif kind == "lagged":
-            news.stale = True
+            news.stale = news.lagged = True
 
     def _message(self, message: Message, news: News) -> None:
         news.arrived.append(message)

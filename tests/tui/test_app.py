@@ -353,6 +353,37 @@ def test_a_draft_is_kept_and_is_there_again(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_draft_ends_when_the_node_says_so_unless_it_is_being_written(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+
+    async def end_of(app: ChatApp, pilot: Pilot[Any], chat: str) -> None:
+        node.drafts[chat] = ""
+        node.emit("chat", id=chat, unread=0, first_unread=None, timer=60, draft="")
+        await until(pilot, lambda: (now := app.state.chat(chat)) is not None and now.timer == 60)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"begun")
+            await until(pilot, lambda: node.drafts.get(bob) == "begun")
+            await end_of(app, pilot, bob)
+            assert app.main.composer.text == "begun"
+            await pilot.press("alt+2")
+            await until(pilot, lambda: app.state.current == carol and node.drafts[bob] == "begun")
+            assert [chat.draft for chat in app.state.chats if chat.id == bob] == ["begun"]
+            await end_of(app, pilot, bob)
+            await until(pilot, lambda: [chat.draft for chat in app.state.chats if chat.id == bob] == [""])
+            await pilot.press("alt+1")
+            await until(pilot, lambda: app.state.current == bob)
+            assert app.main.composer.text == ""
+            await pilot.press(*"hello", "enter")
+            assert sent(node) == [(bob, "hello")]
+            await pilot.press("alt+p")
+            assert app.main.composer.text == ""  # what disappears does not come back
+
+    run(main())
+
+
 def test_no_draft_is_on_its_way_after_the_end(tmp_path: Path) -> None:
     node = FakeNode()
     story(node)

@@ -269,7 +269,7 @@ class MainScreen(Screen[None]):
         if chat is None:
             self.composer.show(None, "", "/invite, /add or /help")
         else:
-            self.composer.show(chat.id, chat.draft, placeholder(chat))
+            self.composer.show(chat.id, chat.draft, placeholder(chat), timed=chat.timer is not None)
 
     def chosen(self) -> None:
         """Hide a list that covers the screen, and focus the composer, because a chat was opened."""

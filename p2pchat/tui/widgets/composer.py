@@ -7,7 +7,7 @@ first letters of the next line in the one that Enter has just sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -42,10 +42,22 @@ _LABEL = 3
 _AROUND = 8
 """Cells around the text of a message that is answered or edited: padding and gaps."""
 
+_ROOMY = 48
+"""Columns from which the way out of an answer or an edit is told in words."""
+
 MAX_REMEMBERED = 100
 """Earlier texts of a chat that are remembered."""
 
 _HELD = ("ctrl+", "alt+", "super+", "hyper+", "meta+")
+
+
+@dataclass(slots=True)
+class Remembered:
+    """A text that the key up brings back, as it stood on the screen, and the ids of the messages it became."""
+
+    text: str
+    ids: set[str] = field(default_factory=set)
+
 
 Completer = Callable[[str], Sequence[Completion]]
 
@@ -86,8 +98,9 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.actions: Mapping[str, str] = USUAL.actions(WRITING)
         """The action of each key."""
         self._chat: str | None = None
+        self._timed = False
         self._told = ""
-        self._history: dict[str | None, list[str]] = {}
+        self._history: dict[str | None, list[Remembered]] = {}
         self._back = 0
         """How far back in the history the shown text is; 0 is the draft."""
         self._kept = ""
@@ -105,9 +118,12 @@ class Composer(TurnedArea, inherit_bindings=False):
         """The text to be sent; `text` is what the screen shows."""
         return written(self.text)
 
-    def show(self, chat: str | None, draft: str, placeholder: str) -> None:
-        """Switch to this chat. The last draft of the previous one is reported first."""
+    def show(self, chat: str | None, draft: str, placeholder: str, *, timed: bool = False) -> None:
+        """Switch to this chat. The last draft of the previous one is reported first. timed: messages of this chat
+        disappear, so no text written in it is remembered.
+        """
         self._tell()
+        self._timed = timed
         self.placeholder = Content(placeholder)
         if chat == self._chat:
             return
@@ -125,12 +141,29 @@ class Composer(TurnedArea, inherit_bindings=False):
             return False
         text = writable(text, joined=self._joined)
         history = self._history.get(chat, [])
-        if history and history[-1] == text:
+        if history and history[-1].text == text:
             history.pop()
         now = self.text
         self.text = f"{text}\n{now}" if now.strip() and now != text else text
         self.move_cursor(self.document.end)
         return True
+
+    def became(self, chat: str, text: str, message: str) -> None:
+        """Note the id of the message that a text became, so that it is forgotten with it."""
+        for kept in reversed(self._history.get(chat, [])):
+            if written(kept.text) in (text, f"/{text}"):  # the slash that a text begins with is written twice
+                kept.ids.add(message)
+                return
+
+    def forget(self, chat: str | None = None, message: str | None = None) -> None:
+        """Forget the text that became this message, everything of a chat, or everything there is."""
+        if message is not None:
+            self._history[chat] = [kept for kept in self._history.get(chat, []) if message not in kept.ids]
+        elif chat is not None:
+            self._history.pop(chat, None)
+        else:
+            self._history.clear()
+        self._back = 0
 
     # --- keys
 
@@ -165,11 +198,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         text = self.text
         if not text.strip():
             return
-        history = self._history.setdefault(self._chat, [])
-        if not history or history[-1] != text:
-            history.append(text)
-            del history[:-MAX_REMEMBERED]
-        self._back = 0
+        self._keep(text)
         self.text = ""
         self.post_message(Submitted(written(text), self._chat))
 
@@ -196,8 +225,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         if selected:
             self.post_message(CopyText(written(selected)))
         elif self.text:
-            self._history.setdefault(self._chat, []).append(self.text)
-            self._back = 0
+            self._keep(self.text)
             self.clear()  # as an ordinary edit, which undo can revert
 
     def action_up(self) -> None:
@@ -301,6 +329,15 @@ class Composer(TurnedArea, inherit_bindings=False):
         navigator, here = self.navigator, self.cursor_location
         return navigator.is_first_wrapped_line(here) if step < 0 else navigator.is_last_wrapped_line(here)
 
+    def _keep(self, text: str) -> None:
+        self._back = 0
+        if self._timed:
+            return
+        history = self._history.setdefault(self._chat, [])
+        if not history or history[-1].text != text:
+            history.append(Remembered(text))
+            del history[:-MAX_REMEMBERED]
+
     def _remember(self, step: int) -> None:
         history = self._history.get(self._chat, [])
         at = max(0, min(len(history), self._back + step))
@@ -309,7 +346,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         if self._back == 0:
             self._kept = self.text
         self._back = at
-        self.text = history[-at] if at else self._kept
+        self.text = history[-at].text if at else self._kept
         self.move_cursor(self.document.end)
 
 
@@ -429,10 +466,11 @@ class Entry(Vertical):
         """Show above the box that the text is an answer or an edit, and of which text; "" for neither."""
         self._about = what, text
         turned, key = getattr(self.app, "turns_text", True), self._keymap.shown("write_cancel")
+        cancel = f"{key} cancel" if key and self.size.width >= _ROOMY else key
         meant = cut(what, max(8, self.size.width * 5 // 8))  # a long name leaves room for the text
-        room = self.size.width - cell_len(meant) - cell_len(key) - _AROUND
+        room = self.size.width - cell_len(meant) - cell_len(cancel) - _AROUND
         words = drawn(cut(" ".join(text[:300].split()), max(1, room)), turned)
-        self._meaning.update(Content.assemble((meant, "bold $text-accent"), "  ", words, f"  {key}"))
+        self._meaning.update(Content.assemble((meant, "bold $text-accent"), "  ", words, f"  {cancel}"))
         self._meaning.set_class(bool(what), "-shown")
 
     def on_resize(self) -> None:
