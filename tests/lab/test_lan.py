@@ -58,6 +58,7 @@ def test_two_on_a_switch_find_each_other_and_nobody_else_knows_them(tmp_path: Pa
         befriended(here, "alice", "bob")
         send(here, "alice", "bob", "only a cable")
         send(here, "bob", "alice", "and it is enough")
+        assert f":{PORT}" in lab["alice"].run("ss", "-uan")
         (contact,) = fine(here.run("alice", "contacts", "--json"))
         assert contact["route"] == "lan"
         # Then IPv4 without IPv6, at addresses that are new, with no restart.

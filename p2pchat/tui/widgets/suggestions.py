@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 from textual import events
@@ -34,7 +33,6 @@ class Suggestions(Static):
     }
     """
 
-    @dataclass
     class Taken(Intent):
         """A line was clicked."""
 
