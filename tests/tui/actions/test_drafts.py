@@ -11,7 +11,9 @@ from textual.pilot import Pilot
 
 from p2pchat.tui.actions.drafts import DRAFT_PAUSE
 from p2pchat.tui.app import ChatApp
+from p2pchat.tui.intents import Submitted
 from p2pchat.tui.model import Chat
+from p2pchat.tui.reader import FIRST_CHATS
 from p2pchat.tui.screens.main import BOTH
 from tests.tui.app_helpers import sent, story
 from tests.tui.conftest import opened, run, until
@@ -105,6 +107,37 @@ def test_what_is_being_written_is_not_in_the_list_beside_it(tmp_path: Path, colu
             await pilot.press("alt+2")
             await until(pilot, lambda: app.state.current == carol)
             assert row(app, bob) == "later"
+
+    run(main())
+
+
+def test_an_intent_takes_what_its_class_names() -> None:
+    make: Any = Submitted
+    submitted = make("hi", chat="bob")
+    assert (submitted.text, submitted.chat, make("hi").chat) == ("hi", "bob", None)
+    for values, named in (((), {}), (("a", "b", "c"), {}), (("a",), {"other": "b"})):
+        with pytest.raises(TypeError):
+            make(*values, **named)
+
+
+def test_the_first_chats_are_shown_before_all_are_read(tmp_path: Path) -> None:
+    node = FakeNode()
+    ids = [node.friend(f"friend {number}") for number in range(60)]
+    node.hold["requests"] = asyncio.Event()  # the chats are answered, and wait for these
+
+    async def main() -> None:
+        async with opened(node, tmp_path, ready=False) as (app, pilot):
+            await until(pilot, lambda: ("requests", {}) in node.calls)
+            assert len(app.main.chat_list._rows) == FIRST_CHATS
+            assert app.state.current == app.state.chats[0].id
+            unseen = next(chat for chat in ids if app.state.chat(chat) is None)
+            node.says(unseen, "hello from below")
+            await pilot.pause()
+            node.hold["requests"].set()
+            await until(pilot, lambda: app.settled)
+            await until(pilot, lambda: app.state.chats[0].id == unseen)
+            assert len(app.main.chat_list._rows) == 60
+            assert [params for method, params in node.calls if method == "chats"] == [{"limit": FIRST_CHATS}, {}]
 
     run(main())
 
