@@ -80,7 +80,7 @@ def restored(screen: Terminal) -> None:
     if isinstance(screen, Tmux):
         assert screen.ask("#{alternate_on} #{cursor_flag} #{mouse_any_flag} #{wrap_flag}") == "0 1 0 1"
     else:
-        assert screen.screen.modes == AT_FIRST
+        screen.until(lambda _: screen.screen.modes == AT_FIRST, "the terminal as it was")
         assert not screen.screen.forbidden
 
 
