@@ -99,6 +99,8 @@ class Network:
         have contacts told where we are.
         """
         self._has_changed(hidden=False)
+        if self._discovery is not None:
+            self._discovery.network_changed()
         if self._hiding:
             self._nursery.start_soon(self._hidden_later)
         self._handler.links.moved()

@@ -108,7 +108,7 @@ class ChatApp(BaseApp):
         self._leaving = False
         for theme in fewer_colours.registered(os.environ):
             self.register_theme(theme)
-        self.theme = themes.chosen(self.preferences.theme, os.environ)
+        self.begin_with_theme(themes.chosen(self.preferences.theme, os.environ))
         self._doing = self._handlers()
 
     def _handlers(self) -> dict[str, Doing]:

@@ -73,9 +73,34 @@ class State:
         self.archive_open = False
         """Whether the list shows the archived chats."""
         self._unsent: set[str] = set()
+        self._since: list[Mapping[str, Any]] | None = None
+        """Events that came since the chats were asked for; None where nobody waits for an answer."""
+        self._begun = False
+        """Only the first chats of the list are known."""
 
-    def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> None:
-        """Everything anew, as the node answered."""
+    def before_reading(self) -> None:
+        """Note that the chats are read from the node now: its answer may be older than the events that come before."""
+        self._since = []
+
+    def not_read(self) -> None:
+        """Note that no answer will come: what is known stays, and what is not has to be asked for again."""
+        self._since, self._begun = None, False
+
+    def begin(self, chats: Sequence[Mapping[str, Any]]) -> None:
+        """Show the first chats of the list; `load` brings all of them."""
+        self._begun = True
+        self.chats = labels([chat_of(each) for each in chats])
+        self._put_away()
+
+    def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> News:
+        """Everything anew, as the node answered, and what happened since it was asked. Returns that as news: it was
+        told before, but it may have been about chats that were not known.
+        """
+        self._load(chats, requests)
+        since, self._since, self._begun = self._since or (), None, False
+        return self.apply(since)
+
+    def _load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> None:
         self.chats = labels([chat_of(each) for each in chats])
         if self.current == NOTES:
             self.begin_notes()
@@ -167,6 +192,8 @@ class State:
         """Take a batch of events over."""
         news = News()
         for event in events:
+            if self._since is not None:
+                self._since.append(event)
             self._apply(event, news)
         if news.arrived:
             self._to_the_top(news.arrived)
@@ -197,7 +224,7 @@ class State:
             news.listed |= known
             if "draft" in event:
                 news.ended_drafts.add(event["id"])
-            news.stale |= not known or "pinned" in event  # where it stands now, the node knows
+            news.stale |= self._is_new(known) or "pinned" in event  # where it stands now, the node knows
         elif kind == "contact":
             self._contact(event, news)
         elif kind == "joined":
@@ -223,8 +250,11 @@ class State:
         news.listed = True
         if message.mine and message.state == SAVED:
             self._unsent.add(message.id)
-        if not self._change(message.chat, last=message):
-            news.stale = True
+        news.stale |= self._is_new(self._change(message.chat, last=message))
+
+    def _is_new(self, known: bool) -> bool:
+        """Return whether a chat has to be asked for: not where all of them are on their way."""
+        return not known and not self._begun
 
     def _changed(self, event: Mapping[str, Any], news: News) -> None:
         message = message_of(event)
@@ -266,7 +296,7 @@ class State:
             profile_name=event.get("profile_name") or "",
             note=event.get("note") or "",
         )
-        if not known:
+        if self._is_new(known):
             self.chats = [chat_of(event), *self.chats]
 
     def _change(self, ident: str, **changes: Any) -> bool:

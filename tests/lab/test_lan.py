@@ -5,6 +5,7 @@ and what they send shows nothing by which they could be known again.
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_two_on_a_switch_find_each_other_and_nobody_else_knows_them(tmp_path: Pa
         befriended(here, "alice", "bob")
         send(here, "alice", "bob", "only a cable")
         send(here, "bob", "alice", "and it is enough")
+        assert f":{PORT}" in lab["alice"].run("ss", "-uan")
         (contact,) = fine(here.run("alice", "contacts", "--json"))
         assert contact["route"] == "lan"
         # Then IPv4 without IPv6, at addresses that are new, with no restart.
@@ -73,6 +75,8 @@ def test_two_on_a_switch_find_each_other_and_nobody_else_knows_them(tmp_path: Pa
         watcher.wait()
 
         frames = [bytes.fromhex(line) for line in seen.read_text().split()[1:] if len(line) % 2 == 0]
+        joined = [frame for frame in frames if frame[12:14] == IPV4 and frame[23] == socket.IPPROTO_IGMP]
+        assert joined == [], "nobody says that they listen"
         kinds, packets = zip(*announced(frames), strict=True)
         assert set(kinds) == {IPV4, IPV6}
         assert {len(packet) for packet in packets} == {ANNOUNCEMENT_BYTES}

@@ -9,10 +9,10 @@ from p2pchat.tui.model import NOTES, Chat
 from p2pchat.tui.screens.invite import InviteScreen
 from p2pchat.tui.screens.invites import InvitesScreen
 from tests.tui import pictures
+from tests.tui.app_helpers import notices
 from tests.tui.conftest import opened, run, until
 from tests.tui.fakes import INVITE, FakeNode
 from tests.tui.staging import press, stage
-from tests.tui.test_app import notices
 
 
 def names(app: ChatApp) -> list[str]:

@@ -21,11 +21,11 @@ from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Database, connect
 from tests.support.asking import events_of
 from tests.support.databases import KEY
+from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_conversation import Author, last, log, settled, take
 from tests.world.test_delivery import friends, nothing_owed
-from tests.world.test_mailbox import apart
 from tests.world.test_seizure import pages
 
 MARKER = "xylophone"

@@ -34,7 +34,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 LOOK_SECONDS = 5.0
 """Between two looks at the network interfaces, and at whether there is a reason to announce."""
 PATIENCE_SECONDS = 15.0
-"""How long relays have to answer after the start before the network is taken for one without them."""
+"""How long relays have to answer, after the start, on another network, or when the last one has gone; after that, the
+network is taken for one without relays.
+"""
 KEPT_SECONDS = 2 * LONGEST_PAUSE_SECONDS
 """How long an address counts after it was heard."""
 MAX_READ_BURST, MAX_READ_A_SECOND = 20, 5.0
@@ -126,6 +128,8 @@ class Discovery:
         self._origins: OrderedDict[bytes, None] = OrderedDict()
         self._places: tuple[Place, ...] = ()
         self._on = False
+        self._relays_have_until = 0.0
+        self._look = Wakeup()
         self._changed = Wakeup()
         self._all = TokenBucket(MAX_READ_BURST, MAX_READ_A_SECOND)
         self._each: OrderedDict[IP, TokenBucket] = OrderedDict()
@@ -163,21 +167,36 @@ class Discovery:
     # --- when ------------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Notice networks that come and go, and whether there is a reason to look."""
-        began = trio.current_time()
+        """Notice networks that come and go, and whether there is a reason to announce ourselves."""
+        self._relays_have_until = trio.current_time() + PATIENCE_SECONDS
         while True:
-            on = self._mode == LanMode.ON or (
-                self._relayed() is None or (trio.current_time() > began + PATIENCE_SECONDS and not self._relayed())
-            )
-            places = self._medium.places() if on else ()
-            if places != self._places or on != self._on:
-                self._places, self._on = places, on
+            self._look.clear()
+            was_on, self._on = self._on, self._has_reason(trio.current_time())
+            places = self._medium.places()
+            if places != self._places:
+                self._places = places
                 self._found.clear()
                 self._medium.close()
                 if places:
                     self._medium.open()
                 self._changed.set()
-            await trio.sleep(LOOK_SECONDS)
+            elif self._on and not was_on:
+                self._changed.set()
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._look.wait()
+
+    def _has_reason(self, now: float) -> bool:
+        """Return whether to announce ourselves; to listen shows nothing, and needs no reason."""
+        relayed = self._relayed()
+        if relayed:
+            self._relays_have_until = now + PATIENCE_SECONDS
+        return self._mode == LanMode.ON or relayed is None or (not relayed and now >= self._relays_have_until)
+
+    def network_changed(self) -> None:
+        """Begin again: this machine is on another network, or has slept. Relays get time to answer there first."""
+        self._relays_have_until = trio.current_time() + PATIENCE_SECONDS
+        self._places = ()
+        self._look.set()
 
     # --- speaking --------------------------------------------------------------------------------------------------
 
@@ -185,7 +204,7 @@ class Discovery:
         backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, self._random)
         while True:
             self._changed.clear()
-            if self._places:
+            if self._on:
                 self._announce_once()
             with trio.move_on_after(backoff.pause()):
                 await self._changed.wait()

@@ -80,7 +80,6 @@ class Composer(TurnedArea, inherit_bindings=False):
     class Upwards(Intent):
         """Up was pressed in an empty composer: go to the messages."""
 
-    @dataclass
     class Completing(Intent):
         """The completions have changed; `chosen` is the one that Tab has inserted."""
 
@@ -361,7 +360,6 @@ class Suggestions(Static):
     }
     """
 
-    @dataclass
     class Taken(Intent):
         """A line was clicked."""
 

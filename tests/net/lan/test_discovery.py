@@ -285,7 +285,7 @@ def test_it_looks_while_no_relay_answers_and_only_then_unless_told_otherwise() -
         with trio.move_on_after(seconds):
             await alice.discovery.run()
             await trio.sleep_forever()
-        assert bool(switch.plugged) == bool(switch.sent)
+        assert bool(switch.plugged) == (mode != LanMode.OFF)
         return len(switch.sent)
 
     async def main(nursery: trio.Nursery) -> None:
@@ -295,6 +295,54 @@ def test_it_looks_while_no_relay_answers_and_only_then_unless_told_otherwise() -
         assert not await sent(LanMode.AUTO, True, 3600)
         assert await sent(LanMode.ON, True, 2)
         assert not await sent(LanMode.OFF, None, 3600)
+
+    story(main)
+
+
+def test_one_who_has_a_relay_hears_one_who_has_not_and_says_nothing() -> None:
+    switch = Switch()
+    alice, bob, _, to_alice = friends(switch)
+    bob.relay = True
+
+    async def main(nursery: trio.Nursery) -> None:
+        nursery.start_soon(bob.discovery.run)
+        nursery.start_soon(alice.discovery.run)
+        await trio.sleep(5)
+        assert bob.heard == [to_alice]
+        assert {source for _, source, _ in switch.sent} == {alice.plug.place.ip}
+
+    story(main)
+
+
+def test_relays_get_time_to_answer_on_another_network_and_when_one_goes() -> None:
+    """On a network where p2pchat must not be seen, a relay that needs a few seconds is no reason to announce."""
+    switch = Switch()
+    alice = Node("alice", switch.plug("192.168.1.5"))
+    alice.knows("bob", (bytes(32), bytes([1]) * 32))
+    alice.relay = True
+
+    async def main(nursery: trio.Nursery) -> None:
+        nursery.start_soon(alice.discovery.run)
+        await trio.sleep(600)
+        for has_moved in (False, True):
+            alice.relay = False
+            if has_moved:
+                alice.discovery.network_changed()
+            await trio.sleep(discovery.PATIENCE_SECONDS - discovery.LOOK_SECONDS - 1)
+            alice.relay = True
+            await trio.sleep(600)
+            assert switch.sent == []
+        alice.relay = False
+        await trio.sleep(discovery.PATIENCE_SECONDS + 2 * discovery.LOOK_SECONDS)
+        assert switch.sent
+        alice.discovery.network_changed()
+        before = len(switch.sent)
+        await trio.sleep(discovery.PATIENCE_SECONDS - 1)
+        assert len(switch.sent) == before
+        alice.relay = None
+        alice.discovery.network_changed()
+        await trio.sleep(0.1)
+        assert len(switch.sent) == before + 1, "without relays it begins again at once"
 
     story(main)
 
