@@ -109,6 +109,22 @@ def test_a_passphrase_from_a_file_unlocks_or_ends_it(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_command_unlocks_once_or_somebody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChatApp, "lend_terminal", lambda _, program: program())
+
+    async def main() -> None:
+        async with opened(FakeNode(passphrase="x"), tmp_path, passphrase_command=lambda: "x") as (app, pilot):
+            app.begin(app.settings.lock(""))
+            await until(pilot, lambda: isinstance(app.screen, UnlockScreen))  # /lock would mean nothing otherwise
+        async with opened(FakeNode(passphrase="x"), tmp_path, ready=False, passphrase_command=lambda: "y") as (
+            app,
+            pilot,
+        ):
+            await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+
+    run(main())
+
+
 def test_what_hinders_the_start_is_the_result(tmp_path: Path) -> None:
     node = FakeNode()
     node.die(for_good=True)
