@@ -62,8 +62,8 @@ class Judge:
             self.asked = now
 
     def received(self, frames: Iterable[Frame], now: float, moved: float) -> None:
-        """Note frames that were received. A pong answers for everything before it: the link works, and what is not acked is
-        the other side's affair.
+        """Note received frames. A pong answers everything before it: the link works, and whatever is still not acked is
+        the other side's concern.
         """
         for frame in frames:
             if frame.type == PONG:
