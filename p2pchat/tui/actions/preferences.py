@@ -86,6 +86,8 @@ class PreferenceActions:
             app.reader.refresh_status()
         if is_new("motion"):
             self._move(now.motion)
+        if is_new("mouse"):
+            app.use_mouse(now.mouse)
         if before is None:
             return  # the screen was made as it should be
         if is_new("theme"):
