@@ -270,6 +270,8 @@ def searches(table: Table, runs: int) -> None:
     table.add("search_1m_ms", "ms", found.search_ms, no_less, least)
     table.add("search_1m_prefix_ms", "ms", found.prefix_ms, no_less, least)
     table.add("list_1k_ms", "ms", found.list_ms, no_less, least)
+    table.add("list_1k_all_ms", "ms", found.list_all_ms, no_less, least)
+    table.add("list_1k_shown_ms", "ms", found.list_shown_ms, no_less, least)
 
 
 def many(table: Table, runs: int) -> None:

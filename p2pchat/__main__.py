@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-
-import p2pchat.cli.main
 
 
 def main() -> None:
-    """Run the command line and end with its exit code."""
+    """Run the command line and end with its exit code. An interrupt while the program is being loaded, or when it has
+    done its work, ends it without a word, as it ends any program.
+    """
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import p2pchat.cli.main
+
     _open_standard_files()
-    sys.exit(p2pchat.cli.main.main())
+    try:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = p2pchat.cli.main.main()
+    except KeyboardInterrupt:
+        code = p2pchat.cli.main.INTERRUPTED
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def _open_standard_files() -> None:

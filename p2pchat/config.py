@@ -8,12 +8,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
 from p2pchat.lib import atomic_file, toml_lines
-from p2pchat.lib.proxy_address import ProxyAddress
 from p2pchat.lib.small_file import read_beginning
+
+if TYPE_CHECKING:
+    from p2pchat.lib.proxy_address import ProxyAddress
 
 FILE = "config.toml"
 MAX_BYTES = 100_000
@@ -31,8 +33,7 @@ class BadConfig(errors.ProfileError):
     hint = "Correct it or move it away."
 
 
-@dataclass(frozen=True)
-class FaceConfig:
+class FaceConfig(NamedTuple):
     """What a face's command line and environment say."""
 
     profile: Path
@@ -154,6 +155,8 @@ def _settings(path: Path, raw: bytes) -> Settings:
 def _proxy(path: Path, value: object) -> ProxyAddress | None:
     if not isinstance(value, str):
         raise BadConfig(f"In {path}, proxy must be a text such as socks5://127.0.0.1:9050")
+    from p2pchat.lib.proxy_address import ProxyAddress
+
     try:
         return ProxyAddress.parse(value) if value else None
     except ValueError as exc:
@@ -196,6 +199,8 @@ def _keep(folder: Path, key: str, value: str, wanted: Settings) -> None:
 
 
 def _parsed_proxy(what: str, text: str) -> ProxyAddress:
+    from p2pchat.lib.proxy_address import ProxyAddress  # the screen's first picture does not wait for it
+
     try:
         return ProxyAddress.parse(text)
     except ValueError as exc:

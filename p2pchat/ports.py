@@ -94,7 +94,9 @@ AskProxy = Callable[[], Awaitable[ProxyHealth]]
 
 
 class LanMode(StrEnum):
-    """When contacts are looked for on the local network. `AUTO`: while no relay of ours answers."""
+    """When contacts are looked for on the local network. `AUTO`: while no relay of ours answers; otherwise contacts
+    who announce themselves are recognised, and nothing is sent.
+    """
 
     OFF = "off"
     AUTO = "auto"
@@ -103,8 +105,8 @@ class LanMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LanHealth:
-    """The search for contacts on the local network. looking: it goes on now, on a network; found: how many contacts
-    were heard lately.
+    """The search for contacts on the local network. looking: this node announces itself now, on a network. found: how
+    many contacts were heard lately.
     """
 
     mode: LanMode = LanMode.OFF

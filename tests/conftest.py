@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 import trio
@@ -18,6 +18,9 @@ from trio.abc import Clock
 
 from tests.support.budget import Budget
 from tests.support.examples import load_profile
+
+if TYPE_CHECKING:
+    from tests.support.processes import Place
 
 T = TypeVar("T")
 HERE = Path(__file__).resolve().parent
@@ -79,3 +82,12 @@ def short() -> Iterator[Path]:
     """A folder with a short path, wherever pytest keeps its own: the path of a socket has to fit into 103 bytes."""
     with tempfile.TemporaryDirectory(prefix="p2p") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def here() -> Iterator[Place]:
+    """A place with folders of its own for real processes; both are gone afterwards (`processes.place`)."""
+    from tests.support.processes import place
+
+    with place() as made:
+        yield made

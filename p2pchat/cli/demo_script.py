@@ -204,7 +204,11 @@ def _by_relays(story: DemoScript, alice: Person, bob: Person, relays: list[Relay
                 person.call("relays", add=relay.address)
     for sender, text in TOLD:  # and with it, before it, where to leave what is for later
         _say(story, alice, bob, sender, text)
+    _never_together(story, alice, bob)
+    _one_relay_killed(story, alice, bob, relays[0])
 
+
+def _never_together(story: DemoScript, alice: Person, bob: Person) -> None:
     story.heading("They are never there together")
     with story.step("bob goes"):
         _end(bob)
@@ -223,10 +227,12 @@ def _by_relays(story: DemoScript, alice: Person, bob: Person, relays: list[Relay
         _start(alice)
         fields["route"] = _wait_for_message(alice, FOUND[-1][1])
 
+
+def _one_relay_killed(story: DemoScript, alice: Person, bob: Person, relay: RelayProcess) -> None:
     story.heading("One relay is killed (SIGKILL)")
     with story.step("the first relay is gone"):
-        relays[0].process.kill()
-        relays[0].process.wait()
+        relay.process.kill()
+        relay.process.wait()
     for sender, text in WITH_ONE_RELAY:
         _say(story, alice, bob, sender, text, wait="stored")
     with story.step("alice goes"):

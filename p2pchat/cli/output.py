@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean, clean_line, escape_json
@@ -106,8 +106,7 @@ MAX_QUOTE = 60
 """The most characters shown of a quoted message."""
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One field of a table: a single cleaned line."""
 
     text: str

@@ -99,6 +99,8 @@ class Network:
         have contacts told where we are.
         """
         self._has_changed(hidden=False)
+        if self._discovery is not None:
+            self._discovery.network_changed()
         if self._hiding:
             self._nursery.start_soon(self._hidden_later)
         self._handler.links.moved()
@@ -116,18 +118,20 @@ class Network:
 
     def _discover(self, medium: Medium) -> Discovery:
         """Return the search for contacts on the local network; where one was heard is one more way to dial them."""
-        reach, links = self._open.reach, self._handler.links
+        reach, joining = self._open.reach, self._open.joining
         discovery = Discovery(
             medium,
             self._lan_mode,
             self._host.peer,
-            links,
+            self._handler.links,
+            self._handler.invites,
             self._random,
             self.relayed,
             self._is_direct,
             reach.heard,
+            joining.heard,
         )
-        reach.found = discovery.ways
+        reach.found, joining.found = discovery.ways, discovery.ways_to_join
         return discovery
 
     # --- where we are ----------------------------------------------------------------------------------------------
@@ -199,6 +203,8 @@ class Network:
 
     def forget(self, contact: ContactId) -> None:
         """End everything with a contact."""
+        if self._discovery is not None:
+            self._discovery.joined(contact)
         for side in self._sides(contact):
             side.forget(contact)
 
@@ -206,10 +212,15 @@ class Network:
         """Try the inviter's ways until the invite is settled. hello_key: 32 bytes that prove that we have
         the invite.
         """
-        self._sides(contact)[0].joining.join(contact, self._unpacked(ways), hello_key)
+        side, _ = self._sides(contact)
+        if self._discovery is not None and side is self._open:
+            self._discovery.join(contact, hello_key)
+        side.joining.join(contact, self._unpacked(ways), hello_key)
 
     def joined(self, contact: ContactId) -> None:
         """Stop dialling `contact` with its invite: they have joined."""
+        if self._discovery is not None:
+            self._discovery.joined(contact)
         for side in self._sides(contact):
             side.joining.forget(contact)
 

@@ -105,6 +105,12 @@ SELECT {_COLUMNS}, {columns("messages")}
 FROM chats LEFT JOIN messages ON messages.pk = (
     SELECT pk FROM messages WHERE chat = chats.id ORDER BY place DESC, seq DESC, pk DESC LIMIT 1)
 """
+_IN_ORDER = """
+SELECT chats.id FROM chats LEFT JOIN contacts ON contacts.id = chats.id LEFT JOIN messages ON messages.pk = (
+    SELECT pk FROM messages WHERE chat = chats.id ORDER BY place DESC, seq DESC, pk DESC LIMIT 1)
+ORDER BY chats.pinned IS NULL, chats.pinned, coalesce(
+    nullif(messages.received_at, 0), messages.sent_at, contacts.created_at, chats.created_at) DESC, chats.id DESC
+"""
 _WITH_UNREAD = """
 SELECT id FROM chats WHERE EXISTS (
     SELECT 1 FROM messages INDEXED BY messages_unread WHERE chat = chats.id AND read_at IS NULL AND sender <> x'')
@@ -209,6 +215,20 @@ def listed(db: Database) -> dict[ChatId, ListedChat]:
         )
         for row in rows
     }
+
+
+def in_order(db: Database) -> list[ChatId]:
+    """Return the ids of all chats, the pinned ones first, then by newest activity by our own clock. Raises
+    DatabaseDamaged.
+    """
+    return [id for (id,) in db.query(_IN_ORDER)]
+
+
+def listed_one(db: Database, chat: ChatId) -> ListedChat | None:
+    """Return one chat as a list shows it, or None where there is no such chat. Raises DatabaseDamaged."""
+    row = db.query_one(_LISTED + "WHERE chats.id = ?", (chat,))
+    size = len(_NAMES)
+    return None if row is None else ListedChat(_chat(row[:size]), unread(db, chat), _said(row[size:]))
 
 
 def _said(row: Row) -> MessageRow | None:

@@ -16,6 +16,8 @@ from p2pchat.store.messages import ME, MessageRow
 
 MAX_VERSIONS = 32
 """Earlier texts of a message that are kept: the first, and the newest of the others."""
+VERSION_BYTES = 128
+"""What an earlier text costs beside its own bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,19 @@ _TRIM_VERSIONS = f"""
 DELETE FROM versions WHERE message = ?1 AND id <> (SELECT id FROM messages WHERE pk = ?1) AND id NOT IN (
     SELECT id FROM versions WHERE message = ?1 ORDER BY id DESC LIMIT {MAX_VERSIONS - 1}) RETURNING id
 """
+_SIZE = f"length(CAST(versions.text AS BLOB)) + {VERSION_BYTES}"
+# In this order: there are fewer versions than messages, and no index of those that were edited.
+_BETWEEN = """
+FROM versions CROSS JOIN messages ON messages.pk = versions.message AND messages.id <> versions.id
+WHERE chat = ?1 AND sender = ?2
+"""
+_TRIM_TO_SIZE = f"""
+DELETE FROM versions WHERE (message, id) IN (
+    SELECT message, id FROM (
+        SELECT versions.message AS message, versions.id AS id,
+            sum({_SIZE}) OVER (ORDER BY versions.id DESC, versions.message DESC) AS newer {_BETWEEN})
+    WHERE newer > ?3)
+"""
 _UNQUOTE = """
 UPDATE messages SET quote = '' WHERE chat = ? AND reply_to = ? AND quote <> '' RETURNING id, sender
 """
@@ -143,6 +158,19 @@ def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> Ed
         db.execute("UPDATE messages SET text = ?, version = ?, edited_at = ? WHERE pk = ?", (text, id, at, row.pk))
         search_backlog.put_back(db, row.pk, row.chat, row.sender, text)
     return Edited(shown, tuple(trimmed))
+
+
+def version_bytes(db: Database, chat: ChatId, sender: ContactId) -> int:
+    """Return what the earlier texts of one person's messages in a chat take up, in bytes, without the first ones."""
+    row = db.query_one(f"SELECT total({_SIZE}) {_BETWEEN}", (chat, sender))
+    return 0 if row is None else int(row[0])
+
+
+def trim_versions(db: Database, chat: ChatId, sender: ContactId, most: int) -> None:
+    """Forget earlier texts of one person's messages in a chat, the oldest first, until they take up at most so many
+    bytes. The first text of each message stays.
+    """
+    db.execute(_TRIM_TO_SIZE, (chat, sender, most))
 
 
 def versions(db: Database, row: MessageRow) -> list[Version]:

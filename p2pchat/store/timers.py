@@ -34,6 +34,9 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(until) FROM waiting)
 """
 _DRAFTS_END = "UPDATE chats SET draft = '', draft_expires_at = NULL WHERE draft_expires_at <= ? RETURNING id"
+_DRAFT_ENDS_BY = """
+UPDATE chats SET draft_expires_at = min(?1, coalesce(draft_expires_at, ?1)) WHERE id = ?2 AND draft <> ''
+"""
 _SKIPPED = """
 DELETE FROM skipped_keys WHERE at < ? AND session_id IN (
     SELECT session_id FROM sessions JOIN devices ON devices.id = device WHERE contact = ?)
@@ -66,6 +69,11 @@ def ended(db: Database, counted: int, limit: int) -> list[MessageRow]:
     """Return the messages whose time is over at `counted` (ms), at most so many, in the order in which they ended."""
     sql = f"SELECT {messages.columns('messages')} FROM messages WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
     return [messages.made(row) for row in db.query(sql, (counted, limit))]
+
+
+def end_draft_by(db: Database, chat: ChatId, at: int) -> None:
+    """Give the draft of a chat an end (ms, by the clock that counts it), unless it has an earlier one."""
+    db.execute(_DRAFT_ENDS_BY, (at, chat))
 
 
 def end_drafts(db: Database, counted: int) -> list[ChatId]:

@@ -6,12 +6,12 @@
     actions/     what the app does with a chat, a contact or a message; `base` is what they need of the app
     model        chats, messages, requests, as plain data
     state        what the screen knows now, and how events change it; `labels` tells names apart that look alike
-    intents      what widgets and screens ask of the app: one dataclass for each intent
+    intents      what widgets and screens ask of the app: one class for each intent
     keys         the one table of keys, from which the bindings and the help are made
     commands     slash commands, one table with their help, for the composer, the completion and the palette
     wording      presence, routes and the state of the connection in words
     keymap       the table of keys with what the person has bound otherwise
-    themes       the looks, in 256 colours by `fewer_colours`
+    themes       the looks, in 256 colours by `fewer_colours`; `themed` is what the app does with them
     preferences  the person's file of settings, of which one line is changed at a time
     reader       reads from the node what the screen shows
     text, rtl    wrapping, widths, dates; right-to-left lines in drawing order

@@ -108,7 +108,7 @@ class ChatApp(BaseApp):
         self._leaving = False
         for theme in fewer_colours.registered(os.environ):
             self.register_theme(theme)
-        self.theme = themes.chosen(self.preferences.theme, os.environ)
+        self.begin_with_theme(themes.chosen(self.preferences.theme, os.environ))
         self._doing = self._handlers()
 
     def _handlers(self) -> dict[str, Doing]:
@@ -265,10 +265,10 @@ class ChatApp(BaseApp):
     def _take(self, batch: list[Event]) -> None:
         """Handle a batch of events: update the state, then the screen."""
         news = self.state.apply(batch)
+        self.talk.drafts.follow(news)
         conversation, current = self.main.conversation, self.state.current
-        here = [message for message in news.arrived if message.chat == current]
-        if here:
-            conversation.add(here)
+        if news.arrived:
+            conversation.add(news.arrived)
         for moved in news.moved:
             if moved.chat == current:
                 conversation.moved(moved.id, moved.state, moved.route)

@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from textual.app import App
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
@@ -27,6 +26,7 @@ from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.state import State
 from p2pchat.tui.text import displayable_line, draws_unicode
+from p2pchat.tui.themed import ThemedApp
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -59,7 +59,7 @@ class CanSilence(Protocol):
         """Silence notifications for so long; None ends that."""
 
 
-class BaseApp(App[errors.P2PChatError]):
+class BaseApp(ThemedApp):
     """The app without its actions: its parts, and how they show messages to the user."""
 
     main: MainScreen

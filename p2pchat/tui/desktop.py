@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 import os
 import shlex
 import shutil
@@ -83,13 +82,15 @@ async def notify(tool: Tool, title: str, body: str) -> bool:
     """Show a notification; return whether the program accepted it. Nothing in it is interpreted as an option or as
     markup.
     """
+    from html import escape  # its table of names takes as long to load as a widget
+
     with contextlib.suppress(OSError, TimeoutError):
         child = await asyncio.create_subprocess_exec(
             tool.name,
             *tool.arguments,
             "--",
-            html.escape(title, quote=False),
-            html.escape(body, quote=False),
+            escape(title, quote=False),
+            escape(body, quote=False),
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=DEVNULL,

@@ -1,33 +1,43 @@
-"""What widgets and screens ask of the app: one dataclass per intent, posted as a Textual message and handled in one
+"""What widgets and screens ask of the app: one class per intent, posted as a Textual message and handled in one
 place (`app`). A widget never calls the node.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any, dataclass_transform
 
 from textual.message import Message
 
 from p2pchat.tui import model
 
 
+@dataclass_transform()
 class Intent(Message):
-    """The base class of all intents."""
+    """The base class of all intents. A subclass is written like a dataclass: its annotations are its arguments.
+
+    `dataclass` compiles code for each class whenever the program starts, which made the first picture later.
+    """
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__()
+        fields = tuple(type(self).__annotations__)
+        given = dict(zip(fields, values, strict=False)) | named
+        missing = [field for field in fields if field not in given and not hasattr(type(self), field)]
+        if missing or len(values) > len(fields) or not given.keys() <= set(fields):
+            raise TypeError(f"{type(self).__name__} takes {', '.join(fields) or 'nothing'}")
+        self.__dict__.update(given)
 
 
-@dataclass
 class OpenChat(Intent):
     """Show this chat."""
 
     chat: str
 
 
-@dataclass
 class NextUnread(Intent):
     """Show the next chat with something unread."""
 
 
-@dataclass
 class Submitted(Intent):
     """Enter was pressed in the composer, with a text or a slash command; `chat` is the chat it was written in."""
 
@@ -35,7 +45,6 @@ class Submitted(Intent):
     chat: str | None = None
 
 
-@dataclass
 class DraftChanged(Intent):
     """The composer's text has changed."""
 
@@ -43,7 +52,6 @@ class DraftChanged(Intent):
     text: str
 
 
-@dataclass
 class Seen(Intent):
     """Everything up to this message was on the screen while the user was looking."""
 
@@ -51,7 +59,6 @@ class Seen(Intent):
     message: str
 
 
-@dataclass
 class CopyText(Intent):
     """Put a text on the clipboard."""
 
@@ -60,7 +67,6 @@ class CopyText(Intent):
     """The message to show, before how it was copied."""
 
 
-@dataclass
 class MessageIntent(Intent):
     """Do something with a message: reply, edit, react, pin, versions, or jump to the one that it answers."""
 
@@ -68,7 +74,6 @@ class MessageIntent(Intent):
     what: str
 
 
-@dataclass
 class React(Intent):
     """React to a message with this emoji; "" removes one's own."""
 
@@ -76,14 +81,12 @@ class React(Intent):
     emoji: str
 
 
-@dataclass
 class Cancelled(Intent):
     """Esc was pressed in the composer: cancel the reply or the edit."""
 
     chat: str | None
 
 
-@dataclass
 class SaveText(Intent):
     """Write a text to a new file of that name, or path, that only its owner can read."""
 
@@ -91,35 +94,30 @@ class SaveText(Intent):
     name: str
 
 
-@dataclass
 class DeleteMessage(Intent):
     """Delete a message here, after a question."""
 
     message: model.Message
 
 
-@dataclass
 class OpenLink(Intent):
     """Open the address in a message; which one is asked where there are several."""
 
     message: model.Message
 
 
-@dataclass
 class ExplainMessage(Intent):
     """Say where a message is, by which route it went, and what happens next."""
 
     message: model.Message
 
 
-@dataclass
 class ShowContact(Intent):
     """The page of a contact: safety number, rename, block."""
 
     chat: model.Chat
 
 
-@dataclass
 class RunCommand(Intent):
     """A command of the one table, by its name, with its arguments (from the palette, a key or a button)."""
 

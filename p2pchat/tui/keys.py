@@ -8,6 +8,7 @@ a person would miss it: Ctrl+A, E, W, U, K, D.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 from textual.binding import Binding
@@ -63,16 +64,21 @@ class Key(NamedTuple):
     @property
     def name(self) -> str:
         """The action's name in `[keys]` of the person's file: `invite`, `message_reply`, `list_open`."""
-        stem = _STEMS.get(self.action) or re.sub(r"\W+", "_", re.sub(r"app\.(command\(')?", "", self.action)).strip("_")
-        stem = stem.replace("chat_at_", "chat_")
-        if stem.endswith("_True"):
-            stem = stem.replace("cursor_", "select_").removesuffix("_True")
-        return SEND if self.action == "submit" else _PREFIXES[self.where] + stem
+        return _name(self.action, self.where)
 
     @property
     def shown(self) -> str:
         """The keys as a person reads them."""
         return " or ".join(shown(key) for key in self.keys)
+
+
+@cache
+def _name(action: str, where: str) -> str:
+    stem = _STEMS.get(action) or re.sub(r"\W+", "_", re.sub(r"app\.(command\(')?", "", action)).strip("_")
+    stem = stem.replace("chat_at_", "chat_")
+    if stem.endswith("_True"):
+        stem = stem.replace("cursor_", "select_").removesuffix("_True")
+    return SEND if action == "submit" else _PREFIXES[where] + stem
 
 
 def _key(keys: str, action: str, says: str, where: str, *, told: bool = True) -> Key:
@@ -112,7 +118,7 @@ KEYS: tuple[Key, ...] = (
     _key("ctrl+j shift+enter alt+enter", "new_line", "new line", WRITING),
     _key("alt+e", "app.command('editor')", "write in your editor", WRITING),
     _key("escape", "cancel", "cancel the reply or the edit", WRITING),
-    _key("tab", "complete", "complete a command or a name", WRITING),
+    _key("tab", "complete", "complete a command, a name or an emoji", WRITING),
     _key("up", "up", "select a message; in a text: line above, previous text", WRITING),
     _key("down", "down", "line below, next text", WRITING),
     _key("alt+p", "earlier", "previous text you wrote in this chat", WRITING),

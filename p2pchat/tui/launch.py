@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from p2pchat import errors
+from p2pchat.locations import lock_holder
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -53,14 +54,24 @@ class Starter:
             self._error = errors.NodeError(f"The node could not be started: {exc.strerror}")
 
 
+def _runs(profile: Profile) -> bool:
+    """Return whether a node holds the profile. The thread would only take time from the imports then: the screen
+    connects to that node, or starts another where it ends meanwhile.
+    """
+    try:
+        return lock_holder(profile.lock) is not None
+    except errors.ProfileError:
+        return False  # the thread finds it too, and says so where it can be shown
+
+
 def run(profile: Profile, passphrase: str | None = None) -> int:
     """Show the screen of a profile until the user quits; return the exit code.
 
     Raises what hindered it, after the terminal is as it was.
     """
     starter = Starter(profile)
-    there = profile.exists()
-    if there:
+    starts = profile.exists() and not _runs(profile)
+    if starts:
         starter.begin()
     gc.disable()  # nothing that is made from here to the first picture is garbage; `tune_gc` takes it up again
     os.environ.setdefault("TEXTUAL_FPS", FRAMES_PER_SECOND)  # read when Textual is imported
@@ -69,7 +80,7 @@ def run(profile: Profile, passphrase: str | None = None) -> int:
 
     if os.environ.get("TERM") in ALWAYS_TRUE:
         os.environ.setdefault("COLORTERM", "truecolor")  # the library that draws looks there alone
-    app = ChatApp(profile, started=starter.wait if there else None, passphrase=passphrase)
+    app = ChatApp(profile, started=starter.wait if starts else None, passphrase=passphrase)
     error = app.run()
     if app.fault is not None:
         raise app.fault

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
 
 
+FIRST_CHATS = 50
+"""Chats that are read and shown first; hardly any window is taller. All of a thousand take ten times as long."""
+
+
 class Reader:
     """What the screen knows of the node, read anew when it has to be."""
 
@@ -47,23 +51,42 @@ class Reader:
             self._read_again = False
             try:
                 talk.drafts.before_reading()
-                chats, requests = await asyncio.gather(app.node.call("chats"), app.node.call("requests"))
+                app.state.before_reading()
+                listed = bool(app.state.chats)
+                chats = [] if listed else await app.node.call("chats", limit=FIRST_CHATS)
+                begun = len(chats) == FIRST_CHATS
+                if begun:
+                    await self._begin(chats)
+                if begun or listed:
+                    chats, requests = await asyncio.gather(app.node.call("chats"), app.node.call("requests"))
+                else:
+                    requests = await app.node.call("requests")
                 before = app.state.current
-                app.state.load(chats, requests)
+                self._read_again |= app.state.load(chats, requests).stale
                 talk.drafts.overlay()
                 app.main.show_list()
                 if app.state.shown is None:
                     await talk.open(app.state.chats[0].id if app.state.chats else None)
-                elif before is not None:
+                elif before is not None and not begun:
                     app.main.write_in(app.state.shown)
                     await talk.reread()
                 await self._status()
             except errors.P2PChatError as exc:
+                app.state.not_read()
                 if not isinstance(exc, errors.NodeGone):
                     app.say(app.said(exc), "error")
                 return  # it is read when the node is back
             if not self._read_again:
                 return
+
+    async def _begin(self, first: list[dict[str, Any]]) -> None:
+        """Show the first chats; all of them are read meanwhile."""
+        app, talk = self._app, self._talk
+        app.state.begin(first)
+        talk.drafts.overlay()
+        app.main.show_list()
+        if app.state.shown is None:
+            await talk.open(app.state.chats[0].id)
 
     def ask_status(self) -> None:
         """Ask the node how it is."""

@@ -46,10 +46,16 @@ class News:
     """(id, name) of those who became contacts by an invite of ours."""
     warnings: list[str] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
+    """Chats whose messages were all deleted."""
+    ended_drafts: set[str] = field(default_factory=set)
+    """Chats whose draft the node has deleted at its end."""
     renamed: bool = False
     """Somebody may have another name, so two names may look alike now, or no more."""
     listed: bool = False
     stale: bool = False
+    lagged: bool = False
+    """Nobody knows which events were missed."""
 
     def incoming(self) -> set[str]:
         """The chats in which somebody else said something, or reacted to what we said."""
@@ -67,9 +73,34 @@ class State:
         self.archive_open = False
         """Whether the list shows the archived chats."""
         self._unsent: set[str] = set()
+        self._since: list[Mapping[str, Any]] | None = None
+        """Events that came since the chats were asked for; None where nobody waits for an answer."""
+        self._begun = False
+        """Only the first chats of the list are known."""
 
-    def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> None:
-        """Everything anew, as the node answered."""
+    def before_reading(self) -> None:
+        """Note that the chats are read from the node now: its answer may be older than the events that come before."""
+        self._since = []
+
+    def not_read(self) -> None:
+        """Note that no answer will come: what is known stays, and what is not has to be asked for again."""
+        self._since, self._begun = None, False
+
+    def begin(self, chats: Sequence[Mapping[str, Any]]) -> None:
+        """Show the first chats of the list; `load` brings all of them."""
+        self._begun = True
+        self.chats = labels([chat_of(each) for each in chats])
+        self._put_away()
+
+    def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> News:
+        """Everything anew, as the node answered, and what happened since it was asked. Returns that as news: it was
+        told before, but it may have been about chats that were not known.
+        """
+        self._load(chats, requests)
+        since, self._since, self._begun = self._since or (), None, False
+        return self.apply(since)
+
+    def _load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> None:
         self.chats = labels([chat_of(each) for each in chats])
         if self.current == NOTES:
             self.begin_notes()
@@ -161,6 +192,8 @@ class State:
         """Take a batch of events over."""
         news = News()
         for event in events:
+            if self._since is not None:
+                self._since.append(event)
             self._apply(event, news)
         if news.arrived:
             self._to_the_top(news.arrived)
@@ -189,13 +222,16 @@ class State:
             )
             news.people.add(event["id"])
             news.listed |= known
-            news.stale |= not known or "pinned" in event  # where it stands now, the node knows
+            if "draft" in event:
+                news.ended_drafts.add(event["id"])
+            news.stale |= self._is_new(known) or "pinned" in event  # where it stands now, the node knows
         elif kind == "contact":
             self._contact(event, news)
         elif kind == "joined":
             news.joined.append((event["id"], event["name"]))
         elif kind in ("forgotten", "cleared"):
             news.stale = True
+            news.emptied.add(event["chat"] if kind == "cleared" else event["id"])
         elif kind == "request":
             request = request_of(event)
             self.requests = [*(each for each in self.requests if each.id != request.id), request]
@@ -205,7 +241,7 @@ class State:
             if event.get("warning"):
                 news.warnings.append(str(event["warning"]))
         elif kind == "lagged":
-            news.stale = True
+            news.stale = news.lagged = True
 
     def _message(self, message: Message, news: News) -> None:
         news.arrived.append(message)
@@ -214,8 +250,11 @@ class State:
         news.listed = True
         if message.mine and message.state == SAVED:
             self._unsent.add(message.id)
-        if not self._change(message.chat, last=message):
-            news.stale = True
+        news.stale |= self._is_new(self._change(message.chat, last=message))
+
+    def _is_new(self, known: bool) -> bool:
+        """Return whether a chat has to be asked for: not where all of them are on their way."""
+        return not known and not self._begun
 
     def _changed(self, event: Mapping[str, Any], news: News) -> None:
         message = message_of(event)
@@ -257,7 +296,7 @@ class State:
             profile_name=event.get("profile_name") or "",
             note=event.get("note") or "",
         )
-        if not known:
+        if self._is_new(known):
             self.chats = [chat_of(event), *self.chats]
 
     def _change(self, ident: str, **changes: Any) -> bool:

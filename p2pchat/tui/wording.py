@@ -148,7 +148,7 @@ def status_line(
         said.append("ready, no contacts" if states else "ready, no contacts yet")
     waiting = sum(chat.state == "waiting" for chat in chats)
     if waiting:
-        said.append(f"waiting {waiting}")
+        said.append(f"{waiting} waiting")
     if unsent:
         said.append(f"◷ {unsent} unsent")
     if facts.get("relays"):

@@ -6,12 +6,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-
-import pytest
 
 from p2pchat.api import methods
-from tests.support.processes import SOURCE, Place, Running, place
+from tests.support.processes import SOURCE, Place, Running
 from tests.support.steps import fine, make, new_invite, start
 
 GUIDE = SOURCE / "docs" / "guide" / "bot.md"
@@ -45,12 +42,6 @@ def run_bot(here: Place, profile: str, source: str) -> Running:
     running = Running(process)
     here.started.append(running)
     return running
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 def hear(tail: Running, text: str) -> str:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import os
 import select
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from p2pchat.bot.bookmark import runner
 from p2pchat.bot.echo import GREETING
-from tests.support.processes import PATIENCE, Place, Running, place
+from tests.support.processes import PATIENCE, Place, Running
 from tests.support.steps import failed, fine, make, start
 
 
 @pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        make(made, "alice")
-        yield made
+def here(here: Place) -> Place:
+    make(here, "alice")
+    return here
 
 
 def friend_of(here: Place) -> Path:

@@ -5,6 +5,7 @@ and what they send shows nothing by which they could be known again.
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def announced(frames: list[bytes]) -> list[tuple[bytes, bytes]]:
     return [(frame[12:14], frame[at + 6 :]) for frame in frames if (at := frame.find(to)) > 0]
 
 
-def names(lab: Lab, person: str, addresses: list[str]) -> list[bytes]:
+def names(person: str, addresses: list[str]) -> list[bytes]:
     """What somebody could be known again by: the transport key, in bytes and as text, and the name."""
     key = peer_from_id(addresses[0].rpartition("/p2p/")[2])
     return [key, addresses[0].rpartition("/")[2].encode(), base64.b32encode(key), person.encode()]
@@ -49,21 +50,15 @@ def test_two_on_a_switch_find_each_other_and_nobody_else_knows_them(tmp_path: Pa
         lab.switch("alice", "bob")
         here, people = lab.place, ("alice", "bob")
         make(here, *people)
-        running = {person: node(lab, person) for person in people}
-        befriended(here, "alice", "bob")
-        own = []
-        for person in people:
-            own += names(lab, person, here.run(person, "node", "status", "--json").object()["addresses"])
-        for person in people:
-            running.pop(person).end()
         seen = tmp_path / "frames"
         watcher = capture(lab, seen)
-        # All they have now is what IPv6 gives everybody; neither has an address that it could have told the other.
+        # All they have is the address that IPv6 gives everybody, which nobody can put into an invite.
         for person in people:
-            lab[person].ip("-4", "addr", "flush", "dev", "lan")
-            running[person] = node(lab, person)
+            node(lab, person)
+        befriended(here, "alice", "bob")
         send(here, "alice", "bob", "only a cable")
         send(here, "bob", "alice", "and it is enough")
+        assert f":{PORT}" in lab["alice"].run("ss", "-uan")
         (contact,) = fine(here.run("alice", "contacts", "--json"))
         assert contact["route"] == "lan"
         # Then IPv4 without IPv6, at addresses that are new, with no restart.
@@ -72,12 +67,16 @@ def test_two_on_a_switch_find_each_other_and_nobody_else_knows_them(tmp_path: Pa
             lab[person].ip("addr", "add", f"10.9.8.{number + 1}/24", "dev", "lan")
         send(here, "bob", "alice", "the other way too")
         assert texts(here, "bob", "alice") == ["only a cable", "and it is enough", "the other way too"]
+        own = []
         for person in people:
             assert lab[person].run("ip", "route", "show", "default") == ""
+            own += names(person, here.run(person, "node", "status", "--json").object()["addresses"])
         watcher.terminate()
         watcher.wait()
 
         frames = [bytes.fromhex(line) for line in seen.read_text().split()[1:] if len(line) % 2 == 0]
+        joined = [frame for frame in frames if frame[12:14] == IPV4 and frame[23] == socket.IPPROTO_IGMP]
+        assert joined == [], "nobody says that they listen"
         kinds, packets = zip(*announced(frames), strict=True)
         assert set(kinds) == {IPV4, IPV6}
         assert {len(packet) for packet in packets} == {ANNOUNCEMENT_BYTES}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
 import trio
 
 from p2pchat.core.envelope import BUCKETS
@@ -13,17 +11,11 @@ from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT, Blob
 from tests.lab.liar import LAST_PLACE, LATE
 from tests.lab.steps import lying
 from tests.support.boxes import Keys, blob
-from tests.support.processes import Place, place
+from tests.support.processes import Place
 from tests.support.programs import LOOPBACK, host, opened, run
 
 BOB = Keys("bob")
 TRUE = [blob(number) for number in range(4)]
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 @dataclass

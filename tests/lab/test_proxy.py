@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from p2pchat.net.lan.sockets import PORT as PORT_OF_ANNOUNCEMENTS
 from tests.lab.steps import node
 from tests.lab.town import RELAYS, Town
 from tests.support.processes import SOURCE, Running
@@ -42,7 +43,8 @@ def test_no_packet_goes_past_the_proxy(town: Town) -> None:
     make(town.lab.place, "alice")
     town.said["alice"] = []
     where = f"socks5://{town.lab['proxy'].address}:{PORT}"
-    town.running["alice"] = node(town.lab, "alice", "--proxy", where)
+    town.running["alice"] = node(town.lab, "alice", "--proxy", where, "--lan", "on")
+    assert f":{PORT_OF_ANNOUNCEMENTS}" not in town.lab["alice"].run("ss", "-uan"), "nor is the local network searched"
     for relay in RELAYS:
         address = town.addresses[relay].replace(f"/ip4/{town.lab[relay].address}/", f"/dns4/{NAMES[relay]}/")
         town.verb("alice", "relays", "add", address)

@@ -193,19 +193,17 @@ class Lab:
 
     def switch(self, *names: str) -> None:
         """A switch that is connected to nothing but these machines, which have only what they give themselves: an IPv6
-        link-local address, and `169.254.1.NUMBER`.
+        link-local address.
         """
         switch = self._new("switch")
         switch.ip("link", "add", "board", "type", "bridge")
         switch.ip("link", "set", "board", "up")
-        for number, name in enumerate(names, start=1):
+        for name in names:
             machine = self._new(name)
             _run(*f"ip link add {name} netns {switch.namespace} type veth peer lan netns {machine.namespace}".split())
             switch.ip("link", "set", name, "master", "board")
             switch.ip("link", "set", name, "up")
             machine.ip("link", "set", "lan", "up")
-            machine.address = f"169.254.1.{number}"
-            machine.ip("addr", "add", f"{machine.address}/16", "dev", "lan")
 
     def cut(self, name: str) -> None:
         """Whatever goes to or comes from somebody over the internet is lost in silence."""

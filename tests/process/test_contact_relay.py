@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.support.processes import Place, Running, place
+from tests.support.processes import Place, Running
 from tests.support.steps import until
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 def node(here: Place, name: str) -> Running:

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.support.processes import Place, place
+from tests.support.processes import Place
 from tests.support.steps import befriended, failed, fine, make, send, start, texts, until
 
 TEXTS = ["hello", "", "are you there?", "and here?"]
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 def log(here: Place, name: str, chat: str) -> list[dict[str, Any]]:

@@ -27,12 +27,6 @@ from tests.support.steps import (
 )
 
 
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
-
-
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Place]:
     """Alice and bob, contacts, their nodes running, two messages from bob to alice; shared by what changes neither."""

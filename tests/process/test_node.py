@@ -28,10 +28,9 @@ PASSPHRASE = "correct horse, кобыла"
 
 
 @pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        assert made.run("alice", "init", "--name", "Alice", "--no-passphrase").code == 0
-        yield made
+def here(here: Place) -> Place:
+    assert here.run("alice", "init", "--name", "Alice", "--no-passphrase").code == 0
+    return here
 
 
 @pytest.fixture

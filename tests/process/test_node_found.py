@@ -6,21 +6,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
 from p2pchat.locations import Profile, noted_socket
-from tests.support.processes import PATIENCE, Done, Place, place
+from tests.support.processes import PATIENCE, Done, Place
 
 PASSPHRASE = "correct horse"
 
 
 @pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        assert made.run("alice", "init", "--name", "Alice", "--no-passphrase").code == 0
-        yield made
+def here(here: Place) -> Place:
+    assert here.run("alice", "init", "--name", "Alice", "--no-passphrase").code == 0
+    return here
 
 
 def elsewhere(here: Place, profile: str, *words: str) -> Done:

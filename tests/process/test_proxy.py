@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.processes import SOURCE, Done, Place, Running, place
+from tests.support.processes import SOURCE, Done, Place, Running
 from tests.support.programs import free_port
 from tests.support.programs import start as start_relay
 from tests.support.steps import failed, fine, make, new_invite, texts
@@ -19,10 +18,9 @@ NAME = "relay.example"
 
 
 @pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        make(made, "alice", "bob")
-        yield made
+def here(here: Place) -> Place:
+    make(here, "alice", "bob")
+    return here
 
 
 def proxy(here: Place, port: int) -> Running:

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -17,18 +17,12 @@ from p2pchat.errors import P2PChatError
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.multiaddrs import parse_full, parse_relay
 from tests.support.boxes import Keys, MailClient, blob
-from tests.support.processes import PATIENCE, Place, Running, place
+from tests.support.processes import PATIENCE, Place, Running
 from tests.support.programs import LOOPBACK, data, host, run, start
 from tests.support.programs import opened as opened_by
 
 BOB = Keys("bob")
 ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "10"))
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 async def opened(by: LibP2PHost, address: str, role: int) -> MailClient:

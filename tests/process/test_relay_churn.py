@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Stream
 from tests.support.boxes import Keys, MailClient, blob
 from tests.support.hosts import echo
-from tests.support.processes import Place, place
+from tests.support.processes import Place
 from tests.support.programs import free_port, get, host, start
 from tests.support.relays import ask, echoes
 
@@ -37,12 +36,6 @@ FLAT = (
 )
 GROWTH = 6e6
 """Bytes by which the process may be larger after the second half than after the first."""
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 class Numbers:

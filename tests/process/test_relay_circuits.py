@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,16 +23,10 @@ from p2pchat.net.ports import Stream
 from p2pchat.net.relays.reservations import RelayAccess
 from tests.support.boxes import Keys, MailClient
 from tests.support.hosts import ECHO, echo
-from tests.support.processes import Place, place
+from tests.support.processes import Place
 from tests.support.programs import data, free_port, get, host, opened, run, start
 from tests.support.relays import Place as Guest
 from tests.support.relays import ask, connect_to, echoes, ended
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 @dataclass

@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import urllib.error
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,18 +17,12 @@ from p2pchat.core.mailbox import DONE, RELAY_FULL, TO_FETCH, TO_PUT
 from p2pchat.errors import P2PChatError
 from p2pchat.net.libp2p.host import LibP2PHost
 from tests.support.boxes import Keys, blob
-from tests.support.processes import Place, Running, place
+from tests.support.processes import Place, Running
 from tests.support.programs import free_port, get, host, opened, run, start
 
 BOB = Keys("bob")
 SENDERS = 4
 ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "10")) // 3
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 def healthy(port: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,16 +12,10 @@ from p2pchat.core.names import mailbox_name
 from p2pchat.errors import NotServed, Unreachable
 from p2pchat.net.multiaddrs import parse_full
 from tests.support.boxes import Keys, blob
-from tests.support.processes import Place, place
+from tests.support.processes import Place
 from tests.support.programs import data, free_port, get, host, opened, run, start
 
 BOB = Keys("bob")
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 def test_a_port_that_is_taken_and_an_address_of_somebody_else_are_one_clear_line(here: Place) -> None:

@@ -18,21 +18,9 @@ from p2pchat.net.admission.budget import Account
 from p2pchat.relay import batches, clients
 from p2pchat.relay.mailbox import SILENCE_SECONDS, SWEEP_SECONDS
 from p2pchat.relay.store import Quota
-from tests.support.boxes import LIMITS, NOW, RELAY, Keys, MailClient, PipeStream, Relay, blob, relay, run
+from tests.support.boxes import LIMITS, NOW, RELAY, Keys, MailClient, PipeStream, blob, opened, relay, run
 
 BOB = Keys("bob")
-
-
-async def depositor(at: Relay, keys: Keys = BOB) -> MailClient:
-    client = await at.client()
-    assert await client.open(0, TO_PUT, keys) == DONE
-    return client
-
-
-async def recipient(at: Relay, keys: Keys = BOB, room: int = 1 << 18) -> MailClient:
-    client = await at.client(room)
-    assert await client.open(0, TO_FETCH, keys) == DONE
-    return client
 
 
 # --- the story ---------------------------------------------------------------------------------------------------
@@ -41,7 +29,7 @@ async def recipient(at: Relay, keys: Keys = BOB, room: int = 1 << 18) -> MailCli
 def test_what_was_deposited_is_fetched_in_order_and_deleted(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             blobs = [blob(number, BUCKETS[number % 3]) for number in range(6)]
             assert await alice.put(0, *blobs) == [DONE] * 6
             found, _, end = await bob.fetch(512, (0, 0))
@@ -61,7 +49,7 @@ def test_what_came_from_elsewhere_is_forgotten_by_its_name(tmp_path: Path) -> No
     async def main() -> None:
         async with relay(tmp_path) as at:
             carol = Keys("carol")
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             assert await alice.open(1, TO_PUT, carol) == DONE
             blobs = [blob(number, BUCKETS[number % 3]) for number in range(6)]
             assert await alice.put(0, *blobs) + await alice.put(1, blobs[0]) == [DONE] * 7
@@ -90,9 +78,9 @@ def test_a_hello_says_what_the_relay_is_and_allows(tmp_path: Path) -> None:
 def test_deposits_survive_the_relay(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            assert await (await depositor(at)).put(0, blob(1)) == [DONE]
+            assert await (await opened(at, TO_PUT)).put(0, blob(1)) == [DONE]
         async with relay(tmp_path) as at:
-            found, _, _ = await (await recipient(at)).fetch(512, (0, 0))
+            found, _, _ = await (await opened(at, TO_FETCH)).fetch(512, (0, 0))
             assert [one.blob for one in found] == [blob(1)]
 
     run(main)
@@ -107,7 +95,7 @@ def test_a_result_comes_after_the_disk_and_never_before(tmp_path: Path) -> None:
             return function(*args)
 
         async with relay(tmp_path, in_thread=slow) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             await bob.watch((0, 0))
             number = await alice.post(0, blob(1))
             for client in (alice, bob):
@@ -126,7 +114,7 @@ def test_a_result_comes_after_the_disk_and_never_before(tmp_path: Path) -> None:
 def test_the_same_blob_is_kept_and_pushed_once(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             await bob.watch((0, 0))
             assert await alice.put(0, blob(1), blob(1)) == [DONE, DONE]
             assert await alice.put(0, blob(1), blob(2)) == [DONE, DONE]
@@ -140,7 +128,7 @@ def test_the_same_blob_is_kept_and_pushed_once(tmp_path: Path) -> None:
 def test_a_deposit_is_kept_for_its_hours_and_gone_after_them(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             assert await alice.put(0, blob(1), hours=1) == [DONE]
             assert await alice.put(0, blob(2), hours=3) == [DONE]
             for hours, left in ((1, 2), (2, 1), (4, 0)):
@@ -158,7 +146,7 @@ def test_a_deposit_is_kept_for_its_hours_and_gone_after_them(tmp_path: Path) -> 
 def test_hours_that_cannot_be_had_are_refused(tmp_path: Path, hours: int) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            assert await (await depositor(at)).put(0, blob(1), hours=hours) == [mailbox.MALFORMED]
+            assert await (await opened(at, TO_PUT)).put(0, blob(1), hours=hours) == [mailbox.MALFORMED]
 
     run(main)
 
@@ -166,7 +154,7 @@ def test_hours_that_cannot_be_had_are_refused(tmp_path: Path, hours: int) -> Non
 def test_quotas_are_codes(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path, quota=Quota(queue_blobs=2, total_bytes=3 * 4096, least_free=0)) as at:
-            alice = await depositor(at)
+            alice = await opened(at, TO_PUT)
             await alice.open(1, TO_PUT, Keys("carol"))
             assert await alice.put(0, blob(1), blob(2), blob(3)) == [DONE, DONE, mailbox.QUEUE_FULL]
             assert await alice.put(1, blob(4), blob(5)) == [DONE, mailbox.RELAY_FULL]
@@ -204,7 +192,7 @@ def test_eight_queues_are_fetched_at_once(tmp_path: Path) -> None:
 def test_answers_have_the_length_of_a_power_of_two(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             counts = []
             for number in range(6):
                 found, padding, _ = await bob.fetch(512, (0, 0))
@@ -226,7 +214,7 @@ def test_a_long_answer_comes_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
 
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             await alice.open(1, TO_PUT, Keys("other"))
             await bob.open(1, TO_FETCH, Keys("other"))
             blobs = [blob(number, BUCKETS[-1 if number % 4 == 0 else 0]) for number in range(20)]
@@ -246,113 +234,6 @@ def test_a_long_answer_comes_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
     run(main)
 
 
-# --- pushes ------------------------------------------------------------------------------------------------------
-
-
-def test_a_watcher_gets_what_lies_there_and_what_comes(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
-            await alice.put(0, blob(0), blob(1))
-            first = (await bob.fetch(1, (0, 0)))[0][0]
-            await bob.watch((0, first.place))
-            await alice.put(0, blob(2))
-            got = [await bob.next_pushed() for _ in range(2)]
-            assert [one.blob for one in got] == [blob(1), blob(2)]
-            assert got[0].place < got[1].place
-            await bob.delete(0, got[1].place)
-            assert at.store.blobs == 0
-
-    run(main)
-
-
-def test_two_clients_watch_one_queue(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with relay(tmp_path) as at:
-            alice, one, two = await depositor(at), await recipient(at), await recipient(at)
-            await one.watch((0, 0))
-            await two.watch((0, 0))
-            await alice.put(0, blob(1))
-            assert (await one.next_pushed()) == (await two.next_pushed())
-            await at.gone(one)
-            await alice.put(0, blob(2))
-            assert (await two.next_pushed()).blob == blob(2)
-
-    run(main)
-
-
-def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
-            total = 3 * clients.MAX_PUSHED
-            await bob.watch((0, 0))
-            got: list[mailbox.Blob] = []
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(alice.put, 0, *(blob(number) for number in range(total)))
-                while len(got) < clients.MAX_PUSHED:
-                    got.append(await bob.next_pushed())
-            await trio.sleep(10)
-            await bob.ping()
-            assert bob.pushed == []
-            while len(got) < total:
-                await bob.delete(0, got[-1].place)
-                got.append(await bob.next_pushed())
-            assert [one.blob for one in got] == [blob(number) for number in range(total)]
-            await bob.delete(0, got[-1].place)
-            assert (at.store.blobs, bob.pushed) == (0, [])
-            await alice.put(0, blob("then"))
-            assert (await bob.next_pushed()).blob == blob("then")
-
-    run(main)
-
-
-def test_a_client_that_was_slow_catches_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It took nothing for a while, so what came was not kept in memory for it; it comes from the disk."""
-    monkeypatch.setattr(clients, "MAX_WAITING", 50_000)
-
-    async def main() -> None:
-        async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at, room=10_000)
-            await bob.watch((0, 0))
-            await alice.put(0, *(blob(number) for number in range(100)))
-            assert at.mailbox.waiting_bytes < 60_000 + 4200
-            got = [(await bob.next_pushed()).blob for _ in range(100)]
-            assert got == [blob(number) for number in range(100)]
-            await alice.put(0, blob("then"))
-            assert (await bob.next_pushed()).blob == blob("then")
-
-    run(main)
-
-
-def test_pushes_wait_while_memory_is_short_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "MAX_OUT", 100_000)
-
-    async def main() -> None:
-        async with relay(tmp_path) as at:
-            alice = await at.client()
-            watchers = []
-            for number in range(6):
-                keys = Keys(f"queue {number}")
-                await alice.open(number, TO_PUT, keys)
-                watchers.append(await recipient(at, keys, room=5_000))
-                await watchers[-1].watch((0, 0))
-            for number in range(6):
-                await alice.put(number, *(blob(f"{number} {n}") for n in range(20)))
-            assert at.mailbox.waiting_bytes <= 100_000 + 4200
-
-            async def read(number: int) -> None:
-                got = [(await watchers[number].next_pushed()).blob for _ in range(20)]
-                assert got == [blob(f"{number} {n}") for n in range(20)]
-
-            async with trio.open_nursery() as nursery:
-                for number in range(6):
-                    nursery.start_soon(read, number)
-            assert at.mailbox.waiting_bytes == 0
-
-    run(main)
-
-
 # --- boxes and open queues ---------------------------------------------------------------------------------------
 
 
@@ -360,7 +241,7 @@ def test_nobody_empties_a_box_but_time(tmp_path: Path) -> None:
     async def main() -> None:
         box = Keys("box", BOX)
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at, box), await recipient(at, box)
+            alice, bob = await opened(at, TO_PUT, box), await opened(at, TO_FETCH, box)
             assert await alice.put(0, blob(1), hours=2) == [DONE]
             assert await bob.delete(0, (1 << 64) - 1) == DONE
             assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(1)]
@@ -377,7 +258,7 @@ def test_what_its_writer_puts_into_a_box_replaces_what_is_there(tmp_path: Path) 
     async def main() -> None:
         box = Keys("box", BOX)
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at, box), await recipient(at, box)
+            alice, bob = await opened(at, TO_PUT, box), await opened(at, TO_FETCH, box)
             await bob.watch((0, 0))
             for number in range(clients.MAX_PUSHED + 10):
                 assert await alice.put(0, blob(number)) == [DONE]
@@ -394,7 +275,7 @@ def test_an_open_queue_takes_stamped_blobs_only(tmp_path: Path) -> None:
     async def main() -> None:
         keys = Keys("invite", STAMPED)
         async with relay(tmp_path) as at:
-            alice = await depositor(at, keys)
+            alice = await opened(at, TO_PUT, keys)
             stamp = mailbox.make_stamp(RELAY, keys.queue.id, blob(1), NOW, LIMITS.stamp_bits)
             assert await alice.put(0, blob(1), stamp=stamp) == [DONE]
             assert await alice.put(0, blob(1), stamp=stamp) == [DONE]  # it is there
@@ -409,7 +290,7 @@ def test_an_open_queue_takes_stamped_blobs_only(tmp_path: Path) -> None:
 def test_a_clock_that_is_set_wrong_while_it_runs_shortens_nothing(tmp_path: Path, days: int) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice = await depositor(at)
+            alice = await opened(at, TO_PUT)
             at.uptime.append(NOW / 1000)
             assert await alice.put(0, blob("before"), hours=720) == [DONE]
             at.clock[0] += days * 24 * HOUR_MS
@@ -432,7 +313,7 @@ def test_a_clock_that_is_wrong_at_a_start_deletes_nothing(tmp_path: Path, days: 
 
     async def started(now: int, *more: str) -> int:
         async with relay(tmp_path, now=now) as at:
-            alice = await depositor(at)
+            alice = await opened(at, TO_PUT)
             assert await alice.put(0, *map(blob, more), hours=720) == [DONE] * len(more)
             await trio.sleep(SWEEP_SECONDS + 1)
             return at.store.blobs
@@ -484,7 +365,7 @@ def test_a_client_that_says_nothing_is_let_go_and_one_that_pings_is_not(tmp_path
 def test_a_clients_end_frees_everything(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice = await depositor(at)
+            alice = await opened(at, TO_PUT)
             for _ in range(3):
                 bob = await at.client(room=5_000)
                 for handle in range(4):
@@ -510,7 +391,7 @@ def test_draining_finishes_what_was_taken_and_takes_nothing_new(tmp_path: Path) 
             return function(*args)
 
         async with relay(tmp_path, in_thread=slow) as at:
-            alice, idle = await depositor(at), await at.client()
+            alice, idle = await opened(at, TO_PUT), await at.client()
             number = await alice.post(0, blob(1))
             await alice.ping()
             async with trio.open_nursery() as nursery:
@@ -529,7 +410,7 @@ def test_draining_finishes_what_was_taken_and_takes_nothing_new(tmp_path: Path) 
 def test_draining_does_not_wait_for_ever(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at, room=1_000)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH, room=1_000)
             await alice.put(0, *(blob(number) for number in range(9)))
             await bob.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 9, [(0, 0)])))
             await bob.send(Frame(mailbox.PING, b""))
@@ -553,7 +434,7 @@ def test_a_failing_disk_turns_deposits_away_and_the_relay_lives(
 
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             assert await alice.put(0, blob(1)) == [DONE]
             pages = at.store._connection.execute("PRAGMA page_count").fetchone()[0]
             at.store._connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
@@ -575,7 +456,7 @@ def test_a_failing_disk_turns_deposits_away_and_the_relay_lives(
 def test_a_disk_that_works_again_is_noticed_though_nobody_deposits(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice = await depositor(at)
+            alice = await opened(at, TO_PUT)
             at.store._connection.execute("PRAGMA query_only = ON").fetchall()
             assert await alice.put(0, blob(1)) == [mailbox.RELAY_FULL]
             await trio.sleep(2 * SWEEP_SECONDS)
@@ -590,7 +471,7 @@ def test_a_disk_that_works_again_is_noticed_though_nobody_deposits(tmp_path: Pat
 def test_a_broken_store_answers_fetches_deletes_and_watches_too(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            alice, bob = await depositor(at), await recipient(at)
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
             await alice.put(0, blob(1))
             at.store._connection.execute("ALTER TABLE blobs RENAME TO away")
             assert await alice.put(0, blob(2)) == [mailbox.RELAY_FULL]

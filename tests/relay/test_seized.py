@@ -7,7 +7,6 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,19 +22,13 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.libp2p.host import LibP2PHost
 from tests.support.boxes import Keys, MailClient, blob
-from tests.support.processes import Place, place
+from tests.support.processes import Place
 from tests.support.programs import connect, data, everything, free_port, get, host, run, start
 from tests.support.relays import ask, connect_to
 
 NAMES = ("alice", "bob", "carol", "dave")
 DAVE = NAMES.index("dave")
 """Who is away all day."""
-
-
-@pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
-        yield made
 
 
 def queue(sender: str, reader: str) -> Keys:

@@ -335,3 +335,10 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
             await main()
 
     trio.run(bounded, clock=MockClock(autojump_threshold=0))
+
+
+async def opened(at: Relay, role: int, keys: Keys = Keys("bob"), room: int = 1 << 18) -> MailClient:
+    """Return a client of the relay that has opened a queue as handle 0. room: bytes that its stream can hold."""
+    client = await at.client(room)
+    assert await client.open(0, role, keys) == mailbox.DONE
+    return client

@@ -259,10 +259,10 @@ class FakeNode:
         self.die()
         return {"pid": 1}
 
-    def _do_chats(self) -> list[Json]:
+    def _do_chats(self, limit: int | None = None) -> list[Json]:
         chats = [self._chat(ident) for ident in self.people]
         chats.sort(key=lambda chat: self._activity(chat["id"]), reverse=True)
-        return sorted(chats, key=lambda chat: not chat.get("pinned"))
+        return sorted(chats, key=lambda chat: not chat.get("pinned"))[:limit]
 
     def _do_contacts(self) -> list[Json]:
         return [dict(person) for person in self.people.values()]

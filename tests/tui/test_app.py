@@ -18,6 +18,7 @@ from p2pchat.tui.app import AWAY, ChatApp
 from p2pchat.tui.intents import Submitted
 from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import GONE, LOCKED, READY, NodeClient
+from p2pchat.tui.reader import FIRST_CHATS
 from p2pchat.tui.screens.confirm import ConfirmScreen, Question
 from p2pchat.tui.screens.delete import DeleteScreen
 from p2pchat.tui.screens.help import HelpScreen
@@ -337,6 +338,37 @@ def test_a_draft_is_kept_and_is_there_again(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_draft_ends_when_the_node_says_so_unless_it_is_being_written(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+
+    async def end_of(app: ChatApp, pilot: Pilot[Any], chat: str) -> None:
+        node.drafts[chat] = ""
+        node.emit("chat", id=chat, unread=0, first_unread=None, timer=60, draft="")
+        await until(pilot, lambda: (now := app.state.chat(chat)) is not None and now.timer == 60)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"begun")
+            await until(pilot, lambda: node.drafts.get(bob) == "begun")
+            await end_of(app, pilot, bob)
+            assert app.main.composer.text == "begun"
+            await pilot.press("alt+2")
+            await until(pilot, lambda: app.state.current == carol and node.drafts[bob] == "begun")
+            assert [chat.draft for chat in app.state.chats if chat.id == bob] == ["begun"]
+            await end_of(app, pilot, bob)
+            await until(pilot, lambda: [chat.draft for chat in app.state.chats if chat.id == bob] == [""])
+            await pilot.press("alt+1")
+            await until(pilot, lambda: app.state.current == bob)
+            assert app.main.composer.text == ""
+            await pilot.press(*"hello", "enter")
+            assert sent(node) == [(bob, "hello")]
+            await pilot.press("alt+p")
+            assert app.main.composer.text == ""  # what disappears does not come back
+
+    run(main())
+
+
 def test_no_draft_is_on_its_way_after_the_end(tmp_path: Path) -> None:
     node = FakeNode()
     story(node)
@@ -373,6 +405,37 @@ def test_what_is_being_written_is_not_in_the_list_beside_it(tmp_path: Path, colu
             await pilot.press("alt+2")
             await until(pilot, lambda: app.state.current == carol)
             assert row(app, bob) == "later"
+
+    run(main())
+
+
+def test_an_intent_takes_what_its_class_names() -> None:
+    make: Any = Submitted
+    submitted = make("hi", chat="bob")
+    assert (submitted.text, submitted.chat, make("hi").chat) == ("hi", "bob", None)
+    for values, named in (((), {}), (("a", "b", "c"), {}), (("a",), {"other": "b"})):
+        with pytest.raises(TypeError):
+            make(*values, **named)
+
+
+def test_the_first_chats_are_shown_before_all_are_read(tmp_path: Path) -> None:
+    node = FakeNode()
+    ids = [node.friend(f"friend {number}") for number in range(60)]
+    node.hold["requests"] = asyncio.Event()  # the chats are answered, and wait for these
+
+    async def main() -> None:
+        async with opened(node, tmp_path, ready=False) as (app, pilot):
+            await until(pilot, lambda: ("requests", {}) in node.calls)
+            assert len(app.main.chat_list._rows) == FIRST_CHATS
+            assert app.state.current == app.state.chats[0].id
+            unseen = next(chat for chat in ids if app.state.chat(chat) is None)
+            node.says(unseen, "hello from below")
+            await pilot.pause()
+            node.hold["requests"].set()
+            await until(pilot, lambda: app.settled)
+            await until(pilot, lambda: app.state.chats[0].id == unseen)
+            assert len(app.main.chat_list._rows) == 60
+            assert [params for method, params in node.calls if method == "chats"] == [{"limit": FIRST_CHATS}, {}]
 
     run(main())
 
@@ -583,8 +646,8 @@ def test_where_the_list_is_away_the_status_line_says_what_it_would(tmp_path: Pat
         async with opened(node, tmp_path, (80, 24)) as (app, pilot):
             await pilot.pause()
             text = str(app.main.status.render())
-            assert "requests (1) Ctrl+R" in text
-            assert "unread 1 Alt+A" in text
+            assert "1 request Ctrl+R" in text
+            assert "1 unread Alt+A" in text
 
     run(main())
 

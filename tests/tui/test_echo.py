@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
 from p2pchat import errors
 from p2pchat.locations import Profile
 from p2pchat.tui.echo import echo_friend, wake_echo
-from tests.support.processes import Place, place
+from tests.support.processes import Place
 from tests.support.steps import fine, make, start
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place() as made:
-        for name, value in made.environment().items():
-            monkeypatch.setenv(name, value)
-        yield made
+def here(here: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    for name, value in here.environment().items():
+        monkeypatch.setenv(name, value)
+    return here
 
 
 def test_it_is_made_and_its_contact_is_told(here: Place) -> None:

@@ -26,7 +26,8 @@ def test_a_node_is_started_where_none_answers_and_only_there(monkeypatch: pytest
         assert here.run("me", "init", "--name", "Alice", "--no-passphrase").code == 0
         profile = Profile(here.folder / "me")
         pids = []
-        for _ in range(2):
+        for number in range(2):
+            assert launch._runs(profile) == (number > 0), "where a node runs, no thread looks for it"
             starter = Starter(profile)
             starter.begin()
             starter.wait()

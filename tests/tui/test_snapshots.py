@@ -72,6 +72,8 @@ def test_every_screen_looks_as_it_did(tmp_path: Path, name: str) -> None:
                     await settled(app, pilot)
                     pictures[theme] = take(app)
                 made["{}-{}x{}.txt".format(name, *size)] = page(pictures)
+                if themes.MONO in pictures:
+                    assert all(" default on default" in style for style in pictures[themes.MONO].legend)
 
     for sizes in [SIZES] if scene.resized else [[size] for size in SIZES]:
         run(look(sizes))

@@ -125,6 +125,28 @@ def test_what_is_not_known_here_makes_it_stale() -> None:
     assert (news.warnings, news.stale, news.listed) == (["The disk is nearly full."], False, False)
 
 
+def test_what_happens_while_the_list_is_read_is_not_lost_and_asks_for_nothing() -> None:
+    desk = Desk()
+    ids = [desk.node.friend(name) for name in ("A", "B", "C")]
+    desk.load()
+    desk.state.before_reading()
+    chats, requests = desk.node._do_chats(), desk.node._do_requests()
+    desk.state.begin(chats[:1])
+    assert desk.names() == ["C"]
+    desk.node.says(ids[0], "newer than the answer")
+    desk.node.emit("contact", **desk.node.people[ids[1]] | {"name": "Bea"})
+    news = desk.news()
+    assert (news.stale, [message.text for message in news.arrived]) == (False, ["newer than the answer"])
+    assert not desk.state.load(chats, requests).stale
+    assert desk.names() == ["A", "C", "Bea"]
+    assert desk.state.chats[0].unread == 1
+    desk.state.before_reading()
+    desk.state.begin(chats[:1])
+    desk.state.not_read()
+    desk.node.says(ids[0], "asked for again")
+    assert desk.news().stale
+
+
 def test_the_next_unread_goes_round() -> None:
     desk = Desk()
     ids = [desk.node.friend(name) for name in ("A", "B", "C")]

@@ -8,12 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import trio
 
 from p2pchat.errors import P2PChatError
-from tests.support.sampling import SEED, chosen
-from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_crash_points import Person
+from tests.support.power_cuts import Person, nothing, played, two_people
+from tests.support.sampling import chosen
+from tests.support.world import World, WorldNode, befriend, until
 from tests.world.test_delivery import nothing_owed
 
 POINTS = 4
@@ -57,7 +56,7 @@ async def _anew(world: World, alice: Person, bob: Person) -> None:
     await alice.do(invite, has_invite)
     await bob.do(add, has_asked)
     await alice.do(accept, was_accepted)
-    await bob.do(_nothing, is_there)
+    await bob.do(nothing, is_there)
 
 
 async def _is_contact(person: Person) -> bool:
@@ -65,10 +64,6 @@ async def _is_contact(person: Person) -> bool:
         return [one["state"] for one in await (await person.node()).call("contacts")] == ["contact"]
     except P2PChatError:
         return False
-
-
-async def _nothing(node: WorldNode) -> None:
-    await trio.sleep(1)
 
 
 async def _restored(world: World, alice: Person, bob: Person) -> None:
@@ -97,37 +92,20 @@ async def story(world: World, how: str, victim: str, cut_at: int | None) -> int:
     await other.call("send", chat="bob", text="waits")
     await other.stop()
     world.put_back(copy)
-    alice = Person(world, "alice", cut_at if victim == "alice" else None)
-    bob = Person(world, "bob", cut_at if victim == "bob" else None)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(alice.live)
-        nursery.start_soon(bob.live)
-        with trio.fail_after(12 * 3600):
-            await STORIES[how](world, alice, bob)
-            await bob.say("alice", "three")
-            await alice.say("bob", "four")
-            for person in (alice, bob):
-                await person.do(_nothing, nothing_owed)
-            assert await (await alice.node()).texts("bob") == ["one", "two", "three"]
-            assert (await (await bob.node()).texts("alice"))[-2:] == ["waits", "four"]
-            assert await (await alice.node()).texts("bob", mine=True) == ["forgotten by bob", "waits", "four"]
-        nursery.cancel_scope.cancel()
+    async with two_people(world, victim, cut_at, hours=12) as (alice, bob):
+        await STORIES[how](world, alice, bob)
+        await bob.say("alice", "three")
+        await alice.say("bob", "four")
+        for person in (alice, bob):
+            await person.do(nothing, nothing_owed)
+        assert await (await alice.node()).texts("bob") == ["one", "two", "three"]
+        assert (await (await bob.node()).texts("alice"))[-2:] == ["waits", "four"]
+        assert await (await alice.node()).texts("bob", mine=True) == ["forgotten by bob", "waits", "four"]
     return (alice if victim == "alice" else bob).boundaries
 
 
 def _played(folder: Path, how: str, victim: str, cut_at: int | None) -> int:
-    passed = 0
-
-    async def main(world: World) -> None:
-        nonlocal passed
-        passed = await story(world, how, victim, cut_at)
-
-    folder.mkdir()
-    try:
-        run_world(folder, main)
-    except BaseException as error:
-        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
-    return passed
+    return played(folder, cut_at, lambda world: story(world, how, victim, cut_at))
 
 
 @pytest.mark.parametrize("how", list(STORIES))

@@ -13,41 +13,21 @@ import trio
 
 from p2pchat.store import clearing
 from p2pchat.store.database import Database
-from tests.support.sampling import SEED, chosen
+from tests.support.power_cuts import Person, become_contacts, played, two_people
+from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, run_world
-from tests.world.test_crash_points import Person
 
 POINTS = 8
 
 
 async def _story(world: World, cut_at: int | None) -> int:
-    alice, bob = Person(world, "alice", cut_at), Person(world, "bob", None)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(alice.live)
-        nursery.start_soon(bob.live)
-        with trio.fail_after(6 * 3600):
-            await _play(alice, bob)
-        nursery.cancel_scope.cancel()
+    async with two_people(world, "alice", cut_at) as (alice, bob):
+        await _play(alice, bob)
     return alice.boundaries
 
 
 async def _play(alice: Person, bob: Person) -> None:
-    made: list[str] = []
-
-    async def invite(node: WorldNode) -> None:
-        made.append((await node.call("invite"))["invite"])
-
-    async def has_invite(node: WorldNode) -> bool:
-        return bool(made)
-
-    async def add(node: WorldNode) -> None:
-        await node.call("add", invite=made[0], name="alice", wait="accepted", timeout=900)
-
-    async def is_contact(node: WorldNode) -> bool:
-        return any(one["state"] == "contact" for one in await node.call("contacts"))
-
-    await alice.do(invite, has_invite)
-    await bob.do(add, is_contact)
+    await become_contacts(alice, bob)
     await bob.say("alice", "remember me")
     await _set(alice, "pin_chat", {"chat": "bob"}, "chats", {"pinned": True})
     await _set(alice, "archive", {"chat": "bob"}, "chats", {"archived": True})
@@ -147,18 +127,7 @@ def _left(db: Database) -> list[int]:
 
 
 def _played(folder: Path, cut_at: int | None) -> int:
-    passed = 0
-
-    async def main(world: World) -> None:
-        nonlocal passed
-        passed = await _story(world, cut_at)
-
-    folder.mkdir()
-    try:
-        run_world(folder, main)
-    except BaseException as error:
-        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
-    return passed
+    return played(folder, cut_at, lambda world: _story(world, cut_at))
 
 
 async def _clear_notes(world: World, cut_at: int | None) -> tuple[int, int]:

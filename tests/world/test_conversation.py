@@ -18,6 +18,7 @@ from p2pchat.core.contents.target import OURS, THEIRS
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import MessageId
 from p2pchat.engine import contents
+from p2pchat.engine.contents import edit
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import outbox as store_outbox
@@ -416,6 +417,33 @@ def test_versions_are_bounded_and_the_first_one_is_kept(tmp_path: Path) -> None:
         await take(alice, "bob", said, *Random(3).sample(edits, len(edits)))
         history = [one["text"] for one in await alice.call("history", id=said.message_id.hex())]
         assert history == ["first", *(f"version {number}" for number in range(18, 50))]
+
+    run_world(tmp_path, main)
+
+
+def test_all_versions_of_a_contact_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go, of whichever message; the first text of each stays, and what counts now is not touched."""
+    monkeypatch.setattr(edit, "MAX_VERSION_BYTES", 8000)
+
+    async def main(world: World) -> None:
+        alice, _ = await friends(world)
+        mine = await alice.call("send", chat="bob", text="mine")
+        for number in range(9):
+            await alice.call("edit", id=mine["id"], text=f"mine {number} " + "m" * 1000)
+        author = Author(world)
+        said = [author.say(Text(f"first {number}")) for number in range(3)]
+        await take(alice, "bob", *said)
+        for number in range(27):
+            text = f"{number} " + "x" * 1000
+            await take(alice, "bob", author.say(Edit(said[number % 3].message_id, text)))
+        kept = []
+        for number, content in enumerate(said):
+            first, *middle, newest = [one["text"] for one in await alice.call("history", id=content.message_id.hex())]
+            assert (first, newest.split()[0]) == (f"first {number}", f"{24 + number}")
+            kept += [int(text.split()[0]) for text in middle]
+        assert 4 <= len(kept) <= 7
+        assert sorted(kept) == list(range(24 - len(kept), 24))
+        assert len(await alice.call("history", id=mine["id"])) == 10
 
     run_world(tmp_path, main)
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from tests.support.sampling import SEED, chosen
-from tests.support.world import World, WorldNode, run_world
+from tests.support.power_cuts import Person, become_contacts, nothing, played, two_people
+from tests.support.sampling import chosen
+from tests.support.world import World, WorldNode
 from tests.world.test_conversation import log, picture
-from tests.world.test_crash_points import Person
 from tests.world.test_delivery import nothing_owed
 
 POINTS = 6
@@ -40,34 +39,13 @@ async def _do(person: Person, chat: str, method: str, said: str, shows: dict[str
 
 
 async def story(world: World, victim: str, cut_at: int | None) -> int:
-    alice = Person(world, "alice", cut_at if victim == "alice" else None)
-    bob = Person(world, "bob", cut_at if victim == "bob" else None)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(alice.live)
-        nursery.start_soon(bob.live)
-        with trio.fail_after(6 * 3600):
-            await _play(alice, bob)
-        nursery.cancel_scope.cancel()
+    async with two_people(world, victim, cut_at) as (alice, bob):
+        await _play(alice, bob)
     return (alice if victim == "alice" else bob).boundaries
 
 
 async def _play(alice: Person, bob: Person) -> None:
-    made: list[str] = []
-
-    async def invite(node: WorldNode) -> None:
-        made.append((await node.call("invite"))["invite"])
-
-    async def has_invite(node: WorldNode) -> bool:
-        return bool(made)
-
-    async def add(node: WorldNode) -> None:
-        await node.call("add", invite=made[0], name="alice", wait="accepted", timeout=900)
-
-    async def is_contact(node: WorldNode) -> bool:
-        return any(one["state"] == "contact" for one in await node.call("contacts"))
-
-    await alice.do(invite, has_invite)
-    await bob.do(add, is_contact)
+    await become_contacts(alice, bob)
     await alice.say("bob", "one")
     await alice.say("bob", "two")
     await _do(alice, "bob", "edit", "one", {"text": "one, mended"}, text="one, mended")
@@ -115,26 +93,12 @@ def _thumb(sender: str) -> dict[str, Any]:
 
 
 async def _settled(*people: Person) -> None:
-    async def nothing(node: WorldNode) -> None:
-        await trio.sleep(1)
-
     for person in people:
         await person.do(nothing, nothing_owed)
 
 
 def _played(folder: Path, victim: str, cut_at: int | None) -> int:
-    passed = 0
-
-    async def main(world: World) -> None:
-        nonlocal passed
-        passed = await story(world, victim, cut_at)
-
-    folder.mkdir()
-    try:
-        run_world(folder, main)
-    except BaseException as error:
-        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
-    return passed
+    return played(folder, cut_at, lambda world: story(world, victim, cut_at))
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])

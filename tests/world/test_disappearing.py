@@ -19,12 +19,13 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Database, connect
+from tests.support.asking import events_of
 from tests.support.databases import KEY
+from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_conversation import Author, last, log, settled, take
 from tests.world.test_delivery import friends, nothing_owed
-from tests.world.test_mailbox import apart
 from tests.world.test_seizure import pages
 
 MARKER = "xylophone"
@@ -164,6 +165,25 @@ def test_nothing_of_it_is_left_a_minute_after_its_end(tmp_path: Path, by_relay: 
             assert await node.call("log", chat=chat, search=MARKER) == []
             assert (await node.call("chats"))[0]["draft"] == ""
             assert await node.engine.committer.read(_rows_about_messages) == 0
+
+    run_world(tmp_path, main)
+
+
+def test_a_draft_that_was_there_before_the_timer_ends_too(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await bob.call("draft", chat="alice", text=f"{MARKER} begun")
+        for seconds in (600, 60, 0):
+            await alice.call("timer", chat="bob", seconds=seconds)
+            await settled(alice, bob)
+            assert (await bob.call("chats"))[0]["draft"] == f"{MARKER} begun"
+        await bob.crash()
+        bob = await world.start("bob")
+        await trio.sleep(61)
+        assert (await bob.call("chats"))[0]["draft"] == ""
+        assert [one["draft"] for one in events_of(bob, "chat") if "draft" in one] == [""]
+        await trio.sleep(60)
+        assert left_in(bob) == []
 
     run_world(tmp_path, main)
 

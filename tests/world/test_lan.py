@@ -32,3 +32,24 @@ def test_two_who_both_moved_find_each_other_on_the_local_network(tmp_path: Path)
         assert "1 found" in doctor["lan"]
 
     run_world(tmp_path, main)
+
+
+def test_an_invite_is_answered_on_the_local_network(tmp_path: Path) -> None:
+    """The address in the invite is that of another network by the time it is used."""
+
+    async def main(world: World) -> None:
+        switch = Switch()
+        for name in ("alice", "bob"):
+            address = multiaddrs.parse(world.address(name))
+            world.media[name] = switch.plug(f"{address.ip}", address.port)
+        alice, bob = await world.start("alice"), await world.start("bob")
+        invite = await alice.call("invite")
+        await alice.stop()
+        world.move("alice")
+        address = multiaddrs.parse(world.address("alice"))
+        world.media["alice"] = switch.plug(str(address.ip), address.port)
+        alice = await world.start("alice")
+        added = await bob.call("add", invite=invite["invite"], wait="accepted", timeout=60)
+        assert added["state"] == "contact"
+
+    run_world(tmp_path, main)

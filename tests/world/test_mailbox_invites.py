@@ -18,10 +18,10 @@ from p2pchat.core.primitives import sign_public
 from p2pchat.errors import NotReached
 from p2pchat.store.outbox import OutboxForm
 from tests.support.asking import events_of, has, names
+from tests.support.mail_worlds import own_queues, their_queues
 from tests.support.mailboxes import MailRelay
 from tests.support.world import FakeHost, World, WorldNode, run_world, until
 from tests.world.test_delivery import all_delivered
-from tests.world.test_mailbox import own_queues, their_queues
 
 
 async def with_relays(world: World, *others: str, count: int = 2) -> tuple[WorldNode, list[MailRelay]]:

@@ -21,11 +21,11 @@ from p2pchat.errors import DiskFull
 from p2pchat.store.contacts import Contact
 from p2pchat.store.queues import OwnQueueRow
 from tests.support.asking import events_of, has, sessions_of
+from tests.support.mail_worlds import all_in, apart, own_queues, their_queues
 from tests.support.mailboxes import MailRelay
 from tests.support.meddler import Meddler
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_delivery import all_delivered, flood, nothing_owed, states
-from tests.world.test_mailbox import all_in, apart, own_queues, their_queues
 from tests.world.test_renewal import broken, change_session
 
 DAY_S = 86_400

@@ -126,6 +126,8 @@ def test_pinned_chats_stand_above_the_others(tmp_path: Path) -> None:
         await alice.call("pin_chat", chat="bob")
         assert (await alice.call("pin_chat", chat="carol"))["pinned"] is True
         await alice.call("pin_chat", chat="bob")  # it keeps its place
+        shown = await alice.call("chats")
+        assert [await alice.call("chats", limit=limit) for limit in (0, 1, 2, 9)] == [[], shown[:1], shown[:2], shown]
         await alice.stop()
         alice = await world.start("alice")
         assert [(one["name"], one["pinned"]) for one in await alice.call("chats")] == [

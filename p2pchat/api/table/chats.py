@@ -21,6 +21,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "draft, archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, forgotten (only "
         "the chat is left) or notes, `kind` is direct or notes. The chat with oneself, `notes`, is listed "
         "once it has a message",
+        (Param("limit", "integer", "How many, from the top of the list; null for all.", default=None),),
     ),
     Method(
         "read",

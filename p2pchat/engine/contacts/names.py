@@ -27,8 +27,10 @@ def name_of(written: str) -> str:
     name = clean_name(written, None)
     if len(name) > MAX_NAME:
         raise BadName(f"A name has at most {MAX_NAME} characters; this one has {len(name)}")
-    if not name or _is_me(name):
+    if not name:
         raise BadName
+    if _is_me(name):
+        raise BadName(f"A name cannot be {name}: that is what your own messages are shown under")
     if _ID.fullmatch(_compared(name)):
         raise BadName("A name cannot look like an id")
     return name

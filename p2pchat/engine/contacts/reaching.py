@@ -31,8 +31,7 @@ def set_ways(tx: Transaction, contact_id: ContactId, invite: Invite) -> None:
 def start_joining(tx: Transaction, contact: Contact, invite: Invite) -> None:
     """Have the network join with this invite, and look into its box at its relays."""
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
-    if ways:
-        tx.after(tx.net.join, contact.id, ways, hello_key(invite.secret))
+    tx.after(tx.net.join, contact.id, ways, hello_key(invite.secret))
     tx.mail_of[first_device(contact.id)] = None
 
 

@@ -19,6 +19,10 @@ from p2pchat.store.messages import ME, MessageRow
 
 UNDER_WAY_FOR_MS = EDITABLE_FOR_MS + 31 * DAY_MS
 """An edit that arrives later than this after its message was not written in time, whatever it says."""
+MAX_VERSION_BYTES = 4 * 2**20
+"""What the earlier texts of one contact's messages may take up, but for the first text of each. Beyond that, the oldest
+are forgotten.
+"""
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, route: Route) -> None:
@@ -30,6 +34,24 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, ro
         return
     if remarks.edit(tx.db, row, content.message_id, payload.written, content.sent_at).shown:
         about.changed(tx, contact, row, "edit")
+    _bound(tx, row, max(len(row.text.encode()), len(payload.written.encode())))
+
+
+def _bound(tx: Transaction, row: MessageRow, size: int) -> None:
+    """Keep what a contact's earlier texts take up within its bound, after one more of at most `size` bytes. They are
+    counted once and then estimated, and at the bound a quarter of it goes: so an edit does not cost as much as there
+    are versions.
+    """
+    whose = row.chat, row.sender
+    known = tx.memory.version_bytes.get(whose)
+    if known is None:
+        known = remarks.version_bytes(tx.db, *whose)
+    else:
+        known += size + remarks.VERSION_BYTES
+    if known > MAX_VERSION_BYTES:
+        remarks.trim_versions(tx.db, *whose, MAX_VERSION_BYTES * 3 // 4)
+        known = remarks.version_bytes(tx.db, *whose)
+    tx.memory.version_bytes[whose] = known
 
 
 def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None:

@@ -11,10 +11,12 @@ import trio
 
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.contents import about
+from p2pchat.engine.delivery import read_receipts
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
+from p2pchat.store import chats as store_chats
 from p2pchat.store import messages as store_messages
 from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
@@ -44,6 +46,9 @@ def end(tx: Transaction) -> bool:
         store_messages.delete(tx.db, row.pk)
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
     ended = store_timers.end_drafts(tx.db, tx.counted)
+    for chat in ended:
+        unread = read_receipts.shown(store_chats.unread(tx.db, chat))
+        tx.event("chat", id=chat.hex(), **unread, timer=tx.timer(chat) or None, draft="")
     if rows or ended or store_waiting.expire(tx.db, tx.counted):
         tx.erased = True
     return clearing or len(rows) == MAX_ENDED_AT_ONCE

@@ -44,3 +44,7 @@ def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
     store_timers.put(tx.db, chat, replace(timer, id=min(timer.id, tomorrow)))
     tx.memory.seconds[chat] = timer.seconds
     tx.unread[chat] = None  # faces are told of the chat
+    if timer.seconds:  # what was begun before it was set ends too
+        ends = tx.counted + 1000 * timer.seconds
+        store_timers.end_draft_by(tx.db, chat, ends)
+        tx.ends(ends)

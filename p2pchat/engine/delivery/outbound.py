@@ -102,28 +102,8 @@ def send(
     contact.
     """
     check_writable(contact)
-    alone = contact.state == ContactState.SELF
-    message_id = message_id or tx.new_message_id()
-    chat = direct_chat(contact.id)
-    seq = tx.next_seq(chat)
-    expire_s = 0 if payload.KIND.quiet else tx.timer(chat)
-    row = MessageRow(
-        id=message_id,
-        chat=chat,
-        sender=store_messages.ME,
-        kind=payload.number,
-        seq=seq,
-        text=payload.text(),
-        sent_at=tx.now,
-        received_at=None,
-        state=DeliveryState.READ if alone else DeliveryState.SAVED,
-        route=None,
-        read_at=tx.now if alone else None,
-        reply_to=None if reply_to is None else reply_to.id,
-        quote=payload.quoted(),
-        expire_s=expire_s,
-        expires_at=tx.counted + 1000 * expire_s if expire_s else None,
-    )
+    reply_id = None if reply_to is None else reply_to.id
+    row = _new_row(tx, contact, payload, message_id or tx.new_message_id(), reply_id)
     store_messages.insert(tx.db, row)
     tx.message_saved()
     tx.ends(row.expires_at)
@@ -131,17 +111,43 @@ def send(
         tx,
         contact,
         payload,
-        message_id=message_id,
-        seq=seq,
+        message_id=row.id,
+        seq=row.seq,
         reply_to=row.reply_to,
-        expire_s=expire_s,
-        keep_until=tx.now + 1000 * expire_s if expire_s else None,
+        expire_s=row.expire_s,
+        keep_until=tx.now + 1000 * row.expire_s if row.expire_s else None,
     )
     tx.after(tx.net.nudge, contact.id)
     if tx.listened:
         notes = NOTHING if reply_to is None else Remarks(quoted=reply_to)
         tx.event("message", **views.message(row, contact.name, notes, tx.counted - tx.now))
     return row
+
+
+def _new_row(
+    tx: Transaction, contact: Contact, payload: Payload, message_id: MessageId, reply_to: MessageId | None
+) -> MessageRow:
+    """Return the row of a new message of ours. In the chat with oneself it has been read already."""
+    alone = contact.state == ContactState.SELF
+    chat = direct_chat(contact.id)
+    expire_s = 0 if payload.KIND.quiet else tx.timer(chat)
+    return MessageRow(
+        id=message_id,
+        chat=chat,
+        sender=store_messages.ME,
+        kind=payload.number,
+        seq=tx.next_seq(chat),
+        text=payload.text(),
+        sent_at=tx.now,
+        received_at=None,
+        state=DeliveryState.READ if alone else DeliveryState.SAVED,
+        route=None,
+        read_at=tx.now if alone else None,
+        reply_to=reply_to,
+        quote=payload.quoted(),
+        expire_s=expire_s,
+        expires_at=tx.counted + 1000 * expire_s if expire_s else None,
+    )
 
 
 def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: int) -> None:

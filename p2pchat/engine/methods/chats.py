@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import inf
 
-from p2pchat.core.ids import ChatId, direct_chat
+from p2pchat.core.ids import ChatId, direct_chat, direct_contact
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.delivery import read_receipts
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import UsageError
+from p2pchat.errors import DatabaseDamaged, UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import clearing as store_clearing
 from p2pchat.store import contacts as store_contacts
@@ -28,17 +29,17 @@ MUTED_FOREVER_MS = 253_402_300_799_999
 """The last representable time, the end of the year 9999: a chat muted for good is muted until then."""
 
 
-async def list_chats(engine: Engine) -> list[Json]:
-    """Return every chat with what a list shows of it: the pinned ones in their order, then by newest activity."""
+async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
+    """Return all chats, or the first `limit`, with what a list shows of them: the pinned ones in their order, then by
+    newest activity.
+    """
 
     def query(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
-        listed = _listed(db)
+        listed = _in_order(_listed(db)) if limit is None else _first(db, limit)
         last = [row.last for _, row in listed if row.last is not None]
         return listed, remarks.of(db, last), store_timers.all(db)
 
     listed, notes, timers = await engine.committer.read(query)
-    listed.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
-    listed.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
@@ -63,14 +64,38 @@ def _listed(db: Database) -> list[tuple[Contact, ListedChat]]:
     rows = store_chats.listed(db)
     going = store_clearing.under_way(db)
     people = {direct_chat(contact.id): contact for contact in store_contacts.listed(db)}
-    listed = []
-    for chat, row in rows.items():
-        partner = people.get(chat) or partners.stand_in(row.chat)
-        if partner.state == ContactState.FORGOTTEN and chat in going:
-            continue
-        unused = partner.state == ContactState.SELF and row.last is None and not row.chat.draft
-        if partner.state != ContactState.REQUEST and (not unused or row.chat.pinned is not None):
-            listed.append((partner, row))
+    pairs = ((people.get(chat) or partners.stand_in(row.chat), row) for chat, row in rows.items())
+    return [pair for pair in pairs if _is_listed(*pair, going)]
+
+
+def _is_listed(partner: Contact, row: ListedChat, going: Collection[ChatId]) -> bool:
+    """Return whether a list has this chat; `going` are those that are being deleted."""
+    if partner.state == ContactState.FORGOTTEN and row.chat.id in going:
+        return False
+    unused = partner.state == ContactState.SELF and row.last is None and not row.chat.draft
+    return partner.state != ContactState.REQUEST and (not unused or row.chat.pinned is not None)
+
+
+def _in_order(listed: list[tuple[Contact, ListedChat]]) -> list[tuple[Contact, ListedChat]]:
+    """Return them as a list shows them."""
+    listed.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
+    listed.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
+    return listed
+
+
+def _first(db: Database, limit: int) -> list[tuple[Contact, ListedChat]]:
+    """Return the first of the list; of the others, nothing but their order is read."""
+    going, listed = store_clearing.under_way(db), list[tuple[Contact, ListedChat]]()
+    try:
+        for chat in store_chats.in_order(db):
+            if len(listed) >= limit:
+                break
+            row = store_chats.listed_one(db, chat)
+            if row is not None:
+                pair = (store_contacts.get(db, direct_contact(chat)) or partners.stand_in(row.chat), row)
+                listed += [pair] if _is_listed(*pair, going) else []
+    except DatabaseDamaged:
+        return _in_order(_listed(db))[:limit]
     return listed
 
 

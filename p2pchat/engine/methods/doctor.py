@@ -174,7 +174,8 @@ def _lan(engine: Engine) -> Check:
         found = f"{health.found} found" if health.found else "none found yet"
         detail = f"contacts are looked for on this network, {found}; others on it can tell that p2pchat runs here"
     elif health.mode == LanMode.AUTO:
-        detail = "contacts will be looked for on this network if no relay answers"
+        found = f"; {health.found} found that announced themselves" if health.found else ""
+        detail = f"contacts will be looked for on this network if no relay answers{found}"
     elif health.mode == LanMode.ON:
         detail = "contacts are not looked for: there is no local network"
     else:

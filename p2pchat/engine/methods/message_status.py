@@ -65,18 +65,9 @@ def _why(
     waiting: list[OutboxRow],
     lies: list[DepositedCopy],
 ) -> tuple[str, str]:
-    if contact is not None and contact.state == ContactState.SELF:
-        return "You wrote it for yourself: it stays here and is not sent.", _NOTHING
-    if not row.mine:
-        return "This message was received.", _NOTHING
-    if row.deleted_at is not None:
-        return "You deleted it for both of you.", "Their node is asked to delete it, as soon as it is reached."
-    if row.state in (DeliveryState.DELIVERED, DeliveryState.READ):
-        return f"It was {row.state}, as their node confirmed.", _NOTHING
-    if contact is None or contact.state in (ContactState.BLOCKED, ContactState.FORGOTTEN):
-        return "Nothing is sent to this contact.", _NOTHING
-    if row.state == DeliveryState.FAILED:
-        return "Delivery was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
+    if (settled := _why_settled(row, contact)) is not None:
+        return settled
+    assert contact is not None
     gives_up = _NOTHING
     if waiting:
         until = min(waiting[0].expires_at, waiting[0].keep_until or waiting[0].expires_at)
@@ -99,6 +90,23 @@ def _why(
             )
         return "It is on its way.", f"An answer is due at any moment. {gives_up}"
     return _without_link(db, row, contact, lies, gives_up)
+
+
+def _why_settled(row: MessageRow, contact: Contact | None) -> tuple[str, str] | None:
+    """Return the explanation of a message that is not being sent, or not any more; None for others."""
+    if contact is not None and contact.state == ContactState.SELF:
+        return "You wrote it for yourself: it stays here and is not sent.", _NOTHING
+    if not row.mine:
+        return "This message was received.", _NOTHING
+    if row.deleted_at is not None:
+        return "You deleted it for both of you.", "Their node is asked to delete it, as soon as it is reached."
+    if row.state in (DeliveryState.DELIVERED, DeliveryState.READ):
+        return f"It was {row.state}, as their node confirmed.", _NOTHING
+    if contact is None or contact.state in (ContactState.BLOCKED, ContactState.FORGOTTEN):
+        return "Nothing is sent to this contact.", _NOTHING
+    if row.state == DeliveryState.FAILED:
+        return "Delivery was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
+    return None
 
 
 def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tuple[str, str]:

@@ -19,11 +19,12 @@ import logging
 from enum import Enum, auto
 
 from p2pchat.core import frames
-from p2pchat.core.content import decode_content
+from p2pchat.core.content import Content, decode_content
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId, first_device
+from p2pchat.core.session import Session
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contacts, reaching, renewal
 from p2pchat.engine.receiving import confirmed
@@ -139,12 +140,20 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
+    _take_content(tx, contact, route, name, session, content, len(received.content))
+    return Taken.YES
+
+
+def _take_content(
+    tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, session: Session, content: Content, size: int
+) -> None:
+    """Save the content of an envelope that was opened in `session`, with its ack and its receipt. size: its bytes."""
     counted_unread = content.kind.visible and not content.kind.quiet
     kept = not content.kind.fleeting
-    tx.storage_limits.spend(contact.id, len(received.content), tx.now, unread=counted_unread, kept=kept)
+    tx.storage_limits.spend(contact.id, size, tx.now, unread=counted_unread, kept=kept)
     if content.kind.fleeting:  # its sender does not repeat it, so there is nothing to remember
         contents.apply(tx, contact, content, route)
-        return Taken.YES
+        return
     tx.hop_acks.setdefault(contact.id, []).append(name)
     receipted = content.kind.receipted
     later = receipted and _tells_later(tx, contact, route)
@@ -164,7 +173,6 @@ def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: Envelo
         tx.receipts.setdefault(contact.id, []).append(content.message_id)
     tx.clock_hints.written(contact.id, content.sent_at, tx.now)
     contents.apply(tx, contact, content, route)
-    return Taken.YES
 
 
 def _tells_later(tx: Transaction, contact: Contact, route: Route) -> bool:

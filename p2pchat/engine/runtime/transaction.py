@@ -79,7 +79,7 @@ class Memory:
     typing: when (ms) each contact was last told that the user is typing. unindexed: messages saved since the search
     index caught up. mailed: the senders of envelopes received by mail within the hour `mailed_hour`, because each
     envelope is at two relays. refused: why the invites of contacts were given up, a number of `core.frames`, until the
-    caller who added them asks.
+    caller who added them asks. version_bytes: about what the earlier texts of a contact's messages take up.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -93,6 +93,7 @@ class Memory:
     mailed: dict[EnvelopeId, ContactId] = field(default_factory=dict)
     mailed_hour: int = 0
     refused: dict[ContactId, int] = field(default_factory=dict)
+    version_bytes: dict[tuple[ChatId, ContactId], int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Clear everything; it is read again when next needed."""
@@ -100,6 +101,7 @@ class Memory:
             kept.clear()
         self.mailed.clear()
         self.refused.clear()
+        self.version_bytes.clear()
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact was received by mail at `now` (ms) and is saved."""

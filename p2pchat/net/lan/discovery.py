@@ -18,14 +18,14 @@ from typing import Protocol
 import trio
 
 from p2pchat.core import lan
-from p2pchat.core.ids import ContactId, PeerKey
+from p2pchat.core.ids import ContactId, InviteId, PeerKey
 from p2pchat.core.session import STANDING, Pair, hello_days
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.multiaddrs import IP
-from p2pchat.ports import LanHealth, LanMode, LinkCallbacks
+from p2pchat.ports import InviteCallbacks, LanHealth, LanMode, LinkCallbacks
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 LOOK_SECONDS = 5.0
 """Between two looks at the network interfaces, and at whether there is a reason to announce."""
 PATIENCE_SECONDS = 15.0
-"""How long relays have to answer after the start before the network is taken for one without them."""
+"""How long relays have to answer, after the start, on another network, or when the last one has gone; after that, the
+network is taken for one without relays.
+"""
 KEPT_SECONDS = 2 * LONGEST_PAUSE_SECONDS
 """How long an address counts after it was heard."""
 MAX_READ_BURST, MAX_READ_A_SECOND = 20, 5.0
@@ -82,14 +84,15 @@ class Medium(Protocol):
 
 
 Heard = Callable[[ContactId], None]
-"""Called with a contact who was heard at an address that is new."""
+"""Called with a contact, or with somebody whose invite we use, who was heard at an address that is new."""
 
 
 class Discovery:
     """Where contacts are on the local network.
 
     mode: when to look. peer: our transport key. relayed: whether a relay of ours answers (`Net.relayed`). linked:
-    whether there is a direct link with a contact already. heard: told of every new address.
+    whether there is a direct link with a contact already. heard: told of every new address of a contact. met: told of
+    every new address of somebody whose invite we use.
     """
 
     def __init__(
@@ -98,31 +101,41 @@ class Discovery:
         mode: LanMode,
         peer: PeerKey,
         callbacks: LinkCallbacks,
+        invites: InviteCallbacks,
         random: Callable[[int], bytes],
         relayed: Callable[[], bool | None],
         linked: Callable[[ContactId], bool],
         heard: Heard,
+        met: Heard,
     ) -> None:
         self._medium = medium
         self._mode = mode
         self._peer = peer
         self._callbacks = callbacks
+        self._invites = invites
         self._random = random
         self._relayed = relayed
         self._linked = linked
         self._heard = heard
+        self._met = met
         self._contacts: dict[ContactId, Pair] = {}
-        self._queue: list[ContactId] = []
-        self._keys: dict[int, dict[ContactId, bytes]] = {}
-        self._found: dict[ContactId, OrderedDict[tuple[PeerKey, str], float]] = {}
+        self._offers: set[InviteId] = set()
+        self._joins: dict[ContactId, bytes] = {}
+        self._queue: list[bytes] = []
+        self._keys: dict[int, dict[bytes, bytes]] = {}
+        self._listened_for: dict[bytes, ContactId] = {}
+        self._found: dict[bytes, OrderedDict[tuple[PeerKey, str], float]] = {}
         self._origins: OrderedDict[bytes, None] = OrderedDict()
         self._places: tuple[Place, ...] = ()
         self._on = False
+        self._relays_have_until = 0.0
+        self._look = Wakeup()
         self._changed = Wakeup()
         self._all = TokenBucket(MAX_READ_BURST, MAX_READ_A_SECOND)
         self._each: OrderedDict[IP, TokenBucket] = OrderedDict()
         self.announced = 0
         callbacks.follow(self._learn)
+        invites.follow_offers(self._learn_offers)
 
     async def run(self) -> None:
         """Look for contacts until cancelled."""
@@ -135,32 +148,55 @@ class Discovery:
 
     def ways(self, contact: ContactId) -> list[tuple[PeerKey, str]]:
         """Return where a contact was heard lately, newest first."""
+        pair = self._contacts.get(contact)
+        return [] if pair is None else self._ways(pair.theirs)
+
+    def ways_to_join(self, contact: ContactId) -> list[tuple[PeerKey, str]]:
+        """Return where somebody whose invite we use was heard lately, newest first."""
+        return self._ways(self._joins.get(contact, b""))
+
+    def _ways(self, key: bytes) -> list[tuple[PeerKey, str]]:
         oldest = trio.current_time() - KEPT_SECONDS
-        return [way for way, at in reversed(self._found.get(contact, OrderedDict()).items()) if at > oldest]
+        return [way for way, at in reversed(self._found.get(key, OrderedDict()).items()) if at > oldest]
 
     def health(self) -> LanHealth:
         """Return how it is now, for people."""
-        found = sum(1 for contact in self._found if self.ways(contact))
+        found = sum(1 for contact in self._contacts if self.ways(contact))
         return LanHealth(self._mode, self._on and bool(self._places), found)
 
     # --- when ------------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Notice networks that come and go, and whether there is a reason to look."""
-        began = trio.current_time()
+        """Notice networks that come and go, and whether there is a reason to announce ourselves."""
+        self._relays_have_until = trio.current_time() + PATIENCE_SECONDS
         while True:
-            on = self._mode == LanMode.ON or (
-                self._relayed() is None or (trio.current_time() > began + PATIENCE_SECONDS and not self._relayed())
-            )
-            places = self._medium.places() if on else ()
-            if places != self._places or on != self._on:
-                self._places, self._on = places, on
+            self._look.clear()
+            was_on, self._on = self._on, self._has_reason(trio.current_time())
+            places = self._medium.places()
+            if places != self._places:
+                self._places = places
                 self._found.clear()
                 self._medium.close()
                 if places:
                     self._medium.open()
                 self._changed.set()
-            await trio.sleep(LOOK_SECONDS)
+            elif self._on and not was_on:
+                self._changed.set()
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._look.wait()
+
+    def _has_reason(self, now: float) -> bool:
+        """Return whether to announce ourselves; to listen shows nothing, and needs no reason."""
+        relayed = self._relayed()
+        if relayed:
+            self._relays_have_until = now + PATIENCE_SECONDS
+        return self._mode == LanMode.ON or relayed is None or (not relayed and now >= self._relays_have_until)
+
+    def network_changed(self) -> None:
+        """Begin again: this machine is on another network, or has slept. Relays get time to answer there first."""
+        self._relays_have_until = trio.current_time() + PATIENCE_SECONDS
+        self._places = ()
+        self._look.set()
 
     # --- speaking --------------------------------------------------------------------------------------------------
 
@@ -168,7 +204,7 @@ class Discovery:
         backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, self._random)
         while True:
             self._changed.clear()
-            if self._places:
+            if self._on:
                 self._announce_once()
             with trio.move_on_after(backoff.pause()):
                 await self._changed.wait()
@@ -182,17 +218,22 @@ class Discovery:
         for place in self._places:
             salt, source = self._random(lan.SALT), packed(place.ip)
             self._is_new(salt + source)
-            keys = [lan.day_key(self._contacts[contact].ours, days[0]) for contact in told]
+            keys = [lan.day_key(key, days[0]) for key in told]
             here = lan.Answering(place.port, self._peer)
             self._medium.send(place, lan.announce(salt, source, keys, here, self._random))
             self.announced += 1
 
-    def _next(self) -> list[ContactId]:
-        """Return who is told by the next announcement: those without a direct link, in turns where they are many."""
-        wanted = {contact for contact in self._contacts if not self._linked(contact)}
-        self._queue = [contact for contact in self._queue if contact in wanted]
+    def _next(self) -> list[bytes]:
+        """Return our keys for those who are told by the next announcement: contacts without a direct link, and whoever
+        has an open invite, in turns where they are many.
+        """
+        wanted = {pair.ours for contact, pair in self._contacts.items() if not self._linked(contact)}
+        for offer in map(self._invites.offer, self._offers):
+            if offer is not None and not offer.hidden and offer.gone is None:
+                wanted.add(offer.hello_key)
+        self._queue = [key for key in self._queue if key in wanted]
         if len(self._queue) < lan.SLOTS:
-            self._queue += sorted(wanted - set(self._queue), key=lambda contact: self._random(8))
+            self._queue += sorted(wanted - set(self._queue), key=lambda key: self._random(8))
         told, self._queue = self._queue[: lan.SLOTS], self._queue[lan.SLOTS :]
         return told
 
@@ -223,18 +264,19 @@ class Discovery:
         for day in hello_days(self._callbacks.now()):
             everybody = list((await self._keys_of(day)).items())
             for begin in range(0, len(everybody), _AT_ONCE):
-                for contact, key in everybody[begin : begin + _AT_ONCE]:
-                    answering = lan.opened(came, origin, (key,))
+                for key, of_day in everybody[begin : begin + _AT_ONCE]:
+                    answering = lan.opened(came, origin, (of_day,))
                     if answering is not None:
-                        self._note(contact, answering, source)
+                        self._note(key, answering, source)
                         return
                 await trio.lowlevel.checkpoint()
 
-    def _note(self, contact: ContactId, answering: lan.Answering, source: IP) -> None:
-        if contact not in self._contacts or answering.peer == self._peer:
+    def _note(self, key: bytes, answering: lan.Answering, source: IP) -> None:
+        contact = self._listened_for.get(key)
+        if contact is None or answering.peer == self._peer:
             return
         way = (answering.peer, address_of(source, answering.port))
-        found = self._found.setdefault(contact, OrderedDict())
+        found = self._found.setdefault(key, OrderedDict())
         is_new = way not in found
         found[way] = trio.current_time()
         found.move_to_end(way)
@@ -242,7 +284,7 @@ class Discovery:
             found.popitem(last=False)
         if is_new:
             log.info("a contact was heard on the local network")
-            self._heard(contact)
+            (self._met if self._joins.get(contact) == key else self._heard)(contact)
 
     def _is_new(self, origin: bytes) -> bool:
         """Note a salt and where it came from; False if it was known: an announcement is repeated, or is our own."""
@@ -257,31 +299,54 @@ class Discovery:
 
     def _learn(self, contacts: Iterable[ContactId]) -> None:
         """Take up what has changed about these contacts. Those we hide from neither hear us nor are heard."""
-        came = False
         for contact in contacts:
             pair = None if self._callbacks.hidden(contact) else standing(self._callbacks.pairs(contact))
-            if self._contacts.get(contact) == pair:
-                continue
-            for keys in self._keys.values():
-                keys.pop(contact, None)
-            self._found.pop(contact, None)
-            if pair is None:
-                del self._contacts[contact]
-            else:
+            old = self._contacts.pop(contact, None)
+            if pair is not None:
                 self._contacts[contact] = pair
-                came = True
-        if came:
+            if old != pair:
+                self._listen_for(contact, None if old is None else old.theirs, None if pair is None else pair.theirs)
+
+    def _learn_offers(self, invites: Iterable[InviteId]) -> None:
+        """Take up which invites we have made: whoever holds an open one hears us, unless we hide from them."""
+        for invite in invites:
+            if self._invites.offer(invite) is None:
+                self._offers.discard(invite)
+            elif invite not in self._offers:
+                self._offers.add(invite)
+                self._changed.set()
+
+    def join(self, contact: ContactId, hello_key: bytes) -> None:
+        """Listen for the maker of an invite that we use."""
+        old, self._joins[contact] = self._joins.get(contact), hello_key
+        if old != hello_key:
+            self._listen_for(contact, old, hello_key)
+
+    def joined(self, contact: ContactId) -> None:
+        """Listen no more for the maker of an invite."""
+        if (old := self._joins.pop(contact, None)) is not None:
+            self._listen_for(contact, old, None)
+
+    def _listen_for(self, contact: ContactId, old: bytes | None, new: bytes | None) -> None:
+        """Recognise somebody by the key `new`, and no more by `old`."""
+        if old is not None:
+            self._listened_for.pop(old, None)
+            self._found.pop(old, None)
+            for keys in self._keys.values():
+                keys.pop(old, None)
+        if new is not None:
+            self._listened_for[new] = contact
             self._changed.set()
 
-    async def _keys_of(self, day: int) -> dict[ContactId, bytes]:
-        """Return the day keys of everybody whom we may hear."""
+    async def _keys_of(self, day: int) -> dict[bytes, bytes]:
+        """Return the day key, by the key it is made of, of everybody whom we may hear."""
         for old in self._keys.keys() - set(hello_days(self._callbacks.now())):
             del self._keys[old]
         keys = self._keys.setdefault(day, {})
-        if len(keys) != len(self._contacts):
-            for count, contact in enumerate(self._contacts.keys() - keys.keys()):
-                if (pair := self._contacts.get(contact)) is not None:
-                    keys[contact] = lan.day_key(pair.theirs, day)
+        if len(keys) != len(self._listened_for):
+            for count, key in enumerate(self._listened_for.keys() - keys.keys()):
+                if key in self._listened_for:
+                    keys[key] = lan.day_key(key, day)
                 if count % _AT_ONCE == _AT_ONCE - 1:
                     await trio.lowlevel.checkpoint()
         return keys

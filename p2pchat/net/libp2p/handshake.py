@@ -369,13 +369,20 @@ def _parsed(payload: bytes) -> tuple[bytes, bytes]:
     return key[len(_ED25519) :], proof.identity_sig
 
 
-async def secure_outbound(channel: Channel, identity: Identity) -> tuple[PeerKey, CountingCipher, CountingCipher]:
-    """Shake hands with a peer to which we connected. Return (peer, sending cipher, receiving cipher)."""
+async def secure_outbound(
+    channel: Channel, identity: Identity, expected: PeerKey
+) -> tuple[CountingCipher, CountingCipher]:
+    """Shake hands with the peer `expected`, to which we connected. Return (sending cipher, receiving cipher).
+
+    Raises CannotOpen if somebody else answers, who does not learn who we are: only the last message says that.
+    """
     ours = Initiator(identity, system_entropy().random(_KEY))
     await propose(channel, NOISE, _framed(ours.first()))
     last, peer, send, receive = ours.last(await _read(channel))
+    if peer != expected:
+        raise CannotOpen("somebody else answers there")
     await channel.write(_framed(last))
-    return peer, send, receive
+    return send, receive
 
 
 async def secure_inbound(

@@ -32,9 +32,8 @@ from libp2p.crypto import serialization
 from libp2p.crypto.keys import KeyPair, KeyType
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamError
-from libp2p.transport.exceptions import SecurityUpgradeFailure
 
-from p2pchat.errors import LinkLost
+from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.libp2p import handshake
@@ -60,11 +59,12 @@ class Upgrader:
         self._max_unread = max_unread
 
     async def secure(self, wire: RawPipe, peer_id: ID) -> NoiseChannel:
-        """Secure a connection on which we dialled `peer_id`. Raises SecurityUpgradeFailure if it is another peer."""
+        """Secure a connection on which we dialled `peer_id`. Raises CannotOpen if it is another peer."""
         wire.account.prove()  # we chose to dial it
-        peer, send, receive = await handshake.secure_outbound(wire, self._identity)
-        if multiaddrs.multihash(peer) != peer_id.to_bytes():
-            raise SecurityUpgradeFailure("somebody else answers there")
+        peer = multiaddrs.peer_from_multihash(peer_id.to_bytes())
+        if peer is None:
+            raise CannotOpen("not a peer we know how to prove")
+        send, receive = await handshake.secure_outbound(wire, self._identity, peer)
         return NoiseChannel(wire, self._me, self._pair, peer, send, receive, dialled=True)
 
     async def multiplex(self, conn: NoiseChannel, peer_id: ID) -> GuardedYamux:

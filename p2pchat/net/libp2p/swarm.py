@@ -90,7 +90,7 @@ class Swarm:
         return tuple(self._connections)
 
     async def dialled(self, wire: RawPipe, peer: ID) -> PeerConnection:
-        """Secure what was dialled and carry it. Raises SecurityUpgradeFailure where somebody else than `peer` answers,
+        """Secure what was dialled and carry it. Raises CannotOpen where somebody else than `peer` answers,
         TooSlowError, ConnectionClosedError; whoever dialled then closes the pipe."""
         channel = await self.upgrader.secure(wire, peer)
         with trio.fail_after(self._muxer_timeout):

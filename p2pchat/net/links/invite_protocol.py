@@ -71,6 +71,7 @@ class Joining:
         self._nursery = nursery
         self._random = random
         self._tasks: dict[ContactId, _Attempt] = {}
+        self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
         self._book: NameBook[tuple[InviteId, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
         callbacks.follow_offers(self._learn)
         host.recognize(self._recognize)
@@ -87,19 +88,24 @@ class Joining:
             attempt = self._tasks[contact] = _Attempt()
             self._nursery.start_soon(self._join, contact, list(ways), hello_key, attempt)
 
+    def heard(self, contact: ContactId) -> None:
+        """Try again soon: the inviter is there, by a way that `found` returns."""
+        if (attempt := self._tasks.get(contact)) is not None:
+            attempt.nudged.set()
+
     def forget(self, contact: ContactId) -> None:
         """Stop dialling `contact` with its invite, if that is in progress."""
         if (attempt := self._tasks.pop(contact, None)) is not None:
             attempt.scope.cancel()
 
     async def _join(self, contact: ContactId, ways: list[DialTarget], hello_key: bytes, attempt: _Attempt) -> None:
-        hosts: dict[PeerKey, list[str]] = {}
-        for peer, address in ways:
-            hosts.setdefault(peer, []).append(address)
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with attempt.scope:
             while True:
                 attempt.nudged.clear()
+                hosts: dict[PeerKey, list[str]] = {}
+                for peer, address in (*self.found(contact), *ways):
+                    hosts.setdefault(peer, []).append(address)
                 for peer, addresses in hosts.items():
                     try:
                         stream = await self._host.open(peer, addresses, join_name(hello_key, peer))

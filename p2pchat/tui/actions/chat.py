@@ -96,6 +96,7 @@ class ChatActions:
     async def open(self, ident: str | None) -> None:
         """Show a chat: the composer at once, so that the next key goes where it is meant to, then its messages."""
         app = self._app
+        self.drafts.left(app.main.composer.chat)
         app.state.current = ident
         chat = app.state.shown
         app.main.conversation.jumped = ()
@@ -166,6 +167,7 @@ class ChatActions:
         try:
             sent = await app.node.call("send", chat=chat, text=text, **answers)
             self._saved.add(sent["id"])
+            app.main.composer.became(chat, text, sent["id"])
             is_saved = True
         except Away:
             self._give_back(
@@ -186,6 +188,7 @@ class ChatActions:
         message = meaning.message
         try:
             await self._app.node.call("edit", id=message.id, text=text, chat=message.chat)
+            self._app.main.composer.became(message.chat, text, message.id)
         except errors.P2PChatError as exc:
             self._give_back(message.chat, text, self._app.said(exc))
             self._meanings[message.chat] = meaning
@@ -209,6 +212,7 @@ class ChatActions:
 
     def message_removed(self, chat: str, message: str) -> None:
         """A message was deleted, or its time is over: it is not answered or edited any more, and is shown nowhere."""
+        self._app.main.composer.forget(chat, message)
         meaning = self._meanings.get(chat)
         if meaning is None or meaning.message.id != message:
             return
@@ -258,6 +262,7 @@ class ChatActions:
         found = self._found([message_of(each) for each in last], unsure)
         if found is not None:
             self._saved.add(found)
+            self._app.main.composer.became(unsure.chat, unsure.text, found)
         else:
             self._give_back(
                 unsure.chat, unsure.text, "The node ended before it had your text; press Enter to send it again."

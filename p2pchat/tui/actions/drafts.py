@@ -9,6 +9,7 @@ from p2pchat import errors
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
+    from p2pchat.tui.state import News
 
 DRAFT_PAUSE = 0.4
 """Seconds after a key until a draft is kept."""
@@ -24,12 +25,37 @@ class Drafts:
         self._saving: dict[str, str] = {}
         self._newer: dict[str, str] = {}
         self._planned = False
+        self._ended: set[str] = set()
 
     def write(self, chat: str, text: str) -> None:
         """Keep what the composer holds now, soon."""
         self._app.state.keep_draft(chat, text)
+        self._ended.discard(chat)
         self._waiting[chat] = self._newer[chat] = text
         self.keep_soon()
+
+    def follow(self, news: News) -> None:
+        """Keep nothing of what the node has deleted, and nothing at all where nobody knows what that was."""
+        for chat in news.ended_drafts:
+            self._end(chat)
+        for chat in news.emptied:
+            self._app.main.composer.forget(chat)
+        if news.lagged:
+            self._app.main.composer.forget()
+
+    def _end(self, chat: str) -> None:
+        """Note that the node has deleted a draft whose time is over. What is in the composer stays there: it is being
+        written, whoever set the timer.
+        """
+        if chat == self._app.state.current:
+            self._ended.add(chat)
+        elif chat not in self._waiting and chat not in self._saving:
+            self._app.state.keep_draft(chat, "")
+
+    def left(self, chat: str | None) -> None:
+        """Keep anew what is in the composer, which goes to another chat, if the node has deleted it meanwhile."""
+        if chat in self._ended:
+            self.write(chat, self._app.main.composer.written)
 
     def before_reading(self) -> None:
         """Note that the chats are read from the node now: what is not saved yet is newer than its answer will be."""

@@ -45,7 +45,7 @@ class Question(Panel[bool]):
         Button.answer:hover { background: $border-blurred; }
         Button.answer:focus { background: $primary; color: $background; text-style: bold; }
         Button.-danger:focus { background: $error; }
-        Button.answer:ansi:focus { text-style: reverse; }
+        Button.answer:ansi:focus { background: $background; color: $foreground; text-style: bold reverse; }
         &.-narrow .buttons { layout: vertical; }
     }
     """

@@ -52,6 +52,7 @@ class HelpScreen(Panel[None]):
     ]
     DEFAULT_CSS = """
     HelpScreen {
+        .panel { max-width: 92; }
         .group { height: 1; color: $text-primary; text-style: bold; }
         .table { height: auto; margin: 0 0 1 0; }
     }

@@ -237,9 +237,11 @@ class MainScreen(Screen[None]):
             shown = self._state.shown
             unread = self._state.unread() - (shown.unread if shown else 0)
             if self._state.requests:
-                todo.append(f"requests ({len(self._state.requests)}) {self._keymap.shown('requests')}".rstrip())
+                asking = len(self._state.requests)
+                words = "request" if asking == 1 else "requests"
+                todo.append(f"{asking} {words} {self._keymap.shown('requests')}".rstrip())
             if unread:
-                todo.append(f"unread {unread} {self._keymap.shown('next_unread')}".rstrip())
+                todo.append(f"{unread} unread {self._keymap.shown('next_unread')}".rstrip())
         hints = [
             (f"{key.replace('Ctrl+', '^')} {says}", action)
             for name, says, action in HINTS
@@ -267,7 +269,7 @@ class MainScreen(Screen[None]):
         if chat is None:
             self.composer.show(None, "", "/invite, /add or /help")
         else:
-            self.composer.show(chat.id, chat.draft, placeholder(chat))
+            self.composer.show(chat.id, chat.draft, placeholder(chat), timed=chat.timer is not None)
 
     def chosen(self) -> None:
         """Hide a list that covers the screen, and focus the composer, because a chat was opened."""

@@ -82,7 +82,7 @@ class PaletteScreen(Panel[Intent]):
     AUTO_FOCUS = "Input"
     DEFAULT_CSS = """
     PaletteScreen {
-        .panel { height: 100%; max-height: 26; }
+        .panel { height: 100%; max-width: 92; max-height: 26; }
         .body { height: 100%; overflow: hidden; }
         OptionList { height: 1fr; margin: 1 0 0 0; scrollbar-gutter: stable; }
         &.-low OptionList, &.-tiny OptionList { margin: 0; }

@@ -237,6 +237,7 @@ class Panel(ModalScreen[Result]):
         }
         .said.-shown { display: block; }
         .said.-problem { color: $text-error; }
+        .said.-problem:ansi { text-style: bold; }
         .said.-good { color: $text-success; }
         .para { height: auto; margin: 0 0 1 0; }
         .note { height: auto; color: $text-muted; margin: 0 0 1 0; }

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -36,6 +37,8 @@ _TWO = "Add a second one, run by somebody else: each holds every message, so you
 _STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED: "$text-accent"}
 _PROBLEM = "$text-error"
 _STATE_CELLS = 13
+_PLACE_CELLS = 24
+"""Cells of an address, so that what is said of the relays stands below each other; longer ones push it aside."""
 _BESIDE = 60
 """The width in columns from which the state of a relay is shown beside it."""
 
@@ -156,7 +159,9 @@ class RelaysScreen(Panel[None]):
         about += [] if relay.used or not relay.is_ours else ["in reserve"]
         about += [] if relay.kept or not relay.is_ours else ["for this run"]
         about += [relay.problem] if relay.problem else []
-        gap = "\n" + " " * _STATE_CELLS if self.size.width < _BESIDE else "  "
+        widest = max(cell_len(self.drawn(each.place)) for each in self._relays or ())
+        beside = " " * max(2, min(_PLACE_CELLS, widest) + 2 - cell_len(self.drawn(relay.place)))
+        gap = "\n" + " " * _STATE_CELLS if self.size.width < _BESIDE else beside
         return Content.assemble(
             (f"{relay.state:{_STATE_CELLS}}", _STYLES.get(relay.state, _PROBLEM)),
             (self.drawn(relay.place), "bold"),

@@ -102,11 +102,14 @@ class RequestsScreen(Panel[str]):
         self._show()
 
     def _row(self, request: Request) -> Content:
-        since = f"  {self.when(request.since)}"
+        widest = max(cell_len(self.when(each.since)) for each in self._requests)
+        since = f"{self.when(request.since):>{widest}}  "
         anew = "  wants to begin anew" if request.known else ""
-        room = min(self.size.width, MAX_WIDTH) - _FRAME - cell_len(anew) - cell_len(since)
-        name = self.drawn(cut(displayable_line(request.name), max(_LEAST, room)))
-        return Content.assemble((name, "bold"), (anew, "$text-warning"), (since, MUTED))
+        room = min(self.size.width, MAX_WIDTH) - _FRAME - cell_len(anew)
+        if room - cell_len(since) < _LEAST:
+            since = ""  # a name is worth more
+        name = self.drawn(cut(displayable_line(request.name), max(_LEAST, room - cell_len(since))))
+        return Content.assemble((since, MUTED), (name, "bold"), (anew, "$text-warning"))
 
     @on(OptionList.OptionHighlighted)
     def _show(self) -> None:

@@ -33,28 +33,34 @@ _KEYS = (
 _JUMPED = (("older hit", "older_hit"), ("newer hit", "newer_hit"), ("jump back", "back"))
 """The actions after a jump, which come first."""
 
+_MENU = ("more", "menu")
+"""What stands for those that have no room in the line."""
+
 _MORE = (("select text", "select_text"),)
 """Actions for which that line has no room."""
 
 
 def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
-    """Return the keys of a selected message with their descriptions. If there is not enough room, the last descriptions
-    but that of the way back are left out. jumped: the actions to continue from the jump that led here, or to undo it.
+    """Return the keys of a selected message with their descriptions, and the way back. If there is not enough room, the
+    last ones are left out, and the key of the menu, which has all of them, stands for them. jumped: the actions to
+    continue from the jump that led here, or to undo it.
     """
     possible = [way for way in _JUMPED if way[1] in jumped] + [way for way in _KEYS if _concerns(way[1], message)]
-    shown = [
-        (key.lower() if action == "leave" else key, says, action)
-        for says, action in possible
-        if (key := keymap.shown(f"message_{action}"))
-    ]
-    for worded in range(len(shown), -1, -1):
-        pieces = [TextSpan(" ", "bar")]
-        for number, (key, says, action) in enumerate(shown):
-            wordy = number < worded - 1 or (worded and action == "leave")
-            pieces += [TextSpan(key, "key", action), TextSpan(f" {says}  " if wordy else " ", "bar", action)]
+    *shown, back = [_hint(keymap, way) for way in possible]
+    more = _hint(keymap, _MENU)
+    for count in range(len(shown), -1, -1):
+        hints = [*shown[:count], *([more] if count < len(shown) else []), back]
+        pieces = (TextSpan(" ", "bar"), *(piece for hint in hints for piece in hint))
         if sum(width(piece.text) for piece in pieces) <= cells:
             break
-    return tuple(pieces)
+    return pieces
+
+
+def _hint(keymap: Keymap, way: tuple[str, str]) -> tuple[TextSpan, ...]:
+    """A key with what it does; nothing where the action has no key."""
+    says, action = way
+    key = keymap.shown(f"message_{action}")
+    return (TextSpan(key, "key", action), TextSpan(f" {says}  ", "bar", action)) if key else ()
 
 
 def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:

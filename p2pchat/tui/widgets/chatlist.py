@@ -4,7 +4,7 @@ twenty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -259,12 +259,12 @@ class ChatList(ScrollView, can_focus=True):
         if self.has_focus and place == self._cursor:
             base = base + self._part("cursor")
         if line:
-            base = base + Style(bold=False)
+            base = base + Style(bold=False, underline=False)
         if isinstance(row, Archive):
             segments = self._archive(row, line, width, base)
         else:
             segments = (self._second_line if line else self._first_line)(row, width, base)
-        return Strip(segments).adjust_cell_length(width, base)
+        return Strip(_told_by_words(segments)).adjust_cell_length(width, base)
 
     def _requested(self) -> str:
         return f" + {self._requests} request{'s' if self._requests > 1 else ''}"
@@ -356,6 +356,19 @@ class ChatList(ScrollView, can_focus=True):
             region = Region(0, self._cursor * self._lines, 1, height)
             self.scroll_to_region(region, animate=False, force=True)
         self.refresh()
+
+
+def _told_by_words(segments: Sequence[Segment]) -> Iterator[Segment]:
+    """Take the line from below what is blank, and all colours but one from what is reversed, which would be patches."""
+    for text, style, _ in segments:
+        if style is None or not (style.underline or style.reverse):
+            yield Segment(text, style)
+        elif style.reverse:
+            yield Segment(text, Style(reverse=True, bold=style.bold))
+        else:
+            words = text.rstrip(" ")
+            blank = style + Style(underline=False)
+            yield from (Segment(words, style if words.strip() else blank), Segment(text[len(words) :], blank))
 
 
 def _justified(left: str, right: str, width: int) -> str:

@@ -7,7 +7,7 @@ first letters of the next line in the one that Enter has just sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -47,6 +47,15 @@ MAX_REMEMBERED = 100
 
 _HELD = ("ctrl+", "alt+", "super+", "hyper+", "meta+")
 
+
+@dataclass(slots=True)
+class Remembered:
+    """A text that the key up brings back, as it stood on the screen, and the ids of the messages it became."""
+
+    text: str
+    ids: set[str] = field(default_factory=set)
+
+
 Completer = Callable[[str], Sequence[Completion]]
 
 
@@ -71,7 +80,6 @@ class Composer(TurnedArea, inherit_bindings=False):
     class Upwards(Intent):
         """Up was pressed in an empty composer: go to the messages."""
 
-    @dataclass
     class Completing(Intent):
         """The completions have changed; `chosen` is the one that Tab has inserted."""
 
@@ -86,8 +94,9 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.actions: Mapping[str, str] = USUAL.actions(WRITING)
         """The action of each key."""
         self._chat: str | None = None
+        self._timed = False
         self._told = ""
-        self._history: dict[str | None, list[str]] = {}
+        self._history: dict[str | None, list[Remembered]] = {}
         self._back = 0
         """How far back in the history the shown text is; 0 is the draft."""
         self._kept = ""
@@ -105,9 +114,12 @@ class Composer(TurnedArea, inherit_bindings=False):
         """The text to be sent; `text` is what the screen shows."""
         return written(self.text)
 
-    def show(self, chat: str | None, draft: str, placeholder: str) -> None:
-        """Switch to this chat. The last draft of the previous one is reported first."""
+    def show(self, chat: str | None, draft: str, placeholder: str, *, timed: bool = False) -> None:
+        """Switch to this chat. The last draft of the previous one is reported first. timed: messages of this chat
+        disappear, so no text written in it is remembered.
+        """
         self._tell()
+        self._timed = timed
         self.placeholder = Content(placeholder)
         if chat == self._chat:
             return
@@ -125,12 +137,29 @@ class Composer(TurnedArea, inherit_bindings=False):
             return False
         text = writable(text, joined=self._joined)
         history = self._history.get(chat, [])
-        if history and history[-1] == text:
+        if history and history[-1].text == text:
             history.pop()
         now = self.text
         self.text = f"{text}\n{now}" if now.strip() and now != text else text
         self.move_cursor(self.document.end)
         return True
+
+    def became(self, chat: str, text: str, message: str) -> None:
+        """Note the id of the message that a text became, so that it is forgotten with it."""
+        for kept in reversed(self._history.get(chat, [])):
+            if written(kept.text) in (text, f"/{text}"):  # the slash that a text begins with is written twice
+                kept.ids.add(message)
+                return
+
+    def forget(self, chat: str | None = None, message: str | None = None) -> None:
+        """Forget the text that became this message, everything of a chat, or everything there is."""
+        if message is not None:
+            self._history[chat] = [kept for kept in self._history.get(chat, []) if message not in kept.ids]
+        elif chat is not None:
+            self._history.pop(chat, None)
+        else:
+            self._history.clear()
+        self._back = 0
 
     # --- keys
 
@@ -165,11 +194,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         text = self.text
         if not text.strip():
             return
-        history = self._history.setdefault(self._chat, [])
-        if not history or history[-1] != text:
-            history.append(text)
-            del history[:-MAX_REMEMBERED]
-        self._back = 0
+        self._keep(text)
         self.text = ""
         self.post_message(Submitted(written(text), self._chat))
 
@@ -196,8 +221,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         if selected:
             self.post_message(CopyText(written(selected)))
         elif self.text:
-            self._history.setdefault(self._chat, []).append(self.text)
-            self._back = 0
+            self._keep(self.text)
             self.clear()  # as an ordinary edit, which undo can revert
 
     def action_up(self) -> None:
@@ -301,6 +325,15 @@ class Composer(TurnedArea, inherit_bindings=False):
         navigator, here = self.navigator, self.cursor_location
         return navigator.is_first_wrapped_line(here) if step < 0 else navigator.is_last_wrapped_line(here)
 
+    def _keep(self, text: str) -> None:
+        self._back = 0
+        if self._timed:
+            return
+        history = self._history.setdefault(self._chat, [])
+        if not history or history[-1].text != text:
+            history.append(Remembered(text))
+            del history[:-MAX_REMEMBERED]
+
     def _remember(self, step: int) -> None:
         history = self._history.get(self._chat, [])
         at = max(0, min(len(history), self._back + step))
@@ -309,7 +342,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         if self._back == 0:
             self._kept = self.text
         self._back = at
-        self.text = history[-at] if at else self._kept
+        self.text = history[-at].text if at else self._kept
         self.move_cursor(self.document.end)
 
 
@@ -327,7 +360,6 @@ class Suggestions(Static):
     }
     """
 
-    @dataclass
     class Taken(Intent):
         """A line was clicked."""
 

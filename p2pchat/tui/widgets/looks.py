@@ -64,7 +64,7 @@ Conversation {
     &:ansi > .conversation--pill {
         color: ansi_default; background: ansi_default; text-style: bold reverse;
     }
-    &:ansi > .conversation--code { color: ansi_magenta; }
+    &:ansi > .conversation--code { color: $secondary; }
     &:ansi > .conversation--selected { text-style: bold; }
     & > .conversation--hint { color: $text-muted; }
 }

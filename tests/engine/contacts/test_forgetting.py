@@ -16,9 +16,9 @@ from p2pchat.store import clearing
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.database import Database
 from tests.support.asking import events_of, has, names
+from tests.support.mail_worlds import apart, own_queues, their_queues
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_delivery import friends
-from tests.world.test_mailbox import apart, own_queues, their_queues
 
 
 def left_of(db: Database, contact: ContactId) -> dict[str, int]:

@@ -86,5 +86,7 @@ def test_a_name_that_is_too_long_or_an_id_is_refused_with_a_reason() -> None:
     assert name_of("x" * 64) == "x" * 64
     with pytest.raises(BadName, match="at most 64 characters; this one has 65"):
         name_of("x" * 65)
+    with pytest.raises(BadName, match="cannot be Me: that is what your own messages"):
+        name_of("Me")
     with pytest.raises(BadName, match="look like an id"):
         name_of("0123456789ABCDEF")

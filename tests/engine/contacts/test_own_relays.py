@@ -16,9 +16,9 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadAddress, NotNow, UsageError
 from p2pchat.store import relays as store_relays
 from tests.support.asking import events_of
+from tests.support.mail_worlds import apart, own_queues, their_queues
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world
-from tests.world.test_mailbox import apart, own_queues, their_queues
 
 
 def plain(relay: MailRelay) -> str:

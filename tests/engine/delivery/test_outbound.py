@@ -19,9 +19,9 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.facts import Fact
 from tests.support.asking import has, waiting_envelopes
 from tests.support.meddler import Meddler
+from tests.support.power_cuts import Person
 from tests.support.sampling import SEED, chosen
 from tests.support.world import World, WorldNode, run_world, until
-from tests.world.test_crash_points import Person
 from tests.world.test_renewal import all_delivered, broken, change_session, friends, renewals
 
 A_PART = 3

@@ -126,6 +126,7 @@ def test_the_list_of_chats(tmp_path: Path) -> None:
         first, _ = await write(bob, "alice", "one", "two")
         shown = await alice.call("chats")
         assert [one["name"] for one in shown] == ["bob", "carol"]
+        assert [await alice.call("chats", limit=limit) for limit in (1, 2)] == [shown[:1], shown]
         assert shown[0].keys() == {*FIELDS}
         assert (shown[0]["unread"], shown[0]["first_unread"], shown[0]["state"]) == (2, first, "contact")
         assert shown[0]["last"] == (await alice.call("log", chat="bob"))[-1]

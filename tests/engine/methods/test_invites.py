@@ -19,9 +19,9 @@ from p2pchat.errors import AmbiguousName, InviteExpired, NoSuchInvite, NotNow
 from p2pchat.store import invites as store_invites
 from p2pchat.store import prekeys as store_prekeys
 from tests.support.asking import events_of, names
+from tests.support.mail_worlds import own_queues, their_queues
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, run_world, until
-from tests.world.test_mailbox import own_queues, their_queues
 from tests.world.test_mailbox_invites import asked, invite_of, is_contact, with_relays
 
 

@@ -10,9 +10,9 @@ import trio
 from p2pchat.core.ids import PeerKey
 from p2pchat.engine.methods.message_status import stored
 from p2pchat.store.deposits import DepositedCopy
+from tests.support.mail_worlds import apart
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_delivery import all_delivered
-from tests.world.test_mailbox import apart
 from tests.world.test_mailbox_invites import asked, with_relays
 
 

@@ -12,12 +12,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core import lan
-from p2pchat.core.ids import ContactId, PeerKey, SessionId
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, SessionId
 from p2pchat.core.session import STANDING, Pair
 from p2pchat.lib.times import DAY_MS
 from p2pchat.net.lan import discovery
 from p2pchat.net.lan.discovery import Discovery
-from p2pchat.ports import LanHealth, LanMode
+from p2pchat.ports import InviteOffer, LanHealth, LanMode
 from tests.support.switch import Plug, Switch
 
 NOON = 20_000 * DAY_MS + DAY_MS // 2
@@ -36,16 +36,21 @@ class Node:
         self.linked: set[ContactId] = set()
         self.skew = 0
         self.heard: list[ContactId] = []
+        self.met: list[ContactId] = []
+        self.offers: dict[InviteId, InviteOffer] = {}
+        self.told_of_offers: list[Callable[[Iterable[InviteId]], None]] = []
         self.told: list[Callable[[Iterable[ContactId]], None]] = []
         self.discovery = Discovery(
             plug,
             mode,
             self.peer,
             cast(Any, self),
+            cast(Any, self),
             CHANCE.randbytes,
             lambda: self.relay,
             lambda contact: contact in self.linked,
             self.heard.append,
+            self.met.append,
         )
 
     def now(self) -> int:
@@ -59,6 +64,17 @@ class Node:
 
     def follow(self, changed: Callable[[Iterable[ContactId]], None]) -> None:
         self.told.append(changed)
+
+    def follow_offers(self, changed: Callable[[Iterable[InviteId]], None]) -> None:
+        self.told_of_offers.append(changed)
+
+    def offer(self, invite: InviteId) -> InviteOffer | None:
+        return self.offers.get(invite)
+
+    def offers_one(self, offer: InviteOffer) -> None:
+        self.offers[offer.invite] = offer
+        for told in self.told_of_offers:
+            told([offer.invite])
 
     def knows(self, name: str, keys: tuple[bytes, bytes]) -> ContactId:
         """Have a contact of this name, with these keys of ours and theirs."""
@@ -160,6 +176,7 @@ def test_everybody_is_told_in_turn_and_nobody_with_a_direct_link() -> None:
     heard = set()
     for _, _, packet in switch.sent[:3]:
         came = lan.read(packet)
+        assert list(came.slots) == sorted(came.slots), "where a slot is says nothing about who else has one"
         heard |= {who for who, key in friends_of.items() if lan.opened(came, source, [lan.day_key(key, 20_000)])}
     assert heard == friends_of.keys() - {linked}
 
@@ -178,10 +195,18 @@ def test_whoever_repeats_an_announcement_reaches_nobody() -> None:
         switch.pass_on(ip_address("192.168.1.66"), packet)
         await trio.sleep(0.1)
         assert bob.ways(to_alice) == []
-        for _ in range(3):
-            switch.pass_on(source, packet)
-        await trio.sleep(0.1)
-        assert bob.heard == [to_alice]
+        looked, opened = [], lan.opened
+
+        def counted(*args: Any) -> Any:
+            looked.append(args)
+            return opened(*args)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lan, "opened", counted)
+            for _ in range(3):
+                switch.pass_on(source, packet)
+            await trio.sleep(0.1)
+        assert (bob.heard, len(looked)) == ([to_alice], 1)
 
     story(main)
 
@@ -221,6 +246,36 @@ def test_who_is_hidden_from_is_neither_told_nor_heard() -> None:
     story(main)
 
 
+def test_whoever_has_an_open_invite_finds_its_maker() -> None:
+    """Neither a used invite nor one that hides its maker is announced, and whoever has joined listens no more."""
+    switch = Switch()
+    alice, bob = Node("alice", switch.plug("192.168.1.5")), Node("bob", switch.plug("192.168.1.6"))
+    keys = [CHANCE.randbytes(32) for _ in range(3)]
+    for number, (gone, hidden) in enumerate([(None, False), (1, False), (None, True)]):
+        alice.offers_one(InviteOffer(InviteId(bytes([number])), keys[number], gone, hidden, doubtful=False))
+    makers = [ContactId(bytes([number]) * 8) for number in range(3)]
+    for maker, key in zip(makers, keys, strict=True):
+        bob.discovery.join(maker, key)
+
+    async def main(nursery: trio.Nursery) -> None:
+        nursery.start_soon(alice.discovery.run)
+        nursery.start_soon(bob.discovery.run)
+        await trio.sleep(30)
+        assert (bob.met, bob.heard, alice.heard) == ([makers[0]], [], [])
+        assert bob.discovery.ways_to_join(makers[0]) == [(alice.peer, "/ip4/192.168.1.5/tcp/4001")]
+        assert [bob.ways(maker) for maker in makers] == [[], [], []]
+        bob.discovery.joined(makers[0])
+        assert bob.discovery.ways_to_join(makers[0]) == []
+        used = InviteOffer(InviteId(b"\0"), keys[0], 1, hidden=False, doubtful=False)
+        alice.offers[used.invite] = used
+        await trio.sleep(discovery.LONGEST_PAUSE_SECONDS)
+        sent = len(switch.sent)
+        await trio.sleep(3 * discovery.LONGEST_PAUSE_SECONDS)
+        assert len(switch.sent) == sent, "there is nobody to be told"
+
+    story(main)
+
+
 def test_it_looks_while_no_relay_answers_and_only_then_unless_told_otherwise() -> None:
     async def sent(mode: LanMode, relay: bool | None, seconds: float) -> int:
         switch = Switch()
@@ -230,7 +285,7 @@ def test_it_looks_while_no_relay_answers_and_only_then_unless_told_otherwise() -
         with trio.move_on_after(seconds):
             await alice.discovery.run()
             await trio.sleep_forever()
-        assert bool(switch.plugged) == bool(switch.sent)
+        assert bool(switch.plugged) == (mode != LanMode.OFF)
         return len(switch.sent)
 
     async def main(nursery: trio.Nursery) -> None:
@@ -240,6 +295,54 @@ def test_it_looks_while_no_relay_answers_and_only_then_unless_told_otherwise() -
         assert not await sent(LanMode.AUTO, True, 3600)
         assert await sent(LanMode.ON, True, 2)
         assert not await sent(LanMode.OFF, None, 3600)
+
+    story(main)
+
+
+def test_one_who_has_a_relay_hears_one_who_has_not_and_says_nothing() -> None:
+    switch = Switch()
+    alice, bob, _, to_alice = friends(switch)
+    bob.relay = True
+
+    async def main(nursery: trio.Nursery) -> None:
+        nursery.start_soon(bob.discovery.run)
+        nursery.start_soon(alice.discovery.run)
+        await trio.sleep(5)
+        assert bob.heard == [to_alice]
+        assert {source for _, source, _ in switch.sent} == {alice.plug.place.ip}
+
+    story(main)
+
+
+def test_relays_get_time_to_answer_on_another_network_and_when_one_goes() -> None:
+    """On a network where p2pchat must not be seen, a relay that needs a few seconds is no reason to announce."""
+    switch = Switch()
+    alice = Node("alice", switch.plug("192.168.1.5"))
+    alice.knows("bob", (bytes(32), bytes([1]) * 32))
+    alice.relay = True
+
+    async def main(nursery: trio.Nursery) -> None:
+        nursery.start_soon(alice.discovery.run)
+        await trio.sleep(600)
+        for has_moved in (False, True):
+            alice.relay = False
+            if has_moved:
+                alice.discovery.network_changed()
+            await trio.sleep(discovery.PATIENCE_SECONDS - discovery.LOOK_SECONDS - 1)
+            alice.relay = True
+            await trio.sleep(600)
+            assert switch.sent == []
+        alice.relay = False
+        await trio.sleep(discovery.PATIENCE_SECONDS + 2 * discovery.LOOK_SECONDS)
+        assert switch.sent
+        alice.discovery.network_changed()
+        before = len(switch.sent)
+        await trio.sleep(discovery.PATIENCE_SECONDS - 1)
+        assert len(switch.sent) == before
+        alice.relay = None
+        alice.discovery.network_changed()
+        await trio.sleep(0.1)
+        assert len(switch.sent) == before + 1, "without relays it begins again at once"
 
     story(main)
 

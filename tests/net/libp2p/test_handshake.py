@@ -9,6 +9,7 @@ from libp2p.peer.id import ID
 from libp2p.security.noise.messages import NoiseHandshakePayload
 from libp2p.security.noise.patterns import PatternXX
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p import handshake
@@ -132,5 +133,30 @@ def test_a_negotiation_of_any_kind_is_bounded(said: bytes) -> None:
         with pytest.raises(CannotOpen):
             await handshake.answer(channel, handshake.NOISE)
         assert channel.written.count(b"na\n") <= handshake.MAX_PROPOSALS
+
+    run(main)
+
+
+class Answering(Said):
+    """A channel at whose other end somebody takes part in the handshake, and keeps what is written after that."""
+
+    async def write(self, data: bytes) -> None:
+        if not self.written:
+            second = Responder(Identity(THEIRS, bytes(32)), bytes([6]) * 32).second(data[-32:])
+            agreed = handshake.line(b"/multistream/1.0.0") + handshake.line(handshake.NOISE)
+            self._said = agreed + len(second).to_bytes(2, "big") + second
+        self.written += data
+
+
+def test_somebody_else_who_answers_does_not_learn_who_has_dialled() -> None:
+    async def main() -> None:
+        theirs, nobodys = (PeerKey(pair.public_key.to_bytes()) for pair in (THEIRS, OURS))
+        meant, mistaken = Answering(b""), Answering(b"")
+        await handshake.secure_outbound(meant, ours(), theirs)
+        with pytest.raises(CannotOpen):
+            await handshake.secure_outbound(mistaken, ours(), nobodys)
+        first = 2 + 32
+        assert mistaken.written[:-first] == meant.written[: len(mistaken.written) - first]
+        assert len(mistaken.written) < len(meant.written), "the message that says who we are was not sent"
 
     run(main)

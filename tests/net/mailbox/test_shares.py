@@ -15,8 +15,8 @@ from p2pchat.core.relays import OwnQueue
 from p2pchat.net.mailbox import shares
 from p2pchat.net.mailbox.client import ALONE_SECONDS, ALONE_TURN, UNWATCHED_AFTER_SECONDS
 from p2pchat.net.mailbox.shares import FIRST_RETIRED_TURN, LAST_RETIRED_TURN, MAX_STREAMS
-from tests.net.mailbox.test_pool import fill
 from tests.support.boxes import Keys, PipeStream, relay, run
+from tests.support.deposits import fill
 from tests.support.mails import AT_RELAY, RELAY, Scene, client, own, unreachable
 
 

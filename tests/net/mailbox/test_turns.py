@@ -18,9 +18,9 @@ from p2pchat.core.ids import PeerKey, QueueId, RelayName
 from p2pchat.net.mailbox.turns import MAX_SILENCE_SECONDS, MAX_WAIT_SECONDS
 from p2pchat.ports import Relay
 from p2pchat.relay.terms import Terms
-from tests.net.mailbox.test_pool import fill
 from tests.support.boxes import Keys, blob, relay, run
 from tests.support.boxes import Relay as RelayInMemory
+from tests.support.deposits import fill
 from tests.support.mails import AT_RELAY, Letters, Liar, Scene, Script, client, lied_to, own
 
 HERE, THERE = Keys("here"), Keys("there")

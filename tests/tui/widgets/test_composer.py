@@ -224,6 +224,25 @@ def test_the_history_of_a_chat_is_its_own() -> None:
     at(steps)
 
 
+def test_what_disappears_or_was_deleted_does_not_come_back() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.composer.show("bob", "", "write", timed=True)
+        await pilot.press(*"timed", "enter", *"begun", "ctrl+c", "alt+p")
+        assert desk.composer.text == ""
+        desk.composer.show("bob", "", "write")
+        await pilot.press(*"one", "enter", *"//two", "enter", *"three", "enter")
+        desk.composer.became("bob", "/two", "id of two")
+        desk.composer.forget("bob", "id of two")
+        await pilot.press("alt+p", "alt+p")
+        assert desk.composer.text == "one"
+        await pilot.press("alt+n", "alt+n")
+        desk.composer.forget("bob")
+        await pilot.press("alt+p")
+        assert desk.composer.text == ""
+
+    at(steps)
+
+
 def test_up_moves_within_a_text_of_lines_first() -> None:
     async def steps(desk: Desk, pilot: Pilot[None]) -> None:
         await pilot.press(*"old", "enter", "a", "ctrl+j", "b", "up", "x")

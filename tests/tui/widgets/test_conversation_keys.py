@@ -20,7 +20,7 @@ def test_selecting_copying_deleting_explaining() -> None:
             assert it.conversation.selected == message(49)
             await it.press("k", "up", "y")
             assert it.told(CopyText) == [CopyText("message 47")]
-            assert it.rows()[-1].startswith(" r reply  y copy  + react  w why  d delete  p pin  esc back")
+            assert it.rows()[-1].startswith(" r reply  y copy  + react  w why  d delete  p pin  Esc back")
             assert it.rows()[-1].endswith("16:50")
             await it.press("d", "j", "enter")
             assert it.told(DeleteMessage) == [DeleteMessage(message(47))]
@@ -115,7 +115,7 @@ def test_a_narrow_screen_says_what_it_has_room_for() -> None:
         for size, bar in [
             ((140, 12), "delivered · through a relay · Friday 20 November 09:00"),
             ((100, 12), "delivered · 09:00"),
-            ((40, 12), "esc back"),
+            ((40, 12), "Esc back"),
         ]:
             async with shown(held, size=size) as it:
                 it.conversation.focus()

@@ -32,7 +32,7 @@ def test_what_is_true_is_said() -> None:
     assert said("gone", some) == "node ended, restarting…"
     assert said("gone", some, trouble="The disk is full.") == "node ended, restarting… · The disk is full."
     assert said("ready", []) == "ready, no contacts yet"
-    assert said("ready", some) == "● 2 direct · ◐ 1 by relay · waiting 1"
+    assert said("ready", some) == "● 2 direct · ◐ 1 by relay · 1 waiting"
     assert said("ready", [chat("a", route=None)], 3) == "nobody online · ◷ 3 unsent"
     assert said("ready", [chat("a")], addresses=PRIVATE) == "● 1 direct · not reachable from outside"
     assert said("ready", [chat("a")], addresses=[*PRIVATE, PUBLIC]) == "● 1 direct"
@@ -76,15 +76,15 @@ def test_a_blocked_contact_is_linked_with_nobody() -> None:
 
 
 def test_what_does_not_fit_goes_hints_first() -> None:
-    parts, hints = ["● 3 direct", "waiting 2"], ["F1 help", "^P palette"]
-    assert status_text(parts, hints, 60) == "● 3 direct  waiting 2" + " " * 20 + "F1 help  ^P palette"
-    assert status_text(parts, hints, 32).split("   ")[0] == "● 3 direct  waiting 2"
+    parts, hints = ["● 3 direct", "2 waiting"], ["F1 help", "^P palette"]
+    assert status_text(parts, hints, 60) == "● 3 direct  2 waiting" + " " * 20 + "F1 help  ^P palette"
+    assert status_text(parts, hints, 32).split("   ")[0] == "● 3 direct  2 waiting"
     assert status_text(parts, hints, 32).endswith("F1 help")
-    assert status_text(parts, hints, 22).rstrip() == "● 3 direct  waiting 2"
+    assert status_text(parts, hints, 22).rstrip() == "● 3 direct  2 waiting"
     assert status_text(parts, hints, 12).rstrip() == "● 3 direct"
     assert status_text(parts, hints, 5) == "● 3 …"
     assert status_text(parts, hints, 0) == ""
-    assert status_text([*parts, "not reachable from outside"], hints, 50).split("   ")[0] == "● 3 direct  waiting 2"
+    assert status_text([*parts, "not reachable from outside"], hints, 50).split("   ")[0] == "● 3 direct  2 waiting"
     for width in range(80):
         assert cell_len(status_text(parts, hints, width)) == width
 

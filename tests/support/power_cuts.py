@@ -1,0 +1,200 @@
+"""Power cuts: people who start their node again after one, and stories that are cut at each boundary in turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from p2pchat.errors import P2PChatError
+from p2pchat.ports import MailboxCallbacks, Mailboxes
+from tests.support.mailboxes import MailRelay
+from tests.support.sampling import SEED
+from tests.support.world import World, WorldNetwork, WorldNode, run_world
+
+Act = Callable[[WorldNode], Awaitable[object]]
+Done = Callable[[WorldNode], Awaitable[bool]]
+RELEASED = ("send", "reach", "nudge", "forget", "join")
+RELEASED_TO_RELAYS = ("watch", "taken", "deposit")
+
+
+class Person:
+    """Somebody who starts the node again whenever it died, and repeats what was not done."""
+
+    def __init__(self, world: World, name: str, cut_at: int | None) -> None:
+        self.world, self.name = world, name
+        self.boundaries = 0
+        self._cut_at = cut_at
+        self._told: set[str] = set()  # texts that the node has answered for
+        self._node: WorldNode | None = None
+        self._up = trio.Event()
+
+    async def live(self) -> None:
+        while True:
+            try:
+                node = await self.world.start(self.name, self._watch)
+            except BaseExceptionGroup:
+                raise
+            except RuntimeError:  # the node died before it had started
+                continue
+            self._node = node
+            self._up.set()
+            await node.ended()
+            self._up = trio.Event()
+
+    async def node(self) -> WorldNode:
+        while True:
+            await self._up.wait()
+            if self._node is not None and not self._node.crashed:
+                return self._node
+            await trio.sleep(0.1)
+
+    async def do(self, act: Act, done: Done) -> None:
+        """Do something until it is done, looking first whether it was."""
+        while True:
+            node = await self.node()
+            try:
+                if await self._unless_dead(node, done):
+                    return
+                await self._unless_dead(node, act)
+            except P2PChatError:
+                await trio.sleep(1)
+
+    async def _unless_dead(self, node: WorldNode, act: Act) -> Any:
+        result: Any = None
+
+        async def work(scope: trio.CancelScope) -> None:
+            nonlocal result
+            result = await act(node)
+            scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work, nursery.cancel_scope)
+            await node.ended()
+            nursery.cancel_scope.cancel()
+        return result
+
+    async def say(self, other: str, text: str) -> None:
+        async def act(node: WorldNode) -> None:
+            await node.call("send", chat=other, text=text)
+            self._told.add(text)
+
+        async def done(node: WorldNode) -> bool:
+            there = text in await node.texts(other, mine=True)
+            assert there or text not in self._told, "a face was told of a message that is not on disk"
+            return there
+
+        await self.do(act, done)
+
+    async def use(self, relay: MailRelay) -> None:
+        async def act(node: WorldNode) -> None:
+            await node.call("relays", add=relay.address)
+
+        async def done(node: WorldNode) -> bool:
+            return relay.address in [one["address"] for one in await node.call("relays")]
+
+        await self.do(act, done)
+
+    def _watch(self, node: WorldNode) -> None:
+        def boundary() -> None:
+            self.boundaries += 1
+            if self.boundaries - 1 == self._cut_at:
+                node.cut_power()
+
+        commit, publish, net = node.db.commit, node.engine.events.publish, node.engine.net
+        assert isinstance(net, WorldNetwork)
+        pool = net._pool
+
+        def watched_commit() -> None:
+            boundary()
+            commit()
+            boundary()
+
+        def watched_publish(event: dict[str, Any]) -> None:
+            boundary()
+            publish(event)
+
+        def watch(part: object, names: Iterable[str]) -> None:
+            for name in names:
+                setattr(part, name, before(getattr(part, name)))
+
+        def watched_pool(callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
+            mailboxes = pool(callbacks, nursery)
+            watch(mailboxes, RELEASED_TO_RELAYS)
+            return mailboxes
+
+        def before(function: Callable[..., Any]) -> Callable[..., Any]:
+            def watched(*args: Any) -> Any:
+                boundary()
+                return function(*args)
+
+            return watched
+
+        for place, name, watched in (
+            (node.db, "commit", watched_commit),
+            (node.engine.events, "publish", watched_publish),
+            (net, "_pool", watched_pool),
+        ):
+            setattr(place, name, watched)
+        watch(net, RELEASED)
+
+
+@asynccontextmanager
+async def two_people(
+    world: World, victim: str, cut_at: int | None, *, hours: int = 6
+) -> AsyncIterator[tuple[Person, Person]]:
+    """Let alice and bob live until the end of the block, for `hours` at most; the victim's power is cut at `cut_at`."""
+    alice = Person(world, "alice", cut_at if victim == "alice" else None)
+    bob = Person(world, "bob", cut_at if victim == "bob" else None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(alice.live)
+        nursery.start_soon(bob.live)
+        with trio.fail_after(hours * 3600):
+            yield alice, bob
+        nursery.cancel_scope.cancel()
+
+
+async def become_contacts(alice: Person, bob: Person) -> None:
+    """Bob uses an invite of alice's, until he is accepted."""
+    made: list[str] = []
+
+    async def invite(node: WorldNode) -> None:
+        made.append((await node.call("invite"))["invite"])
+
+    async def has_invite(node: WorldNode) -> bool:
+        return bool(made)
+
+    async def add(node: WorldNode) -> None:
+        await node.call("add", invite=made[0], name="alice", wait="accepted", timeout=900)
+
+    await alice.do(invite, has_invite)
+    await bob.do(add, is_contact)
+
+
+async def is_contact(node: WorldNode) -> bool:
+    """Whether the node has a contact who has accepted."""
+    return any(one["state"] == "contact" for one in await node.call("contacts"))
+
+
+async def nothing(node: WorldNode) -> None:
+    """Wait a second: to be done until something has happened by itself."""
+    await trio.sleep(1)
+
+
+def played(folder: Path, cut_at: int | None, story: Callable[[World], Awaitable[int]]) -> int:
+    """Play a story in a world of its own; return how many boundaries its victim's node passed."""
+    passed = 0
+
+    async def main(world: World) -> None:
+        nonlocal passed
+        passed = await story(world)
+
+    folder.mkdir()
+    try:
+        run_world(folder, main)
+    except BaseException as error:
+        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
+    return passed
