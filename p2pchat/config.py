@@ -5,7 +5,7 @@ on as values.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE = "config.toml"
 MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
-_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan")
+_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan", "passphrase_command")
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
 NO_PROXY = "none"
@@ -50,7 +50,7 @@ class Settings:
     face; None where it does not say, which leaves it to the profile. contact_daily_mib, contact_unread_mib: how much
     one contact may have us store in a day, and unread; 0 for as much as they like, None for the engine's default.
     proxy: through which everything is dialled. lan: when contacts are looked for on the local network, one of
-    `LAN_MODES`; "auto" is while no relay answers.
+    `LAN_MODES`; "auto" is while no relay answers. passphrase_command: see `passphrase_of`.
     """
 
     listen: tuple[str, ...] = ()
@@ -59,6 +59,7 @@ class Settings:
     contact_unread_mib: int | None = None
     proxy: ProxyAddress | None = None
     lan: str = LAN_MODES[0]
+    passphrase_command: tuple[str, ...] = ()
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -149,7 +150,33 @@ def _settings(path: Path, raw: bytes) -> Settings:
     lan = table.get("lan", LAN_MODES[0])
     if lan not in LAN_MODES:
         raise BadConfig(f'In {path}, lan must be "auto", "on" or "off"')
-    return Settings(tuple(listen), keep, _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3]), proxy, lan)
+    command = table.get("passphrase_command", [])
+    if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
+        raise BadConfig(f'In {path}, passphrase_command must be a list of words such as ["pass", "show", "p2pchat"]')
+    daily, unread = _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3])
+    return Settings(tuple(listen), keep, daily, unread, proxy, lan, tuple(command))
+
+
+def passphrase_of(command: Sequence[str]) -> str:
+    """Run a `passphrase_command`, without a shell, and return the first line of what it prints. It may ask the user at
+    the terminal. Raises BadConfig; what it printed is in no error.
+    """
+    import subprocess
+
+    name = f"passphrase_command ({command[0]})"
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own choice, and no shell
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
+        )
+        text = done.stdout.decode().partition("\n")[0].removesuffix("\r")
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "what it prints is not UTF-8"
+        raise BadConfig(f"{name} cannot be used: {reason}") from None
+    if done.returncode != 0:
+        raise BadConfig(f"{name} failed with exit code {done.returncode}", hint="Run it by itself to see why.")
+    if not text:
+        raise BadConfig(f"{name} printed no passphrase", hint="Its first line has to be the passphrase.")
+    return text
 
 
 def _proxy(path: Path, value: object) -> ProxyAddress | None:

@@ -19,6 +19,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
     assert config.settings(tmp_path) == config.Settings(("/ip4/127.0.0.1/tcp/0",), True)
     (tmp_path / "config.toml").write_text('proxy = "socks5://127.0.0.1:9050"\n')
     assert config.settings(tmp_path) == config.Settings(proxy=ProxyAddress("127.0.0.1", 9050))
+    (tmp_path / "config.toml").write_text('passphrase_command = ["pass", "show", "p2pchat"]\n')
+    assert config.settings(tmp_path) == config.Settings(passphrase_command=("pass", "show", "p2pchat"))
     (tmp_path / "config.toml").write_text("contact_daily_mib = 0\ncontact_unread_mib = 10\n")
     assert config.settings(tmp_path) == config.Settings(contact_daily_mib=0, contact_unread_mib=10)
 
@@ -33,6 +35,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "contact_daily_mib = true",
         "contact_unread_mib = -1",
         "proxy = true",
+        'passphrase_command = "pass show p2pchat"',
+        'passphrase_command = ["pass", 1]',
         'proxy = "http://127.0.0.1:9"',
         'lan = "yes"',
         "lan = []",
@@ -45,6 +49,19 @@ def test_a_mistake_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(config.BadConfig) as caught:
         config.settings(tmp_path)
     assert "config.toml" in caught.value.line()
+
+
+def test_the_first_line_that_a_command_prints_is_the_passphrase() -> None:
+    assert config.passphrase_of(["printf", "%s", "open $HOME \r\nlogin: x\n"]) == "open $HOME "
+    for command, why in (
+        (["false"], "failed with exit code 1"),
+        (["true"], "printed no passphrase"),
+        (["/dev/null/x"], "cannot be used: Not a directory"),
+        (["printf", "secret\\377"], "is not UTF-8"),
+    ):
+        with pytest.raises(config.BadConfig, match=why) as caught:
+            config.passphrase_of(command)
+        assert "secret" not in caught.value.line()
 
 
 @pytest.mark.parametrize(

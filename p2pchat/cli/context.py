@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from p2pchat import errors
+from p2pchat import config, errors
 from p2pchat.cli.output import Output
 from p2pchat.config import FaceConfig
 from p2pchat.locations import Profile
@@ -48,9 +48,17 @@ class Context:
         return client
 
     def passphrase(self) -> str:
-        """Return the profile's passphrase, from the given file or from the user at the terminal."""
-        given = self.given_passphrase()
+        """Return the profile's passphrase, from the given file, a command, or from the user at the terminal."""
+        given = self.passphrase_without_asking()
         return ask("Passphrase: ") if given is None else given
+
+    def passphrase_without_asking(self) -> str | None:
+        """Return the passphrase from --passphrase-file, or from `passphrase_command`; None without either."""
+        given = self.given_passphrase()
+        if given is not None:
+            return given
+        command = config.settings(self.config.profile).passphrase_command
+        return checked_passphrase(config.passphrase_of(command)) if command else None
 
     def given_passphrase(self) -> str | None:
         """Return the passphrase from --passphrase-file, or None without it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from p2pchat import errors
-from p2pchat.cli.context import Context, ask
+from p2pchat.cli.context import Context
 from p2pchat.cli.options import Verb
 from p2pchat.cli.output import cell
 
@@ -43,7 +43,7 @@ def salvage(context: Context, _args: Namespace) -> int:
     except errors.Locked as exc:
         if given is not None or isinstance(exc, errors.ProfileInUse):
             raise
-        done = serve.salvage(profile, ask("Passphrase: "))
+        done = serve.salvage(profile, context.passphrase())
     if context.out.json:
         context.out.object(done)
         return 0

@@ -6,7 +6,7 @@ import time
 from argparse import Namespace
 from typing import Any
 
-from p2pchat import errors
+from p2pchat import config, errors
 from p2pchat.api.client import Client
 from p2pchat.cli import answers
 from p2pchat.cli.context import STDIN, Context
@@ -59,18 +59,19 @@ def _reconnected(context: Context) -> Client:
         except errors.VersionMismatch:
             raise
         except errors.NodeError:
-            start_node = not context.profile.has_passphrase or _has_passphrase_file(context)
+            start_node = not context.profile.has_passphrase or _unlocks_alone(context)
             continue
         if client.greeting.get("state") != "locked":
             return client
-        if _has_passphrase_file(context):
+        if _unlocks_alone(context):
             client.call("unlock", passphrase=context.passphrase())
             return client
         client.close()
 
 
-def _has_passphrase_file(context: Context) -> bool:
-    return context.config.passphrase_file not in (None, STDIN)
+def _unlocks_alone(context: Context) -> bool:
+    command = config.settings(context.config.profile).passphrase_command
+    return context.config.passphrase_file not in (None, STDIN) or bool(command)
 
 
 class _Tail:

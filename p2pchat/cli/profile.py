@@ -200,6 +200,8 @@ VERBS = (
         "unlock",
         "open a locked profile",
         unlock,
+        notes="`passphrase_command` in the profile's config.toml names a command that prints the passphrase, such as "
+        '["pass", "show", "p2pchat"]. It is used by every verb and by the screen.',
         example="p2pchat unlock --passphrase-file secret.txt",
     ),
     Verb(

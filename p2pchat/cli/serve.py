@@ -116,7 +116,7 @@ def _foreground(context: Context, args: Namespace) -> int:
     profile = context.profile
     if not profile.exists():
         raise errors.NoProfile(f"There is no profile in {profile.folder}")
-    passphrase = context.given_passphrase()
+    passphrase = context.passphrase_without_asking() if profile.has_passphrase else context.given_passphrase()
     with _taken_over(profile) as lock:
         if args.proxy is not None:  # not before: what another node runs by stays as it is
             config.keep_proxy(profile.folder, args.proxy)

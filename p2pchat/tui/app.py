@@ -29,6 +29,7 @@ from p2pchat.tui.actions.message import MessageActions
 from p2pchat.tui.actions.order import OrderActions
 from p2pchat.tui.actions.preferences import PreferenceActions
 from p2pchat.tui.actions.settings import SettingsActions
+from p2pchat.tui.actions.unlocking import UnlockActions
 from p2pchat.tui.base import BaseApp
 from p2pchat.tui.collecting import tune_gc
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
@@ -72,11 +73,12 @@ class ChatApp(BaseApp):
         node: NodeClient | None = None,
         started: Callable[[], None] | None = None,
         passphrase: str | None = None,
+        passphrase_command: Callable[[], str] | None = None,
         clock: Callable[[], float] = monotonic,
         now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         """`started`: waits for a node that is already being started, and raises the reason if it cannot be.
-        `passphrase`: for a locked profile, if a file holds it.
+        `passphrase`: for a locked profile, if a file holds it. `passphrase_command`: runs the command that prints it.
         """
         super().__init__(profile, node or NodeClient(profile), now)
         plain = not self.draws_unicode
@@ -101,8 +103,8 @@ class ChatApp(BaseApp):
         self.order = OrderActions(self, self.talk)
         self.wishes = PreferenceActions(self)
         self.settings = SettingsActions(self, self.talk, self.wishes)
+        self.unlocking = UnlockActions(self, self.leave_now, passphrase, passphrase_command)
         self._started = started
-        self._passphrase = passphrase
         self._clock = clock
         self._touched = clock()
         self._leaving = False
@@ -233,31 +235,15 @@ class ChatApp(BaseApp):
 
         if not self.profile.exists():
             await asyncio.to_thread(starting.create, self.profile, name, passphrase)
-        self._passphrase = passphrase
+        self.unlocking.passphrase = passphrase
         await self.node.start()
-
-    async def _unlock(self) -> None:
-        passphrase, self._passphrase = self._passphrase, None
-        if passphrase is not None:
-            try:
-                await self.node.unlock(passphrase)
-            except errors.WrongPassphrase as exc:
-                self.exit(exc, return_code=exc.exit_code)
-            return
-        from p2pchat.tui.screens.unlock import UnlockScreen
-
-        if any(isinstance(screen, UnlockScreen) for screen in self.screen_stack):
-            return
-        await self.ask(UnlockScreen(self.node))
-        if self.node.state == LOCKED:
-            self.leave_now()
 
     # --- what the node tells
 
     def _state_changed(self) -> None:
         self.reader.refresh_status()
         if self.node.state == LOCKED:
-            self.begin(self._unlock())
+            self.begin(self.unlocking.run())
         elif self.node.state == READY:
             self.begin(self.talk.settle())
             self.run_worker(self.people.wake_echo())

@@ -9,9 +9,10 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
-from p2pchat import errors
+from p2pchat import config, errors
 from p2pchat.locations import lock_holder
 
 if TYPE_CHECKING:
@@ -80,7 +81,13 @@ def run(profile: Profile, passphrase: str | None = None) -> int:
 
     if os.environ.get("TERM") in ALWAYS_TRUE:
         os.environ.setdefault("COLORTERM", "truecolor")  # the library that draws looks there alone
-    app = ChatApp(profile, started=starter.wait if starts else None, passphrase=passphrase)
+    command = config.settings(profile.folder).passphrase_command
+    app = ChatApp(
+        profile,
+        started=starter.wait if starts else None,
+        passphrase=passphrase,
+        passphrase_command=partial(config.passphrase_of, command) if command else None,
+    )
     error = app.run()
     if app.fault is not None:
         raise app.fault

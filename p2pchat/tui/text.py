@@ -96,7 +96,11 @@ def joins_emoji(environ: Mapping[str, str]) -> bool:
 
 
 def draws_unicode(environment: Mapping[str, str]) -> bool:
-    """Whether the locale allows more than ASCII; where none is set, nearly every terminal does."""
+    """Whether the locale allows more than ASCII; where none is set, nearly every terminal does. The console of Linux
+    does not: its font has few signs, whatever the locale.
+    """
+    if environment.get("TERM") == "linux":
+        return False
     locale = environment.get("LC_ALL") or environment.get("LC_CTYPE") or environment.get("LANG") or ""
     return not locale or "utf" in locale.casefold()
 

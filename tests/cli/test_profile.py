@@ -26,6 +26,17 @@ def test_a_locked_node_is_unlocked_with_the_file(locked: FakeNode, p2pchat: Run,
         assert node.calls[2] == ("unlock", {"passphrase": "pw"})
 
 
+def test_a_locked_node_is_unlocked_by_the_command_that_is_configured(
+    locked: FakeNode, profile: Profile, p2pchat: Run
+) -> None:
+    (profile.folder / "config.toml").write_text('passphrase_command = ["printf", "from a manager\\nmore"]\n')
+    with locked as node:
+        assert p2pchat("contacts").code == 0
+        assert node.calls[0] == ("unlock", {"passphrase": "from a manager"})
+        assert p2pchat("contacts", "--passphrase-file", "-", stdin=b"given\n").code == 0
+        assert node.calls[2] == ("unlock", {"passphrase": "given"})
+
+
 def test_no_verb_prompts_without_a_terminal(locked: FakeNode, p2pchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def prompt(*_: object) -> str:
         raise AssertionError("prompted")

@@ -178,6 +178,7 @@ def test_the_list(db: Database) -> None:
     assert (alice.unread, alice.chat.draft) == (Unread(3, said(1).id), "")
     assert alice.last == messages.page(db, ALICE_CHAT, 1)[0]
     assert (bob.unread, bob.chat.draft, bob.last) == (Unread(), "begun", None)
+    assert {chat: chats.listed_one(db, chat) for chat in chats.in_order(db)} == found
 
 
 # --- drafts ----------------------------------------------------------------------------------------

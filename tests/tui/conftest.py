@@ -39,6 +39,7 @@ async def opened(
     clock: Callable[[], float] = lambda: 0.0,
     ready: bool = True,
     passphrase: str | None = None,
+    passphrase_command: Callable[[], str] | None = None,
 ) -> AsyncIterator[tuple[ChatApp, Pilot[P2PChatError]]]:
     """The app on this node, with all it shows at first on the screen; `folder` holds its profile."""
     (folder / "profile.db").touch()
@@ -47,7 +48,14 @@ async def opened(
     def now() -> datetime:
         return node.now.astimezone()
 
-    app = ChatApp(profile, node=NodeClient(profile, node.open), clock=clock, now=now, passphrase=passphrase)
+    app = ChatApp(
+        profile,
+        node=NodeClient(profile, node.open),
+        clock=clock,
+        now=now,
+        passphrase=passphrase,
+        passphrase_command=passphrase_command,
+    )
     async with app.run_test(size=size) as pilot:
         if ready:
             await until(pilot, lambda: app.settled)

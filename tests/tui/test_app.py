@@ -1,8 +1,7 @@
-"""The app as a whole, on a node in memory: first screens, chats, sending, drafts, the node's death, the end."""
+"""The app as a whole, on a node in memory: first screens, chats, notices, commands, the end."""
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,48 +12,23 @@ from textual.pilot import Pilot
 from p2pchat import errors
 from p2pchat.locations import Profile
 from p2pchat.tui import preferences, terminal
-from p2pchat.tui.actions.drafts import DRAFT_PAUSE
 from p2pchat.tui.app import AWAY, ChatApp
 from p2pchat.tui.intents import Submitted
-from p2pchat.tui.model import Chat
-from p2pchat.tui.node_client import GONE, LOCKED, READY, NodeClient
-from p2pchat.tui.reader import FIRST_CHATS
+from p2pchat.tui.node_client import LOCKED, READY, NodeClient
 from p2pchat.tui.screens.confirm import ConfirmScreen, Question
 from p2pchat.tui.screens.delete import DeleteScreen
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.keep import KeepScreen
-from p2pchat.tui.screens.main import BOTH, WIDE, Empty
+from p2pchat.tui.screens.main import Empty
 from p2pchat.tui.screens.requests import RequestsScreen
 from p2pchat.tui.screens.unlock import UnlockScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
 from p2pchat.tui.widgets.statusline import ChatTitle
+from tests.tui.app_helpers import is_shown, notices, story
 from tests.tui.conftest import opened, run, until
 from tests.tui.fakes import FakeNode
 
 Json = dict[str, Any]
-
-
-def notices(app: ChatApp) -> str:
-    """What was said in the corner."""
-    return "\n".join(str(notification.message) for notification in app._notifications)
-
-
-def sent(node: FakeNode) -> list[tuple[str, str]]:
-    """What the node was asked to send: chat and text."""
-    return [(params["chat"], params["text"]) for params in node.named("send")]
-
-
-def is_shown(app: ChatApp, chat: str) -> bool:
-    """Whether this chat is the one on the screen."""
-    return app.state.current == chat
-
-
-def story(node: FakeNode) -> tuple[str, str]:
-    """Bob, with whom one talks last, and Carol, who wrote before."""
-    bob, carol = node.friend("Bob", verified=True), node.friend("Carol", route=None)
-    node.says(carol, "from Carol")
-    node.said(bob, "hello Bob")
-    return bob, carol
 
 
 # --- which screen comes first
@@ -131,6 +105,22 @@ def test_a_passphrase_from_a_file_unlocks_or_ends_it(tmp_path: Path) -> None:
             await until(pilot, lambda: not app.is_running)
             assert isinstance(app.return_value, errors.WrongPassphrase)
             assert app.return_code == 4
+
+    run(main())
+
+
+def test_a_command_unlocks_once_or_somebody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChatApp, "lend_terminal", lambda _, program: program())
+
+    async def main() -> None:
+        async with opened(FakeNode(passphrase="x"), tmp_path, passphrase_command=lambda: "x") as (app, pilot):
+            app.begin(app.settings.lock(""))
+            await until(pilot, lambda: isinstance(app.screen, UnlockScreen))  # /lock would mean nothing otherwise
+        async with opened(FakeNode(passphrase="x"), tmp_path, ready=False, passphrase_command=lambda: "y") as (
+            app,
+            pilot,
+        ):
+            await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
 
     run(main())
 
@@ -237,437 +227,6 @@ def test_a_message_that_arrives_is_shown_and_counted_where_nobody_looks(tmp_path
             assert app.state.current == bob
             node.says(bob, "aloud")
             await until(pilot, lambda: any(call["chat"] == bob for call in node.named("read")))
-
-    run(main())
-
-
-# --- sending
-
-
-def test_enter_sends_to_the_chat_that_is_shown(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, carol = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press(*"hi Bob", "enter")
-            await until(pilot, lambda: sent(node))
-            await pilot.press("alt+2")
-            await until(pilot, lambda: app.state.current == carol)
-            await pilot.press(*"//hi", "enter")
-            await until(pilot, lambda: len(sent(node)) == 2)
-        assert sent(node) == [(bob, "hi Bob"), (carol, "/hi")]
-
-    run(main())
-
-
-def test_a_mistyped_command_is_not_sent_and_comes_back(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press(*"/delte", "enter")
-            await until(pilot, lambda: "no command /delte" in notices(app))
-            assert "/delete?" in notices(app)
-            assert app.main.composer.text == "/delte"
-        assert sent(node) == []
-
-    run(main())
-
-
-def test_what_the_node_refuses_comes_back(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            node.fail["send"] = errors.DiskFull()
-            await pilot.press(*"hello", "enter")
-            await until(pilot, lambda: app.main.composer.text == "hello")
-            assert "disk is full" in notices(app)
-            await pilot.press("enter")
-            await until(pilot, lambda: len(sent(node)) == 2)
-            assert app.main.composer.text == ""
-
-    run(main())
-
-
-def test_a_text_for_a_chat_left_meanwhile_becomes_its_draft(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, carol = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            node.hold["send"] = asyncio.Event()
-            await pilot.press(*"hello", "enter")
-            await until(pilot, lambda: sent(node))
-            await pilot.press("alt+2")
-            await until(pilot, lambda: app.state.current == carol)
-            node.fail["send"] = errors.Busy()
-            node.hold["send"].set()
-            await until(pilot, lambda: node.drafts.get(bob) == "hello")
-            assert app.main.composer.text == ""
-            await pilot.press("alt+1")
-            await until(pilot, lambda: app.state.current == bob)
-            assert app.main.composer.text == "hello"
-
-    run(main())
-
-
-# --- drafts
-
-
-def test_a_draft_is_kept_and_is_there_again(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, carol = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press(*"unfinished")
-            await pilot.press("alt+2")
-            await until(pilot, lambda: app.state.current == carol)
-            assert app.main.composer.text == ""
-            await pilot.press("alt+1")
-            await until(pilot, lambda: app.state.current == bob)
-            assert app.main.composer.text == "unfinished"
-            await until(pilot, lambda: node.drafts.get(bob) == "unfinished")
-        async with opened(node, tmp_path) as (app, _pilot):
-            assert app.main.composer.text == "unfinished"
-
-    run(main())
-
-
-def test_a_draft_ends_when_the_node_says_so_unless_it_is_being_written(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, carol = story(node)
-
-    async def end_of(app: ChatApp, pilot: Pilot[Any], chat: str) -> None:
-        node.drafts[chat] = ""
-        node.emit("chat", id=chat, unread=0, first_unread=None, timer=60, draft="")
-        await until(pilot, lambda: (now := app.state.chat(chat)) is not None and now.timer == 60)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press(*"begun")
-            await until(pilot, lambda: node.drafts.get(bob) == "begun")
-            await end_of(app, pilot, bob)
-            assert app.main.composer.text == "begun"
-            await pilot.press("alt+2")
-            await until(pilot, lambda: app.state.current == carol and node.drafts[bob] == "begun")
-            assert [chat.draft for chat in app.state.chats if chat.id == bob] == ["begun"]
-            await end_of(app, pilot, bob)
-            await until(pilot, lambda: [chat.draft for chat in app.state.chats if chat.id == bob] == [""])
-            await pilot.press("alt+1")
-            await until(pilot, lambda: app.state.current == bob)
-            assert app.main.composer.text == ""
-            await pilot.press(*"hello", "enter")
-            assert sent(node) == [(bob, "hello")]
-            await pilot.press("alt+p")
-            assert app.main.composer.text == ""  # what disappears does not come back
-
-    run(main())
-
-
-def test_no_draft_is_on_its_way_after_the_end(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (_, pilot):
-            await pilot.press("h", "i")
-            before = list(node.calls)
-        for _ in range(20):
-            await asyncio.sleep(DRAFT_PAUSE / 10)
-        assert node.calls == before
-
-    run(main())
-
-
-@pytest.mark.parametrize("columns", [BOTH, BOTH - 1])
-def test_what_is_being_written_is_not_in_the_list_beside_it(tmp_path: Path, columns: int) -> None:
-    """The list is drawn when something happens, and would show what stood in the composer then."""
-    node = FakeNode()
-    bob, carol = story(node)
-
-    def row(app: ChatApp, chat: str) -> str:
-        return next(row.draft for row in app.main.chat_list._rows if isinstance(row, Chat) and row.id == chat)
-
-    async def main() -> None:
-        async with opened(node, tmp_path, size=(columns, 40)) as (app, pilot):
-            await pilot.press(*"later")
-            await until(pilot, lambda: node.drafts.get(bob) == "later")
-            node.emit("lagged")
-            await until(pilot, lambda: app.settled)
-            assert row(app, bob) == ""
-            await pilot.press("f2")
-            assert row(app, bob) == ("later" if columns < BOTH else "")
-            await pilot.press("alt+2")
-            await until(pilot, lambda: app.state.current == carol)
-            assert row(app, bob) == "later"
-
-    run(main())
-
-
-def test_an_intent_takes_what_its_class_names() -> None:
-    make: Any = Submitted
-    submitted = make("hi", chat="bob")
-    assert (submitted.text, submitted.chat, make("hi").chat) == ("hi", "bob", None)
-    for values, named in (((), {}), (("a", "b", "c"), {}), (("a",), {"other": "b"})):
-        with pytest.raises(TypeError):
-            make(*values, **named)
-
-
-def test_the_first_chats_are_shown_before_all_are_read(tmp_path: Path) -> None:
-    node = FakeNode()
-    ids = [node.friend(f"friend {number}") for number in range(60)]
-    node.hold["requests"] = asyncio.Event()  # the chats are answered, and wait for these
-
-    async def main() -> None:
-        async with opened(node, tmp_path, ready=False) as (app, pilot):
-            await until(pilot, lambda: ("requests", {}) in node.calls)
-            assert len(app.main.chat_list._rows) == FIRST_CHATS
-            assert app.state.current == app.state.chats[0].id
-            unseen = next(chat for chat in ids if app.state.chat(chat) is None)
-            node.says(unseen, "hello from below")
-            await pilot.pause()
-            node.hold["requests"].set()
-            await until(pilot, lambda: app.settled)
-            await until(pilot, lambda: app.state.chats[0].id == unseen)
-            assert len(app.main.chat_list._rows) == 60
-            assert [params for method, params in node.calls if method == "chats"] == [{"limit": FIRST_CHATS}, {}]
-
-    run(main())
-
-
-def test_a_draft_goes_when_its_text_is_saved_and_not_before(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, _ = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press(*"hello")
-            await until(pilot, lambda: node.drafts.get(bob) == "hello")
-            node.hold["send"] = asyncio.Event()
-            await pilot.press("enter")
-            await until(pilot, lambda: sent(node))
-            await app.talk.drafts.keep()
-            assert node.drafts[bob] == "hello"
-            node.hold["send"].set()
-            await until(pilot, lambda: node.drafts[bob] == "")
-
-    run(main())
-
-
-def test_what_is_read_meanwhile_brings_no_older_draft_back(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, _ = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press(*"refuse this")
-            await until(pilot, lambda: node.drafts.get(bob) == "refuse this")
-            node.hold["requests"] = asyncio.Event()  # the chats are answered, and wait for these
-            node.emit("lagged")
-            await until(pilot, lambda: not app.reader.settled)
-            await pilot.press("ctrl+c")
-            await until(pilot, lambda: node.drafts[bob] == "")
-            node.hold["requests"].set()
-            await until(pilot, lambda: app.settled)
-            shown = app.state.chat(bob)
-            assert shown is not None
-            assert shown.draft == ""
-
-    run(main())
-
-
-def test_leaving_keeps_what_was_typed_last(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, _ = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            app.main.composer.insert("at the last moment")
-            app.leave_now()
-            await until(pilot, lambda: not app.is_running)
-        assert node.drafts[bob] == "at the last moment"
-
-    run(main())
-
-
-# --- the node dies
-
-
-def test_its_death_is_shown_and_mended(tmp_path: Path) -> None:
-    node = FakeNode()
-    bob, _ = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            node.die(for_good=True)
-            await until(pilot, lambda: app.node.state == GONE)
-            await until(pilot, lambda: app.main.status.said.startswith("node ended, restarting…"))
-            assert app.main.status.wrong
-            node.says(bob, "said while we were away")
-            node.revive()
-            await until(pilot, lambda: app.node.state == READY)
-            await until(
-                pilot, lambda: app.state.chats[0].last and app.state.chats[0].last.text.startswith("said while")
-            )
-            await until(pilot, lambda: app.main.status.said.startswith("● 1 direct"))
-            assert not app.main.status.wrong
-
-    run(main())
-
-
-def test_what_is_sent_while_it_is_away_comes_back_at_once(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            node.die(for_good=True)
-            await until(pilot, lambda: app.node.state == GONE)
-            await pilot.press(*"hello", "enter")
-            await until(pilot, lambda: app.main.composer.text == "hello")
-            assert "press Enter to send it again" in notices(app)
-            node.revive()
-            await until(pilot, lambda: app.node.state == READY)
-            await pilot.pause()
-            assert sent(node) == []  # nothing goes by itself
-            await pilot.press("enter")
-            await until(pilot, lambda: sent(node))
-        assert [message["text"] for message in node.history[node.named("send")[0]["chat"]]][-1] == "hello"
-
-    run(main())
-
-
-@pytest.mark.parametrize("saved", [True, False])
-def test_what_was_under_way_is_looked_for_never_sent_twice_never_lost(tmp_path: Path, saved: bool) -> None:
-    node = FakeNode()
-    bob, _ = story(node)
-    node.said(bob, "same")  # an older one of the same words is not it
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            node.now = node.now.replace(hour=node.now.hour + 1)
-            node.hold["send"] = asyncio.Event()
-            await pilot.press(*"same", "enter")
-            await until(pilot, lambda: sent(node))
-            if saved:
-                node.said(bob, "same", "saved")
-            node.die()
-            node.hold.pop("send").set()
-            await until(pilot, lambda: node.opened == 2 and app.node.state == READY)
-            await until(pilot, lambda: app.main.composer.text == ("" if saved else "same"))
-            await until(pilot, lambda: len(node.named("log")) >= 3)
-            await pilot.pause()
-            assert app.main.composer.text == ("" if saved else "same")
-        assert len(sent(node)) == 1
-
-    run(main())
-
-
-def test_two_of_the_same_words_are_two(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press(*"ok", "enter")
-            await until(pilot, lambda: len(sent(node)) == 1)
-            node.hold["send"] = asyncio.Event()
-            await pilot.press(*"ok", "enter")
-            await until(pilot, lambda: len(sent(node)) == 2)
-            node.die()
-            node.hold.pop("send").set()
-            # The first one was answered for: it cannot stand for the second.
-            await until(pilot, lambda: app.main.composer.text == "ok")
-
-    run(main())
-
-
-# --- the list, sizes
-
-
-def folded(app: ChatApp) -> bool:
-    return not app.main.listed
-
-
-def test_the_list_folds_away_where_it_is_narrow(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path, (WIDE, 24)) as (app, pilot):
-            assert not folded(app)
-            await pilot.resize_terminal(WIDE - 1, 24)
-            await pilot.pause()
-            assert folded(app)
-            await pilot.press("f2")
-            await pilot.pause()
-            assert not folded(app)
-            assert app.main.chat_list.has_focus
-            await pilot.press("down", "enter")
-            await until(pilot, lambda: folded(app))
-            assert app.main.composer.has_focus
-            await pilot.resize_terminal(BOTH - 1, 24)
-            await pilot.press("f2")
-            await pilot.pause()
-            assert app.main.chat_list.size.width >= BOTH - 2
-            await pilot.press("escape")
-            await pilot.pause()
-            assert folded(app)
-
-    run(main())
-
-
-def test_a_list_folded_by_hand_stays_so(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path) as (app, pilot):
-            await pilot.press("ctrl+b")
-            await until(pilot, lambda: folded(app))
-            assert preferences.read(tmp_path).preferences.folded
-        async with opened(node, tmp_path) as (app, _pilot):
-            assert folded(app)
-
-    run(main())
-
-
-def test_where_the_list_is_away_the_status_line_says_what_it_would(tmp_path: Path) -> None:
-    node = FakeNode()
-    story(node)
-    node.knocks("Eve")
-
-    async def main() -> None:
-        async with opened(node, tmp_path, (80, 24)) as (app, pilot):
-            await pilot.pause()
-            text = str(app.main.status.render())
-            assert "1 request Ctrl+R" in text
-            assert "1 unread Alt+A" in text
-
-    run(main())
-
-
-@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12), (20, 6), (10, 3), (1, 1)])
-def test_no_size_breaks_it(tmp_path: Path, size: tuple[int, int]) -> None:
-    node = FakeNode()
-    bob, _ = story(node)
-
-    async def main() -> None:
-        async with opened(node, tmp_path, size) as (app, pilot):
-            node.says(bob, "a message that is longer than the screen is wide")
-            await pilot.press(*"hi", "ctrl+j", "/", "f2", "f2", "escape")
-            await pilot.resize_terminal(100, 30)
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
-            assert app.is_running
-            if size >= (20, 6):
-                assert app.main.conversation.size.height >= 1
-                assert app.main.composer.size.height >= 1
 
     run(main())
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from p2pchat.tui.app import ChatApp
-from p2pchat.tui.model import NOTES, Chat
+from p2pchat.tui.intents import DeleteMessage
+from p2pchat.tui.model import NOTES, Chat, message_of
 from p2pchat.tui.screens.invite import InviteScreen
 from p2pchat.tui.screens.invites import InvitesScreen
 from tests.tui import pictures
+from tests.tui.app_helpers import notices
 from tests.tui.conftest import opened, run, until
 from tests.tui.fakes import INVITE, FakeNode
 from tests.tui.staging import press, stage
-from tests.tui.test_app import notices
 
 
 def names(app: ChatApp) -> list[str]:
@@ -124,6 +125,9 @@ def test_commands_of_the_chat_shown(tmp_path: Path) -> None:
             assert "Notes to self" in names(app)
             await command("/contact")
             await until(pilot, lambda: "You are alone" in notices(app))
+            note = message_of({**node.says(cat, "milk"), "chat": NOTES, "mine": True, "state": "read"})
+            app.begin(app.picking.delete(DeleteMessage(note)))
+            await until(pilot, lambda: "Nobody else has it." in pictures.take(app).shown)
 
     run(main())
 

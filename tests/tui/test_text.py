@@ -120,6 +120,19 @@ def test_only_terminals_known_for_it_join_emoji(environ: dict[str, str], joins: 
     assert text.joins_emoji(environ) is joins
 
 
+@pytest.mark.parametrize(
+    ("environ", "draws"),
+    [
+        ({}, True),
+        ({"LANG": "de_DE.UTF-8", "TERM": "xterm"}, True),
+        ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, False),
+        ({"LANG": "C.UTF-8", "TERM": "linux"}, False),
+    ],
+)
+def test_signs_are_for_a_locale_and_a_terminal_that_have_them(environ: dict[str, str], draws: bool) -> None:
+    assert text.draws_unicode(environ) is draws
+
+
 # ---------------------------------------------------------------- wrapping
 
 

@@ -198,7 +198,7 @@ def test_a_power_cut_or_a_clean_end_is_no_copy(tmp_path: Path) -> None:
 
 
 def test_a_relay_that_invents_makes_nobody_renew_more_than_daily(tmp_path: Path) -> None:
-    """What does not open may be the relay's own: the answer comes at the hourly look, and once a day."""
+    """What does not open may be the relay's own: the answer comes in the hourly run, and once a day."""
 
     async def main(world: World) -> None:
         alice, bob = await by_relay(world)

@@ -60,7 +60,7 @@ class Upkeep:
             self.address_updates.changed()
             await self._committer.read(Database.checkpoint)
         except P2PChatError as error:  # a full disk now may have room in an hour
-            log.warning("the hourly look could not be saved: %s", type(error).__name__)
+            log.warning("the hourly run could not be saved: %s", type(error).__name__)
 
     async def run(self, then: Callable[[], object]) -> None:
         """Do everything that is due, every hour, and call `then` each time it is done; until cancelled."""

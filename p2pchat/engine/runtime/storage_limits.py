@@ -61,7 +61,7 @@ class StorageLimits:
     withheld: set[ContactId] = field(default_factory=set)
     """Contacts whose mail waits for room here."""
     scarce: bool = False
-    """The disk was nearly full at the last hourly look."""
+    """The disk was nearly full in the last hourly run."""
     _accounts: dict[ContactId, _Account] = field(default_factory=dict)
     said: dict[ContactId, int] = field(default_factory=dict)
     warned: dict[ContactId, int] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 An envelope of such a contact is not opened, and not acked: their node keeps it and sends it again, and a relay keeps it
 too. We stop reading the contact's queues meanwhile, since a relay pushes no more on a stream with many blobs that are
-not deleted. Where there is a link, a `full` frame says why. Each hourly look, and whoever reads the chat, lets the
+not deleted. Where there is a link, a `full` frame says why. Each hourly run, and whoever reads the chat, lets the
 contact in again where there is room.
 """
 

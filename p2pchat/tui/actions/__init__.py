@@ -5,7 +5,8 @@ drafts       saving what is written and not sent yet
 message      copying, deleting and explaining a message
 finding      search, pins, dates, unread messages, and the way back
 contact      invites, requests, the page of a contact, relays
-order        pinning, archiving, muting and clearing chats; forgetting contacts
+order        pinning, archiving, muting, clearing and exporting chats; forgetting contacts
 preferences  the user's file of settings
 settings     the looks of the program, and the help
+unlocking    opening a locked profile
 """

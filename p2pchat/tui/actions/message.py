@@ -17,7 +17,7 @@ from p2pchat.tui.intents import (
     React,
     SaveText,
 )
-from p2pchat.tui.model import Message
+from p2pchat.tui.model import NOTES, Message
 from p2pchat.tui.text import cut, displayable
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class MessageActions:
         """Delete a message here, after a question."""
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
-        if intent.message.mine and intent.message.state != "saved" and not intent.message.deleted:
+        is_note = intent.message.chat == NOTES
+        if intent.message.mine and intent.message.state != "saved" and not intent.message.deleted and not is_note:
             from p2pchat.tui.screens.delete import BOTH, DeleteScreen
 
             choice = await self._app.ask(DeleteScreen())
@@ -117,6 +118,7 @@ class MessageActions:
             return
         under_way = intent.message.mine and intent.message.state == "saved"
         more = "It has not been sent yet, and will not be sent." if under_way else "Others keep their copies."
+        more = "Nobody else has it." if is_note else more
         if not await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
             return
         now = self.picked()

@@ -56,7 +56,7 @@ class InviteScreen(Panel[str | None]):
     HEADING = "Invite a friend"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "copy"),
-        Binding("s", "save", "save as a file"),
+        Binding("s", "save", "save"),
         Binding("q", "code", "QR code"),
         Binding("r", "other", "for many people"),
         Binding("enter", "again", "try again"),

@@ -12,7 +12,8 @@ looks         colours
 marking       text marked with the mouse
 unread        the unread line
 bars          the texts of the conversation itself
-composer      the field for messages, and completions
+composer      the field for messages
+suggestions   the completions above it
 turned        a text area for right-to-left text
 chatlist      the list of chats
 statusline    the status line and the titles

@@ -16,7 +16,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
 from p2pchat.lib.shortcodes import begun_in, emoji_named
@@ -26,13 +25,11 @@ from p2pchat.tui.intents import Cancelled, CopyText, DraftChanged, Intent, Submi
 from p2pchat.tui.keymap import USUAL, Keymap
 from p2pchat.tui.keys import SEND, WRITING, bindings
 from p2pchat.tui.rtl import drawn
-from p2pchat.tui.text import UNSEEN, cut, displayable_line, writable, written
-from p2pchat.tui.themes import MUTED
+from p2pchat.tui.text import UNSEEN, cut, writable, written
+from p2pchat.tui.widgets.suggestions import Suggestions
 from p2pchat.tui.widgets.turned import TurnedArea
 
 MAX_LINES = 6
-MAX_SHOWN = 6
-"""Completions that are shown at once."""
 
 _HINTS = ((SEND, "send", "submit"), ("write_new_line", "new line", "new_line"))
 _DOT = " · "
@@ -41,6 +38,9 @@ _LABEL = 3
 
 _AROUND = 8
 """Cells around the text of a message that is answered or edited: padding and gaps."""
+
+_ROOMY = 48
+"""Columns from which the way out of an answer or an edit is told in words."""
 
 MAX_REMEMBERED = 100
 """Earlier texts of a chat that are remembered."""
@@ -346,66 +346,6 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.move_cursor(self.document.end)
 
 
-class Suggestions(Static):
-    """The completions of a command, one line each."""
-
-    DEFAULT_CSS = """
-    Suggestions {
-        display: none;
-        height: auto;
-        padding: 0 1;
-        background: $panel;
-        text-wrap: nowrap;
-        text-overflow: clip;
-    }
-    """
-
-    class Taken(Intent):
-        """A line was clicked."""
-
-        line: str
-
-    def __init__(self) -> None:
-        super().__init__("", markup=False)
-        self._offered: list[str] = []
-        self._last: tuple[Sequence[Completion], int | None] = ((), None)
-
-    def on_resize(self) -> None:
-        """Cut the lines to the window as it is now."""
-        self.offer(*self._last)
-
-    def on_click(self, event: events.Click) -> None:
-        """Choose the line that was clicked."""
-        if 0 <= event.y < len(self._offered):
-            self.post_message(self.Taken(self._offered[event.y]))
-
-    def offer(self, found: Sequence[Completion], chosen: int | None) -> None:
-        """Show these completions, or hide the widget if there are none."""
-        self._last = (found, chosen)
-        room = max(1, min(MAX_SHOWN, self.screen.size.height // 4))
-        first = 0 if chosen is None else max(0, min(chosen - room // 2, len(found) - room))
-        shown = found[first : first + room]
-        self._offered = [each.line for each in shown]
-        self.display = bool(shown)
-        if not shown:
-            return
-        names = [displayable_line(each.shown) for each in shown]
-        more = len(found) - first - len(shown)
-        rest = f"  +{more}" if more > 0 else ""
-        window = self.parent.size.width if isinstance(self.parent, Widget) else self.screen.size.width
-        cells = max(8, window - 2)
-        size = min(max(map(cell_len, names)) + 2, cells)
-        lines = []
-        for number, (name, each) in enumerate(zip(names, shown, strict=True), first):
-            style = "reverse" if number == chosen else "bold"
-            words = cut(name, cells)
-            last = number == first + len(shown) - 1
-            says = cut(each.says, cells - size - (len(rest) if last else 0))
-            lines.append(Content.assemble((words, style), " " * (size - cell_len(words)), (says, MUTED)))
-        lines[-1] = Content.assemble(lines[-1], (rest, MUTED))
-        self.update(Content("\n").join(lines))
-
-
 class Entry(Vertical):
     """The composer in its box, with its prompt, and the completions above."""
 
@@ -461,10 +401,11 @@ class Entry(Vertical):
         """Show above the box that the text is an answer or an edit, and of which text; "" for neither."""
         self._about = what, text
         turned, key = getattr(self.app, "turns_text", True), self._keymap.shown("write_cancel")
+        cancel = f"{key} cancel" if key and self.size.width >= _ROOMY else key
         meant = cut(what, max(8, self.size.width * 5 // 8))  # a long name leaves room for the text
-        room = self.size.width - cell_len(meant) - cell_len(key) - _AROUND
+        room = self.size.width - cell_len(meant) - cell_len(cancel) - _AROUND
         words = drawn(cut(" ".join(text[:300].split()), max(1, room)), turned)
-        self._meaning.update(Content.assemble((meant, "bold $text-accent"), "  ", words, f"  {key}"))
+        self._meaning.update(Content.assemble((meant, "bold $text-accent"), "  ", words, f"  {cancel}"))
         self._meaning.set_class(bool(what), "-shown")
 
     def on_resize(self) -> None:

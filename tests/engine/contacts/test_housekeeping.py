@@ -1,4 +1,4 @@
-"""What the hourly look takes up."""
+"""What the hourly run takes up."""
 
 from __future__ import annotations
 

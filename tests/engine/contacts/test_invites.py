@@ -100,7 +100,7 @@ def test_many_identities_add_a_bounded_number_a_day_and_the_rows_go_again(
         assert await ask(world, alice, InviteId(invite_id), invite, Device.fresh(world.entropy.random))
         for _ in range(2):
             await world.sleep_days(62)
-        await trio.sleep(86_400)  # a day of hourly looks: each looks at a part of the envelopes
+        await trio.sleep(86_400)  # a day of hourly runs: each goes through a part of the envelopes
         found = await rows(alice)
         assert (found["handshakes"], found["envelopes_seen"]) == (0, 0)
 

@@ -11,12 +11,14 @@ import trio
 from p2pchat.core.content import Content, decode_content
 from p2pchat.core.contents import ContactProfile, Receipt, Text
 from p2pchat.core.contents.receipt import READ
+from p2pchat.core.ids import ChatId
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import outbound, read_receipts
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NoSuchContact, NoSuchMessage, UsageError
+from p2pchat.errors import DatabaseDamaged, NoSuchContact, NoSuchMessage, UsageError
+from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 from tests.support.asking import events_of, linked
@@ -116,7 +118,10 @@ def read_receipts_in(found: list[Content]) -> list[list[str]]:
 # --- the list ------------------------------------------------------------------------------------------
 
 
-def test_the_list_of_chats(tmp_path: Path) -> None:
+def test_the_list_of_chats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(_db: Database) -> list[ChatId]:
+        raise DatabaseDamaged()
+
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         carol = await world.start("carol")
@@ -134,6 +139,8 @@ def test_the_list_of_chats(tmp_path: Path) -> None:
         await trio.sleep(1)
         await write(alice, "carol", "hello")
         assert [one["name"] for one in await alice.call("chats")] == ["carol", "bob"]
+        monkeypatch.setattr(store_chats, "in_order", damaged)
+        assert [one["name"] for one in await alice.call("chats", limit=1)] == ["carol"]
 
     run_world(tmp_path, main)
 

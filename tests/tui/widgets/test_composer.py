@@ -15,7 +15,8 @@ from textual.pilot import Pilot
 from p2pchat.tui import intents
 from p2pchat.tui.commands import Completion, completions
 from p2pchat.tui.intents import Intent
-from p2pchat.tui.widgets.composer import MAX_LINES, Composer, Entry, Suggestions
+from p2pchat.tui.widgets.composer import MAX_LINES, Composer, Entry
+from p2pchat.tui.widgets.suggestions import Suggestions
 from tests.tui.conftest import run
 
 
