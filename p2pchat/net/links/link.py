@@ -24,7 +24,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import ID_BYTES
-from p2pchat.core.frames import ACKS, ENVELOPE, HELLO, PING, PONG, REFUSED, WRITE, Frame
+from p2pchat.core.frames import ACKS, ENVELOPE, FULL, HELLO, PING, PONG, REFUSED, WRITE, Frame
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
@@ -48,6 +48,10 @@ MAX_QUEUED = 4096
 FIRST_UNACKED, LAST_UNACKED = 2, 256
 """Envelopes that may be on their way on a new link, and once as many more have been acked: some networks let 15 kB of a
 connection through."""
+
+FIRST_WRITE = 9_000
+"""Bytes that are written at once until then: two envelopes of the smallest size."""
+_ANSWERS = (ACKS, REFUSED, FULL, PING, PONG)
 
 log = logging.getLogger(__name__)
 
@@ -94,16 +98,16 @@ class Link:
 
     def take(self) -> list[Frame]:
         """Take the frames that may be written now out of the queue. Until acks have shown that the link carries more,
-        few envelopes are on their way; other frames do not wait behind them.
+        few envelopes are on their way; answers do not wait behind them.
         """
         if self.allowed >= LAST_UNACKED:
             frames, self.queue = self.queue, []
             return frames
         frames, waiting = [], []
         for frame in self.queue:
-            if frame.type != ENVELOPE:
+            if frame.type in _ANSWERS or (frame.type != ENVELOPE and not waiting):
                 frames.append(frame)
-            elif self.unacked < self.allowed:
+            elif frame.type == ENVELOPE and self.unacked < self.allowed:
                 frames.append(frame)
                 self.unacked += 1
             else:
@@ -324,8 +328,8 @@ class Links:
                 await link.wake.wait()
                 link.wake.clear()
                 frames = link.take()
-                # until it is known that something arrives, each frame goes alone: some networks let little through
-                await write_frames(link.stream, frames, WRITE if link.judge.acked else 0)
+                # until it is known that something arrives, little goes at once: see FIRST_UNACKED
+                await write_frames(link.stream, frames, WRITE if link.judge.acked else FIRST_WRITE)
         except LinkLost:
             ended.cancel()
 
