@@ -66,7 +66,7 @@ class Link:
     queue: list[Frame] = field(default_factory=list)
     wake: Wakeup = field(default_factory=Wakeup)
     judge: Judge = field(default_factory=lambda: Judge(trio.current_time(), trio.current_time()))
-    look: trio.CancelScope = field(default_factory=trio.CancelScope)
+    pause: trio.CancelScope = field(default_factory=trio.CancelScope)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     taking: bool = False
     over: bool = False
@@ -90,8 +90,8 @@ class Link:
         judge = self.judge
         if judge.asked == inf:
             judge.wrote(frames, trio.current_time())
-            if judge.asked + judging.ASK_AFTER_SECONDS < self.look.deadline:
-                self.look.deadline = judge.asked + judging.ASK_AFTER_SECONDS
+            if judge.asked + judging.ASK_AFTER_SECONDS < self.pause.deadline:
+                self.pause.deadline = judge.asked + judging.ASK_AFTER_SECONDS
         else:
             judge.wrote(frames, judge.asked)
         return True
@@ -135,8 +135,8 @@ class Links:
         self._callbacks = callbacks
         self._hidden = hidden
         self._links: dict[ContactId, list[Link]] = {}
-        self._came: Callable[[ContactId], None] = lambda contact: None
-        self._stuck: Callable[[ContactId], None] = lambda contact: None
+        self._on_link: Callable[[ContactId], None] = lambda contact: None
+        self._on_stuck: Callable[[ContactId], None] = lambda contact: None
         self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
         callbacks.follow(self._learn)
         host.recognize(self._recognize)
@@ -153,9 +153,9 @@ class Links:
         best = self.best(contact)
         return best is not None and not best.judge.doubted
 
-    def tell_of_links(self, came: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
-        """Have `came` called with the contact of every link that comes, and `stuck` when the best link has stalled."""
-        self._came, self._stuck = came, stuck
+    def tell_of_links(self, linked: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
+        """Call `linked` with the contact of every new link, and `stuck` when the best link of a contact has stalled."""
+        self._on_link, self._on_stuck = linked, stuck
 
     def doubt(self, contact: ContactId) -> None:
         """Ask on every link with a contact whether it still works; until it answers, any other is better."""
@@ -252,7 +252,7 @@ class Links:
         self._links.setdefault(link.contact, []).append(link)
         self._host.mark_proven(link.stream.peer)
         self._callbacks.link_up(link.contact, link.session_id)
-        self._came(link.contact)
+        self._on_link(link.contact)
         self._settle(link.contact)
         try:
             with link.scope:
@@ -305,7 +305,7 @@ class Links:
     def _heard(self, link: Link, reader: FrameReader, frames: Sequence[Frame]) -> None:
         """Note what came on a link; end those beside it that have stalled: this one has delivered."""
         doubted = link.judge.doubted
-        link.judge.came(frames, trio.current_time(), reader.moved)
+        link.judge.received(frames, trio.current_time(), reader.moved)
         if link.allowed < LAST_UNACKED or link.queue:
             link.answered(frames)
         others = self._links[link.contact]
@@ -342,7 +342,7 @@ class Links:
             now = trio.current_time()
             if link.taking:
                 judge.heard = judge.moved = now
-            verdict = judge.look(now, reader.moved)
+            verdict = judge.verdict(now, reader.moved)
             if verdict is Verdict.LOST:
                 log.info("a link went silent")
                 ended.cancel()
@@ -352,8 +352,8 @@ class Links:
                 link.post([Frame(PING, b"")])
             elif verdict is Verdict.STALLED:
                 self._stalled(link)
-            link.look = trio.CancelScope(deadline=judge.next_look())
-            with link.look:
+            link.pause = trio.CancelScope(deadline=judge.next_check())
+            with link.pause:
                 await trio.sleep_forever()
 
     def _stalled(self, link: Link) -> None:
@@ -364,7 +364,7 @@ class Links:
             self._callbacks.link_down(link.contact)
         else:
             self._callbacks.stalled(link.contact)
-            self._stuck(link.contact)
+            self._on_stuck(link.contact)
 
 
 def _quality(link: Link) -> tuple[bool, bool]:

@@ -29,7 +29,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.link import Links
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
-LOOK_AGAIN = HOUR_SECONDS
+IMPROVE_SECONDS = HOUR_SECONDS
 """Seconds between two looks for a direct way."""
 ROUNDS_AT_ONCE = 64
 """How many first rounds, and how many later ones, may begin at once; for those that follow there is a pace."""
@@ -53,7 +53,7 @@ class _Wanted:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: Wakeup = field(default_factory=Wakeup)
     afresh: bool = False
-    look: Wakeup = field(default_factory=Wakeup)
+    improve: Wakeup = field(default_factory=Wakeup)
     improving: trio.CancelScope | None = None
     besides: set[trio.CancelScope] = field(default_factory=set)
     dials_beside: bool = False
@@ -82,7 +82,7 @@ class Reconnector:
         self._wanted: dict[ContactId, _Wanted] = {}
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
         self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
-        links.tell_of_links(self._came, self._stuck)
+        links.tell_of_links(self._improve_soon, self._stuck)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
@@ -92,7 +92,7 @@ class Reconnector:
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
-            self._came(contact)
+            self._improve_soon(contact)
             self.again(contact)
 
     def heard(self, contact: ContactId) -> None:
@@ -101,7 +101,7 @@ class Reconnector:
         if wanted is None:
             self.want(contact, ())
         else:
-            self._came(contact)
+            self._improve_soon(contact)
             self.again(contact)
 
     def wants(self, contact: ContactId) -> bool:
@@ -164,10 +164,10 @@ class Reconnector:
             with trio.move_on_at(turn):
                 await wanted.nudged.wait()
 
-    def _came(self, contact: ContactId) -> None:
+    def _improve_soon(self, contact: ContactId) -> None:
         """Look for a direct way where there is none: a link came, or other ways."""
         if (wanted := self._wanted.get(contact)) is not None:
-            wanted.look.set()
+            wanted.improve.set()
             if wanted.improving is None and self._has_circuit_only(contact):
                 wanted.improving = trio.CancelScope()
                 self._nursery.start_soon(self._improve, contact, wanted, wanted.improving)
@@ -179,10 +179,10 @@ class Reconnector:
     async def _improve(self, contact: ContactId, wanted: _Wanted, scope: trio.CancelScope) -> None:
         with scope:
             while self._has_circuit_only(contact):
-                wanted.look.clear()
+                wanted.improve.clear()
                 await self._round(contact, wanted, 0, Route.DIRECT)
-                with trio.move_on_after(jittered(LOOK_AGAIN, self._random)):
-                    await wanted.look.wait()
+                with trio.move_on_after(jittered(IMPROVE_SECONDS, self._random)):
+                    await wanted.improve.wait()
                 await trio.sleep(jittered(FIRST_WAIT, self._random))
         wanted.improving = None
 

@@ -42,7 +42,7 @@ class PreferenceActions:
         self._follow(None, self._app.loaded.preferences)
         self._tell(self._app.loaded.problems)
 
-    def look(self) -> None:
+    def reload(self) -> None:
         """Read the file again where it has changed."""
         now = preferences.stamp(self._app.profile.folder)
         if now != self._stamp:
@@ -86,6 +86,8 @@ class PreferenceActions:
             app.reader.refresh_status()
         if is_new("motion"):
             self._move(now.motion)
+        if is_new("mouse"):
+            app.use_mouse(now.mouse)
         if before is None:
             return  # the screen was made as it should be
         if is_new("theme"):
@@ -203,4 +205,4 @@ class PreferenceActions:
             app.lend_terminal(partial(subprocess.run, command, check=False))  # no shell, as `desktop.edit`
         except (OSError, preferences.NotWritten) as exc:
             app.say(f"{preferences.FILE} could not be edited: {exc}", "error")
-        self.look()
+        self.reload()
