@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -201,8 +200,7 @@ class PreferenceActions:
         app, folder = self._app, self._app.profile.folder
         try:
             path = preferences.file_to_edit(folder)
-            command = [*desktop.editor(os.environ), str(path)]
-            app.lend_terminal(partial(subprocess.run, command, check=False))  # no shell, as `desktop.edit`
+            app.lend_terminal(partial(desktop.run_editor, os.environ, path))
         except (OSError, preferences.NotWritten) as exc:
             app.say(f"{preferences.FILE} could not be edited: {exc}", "error")
         self.reload()
