@@ -103,7 +103,8 @@ class Link:
         if self.allowed >= LAST_UNACKED:
             frames, self.queue = self.queue, []
             return frames
-        frames, waiting = [], []
+        frames: list[Frame] = []
+        waiting: list[Frame] = []
         for frame in self.queue:
             if frame.type in _ANSWERS or (frame.type != ENVELOPE and not waiting):
                 frames.append(frame)
