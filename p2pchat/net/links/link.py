@@ -100,11 +100,11 @@ class Link:
         """Take the frames that may be written now out of the queue. Until acks have shown that the link carries more,
         few envelopes are on their way; answers do not wait behind them.
         """
+        frames: list[Frame] = []
+        waiting: list[Frame] = []
         if self.allowed >= LAST_UNACKED:
             frames, self.queue = self.queue, []
             return frames
-        frames: list[Frame] = []
-        waiting: list[Frame] = []
         for frame in self.queue:
             if frame.type in _ANSWERS or (frame.type != ENVELOPE and not waiting):
                 frames.append(frame)
