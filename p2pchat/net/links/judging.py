@@ -40,7 +40,8 @@ class Judge:
 
     heard: when the last whole frame came. moved: when the last byte came, of whatever. asked: since when an answer is
     due; inf if none is. doubted: whether nothing has come since there was a reason to doubt the link: it stalled, a
-    newer link came, or the network changed. stalled: whether it is doubted because an answer is overdue.
+    newer link came, or the network changed. stalled: whether it is doubted because an answer is overdue. acked: whether
+    an ack came on it.
     """
 
     heard: float
@@ -50,6 +51,7 @@ class Judge:
     pinged: bool = False
     doubted: bool = False
     stalled: bool = False
+    acked: bool = False
 
     def wrote(self, frames: Iterable[Frame], now: float) -> None:
         """Note frames that go out: an envelope and a ping are to be answered."""
@@ -72,6 +74,7 @@ class Judge:
                 self.owed = 0
             else:
                 self.answered(frame)
+                self.acked = self.acked or frame.type == ACKS
         self.heard, self.moved = now, moved
         self.doubted = self.stalled = False
         self.asked = now if self.owed or self.pinged else inf

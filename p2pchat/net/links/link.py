@@ -23,7 +23,8 @@ from math import inf
 import trio
 
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import HELLO, PING, PONG, Frame
+from p2pchat.core.envelope import ID_BYTES
+from p2pchat.core.frames import ACKS, ENVELOPE, FULL, HELLO, PING, PONG, REFUSED, WRITE, Frame
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
@@ -44,6 +45,14 @@ CIRCUIT_LINGER_SECONDS = 5.0
 MAX_QUEUED = 4096
 """Frames that may wait on one link. The engine's window keeps far below; if there are more, the peer is not reading."""
 
+FIRST_UNACKED, LAST_UNACKED = 2, 256
+"""Envelopes that may be on their way on a new link, and once as many more have been acked: some networks let 15 kB of a
+connection through."""
+
+FIRST_WRITE = 9_000
+"""Bytes that are written at once until then: two envelopes of the smallest size."""
+_ANSWERS = (ACKS, REFUSED, FULL, PING, PONG)
+
 log = logging.getLogger(__name__)
 
 
@@ -61,6 +70,8 @@ class Link:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     taking: bool = False
     over: bool = False
+    allowed: int = FIRST_UNACKED
+    unacked: int = 0
 
     @cached_property
     def route(self) -> Route:
@@ -84,6 +95,35 @@ class Link:
         else:
             judge.wrote(frames, judge.asked)
         return True
+
+    def take(self) -> list[Frame]:
+        """Take the frames that may be written now out of the queue. Until acks have shown that the link carries more,
+        few envelopes are on their way; answers do not wait behind them.
+        """
+        frames: list[Frame] = []
+        waiting: list[Frame] = []
+        if self.allowed >= LAST_UNACKED:
+            frames, self.queue = self.queue, []
+            return frames
+        for frame in self.queue:
+            if frame.type in _ANSWERS or (frame.type != ENVELOPE and not waiting):
+                frames.append(frame)
+            elif frame.type == ENVELOPE and self.unacked < self.allowed:
+                frames.append(frame)
+                self.unacked += 1
+            else:
+                waiting.append(frame)
+        self.queue = waiting
+        return frames
+
+    def answered(self, frames: Sequence[Frame]) -> None:
+        """Note acks, refusals and pongs, on whichever link they came: more envelopes may follow."""
+        for frame in frames:
+            count = len(frame.body) // ID_BYTES if frame.type in (ACKS, REFUSED) else 0
+            self.unacked = 0 if frame.type == PONG else max(0, self.unacked - count)
+            self.allowed = min(LAST_UNACKED, self.allowed + count)
+        if self.queue:
+            self.wake.set()
 
 
 class Links:
@@ -267,12 +307,15 @@ class Links:
         """Note what came on a link; end those beside it that have stalled: this one has delivered."""
         doubted = link.judge.doubted
         link.judge.received(frames, trio.current_time(), reader.moved)
+        if link.allowed < LAST_UNACKED or link.queue:
+            link.answered(frames)
         others = self._links[link.contact]
         if len(others) > 1:
             for other in others:
                 if other is not link:
                     for frame in frames:
                         other.judge.answered(frame)
+                    other.answered([frame for frame in frames if frame.type != PONG])
                     if other.judge.stalled and not other.over:
                         log.info("a link that stalled is ended: another one moves")
                         other.over = True
@@ -285,8 +328,9 @@ class Links:
             while True:
                 await link.wake.wait()
                 link.wake.clear()
-                frames, link.queue = link.queue, []
-                await write_frames(link.stream, frames)
+                frames = link.take()
+                # until it is known that something arrives, little goes at once: see FIRST_UNACKED
+                await write_frames(link.stream, frames, WRITE if link.judge.acked else FIRST_WRITE)
         except LinkLost:
             ended.cancel()
 

@@ -55,7 +55,8 @@ class _Wanted:
     afresh: bool = False
     improve: Wakeup = field(default_factory=Wakeup)
     improving: trio.CancelScope | None = None
-    beside: trio.CancelScope | None = None
+    besides: set[trio.CancelScope] = field(default_factory=set)
+    dials_beside: bool = False
 
 
 class _Pace:
@@ -129,7 +130,7 @@ class Reconnector:
         """Stop dialling the contact, and end a link that was dialled here; those that they dialled are not touched."""
         if (wanted := self._wanted.pop(contact, None)) is not None:
             wanted.scope.cancel()
-            for scope in (wanted.improving, wanted.beside):
+            for scope in (wanted.improving, *wanted.besides):
                 if scope is not None:
                     scope.cancel()
 
@@ -186,31 +187,48 @@ class Reconnector:
         wanted.improving = None
 
     def _stuck(self, contact: ContactId) -> None:
-        """Make a second link beside one that has stalled."""
+        """Make another link beside those that have stalled."""
         wanted = self._wanted.get(contact)
-        if wanted is not None and wanted.beside is None:
-            wanted.beside = trio.CancelScope()
-            self._nursery.start_soon(self._dial_beside, contact, wanted, wanted.beside)
+        if wanted is not None and not wanted.dials_beside:
+            wanted.dials_beside = True
+            self._nursery.start_soon(self._dial_beside, contact, wanted)
 
-    async def _dial_beside(self, contact: ContactId, wanted: _Wanted, scope: trio.CancelScope) -> None:
-        backoff, attempt = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0
-        with scope:
-            while self._links.best(contact) is not None and not self._links.moves(contact):
-                await self._round(contact, wanted, attempt, afresh=True)
+    async def _dial_beside(self, contact: ContactId, wanted: _Wanted) -> None:
+        """Dial until there is a link that moves, and carry it; meanwhile, if it stalls too, the next may be made."""
+        backoff, attempt, won = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0, False
+
+        def linked() -> None:
+            nonlocal won
+            won, wanted.dials_beside = True, False
+
+        with trio.CancelScope() as scope:
+            wanted.besides.add(scope)
+            while not won and self._links.best(contact) is not None and not self._links.moves(contact):
+                await self._round(contact, wanted, attempt, linked=linked)
                 attempt += 1
-                await trio.sleep(backoff.pause())
-        wanted.beside = None
+                if not won:
+                    await trio.sleep(backoff.pause())
+        wanted.besides.discard(scope)
+        if not won:
+            wanted.dials_beside = False
 
     async def _round(
-        self, contact: ContactId, wanted: _Wanted, attempt: int, only: Route | None = None, *, afresh: bool = False
+        self,
+        contact: ContactId,
+        wanted: _Wanted,
+        attempt: int,
+        only: Route | None = None,
+        *,
+        linked: Callable[[], None] | None = None,
     ) -> bool:
         """Dial each known host once; the first that answers ends the others' attempts. True if there was a link (it has
-        ended again by then).
+        ended again by then). linked: called once there is one, which is then on a connection made now.
         """
+        afresh = linked is not None
         hosts: dict[PeerKey, list[str]] = {}
         for peer, address in (*self.found(contact), *wanted.ways):
             hosts.setdefault(peer, []).append(address)
-        race = _Race()
+        race = _Race(linked or (lambda: None))
 
         async def dial(peer: PeerKey, addresses: list[str], lost: trio.CancelScope, over: trio.Event) -> None:
             with suppress(LinkLost, Unreachable), lost:
@@ -231,14 +249,16 @@ class Reconnector:
 
 @dataclass(eq=False)
 class _Race:
-    """Attempts of which the first to succeed ends the others."""
+    """Attempts of which the first to succeed ends the others. linked: called when it has."""
 
+    linked: Callable[[], None]
     runners: list[trio.CancelScope] = field(default_factory=list)
     winner: trio.CancelScope | None = None
 
     def won(self, by: trio.CancelScope) -> None:
         if self.winner is None:
             self.winner = by
+            self.linked()
             for other in self.runners:
                 if other is not by:
                     other.cancel()
