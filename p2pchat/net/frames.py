@@ -58,12 +58,14 @@ class FrameReader:
         raise LinkLost
 
 
-async def write_frames(stream: Stream, frames: Iterable[Frame]) -> None:
-    """Write frames in order, joined into pieces of at most `WRITE` bytes (a larger frame goes alone)."""
+async def write_frames(stream: Stream, frames: Iterable[Frame], at_most: int = WRITE) -> None:
+    """Write frames in order, joined into pieces of at most `at_most` bytes (a larger frame goes alone): what is written
+    together can be decrypted only once all of it has come.
+    """
     piece = bytearray()
     for frame in frames:
         packed = pack(frame)
-        if piece and len(piece) + len(packed) > WRITE:
+        if piece and len(piece) + len(packed) > at_most:
             await stream.write(bytes(piece))
             piece.clear()
         piece += packed

@@ -57,6 +57,12 @@ class Stream(Protocol):
         """End both directions. Never raises; may be called twice; shielded from cancellation."""
         ...
 
+    async def prove(self, seconds: float) -> None:
+        """Sever the connection that carries the stream unless its other end answers within so many seconds. Never
+        raises.
+        """
+        ...
+
     def sever(self) -> None:
         """End the connection that carries the stream, at once and without a word: it has gone silent."""
         ...

@@ -212,7 +212,7 @@ class ChatApp(BaseApp):
     async def _begin(self) -> None:
         await self.main.whole()
         self.wishes.begin()
-        self.set_interval(WATCH_PAUSE, self.wishes.look)
+        self.set_interval(WATCH_PAUSE, self.wishes.reload)
         if self.profile.exists():
             try:
                 if self._started is not None:

@@ -131,6 +131,11 @@ class BaseApp(ThemedApp):
         if not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
 
+    def use_mouse(self, on: bool) -> None:
+        """Let the mouse be ours, or leave it to the terminal, which then selects text with it."""
+        if isinstance(self._driver, terminal.Terminal):
+            self._driver.use_mouse(on)
+
     def lend_terminal(self, program: Callable[[], Result]) -> Result:
         """Let another program use the terminal, and redraw everything after it. An exception of `program` is raised
         once the screen has the terminal back, because Textual does not restore it if an exception leaves `suspend`.

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shlex
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
@@ -141,9 +141,25 @@ def edit(environment: Mapping[str, str], text: str) -> str | None:
     Raises OSError if it cannot be started.
     """
     with private_file(environment, text) as path:
-        command = [*editor(environment), str(path)]
-        code = subprocess.run(command, check=False).returncode  # noqa: S603 - the person's own choice, and no shell
+        code = run_editor(environment, path)
         return None if code or not path.is_file() else path.read_text(encoding="utf-8", errors="replace")
+
+
+def run_editor(environment: Mapping[str, str], path: Path) -> int:
+    """Open a file in the user's editor, wait for its end, and return its exit code. Raises OSError if it cannot be
+    started.
+
+    A terminal sends an interrupt to us too. It is meant for the editor, which may hang, and must not end the screen.
+    """
+    command = [*editor(environment), str(path)]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        # not subprocess: the editor would inherit what we ignore
+        process = os.posix_spawnp(command[0], command, os.environ, setsigdef=list(before))
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,13 @@ class Intent(Message):
             raise TypeError(f"{type(self).__name__} takes {', '.join(fields) or 'nothing'}")
         self.__dict__.update(given)
 
+    def __eq__(self, other: object) -> bool:
+        fields = type(self).__annotations__
+        return type(self) is type(other) and all(getattr(self, field) == getattr(other, field) for field in fields)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
 
 class OpenChat(Intent):
     """Show this chat."""

@@ -58,6 +58,7 @@ class Preferences:
     motion: str = AUTO
     folded: bool = False
     enter_sends: bool = True
+    mouse: bool = True
     bell: bool = True
     notifications: str = AUTO
     notification_content: str = NOTHING
@@ -127,6 +128,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("motion", "how much moves and blinks", (AUTO, FULL, REDUCED)),
     Setting("folded", "hide the list of chats"),
     Setting("enter_sends", "Enter sends; otherwise Alt+Enter"),
+    Setting("mouse", "the mouse works in p2pchat"),
     Setting("bell", "ring the bell for new messages"),
     Setting("notifications", "who shows notifications", (AUTO, TERMINAL, DESKTOP, OFF)),
     Setting("notification_content", "what a notification shows", (NOTHING, NAME, TEXT)),

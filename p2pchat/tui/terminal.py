@@ -213,6 +213,14 @@ class Terminal(LinuxDriver):
             self.write(BIDI_THEIRS + GIVE_TITLE_BACK)
         super().stop_application_mode()
 
+    def use_mouse(self, on: bool) -> None:
+        """Ask the terminal to report the mouse, or no longer; a suspended screen keeps to that as well."""
+        if on != self._mouse:
+            self._mouse = True  # Textual writes nothing without it
+            change: Any = self._enable_mouse_support if on else self._disable_mouse_support
+            change()
+            self._mouse = on
+
     def process_message(self, message: Message) -> None:
         """Hand on what the terminal said, and what it kept to itself."""
         for each in self._presses.whole(message):

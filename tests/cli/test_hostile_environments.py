@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,25 @@ def test_every_verb_ends_with_a_clear_line_wherever_it_runs(tmp_path: Path, prof
                     if done["code"] and 2 not in environment["closed"]:
                         assert done["err"].count("p2pchat: ") == 1, said
                     assert "\x1b" not in done["err"] + done["out"], said
+
+
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "p2pchat.cli.output":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from p2pchat import __main__
+__main__.main()
+"""
+
+
+def test_an_interrupt_while_the_program_loads_ends_it_without_a_word() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_LOADING, "--version"],
+        env={"PYTHONPATH": str(SOURCE), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")

@@ -215,14 +215,16 @@ class Lab:
             self["internet"].run(*f"nft add rule inet watch through iifname {one} oifname {far} drop".split())
 
     def freeze(self, name: str, most: str) -> None:
-        """Each way of every connection over somebody's line is cut in silence once it has carried `most`, as in
+        """Every connection over somebody's line is lost in silence once its answering side has sent `most`, as in
         `bytes > 15000`.
         """
         internet = self["internet"]
         _write_proc(internet, "net/netfilter/nf_conntrack_acct")
+        for machine in self.machines.values():
+            for line in _lines(machine):  # else a packet would hold up to 64 KiB, and be lost as a whole
+                machine.ip(*f"link set dev {line} gso_max_segs 1".split())
         for end in ("iifname", "oifname"):
-            for way in ("original", "reply"):
-                internet.run(*f"nft add rule inet watch through {end} {name} ct {way} {most} drop".split())
+            internet.run(*f"nft add rule inet watch through {end} {name} ct reply {most} drop".split())
 
     def mend(self, name: str) -> None:
         """End a cut."""
@@ -275,6 +277,12 @@ def bare() -> Iterator[Lab]:
 
 def _forward(machine: Machine) -> None:
     _write_proc(machine, "net/ipv4/ip_forward")
+
+
+def _lines(machine: Machine) -> list[str]:
+    """Its interfaces but for loopback."""
+    links = json.loads(_run("ip", "-json", "-n", machine.namespace, "link"))
+    return [link["ifname"] for link in links if link["ifname"] != "lo"]
 
 
 def _write_proc(machine: Machine, setting: str) -> None:

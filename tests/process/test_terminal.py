@@ -263,6 +263,26 @@ def test_an_editor_that_cannot_be_started_leaves_screen_and_draft() -> None:
             anna.wait("write a note to yourself")
 
 
+def test_an_interrupt_ends_an_editor_that_hangs_and_not_the_screen() -> None:
+    with place() as here:
+        make(here, "anna")
+        at_home(here, "anna")
+        assert here.run("anna", "send", "notes", "to myself").code == 0
+        editor = here.folder / "editor"
+        editor.write_text(
+            f"#!/bin/sh\necho >>{here.folder}/runs\necho hanging $(wc -l <{here.folder}/runs)\nexec sleep 600\n"
+        )
+        editor.chmod(0o700)
+        with terminal(here, program(here, "anna"), EDITOR=str(editor)) as anna:
+            anna.wait("to myself")
+            for run, key in enumerate(("\x03", "\x1c"), 1):
+                anna.press("alt+e")
+                anna.wait(f"hanging {run}")
+                anna.type(key)
+                anna.wait("Your editor ended with an error", "to myself")
+                anna.gone("hanging")
+
+
 def test_without_colour() -> None:
     with place() as here, friends(here, "alice", "bob", NO_COLOR="1") as (alice, bob):
         alice.wait("bob", "online")

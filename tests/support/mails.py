@@ -190,7 +190,7 @@ class Lines:
 
 
 class _Line:
-    """A stream that can be cut, and remembers what was written."""
+    """A stream that can be cut, and remembers what was written. frozen: whether its connection answers nothing."""
 
     route = Route.DIRECT
     inbound = False
@@ -198,7 +198,7 @@ class _Line:
     def __init__(self, inner: PipeStream) -> None:
         self.peer = inner.peer
         self.inner = inner
-        self.cut = False
+        self.cut = self.frozen = False
         self.closed = False
         self.said: list[Frame] = []
         self._parser = FrameParser(mailbox.FROM_CLIENT)
@@ -217,6 +217,11 @@ class _Line:
         if self.cut:
             return
         await self.inner.write(data)
+
+    async def prove(self, seconds: float) -> None:
+        await trio.sleep(seconds if self.frozen else 0)
+        if self.frozen:
+            await self.inner.close()
 
     def sever(self) -> None:
         raise NotImplementedError

@@ -147,6 +147,9 @@ class FakeStream:
     async def close(self) -> None:
         self.end()
 
+    async def prove(self, seconds: float) -> None:
+        await trio.lowlevel.checkpoint()
+
     def sever(self) -> None:
         self.here.disconnected.append(self.peer)
         self.end()

@@ -444,6 +444,7 @@ def test_commands_without_a_page_of_their_own(tmp_path: Path, monkeypatch: pytes
             await until(pilot, lambda: app.state.current == bob)
             await said("/help whois", "/contact [NAME]: show a contact's page")
             await said("/set clock 12h", "clock: 12h")
+            await said("/set mouse off", "mouse: no")
             await said("/set clock 13h", "clock can be 24h or 12h.")
             await said("/set colour red", "There is no setting colour.")
             await said("/nick Zoë", "You are called Zoë. Your contacts are told.")

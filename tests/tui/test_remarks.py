@@ -123,6 +123,21 @@ def test_what_is_gone_is_not_shown_where_it_is_answered_edited_or_looked_at(
     with_bob(tmp_path, steps)
 
 
+def test_an_edit_left_in_another_chat_goes_with_its_message(tmp_path: Path) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        await pilot.press("ctrl+up", "e")
+        await until(pilot, lambda: app.main.composer.text == "yes, at eight")
+        await pilot.press("!")
+        await until(pilot, lambda: node.drafts.get(bob) == "yes, at eight!")
+        await app.talk.open(None)
+        node.moves(node.history[bob][1]["id"], "deleted")
+        node.history[bob].pop()
+        await until(pilot, lambda: node.drafts.get(bob) == "")
+        assert [chat.draft for chat in app.state.chats if chat.id == bob] == [""]
+
+    with_bob(tmp_path, steps)
+
+
 def test_a_reaction_by_key_and_by_mouse(tmp_path: Path) -> None:
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
         asked = node.history[bob][0]["id"]

@@ -99,3 +99,14 @@ def test_a_click_whose_press_the_terminal_kept_is_whole() -> None:
     assert told("\x1b[<2;6;3m") == [("MouseDown", 3, here), ("MouseUp", 3, here)]
     assert [name for name, _, _ in told(f"\x1b[<32;5;3M{up}")] == ["MouseMove", "MouseUp"]  # begun in another pane
     assert [name for name, _, _ in told(f"\x1b[<35;5;3M{up}")] == ["MouseMove", "MouseDown", "MouseUp"]
+
+
+def test_the_mouse_can_be_left_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = terminal.Terminal.__new__(terminal.Terminal)
+    written: list[str] = []
+    for name, value in (("_mouse", True), ("write", written.append), ("flush", lambda: None)):
+        monkeypatch.setattr(driver, name, value, raising=False)
+    for on, told in ((True, ""), (False, "\x1b[?1000l"), (False, ""), (True, "\x1b[?1000h")):
+        written.clear()
+        driver.use_mouse(on)
+        assert (told in written) if told else written == []

@@ -13,7 +13,7 @@ from p2pchat.engine.contacts.address_updates import HOLD_SECONDS, SETTLE_SECONDS
 from p2pchat.net import multiaddrs
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
 from p2pchat.net.links.link import CIRCUIT_LINGER_SECONDS
-from p2pchat.net.links.reconnect import LOOK_AGAIN
+from p2pchat.net.links.reconnect import IMPROVE_SECONDS
 from p2pchat.store import devices as store_devices
 from tests.support.meddler import Meddler
 from tests.support.world import FakeRelay, World, WorldNode, befriend, run_world, until
@@ -165,10 +165,10 @@ def test_a_direct_link_takes_over_from_a_circuit_and_nothing_is_lost_or_twice(tm
         assert await route(alice) == await route(bob) == "circuit"
         await trio.sleep(60)
         dials = alice.host.dials
-        await trio.sleep(LOOK_AGAIN / 3)
+        await trio.sleep(IMPROVE_SECONDS / 3)
         assert alice.host.dials == dials  # it does not look all the time
         bob.host.walled = False
-        await until(lambda: goes(alice, "direct"), LOOK_AGAIN)
+        await until(lambda: goes(alice, "direct"), IMPROVE_SECONDS)
         assert await route(bob) == "direct"
         for number in range(20):  # while the circuit is let go
             await alice.call("send", chat="bob", text=f"a{number}")
@@ -180,7 +180,7 @@ def test_a_direct_link_takes_over_from_a_circuit_and_nothing_is_lost_or_twice(tm
         assert await alice.texts("bob") == [*(f"b{number}" for number in range(20)), "end"]
         log = await alice.call("log", chat="bob")
         assert log[-1]["route"] == "direct"
-        await trio.sleep(2 * LOOK_AGAIN)
+        await trio.sleep(2 * IMPROVE_SECONDS)
         assert await route(alice) == "direct"
 
     run_world(tmp_path, main)

@@ -21,6 +21,8 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import WINDOW
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull, TextTooLong, UsageError
+from p2pchat.net.links.link import LAST_UNACKED
+from p2pchat.net.network import Network
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
@@ -294,6 +296,11 @@ def test_at_most_a_window_is_under_way(tmp_path: Path) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
         meddler.drop(ACKS, ENVELOPE, sender=bob)
+        network = alice.engine.net
+        assert isinstance(network, Network)
+        link = network._best(await alice.id_of("bob"))
+        assert link is not None
+        link.allowed = LAST_UNACKED  # as once that many have been acked
         await flood(alice, "bob", 3 * WINDOW)
         await trio.sleep(5)
         assert len(meddler.of(ENVELOPE, alice)) == WINDOW

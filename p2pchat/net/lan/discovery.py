@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 """Between two announcements. Whoever comes later announces itself at once, so the later ones only mend losses."""
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 """Between two looks at the network interfaces, and at whether there is a reason to announce."""
 PATIENCE_SECONDS = 15.0
 """How long relays have to answer, after the start, on another network, or when the last one has gone; after that, the
@@ -182,7 +182,7 @@ class Discovery:
                 self._changed.set()
             elif self._on and not was_on:
                 self._changed.set()
-            with trio.move_on_after(LOOK_SECONDS):
+            with trio.move_on_after(CHECK_SECONDS):
                 await self._look.wait()
 
     def _has_reason(self, now: float) -> bool:

@@ -123,6 +123,11 @@ class LibP2PStream:
             with suppress(Exception):
                 await self._muxed.forget(self._inner)
 
+    async def prove(self, seconds: float) -> None:
+        """Sever the connection that carries the stream unless its other end answers within so many seconds."""
+        with suppress(Exception):  # of a write: it is over
+            await self._muxed.prove(seconds)
+
     def sever(self) -> None:
         """End the connection that carries the stream, at once and without a word."""
         self._muxed.abandon()

@@ -26,7 +26,7 @@ LOST_AFTER_SECONDS = 25.0
 
 
 class Verdict(Enum):
-    """What a look at a link found: nothing to do, a ping to send, a link that has just stalled, one that is lost."""
+    """The result of judging a link: nothing to do, a ping to send, a link that has just stalled, one that is lost."""
 
     GOOD = auto()
     ASK = auto()
@@ -40,7 +40,8 @@ class Judge:
 
     heard: when the last whole frame came. moved: when the last byte came, of whatever. asked: since when an answer is
     due; inf if none is. doubted: whether nothing has come since there was a reason to doubt the link: it stalled, a
-    newer link came, or the network changed. stalled: whether it is doubted because an answer is overdue.
+    newer link came, or the network changed. stalled: whether it is doubted because an answer is overdue. acked: whether
+    an ack came on it.
     """
 
     heard: float
@@ -50,6 +51,7 @@ class Judge:
     pinged: bool = False
     doubted: bool = False
     stalled: bool = False
+    acked: bool = False
 
     def wrote(self, frames: Iterable[Frame], now: float) -> None:
         """Note frames that go out: an envelope and a ping are to be answered."""
@@ -61,9 +63,9 @@ class Judge:
         if self.asked == inf and (self.owed or self.pinged):
             self.asked = now
 
-    def came(self, frames: Iterable[Frame], now: float, moved: float) -> None:
-        """Note frames that came in. A pong answers for everything before it: the link works, and what is not acked is
-        the other side's affair.
+    def received(self, frames: Iterable[Frame], now: float, moved: float) -> None:
+        """Note received frames. A pong answers everything before it: the link works, and whatever is still not acked is
+        the other side's concern.
         """
         for frame in frames:
             if frame.type == PONG:
@@ -72,6 +74,7 @@ class Judge:
                 self.owed = 0
             else:
                 self.answered(frame)
+                self.acked = self.acked or frame.type == ACKS
         self.heard, self.moved = now, moved
         self.doubted = self.stalled = False
         self.asked = now if self.owed or self.pinged else inf
@@ -85,7 +88,7 @@ class Judge:
         if not self.owed and not self.pinged:
             self.asked = inf
 
-    def look(self, now: float, moved: float) -> Verdict:
+    def verdict(self, now: float, moved: float) -> Verdict:
         """Judge. moved: when the last byte came. `STALLED` is said once."""
         self.moved = max(self.moved, moved)
         since = max(self.asked, self.moved)
@@ -98,8 +101,8 @@ class Judge:
             return Verdict.ASK
         return Verdict.GOOD
 
-    def next_look(self) -> float:
-        """Return when to look again, if nothing is written or heard until then."""
+    def next_check(self) -> float:
+        """Return when to judge again, if nothing is written or received until then."""
         times = [self.heard + LOST_AFTER_SECONDS]
         since = max(self.asked, self.moved)
         if not self.stalled:

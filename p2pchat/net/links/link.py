@@ -23,7 +23,8 @@ from math import inf
 import trio
 
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import HELLO, PING, PONG, Frame
+from p2pchat.core.envelope import ID_BYTES
+from p2pchat.core.frames import ACKS, ENVELOPE, FULL, HELLO, PING, PONG, REFUSED, WRITE, Frame
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
@@ -44,6 +45,14 @@ CIRCUIT_LINGER_SECONDS = 5.0
 MAX_QUEUED = 4096
 """Frames that may wait on one link. The engine's window keeps far below; if there are more, the peer is not reading."""
 
+FIRST_UNACKED, LAST_UNACKED = 2, 256
+"""Envelopes that may be on their way on a new link, and once as many more have been acked: some networks let 15 kB of a
+connection through."""
+
+FIRST_WRITE = 9_000
+"""Bytes that are written at once until then: two envelopes of the smallest size."""
+_ANSWERS = (ACKS, REFUSED, FULL, PING, PONG)
+
 log = logging.getLogger(__name__)
 
 
@@ -57,10 +66,12 @@ class Link:
     queue: list[Frame] = field(default_factory=list)
     wake: Wakeup = field(default_factory=Wakeup)
     judge: Judge = field(default_factory=lambda: Judge(trio.current_time(), trio.current_time()))
-    look: trio.CancelScope = field(default_factory=trio.CancelScope)
+    pause: trio.CancelScope = field(default_factory=trio.CancelScope)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     taking: bool = False
     over: bool = False
+    allowed: int = FIRST_UNACKED
+    unacked: int = 0
 
     @cached_property
     def route(self) -> Route:
@@ -79,11 +90,40 @@ class Link:
         judge = self.judge
         if judge.asked == inf:
             judge.wrote(frames, trio.current_time())
-            if judge.asked + judging.ASK_AFTER_SECONDS < self.look.deadline:
-                self.look.deadline = judge.asked + judging.ASK_AFTER_SECONDS
+            if judge.asked + judging.ASK_AFTER_SECONDS < self.pause.deadline:
+                self.pause.deadline = judge.asked + judging.ASK_AFTER_SECONDS
         else:
             judge.wrote(frames, judge.asked)
         return True
+
+    def take(self) -> list[Frame]:
+        """Take the frames that may be written now out of the queue. Until acks have shown that the link carries more,
+        few envelopes are on their way; answers do not wait behind them.
+        """
+        frames: list[Frame] = []
+        waiting: list[Frame] = []
+        if self.allowed >= LAST_UNACKED:
+            frames, self.queue = self.queue, []
+            return frames
+        for frame in self.queue:
+            if frame.type in _ANSWERS or (frame.type != ENVELOPE and not waiting):
+                frames.append(frame)
+            elif frame.type == ENVELOPE and self.unacked < self.allowed:
+                frames.append(frame)
+                self.unacked += 1
+            else:
+                waiting.append(frame)
+        self.queue = waiting
+        return frames
+
+    def answered(self, frames: Sequence[Frame]) -> None:
+        """Note acks, refusals and pongs, on whichever link they came: more envelopes may follow."""
+        for frame in frames:
+            count = len(frame.body) // ID_BYTES if frame.type in (ACKS, REFUSED) else 0
+            self.unacked = 0 if frame.type == PONG else max(0, self.unacked - count)
+            self.allowed = min(LAST_UNACKED, self.allowed + count)
+        if self.queue:
+            self.wake.set()
 
 
 class Links:
@@ -96,8 +136,8 @@ class Links:
         self._callbacks = callbacks
         self._hidden = hidden
         self._links: dict[ContactId, list[Link]] = {}
-        self._came: Callable[[ContactId], None] = lambda contact: None
-        self._stuck: Callable[[ContactId], None] = lambda contact: None
+        self._on_link: Callable[[ContactId], None] = lambda contact: None
+        self._on_stuck: Callable[[ContactId], None] = lambda contact: None
         self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
         callbacks.follow(self._learn)
         host.recognize(self._recognize)
@@ -114,9 +154,9 @@ class Links:
         best = self.best(contact)
         return best is not None and not best.judge.doubted
 
-    def tell_of_links(self, came: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
-        """Have `came` called with the contact of every link that comes, and `stuck` when the best link has stalled."""
-        self._came, self._stuck = came, stuck
+    def tell_of_links(self, linked: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
+        """Call `linked` with the contact of every new link, and `stuck` when the best link of a contact has stalled."""
+        self._on_link, self._on_stuck = linked, stuck
 
     def doubt(self, contact: ContactId) -> None:
         """Ask on every link with a contact whether it still works; until it answers, any other is better."""
@@ -213,7 +253,7 @@ class Links:
         self._links.setdefault(link.contact, []).append(link)
         self._host.mark_proven(link.stream.peer)
         self._callbacks.link_up(link.contact, link.session_id)
-        self._came(link.contact)
+        self._on_link(link.contact)
         self._settle(link.contact)
         try:
             with link.scope:
@@ -266,13 +306,16 @@ class Links:
     def _heard(self, link: Link, reader: FrameReader, frames: Sequence[Frame]) -> None:
         """Note what came on a link; end those beside it that have stalled: this one has delivered."""
         doubted = link.judge.doubted
-        link.judge.came(frames, trio.current_time(), reader.moved)
+        link.judge.received(frames, trio.current_time(), reader.moved)
+        if link.allowed < LAST_UNACKED or link.queue:
+            link.answered(frames)
         others = self._links[link.contact]
         if len(others) > 1:
             for other in others:
                 if other is not link:
                     for frame in frames:
                         other.judge.answered(frame)
+                    other.answered([frame for frame in frames if frame.type != PONG])
                     if other.judge.stalled and not other.over:
                         log.info("a link that stalled is ended: another one moves")
                         other.over = True
@@ -285,8 +328,9 @@ class Links:
             while True:
                 await link.wake.wait()
                 link.wake.clear()
-                frames, link.queue = link.queue, []
-                await write_frames(link.stream, frames)
+                frames = link.take()
+                # until it is known that something arrives, little goes at once: see FIRST_UNACKED
+                await write_frames(link.stream, frames, WRITE if link.judge.acked else FIRST_WRITE)
         except LinkLost:
             ended.cancel()
 
@@ -299,7 +343,7 @@ class Links:
             now = trio.current_time()
             if link.taking:
                 judge.heard = judge.moved = now
-            verdict = judge.look(now, reader.moved)
+            verdict = judge.verdict(now, reader.moved)
             if verdict is Verdict.LOST:
                 log.info("a link went silent")
                 ended.cancel()
@@ -309,8 +353,8 @@ class Links:
                 link.post([Frame(PING, b"")])
             elif verdict is Verdict.STALLED:
                 self._stalled(link)
-            link.look = trio.CancelScope(deadline=judge.next_look())
-            with link.look:
+            link.pause = trio.CancelScope(deadline=judge.next_check())
+            with link.pause:
                 await trio.sleep_forever()
 
     def _stalled(self, link: Link) -> None:
@@ -321,7 +365,7 @@ class Links:
             self._callbacks.link_down(link.contact)
         else:
             self._callbacks.stalled(link.contact)
-            self._stuck(link.contact)
+            self._on_stuck(link.contact)
 
 
 def _quality(link: Link) -> tuple[bool, bool]:

@@ -29,7 +29,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.link import Links
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
-LOOK_AGAIN = HOUR_SECONDS
+IMPROVE_SECONDS = HOUR_SECONDS
 """Seconds between two looks for a direct way."""
 ROUNDS_AT_ONCE = 64
 """How many first rounds, and how many later ones, may begin at once; for those that follow there is a pace."""
@@ -53,9 +53,10 @@ class _Wanted:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: Wakeup = field(default_factory=Wakeup)
     afresh: bool = False
-    look: Wakeup = field(default_factory=Wakeup)
+    improve: Wakeup = field(default_factory=Wakeup)
     improving: trio.CancelScope | None = None
-    beside: trio.CancelScope | None = None
+    besides: set[trio.CancelScope] = field(default_factory=set)
+    dials_beside: bool = False
 
 
 class _Pace:
@@ -81,7 +82,7 @@ class Reconnector:
         self._wanted: dict[ContactId, _Wanted] = {}
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
         self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
-        links.tell_of_links(self._came, self._stuck)
+        links.tell_of_links(self._improve_soon, self._stuck)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
@@ -91,7 +92,7 @@ class Reconnector:
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
-            self._came(contact)
+            self._improve_soon(contact)
             self.again(contact)
 
     def heard(self, contact: ContactId) -> None:
@@ -100,7 +101,7 @@ class Reconnector:
         if wanted is None:
             self.want(contact, ())
         else:
-            self._came(contact)
+            self._improve_soon(contact)
             self.again(contact)
 
     def wants(self, contact: ContactId) -> bool:
@@ -129,7 +130,7 @@ class Reconnector:
         """Stop dialling the contact, and end a link that was dialled here; those that they dialled are not touched."""
         if (wanted := self._wanted.pop(contact, None)) is not None:
             wanted.scope.cancel()
-            for scope in (wanted.improving, wanted.beside):
+            for scope in (wanted.improving, *wanted.besides):
                 if scope is not None:
                     scope.cancel()
 
@@ -163,10 +164,10 @@ class Reconnector:
             with trio.move_on_at(turn):
                 await wanted.nudged.wait()
 
-    def _came(self, contact: ContactId) -> None:
+    def _improve_soon(self, contact: ContactId) -> None:
         """Look for a direct way where there is none: a link came, or other ways."""
         if (wanted := self._wanted.get(contact)) is not None:
-            wanted.look.set()
+            wanted.improve.set()
             if wanted.improving is None and self._has_circuit_only(contact):
                 wanted.improving = trio.CancelScope()
                 self._nursery.start_soon(self._improve, contact, wanted, wanted.improving)
@@ -178,39 +179,56 @@ class Reconnector:
     async def _improve(self, contact: ContactId, wanted: _Wanted, scope: trio.CancelScope) -> None:
         with scope:
             while self._has_circuit_only(contact):
-                wanted.look.clear()
+                wanted.improve.clear()
                 await self._round(contact, wanted, 0, Route.DIRECT)
-                with trio.move_on_after(jittered(LOOK_AGAIN, self._random)):
-                    await wanted.look.wait()
+                with trio.move_on_after(jittered(IMPROVE_SECONDS, self._random)):
+                    await wanted.improve.wait()
                 await trio.sleep(jittered(FIRST_WAIT, self._random))
         wanted.improving = None
 
     def _stuck(self, contact: ContactId) -> None:
-        """Make a second link beside one that has stalled."""
+        """Make another link beside those that have stalled."""
         wanted = self._wanted.get(contact)
-        if wanted is not None and wanted.beside is None:
-            wanted.beside = trio.CancelScope()
-            self._nursery.start_soon(self._dial_beside, contact, wanted, wanted.beside)
+        if wanted is not None and not wanted.dials_beside:
+            wanted.dials_beside = True
+            self._nursery.start_soon(self._dial_beside, contact, wanted)
 
-    async def _dial_beside(self, contact: ContactId, wanted: _Wanted, scope: trio.CancelScope) -> None:
-        backoff, attempt = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0
-        with scope:
-            while self._links.best(contact) is not None and not self._links.moves(contact):
-                await self._round(contact, wanted, attempt, afresh=True)
+    async def _dial_beside(self, contact: ContactId, wanted: _Wanted) -> None:
+        """Dial until there is a link that moves, and carry it; meanwhile, if it stalls too, the next may be made."""
+        backoff, attempt, won = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0, False
+
+        def linked() -> None:
+            nonlocal won
+            won, wanted.dials_beside = True, False
+
+        with trio.CancelScope() as scope:
+            wanted.besides.add(scope)
+            while not won and self._links.best(contact) is not None and not self._links.moves(contact):
+                await self._round(contact, wanted, attempt, linked=linked)
                 attempt += 1
-                await trio.sleep(backoff.pause())
-        wanted.beside = None
+                if not won:
+                    await trio.sleep(backoff.pause())
+        wanted.besides.discard(scope)
+        if not won:
+            wanted.dials_beside = False
 
     async def _round(
-        self, contact: ContactId, wanted: _Wanted, attempt: int, only: Route | None = None, *, afresh: bool = False
+        self,
+        contact: ContactId,
+        wanted: _Wanted,
+        attempt: int,
+        only: Route | None = None,
+        *,
+        linked: Callable[[], None] | None = None,
     ) -> bool:
         """Dial each known host once; the first that answers ends the others' attempts. True if there was a link (it has
-        ended again by then).
+        ended again by then). linked: called once there is one, which is then on a connection made now.
         """
+        afresh = linked is not None
         hosts: dict[PeerKey, list[str]] = {}
         for peer, address in (*self.found(contact), *wanted.ways):
             hosts.setdefault(peer, []).append(address)
-        race = _Race()
+        race = _Race(linked or (lambda: None))
 
         async def dial(peer: PeerKey, addresses: list[str], lost: trio.CancelScope, over: trio.Event) -> None:
             with suppress(LinkLost, Unreachable), lost:
@@ -231,14 +249,16 @@ class Reconnector:
 
 @dataclass(eq=False)
 class _Race:
-    """Attempts of which the first to succeed ends the others."""
+    """Attempts of which the first to succeed ends the others. linked: called when it has."""
 
+    linked: Callable[[], None]
     runners: list[trio.CancelScope] = field(default_factory=list)
     winner: trio.CancelScope | None = None
 
     def won(self, by: trio.CancelScope) -> None:
         if self.winner is None:
             self.winner = by
+            self.linked()
             for other in self.runners:
                 if other is not by:
                     other.cancel()

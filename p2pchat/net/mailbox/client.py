@@ -125,6 +125,7 @@ class MailboxClient:
         self._waiting = False
         self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if known.chosen else LONGEST_FOREIGN_WAIT, random)
         self._stream: MailStream | None = None
+        self._careful = False
         self._up = Wakeup()
         self._spread = 0  # what the last relay's hello said about coming back
         self._depositing: Depositing | None = None
@@ -283,6 +284,7 @@ class MailboxClient:
             late.cancel()
         self._waiting = False
         self._stream = stream
+        stream.careful = self._careful
         try:
             await self._carry(stream)
         except (PeerError, Refused) as error:
@@ -292,6 +294,9 @@ class MailboxClient:
             self._shares.first.collecting = self._depositing = self._stream = None
             await stream.close()
             self._spread = 0 if stream.silent else stream.hello.spread
+            self._careful = stream.stalled or stream.silent
+            if stream.stalled:  # the next may bring as much as this one did, before it stalls too
+                self._backoff.reset()
             if stream.silent and self._host is not None:  # otherwise the next stream would use the same dead connection
                 await self._host.disconnect(self._peer)
         self._deposits.again()

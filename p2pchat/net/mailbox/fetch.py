@@ -30,6 +30,9 @@ from p2pchat.net.mailbox.turns import BacklogTurns
 
 MAX_PAGE_BYTES = 2 << 20
 """Bytes of blobs in one answer, at most."""
+CAREFUL_WANTED = 2
+"""Blobs in one answer where the connection before has stalled: a relay sends an answer in one piece, and some networks
+let 15 kB of a connection through."""
 MAX_WAITING_BYTES = 4 * MAX_PAGE_BYTES
 """Bytes that may wait to be passed on, including the pages that were requested; while there are more, the stream is not
 read."""
@@ -215,7 +218,7 @@ class Collecting:
         pages = sum(MAX_PAGE_BYTES for fetch in self._fetches if fetch.want)
         while self._to_fetch and self._size + pages + MAX_PAGE_BYTES <= MAX_WAITING_BYTES:
             pages += MAX_PAGE_BYTES
-            self._ask(self._to_fetch.popleft(), mailbox.MAX_WANTED)
+            self._ask(self._to_fetch.popleft(), CAREFUL_WANTED if self._stream.careful else mailbox.MAX_WANTED)
 
     def _ask(self, group: list[_Opened], want: int) -> None:
         for opened in group if want else ():

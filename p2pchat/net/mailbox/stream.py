@@ -14,7 +14,7 @@ import trio
 
 from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import Frame
+from p2pchat.core.frames import WRITE, Frame
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
@@ -28,6 +28,11 @@ from p2pchat.net.ports import Host, Stream
 PING_AFTER_SECONDS = 60.0
 LOST_AFTER_SECONDS = 25.0
 """Seconds of silence after which a relay that owes an answer is given up."""
+STALLED_AFTER_SECONDS = 4.0
+"""Seconds without a word from a relay that owes us an answer, after which the connection has to show that it works: a
+relay may be slow, but its end of the connection answers at once."""
+PROOF_TIMEOUT = 4.0
+"""Seconds in which it does."""
 DOUBT_SECONDS = 4.0
 """The same, where the network has changed since the last word."""
 STUCK_AFTER = 120.0
@@ -96,12 +101,14 @@ class MailStream:
     """A mailbox stream after the hello.
 
     opens: the number of queues that were opened on it. silent: whether it was given up because the relay was silent.
+    stalled: whether the connection, which had brought something, does not answer. careful: whether to ask for little
+    and write little at once, since the one before has stalled.
     """
 
     def __init__(self, stream: Stream, reader: FrameReader, hello: Hello) -> None:
         self.hello = hello
         self.opens = 0
-        self.silent = False
+        self.silent = self.stalled = self.careful = False
         self._stream = stream
         self._reader = reader
         self._scope = trio.CancelScope()
@@ -113,7 +120,8 @@ class MailStream:
         self._unanswered: set[int] = set()
         self._owed: dict[int, float] = {}  # by kind of answer: since when it has been due
         self._began = self._heard = trio.current_time()
-        self._doubted = -math.inf
+        self._doubted = self._proven = -math.inf
+        self._moved = False
         self._full = False
         self._pings = 0
 
@@ -213,7 +221,7 @@ class MailStream:
             await room()
             self._full = False
             frames = await self._reader.read_some()
-            self._heard = trio.current_time()
+            self._heard, self._moved, self.stalled = trio.current_time(), True, False
             for frame in frames:
                 if frame.type == mailbox.PING:
                     self._pinged()
@@ -235,7 +243,7 @@ class MailStream:
             await self._wake.wait()
             self._wake.clear()
             frames, self._queue = self._queue, []
-            await write_frames(self._stream, frames)
+            await write_frames(self._stream, frames, 0 if self.careful else WRITE)
 
     async def _watch(self) -> None:
         """End the stream if the relay is silent for too long, because a cut cable gives no notice. Silence does not
@@ -257,5 +265,9 @@ class MailStream:
                 if now >= max(self._heard, longest, self._doubted) + patience or now >= longest + STUCK_AFTER:
                     self.silent = True
                     raise LinkLost("it went silent")
+                if now >= max(self._heard, longest, self._proven) + STALLED_AFTER_SECONDS:
+                    self.stalled = self._moved
+                    await self._stream.prove(PROOF_TIMEOUT)
+                    self._proven = trio.current_time()
             if now >= self._heard + PING_AFTER_SECONDS and mailbox.PING not in self._owed:
                 self.ask(mailbox.PING, b"")

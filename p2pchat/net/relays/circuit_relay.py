@@ -31,6 +31,11 @@ from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport.pipes import CHUNK
 
+_FIRST_BYTES = 65_536
+_FIRST_CHUNK = 4_096
+"""Bytes that are passed on at once, of the first `_FIRST_BYTES` of a circuit: what goes together can be decrypted only
+once all of it has come, and some networks let 15 kB of a connection through."""
+
 log = logging.getLogger("p2pchat.net")
 
 LASTING_SECONDS = 15.0
@@ -401,7 +406,7 @@ class _Circuit:
 
     async def _pass(self, source: LibP2PStream, sink: LibP2PStream, over: trio.CancelScope) -> None:
         with suppress(LinkLost):
-            while data := await source.read(CHUNK):
+            while data := await source.read(_FIRST_CHUNK if self._bytes < _FIRST_BYTES else CHUNK):
                 self._heard = trio.current_time()
                 self._bytes += len(data)
                 self._counts.bytes += len(data)

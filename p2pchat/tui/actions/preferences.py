@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ class PreferenceActions:
         self._follow(None, self._app.loaded.preferences)
         self._tell(self._app.loaded.problems)
 
-    def look(self) -> None:
+    def reload(self) -> None:
         """Read the file again where it has changed."""
         now = preferences.stamp(self._app.profile.folder)
         if now != self._stamp:
@@ -86,6 +85,8 @@ class PreferenceActions:
             app.reader.refresh_status()
         if is_new("motion"):
             self._move(now.motion)
+        if is_new("mouse"):
+            app.use_mouse(now.mouse)
         if before is None:
             return  # the screen was made as it should be
         if is_new("theme"):
@@ -199,8 +200,7 @@ class PreferenceActions:
         app, folder = self._app, self._app.profile.folder
         try:
             path = preferences.file_to_edit(folder)
-            command = [*desktop.editor(os.environ), str(path)]
-            app.lend_terminal(partial(subprocess.run, command, check=False))  # no shell, as `desktop.edit`
+            app.lend_terminal(partial(desktop.run_editor, os.environ, path))
         except (OSError, preferences.NotWritten) as exc:
             app.say(f"{preferences.FILE} could not be edited: {exc}", "error")
-        self.look()
+        self.reload()

@@ -23,7 +23,7 @@ from p2pchat.tui.themes import MUTED
 
 OFFERED = "offered"
 
-LOOK_AGAIN = 2.0
+REFRESH_SECONDS = 2.0
 """Seconds between two requests to the node, which sends no events about relays."""
 
 MAX = 1_024
@@ -119,7 +119,7 @@ class RelaysScreen(Panel[None]):
         """Read the relays from the node, and again at intervals."""
         self.query_one(OptionList).can_focus = False
         self._look()
-        self.set_interval(LOOK_AGAIN, self._look)
+        self.set_interval(REFRESH_SECONDS, self._look)
 
     def _look(self) -> None:
         if not self.busy:

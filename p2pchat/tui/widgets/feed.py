@@ -191,7 +191,7 @@ class Feed:
             return False
         following = self.view.following
         new = self.window.live(ours, following=following)
-        if self.unread.came(new, seen=seen, following=following):
+        if self.unread.add(new, seen=seen, following=following):
             self.blocks.unread = (self.unread.first, self.unread.count)
             self.view.settle()
         return bool(new)

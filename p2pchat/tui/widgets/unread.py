@@ -20,7 +20,7 @@ class UnreadLine:
         """Whether something may not have been reported as read."""
         self._growing = first is not None
 
-    def came(self, new: Sequence[Message], *, seen: bool, following: bool) -> bool:
+    def add(self, new: Sequence[Message], *, seen: bool, following: bool) -> bool:
         """Note messages that have arrived, seen or not; return whether the unread line has changed.
 
         The user's own message removes the line: whoever writes has read the others.

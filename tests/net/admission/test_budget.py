@@ -304,6 +304,9 @@ class Bytes:
     async def write(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
+    async def prove(self, seconds: float) -> None:
+        await trio.lowlevel.checkpoint()
+
     def sever(self) -> None:
         raise NotImplementedError
 

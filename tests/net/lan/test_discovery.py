@@ -328,12 +328,12 @@ def test_relays_get_time_to_answer_on_another_network_and_when_one_goes() -> Non
             alice.relay = False
             if has_moved:
                 alice.discovery.network_changed()
-            await trio.sleep(discovery.PATIENCE_SECONDS - discovery.LOOK_SECONDS - 1)
+            await trio.sleep(discovery.PATIENCE_SECONDS - discovery.CHECK_SECONDS - 1)
             alice.relay = True
             await trio.sleep(600)
             assert switch.sent == []
         alice.relay = False
-        await trio.sleep(discovery.PATIENCE_SECONDS + 2 * discovery.LOOK_SECONDS)
+        await trio.sleep(discovery.PATIENCE_SECONDS + 2 * discovery.CHECK_SECONDS)
         assert switch.sent
         alice.discovery.network_changed()
         before = len(switch.sent)
@@ -357,10 +357,10 @@ def test_another_network_is_noticed_within_seconds_and_what_was_found_is_forgott
         await trio.sleep(1800)
         plug = alice.plug
         plug.there = False
-        await trio.sleep(discovery.LOOK_SECONDS + 1)
+        await trio.sleep(discovery.CHECK_SECONDS + 1)
         assert (alice.ways(to_bob), alice.discovery.health().looking) == ([], False)
         plug.there, plug.place = True, discovery.Place(ip_address("192.168.1.99"), 4001)
-        await trio.sleep(discovery.LOOK_SECONDS + 1)
+        await trio.sleep(discovery.CHECK_SECONDS + 1)
         assert bob.ways(to_alice)[0] == (alice.peer, "/ip4/192.168.1.99/tcp/4001")
 
     story(main)

@@ -17,7 +17,7 @@ from p2pchat.engine.contacts import profile
 from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS, PING_AFTER_SECONDS
-from p2pchat.net.links.link import MAX_QUEUED, Link
+from p2pchat.net.links.link import FIRST_UNACKED, LAST_UNACKED, MAX_QUEUED, Link
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
 from tests.conftest import run
@@ -198,6 +198,26 @@ def test_what_a_link_may_hold_is_bounded() -> None:
         assert link.post([frame] * MAX_QUEUED)
         assert not link.post([frame])
         assert len(link.queue) == MAX_QUEUED
+        await trio.lowlevel.checkpoint()
+
+    run(main)
+
+
+def test_a_new_link_carries_few_envelopes_until_they_are_acked_and_acks_wait_for_none() -> None:
+    async def main() -> None:
+        link = Link(stream=None, contact=b"", session_id=b"")  # type: ignore[arg-type]
+        envelope, ack = Frame(frames.ENVELOPE, bytes(4096)), Frame(frames.ACKS, bytes(16))
+        link.post([envelope] * 9)
+        link.post([ack])
+        assert link.take() == [*[envelope] * FIRST_UNACKED, ack]
+        assert link.take() == []
+        link.answered([Frame(frames.ACKS, bytes(16 * FIRST_UNACKED))])
+        assert link.take() == [envelope] * 2 * FIRST_UNACKED
+        link.answered([Frame(frames.PONG, b"")])  # the acks may have come elsewhere
+        assert len(link.take()) == 3
+        link.answered([Frame(frames.ACKS, bytes(16 * LAST_UNACKED))])
+        link.post([envelope] * 1000)
+        assert len(link.take()) == 1000
         await trio.lowlevel.checkpoint()
 
     run(main)

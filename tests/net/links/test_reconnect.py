@@ -16,9 +16,9 @@ from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import jittered
 from p2pchat.net.links.reconnect import (
     FIRST_ROUND_SECONDS,
+    IMPROVE_SECONDS,
     KEY_STAGGER,
     LATER_ROUND_SECONDS,
-    LOOK_AGAIN,
     ROUNDS_AT_ONCE,
     Reconnector,
 )
@@ -249,9 +249,9 @@ def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> 
         links.came(CONTACT)
         await trio.sleep(1.1)
         assert [only for _, only in links.looks] == ["direct"]
-        await trio.sleep(LOOK_AGAIN / 2 - 10)
+        await trio.sleep(IMPROVE_SECONDS / 2 - 10)
         assert len(links.looks) == 1
-        await trio.sleep(10 * LOOK_AGAIN)
+        await trio.sleep(10 * IMPROVE_SECONDS)
         assert 10 <= len(links.looks) <= 22
         before = len(links.looks)
         reach.want(CONTACT, [(HOME, "b")])
@@ -260,7 +260,7 @@ def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> 
         links.routes[CONTACT] = Route.DIRECT
         reach.want(CONTACT, [(HOME, "c")])
         links.came(CONTACT)
-        await trio.sleep(10 * LOOK_AGAIN)
+        await trio.sleep(10 * IMPROVE_SECONDS)
         assert len(links.looks) == before + 1
 
     play(main)
@@ -297,7 +297,7 @@ def test_the_forgotten_is_not_looked_for() -> None:
         links.routes[CONTACT] = Route.CIRCUIT
         assert not reach.wants(CONTACT)
         links.came(CONTACT)
-        await trio.sleep(3 * LOOK_AGAIN)
+        await trio.sleep(3 * IMPROVE_SECONDS)
         assert links.looks == []
 
     play(main)

@@ -14,13 +14,15 @@ from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.frames import DEADLINE
 from p2pchat.net.mailbox.client import IDLE_SECONDS
 from p2pchat.net.mailbox.deposit import MAX_STAMP_BITS, MAX_UNANSWERED
-from p2pchat.net.mailbox.fetch import MAX_PAGE_BYTES, MAX_PLACE, MAX_PUSHED, MAX_WAITING_BYTES
+from p2pchat.net.mailbox.fetch import CAREFUL_WANTED, MAX_PAGE_BYTES, MAX_PLACE, MAX_PUSHED, MAX_WAITING_BYTES
 from p2pchat.net.mailbox.stream import (
     CHECK_SECONDS,
     DOUBT_SECONDS,
     LOST_AFTER_SECONDS,
     MAX_PINGS,
     PING_AFTER_SECONDS,
+    PROOF_TIMEOUT,
+    STALLED_AFTER_SECONDS,
     STUCK_AFTER,
 )
 from tests.support.boxes import Keys, blob, run
@@ -307,6 +309,27 @@ def test_one_that_is_silent_after_its_hello_is_left() -> None:
                     scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await health_after(scene, LOST_AFTER_SECONDS, LOST_AFTER_SECONDS + CHECK_SECONDS)
                 assert scene.letters.lost == ([1] if deposits else [])
+
+    run(main)
+
+
+def test_a_connection_that_stalls_is_made_anew_and_asked_for_little() -> None:
+    async def opens_and_is_silent(liar: Liar) -> None:
+        await liar.greet()
+        await liar.hear_opens()
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(opens_and_is_silent) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await scene.letters.until_told("up")
+            scene.lines.streams[0].frozen = True
+            await trio.sleep(STALLED_AFTER_SECONDS + CHECK_SECONDS + PROOF_TIMEOUT + 2)
+            assert len(scene.lines.streams) == 2
+            wanted = [mailbox.decode_fetch(line.of(mailbox.FETCH)[0].body).want for line in scene.lines.streams]
+            assert wanted == [mailbox.MAX_WANTED, CAREFUL_WANTED]
+            await trio.sleep(10)  # a relay that is only slow keeps its connection
+            assert len(scene.lines.streams) == 2
 
     run(main)
 

@@ -46,7 +46,7 @@ def test_an_address_may_come_along() -> None:
 
 
 def test_how_it_stands_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2pchat.tui.screens.relays.LOOK_AGAIN", 0.2)
+    monkeypatch.setattr("p2pchat.tui.screens.relays.REFRESH_SECONDS", 0.2)
 
     async def main() -> None:
         node = FakeNode()
@@ -80,7 +80,7 @@ def test_what_is_wrong_with_an_address_is_said_and_it_can_be_mended() -> None:
 
 
 def test_it_can_be_written_in_where_they_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2pchat.tui.screens.relays.LOOK_AGAIN", 0.2)
+    monkeypatch.setattr("p2pchat.tui.screens.relays.REFRESH_SECONDS", 0.2)
 
     async def main() -> None:
         node = FakeNode()

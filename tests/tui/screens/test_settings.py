@@ -90,7 +90,7 @@ def test_a_file_that_changes_holds_at_once_and_says_what_is_wrong(tmp_path: Path
         async with opened(node, tmp_path) as (app, pilot):
             assert "Enter send" in take(app).shown
             (tmp_path / FILE).write_text("\n".join(lines))
-            app.wishes.look()
+            app.wishes.reload()
             await pilot.pause()
             assert (app.theme, app.main.conversation._feed.look.compact) == ("nord", True)
             for wrong in ("line 3: bell must be", "line 7: fly: there is no such action", "line 8: requests: F9 is"):
@@ -109,7 +109,7 @@ def test_a_file_that_changes_holds_at_once_and_says_what_is_wrong(tmp_path: Path
             await page(app, pilot)
             assert "line 3: bell must be" in take(app).shown
             (tmp_path / FILE).unlink()
-            app.wishes.look()
+            app.wishes.reload()
             await pilot.pause()
             assert "line 3" not in take(app).shown
             await pilot.press("escape", "ctrl+n")
