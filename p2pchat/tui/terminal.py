@@ -221,6 +221,18 @@ class Terminal(LinuxDriver):
             change()
             self._mouse = on
 
+    def _sigtstp_application(self, *of: object) -> None:
+        """Give the terminal back and stop, in a turn of the loop of its own.
+
+        A signal handler runs in the middle of whatever the main thread does. Inside a write, that holds the lock of
+        the queue of writes, which giving the terminal back needs as well: the program hung, and nothing stopped it.
+        Where something else has the terminal, there is nothing to give back, and the loop may not run.
+        """
+        if self._auto_restart:
+            self._loop.call_soon_threadsafe(super()._sigtstp_application)
+        else:
+            super()._sigtstp_application(*of)
+
     def process_message(self, message: Message) -> None:
         """Hand on what the terminal said, and what it kept to itself."""
         for each in self._presses.whole(message):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import pty
+import signal
 
 import pytest
 from textual import events
 from textual._xterm_parser import XTermParser
+from textual.app import App
 
 from p2pchat.tui import terminal
 
@@ -110,3 +113,29 @@ def test_the_mouse_can_be_left_to_the_terminal(monkeypatch: pytest.MonkeyPatch) 
         written.clear()
         driver.use_mouse(on)
         assert (told in written) if told else written == []
+
+
+def test_a_signal_to_stop_takes_no_lock_that_the_main_thread_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes as a frame is put into the queue of writes. Where somebody else has the terminal, it stops at once."""
+    told: list[str] = []
+
+    async def main() -> None:
+        app = App[None]()
+        driver = terminal.Terminal(app)
+        monkeypatch.setattr(driver, "suspend_application_mode", lambda: told.append("given back"))
+        monkeypatch.setattr(os, "kill", lambda pid, number: told.append(signal.Signals(number).name))
+        signal.raise_signal(signal.SIGTSTP)
+        assert not told
+        await asyncio.sleep(0)
+        assert told == ["given back", "SIGSTOP"]
+        with driver.no_automatic_restart():
+            signal.raise_signal(signal.SIGTSTP)
+        assert told[2:] == ["SIGSTOP"]
+
+    numbers = (signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        asyncio.run(main())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
