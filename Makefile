@@ -16,8 +16,8 @@ COMMAND ?= $(HOME)/.local/bin/p2pchat
 MANUAL = $(dir $(COMMAND))../share/man/man1/p2pchat.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-input
 CODE := p2pchat tests $(wildcard benchmarks)
-# A test of nodes or of a screen waits for them in part, so there is one more process for tests than there are cores.
-ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
+# A test of nodes or of a screen waits for them in part, so there are two more processes for tests than there are cores.
+ALL := -n $(shell expr $$(nproc) + 2) --dist worksteal
 # Compiled once and kept, tests and program are read in a quarter of the time, by each process of tests.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 # In the lab everybody waits for links that have fallen silent.

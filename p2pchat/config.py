@@ -120,7 +120,7 @@ def settings(folder: Path) -> Settings:
     path = folder / FILE
     try:
         raw = read_beginning(path, MAX_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Settings()
     except OSError as exc:
         raise BadConfig(f"{path} cannot be read: {exc.strerror}") from exc

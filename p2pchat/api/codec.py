@@ -14,7 +14,7 @@ from typing import Any
 
 from p2pchat import errors
 
-API_VERSION = 1
+API_VERSION = 2
 """The version that `hello` compares. It is raised when the meaning of a method or an event changes, not when something
 is added."""
 

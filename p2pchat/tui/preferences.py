@@ -161,7 +161,7 @@ def read(folder: Path, before: Preferences | None = None) -> Loaded:
     path = folder / FILE
     try:
         raw = read_beginning(path, MAX_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Loaded(_old(folder) if before is None else Preferences())
     except OSError as exc:
         return Loaded(kept, (f"{FILE} cannot be read: {exc.strerror}",))

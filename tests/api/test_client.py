@@ -14,6 +14,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.api import finding, starting
 from p2pchat.api.client import Client, NoNode
+from p2pchat.api.codec import API_VERSION
 from p2pchat.locations import Profile, ProfileLock, socket_path
 from tests.cli.node import FakeNode
 
@@ -125,7 +126,7 @@ def test_a_lingering_node_of_another_version_is_replaced(profile: Profile, monke
     monkeypatch.setattr(starting, "start", start)
     with old:
         with Client.connect(profile) as client:
-            assert client.greeting["version"] == 1
+            assert client.greeting["version"] == API_VERSION
         assert started == ["new"]
         assert [name for name, _ in old.calls] == ["stop"]
     new.__exit__()

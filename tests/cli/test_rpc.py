@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.api.codec import API_VERSION
 from tests.cli.conftest import Run
 from tests.cli.node import FakeNode
 
@@ -12,7 +13,7 @@ def test_rpc_passes_lines_on_and_ends_when_all_is_answered(node: FakeNode, p2pch
         b"",
         b"nonsense",
         b'{"jsonrpc":"2.0","method":"doctor"}',
-        b'{"jsonrpc":"2.0","id":"h","method":"hello","params":{"version":1}}',
+        b'{"jsonrpc":"2.0","id":"h","method":"hello","params":{"version":%d}}' % API_VERSION,
         b'{"jsonrpc":"2.0","id":2,"method":"send","params":{"chat":"b","text":"\xd1\x91"}}',  # no newline at the end
     ]
     result = p2pchat("rpc", stdin=b"\n".join(lines))

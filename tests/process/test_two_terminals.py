@@ -482,7 +482,14 @@ def finding(anna: Mouse, boris: Keys) -> None:
     boris.screen.gone("Esc back")
     when, first = a_date(boris, LINES - 1)
     boris.say(f"/jump {when}")
-    boris.chosen(first)
+    boris.chosen(first)  # of several that came in this second
+    boris.escape("Esc back")
+    boris.screen.press("ctrl+f")
+    boris.screen.wait("Search in the chat")
+    boris.screen.type(f"anna line {LINES - 1}")
+    boris.screen.wait("1 found")
+    boris.screen.press("enter")
+    boris.chosen(rf"anna line {LINES - 1}\.")
     boris.screen.type("g")
     boris.chosen(rf"anna line {ANSWERED}\.")
     for person in (anna, boris):

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from p2pchat import errors
+from p2pchat.api.codec import API_VERSION
 
 Json = dict[str, Any]
 
@@ -176,7 +177,7 @@ class FakeNode:
     def greeting(self) -> Mapping[str, Any]:
         """What hello answered."""
         state = "locked" if self.locked else "ready"
-        return {"version": 1, "program": "0", "pid": 1, "foreground": False, "state": state}
+        return {"version": API_VERSION, "program": "0", "pid": 1, "foreground": False, "state": state}
 
     def die(self, *, for_good: bool = False) -> None:
         """The node ends; with `for_good` it cannot be started again until `revive`."""
