@@ -34,11 +34,12 @@ class Switch:
 
 @dataclass(eq=False)
 class Plug:
-    """`Medium` on a switch. `there`: the cable is in."""
+    """`Medium` on a switch. `there`: the cable is in. `usable_at`: until then the address cannot be used."""
 
     switch: Switch
     place: Place
     there: bool = True
+    usable_at: float = 0.0
     came: deque[tuple[bytes, IP]] = field(default_factory=deque)
     more: Wakeup = field(default_factory=Wakeup)
 
@@ -50,8 +51,11 @@ class Plug:
             self.switch.plugged.remove(self)
         self.came.clear()
 
-    def open(self) -> None:
-        self.switch.plugged.append(self)
+    def open(self) -> bool:
+        usable = trio.current_time() >= self.usable_at
+        if usable:
+            self.switch.plugged.append(self)
+        return usable
 
     def send(self, place: Place, packet: bytes) -> None:
         if self in self.switch.plugged:

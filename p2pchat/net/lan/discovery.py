@@ -33,6 +33,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 """Between two announcements. Whoever comes later announces itself at once, so the later ones only mend losses."""
 CHECK_SECONDS = 5.0
 """Between two looks at the network interfaces, and at whether there is a reason to announce."""
+OPENING_SECONDS = 30.0
+"""How long to try a new address again that cannot be used yet: IPv6 asks for a second whether anybody else has it."""
 PATIENCE_SECONDS = 15.0
 """How long relays have to answer, after the start, on another network, or when the last one has gone; after that, the
 network is taken for one without relays.
@@ -70,8 +72,8 @@ class Medium(Protocol):
         """Send and receive nothing from now on, until `open` is called."""
         ...
 
-    def open(self) -> None:
-        """Receive on the networks there are now, and send from their places."""
+    def open(self) -> bool:
+        """Receive on the networks there are now, and send from their places; return whether all of them can be used."""
         ...
 
     def send(self, place: Place, packet: bytes) -> None:
@@ -169,17 +171,21 @@ class Discovery:
     async def _watch(self) -> None:
         """Notice networks that come and go, and whether there is a reason to announce ourselves."""
         self._relays_have_until = trio.current_time() + PATIENCE_SECONDS
+        usable, try_until = True, 0.0
         while True:
             self._look.clear()
-            was_on, self._on = self._on, self._has_reason(trio.current_time())
+            now = trio.current_time()
+            was_on, self._on = self._on, self._has_reason(now)
             places = self._medium.places()
-            if places != self._places:
-                self._places = places
+            changed = places != self._places
+            if changed:
+                self._places, try_until = places, now + OPENING_SECONDS
                 self._found.clear()
+            if changed or (not usable and now < try_until):
                 self._medium.close()
-                if places:
-                    self._medium.open()
-                self._changed.set()
+                usable = not places or self._medium.open()
+                if changed or usable:
+                    self._changed.set()
             elif self._on and not was_on:
                 self._changed.set()
             with trio.move_on_after(CHECK_SECONDS):

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 PORT = 24150
 GROUPS = {4: "224.0.0.1", 6: "ff02::1"}
 MAX_PLACES = 16
+IGNORED_SECONDS = 0.02
+"""Seconds to wait after a packet that is none of ours, so that a flood of them takes little of this machine's time."""
 _ANY: dict[int, IP] = {4: ipaddress.IPv4Address(0), 6: ipaddress.IPv6Address(0)}
 
 
@@ -60,12 +62,14 @@ class Multicast:
                     places.append(Place(ipaddress.IPv6Address(f"{interface.ip}%{interface.name}"), port))
         return tuple(dict.fromkeys(places))[:MAX_PLACES]
 
-    def open(self) -> None:
-        """Open a socket to send from each place, and those that receive on their networks."""
+    def open(self) -> bool:
+        """Open a socket to send from each place, and those that receive on their networks; return whether all opened."""
+        usable = True
         for place in self.places():
             try:
                 self._senders[place] = _sender(place.ip)
             except OSError as error:
+                usable = False
                 log.info("cannot send on a local network: %s", error.strerror)
         ips = [place.ip for place in self._senders]
         together = [ip for ip in ips if ip.version == 4]
@@ -73,8 +77,10 @@ class Multicast:
             try:
                 self._readers.append(_reader(joined))
             except OSError as error:
+                usable = False
                 log.info("cannot listen on a local network: %s", error.strerror)
         self._wake()
+        return usable
 
     def close(self) -> None:
         """Close every socket."""
@@ -97,13 +103,17 @@ class Multicast:
         """Wait for a packet of an announcement's size from one of our networks."""
         while True:
             for sock in self._readers:
-                with suppress(OSError):
+                try:
                     packet, source = sock.recvfrom(ANNOUNCEMENT_BYTES + 1)
+                except OSError:
+                    continue
+                with suppress(OSError):  # the interface that it came by is gone
                     if len(packet) == ANNOUNCEMENT_BYTES and interfaces.is_near(
                         neighbourhood(str(ip := _source(source))), self._machine()
                     ):
+                        await trio.lowlevel.checkpoint()
                         return packet, ip
-                    await trio.lowlevel.checkpoint()
+                await trio.sleep(IGNORED_SECONDS)  # what comes meanwhile, the system drops
             async with trio.open_nursery() as nursery:
                 for waited in (self._reopened.wait, *(partial(_readable, sock) for sock in self._readers)):
                     nursery.start_soon(_first, waited, nursery.cancel_scope)
@@ -116,7 +126,8 @@ async def _first(wait: Callable[[], Awaitable[None]], scope: trio.CancelScope) -
 
 async def _readable(sock: socket.socket) -> None:
     with suppress(trio.ClosedResourceError):
-        await trio.lowlevel.wait_readable(sock.fileno())
+        if (descriptor := sock.fileno()) >= 0:  # it may have been closed before this task's first turn
+            await trio.lowlevel.wait_readable(descriptor)
 
 
 def _source(came_from: tuple[Any, ...]) -> IP:

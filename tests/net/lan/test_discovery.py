@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from random import Random
@@ -16,7 +17,7 @@ from p2pchat.core.ids import ContactId, InviteId, PeerKey, SessionId
 from p2pchat.core.session import STANDING, Pair
 from p2pchat.lib.times import DAY_MS
 from p2pchat.net.lan import discovery
-from p2pchat.net.lan.discovery import Discovery
+from p2pchat.net.lan.discovery import CHECK_SECONDS, OPENING_SECONDS, Discovery
 from p2pchat.ports import InviteOffer, LanHealth, LanMode
 from tests.support.switch import Plug, Switch
 
@@ -127,6 +128,27 @@ def test_two_who_know_each_other_are_found_without_any_server() -> None:
         assert alice.discovery.health() == LanHealth(LanMode.AUTO, looking=True, found=1)
         await trio.sleep(3600)
         assert alice.heard == [to_bob], "told once"
+        assert alice.ways(to_bob)
+
+    story(main)
+
+
+def test_an_address_that_cannot_be_used_yet_is_tried_again() -> None:
+    """For a second or two IPv6 asks whether anybody else has it. One that never can be used is not tried for ever."""
+    switch = Switch()
+    alice, bob, to_bob, _ = friends(switch)
+    alice.plug.usable_at, bob.plug.usable_at = 2.0, math.inf
+
+    async def main(nursery: trio.Nursery) -> None:
+        for node in (alice, bob):
+            nursery.start_soon(node.discovery.run)
+        await trio.sleep(OPENING_SECONDS + CHECK_SECONDS)
+        bob.plug.usable_at = 0.0
+        await trio.sleep(60)
+        assert alice.plug in switch.plugged
+        assert bob.plug not in switch.plugged
+        bob.discovery.network_changed()
+        await trio.sleep(3)
         assert alice.ways(to_bob)
 
     story(main)
