@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tests.support.sampling import SEED
 
 LIST = Path(__file__).resolve().parent.parent / "slow.txt"
 MAX_SECONDS = 0.25
+LONG_SECONDS = 2.0
+"""Tests of so much are begun first."""
 TOLERANCE = 2.0
 """Times the limit at which a test that is not in the list is named, so that a slower machine does not name many."""
 
@@ -37,6 +40,24 @@ def _spent() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
+def longest_first(seconds: Sequence[float], workers: int) -> list[int]:
+    """Order tests that take these times for so many processes, of which xdist gives each an equal part at first.
+
+    Each part begins with its share of the longest ones: one that began as the last would keep all the others waiting.
+    Everything else stays in order, so that what the tests of a file share is made once. Returns indices of `seconds`.
+    """
+    if workers == 1:
+        return list(range(len(seconds)))
+    long = sorted((at for at, one in enumerate(seconds) if one >= LONG_SECONDS), key=lambda at: -seconds[at])
+    rest = iter([at for at, one in enumerate(seconds) if one < LONG_SECONDS])
+    ordered = list[int]()
+    for number in range(workers):
+        part = long[number::workers]
+        size = (len(seconds) - len(ordered)) // (workers - number)
+        ordered += [*part, *islice(rest, max(0, size - len(part)))]
+    return ordered
+
+
 class Budget:
     """Mark, measure and tell. With xdist it measures in the workers, and tells in the first process."""
 
@@ -51,6 +72,9 @@ class Budget:
         for item in items:
             if function_of(item.nodeid) in self._slow:
                 item.add_marker("slow")
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        seconds = [self._slow.get(function_of(item.nodeid), 0.0) for item in items]
+        items[:] = [items[index] for index in longest_first(seconds, workers)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
