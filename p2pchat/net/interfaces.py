@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
@@ -87,7 +88,8 @@ class Interfaces:
     def __call__(self) -> tuple[Interface, ...]:
         """Return the machine's addresses, from the cache while it is fresh."""
         if self._clock() >= self._until:
-            self._listed = self._ask()
+            with suppress(OSError):  # no file descriptor is free, say: the old list is the best there is
+                self._listed = self._ask()
             self._until = self._clock() + INTERFACES_SECONDS
         return self._listed
 

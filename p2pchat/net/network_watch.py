@@ -17,6 +17,7 @@ from pathlib import Path
 
 import trio
 
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net import interfaces
 
 LOOK_SECONDS = 3.0
@@ -25,6 +26,10 @@ SLEPT_SECONDS = 5.0
 """Seconds that a machine has slept at least before its connections are doubted."""
 SETTLE_SECONDS = 0.5
 """Seconds until one looks what has changed: an address and its routes come one after the other."""
+TOLD_BURST, TOLD_EVERY_SECONDS = 3, 10.0
+"""Changes that are told at once, and seconds for each further one. Going to another network makes two or three;
+starting containers, or a host that sends ever new prefixes, makes them without end, and each has everybody dialled.
+"""
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links; addresses and routes of IPv4 and IPv6 (linux/rtnetlink.h)
 _READ_BYTES = 65_536
 
@@ -84,6 +89,7 @@ class NetworkWatch:
         self._clocks = clocks
         self._netlink = netlink
         self._around = Surroundings()
+        self._told = TokenBucket(TOLD_BURST, 1 / TOLD_EVERY_SECONDS)
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Watch until cancelled."""
@@ -103,7 +109,7 @@ class NetworkWatch:
                 self._around = self._look()
                 changed()
             elif compares:
-                self._compare(changed)
+                await self._compare(changed)
 
     async def _watch_kernel(self, changed: Callable[[], None], kernel: socket.socket) -> None:
         with closing(kernel):
@@ -113,11 +119,14 @@ class NetworkWatch:
                 with suppress(OSError):  # it has said everything; or more than it keeps, which says enough
                     while kernel.recv(_READ_BYTES):
                         pass
-                self._compare(changed)
+                await self._compare(changed)
 
-    def _compare(self, changed: Callable[[], None]) -> None:
-        before, self._around = self._around, self._look()
-        if self._around != before:
+    async def _compare(self, changed: Callable[[], None]) -> None:
+        if self._look() != self._around:
+            if not self._told.take(trio.current_time()):
+                await trio.sleep(TOLD_EVERY_SECONDS)
+                self._told.give(-1)
+            self._around = self._look()
             log.info("the network has changed")
             changed()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 
 from p2pchat.core.ids import PeerKey
@@ -94,6 +95,23 @@ def test_a_crowd_of_dials_lists_the_interfaces_once() -> None:
         now[0] = tenth / 10
         assert listed() == ()
     assert asked == [0, interfaces.INTERFACES_SECONDS, 2 * interfaces.INTERFACES_SECONDS]
+
+
+def test_where_the_system_cannot_list_the_interfaces_the_old_list_stays() -> None:
+    now, fails = [0.0], [True]
+
+    def ask() -> tuple[Interface, ...]:
+        if fails[0]:
+            raise OSError(errno.EMFILE, "too many open files")
+        return SERVER
+
+    listed = interfaces.Interfaces(lambda: now[0], ask)
+    assert listed() == ()
+    fails[0] = False
+    listed.expire()
+    assert listed() == SERVER
+    fails[0], now[0] = True, 100.0
+    assert listed() == SERVER
 
 
 def test_local_addresses_of_others_are_dialled_from_nearby_only() -> None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import trio
 from trio.testing import MockClock
 
-from p2pchat.net.network_watch import LOOK_SECONDS, SLEPT_SECONDS, NetworkWatch, Surroundings, default_gateways
+from p2pchat.net.network_watch import (
+    LOOK_SECONDS,
+    SLEPT_SECONDS,
+    TOLD_BURST,
+    TOLD_EVERY_SECONDS,
+    NetworkWatch,
+    Surroundings,
+    default_gateways,
+)
 from tests.conftest import run
 
 ROUTES = """Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
@@ -44,5 +54,20 @@ def test_another_network_and_a_sleep_are_told_once_each() -> None:
             await trio.sleep(100)
             assert len(told) == 2
             nursery.cancel_scope.cancel()
+
+    run(main, MockClock(autojump_threshold=0))
+
+
+def test_changes_without_end_are_told_now_and_then() -> None:
+    looks = count()
+    told: list[float] = []
+
+    async def main() -> None:
+        watch = NetworkWatch(lambda: Surroundings(frozenset({str(next(looks))})), lambda: (0.0, 0.0), netlink=False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run, lambda: told.append(trio.current_time()))
+            await trio.sleep(600)
+            nursery.cancel_scope.cancel()
+        assert 600 / (TOLD_EVERY_SECONDS + LOOK_SECONDS) <= len(told) <= TOLD_BURST + 600 / TOLD_EVERY_SECONDS
 
     run(main, MockClock(autojump_threshold=0))

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+import trio
+
+from p2pchat.core import lan
+from p2pchat.core.frames import GONE, USED, Frame, pack
+from p2pchat.core.invite import hello_key, read_invite
+from p2pchat.core.session import hello_days
+from p2pchat.errors import LinkLost, NotReached
 from p2pchat.net import multiaddrs
+from p2pchat.net.frames import FrameReader
+from p2pchat.net.lan.discovery import packed
+from p2pchat.net.network import Network
+from p2pchat.net.ports import Stream
 from tests.support.switch import Switch
 from tests.support.world import World, befriend, run_world, until
 
@@ -51,5 +64,44 @@ def test_an_invite_is_answered_on_the_local_network(tmp_path: Path) -> None:
         alice = await world.start("alice")
         added = await bob.call("add", invite=invite["invite"], wait="accepted", timeout=60)
         assert added["state"] == "contact"
+
+    run_world(tmp_path, main)
+
+
+def test_whoever_else_holds_the_invite_is_not_taken_for_its_maker_on_the_local_network(tmp_path: Path) -> None:
+    """They can make its announcements, and would answer that it is used."""
+
+    async def main(world: World) -> None:
+        switch = Switch()
+        address = multiaddrs.parse(world.address("bob"))
+        world.media["bob"] = switch.plug(str(address.ip), address.port)
+        alice, bob = await world.start("alice"), await world.start("bob")
+        written = (await alice.call("invite", reusable=True))["invite"]
+        await alice.stop()
+        key = hello_key(read_invite(written)[0].secret)
+        mallory = world.outsider("mallory")
+        place = multiaddrs.parse(world.address("mallory"))
+        plug = switch.plug(str(place.ip), place.port)
+        plug.open()
+
+        async def lie(stream: Stream) -> None:
+            with suppress(LinkLost):
+                await FrameReader(stream).read_one()
+                await stream.write(pack(Frame(GONE, bytes((USED,)))))
+
+        mallory.answer_to_anything(lie)
+        with pytest.raises(NotReached):
+            await bob.call("add", invite=written, name="alice", timeout=10)
+        source, days = packed(plug.place.ip), hello_days(bob.clock())
+        here = lan.Answering(place.port, mallory.peer)
+        salt = world.entropy.random(lan.SALT)
+        plug.send(plug.place, lan.announce(salt, source, [lan.day_key(key, days[0])], here, world.entropy.random))
+        await trio.sleep(60)
+        network = bob.engine.net
+        assert isinstance(network, Network)
+        assert network._discovery is not None
+        heard = network._discovery.ways_to_join(await bob.id_of("alice"))
+        assert heard == [(mallory.peer, world.address("mallory"))]
+        assert mallory.peer not in [dialled for _, dialled, _ in world.dialled]
 
     run_world(tmp_path, main)

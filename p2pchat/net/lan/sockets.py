@@ -63,7 +63,7 @@ class Multicast:
         return tuple(dict.fromkeys(places))[:MAX_PLACES]
 
     def open(self) -> bool:
-        """Open a socket to send from each place, and those that receive on their networks; return whether all opened."""
+        """Open a socket to send from each place, and those that receive on their networks; return whether all could."""
         usable = True
         for place in self.places():
             try:

@@ -78,7 +78,7 @@ class Joining:
 
     def join(self, contact: ContactId, ways: Sequence[DialTarget], hello_key: bytes) -> None:
         """Dial `ways` until the first message is acked or the invite turns out to be gone. Called again, it tries again
-        soon.
+        soon. What `found` returns is one more address of a transport key that `ways` names, never another key.
 
         hello_key: 32 bytes that prove to the inviter that we hold the invite (`core.invite.hello_key`).
         """
@@ -100,11 +100,14 @@ class Joining:
 
     async def _join(self, contact: ContactId, ways: list[DialTarget], hello_key: bytes, attempt: _Attempt) -> None:
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
+        # every holder of the invite can announce a host of theirs: only what the invite names is its maker's own
+        named = {peer for peer, _ in ways}
         with attempt.scope:
             while True:
                 attempt.nudged.clear()
                 hosts: dict[PeerKey, list[str]] = {}
-                for peer, address in (*self.found(contact), *ways):
+                found = [way for way in self.found(contact) if way[0] in named]
+                for peer, address in (*found, *ways):
                     hosts.setdefault(peer, []).append(address)
                 for peer, addresses in hosts.items():
                     try:

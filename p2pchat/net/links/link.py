@@ -344,14 +344,13 @@ class Links:
             if link.taking:
                 judge.heard = judge.moved = now
             verdict = judge.verdict(now, reader.moved)
-            if verdict is Verdict.LOST:
-                log.info("a link went silent")
+            stuck = verdict is Verdict.ASK and not link.post([Frame(PING, b"")])  # its queue is full
+            if verdict is Verdict.LOST or stuck:
+                log.info("a link took nothing more" if stuck else "a link went silent")
                 ended.cancel()
                 link.stream.sever()
                 return
-            if verdict is Verdict.ASK:
-                link.post([Frame(PING, b"")])
-            elif verdict is Verdict.STALLED:
+            if verdict is Verdict.STALLED:
                 self._stalled(link)
             link.pause = trio.CancelScope(deadline=judge.next_check())
             with link.pause:

@@ -80,6 +80,7 @@ class Reconnector:
         self._nursery = nursery
         self._random = random
         self._wanted: dict[ContactId, _Wanted] = {}
+        self._all = trio.CancelScope()
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
         self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
         links.tell_of_links(self._improve_soon, self._stuck)
@@ -115,11 +116,15 @@ class Reconnector:
             wanted.nudged.set()
 
     async def all_again(self) -> None:
-        """Begin again with everybody to whom there is no link, one after the other: the network has changed."""
-        for contact in list(self._wanted):
-            if self._links.best(contact) is None:
-                self.again(contact)
-                await trio.sleep(FIRST_ROUND_SECONDS)
+        """Begin again with everybody to whom there is no link, one after the other: the network has changed. If it
+        changes again meanwhile, only the last call goes on.
+        """
+        self._all.cancel()
+        with trio.CancelScope() as self._all:
+            for contact in list(self._wanted):
+                if self._links.best(contact) is None:
+                    self.again(contact)
+                    await trio.sleep(FIRST_ROUND_SECONDS)
 
     def nudge(self, contact: ContactId) -> None:
         """Dial now, without waiting for the back-off to end: there is something to send."""

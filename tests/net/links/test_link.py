@@ -18,6 +18,7 @@ from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS, PING_AFTER_SECONDS
 from p2pchat.net.links.link import FIRST_UNACKED, LAST_UNACKED, MAX_QUEUED, Link
+from p2pchat.net.network import Network
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
 from tests.conftest import run
@@ -201,6 +202,31 @@ def test_what_a_link_may_hold_is_bounded() -> None:
         await trio.lowlevel.checkpoint()
 
     run(main)
+
+
+def test_a_link_that_takes_no_ping_is_ended_and_does_not_spin(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        network = alice.engine.net
+        assert isinstance(network, Network)
+        link = network._best(await alice.id_of("bob"))
+        assert link is not None
+        refused: list[float] = []
+
+        def full(frames: object) -> bool:
+            refused.append(trio.current_time())
+            assert len(refused) < 10, "it spins"
+            return False
+
+        link.post = full  # type: ignore[method-assign]
+        world.cut(alice, bob)  # or the other side may ask first
+        await trio.sleep(PING_AFTER_SECONDS + 1)
+        assert len(refused) == 1
+        assert network._best(await alice.id_of("bob")) is not link
+        world.mend(alice, bob)
+        await until(lambda: linked(alice), 30)
+
+    run_world(tmp_path, main, watched=True)
 
 
 def test_a_new_link_carries_few_envelopes_until_they_are_acked_and_acks_wait_for_none() -> None:

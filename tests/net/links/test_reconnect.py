@@ -327,6 +327,26 @@ def test_a_crowd_is_dialled_in_order_at_a_pace_and_a_nudge_waits_for_nobody() ->
     play(main)
 
 
+def test_when_the_network_changes_again_only_the_last_change_has_everybody_dialled() -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
+        crowd = [ContactId(number.to_bytes(8, "big")) for number in range(400)]
+        for contact in crowd:
+            reach.want(contact, [(HOME, "a")])
+        await trio.sleep(100)
+        asked: list[tuple[float, ContactId]] = []
+        reach.again = lambda contact: asked.append((trio.current_time(), contact))  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(reach.all_again)
+                await trio.sleep(10 * FIRST_ROUND_SECONDS)
+        assert [contact for _, contact in asked[-len(crowd) :]] == crowd
+        waits = [later[0] - earlier[0] for earlier, later in pairwise(asked[-len(crowd) :])]
+        assert min(waits) >= FIRST_ROUND_SECONDS * 0.99
+        assert len(asked) <= len(crowd) + 2 * 11
+
+    play(main)
+
+
 def test_a_key_that_does_not_answer_holds_up_no_other() -> None:
     async def main(links: Links, reach: Reconnector) -> None:
         links.silent.add(WORK)
