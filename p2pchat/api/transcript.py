@@ -1,8 +1,8 @@
 """A chat as a file that people keep: text, JSON or a web page, made of message objects, a part at a time.
 
-Disappearing messages are left out: a file would keep them for ever, and both sides agreed that nobody does. What a peer
-wrote is cleaned, and its further lines are indented, so that none can pass for a line of ours. The web page loads and
-runs nothing.
+Disappearing messages are left out, also where others quote them: a file would keep them for ever, and both sides agreed
+that nobody does. What a peer wrote is cleaned, and its further lines are indented by more than any line of ours, so
+that none can pass for one. The web page loads and runs nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,19 @@ from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean, clean_line, escape_json
 
 TEXT, JSON, HTML = FORMATS = ("text", "json", "html")
-PAGE = 1000
-"""Messages that are read from the node at a time."""
+PAGE = 200
+"""Messages that are read from the node at a time. An answer of the node has a greatest length, and a control character
+takes six bytes of it.
+"""
 
 BEGINNING = "1970-01-02"
 """A date before all messages, for `log`."""
 
 _INDENT = "\n       "
+_REMARK = "\n  "
+"""What is before a remark of ours: less than before any line that a peer wrote."""
+
+_DISAPPEARING = "a disappearing message"
 _HEAD = """<!doctype html>
 <html><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -43,8 +49,9 @@ small {{ opacity: .7; }}
 
 
 def form_of(name: str) -> str:
-    """Return the form that the name of a file asks for: text, or a web page if it ends in .html."""
-    return HTML if name.casefold().endswith((".html", ".htm")) else TEXT
+    """Return the form that the name of a file asks for: a web page if it ends in .html, JSON if in .json, else text."""
+    folded = name.casefold()
+    return HTML if folded.endswith((".html", ".htm")) else JSON if folded.endswith(".json") else TEXT
 
 
 def file_name(chat: str) -> str:
@@ -58,6 +65,8 @@ class Transcript:
     def __init__(self, form: str, chat: str) -> None:
         self._form, self._title = form, f"Chat with {clean_line(chat)}"
         self._day = ""
+        self._disappearing: set[str] = set()
+        """Ids of the messages that were left out, in this part or an earlier one."""
         self.left_out = 0
 
     def begin(self) -> str:
@@ -72,8 +81,10 @@ class Transcript:
         for message in messages:
             if message.get("expires_in"):
                 self.left_out += 1
+                self._disappearing.add(message["id"])
             else:
                 kept.append(message)
+        kept = [self._without_quote(message) for message in kept]
         if self._form == JSON:
             return "".join(f"{escape_json(json.dumps(message, ensure_ascii=False))}\n" for message in kept)
         return "".join(self._lines(message) for message in kept)
@@ -81,6 +92,12 @@ class Transcript:
     def end(self) -> str:
         """Return what stands below all messages."""
         return "</body></html>\n" if self._form == HTML else ""
+
+    def _without_quote(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message without the words of a disappearing one that it answers."""
+        if message.get("quote") is None or message.get("reply_to") not in self._disappearing:
+            return message
+        return {**message, "quote": {**message["quote"], "text": "" if self._form == JSON else _DISAPPEARING}}
 
     def _lines(self, message: dict[str, Any]) -> str:
         when = local_time(message["sent_at" if message["mine"] else "received_at"])
@@ -94,8 +111,8 @@ class Transcript:
                 + f"<small>{clock} {escape(' '.join(remarks))}</small>"
                 + f'<p dir="auto">{escape(text)}</p></div>\n'
             )
-        words = "\n".join([text, *remarks] if text else remarks).replace("\n", _INDENT)
-        return (f"\n{day}\n\n" if is_new else "") + f"{clock}  {sender}: {words}".rstrip() + "\n"
+        words = f"{clock}  {sender}: {text}".replace("\n", _INDENT).rstrip()
+        return (f"\n{day}\n\n" if is_new else "") + _REMARK.join([words, *remarks]) + "\n"
 
 
 def _remarks(message: dict[str, Any]) -> list[str]:

@@ -75,7 +75,11 @@ VERBS = (
         (CHAT,),
         (
             opt("--format", choices=FORMATS, help="text (the default), json: one message object per line, or html"),
-            opt("--to", metavar="FILE", help="a new file, in place of stdout; one ending in .html is a web page"),
+            opt(
+                "--to",
+                metavar="FILE",
+                help="a new file, in place of stdout; .html makes a web page, .json message objects",
+            ),
         ),
         "The result is not encrypted. Disappearing messages are left out.",
         "p2pchat export bob --to bob.html",

@@ -18,7 +18,7 @@ from p2pchat.sanitize import clean_line
 
 _LAST = 50
 """The number of messages shown by default."""
-_PAGE = 1000
+_PAGE = 200
 _FIELDS = ("id", "chat", "from", "text", "kind", "sent_at", "received_at", "state", "route", "date", "time")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 

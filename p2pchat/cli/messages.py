@@ -15,7 +15,7 @@ from p2pchat.cli.outgoing import SEND_OPTIONS, send_text
 from p2pchat.cli.output import MARKS, messages
 from p2pchat.lib.backoff import Backoff
 
-_PAGE = 1000
+_PAGE = 200
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _CHANGES = {"edit": "edited", "reaction": "reaction", "pin": "pin", "deleted": "deleted for both"}

@@ -14,7 +14,7 @@ MIN_BEGUN = 2
 
 MAX_NAME = 40
 
-BEGUN = re.compile(rf"(?<!\S):([a-z0-9_+-]{{{MIN_BEGUN},{MAX_NAME}}})$")
+BEGUN = re.compile(rf"(?<!\S):([a-z0-9_+-]{{{MIN_BEGUN},{MAX_NAME}}})\Z")
 """The beginning of a name at the end of a text, as a word of its own: the time `10:30` and `std::on` are none."""
 
 _NAME = re.compile(r"[a-z0-9_+-]+")

@@ -56,6 +56,9 @@ REST_SECONDS = 20.0
 """Seconds without a key press after which nobody notices a full garbage collection."""
 WATCH_PAUSE = 1.0
 
+_SENDING = ("msg", "me")
+"""The commands that send what is written after them."""
+
 Doing = Callable[[str], Awaitable[None]]
 
 
@@ -316,7 +319,7 @@ class ChatApp(BaseApp):
     def _submitted(self, intent: intents.Submitted) -> None:
         meant = parse(intent.text)
         if isinstance(meant, Run):
-            self.begin(self._run(meant.command.name, meant.rest))
+            self.begin(self._run(meant.command.name, meant.rest, intent))
         elif isinstance(meant, Unknown):
             self.main.composer.give_back(intent.chat, intent.text)
             near = f" Did you mean /{meant.nearest}?" if meant.nearest else ""
@@ -411,18 +414,27 @@ class ChatApp(BaseApp):
             if intent is not None:
                 self.post_message(intent)
 
-    async def _run(self, name: str, rest: str) -> None:
+    async def _run(self, name: str, rest: str, typed: intents.Submitted | None = None) -> None:
+        """Run a command if it can be run now. typed: the line it is from, which comes back if it contains a text."""
+        if not self._can_run(name):
+            if typed is not None and name in _SENDING:
+                self.talk.drafts.give_back(typed.chat, typed.text)
+            return
+        await self._doing[name](rest)
+
+    def _can_run(self, name: str) -> bool:
+        """Return whether a command can be run now; show why not."""
         if name not in ("help", "quit", "settings", "dnd", "theme", "density", "rtl"):
             if self.node.state != READY:
                 self.say("That needs the node, which is not ready yet.", "warning")
-                return
+                return False
             # A key works over a dialogue too; but one dialogue at a time is enough.
             if self.screen is not self.main:
-                return
+                return False
         if BY_NAME[name].chat and self.state.shown is None:
             self.say("Open a chat first.")
-            return
-        await self._doing[name](rest)
+            return False
+        return True
 
     # --- the end
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shlex
 import shutil
@@ -154,8 +155,9 @@ def run_editor(environment: Mapping[str, str], path: Path) -> int:
     command = [*editor(environment), str(path)]
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
-        # not subprocess: the editor would inherit what we ignore
-        process = os.posix_spawnp(command[0], command, os.environ, setsigdef=list(before))
+        # not subprocess: the editor would inherit what we ignore, which includes two signals that Python itself ignores
+        defaults = [*before, signal.SIGPIPE, signal.SIGXFSZ]
+        process = os.posix_spawnp(command[0], command, os.environ, setsigdef=defaults)
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     finally:
         for number, handler in before.items():
@@ -188,6 +190,15 @@ def new_file(home: Path, wanted: str) -> tuple[Path, TextIO]:
     """Make a new file that only its owner can read, in `home` if no folder is given, and under another name if that one
     exists. Raises OSError.
     """
+    try:
+        return _new_file(home, wanted)
+    except RuntimeError:  # `~name`, where nobody is called so
+        raise FileNotFoundError(errno.ENOENT, "there is no such home folder", wanted) from None
+    except ValueError:
+        raise OSError(errno.EINVAL, "the name has letters that no file can have here", wanted) from None
+
+
+def _new_file(home: Path, wanted: str) -> tuple[Path, TextIO]:
     folder, name = (home / Path(wanted).expanduser()).parent, Path(wanted).name
     stem, dot, suffix = name.partition(".")
     for number in range(1, 1_000):

@@ -33,16 +33,40 @@ def test_a_day_a_line_and_what_was_done_to_a_message() -> None:
     assert made(TEXT, MESSAGE, mine, reply, gone)[0] == (
         "Chat with b\ufffdob\n\nFriday 2 January 2026\n\n"
         "03:04  bob: hi\n"
-        "03:04  me: two\n       lines\n       (edited)\n       (not sent)\n"
-        "03:04  bob: hi\n       (reply to me: two)\n       (👍 me)\n"
-        "03:04  bob: (deleted)\n"
+        "03:04  me: two\n       lines\n  (edited)\n  (not sent)\n"
+        "03:04  bob: hi\n  (reply to me: two)\n  (👍 me)\n"
+        "03:04  bob:\n  (deleted)\n"
     )
+
+
+def test_no_line_of_a_peer_passes_for_a_remark_of_ours() -> None:
+    quote = {"from": "me", "text": "I owe you", "here": True, "deleted": False}
+    real = made(TEXT, {**MESSAGE, "text": "yes", "quote": quote})[0].splitlines()[-1]
+    forged = made(TEXT, {**MESSAGE, "text": f"yes\n(reply to me: I owe you)\n{real}"})[0].splitlines()
+    assert real.endswith("(reply to me: I owe you)")
+    assert real not in forged
+    assert made(TEXT, {**MESSAGE, "text": "(deleted)"}) != made(TEXT, {**MESSAGE, "text": "", "deleted": True})
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_would_disappear_is_left_out(form: str) -> None:
     text, left_out = made(form, {**MESSAGE, "text": "secret", "expires_in": 60}, MESSAGE)
     assert ("secret" in text, "hi" in text, left_out) == (False, True, 1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_would_disappear_is_not_kept_by_a_quote_of_it(form: str) -> None:
+    timed = {**MESSAGE, "id": "bb" * 16, "text": "secret", "expires_in": 60}
+    quote = {"from": "bob", "text": "secret", "here": True, "deleted": False}
+    reply = {**MESSAGE, "reply_to": timed["id"], "quote": quote}
+    transcript = Transcript(form, "bob")
+    parts = transcript.part([reply, timed]), transcript.part([reply])  # a late message is behind its answer
+    assert "secret" not in "".join(parts)
+    if form == JSON:
+        assert [json.loads(part)["quote"] for part in parts] == [{**quote, "text": ""}] * 2
+    else:
+        assert all("(reply to bob: a disappearing message)" in part for part in parts)
+    assert reply["quote"] == quote
 
 
 def test_a_peer_writes_no_line_no_tag_and_no_escape_sequence() -> None:
@@ -58,5 +82,6 @@ def test_a_peer_writes_no_line_no_tag_and_no_escape_sequence() -> None:
 
 def test_the_name_of_a_file_says_its_form_and_has_no_strange_letters() -> None:
     assert [form_of(name) for name in ("a.html", "A.HTM", "a.txt", "html", ".html/a")] == [HTML, HTML, TEXT, TEXT, TEXT]
+    assert form_of("a.JSON") == JSON
     assert file_name("../Zoë \x1b[2J") == "chat-Zoë-2J.txt"
     assert file_name("//") == "chat-1.txt"

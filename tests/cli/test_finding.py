@@ -22,7 +22,7 @@ def test_from_a_beginning_on_every_page_is_shown(node: FakeNode, p2pchat: Run) -
     node.answers["log"] = pages
     result = p2pchat("log", "bob", "--since", "unread", "--json")
     assert [message["id"] for message in result.objects()] == ids
-    assert {asked["limit"] for _, asked in node.calls} == {1000}
+    assert {asked["limit"] for _, asked in node.calls} == {200}
     assert {asked["since"] for _, asked in node.calls} == {"unread"}
     assert [asked["after"] for _, asked in node.calls] == [None, ids[1], ids[3], ids[4]]
     node.answers["log"] = []

@@ -31,6 +31,7 @@ def test_an_emoji_has_the_names_that_people_know() -> None:
         ("std::on", ""),
         (":d", ""),
         (":ta ", ""),
+        ("hi :ta\n", ""),
         (":" + "a" * 41, ""),
         ("https://x", ""),
     ],

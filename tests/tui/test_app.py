@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from p2pchat import errors
+from p2pchat.api import transcript
 from p2pchat.locations import Profile
 from p2pchat.tui import preferences, terminal
 from p2pchat.tui.app import AWAY, ChatApp
@@ -446,6 +448,11 @@ def test_commands_without_a_page_of_their_own(tmp_path: Path, monkeypatch: pytes
             await said("/set clock 12h", "clock: 12h")
             await said("/set mouse off", "mouse: no")
             await said("/set clock 13h", "clock can be 24h or 12h.")
+            await said("/set quiet_hours 22:00-7:00", "quiet_hours: 22:00-7:00")
+            await said("/set quiet_hours", "quiet_hours: 22:00-7:00")
+            assert app.preferences.quiet_hours == "22:00-7:00"
+            await said("/set quiet_hours none", "quiet_hours: none")
+            assert app.preferences.quiet_hours == ""
             await said("/set colour red", "There is no setting colour.")
             await said("/nick Zoë", "You are called Zoë. Your contacts are told.")
             await said("/msg Car hello", "Nothing was sent.")
@@ -457,6 +464,14 @@ def test_commands_without_a_page_of_their_own(tmp_path: Path, monkeypatch: pytes
             await said("/export", "chat-Bob.txt. Only you can read it, but it is not encrypted.")
             assert "in a file" in (tmp_path / "chat-Bob.txt").read_text()
             await said("/export none/a.html", "none/a.html could not be written")
+            await said("/export ~nosuch.html", "~nosuch.html could not be written: there is no such home folder")
+
+            def full(*_: object) -> str:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            monkeypatch.setattr(transcript.Transcript, "end", full)
+            await said("/export a.txt", "a.txt could not be written: No space left")
+            assert not (tmp_path / "a.txt").exists()
         assert preferences.read(tmp_path).preferences.clock == "12h"
 
     run(main())

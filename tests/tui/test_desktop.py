@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -76,3 +77,19 @@ def test_a_file_is_new_and_its_owners(tmp_path: Path) -> None:
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
     with pytest.raises(FileNotFoundError):
         desktop.save(tmp_path, "nowhere/invite.txt", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("~nosuch.html", "no such home"), ("a\ud800", "letters"), ("\0", "letters")]
+)
+def test_a_name_that_no_file_can_have_is_an_error_with_words(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(OSError, match=words):
+        desktop.save(tmp_path, name, "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_editor_ignores_no_signal_that_python_ignores(tmp_path: Path) -> None:
+    script = tmp_path / "edit"
+    script.write_text("#!/bin/sh\nkill -PIPE $$\n")
+    script.chmod(0o700)
+    assert desktop.run_editor({"EDITOR": str(script)}, tmp_path / "text") == -signal.SIGPIPE

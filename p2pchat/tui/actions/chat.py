@@ -115,13 +115,20 @@ class ChatActions:
             await self.open(chat.id)
 
     async def msg(self, rest: str) -> None:
-        """Run /msg NAME TEXT: send a text to another chat. Its name has to be whole, so that nobody else gets it."""
-        named = [chat for chat in self._app.state.chats if rest.casefold().startswith(f"{chat.label.casefold()} ")]
-        if not named:
+        """Run /msg NAME TEXT: send a text to another chat. Its name has to be whole, so that nobody else gets it.
+
+        Contacts choose their names. One who is called as another is, with the first words of a text behind that, must
+        not get the rest of the text, so a line that two names begin is not sent.
+        """
+        named = [chat for chat in self._app.state.chats if _begins(rest, chat.label)]
+        if len(named) != 1:
             self._app.main.composer.give_back(self._app.state.current, f"/msg {rest}".rstrip())
-            self._app.say("Nothing was sent. /msg takes a whole name, as the list shows it, and then the text.")
+            why = "/msg takes a whole name, as the list shows it, and then the text."
+            if named:
+                why = f"That could be for {', '.join(chat.label for chat in named[:4])}. /chat opens one of them."
+            self._app.say(f"Nothing was sent. {why}")
             return
-        chat = max(named, key=lambda each: len(each.label))
+        chat = named[0]
         if await self._send(chat.id, rest[len(chat.label) :].strip(), {}):
             self._app.say(f"Sent to {chat.label}.")
 
@@ -277,12 +284,8 @@ class ChatActions:
         return None
 
     def _give_back(self, chat: str, text: str, why: str) -> None:
-        app = self._app
-        if not app.main.composer.give_back(chat, text):
-            now = app.state.chat(chat)
-            draft = f"{text}\n{now.draft}" if now is not None and now.draft.strip() else text
-            self.drafts.write(chat, draft)
-        app.say(why, "error")
+        self.drafts.give_back(chat, text)
+        self._app.say(why, "error")
 
     async def edit(self, _rest: str) -> None:
         """Run /editor: write the message in the person's editor. What they leave is in the composer, not sent."""
@@ -330,3 +333,11 @@ class ChatActions:
                 await asyncio.wait_for(self.drafts.keep(), DRAFT_DEADLINE)
             except TimeoutError:
                 return
+
+
+def _begins(rest: str, label: str) -> bool:
+    """Return whether a line begins with this name and a space. A folded name may be longer (`Straße`, `STRASSE`), so it
+    is the letters before the space that are compared: exactly those are cut off.
+    """
+    end = len(label)
+    return rest[:end].casefold() == label.casefold() and rest[end : end + 1] == " "

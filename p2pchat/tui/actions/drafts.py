@@ -34,6 +34,12 @@ class Drafts:
         self._waiting[chat] = self._newer[chat] = text
         self.keep_soon()
 
+    def give_back(self, chat: str | None, text: str) -> None:
+        """Put a text that was not sent back into the composer, or into the draft of its chat if another is shown."""
+        if not self._app.main.composer.give_back(chat, text) and chat is not None:
+            now = self._app.state.chat(chat)
+            self.write(chat, f"{text}\n{now.draft}" if now is not None and now.draft.strip() else text)
+
     def follow(self, news: News) -> None:
         """Keep nothing of what the node has deleted, and nothing at all where nobody knows what that was."""
         for chat in news.ended_drafts:

@@ -23,6 +23,10 @@ REDUCED_MOTION = "P2PCHAT_REDUCED_MOTION"
 """Set to anything: nothing moves or blinks, unless the preferences say otherwise. So does TEXTUAL_ANIMATIONS=none."""
 
 
+_NONE = "none"
+"""The word for a setting that is empty."""
+
+
 class PreferenceActions:
     """The app's hands for `screen.toml`."""
 
@@ -151,21 +155,30 @@ class PreferenceActions:
     # --- the page
 
     async def set(self, rest: str) -> None:
-        """Run /settings [SETTING VALUE]: change one setting, or show all."""
+        """Run /settings [SETTING VALUE]: change one setting, or show all. Without a value, say what a setting is: to
+        empty it has to be meant, and `none` says it, as the answer does.
+        """
         name, _, typed = rest.partition(" ")
+        typed = typed.strip()
         setting = preferences.BY_NAME.get(name.casefold())
         if not name:
             await self.show()
         elif setting is None:
             self._app.say(f"There is no setting {name}. /settings shows all of them.", "warning")
+        elif not typed:
+            self._say_value(setting)
         else:
-            value = setting.read(typed.strip())
+            value = setting.read("" if typed.casefold() == _NONE else typed)
             if value is None:
                 words = " or ".join(filter(None, map(preferences.worded, setting.choices))) or setting.shape
                 self._app.say(f"{setting.name} can be {words}.", "warning")
             else:
                 self.change(setting.name, value)
-                self._app.say(f"{setting.name}: {preferences.worded(value) or 'none'}")
+                self._say_value(setting)
+
+    def _say_value(self, setting: preferences.Setting) -> None:
+        value = getattr(self._app.preferences, setting.name)
+        self._app.say(f"{setting.name}: {preferences.worded(value) or _NONE}")
 
     async def show(self) -> None:
         """Show everything that can be set, and change it."""

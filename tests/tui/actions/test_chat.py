@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat import errors
+from p2pchat.tui.intents import Submitted
 from p2pchat.tui.node_client import GONE, READY
 from tests.tui.app_helpers import notices, sent, story
 from tests.tui.conftest import opened, run, until
@@ -41,6 +42,63 @@ def test_a_mistyped_command_is_not_sent_and_comes_back(tmp_path: Path) -> None:
             await until(pilot, lambda: "no command /delte" in notices(app))
             assert "/delete?" in notices(app)
             assert app.main.composer.text == "/delte"
+        assert sent(node) == []
+
+    run(main())
+
+
+def test_a_text_is_for_one_name_only(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+    node.friend("Bob yes")
+    strasse = node.friend("Straße")
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"/msg bob yes I will pay", "enter")
+            await until(pilot, lambda: "Nothing was sent. That could be for " in notices(app))
+            assert all(words in notices(app) for words in ("Bob yes", "/chat"))
+            assert app.main.composer.text == "/msg bob yes I will pay"
+            app.main.composer.text = "/msg STRASSE hi"  # the same when folded, but not as long
+            await pilot.press("enter")
+            await until(pilot, lambda: "/msg takes a whole name" in notices(app))
+            assert sent(node) == []
+            app.main.composer.text = "/msg sTRAßE hi"
+            await pilot.press("enter")
+            await until(pilot, lambda: sent(node) == [(strasse, "hi")])
+
+    run(main())
+
+
+@pytest.mark.parametrize("line", ["/msg carol hi", "/me waves"])
+def test_a_command_that_sends_a_text_gives_it_back_while_the_node_is_away(tmp_path: Path, line: str) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.die(for_good=True)
+            await until(pilot, lambda: app.node.state != READY)
+            app.main.composer.put(line)
+            await pilot.press("enter")
+            await until(pilot, lambda: "needs the node" in notices(app))
+            await until(pilot, lambda: app.main.composer.written == line)
+
+    run(main())
+
+
+def test_a_command_that_sends_a_text_gives_it_back_under_another_screen(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press("f1")
+            await until(pilot, lambda: app.screen is not app.main)
+            app.post_message(Submitted("/me waves", bob))
+            await until(pilot, lambda: app.main.composer.written == "/me waves")
+            app.post_message(Submitted("/me sleeps", carol))  # whose chat is not the one shown: it becomes a draft
+            await until(pilot, lambda: node.drafts.get(carol) == "/me sleeps")
         assert sent(node) == []
 
     run(main())
