@@ -82,8 +82,8 @@ test: $(VENV)/dev.stamp ## run all tests except the lab; those in a real termina
 check: $(VENV)/dev.stamp ## everything a commit has to pass: lint, format, types, imports, tests; needs tmux
 	$(BIN)/ruff check $(CODE) requirements setup.py
 	$(BIN)/ruff format --check $(CODE) requirements setup.py
-	$(BIN)/lint-imports --no-logo
-	@echo 'checking the types meanwhile'; $(BIN)/mypy $(CODE) >$(VENV)/types.txt 2>&1 & types=$$!; \
+	@echo 'checking import contracts and types meanwhile'; \
+	{ $(BIN)/lint-imports --no-logo && $(BIN)/mypy $(CODE); } >$(VENV)/types.txt 2>&1 & types=$$!; \
 	$(PYTEST) $(ALL); tests=$$?; wait $$types; types=$$?; \
 	cat $(VENV)/types.txt; exit $$((tests || types))
 

@@ -27,7 +27,7 @@ LINES = set("─│╭╮╰╯┃▎▁▔▂▃▄▅▆▇█▀ ")
 LOOKED_AT = ("talk", *sampled(sorted(SCENES.keys() - {"talk", "qr"}), 5, "pages"))
 """The one with most in it, and some of all the others; a QR code is black on white in every theme."""
 OF_COLOURS = [theme for theme in themes.THEMES if not theme.ansi]
-CELLS = sampled(list(product(OF_COLOURS, LOOKED_AT)), len(OF_COLOURS) * len(LOOKED_AT) // 3, "contrast")
+CELLS = sampled(list(product(OF_COLOURS, LOOKED_AT)), len(OF_COLOURS) * len(LOOKED_AT) // 6, "contrast")
 """Each theme on two of the six screens."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.net import multiaddrs
 from p2pchat.store import queues as store_queues
 from tests.support.boxed import full_relay
+from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world
 
 DAY = 86_400_000
@@ -51,8 +53,7 @@ async def three(world: World) -> tuple[WorldNode, WorldNode, WorldNode]:
     return alice, bob, mallory
 
 
-@pytest.mark.parametrize("token", [b"", b"wrong"])
-@pytest.mark.parametrize("alive", [False, True])
+@pytest.mark.parametrize(("alive", "token"), sampled(list(product((False, True), (b"", b"wrong"))), 2, "lies"))
 def test_a_lie_about_a_relay_does_not_cut_who_tells_the_truth(tmp_path: Path, token: bytes, alive: bool) -> None:
     """Mallory names bob's relay first, where it is not, or with a token that it does not take."""
 
@@ -102,7 +103,7 @@ def rows_for(node: WorldNode) -> list[store_queues.OwnQueueRow]:
     return [row for _, row in store_queues.own(node.db)]
 
 
-@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("flips", sampled([False, True], 1, "flood"))
 def test_a_flood_of_relays_makes_a_bounded_number_of_dials(tmp_path: Path, flips: bool) -> None:
     """Lists of four relays each, or changes between two, one after the other from one contact; alice has no relay."""
 

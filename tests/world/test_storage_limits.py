@@ -12,6 +12,7 @@ from p2pchat.engine.runtime import storage_limits
 from p2pchat.engine.runtime.storage_limits import ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NodeError
+from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_nothing_dies import HOUR, nothing_waits
 
@@ -63,7 +64,7 @@ async def flood(bob: WorldNode) -> None:
     await trio.sleep(200)
 
 
-@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("linked", sampled([True, False], 1, "mail beyond"))
 def test_mail_beyond_what_may_be_unread_waits_and_others_are_heard(tmp_path: Path, linked: bool) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await meet(world, ContactLimits(0, ROOM), linked=linked)
@@ -93,7 +94,7 @@ def test_mail_beyond_what_may_be_unread_waits_and_others_are_heard(tmp_path: Pat
     run_world(tmp_path, main)
 
 
-@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("linked", sampled([True, False], 1, "a day"))
 def test_a_day_has_its_limit_and_what_is_beyond_comes_by_and_by(tmp_path: Path, linked: bool) -> None:
     async def main(world: World) -> None:
         alice, bob, _ = await meet(world, ContactLimits(120_000, 0), linked=linked)
