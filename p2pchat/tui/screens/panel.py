@@ -17,11 +17,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from textual.worker import Worker
 
 from p2pchat.errors import P2PChatError, sentence
 from p2pchat.sanitize import clean_line
@@ -378,6 +380,19 @@ class Panel(ModalScreen[Result]):
         self.say(waiting)
         self.show_keys()
         self.run_worker(self._work(work, failed), group="work", exclusive=True)
+
+    def run_worker(self, work: Any, *options: Any, **more: Any) -> Worker[Any]:
+        """Run work that ends without a word if the panel is closed meanwhile: its parts are gone when an answer comes,
+        and an error of a worker ends the program.
+        """
+        return super().run_worker(self._while_open(work), *options, **more)
+
+    async def _while_open(self, work: Awaitable[Any]) -> None:
+        try:
+            await work
+        except NoMatches:
+            if self.is_attached and self in self.app.screen_stack:
+                raise
 
     async def _work(self, work: Awaitable[None], failed: Callable[[P2PChatError], None] | None) -> None:
         try:

@@ -28,7 +28,7 @@ from p2pchat.tui.screens.requests import RequestsScreen
 from p2pchat.tui.screens.unlock import UnlockScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
 from tests.support.sampling import sampled
-from tests.tui.conftest import run
+from tests.tui.conftest import run, until
 from tests.tui.fakes import INVITE, FakeNode
 from tests.tui.staging import OPEN, SIZES, click_on, press, settled, stage, type_in
 
@@ -500,3 +500,26 @@ def test_what_is_left_out_of_a_paste_is_said() -> None:
 def test_an_error_is_harmless_wherever_it_comes_from_and_no_flood() -> None:
     assert said(P2PChatError("No\x1b[2J\nway\x9b")) == "No\ufffd[2J way\ufffd."
     assert len(said(P2PChatError("w" * 48_000))) == 300
+
+
+def test_an_answer_to_a_panel_that_was_closed_meanwhile_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts are taken away while its worker is on the way; the error of that ended the program."""
+    node = FakeNode()
+    node.friend("Bob")
+    screen = finder(node)
+    asked: list[str] = []
+
+    async def call(method: str, **params: object) -> list[object]:
+        asked.append(method)
+        screen.dismiss(None)
+        await screen.query_one(OptionList).remove()
+        return []
+
+    async def main() -> None:
+        async with stage(screen) as (app, pilot):
+            monkeypatch.setattr(screen._node, "call", call)
+            await pilot.press("l")
+            await until(pilot, lambda: asked and screen not in app.screen_stack)
+            await pilot.pause()
+
+    run(main())
