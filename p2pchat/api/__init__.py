@@ -6,5 +6,5 @@ client       the side of faces and verbs          connection  one connection, wi
 finding      who holds a profile                  starting    start a node in the background
 listening    the socket, made again if it disappears
 arguments    checks the arguments of a call              table        the rows of the table, by subject
-transcript   a chat as a file: text, JSON, a web page
+transcript   a chat as a file: text, JSON, a web page     remarks     what there is to say beside a text
 """

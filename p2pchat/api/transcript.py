@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from p2pchat.api.remarks import remarks
 from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean, clean_line, escape_json
 
@@ -103,31 +104,19 @@ class Transcript:
         when = local_time(message["sent_at" if message["mine"] else "received_at"])
         day, clock = (when.strftime("%A %-d %B %Y"), when.strftime("%H:%M")) if when else ("", "  :  ")
         is_new, self._day = day not in ("", self._day), day or self._day
-        sender, remarks, text = clean_line(str(message["from"])), _remarks(message), clean(message["text"])
+        sender, said, text = clean_line(str(message["from"])), _remarks(message), clean(message["text"])
         if self._form == HTML:
             return (
                 (f"<h2>{day}</h2>\n" if is_new else "")
                 + f'<div class="{"mine" if message["mine"] else "theirs"}"><b dir="auto">{escape(sender)}</b> '
-                + f"<small>{clock} {escape(' '.join(remarks))}</small>"
+                + f"<small>{clock} {escape(' '.join(said))}</small>"
                 + f'<p dir="auto">{escape(text)}</p></div>\n'
             )
         words = f"{clock}  {sender}: {text}".replace("\n", _INDENT).rstrip()
-        return (f"\n{day}\n\n" if is_new else "") + _REMARK.join([words, *remarks]) + "\n"
+        return (f"\n{day}\n\n" if is_new else "") + _REMARK.join([words, *said]) + "\n"
 
 
 def _remarks(message: dict[str, Any]) -> list[str]:
-    """Return what there is to say of a message beside its text, each in parentheses."""
-    remarks = []
-    if (quote := message.get("quote")) is not None:
-        said = "a deleted message" if quote["deleted"] else quote["text"] or "a message that is not here"
-        remarks.append(f"(reply to {quote['from']}: {said})" if quote["from"] else f"(reply to {said})")
-    if message.get("deleted"):
-        remarks.append("(deleted)")
-    if message.get("edited_at"):
-        remarks.append("(edited)")
-    if message.get("pinned"):
-        remarks.append("(pinned)")
-    remarks += [f"({reaction['emoji']} {reaction['from']})" for reaction in message.get("reactions") or ()]
-    if message["state"] == "failed":
-        remarks.append("(not sent)")
-    return [clean_line(remark) for remark in remarks]
+    said = [*remarks(message)]
+    said += [clean_line(f"({reaction['emoji']} {reaction['from']})") for reaction in message.get("reactions") or ()]
+    return [*said, "(not sent)"] if message["state"] == "failed" else said

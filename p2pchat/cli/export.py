@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from p2pchat import errors
 from p2pchat.api.client import Client
@@ -15,6 +14,7 @@ from p2pchat.api.transcript import BEGINNING, FORMATS, JSON, PAGE, Transcript, f
 from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
 from p2pchat.cli.options import Verb, opt
+from p2pchat.lib import atomic_file
 
 
 def export(context: Context, args: Namespace) -> int:
@@ -50,21 +50,16 @@ def _pages(client: Client, chat: str) -> Iterator[list[dict[str, Any]]]:
 
 
 @contextlib.contextmanager
-def _target(context: Context, name: str | None) -> Iterator[TextIO]:
+def _target(context: Context, name: str | None) -> Iterator[IO[str]]:
     """Yield stdout, or a new file that only its owner can read and that is there only if it is whole."""
     if name is None:
         yield context.out.stdout
         return
     try:
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with atomic_file.create(Path(name), "utf-8") as file:
+            yield file
     except FileExistsError:
         raise errors.UsageError(f"{name} exists already", hint="Name another file; nothing was changed.") from None
-    with open(descriptor, "w", encoding="utf-8") as file:
-        try:
-            yield file
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
 
 VERBS = (

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from p2pchat.api.remarks import remarks
 from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean, clean_line, escape_json
 
@@ -183,22 +184,11 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
 
 
 def _remarks(message: dict[str, Any]) -> list[str]:
-    """Return remarks about a message, beside its text."""
-    remarks = []
-    if (quote := message.get("quote")) is not None:
-        whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""
-        said = "deleted" if quote["deleted"] else quote["text"] or "a message you do not have"
-        remarks.append(clean_line(f"(reply to {whose}{said[:MAX_QUOTE]})"))
-    if message.get("deleted"):
-        remarks.append("(deleted)")
-    if message.get("edited_at"):
-        remarks.append("(edited)")
-    if message.get("pinned"):
-        remarks.append("(pinned)")
+    said = remarks(message, MAX_QUOTE)
     if message.get("expires_in"):
         ends = short_date(message["expires_at"])
-        remarks.append(f"(disappears {ends})" if ends else "(disappears once it is read)")
-    return remarks
+        said.append(f"(disappears {ends})" if ends else "(disappears once it is read)")
+    return said
 
 
 def _mark(message: dict[str, Any]) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 
 def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -27,6 +30,26 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
         draft.unlink(missing_ok=True)
     if durable:
         sync_folder(path.parent)
+
+
+@contextmanager
+def create(path: Path, encoding: str | None = None, *, durable: bool = False) -> Iterator[IO[Any]]:
+    """Yield a new file of mode 0600, of text if there is an encoding and else of bytes. It is there afterwards only if
+    it is whole: if the block raises or the disk is full, it is removed again. Raises OSError, such as FileExistsError.
+
+    durable: what it holds is on disk when the block has ended.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w" if encoding else "wb", encoding=encoding) as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,9 @@ import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import IO, NamedTuple
+
+from p2pchat.lib import atomic_file
 
 TOOL_TIMEOUT = 3.0
 """Seconds that a clipboard program may take."""
@@ -180,30 +182,34 @@ def private_file(environment: Mapping[str, str], text: str) -> Iterator[Path]:
 
 def save(home: Path, wanted: str, text: str) -> Path:
     """Write a text to a new file, as `new_file` makes one, and return its path. Raises OSError."""
-    path, file = new_file(home, wanted)
-    with file:
+    with new_file(home, wanted) as (path, file):
         file.write(text)
     return path
 
 
-def new_file(home: Path, wanted: str) -> tuple[Path, TextIO]:
-    """Make a new file that only its owner can read, in `home` if no folder is given, and under another name if that one
-    exists. Raises OSError.
+@contextlib.contextmanager
+def new_file(home: Path, wanted: str) -> Iterator[tuple[Path, IO[str]]]:
+    """Yield a new file that only its owner can read, and its path: in `home` if no folder is given, and under another
+    name if that one exists. It is there only if the block ends without an error. Raises OSError.
     """
+    with contextlib.ExitStack() as stack:
+        yield _created(home, wanted, stack)
+
+
+def _created(home: Path, wanted: str, stack: contextlib.ExitStack) -> tuple[Path, IO[str]]:
     try:
-        return _new_file(home, wanted)
+        return _first_free(home, wanted, stack)
     except RuntimeError:  # `~name`, where nobody is called so
         raise FileNotFoundError(errno.ENOENT, "there is no such home folder", wanted) from None
     except ValueError:
         raise OSError(errno.EINVAL, "the name has letters that no file can have here", wanted) from None
 
 
-def _new_file(home: Path, wanted: str) -> tuple[Path, TextIO]:
+def _first_free(home: Path, wanted: str, stack: contextlib.ExitStack) -> tuple[Path, IO[str]]:
     folder, name = (home / Path(wanted).expanduser()).parent, Path(wanted).name
     stem, dot, suffix = name.partition(".")
     for number in range(1, 1_000):
         path = folder / (name if number == 1 else f"{stem}-{number}{dot}{suffix}")
         with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            return path, open(descriptor, "w", encoding="utf-8")
+            return path, stack.enter_context(atomic_file.create(path, "utf-8"))
     raise FileExistsError(wanted)

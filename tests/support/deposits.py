@@ -18,7 +18,7 @@ from tests.support.mails import Scene
 BOB, CAROL = Keys("bob"), Keys("carol")
 
 
-A_DAY = 24
+HOURS_A_DAY = 24
 
 
 def numbered(*names: int | str, size: int = 4096) -> list[tuple[int, bytes]]:
@@ -30,7 +30,7 @@ async def fill(here: RelayInMemory, keys: Keys, *names: int | str) -> None:
     """Deposit as somebody else."""
     someone = await here.client()
     assert await someone.open(0, mailbox.TO_PUT, keys) == DONE
-    puts = [Put(number, 0, A_DAY, 0, blob(name)) for number, name in enumerate(names)]
+    puts = [Put(number, 0, HOURS_A_DAY, 0, blob(name)) for number, name in enumerate(names)]
     await someone.send(*[Frame(mailbox.PUT, mailbox.encode_put(put)) for put in puts])  # at once: few commits
     assert set(await someone.results([put.number for put in puts])) == {DONE}
     await someone.stream.close()

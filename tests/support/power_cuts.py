@@ -159,6 +159,16 @@ async def two_people(
 
 async def become_contacts(alice: Person, bob: Person) -> None:
     """Bob uses an invite of alice's, until he is accepted."""
+    invite = await new_invite(alice)
+
+    async def add(node: WorldNode) -> None:
+        await node.call("add", invite=invite, name="alice", wait="accepted", timeout=900)
+
+    await bob.do(add, is_contact)
+
+
+async def new_invite(person: Person) -> str:
+    """An invite of this person's, whenever the power is cut."""
     made: list[str] = []
 
     async def invite(node: WorldNode) -> None:
@@ -167,11 +177,8 @@ async def become_contacts(alice: Person, bob: Person) -> None:
     async def has_invite(node: WorldNode) -> bool:
         return bool(made)
 
-    async def add(node: WorldNode) -> None:
-        await node.call("add", invite=made[0], name="alice", wait="accepted", timeout=900)
-
-    await alice.do(invite, has_invite)
-    await bob.do(add, is_contact)
+    await person.do(invite, has_invite)
+    return made[0]
 
 
 async def is_contact(node: WorldNode) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.errors import P2PChatError
-from tests.support.power_cuts import Person, nothing, played, two_people
+from tests.support.power_cuts import Person, new_invite, nothing, played, two_people
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, befriend, until
 from tests.world.test_delivery import nothing_owed
@@ -20,16 +20,10 @@ POINTS = 2
 
 async def _anew(world: World, alice: Person, bob: Person) -> None:
     """Bob's folder is from before they met: he uses another invite, and alice accepts him again."""
-    made: list[str] = []
-
-    async def invite(node: WorldNode) -> None:
-        made.append((await node.call("invite"))["invite"])
-
-    async def has_invite(node: WorldNode) -> bool:
-        return bool(made)
+    invite = await new_invite(alice)
 
     async def add(node: WorldNode) -> None:
-        await node.call("add", invite=made[0], name="alice", timeout=900)
+        await node.call("add", invite=invite, name="alice", timeout=900)
 
     async def has_asked(node: WorldNode) -> bool:
         return bool(await node.call("contacts"))
@@ -53,7 +47,6 @@ async def _anew(world: World, alice: Person, bob: Person) -> None:
     async def was_accepted(node: WorldNode) -> bool:
         return accepted
 
-    await alice.do(invite, has_invite)
     await bob.do(add, has_asked)
     await alice.do(accept, was_accepted)
     await bob.do(nothing, is_there)

@@ -19,14 +19,19 @@ async def has(node: WorldNode, *texts: str) -> bool:
     return set(texts) <= set(await node.texts("alice"))
 
 
+async def begun(world: World) -> tuple[WorldNode, WorldNode]:
+    """Alice and Bob, whom a relay reaches too, after a minute on a direct link."""
+    alice, bob = await world.start("alice"), await world.start("bob")
+    await reached_by(bob, world.relay("hill"))
+    await befriend(alice, bob)
+    await alice.call("send", chat="bob", text="begin", wait="delivered")
+    await trio.sleep(60)
+    return alice, bob
+
+
 def test_a_way_that_freezes_is_left_for_another_in_seconds(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        alice, bob = await world.start("alice"), await world.start("bob")
-        hill = world.relay("hill")
-        await reached_by(bob, hill)
-        await befriend(alice, bob)
-        await alice.call("send", chat="bob", text="begin", wait="delivered")
-        await trio.sleep(60)
+        alice, bob = await begun(world)
         assert await route(alice) == "direct"
         world.freezes_after = 0
         bob.host.walled = alice.host.walled = True
@@ -62,12 +67,7 @@ def test_where_every_way_freezes_each_new_one_carries_some_of_it(tmp_path: Path)
 
 def test_another_network_has_links_show_that_they_work(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        alice, bob = await world.start("alice"), await world.start("bob")
-        hill = world.relay("hill")
-        await reached_by(bob, hill)
-        await befriend(alice, bob)
-        await alice.call("send", chat="bob", text="begin", wait="delivered")
-        await trio.sleep(60)
+        alice, bob = await begun(world)
         network = alice.engine.net
         assert isinstance(network, Network)
         before = set(alice.host.streams)

@@ -6,7 +6,7 @@ import os
 import stat
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from p2pchat.engine.receiving.inbound import Taken
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import CannotOpen, P2PChatError, UsageError
+from p2pchat.lib import atomic_file
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import messages as store_messages
@@ -282,15 +283,7 @@ def _write(path: Path, parts: Sequence[bytes]) -> None:
     """Write a new file that only this user can read; on the disk when this returns, or not there."""
     with _told(path, "written"):
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with atomic_file.create(path, durable=True) as file:
+                file.writelines(parts)
         except FileExistsError:
             raise UsageError(f"{path} exists already", hint="Choose another name, or delete it.") from None
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            with suppress(OSError):
-                path.unlink()
-            raise

@@ -89,17 +89,12 @@ class OrderActions:
             app.say("There is no message to save.")
             return
         try:
-            path, file = await asyncio.to_thread(desktop.new_file, Path.home(), name)
-            try:
-                with file:
-                    file.write(made.begin())
-                    while page:
-                        await asyncio.to_thread(file.write, made.part(page))
-                        page = await app.node.call("log", chat=chat.id, limit=transcript.PAGE, after=page[-1]["id"])
-                    file.write(made.end())
-            except BaseException:
-                path.unlink(missing_ok=True)  # nobody knows of a part of a chat that lies about unencrypted
-                raise
+            with desktop.new_file(Path.home(), name) as (path, file):
+                file.write(made.begin())
+                while page:
+                    await asyncio.to_thread(file.write, made.part(page))
+                    page = await app.node.call("log", chat=chat.id, limit=transcript.PAGE, after=page[-1]["id"])
+                file.write(made.end())
         except OSError as exc:
             app.say(f"{name} could not be written: {exc.strerror or 'there are too many of them'}", "error")
             return

@@ -17,7 +17,7 @@ from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.client import IDLE_SECONDS, RETRY_SECONDS
 from p2pchat.net.mailbox.stream import CHECK_SECONDS, LOST_AFTER_SECONDS, PING_AFTER_SECONDS
 from tests.support.boxes import LIMITS, Keys, blob, relay, run
-from tests.support.deposits import A_DAY, BOB, CAROL, fill, numbered, run_for_real
+from tests.support.deposits import BOB, CAROL, HOURS_A_DAY, fill, numbered, run_for_real
 from tests.support.mails import AT_RELAY, RELAY, WHERE, client, own, theirs, unreachable
 
 
@@ -62,7 +62,7 @@ def test_which_addresses_are_dialled() -> None:
         circuit = multiaddrs.circuit(stranger[0], PeerKey(b"\x03" * 32))
         named = replace(AT_RELAY, addresses=(b"\xff", *map(multiaddrs.pack, [circuit, *stranger])))
         async with client(unreachable) as scene:
-            scene.boxes.deposit(named, theirs(BOB), A_DAY, numbered(1))
+            scene.boxes.deposit(named, theirs(BOB), HOURS_A_DAY, numbered(1))
             await wait_all_tasks_blocked()
             assert scene.lines.addresses_tried == [each + over for each in stranger[:4] for over in ("", "/ws")]
             await trio.sleep(2 * RETRY_SECONDS)
@@ -70,7 +70,7 @@ def test_which_addresses_are_dialled() -> None:
             await wait_all_tasks_blocked()
             assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
             await trio.sleep(2 * RETRY_SECONDS)
-            scene.boxes.deposit(named, theirs(BOB), A_DAY, [(7, blob(7))])
+            scene.boxes.deposit(named, theirs(BOB), HOURS_A_DAY, [(7, blob(7))])
             await wait_all_tasks_blocked()
             assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
             assert len(scene.lines.dialled) >= 3
@@ -89,7 +89,7 @@ def test_a_call_is_an_attempt_but_not_twice_a_second() -> None:
                 await wait_all_tasks_blocked()
             assert len(scene.lines.dialled) == before + 1
             await trio.sleep(RETRY_SECONDS + 0.1)
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, numbered(1))
             await wait_all_tasks_blocked()
             assert len(scene.lines.dialled) == before + 2
 
@@ -100,13 +100,13 @@ def test_a_deposit_is_given_back_when_the_attempt_failed_and_then_at_once() -> N
     async def main() -> None:
         async with client(unreachable) as scene:
             scene.lines.patience = 10
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1, 2, 3))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, numbered(1, 2, 3))
             assert scene.boxes.relay_health()[RelayName(RELAY)].state == "connecting"
             await trio.sleep(9)
             assert scene.letters.lost == []
             await trio.sleep(1.01)
             assert scene.letters.lost == [0, 1, 2]
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(7, blob(7))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(7, blob(7))])
             assert scene.letters.lost == [0, 1, 2]  # not in the call itself
             await wait_all_tasks_blocked()
             assert scene.letters.lost == [0, 1, 2, 7]
@@ -119,17 +119,17 @@ def test_one_that_is_not_needed_any_more_is_forgotten(tmp_path: Path) -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
             scene.boxes.watch(AT_RELAY, [])  # nothing was watched: nothing is done
             assert scene.boxes.relay_health() == {}
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, numbered(1))
             await trio.sleep(IDLE_SECONDS - 1)
             assert scene.health == ("connected", "")
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(5, blob(5))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(5, blob(5))])
             await trio.sleep(IDLE_SECONDS - 1)
             assert here.mailbox.clients == 1
             await trio.sleep(2)
             assert here.mailbox.clients == 0
             assert scene.boxes.relay_health() == {}
             assert scene.letters.told == ["up"]  # it would answer
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(6, blob(6))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(6, blob(6))])
             await scene.letters.until(lambda: scene.letters.codes == {0: DONE, 5: DONE, 6: DONE})
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await trio.sleep(10 * IDLE_SECONDS)
@@ -153,7 +153,7 @@ def test_a_cut_cable_is_noticed(tmp_path: Path, deposits: bool) -> None:
             scene.lines.streams[0].cut = True
             began = trio.current_time()
             if deposits:
-                scene.boxes.deposit(AT_RELAY, theirs(CAROL), A_DAY, numbered(1))
+                scene.boxes.deposit(AT_RELAY, theirs(CAROL), HOURS_A_DAY, numbered(1))
             await scene.letters.until_told("up", "down")
             took = trio.current_time() - began
             assert took <= (0 if deposits else PING_AFTER_SECONDS + CHECK_SECONDS) + LOST_AFTER_SECONDS + CHECK_SECONDS
@@ -174,7 +174,7 @@ def test_tokens(tmp_path: Path) -> None:
             limits = replace(LIMITS, token=b"friends only")
             async with relay(tmp_path, limits) as here, client(here.stream, b"friends only") as scene:
                 at = replace(AT_RELAY, token=token)
-                scene.boxes.deposit(at, theirs(BOB), A_DAY, numbered(token.decode()))
+                scene.boxes.deposit(at, theirs(BOB), HOURS_A_DAY, numbered(token.decode()))
                 await scene.letters.until(lambda: bool(scene.letters.codes or scene.letters.lost))
                 assert scene.health == health
                 assert scene.letters.told == (["up"] if token == b"friends only" else [])
@@ -197,7 +197,7 @@ def test_everything_ends_with_the_nursery(tmp_path: Path) -> None:
             async with client(here.stream) as scene:
                 scene.letters.held = trio.Event()
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
-                scene.boxes.deposit(AT_RELAY, theirs(Keys("invited", STAMPED)), A_DAY, numbered(1))
+                scene.boxes.deposit(AT_RELAY, theirs(Keys("invited", STAMPED)), HOURS_A_DAY, numbered(1))
                 await scene.letters.until(lambda: bool(scene.letters.batches))
             assert all(line.closed for line in scene.lines.streams)
             assert scene.letters.told == ["up"]

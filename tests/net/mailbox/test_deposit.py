@@ -15,15 +15,15 @@ from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, STAMPED, TOO_FAST
 from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, MAX_WAITING
 from p2pchat.relay.store import Quota
 from tests.support.boxes import LIMITS, Keys, blob, relay, run
-from tests.support.deposits import A_DAY, BOB, CAROL, collects, fill, numbered, run_for_real
+from tests.support.deposits import BOB, CAROL, HOURS_A_DAY, collects, fill, numbered, run_for_real
 from tests.support.mails import AT_RELAY, client, own, theirs
 
 
 def test_each_deposit_is_answered_once_and_lies_there(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(*range(1000)))
-            scene.boxes.deposit(AT_RELAY, theirs(CAROL), A_DAY, [(2000, blob("large", 65_536))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, numbered(*range(1000)))
+            scene.boxes.deposit(AT_RELAY, theirs(CAROL), HOURS_A_DAY, [(2000, blob("large", 65_536))])
             await scene.letters.until(lambda: len(scene.letters.codes) == 1001)
             assert set(scene.letters.codes.values()) == {DONE}
             assert here.store.blobs == 1001
@@ -43,13 +43,13 @@ def test_codes_are_handed_on(tmp_path: Path) -> None:
         limits = replace(LIMITS, puts_burst=8, puts_a_second=0.001)
         async with relay(tmp_path, limits, quota) as here, client(here.stream) as scene:
             codes = scene.letters.codes
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(*range(10)))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, numbered(*range(10)))
             await scene.letters.until(lambda: len(codes) == 10)
             assert Counter(codes.values()) == {DONE: 5, QUEUE_FULL: 3, TOO_FAST: 2}
             bad = replace(theirs(CAROL), flags=0x80)
-            scene.boxes.deposit(AT_RELAY, bad, A_DAY, [(100, blob(1))])
+            scene.boxes.deposit(AT_RELAY, bad, HOURS_A_DAY, [(100, blob(1))])
             await scene.letters.until(lambda: len(codes) == 11)
-            scene.boxes.deposit(AT_RELAY, bad, A_DAY, [(101, blob(1))])
+            scene.boxes.deposit(AT_RELAY, bad, HOURS_A_DAY, [(101, blob(1))])
             await scene.letters.until(lambda: len(codes) == 12)
             assert codes[100] == codes[101] == mailbox.NOT_ALLOWED
             assert (
@@ -77,8 +77,8 @@ def test_an_open_queue_is_paid_for(tmp_path: Path) -> None:
     async def main() -> None:
         invited = Keys("invited", STAMPED)
         async with relay(tmp_path, replace(LIMITS, stamp_bits=10)) as here, client(here.stream) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(invited), A_DAY, numbered(1, 2, 3))
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(10, blob(4))])
+            scene.boxes.deposit(AT_RELAY, theirs(invited), HOURS_A_DAY, numbered(1, 2, 3))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(10, blob(4))])
             await scene.letters.until(lambda: len(scene.letters.codes) == 4)
             assert set(scene.letters.codes.values()) == {DONE}
             scene.letters.takes = True
@@ -86,7 +86,7 @@ def test_an_open_queue_is_paid_for(tmp_path: Path) -> None:
             await scene.letters.until(lambda: collects(scene, invited, 3))
             await trio.sleep(1)
             assert here.store.blobs == 1
-            scene.boxes.deposit(AT_RELAY, theirs(invited), A_DAY, [(20, blob(1))])
+            scene.boxes.deposit(AT_RELAY, theirs(invited), HOURS_A_DAY, [(20, blob(1))])
             await scene.letters.until(lambda: scene.letters.codes.get(20) == DONE)
             puts = [mailbox.decode_put(frame.body) for frame in scene.lines.streams[0].of(mailbox.PUT)]
             assert len({put.stamp for put in puts}) == 5
@@ -104,11 +104,11 @@ def test_a_crowded_relay_gets_stamps_for_every_deposit(tmp_path: Path, before: b
         async with relay(tmp_path, limits, quota) as here, client(here.stream) as scene:
             if before:
                 await fill(here, Keys("others"), *range(100, 131))
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(0, blob("first"))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(0, blob("first"))])
             await scene.letters.until(lambda: scene.letters.codes == {0: DONE})
             if not before:
                 await fill(here, Keys("others"), *range(100, 131))
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in (1, 2, 3)])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, blob(number)) for number in (1, 2, 3)])
             await scene.letters.until(lambda: len(scene.letters.codes) == 4)
             assert set(scene.letters.codes.values()) == {DONE}
             puts = [mailbox.decode_put(frame.body) for frame in scene.lines.streams[0].of(mailbox.PUT)]
@@ -124,7 +124,7 @@ def test_what_a_crowded_relay_may_cost_has_a_bound(tmp_path: Path) -> None:
         quota = Quota(total_bytes=5 * 4096, least_free=0)
         async with relay(tmp_path, limits, quota) as here, client(here.stream) as scene:
             await fill(here, Keys("others"), *range(4))
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, numbered(1))
             await scene.letters.until(lambda: scene.letters.codes == {0: BAD_STAMP})
 
     run(main)
@@ -135,7 +135,7 @@ def test_deposits_in_more_queues_than_a_stream_can_open(tmp_path: Path) -> None:
         every = [Keys(f"friend {number}") for number in range(1100)]
         async with relay(tmp_path) as here, client(here.stream) as scene:
             for number, keys in enumerate(every):
-                scene.boxes.deposit(AT_RELAY, theirs(keys), A_DAY, [(number, blob(number))])
+                scene.boxes.deposit(AT_RELAY, theirs(keys), HOURS_A_DAY, [(number, blob(number))])
             await scene.letters.until(lambda: len(scene.letters.codes) == 1100)
             assert set(scene.letters.codes.values()) == {DONE}
             assert here.store.blobs == 1100
@@ -150,14 +150,16 @@ def test_what_has_no_room_is_given_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
             scene.lines.patience = 5
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob("same")) for number in range(5000)])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, blob("same")) for number in range(5000)])
             await wait_all_tasks_blocked()
             assert scene.letters.lost == list(range(MAX_WAITING, 5000))
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(5000, blob("more"))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(5000, blob("more"))])
             await wait_all_tasks_blocked()
             assert scene.letters.lost[-1] == 5000
             await scene.letters.until(lambda: len(scene.letters.codes) == MAX_WAITING)
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, bytes(65_536)) for number in range(6000, 7000)])
+            scene.boxes.deposit(
+                AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, bytes(65_536)) for number in range(6000, 7000)]
+            )
             await scene.letters.until(lambda: len(scene.letters.codes) + len(scene.letters.lost) == 6001)
             assert 400 < len([number for number in scene.letters.lost if number >= 6000]) < 600
 
@@ -167,11 +169,13 @@ def test_what_has_no_room_is_given_back(tmp_path: Path) -> None:
 def test_a_loss_gives_back_all_that_was_not_answered_at_once(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(1, blob(1))])
             await scene.letters.until(lambda: len(scene.letters.codes) == 1)
             line = scene.lines.streams[0]
             line.cut = True
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(2, 602)])
+            scene.boxes.deposit(
+                AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, blob(number)) for number in range(2, 602)]
+            )
             await wait_all_tasks_blocked()
             began = trio.current_time()
             await line.close()

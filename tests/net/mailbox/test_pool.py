@@ -22,7 +22,7 @@ from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.mailbox.shares import MAX_WATCHED
 from p2pchat.net.mailbox.stream import LOST_AFTER_SECONDS, PING_AFTER_SECONDS
 from tests.support.boxes import NOW, Keys, blob, relay, run
-from tests.support.deposits import A_DAY, BOB, CAROL, collects, fill, numbered, run_for_real
+from tests.support.deposits import BOB, CAROL, HOURS_A_DAY, collects, fill, numbered, run_for_real
 from tests.support.hosts import Middle, make, running
 from tests.support.mails import AT_RELAY, RELAY, Letters, Lines, client, own, serving, theirs
 
@@ -308,9 +308,9 @@ def test_what_is_wanted_while_a_host_closes_is_not_forgotten(tmp_path: Path) -> 
                 scene.lines, scene.letters, scene.nursery, lambda: NOW, Random(1).randbytes, new_host=slow_host
             )
             at_hidden = replace(AT_RELAY, hidden=True, chosen=True)
-            boxes.deposit(at_hidden, theirs(BOB), A_DAY, numbered(1))
+            boxes.deposit(at_hidden, theirs(BOB), HOURS_A_DAY, numbered(1))
             await closing.wait()
-            boxes.deposit(at_hidden, theirs(BOB), A_DAY, [(2, blob(2))])
+            boxes.deposit(at_hidden, theirs(BOB), HOURS_A_DAY, [(2, blob(2))])
             boxes.watch(at_hidden, [own(Keys(f"queue {number}")) for number in range(MAX_WATCHED + 10)])
             await scene.letters.until(lambda: scene.letters.codes == {0: DONE, 2: DONE})
             await trio.sleep(60)
@@ -375,7 +375,7 @@ def test_two_people_by_two_relays(tmp_path: Path) -> None:
                     relays = [steady.relay, first.relay]
                     for number, at in enumerate(relays):
                         bob.boxes.watch(at, [own(BOB)])
-                        alice.boxes.deposit(at, theirs(BOB), A_DAY, [(number, blob(number))])
+                        alice.boxes.deposit(at, theirs(BOB), HOURS_A_DAY, [(number, blob(number))])
                     await bob.letters.until(lambda: set(bob.letters.blobs(BOB)) == {blob(0), blob(1)})
                     await alice.letters.until(lambda: alice.letters.codes == {0: DONE, 1: DONE})
                     assert first.store.blobs == steady.store.blobs == 1
@@ -383,12 +383,12 @@ def test_two_people_by_two_relays(tmp_path: Path) -> None:
                 await alice.letters.until(lambda: alice.letters.told == ["up", "up", "down"])
                 assert bob.boxes.relay_health()[RelayName(mortal.peer)].state == "unreachable"
                 assert bob.boxes.relay_health()[RelayName(steady.host.peer)].state == "connected"
-                alice.boxes.deposit(relays[1], theirs(BOB), A_DAY, [(2, blob(2))])
-                alice.boxes.deposit(relays[0], theirs(BOB), A_DAY, [(3, blob(3))])
+                alice.boxes.deposit(relays[1], theirs(BOB), HOURS_A_DAY, [(2, blob(2))])
+                alice.boxes.deposit(relays[0], theirs(BOB), HOURS_A_DAY, [(3, blob(3))])
                 await alice.letters.until(lambda: 2 in alice.letters.lost and 3 in alice.letters.codes)
                 async with serving(mortal, tmp_path) as second:
                     await alice.letters.until(lambda: alice.letters.told.count("up") == 3)
-                    alice.boxes.deposit(second.relay, theirs(BOB), A_DAY, [(4, blob(4))])
+                    alice.boxes.deposit(second.relay, theirs(BOB), HOURS_A_DAY, [(4, blob(4))])
                     await bob.letters.until(lambda: blob(4) in bob.letters.blobs(BOB))
                     assert bob.letters.blobs(BOB).count(blob(1)) == 2  # it was not taken: it came again
                     assert second.store.blobs == 2
@@ -405,7 +405,7 @@ def test_where_raw_tcp_is_refused_it_goes_by_websocket(tmp_path: Path) -> None:
                 picky = Picky(served.host)
                 await nursery.start(picky.run)
                 at = replace(served.relay, addresses=(multiaddrs.pack(picky.address),))
-                bob.boxes.deposit(at, theirs(BOB), A_DAY, numbered(1, 2))
+                bob.boxes.deposit(at, theirs(BOB), HOURS_A_DAY, numbered(1, 2))
                 bob.boxes.watch(at, [own(BOB)])
                 await bob.letters.until(lambda: bob.letters.blobs(BOB) == [blob(1), blob(2)])
                 assert picky.refused == 1
@@ -425,11 +425,11 @@ def test_after_a_cut_cable_there_is_a_new_connection(tmp_path: Path) -> None:
                 bob.boxes.watch(at, [own(BOB)])
                 await bob.letters.until_told("up")
                 middle.cut = True
-                bob.boxes.deposit(at, theirs(BOB), A_DAY, numbered(1))
+                bob.boxes.deposit(at, theirs(BOB), HOURS_A_DAY, numbered(1))
                 await bob.letters.until(lambda: bob.letters.lost == [0])
                 middle.cut = False
                 await bob.letters.until_told("up", "down", "up")
-                bob.boxes.deposit(at, theirs(BOB), A_DAY, [(1, blob(1))])
+                bob.boxes.deposit(at, theirs(BOB), HOURS_A_DAY, [(1, blob(1))])
                 await bob.letters.until(lambda: blob(1) in bob.letters.blobs(BOB))
             nursery.cancel_scope.cancel()
 

@@ -30,7 +30,7 @@ from tests.support.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, ow
 
 BOB = Keys("bob")
 HONEST = b"\x55" * 16_384
-A_DAY = 24
+HOURS_A_DAY = 24
 
 Say = Callable[[Liar], Awaitable[None]]
 
@@ -273,7 +273,7 @@ def test_no_hello_is_no_answer(deposits: bool) -> None:
     async def main() -> None:
         async with lied_to(silence) as scene:
             if deposits:
-                scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+                scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(1, blob(1))])
             else:
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
             await trio.sleep(DEADLINE - 0.1)
@@ -304,7 +304,7 @@ def test_one_that_is_silent_after_its_hello_is_left() -> None:
         for deposits in (False, True):
             async with lied_to(hello_only) as scene:
                 if deposits:
-                    scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+                    scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(1, blob(1))])
                 else:
                     scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await health_after(scene, LOST_AFTER_SECONDS, LOST_AFTER_SECONDS + CHECK_SECONDS)
@@ -370,7 +370,7 @@ def test_one_that_pings_and_answers_nothing_is_left() -> None:
 
     async def main() -> None:
         async with lied_to(babble) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(1, blob(1))])
             await health_after(scene, STUCK_AFTER, STUCK_AFTER + CHECK_SECONDS)
             assert scene.letters.lost == [1]
 
@@ -407,7 +407,7 @@ def test_one_that_takes_nothing_is_left() -> None:
 
     async def main() -> None:
         async with lied_to(deaf, room=4096) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(100)])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, blob(number)) for number in range(100)])
             await health_after(scene, 1, LOST_AFTER_SECONDS + CHECK_SECONDS)
             assert scene.letters.lost == list(range(100))
 
@@ -450,8 +450,8 @@ def test_stamps_that_cost_too_much_are_not_made() -> None:
 
     async def main() -> None:
         async with lied_to(dear) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(Keys("invited", STAMPED)), A_DAY, [(1, blob(1)), (2, blob(2))])
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(3, blob(3))])
+            scene.boxes.deposit(AT_RELAY, theirs(Keys("invited", STAMPED)), HOURS_A_DAY, [(1, blob(1)), (2, blob(2))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(3, blob(3))])
             await scene.letters.until(lambda: len(scene.letters.codes) == 3)
             assert scene.letters.codes == {1: mailbox.BAD_STAMP, 2: mailbox.BAD_STAMP, 3: DONE}
 
@@ -468,7 +468,7 @@ def test_answers_before_a_lie_count_and_the_rest_is_given_back() -> None:
 
     async def main() -> None:
         async with lied_to(half) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(10)])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, blob(number)) for number in range(10)])
             await scene.letters.until_told("up", "down")
             assert scene.letters.codes == dict.fromkeys(range(5), DONE)
             await scene.letters.until(lambda: scene.letters.lost == list(range(5, 10)))
@@ -514,7 +514,7 @@ def test_no_more_is_under_way_than_it_answers() -> None:
             heard.clear()
             async with lied_to(mute) as scene:
                 blobs = [(number, blob(number, size)) for number in range(400)]
-                scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, blobs)
+                scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, blobs)
                 await trio.sleep(10)
                 assert len(heard) == MAX_UNANSWERED // size
 
@@ -539,7 +539,7 @@ def test_one_that_gets_on_slowly_is_kept() -> None:
 
     async def main() -> None:
         async with lied_to(slow) as scene:
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(10)])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, blob(number)) for number in range(10)])
             await scene.letters.until(lambda: len(scene.letters.codes) == 10)
             assert scene.letters.told == ["up"]
             await trio.sleep(IDLE_SECONDS - 1)  # the last answer counts, not the last call
@@ -612,7 +612,7 @@ def test_while_we_do_not_read_silence_is_ours() -> None:
             scene.letters.held = held
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await following.wait()
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(1, blob(1))])
             await trio.sleep(2 * STUCK_AFTER)
             assert sent > MAX_WAITING_BYTES
             assert scene.letters.codes == {}
@@ -648,7 +648,7 @@ def test_what_was_under_way_goes_out_again_on_the_next_stream_of_our_own_wish() 
             scene.boxes.watch(AT_RELAY, [own(BOB), own(Keys("carol"))])
             await following.wait()
             scene.boxes.watch(AT_RELAY, [own(Keys("carol"))])
-            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(1, blob(1))])
             await scene.letters.until(lambda: scene.letters.codes == {1: DONE})
             assert scene.letters.told == ["up"]
             assert scene.letters.came == {}

@@ -1,0 +1,26 @@
+"""What there is to say of a message beside its text, in words that every face shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from p2pchat.sanitize import clean_line
+
+
+def remarks(message: Mapping[str, Any], max_quote: int | None = None) -> list[str]:
+    """Return each remark about a message object, cleaned and in parentheses: what it answers, of which at most
+    `max_quote` characters are shown, and whether it was deleted, edited or pinned.
+    """
+    made = []
+    if (quote := message.get("quote")) is not None:
+        whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""
+        said = "deleted" if quote["deleted"] else quote["text"] or "a message you do not have"
+        made.append(f"(reply to {whose}{said[:max_quote]})")
+    if message.get("deleted"):
+        made.append("(deleted)")
+    if message.get("edited_at"):
+        made.append("(edited)")
+    if message.get("pinned"):
+        made.append("(pinned)")
+    return [clean_line(remark) for remark in made]
