@@ -23,6 +23,7 @@ from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
+from p2pchat.net.network_memory import NetworkMemory
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
@@ -42,6 +43,7 @@ class Network:
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
     contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
+    memory: that of both hosts, told when the network changes.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Network:
         medium: Medium | None = None,
         lan_mode: LanMode = LanMode.OFF,
         watch: NetworkWatch | None = None,
+        memory: NetworkMemory | None = None,
     ) -> None:
+        self._memory = memory
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
         self._discovery: Discovery | None = None
@@ -98,6 +102,8 @@ class Network:
         """Note that this machine is on another network, or has slept: end what did not survive that, begin again, and
         have contacts told where we are.
         """
+        if self._memory is not None:
+            self._memory.network_changed()
         self._has_changed(hidden=False)
         if self._discovery is not None:
             self._discovery.network_changed()
@@ -126,7 +132,7 @@ class Network:
             self._handler.links,
             self._handler.invites,
             self._random,
-            self.relayed,
+            self._relay_answers,
             self._is_direct,
             reach.heard,
             joining.heard,
@@ -174,6 +180,13 @@ class Network:
     def relayed(self) -> bool | None:
         """Return whether we can be reached through a relay now; None if we use no relay."""
         return bool(self._open.relays.ways()) if self._relays else None
+
+    def _relay_answers(self) -> bool | None:
+        """Return the same, or whether the mailbox of one of our relays answers: there are no reservations over short
+        connections.
+        """
+        relayed = self.relayed()
+        return relayed if relayed is not False or self._pooled is None else self._pooled.answers()
 
     # --- contacts --------------------------------------------------------------------------------------------------
 

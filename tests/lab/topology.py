@@ -214,17 +214,25 @@ class Lab:
         for one, far in ((name, other), (other, name)):
             self["internet"].run(*f"nft add rule inet watch through iifname {one} oifname {far} drop".split())
 
-    def freeze(self, name: str, most: str) -> None:
-        """Every connection over somebody's line is lost in silence once its answering side has sent `most`, as in
-        `bytes > 15000`.
+    def freeze(self, name: str, *most: str) -> None:
+        """Every connection over somebody's line is lost in silence once one of these is so: `reply bytes > 15000` of
+        what its answering side has sent, `original packets > 25` of what the other has, and the like.
         """
         internet = self["internet"]
         _write_proc(internet, "net/netfilter/nf_conntrack_acct")
         for machine in self.machines.values():
             for line in _lines(machine):  # else a packet would hold up to 64 KiB, and be lost as a whole
                 machine.ip(*f"link set dev {line} gso_max_segs 1".split())
-        for end in ("iifname", "oifname"):
-            internet.run(*f"nft add rule inet watch through {end} {name} ct reply {most} drop".split())
+        internet.run("nft", "add set inet watch frozen { type inet_service; flags dynamic; size 65535; }")
+        for end, port in (("iifname", "sport"), ("oifname", "dport")):
+            for condition in most:
+                rule = f"{end} {name} ct {condition} update @frozen {{ tcp {port} }} drop"
+                internet.run("nft", f"add rule inet watch through {rule}")
+
+    def frozen(self) -> set[int]:
+        """The source ports of the connections that somebody made and of which something was lost by `freeze`."""
+        (found,) = _named(self["internet"].run("nft", "-j", "list", "set", "inet", "watch", "frozen"), "set")
+        return {each["elem"]["val"] if isinstance(each, dict) else each for each in found.get("elem", ())}
 
     def mend(self, name: str) -> None:
         """End a cut."""

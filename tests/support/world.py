@@ -42,6 +42,7 @@ from p2pchat.engine.methods.service import METHODS
 from p2pchat.engine.runtime import clock_watch
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.allowance import Allowance
 from p2pchat.net.lan.discovery import Medium
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
@@ -104,6 +105,10 @@ class FakeStream:
     @property
     def inbound(self) -> bool:
         return self._inbound
+
+    @property
+    def short(self) -> Allowance | None:
+        return None
 
     async def read(self, at_most: int) -> bytes:
         try:
@@ -220,6 +225,7 @@ class FakeHost:
         chosen: bool = False,
         relay: bool = False,
         afresh: bool = False,
+        lasting: bool = False,
     ) -> Stream:
         self.dials += 1
         self._world.dialled.append((self.peer, peer, tuple(addresses)))

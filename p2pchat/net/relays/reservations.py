@@ -175,7 +175,7 @@ class Reservations:
     async def _reserve(self, relay: PeerKey, addresses: Sequence[str]) -> float:
         """Ask for a reservation once; return for how many seconds it holds."""
         known, name = multiaddrs.with_websockets(addresses), hop_name(multiaddrs.pass_of(addresses))
-        stream = await self._host.open(relay, known, name, chosen=True, relay=True)
+        stream = await self._host.open(relay, known, name, chosen=True, relay=True, lasting=True)
         try:
             if stream.route != Route.DIRECT:
                 raise Unreachable("a relay must be reached without another")
