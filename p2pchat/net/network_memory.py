@@ -1,9 +1,9 @@
 """What a network was seen to do: which ways worked on it, and which of them freeze.
 
 Some networks let any connection begin, and drop its packets in silence after 15 kB or 25 packets. Such a way shows
-itself by two facts together: a connection went silent early (`MIN_FROZEN_BYTES` and what follows), and a new one by the
-same way began soon after. A way on which that happened twice is *freezing* for a day: only short connections
-(`Allowance`) use it. A way that answered goes first the next time.
+itself by two facts together: a connection went silent early (`MIN_FROZEN_BYTES` and what follows), and a new one with
+the same host began soon after, by whatever port and transport. A host with whom that happened twice is *freezing* for a
+day: only short connections (`Allowance`) are made with it. A way that answered goes first the next time.
 
 Networks and ways are kept as hashes under a key of the profile, the times in hours. What is kept is bounded, and
 forgotten with time. `NetworkMemory` computes; `Passage` is one connection's part in it.
@@ -37,7 +37,7 @@ forgets a quiet connection too, only later."""
 AGAIN_SECONDS = 60.0
 """Seconds within which a new connection by the same way begins after one went silent, or the line may have been cut."""
 STALLS = 2
-"""Frozen connections after which a way is freezing."""
+"""Frozen connections after which a host is freezing."""
 FREEZING_HOURS = 24
 REMEMBERED_STALL_HOURS = 7 * 24
 """Hours for which earlier stalls count; so after a day, one more is enough."""
@@ -52,6 +52,8 @@ ANSWERED, UNKNOWN, FREEZING = range(3)
 """What may be known of a way on a network."""
 LOOK_SECONDS = 1.0
 """Seconds between two looks for the gateway's link-layer address, which the kernel learns with the first packet."""
+WayName = tuple[str, int, str]
+"""(IP address or name, port, transport) of a way"""
 _SAVE_AFTER_SECONDS = 2.0
 _HASH_BYTES = 8
 _VERSION = 1
@@ -64,8 +66,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Way:
-    """What is known of a way, in hours since the epoch: when it last answered, how many connections froze on it, when
-    the last of them did, and until when it is freezing.
+    """What is known of a way or of a host, in hours since the epoch: of a way, when it last answered; of a host, how
+    many connections froze, when the last of them did, and until when it is freezing.
     """
 
     answered: int = 0
@@ -81,7 +83,7 @@ class _Way:
 @dataclass(slots=True)
 class _Network:
     """A network: the hash of it without the gateway's link-layer address, and with it, or b"" while that is unknown;
-    the hour at which it was last used; the ways by their hashes, the last used at the end.
+    the hour at which it was last used; the ways and hosts by their hashes, the last used at the end.
     """
 
     alike: bytes
@@ -108,7 +110,7 @@ class NetworkMemory:
         self._exit: Exit | None = None
         self._looked = -inf
         self._time = 0  # how often the network has changed
-        self._silent: dict[bytes, tuple[float, int]] = {}  # ways on which a connection went silent: when, on which
+        self._silent: dict[bytes, tuple[float, int]] = {}  # hosts with whom a connection went silent: when, on which
         self._changed = Wakeup()
         try:
             _, self._key, networks = _SAVED(codec.decode(saved, MAX_SAVED_BYTES))
@@ -153,25 +155,25 @@ class NetworkMemory:
         self._time += 1
         self._silent.clear()
 
-    def rank(self, way: str) -> int:
+    def rank(self, way: WayName) -> int:
         """Return how good a way is on this network, less being better: `ANSWERED`, `UNKNOWN` or `FREEZING`."""
         network = self._here()
-        known = None if network is None else network.ways.get(self._hash("way", way))
-        if known is None or known.heard + WAY_HOURS < self._hour:
+        if network is None:
             return UNKNOWN
-        if known.freezing_until > self._hour:
+        if self._freezes(network, self._hash("host", way[0])):
             return FREEZING
-        return ANSWERED if known.answered else UNKNOWN
+        known = network.ways.get(self._hash("way", *way))
+        return UNKNOWN if known is None or known.answered + WAY_HOURS < self._hour else ANSWERED
 
-    def began(self, way: str) -> Passage:
+    def began(self, way: WayName) -> Passage:
         """Note that a connection by this way was made."""
-        name = self._hash("way", way)
-        when, time = self._silent.pop(name, (0.0, -1))
+        host = self._hash("host", way[0])
+        when, time = self._silent.pop(host, (0.0, -1))
         if time == self._time and trio.current_time() - when <= AGAIN_SECONDS:
-            self._froze(name)
+            self._froze(host)
         network = self._here()
-        known = None if network is None else network.ways.get(name)
-        return Passage(self, name, self._time, known is not None and known.freezing_until > self._hour)
+        freezing = network is not None and self._freezes(network, host)
+        return Passage(self, self._hash("way", *way), host, self._time, freezing)
 
     # --- what a passage tells
 
@@ -193,7 +195,7 @@ class NetworkMemory:
         way.stalls += 1
         way.stalled = self._hour
         if way.stalls >= STALLS:
-            log.info("a way freezes on this network")
+            log.info("connections with a host freeze on this network")
             way.freezing_until = self._hour + FREEZING_HOURS
         self._changed.set()
 
@@ -204,11 +206,15 @@ class NetworkMemory:
 
     # --- networks
 
+    def _freezes(self, network: _Network, host: bytes) -> bool:
+        known = network.ways.get(host)
+        return known is not None and known.freezing_until > self._hour
+
     @property
     def _hour(self) -> int:
         return min(max(0, self._clock() // HOUR_MS), U32 - NETWORK_HOURS)
 
-    def _hash(self, kind: str, *parts: str) -> bytes:
+    def _hash(self, kind: str, *parts: str | int) -> bytes:
         return hmac_sha256(self._key, codec.encode([kind, *parts]))[:_HASH_BYTES]
 
     def _way(self, name: bytes) -> _Way | None:
@@ -258,12 +264,13 @@ class NetworkMemory:
 
 
 class Passage:
-    """One connection by a way of a network. freezing: whether it has to be a short one."""
+    """One connection by a way of a network. way, host: their hashes. freezing: whether it has to be a short one."""
 
-    def __init__(self, memory: NetworkMemory, name: bytes, time: int, freezing: bool) -> None:
+    def __init__(self, memory: NetworkMemory, way: bytes, host: bytes, time: int, freezing: bool) -> None:
         self.freezing = freezing
         self._memory = memory
-        self._name = name
+        self._way = way
+        self._host = host
         self._time = time
         self._began = trio.current_time()
         self._has_answered = False
@@ -272,16 +279,16 @@ class Passage:
         """Note that something came after the handshake."""
         if not self._has_answered:
             self._has_answered = True
-            self._memory._answered(self._name, self._time)
+            self._memory._answered(self._way, self._time)
 
     def ended(self, carried: Traffic, *, silent: bool) -> None:
         """Note the end of the connection. silent: it ended because the other end answered nothing any more."""
         size, packets = max(carried.bytes_in, carried.bytes_out), max(carried.packets_in, carried.packets_out)
         if max(carried.bytes_in, carried.bytes_out) >= PROVEN_BYTES:
-            self._memory._carried(self._name, self._time)
+            self._memory._carried(self._host, self._time)
         elif silent and not self.freezing and size <= MAX_FROZEN_BYTES:
             seconds = trio.current_time() - self._began
             if (size >= MIN_FROZEN_BYTES and seconds <= MAX_FROZEN_SECONDS) or (
                 packets >= MIN_FROZEN_PACKETS and seconds <= MAX_FROZEN_PACKETS_SECONDS
             ):
-                self._memory._went_silent(self._name, self._time)
+                self._memory._went_silent(self._host, self._time)

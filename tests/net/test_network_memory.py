@@ -20,13 +20,14 @@ from p2pchat.net.network_memory import (
     NETWORK_HOURS,
     UNKNOWN,
     NetworkMemory,
+    WayName,
 )
 from p2pchat.net.network_watch import Exit
 from tests.conftest import run
 
 HOME = Exit("192.168.1.1", "02:00:00:00:00:01", "192.168.1.0/24")
 CAFE = Exit("192.168.1.1", "02:00:00:00:00:02", "192.168.1.0/24")
-WAY, OTHER = "192.0.2.7 4001 tcp", "192.0.2.7 443 wss"
+WAY, BESIDE, OTHER = ("192.0.2.7", 4001, "tcp"), ("192.0.2.7", 443, "wss"), ("192.0.2.8", 4001, "tcp")
 FROZEN = Traffic(14_000, 18, 3_000, 15)
 FROZEN_BY_PACKETS = Traffic(4_000, 25, 4_000, 24)
 
@@ -47,7 +48,7 @@ class Somebody:
         self.at = network
         self.memory.network_changed()
 
-    def freezes(self, way: str = WAY, carried: Traffic = FROZEN, times: int = 1) -> None:
+    def freezes(self, way: WayName = WAY, carried: Traffic = FROZEN, times: int = 1) -> None:
         """A connection goes silent, and the next one begins."""
         for _ in range(times):
             self.memory.began(way).ended(carried, silent=True)
@@ -69,7 +70,7 @@ def test_a_way_that_froze_twice_is_freezing_for_a_day_and_then_at_once_again() -
             assert (me.memory.rank(WAY), me.memory.began(WAY).freezing) == (UNKNOWN, False)
             me.freezes(carried=carried)
             assert (me.memory.rank(WAY), me.memory.began(WAY).freezing) == (FREEZING, True)
-            assert me.memory.rank(OTHER) == UNKNOWN
+            assert (me.memory.rank(BESIDE), me.memory.rank(OTHER)) == (FREEZING, UNKNOWN)
             me.now += DAY_MS
             assert me.memory.rank(WAY) == UNKNOWN
             me.freezes(carried=carried)
@@ -113,7 +114,7 @@ def test_what_answered_on_a_network_is_known_there_and_nowhere_else() -> None:
     async def main() -> None:
         me = Somebody()
         me.memory.began(WAY).answered()
-        assert (me.memory.rank(WAY), me.memory.rank(OTHER)) == (ANSWERED, UNKNOWN)
+        assert (me.memory.rank(WAY), me.memory.rank(BESIDE)) == (ANSWERED, UNKNOWN)
         me.goes(CAFE)
         assert me.memory.rank(WAY) == UNKNOWN
         me.freezes(times=2)
@@ -135,7 +136,7 @@ def test_it_is_saved_without_an_address_bounded_and_forgotten() -> None:
         for number in range(MAX_NETWORKS + 3):
             me.goes(Exit("192.168.1.1", f"02:00:00:00:00:{number:02x}", "192.168.1.0/24"))
             for way in range(MAX_WAYS + 3):
-                me.memory.began(f"{way}").answered()
+                me.memory.began((f"192.0.2.{way}", 1, "tcp")).answered()
         me.goes(HOME)
         me.freezes(times=2)
         saved = me.memory.dump()

@@ -26,7 +26,7 @@ from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.multiaddrs import Name, Target
-from p2pchat.net.network_memory import FREEZING, UNKNOWN, NetworkMemory
+from p2pchat.net.network_memory import FREEZING, UNKNOWN, NetworkMemory, WayName
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.lookups import lookups
@@ -246,10 +246,9 @@ async def _end_at_relay(stream: LibP2PStream, muxed: GuardedYamux) -> None:
         await stream.kill()
 
 
-def _way(target: Target) -> str:
+def _way(target: Target) -> WayName:
     """Return what a target is remembered as."""
-    host = target.host.name if isinstance(target.host, Name) else str(target.host)
-    return f"{host} {target.port} {target.over}"
+    return target.host.name if isinstance(target.host, Name) else str(target.host), target.port, target.over
 
 
 def _local(target: Target) -> bool:

@@ -28,6 +28,8 @@ from p2pchat.net.ports import Host, Stream
 PING_AFTER_SECONDS = 60.0
 SHORT_PING_AFTER_SECONDS = 600.0
 """The same over a short connection, which ends before that; the kernel asks as often, with smaller packets."""
+USEFUL_AFTER_SECONDS = 30.0
+"""Seconds after which one that ends because it is used up was useful, even if nothing came."""
 SHORT_CHECK_SECONDS = 10.0
 """Seconds between two looks at what is left of a short connection that is quiet."""
 LOST_AFTER_SECONDS = 25.0
@@ -186,7 +188,8 @@ class MailStream:
         handshakes were all that had room.
         """
         if self.ending and not self._owed and not self._queue:
-            self.end(None if self.useful else LinkLost("too little gets through"))
+            good = self.useful or trio.current_time() >= self._began + USEFUL_AFTER_SECONDS
+            self.end(None if good else LinkLost("too little gets through"))
 
     def doubt(self) -> None:
         """Have the relay show within `DOUBT_SECONDS` that it is still there: the network has changed."""
