@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from p2pchat.engine.runtime.storage_limits import ContactLimits
     from p2pchat.lib.proxy_address import ProxyAddress
     from p2pchat.net.libp2p.host import LibP2PHost
+    from p2pchat.net.libp2p.kademlia_messages import KadPeer
     from p2pchat.net.transport.proxy import Proxy
     from p2pchat.store.database import Database
 
@@ -109,7 +110,7 @@ async def _opened(
         from p2pchat.net.network import Network
         from p2pchat.net.network_watch import NetworkWatch
         from p2pchat.net.supervisor import Supervisor
-        from p2pchat.ports import LanMode
+        from p2pchat.ports import DhtMode, LanMode
 
         quiet(loud=options.verbose >= 2)
         entropy = system_entropy()
@@ -118,7 +119,16 @@ async def _opened(
         hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
         net = Network(
-            host, hidden, entropy.random, partial(_new_host, proxy), Multicast(host.bound), lan, NetworkWatch()
+            host,
+            hidden,
+            entropy.random,
+            partial(_new_host, proxy),
+            Multicast(host.bound),
+            lan,
+            NetworkWatch(),
+            DhtMode(settings.dht),
+            _bootstrap(settings),
+            settings.dht_protocol,
         )
         engine = Engine(
             db,
@@ -130,6 +140,7 @@ async def _opened(
             storage_limits=_storage_limits(settings),
             ask_proxy=None if proxy is None else proxy.health,
             ask_lan=net.lan,
+            ask_dht=net.dht,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:
@@ -143,6 +154,18 @@ async def _opened(
     finally:
         with trio.CancelScope(shield=True):
             await close()
+
+
+def _bootstrap(settings: config.Settings) -> list[KadPeer]:
+    """Return the servers of the public network that the user names. Raises BadConfig."""
+    from p2pchat.errors import BadAddress
+    from p2pchat.net.libp2p.kademlia_messages import KadPeer
+    from p2pchat.net.multiaddrs import parse_full
+
+    try:
+        return [KadPeer(peer, (address,)) for peer, address in map(parse_full, settings.dht_bootstrap)]
+    except BadAddress as exc:
+        raise config.BadConfig(f"dht_bootstrap: {exc}") from exc
 
 
 def _storage_limits(settings: config.Settings) -> ContactLimits:

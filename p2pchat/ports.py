@@ -119,6 +119,28 @@ AskLan = Callable[[], LanHealth]
 """Returns how the search for contacts on the local network is."""
 
 
+class DhtMode(StrEnum):
+    """Where records about how to be found are kept besides the relays' mailboxes: nowhere, at the Kademlia servers of
+    relays, or in the public network of IPFS as well.
+    """
+
+    OFF = "off"
+    RELAYS = "relays"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class DhtHealth:
+    """The distributed hash table. servers: how many answer that are responsible for one key, or known here."""
+
+    mode: DhtMode = DhtMode.OFF
+    servers: int = 0
+
+
+AskDht = Callable[[], Awaitable[DhtHealth]]
+"""Asks the servers of the distributed hash table for a record that does not exist."""
+
+
 class RecordNetwork(Protocol):
     """Servers that keep IPNS records for anybody, such as a distributed hash table. Slow: seconds. Both calls raise
     nothing of the network's, have a deadline of their own, and may be cancelled.
@@ -147,6 +169,11 @@ class Net(Protocol):
     @property
     def mailboxes(self) -> Mailboxes:
         """The mailboxes at relays."""
+        ...
+
+    @property
+    def records(self) -> RecordNetwork | None:
+        """Where IPNS records are published and looked up; None where the user wants none of it."""
         ...
 
     def use_relays(self, relays: Sequence[Relay]) -> None:
