@@ -160,7 +160,12 @@ class RecordNetwork(Protocol):
 
 
 class Net(Protocol):
-    """The network as the engine sees it. Only `run` waits; results are reported to its handler."""
+    """The network as the engine sees it. Only `run` waits; results are reported to its handler.
+
+    records: where IPNS records are published and looked up; None where the user wants none of it.
+    """
+
+    records: RecordNetwork | None
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`. Nothing else may be called before it has started."""
@@ -169,11 +174,6 @@ class Net(Protocol):
     @property
     def mailboxes(self) -> Mailboxes:
         """The mailboxes at relays."""
-        ...
-
-    @property
-    def records(self) -> RecordNetwork | None:
-        """Where IPNS records are published and looked up; None where the user wants none of it."""
         ...
 
     def use_relays(self, relays: Sequence[Relay]) -> None:

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from p2pchat.core import ipns
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, PeerKey
@@ -24,23 +22,13 @@ from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.kademlia.where import RelayServers
 from p2pchat.net.lan.discovery import Discovery, Medium
-from p2pchat.net.libp2p.kademlia_messages import PROTOCOL, KadPeer
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import (
-    DhtHealth,
-    DhtMode,
-    LanHealth,
-    LanMode,
-    MailboxCallbacks,
-    Mailboxes,
-    NetHandler,
-    RecordNetwork,
-)
+from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -55,9 +43,8 @@ class Network:
     """Connects the parts of the net, as `ports.Net`; addresses are text inside and packed outside.
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
-    contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there. dht:
-    where records about people are kept, with `new_host`. bootstrap: servers of the public network to begin with.
-    dht_protocol: what all servers speak.
+    contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
+    records: where IPNS records are kept, if anywhere; it asks our relays too.
     """
 
     def __init__(
@@ -69,14 +56,11 @@ class Network:
         medium: Medium | None = None,
         lan_mode: LanMode = LanMode.OFF,
         watch: NetworkWatch | None = None,
-        dht: DhtMode = DhtMode.OFF,
-        bootstrap: Sequence[KadPeer] = (),
-        dht_protocol: str = PROTOCOL,
+        records: KademliaNetwork | None = None,
     ) -> None:
-        self._dht_protocol = dht_protocol
-        self._dht_mode = DhtMode.OFF if new_host is None else dht
-        self._bootstrap = tuple(bootstrap) if dht == DhtMode.PUBLIC else ()
-        self._kademlia: KademliaNetwork | None = None
+        self.records: RecordNetwork | None = records
+        if records is not None:
+            records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
         self._discovery: Discovery | None = None
@@ -101,11 +85,6 @@ class Network:
             self._open = Endpoint(self._host, handler, nursery, self._random)
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             self.mailboxes = self._pool(handler.mailboxes, nursery)
-            if self._new_host is not None and self._dht_mode != DhtMode.OFF:
-                servers = partial(self._dht_servers, RelayServers(self._host, lambda: self._relays))
-                self._kademlia = KademliaNetwork(
-                    self._new_host, servers, handler.links.now, self._random, protocol=self._dht_protocol
-                )
             if self._medium is not None:
                 self._discovery = self._discover(self._medium)
                 nursery.start_soon(self._discovery.run)
@@ -161,23 +140,6 @@ class Network:
         )
         reach.found, joining.found = discovery.ways, discovery.ways_to_join
         return discovery
-
-    # --- records ---------------------------------------------------------------------------------------------------
-
-    @property
-    def records(self) -> RecordNetwork | None:
-        """Where IPNS records are published and looked up; None where the user wants none of it."""
-        return self._kademlia
-
-    async def _dht_servers(self, of_relays: RelayServers) -> list[KadPeer]:
-        return [*self._bootstrap, *await of_relays()]
-
-    async def dht(self) -> DhtHealth:
-        """Look for a record that does not exist, and return how that went; within a minute."""
-        if self._kademlia is None:
-            return DhtHealth(self._dht_mode)
-        await self._kademlia.look_up(ipns.routing_key(self._random(32)))
-        return DhtHealth(self._dht_mode, self._kademlia.servers or 0)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from p2pchat.core.primitives import system_entropy
 from p2pchat.net import multiaddrs
 from p2pchat.net.kademlia.where import RelayServers
 from p2pchat.net.relays.reservations import RelayAccess
+from p2pchat.ports import DhtHealth, DhtMode
 from p2pchat.relay.config import RelayConfig
 from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from tests.conftest import run
@@ -43,11 +44,12 @@ def test_a_client_of_a_relay_learns_of_its_server_and_of_the_servers_of_other_re
                 assert await RelayServers(client, lambda: access)() == []
                 while not first.numbers()["dht_servers"]:
                     await trio.lowlevel.checkpoint()
-                kademlia = network(server)
+                kademlia = network()
+                kademlia.of_relays = where
                 assert await kademlia.publish(MADE) == 2
                 assert await kademlia.look_up(MADE.routing_key) == MADE
                 assert await kademlia.look_up(ipns.routing_key(bytes(32))) is None
-                assert kademlia.servers == 2
+                assert await kademlia.health() == DhtHealth(DhtMode.RELAYS, 2)
                 assert second.numbers()["dht_records"] == second.numbers()["dht_kept"] == 1
                 assert second.numbers().keys() == NO_NUMBERS.keys()
                 nursery.cancel_scope.cancel()

@@ -40,7 +40,7 @@ def test_who_comes_by_another_relay_shares_a_place_with_nobody() -> None:
         ({"announce": ("/ip4/0.0.0.0/tcp/4001",)}, "can dial"),
         ({"announce": ("here",)}, "not an address"),
         ({"dht_listen": ("/ip4/127.0.0.1/tcp/0",), "dht_announce": ("here",)}, "not an address"),
-        ({"dht_listen": ("/ip4/127.0.0.1/tcp/0",), "dht_peers": ("/ip4/192.0.2.1/tcp/1",)}, "peer"),
+        ({"dht_listen": ("/ip4/127.0.0.1/tcp/0",), "dht_peers": ("/ip4/192.0.2.1/tcp/1",)}, "whose address"),
         ({"dht_listen": ("/ip4/127.0.0.1/tcp/0",), "dht_protocol": "kad"}, "begins with /"),
         ({"announce": ("/ip4/192.0.2.1/tcp/1/p2p/12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB/p2p-circuit",)},
          "can dial"),

@@ -79,11 +79,7 @@ class DhtWorld:
 
     def network(self, *anchors: str) -> KademliaNetwork:
         """What a node uses."""
-
-        async def known() -> list[KadPeer]:
-            await trio.lowlevel.checkpoint()
-            return [self.known_as(name) for name in anchors]
-
+        known = [self.known_as(name) for name in anchors]
         return KademliaNetwork(self._new_host, known, self.world.now, self.world.entropy.random)
 
     @asynccontextmanager

@@ -21,7 +21,7 @@ from p2pchat.net.kademlia.client import SOFT_SECONDS, KadClient, RequestOutcome,
 from p2pchat.net.kademlia.table import Table
 from p2pchat.net.libp2p.kademlia_messages import PROTOCOL, KadKind, KadMessage, KadPeer
 from p2pchat.net.ports import NewHost
-from p2pchat.ports import Clock
+from p2pchat.ports import Clock, DhtHealth, DhtMode
 
 MAX_AT_ONCE = 4
 """Records published or looked up at the same time."""
@@ -36,14 +36,14 @@ TABLE_SECONDS = 3600.0
 class KademliaNetwork:
     """`ports.RecordNetwork` by libp2p's Kademlia.
 
-    new_host: makes a host for one task. anchors: returns the servers to begin with; it may have to ask for them. soft:
-    seconds after which a server counts as silent.
+    new_host: makes a host for one task. bootstrap: servers to begin with. soft: seconds after which a server counts as
+    silent. of_relays: asks the relays in use now which servers they run, to begin with these too.
     """
 
     def __init__(
         self,
         new_host: NewHost,
-        anchors: Callable[[], Awaitable[Sequence[KadPeer]]],
+        bootstrap: Sequence[KadPeer],
         clock: Clock,
         random: Callable[[int], bytes],
         *,
@@ -51,7 +51,8 @@ class KademliaNetwork:
         soft: float = SOFT_SECONDS,
     ) -> None:
         self._new_host = new_host
-        self._anchors = anchors
+        self._bootstrap = tuple(bootstrap)
+        self.of_relays: Callable[[], Awaitable[Sequence[KadPeer]]] | None = None
         self._clock = clock
         self._random = random
         self._protocol = protocol
@@ -59,8 +60,6 @@ class KademliaNetwork:
         self._tasks = trio.CapacityLimiter(MAX_AT_ONCE)
         self._known: Table | None = None
         self._used = -inf
-        self.servers: int | None = None
-        """How many servers were found for the key that was asked for last."""
 
     async def publish(self, record: IpnsRecord) -> int:
         """Give a record to the servers that are closest to its key, and to the anchors; return how many keep it."""
@@ -94,17 +93,22 @@ class KademliaNetwork:
             await client.ask_all(servers, KadMessage(KadKind.GET_VALUE, routing_key), heard, LOOKED_UP_AT_ONCE)
         return ipns.best(valid)
 
+    async def health(self) -> DhtHealth:
+        """Look for the servers of a key that nobody has, and return how many there are; within a minute."""
+        async with self._client() as client:
+            servers = await self._closest(client, ipns.routing_key(self._random(32)))
+        return DhtHealth(DhtMode.PUBLIC if self._bootstrap else DhtMode.RELAYS, len(servers))
+
     async def _closest(self, client: KadClient, key: bytes) -> Sequence[KadPeer]:
         """Return the servers that keep a key, which are found without naming it."""
         servers = await client.walk(distances.decoy(key, self._random))
         place = distances.of_key(key)
-        self.servers = len(servers)
         return sorted(servers, key=lambda server: distances.of_peer(server.peer) ^ place)
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[KadClient]:
         async with self._tasks:
-            anchors = await self._anchors()
+            anchors = [*self._bootstrap, *(await self.of_relays() if self.of_relays is not None else ())]
             async with self._new_host() as host, trio.open_nursery() as nursery:
                 yield KadClient(host, nursery, self._table(), anchors, protocol=self._protocol, soft=self._soft)
                 nursery.cancel_scope.cancel()

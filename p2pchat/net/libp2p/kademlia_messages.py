@@ -1,7 +1,7 @@
 """The messages of libp2p's Kademlia DHT (docs/protocol/kademlia.md): what we ask and answer, as plain values.
 
 The protobufs are libp2p's; nothing else of its DHT is used (docs/decisions/0070). What names a sender, `senderRecord`
-and `Record.author`, is never written and never read.
+and the author of a record, is never written and never read.
 """
 
 from __future__ import annotations

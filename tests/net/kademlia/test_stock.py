@@ -81,11 +81,7 @@ async def new_host() -> AsyncIterator[LibP2PHost]:
 
 
 def network(*anchors: KadPeer) -> KademliaNetwork:
-    async def known() -> list[KadPeer]:
-        await trio.lowlevel.checkpoint()
-        return list(anchors)
-
-    return KademliaNetwork(new_host, known, now, system_entropy().random)
+    return KademliaNetwork(new_host, anchors, now, system_entropy().random)
 
 
 def test_real_servers_find_each_other_and_a_record_is_found_again() -> None:
