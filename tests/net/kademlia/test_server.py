@@ -16,7 +16,7 @@ from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.kademlia import distances, where
 from p2pchat.net.kademlia.kept import KeptRecords
-from p2pchat.net.kademlia.server import MAX_STREAM_REQUESTS
+from p2pchat.net.kademlia.server import IDLE_SECONDS, MAX_STREAM_REQUESTS
 from p2pchat.net.kademlia.table import MAX_PER_NETWORK, Table
 from p2pchat.net.libp2p import kademlia_messages
 from p2pchat.net.libp2p.kademlia_messages import (
@@ -130,6 +130,11 @@ def test_a_stream_has_an_end(tmp_path: Path) -> None:
         ping = KadMessage(KadKind.PING)
         assert await asked(dht, *[ping] * MAX_STREAM_REQUESTS) == ping
         assert await asked(dht, *[ping] * (MAX_STREAM_REQUESTS + 1)) is None
+        server, began = dht.hosts["server 0"], trio.current_time()
+        stream = await dht.world.outsider("slow").open(server.peer, server.addresses(), kademlia_messages.PROTOCOL)
+        await stream.write(b"\x0a\x08")  # the beginning of a message, and nothing more
+        assert await stream.read(1) == b""
+        assert trio.current_time() - began == IDLE_SECONDS
 
     run_dht(tmp_path, main)
 
