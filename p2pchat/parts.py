@@ -180,7 +180,7 @@ def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -
     except BadAddress as exc:
         raise config.BadConfig(f"dht_bootstrap: {exc}") from exc
     return KademliaNetwork(
-        partial(_new_host, proxy),
+        partial(_new_host, proxy, None),
         bootstrap,
         _now,
         entropy.random,
