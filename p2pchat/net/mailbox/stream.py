@@ -26,8 +26,8 @@ from p2pchat.net.multiaddrs import with_pass
 from p2pchat.net.ports import Host, Stream
 
 PING_AFTER_SECONDS = 60.0
-SHORT_PING_AFTER_SECONDS = 600.0
-"""The same over a short connection, which ends before that; the kernel asks as often, with smaller packets."""
+SHORT_PING_AFTER_SECONDS = 150.0
+"""The same over a short connection: just before a relay takes the silence for an end."""
 USEFUL_AFTER_SECONDS = 30.0
 """Seconds after which one that ends because it is used up was useful, even if nothing came."""
 SHORT_CHECK_SECONDS = 10.0
