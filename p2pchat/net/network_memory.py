@@ -207,8 +207,14 @@ class NetworkMemory:
     # --- networks
 
     def _freezes(self, network: _Network, host: bytes) -> bool:
+        """Return whether connections with a host freeze: two have, or one has where those with another host do."""
         known = network.ways.get(host)
-        return known is not None and known.freezing_until > self._hour
+        if known is None or not known.stalls:
+            return False
+        if known.freezing_until > self._hour:
+            return True
+        lately = known.stalled + FREEZING_HOURS > self._hour
+        return lately and any(other.freezing_until > self._hour for other in network.ways.values())
 
     @property
     def _hour(self) -> int:

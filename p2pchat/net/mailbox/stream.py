@@ -179,8 +179,10 @@ class MailStream:
         return not self.ending
 
     def wind_up(self) -> None:
-        """Ask for nothing more, and end once all answers have come."""
+        """Ask for nothing more, and end once all answers have come; at once where more has come than had room."""
         self.ending = True
+        if self._allowance is not None and not self._allowance.fits(0, 0):
+            self.end()
         self._end_if_settled()
 
     def _end_if_settled(self) -> None:
