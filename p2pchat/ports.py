@@ -1,6 +1,6 @@
 """The interface between engine and net: `Net`, which the engine calls, and `NetHandler`, which the net calls.
 
-Neither imports the other. No call of the engine waits: results are reported to the handler. Contacts and invites are
+Neither imports the other. No call of the engine waits, except those of `Records`: results are reported to the handler. Contacts and invites are
 ids; a relay is named by its `Relay.mailbox` where only bytes name it.
 """
 
@@ -81,6 +81,20 @@ class Mailboxes(Protocol):
         ...
 
 
+class Records(Protocol):
+    """Presence records at relays. Each call waits, for some seconds at most, and none raises."""
+
+    async def put(self, relay: Relay, public: bytes, record: bytes) -> int | None:
+        """Have a relay keep a record under the public key that signs it. Return a code of `core.mailbox` (0: it has it,
+        4: it has a newer one), or None if it did not answer.
+        """
+        ...
+
+    async def get(self, relay: Relay, public: bytes) -> bytes:
+        """Return what a relay has under a public key, unread; b"" if it has nothing or does not answer."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProxyHealth:
     """The address of a proxy, for people, and what is wrong with it; "" if it answers."""
@@ -128,6 +142,11 @@ class Net(Protocol):
     @property
     def mailboxes(self) -> Mailboxes:
         """The mailboxes at relays."""
+        ...
+
+    @property
+    def records(self) -> Records:
+        """The presence records at relays."""
         ...
 
     def use_relays(self, relays: Sequence[Relay]) -> None:
@@ -239,6 +258,10 @@ class LinkCallbacks(Protocol):
 
     def stalled(self, contact: ContactId) -> None:
         """Note that answers are overdue on the only link with the contact; another is being made."""
+        ...
+
+    def unreached(self, contact: ContactId) -> None:
+        """Note that what is known of the contact has led to no link, again and again while that is so."""
         ...
 
     def moved(self) -> None:
