@@ -1,8 +1,8 @@
 """Presence records: by which two people find each other again (docs/protocol/presence.md).
 
 For each direction of a pair and each day there is a *slot*: a signing key that only the pair can derive. What somebody
-writes into it is an IPNS record whose content is sealed, always of one size, and signed by the identity that it is about.
-To everybody else a record shares nothing with those of other days and of other pairs.
+writes into it is an IPNS record whose content is sealed, always of one size, and signed by the writer's identity. To
+everybody else a record shares nothing with those of other days and of other pairs.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ class Network:
     """Connects the parts of the net, as `ports.Net`; addresses are text inside and packed outside.
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
-    contacts and for presence records; without it there are neither. medium, lan_mode: the local networks, and when to look for contacts there.
+    contacts and for presence records; without it there are neither. medium, lan_mode: the local networks, and when to
+    look for contacts there.
     """
 
     def __init__(
@@ -270,5 +271,8 @@ class Network:
 
     def _unpacked(self, ways: Sequence[tuple[PeerKey, bytes]]) -> list[DialTarget]:
         return [
-            (peer, address) for peer, packed in ways if not self._is_us(peer) for address in multiaddrs.readable([packed])
+            (peer, address)
+            for peer, packed in ways
+            if not self._is_us(peer)
+            for address in multiaddrs.readable([packed])
         ]

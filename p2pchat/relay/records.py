@@ -80,4 +80,3 @@ def answer(batch: Batch, outcome: Outcome) -> None:
         client.waiting -= 1
         client.send(Frame(mailbox.RECORD, record_frames.encode_answer(RecordAnswer(number, record))))
         client.changed.unpark_all()
-

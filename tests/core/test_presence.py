@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from p2pchat.core.ipns import IpnsRecord
 
 from p2pchat.core import ipns, presence
 from p2pchat.core import primitives as prim
 from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES, AnnouncedQueue
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, MessageId, PeerKey
-from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.presence import SEALED_BYTES, Presence, Slot
 from p2pchat.core.session import STANDING, pair, standing_root
 from p2pchat.errors import CannotOpen
@@ -46,8 +46,16 @@ def test_both_find_the_same_slot_and_every_direction_day_and_device_has_its_own(
     root = standing_root(BOB, ALICE.identity, ALICE.device)
     theirs = pair(ContactId(b""), STANDING, root, BOB.identity, ALICE.identity).theirs
     assert presence.slot(theirs, DAY) == slot(ALICE, BOB)
-    slots = [slot(ALICE, BOB), slot(BOB, ALICE), slot(ALICE, CAROL), slot(ALICE, BOB, DAY + 1), slot(ALICE, BOB, DAY, 1)]
-    assert len({one.public for one in slots}) == len({one.key for one in slots}) == len({one.seed for one in slots}) == 5
+    slots = [
+        slot(ALICE, BOB),
+        slot(BOB, ALICE),
+        slot(ALICE, CAROL),
+        slot(ALICE, BOB, DAY + 1),
+        slot(ALICE, BOB, DAY, 1),
+    ]
+    assert (
+        len({one.public for one in slots}) == len({one.key for one in slots}) == len({one.seed for one in slots}) == 5
+    )
 
 
 def test_a_record_says_to_the_other_what_was_said_and_nothing_to_anybody_else() -> None:
@@ -65,9 +73,7 @@ def test_a_record_says_to_the_other_what_was_said_and_nothing_to_anybody_else() 
         pytest.param(lambda: made(slot(ALICE, BOB), by=BOB), id="by the other of the two"),
         pytest.param(lambda: ipns.make(slot(ALICE, BOB).seed, 9, presence.expires_at(DAY), bytes(1024)), id="unsealed"),
         pytest.param(
-            lambda: ipns.make(
-                slot(ALICE, BOB).seed, 9, presence.expires_at(DAY + 1), made(slot(ALICE, BOB)).sealed
-            ),
+            lambda: ipns.make(slot(ALICE, BOB).seed, 9, presence.expires_at(DAY + 1), made(slot(ALICE, BOB)).sealed),
             id="with another end",
         ),
         pytest.param(lambda: made(slot(ALICE, BOB, DAY - 1)), id="of another day"),

@@ -213,8 +213,8 @@ class MailRelay:
 
 @dataclass(frozen=True)
 class RecordRequest:
-    """What a relay sees of a request about a presence record: when, from which transport key, and for which key. record:
-    what was put, None where it was asked for.
+    """What a relay sees of a request about a presence record: when, from which transport key, and for which key.
+    record: what was put, None where it was asked for.
     """
 
     at: int

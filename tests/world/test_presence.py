@@ -1,4 +1,4 @@
-"""People who have moved while apart find each other by presence records; whoever keeps these learns nothing from them."""
+"""People who have moved while apart find each other by presence records, and nobody else learns from these."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import trio
+from p2pchat.core.ipns import IpnsRecord
 
 from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.ids import MessageId, PeerKey
-from p2pchat.core.ipns import IpnsRecord
 from p2pchat.engine.contacts import presence_records
 from p2pchat.lib.times import DAY_MS
 from p2pchat.net import multiaddrs

@@ -115,7 +115,7 @@ class PresenceRecords:
     # --- what is said to it
 
     def unreached(self, contact: ContactId) -> None:
-        """Note that what is known of a contact has led to nobody: look for their record, unless that was done lately."""
+        """Look for the record of a contact whom what is known does not lead to, unless that was done lately."""
         if contact not in self._searches:
             self._searches[contact] = _Search(Backoff(FIRST_PAUSE, LONGEST_PAUSE, self.random))
         search, now = self._searches[contact], trio.current_time()
@@ -133,8 +133,8 @@ class PresenceRecords:
         self._moved.set()
 
     async def _follow_moves(self) -> None:
-        """Put our record for those who cannot be reached again when our addresses have changed, and look for theirs: they
-        may have missed ours.
+        """When our addresses have changed, put our record again for those who cannot be reached, and look for theirs:
+        they may have missed ours.
         """
         before: object = None
         while True:
@@ -165,8 +165,8 @@ class PresenceRecords:
             search.not_before = trio.current_time() + search.pauses.pause()
 
     async def _find(self, contact: ContactId, meeting: Meeting) -> None:
-        """Look for a contact's record of today, or else of yesterday or tomorrow, since clocks may be wrong; and take it
-        up if it says anything new.
+        """Look for a contact's record of today, or of yesterday or tomorrow since clocks may be wrong; take up what is
+        new in it.
         """
         for day in hello_days(self.clock()):
             there = presence.slot(meeting.pair.theirs, day)
@@ -226,7 +226,7 @@ class PresenceRecords:
                     await self.committer.submit(_all_put, half_day)
                 except P2PChatError as error:
                     log.warning("presence records could not be put: %s", type(error).__name__)
-            while presence.first_number(self.clock()) == half_day:
+            while presence.first_number(self.clock()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
     async def _put_all(self) -> None:
@@ -268,8 +268,8 @@ def _all_put(tx: Transaction, half_day: int) -> None:
 def meeting_of(db: Database, me: Device, contact_id: ContactId) -> Meeting | None:
     """Return how we and a contact find each other; None if they are no contact, or no relay is known to both.
 
-    Relays are those at which the contact collects, and those at which we collect or collected from them until lately. To
-    a contact from whom we hide, only relays that the user chose are used.
+    Relays are those at which the contact collects, and those at which we collect from them or did until lately. For a
+    contact from whom we hide, only relays that the user chose are used.
     """
     contact = store_contacts.get(db, contact_id)
     if contact is None or not _has_records(contact):
@@ -281,7 +281,9 @@ def meeting_of(db: Database, me: Device, contact_id: ContactId) -> Meeting | Non
     ours = [inlet.relay for inlets in known.inlets.values() for inlet in inlets if inlet.source.kind == "contact"]
     if not theirs and not ours:
         return None
-    keys = pair(contact_id, STANDING, standing_root(me, contact.identity, contact.device), me.identity, contact.identity)
+    keys = pair(
+        contact_id, STANDING, standing_root(me, contact.identity, contact.device), me.identity, contact.identity
+    )
     return Meeting(keys, contact.identity, _alternating(theirs, ours), _alternating(ours, theirs))
 
 
@@ -314,4 +316,3 @@ def take_up(tx: Transaction, contact_id: ContactId, said: Presence) -> bool:
     if said.queues is not None:
         new |= news.take_queues(tx, contact, said.id, said.queues)
     return new
-

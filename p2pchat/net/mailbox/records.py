@@ -69,9 +69,7 @@ class RecordExchange:
             with trio.move_on_after(EXCHANGE_TIMEOUT):
                 async with self._new_host() as host:
                     try:
-                        stream = await open_mail_stream(
-                            host, relay.peer, addresses, relay.token, chosen=relay.chosen
-                        )
+                        stream = await open_mail_stream(host, relay.peer, addresses, relay.token, chosen=relay.chosen)
                         try:
                             return await stream.exchange(kind, body, answer)
                         finally:
