@@ -1,6 +1,6 @@
 """The interface between engine and net: `Net`, which the engine calls, and `NetHandler`, which the net calls.
 
-Neither imports the other. No call of the engine waits, except those of `Records`: results are reported to the handler.
+Neither imports the other. No call of the engine waits, except those of `RelayRecords`: results are reported to the handler.
 Contacts and invites are ids; a relay is named by its `Relay.mailbox` where only bytes name it.
 """
 
@@ -16,6 +16,7 @@ import trio
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -81,7 +82,7 @@ class Mailboxes(Protocol):
         ...
 
 
-class Records(Protocol):
+class RelayRecords(Protocol):
     """Presence records at relays. Each call waits, for some seconds at most, and none raises."""
 
     async def put(self, relay: Relay, public: bytes, record: bytes) -> int | None:
@@ -132,6 +133,24 @@ AskLan = Callable[[], LanHealth]
 """Returns how the search for contacts on the local network is."""
 
 
+class RecordNetwork(Protocol):
+    """Servers that keep IPNS records for anybody, such as a distributed hash table. Slow: seconds. Both calls raise
+    nothing of the network's, have a deadline of their own, and may be cancelled.
+    """
+
+    async def publish(self, record: IpnsRecord) -> int:
+        """Give a record to the servers that are responsible for its key; whose record it is does not matter. Return how
+        many have said that they keep it.
+        """
+        ...
+
+    async def look_up(self, routing_key: bytes) -> IpnsRecord | None:
+        """Return the best valid record of a key (`ipns.best`) that the servers hand out; None where none has one. It
+        may be an old one: the caller remembers the highest sequence.
+        """
+        ...
+
+
 class Net(Protocol):
     """The network as the engine sees it. Only `run` waits; results are reported to its handler."""
 
@@ -145,7 +164,7 @@ class Net(Protocol):
         ...
 
     @property
-    def records(self) -> Records:
+    def records(self) -> RelayRecords:
         """The presence records at relays."""
         ...
 

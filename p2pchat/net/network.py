@@ -25,7 +25,7 @@ from p2pchat.net.mailbox.records import RecordExchange
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, Records
+from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RelayRecords
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -68,7 +68,7 @@ class Network:
         self._open: Endpoint
         self._hidden: Endpoint
         self.mailboxes: Mailboxes
-        self.records: Records = RecordExchange(new_host, self._is_us)
+        self.records: RelayRecords = RecordExchange(new_host, self._is_us)
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`."""
