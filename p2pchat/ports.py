@@ -1,7 +1,7 @@
 """The interface between engine and net: `Net`, which the engine calls, and `NetHandler`, which the net calls.
 
-Neither imports the other. No call of the engine waits, except those of `RelayRecords`: results are reported to the handler.
-Contacts and invites are ids; a relay is named by its `Relay.mailbox` where only bytes name it.
+Neither imports the other. No call of the engine waits, except those of `RelayRecords`: results are reported to the
+handler. Contacts and invites are ids; a relay is named by its `Relay.mailbox` where only bytes name it.
 """
 
 from __future__ import annotations

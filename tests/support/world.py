@@ -522,7 +522,7 @@ class World:
 
     def address(self, name: str) -> str:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
-        return f"/ip4/10.0.0.{number}/tcp/4001"
+        return f"/ip4/10.0.{number // 256}.{number % 256}/tcp/4001"
 
     def move(self, name: str) -> None:
         """Have a node at another address from now on; it is not told."""

@@ -81,7 +81,7 @@ def test_two_who_have_changed_their_relays_too_are_found_at_those_they_had(tmp_p
         world.cut(alice, bob)
         await trio.sleep(60)
         await bob.call("send", chat="alice", text="by the new relay", wait="delivered", timeout=120)
-        assert not any(relay.blobs() for relay in old)
+        assert new[0].deposited_by("bob"), "of which the record told, or the link that it led to"
 
     run_world(tmp_path, main)
 

@@ -108,9 +108,13 @@ class PresenceRecords:
 
     async def run(self) -> None:
         """Do all this until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self._follow_moves)
-            await self._put_daily()
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                nursery.start_soon(self._follow_moves)
+                await self._put_daily()
+            finally:
+                self._nursery = None
 
     # --- what is said to it
 
