@@ -35,7 +35,7 @@ ABOUT = MessageId(bytes(range(16)))
 REPLY = encode_content(Content(Text("yes", "are we on?"), MessageId(bytes(16)), 2, NOW, reply_to=ABOUT, expire_s=60))
 EDIT = encode_content(Content(Edit(ABOUT, "hello, mended"), MessageId(bytes(16)), 0, NOW))
 REACTION = encode_content(Content(Reaction(ABOUT, 0, "👍🏽"), MessageId(bytes(16)), 0, NOW))
-RECORD = ipns.make(bytes(KEY), 1, NOW, b"sealed")
+RECORD = ipns.make(bytes(KEY), 1, NOW, b"sealed" * 20)
 PROFILE = encode_content(
     Content(ContactProfile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
 )
