@@ -33,10 +33,29 @@ PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine stores and sends addresses without reading them."""
 
 
+class RelayRecords(Protocol):
+    """Presence records at relays. Each call waits, for some seconds at most, and none raises."""
+
+    async def put(self, relay: Relay, public: bytes, record: bytes) -> int | None:
+        """Have a relay keep a record under the public key that signs it. Return a code of `core.mailbox` (0: it has it,
+        4: it has a newer one), or None if it did not answer.
+        """
+        ...
+
+    async def get(self, relay: Relay, public: bytes) -> bytes:
+        """Return what a relay has under a public key, unread; b"" if it has nothing or does not answer."""
+        ...
+
+
 class Mailboxes(Protocol):
     """The mailboxes of relays as the engine sees them. Nothing here waits; results are reported to the
     `MailboxCallbacks`.
     """
+
+    @property
+    def records(self) -> RelayRecords:
+        """The presence records that relays keep."""
+        ...
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at this relay, both what is stored and what arrives later; it is reported as
@@ -79,20 +98,6 @@ class Mailboxes(Protocol):
 
     def relay_health(self) -> Mapping[RelayName, RelayHealth]:
         """Return, by `Relay.mailbox`, every relay at which we watch or deposit now."""
-        ...
-
-
-class RelayRecords(Protocol):
-    """Presence records at relays. Each call waits, for some seconds at most, and none raises."""
-
-    async def put(self, relay: Relay, public: bytes, record: bytes) -> int | None:
-        """Have a relay keep a record under the public key that signs it. Return a code of `core.mailbox` (0: it has it,
-        4: it has a newer one), or None if it did not answer.
-        """
-        ...
-
-    async def get(self, relay: Relay, public: bytes) -> bytes:
-        """Return what a relay has under a public key, unread; b"" if it has nothing or does not answer."""
         ...
 
 
@@ -161,11 +166,6 @@ class Net(Protocol):
     @property
     def mailboxes(self) -> Mailboxes:
         """The mailboxes at relays."""
-        ...
-
-    @property
-    def records(self) -> RelayRecords:
-        """The presence records at relays."""
         ...
 
     def use_relays(self, relays: Sequence[Relay]) -> None:

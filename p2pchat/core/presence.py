@@ -42,7 +42,7 @@ _SHAPE = array(
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class PresenceSlot:
     """The place for one side's record on one day: the 32-byte seed of its signing key, its public key, by which relays
     keep the record, and the key that seals.
     """
@@ -54,7 +54,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Presence:
+class Whereabouts:
     """What somebody says about where they are: the id that orders it among all that they say, where they can be
     dialled, and where to deposit for them (None: nothing is said about that).
     """
@@ -64,7 +64,7 @@ class Presence:
     queues: tuple[AnnouncedQueue, ...] | None
 
 
-def slot(side: bytes, day: int, device: int = FIRST_DEVICE) -> Slot:
+def slot(side: bytes, day: int, device: int = FIRST_DEVICE) -> PresenceSlot:
     """Return the slot of one side of a pair on a day.
 
     side: that side's hello key of the standing pair (`session.pair`). day: UTC days since the epoch. device: the number
@@ -72,7 +72,7 @@ def slot(side: bytes, day: int, device: int = FIRST_DEVICE) -> Slot:
     """
     which = day.to_bytes(4, "big") + bytes([device])
     seed = prim.hmac_sha256(side, b"presence" + which)
-    return Slot(day, seed, prim.sign_public(seed), prim.hmac_sha256(side, b"presence seal" + which))
+    return PresenceSlot(day, seed, prim.sign_public(seed), prim.hmac_sha256(side, b"presence seal" + which))
 
 
 def first_number(now: int) -> int:
@@ -87,7 +87,7 @@ def next_number(number: int, random: prim.Random) -> int:
     return number + 1 + random(1)[0] % MAX_STEP
 
 
-def make(here: Slot, said: Presence, identity_seed: bytes, number: int, random: prim.Random) -> IpnsRecord:
+def make(here: PresenceSlot, said: Whereabouts, identity_seed: bytes, number: int, random: prim.Random) -> IpnsRecord:
     """Return the record that says this, signed with the seed of the identity. number: see `first_number`.
 
     If everything together is too long, queues are left out, and then the last ways.
@@ -107,7 +107,7 @@ def make(here: Slot, said: Presence, identity_seed: bytes, number: int, random: 
     return ipns.make(here.seed, number, expires_at(here.day), sealed)
 
 
-def read(there: Slot, raw: bytes, identity: bytes, now: int) -> Presence:
+def read(there: PresenceSlot, raw: bytes, identity: bytes, now: int) -> Whereabouts:
     """Return what a record says. identity: the public key that must have signed it. now: ms.
 
     Raises CannotOpen for a record that is not one of this slot, has expired, or is not signed by that identity: both
@@ -121,7 +121,7 @@ def read(there: Slot, raw: bytes, identity: bytes, now: int) -> Presence:
     prim.verify(identity, "presence", there.public + body, signature)
     said: Any = _SHAPE(decode(body, _MAX_PLAIN))
     _, message_id, ways, queues = said[:4]
-    return Presence(MessageId(message_id), ways, None if queues is None else decode_queues(queues))
+    return Whereabouts(MessageId(message_id), ways, None if queues is None else decode_queues(queues))
 
 
 def decoy(day: int, number: int, random: prim.Random) -> IpnsRecord:

@@ -20,12 +20,12 @@ from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
-from p2pchat.net.mailbox.pool import MailboxPool, NewHost
-from p2pchat.net.mailbox.records import RecordExchange
+from p2pchat.net.mailbox.pool import MailboxPool
+from p2pchat.net.mailbox.records import NewHost
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RelayRecords
+from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -68,7 +68,6 @@ class Network:
         self._open: Endpoint
         self._hidden: Endpoint
         self.mailboxes: Mailboxes
-        self.records: RelayRecords = RecordExchange(new_host, self._is_us)
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`."""

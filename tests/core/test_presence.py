@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from p2pchat.core.ipns import IpnsRecord
 
 from p2pchat.core import ipns, presence
 from p2pchat.core import primitives as prim
 from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES, AnnouncedQueue
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, MessageId, PeerKey
-from p2pchat.core.presence import SEALED_BYTES, Presence, Slot
+from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.presence import SEALED_BYTES, PresenceSlot, Whereabouts
 from p2pchat.core.session import STANDING, pair, standing_root
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
@@ -21,7 +21,7 @@ from tests.core.people import NOW, Chance
 CHANCE = Chance("presence").random
 ALICE, BOB, CAROL = Device.fresh(CHANCE), Device.fresh(CHANCE), Device.fresh(CHANCE)
 DAY = NOW // DAY_MS
-SAID = Presence(MessageId(b"\1" * 16), ((PeerKey(b"\2" * 32), b"address"),), None)
+SAID = Whereabouts(MessageId(b"\1" * 16), ((PeerKey(b"\2" * 32), b"address"),), None)
 
 
 def side(writer: Device, reader: Device) -> bytes:
@@ -30,11 +30,11 @@ def side(writer: Device, reader: Device) -> bytes:
     return pair(ContactId(b""), STANDING, root, writer.identity, reader.identity).ours
 
 
-def slot(writer: Device, reader: Device, day: int = DAY, device: int = presence.FIRST_DEVICE) -> Slot:
+def slot(writer: Device, reader: Device, day: int = DAY, device: int = presence.FIRST_DEVICE) -> PresenceSlot:
     return presence.slot(side(writer, reader), day, device)
 
 
-def made(at: Slot, said: Presence = SAID, by: Device = ALICE) -> IpnsRecord:
+def made(at: PresenceSlot, said: Whereabouts = SAID, by: Device = ALICE) -> IpnsRecord:
     return presence.make(at, said, by.identity_seed, presence.first_number(NOW), CHANCE)
 
 
@@ -105,7 +105,7 @@ def test_a_record_is_good_until_the_day_after_its_own_has_passed() -> None:
 
 def test_every_record_has_one_size_and_what_is_too_much_is_left_out() -> None:
     way = PeerKey(b"\2" * 32), b"a" * MAX_ADDRESS_BYTES
-    much = Presence(SAID.id, (way,) * 4, (queue(MAX_ADDRESS_BYTES),) * 4)
+    much = Whereabouts(SAID.id, (way,) * 4, (queue(MAX_ADDRESS_BYTES),) * 4)
     records = [made(slot(ALICE, BOB), said) for said in (SAID, replace(SAID, ways=()), much)]
     records.append(presence.decoy(DAY, presence.first_number(NOW), CHANCE))
     assert {len(record.sealed) for record in records} == {SEALED_BYTES}

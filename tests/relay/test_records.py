@@ -6,10 +6,10 @@ from pathlib import Path
 from unittest import mock
 
 import trio
-from p2pchat.core.ipns import IpnsRecord
 
 from p2pchat.core import ipns, mailbox, presence, record_frames
 from p2pchat.core.frames import Frame
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.mailbox import DONE, MALFORMED, NOT_ALLOWED, RELAY_FULL, TO_PUT, TOO_FAST
 from p2pchat.core.record_frames import RecordGet, RecordPut
 from p2pchat.lib.times import DAY_MS, HOUR_MS

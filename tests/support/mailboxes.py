@@ -274,6 +274,7 @@ class FakeMailboxes(MailboxPool):
 
     def __init__(self, node: WorldNode, mail: MailboxCallbacks, nursery: trio.Nursery) -> None:
         super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
+        self.records = FakeRecords(node)
         self._world = node.world
         self._name = node.name
         self._told = mail

@@ -54,7 +54,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
 from tests.support.databases import KEY, new_database
-from tests.support.mailboxes import FakeMailboxes, FakeRecords, MailRelay
+from tests.support.mailboxes import FakeMailboxes, MailRelay
 
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
 MAX_AT_ONCE = 50_000
@@ -335,8 +335,6 @@ class WorldNetwork(Network):
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
         super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO)
         self._node = node
-        if node.world.mailboxes:
-            self.records = FakeRecords(node)
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:

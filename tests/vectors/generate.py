@@ -147,7 +147,7 @@ def identities() -> Iterator[tuple[str, Vector]]:
     yield "lan-bad-source", refused("lan", "sent again from another address", **announced | repeated)
     yield "lan-bad-size", refused("lan", "one byte too short", **announced | cut)
     slot = presence.slot(hello.ours, 20_000)
-    said = presence.Presence(MessageId(bytes(range(16))), ((there, IPV4),), None)
+    said = presence.Whereabouts(MessageId(bytes(range(16))), ((there, IPV4),), None)
     recorder = Recorder("vector presence")
     record = presence.make(slot, said, alice.identity_seed, 40_000, recorder.random)
     meeting: Vector = {"key": hello.ours, "day": 20_000, "identity": alice.identity, "now": 20_000 * DAY_MS}

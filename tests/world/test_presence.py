@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import trio
-from p2pchat.core.ipns import IpnsRecord
 
 from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.ids import MessageId, PeerKey
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.engine.contacts import presence_records
 from p2pchat.lib.times import DAY_MS
 from p2pchat.net import multiaddrs
@@ -215,8 +215,7 @@ def test_all_records_and_relay_logs_of_a_week_join_no_days_no_contacts_and_no_pe
         assert len(records) - len(real) > 20, "decoys"
 
         # what is the same for all of a day says nothing
-        for one in records:
-            record = one.record
+        for record in [one.record for one in records]:
             assert (record.value, record.ttl_ns, len(record.sealed)) == (ipns.EMPTY_FILE, ipns.TTL_NS, 1024)
             assert record.expires_at % DAY_MS == 0
         assert len({len(raw) for raw in seen}) == 1
@@ -224,8 +223,8 @@ def test_all_records_and_relay_logs_of_a_week_join_no_days_no_contacts_and_no_pe
 
         # of what is not, nothing comes again and nothing is known
         pieces = Counter[bytes]()
-        for one in records:
-            chance = {one.record.public, one.record.sealed}
+        for record in [one.record for one in records]:
+            chance = {record.public, record.sealed}
             pieces.update({part[at : at + 8] for part in chance for at in range(0, len(part) - 7, 4)})
         slots = Counter(one.record.public for one in records)
         assert all(count <= max(slots.values()) for count in pieces.values())

@@ -18,7 +18,7 @@ import trio
 from p2pchat.core import mailbox, presence
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, first_device
-from p2pchat.core.presence import Presence, Slot
+from p2pchat.core.presence import PresenceSlot, Whereabouts
 from p2pchat.core.primitives import Random
 from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
 from p2pchat.engine.contacts import news
@@ -174,7 +174,7 @@ class PresenceRecords:
         """
         for day in hello_days(self.clock()):
             there = presence.slot(meeting.pair.theirs, day)
-            found: list[Presence] = []
+            found: list[Whereabouts] = []
             async with trio.open_nursery() as nursery:
                 for relay in meeting.read_from[:MAX_RELAYS]:
                     nursery.start_soon(self._get, relay, there, meeting.identity, found)
@@ -183,8 +183,8 @@ class PresenceRecords:
                 log.info("a contact was found by a record")
                 return
 
-    async def _get(self, relay: Relay, there: Slot, identity: bytes, found: list[Presence]) -> None:
-        raw = await self.net.records.get(relay, there.public)
+    async def _get(self, relay: Relay, there: PresenceSlot, identity: bytes, found: list[Whereabouts]) -> None:
+        raw = await self.net.mailboxes.records.get(relay, there.public)
         if raw:
             try:
                 found.append(presence.read(there, raw, identity, self.clock()))
@@ -209,11 +209,11 @@ class PresenceRecords:
             for relay in meeting.write_to[:most]:
                 nursery.start_soon(self._put_at, relay, slot, said, written)
 
-    async def _put_at(self, relay: Relay, slot: Slot, said: Presence, written: _Written) -> None:
+    async def _put_at(self, relay: Relay, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
         number = written.number
         for _ in range(MAX_TRIES):
             record = presence.make(slot, said, self.me.identity_seed, number, self.random)
-            code = await self.net.records.put(relay, slot.public, record.raw)
+            code = await self.net.mailboxes.records.put(relay, slot.public, record.raw)
             if code != mailbox.NOT_ALLOWED:
                 return
             number = presence.next_number(number, self.random)  # this day's record of an earlier run is there
@@ -259,7 +259,7 @@ class PresenceRecords:
         now = self.clock()
         record = presence.decoy(hello_days(now)[0], presence.first_number(now), self.random)
         for relay in relays:
-            await self.net.records.put(relay, record.public, record.raw)
+            await self.net.mailboxes.records.put(relay, record.public, record.raw)
 
 
 _PUT = "presence_put"
@@ -302,16 +302,16 @@ def _alternating(first: Sequence[Relay], second: Sequence[Relay]) -> list[Relay]
     return list({relay.peer: relay for relay in reversed(mixed)}.values())[::-1]
 
 
-def compose(tx: Transaction, contact_id: ContactId) -> Presence:
+def compose(tx: Transaction, contact_id: ContactId) -> Whereabouts:
     """Return what our record tells a contact now: to one from whom we hide only circuits."""
     contact = tx.contact(contact_id)
     if contact is None:
-        return Presence(tx.new_message_id(), (), None)
+        return Whereabouts(tx.new_message_id(), (), None)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
-    return Presence(tx.new_message_id(), ways, queues.announced(tx, contact) or None)
+    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None)
 
 
-def take_up(tx: Transaction, contact_id: ContactId, said: Presence) -> bool:
+def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
     """Use what a contact's record says, unless they have said something newer; return whether it was new."""
     contact = tx.contact(contact_id)
     if contact is None or contact.state != ContactState.CONTACT:

@@ -15,19 +15,17 @@ from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
+from p2pchat.net.mailbox.records import NewHost, RecordExchange
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host
-from p2pchat.ports import MailboxCallbacks
-
-NewHost = Callable[[], AbstractAsyncContextManager[Host]]
-"""Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
+from p2pchat.ports import MailboxCallbacks, RelayRecords
 
 
 class MailboxPool:
     """Keeps a `MailboxClient` for each way in which a relay is used (`Relay.mailbox`), in `nursery`. No method here
     waits or raises; results are passed to `mail`.
 
-    clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
+    records: the presence records at relays. clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
     relays by transport key with their addresses. answered: called with each relay that was connected to from `host`.
     """
@@ -43,6 +41,7 @@ class MailboxPool:
         relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         answered: Callable[[PeerKey], None] = lambda relay: None,
     ) -> None:
+        self.records: RelayRecords = RecordExchange(new_host, self.is_us)
         self._new_host = new_host
         self._relays = relays
         self._answered = answered

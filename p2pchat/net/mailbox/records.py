@@ -7,6 +7,7 @@ network address and the time (docs/protocol/presence.md).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import trio
 
@@ -16,8 +17,11 @@ from p2pchat.core.record_frames import RecordGet, RecordPut
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, PeerError, Refused
 from p2pchat.net import multiaddrs
-from p2pchat.net.mailbox.pool import NewHost
 from p2pchat.net.mailbox.stream import open_mail_stream
+from p2pchat.net.ports import Host
+
+NewHost = Callable[[], AbstractAsyncContextManager[Host]]
+"""Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
 
 EXCHANGE_TIMEOUT = 10.0
 """Seconds that one request to a relay may take, with its connection."""

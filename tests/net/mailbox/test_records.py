@@ -66,7 +66,7 @@ def test_no_relay_delays_or_breaks_anything_by_what_it_says() -> None:
 
     async def another_number(liar: Liar) -> None:
         await liar.greet()
-        answers = {
+        answers: dict[int, tuple[int, bytes]] = {
             mailbox.PUT_RECORD: (mailbox.RESULTS, mailbox.encode_results([(99, DONE)])),
             mailbox.GET_RECORD: (mailbox.RECORD, record_frames.encode_answer(RecordAnswer(99, b""))),
         }
