@@ -25,9 +25,10 @@ class MailboxPool:
     """Keeps a `MailboxClient` for each way in which a relay is used (`Relay.mailbox`), in `nursery`. No method here
     waits or raises; results are passed to `mail`.
 
-    records: the presence records at relays. clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
+    clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
-    relays by transport key with their addresses. answered: called with each relay that was connected to from `host`.
+    relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
+    answered: called with each relay that was connected to from `host`.
     """
 
     def __init__(
