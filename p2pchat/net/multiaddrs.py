@@ -24,7 +24,8 @@ import base64
 import ipaddress
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
@@ -322,7 +323,7 @@ def unpack(raw: bytes) -> str:
     return target.text()
 
 
-def readable(packed: Iterable[bytes], *, circuits: bool = True) -> tuple[str, ...]:
+def unpack_known(packed: Iterable[bytes], *, circuits: bool = True) -> tuple[str, ...]:
     """Return those of these hostile addresses that are of a kind known here, without circuits if so wished."""
     addresses = []
     for raw in packed:
@@ -334,6 +335,23 @@ def readable(packed: Iterable[bytes], *, circuits: bool = True) -> tuple[str, ..
         if circuits or parse_target(address).relay is None:
             addresses.append(address)
     return tuple(addresses)
+
+
+MAX_READ = 32
+"""Addresses that are read of all that a peer of the public network names: most are for transports that we lack,"""
+MAX_KEPT = 4
+"""and kept of these."""
+
+
+def readable(packed: Sequence[bytes]) -> tuple[str, ...]:
+    """Return those of hostile addresses that can be dialled without a relay, `MAX_KEPT` at most."""
+    addresses: dict[str, None] = {}
+    for raw in packed[:MAX_READ]:
+        with suppress(CannotOpen):
+            address = unpack(raw)
+            if parse_target(address).relay is None:
+                addresses[address] = None
+    return tuple(addresses)[:MAX_KEPT]
 
 
 def _unpacked(raw: bytes) -> str | None:

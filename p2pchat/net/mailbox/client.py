@@ -330,7 +330,7 @@ class MailboxClient:
     def _way(self) -> tuple[list[str], bytes]:
         """Return the addresses to dial, and the token."""
         relay = self._ours if self._shares else self._theirs or self._ours
-        addresses = () if relay is None else multiaddrs.readable(relay.addresses, circuits=False)
+        addresses = () if relay is None else multiaddrs.unpack_known(relay.addresses, circuits=False)
         token = b"" if relay is None else relay.token
         return multiaddrs.with_websockets(addresses[:_MAX_ADDRESSES], chosen=self._chosen), token
 

@@ -15,9 +15,9 @@ from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
-from p2pchat.net.mailbox.records import NewHost, RecordExchange
+from p2pchat.net.mailbox.records import RecordExchange
 from p2pchat.net.mailbox.turns import BacklogTurns
-from p2pchat.net.ports import Host
+from p2pchat.net.ports import Host, NewHost
 from p2pchat.ports import MailboxCallbacks, RelayRecords
 
 

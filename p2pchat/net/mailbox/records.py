@@ -7,7 +7,6 @@ network address and the time (docs/protocol/presence.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 
 import trio
 
@@ -18,10 +17,7 @@ from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, PeerError, Refused
 from p2pchat.net import multiaddrs
 from p2pchat.net.mailbox.stream import open_mail_stream
-from p2pchat.net.ports import Host
-
-NewHost = Callable[[], AbstractAsyncContextManager[Host]]
-"""Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
+from p2pchat.net.ports import NewHost
 
 EXCHANGE_TIMEOUT = 10.0
 """Seconds that one request to a relay may take, with its connection."""
@@ -65,7 +61,7 @@ class RecordExchange:
 
     async def _ask(self, relay: Relay, kind: int, body: bytes, answer: int) -> bytes:
         """Return the body of a relay's answer, or b"" if there was none."""
-        readable = multiaddrs.readable(relay.addresses, circuits=False)
+        readable = multiaddrs.unpack_known(relay.addresses, circuits=False)
         addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=relay.chosen)
         if self._new_host is None or self._is_us(relay.peer) or not addresses:
             return b""
