@@ -35,6 +35,7 @@ from p2pchat.net.admission.slots import Remembered
 from p2pchat.net.libp2p import connections, handshake, hardening, standard_protocols
 from p2pchat.net.libp2p.dial import Dialler
 from p2pchat.net.libp2p.hardening import StreamGuard
+from p2pchat.net.libp2p.holes import HolePuncher
 from p2pchat.net.libp2p.inbound import Inbound, InboundConnections
 from p2pchat.net.libp2p.listen import Listening, open_listeners
 from p2pchat.net.libp2p.log_filter import quiet
@@ -130,6 +131,11 @@ class LibP2PHost(InboundConnections):
         """Return whether there is a live connection with the peer."""
         return self._running is not None and bool(connections.live(self._running.swarm, ID(multiaddrs.multihash(peer))))
 
+    @property
+    def holes(self) -> HolePuncher | None:
+        """How to connect through routers; None where we do not listen, or dial by a proxy."""
+        return self._running.holes if self._running and self._running.endpoints and self._proxy is None else None
+
     def on_disconnected(self, told: Callable[[PeerKey], None]) -> None:
         """Call `told` with every peer whose last inbound connection has ended."""
         self._on_disconnect.append(told)
@@ -208,6 +214,7 @@ class LibP2PHost(InboundConnections):
                 running.dialler = Dialler(
                     swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy
                 )
+                running.holes = HolePuncher(swarm, nursery, inbound, listening.endpoints)
                 nursery.start_soon(inbound.run, listening.listeners)
                 nursery.start_soon(standard.run)
                 self._running, self._inbound = running, inbound
@@ -418,6 +425,7 @@ class _Running:
     """What exists only while a host runs."""
 
     dialler: Dialler
+    holes: HolePuncher
 
     def __init__(self, swarm: Swarm, listening: Listening, inbound: Inbound) -> None:
         self.swarm = swarm

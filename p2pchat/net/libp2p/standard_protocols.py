@@ -24,6 +24,7 @@ from multiaddr import Multiaddr
 
 from p2pchat.core.delivery import Route
 from p2pchat.errors import LinkLost
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Handler, Stream
@@ -133,6 +134,15 @@ class StandardProtocols:
             self._pingers[stream.peer] -= 1
             if not self._pingers[stream.peer]:
                 del self._pingers[stream.peer]
+
+
+def observed(identity: bytes) -> multiaddrs.SocketAddress | None:
+    """Return where the sender of an identity saw whoever asked for it; None where it does not say so in our form."""
+    try:
+        answer = Identify.FromString(identity)
+        return multiaddrs.parse(multiaddrs.unpack(answer.observed_addr))
+    except Exception:  # noqa: BLE001 - protobuf's own, which its types do not name, and ours
+        return None
 
 
 async def _exactly(stream: Stream, size: int) -> bytes:
