@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import trio
 
@@ -18,7 +17,7 @@ from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
 from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
-from p2pchat.net.links.punching import Punching
+from p2pchat.net.links.punching import Punching, observers_of
 from p2pchat.net.links.reconnect import Reconnector
 from p2pchat.net.ports import Host, Observer, RelayedHost
 from p2pchat.net.relays.selection import Relays
@@ -96,12 +95,4 @@ class Endpoint:
         self.drop(contact)
 
     def _observers_for(self, contact: ContactId) -> list[Observer]:
-        """Return the relays that can say where they see us: ours, then those by which a contact is reached."""
-        circuits = [multiaddrs.parse_target(address) for _, address in self.reach.ways(contact)]
-        theirs: dict[PeerKey, list[str]] = {}
-        for target in circuits:
-            if target.relay is not None:
-                theirs.setdefault(target.relay, []).append(replace(target, relay=None).text())
-        for relay, _ in (ours := list(self._observers())):
-            theirs.pop(relay, None)
-        return [*ours, *theirs.items()]
+        return observers_of(self._observers(), self.reach.ways(contact))

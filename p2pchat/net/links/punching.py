@@ -24,7 +24,7 @@ import ipaddress
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from math import inf
 
@@ -42,6 +42,7 @@ from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.links.link import Link, Links
+from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.multiaddrs import SocketAddress
 from p2pchat.net.ports import Holes, Observer, RelayedHost
 from p2pchat.ports import LinkCallbacks
@@ -54,6 +55,8 @@ MAX_TRIES = 3
 """Attempts in a row before the two networks count as ones that do not let it through."""
 WINDOW_SECONDS = 3.0
 """Seconds in which both sides connect: a lost first packet is sent again after one."""
+BETWEEN_TRIES_SECONDS = 0.5
+"""Seconds between two of these attempts: the follower has ended the one before by then."""
 ANSWER_TIMEOUT = 8.0
 """Seconds that the follower's answer may take: it asks relays where it is seen first."""
 GO_TIMEOUT = 5.0
@@ -71,11 +74,14 @@ MAX_ATTEMPTS = 12
 
 
 class _Result(Enum):
-    """What became of an attempt. ENDED: there is no reason for another one now."""
+    """What became of an attempt. REFUSED: the other side does not take part, or nobody can say where we are seen.
+    EARLY: it has failed between the same networks not long ago.
+    """
 
     DONE = auto()
     FAILED = auto()
-    ENDED = auto()
+    REFUSED = auto()
+    EARLY = auto()
 
 
 @dataclass(eq=False)
@@ -187,7 +193,10 @@ class Punching:
 
     async def _series(self, contact: ContactId, known: _Contact) -> bool:
         """Make a few attempts, until one succeeds or there is no reason for another. Return whether one did."""
-        for _ in range(MAX_TRIES):
+        result = _Result.EARLY
+        for tried in range(MAX_TRIES):
+            if tried:
+                await trio.sleep(BETWEEN_TRIES_SECONDS)
             link, holes = self._circuit(contact), self._holes(contact)
             if link is None or holes is None or not known.left.take(trio.current_time()):
                 return False
@@ -200,27 +209,30 @@ class Punching:
             finally:
                 known.attempt = b""
             if result is not _Result.FAILED:
-                return result is _Result.DONE
-        known.failed, known.not_before = known.networks, trio.current_time() + jittered(known.pause, self._random)
-        known.pause = min(2 * known.pause, LONGEST_PAUSE_SECONDS)
-        return False
+                break
+        if result in (_Result.FAILED, _Result.REFUSED):
+            known.failed = known.networks if result is _Result.FAILED else frozenset()
+            known.not_before = trio.current_time() + jittered(known.pause, self._random)
+            known.pause = min(2 * known.pause, LONGEST_PAUSE_SECONDS)
+        return result is _Result.DONE
 
     async def _attempt(self, link: Link, holes: Holes, known: _Contact) -> _Result:
         async with holes.seen(self._observers(link.contact)) as mine:
             began = trio.current_time()
             if not mine or not self._say(link, Punch(PunchStep.OFFER, known.attempt, addresses=mine)):
-                return _Result.ENDED
+                return _Result.REFUSED
             with trio.move_on_after(ANSWER_TIMEOUT):
                 while known.answer is None:
                     known.heard.clear()
                     await known.heard.wait()
-            if known.answer is None:
-                return _Result.ENDED
-            theirs = allowed(known.answer.addresses, mine)
+            theirs = allowed(known.answer.addresses, mine) if known.answer is not None else ()
+            if known.answer is None or not theirs:
+                return _Result.REFUSED
             known.networks = frozenset(address.ip for address in (*mine, *theirs))
-            again = known.networks == known.failed and trio.current_time() < known.not_before
-            if not theirs or again or not self._say(link, Punch(PunchStep.GO, known.attempt)):
-                return _Result.ENDED
+            if known.networks == known.failed and trio.current_time() < known.not_before:
+                return _Result.EARLY
+            if not self._say(link, Punch(PunchStep.GO, known.attempt)):
+                return _Result.REFUSED
             round_trip = trio.current_time() - began - known.answer.held / 1000
             await trio.sleep(min(max(round_trip, 0), MAX_ROUND_TRIP_SECONDS) / 2)
             peer = link.stream.peer
@@ -289,6 +301,16 @@ class Punching:
     def _say(self, link: Link, said: Punch) -> bool:
         """Send something, unless we hide from the contact by now. Return whether it will be written."""
         return not self._callbacks.hidden(link.contact) and link.post([Frame(PUNCH, punch.encode(said))])
+
+
+def observers_of(ours: Sequence[Observer], ways: Sequence[DialTarget]) -> list[Observer]:
+    """Return the relays that can say where they see us: ours, then those by which these ways lead to a contact."""
+    relays: dict[PeerKey, list[str]] = {relay: list(addresses) for relay, addresses in ours}
+    known = set(relays)
+    for target in (multiaddrs.parse_target(address) for _, address in ways):
+        if target.relay is not None and target.relay not in known:
+            relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
+    return list(relays.items())
 
 
 def allowed(theirs: Sequence[PunchAddress], mine: Sequence[PunchAddress]) -> tuple[PunchAddress, ...]:

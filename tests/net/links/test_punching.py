@@ -17,6 +17,7 @@ from p2pchat.core.frames import PUNCH, Frame
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.punch import Punch, PunchAddress, PunchStep
 from p2pchat.errors import CannotOpen
+from p2pchat.net import multiaddrs
 from p2pchat.net.links.punching import (
     ANSWER_TIMEOUT,
     FIRST_PAUSE_SECONDS,
@@ -26,6 +27,7 @@ from p2pchat.net.links.punching import (
     MIN_PAUSE_SECONDS,
     Punching,
     allowed,
+    observers_of,
 )
 from tests.conftest import run
 
@@ -277,6 +279,13 @@ def test_what_they_say_leads_to_no_place_but_a_public_one_at_a_high_port() -> No
         assert (leader.steps(), leader.punches) == ([PunchStep.OFFER], [])
 
     play(main)
+
+
+def test_our_own_relays_are_asked_before_those_of_the_contact() -> None:
+    ours, theirs, contact = (PeerKey(bytes([number]) * 32) for number in (3, 4, 5))
+    first, second = "/ip4/11.0.1.2/tcp/4001", "/ip4/11.0.2.2/tcp/4001"
+    ways = [(contact, multiaddrs.circuit(way, relay)) for way, relay in ((second, theirs), (second, ours))]
+    assert observers_of([(ours, [first])], [(contact, first), *ways]) == [(ours, [first]), (theirs, [second])]
 
 
 def test_a_contact_gets_few_connections_by_asking_often() -> None:
