@@ -33,7 +33,7 @@ from tests.conftest import run
 
 CONTACT = ContactId(b"contact!")
 HERE, THERE = PunchAddress(bytes((11, 0, 3, 2)), 4001), PunchAddress(bytes((11, 0, 4, 2)), 4002)
-HALF_TRIP = 0.1
+HALF_TRIP, LOOK_SECONDS = 0.1, 0.25
 
 
 class Side:
@@ -50,6 +50,7 @@ class Side:
         self.hides = False
         self.opens = True
         self.deaf = False
+        self.looks = 0
         self.said: list[Punch] = []
         self.punches: list[tuple[float, bool, Sequence[PunchAddress]]] = []
         self.dialled: list[tuple[float, int, Route | None]] = []
@@ -100,7 +101,8 @@ class Side:
 
     @asynccontextmanager
     async def seen(self, observers: object) -> AsyncIterator[tuple[PunchAddress, ...]]:
-        await trio.sleep(0.25)
+        self.looks += 1
+        await trio.sleep(LOOK_SECONDS)
         yield self.seen_at
 
     async def punch(self, peer: PeerKey, addresses: Sequence[PunchAddress], *, leads: bool, seconds: float) -> bool:
@@ -220,6 +222,17 @@ def test_who_does_not_answer_is_not_connected_to() -> None:
     play(main)
 
 
+def test_who_hides_after_their_answer_does_not_connect() -> None:
+    async def main(leader: Side, follower: Side) -> None:
+        await trio.sleep(HEAD_START_SECONDS + 2 * LOOK_SECONDS + 1.5 * HALF_TRIP)
+        assert follower.steps() == [PunchStep.ANSWER]
+        follower.hides = True
+        await trio.sleep(100)
+        assert follower.punches == []
+
+    play(main)
+
+
 @pytest.mark.parametrize("hides", ["leader", "follower", "leader, meanwhile", "follower, meanwhile"])
 def test_who_hides_says_nothing_and_connects_to_nobody(hides: str) -> None:
     async def main(leader: Side, follower: Side) -> None:
@@ -231,6 +244,7 @@ def test_who_hides_says_nothing_and_connects_to_nobody(hides: str) -> None:
         who.hides = True
         await trio.sleep(100)
         assert (who.said, who.punches) == ([], [])
+        assert who.looks == hides.endswith("meanwhile"), "relays are not asked for nothing"
         assert other.punches == []
 
     play(main)
