@@ -145,6 +145,10 @@ class Host(Protocol):
         ...
 
 
+NewHost = Callable[[], AbstractAsyncContextManager[Host]]
+"""Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
+
+
 Observer = tuple[PeerKey, Sequence[str]]
 """A relay that can say from where it sees us, and its addresses."""
 
