@@ -100,6 +100,7 @@ class LibP2PHost(InboundConnections):
         self._on_disconnect: list[Callable[[PeerKey], None]] = []
         self._running: _Running | None = None
         self._dialling: dict[_Dial, trio.Event] = {}
+        self.holes: HolePuncher | None = None
 
     @property
     def peer(self) -> PeerKey:
@@ -133,11 +134,6 @@ class LibP2PHost(InboundConnections):
     def _is_connected(self, peer: PeerKey) -> bool:
         """Return whether there is a live connection with the peer."""
         return self._running is not None and bool(connections.live(self._running.swarm, ID(multiaddrs.multihash(peer))))
-
-    @property
-    def holes(self) -> HolePuncher | None:
-        """How to connect through routers; None where we do not listen, or dial by a proxy."""
-        return self._running.holes if self._running and self._running.endpoints and self._proxy is None else None
 
     def on_disconnected(self, told: Callable[[PeerKey], None]) -> None:
         """Call `told` with every peer whose last inbound connection has ended."""
@@ -217,13 +213,14 @@ class LibP2PHost(InboundConnections):
                 running.dialler = Dialler(
                     swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy
                 )
-                running.holes = HolePuncher(swarm, nursery, inbound, listening.endpoints)
+                if listening.endpoints and self._proxy is None:
+                    self.holes = HolePuncher(swarm, nursery, inbound, listening.endpoints)
                 nursery.start_soon(inbound.run, listening.listeners)
                 nursery.start_soon(standard.run)
                 self._running, self._inbound = running, inbound
                 task_status.started()
         finally:
-            self._running = self._inbound = None
+            self._running = self._inbound = self.holes = None
             # All at once and without a word: thousands of goodbyes would take longer than who stops us waits.
             for conn in swarm.all_connections() if swarm else ():
                 connections.abandon(conn)
@@ -428,7 +425,6 @@ class _Running:
     """What exists only while a host runs."""
 
     dialler: Dialler
-    holes: HolePuncher
 
     def __init__(self, swarm: Swarm, listening: Listening, inbound: Inbound) -> None:
         self.swarm = swarm
