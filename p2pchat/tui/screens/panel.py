@@ -182,6 +182,9 @@ class Panel(ModalScreen[Result]):
 
     Requests to the node run through `begin`: the panel shows that it waits, shows an error in place, and can be left
     with Esc at any time; the node finishes the request.
+
+    A theme of the terminal's own colours cannot dim what is behind a panel, so the panel hides it there, unless it has
+    the class `-beside`: it is about what can be seen behind it.
     """
 
     HEADING: ClassVar[str] = ""
@@ -201,6 +204,8 @@ class Panel(ModalScreen[Result]):
         align: center middle;
         background: $background 70%;
         overflow: hidden;
+        &:ansi { background: ansi_default; }
+        &.-beside:ansi { background: transparent; }
 
         .panel {
             width: 100%;
