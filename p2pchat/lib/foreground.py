@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 
 def run(command: Sequence[str]) -> int:
@@ -47,10 +48,10 @@ def _interrupts_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _started(command: Sequence[str], files: Sequence[tuple[int, ...]] = ()) -> int:
+def _started(command: Sequence[str], files: Sequence[tuple[Any, ...]] = ()) -> int:
     # not subprocess: the program would inherit what we ignore, which includes two signals that Python itself ignores
     defaults = [signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ]
-    return os.posix_spawnp(command[0], command, os.environ, file_actions=files, setsigdef=defaults)
+    return os.posix_spawnp(command[0], list(command), os.environ, file_actions=files, setsigdef=defaults)
 
 
 def _ended(process: int) -> int:
