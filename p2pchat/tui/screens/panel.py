@@ -129,6 +129,13 @@ def one_line(text: str) -> str:
 class Field(Input):
     """A one-line text field."""
 
+    DEFAULT_CSS = """
+    Field:ansi {
+        & > .input--cursor { color: $input-cursor-foreground; background: $input-cursor-background; }
+        & > .input--selection { text-style: reverse; }
+    }
+    """
+
     _cut = False
     """Whether a paste was cut and the user has not been told yet."""
 
@@ -255,6 +262,7 @@ class Panel(ModalScreen[Result]):
         .box { height: auto; background: $panel; padding: 0 2; margin: 0 0 1 0; }
         Input, TextArea { background: $surface; border: round $border-blurred; padding: 0 1; }
         Input:focus, TextArea:focus { background-tint: transparent; border: round $primary; }
+        TextArea .text-area--cursor-line { background: transparent; }
         OptionList > .option-list--option { padding: 0 1; }
         OptionList > .option-list--option-highlighted,
         OptionList:focus > .option-list--option-highlighted {
