@@ -23,7 +23,7 @@ from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.presence import PresenceSlot, Whereabouts
 from p2pchat.core.primitives import Random
 from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
-from p2pchat.engine.contacts import news
+from p2pchat.engine.contacts import news, transport_keys
 from p2pchat.engine.delivery import mailbox_queues, queues
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
@@ -224,7 +224,7 @@ class PresenceRecords:
         now = self.clock()
         day, half_day = hello_days(now)[0], presence.first_number(now)
         said = await self.committer.submit(compose, contact)
-        content = (said.ways, said.queues)
+        content = (said.ways, said.queues, said.next)
         before = self._written.get(contact)
         number = half_day
         if before is not None and before.day == day:
@@ -341,7 +341,8 @@ def compose(tx: Transaction, contact_id: ContactId) -> Whereabouts:
     if contact is None:
         return Whereabouts(tx.new_message_id(), (), None)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
-    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None)
+    next_key = transport_keys.next_key(tx.db, hidden=contact.hidden)
+    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None, next_key)
 
 
 def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
@@ -349,7 +350,7 @@ def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
     contact = tx.contact(contact_id)
     if contact is None or contact.state != ContactState.CONTACT:
         return False
-    new = news.take_ways(tx, contact, said.id, said.ways)
+    new = news.take_ways(tx, contact, said.id, said.ways, said.next)
     if said.queues is not None:
         new |= news.take_queues(tx, contact, said.id, said.queues)
     return new
