@@ -1,7 +1,8 @@
 """The transport keys of a profile, and how they are replaced: by these others on the network would follow a node.
 
 The next key is made a day ahead, and contacts are told of it. At a start of the node after that, it takes the place of
-the key in use, if every contact has heard of it and no open invite names the old one.
+the key in use, if every contact has heard of it and no open invite names the old one. A node that is a relay for its
+contacts keeps its key.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from p2pchat.core.contents import Addresses
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import KEY_BYTES, Entropy, sign_public
+from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
 from p2pchat.lib.times import DAY_MS
@@ -55,7 +57,7 @@ def next_key(db: Database, *, hidden: bool) -> PeerKey | None:
 
 def prepare(tx: Transaction) -> None:
     """Make the next keys where they are due. Contacts are told of them as of other addresses."""
-    for hidden, name in _KEYS.items():
+    for hidden, name in _replaced(tx.db):
         since = meta.get_int(tx.db, f"{name}_at")
         if not 0 < since <= tx.now:  # the first time, or a clock that was ahead
             meta.put_int(tx.db, f"{name}_at", tx.now)
@@ -66,7 +68,7 @@ def prepare(tx: Transaction) -> None:
 
 def replace_due(db: Database, now: int) -> None:
     """At the start, before anything uses the keys, put the next ones in place where they may be. now: ms."""
-    for hidden, name in _KEYS.items():
+    for hidden, name in _replaced(db):
         seed, made = meta.get(db, _next(hidden)), meta.get_int(db, f"{_next(hidden)}_at")
         if seed is None or not made + ANNOUNCED_FOR_MS <= now:
             continue
@@ -76,6 +78,13 @@ def replace_due(db: Database, now: int) -> None:
             meta.put(db, name, seed)
             meta.put_int(db, f"{name}_at", now)
             meta.remove(db, _next(hidden))
+
+
+def _replaced(db: Database) -> list[tuple[bool, str]]:
+    """Return the keys that are replaced at all. A relay is known by its key, so a node that is one for its contacts keeps
+    the one by which they use it.
+    """
+    return [(hidden, name) for hidden, name in _KEYS.items() if hidden or not settings.relay_for_contacts(db)]
 
 
 def _next(hidden: bool) -> str:

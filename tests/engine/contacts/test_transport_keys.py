@@ -7,6 +7,7 @@ from pathlib import Path
 import trio
 
 from p2pchat.engine.contacts import transport_keys
+from p2pchat.engine.runtime import settings
 from p2pchat.store import meta
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -61,6 +62,20 @@ def test_a_key_waits_for_a_contact_who_has_not_heard_and_for_an_open_invite_but_
         await carol.call("add", invite=invite, wait="accepted", timeout=600)
         await trio.sleep(60)
         assert (await restarted(world, alice)).host.peer != first
+
+    run_world(tmp_path, main)
+
+
+def test_a_node_that_is_a_relay_for_its_contacts_keeps_its_key(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        await alice.engine.committer.submit(lambda tx: settings.set_relay_for_contacts(tx.db, True))
+        keys = alice.host.peer, alice.hidden.peer
+        for days in (8, 2):
+            await world.sleep_days(days)
+            alice = await restarted(world, alice)
+        assert alice.host.peer == keys[0]
+        assert alice.hidden.peer != keys[1]
 
     run_world(tmp_path, main)
 
