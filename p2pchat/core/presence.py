@@ -81,7 +81,7 @@ def first_number(now: int) -> int:
     """Return the sequence number of the first record that is written into a slot at `now` (ms): the count of half days
     since the epoch, which is the same for everybody.
     """
-    return now // HALF_DAY_MS
+    return max(1, now // HALF_DAY_MS)  # a machine without a clock starts in 1970
 
 
 def next_number(number: int, random: prim.Random) -> int:

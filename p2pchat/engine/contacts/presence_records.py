@@ -54,6 +54,8 @@ SEARCHES_AT_ONCE, SECONDS_A_SEARCH = 16, 10.0
 """Searches for all contacts that may begin at once, and how many seconds apart those after them begin."""
 SETTLE_SECONDS, HOLD_SECONDS = 1.0, 30.0
 """Seconds until our record is put again after our addresses have changed, and until the next time."""
+MAX_TIME_MS = 250_000_000_000_000
+"""The year 9892: records have four digits for it."""
 MAX_TRIES = 3
 """How often a relay may say that it has a newer record of ours before it is not believed."""
 
@@ -123,6 +125,10 @@ class PresenceRecords:
             finally:
                 self._nursery = None
 
+    def _now(self) -> int:
+        """Return the time in ms; of a clock that is wrong by millennia, the last that a record can name."""
+        return min(self.clock(), MAX_TIME_MS)
+
     # --- what is said to it
 
     def unreached(self, contact: ContactId) -> None:
@@ -180,12 +186,12 @@ class PresenceRecords:
         """Look for a contact's record of today, or of yesterday or tomorrow since clocks may be wrong; take up what is
         new in it, and return whether anything was.
         """
-        for day in hello_days(self.clock()):
+        for day in hello_days(self._now()):
             there = presence.slot(meeting.pair.theirs, day)
             found: list[Whereabouts] = []
             for raw in await ask(meeting, there.public):
                 try:
-                    found.append(presence.read(there, raw, meeting.identity, self.clock()))
+                    found.append(presence.read(there, raw, meeting.identity, self._now()))
                 except CannotOpen:
                     log.info("there was a record that cannot be opened")
             newest = max(found, key=lambda said: said.id, default=None)
@@ -221,7 +227,7 @@ class PresenceRecords:
 
     async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> None:
         """Put our record for a contact at their relays and ours, unless what it says is there."""
-        now = self.clock()
+        now = self._now()
         day, half_day = hello_days(now)[0], presence.first_number(now)
         said = await self.committer.submit(compose, contact)
         content = (said.ways, said.queues, said.next)
@@ -254,14 +260,14 @@ class PresenceRecords:
 
     async def _put_daily(self) -> None:
         while True:
-            half_day = presence.first_number(self.clock())
+            half_day = presence.first_number(self._now())
             if await self.committer.read(lambda db: meta.get_int(db, _PUT)) != half_day:
                 try:
                     await self._put_all()
                     await self.committer.submit(_all_put, half_day)
                 except P2PChatError as error:
                     log.warning("presence records could not be put: %s", type(error).__name__)
-            while presence.first_number(self.clock()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
+            while presence.first_number(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
     async def _put_all(self) -> None:
@@ -287,7 +293,7 @@ class PresenceRecords:
                 await self._put_decoy(like)
 
     async def _put_decoy(self, like: Meeting) -> None:
-        now = self.clock()
+        now = self._now()
         record = presence.decoy(hello_days(now)[0], presence.first_number(now), self.random)
         for relay in like.write_to[:MAX_RELAYS_DAILY]:
             await self.net.mailboxes.records.put(relay, record.public, record.raw)

@@ -81,8 +81,8 @@ def replace_due(db: Database, now: int) -> None:
 
 
 def _replaced(db: Database) -> list[tuple[bool, str]]:
-    """Return the keys that are replaced at all. A relay is known by its key, so a node that is one for its contacts keeps
-    the one by which they use it.
+    """Return the keys that are replaced at all. A relay is known by its key, so a node that is one for its contacts
+    keeps the one by which they use it.
     """
     return [(hidden, name) for hidden, name in _KEYS.items() if hidden or not settings.relay_for_contacts(db)]
 
