@@ -255,16 +255,9 @@ class Lab:
         for machine in self.machines.values():
             for line in _lines(machine):  # else a packet would hold up to 64 KiB, and be lost as a whole
                 machine.ip(*f"link set dev {line} gso_max_segs 1".split())
-        internet.run("nft", "add set inet watch frozen { type inet_service; flags dynamic; size 65535; }")
-        for end, port in (("iifname", "sport"), ("oifname", "dport")):
+        for end in ("iifname", "oifname"):
             for condition in most:
-                rule = f"{end} {name} ct {condition} update @frozen {{ tcp {port} }} drop"
-                internet.run("nft", f"add rule inet watch through {rule}")
-
-    def frozen(self) -> set[int]:
-        """The source ports of the connections that somebody made and of which something was lost by `freeze`."""
-        (found,) = _named(self["internet"].run("nft", "-j", "list", "set", "inet", "watch", "frozen"), "set")
-        return {each["elem"]["val"] if isinstance(each, dict) else each for each in found.get("elem", ())}
+                internet.run(*f"nft add rule inet watch through {end} {name} ct {condition} drop".split())
 
     def filter(self, name: str, out: str, into: str) -> None:
         """Apply a statement of nft to what goes out over somebody's line, and another to what comes in, as in
