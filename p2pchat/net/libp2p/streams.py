@@ -17,7 +17,7 @@ from p2pchat.net.admission.budget import Account
 from p2pchat.net.allowance import Allowance
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.secure_channel import shielded
-from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, take_now, wait_readable
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, give_up, take_now, wait_readable
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
@@ -138,7 +138,7 @@ class LibP2PStream:
 
     def sever(self) -> None:
         """End the connection that carries the stream, at once and without a word: it has gone silent."""
-        self._muxed.give_up()
+        give_up(self._muxed)
 
     def cut(self) -> None:
         """Wake whoever reads or writes it with an error, at once; `kill` has still to come."""

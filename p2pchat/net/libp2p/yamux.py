@@ -72,6 +72,14 @@ async def acknowledge(stream: yamux.YamuxStream) -> None:
         await conn._write_frame(acknowledgement)
 
 
+def give_up(conn: GuardedYamux) -> None:
+    """Close a connection at once: it has gone silent."""
+    conn.silent = True
+    if conn.meter is not None:
+        conn.meter.read()  # the socket will not tell any more
+    conn.abandon()
+
+
 async def wait_readable(stream: yamux.YamuxStream) -> None:
     """Wait until there is something to read on a stream. Raises MuxedStreamEOF or MuxedStreamReset."""
     conn = stream.muxed_conn
@@ -161,13 +169,6 @@ class GuardedYamux(yamux.Yamux):
         self._abandoned = True
         self._sealed.wire.abandon()
 
-    def give_up(self) -> None:
-        """Close it at once: it has gone silent."""
-        self.silent = True
-        if self.meter is not None:
-            self.meter.read()  # the socket will not tell any more
-        self.abandon()
-
     async def prove(self, seconds: float) -> None:
         """End the connection unless its other end answers a ping within so many seconds. Raises what a write does."""
         if self._ping_event is None or self._ping_event.is_set():
@@ -178,7 +179,7 @@ class GuardedYamux(yamux.Yamux):
             await answered.wait()
         if waiting.cancelled_caught:
             log.info("a connection went silent")
-            self.give_up()
+            give_up(self)
 
     # --- in --------------------------------------------------------------------------------------------------------
 
