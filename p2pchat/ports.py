@@ -72,6 +72,12 @@ class Mailboxes(Protocol):
         """Return whether the relay with this transport key is this node."""
         ...
 
+    def packed(self, addresses: Sequence[str], beside: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+        """Return the addresses that a relay gives for itself as text, packed. Left out are those that cannot be dialled
+        from here and, unless one of those `beside` them is local too, those that mean something else on every network.
+        """
+        ...
+
     def address_of(self, relay: Relay) -> str:
         """Return a relay's best address for people, which ends in /p2p/<peer id>."""
         ...
@@ -130,9 +136,9 @@ class Net(Protocol):
         """The mailboxes at relays."""
         ...
 
-    def use_relays(self, relays: Sequence[Relay]) -> None:
-        """Be reachable by circuits through these relays, best first; a further call replaces the list. Hidden contacts
-        are reached only through these.
+    def use_relays(self, relays: Sequence[Relay], spares: Sequence[Relay] = ()) -> None:
+        """Be reachable by circuits through these relays, best first, and through the spares while none of them answers;
+        a further call replaces both lists. Hidden contacts are reached only through the former.
         """
         ...
 
@@ -319,6 +325,10 @@ class MailboxCallbacks(Protocol):
 
     def relay_down(self, relay: RelayName) -> None:
         """Note that the relay does not answer any more."""
+        ...
+
+    def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:
+        """Note that a relay, one of ours or a spare, answers and told of these relays; nothing of it is checked yet."""
         ...
 
 

@@ -19,6 +19,7 @@ from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.reconnect import Reconnector
 from p2pchat.net.ports import Host, RelayedHost
+from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.relays.selection import Relays
 from p2pchat.ports import NetHandler
 
@@ -29,7 +30,7 @@ LEAVE_AFTER = 10.0
 
 class Endpoint:
     """The links, dialling, joining and relays of one host. `ours`: the addresses of our relays, for the hidden
-    endpoint.
+    endpoint. spare_held: called with each spare relay that takes a reservation.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Endpoint:
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         ours: Ours | None = None,
+        spare_held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
@@ -46,7 +48,7 @@ class Endpoint:
         self.links = Links(self.host, handler.links, hidden=hidden)
         self.reach = Reconnector(self.links, nursery, random)
         self.joining = Joining(self.host, handler.invites, nursery, random, hidden=hidden)
-        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved)
+        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved, spare_held)
 
     def addresses(self) -> tuple[str, ...]:
         """Return where this endpoint can be dialled, best first."""

@@ -25,6 +25,7 @@ from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
+from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
 
@@ -64,6 +65,8 @@ class Network:
         self._watch = watch
         self._pooled: MailboxPool | None = None
         self._relays: dict[PeerKey, RelayAccess] = {}
+        self._spares: dict[PeerKey, RelayAccess] = {}
+        self._lists: RelayLists
         self._hiding = False
         self._handler: NetHandler
         self._nursery: trio.Nursery
@@ -75,7 +78,8 @@ class Network:
         """Run until cancelled, and report events to `handler`."""
         async with trio.open_nursery() as nursery:
             self._handler, self._nursery = handler, nursery
-            self._open = Endpoint(self._host, handler, nursery, self._random)
+            self._lists = RelayLists(self._host, nursery, self._random, handler.mailboxes.relays_told)
+            self._open = Endpoint(self._host, handler, nursery, self._random, spare_held=self._lists.answers)
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             self.mailboxes = self._pool(handler.mailboxes, nursery)
             if self._medium is not None:
@@ -83,6 +87,7 @@ class Network:
                 nursery.start_soon(self._discovery.run)
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
+            nursery.start_soon(self._lists.run, self._all_in_use)
             task_status.started()
             await trio.sleep_forever()
 
@@ -136,23 +141,33 @@ class Network:
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
-    def use_relays(self, relays: Sequence[Relay]) -> None:
-        """Be reachable by circuits through these relays, best first."""
-        self._relays.clear()
+    def use_relays(self, relays: Sequence[Relay], spares: Sequence[Relay] = ()) -> None:
+        """Be reachable by circuits through these relays, best first, or the spares while none of them answers."""
+        self._relays, self._spares = self._accesses(relays), self._accesses(spares)
+        self._open.relays.use(self._relays, self._spares)
+        if self._hiding:
+            self._hidden.relays.use(self._relays)
+
+    def _accesses(self, relays: Sequence[Relay]) -> dict[PeerKey, RelayAccess]:
+        accesses = {}
         for relay in relays:
             ways = self._readable(relay.addresses, circuits=False)
             if ways and not self._is_us(relay.peer):
                 opened = multiaddrs.with_pass(ways, relay_pass(relay.peer, relay.token))
-                self._relays[relay.peer] = RelayAccess(opened, relay.token)
-        self._open.relays.use(self._relays)
-        if self._hiding:
-            self._hidden.relays.use(self._relays)
+                accesses[relay.peer] = RelayAccess(opened, relay.token, relay.chosen)
+        return accesses
+
+    def _all_in_use(self) -> dict[PeerKey, RelayAccess]:
+        return self._spares | self._relays
 
     def _answered(self, relay: PeerKey) -> None:
-        """Reserve at once at a relay whose mailbox has just connected. The hidden endpoint asks separately: if both
-        asked at the same moment, the relay could tell that they belong together.
+        """Reserve at once at a relay whose mailbox has just connected, and ask one of ours which others it knows. The
+        hidden endpoint asks separately: if both asked at the same moment, the relay could tell that they belong
+        together.
         """
         self._open.relays.nudge(relay)
+        if relay in self._relays:
+            self._lists.answers(relay, self._relays[relay])
 
     def hide(self) -> None:
         """Open the endpoint for hidden contacts: there are some, or will be."""

@@ -43,7 +43,9 @@ from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
+from p2pchat.relay.others import follow_other
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN_SECONDS = 5.0
@@ -162,7 +164,7 @@ def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
 
 class _Relay:
     def __init__(self, config: RelayConfig, folder: Folder, *, trust_clock: bool = False) -> None:
-        random = system_entropy().random
+        self._random = random = system_entropy().random
         limits = mailbox_limits(config)
         self._config = config
         self._token = limits.token or b""
@@ -175,6 +177,10 @@ class _Relay:
         )
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
+        self._others = [multiaddrs.parse_relay(line) for line in config.others]
+        self._listing = RelayListing(
+            seed, folder.descriptor, self._told, _now, random, private=config.unlisted or bool(self._token)
+        )
         self.store = MailboxStore.open(folder.store, quota(config), _now())
         self._mailbox = MailboxServer(
             peer,
@@ -187,6 +193,7 @@ class _Relay:
             write_now=write_now,
             trust_clock=trust_clock,
             mark_proven=self._host.mark_proven,
+            serve_list=self._listing.answer,
         )
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -205,6 +212,8 @@ class _Relay:
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
                 nursery.start_soon(_trim_heap)
+                for other in self._others:
+                    nursery.start_soon(follow_other, self._host, self._listing, *other, self._random)
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
@@ -232,6 +241,7 @@ class _Relay:
             return
         self._serve_names(None, None)
         self._token, self._pass = token, relay_pass(self._host.peer, token)
+        self._listing.private = self._config.unlisted or bool(token)
         self._host.web_path = web_path(self._pass)
         self._serve_names(self._mailbox.serve, self._hop.serve)
 
@@ -260,6 +270,11 @@ class _Relay:
     def _where(self) -> Sequence[str]:
         return self._announced or self._host.addresses()
 
+    def _told(self) -> Sequence[str]:
+        """Return the addresses in the relay's descriptor: those that lead here from everywhere, if there are any."""
+        where = self._where()
+        return [address for address in where if multiaddrs.is_everywhere(address)] or where
+
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()
         return {
@@ -269,10 +284,7 @@ class _Relay:
 
     def _is_public(self) -> bool:
         """Return whether the first address looks like one that can be dialled from the whole internet."""
-        for address in self._where():
-            host = multiaddrs.parse_target(address).host
-            return isinstance(host, multiaddrs.Name) or host.is_global
-        return False
+        return any(map(multiaddrs.is_everywhere, self._where()[:1]))
 
     def _numbers(self) -> dict[str, Any]:
         circuits = self._hop.counts

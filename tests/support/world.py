@@ -295,7 +295,8 @@ class FakeRelay(FakeHost):
     """A relay: whoever asks can be reached by it until it is stopped."""
 
     def __init__(self, world: World, name: str) -> None:
-        super().__init__(world, name, world.entropy.random(32))
+        self.seed = world.entropy.random(32)
+        super().__init__(world, name, self.seed)
         self.guests: set[bytes] = set()
         self.stopped = trio.Event()
         self.handle(circuit_messages.HOP, self._reserve)

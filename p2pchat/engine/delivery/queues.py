@@ -63,7 +63,7 @@ def ours(tx: Transaction) -> list[Relay]:
 
     rows = store_relays.all(tx.db)
     best = sorted(rows, key=lambda row: dead(row.peer))[:MAX_RELAYS]  # a stable order: the one added first is first
-    return [Relay(row.peer, row.addresses, row.token) for row in rows if row in best]
+    return [Relay(row.peer, row.reached_at, row.token) for row in rows if row in best]
 
 
 def relays_for(tx: Transaction, contact: Contact) -> list[Relay]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 
 import trio
@@ -116,6 +116,21 @@ class MailboxPool:
         """Return whether the relay with this transport key is this node."""
         return relay == self._host.peer
 
+    def packed(self, addresses: Sequence[str], beside: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+        """Return the addresses that a relay gives for itself, packed: see `ports.Mailboxes`."""
+        near = set()
+        for known in beside:
+            with suppress(CannotOpen):
+                near.add(_block(multiaddrs.unpack(known)))
+        fitting: list[bytes] = []
+        for address in addresses:
+            with suppress(BadAddress, CannotOpen):
+                raw = multiaddrs.pack(address)
+                block = _block(multiaddrs.unpack(raw))
+                if block is None or block in near:
+                    fitting.append(raw)
+        return tuple(fitting)
+
     def address_of(self, relay: Relay) -> str:
         """Return the address of a relay to show: its best one, ending in /p2p/<peer id>."""
         try:
@@ -154,3 +169,9 @@ class MailboxPool:
     async def _keep(self, name: RelayName, mailbox: MailboxClient) -> None:
         await mailbox.keep()
         del self._mailboxes[name]
+
+
+def _block(address: str) -> multiaddrs.IPNetwork | None:
+    """Return the block of local addresses in which an address is; None for a public one and for a name."""
+    host = multiaddrs.parse_target(address).host
+    return None if isinstance(host, multiaddrs.Name) else multiaddrs.local_block(host)
