@@ -16,6 +16,7 @@ import trio
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -122,6 +123,24 @@ class LanHealth:
 
 AskLan = Callable[[], LanHealth]
 """Returns how the search for contacts on the local network is."""
+
+
+class RecordNetwork(Protocol):
+    """Servers that keep IPNS records for anybody, such as a distributed hash table. Slow: seconds. Both calls raise
+    nothing of the network's, have a deadline of their own, and may be cancelled.
+    """
+
+    async def publish(self, record: IpnsRecord) -> int:
+        """Give a record to the servers that are responsible for its key; whose record it is does not matter. Return how
+        many have said that they keep it.
+        """
+        ...
+
+    async def look_up(self, routing_key: bytes) -> IpnsRecord | None:
+        """Return the best valid record of a key (`ipns.best`) that the servers hand out; None where none has one. It
+        may be an old one: the caller remembers the highest sequence.
+        """
+        ...
 
 
 class Net(Protocol):
