@@ -11,5 +11,6 @@ clock     a time of its own, that never jumps    folder    key, lock and status 
 metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
 counts    what the mailbox counts, for the metrics
 notifications  what is pushed to clients that watch a queue
+listing        which relays it tells its clients of               others    those that its operator has named
 host_streams   what the mailbox asks of the streams of a real host
 """

@@ -16,7 +16,7 @@ from p2pchat.core.relay_cache import MAX_A_TELLER
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.net import multiaddrs
-from p2pchat.store import known_relays as store_known
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import relays as store_relays
 from tests.support.boxed import FullRelay, full_relay
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -25,7 +25,7 @@ from tests.world.test_circuits import circuits_of
 
 def known(node: WorldNode) -> set[bytes]:
     """The relays that a node knows from their descriptors."""
-    return {row.relay for row in store_known.all(node.db)}
+    return {row.relay for row in store_known_relays.all(node.db)}
 
 
 def forged(world: World, number: int) -> bytes:

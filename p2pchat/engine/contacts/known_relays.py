@@ -13,7 +13,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.relay_cache import KnownRelay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.ports import Relay
-from p2pchat.store import known_relays as store_known
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import relays as store_relays
 from p2pchat.store.database import Database
 
@@ -32,7 +32,7 @@ def spares(tx: Transaction) -> list[Relay]:
 def others(db: Database) -> list[KnownRelay]:
     """Return the relays that are known from descriptors and that the user did not choose."""
     ours = {row.peer for row in store_relays.all(db)}
-    return [row for row in store_known.all(db) if row.relay not in ours]
+    return [row for row in store_known_relays.all(db) if row.relay not in ours]
 
 
 def to_tell(tx: Transaction, about: Sequence[PeerKey]) -> tuple[bytes, ...]:
@@ -40,7 +40,7 @@ def to_tell(tx: Transaction, about: Sequence[PeerKey]) -> tuple[bytes, ...]:
     others. What only contacts have told us is not passed on: it could have been made to find out who knows whom.
     """
     ours = {row.peer for row in store_relays.all(tx.db)}
-    known = [row for row in store_known.all(tx.db) if row.descriptor.holds(tx.now)]
+    known = [row for row in store_known_relays.all(tx.db) if row.descriptor.holds(tx.now)]
     public = [row for row in known if not row.descriptor.flags & PRIVATE]
     first = [row for row in public if row.relay in about]
     more = [row for row in public if row.relay not in about and (row.relay in ours or row.by_relay)]
@@ -54,7 +54,7 @@ def to_tell(tx: Transaction, about: Sequence[PeerKey]) -> tuple[bytes, ...]:
 def tidy(tx: Transaction) -> None:
     """Forget the descriptors that have expired, and the private ones of relays that are no longer ours."""
     gone = [row.relay for row in others(tx.db) if _is_over(row.descriptor, tx.passed)]
-    store_known.remove(tx.db, gone)
+    store_known_relays.remove(tx.db, gone)
 
 
 def _is_over(descriptor: Descriptor, passed: int) -> bool:

@@ -21,7 +21,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.store import facts
-from p2pchat.store import known_relays as store_known
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import Contact
@@ -35,10 +35,10 @@ CHANGES_AFTER_MS = HOUR_MS
 
 def told_by_relay(tx: Transaction, teller: PeerKey, descriptors: Sequence[bytes]) -> None:
     """Take in what a relay that answers has told: of itself, and of others."""
-    changed = store_known.worked(tx.db, teller, tx.now)
+    changed = store_known_relays.worked(tx.db, teller, tx.now)
     for raw in descriptors:
         changed |= _take(tx, teller, raw)
-    store_known.remove(tx.db, relay_cache.outlived(known_relays.others(tx.db)))
+    store_known_relays.remove(tx.db, relay_cache.outlived(known_relays.others(tx.db)))
     if changed:
         own_relays.tell_net(tx)
 
@@ -76,7 +76,7 @@ def _take(tx: Transaction, teller: bytes, raw: bytes) -> bool:
         return False
     if not descriptor.holds(tx.now) or tx.net.mailboxes.is_us(descriptor.relay):
         return False
-    known = store_known.get(tx.db, descriptor.relay)
+    known = store_known_relays.get(tx.db, descriptor.relay)
     if known is not None and known.descriptor.sequence >= descriptor.sequence:
         return False
     chosen = store_relays.all(tx.db)
@@ -96,7 +96,7 @@ def _take(tx: Transaction, teller: bytes, raw: bytes) -> bool:
         gone = relay_cache.make_room(known_relays.others(tx.db), new)
         if gone is None:
             return False
-        store_known.remove(tx.db, gone)
+        store_known_relays.remove(tx.db, gone)
     _keep(tx, known, new)
     if known is None or known.addresses != addresses:
         tx.mail_of.update(dict.fromkeys(store_queues.owners_at(tx.db, new.relay)))
@@ -104,4 +104,4 @@ def _take(tx: Transaction, teller: bytes, raw: bytes) -> bool:
 
 
 def _keep(tx: Transaction, known: KnownRelay | None, new: KnownRelay) -> None:
-    store_known.put(tx.db, new if known is None else replace(new, worked_at=max(new.worked_at, known.worked_at)))
+    store_known_relays.put(tx.db, new if known is None else replace(new, worked_at=max(new.worked_at, known.worked_at)))

@@ -27,7 +27,7 @@ from p2pchat.engine.delivery.queues import READ_ON_MS, QueueSource
 from p2pchat.ports import OwnQueue, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
-from p2pchat.store import known_relays as store_known
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import ACCEPTED, Contact
@@ -74,7 +74,7 @@ def ours(db: Database) -> dict[PeerKey, Relay]:
 
 def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQueues:
     """Read the queues of these contacts and invites, or of everybody."""
-    chosen, described = ours(db), store_known.addresses(db)
+    chosen, described = ours(db), store_known_relays.addresses(db)
     inlets: dict[MailOwner, list[Inlet]] = {}
     outlets: dict[MailOwner, list[Outlet]] = {}
     if owners is None:
