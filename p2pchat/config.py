@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 FILE = "config.toml"
 MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
-_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan", "passphrase_command")
+_KNOWN = (
+    "listen",
+    "keep_receiving",
+    "contact_daily_mib",
+    "contact_unread_mib",
+    "proxy",
+    "lan",
+    "passphrase_command",
+    "hops",
+)
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
 NO_PROXY = "none"
@@ -50,7 +59,8 @@ class Settings:
     face; None where it does not say, which leaves it to the profile. contact_daily_mib, contact_unread_mib: how much
     one contact may have us store in a day, and unread; 0 for as much as they like, None for the engine's default.
     proxy: through which everything is dialled. lan: when contacts are looked for on the local network, one of
-    `LAN_MODES`; "auto" is while no relay answers. passphrase_command: see `passphrase_of`.
+    `LAN_MODES`; "auto" is while no relay answers. passphrase_command: see `passphrase_of`. hops: 2
+    if mailboxes at relays are reached through another relay only.
     """
 
     listen: tuple[str, ...] = ()
@@ -60,6 +70,7 @@ class Settings:
     proxy: ProxyAddress | None = None
     lan: str = LAN_MODES[0]
     passphrase_command: tuple[str, ...] = ()
+    hops: int = 1
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -150,11 +161,14 @@ def _settings(path: Path, raw: bytes) -> Settings:
     lan = table.get("lan", LAN_MODES[0])
     if lan not in LAN_MODES:
         raise BadConfig(f'In {path}, lan must be "auto", "on" or "off"')
+    hops = table.get("hops", 1)
+    if type(hops) is not int or hops not in (1, 2):
+        raise BadConfig(f"In {path}, hops must be 1 or 2")
     command = table.get("passphrase_command", [])
     if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
         raise BadConfig(f'In {path}, passphrase_command must be a list of words such as ["pass", "show", "p2pchat"]')
     daily, unread = _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3])
-    return Settings(tuple(listen), keep, daily, unread, proxy, lan, tuple(command))
+    return Settings(tuple(listen), keep, daily, unread, proxy, lan, tuple(command), hops)
 
 
 def passphrase_of(command: Sequence[str]) -> str:

@@ -118,7 +118,14 @@ async def _opened(
         hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
         net = Network(
-            host, hidden, entropy.random, partial(_new_host, proxy), Multicast(host.bound), lan, NetworkWatch()
+            host,
+            hidden,
+            entropy.random,
+            partial(_new_host, proxy),
+            Multicast(host.bound),
+            lan,
+            NetworkWatch(),
+            settings.hops,
         )
         engine = Engine(
             db,

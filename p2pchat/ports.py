@@ -33,6 +33,9 @@ PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine stores and sends addresses without reading them."""
 
 
+NO_DOORS: Mapping[PeerKey, Sequence[str]] = {}
+
+
 class Mailboxes(Protocol):
     """The mailboxes of relays as the engine sees them. Nothing here waits; results are reported to the
     `MailboxCallbacks`.
@@ -155,9 +158,15 @@ class Net(Protocol):
         """The mailboxes at relays."""
         ...
 
-    def use_relays(self, relays: Sequence[Relay], spares: Sequence[Relay] = ()) -> None:
+    def use_relays(
+        self,
+        relays: Sequence[Relay],
+        spares: Sequence[Relay] = (),
+        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+    ) -> None:
         """Be reachable by circuits through these relays, best first, and through the spares while none of them answers;
-        a further call replaces both lists. Hidden contacts are reached only through the former.
+        a further call replaces everything. Hidden contacts are reached only through the former. doors: by relay, the
+        circuits through others at which it says that it can be reached, as text.
         """
         ...
 

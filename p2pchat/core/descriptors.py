@@ -165,9 +165,10 @@ _LISTED = listing(_listed, MAX_LISTED)
 
 def networks(addresses: Iterable[str]) -> frozenset[str]:
     """Return the networks in which these addresses are: one operator usually has all of one. An IPv4 /16, an IPv6 /32,
-    the last two labels of a name; all onion services count as one network, since making another costs nothing.
+    the last two labels of a name; all onion services count as one network, since making another costs nothing. Where
+    circuits begin does not count.
     """
-    return frozenset(_network(address) for address in addresses)
+    return frozenset(_network(address) for address in addresses if not is_circuit(address))
 
 
 def _network(address: str) -> str:

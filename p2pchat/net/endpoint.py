@@ -30,7 +30,7 @@ LEAVE_AFTER = 10.0
 
 class Endpoint:
     """The links, dialling, joining and relays of one host. `ours`: the addresses of our relays, for the hidden
-    endpoint. spare_held: called with each spare relay that takes a reservation.
+    endpoint. held: called with each relay that takes a reservation.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Endpoint:
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         ours: Ours | None = None,
-        spare_held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
+        held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
@@ -48,7 +48,7 @@ class Endpoint:
         self.links = Links(self.host, handler.links, hidden=hidden)
         self.reach = Reconnector(self.links, nursery, random)
         self.joining = Joining(self.host, handler.invites, nursery, random, hidden=hidden)
-        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved, spare_held)
+        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved, held)
 
     def addresses(self) -> tuple[str, ...]:
         """Return where this endpoint can be dialled, best first."""

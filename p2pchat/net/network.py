@@ -5,7 +5,7 @@ contacts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,7 +27,7 @@ from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
+from p2pchat.ports import NO_DOORS, LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -43,6 +43,7 @@ class Network:
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
     contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
+    hops: 2 if mailboxes are reached through a second relay only.
     """
 
     def __init__(
@@ -54,7 +55,10 @@ class Network:
         medium: Medium | None = None,
         lan_mode: LanMode = LanMode.OFF,
         watch: NetworkWatch | None = None,
+        hops: int = 1,
     ) -> None:
+        self._hops = hops
+        self._doors = NO_DOORS
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
         self._discovery: Discovery | None = None
@@ -79,7 +83,7 @@ class Network:
         async with trio.open_nursery() as nursery:
             self._handler, self._nursery = handler, nursery
             self._lists = RelayLists(self._host, nursery, self._random, handler.mailboxes.relays_told)
-            self._open = Endpoint(self._host, handler, nursery, self._random, spare_held=self._lists.answers)
+            self._open = Endpoint(self._host, handler, nursery, self._random, held=self._held)
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             self.mailboxes = self._pool(handler.mailboxes, nursery)
             if self._medium is not None:
@@ -95,7 +99,16 @@ class Network:
         """Make the mailboxes. The engine's tests provide others."""
         now = self._handler.links.now
         self._pooled = MailboxPool(
-            self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
+            self._host,
+            callbacks,
+            nursery,
+            now,
+            self._random,
+            self._new_host,
+            self._all_relays,
+            self._answered,
+            lambda relay: self._doors.get(relay, ()),
+            self._hops,
         )
         return self._pooled
 
@@ -141,9 +154,15 @@ class Network:
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
-    def use_relays(self, relays: Sequence[Relay], spares: Sequence[Relay] = ()) -> None:
+    def use_relays(
+        self,
+        relays: Sequence[Relay],
+        spares: Sequence[Relay] = (),
+        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+    ) -> None:
         """Be reachable by circuits through these relays, best first, or the spares while none of them answers."""
         self._relays, self._spares = self._accesses(relays), self._accesses(spares)
+        self._doors = doors
         self._open.relays.use(self._relays, self._spares)
         if self._hiding:
             self._hidden.relays.use(self._relays)
@@ -156,6 +175,11 @@ class Network:
                 opened = multiaddrs.with_pass(ways, relay_pass(relay.peer, relay.token))
                 accesses[relay.peer] = RelayAccess(opened, relay.token, relay.chosen)
         return accesses
+
+    def _held(self, relay: PeerKey, access: RelayAccess) -> None:
+        """Ask a relay for its list that no mailbox of the open host connects to."""
+        if relay not in self._relays or self._hops > 1:
+            self._lists.answers(relay, access)
 
     def _all_in_use(self) -> dict[PeerKey, RelayAccess]:
         return self._spares | self._relays

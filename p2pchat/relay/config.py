@@ -77,7 +77,8 @@ class RelayConfig:
     others: tuple[str, ...] = _texts(
         (),
         "Lines of other relays. This one announces itself to them, asks them for more, and tells its clients of all, "
-        "who then know others when they cannot reach this one. The relay connects to these lines only.",
+        "who then know others when they cannot reach this one. They are also first hops to it: through them, clients "
+        "reach this relay without showing it where they are. The relay connects to these lines only.",
     )
     unlisted: bool = _flag(
         "Never tell anybody of this relay: it does not announce itself, and nodes and contacts do not pass on what it "

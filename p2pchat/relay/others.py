@@ -7,12 +7,10 @@ import logging
 import trio
 
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.names import relay_pass
 from p2pchat.core.primitives import Random
 from p2pchat.errors import PeerError, Refused
 from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
-from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Host
 from p2pchat.net.relays.lists import ASK_EVERY_SECONDS, ask_list
 from p2pchat.net.relays.reservations import RelayAccess
@@ -21,12 +19,9 @@ from p2pchat.relay.listing import RelayListing
 log = logging.getLogger(__name__)
 
 
-async def follow_other(
-    host: Host, listing: RelayListing, relay: PeerKey, address: str, token: bytes, random: Random
-) -> None:
+async def follow_other(host: Host, listing: RelayListing, relay: PeerKey, access: RelayAccess, random: Random) -> None:
     """Announce this relay to another and list what that one tells, every few hours, until cancelled."""
     backoff = Backoff(MINUTE_SECONDS, HOUR_SECONDS, random)
-    access = RelayAccess(multiaddrs.with_pass([address], relay_pass(relay, token)), token)
     while True:
         try:
             listing.told(relay, await ask_list(host, relay, access, b"" if listing.private else listing.own()))

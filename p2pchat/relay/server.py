@@ -25,6 +25,7 @@ from typing import Any
 import trio
 
 from p2pchat import __version__
+from p2pchat.core.descriptors import MAX_ADDRESSES
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import self_test, sign_public, system_entropy
@@ -37,6 +38,7 @@ from p2pchat.net.libp2p.host import LibP2PHost, set_limits
 from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.ports import Handler
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
+from p2pchat.net.relays.reservations import RelayAccess, Reservations
 from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, RelayConfig
@@ -52,6 +54,8 @@ DRAIN_SECONDS = 5.0
 """Seconds in which clients get their pending answers, and circuits end, when the relay shuts down."""
 RESERVE_BYTES = 80 << 20
 """Bytes reserved on the disk for when it is full: the database's log, usually 64 MB, and what deletes need."""
+MAX_DOORS = 2
+"""Circuits through other relays among the addresses in the relay's descriptor."""
 _STREAMS = 8
 """Streams that a client may have open besides its circuits."""
 _SPARE_FILES = 128
@@ -212,8 +216,11 @@ class _Relay:
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
                 nursery.start_soon(_trim_heap)
-                for other in self._others:
-                    nursery.start_soon(follow_other, self._host, self._listing, *other, self._random)
+                doors = Reservations(self._host, nursery, _now, self._random)
+                for relay, address, token in self._others:
+                    access = RelayAccess(multiaddrs.with_pass([address], relay_pass(relay, token)), token)
+                    nursery.start_soon(follow_other, self._host, self._listing, relay, access, self._random)
+                    doors.want(relay, access)  # so that circuits through it lead here
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
@@ -271,9 +278,13 @@ class _Relay:
         return self._announced or self._host.addresses()
 
     def _told(self) -> Sequence[str]:
-        """Return the addresses in the relay's descriptor: those that lead here from everywhere, if there are any."""
+        """Return the addresses in the relay's descriptor: those that lead here from everywhere, if there are any, and
+        circuits through the other relays of its operator.
+        """
         where = self._where()
-        return [address for address in where if multiaddrs.is_everywhere(address)] or where
+        direct = [address for address in where if multiaddrs.is_everywhere(address)] or list(where)
+        doors = [multiaddrs.circuit(address, relay) for relay, address, token in self._others if not token]
+        return [*direct[: MAX_ADDRESSES - len(doors[:MAX_DOORS])], *doors[:MAX_DOORS]] if direct else []
 
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()

@@ -8,8 +8,8 @@ import trio
 
 from p2pchat.core.descriptors import decode_list, open_descriptor
 from p2pchat.core.ids import PeerKey
-from p2pchat.net import multiaddrs
 from p2pchat.net.relays.lists import ASK_EVERY_SECONDS
+from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.relay.others import follow_other
 from tests.support.boxed import FullRelay, full_relay
 from tests.support.world import World, run_world
@@ -30,8 +30,8 @@ def test_a_relay_announces_itself_to_the_others_of_its_operator_and_learns_of_mo
         ]
         hub.host.stop()
         for follower in (first, second, quiet):
-            other = *multiaddrs.parse_full(hub.line), b""
-            world.soon(follow_other, follower.host, follower.listing, *other, world.entropy.random)
+            access = RelayAccess(hub.host.addresses())
+            world.soon(follow_other, follower.host, follower.listing, hub.peer, access, world.entropy.random)
         await trio.sleep(10)
         assert lists(first) == set()
         hub.host.start()

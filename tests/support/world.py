@@ -334,7 +334,8 @@ class WorldNetwork(Network):
 
     def __init__(self, node: WorldNode) -> None:
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
-        super().__init__(node.host, node.hidden, random, node._new_host, medium, LanMode.AUTO)
+        hops = node.world.hops.get(node.name, 1)
+        super().__init__(node.host, node.hidden, random, node._new_host, medium, LanMode.AUTO, hops=hops)
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -502,6 +503,7 @@ class World:
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
+        self.hops: dict[str, int] = {}  # by name, of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()

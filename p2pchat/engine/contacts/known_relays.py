@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from p2pchat.core import relay_cache
-from p2pchat.core.descriptors import PRIVATE, Descriptor
+from p2pchat.core.descriptors import PRIVATE, Descriptor, is_circuit
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.relay_cache import KnownRelay
 from p2pchat.engine.runtime.transaction import Transaction
@@ -27,6 +27,13 @@ def spares(tx: Transaction) -> list[Relay]:
     """Return relays that others told of, to try while none of ours answers, best first."""
     known = [row for row in others(tx.db) if row.descriptor.holds(tx.now)]
     return [Relay(row.relay, row.addresses, chosen=False) for row in relay_cache.spares(known)]
+
+
+def doors(tx: Transaction) -> dict[PeerKey, tuple[str, ...]]:
+    """Return the circuits that lead to relays through others, as they say themselves, as text."""
+    known = [row.descriptor for row in store_known_relays.all(tx.db) if row.descriptor.holds(tx.now)]
+    by_relay = {descriptor.relay: tuple(filter(is_circuit, descriptor.addresses)) for descriptor in known}
+    return {relay: circuits for relay, circuits in by_relay.items() if circuits}
 
 
 def others(db: Database) -> list[KnownRelay]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from p2pchat.core import relay_cache
 from p2pchat.core.codec import array, decode, encode, uint
-from p2pchat.core.descriptors import PRIVATE, open_descriptor
+from p2pchat.core.descriptors import PRIVATE, is_circuit, open_descriptor
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.relay_cache import KnownRelay
 from p2pchat.engine.contacts import known_relays, own_relays
@@ -82,7 +82,8 @@ def _take(tx: Transaction, teller: bytes, raw: bytes) -> bool:
     chosen = store_relays.all(tx.db)
     ours = next((row for row in chosen if row.peer == descriptor.relay), None)
     beside = [address for row in chosen for address in row.addresses]
-    addresses = tx.net.mailboxes.packed(descriptor.addresses, beside)
+    direct = [address for address in descriptor.addresses if not is_circuit(address)]
+    addresses = tx.net.mailboxes.packed(direct, beside)
     new = KnownRelay(descriptor, raw, addresses, teller, tx.now)
     if ours is not None:
         if known is not None and tx.recent(known.heard_at, CHANGES_AFTER_MS):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 
 import trio
 
+from p2pchat.core.descriptors import networks
 from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
@@ -30,6 +32,8 @@ class MailboxPool:
     clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
     relays by transport key with their addresses. answered: called with each relay that was connected to from `host`.
+    doors: the circuits at which a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and is
+    reached by circuits alone.
     """
 
     def __init__(
@@ -42,7 +46,11 @@ class MailboxPool:
         new_host: NewHost | None = None,
         relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         answered: Callable[[PeerKey], None] = lambda relay: None,
+        doors: Callable[[PeerKey], Sequence[str]] = lambda relay: (),
+        hops: int = 1,
     ) -> None:
+        self._doors = doors
+        self._hops = hops
         self._new_host = new_host
         self._relays = relays
         self._answered = answered
@@ -149,22 +157,45 @@ class MailboxPool:
                 self._nursery,
                 self._clock,
                 self._random,
-                (lambda: None) if relay.hidden else partial(self._answered, relay.peer),
+                partial(self._answered, relay.peer) if self._by_host(relay) else lambda: None,
                 self._turns[relay.hidden] if relay.chosen else None,
+                doors=partial(self._doors_to, relay) if self._hops > 1 else tuple,
+                hops=self._hops,
             )
             self._mailboxes[relay.mailbox] = mailbox
             self._nursery.start_soon(self._keep, relay.mailbox, mailbox)
         return mailbox
 
     def _host_for(self, relay: Relay) -> AbstractAsyncContextManager[Host]:
-        if not relay.hidden:
+        if self._by_host(relay):
             return nullcontext(self._host)
         if self._new_host is None:
             raise RuntimeError("there is no host for hidden contacts' mail")
         return self._new_host()
 
+    def _by_host(self, relay: Relay) -> bool:
+        return not relay.hidden and self._hops == 1
+
     def _circuits_to(self, peer: PeerKey) -> list[str]:
         return circuits_by(self._relays(), peer)
+
+    def _doors_to(self, relay: Relay) -> list[str]:
+        """Return the circuits at which a relay says that it can be reached, through others that are not in a network of
+        its own: whoever has both would see everything.
+        """
+        places: set[str] = set()
+        for raw in relay.addresses:
+            with suppress(CannotOpen):
+                places |= networks([multiaddrs.unpack(raw)])
+        fitting = []
+        for text in self._doors(relay.peer):
+            with suppress(BadAddress):
+                door = multiaddrs.parse_target(text)
+                if door.relay not in (None, relay.peer) and places.isdisjoint(
+                    networks([replace(door, relay=None).text()])
+                ):
+                    fitting.append(text)
+        return fitting
 
     async def _keep(self, name: RelayName, mailbox: MailboxClient) -> None:
         await mailbox.keep()

@@ -28,7 +28,7 @@ TIMEOUT = 5.0
 
 class Relays:
     """Our reservations, at relays of the list that `use` was given last. `changed` is called whenever one begins or
-    ends, `spare_held` with each spare at which one begins.
+    ends, `newly_held` with each relay at which one begins.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Relays:
         clock: Callable[[], int],
         random: Callable[[int], bytes],
         changed: Callable[[], None],
-        spare_held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
+        newly_held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
     ) -> None:
-        self._spare_held = spare_held
+        self._newly_held = newly_held
         self._spares: dict[PeerKey, RelayAccess] = {}
         self._kept = Reservations(host, nursery, clock, random, self._moved)
         self._changed = changed
@@ -100,8 +100,8 @@ class Relays:
         for relay in held:
             begins = self._asked[relay] != inf
             self._asked[relay] = inf
-            if begins and relay in self._spares:
-                self._spare_held(relay, self._spares[relay])
+            if begins:
+                self._newly_held(relay, self._relays.get(relay) or self._spares[relay])
         if len(held) >= AT_ONCE:
             given_up = self._asked.keys() - held[:AT_ONCE]
             for relay in given_up if ours else given_up - self._relays.keys():
