@@ -128,6 +128,28 @@ AskLan = Callable[[], LanHealth]
 """Returns how the search for contacts on the local network is."""
 
 
+class DhtMode(StrEnum):
+    """Where records about how to be found are kept besides the relays' mailboxes: nowhere, at the Kademlia servers of
+    relays, or in the public network of IPFS as well.
+    """
+
+    OFF = "off"
+    RELAYS = "relays"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class DhtHealth:
+    """The distributed hash table. servers: how many answer that are responsible for one key, or known here."""
+
+    mode: DhtMode = DhtMode.OFF
+    servers: int = 0
+
+
+AskDht = Callable[[], Awaitable[DhtHealth]]
+"""Asks the servers of the distributed hash table for a record that does not exist."""
+
+
 class RecordNetwork(Protocol):
     """Servers that keep IPNS records for anybody, such as a distributed hash table. Slow: seconds. Both calls raise
     nothing of the network's, have a deadline of their own, and may be cancelled.
@@ -147,7 +169,12 @@ class RecordNetwork(Protocol):
 
 
 class Net(Protocol):
-    """The network as the engine sees it. Only `run` waits; results are reported to its handler."""
+    """The network as the engine sees it. Only `run` waits; results are reported to its handler.
+
+    records: where IPNS records are published and looked up; None where the user wants none of it.
+    """
+
+    records: RecordNetwork | None
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`. Nothing else may be called before it has started."""

@@ -38,7 +38,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
-from p2pchat.ports import AskLan, AskProxy, Clock, LanHealth, Net, NetHandler
+from p2pchat.ports import AskDht, AskLan, AskProxy, Clock, LanHealth, Net, NetHandler
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -54,7 +54,8 @@ class Engine:
 
     net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
     `ClockWatch`. storage_limits: how much one contact may make us store. ask_proxy: asks the proxy that
-    everything is dialled through; None without one. ask_lan: tells of the local network.
+    everything is dialled through; None without one. ask_lan: tells of the local network. ask_dht: asks the distributed
+    hash table.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class Engine:
         storage_limits: ContactLimits = DEFAULT_LIMITS,
         ask_proxy: AskProxy | None = None,
         ask_lan: AskLan = LanHealth,
+        ask_dht: AskDht | None = None,
     ) -> None:
         self.ask_proxy = ask_proxy
         self.ask_lan = ask_lan
+        self.ask_dht = ask_dht
         self.db = db
         self.clock = clock
         self.entropy = entropy

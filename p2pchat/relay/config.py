@@ -17,6 +17,8 @@ from p2pchat.lib.small_file import read_beginning
 
 MAX_BYTES = 100_000
 PREFIX = "P2PCHAT_RELAY_"
+KAD = "/ipfs/kad/1.0.0"
+"""The name of libp2p's Kademlia in the network of IPFS."""
 SYSTEM_FOLDER = "/var/lib/p2pchat-relay"
 
 
@@ -34,8 +36,8 @@ def _flag(about: str) -> Any:
     return field(default=False, metadata={"about": about})
 
 
-def _text(about: str) -> Any:
-    return field(default="", metadata={"about": about})
+def _text(about: str, default: str = "") -> Any:
+    return field(default=default, metadata={"about": about})
 
 
 def _texts(default: tuple[str, ...], about: str) -> Any:
@@ -83,6 +85,24 @@ class RelayConfig:
     unlisted: bool = _flag(
         "Never tell anybody of this relay: it does not announce itself, and nodes and contacts do not pass on what it "
         "says of itself. Only its line and invites lead here. A relay with a token is always unlisted."
+    )
+    dht_listen: tuple[str, ...] = _texts(
+        (),
+        "Where a DHT server listens that keeps records by which people find each other, such as /ip4/0.0.0.0/tcp/4002. "
+        "It has a key and a port of its own, and everybody can see what it is. Off by default.",
+    )
+    dht_announce: tuple[str, ...] = _texts((), "The addresses of that server if they differ from this machine's.")
+    dht_peers: tuple[str, ...] = _texts(
+        (),
+        "Servers to begin with: full addresses, as `relay status` of other relays shows them. Servers find all others "
+        "from there. With servers of the IPFS network here, this one becomes part of it.",
+    )
+    dht_protocol: str = _text("The protocol of that server. Only servers with the same one find each other.", KAD)
+    dht_bytes: int = _number(
+        64 << 20,
+        1 << 20,
+        1 << 40,
+        "Bytes of records to keep, in memory. When it is full, those that other servers are closer to give way.",
     )
     connections: int = _number(
         8192, 8, 1_000_000, "Connections at the same time. Each takes about 60 kB of memory and one open file."

@@ -15,7 +15,7 @@ from p2pchat.engine.methods import message_status
 from p2pchat.engine.runtime import views, withholding
 from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.lib.times import HOUR_MS
-from p2pchat.ports import LanMode, Relay
+from p2pchat.ports import DhtMode, LanMode, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
@@ -53,6 +53,7 @@ async def checks(engine: Engine) -> list[Check]:
         _reachable(engine),
         _lan(engine),
         *await engine.committer.read(_relays, engine),
+        *await _dht(engine),
         *_foreign(engine),
         await engine.committer.read(_offer),
         *await _contacts(engine),
@@ -181,6 +182,23 @@ def _lan(engine: Engine) -> Check:
     else:
         detail = "contacts are not looked for on this network. `p2pchat node --lan auto` changes that"
     return _line("lan", True, detail)
+
+
+async def _dht(engine: Engine) -> list[Check]:
+    """Check that somebody keeps records by which people find each other."""
+    if engine.ask_dht is None:
+        return []
+    health = await engine.ask_dht()
+    where = "your relays" if health.mode == DhtMode.RELAYS else "the public network and your relays"
+    if health.mode == DhtMode.OFF:
+        detail = "no DHT server is asked where contacts are; `dht` in config.toml changes that"
+    elif health.servers:
+        many = f"{health.servers} DHT servers of {where} answer"
+        detail = f"1 DHT server of {where} answers" if health.servers == 1 else many
+    else:
+        detail = f"no DHT server of {where} answers"
+    hint = "Are the addresses in `dht_bootstrap` right? Contacts are found by relays meanwhile."
+    return [_line("dht", health.mode != DhtMode.PUBLIC or health.servers > 0, detail, hint)]
 
 
 def _relays(db: Database, engine: Engine) -> list[Check]:
