@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
+from p2pchat.core import record_frames
 from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
 from p2pchat.core.descriptors import LIST_BYTES, MAX_DESCRIPTOR
 from p2pchat.core.envelope import BUCKETS, ID_BYTES, envelope_id
@@ -35,6 +36,9 @@ class MailboxMessage(IntEnum):
     PING = 10
     PONG = 11
     FORGET = 12
+    PUT_RECORD = 13
+    GET_RECORD = 14
+    RECORD = 15
     ASK_LIST = 16
     LIST = 17
 
@@ -67,7 +71,9 @@ class MailboxCode(IntEnum):
 
 
 # Names of the module: looking a member up in its class at every frame costs several times as much.
-HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET, ASK_LIST, LIST = MailboxMessage
+HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET, *_ = MailboxMessage
+PUT_RECORD, GET_RECORD, RECORD = MailboxMessage.PUT_RECORD, MailboxMessage.GET_RECORD, MailboxMessage.RECORD
+ASK_LIST, LIST = MailboxMessage.ASK_LIST, MailboxMessage.LIST
 BOX, STAMPED = QueueFlag
 TO_PUT, TO_FETCH = QueueRole
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
@@ -110,6 +116,7 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
     RESULTS: range(_RESULT.size, _RESULT.size * MAX_RESULTS + 1, _RESULT.size),
     BLOB: frozenset(_BLOB.size + bucket for bucket in BUCKETS),
     END: frozenset({_END.size}),
+    RECORD: frozenset({record_frames.ANSWER_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
     LIST: frozenset({LIST_BYTES}),
@@ -121,6 +128,8 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
     FETCH: frozenset({_FETCH.size}),
     DELETE: frozenset({_DELETE.size}),
     FORGET: frozenset({_FORGET.size + NAMES_A_FORGET * ID_BYTES}),
+    PUT_RECORD: frozenset({record_frames.PUT_BYTES}),
+    GET_RECORD: frozenset({record_frames.GET_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
     ASK_LIST: range(MAX_DESCRIPTOR + 1),

@@ -11,6 +11,7 @@ clock     a time of its own, that never jumps    folder    key, lock and status 
 metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
 dht       a server that keeps records, on a host of its own
 counts    what the mailbox counts, for the metrics
+records   presence records, by the key that signs them
 notifications  what is pushed to clients that watch a queue
 listing        which relays it tells its clients of               others    those that its operator has named
 host_streams   what the mailbox asks of the streams of a real host

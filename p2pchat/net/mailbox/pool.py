@@ -17,9 +17,10 @@ from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
+from p2pchat.net.mailbox.records import RecordExchange
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
-from p2pchat.ports import MailboxCallbacks
+from p2pchat.ports import MailboxCallbacks, RelayRecords
 
 
 class MailboxPool:
@@ -28,7 +29,8 @@ class MailboxPool:
 
     clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
-    relays by transport key with their addresses. answered: called with each relay that was connected to from `host`.
+    relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
+    answered: called with each relay that was connected to from `host`.
     doors: the circuits at which a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and is
     reached by circuits alone.
     """
@@ -46,6 +48,7 @@ class MailboxPool:
         doors: Callable[[PeerKey], Sequence[str]] = lambda relay: (),
         hops: int = 1,
     ) -> None:
+        self.records: RelayRecords = RecordExchange(new_host, self.is_us)
         self._doors = doors
         self._hops = hops
         self._new_host = new_host
