@@ -87,7 +87,9 @@ class Network:
         async with trio.open_nursery() as nursery:
             self._handler, self._nursery = handler, nursery
             self._lists = RelayLists(self._host, nursery, self._random, handler.mailboxes.relays_told)
-            self._open = Endpoint(self._host, handler, nursery, self._random, held=self._held)
+            self._open = Endpoint(
+                self._host, handler, nursery, self._random, observers=self._all_relays, held=self._held
+            )
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             for endpoint in (self._open, self._hidden):
                 endpoint.reach.unreached = handler.links.unreached

@@ -21,6 +21,7 @@ from p2pchat.core import (
     names,
     parcel,
     presence,
+    punch,
     ratchet,
     record_frames,
     session,
@@ -317,6 +318,12 @@ def a_descriptor(one: Vector) -> None:
     assert descriptors.decode_list(unhex(one["list"])) == (raw,)
 
 
+def a_punch(one: Vector) -> None:
+    said = punch.decode(unhex(one["body"]))
+    assert generate.shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
+    assert punch.encode(said).hex() == one["body"]
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "identity": identity,
     "tags": tags,
@@ -339,6 +346,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "stamp": stamp,
     "frame": a_frame,
     "descriptor": a_descriptor,
+    "punch": a_punch,
 }
 
 
@@ -364,7 +372,7 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
     sealed = ("invite", "bundle", "initial", "blob", "envelope")
-    for kind in (*sealed, "content", "opening", "stamp", "frame", "descriptor"):
+    for kind in (*sealed, "content", "opening", "stamp", "frame", "descriptor", "punch"):
         assert (kind, False) in seen
         assert (kind, True) in seen
 
