@@ -13,6 +13,7 @@ from p2pchat.core.descriptors import LIFE_SECONDS, MAILBOX, Descriptor, open_des
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relay_cache import MAX_A_TELLER
+from p2pchat.engine.contacts import known_relays
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.net import multiaddrs
@@ -162,6 +163,8 @@ def test_contacts_pass_on_what_relays_say_of_themselves_unless_they_are_unlisted
         await world.sleep_days(8)  # her queues are renewed
         await trio.sleep(7200)
         assert known(bob) == (set() if private else {home.peer})
+        told = await alice.engine.committer.submit(known_relays.to_tell, [home.peer])
+        assert told == (() if private else (store_known_relays.all(alice.db)[0].raw,))
         await alice.call("relays", remove=home.line)
         await trio.sleep(7200)
         assert known(alice) == (set() if private else {home.peer})
