@@ -135,6 +135,7 @@ async def _opened(
             lan,
             NetworkWatch(),
             records,
+            settings.hops,
             memory,
         )
         engine = Engine(
