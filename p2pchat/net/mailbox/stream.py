@@ -179,9 +179,11 @@ class MailStream:
         return not self.ending
 
     def wind_up(self) -> None:
-        """Ask for nothing more, and end once all answers have come; at once where more has come than had room."""
+        """Ask for nothing more, and end once all answers have come; where more has come than had room, only those to
+        deposits are waited for.
+        """
         self.ending = True
-        if self._allowance is not None and not self._allowance.fits(0, 0):
+        if self._allowance is not None and not self._allowance.fits(0, 0) and mailbox.PUT not in self._owed:
             self.end()
         self._end_if_settled()
 
