@@ -125,11 +125,11 @@ async def _opened(
             _now,
             entropy,
             net,
+            net.view,
             relays=options.relays,
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
             ask_proxy=None if proxy is None else proxy.health,
-            ask_lan=net.lan,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:

@@ -38,7 +38,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
-from p2pchat.ports import AskLan, AskProxy, Clock, LanHealth, Net, NetHandler
+from p2pchat.ports import AskProxy, Clock, Net, NetHandler, NetView
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 class Engine:
     """One open profile at work: its parts, which `run` runs. Whoever changes something asks the `committer`.
 
-    net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
-    `ClockWatch`. storage_limits: how much one contact may make us store. ask_proxy: asks the proxy that
-    everything is dialled through; None without one. ask_lan: tells of the local network.
+    net: the network, which `run` runs. view: what is known of it, for people. relays: addresses used in this run
+    besides those of the profile. monotonic: see `ClockWatch`. storage_limits: how much one contact may make us store.
+    ask_proxy: asks the proxy that everything is dialled through; None without one.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class Engine:
         clock: Clock,
         entropy: Entropy,
         net: Net,
+        view: NetView,
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
         monotonic: Monotonic | None = None,
         storage_limits: ContactLimits = DEFAULT_LIMITS,
         ask_proxy: AskProxy | None = None,
-        ask_lan: AskLan = LanHealth,
     ) -> None:
         self.ask_proxy = ask_proxy
-        self.ask_lan = ask_lan
+        self.view = view
         self.db = db
         self.clock = clock
         self.entropy = entropy

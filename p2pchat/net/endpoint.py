@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import trio
 
@@ -20,7 +21,7 @@ from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.reconnect import Reconnector
 from p2pchat.net.ports import Host, RelayedHost
 from p2pchat.net.relays.selection import Relays
-from p2pchat.ports import NetHandler
+from p2pchat.ports import NetHandler, PathState
 
 MAX_WAYS = 4
 LEAVE_AFTER = 10.0
@@ -69,6 +70,24 @@ class Endpoint:
             self.links.doubt(contact)
         self.relays.nudge_all()
         self._nursery.start_soon(self.reach.all_again)
+
+    def path(self, contact: ContactId) -> PathState:
+        """Return how a contact is reached and what was tried, for people."""
+        ways, tried = self.reach.ways(contact)
+        now, circuits = trio.current_time(), sum(multiaddrs.parse_target(way).relay is not None for _, way in ways)
+        state = PathState(
+            direct=len(ways) - circuits, circuits=circuits, tried=None if tried is None else round(now - tried)
+        )
+        link = self.best(contact)
+        if link is None:
+            return state
+        return replace(
+            state,
+            route=link.route,
+            relay=link.stream.relay,
+            seconds=round(now - link.began),
+            stalled=link.judge.stalled,
+        )
 
     def best(self, contact: ContactId) -> Link | None:
         """Return the link to write on, or None."""

@@ -17,7 +17,7 @@ from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.backoff import jittered
-from p2pchat.net import multiaddrs
+from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
@@ -26,7 +26,8 @@ from p2pchat.net.mailbox.pool import MailboxPool, NewHost
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler
+from p2pchat.net.view import NetworkView
+from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -42,6 +43,7 @@ class Network:
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
     contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
+    machine: asks the system for the networks of this machine.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Network:
         medium: Medium | None = None,
         lan_mode: LanMode = LanMode.OFF,
         watch: NetworkWatch | None = None,
+        machine: Callable[[], Machine] = network_watch.machine,
     ) -> None:
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
+        self.view = NetworkView(machine, self._lan_mode)
         self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
@@ -81,6 +85,7 @@ class Network:
             if self._medium is not None:
                 self._discovery = self._discover(self._medium)
                 nursery.start_soon(self._discovery.run)
+            self.view.begin(self._open, self._hidden, handler.links.hidden, self._discovery)
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
             task_status.started()
@@ -233,10 +238,6 @@ class Network:
         """Return the best link's route, None without a link."""
         link = self._best(contact)
         return None if link is None else link.route
-
-    def lan(self) -> LanHealth:
-        """Return how the search for contacts on the local network is."""
-        return LanHealth(self._lan_mode) if self._discovery is None else self._discovery.health()
 
     def _is_direct(self, contact: ContactId) -> bool:
         link = self._best(contact)

@@ -33,6 +33,11 @@ class Stream(Protocol):
         ...
 
     @property
+    def relay(self) -> PeerKey | None:
+        """The transport key of the relay of a circuit; None of a direct connection."""
+        ...
+
+    @property
     def inbound(self) -> bool:
         """True where the other side opened it."""
         ...

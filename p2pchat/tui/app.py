@@ -160,6 +160,7 @@ class ChatApp(BaseApp):
             "editor": self.talk.edit,
             "why": self.picking.why,
             "relays": self.people.relays,
+            "network": self.people.network,
             "settings": self.wishes.set,
             "name": self.settings.name,
             "dnd": self.wishes.silence,

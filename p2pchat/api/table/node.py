@@ -22,8 +22,9 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "status",
-        "Returns the node's state. `could_relay`: ask the user whether this node should be a relay (`offer`).",
-        "{running, state, pid, foreground, proxy, program, version, keep_receiving, could_relay, …}",
+        "Returns its state. `could_relay`: ask the user whether this node should be a relay (`offer`). `trouble`: "
+        "what keeps it from everybody, in a few words, such as `no network`; empty if nothing does.",
+        "{running, state, pid, foreground, proxy, program, version, keep_receiving, could_relay, trouble, …}",
         early=True,
     ),
     Method(

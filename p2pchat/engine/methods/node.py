@@ -6,6 +6,7 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.contacts import contact_relays, names
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.methods import network
 from p2pchat.engine.methods.relays import health
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
@@ -29,6 +30,7 @@ async def status(engine: Engine) -> Json:
         "relays": len(peers),
         "relays_connected": sum(1 for peer in peers if health(engine, peer).state == "connected"),
         "could_relay": could_relay,
+        "trouble": await network.trouble(engine),
     }
 
 

@@ -57,6 +57,7 @@ class _Wanted:
     improving: trio.CancelScope | None = None
     besides: set[trio.CancelScope] = field(default_factory=set)
     dials_beside: bool = False
+    tried: float | None = None
 
 
 class _Pace:
@@ -109,6 +110,11 @@ class Reconnector:
         """Return whether a link with the contact is wanted."""
         return contact in self._wanted
 
+    def ways(self, contact: ContactId) -> tuple[list[DialTarget], float | None]:
+        """Return the ways at which the contact is dialled, and when a round of all of them last failed."""
+        wanted = self._wanted.get(contact)
+        return ([], None) if wanted is None else ([*self.found(contact), *wanted.ways], wanted.tried)
+
     def again(self, contact: ContactId) -> None:
         """Begin with the shortest wait: a link has just ended, or something changed."""
         if (wanted := self._wanted.get(contact)) is not None:
@@ -150,6 +156,7 @@ class Reconnector:
             wanted.nudged.clear()
             wanted.afresh = False
             linked = self._links.best(contact) is None and await self._round(contact, wanted, attempt)
+            wanted.tried = None if linked or self._links.best(contact) is not None else trio.current_time()
             attempt += 1
             if linked or wanted.afresh:
                 backoff.reset()
@@ -185,7 +192,8 @@ class Reconnector:
         with scope:
             while self._has_circuit_only(contact):
                 wanted.improve.clear()
-                await self._round(contact, wanted, 0, Route.DIRECT)
+                if not await self._round(contact, wanted, 0, Route.DIRECT):
+                    wanted.tried = trio.current_time()
                 with trio.move_on_after(jittered(IMPROVE_SECONDS, self._random)):
                     await wanted.improve.wait()
                 await trio.sleep(jittered(FIRST_WAIT, self._random))
