@@ -19,7 +19,7 @@ from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
 from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.reconnect import Reconnector
-from p2pchat.net.ports import Host, RelayedHost
+from p2pchat.net.ports import Host, Relayed, RelayedHost
 from p2pchat.net.relays.selection import Relays
 from p2pchat.ports import NetHandler, PathState
 
@@ -84,7 +84,7 @@ class Endpoint:
         return replace(
             state,
             route=link.route,
-            relay=link.stream.relay,
+            relay=link.stream.relay if isinstance(link.stream, Relayed) else None,
             seconds=round(now - link.began),
             stalled=link.judge.stalled,
         )

@@ -10,7 +10,7 @@ without its `/p2p/<peer id>` end: `/ip4/192.0.2.7/tcp/4001`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
@@ -30,11 +30,6 @@ class Stream(Protocol):
     @property
     def route(self) -> Route:
         """How the bytes travel: `DIRECT` or `CIRCUIT`."""
-        ...
-
-    @property
-    def relay(self) -> PeerKey | None:
-        """The transport key of the relay of a circuit; None of a direct connection."""
         ...
 
     @property
@@ -70,6 +65,16 @@ class Stream(Protocol):
 
     def sever(self) -> None:
         """End the connection that carries the stream, at once and without a word: it has gone silent."""
+        ...
+
+
+@runtime_checkable
+class Relayed(Protocol):
+    """A stream that knows by which relay it goes."""
+
+    @property
+    def relay(self) -> PeerKey | None:
+        """The transport key of the relay of a circuit; None of a direct connection."""
         ...
 
 
