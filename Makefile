@@ -18,10 +18,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-inp
 CODE := p2pchat tests $(wildcard benchmarks)
 # A test of nodes or of a screen waits for them in part, so there are two more processes for tests than there are cores.
 ALL := -n $(shell expr $$(nproc) + 2) --dist worksteal
+NO_TMUX := -m 'not tmux'
 # Compiled once and kept, tests and program are read in a quarter of the time, by each process of tests.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
-# In the lab everybody waits for links that have fallen silent.
-LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal
+# In the lab everybody waits for links that have fallen silent. It also runs what drives the program in tmux.
+LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal -m 'lab or tmux'
+IN_TMUX = $(shell grep -rl --include="test_*.py" "mark\.tmux" tests)
 # What tests/support/sampling.py makes smaller.
 SAMPLED = $(shell grep -rl --include="test_*.py" "^from tests.support.sampling import" tests)
 # Sphinx goes on with what it finds here. What an interrupted build left does not load, and what a failed one warned of
@@ -72,22 +74,21 @@ container: ## build the image p2pchat-relay; needs podman or docker
 	else docker build -t p2pchat-relay -f deploy/Containerfile .; fi
 
 quick: $(VENV)/dev.stamp ## run the tests that are not slow: about a minute
-	$(PYTEST) $(ALL) -m 'not slow'
+	$(PYTEST) $(ALL) -m 'not slow and not tmux'
 
-test: $(VENV)/dev.stamp ## run all tests except the lab; those in a real terminal only if tmux is installed
-	@echo 'left out is the lab, which needs root: make lab'
-	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
-	$(PYTEST) $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
+test: $(VENV)/dev.stamp ## run all tests except those of the lab
+	@echo 'left out is the lab, which needs root and tmux: make lab'
+	$(PYTEST) $(ALL) $(NO_TMUX)
 
-check: $(VENV)/dev.stamp ## everything a commit has to pass: lint, format, types, imports, tests; needs tmux
+check: $(VENV)/dev.stamp ## everything a commit has to pass: lint, format, types, imports, tests
 	$(BIN)/ruff check $(CODE) requirements setup.py
 	$(BIN)/ruff format --check $(CODE) requirements setup.py
 	@echo 'checking import contracts and types meanwhile'; \
 	{ $(BIN)/lint-imports --no-logo && $(BIN)/mypy $(CODE); } >$(VENV)/types.txt 2>&1 & types=$$!; \
-	$(PYTEST) $(ALL); tests=$$?; wait $$types; types=$$?; \
+	$(PYTEST) $(ALL) $(NO_TMUX); tests=$$?; wait $$types; types=$$?; \
 	cat $(VENV)/types.txt; exit $$((tests || types))
 
-coverage: $(VENV)/dev.stamp ## run the tests and print which lines of the program they cover; needs tmux
+coverage: $(VENV)/dev.stamp ## run the tests, also those in tmux, and print which lines of the program they cover
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(ALL)
 	@$(BIN)/coverage combine --quiet
@@ -100,8 +101,8 @@ docs: $(VENV)/docs.stamp ## build a site from the guides and the docstrings in b
 	@touch $(WHOLE)
 	@echo 'open build/site/docs/index.html'
 
-lab: $(VENV)/dev.stamp ## run the stories with routers and failing relays in network namespaces; needs root, ip and nft
-	$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab
+lab: $(VENV)/dev.stamp ## run the stories in network namespaces and in tmux; needs root, ip, nft and tmux
+	$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab $(IN_TMUX)
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (on a quiet machine); SHORT=1: what takes minutes, and keep nothing; ONLY='PIECE …': some; BESIDE=CHECKOUT: compare
 	$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(BESIDE),--beside $(BESIDE))

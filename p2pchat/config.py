@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 FILE = "config.toml"
 MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
-_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan", "passphrase_command")
+_KNOWN = (
+    *("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan"),
+    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command"),
+)
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
 NO_PROXY = "none"
 LAN_MODES = ("auto", "on", "off")
+DHT_MODES = ("relays", "public", "off")
+KAD = "/ipfs/kad/1.0.0"
 
 
 class BadConfig(errors.ProfileError):
@@ -50,7 +55,9 @@ class Settings:
     face; None where it does not say, which leaves it to the profile. contact_daily_mib, contact_unread_mib: how much
     one contact may have us store in a day, and unread; 0 for as much as they like, None for the engine's default.
     proxy: through which everything is dialled. lan: when contacts are looked for on the local network, one of
-    `LAN_MODES`; "auto" is while no relay answers. passphrase_command: see `passphrase_of`.
+    `LAN_MODES`; "auto" is while no relay answers. dht: where records about how people are reached are kept, one of
+    `DHT_MODES`. dht_bootstrap: full addresses of servers of the public network, without which "public" is nothing.
+    dht_protocol: that of all these servers. passphrase_command: see `passphrase_of`.
     """
 
     listen: tuple[str, ...] = ()
@@ -59,6 +66,9 @@ class Settings:
     contact_unread_mib: int | None = None
     proxy: ProxyAddress | None = None
     lan: str = LAN_MODES[0]
+    dht: str = DHT_MODES[0]
+    dht_bootstrap: tuple[str, ...] = ()
+    dht_protocol: str = KAD
     passphrase_command: tuple[str, ...] = ()
 
 
@@ -150,11 +160,27 @@ def _settings(path: Path, raw: bytes) -> Settings:
     lan = table.get("lan", LAN_MODES[0])
     if lan not in LAN_MODES:
         raise BadConfig(f'In {path}, lan must be "auto", "on" or "off"')
+    dht, bootstrap, protocol = _dht(path, table)
     command = table.get("passphrase_command", [])
     if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
         raise BadConfig(f'In {path}, passphrase_command must be a list of words such as ["pass", "show", "p2pchat"]')
     daily, unread = _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3])
-    return Settings(tuple(listen), keep, daily, unread, proxy, lan, tuple(command))
+    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, tuple(command))
+
+
+def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
+    mode, bootstrap = table.get("dht", DHT_MODES[0]), table.get("dht_bootstrap", [])
+    protocol = table.get("dht_protocol", KAD)
+    if mode not in DHT_MODES:
+        raise BadConfig(f'In {path}, dht must be "relays", "public" or "off"')
+    if not isinstance(bootstrap, list) or not all(isinstance(address, str) for address in bootstrap):
+        raise BadConfig(f"In {path}, dht_bootstrap must be a list of addresses")
+    if mode == "public" and not bootstrap:
+        hint = "Name servers of the IPFS network, such as kubo shows them: /dns/NAME/tcp/4001/p2p/12D3KooW…"
+        raise BadConfig(f'In {path}, dht = "public" needs dht_bootstrap', hint=hint)
+    if not isinstance(protocol, str) or not protocol.startswith("/"):
+        raise BadConfig(f"In {path}, dht_protocol must be a text such as {KAD}")
+    return mode, tuple(bootstrap), protocol
 
 
 def passphrase_of(command: Sequence[str]) -> str:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from p2pchat.engine.engine import Engine
     from p2pchat.engine.runtime.storage_limits import ContactLimits
     from p2pchat.lib.proxy_address import ProxyAddress
+    from p2pchat.net.kademlia.network import KademliaNetwork
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.transport.proxy import Proxy
+    from p2pchat.ports import DhtHealth
     from p2pchat.store.database import Database
 
 log = logging.getLogger("p2pchat.node")
@@ -117,8 +119,16 @@ async def _opened(
         host = _host(db, options.listen or settings.listen, proxy)
         hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
+        records = _records(settings, proxy, entropy)
         net = Network(
-            host, hidden, entropy.random, partial(_new_host, proxy), Multicast(host.bound), lan, NetworkWatch()
+            host,
+            hidden,
+            entropy.random,
+            partial(_new_host, proxy),
+            Multicast(host.bound),
+            lan,
+            NetworkWatch(),
+            records,
         )
         engine = Engine(
             db,
@@ -130,6 +140,7 @@ async def _opened(
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
             ask_proxy=None if proxy is None else proxy.health,
+            ask_dht=_no_dht if records is None else records.health,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:
@@ -143,6 +154,33 @@ async def _opened(
     finally:
         with trio.CancelScope(shield=True):
             await close()
+
+
+def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -> KademliaNetwork | None:
+    """Return where records about how people are reached are kept; None if the user wants none of it. Raises
+    BadConfig.
+    """
+    from p2pchat.errors import BadAddress
+    from p2pchat.net.kademlia.network import KademliaNetwork
+    from p2pchat.net.libp2p.kademlia_messages import KadPeer
+    from p2pchat.net.multiaddrs import parse_full
+
+    if settings.dht == "off":
+        return None
+    named = settings.dht_bootstrap if settings.dht == "public" else ()
+    try:
+        bootstrap = [KadPeer(peer, (address,)) for peer, address in map(parse_full, named)]
+    except BadAddress as exc:
+        raise config.BadConfig(f"dht_bootstrap: {exc}") from exc
+    protocol = settings.dht_protocol
+    return KademliaNetwork(partial(_new_host, proxy), bootstrap, _now, entropy.random, protocol=protocol)
+
+
+async def _no_dht() -> DhtHealth:
+    from p2pchat.ports import DhtHealth
+
+    await trio.lowlevel.checkpoint()
+    return DhtHealth()
 
 
 def _storage_limits(settings: config.Settings) -> ContactLimits:

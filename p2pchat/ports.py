@@ -16,6 +16,7 @@ import trio
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.network import Machine as Machine
 from p2pchat.core.network import NetState as NetState
 from p2pchat.core.network import OwnAddress as OwnAddress
@@ -137,8 +138,53 @@ class NetView(Protocol):
         ...
 
 
+class DhtMode(StrEnum):
+    """Where records about how to be found are kept besides the relays' mailboxes: nowhere, at the Kademlia servers of
+    relays, or in the public network of IPFS as well.
+    """
+
+    OFF = "off"
+    RELAYS = "relays"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class DhtHealth:
+    """The distributed hash table. servers: how many answer that are responsible for one key, or known here."""
+
+    mode: DhtMode = DhtMode.OFF
+    servers: int = 0
+
+
+AskDht = Callable[[], Awaitable[DhtHealth]]
+"""Asks the servers of the distributed hash table for a record that does not exist."""
+
+
+class RecordNetwork(Protocol):
+    """Servers that keep IPNS records for anybody, such as a distributed hash table. Slow: seconds. Both calls raise
+    nothing of the network's, have a deadline of their own, and may be cancelled.
+    """
+
+    async def publish(self, record: IpnsRecord) -> int:
+        """Give a record to the servers that are responsible for its key; whose record it is does not matter. Return how
+        many have said that they keep it.
+        """
+        ...
+
+    async def look_up(self, routing_key: bytes) -> IpnsRecord | None:
+        """Return the best valid record of a key (`ipns.best`) that the servers hand out; None where none has one. It
+        may be an old one: the caller remembers the highest sequence.
+        """
+        ...
+
+
 class Net(Protocol):
-    """The network as the engine sees it. Only `run` waits; results are reported to its handler."""
+    """The network as the engine sees it. Only `run` waits; results are reported to its handler.
+
+    records: where IPNS records are published and looked up; None where the user wants none of it.
+    """
+
+    records: RecordNetwork | None
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`. Nothing else may be called before it has started."""

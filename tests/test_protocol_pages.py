@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import cbor2
 import msgpack
 import nacl.bindings as sodium
 from cryptography.hazmat.primitives import hashes
@@ -22,7 +23,20 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
-from p2pchat.core import envelope, frames, handshake, identity, invite, lan, names, parcel, prekeys, primitives, session
+from p2pchat.core import (
+    envelope,
+    frames,
+    handshake,
+    identity,
+    invite,
+    ipns,
+    lan,
+    names,
+    parcel,
+    prekeys,
+    primitives,
+    session,
+)
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
@@ -367,6 +381,19 @@ def test_parcel_page() -> None:
     assert tag(tags, len(envelopes).to_bytes(4, "big"))[:16] not in raw
     header = parcel.read_header(raw[:38])
     assert (header.salt, header.counts, header.file_bytes) == (salt, (4, 4, 1), len(raw))
+
+
+def test_ipns_page() -> None:
+    """Written as the page says it, with another encoder of CBOR, and read by the program; and the same as it writes."""
+    public, secret = sodium.crypto_sign_seed_keypair(bytes(range(32)))
+    sealed = os.urandom(1024)
+    said = {"_d": sealed, "TTL": 300 * 10**9, "Value": b"/ipfs/bafkqaaa", "Sequence": 1 << 40, "ValidityType": 0}
+    data = cbor2.dumps(said | {"Validity": b"2028-02-29T23:59:58.700000000Z"}, canonical=True)
+    signature = sodium.crypto_sign(b"ipns-signature:" + data, secret)[:64]
+    raw = b"\x42\x40" + signature + b"\x4a" + bytes((len(data) & 0x7F | 0x80, len(data) >> 7)) + data
+    record = ipns.read(b"/ipns/\0\x24\x08\1\x12\x20" + public, raw, NOW)
+    assert (record.sealed, record.sequence, record.expires_at) == (sealed, 1 << 40, 1_835_481_598_700)
+    assert ipns.make(bytes(range(32)), 1 << 40, record.expires_at, sealed) == record
 
 
 def test_identity_page() -> None:

@@ -68,6 +68,11 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB relayed in {status['circuits_joined']} so far")
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
+    if status["dht"]:
+        known = f"{status['dht_records']} records, {status['dht_servers']} other servers known"
+        out.line(f"DHT server: {known}, {status['dht_asked']} requests, {status['dht_refused']} of them refused")
+        for address in status["dht"]:
+            out.line(f"  {address}")
     if status["clock_held"]:
         step = f"its clock has jumped by {status['clock_step_hours']:+d} hours, so nothing is deleted by it"
         out.line(f"{step} until it has run evenly for a day; if it is right, restart with --trust-clock")

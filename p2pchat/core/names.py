@@ -17,6 +17,8 @@ PASS = 10
 """Bytes of a relay's pass."""
 MAILBOX = "/p2pchat/mailbox/1"
 """The mailbox of a relay without a token, which is meant to be found."""
+DHT = "/p2pchat/dht/1"
+"""Where a relay without a token says which DHT server it runs."""
 HOP = "/libp2p/circuit/relay/0.2.0/hop"
 """Circuits of a relay without a token, as libp2p names them."""
 
@@ -52,6 +54,11 @@ def relay_pass(relay: bytes, token: bytes) -> bytes:
 def hop_name(relay_pass: bytes) -> str:
     """Return the name by which a relay with this pass (b"": none) serves reservations and circuits."""
     return _name(relay_pass, b"hop") if relay_pass else HOP
+
+
+def dht_name(relay_pass: bytes) -> str:
+    """Return the name by which a relay with this pass (b"": none) says which DHT server it runs."""
+    return _name(relay_pass, b"dht") if relay_pass else DHT
 
 
 def web_path(relay_pass: bytes) -> str:

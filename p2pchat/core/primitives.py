@@ -226,9 +226,16 @@ def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
         raise CannotOpen from None
 
 
+def sign_plain(seed: bytes, data: bytes) -> bytes:
+    """Return a 64-byte Ed25519 signature over the plain `data`, for another protocol that prescribes what is signed:
+    IPNS. The seed must have no other purpose.
+    """
+    return sodium.crypto_sign(data, sodium.crypto_sign_seed_keypair(seed)[1])[:SIGNATURE]
+
+
 def verify_plain(public: bytes, data: bytes, signature: bytes) -> None:
     """Return if a 64-byte signature over the plain `data` is valid, as another protocol makes it: libp2p's Noise
-    handshake. Raises CannotOpen if not.
+    handshake, and IPNS. Raises CannotOpen if not.
     """
     if len(public) != KEY_BYTES or len(signature) != SIGNATURE:
         raise CannotOpen

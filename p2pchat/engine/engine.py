@@ -38,7 +38,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
-from p2pchat.ports import AskProxy, Clock, Net, NetHandler, NetView
+from p2pchat.ports import AskDht, AskProxy, Clock, Net, NetHandler, NetView
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -54,7 +54,8 @@ class Engine:
 
     net: the network, which `run` runs. view: what is known of it, for people. relays: addresses used in this run
     besides those of the profile. monotonic: see `ClockWatch`. storage_limits: how much one contact may make us store.
-    ask_proxy: asks the proxy that everything is dialled through; None without one.
+    ask_proxy: asks the proxy that everything is dialled through; None without one. ask_dht: asks the distributed
+    hash table.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class Engine:
         monotonic: Monotonic | None = None,
         storage_limits: ContactLimits = DEFAULT_LIMITS,
         ask_proxy: AskProxy | None = None,
+        ask_dht: AskDht | None = None,
     ) -> None:
         self.ask_proxy = ask_proxy
+        self.ask_dht = ask_dht
         self.view = view
         self.db = db
         self.clock = clock

@@ -23,7 +23,8 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
@@ -318,6 +319,23 @@ def unpack(raw: bytes) -> str:
     if not target.dialable:
         raise CannotOpen("an address that cannot be dialled")
     return target.text()
+
+
+MAX_READ = 32
+"""Addresses that are read of all that a peer of the public network names: most are for transports that we lack,"""
+MAX_KEPT = 4
+"""and kept of these."""
+
+
+def readable(packed: Sequence[bytes]) -> tuple[str, ...]:
+    """Return those of hostile addresses that can be dialled without a relay, `MAX_KEPT` at most."""
+    addresses: dict[str, None] = {}
+    for raw in packed[:MAX_READ]:
+        with suppress(CannotOpen):
+            address = unpack(raw)
+            if parse_target(address).relay is None:
+                addresses[address] = None
+    return tuple(addresses)[:MAX_KEPT]
 
 
 def _unpacked(raw: bytes) -> str | None:

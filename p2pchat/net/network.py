@@ -19,15 +19,17 @@ from p2pchat.errors import CannotOpen
 from p2pchat.lib.backoff import jittered
 from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
+from p2pchat.net.kademlia.network import KademliaNetwork
+from p2pchat.net.kademlia.where import RelayServers
 from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
-from p2pchat.net.mailbox.pool import MailboxPool, NewHost
+from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.network_watch import NetworkWatch
-from p2pchat.net.ports import RelayedHost
+from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.view import NetworkView
-from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler
+from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -43,6 +45,7 @@ class Network:
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
     contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
+    records: where IPNS records are kept, if anywhere; it asks our relays too.
     machine: asks the system for the networks of this machine.
     """
 
@@ -55,8 +58,12 @@ class Network:
         medium: Medium | None = None,
         lan_mode: LanMode = LanMode.OFF,
         watch: NetworkWatch | None = None,
+        records: KademliaNetwork | None = None,
         machine: Callable[[], Machine] = network_watch.machine,
     ) -> None:
+        self.records: RecordNetwork | None = records
+        if records is not None:
+            records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
         self.view = NetworkView(machine, self._lan_mode)

@@ -10,6 +10,7 @@ without its `/p2p/<peer id>` end: `/ip4/192.0.2.7/tcp/4001`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from p2pchat.core.delivery import Route
@@ -151,6 +152,10 @@ class Host(Protocol):
         """Close every connection with `peer`, or those of the route `only`; every stream on them ends (`read` gives b""
         or LinkLost)."""
         ...
+
+
+NewHost = Callable[[], AbstractAsyncContextManager[Host]]
+"""Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
 
 
 class RelayedHost(Host, Protocol):

@@ -9,6 +9,7 @@ batches   one transaction for all who wait       store     the database: blobs o
 holdings  who holds how much, who gives way      disk      the file, and the room that is kept free
 clock     a time of its own, that never jumps    folder    key, lock and status of the relay's folder
 metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
+dht       a server that keeps records, on a host of its own
 counts    what the mailbox counts, for the metrics
 notifications  what is pushed to clients that watch a queue
 host_streams   what the mailbox asks of the streams of a real host

@@ -17,6 +17,8 @@ from p2pchat.lib.small_file import read_beginning
 
 MAX_BYTES = 100_000
 PREFIX = "P2PCHAT_RELAY_"
+KAD = "/ipfs/kad/1.0.0"
+"""The name of libp2p's Kademlia in the network of IPFS."""
 SYSTEM_FOLDER = "/var/lib/p2pchat-relay"
 
 
@@ -30,8 +32,8 @@ def _number(default: int, least: int, most: int, about: str) -> Any:
     return field(default=default, metadata={"about": about, "least": least, "most": most})
 
 
-def _text(about: str) -> Any:
-    return field(default="", metadata={"about": about})
+def _text(about: str, default: str = "") -> Any:
+    return field(default=default, metadata={"about": about})
 
 
 def _texts(default: tuple[str, ...], about: str) -> Any:
@@ -69,6 +71,24 @@ class RelayConfig:
         "reachable here needs it. It is the part after the # of the line for friends, and their nodes give it to their "
         "contacts: it keeps strangers away, but it is not a secret. Without a token everybody can use the relay, and "
         "anyone who asks this port learns that it is a relay."
+    )
+    dht_listen: tuple[str, ...] = _texts(
+        (),
+        "Where a DHT server listens that keeps records by which people find each other, such as /ip4/0.0.0.0/tcp/4002. "
+        "It has a key and a port of its own, and everybody can see what it is. Off by default.",
+    )
+    dht_announce: tuple[str, ...] = _texts((), "The addresses of that server if they differ from this machine's.")
+    dht_peers: tuple[str, ...] = _texts(
+        (),
+        "Servers to begin with: full addresses, as `relay status` of other relays shows them. Servers find all others "
+        "from there. With servers of the IPFS network here, this one becomes part of it.",
+    )
+    dht_protocol: str = _text("The protocol of that server. Only servers with the same one find each other.", KAD)
+    dht_bytes: int = _number(
+        64 << 20,
+        1 << 20,
+        1 << 40,
+        "Bytes of records to keep, in memory. When it is full, those that other servers are closer to give way.",
     )
     connections: int = _number(
         8192, 8, 1_000_000, "Connections at the same time. Each takes about 60 kB of memory and one open file."

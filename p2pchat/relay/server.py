@@ -26,7 +26,7 @@ import trio
 
 from p2pchat import __version__
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.names import hop_name, mailbox_name, relay_pass, web_path
+from p2pchat.core.names import dht_name, hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import self_test, sign_public, system_entropy
 from p2pchat.errors import BadAddress, P2PChatError
 from p2pchat.log import set_up_logging
@@ -35,11 +35,11 @@ from p2pchat.net.admission.budget import work
 from p2pchat.net.admission.limits import WINDOW, HostLimits
 from p2pchat.net.libp2p.host import LibP2PHost, set_limits
 from p2pchat.net.libp2p.log_filter import quiet
-from p2pchat.net.ports import Handler
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, RelayConfig
+from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
@@ -68,7 +68,7 @@ RELOADED = frozenset(
     | {"puts_a_second", "puts_burst", "stamp_bits", "connections", "connections_per_address"}
     | {"reservations", "reservations_per_address", "reservation_seconds"}
     | {"circuits", "circuits_per_client", "circuits_per_address"}
-    | {"circuit_bytes", "circuit_seconds", "circuit_idle_seconds"}
+    | {"circuit_bytes", "circuit_seconds", "circuit_idle_seconds", "dht_bytes"}
 )
 """The settings that SIGHUP changes, for new clients. The others say where the relay is and where its files are."""
 
@@ -191,7 +191,8 @@ class _Relay:
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
         )
-        self._serve_names(self._mailbox.serve, self._hop.serve)
+        self._dht = RelayDht(config, seed, _now, random) if config.dht_listen else None
+        self._serve_names()
         self._began = time.monotonic()
 
     async def run(self, announce: Announce, reload: Callable[[], RelayConfig]) -> None:
@@ -201,6 +202,8 @@ class _Relay:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 await nursery.start(self._mailbox.run)
                 await nursery.start(self._supervisor.run)
+                if self._dht is not None:
+                    await nursery.start(self._dht.run)
                 nursery.start_soon(self._hop.run)
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
@@ -222,18 +225,22 @@ class _Relay:
                 await self._hop.idle()
             nursery.cancel_scope.cancel()
 
-    def _serve_names(self, mailbox: Handler | None, hop: Handler | None) -> None:
+    def _serve_names(self, *, serve: bool = True) -> None:
+        """Serve under the names of the token, or stop it."""
+        mailbox, hop = (self._mailbox.serve, self._hop.serve) if serve else (None, None)
         self._host.handle(mailbox_name(self._host.peer, self._token), mailbox, speaks_first=True)
         self._host.handle(hop_name(self._pass), hop)
+        if self._dht is not None:
+            self._host.handle(dht_name(self._pass), self._dht.tell if serve else None)
 
     def _name_it(self, token: bytes) -> None:
         """Serve under the names of this token from now on; connected clients stay."""
         if token == self._token:
             return
-        self._serve_names(None, None)
+        self._serve_names(serve=False)
         self._token, self._pass = token, relay_pass(self._host.peer, token)
         self._host.web_path = web_path(self._pass)
-        self._serve_names(self._mailbox.serve, self._hop.serve)
+        self._serve_names()
 
     def _reload(self, reload: Callable[[], RelayConfig]) -> None:
         """Read token and limits again. An invalid file changes nothing."""
@@ -252,6 +259,8 @@ class _Relay:
         self._mailbox.limit(limits, quota(config))
         set_limits(self._host, host_limits(config))
         self._hop.limit(circuit_limits(config))
+        if self._dht is not None:
+            self._dht.limit(config)
         self._name_it(limits.token or b"")
         self._config = replace(config, **{name: getattr(self._config, name) for name in changed - RELOADED})
         later = f"; after a restart: {', '.join(sorted(changed - RELOADED))}" if changed - RELOADED else ""
@@ -301,6 +310,7 @@ class _Relay:
             "floods_ended": work().ended,
             "longest_turn_seconds": round(work().turns.longest, 6),
             "restarts": self._supervisor.restarts,
+            **(NO_NUMBERS if self._dht is None else self._dht.numbers()),
             "clock_held": int(self._mailbox.clock.held),
             "healthy": int(not (self._mailbox.failing or self._supervisor.waiting)),
         }
@@ -312,6 +322,7 @@ class _Relay:
             "pid": os.getpid(),
             "seconds": int(time.monotonic() - self._began),
             "websocket": web_path(self._pass),
+            "dht": [] if self._dht is None else self._dht.found_at(),
             **self._found_at(),
             **self._numbers(),
             "clock_step_hours": self._mailbox.clock.step_hours,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from p2pchat.core import handshake, invite, ratchet, session
+from p2pchat.core import handshake, invite, ipns, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
@@ -35,6 +35,7 @@ ABOUT = MessageId(bytes(range(16)))
 REPLY = encode_content(Content(Text("yes", "are we on?"), MessageId(bytes(16)), 2, NOW, reply_to=ABOUT, expire_s=60))
 EDIT = encode_content(Content(Edit(ABOUT, "hello, mended"), MessageId(bytes(16)), 0, NOW))
 REACTION = encode_content(Content(Reaction(ABOUT, 0, "👍🏽"), MessageId(bytes(16)), 0, NOW))
+RECORD = ipns.make(bytes(KEY), 1, NOW, b"sealed" * 20)
 PROFILE = encode_content(
     Content(ContactProfile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
 )
@@ -74,6 +75,8 @@ ENTRANCES: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "ratchet": (open_ratchet, SEALED),
     "session": (open_in_session, SEALED),
     "header": (read_header, encode([KEY, 0, 1, bytes(1184), bytes(1088)]).ljust(2350, b"\0")),
+    "record": (lambda data: ipns.read(RECORD.routing_key, data, 0), RECORD.raw),
+    "fields of a record": (ipns._read_map, RECORD.raw[69:]),
     "content": (decode_content, CONTENT),
     "profile": (decode_content, PROFILE),
     "reply": (decode_content, REPLY),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from p2pchat.core import handshake, invite, lan, mailbox, names, parcel, ratchet, session
+from p2pchat.core import handshake, invite, ipns, lan, mailbox, names, parcel, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Unknown
@@ -108,6 +108,15 @@ def a_parcel(one: Vector) -> None:
     assert (header.salt.hex(), list(header.counts), header.file_bytes) == (one["salt"], one["counts"], one["bytes"])
     key = parcel.tag_key(unhex(one["key"]), header.salt)
     assert [parcel.tag(key, number).hex() for number in (0, 1)] == [one["first"], one["second"]]
+
+
+def an_ipns_record(one: Vector) -> None:
+    record = ipns.read(unhex(one["key"]), unhex(one["record"]), one["now"])
+    said = (record.sequence, record.expires_at, record.ttl_ns, record.value.hex(), record.sealed.hex())
+    assert said == (one["sequence"], one["expires_at"], one["ttl_ns"], one["value"], one["sealed"])
+    assert record.routing_key.hex() == one["key"]
+    if "seed" in one:
+        assert ipns.make(unhex(one["seed"]), one["sequence"], one["expires_at"], record.sealed) == record
 
 
 def an_invite(one: Vector) -> None:
@@ -282,6 +291,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "names": some_names,
     "lan": an_announcement,
     "parcel": a_parcel,
+    "ipns": an_ipns_record,
     "invite": an_invite,
     "bundle": bundle,
     "initial": initial,

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.lab.steps import relay, settle, wait_for
-from tests.lab.topology import Lab, laboratory
+from tests.lab.topology import Lab, Nat, laboratory
 from tests.support.processes import SOURCE
 from tests.support.steps import befriended, failed, fine, following, new_invite, send, texts
 
@@ -21,6 +21,27 @@ import socket, sys
 with socket.socket() as dialled:
     dialled.settimeout(1)
     print(dialled.connect_ex((sys.argv[1], int(sys.argv[2]))) == 0)
+"""
+
+REFLECT = """
+import socket
+with socket.create_server(("0.0.0.0", 4001)) as server:
+    print(flush=True)
+    while True:
+        caller, (_, port) = server.accept()
+        caller.sendall(b"%d" % port)
+        caller.close()
+"""
+SEEN_FROM = """
+import socket, sys
+port, *servers = sys.argv[1:]
+for server in servers:
+    with socket.socket() as dialled:
+        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        dialled.bind(("0.0.0.0", int(port)))
+        dialled.settimeout(5)
+        dialled.connect((server, 4001))
+        print(dialled.recv(16).decode())
 """
 
 ABANDONED = """
@@ -78,6 +99,34 @@ def test_a_router_hides_who_is_behind_it(lab: Lab) -> None:
     assert lab["alice"].seen_as in seen
     assert not {one for one in seen if one.startswith("192.168.")}
     assert lab["router-bob"].seen_as not in seen
+
+
+def ports_of(lab: Lab, name: str, port: int, *servers: str) -> list[int]:
+    """From which ports these public machines see somebody who dials all of them from one port."""
+    seen = lab[name].run(sys.executable, "-c", SEEN_FROM, str(port), *(lab[server].address for server in servers))
+    return [int(line) for line in seen.split()]
+
+
+def test_what_a_router_does_with_ports_and_who_gets_in(lab: Lab) -> None:
+    servers = []
+    for name in ("relay1", "relay2"):
+        command = [*lab[name].inside, sys.executable, "-c", REFLECT]
+        servers.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+    try:
+        for server in servers:
+            assert server.stdout is not None
+            server.stdout.readline()
+        lab.translate("alice", Nat.CONE)
+        assert ports_of(lab, "alice", 4007, "relay1", "relay2") == [4007, 4007]
+        first, other = ports_of(lab, "bob", 4007, "relay1", "relay2")
+        assert 4007 not in (first, other)
+        assert first != other
+        for by in ("relay1", "relay2"):
+            assert not dials(lab, by, lab["alice"].seen_as, 4007), "only the port that was dialled may answer"
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
 
 
 def test_two_in_one_home_talk_without_the_internet(lab: Lab) -> None:

@@ -5,8 +5,9 @@
     relay2 11.0.2.2 ──┘              └── 11.0.4.2 router ── 192.168.1.0/24, bob is .2 too
 
 The internet is one namespace that forwards, and knows no private address. A home's router masquerades, with another
-port for every destination, and drops whatever was not asked for from inside: nobody outside can begin. The public
-addresses are global ones (so that nothing here treats them as private), and no packet leaves the namespaces.
+port for every destination unless a test asks for another `Nat`, and drops whatever was not asked for from inside:
+nobody outside can begin. The public addresses are global ones (so that nothing here treats them as private), and no
+packet leaves the namespaces.
 
 Each lab has namespaces of its own, so several can run at once; they go with it, and with the next lab if this process
 was killed.
@@ -22,6 +23,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import count
 from typing import Any
 
@@ -64,7 +66,6 @@ table ip router {
     counter refused { }
     chain translate {
         type nat hook postrouting priority srcnat;
-        oifname "wan" masquerade fully-random
     }
     chain through {
         type filter hook forward priority filter; policy drop;
@@ -80,6 +81,18 @@ table ip router {
     }
 }
 """
+
+
+class Nat(StrEnum):
+    """How a home's router chooses the port that the internet sees, as a statement of nft. Whatever it chooses, only the
+    address and port to which somebody inside has sent gets an answer in (RFC 5382: address and port-dependent
+    filtering).
+
+    CONE: the port of the machine inside, for all destinations. SYMMETRIC: another one for every destination.
+    """
+
+    CONE = "masquerade"
+    SYMMETRIC = "masquerade random,fully-random"
 
 
 class NoLab(Exception):
@@ -169,15 +182,23 @@ class Lab:
         """A machine that everybody can dial."""
         return self._connected(self._new(name), name)
 
-    def home(self, name: str) -> Machine:
+    def home(self, name: str, nat: Nat = Nat.SYMMETRIC) -> Machine:
         """Somebody at home, as 192.168.1.2 behind a router (`router-NAME`)."""
         router = self._connected(self._new(f"router-{name}"), name)
         _forward(router)
         router.run("nft", "-f", "-", given=_ROUTER)
+        self.translate(name, nat)
         router.ip("link", "add", "lan", "type", "bridge")
         router.ip("addr", "add", "192.168.1.1/24", "dev", "lan")
         router.ip("link", "set", "lan", "up")
         return self.housemate(name, of=name, number=2)
+
+    def translate(self, name: str, nat: Nat) -> None:
+        """Have the router of somebody's home choose ports in this way from now on, for connections that are new."""
+        chain = ("ip", "router", "translate")
+        router = self[f"router-{name}"]
+        router.run("nft", "flush", "chain", *chain)
+        router.run("nft", "add", "rule", *chain, "oifname", "wan", nat)
 
     def housemate(self, name: str, *, of: str, number: int) -> Machine:
         """One more machine in a home, as 192.168.1.NUMBER."""

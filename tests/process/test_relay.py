@@ -20,6 +20,7 @@ from tests.support.boxes import Keys, MailClient, blob
 from tests.support.processes import PATIENCE, Place, Running
 from tests.support.programs import LOOPBACK, data, host, run, start
 from tests.support.programs import opened as opened_by
+from tests.support.steps import fine, make
 
 BOB = Keys("bob")
 ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "10"))
@@ -140,6 +141,23 @@ def test_its_status_is_told_to_its_operator(here: Place) -> None:
     shown = here.run("unused", *words)
     assert shown.code == 0
     assert address in shown.out
+
+
+def test_a_relay_runs_a_dht_server_which_those_who_use_it_find(here: Place) -> None:
+    file = here.folder / "relay.toml"
+    file.write_text(f'dht_listen = ["{LOOPBACK}"]\n')
+    _, address = start(here, "--config", str(file))
+    words = ("relay", "status", "--data", str(data(here)))
+    (server,) = here.run("unused", "--json", *words).object()["dht"]
+    assert parse_full(server)[0] != parse_full(address)[0]
+    make(here, "alice")
+    here.node("alice")
+    assert here.run("alice", "relays", "add", address).code == 0
+    found = [one for one in fine(here.run("alice", "doctor", "--json")) if one["check"] == "dht"]
+    assert [one["detail"] for one in found] == ["1 DHT server of your relays answers"]
+    shown = here.run("unused", *words).out
+    assert "DHT server: 0 records, 0 other servers known, " in shown
+    assert server in shown
 
 
 def test_a_folder_deeper_than_a_sockets_path_works_too(here: Place) -> None:

@@ -174,6 +174,7 @@ def call(number: int, **params: str) -> str:
     return json.dumps({"jsonrpc": "2.0", "id": number, "method": "send", "params": params}) + "\n"
 
 
+@pytest.mark.tmux
 def test_all_of_it_by_mouse_by_keys_and_the_verbs_agree(people: tuple[Mouse, Keys]) -> None:
     anna, boris = people
     for steps in (unread, conversation, invites, order, contact, notes_and_forgetting, finding):

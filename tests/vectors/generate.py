@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import handshake, invite, lan, mailbox, names, parcel, ratchet
+from p2pchat.core import handshake, invite, ipns, lan, mailbox, names, parcel, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
@@ -39,7 +39,7 @@ from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import hello_tag, pair, renew_key
-from p2pchat.lib.times import HOUR_MS
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
 
 FOLDER = Path(__file__).parent
@@ -162,6 +162,52 @@ def identities() -> Iterator[tuple[str, Vector]]:
         ("large", "more than 64 MiB", head[:36] + b"\x10\0"),
     ):
         yield f"parcel-bad-{name}", refused("parcel", about, **one | {"header": bad}, **names_in_it)
+
+
+# --- IPNS records ------------------------------------------------------------------------------------------------
+
+# written by ipns 10.1.6 of js, with the same seed: createIPNSRecord(key, "/ipfs/bafkqaaa", 7n, 86400000)
+OF_JS = (
+    "42405a99ef6a4500c447a1dcf89205e1c8873882a5bf023f23ddc3ebb16a30a88605c7e6a0a2d10706ee73da24a29944843812545ad58b84"
+    "3c835dd08ecc5cb0820a4a64a56354544c1b00000045d964b8006556616c75654e2f697066732f6261666b716161616853657175656e6365"
+    "076856616c6964697479581e323032362d31312d33305432313a33333a30372e3634303030303030305a6c56616c69646974795479706500"
+)
+
+
+def ipns_records() -> Iterator[tuple[str, Vector]]:
+    seed = bytes(range(32))
+    end = NOW + 2 * DAY_MS
+    made = ipns.make(seed, 7, end, b"sealed" * 4)
+    said: Vector = {"key": made.routing_key, "now": NOW, "sequence": 7}
+    ours: Vector = said | {"expires_at": end, "ttl_ns": 300_000_000_000, "value": made.value, "sealed": made.sealed}
+    fields = {"seed": seed, "record": made.raw} | ours
+    yield "ipns-ok", vector("ipns", "the record with the sequence 7 of a key", **fields)
+    theirs = bytes.fromhex(OF_JS)
+    of_js: Vector = {"record": theirs, "sealed": b"", "now": 1_796_000_000_000, "expires_at": 1_796_074_387_640}
+    yield "ipns-js-ok", vector("ipns", "a record that another implementation wrote", **ours | of_js)
+    data = made.raw[69:]
+
+    def signed(changed: bytes) -> bytes:
+        signature = prim.sign_plain(seed, b"ipns-signature:" + changed)
+        return b"\x42\x40" + signature + b"\x4a" + bytes([0x80 | len(changed) & 0x7F, len(changed) >> 7]) + changed
+
+    assert signed(data) == made.raw
+    ttl = data[data.index(b"cTTL") : data.index(b"eValue")]
+    for name, about, change in (
+        ("signature", "another signature", {"record": flipped(made.raw, 10)}),
+        ("key", "of another key", {"key": ipns.routing_key(prim.sign_public(b"\1" * 32))}),
+        ("key-kind", "under a key that is not an Ed25519 key's", {"key": b"/ipns/" + b"\x12\x20" + bytes(36)}),
+        ("expired", "when it ends", {"now": end}),
+        ("v1", "with a field of V1", {"record": made.raw + b"\x28\7"}),
+        ("order", "TTL after Value", {"record": signed(data.replace(ttl, b"").replace(b"hSeq", ttl + b"hSeq"))}),
+        ("twice", "a field twice", {"record": signed(b"\xa7" + data[1:].replace(ttl, ttl + ttl))}),
+        ("long", "a number in a longer form", {"record": signed(data.replace(b"Sequence\7", b"Sequence\x18\7"))}),
+        ("more", "a byte after the map", {"record": signed(data + b"\0")}),
+        ("type", "a validity of another type", {"record": signed(data[:-1] + b"\1")}),
+        ("date", "ends on the 30th of February", {"record": signed(data.replace(b"2027-01-17", b"2027-02-30"))}),
+        ("none", "without a sequence", {"record": signed(b"\xa5" + data[1:].replace(b"hSequence\7", b""))}),
+    ):
+        yield f"ipns-bad-{name}", refused("ipns", about, **fields | change)
 
 
 # --- invites -----------------------------------------------------------------------------------------------------
@@ -642,10 +688,13 @@ def shown(value: Any) -> Any:
     return [shown(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+SOURCES = (identities, ipns_records, invites, bundles, initials, blobs, conversation, messages, contents, mailboxes)
+
+
 def everything() -> dict[str, Vector]:
     """All vectors by file name (without .json)."""
     made: dict[str, Vector] = {}
-    for source in (identities, invites, bundles, initials, blobs, conversation, messages, contents, mailboxes):
+    for source in SOURCES:
         for name, one in source():
             assert name not in made
             made[name] = one

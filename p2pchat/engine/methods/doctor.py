@@ -25,7 +25,7 @@ Check = dict[str, Any]
 
 async def checks(engine: Engine) -> list[Check]:
     """Return every check: the profile's own, then the rows about the network, then what could be better."""
-    facts = await network.gather(engine)
+    facts = await network.gather(engine, thorough=True)
     rows = network_words.rows(facts)
     told = {row.hint for row in rows if row.state == BAD}
     return [

@@ -44,8 +44,11 @@ async def network(engine: Engine) -> Json:
     }
 
 
-async def gather(engine: Engine) -> NetworkFacts:
-    """Ask everybody who knows something. With a proxy, that may take some seconds."""
+async def gather(engine: Engine, *, thorough: bool = False) -> NetworkFacts:
+    """Ask everybody who knows something. With a proxy, that may take some seconds. thorough: ask servers too that have
+    nothing to do with us otherwise, which takes some more and shows them that somebody asks.
+    """
+    dht = await engine.ask_dht() if thorough and engine.ask_dht is not None else None
     proxy = None if engine.ask_proxy is None else await engine.ask_proxy()
     facts: NetworkFacts = await engine.committer.submit(_read, engine)
     places = {relay.peer: relay.place for relay in facts.relays}
@@ -56,6 +59,7 @@ async def gather(engine: Engine) -> NetworkFacts:
         proxy=proxy,
         proxy_here=proxy is not None and _is_here(proxy),
         lan=engine.view.lan(),
+        dht=dht,
         turns=engine.mailbox_handler.in_turn,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.relays import RelayHealth
-from p2pchat.ports import LanHealth, NetState, PathState, ProxyHealth
+from p2pchat.ports import DhtHealth, LanHealth, NetState, PathState, ProxyHealth
 from p2pchat.store.contacts import ContactState
 from p2pchat.store.outbox import Waiting
 
@@ -63,7 +63,7 @@ class ContactFacts:
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
     """Everything. now: ms. clock, clock_right: see `clock_check`. reached: a contact has reached us from outside at a
-    public address. turns: how many relays of contacts wait for their turn. is_relay: this node is a relay for contacts.
+    public address. turns: how many relays of contacts wait for their turn. is_relay: this node is a relay for contacts. dht: None where it was not asked.
     hides: there are contacts from whom we hide our address, or will be.
     """
 
@@ -74,6 +74,7 @@ class NetworkFacts:
     proxy: ProxyHealth | None = None
     proxy_here: bool = False
     lan: LanHealth = field(default_factory=LanHealth)
+    dht: DhtHealth | None = None
     reached: bool = False
     turns: int = 0
     is_relay: bool = False

@@ -14,7 +14,7 @@ from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, Rel
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.lib.times import HOUR_MS, format_duration
-from p2pchat.ports import LanMode, Scope
+from p2pchat.ports import DhtMode, LanMode, Scope
 from p2pchat.store.contacts import ContactState
 
 HERE, RELAYS, CONTACTS, SEEN = "here", "relays", "contacts", "seen"
@@ -231,6 +231,24 @@ def _for_hours(hours: int | None) -> str:
     return "" if not hours else f", each message for {format_duration(hours * 3600, units=1)} at most"
 
 
+def _dht(facts: NetworkFacts) -> Iterator[Row]:
+    """Say whether somebody keeps records by which people find each other."""
+    health = facts.dht
+    if health is None:
+        return
+    where = "your relays" if health.mode == DhtMode.RELAYS else "the public network and your relays"
+    if health.mode == DhtMode.OFF:
+        detail = "no DHT server is asked where contacts are; `dht` in config.toml changes that"
+    elif health.servers:
+        many = f"{health.servers} DHT servers of {where} answer"
+        detail = f"1 DHT server of {where} answers" if health.servers == 1 else many
+    else:
+        detail = f"no DHT server of {where} answers"
+    good = health.mode != DhtMode.PUBLIC or health.servers > 0
+    hint = "Are the addresses in `dht_bootstrap` right? Contacts are found by relays meanwhile."
+    yield Row(RELAYS, "dht", GOOD if good else BAD, detail, "" if good else hint)
+
+
 # --- contacts ---------------------------------------------------------------------------------------------------------
 
 
@@ -408,6 +426,7 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _nat,
     _lan,
     _relays,
+    _dht,
     _contacts,
     _line,
     _operators,

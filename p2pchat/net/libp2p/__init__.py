@@ -11,6 +11,7 @@ secure_channel      the bytes below the muxer
 yamux               the muxer's loops
 streams             streams with one kind of error
 circuit_messages    the messages of circuits
+kademlia_messages   the messages of the DHT
 standard_protocols  identify, push and ping
 hardening           workarounds for faults of py-libp2p
 lazy_imports        importing less of it

@@ -63,6 +63,7 @@ class LibP2PHost(InboundConnections):
     proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
     tls: how to verify the other end of a /wss address; the system's way if not given.
     proxy: by which everything is dialled; nothing leaves past it.
+    listed: the protocols that everybody is told of, where there are any.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class LibP2PHost(InboundConnections):
         proxies: Collection[str] = (),
         tls: Callable[[], ssl.SSLContext] | None = None,
         proxy: Proxy | None = None,
+        listed: standard_protocols.Listed | None = None,
     ) -> None:
         self._proxy = proxy
+        self._listed = listed
         self._pair = create_new_key_pair(seed)
         self._peer = PeerKey(self._pair.public_key.to_bytes())
         self._id = ID(multiaddrs.multihash(self._peer))
@@ -170,7 +173,7 @@ class LibP2PHost(InboundConnections):
             per_peer = self._limits.streams_per_peer
             streams = self._streams = PlaceSums(self._limits.inbound * per_peer, per_peer, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
-            standard = standard_protocols.StandardProtocols(self._id, self._pair, bound)
+            standard = standard_protocols.StandardProtocols(self._id, self._pair, bound, self._listed)
             serve = StreamGuard(partial(self._negotiate, standard), streams)
             await self._accept_until_cancelled(serve, listening, standard, task_status)
         finally:
@@ -251,7 +254,7 @@ class LibP2PHost(InboundConnections):
         look_up = partial(self._look_up, standard, caller, stream.muxed_conn)
         try:
             with trio.fail_after(self._limits.negotiation):
-                handler, said = await handshake.choose(talk, look_up, standard_protocols.NAMES, greet=True)
+                handler, said = await handshake.choose(talk, look_up, standard.names, greet=True)
                 if handler not in self._speakers:
                     await talk.write(said)
                     said = b""
@@ -278,7 +281,7 @@ class LibP2PHost(InboundConnections):
         handler = self._handlers.get(name)
         for recognizer in self._recognizers:
             handler = handler or await recognizer(name, caller)
-        if handler is not None:
+        if handler is not None and name not in standard.names:
             standard.expected.add(muxed)
         return handler
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from weakref import WeakSet
 
@@ -23,7 +24,9 @@ from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Handler, Stream
@@ -52,15 +55,32 @@ Ask = Callable[[], Awaitable[Stream]]
 """Opens the stream for an identify request; may raise anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a host with protocols that are meant to be found says of itself, and hears of others.
+
+    names: the protocols that everybody is told. addresses: returns where it can be dialled. identified: called with the
+    key of a peer that connected, the protocols that it says it serves, and the addresses that it names.
+    """
+
+    names: tuple[str, ...]
+    addresses: Callable[[], Sequence[str]]
+    identified: Callable[[PeerKey, Collection[str], Sequence[str]], None]
+
+
 class StandardProtocols:
     """The handlers of `NAMES` for one run of a host. `listening`: the addresses it is bound to, as configured.
 
-    expected: the connections on which a protocol name was used that not everybody knows.
+    names: those, and the ones that are listed. expected: the connections on which a protocol name was used that not
+    everybody knows.
     """
 
-    def __init__(self, me: ID, pair: KeyPair, listening: Sequence[str]) -> None:
-        self._identity = cache(partial(_identity, me, pair))  # made for the first who asks: hardly anybody does
+    def __init__(self, me: ID, pair: KeyPair, listening: Sequence[str], listed: Listed | None = None) -> None:
+        self.names = NAMES if listed is None else (*NAMES, *listed.names)
+        # made for the first who asks: hardly anybody does
+        self._identity = cache(partial(_identity, me, pair, self.names))
         self._listening = tuple(listening)
+        self._listed = listed
         self._pingers: Counter[bytes] = Counter()
         self._asking = 0
         self._met: deque[tuple[float, GuardedYamux, Ask]] = deque()
@@ -98,9 +118,11 @@ class StandardProtocols:
             with trio.move_on_after(ASK_TIMEOUT):
                 stream = await ask()
                 try:
-                    await _drained(stream, MAX_IDENTITY)
+                    said = await _all_of(stream, MAX_IDENTITY)
                 finally:
                     await stream.close()
+                if self._listed is not None:
+                    self._listed.identified(stream.peer, *_read_identity(said))
         except Exception as error:  # noqa: BLE001 - a stranger's answer may not end anything
             log.debug("who connected did not say who it is: %s", type(error).__name__)
         finally:
@@ -109,7 +131,8 @@ class StandardProtocols:
     async def _identify(self, stream: Stream) -> None:
         assert isinstance(stream, LibP2PStream)
         answer = Identify()
-        answer.CopyFrom(self._identity(self._listening if stream.route == Route.DIRECT else ()))
+        ours = self._listening if self._listed is None else tuple(self._listed.addresses())
+        answer.CopyFrom(self._identity(ours if stream.route == Route.DIRECT else ()))
         if stream.remote is not None:
             host, port = stream.remote
             answer.observed_addr = Multiaddr(f"/ip{6 if ':' in host else 4}/{host}/tcp/{port}").to_bytes()
@@ -158,7 +181,22 @@ async def _drained(stream: Stream, most: int) -> None:
         most -= len(chunk)
 
 
-def _identity(me: ID, pair: KeyPair, listening: Sequence[str]) -> Identify:
+async def _all_of(stream: Stream, most: int) -> bytes:
+    """Read up to `most` bytes, or the end."""
+    said = bytearray()
+    while len(said) < most and (chunk := await stream.read(most - len(said))):
+        said += chunk
+    return bytes(said)
+
+
+def _read_identity(said: bytes) -> tuple[list[str], tuple[str, ...]]:
+    """Return the protocols and addresses in an answer to identify. Raises whatever protobuf does."""
+    start = next((at + 1 for at, byte in enumerate(said[:3]) if byte < 0x80), 0)  # behind the varint of its length
+    identity = Identify.FromString(said[start:])
+    return list(identity.protocols), multiaddrs.readable(identity.listen_addrs)
+
+
+def _identity(me: ID, pair: KeyPair, names: Sequence[str], listening: Sequence[str]) -> Identify:
     ours, addresses = Multiaddr(f"/p2p/{me}"), [Multiaddr(address) for address in listening]
     record = PeerRecord(me, [address.encapsulate(ours) for address in addresses])
     return Identify(
@@ -167,6 +205,6 @@ def _identity(me: ID, pair: KeyPair, listening: Sequence[str]) -> Identify:
         public_key=pair.public_key.serialize(),
         listen_addrs=[address.to_bytes() for address in addresses],
         observed_addr=b"",
-        protocols=NAMES,
+        protocols=names,
         signedPeerRecord=seal_record(record, pair.private_key).marshal_envelope(),
     )

@@ -16,11 +16,8 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
 from p2pchat.net.mailbox.turns import BacklogTurns
-from p2pchat.net.ports import Host
+from p2pchat.net.ports import Host, NewHost
 from p2pchat.ports import MailboxCallbacks
-
-NewHost = Callable[[], AbstractAsyncContextManager[Host]]
-"""Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
 
 
 class MailboxPool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from p2pchat.engine.contacts import own_relays
 from p2pchat.engine.contacts.own_relays import MAX_ADDRESSES, MAX_RELAYS
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadAddress, NotNow, UsageError
+from p2pchat.ports import DhtHealth, DhtMode
 from p2pchat.store import relays as store_relays
 from tests.support.asking import events_of
 from tests.support.mail_worlds import apart, own_queues, their_queues
@@ -215,5 +217,20 @@ def test_the_doctor_says_what_a_relay_would_be_good_for(tmp_path: Path) -> None:
         (line,) = [one for one in await alice.call("doctor") if one["check"] == "relays"]
         assert line["ok"]
         assert "`p2pchat relays add`" in line["detail"]
+        for mode, servers, ok, says in (
+            (DhtMode.OFF, 0, True, "no DHT server is asked"),
+            (DhtMode.RELAYS, 0, True, "no DHT server of your relays answers"),
+            (DhtMode.RELAYS, 3, True, "3 DHT servers of your relays answer"),
+            (DhtMode.PUBLIC, 0, False, "no DHT server of the public network and your relays answers"),
+        ):
+            alice.engine.ask_dht = partial(_told, DhtHealth(mode, servers))
+            (line,) = [one for one in await alice.call("doctor") if one["check"] == "dht"]
+            assert (line["ok"], line["hint"] == "") == (ok, ok)
+            assert says in line["detail"]
 
     run_world(tmp_path, main)
+
+
+async def _told(health: DhtHealth) -> DhtHealth:
+    await trio.lowlevel.checkpoint()
+    return health

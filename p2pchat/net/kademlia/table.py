@@ -1,0 +1,123 @@
+"""The servers that are known: those that have answered, by their distance from a place of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from p2pchat.core.ids import PeerKey
+from p2pchat.net import multiaddrs
+from p2pchat.net.admission.places import networks
+from p2pchat.net.kademlia import distances
+from p2pchat.net.libp2p.kademlia_messages import K, KadPeer
+from p2pchat.net.multiaddrs import Name
+
+MAX_PER_NETWORK = 4
+"""Servers of one IPv4 /24, IPv6 /48 or domain among those that are asked for one key, or that lie at one distance in a
+table. So whoever rents one network cannot surround a key."""
+BAD_SECONDS = 60.0
+"""How long a server that did not answer is not asked again."""
+_MAX_BAD = 4096
+
+
+def home(addresses: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the network of a server, and its addresses there: only these are used, so that nobody can claim to be in
+    the network of another. A public address comes before a name, and both before a local one. The network is "" for
+    a local address, of which there may be any number.
+    """
+    best: tuple[int, str] = (3, "")
+    inside: dict[str, list[str]] = {}
+    for address in addresses:
+        rank, network = _network(address)
+        inside.setdefault(network, []).append(address)
+        if rank < best[0]:
+            best = (rank, network)
+    return best[1], tuple(inside.get(best[1], ()))
+
+
+def _network(address: str) -> tuple[int, str]:
+    host = multiaddrs.parse_target(address).host
+    if isinstance(host, Name):
+        return 1, ".".join(host.name.split(".")[-2:])
+    if multiaddrs.is_local(host):
+        return 2, ""
+    return 0, networks(multiaddrs.neighbourhood(str(host)))[-1]
+
+
+class Crowd:
+    """Counts servers by network. Local addresses are not counted."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def admits(self, network: str) -> bool:
+        """Count a server of this network (`home`) and return True; return False where there are enough of them."""
+        count = self._counts.get(network, 0)
+        if network and count >= MAX_PER_NETWORK:
+            return False
+        self._counts[network] = count + 1
+        return True
+
+
+class Table:
+    """Up to 20 servers for each number of bits that they share with `own`, as Kademlia prescribes: many nearby, few far
+    away. Who has been known for long is not replaced by who comes later, unless it has stopped answering.
+
+    clock: seconds.
+    """
+
+    def __init__(self, own: int, clock: Callable[[], float]) -> None:
+        self._own = own
+        self._clock = clock
+        self._buckets: dict[int, dict[PeerKey, KadPeer]] = {}
+        self._seen: dict[PeerKey, float] = {}
+        self._bad: dict[PeerKey, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def __contains__(self, peer: PeerKey) -> bool:
+        return peer in self._seen
+
+    def answered(self, server: KadPeer) -> None:
+        """Note that a server answers at these addresses, and keep it where there is room."""
+        self._bad.pop(server.peer, None)
+        bucket = self._buckets.setdefault(self._distance(server.peer), {})
+        if server.peer not in bucket:
+            crowd = Crowd()
+            everybody = [home(known.addresses)[0] for known in (*bucket.values(), server)]
+            if len(bucket) >= K or not all(map(crowd.admits, everybody)):
+                return
+        bucket[server.peer] = server
+        self._seen[server.peer] = self._clock()
+
+    def silent(self, peer: PeerKey) -> None:
+        """Note that a server does not answer: it is forgotten, and not asked for a while."""
+        self._buckets.get(self._distance(peer), {}).pop(peer, None)
+        self._seen.pop(peer, None)
+        if len(self._bad) >= _MAX_BAD:
+            del self._bad[next(iter(self._bad))]
+        self._bad[peer] = self._clock() + BAD_SECONDS
+
+    def is_bad(self, peer: PeerKey) -> bool:
+        """Return whether a server did not answer lately."""
+        until = self._bad.get(peer)
+        if until is not None and until <= self._clock():
+            del self._bad[peer]
+            return False
+        return until is not None
+
+    def closest(self, place: int, count: int = K, *, but: Iterable[PeerKey] = ()) -> list[KadPeer]:
+        """Return the servers that are closest to a place, without those in `but`."""
+        left_out = frozenset(but)
+        everybody = [server for bucket in self._buckets.values() for server in bucket.values()]
+        wanted = [server for server in everybody if server.peer not in left_out]
+        return sorted(wanted, key=lambda server: distances.of_peer(server.peer) ^ place)[:count]
+
+    def unseen_for(self, seconds: float) -> list[KadPeer]:
+        """Return the servers that have not answered for so long."""
+        limit = self._clock() - seconds
+        everybody = [server for bucket in self._buckets.values() for server in bucket.values()]
+        return [server for server in everybody if self._seen[server.peer] < limit]
+
+    def _distance(self, peer: PeerKey) -> int:
+        return distances.shared_bits(distances.of_peer(peer), self._own)
