@@ -38,7 +38,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
-from p2pchat.ports import AskDht, AskProxy, Clock, Net, NetHandler, NetView
+from p2pchat.ports import AskDht, AskProxy, Clock, LanMode, Net, NetHandler, NetView
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -55,7 +55,7 @@ class Engine:
     net: the network, which `run` runs. view: what is known of it, for people. relays: addresses used in this run
     besides those of the profile. monotonic: see `ClockWatch`. storage_limits: how much one contact may make us store.
     ask_proxy: asks the proxy that everything is dialled through; None without one. ask_dht: asks the distributed
-    hash table.
+    hash table. use_lan: changes when contacts are looked for on the local network; None where they never are.
     """
 
     def __init__(
@@ -71,7 +71,9 @@ class Engine:
         storage_limits: ContactLimits = DEFAULT_LIMITS,
         ask_proxy: AskProxy | None = None,
         ask_dht: AskDht | None = None,
+        use_lan: Callable[[LanMode], None] | None = None,
     ) -> None:
+        self.use_lan = use_lan
         self.ask_proxy = ask_proxy
         self.ask_dht = ask_dht
         self.view = view

@@ -146,6 +146,11 @@ class Network:
         reach.found, joining.found = discovery.ways, discovery.ways_to_join
         return discovery
 
+    def use_lan(self, mode: LanMode) -> None:
+        """Look for contacts on the local network as this mode says, from now on."""
+        if self._discovery is not None:
+            self._discovery.use(mode)
+
     # --- where we are ----------------------------------------------------------------------------------------------
 
     def use_relays(self, relays: Sequence[Relay]) -> None:

@@ -374,7 +374,7 @@ class WorldNode:
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
         self.net = net = WorldNetwork(self)
-        self.engine = Engine(self.db, self.clock, entropy, net, net.view, world.run_sync(self))
+        self.engine = Engine(self.db, self.clock, entropy, net, net.view, world.run_sync(self), use_lan=net.use_lan)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False

@@ -55,7 +55,7 @@ class FakeNode:
         """What is set for chats: archived, pinned, muted_until."""
         self.invites: list[Json] = []
         self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
-        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True}
+        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True, "lan": "auto"}
         self.reachable = True
         self.relayed = False
         self.relays = 0
@@ -259,7 +259,7 @@ class FakeNode:
     def _do_name(self, name: str = "me") -> Json:
         return {"name": name}
 
-    def _do_settings(self, **changes: bool | None) -> Json:
+    def _do_settings(self, **changes: bool | str | None) -> Json:
         self.settings.update({name: value for name, value in changes.items() if value is not None})
         return dict(self.settings)
 

@@ -268,7 +268,8 @@ def _contact(facts: NetworkFacts, contact: ContactFacts) -> Row:
     why = _why_not_better(facts, contact)
     said += [why] if why else []
     said += [_waits(contact)] if contact.waiting.messages or contact.waiting.other else []
-    state = GOOD if contact.route is not None else BAD
+    reached = contact.path.route is not None or (contact.route == Route.MAILBOX and not facts.cut_off)
+    state = GOOD if reached else BAD
     hint = "Their node may be off, or neither side can dial the other; with a relay, messages can wait for them there."
     if contact.hidden and contact.cannot:
         said.append(f"you hide your address from them, so {contact.cannot}")
@@ -281,7 +282,7 @@ def _contact(facts: NetworkFacts, contact: ContactFacts) -> Row:
 def _path(facts: NetworkFacts, contact: ContactFacts) -> str:
     path = contact.path
     if path.route is None:
-        if contact.route == Route.MAILBOX:
+        if contact.route == Route.MAILBOX and not facts.cut_off:
             return f"no link, through a mailbox at {_count(contact.relays, 'relay')} of theirs"
         return "no link"
     age = format_duration(path.seconds, units=1) or "a moment"

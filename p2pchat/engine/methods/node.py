@@ -11,6 +11,8 @@ from p2pchat.engine.methods.relays import health
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
+from p2pchat.errors import NotNow
+from p2pchat.ports import LanMode
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 from p2pchat.store import relays as store_relays
@@ -50,8 +52,13 @@ async def change_settings(
     keep_receiving: bool | None = None,
     read_receipts: bool | None = None,
     typing: bool | None = None,
+    lan: str | None = None,
 ) -> Json:
-    """Return what was decided; each that is given is changed first."""
+    """Return what was decided; each that is given is changed first. Raises NotNow for `lan` with a proxy."""
+    if lan is not None:
+        if engine.use_lan is None:
+            raise NotNow("With a proxy, contacts are not looked for on the local network")
+        engine.use_lan(LanMode(lan))
 
     def change(tx: Transaction) -> None:
         if keep_receiving is not None:
@@ -70,6 +77,7 @@ async def change_settings(
             "keep_receiving": settings.keep_receiving(db),
             "read_receipts": settings.read_receipts(db),
             "typing": settings.typing(db),
+            "lan": engine.view.lan().mode,
         }
     )
 

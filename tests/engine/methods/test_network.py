@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from p2pchat.engine.methods.network import place_of
-from p2pchat.errors import NotReached
+from p2pchat.errors import NotNow, NotReached
 from p2pchat.ports import Machine, ProxyHealth
 from tests.support.mail_worlds import apart
 from tests.support.world import World, WorldNode, befriend, run_world
@@ -115,6 +115,10 @@ def test_what_keeps_a_node_from_everybody_is_in_its_status(
         alice = await world.start("alice")
         alice.net.machine = Machine(("IPv4",) if connected else ())
         alice.engine.ask_proxy = None if problem is None else ask
+        if problem is not None:
+            alice.engine.use_lan = None
+            with pytest.raises(NotNow):
+                await alice.call("settings", lan="on")
         assert (await alice.call("status"))["trouble"] == trouble
         facts = await alice.call("network")
         line = next(row["detail"] for row in facts["rows"] if row["check"] == "line")

@@ -129,7 +129,8 @@ def test_on_a_local_network_alone(lan: LanHealth, detail: str, hint: str) -> Non
 def test_behind_a_proxy_that_is_down(here: bool) -> None:
     proxy = ProxyHealth("127.0.0.1:9050" if here else "192.0.2.9:1080", "it does not answer")
     net = replace(HOME, addresses=())
-    facts = replace(FACTS, net=net, proxy=proxy, proxy_here=here, relays=(LOST, LOST), contacts=(AWAY,))
+    mailed = replace(AWAY, route=Route.MAILBOX, relays=1)
+    facts = replace(FACTS, net=net, proxy=proxy, proxy_here=here, relays=(LOST, LOST), contacts=(mailed,))
     words = said(facts)
     assert words["proxy"].startswith("✗ nothing leaves this machine: the proxy at ")
     assert words["listening"] == "nowhere: with a proxy, others reach this node through relays"
