@@ -162,6 +162,7 @@ def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -
     BadConfig.
     """
     from p2pchat.errors import BadAddress
+    from p2pchat.net.kademlia.client import PROXY_SOFT_SECONDS, SOFT_SECONDS
     from p2pchat.net.kademlia.network import KademliaNetwork
     from p2pchat.net.libp2p.kademlia_messages import KadPeer
     from p2pchat.net.multiaddrs import parse_full
@@ -173,8 +174,14 @@ def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -
         bootstrap = [KadPeer(peer, (address,)) for peer, address in map(parse_full, named)]
     except BadAddress as exc:
         raise config.BadConfig(f"dht_bootstrap: {exc}") from exc
-    protocol = settings.dht_protocol
-    return KademliaNetwork(partial(_new_host, proxy), bootstrap, _now, entropy.random, protocol=protocol)
+    return KademliaNetwork(
+        partial(_new_host, proxy),
+        bootstrap,
+        _now,
+        entropy.random,
+        protocol=settings.dht_protocol,
+        soft=SOFT_SECONDS if proxy is None else PROXY_SOFT_SECONDS,
+    )
 
 
 async def _no_dht() -> DhtHealth:

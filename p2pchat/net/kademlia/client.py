@@ -36,7 +36,9 @@ ALPHA = 10
 """Requests of one walk that are waited for at the same time."""
 SOFT_SECONDS = 2.0
 """Seconds after which a request is not waited for any longer: four round trips of half a second."""
-READ_SECONDS = 4.0
+PROXY_SOFT_SECONDS = 10.0
+"""The same through a proxy, which may be Tor: a connection takes seconds there."""
+READ_SECONDS = 10.0
 """Seconds an answer may take once the request was written."""
 WALK_SECONDS = 60.0
 """Seconds that a walk, or a round of requests, may take in all."""

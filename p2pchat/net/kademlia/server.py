@@ -41,7 +41,11 @@ UNSEEN_SECONDS = 1800.0
 """How long a server is named to others without having answered."""
 SWEEP_SECONDS = 60.0
 MAX_NOTICED = 64
-"""Servers that connected to us and wait to be tried."""
+"""Servers that connected to us and wait to be tried,"""
+TRIED_AT_ONCE = 4
+"""and are tried at the same time,"""
+TRY_SECONDS = 10.0
+"""each for so long at most."""
 ANSWER_UNITS = 60
 """What an answer costs (`admission.budget`): finding the closest of a few hundred servers,"""
 RECORD_UNITS = 250
@@ -100,7 +104,8 @@ class KadServer:
         async with trio.open_nursery() as nursery:
             client = KadClient(self._host, nursery, self._table, self._peers, protocol=self._protocol)
             nursery.start_soon(self._refresh, client)
-            nursery.start_soon(self._try_noticed)
+            for _ in range(TRIED_AT_ONCE):
+                nursery.start_soon(self._try_noticed)
             while True:
                 await trio.sleep(SWEEP_SECONDS)
                 self.records.sweep(self._clock())
@@ -129,13 +134,16 @@ class KadServer:
         async for server in self._noticed:
             if server.peer in self._table:
                 continue
-            try:
-                stream = await self._host.open(server.peer, server.addresses, self._protocol, afresh=True)
-            except Unreachable:
-                self._table.silent(server.peer)
-            else:
-                self._table.answered(server)
-                await stream.close()
+            with trio.move_on_after(TRY_SECONDS):
+                try:
+                    stream = await self._host.open(server.peer, server.addresses, self._protocol, afresh=True)
+                except Unreachable:
+                    pass
+                else:
+                    self._table.answered(server)
+                    await stream.close()
+                    continue
+            self._table.silent(server.peer)
 
     # --- requests --------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,8 @@ class Listed:
     """What a host with protocols that are meant to be found says of itself, and hears of others.
 
     names: the protocols that everybody is told. addresses: returns where it can be dialled. identified: called with the
-    key of a peer that connected, the protocols that it says it serves, and the addresses that it names.
+    key of a peer that connected, the protocols that it says it serves, and those of the addresses that it names at
+    which it comes: what strangers say must not have us dial others.
     """
 
     names: tuple[str, ...]
@@ -121,8 +122,10 @@ class StandardProtocols:
                     said = await _all_of(stream, MAX_IDENTITY)
                 finally:
                     await stream.close()
-                if self._listed is not None:
-                    self._listed.identified(stream.peer, *_read_identity(said))
+                if self._listed is not None and isinstance(stream, LibP2PStream):
+                    protocols, addresses = _read_identity(said)
+                    own = tuple(address for address in addresses if _place_of(address) == stream.place)
+                    self._listed.identified(stream.peer, protocols, own)
         except Exception as error:  # noqa: BLE001 - a stranger's answer may not end anything
             log.debug("who connected did not say who it is: %s", type(error).__name__)
         finally:
@@ -187,6 +190,12 @@ async def _all_of(stream: Stream, most: int) -> bytes:
     while len(said) < most and (chunk := await stream.read(most - len(said))):
         said += chunk
     return bytes(said)
+
+
+def _place_of(address: str) -> str:
+    """Return the place of an address; "" for a name, which may lead anywhere."""
+    host = multiaddrs.parse_target(address).host
+    return "" if isinstance(host, multiaddrs.Name) else multiaddrs.neighbourhood(str(host))
 
 
 def _read_identity(said: bytes) -> tuple[list[str], tuple[str, ...]]:

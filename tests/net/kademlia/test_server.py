@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2pchat.core import ipns
 from p2pchat.core.ids import PeerKey
-from p2pchat.errors import LinkLost
+from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.lib.times import DAY_MS, HOUR_MS
-from p2pchat.net.kademlia import distances
+from p2pchat.net.admission.budget import Account
+from p2pchat.net.kademlia import distances, where
 from p2pchat.net.kademlia.kept import KeptRecords
-from p2pchat.net.kademlia.server import MAX_STREAM_REQUESTS
+from p2pchat.net.kademlia.server import IDLE_SECONDS, MAX_STREAM_REQUESTS
 from p2pchat.net.kademlia.table import MAX_PER_NETWORK, Table
 from p2pchat.net.libp2p import kademlia_messages
-from p2pchat.net.libp2p.kademlia_messages import K, KadKind, KadMessage, KadPeer, encode, read_message, write_message
+from p2pchat.net.libp2p.kademlia_messages import (
+    K,
+    KadKind,
+    KadMessage,
+    KadPeer,
+    decode,
+    encode,
+    read_message,
+    write_message,
+)
+from tests.core.people import flipped
 from tests.net.kademlia.test_network import record, run_dht
 from tests.support.dht import DhtWorld
 from tests.support.world import BEGAN
@@ -76,12 +92,49 @@ def test_only_valid_records_that_are_not_older_are_kept(tmp_path: Path) -> None:
     run_dht(tmp_path, main)
 
 
+def test_whoever_floods_it_is_made_to_wait(tmp_path: Path) -> None:
+    """Checking a record costs more than asking for one; a thousand have to fit into a second's share of a place."""
+
+    async def main(dht: DhtWorld) -> None:
+        server = dht.join("server 0")
+        account = Account("somewhere")
+        server._account_of = lambda stream: account
+        began = trio.current_time()
+        for _ in range(8):
+            assert await asked(dht, *[put(record())] * MAX_STREAM_REQUESTS) is not None
+        assert server.counts.kept == 8 * MAX_STREAM_REQUESTS
+        assert trio.current_time() - began > 1
+
+    run_dht(tmp_path, main)
+
+
+def test_arbitrary_bytes_are_a_message_or_cannot_be_opened() -> None:
+    closer = KadMessage(KadKind.FIND_NODE, b"k", None, (server(7),))
+    valid = [encode(put(record())), where.encode(server(7)), encode(closer)]
+
+    @given(st.one_of(st.binary(max_size=200), st.tuples(st.sampled_from(valid), st.integers(0, 1 << 14))))
+    def takes_anything(data: bytes | tuple[bytes, int]) -> None:
+        raw = data if isinstance(data, bytes) else flipped(*data)
+        for read in (decode, where.decode):
+            with suppress(CannotOpen):
+                read(raw)
+
+    takes_anything()
+    assert where.decode(valid[1]) == [server(7)]
+    assert decode(valid[2]) == closer
+
+
 def test_a_stream_has_an_end(tmp_path: Path) -> None:
     async def main(dht: DhtWorld) -> None:
         dht.join("server 0")
         ping = KadMessage(KadKind.PING)
         assert await asked(dht, *[ping] * MAX_STREAM_REQUESTS) == ping
         assert await asked(dht, *[ping] * (MAX_STREAM_REQUESTS + 1)) is None
+        server, began = dht.hosts["server 0"], trio.current_time()
+        stream = await dht.world.outsider("slow").open(server.peer, server.addresses(), kademlia_messages.PROTOCOL)
+        await stream.write(b"\x0a\x08")  # the beginning of a message, and nothing more
+        assert await stream.read(1) == b""
+        assert trio.current_time() - began == IDLE_SECONDS
 
     run_dht(tmp_path, main)
 
