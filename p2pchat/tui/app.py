@@ -433,7 +433,10 @@ class ChatApp(BaseApp):
             if self.screen is not self.main:
                 return False
         if BY_NAME[name].chat and self.state.shown is None:
-            self.say("Open a chat first.")
+            how = (
+                "open one first" if self.state.chats else f"{self.keymap.shown('invite') or '/invite'} invites a friend"
+            )
+            self.say(f"/{name} needs a chat: {how}.")
             return False
         return True
 

@@ -72,14 +72,14 @@ async def change_settings(
 
     if any(value is not None for value in (keep_receiving, read_receipts, typing)):
         await engine.committer.submit(change)
-    return await engine.committer.read(
+    kept: Json = await engine.committer.read(
         lambda db: {
             "keep_receiving": settings.keep_receiving(db),
             "read_receipts": settings.read_receipts(db),
             "typing": settings.typing(db),
-            "lan": engine.view.lan().mode,
         }
     )
+    return {**kept, "lan": engine.view.lan().mode}
 
 
 async def name(engine: Engine, *, name: str | None = None) -> Json:

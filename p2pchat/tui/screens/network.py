@@ -129,5 +129,11 @@ class NetworkScreen(Panel[None]):
 
     def _row(self, row: Mapping[str, Any]) -> Content:
         sign, style = _SIGNS.get(row["state"], _OTHER_SIGN)
-        label = f"{_LABELS.get(row['check'], self.drawn(row['check']))}: " if row["about"] in _LABELLED else ""
-        return Content.assemble((f"{sign} ", style), (label, "bold"), self.drawn(short(row["detail"])))
+        label, detail = "", short(row["detail"])
+        if row["about"] in _LABELLED:
+            label = _LABELS.get(row["check"], row["check"])
+        elif row["about"] == "contacts":  # a name may be written from right to left, and the rest never is
+            label, _, detail = detail.partition(": ")
+        return Content.assemble(
+            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(detail)
+        )
