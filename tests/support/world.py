@@ -339,7 +339,7 @@ class WorldNetwork(Network):
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
         self.machine = Machine(("IPv4",), (), True)
         super().__init__(
-            node.host, node.hidden, random, node._new_host, medium, LanMode.AUTO, machine=lambda: self.machine
+            node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, machine=lambda: self.machine
         )
         self._node = node
 
@@ -383,7 +383,7 @@ class WorldNode:
         self._heard: list[Json] = []
 
     @asynccontextmanager
-    async def _new_host(self) -> AsyncIterator[FakeHost]:
+    async def new_host(self) -> AsyncIterator[FakeHost]:
         host = FakeHost(self.world, self.name, self.world.entropy.random(32), listens=False)
         host.nursery = self.host.nursery
         self.others.append(host)
@@ -527,7 +527,7 @@ class World:
 
     def address(self, name: str) -> str:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
-        return f"/ip4/10.0.0.{number}/tcp/4001"
+        return f"/ip4/10.0.{number // 256}.{number % 256}/tcp/4001"
 
     def move(self, name: str) -> None:
         """Have a node at another address from now on; it is not told."""
