@@ -57,7 +57,7 @@ class NetworkView:
 
 def _own_address(address: str) -> OwnAddress:
     ip = multiaddrs.parse(address).ip
-    scope = Scope.LOOPBACK if ip.is_loopback else Scope.LOCAL if multiaddrs.is_local(ip) else Scope.PUBLIC
+    scope = Scope.LOOPBACK if ip.is_loopback else Scope.PUBLIC if ip.is_global else Scope.LOCAL
     return OwnAddress(address, f"IPv{ip.version}", scope)
 
 

@@ -57,11 +57,15 @@ def rows(facts: NetworkFacts) -> list[Row]:
 
 def advice(facts: NetworkFacts, said: Sequence[Row]) -> list[str]:
     """Return what to try next, the most important first: what helps against what does not work, then what could be
-    better.
+    better, unless nothing can leave this machine.
     """
     bad = [row.hint for row in said if row.state == BAD and row.hint]
+    if facts.cut_off:
+        return list(dict.fromkeys(bad))
     notes = [row.hint for row in said if row.state == NOTE and row.hint]
-    if not facts.relays:
+    if facts.net.machine.default_route is False:
+        pass
+    elif not facts.relays:
         notes.append(_ADD_RELAY)
     elif len(facts.relays) == 1:
         notes.append(_SECOND_RELAY)
@@ -136,7 +140,7 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
-    if proven or circuits or facts.relays:
+    if proven or circuits or facts.relays or facts.net.machine.default_route is False:
         yield Row(HERE, "reachability", GOOD if proven or circuits else NOTE, detail)
     else:
         hint = "Others may not be able to dial this node; you can still dial them. A relay makes it reachable."
