@@ -140,11 +140,7 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
-    if proven or circuits or facts.relays or facts.net.machine.default_route is False:
-        yield Row(HERE, "reachability", GOOD if proven or circuits else NOTE, detail)
-    else:
-        hint = "Others may not be able to dial this node; you can still dial them. A relay makes it reachable."
-        yield Row(HERE, "reachability", NOTE, detail, hint)
+    yield Row(HERE, "reachability", GOOD if proven or circuits else NOTE, detail)
 
 
 def _nat(facts: NetworkFacts) -> Iterator[Row]:

@@ -123,7 +123,8 @@ class NetworkScreen(Panel[None]):
                 self.query_one(widget).set_class(not shown, "hidden")
 
     def _advice(self, texts: Sequence[str], bad: bool) -> Content:
-        lines = [Content.styled("Not everything works." if bad else "Everything works.", "bold")]
+        better = " What could be better:" if texts else ""
+        lines = [Content.styled("Not everything works. What to try:" if bad else f"Nothing is wrong.{better}", "bold")]
         lines += [Content.assemble(("→ ", "$text-accent"), self.drawn(short(text))) for text in texts]
         return Content("\n").join(lines)
 
