@@ -73,7 +73,7 @@ class Endpoint:
 
     def path(self, contact: ContactId) -> PathState:
         """Return how a contact is reached and what was tried, for people."""
-        ways, tried = self.reach.ways(contact)
+        ways, tried = self.reach.attempts(contact)
         now, circuits = trio.current_time(), sum(multiaddrs.parse_target(way).relay is not None for _, way in ways)
         state = PathState(
             direct=len(ways) - circuits, circuits=circuits, tried=None if tried is None else round(now - tried)

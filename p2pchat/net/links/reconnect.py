@@ -116,16 +116,16 @@ class Reconnector:
         """Return whether a link with the contact is wanted."""
         return contact in self._wanted
 
-    def ways(self, contact: ContactId) -> tuple[list[DialTarget], float | None]:
-        """Return the ways at which the contact is dialled, and when a round of all of them last failed."""
-        wanted = self._wanted.get(contact)
-        return ([], None) if wanted is None else ([*self.found(contact), *wanted.ways], wanted.tried)
-
     def again(self, contact: ContactId) -> None:
         """Begin with the shortest wait: a link has just ended, or something changed."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.afresh = True
             wanted.nudged.set()
+
+    def attempts(self, contact: ContactId) -> tuple[list[DialTarget], float | None]:
+        """Return the ways at which a contact is dialled, and when a round of all of them last failed."""
+        wanted = self._wanted.get(contact)
+        return ([], None) if wanted is None else ([*self.found(contact), *wanted.ways], wanted.tried)
 
     async def all_again(self) -> None:
         """Begin again with everybody to whom there is no link, one after the other: the network has changed. If it
