@@ -35,7 +35,7 @@ _SET_CLOCK = (
     "has been right for an hour."
 )
 _CARRY = "`p2pchat parcel out` carries messages on a stick meanwhile."
-_ADD_RELAY = "Add a relay: it stores what is sent to you meanwhile, and others reach you through it."
+_ADD_RELAY = "Add a relay: it stores what is sent to you while you are offline, and others reach you through it."
 _SECOND_RELAY = "Add a second relay, run by somebody else: each holds every message."
 _OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave messages there."
 
