@@ -64,7 +64,8 @@ class NetState:
 class PathState:
     """How a contact is reached now, and what was tried. route: None without a link. relay: of a circuit. seconds: the
     age of the link. stalled: answers are overdue on it. direct, circuits: how many ways of each kind the node knows to
-    the contact. tried: seconds since the last attempt that failed; None if none has.
+    the contact. tried: seconds since the last attempt that failed; None if none has. no_hole: holes through both
+    routers were tried in vain.
     """
 
     route: Route | None = None
@@ -74,3 +75,4 @@ class PathState:
     direct: int = 0
     circuits: int = 0
     tried: int | None = None
+    no_hole: bool = False

@@ -84,7 +84,10 @@ class Endpoint:
         ways, tried = self.reach.attempts(contact)
         now, circuits = trio.current_time(), sum(multiaddrs.parse_target(way).relay is not None for _, way in ways)
         state = PathState(
-            direct=len(ways) - circuits, circuits=circuits, tried=None if tried is None else round(now - tried)
+            direct=len(ways) - circuits,
+            circuits=circuits,
+            tried=None if tried is None else round(now - tried),
+            no_hole=self._punching is not None and self._punching.has_failed(contact),
         )
         link = self.best(contact)
         if link is None:

@@ -311,7 +311,8 @@ def _why_not_better(facts: NetworkFacts, contact: ContactFacts) -> str:
             return "not directly, because they gave no address that can be dialled"
         if path.tried is None:
             return "a direct way is being looked for"
-        return f"not directly: {_addresses(path.direct)} {_ago(path.tried)}, and is tried again within the hour"
+        again = "and holes through both routers did not open" if path.no_hole else "and is tried again within the hour"
+        return f"not directly: {_addresses(path.direct)} {_ago(path.tried)}, {again}"
     if contact.hidden:
         return "you hide your address from them, so only circuits through your relays are tried"
     if not path.direct and not path.circuits:

@@ -203,6 +203,15 @@ def test_a_hidden_contact() -> None:
             "linked, circuit through a relay of theirs, for 5 seconds, stalled: another link is being made; not "
             "directly: none of their 2 addresses answered 4 seconds ago, and is tried again within the hour",
         ),
+        (
+            replace(
+                ANNA,
+                path=PathState(Route.CIRCUIT, seconds=5, direct=1, tried=0, no_hole=True),
+                route=Route.CIRCUIT,
+            ),
+            "linked, circuit through a relay of theirs, for 5 seconds; not directly: their address did not answer just "
+            "now, and holes through both routers did not open",
+        ),
         (replace(ANNA, state=ContactState.WAITING), "has not accepted yet: your request has not arrived yet"),
         (
             replace(ANNA, state=ContactState.WAITING, asked="stored at a relay until 21 Dec"),
