@@ -1,27 +1,29 @@
 """Presence records: keeps ours at relays, and looks for those of contacts who cannot be reached.
 
-Every half day our record for each contact is put at relays that the two share, in any order and at random moments,
-among as many decoys as hide their number. Where the known ways lead to nobody, our record for that contact is put at
-once if it has changed, and theirs is looked for, again after growing pauses. What is found changes only where that
-contact is dialled and where mail for them is deposited, and only if they have not said something newer.
+Every half day our record for each contact is put at relays that the two share, and given to the servers of a
+distributed hash table if one is used, in any order and at random moments, among as many decoys as hide their number.
+Where the known ways lead to nobody, our record for that contact is put at once if it has changed, and theirs is looked
+for, again after growing pauses: at relays, which answer in milliseconds, and then at those servers. What is found
+changes only where that contact is dialled and where mail for them is deposited, if they have said nothing newer.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
 import trio
 
-from p2pchat.core import mailbox, presence
+from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, first_device
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.presence import PresenceSlot, Whereabouts
 from p2pchat.core.primitives import Random
 from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
-from p2pchat.engine.contacts import news
+from p2pchat.engine.contacts import news, transport_keys
 from p2pchat.engine.delivery import mailbox_queues, queues
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
@@ -52,6 +54,8 @@ SEARCHES_AT_ONCE, SECONDS_A_SEARCH = 16, 10.0
 """Searches for all contacts that may begin at once, and how many seconds apart those after them begin."""
 SETTLE_SECONDS, HOLD_SECONDS = 1.0, 30.0
 """Seconds until our record is put again after our addresses have changed, and until the next time."""
+MAX_TIME_MS = 250_000_000_000_000
+"""The year 9892: records have four digits for it."""
 MAX_TRIES = 3
 """How often a relay may say that it has a newer record of ours before it is not believed."""
 
@@ -61,13 +65,18 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, repr=False)
 class Meeting:
     """How we and a contact find each other: the keys of both sides, their identity, and the relays to write to and to
-    read from, best first.
+    read from, best first. hidden: we hide from them, so only these relays are asked.
     """
 
     pair: Pair
     identity: bytes
+    hidden: bool
     write_to: Sequence[Relay]
     read_from: Sequence[Relay]
+
+
+_Ask = Callable[[Meeting, bytes], Awaitable[list[bytes]]]
+"""Asks somebody what they have under a public key."""
 
 
 @dataclass(eq=False, slots=True)
@@ -116,6 +125,10 @@ class PresenceRecords:
             finally:
                 self._nursery = None
 
+    def _now(self) -> int:
+        """Return the time in ms; of a clock that is wrong by millennia, the last that a record can name."""
+        return min(self.clock(), MAX_TIME_MS)
+
     # --- what is said to it
 
     def unreached(self, contact: ContactId) -> None:
@@ -161,42 +174,63 @@ class PresenceRecords:
             meeting = await self.committer.read(meeting_of, self.me, contact)
             if meeting is not None:
                 await self._put(contact, meeting, MAX_RELAYS)
-                await self._find(contact, meeting)
+                if not await self._find(contact, meeting, self._ask_relays):
+                    await self._find(contact, meeting, self._ask_servers)
         except P2PChatError as error:
             log.warning("a contact's record could not be looked for: %s", type(error).__name__)
         finally:
             search.busy = False
             search.not_before = trio.current_time() + search.pauses.pause()
 
-    async def _find(self, contact: ContactId, meeting: Meeting) -> None:
+    async def _find(self, contact: ContactId, meeting: Meeting, ask: _Ask) -> bool:
         """Look for a contact's record of today, or of yesterday or tomorrow since clocks may be wrong; take up what is
-        new in it.
+        new in it, and return whether anything was.
         """
-        for day in hello_days(self.clock()):
+        for day in hello_days(self._now()):
             there = presence.slot(meeting.pair.theirs, day)
             found: list[Whereabouts] = []
-            async with trio.open_nursery() as nursery:
-                for relay in meeting.read_from[:MAX_RELAYS]:
-                    nursery.start_soon(self._get, relay, there, meeting.identity, found)
+            for raw in await ask(meeting, there.public):
+                try:
+                    found.append(presence.read(there, raw, meeting.identity, self._now()))
+                except CannotOpen:
+                    log.info("there was a record that cannot be opened")
             newest = max(found, key=lambda said: said.id, default=None)
             if newest is not None and await self.committer.submit(take_up, contact, newest):
                 log.info("a contact was found by a record")
-                return
+                return True
+        return False
 
-    async def _get(self, relay: Relay, there: PresenceSlot, identity: bytes, found: list[Whereabouts]) -> None:
-        raw = await self.net.mailboxes.records.get(relay, there.public)
-        if raw:
-            try:
-                found.append(presence.read(there, raw, identity, self.clock()))
-            except CannotOpen:
-                log.info("a relay had a record that cannot be opened")
+    async def _ask_relays(self, meeting: Meeting, public: bytes) -> list[bytes]:
+        """Return what each of the relays has under a key."""
+        found: list[bytes] = []
+
+        async def ask(relay: Relay) -> None:
+            if raw := await self.net.mailboxes.records.get(relay, public):
+                found.append(raw)
+
+        async with trio.open_nursery() as nursery:
+            for relay in meeting.read_from[:MAX_RELAYS]:
+                nursery.start_soon(ask, relay)
+        return found
+
+    async def _ask_servers(self, meeting: Meeting, public: bytes) -> list[bytes]:
+        """Return what the servers of the distributed hash table have under a key, if one is used."""
+        if self.net.records is None or meeting.hidden:
+            return []
+        record = await self.net.records.look_up(ipns.routing_key(public))
+        return [] if record is None else [record.raw]
+
+    async def _publish(self, record: IpnsRecord) -> None:
+        """Give a record to the servers of the distributed hash table, if one is used."""
+        if self.net.records is not None:
+            await self.net.records.publish(record)
 
     async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> None:
         """Put our record for a contact at their relays and ours, unless what it says is there."""
-        now = self.clock()
+        now = self._now()
         day, half_day = hello_days(now)[0], presence.first_number(now)
         said = await self.committer.submit(compose, contact)
-        content = (said.ways, said.queues)
+        content = (said.ways, said.queues, said.next)
         before = self._written.get(contact)
         number = half_day
         if before is not None and before.day == day:
@@ -208,6 +242,9 @@ class PresenceRecords:
         async with trio.open_nursery() as nursery:
             for relay in meeting.write_to[:most]:
                 nursery.start_soon(self._put_at, relay, slot, said, written)
+        if self._nursery is not None and not meeting.hidden:  # this takes seconds, and nothing waits for it
+            record = presence.make(slot, said, self.me.identity_seed, written.number, self.random)
+            self._nursery.start_soon(self._publish, record)
 
     async def _put_at(self, relay: Relay, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
         number = written.number
@@ -223,14 +260,14 @@ class PresenceRecords:
 
     async def _put_daily(self) -> None:
         while True:
-            half_day = presence.first_number(self.clock())
+            half_day = presence.first_number(self._now())
             if await self.committer.read(lambda db: meta.get_int(db, _PUT)) != half_day:
                 try:
                     await self._put_all()
                     await self.committer.submit(_all_put, half_day)
                 except P2PChatError as error:
                     log.warning("presence records could not be put: %s", type(error).__name__)
-            while presence.first_number(self.clock()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
+            while presence.first_number(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
     async def _put_all(self) -> None:
@@ -253,13 +290,15 @@ class PresenceRecords:
                 await self._put(turn, met[turn], MAX_RELAYS_DAILY)
             else:
                 like = known[int.from_bytes(self.random(4), "big") % len(known)]
-                await self._put_decoy(like.write_to[:MAX_RELAYS_DAILY])
+                await self._put_decoy(like)
 
-    async def _put_decoy(self, relays: Iterable[Relay]) -> None:
-        now = self.clock()
+    async def _put_decoy(self, like: Meeting) -> None:
+        now = self._now()
         record = presence.decoy(hello_days(now)[0], presence.first_number(now), self.random)
-        for relay in relays:
+        for relay in like.write_to[:MAX_RELAYS_DAILY]:
             await self.net.mailboxes.records.put(relay, record.public, record.raw)
+        if not like.hidden:
+            await self._publish(record)
 
 
 _PUT = "presence_put"
@@ -288,7 +327,7 @@ def meeting_of(db: Database, me: Device, contact_id: ContactId) -> Meeting | Non
     keys = pair(
         contact_id, STANDING, standing_root(me, contact.identity, contact.device), me.identity, contact.identity
     )
-    return Meeting(keys, contact.identity, _alternating(theirs, ours), _alternating(ours, theirs))
+    return Meeting(keys, contact.identity, contact.hidden, _alternating(theirs, ours), _alternating(ours, theirs))
 
 
 def _has_records(contact: Contact) -> bool:
@@ -308,7 +347,8 @@ def compose(tx: Transaction, contact_id: ContactId) -> Whereabouts:
     if contact is None:
         return Whereabouts(tx.new_message_id(), (), None)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
-    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None)
+    next_key = transport_keys.next_key(tx.db, hidden=contact.hidden)
+    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None, next_key)
 
 
 def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
@@ -316,7 +356,7 @@ def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
     contact = tx.contact(contact_id)
     if contact is None or contact.state != ContactState.CONTACT:
         return False
-    new = news.take_ways(tx, contact, said.id, said.ways)
+    new = news.take_ways(tx, contact, said.id, said.ways, said.next)
     if said.queues is not None:
         new |= news.take_queues(tx, contact, said.id, said.queues)
     return new
