@@ -66,6 +66,8 @@ def test_a_row_of_a_kind_that_is_not_known_here_is_shown_and_a_thousand_are_coun
             assert "· mapping: the router forwards port 4001" in app.words
             await press(pilot, "end")
             assert "and 7 more" in app.words
+            assert f"friend {MAX_ROWS - 1}: linked" in app.words
+            assert f"friend {MAX_ROWS}: linked" not in app.words
 
     run(main())
 
