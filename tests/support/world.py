@@ -303,7 +303,8 @@ class FakeRelay(FakeHost):
     """A relay: whoever asks can be reached by it until it is stopped."""
 
     def __init__(self, world: World, name: str) -> None:
-        super().__init__(world, name, world.entropy.random(32))
+        self.seed = world.entropy.random(32)
+        super().__init__(world, name, self.seed)
         self.guests: set[bytes] = set()
         self.stopped = trio.Event()
         self.handle(circuit_messages.HOP, self._reserve)
@@ -341,9 +342,10 @@ class WorldNetwork(Network):
 
     def __init__(self, node: WorldNode) -> None:
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
+        hops = node.world.hops.get(node.name, 1)
         self.machine = Machine(("IPv4",), (), True)
         super().__init__(
-            node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, machine=lambda: self.machine
+            node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, hops=hops, machine=lambda: self.machine
         )
         self._node = node
 
@@ -514,6 +516,7 @@ class World:
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
+        self.hops: dict[str, int] = {}  # by name, of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
