@@ -51,13 +51,14 @@ class Machine:
 @dataclass(frozen=True, slots=True)
 class NetState:
     """Where this node is. circuits, hidden_circuits: the relays through which it can be reached now, by everybody and
-    by hidden contacts.
+    by hidden contacts. hops: 2 if mailboxes are reached through a second relay only.
     """
 
     machine: Machine = Machine()
     addresses: tuple[OwnAddress, ...] = ()
     circuits: tuple[PeerKey, ...] = ()
     hidden_circuits: tuple[PeerKey, ...] = ()
+    hops: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from p2pchat.ports import LanHealth, LanMode, Machine, NetState, OwnAddress, Pat
 
 
 class NetworkView:
-    """Looks at a running network, as `ports.NetView`. machine: asks the system for the networks of this machine."""
+    """Looks at a running network, as `ports.NetView`. machine: asks the system for the networks of this machine.
+    hops: see `NetState`.
+    """
 
-    def __init__(self, machine: Callable[[], Machine], lan_mode: LanMode) -> None:
+    def __init__(self, machine: Callable[[], Machine], lan_mode: LanMode, hops: int = 1) -> None:
         self._machine = machine
+        self._hops = hops
         self._lan_mode = lan_mode
         self._open: Endpoint | None = None
         self._hidden: Endpoint | None = None
@@ -41,6 +44,7 @@ class NetworkView:
             tuple(_own_address(address) for address in self._open.host.addresses()),
             _relays_of(self._open.relays.ways()),
             _relays_of(self._hidden.relays.ways()),
+            self._hops,
         )
 
     def path(self, contact: ContactId) -> PathState:

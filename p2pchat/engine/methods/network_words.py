@@ -386,6 +386,11 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
             f"whoever runs a relay of yours sees {address} and {keys}, when envelopes of which size arrive and leave, "
             "and who is connected to you through it; never content, names or identity keys"
         )
+        if facts.net.hops > 1:
+            detail = (
+                f"whoever runs a relay of yours sees {address} and that you go through it to another one, or when "
+                "envelopes are left and fetched there and not who comes; both together know what one knew"
+            )
         yield Row(SEEN, "operators", NOTE, detail)
         if whose := [relay.contact for relay in facts.connected if relay.contact]:
             detail = f"{_named(whose)} can also tell that it is you, because the relay is theirs"

@@ -271,6 +271,13 @@ def test_a_public_address_works_once_somebody_has_come_by_it() -> None:
     )
 
 
+def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
+    assert said(replace(FACTS, net=replace(HOME, hops=2), relays=(HILL,)))["operators"] == (
+        "whoever runs a relay of yours sees your network address and that you go through it to another one, or when "
+        "envelopes are left and fetched there and not who comes; both together know what one knew"
+    )
+
+
 def test_a_relay_that_is_a_contacts_and_many_contacts() -> None:
     people = tuple(replace(ANNA, name=f"friend {number}") for number in range(5))
     facts = replace(FACTS, relays=(replace(HILL, contact="anna"),), contacts=people, is_relay=True)
