@@ -17,6 +17,11 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.network import Machine as Machine
+from p2pchat.core.network import NetState as NetState
+from p2pchat.core.network import OwnAddress as OwnAddress
+from p2pchat.core.network import PathState as PathState
+from p2pchat.core.network import Scope as Scope
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -31,6 +36,9 @@ Clock = Callable[[], int]
 
 PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine stores and sends addresses without reading them."""
+
+
+NO_DOORS: Mapping[PeerKey, Sequence[str]] = {}
 
 
 class RelayRecords(Protocol):
@@ -92,6 +100,12 @@ class Mailboxes(Protocol):
         """Return whether the relay with this transport key is this node."""
         ...
 
+    def packed(self, addresses: Sequence[str], beside: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+        """Return the addresses that a relay gives for itself as text, packed. Left out are those that cannot be dialled
+        from here and, unless one of those `beside` them is local too, those that mean something else on every network.
+        """
+        ...
+
     def address_of(self, relay: Relay) -> str:
         """Return a relay's best address for people, which ends in /p2p/<peer id>."""
         ...
@@ -134,8 +148,22 @@ class LanHealth:
     found: int = 0
 
 
-AskLan = Callable[[], LanHealth]
-"""Returns how the search for contacts on the local network is."""
+class NetView(Protocol):
+    """What the net knows about where this node is and how contacts are reached, for people: nothing is decided by it.
+    For trio's thread only.
+    """
+
+    def state(self) -> NetState:
+        """Return where this node is."""
+        ...
+
+    def path(self, contact: ContactId) -> PathState:
+        """Return how a contact is reached and what was tried."""
+        ...
+
+    def lan(self) -> LanHealth:
+        """Return how the search for contacts on the local network is."""
+        ...
 
 
 class DhtMode(StrEnum):
@@ -195,9 +223,15 @@ class Net(Protocol):
         """The mailboxes at relays."""
         ...
 
-    def use_relays(self, relays: Sequence[Relay]) -> None:
-        """Be reachable by circuits through these relays, best first; a further call replaces the list. Hidden contacts
-        are reached only through these.
+    def use_relays(
+        self,
+        relays: Sequence[Relay],
+        spares: Sequence[Relay] = (),
+        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+    ) -> None:
+        """Be reachable by circuits through these relays, best first, and through the spares while none of them answers;
+        a further call replaces everything. Hidden contacts are reached only through the former. doors: by relay, the
+        circuits through others at which it says that it can be reached, as text.
         """
         ...
 
@@ -388,6 +422,10 @@ class MailboxCallbacks(Protocol):
 
     def relay_down(self, relay: RelayName) -> None:
         """Note that the relay does not answer any more."""
+        ...
+
+    def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:
+        """Note that a relay, one of ours or a spare, answers and told of these relays; nothing of it is checked yet."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import trio
 
@@ -19,9 +20,10 @@ from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.punching import Punching, observers_of
 from p2pchat.net.links.reconnect import Reconnector
-from p2pchat.net.ports import Host, Observer, RelayedHost
+from p2pchat.net.ports import Host, Observer, Relayed, RelayedHost
+from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.relays.selection import Relays
-from p2pchat.ports import NetHandler
+from p2pchat.ports import NetHandler, PathState
 
 MAX_WAYS = 4
 LEAVE_AFTER = 10.0
@@ -30,7 +32,8 @@ LEAVE_AFTER = 10.0
 
 class Endpoint:
     """The links, dialling, joining and relays of one host. `ours`: the addresses of our relays, for the hidden
-    endpoint, which punches no holes. observers: returns our relays.
+    endpoint, which punches no holes. observers: returns our relays. held: called with each relay that takes a
+    reservation.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Endpoint:
         random: Callable[[int], bytes],
         ours: Ours | None = None,
         observers: Callable[[], Sequence[Observer]] = tuple,
+        held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
@@ -52,7 +56,7 @@ class Endpoint:
         self._punching: Punching | None = None
         if not hidden:
             self._punching = Punching(host, self.links, handler.links, nursery, random, self._observers_for)
-        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved)
+        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved, held)
 
     def addresses(self) -> tuple[str, ...]:
         """Return where this endpoint can be dialled, best first."""
@@ -77,6 +81,27 @@ class Endpoint:
         if self._punching is not None:
             self._punching.network_changed()
         self._nursery.start_soon(self.reach.all_again)
+
+    def path(self, contact: ContactId) -> PathState:
+        """Return how a contact is reached and what was tried, for people."""
+        ways, tried = self.reach.attempts(contact)
+        now, circuits = trio.current_time(), sum(multiaddrs.parse_target(way).relay is not None for _, way in ways)
+        state = PathState(
+            direct=len(ways) - circuits,
+            circuits=circuits,
+            tried=None if tried is None else round(now - tried),
+            no_hole=self._punching is not None and self._punching.has_failed(contact),
+        )
+        link = self.best(contact)
+        if link is None:
+            return state
+        return replace(
+            state,
+            route=link.route,
+            relay=link.stream.relay if isinstance(link.stream, Relayed) else None,
+            seconds=round(now - link.began),
+            stalled=link.judge.stalled,
+        )
 
     def best(self, contact: ContactId) -> Link | None:
         """Return the link to write on, or None."""

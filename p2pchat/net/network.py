@@ -4,7 +4,7 @@ contacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,7 +15,7 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.lib.backoff import jittered
-from p2pchat.net import multiaddrs
+from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.kademlia.where import RelayServers
@@ -25,8 +25,10 @@ from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
+from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
+from p2pchat.net.view import NetworkView
+from p2pchat.ports import NO_DOORS, LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -42,6 +44,8 @@ class Network:
     contacts and for presence records; without it there are neither. medium, lan_mode: the local networks, and when to
     look for contacts there. records: where IPNS records are kept besides relays' mailboxes, if anywhere; it asks our
     relays too.
+    hops: 2 if mailboxes are reached through a second relay only.
+    machine: asks the system for the networks of this machine.
     """
 
     def __init__(
@@ -54,12 +58,17 @@ class Network:
         lan_mode: LanMode = LanMode.OFF,
         watch: NetworkWatch | None = None,
         records: KademliaNetwork | None = None,
+        hops: int = 1,
+        machine: Callable[[], Machine] = network_watch.machine,
     ) -> None:
+        self._hops = hops
+        self._doors = NO_DOORS
         self.records: RecordNetwork | None = records
         if records is not None:
             records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
+        self.view = NetworkView(machine, self._lan_mode, hops)
         self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
@@ -68,6 +77,8 @@ class Network:
         self._watch = watch
         self._pooled: MailboxPool | None = None
         self._relays: dict[PeerKey, RelayAccess] = {}
+        self._spares: dict[PeerKey, RelayAccess] = {}
+        self._lists: RelayLists
         self._hiding = False
         self._handler: NetHandler
         self._nursery: trio.Nursery
@@ -79,7 +90,10 @@ class Network:
         """Run until cancelled, and report events to `handler`."""
         async with trio.open_nursery() as nursery:
             self._handler, self._nursery = handler, nursery
-            self._open = Endpoint(self._host, handler, nursery, self._random, observers=self._all_relays)
+            self._lists = RelayLists(self._host, nursery, self._random, handler.mailboxes.relays_told)
+            self._open = Endpoint(
+                self._host, handler, nursery, self._random, observers=self._all_relays, held=self._held
+            )
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             for endpoint in (self._open, self._hidden):
                 endpoint.reach.unreached = handler.links.unreached
@@ -87,8 +101,10 @@ class Network:
             if self._medium is not None:
                 self._discovery = self._discover(self._medium)
                 nursery.start_soon(self._discovery.run)
+            self.view.begin(self._open, self._hidden, handler.links.hidden, self._discovery)
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
+            nursery.start_soon(self._lists.run, self._all_in_use)
             task_status.started()
             await trio.sleep_forever()
 
@@ -96,7 +112,16 @@ class Network:
         """Make the mailboxes. The engine's tests provide others."""
         now = self._handler.links.now
         self._pooled = MailboxPool(
-            self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
+            self._host,
+            callbacks,
+            nursery,
+            now,
+            self._random,
+            self._new_host,
+            self._all_relays,
+            self._answered,
+            lambda relay: self._doors.get(relay, ()),
+            self._hops,
         )
         return self._pooled
 
@@ -140,25 +165,51 @@ class Network:
         reach.found, joining.found = discovery.ways, discovery.ways_to_join
         return discovery
 
+    def use_lan(self, mode: LanMode) -> None:
+        """Look for contacts on the local network as this mode says, from now on."""
+        if self._discovery is not None:
+            self._discovery.use(mode)
+
     # --- where we are ----------------------------------------------------------------------------------------------
 
-    def use_relays(self, relays: Sequence[Relay]) -> None:
-        """Be reachable by circuits through these relays, best first."""
-        self._relays.clear()
+    def use_relays(
+        self,
+        relays: Sequence[Relay],
+        spares: Sequence[Relay] = (),
+        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+    ) -> None:
+        """Be reachable by circuits through these relays, best first, or the spares while none of them answers."""
+        self._relays, self._spares = self._accesses(relays), self._accesses(spares)
+        self._doors = doors
+        self._open.relays.use(self._relays, self._spares)
+        if self._hiding:
+            self._hidden.relays.use(self._relays)
+
+    def _accesses(self, relays: Sequence[Relay]) -> dict[PeerKey, RelayAccess]:
+        accesses = {}
         for relay in relays:
             ways = multiaddrs.unpack_known(relay.addresses, circuits=False)
             if ways and not self._is_us(relay.peer):
                 opened = multiaddrs.with_pass(ways, relay_pass(relay.peer, relay.token))
-                self._relays[relay.peer] = RelayAccess(opened, relay.token)
-        self._open.relays.use(self._relays)
-        if self._hiding:
-            self._hidden.relays.use(self._relays)
+                accesses[relay.peer] = RelayAccess(opened, relay.token, relay.chosen)
+        return accesses
+
+    def _held(self, relay: PeerKey, access: RelayAccess) -> None:
+        """Ask a relay for its list that no mailbox of the open host connects to."""
+        if relay not in self._relays or self._hops > 1:
+            self._lists.answers(relay, access)
+
+    def _all_in_use(self) -> dict[PeerKey, RelayAccess]:
+        return self._spares | self._relays
 
     def _answered(self, relay: PeerKey) -> None:
-        """Reserve at once at a relay whose mailbox has just connected. The hidden endpoint asks separately: if both
-        asked at the same moment, the relay could tell that they belong together.
+        """Reserve at once at a relay whose mailbox has just connected, and ask one of ours which others it knows. The
+        hidden endpoint asks separately: if both asked at the same moment, the relay could tell that they belong
+        together.
         """
         self._open.relays.nudge(relay)
+        if relay in self._relays:
+            self._lists.answers(relay, self._relays[relay])
 
     def hide(self) -> None:
         """Open the endpoint for hidden contacts: there are some, or will be."""
@@ -239,10 +290,6 @@ class Network:
         """Return the best link's route, None without a link."""
         link = self._best(contact)
         return None if link is None else link.route
-
-    def lan(self) -> LanHealth:
-        """Return how the search for contacts on the local network is."""
-        return LanHealth(self._lan_mode) if self._discovery is None else self._discovery.health()
 
     def _is_direct(self, contact: ContactId) -> bool:
         link = self._best(contact)

@@ -118,6 +118,11 @@ def own(db: Database, owner: MailOwner | None = None) -> list[tuple[QueueId, Own
     return [(qid, _own(row)) for qid, *row in rows]
 
 
+def own_counts(db: Database) -> dict[PeerKey, int]:
+    """Return how many queues in use we have at each relay."""
+    return dict(db.query("SELECT relay, count(*) FROM own_queues WHERE read_until IS NULL GROUP BY relay"))
+
+
 def announced(db: Database, device: DeviceId) -> list[OwnQueueRow]:
     """Return the queues that are announced to a device, oldest first."""
     rows = db.query(_OWN + "WHERE device = ? AND read_until IS NULL ORDER BY made_at, qid", (device,))
@@ -147,6 +152,12 @@ def theirs(db: Database, owner: MailOwner | None = None) -> list[TheirQueueRow]:
     """Return every queue that we deposit in, or those of a device, or the boxes of an invite."""
     of, values = ("", ()) if owner is None else ("WHERE device = ?1 OR invite = ?1 ", (owner,))
     return [TheirQueueRow(*row) for row in db.query(_THEIRS + of + "ORDER BY id", values)]
+
+
+def owners_at(db: Database, relay: PeerKey) -> list[MailOwner]:
+    """Return whose queues we deposit in at a relay."""
+    rows = db.query("SELECT DISTINCT coalesce(device, invite) FROM their_queues WHERE relay = ?", (relay,))
+    return [owner for (owner,) in rows]
 
 
 def deposit_in(db: Database, row: TheirQueueRow) -> None:

@@ -49,7 +49,7 @@ from p2pchat.net.links import judging
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
-from p2pchat.ports import LanMode, MailboxCallbacks, Mailboxes, NetHandler, Relay
+from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -100,6 +100,10 @@ class FakeStream:
     @property
     def route(self) -> Route:
         return Route.DIRECT if self.by is None else Route.CIRCUIT
+
+    @property
+    def relay(self) -> PeerKey | None:
+        return None if self.by is None else self.by.peer
 
     @property
     def inbound(self) -> bool:
@@ -299,7 +303,8 @@ class FakeRelay(FakeHost):
     """A relay: whoever asks can be reached by it until it is stopped."""
 
     def __init__(self, world: World, name: str) -> None:
-        super().__init__(world, name, world.entropy.random(32))
+        self.seed = world.entropy.random(32)
+        super().__init__(world, name, self.seed)
         self.guests: set[bytes] = set()
         self.stopped = trio.Event()
         self.handle(circuit_messages.HOP, self._reserve)
@@ -337,7 +342,11 @@ class WorldNetwork(Network):
 
     def __init__(self, node: WorldNode) -> None:
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
-        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO)
+        hops = node.world.hops.get(node.name, 1)
+        self.machine = Machine(("IPv4",), (), True)
+        super().__init__(
+            node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, hops=hops, machine=lambda: self.machine
+        )
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -372,8 +381,8 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
-        net = WorldNetwork(self)
-        self.engine = Engine(self.db, self.clock, entropy, net, world.run_sync(self), ask_lan=net.lan)
+        self.net = net = WorldNetwork(self)
+        self.engine = Engine(self.db, self.clock, entropy, net, net.view, world.run_sync(self), use_lan=net.use_lan)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False
@@ -507,6 +516,7 @@ class World:
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
+        self.hops: dict[str, int] = {}  # by name, of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
