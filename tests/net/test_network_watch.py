@@ -19,6 +19,7 @@ from p2pchat.net.network_watch import (
     Surroundings,
     default_gateways,
     exit_by,
+    has_default_route,
     routes_4,
     routes_6,
 )
@@ -65,6 +66,13 @@ def test_a_network_is_known_by_its_router_and_prefix() -> None:
     assert exit_by([*routes_of_6, *by_router], neighbours, HERE) == home
     assert exit_by(by_router, (), ()) == Exit("192.168.1.254", "", "wlan0")
     assert exit_by([], neighbours, HERE) is None
+
+
+def test_whether_there_is_a_default_route() -> None:
+    nowhere6 = f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} ffffffff 00000001 00000000 00200200 lo"
+    assert has_default_route(ROUTES.splitlines(), [])
+    assert has_default_route([], [nowhere6.replace(" lo", " eth0")])
+    assert not has_default_route(ROUTES.splitlines()[:1] + ROUTES.splitlines()[2:3], [nowhere6, "", "short"])
 
 
 def test_another_network_and_a_sleep_are_told_once_each() -> None:

@@ -75,6 +75,7 @@ class Link:
     allowed: int = FIRST_UNACKED
     unacked: int = 0
     used_up: bool = False
+    began: float = field(default_factory=trio.current_time)
 
     @cached_property
     def route(self) -> Route:
