@@ -501,6 +501,7 @@ class World:
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
+        self.elsewhere: dict[str, str] = {}  # by name, addresses in other networks than those of the nodes
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
@@ -519,6 +520,8 @@ class World:
         return inline
 
     def address(self, name: str) -> str:
+        if name in self.elsewhere:
+            return self.elsewhere[name]
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         return f"/ip4/10.0.0.{number}/tcp/4001"
 
