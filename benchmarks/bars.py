@@ -51,6 +51,7 @@ BARS: dict[str, Bar] = {
     "tui_idle_mb": Bar(60),
     "chat_100k_open_ms": floors(60),
     "key_echo_ms_p99": floors(40),
+    "contact_found_ms_p95": floors(5000),
     "search_1m_ms": floors(100),
     "search_1m_prefix_ms": floors(100),
     "list_1k_ms": floors(60),

@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, finding, floor, large, relay, relayed, screen
+from benchmarks import baselines, finding, floor, large, moved, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -228,6 +228,13 @@ def by_relays(table: Table, runs: int) -> None:
     table.add("failover_relay_s", "s", away.failover_s, "none", None)
 
 
+def moves(table: Table, runs: int) -> None:
+    """Two people who have both moved."""
+    least = floor.measure().round_trip_ms
+    took = [percentile(moved.found_ms(), 0.95) for _ in range(runs)]
+    table.add("contact_found_ms_p95", "ms", took, f"the floor: {least:.2f} ms", least)
+
+
 def at_relays(table: Table, runs: int) -> None:
     """What a relay gives its clients."""
     relays, base = relay.measure(runs), baselines.acked(5 * FLOOD)
@@ -304,6 +311,7 @@ PIECES: dict[str, Piece] = {
     "talks": Piece(talks, 150),
     "starts": Piece(starts, 180),
     "by-relays": Piece(by_relays, 300),
+    "moves": Piece(moves, 400),
     "at-relays": Piece(at_relays, 300),
     "screens": Piece(screens, 300),
     "searches": Piece(searches, 200),

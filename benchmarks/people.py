@@ -42,17 +42,18 @@ class Program:
 
 
 THIS = Program()
-NODE = ("node", "--listen", "/ip4/127.0.0.1/tcp/0")
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
 @dataclass
 class Person:
-    """A profile with its node."""
+    """A profile with its node. listen: where that listens when it is started."""
 
     name: str
     folder: Path
     environment: dict[str, str]
     program: Program = THIS
+    listen: str = LOOPBACK
     process: subprocess.Popen[str] | None = None
     ready_ms: float = 0.0
     ready_cpu_s: float = 0.0
@@ -62,7 +63,7 @@ class Person:
         began, said = time.perf_counter(), self.folder.with_name(f"{self.folder.name}.errors")
         with said.open("w") as errors:
             self.process = subprocess.Popen(
-                [*self.program.command, "--profile", str(self.folder), "--json", *NODE],
+                [*self.program.command, "--profile", str(self.folder), "--json", "node", "--listen", self.listen],
                 cwd=self.program.folder,
                 stdout=subprocess.PIPE,
                 stderr=errors,

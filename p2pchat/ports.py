@@ -1,7 +1,7 @@
 """The interface between engine and net: `Net`, which the engine calls, and `NetHandler`, which the net calls.
 
-Neither imports the other. No call of the engine waits: results are reported to the handler. Contacts and invites are
-ids; a relay is named by its `Relay.mailbox` where only bytes name it.
+Neither imports the other. No call of the engine waits, except those of `RelayRecords`: results are reported to the
+handler. Contacts and invites are ids; a relay is named by its `Relay.mailbox` where only bytes name it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,29 @@ PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine stores and sends addresses without reading them."""
 
 
+class RelayRecords(Protocol):
+    """Presence records at relays. Each call waits, for some seconds at most, and none raises."""
+
+    async def put(self, relay: Relay, public: bytes, record: bytes) -> int | None:
+        """Have a relay keep a record under the public key that signs it. Return a code of `core.mailbox` (0: it has it,
+        4: it has a newer one), or None if it did not answer.
+        """
+        ...
+
+    async def get(self, relay: Relay, public: bytes) -> bytes:
+        """Return what a relay has under a public key, unread; b"" if it has nothing or does not answer."""
+        ...
+
+
 class Mailboxes(Protocol):
     """The mailboxes of relays as the engine sees them. Nothing here waits; results are reported to the
     `MailboxCallbacks`.
     """
+
+    @property
+    def records(self) -> RelayRecords:
+        """The presence records that relays keep."""
+        ...
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at this relay, both what is stored and what arrives later; it is reported as
@@ -285,6 +304,10 @@ class LinkCallbacks(Protocol):
 
     def stalled(self, contact: ContactId) -> None:
         """Note that answers are overdue on the only link with the contact; another is being made."""
+        ...
+
+    def unreached(self, contact: ContactId) -> None:
+        """Note that what is known of the contact has led to no link, again and again while that is so."""
         ...
 
     def moved(self) -> None:

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
+from p2pchat.core import record_frames
 from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
 from p2pchat.core.envelope import BUCKETS, ID_BYTES, envelope_id
 from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId
@@ -34,6 +35,9 @@ class MailboxMessage(IntEnum):
     PING = 10
     PONG = 11
     FORGET = 12
+    PUT_RECORD = 13
+    GET_RECORD = 14
+    RECORD = 15
 
 
 class QueueFlag(IntEnum):
@@ -64,7 +68,8 @@ class MailboxCode(IntEnum):
 
 
 # Names of the module: looking a member up in its class at every frame costs several times as much.
-HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET = MailboxMessage
+HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET, *_ = MailboxMessage
+PUT_RECORD, GET_RECORD, RECORD = MailboxMessage.PUT_RECORD, MailboxMessage.GET_RECORD, MailboxMessage.RECORD
 BOX, STAMPED = QueueFlag
 TO_PUT, TO_FETCH = QueueRole
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
@@ -107,6 +112,7 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
     RESULTS: range(_RESULT.size, _RESULT.size * MAX_RESULTS + 1, _RESULT.size),
     BLOB: frozenset(_BLOB.size + bucket for bucket in BUCKETS),
     END: frozenset({_END.size}),
+    RECORD: frozenset({record_frames.ANSWER_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
 }
@@ -117,6 +123,8 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
     FETCH: frozenset({_FETCH.size}),
     DELETE: frozenset({_DELETE.size}),
     FORGET: frozenset({_FORGET.size + NAMES_A_FORGET * ID_BYTES}),
+    PUT_RECORD: frozenset({record_frames.PUT_BYTES}),
+    GET_RECORD: frozenset({record_frames.GET_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
 }

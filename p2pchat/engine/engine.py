@@ -21,6 +21,7 @@ from p2pchat.engine.contacts import contact_relays, contacts, housekeeping, own_
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
 from p2pchat.engine.contacts.presence import Presence
+from p2pchat.engine.contacts.presence_records import PresenceRecords
 from p2pchat.engine.contacts.requests import RequestTeller
 from p2pchat.engine.contacts.upkeep import Upkeep
 from p2pchat.engine.contents import ending
@@ -106,6 +107,7 @@ class Engine:
         self.mailbox_handler = MailboxHandler(
             self.committer, net, clock, entropy.random, self.presence, self.link_sender
         )
+        self.presence_records = PresenceRecords(self.committer, self.me, net, clock, entropy.random)
         self.link_handler = LinkHandler(
             self.committer,
             net,
@@ -114,6 +116,7 @@ class Engine:
             self.upkeep.address_updates,
             self.link_sender,
             self.mailbox_handler,
+            self.presence_records,
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch)
         self.endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
@@ -145,6 +148,7 @@ class Engine:
             nursery.start_soon(self._ask_again)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mailbox_handler.run)
+            nursery.start_soon(self.presence_records.run)
             nursery.start_soon(self._requests.run)
             await self._begin(first)
             if self.net.relayed() is not None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -37,6 +38,8 @@ from p2pchat.errors import BadAddress, CannotOpen
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+log = logging.getLogger(__name__)
 
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
@@ -318,6 +321,20 @@ def unpack(raw: bytes) -> str:
     if not target.dialable:
         raise CannotOpen("an address that cannot be dialled")
     return target.text()
+
+
+def unpack_known(packed: Iterable[bytes], *, circuits: bool = True) -> tuple[str, ...]:
+    """Return those of these hostile addresses that are of a kind known here, without circuits if so wished."""
+    addresses = []
+    for raw in packed:
+        try:
+            address = unpack(raw)
+        except CannotOpen:
+            log.info("an address of a kind not known here was left out")
+            continue
+        if circuits or parse_target(address).relay is None:
+            addresses.append(address)
+    return tuple(addresses)
 
 
 MAX_READ = 32

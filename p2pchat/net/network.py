@@ -4,7 +4,6 @@ contacts.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
-from p2pchat.errors import CannotOpen
 from p2pchat.lib.backoff import jittered
 from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
@@ -33,8 +31,6 @@ from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHa
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-log = logging.getLogger(__name__)
-
 HIDDEN_LATER_SECONDS = 10.0
 """Seconds, at most, after which the host for hidden contacts follows the other when the network has changed."""
 
@@ -43,8 +39,9 @@ class Network:
     """Connects the parts of the net, as `ports.Net`; addresses are text inside and packed outside.
 
     host: the host for everybody. hidden_host: the one for hidden contacts. new_host: makes hosts for the mail of hidden
-    contacts; without it there are none. medium, lan_mode: the local networks, and when to look for contacts there.
-    records: where IPNS records are kept, if anywhere; it asks our relays too.
+    contacts and for presence records; without it there are neither. medium, lan_mode: the local networks, and when to
+    look for contacts there. records: where IPNS records are kept besides relays' mailboxes, if anywhere; it asks our
+    relays too.
     """
 
     def __init__(
@@ -84,6 +81,8 @@ class Network:
             self._handler, self._nursery = handler, nursery
             self._open = Endpoint(self._host, handler, nursery, self._random)
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
+            for endpoint in (self._open, self._hidden):
+                endpoint.reach.unreached = handler.links.unreached
             self.mailboxes = self._pool(handler.mailboxes, nursery)
             if self._medium is not None:
                 self._discovery = self._discover(self._medium)
@@ -147,7 +146,7 @@ class Network:
         """Be reachable by circuits through these relays, best first."""
         self._relays.clear()
         for relay in relays:
-            ways = self._readable(relay.addresses, circuits=False)
+            ways = multiaddrs.unpack_known(relay.addresses, circuits=False)
             if ways and not self._is_us(relay.peer):
                 opened = multiaddrs.with_pass(ways, relay_pass(relay.peer, relay.token))
                 self._relays[relay.peer] = RelayAccess(opened, relay.token)
@@ -277,17 +276,8 @@ class Network:
 
     def _unpacked(self, ways: Sequence[tuple[PeerKey, bytes]]) -> list[DialTarget]:
         return [
-            (peer, address) for peer, packed in ways if not self._is_us(peer) for address in self._readable([packed])
+            (peer, address)
+            for peer, packed in ways
+            if not self._is_us(peer)
+            for address in multiaddrs.unpack_known([packed])
         ]
-
-    def _readable(self, packed: Sequence[bytes], *, circuits: bool = True) -> tuple[str, ...]:
-        readable = []
-        for raw in packed:
-            try:
-                address = multiaddrs.unpack(raw)
-            except CannotOpen:
-                log.info("an address of a kind not known here was left out")
-                continue
-            if circuits or multiaddrs.parse_target(address).relay is None:
-                readable.append(address)
-        return tuple(readable)

@@ -11,6 +11,7 @@ clock     a time of its own, that never jumps    folder    key, lock and status 
 metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
 dht       a server that keeps records, on a host of its own
 counts    what the mailbox counts, for the metrics
+records   presence records, by the key that signs them
 notifications  what is pushed to clients that watch a queue
 host_streams   what the mailbox asks of the streams of a real host
 """

@@ -6,13 +6,14 @@ acknowledged to it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
-from p2pchat.core.ids import EnvelopeId
+from p2pchat.core.ids import EnvelopeId, QueueId
 from p2pchat.core.mailbox import Blob
 from p2pchat.core.primitives import Random
 from p2pchat.errors import DiskFull, P2PChatError
@@ -31,6 +32,8 @@ MAX_ANSWER = 2 << 20
 """Bytes of blobs in one answer to a fetch."""
 MAX_REFILL = 1 << 20
 """Bytes of blobs in one refill."""
+
+log = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
@@ -62,17 +65,19 @@ class Refill(NamedTuple):
 class Batch:
     """The work that waits for the next transaction.
 
-    `upto` and `names` say what is to be deleted, by queue. `watched` are queues that somebody has begun to watch. With
+    `puts` are (client, number of the frame, blob); `lookups` (client, number of the frame, id of a record). `upto` and
+    `names` say what is to be deleted, by queue. `watched` are queues that somebody has begun to watch. With
     `tidy`, expired blobs are deleted and the clock record `seen` is saved. With `probe`, the batch tests whether the
     disk can be written again.
     """
 
-    puts: list[tuple[ClientStream, mailbox.Put, NewBlob]] = field(default_factory=list)
+    puts: list[tuple[ClientStream, int, NewBlob]] = field(default_factory=list)
     deletes: list[tuple[ClientStream, int]] = field(default_factory=list)
     upto: dict[bytes, int] = field(default_factory=dict)
     names: dict[bytes, list[EnvelopeId]] = field(default_factory=dict)
     fetches: list[Fetching] = field(default_factory=list)
     refills: list[Refill] = field(default_factory=list)
+    lookups: list[tuple[ClientStream, int, QueueId]] = field(default_factory=list)
     watched: list[bytes] = field(default_factory=list)
     tidy: bool = False
     seen: ClockRecord | None = None
@@ -82,24 +87,30 @@ class Batch:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.puts or self.deletes or self.tidy)
+        return not (self.puts or self.deletes or self.lookups or self.tidy)
 
     @property
     def full(self) -> bool:
         """Whether further requests have to wait for the next batch."""
-        return len(self.puts) + len(self.deletes) >= MAX_INPUTS or self.size >= MAX_BYTES
+        return len(self.puts) + len(self.deletes) + len(self.lookups) >= MAX_INPUTS or self.size >= MAX_BYTES
 
     def finds_nothing(self, store: MailboxStore) -> bool:
         """Return whether the batch writes nothing and reads only queues that are known to be empty without the disk."""
-        if self.refills or not self.empty:
+        if self.refills or self.puts or self.deletes or self.tidy:
             return False
-        return not any(store.holds(queue.qid) for fetch in self.fetches for queue in fetch.queues)
+        fetched = (queue.qid for fetch in self.fetches for queue in fetch.queues)
+        return not any(map(store.holds, (*fetched, *(name for _, _, name in self.lookups))))
 
-    def put(self, client: ClientStream, put: mailbox.Put, deposit: NewBlob) -> None:
-        """Add a client's deposit."""
+    def put(self, client: ClientStream, number: int, deposit: NewBlob) -> None:
+        """Add a client's deposit, which its frame `number` brought."""
         client.waiting += 1
-        self.puts.append((client, put, deposit))
+        self.puts.append((client, number, deposit))
         self.size += len(deposit.blob)
+
+    def look_up(self, client: ClientStream, number: int, name: QueueId) -> None:
+        """Add a client's request for the record `name`, which came in its frame `number`."""
+        client.waiting += 1
+        self.lookups.append((client, number, name))
 
     def delete(self, client: ClientStream, number: int, qid: bytes, upto: int) -> None:
         """Add a client's delete of a queue's blobs up to the place `upto`, which answers its frame `number`."""
@@ -137,9 +148,26 @@ class Outcome:
     deleted: bool = False
     answers: list[Answer] = field(default_factory=list)
     refilled: list[tuple[list[tuple[int, bytes]], bool]] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
     untidy: bool = False
     wrote: bool = False
     failure: P2PChatError | None = None
+
+
+class DiskHealth:
+    """Whether the disk works, by what became of batches. To be read is no sign of health: a full disk can be."""
+
+    def __init__(self) -> None:
+        self.failing = False
+
+    def note(self, outcome: Outcome) -> None:
+        """Log when the disk begins to fail and when it is well again, not every time in between."""
+        if outcome.failure is not None and not self.failing:
+            log.error("the store: %s", type(outcome.failure).__name__)
+            self.failing = True
+        elif outcome.wrote and self.failing:
+            log.warning("the store works again")
+            self.failing = False
 
 
 def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcome:
@@ -165,6 +193,12 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
         except P2PChatError as error:
             outcome.failure = error
             outcome.refilled.append(([], True))
+    for _, _, name in batch.lookups:
+        try:
+            held = store.fetch(name, 0, 1, MAX_ANSWER)
+        except P2PChatError as error:
+            outcome.failure, held = error, []
+        outcome.records.append(held[0][1] if held else b"")
     if batch.tidy:
         try:
             outcome.untidy = store.expire(now, batch.seen) == MAX_EXPIRED_AT_ONCE

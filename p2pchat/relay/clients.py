@@ -91,7 +91,8 @@ class Outgoing:
 class ClientStream:
     """The stream of one client.
 
-    waiting: how many of its requests are on their way to the disk. scope: cancelling it ends the stream at once.
+    waiting: how many of its requests are on their way to the disk. records: how many presence records it has put.
+    scope: cancelling it ends the stream at once.
     draining: the stream ends as soon as all answers were written. changed: tasks that wait for any change of this
     client park here. behind: watched queues of which the disk has more than was pushed. held: frames are kept until
     `flush`.
@@ -118,6 +119,7 @@ class ClientStream:
         "out_bytes",
         "pushed",
         "puts",
+        "records",
         "scope",
         "stream",
         "waiting",
@@ -143,6 +145,7 @@ class ClientStream:
         self.opened: dict[int, OpenQueue] = {}
         self.opens = 0
         self.waiting = 0
+        self.records = 0
         self.fetching = False
         self.pushed = 0
         self.behind: dict[OpenQueue, None] = {}

@@ -26,3 +26,5 @@ class Counts:
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
     fetched: int = 0
     deletes: int = 0
+    records_kept: int = 0
+    records_asked: int = 0

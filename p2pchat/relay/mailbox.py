@@ -30,12 +30,14 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.ports import Stream
-from p2pchat.relay.batches import MAX_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
+from p2pchat.relay import records
+from p2pchat.relay.batches import MAX_READS, Answer, Batch, DiskHealth, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
 from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.notifications import Pushes
+from p2pchat.relay.records import RecordRequests
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 from p2pchat.relay.terms import COSTS, Terms
 
@@ -80,7 +82,7 @@ class MailboxServer:
         mark_proven: Callable[[PeerKey], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
-        self._failing = False
+        self._disk = DiskHealth()
         self._relay = relay
         self._store = store
         self._limits = limits
@@ -93,6 +95,7 @@ class MailboxServer:
         self._account_of = account_of
         self._mark_proven = mark_proven
         self._terms = Terms(relay, store, limits, self.clock, random)
+        self._records = RecordRequests(self.clock, self.counts)
         self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room, write_now)
@@ -113,7 +116,7 @@ class MailboxServer:
     @property
     def failing(self) -> bool:
         """Whether the disk does not work."""
-        return self._failing or self._store.damaged
+        return self._disk.failing or self._store.damaged
 
     @property
     def waiting_bytes(self) -> int:
@@ -323,6 +326,9 @@ class MailboxServer:
                 self._fetch(client, mailbox.decode_fetch(frame.body))
             case mailbox.OPEN:
                 self._open(client, mailbox.decode_open(frame.body))
+            case mailbox.PUT_RECORD | mailbox.GET_RECORD:
+                self._records.take(client, frame, self._next)
+                self._wake_up()
             case mailbox.PING:
                 client.send(Frame(mailbox.PONG, b""))
 
@@ -361,7 +367,8 @@ class MailboxServer:
         expires = -(-now // HOUR_MS) + put.hours
         spent = bool(put.stamp) and self._terms.spent.has(opened.qid, put.stamp)
         box, source = bool(opened.flags & mailbox.BOX), client.origin.names
-        self._next.put(client, put, NewBlob(opened.qid, put.blob, expires, box, spent, source))
+        new = NewBlob(opened.qid, put.blob, expires, box, spent, source, stamp=put.stamp)
+        self._next.put(client, put.number, new)
         self._wake_up()
 
     def _delete(self, client: ClientStream, delete: mailbox.Deletion) -> None:
@@ -414,16 +421,16 @@ class MailboxServer:
 
     def _release(self, batch: Batch, outcome: Outcome) -> None:
         """Tell clients what is on the disk now. What is for one client goes in one write."""
-        self._tell(outcome)
+        self._disk.note(outcome)
         with self._outgoing.gathering():
             self._answer_all(batch, outcome)
         self._next.tidy = self._next.tidy or outcome.untidy
 
     def _answer_all(self, batch: Batch, outcome: Outcome) -> None:
         results: dict[ClientStream, list[tuple[int, int]]] = {}
-        for (client, put, deposit), result in zip(batch.puts, outcome.puts, strict=True):
-            results.setdefault(client, []).append((put.number, result.code))
-            self._kept(put, deposit, result)
+        for (client, number, deposit), result in zip(batch.puts, outcome.puts, strict=True):
+            results.setdefault(client, []).append((number, result.code))
+            self._kept(deposit, result)
         code = mailbox.DONE if outcome.deleted else mailbox.RELAY_FULL
         for client, number in batch.deletes:
             results.setdefault(client, []).append((number, code))
@@ -434,26 +441,30 @@ class MailboxServer:
                 page = pairs[start : start + mailbox.MAX_RESULTS]
                 client.send(Frame(mailbox.RESULTS, mailbox.encode_results(page)))
             client.changed.unpark_all()
+        records.answer(batch, outcome)
         for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
             self._answer_fetch(fetching, answer)
         for refill, (rows, more) in zip(batch.refills, outcome.refilled, strict=True):
             self.pushes.refilled(refill.opened, rows, more)
 
-    def _kept(self, put: mailbox.Put, deposit: NewBlob, result: DepositResult) -> None:
+    def _kept(self, deposit: NewBlob, result: DepositResult) -> None:
         if result.code != mailbox.DONE:
             self.counts.refused[REASONS[result.code]] += 1
         elif result.new:
+            if deposit.record is not None:
+                self.counts.records_kept += 1
+                return
             self.counts.deposits += 1
-            if put.stamp:
-                self._terms.spent.add(deposit.qid, put.stamp, trio.current_time())
+            if deposit.stamp:
+                self._terms.spent.add(deposit.qid, deposit.stamp, trio.current_time())
             self.pushes.stored(deposit.qid, result.place, deposit.blob)
 
     def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
         client = fetching.client
         for blob in answer.blobs:
             client.send(Frame(mailbox.BLOB, mailbox.encode_blob(blob)))
-        self._end(client, fetching.number, answer.code, answer.more)
         self.counts.fetched += answer.found
+        self._end(client, fetching.number, answer.code, answer.more)
         self._terms.fetched(client.origin, sum(len(blob.blob) for blob in answer.blobs))
         client.fetching = False
         client.waiting -= 1
@@ -480,7 +491,7 @@ class MailboxServer:
                     self.pushes.catch_up(client)
             self._next.tidy = True
             self._next.seen = self.clock.seen
-            self._next.probe = self._failing
+            self._next.probe = self._disk.failing
             self._wake_up()
 
     def _drop_slow_clients(self) -> None:
@@ -488,13 +499,3 @@ class MailboxServer:
         for client in self._clients:
             if client.slow:
                 client.scope.cancel()
-
-    def _tell(self, outcome: Outcome) -> None:
-        """Log when the disk begins to fail and when it is well again, not every time in between. To be read is no sign
-        of health: a full disk can be."""
-        if outcome.failure is not None and not self._failing:
-            log.error("the store: %s", type(outcome.failure).__name__)
-            self._failing = True
-        elif outcome.wrote and self._failing:
-            log.warning("the store works again")
-            self._failing = False

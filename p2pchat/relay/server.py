@@ -305,6 +305,7 @@ class _Relay:
             "waiting_bytes": self._mailbox.waiting_bytes,
             "queues": self.store.queues,
             "blobs": self.store.blobs,
+            "records": self.store.records,
             "bytes": self.store.size,
             "most_bytes": self.store.quota.total_bytes,
             "floods_ended": work().ended,

@@ -24,15 +24,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from p2pchat.core import ipns
 from p2pchat.core.envelope import BUCKETS, envelope_id
-from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
-from p2pchat.errors import DatabaseDamaged
+from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.mailbox import BAD_STAMP, DONE, NOT_ALLOWED, QUEUE_FULL, RELAY_FULL
+from p2pchat.errors import CannotOpen, DatabaseDamaged
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import disk
 from p2pchat.relay.clock import ClockRecord
 from p2pchat.relay.disk import Reserve, translated
 from p2pchat.relay.holdings import Holdings, Source
 
+BYTES_A_RECORD = 1 << 15
+"""A store may hold one presence record for each so many of the bytes that it may hold."""
 MAX_EXPIRED_AT_ONCE = 1000
 """Blobs that `expire` removes in one transaction."""
 _MINUTE_MS = 60_000
@@ -62,7 +66,8 @@ class Quota:
 
 class NewBlob(NamedTuple):
     """A blob to be stored in a queue until an hour. box: it replaces what its queue holds. spent: its stamp was already
-    used. source: where it comes from (`holdings`).
+    used. source: where it comes from (`holdings`). record: what the blob is, if it is a presence record: then it only
+    replaces older ones. stamp: that of the deposit, 0 without one.
     """
 
     qid: bytes
@@ -71,6 +76,8 @@ class NewBlob(NamedTuple):
     box: bool = False
     spent: bool = False
     source: Source = ()
+    record: IpnsRecord | None = None
+    stamp: int = 0
 
 
 class DepositResult(NamedTuple):
@@ -92,6 +99,8 @@ class MailboxStore:
     _holdings: Holdings
     unchecked: bool = False
     """Whether it was not closed cleanly, so that `check` is due."""
+    records: int = 0
+    """How many blobs are presence records."""
     seen: ClockRecord | None = None
     """The clock record that was last saved."""
     damaged: bool = False
@@ -283,6 +292,8 @@ class MailboxStore:
     def _put(self, deposit: NewBlob, now: int, roomy: bool) -> DepositResult:
         name = envelope_id(deposit.blob)
         refusal = BAD_STAMP if deposit.spent else self._refusal(deposit, roomy)
+        if refusal == DONE and deposit.record is not None:
+            refusal = self._record_refusal(deposit.qid, deposit.record)
         expires = max(deposit.expires, now // HOUR_MS + 1)
         if refusal == DONE:
             place = self._next_place(deposit.qid, now)
@@ -295,6 +306,7 @@ class MailboxStore:
                 self._written = True
                 source = self._holdings.add(deposit.qid, len(deposit.blob), deposit.source)
                 self._undo.append((deposit.qid, 1, len(deposit.blob), source))
+                self.records += deposit.record is not None
                 if deposit.box:
                     self._remove("qid = ? AND place < ?", (deposit.qid, place))
                 return DepositResult(DONE, place, new=True)
@@ -317,6 +329,18 @@ class MailboxStore:
             return RELAY_FULL
         return DONE
 
+    def _record_refusal(self, name: bytes, record: IpnsRecord) -> int:
+        """Return the code for a presence record: one that is there must not be newer, and there is room for so many."""
+        row = self._connection.execute("SELECT blob FROM blobs WHERE qid = ?", (name,)).fetchone()
+        if row is None:
+            full = self.records >= self.quota.total_bytes // BYTES_A_RECORD
+            return RELAY_FULL if full else DONE
+        try:
+            known = ipns.read(ipns.routing_key(record.public), row[0], 0)
+        except CannotOpen:  # the disk has changed it
+            return DONE
+        return NOT_ALLOWED if ipns.best((record, known)) is known else DONE
+
     def _has_room(self) -> bool:
         there = os.statvfs(self.path)
         return there.f_bavail * there.f_frsize >= self.quota.least_free + self._reserve.missing
@@ -328,13 +352,14 @@ class MailboxStore:
         size = len(deposit.blob)
         if self.size + size <= self.quota.total_bytes:
             return True
-        before = len(self._undo)
+        before, records = len(self._undo), self.records
         self._connection.execute("SAVEPOINT room")
         while self.size + size > self.quota.total_bytes:
             queue = self._holdings.queue_to_shrink(size, deposit.source)
             if queue is None:
                 self._connection.execute("ROLLBACK TO room")
                 self._revert(before)
+                self.records = records
                 break
             newest = "SELECT place FROM blobs WHERE qid = ?1 ORDER BY place DESC LIMIT 1"
             self._remove(f"qid = ?1 AND place = ({newest})", (queue,))
@@ -358,6 +383,7 @@ class MailboxStore:
         ).fetchall():
             self._written = True
             taken = self._holdings.remove(qid, size)
+            self.records -= size not in BUCKETS
             for number, (source, part) in enumerate(taken, start=1):
                 self._undo.append((qid, -(number == len(taken)), -part, source))
 
@@ -393,6 +419,7 @@ class MailboxStore:
             "SELECT qid, count(*), sum(size) FROM blobs INDEXED BY blobs_by_name GROUP BY qid"
         ):
             self._holdings.add(qid, size, (), blobs)
+            self.records += size < BUCKETS[0]  # a record is alone under its name, and smaller than any envelope
         clock = self._connection.execute("SELECT hour, ahead, settled FROM clock").fetchone()
         if clock is not None:
             self.seen = ClockRecord(*clock)
@@ -404,6 +431,7 @@ class MailboxStore:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._undo.clear()
+        records = self.records
         with translated():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -414,4 +442,5 @@ class MailboxStore:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                 self._revert(0)
+                self.records = records
                 raise

@@ -36,6 +36,8 @@ COSTS: dict[int, int] = {
     mailbox.DELETE: 30,
     mailbox.PUT: 40,
     mailbox.FORGET: 300,
+    mailbox.PUT_RECORD: 150,
+    mailbox.GET_RECORD: 60,
 }
 """What each frame costs, in units of `net.admission.budget`; the bytes of a deposit cost extra."""
 

@@ -11,7 +11,19 @@ from typing import Any
 
 import pytest
 
-from p2pchat.core import handshake, invite, ipns, lan, mailbox, names, parcel, ratchet, session
+from p2pchat.core import (
+    handshake,
+    invite,
+    ipns,
+    lan,
+    mailbox,
+    names,
+    parcel,
+    presence,
+    ratchet,
+    record_frames,
+    session,
+)
 from p2pchat.core import primitives as prim
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Unknown
@@ -101,6 +113,13 @@ def an_announcement(one: Vector) -> None:
     if answering is None:
         raise CannotOpen
     assert (answering.port, answering.peer.hex()) == (one["port"], one["peer"])
+
+
+def a_presence(one: Vector) -> None:
+    slot = presence.slot(unhex(one["key"]), one["day"])
+    said = presence.read(slot, unhex(one["record"]), unhex(one["identity"]), one["now"])
+    assert (slot.public.hex(), slot.key.hex(), said.id.hex()) == (one["public"], one["seal_key"], one["id"])
+    assert said.ways == ((unhex(one["peer"]), unhex(one["address"])),)
 
 
 def a_parcel(one: Vector) -> None:
@@ -274,6 +293,9 @@ FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "end": (mailbox.decode_end, mailbox.encode_end),
     "delete": (mailbox.decode_delete, mailbox.encode_delete),
     "forget": (mailbox.decode_forget, mailbox.encode_forget),
+    "put-record": (record_frames.decode_put, record_frames.encode_put),
+    "get-record": (record_frames.decode_get, record_frames.encode_get),
+    "record": (record_frames.decode_answer, record_frames.encode_answer),
 }
 
 
@@ -290,6 +312,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "tags": tags,
     "names": some_names,
     "lan": an_announcement,
+    "presence": a_presence,
     "parcel": a_parcel,
     "ipns": an_ipns_record,
     "invite": an_invite,

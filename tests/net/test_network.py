@@ -96,6 +96,9 @@ class Person:
     def stalled(self, contact: ContactId) -> None:
         self._wake()
 
+    def unreached(self, contact: ContactId) -> None:
+        self._wake()
+
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from p2pchat.core import mailbox
+from p2pchat.core import ipns, mailbox
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.primitives import sign_public
@@ -43,7 +43,8 @@ GATHER = 2.0
 class Lies:
     """What a relay does wrong with what it is given. drops: it says that it has it, and has not; withholds: it gives
     nothing out; repeats: everything comes twice, and once more what was deleted; reorders: what comes together is given
-    out in any order; invents: so many blobs of its own with each real one; delays: seconds until it gives it out.
+    out in any order; invents: so many blobs of its own with each real one; delays: seconds until it gives it out;
+    stale: of presence records it gives out the oldest.
     """
 
     drops: bool = False
@@ -52,6 +53,7 @@ class Lies:
     reorders: bool = False
     invents: int = 0
     delays: float = 0.0
+    stale: bool = False
 
 
 @dataclass
@@ -85,6 +87,10 @@ class MailRelay:
         self._cut: set[str] = set()
         self._place = 0
         self._held: list[tuple[QueueId, bytes]] = []
+        self.records: dict[bytes, list[bytes]] = {}
+        """Every presence record that was accepted, by the key that signs it."""
+        self.requests: list[RecordRequest] = []
+        """All that a relay could write down about these."""
         self._changed = trio.Event()
 
     @property
@@ -205,6 +211,52 @@ class MailRelay:
             self.disk.deleted.setdefault(qid, {})[queue.pop(place)] = None
 
 
+@dataclass(frozen=True)
+class RecordRequest:
+    """What a relay sees of a request about a presence record: when, from which transport key, and for which key.
+    record: what was put, None where it was asked for.
+    """
+
+    at: int
+    peer: bytes
+    public: bytes
+    record: bytes | None
+
+
+class FakeRecords:
+    """A node's presence records at these relays."""
+
+    def __init__(self, node: WorldNode) -> None:
+        self._node = node
+
+    async def put(self, relay: Relay, public: bytes, record: bytes) -> int | None:
+        there = await self._ask(relay, public, record)
+        if there is None or there.lies.drops:
+            return None if there is None else mailbox.DONE
+        new = ipns.read(ipns.routing_key(public), record, self._node.world.now())
+        known = [ipns.read(ipns.routing_key(public), raw, 0) for raw in there.records.get(public, [])]
+        if ipns.best([new, *known]) is not new:
+            return mailbox.NOT_ALLOWED
+        there.records.setdefault(public, []).append(record)
+        return mailbox.DONE
+
+    async def get(self, relay: Relay, public: bytes) -> bytes:
+        there = await self._ask(relay, public, None)
+        kept = [] if there is None or there.lies.withholds else there.records.get(public, [])
+        if there is not None and there.lies.invents:
+            return self._node.world.entropy.random(1200)
+        return kept[0 if there is not None and there.lies.stale else -1] if kept else b""
+
+    async def _ask(self, relay: Relay, public: bytes, record: bytes | None) -> MailRelay | None:
+        there = self._node.world.mailboxes.get(relay.peer)
+        async with self._node.new_host() as host:
+            await trio.sleep(0.05)
+            if there is None or there.state(self._node.name, relay.token) != "connected":
+                return None
+            there.requests.append(RecordRequest(self._node.world.now(), host.peer, public, record))
+        return there
+
+
 @dataclass
 class _Use:
     """How one node uses one relay."""
@@ -222,6 +274,7 @@ class FakeMailboxes(MailboxPool):
 
     def __init__(self, node: WorldNode, mail: MailboxCallbacks, nursery: trio.Nursery) -> None:
         super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
+        self.records = FakeRecords(node)
         self._world = node.world
         self._name = node.name
         self._told = mail

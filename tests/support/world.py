@@ -333,7 +333,7 @@ class WorldNetwork(Network):
 
     def __init__(self, node: WorldNode) -> None:
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
-        super().__init__(node.host, node.hidden, random, node._new_host, medium, LanMode.AUTO)
+        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO)
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -376,7 +376,7 @@ class WorldNode:
         self._heard: list[Json] = []
 
     @asynccontextmanager
-    async def _new_host(self) -> AsyncIterator[FakeHost]:
+    async def new_host(self) -> AsyncIterator[FakeHost]:
         host = FakeHost(self.world, self.name, self.world.entropy.random(32), listens=False)
         host.nursery = self.host.nursery
         self.others.append(host)
@@ -523,7 +523,7 @@ class World:
         if name in self.elsewhere:
             return self.elsewhere[name]
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
-        return f"/ip4/10.0.0.{number}/tcp/4001"
+        return f"/ip4/10.0.{number // 256}.{number % 256}/tcp/4001"
 
     def move(self, name: str) -> None:
         """Have a node at another address from now on; it is not told."""

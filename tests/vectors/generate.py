@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import handshake, invite, ipns, lan, mailbox, names, parcel, ratchet
+from p2pchat.core import handshake, invite, ipns, lan, mailbox, names, parcel, presence, ratchet, record_frames
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
@@ -146,6 +146,23 @@ def identities() -> Iterator[tuple[str, Vector]]:
     repeated, cut = {"source": source[:-1] + b"\6"}, {"packet": packet[1:]}
     yield "lan-bad-source", refused("lan", "sent again from another address", **announced | repeated)
     yield "lan-bad-size", refused("lan", "one byte too short", **announced | cut)
+    slot = presence.slot(hello.ours, 20_000)
+    said = presence.Whereabouts(MessageId(bytes(range(16))), ((there, IPV4),), None)
+    recorder = Recorder("vector presence")
+    record = presence.make(slot, said, alice.identity_seed, 40_000, recorder.random)
+    meeting: Vector = {"key": hello.ours, "day": 20_000, "identity": alice.identity, "now": 20_000 * DAY_MS}
+    told: Vector = {"public": slot.public, "seal_key": slot.key, "id": said.id, "peer": there, "address": IPV4}
+    yield (
+        "presence-ok",
+        vector("presence", "where one is, on day 20,000", **meeting, **told, record=record.raw),
+    )
+    by_other = presence.make(slot, said, bob.identity_seed, 40_000, Recorder("vector presence").random)
+    for name, about, changes in (
+        ("signer", "signed by the other of the two", {"record": by_other.raw}),
+        ("day", "looked for on another day", {"day": 20_001}),
+        ("late", "two days later", {"now": 20_002 * DAY_MS}),
+    ):
+        yield f"presence-bad-{name}", refused("presence", about, **meeting | told | {"record": record.raw} | changes)
     envelope = Recorder("vector parcel").random(BUCKETS[0])
     whole = b"".join(parcel.packed(salt, {hello.ours: [envelope]}, Recorder("vector parcel decoys").random))
     head, tags = whole[: parcel.HEADER_BYTES], parcel.tag_key(hello.ours, salt)
@@ -659,6 +676,21 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
             mailbox.encode_forget(mailbox.Forgetting(13, 7, tuple(map(envelope_id, many)))),
             [13, 7, [envelope_id(one) for one in many]],
         ),
+        "put-record": (
+            mailbox.PUT_RECORD,
+            record_frames.encode_put(record_frames.RecordPut(14, queue.fetch, b"record")),
+            [14, queue.fetch, b"record"],
+        ),
+        "get-record": (
+            mailbox.GET_RECORD,
+            record_frames.encode_get(record_frames.RecordGet(15, queue.fetch)),
+            [15, queue.fetch],
+        ),
+        "record": (
+            mailbox.RECORD,
+            record_frames.encode_answer(record_frames.RecordAnswer(15, b"record")),
+            [15, b"record"],
+        ),
     }
     for name, (kind, body, values) in frames.items():
         frame = {"name": name, "type": kind}
@@ -672,6 +704,9 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("opened", "a byte too many", mailbox.encode_opened(7, 0) + b"\0"),
         ("delete", "a byte too few", mailbox.encode_delete(mailbox.Deletion(1, 7, 1))[1:]),
         ("forget", "255 names", mailbox.encode_forget(mailbox.Forgetting(1, 7, (envelope_id(blob),) * 255))),
+        ("put-record", "something behind the record", frames["put-record"][1][:-1] + b"\1"),
+        ("get-record", "a byte too few", frames["get-record"][1][1:]),
+        ("record", "longer than can be", frames["record"][1][:4] + b"\6\1" + bytes(1536)),
     ):
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 

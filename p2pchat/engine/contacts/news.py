@@ -37,20 +37,24 @@ def take_profile(tx: Transaction, contact: Contact, message_id: MessageId, profi
     return contact
 
 
-def take_ways(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
-    """Save where a contact's nodes can be dialled. An empty list changes nothing: the contact may not know its own
-    addresses.
+def take_ways(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> bool:
+    """Save where a contact's nodes can be dialled; return whether that was news. An empty list changes nothing: the
+    contact may not know its own addresses.
     """
-    if is_new(tx, contact, Fact.TOLD_WAYS, message_id) and ways:
-        store_devices.set_ways(tx.db, first_device(contact.id), [Way(*way, ROLE_NODE) for way in ways], tx.now)
-        if contact.state == ContactState.CONTACT:
-            reaching.reach(tx, contact)
+    if not is_new(tx, contact, Fact.TOLD_WAYS, message_id) or not ways:
+        return False
+    store_devices.set_ways(tx.db, first_device(contact.id), [Way(*way, ROLE_NODE) for way in ways], tx.now)
+    if contact.state == ContactState.CONTACT:
+        reaching.reach(tx, contact)
+    return True
 
 
-def take_queues(tx: Transaction, contact: Contact, message_id: MessageId, theirs: tuple[AnnouncedQueue, ...]) -> None:
-    """Take in where a contact says that it collects what we leave for it."""
-    if is_new(tx, contact, Fact.TOLD_QUEUES, message_id):
-        queues.told(tx, contact, theirs)
+def take_queues(tx: Transaction, contact: Contact, message_id: MessageId, theirs: tuple[AnnouncedQueue, ...]) -> bool:
+    """Take in where a contact says that it collects what we leave for it; return whether that was news."""
+    if not is_new(tx, contact, Fact.TOLD_QUEUES, message_id):
+        return False
+    queues.told(tx, contact, theirs)
+    return True
 
 
 def is_new(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId) -> bool:

@@ -12,6 +12,7 @@ from p2pchat.core.session import STANDING, Pair, pair, standing_root
 from p2pchat.engine.contacts import contact_relays, contacts, renewal
 from p2pchat.engine.contacts.address_updates import AddressUpdates
 from p2pchat.engine.contacts.presence import Presence
+from p2pchat.engine.contacts.presence_records import PresenceRecords
 from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
@@ -37,6 +38,7 @@ class LinkHandler:
         address_updates: AddressUpdates,
         link_sender: LinkSender,
         mailboxes: MailboxHandler,
+        records: PresenceRecords,
     ) -> None:
         self._committer = committer
         self._net = net
@@ -45,6 +47,7 @@ class LinkHandler:
         self._address_updates = address_updates
         self._sender = link_sender
         self._mailboxes = mailboxes
+        self._records = records
         self._pairs: dict[ContactId, list[Pair]] = {}
         self._hidden: frozenset[ContactId] = frozenset()
         self._followers: list[Callable[[Iterable[ContactId]], None]] = []
@@ -104,6 +107,11 @@ class LinkHandler:
     def moved(self) -> None:
         """Send contacts our addresses soon, because they have changed."""
         self._address_updates.changed()
+        self._records.moved()
+
+    def unreached(self, contact: ContactId) -> None:
+        """Look for the contact's presence record: what is known of them has led to nobody."""
+        self._records.unreached(contact)
 
     def found(self, address: bytes) -> None:
         """Note that a contact has reached us from outside at this public address (packed)."""
@@ -131,6 +139,7 @@ class LinkHandler:
         """Start sending over a new link."""
         self._committer.post(contacts.heard, contact, session_id)
         self._committer.post(renewal.ask_again, contact)
+        self._records.linked(contact)
         may_lie_elsewhere = self._mailboxes.link_up(contact)
         self._sender.link_up(contact, hold=may_lie_elsewhere)
         self._presence.changed(contact)

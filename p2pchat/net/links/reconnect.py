@@ -42,6 +42,9 @@ them would wait for longer than `LONGEST_WAIT`, it is less."""
 KEY_STAGGER = 1.0
 """Seconds that a transport key of a contact has for itself before the next one is dialled beside it."""
 
+UNREACHED_SECONDS = 1.0
+"""Seconds of a round after which a contact counts as not reachable at what is known, while the round goes on."""
+
 DialTarget = tuple[PeerKey, str]
 """(transport key, address)"""
 
@@ -73,7 +76,9 @@ class _Pace:
 
 
 class Reconnector:
-    """Keeps links to the contacts it is told of. `found`: returns further ways to a contact, which come first."""
+    """Keeps links to the contacts it is told of. found: returns further ways to a contact, which come first. unreached:
+    called where the known ways have led to nobody for a moment, or have all failed.
+    """
 
     def __init__(self, links: Links, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
         self._links = links
@@ -83,6 +88,7 @@ class Reconnector:
         self._all = trio.CancelScope()
         self._first_rounds, self._later_rounds = _Pace(), _Pace()
         self.found: Callable[[ContactId], Sequence[DialTarget]] = lambda contact: ()
+        self.unreached: Callable[[ContactId], None] = lambda contact: None
         links.tell_of_links(self._improve_soon, self._stuck)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
@@ -149,7 +155,7 @@ class Reconnector:
             await self._turn(contact, wanted)
             wanted.nudged.clear()
             wanted.afresh = False
-            linked = self._links.best(contact) is None and await self._round(contact, wanted, attempt)
+            linked = self._links.best(contact) is None and await self._watched_round(contact, wanted, attempt)
             attempt += 1
             if linked or wanted.afresh:
                 backoff.reset()
@@ -159,6 +165,22 @@ class Reconnector:
                 await wanted.nudged.wait()
             if wanted.afresh:
                 backoff.reset()
+
+    async def _watched_round(self, contact: ContactId, wanted: _Wanted, attempt: int) -> bool:
+        """Dial once, and say if that leads to nobody. True if there was a link."""
+        linked = False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_if_late, contact)
+            linked = await self._round(contact, wanted, attempt)
+            nursery.cancel_scope.cancel()
+        if not linked and self._links.best(contact) is None:
+            self.unreached(contact)
+        return linked
+
+    async def _tell_if_late(self, contact: ContactId) -> None:
+        await trio.sleep(UNREACHED_SECONDS)
+        if self._links.best(contact) is None:
+            self.unreached(contact)
 
     async def _turn(self, contact: ContactId, wanted: _Wanted) -> None:
         """Wait until a round may begin; at once where there was a nudge, or there is a link and nothing to dial."""

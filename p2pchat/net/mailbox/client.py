@@ -330,15 +330,7 @@ class MailboxClient:
     def _way(self) -> tuple[list[str], bytes]:
         """Return the addresses to dial, and the token."""
         relay = self._ours if self._shares else self._theirs or self._ours
-        addresses: list[str] = []
-        for packed in relay.addresses if relay is not None else ():
-            try:
-                address = multiaddrs.unpack(packed)
-            except CannotOpen:
-                log.info("an address of a kind not known here was left out")
-                continue
-            if multiaddrs.parse_target(address).relay is None:
-                addresses.append(address)
+        addresses = () if relay is None else multiaddrs.unpack_known(relay.addresses, circuits=False)
         token = b"" if relay is None else relay.token
         return multiaddrs.with_websockets(addresses[:_MAX_ADDRESSES], chosen=self._chosen), token
 

@@ -15,9 +15,10 @@ from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
+from p2pchat.net.mailbox.records import RecordExchange
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
-from p2pchat.ports import MailboxCallbacks
+from p2pchat.ports import MailboxCallbacks, RelayRecords
 
 
 class MailboxPool:
@@ -26,7 +27,8 @@ class MailboxPool:
 
     clock: ms since the epoch. host: connects to relays, except for the mail of hidden contacts: each of their mailboxes
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
-    relays by transport key with their addresses. answered: called with each relay that was connected to from `host`.
+    relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
+    answered: called with each relay that was connected to from `host`.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class MailboxPool:
         relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         answered: Callable[[PeerKey], None] = lambda relay: None,
     ) -> None:
+        self.records: RelayRecords = RecordExchange(new_host, self.is_us)
         self._new_host = new_host
         self._relays = relays
         self._answered = answered

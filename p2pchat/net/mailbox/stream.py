@@ -180,6 +180,18 @@ class MailStream:
         self._unanswered.remove(handle)
         self.answered(mailbox.OPEN, left=bool(self._unanswered))
 
+    async def exchange(self, kind: int, body: bytes, answer: int) -> bytes:
+        """Send one frame, on a stream that is used for nothing else, and return the body of the answer, of type
+        `answer`. Raises LinkLost, or CannotOpen for another frame.
+        """
+        await write_frames(self._stream, [Frame(kind, body)])
+        while True:
+            frame = await self._reader.read_one()
+            if frame.type == answer:
+                return frame.body
+            if frame.type not in (mailbox.PING, mailbox.PONG):
+                raise CannotOpen
+
     # --- its life
 
     async def run(

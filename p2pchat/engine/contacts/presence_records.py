@@ -1,0 +1,322 @@
+"""Presence records: keeps ours at relays, and looks for those of contacts who cannot be reached.
+
+Every half day our record for each contact is put at relays that the two share, in any order and at random moments,
+among as many decoys as hide their number. Where the known ways lead to nobody, our record for that contact is put at
+once if it has changed, and theirs is looked for, again after growing pauses. What is found changes only where that
+contact is dialled and where mail for them is deposited, and only if they have not said something newer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+import trio
+
+from p2pchat.core import mailbox, presence
+from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, first_device
+from p2pchat.core.presence import PresenceSlot, Whereabouts
+from p2pchat.core.primitives import Random
+from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
+from p2pchat.engine.contacts import news
+from p2pchat.engine.delivery import mailbox_queues, queues
+from p2pchat.engine.runtime.committer import Committer
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import CannotOpen, P2PChatError
+from p2pchat.lib.backoff import Backoff, jittered
+from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
+from p2pchat.lib.token_bucket import TokenBucket
+from p2pchat.lib.wakeup import Wakeup
+from p2pchat.ports import Clock, Net, Relay
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import meta
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.database import Database
+
+MAX_RELAYS = 4
+"""Relays at which one contact's record is looked for, and ours put when they cannot be reached."""
+MAX_RELAYS_DAILY = 2
+"""Relays at which our record for a contact is put every half day."""
+MAX_DAILY = 512
+"""Contacts for whom that is done, those last heard of first."""
+MIN_DAILY = 4
+"""The fewest records that are put every half day, decoys included."""
+SPREAD_SECONDS = 30 * MINUTE_SECONDS
+"""Seconds over which these are spread."""
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 12 * HOUR_SECONDS
+"""Seconds between two searches for one contact."""
+SEARCHES_AT_ONCE, SECONDS_A_SEARCH = 16, 10.0
+"""Searches for all contacts that may begin at once, and how many seconds apart those after them begin."""
+SETTLE_SECONDS, HOLD_SECONDS = 1.0, 30.0
+"""Seconds until our record is put again after our addresses have changed, and until the next time."""
+MAX_TRIES = 3
+"""How often a relay may say that it has a newer record of ours before it is not believed."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Meeting:
+    """How we and a contact find each other: the keys of both sides, their identity, and the relays to write to and to
+    read from, best first.
+    """
+
+    pair: Pair
+    identity: bytes
+    write_to: Sequence[Relay]
+    read_from: Sequence[Relay]
+
+
+@dataclass(eq=False, slots=True)
+class _Search:
+    """The search for a contact. not_before: when the next one may begin."""
+
+    pauses: Backoff
+    not_before: float = -inf
+    busy: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class _Written:
+    """What was put into a slot last: its day, what it says apart from its id, when, and its sequence number."""
+
+    day: int
+    said: object
+    half_day: int
+    number: int
+
+
+@dataclass(eq=False)
+class PresenceRecords:
+    """Puts our records and looks for those of contacts; `run` runs it. clock: ms since the epoch."""
+
+    committer: Committer
+    me: Device
+    net: Net
+    clock: Clock
+    random: Random
+    _searches: dict[ContactId, _Search] = field(default_factory=dict)
+    _written: dict[ContactId, _Written] = field(default_factory=dict)
+    _nursery: trio.Nursery | None = None
+
+    def __post_init__(self) -> None:
+        self._pace = TokenBucket(SEARCHES_AT_ONCE, 1 / SECONDS_A_SEARCH)
+        self._moved = Wakeup()
+
+    async def run(self) -> None:
+        """Do all this until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                nursery.start_soon(self._follow_moves)
+                await self._put_daily()
+            finally:
+                self._nursery = None
+
+    # --- what is said to it
+
+    def unreached(self, contact: ContactId) -> None:
+        """Look for the record of a contact whom what is known does not lead to, unless that was done lately."""
+        if contact not in self._searches:
+            self._searches[contact] = _Search(Backoff(FIRST_PAUSE, LONGEST_PAUSE, self.random))
+        search, now = self._searches[contact], trio.current_time()
+        if self._nursery is None or search.busy or now < search.not_before or not self._pace.take(now):
+            return
+        search.busy = True
+        self._nursery.start_soon(self._search, contact, search)
+
+    def linked(self, contact: ContactId) -> None:
+        """Note that there is a link with a contact, who is not looked for any more."""
+        self._searches.pop(contact, None)
+
+    def moved(self) -> None:
+        """Note that our addresses have changed."""
+        self._moved.set()
+
+    async def _follow_moves(self) -> None:
+        """When our addresses have changed, put our record again for those who cannot be reached, and look for theirs:
+        they may have missed ours.
+        """
+        before: object = None
+        while True:
+            await self._moved.wait()
+            await trio.sleep(SETTLE_SECONDS)
+            self._moved.clear()
+            here = [self.net.ways(hidden=hidden) for hidden in (False, True)]
+            if here != before:
+                before = here
+                for contact, search in list(self._searches.items()):
+                    search.not_before = -inf
+                    search.pauses.reset()
+                    self.unreached(contact)
+                await trio.sleep(HOLD_SECONDS)
+
+    # --- one contact
+
+    async def _search(self, contact: ContactId, search: _Search) -> None:
+        try:
+            meeting = await self.committer.read(meeting_of, self.me, contact)
+            if meeting is not None:
+                await self._put(contact, meeting, MAX_RELAYS)
+                await self._find(contact, meeting)
+        except P2PChatError as error:
+            log.warning("a contact's record could not be looked for: %s", type(error).__name__)
+        finally:
+            search.busy = False
+            search.not_before = trio.current_time() + search.pauses.pause()
+
+    async def _find(self, contact: ContactId, meeting: Meeting) -> None:
+        """Look for a contact's record of today, or of yesterday or tomorrow since clocks may be wrong; take up what is
+        new in it.
+        """
+        for day in hello_days(self.clock()):
+            there = presence.slot(meeting.pair.theirs, day)
+            found: list[Whereabouts] = []
+            async with trio.open_nursery() as nursery:
+                for relay in meeting.read_from[:MAX_RELAYS]:
+                    nursery.start_soon(self._get, relay, there, meeting.identity, found)
+            newest = max(found, key=lambda said: said.id, default=None)
+            if newest is not None and await self.committer.submit(take_up, contact, newest):
+                log.info("a contact was found by a record")
+                return
+
+    async def _get(self, relay: Relay, there: PresenceSlot, identity: bytes, found: list[Whereabouts]) -> None:
+        raw = await self.net.mailboxes.records.get(relay, there.public)
+        if raw:
+            try:
+                found.append(presence.read(there, raw, identity, self.clock()))
+            except CannotOpen:
+                log.info("a relay had a record that cannot be opened")
+
+    async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> None:
+        """Put our record for a contact at their relays and ours, unless what it says is there."""
+        now = self.clock()
+        day, half_day = hello_days(now)[0], presence.first_number(now)
+        said = await self.committer.submit(compose, contact)
+        content = (said.ways, said.queues)
+        before = self._written.get(contact)
+        number = half_day
+        if before is not None and before.day == day:
+            if before.said == content and before.half_day == half_day:
+                return
+            number = max(half_day, presence.next_number(before.number, self.random))
+        written = self._written[contact] = _Written(day, content, half_day, number)
+        slot = presence.slot(meeting.pair.ours, day)
+        async with trio.open_nursery() as nursery:
+            for relay in meeting.write_to[:most]:
+                nursery.start_soon(self._put_at, relay, slot, said, written)
+
+    async def _put_at(self, relay: Relay, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
+        number = written.number
+        for _ in range(MAX_TRIES):
+            record = presence.make(slot, said, self.me.identity_seed, number, self.random)
+            code = await self.net.mailboxes.records.put(relay, slot.public, record.raw)
+            if code != mailbox.NOT_ALLOWED:
+                return
+            number = presence.next_number(number, self.random)  # this day's record of an earlier run is there
+            written.number = max(written.number, number)
+
+    # --- all contacts
+
+    async def _put_daily(self) -> None:
+        while True:
+            half_day = presence.first_number(self.clock())
+            if await self.committer.read(lambda db: meta.get_int(db, _PUT)) != half_day:
+                try:
+                    await self._put_all()
+                    await self.committer.submit(_all_put, half_day)
+                except P2PChatError as error:
+                    log.warning("presence records could not be put: %s", type(error).__name__)
+            while presence.first_number(self.clock()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
+                await trio.sleep(jittered(SPREAD_SECONDS, self.random))
+
+    async def _put_all(self) -> None:
+        """Put our records for all contacts in random order, and as many decoys as make their number a power of two."""
+        contacts = (await self.committer.read(store_contacts.latest_first))[:MAX_DAILY]
+        met: dict[ContactId | None, Meeting] = {}
+        for contact in contacts:
+            meeting = await self.committer.read(meeting_of, self.me, contact)
+            if meeting is not None:
+                met[contact] = meeting
+        if not met:
+            return
+        count = max(MIN_DAILY, 1 << (len(met) - 1).bit_length())
+        turns: list[ContactId | None] = [*met, *[None] * (count - len(met))]
+        turns.sort(key=lambda _: self.random(8))
+        known = list(met.values())
+        for turn in turns:
+            await trio.sleep(jittered(2 * SPREAD_SECONDS / len(turns), self.random) - SPREAD_SECONDS / len(turns) / 2)
+            if turn is not None:
+                await self._put(turn, met[turn], MAX_RELAYS_DAILY)
+            else:
+                like = known[int.from_bytes(self.random(4), "big") % len(known)]
+                await self._put_decoy(like.write_to[:MAX_RELAYS_DAILY])
+
+    async def _put_decoy(self, relays: Iterable[Relay]) -> None:
+        now = self.clock()
+        record = presence.decoy(hello_days(now)[0], presence.first_number(now), self.random)
+        for relay in relays:
+            await self.net.mailboxes.records.put(relay, record.public, record.raw)
+
+
+_PUT = "presence_put"
+
+
+def _all_put(tx: Transaction, half_day: int) -> None:
+    meta.put_int(tx.db, _PUT, half_day)
+
+
+def meeting_of(db: Database, me: Device, contact_id: ContactId) -> Meeting | None:
+    """Return how we and a contact find each other; None if they are no contact, or no relay is known to both.
+
+    Relays are those at which the contact collects, and those at which we collect from them or did until lately. For a
+    contact from whom we hide, only relays that the user chose are used.
+    """
+    contact = store_contacts.get(db, contact_id)
+    if contact is None or not _has_records(contact):
+        return None
+    assert contact.identity is not None
+    assert contact.device is not None
+    known = mailbox_queues.read(db, [first_device(contact_id)])
+    theirs = [outlet.relay for outlets in known.outlets.values() for outlet in outlets if outlet.sure]
+    ours = [inlet.relay for inlets in known.inlets.values() for inlet in inlets if inlet.source.kind == "contact"]
+    if not theirs and not ours:
+        return None
+    keys = pair(
+        contact_id, STANDING, standing_root(me, contact.identity, contact.device), me.identity, contact.identity
+    )
+    return Meeting(keys, contact.identity, _alternating(theirs, ours), _alternating(ours, theirs))
+
+
+def _has_records(contact: Contact) -> bool:
+    return contact.state == ContactState.CONTACT and contact.identity is not None and contact.device is not None
+
+
+def _alternating(first: Sequence[Relay], second: Sequence[Relay]) -> list[Relay]:
+    """Return every relay once, from both lists in turn: so the first few are of both."""
+    longest = max(len(first), len(second))
+    mixed = [relay for at in range(longest) for relays in (first, second) for relay in relays[at : at + 1]]
+    return list({relay.peer: relay for relay in reversed(mixed)}.values())[::-1]
+
+
+def compose(tx: Transaction, contact_id: ContactId) -> Whereabouts:
+    """Return what our record tells a contact now: to one from whom we hide only circuits."""
+    contact = tx.contact(contact_id)
+    if contact is None:
+        return Whereabouts(tx.new_message_id(), (), None)
+    ways = tuple(tx.net.ways(hidden=contact.hidden))
+    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None)
+
+
+def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
+    """Use what a contact's record says, unless they have said something newer; return whether it was new."""
+    contact = tx.contact(contact_id)
+    if contact is None or contact.state != ContactState.CONTACT:
+        return False
+    new = news.take_ways(tx, contact, said.id, said.ways)
+    if said.queues is not None:
+        new |= news.take_queues(tx, contact, said.id, said.queues)
+    return new

@@ -1,0 +1,114 @@
+"""Presence records: slots that nobody can join, and records that only their owner can make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from p2pchat.core import ipns, presence
+from p2pchat.core import primitives as prim
+from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES, AnnouncedQueue
+from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, MessageId, PeerKey
+from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.presence import SEALED_BYTES, PresenceSlot, Whereabouts
+from p2pchat.core.session import STANDING, pair, standing_root
+from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import DAY_MS
+from tests.core.people import NOW, Chance
+
+CHANCE = Chance("presence").random
+ALICE, BOB, CAROL = Device.fresh(CHANCE), Device.fresh(CHANCE), Device.fresh(CHANCE)
+DAY = NOW // DAY_MS
+SAID = Whereabouts(MessageId(b"\1" * 16), ((PeerKey(b"\2" * 32), b"address"),), None)
+
+
+def side(writer: Device, reader: Device) -> bytes:
+    """The key of the writer's side of the two, as the writer derives it."""
+    root = standing_root(writer, reader.identity, reader.device)
+    return pair(ContactId(b""), STANDING, root, writer.identity, reader.identity).ours
+
+
+def slot(writer: Device, reader: Device, day: int = DAY, device: int = presence.FIRST_DEVICE) -> PresenceSlot:
+    return presence.slot(side(writer, reader), day, device)
+
+
+def made(at: PresenceSlot, said: Whereabouts = SAID, by: Device = ALICE) -> IpnsRecord:
+    return presence.make(at, said, by.identity_seed, presence.first_number(NOW), CHANCE)
+
+
+def queue(size: int) -> AnnouncedQueue:
+    return AnnouncedQueue(PeerKey(b"\3" * 32), b"q" * size, b"token", b"\4" * 32, b"\5" * 32, NOW)
+
+
+def test_both_find_the_same_slot_and_every_direction_day_and_device_has_its_own() -> None:
+    root = standing_root(BOB, ALICE.identity, ALICE.device)
+    theirs = pair(ContactId(b""), STANDING, root, BOB.identity, ALICE.identity).theirs
+    assert presence.slot(theirs, DAY) == slot(ALICE, BOB)
+    slots = [
+        slot(ALICE, BOB),
+        slot(BOB, ALICE),
+        slot(ALICE, CAROL),
+        slot(ALICE, BOB, DAY + 1),
+        slot(ALICE, BOB, DAY, 1),
+    ]
+    assert (
+        len({one.public for one in slots}) == len({one.key for one in slots}) == len({one.seed for one in slots}) == 5
+    )
+
+
+def test_a_record_says_to_the_other_what_was_said_and_nothing_to_anybody_else() -> None:
+    said = replace(SAID, queues=(queue(20), queue(20)))
+    at = slot(ALICE, BOB)
+    record = made(at, said)
+    assert presence.read(at, record.raw, ALICE.identity, NOW) == said
+    for secret in (b"address", b"\2" * 32, b"token", ALICE.identity, BOB.identity):
+        assert secret not in record.raw
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param(lambda: made(slot(ALICE, BOB), by=BOB), id="by the other of the two"),
+        pytest.param(lambda: ipns.make(slot(ALICE, BOB).seed, 9, presence.expires_at(DAY), bytes(1024)), id="unsealed"),
+        pytest.param(
+            lambda: ipns.make(slot(ALICE, BOB).seed, 9, presence.expires_at(DAY + 1), made(slot(ALICE, BOB)).sealed),
+            id="with another end",
+        ),
+        pytest.param(lambda: made(slot(ALICE, BOB, DAY - 1)), id="of another day"),
+        pytest.param(lambda: made(slot(ALICE, CAROL)), id="for somebody else"),
+    ],
+)
+def test_what_was_not_made_for_this_slot_by_its_owner_does_not_open(forged: object) -> None:
+    assert callable(forged)
+    with pytest.raises(CannotOpen):
+        presence.read(slot(ALICE, BOB), forged().raw, ALICE.identity, NOW)
+
+
+def test_what_is_sealed_anew_into_another_slot_of_the_pair_does_not_open() -> None:
+    """The other of the two can open a record of mine and seal what it says into another day's slot."""
+    old, new = slot(ALICE, BOB, DAY - 1), slot(ALICE, BOB)
+    plain = prim.open_sealed(old.key, made(old).sealed, b"")
+    moved = ipns.make(new.seed, 9, presence.expires_at(DAY), prim.seal(new.key, plain, b"", CHANCE(24)))
+    with pytest.raises(CannotOpen):
+        presence.read(new, moved.raw, ALICE.identity, NOW)
+
+
+def test_a_record_is_good_until_the_day_after_its_own_has_passed() -> None:
+    at = slot(ALICE, BOB)
+    record = made(at)
+    assert presence.read(at, record.raw, ALICE.identity, (DAY + 2) * DAY_MS - 1)
+    with pytest.raises(CannotOpen):
+        presence.read(at, record.raw, ALICE.identity, (DAY + 2) * DAY_MS)
+
+
+def test_every_record_has_one_size_and_what_is_too_much_is_left_out() -> None:
+    way = PeerKey(b"\2" * 32), b"a" * MAX_ADDRESS_BYTES
+    much = Whereabouts(SAID.id, (way,) * 4, (queue(MAX_ADDRESS_BYTES),) * 4)
+    records = [made(slot(ALICE, BOB), said) for said in (SAID, replace(SAID, ways=()), much)]
+    records.append(presence.decoy(DAY, presence.first_number(NOW), CHANCE))
+    assert {len(record.sealed) for record in records} == {SEALED_BYTES}
+    assert len({len(record.raw) for record in records}) == 1
+    assert len({(record.expires_at, record.ttl_ns, record.value, record.sequence) for record in records}) == 1
+    assert presence.read(slot(ALICE, BOB), records[2].raw, ALICE.identity, NOW) == replace(much, queues=None)

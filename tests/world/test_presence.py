@@ -1,0 +1,258 @@
+"""People who have moved while apart find each other by presence records, and nobody else learns from these."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core import ipns, mailbox, presence
+from p2pchat.core.ids import MessageId, PeerKey
+from p2pchat.core.ipns import IpnsRecord
+from p2pchat.engine.contacts import presence_records
+from p2pchat.lib.times import DAY_MS
+from p2pchat.net import multiaddrs
+from p2pchat.store import devices as store_devices
+from tests.support.mailboxes import MailRelay
+from tests.support.world import BEGAN, World, WorldNode, befriend, run_world, until
+
+DAY_S = 86_400
+
+
+async def parted(world: World) -> tuple[list[MailRelay], list[MailRelay]]:
+    """alice and bob are contacts, each with a relay of their own; both are off, and have moved. Return the relays that
+    they had, which take no envelope any more, and others.
+    """
+    old, new = ([world.mailbox(f"{age} {number}") for number in range(2)] for age in ("old", "new"))
+    alice, bob = await world.start("alice"), await world.start("bob")
+    for node, relay in zip((alice, bob), old, strict=True):
+        await node.call("relays", add=relay.address)
+    await befriend(alice, bob)
+    await trio.sleep(120)  # each knows where the other collects
+    for node in (alice, bob):
+        await node.stop()
+        world.move(node.name)
+    for relay in old:
+        relay.answers = mailbox.RELAY_FULL
+    return old, new
+
+
+async def linked(one: WorldNode, other: WorldNode) -> bool:
+    return one.engine.net.route(await one.id_of(other.name)) is not None
+
+
+async def meet(world: World) -> float:
+    """Start both, and wait until they have a link; the seconds that took."""
+    alice, bob = await world.start("alice"), await world.start("bob")
+    began = trio.current_time()
+    await until(lambda: linked(alice, bob), 3600)
+    return trio.current_time() - began
+
+
+def test_two_whose_addresses_have_changed_find_each_other_within_seconds(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await parted(world)
+        assert await meet(world) < 5
+        alice, bob = world.nodes["alice"], world.nodes["bob"]
+        await alice.call("send", chat="bob", text="found", wait="delivered", timeout=60)
+        assert await bob.texts("alice") == ["found"]
+
+    run_world(tmp_path, main)
+
+
+def test_two_who_have_changed_their_relays_too_are_found_at_those_they_had(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        old, new = await parted(world)
+        for name, mine in (("alice", 0), ("bob", 1)):
+            node = await world.start(name)
+            await node.call("relays", remove=old[mine].address)
+            await node.call("relays", add=new[mine].address)
+            await trio.sleep(60)
+            await node.stop()
+            world.move(name)
+        assert await meet(world) < 60
+        alice, bob = world.nodes["alice"], world.nodes["bob"]
+        await alice.call("send", chat="bob", text="found", wait="delivered", timeout=60)
+        world.cut(alice, bob)
+        await trio.sleep(60)
+        await bob.call("send", chat="alice", text="by the new relay", wait="delivered", timeout=120)
+        assert new[0].deposited_by("bob"), "of which the record told, or the link that it led to"
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("lie", ["withholds", "invents", "stale", "drops"])
+def test_a_relay_that_lies_keeps_nobody_apart(tmp_path: Path, lie: str) -> None:
+    async def main(world: World) -> None:
+        old, _ = await parted(world)
+        await world.start("alice")
+        await trio.sleep(10)
+        await world.nodes["alice"].stop()
+        world.move("alice")  # so there is something stale
+        setattr(old[0].lies, lie, 1)
+        assert await meet(world) < 60
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_clock_that_is_a_day_off_keeps_nobody_apart(tmp_path: Path, days: int) -> None:
+    async def main(world: World) -> None:
+        await parted(world)
+
+        def off(node: WorldNode) -> None:
+            node.skew = days * DAY_MS
+
+        alice, bob = await world.start("alice", off), await world.start("bob")
+        await until(lambda: linked(alice, bob), 60)
+
+    run_world(tmp_path, main)
+
+
+def test_what_an_old_record_says_undoes_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await parted(world)
+        await meet(world)
+        alice, bob = world.nodes["alice"], world.nodes["bob"]
+        contact = await alice.id_of("bob")
+        before = await alice.engine.committer.read(store_devices.ways, contact)
+        said = await bob.engine.committer.submit(presence_records.compose, await bob.id_of("alice"))
+        old = replace(said, id=MessageId(bytes(16)), ways=((PeerKey(bytes(32)), b"elsewhere"),))
+        assert not await alice.engine.committer.submit(presence_records.take_up, contact, old)
+        assert await alice.engine.committer.read(store_devices.ways, contact) == before
+        assert await alice.engine.committer.submit(presence_records.take_up, contact, said)
+
+    run_world(tmp_path, main)
+
+
+def test_who_is_away_is_looked_for_more_and_more_seldom(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        old, _ = await parted(world)
+        await world.start("alice")
+        await trio.sleep(DAY_S)
+        asked = [request for relay in old for request in relay.requests if request.record is None]
+        assert all(any(request.record is None for request in relay.requests) for relay in old), "both are asked"
+        assert len(asked) <= 2 * 3 * 20, "two relays, three days, and pauses that double"
+
+    run_world(tmp_path, main)
+
+
+# --- what an observer has ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A record as relays have it, and what only the test knows: who made it for whom (None: a decoy)."""
+
+    record: IpnsRecord
+    truth: tuple[str, str] | None
+
+
+async def truths(people: list[WorldNode], days: range) -> dict[bytes, tuple[str, str]]:
+    """Who writes for whom, by the keys of all slots of these days."""
+    found = {}
+    for node in people:
+        for other in people:
+            if other is not node:
+                id = await node.id_of(other.name)
+                met = await node.engine.committer.read(presence_records.meeting_of, node.engine.me, id)
+                assert met is not None
+                for day in days:
+                    found[presence.slot(met.pair.ours, day).public] = (node.name, other.name)
+    return found
+
+
+def advantage(seen: list[Seen], same: Callable[[Seen, Seen], bool], joined: Callable[[Seen, Seen], bool]) -> float:
+    """How much more often a guess `same` holds of two records that belong together than of two that do not."""
+    hits, all_ = Counter[bool](), Counter[bool]()
+    for one, other in combinations(seen, 2):
+        if one.record.public != other.record.public:
+            truth = joined(one, other)
+            all_[truth] += 1
+            hits[truth] += same(one, other)
+    return abs(hits[True] / all_[True] - hits[False] / all_[False])
+
+
+def test_all_records_and_relay_logs_of_a_week_join_no_days_no_contacts_and_no_peers(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        relays = [world.mailbox(f"relay {number}") for number in range(2)]
+        people = [await world.start(name) for name in ("alice", "bob", "carol", "dave")]
+        for number, node in enumerate(people):
+            await node.call("relays", add=relays[number % 2].address)
+        for one, other in combinations(people, 2):
+            await befriend(one, other)
+        keys = {host.peer for node in people for host in (node.host, node.hidden)}
+        for half_day in range(14):
+            world.slept += 11 * 3_600_000
+            if half_day % 3 == 1:  # somebody moves while another is away: they look for each other
+                mover, away = people[half_day % 4], people[(half_day + 1) % 4]
+                await away.stop()
+                await mover.stop()
+                world.move(mover.name)
+                world.move(away.name)
+                people[half_day % 4] = await world.start(mover.name)
+                await trio.sleep(60)
+                people[(half_day + 1) % 4] = await world.start(away.name)
+            await trio.sleep(3700)
+        requests = [request for relay in relays for request in relay.requests]
+        assert len({request.peer for request in requests}) == len(requests), "no transport key comes again"
+        assert not keys & {request.peer for request in requests}
+        first = BEGAN // DAY_MS
+        known = await truths(people, range(first - 1, first + 10))
+        seen = {
+            raw: Seen(ipns.read(ipns.routing_key(public), raw, 0), known.get(public))
+            for relay in relays
+            for public, raws in relay.records.items()
+            for raw in raws
+        }
+        records = list(seen.values())
+        real = [one for one in records if one.truth is not None]
+        assert len(real) > 100
+        assert len(records) - len(real) > 20, "decoys"
+
+        # what is the same for all of a day says nothing
+        for record in [one.record for one in records]:
+            assert (record.value, record.ttl_ns, len(record.sealed)) == (ipns.EMPTY_FILE, ipns.TTL_NS, 1024)
+            assert record.expires_at % DAY_MS == 0
+        assert len({len(raw) for raw in seen}) == 1
+        assert {one.record.expires_at for one in real} == {one.record.expires_at for one in records}
+
+        # of what is not, nothing comes again and nothing is known
+        pieces = Counter[bytes]()
+        for record in [one.record for one in records]:
+            chance = {record.public, record.sealed}
+            pieces.update({part[at : at + 8] for part in chance for at in range(0, len(part) - 7, 4)})
+        slots = Counter(one.record.public for one in records)
+        assert all(count <= max(slots.values()) for count in pieces.values())
+        assert max(Counter(one.record.sealed for one in records).values()) == 1
+        secrets = [*keys, *(node.engine.me.identity for node in people), *(node.engine.me.device for node in people)]
+        secrets += [multiaddrs.pack(world.address(node.name)) for node in people]
+        assert not any(secret in raw for raw in seen for secret in secrets)
+
+        # the number, which does differ
+        def same_number(one: Seen, other: Seen) -> bool:
+            return one.record.sequence == other.record.sequence
+
+        def same_lead(one: Seen, other: Seen) -> bool:
+            return _lead(one) == _lead(other)
+
+        for guess in (same_number, same_lead):
+            assert advantage(real, guess, lambda one, other: one.truth == other.truth) < 0.1, "the days of a pair"
+            assert advantage(real, guess, _one_writer) < 0.1, "the contacts of a person"
+        assert advantage(records, same_lead, lambda one, other: (one.truth is None) == (other.truth is None)) < 0.1
+
+    run_world(tmp_path, main)
+
+
+def _one_writer(one: Seen, other: Seen) -> bool:
+    return one.truth is not None and other.truth is not None and one.truth[0] == other.truth[0]
+
+
+def _lead(one: Seen) -> int:
+    """By how much a record is numbered above the first of its day."""
+    return one.record.sequence - 2 * (one.record.expires_at // DAY_MS - presence.DAYS_KEPT)
