@@ -42,6 +42,7 @@ from p2pchat.engine.methods.service import METHODS
 from p2pchat.engine.runtime import clock_watch
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.lan.discovery import Medium
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
@@ -333,7 +334,8 @@ class WorldNetwork(Network):
 
     def __init__(self, node: WorldNode) -> None:
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
-        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO)
+        dht = None if node.world.dht is None else node.world.dht()
+        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, records=dht)
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -503,6 +505,7 @@ class World:
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
         self.elsewhere: dict[str, str] = {}  # by name, addresses in other networks than those of the nodes
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
+        self.dht: Callable[[], KademliaNetwork] | None = None  # by which later nodes publish and look up
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
         self._mended = trio.Event()

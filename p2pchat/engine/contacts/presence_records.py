@@ -9,13 +9,13 @@ contact is dialled and where mail for them is deposited, and only if they have n
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
 import trio
 
-from p2pchat.core import mailbox, presence
+from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, first_device
 from p2pchat.core.presence import PresenceSlot, Whereabouts
@@ -60,14 +60,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Meeting:
-    """How we and a contact find each other: the keys of both sides, their identity, and the relays to write to and to
-    read from, best first.
+    """How we and a contact find each other: the keys of both sides, their identity, the relays to write to and to read
+    from, best first, and whether servers that nobody chose are used too: never with somebody from whom we hide.
     """
 
     pair: Pair
     identity: bytes
     write_to: Sequence[Relay]
     read_from: Sequence[Relay]
+    by_strangers: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -172,8 +173,8 @@ class PresenceRecords:
         """Look for a contact's record of today, or of yesterday or tomorrow since clocks may be wrong; take up what is
         new in it.
         """
-        for day in hello_days(self.clock()):
-            there = presence.slot(meeting.pair.theirs, day)
+        slots = [presence.slot(meeting.pair.theirs, day) for day in hello_days(self.clock())]
+        for there in slots:
             found: list[Whereabouts] = []
             async with trio.open_nursery() as nursery:
                 for relay in meeting.read_from[:MAX_RELAYS]:
@@ -182,6 +183,21 @@ class PresenceRecords:
             if newest is not None and await self.committer.submit(take_up, contact, newest):
                 log.info("a contact was found by a record")
                 return
+        for there in slots:  # slower, and seen by strangers
+            said = await self._look_up(there, meeting)
+            if said is not None and await self.committer.submit(take_up, contact, said):
+                log.info("a contact was found by a record of the DHT")
+                return
+
+    async def _look_up(self, there: PresenceSlot, meeting: Meeting) -> Whereabouts | None:
+        """Return what the servers of the DHT have in a slot."""
+        if self.net.records is None or not meeting.by_strangers:
+            return None
+        record = await self.net.records.look_up(ipns.routing_key(there.public))
+        try:
+            return None if record is None else presence.read(there, record.raw, meeting.identity, self.clock())
+        except CannotOpen:
+            return None
 
     async def _get(self, relay: Relay, there: PresenceSlot, identity: bytes, found: list[Whereabouts]) -> None:
         raw = await self.net.mailboxes.records.get(relay, there.public)
@@ -208,6 +224,20 @@ class PresenceRecords:
         async with trio.open_nursery() as nursery:
             for relay in meeting.write_to[:most]:
                 nursery.start_soon(self._put_at, relay, slot, said, written)
+            if meeting.by_strangers:
+                nursery.start_soon(self._publish, slot, said, written)
+
+    async def _publish(self, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
+        """Have servers of the DHT keep our record, if the user wants that."""
+        if self.net.records is None:
+            return
+        number = written.number
+        for _ in range(MAX_TRIES):
+            record = presence.make(slot, said, self.me.identity_seed, number, self.random)
+            if await self.net.records.publish(record) != 0:
+                return
+            number = presence.next_number(number, self.random)  # this day's record of an earlier run is there
+            written.number = max(written.number, number)
 
     async def _put_at(self, relay: Relay, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
         number = written.number
@@ -253,13 +283,15 @@ class PresenceRecords:
                 await self._put(turn, met[turn], MAX_RELAYS_DAILY)
             else:
                 like = known[int.from_bytes(self.random(4), "big") % len(known)]
-                await self._put_decoy(like.write_to[:MAX_RELAYS_DAILY])
+                await self._put_decoy(like)
 
-    async def _put_decoy(self, relays: Iterable[Relay]) -> None:
+    async def _put_decoy(self, like: Meeting) -> None:
         now = self.clock()
         record = presence.decoy(hello_days(now)[0], presence.first_number(now), self.random)
-        for relay in relays:
+        for relay in like.write_to[:MAX_RELAYS_DAILY]:
             await self.net.mailboxes.records.put(relay, record.public, record.raw)
+        if self.net.records is not None and like.by_strangers:
+            await self.net.records.publish(record)
 
 
 _PUT = "presence_put"
@@ -288,7 +320,7 @@ def meeting_of(db: Database, me: Device, contact_id: ContactId) -> Meeting | Non
     keys = pair(
         contact_id, STANDING, standing_root(me, contact.identity, contact.device), me.identity, contact.identity
     )
-    return Meeting(keys, contact.identity, _alternating(theirs, ours), _alternating(ours, theirs))
+    return Meeting(keys, contact.identity, _alternating(theirs, ours), _alternating(ours, theirs), not contact.hidden)
 
 
 def _has_records(contact: Contact) -> bool:
