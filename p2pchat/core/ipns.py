@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U64
 from p2pchat.errors import CannotOpen
-from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from p2pchat.lib.times import MINUTE_MS, SECOND_MS
 
 MAX_RECORD_BYTES = 10 * 1024
 """Of a whole record, as the specification says."""
@@ -29,9 +30,10 @@ SEALED_FIELD = "_d"
 _PREFIX = b"/ipns/" + bytes.fromhex("002408011220")  # an identity multihash of the protobuf of an Ed25519 key
 _SIGNED = b"ipns-signature:"
 _SIGNATURE, _DATA = b"\x42\x40", b"\x4a"  # protobuf: field 8, of 64 bytes; field 9
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_FIELDS = 16
 _UINT, _BYTES, _TEXT, _MAP = 0, 2, 3, 5  # major types of CBOR
-_TIME = re.compile(rb"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?Z")
+_TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z")
 
 Field = int | bytes | str
 
@@ -212,44 +214,23 @@ def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def _written_time(at: int) -> bytes:
-    days, in_day = divmod(at, DAY_MS)
-    year, month, day = _date(days)
-    if not 1970 <= year <= 9999:
+    try:
+        written = _EPOCH + timedelta(milliseconds=at)
+    except OverflowError:
+        raise ValueError("this does not fit into an IPNS record") from None
+    if at < 0:
         raise ValueError("this does not fit into an IPNS record")
-    hours, in_hour = divmod(in_day, HOUR_MS)
-    minutes, in_minute = divmod(in_hour, MINUTE_MS)
-    seconds, millis = divmod(in_minute, SECOND_MS)
-    return f"{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}000000Z".encode()
+    return f"{written:%Y-%m-%dT%H:%M:%S}.{at % SECOND_MS:03}000000Z".encode()
 
 
 def _read_time(text: bytes) -> int:
     """Return milliseconds, rounded down. Raises CannotOpen."""
-    match = _TIME.fullmatch(text)
-    if match is None:
+    if _TIME.fullmatch(text) is None:  # datetime reads other forms as well
         raise CannotOpen
-    year, month, day, hours, minutes, seconds = (int(part) for part in match.groups()[:6])
-    if year < 1970 or not 1 <= month <= 12 or hours > 23 or minutes > 59 or seconds > 59:
+    try:
+        elapsed = datetime.fromisoformat(text.decode()) - _EPOCH
+    except ValueError:  # the 30th of February
+        raise CannotOpen from None
+    if elapsed < timedelta():
         raise CannotOpen
-    days = _days(year, month, day)
-    if _date(days) != (year, month, day):  # the 30th of February
-        raise CannotOpen
-    millis = int((match[7] or b"").ljust(3, b"0")[:3])
-    return days * DAY_MS + hours * HOUR_MS + minutes * MINUTE_MS + seconds * SECOND_MS + millis
-
-
-def _days(year: int, month: int, day: int) -> int:
-    """Return the days since 1970 of a date, counted in years that begin in March, so that a leap day is their last."""
-    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
-    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
-
-
-def _date(days: int) -> tuple[int, int, int]:
-    """Undo `_days`."""
-    days += 719_468
-    of_cycle = days % 146_097
-    of_year = (of_cycle - of_cycle // 1_460 + of_cycle // 36_524 - of_cycle // 146_096) // 365
-    in_year = of_cycle - (365 * of_year + of_year // 4 - of_year // 100)
-    month = (5 * in_year + 2) // 153
-    day = in_year - (153 * month + 2) // 5 + 1
-    year = of_year + days // 146_097 * 400
-    return (year, month + 3, day) if month < 10 else (year + 1, month - 9, day)
+    return elapsed // timedelta(milliseconds=1)

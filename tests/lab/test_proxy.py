@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 from p2pchat.net.lan.sockets import PORT as PORT_OF_ANNOUNCEMENTS
-from tests.lab.steps import node
+from tests.lab.steps import PROXY_PORT, node, proxy
 from tests.lab.town import RELAYS, Town
-from tests.support.processes import SOURCE, Running
 from tests.support.steps import make
 
-PORT = 1080
 NAMES = {relay: f"{relay}.example" for relay in RELAYS}
-
-
-def proxy(town: Town) -> Running:
-    """A proxy on a machine of its own, which knows the relays' names."""
-    machine = town.lab["proxy"]
-    names = [f"{name}={town.lab[relay].address}" for relay, name in NAMES.items()]
-    process = subprocess.Popen(
-        [*machine.inside, sys.executable, "-m", "tests.support.socks", "0.0.0.0", str(PORT), *names],
-        cwd=SOURCE,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    running = Running(process)
-    town.lab.place.started.append(running)
-    assert running.hear() == "ready"
-    return running
 
 
 def test_no_packet_goes_past_the_proxy(town: Town) -> None:
@@ -39,10 +17,11 @@ def test_no_packet_goes_past_the_proxy(town: Town) -> None:
     for person in ("proxy", "dave"):
         town.lab.public(person)
     town.settle("dave")
-    server = proxy(town)
+    names = {name: town.lab[relay].address for relay, name in NAMES.items()}
+    server = proxy(town.lab, names)
     make(town.lab.place, "alice")
     town.said["alice"] = []
-    where = f"socks5://{town.lab['proxy'].address}:{PORT}"
+    where = f"socks5://{town.lab['proxy'].address}:{PROXY_PORT}"
     town.running["alice"] = node(town.lab, "alice", "--proxy", where, "--lan", "on")
     assert f":{PORT_OF_ANNOUNCEMENTS}" not in town.lab["alice"].run("ss", "-uan"), "nor is the local network searched"
     for relay in RELAYS:
@@ -58,7 +37,7 @@ def test_no_packet_goes_past_the_proxy(town: Town) -> None:
     server.end()
     town.on("alice")
     town.say("alice", "dave", "without a proxy", "saved")
-    proxy(town)
+    proxy(town.lab, names)
     town.agree("alice", "dave")
 
     alice = town.lab["alice"].address

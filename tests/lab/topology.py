@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from tests.support.processes import Place, place
@@ -40,6 +42,7 @@ _LABS = count()
 # Which pairs of addresses the packets had that this machine sent, received or forwarded; and which interfaces are cut.
 _WATCH = """
 table inet watch {
+    counter broken { }
     set seen {
         type ipv4_addr . ipv4_addr; size 65535; flags dynamic; counter;
     }
@@ -146,6 +149,12 @@ class Machine:
         packets: int = found["packets"]
         return packets
 
+    def broken(self) -> int:
+        """How many connections this machine has answered with a reset because of what they carried."""
+        (found,) = _named(self.run("nft", "-j", "list", "counter", "inet", "watch", "broken"), "counter")
+        packets: int = found["packets"]
+        return packets
+
     def move(self, address: str) -> None:
         """Give a machine in a home another address of that network; what it had is gone."""
         self.ip("addr", "flush", "dev", "lan")
@@ -166,6 +175,8 @@ class Lab:
     place: Place
     going: ExitStack
     machines: dict[str, Machine] = field(default_factory=dict)
+    lines: set[str] = field(default_factory=set)
+    """Who has a line to the internet."""
     _number: int = field(default_factory=lambda: next(_LABS))
     _uplinks: int = 0
 
@@ -213,14 +224,14 @@ class Lab:
         return machine
 
     def switch(self, *names: str) -> None:
-        """A switch that is connected to nothing but these machines, which have only what they give themselves: an IPv6
-        link-local address.
+        """A switch that is connected to nothing but these machines, which have there only what they give themselves: an
+        IPv6 link-local address. Who is not there yet has no other line.
         """
         switch = self._new("switch")
         switch.ip("link", "add", "board", "type", "bridge")
         switch.ip("link", "set", "board", "up")
         for name in names:
-            machine = self._new(name)
+            machine = self.machines.get(name) or self._new(name)
             _run(*f"ip link add {name} netns {switch.namespace} type veth peer lan netns {machine.namespace}".split())
             switch.ip("link", "set", name, "master", "board")
             switch.ip("link", "set", name, "up")
@@ -247,6 +258,32 @@ class Lab:
         for end in ("iifname", "oifname"):
             internet.run(*f"nft add rule inet watch through {end} {name} ct reply {most} drop".split())
 
+    def filter(self, name: str, out: str, into: str) -> None:
+        """Apply a statement of nft to what goes out over somebody's line, and another to what comes in, as in
+        `tcp dport 25 drop`.
+        """
+        for end, statement in (("iifname", out), ("oifname", into)):
+            self["internet"].run(*f"nft add rule inet watch through {end} {name} {statement}".split())
+
+    def reset(self, name: str, *patterns: str) -> None:
+        """Answer every TCP packet over somebody's line that has one of these patterns with a reset, each way, and once
+        whatever else comes on a connection that is there already.
+        """
+        for statement in (
+            "tcp flags & (syn|ack) == syn ct mark set 1",
+            "meta l4proto tcp ct mark != 1 reject with tcp reset",
+            *(f"meta l4proto tcp {pattern} counter name broken reject with tcp reset" for pattern in patterns),
+        ):
+            self.filter(name, statement, statement)
+
+    def publish(self, names: dict[str, str]) -> None:
+        """Have all machines that there are know to which addresses these names belong."""
+        for machine in self.machines.values():
+            folder = Path("/etc/netns", machine.namespace)
+            folder.mkdir(parents=True)
+            lines = [f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **names}.items()]
+            (folder / "hosts").write_text("".join(lines))
+
     def mend(self, name: str) -> None:
         """End a cut."""
         self["internet"].run("nft", "delete", "element", "inet", "watch", "cut", f'{{ "{name}" }}')
@@ -264,6 +301,7 @@ class Lab:
     def _connected(self, machine: Machine, name: str) -> Machine:
         """Give it a line to the internet, whose end there is called `name`."""
         internet = self["internet"]
+        self.lines.add(name)
         self._uplinks += 1
         network = f"11.0.{self._uplinks}"
         _run(*f"ip link add {name} netns {internet.namespace} type veth peer wan netns {machine.namespace}".split())
@@ -315,6 +353,7 @@ def _remove(machine: Machine) -> None:
     for pid in machine.pids():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(Path("/etc/netns", machine.namespace), ignore_errors=True)
     _run("ip", "netns", "delete", machine.namespace)
 
 

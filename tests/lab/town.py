@@ -38,12 +38,12 @@ class Town:
 
     # --- relays
 
-    def open(self, name: str, lie: str = "") -> None:
-        """A relay begins to work, or to lie."""
+    def open(self, name: str, lie: str = "", **where: Any) -> None:
+        """A relay begins to work, or to lie. where: as for `steps.relay`."""
         if lie:
             self.running[name], self.addresses[name] = lying(self.lab.place, name, lie, ANYWHERE)
         else:
-            self.running[name], self.addresses[name] = relay(self.lab, name)
+            self.running[name], self.addresses[name] = relay(self.lab, name, **where)
             self.honest.add(name)
 
     def holds(self, name: str) -> int:

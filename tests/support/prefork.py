@@ -26,6 +26,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -33,7 +34,11 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
+MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000
+CLOCK = "P2PCHAT_TEST_CLOCK_S"
+"""The variable with the seconds by which the clock of a forked process is wrong."""
 IN_NAMESPACE = ("ip", "netns", "exec")
 MAX_REQUEST_BYTES = 1 << 17
 TITLE_BYTES = 2048
@@ -204,10 +209,19 @@ def _wait_below() -> Request | None:
 
 
 def _enter(namespace: str) -> None:
-    """Move this process, which has one thread, into a network namespace (setns(2))."""
+    """Move this process, which has one thread, into a network namespace, with the files of /etc that belong to it, as
+    ip-netns(8) says.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
     with open(f"/run/netns/{namespace}") as file:
-        if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
+        if libc.setns(file.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), f"setns: {namespace}")
+    files = list(Path("/etc/netns", namespace).glob("*"))
+    if files and (libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None)):
+        raise OSError(ctypes.get_errno(), f"unshare: {namespace}")
+    for path in files:
+        if libc.mount(bytes(path), bytes(Path("/etc", path.name)), None, MS_BIND, None):
+            raise OSError(ctypes.get_errno(), f"mount: {path}")
 
 
 def _entitle(command: Sequence[str]) -> None:
@@ -228,6 +242,8 @@ def _become(request: Request) -> None:
         os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
+    if CLOCK in os.environ:
+        _shift_clock(int(os.environ[CLOCK]))
     sys.argv = [sys.argv[0], *request.words]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -242,6 +258,12 @@ def _cheapen_passphrases() -> None:
     keys: Any = import_module("p2pchat.store.keys")
     locked = keys._locked
     keys._locked = lambda key, passphrase, _cost: locked(key, passphrase, keys.MIN_COST)
+
+
+def _shift_clock(seconds: int) -> None:
+    """Have the time of day be wrong by so much; monotonic clocks stay."""
+    right, right_ns = time.time, time.time_ns
+    vars(time).update(time=lambda: right() + seconds, time_ns=lambda: right_ns() + seconds * 1_000_000_000)
 
 
 def main() -> None:

@@ -99,9 +99,11 @@ class Place:
     started: list[Running] = field(default_factory=list)
     within: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Profile → the command that runs others where this profile's machine is; without one that is this machine."""
+    given: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Profile → what its processes find in their environment besides."""
 
-    def environment(self) -> dict[str, str]:
-        """What processes here are given."""
+    def environment(self, profile: str = "") -> dict[str, str]:
+        """What processes here are given, or those of a profile."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
         return {
             **kept,
@@ -109,6 +111,7 @@ class Place:
             "XDG_DATA_HOME": str(self.folder / "data"),
             "TMPDIR": str(self.folder / "tmp"),
             "PYTHONPATH": str(SOURCE),
+            **self.given.get(profile, {}),
         }
 
     def command(self, profile: str, *words: str) -> list[str]:
@@ -120,7 +123,7 @@ class Place:
         """Start `p2pchat --json --profile … words`."""
         process = self._popen(
             self.command(profile, "--json", *words),
-            env=self.environment(),
+            env=self.environment(profile),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -146,7 +149,7 @@ class Place:
         """Run `p2pchat --profile … words` to its end."""
         process = self._popen(
             self.command(profile, *words),
-            env=self.environment(),
+            env=self.environment(profile),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

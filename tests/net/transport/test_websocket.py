@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -10,9 +9,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
@@ -26,6 +22,7 @@ from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport import lookups, websocket
 from tests.conftest import run
+from tests.support.certificates import certificate, server_tls
 from tests.support.hosts import ECHO, Middle, echo, live_connections, make, read_exactly, running, until_apart, works
 from tests.support.relays import echoes, meeting
 
@@ -194,35 +191,15 @@ def test_names_are_looked_up_and_what_they_stand_for_is_judged(monkeypatch: pyte
     run(main)
 
 
-def _certificate(path: Path, name: str) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for `name` by nobody but itself, and the context of its server."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    today = datetime.datetime.now(datetime.UTC)
-    built = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
-    built = built.serial_number(1).not_valid_before(today).not_valid_after(today + datetime.timedelta(days=1))
-    built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    pem = built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    certificate, both = path / "certificate.pem", path / "both.pem"
-    certificate.write_bytes(pem)
-    both.write_bytes(private + pem)
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(both)
-    return certificate, server
-
-
 @pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("elsewhere.example", True), ("localhost", False)])
 def test_wss_goes_to_whom_the_system_trusts_by_that_name(tmp_path: Path, name: str, trusted: bool) -> None:
-    certificate, server = _certificate(tmp_path, name)
+    theirs, both = certificate(tmp_path, name)
+    server = server_tls(both)
 
     def client() -> ssl.SSLContext:
         context = websocket.system_tls()
         if trusted:
-            context.load_verify_locations(certificate)
+            context.load_verify_locations(theirs)
         return context
 
     async def main() -> None:
