@@ -84,7 +84,7 @@ def test_half_are_gone_or_silent_and_it_takes_seconds(tmp_path: Path) -> None:
         assert await dht.network("server 0").look_up(made.routing_key) == made
         assert trio.current_time() - began <= 6
         began = trio.current_time()
-        assert await network.publish(record(2)) >= 5  # nobody has yet told the servers who has gone
+        assert (await network.publish(record(2)) or 0) >= 5  # nobody has yet told the servers who has gone
         assert trio.current_time() - began <= 6
 
     run_dht(tmp_path, main)
@@ -101,7 +101,7 @@ def test_where_everything_is_slow_late_answers_count(tmp_path: Path) -> None:
 
             dht.hosts[name].handle(PROTOCOL, slowly)
         made = record()
-        assert await dht.network("server 0").publish(made) >= 15
+        assert (await dht.network("server 0").publish(made) or 0) >= 15
         assert await dht.network("server 1").look_up(made.routing_key) == made
 
     run_dht(tmp_path, main)
@@ -174,7 +174,7 @@ def test_sybils_around_a_key_do_not_hide_it(tmp_path: Path) -> None:
         for name in near:
             for server in dht.servers.values():
                 server._table.answered(dht.known_as(name))  # as if each had been found to answer
-        assert await dht.network("server 1").publish(made) >= 10
+        assert (await dht.network("server 1").publish(made) or 0) >= 10
         assert await dht.network("server 2").look_up(made.routing_key) == made
 
     run_dht(tmp_path, main)
