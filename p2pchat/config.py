@@ -5,6 +5,7 @@ on as values.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -185,21 +186,21 @@ def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], st
 
 def passphrase_of(command: Sequence[str]) -> str:
     """Run a `passphrase_command`, without a shell, and return the first line of what it prints. It may ask the user at
-    the terminal. Raises BadConfig; what it printed is in no error.
+    the terminal, so it has as long as it takes; an interrupt ends it. Raises BadConfig; what it printed is in no error.
     """
-    import subprocess
+    from p2pchat.lib import foreground
 
     name = f"passphrase_command ({command[0]})"
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own choice, and no shell
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
-        )
-        text = done.stdout.decode().partition("\n")[0].removesuffix("\r")
+        code, written = foreground.output_of(command)
+        text = written.decode().partition("\n")[0].removesuffix("\r")
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "what it prints is not UTF-8"
         raise BadConfig(f"{name} cannot be used: {reason}") from None
-    if done.returncode != 0:
-        raise BadConfig(f"{name} failed with exit code {done.returncode}", hint="Run it by itself to see why.")
+    if code == -signal.SIGINT:
+        raise BadConfig(f"{name} was interrupted")
+    if code != 0:
+        raise BadConfig(f"{name} failed with exit code {code}", hint="Run it by itself to see why.")
     if not text:
         raise BadConfig(f"{name} printed no passphrase", hint="Its first line has to be the passphrase.")
     return text

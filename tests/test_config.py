@@ -62,6 +62,7 @@ def test_the_first_line_that_a_command_prints_is_the_passphrase() -> None:
         (["true"], "printed no passphrase"),
         (["/dev/null/x"], "cannot be used: Not a directory"),
         (["printf", "secret\\377"], "is not UTF-8"),
+        (["sh", "-c", "kill -INT $PPID; kill -INT $$; echo secret"], "was interrupted"),
     ):
         with pytest.raises(config.BadConfig, match=why) as caught:
             config.passphrase_of(command)

@@ -584,7 +584,7 @@ def test_frame_types_are_those_of_the_page() -> None:
     page = (ROOT / "docs/protocol/direct.md").read_text()
     told = {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.MULTILINE)}
     names = ["hello", "envelope", "acks", "refused", "ping", "pong", "renew", "bundle", "InitialMessage"]
-    names += ["gone", "request", "full"]
+    names += ["gone", "request", "full", "punch"]
     values = [
         frames.HELLO,
         frames.ENVELOPE,
@@ -598,6 +598,7 @@ def test_frame_types_are_those_of_the_page() -> None:
         frames.GONE,
         frames.REQUEST,
         frames.FULL,
+        frames.PUNCH,
     ]
     assert told == dict(zip(values, names, strict=True))
 

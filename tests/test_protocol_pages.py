@@ -35,6 +35,7 @@ from p2pchat.core import (
     parcel,
     prekeys,
     primitives,
+    punch,
     session,
 )
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
@@ -367,6 +368,15 @@ def test_lan_page() -> None:
     assert lan.opened(lan.read(packet), source, keys) == lan.Answering(4001, PeerKey(peer))
     assert lan.opened(lan.read(packet), moved, keys) is None
     assert (sockets.PORT, sockets.GROUPS) == (24150, {4: "224.0.0.1", 6: "ff02::1"})
+
+
+def test_punching_page() -> None:
+    attempt, ipv4, ipv6 = os.urandom(8), bytes((203, 0, 113, 5)), bytes.fromhex("20010db8") + os.urandom(12)
+    body = b"\2" + attempt + b"\0\xfa" + ipv4 + b"\x0f\xa1" + ipv6 + b"\x0f\xa2"
+    said = punch.decode(frames.FrameParser().feed(b"\0\0\0\x24\x0c" + body)[0].body)
+    assert (said.step, said.attempt, said.held) == (punch.PunchStep.ANSWER, attempt, 250)
+    assert said.addresses == ((ipv4, 4001), (ipv6, 4002))
+    assert punch.encode(punch.Punch(punch.PunchStep.GO, attempt)) == b"\3" + attempt + bytes(26)
 
 
 def test_parcel_page() -> None:

@@ -66,8 +66,6 @@ class Transcript:
     def __init__(self, form: str, chat: str) -> None:
         self._form, self._title = form, f"Chat with {clean_line(chat)}"
         self._day = ""
-        self._disappearing: set[str] = set()
-        """Ids of the messages that were left out, in this part or an earlier one."""
         self.left_out = 0
 
     def begin(self) -> str:
@@ -82,7 +80,6 @@ class Transcript:
         for message in messages:
             if message.get("expires_in"):
                 self.left_out += 1
-                self._disappearing.add(message["id"])
             else:
                 kept.append(message)
         kept = [self._without_quote(message) for message in kept]
@@ -96,9 +93,10 @@ class Transcript:
 
     def _without_quote(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return a message without the words of a disappearing one that it answers."""
-        if message.get("quote") is None or message.get("reply_to") not in self._disappearing:
+        quote = message["quote"]
+        if quote is None or not quote["expires_in"]:
             return message
-        return {**message, "quote": {**message["quote"], "text": "" if self._form == JSON else _DISAPPEARING}}
+        return {**message, "quote": {**quote, "text": "" if self._form == JSON else _DISAPPEARING}}
 
     def _lines(self, message: dict[str, Any]) -> str:
         when = local_time(message["sent_at" if message["mine"] else "received_at"])

@@ -11,6 +11,7 @@ mailbox      messages between client and relay   relays       addresses of relay
 names        names of protocols, by a secret     text         cleaning of what others wrote
 ids          a type for each kind of id          emoji        what may be a reaction
 lan          announcements on a local network    parcel       an outbox as a file
+punch        messages for connecting through two routers
 presence     records by which people are found   record_frames  the frames that carry these
 ipns         records that strangers keep
 safety_words the words for the eight words of a handshake

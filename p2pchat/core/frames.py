@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, ID_BYTES
 from p2pchat.core.ids import EnvelopeId
+from p2pchat.core.punch import PUNCH_BYTES
 from p2pchat.errors import CannotOpen
 
 
@@ -32,6 +33,7 @@ class FrameType(IntEnum):
     GONE = 9
     REQUEST = 10
     FULL = 11
+    PUNCH = 12
 
 
 class GoneReason(IntEnum):
@@ -42,7 +44,7 @@ class GoneReason(IntEnum):
 
 
 # Names of the module: looking a member up in its class at every frame costs several times as much.
-HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST, FULL = FrameType
+HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST, FULL, PUNCH = FrameType
 USED, EXPIRED = GoneReason
 MAX_ACKS = 256
 WRITE = 60_000
@@ -64,6 +66,7 @@ BETWEEN_NODES: Sizes = {
     GONE: frozenset({1}),
     REQUEST: frozenset(BUCKETS),
     FULL: frozenset({0}),
+    PUNCH: frozenset({PUNCH_BYTES}),
 }
 _HEAD = 5
 _FRAME_HEAD = struct.Struct(">IB")

@@ -6,7 +6,7 @@ the only transport key of ours that they know, and to them the open endpoint is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import trio
@@ -17,8 +17,9 @@ from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
 from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
+from p2pchat.net.links.punching import Punching, observers_of
 from p2pchat.net.links.reconnect import Reconnector
-from p2pchat.net.ports import Host, RelayedHost
+from p2pchat.net.ports import Host, Observer, RelayedHost
 from p2pchat.net.relays.selection import Relays
 from p2pchat.ports import NetHandler
 
@@ -29,7 +30,7 @@ LEAVE_AFTER = 10.0
 
 class Endpoint:
     """The links, dialling, joining and relays of one host. `ours`: the addresses of our relays, for the hidden
-    endpoint.
+    endpoint, which punches no holes. observers: returns our relays.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Endpoint:
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         ours: Ours | None = None,
+        observers: Callable[[], Sequence[Observer]] = tuple,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
@@ -46,6 +48,10 @@ class Endpoint:
         self.links = Links(self.host, handler.links, hidden=hidden)
         self.reach = Reconnector(self.links, nursery, random)
         self.joining = Joining(self.host, handler.invites, nursery, random, hidden=hidden)
+        self._observers = observers
+        self._punching: Punching | None = None
+        if not hidden:
+            self._punching = Punching(host, self.links, handler.links, nursery, random, self._observers_for)
         self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved)
 
     def addresses(self) -> tuple[str, ...]:
@@ -68,6 +74,8 @@ class Endpoint:
         for contact in self.links.contacts():
             self.links.doubt(contact)
         self.relays.nudge_all()
+        if self._punching is not None:
+            self._punching.network_changed()
         self._nursery.start_soon(self.reach.all_again)
 
     def best(self, contact: ContactId) -> Link | None:
@@ -82,4 +90,9 @@ class Endpoint:
         """End everything with a contact."""
         self.reach.forget(contact)
         self.joining.forget(contact)
+        if self._punching is not None:
+            self._punching.forget(contact)
         self.drop(contact)
+
+    def _observers_for(self, contact: ContactId) -> list[Observer]:
+        return observers_of(self._observers(), self.reach.ways(contact))

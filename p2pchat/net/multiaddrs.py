@@ -49,6 +49,8 @@ _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 _PEER_ID_LENGTH = 52
 MAX_PACKED = 128
 MAX_TEXT = 256
+MIN_PUNCHED_PORT = 1024
+"""Routers keep the range of a port (RFC 4787, REQ-3), and no node listens below this by itself."""
 _SHOWN = 128
 
 # Names of multiaddr's protocols and their codes, as the unsigned varints that stand in the binary form.
@@ -67,6 +69,7 @@ _LOCAL: tuple[IPNetwork, ...] = (
     *map(ipaddress.IPv4Network, ("100.64.0.0/10",)),
     *map(ipaddress.IPv6Network, ("::1/128", "fe80::/10", "fc00::/7")),
 )
+_GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +402,17 @@ def dialable(endpoint: SocketAddress) -> bool:
     if isinstance(ip, ipaddress.IPv4Address):
         return not ip.is_reserved and ip.packed[0] != 0
     return (not ip.is_link_local or ip.scope_id is not None) and ip.ipv4_mapped is None
+
+
+def punchable(endpoint: SocketAddress) -> bool:
+    """Return whether an address may be one at which somebody is seen through a router: a public one, at a port that a
+    router gives away. It is dialled at a contact's word, so services below port 1024 are left in peace, and so is what
+    leads elsewhere than it says (6to4, Teredo, NAT64).
+    """
+    ip = endpoint.ip
+    if endpoint.port < MIN_PUNCHED_PORT or not dialable(endpoint) or _public(str(ip)) is None or is_local(ip):
+        return False
+    return ip.version == 4 or (ip in _GLOBAL_IPV6 and ip.sixtofour is None and ip.teredo is None)
 
 
 def is_local(ip: IP) -> bool:

@@ -79,7 +79,7 @@ class Network:
         """Run until cancelled, and report events to `handler`."""
         async with trio.open_nursery() as nursery:
             self._handler, self._nursery = handler, nursery
-            self._open = Endpoint(self._host, handler, nursery, self._random)
+            self._open = Endpoint(self._host, handler, nursery, self._random, observers=self._all_relays)
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             for endpoint in (self._open, self._hidden):
                 endpoint.reach.unreached = handler.links.unreached

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
+from p2pchat.core.punch import PunchAddress
 
 
 class Stream(Protocol):
@@ -148,8 +149,33 @@ NewHost = Callable[[], AbstractAsyncContextManager[Host]]
 """Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
 
 
+Observer = tuple[PeerKey, Sequence[str]]
+"""A relay that can say from where it sees us, and its addresses."""
+
+
+class Holes(Protocol):
+    """Connections through routers, from the port at which a host listens (docs/protocol/punching.md)."""
+
+    def seen(self, observers: Sequence[Observer]) -> AbstractAsyncContextManager[tuple[PunchAddress, ...]]:
+        """Return the public addresses at which that port is seen, while inside the context: what shows them keeps the
+        router's mapping. None where nobody can tell, or two observers disagree.
+        """
+        ...
+
+    async def punch(self, peer: PeerKey, addresses: Sequence[PunchAddress], *, leads: bool, seconds: float) -> bool:
+        """Connect to `peer` at these addresses, at the moment at which it does the same. Return whether there is a
+        direct connection now, for who `leads`; the other side's connections count as inbound ones. Raises nothing.
+        """
+        ...
+
+
 class RelayedHost(Host, Protocol):
     """A host that can also be reached over circuits."""
+
+    @property
+    def holes(self) -> Holes | None:
+        """How to connect through routers; None for a host that does not listen, or dials by a proxy."""
+        ...
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
         """Allow the relay `most` more streams than others: each carries somebody to us. 0 ends that."""

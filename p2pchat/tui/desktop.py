@@ -10,7 +10,6 @@ import errno
 import os
 import shlex
 import shutil
-import signal
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from p2pchat.lib import atomic_file
+from p2pchat.lib import atomic_file, foreground
 
 TOOL_TIMEOUT = 3.0
 """Seconds that a clipboard program may take."""
@@ -151,19 +150,8 @@ def edit(environment: Mapping[str, str], text: str) -> str | None:
 def run_editor(environment: Mapping[str, str], path: Path) -> int:
     """Open a file in the user's editor, wait for its end, and return its exit code. Raises OSError if it cannot be
     started.
-
-    A terminal sends an interrupt to us too. It is meant for the editor, which may hang, and must not end the screen.
     """
-    command = [*editor(environment), str(path)]
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
-    try:
-        # not subprocess: the editor would inherit what we ignore, which includes two signals that Python itself ignores
-        defaults = [*before, signal.SIGPIPE, signal.SIGXFSZ]
-        process = os.posix_spawnp(command[0], command, os.environ, setsigdef=defaults)
-        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return foreground.run([*editor(environment), str(path)])
 
 
 @contextlib.contextmanager

@@ -100,6 +100,18 @@ def code(text: str) -> list[str]:
     return [part.text for part in parts(text) if part.kind == CODE]
 
 
+def in_italics(text: str) -> str:
+    """Put marks around each line that make it italic. A line in which both marks have another meaning stays as it is,
+    and so does one with a link, which could not be opened any more.
+    """
+    return "\n".join(_marked(line.strip()) for line in text.split("\n"))
+
+
+def _marked(line: str) -> str:
+    mark = next((mark for mark in "*_" if mark not in line), "") if line and "://" not in line else ""
+    return f"{mark}{line}{mark}"
+
+
 def _inline(kind: str, text: str) -> Part:
     pieces: list[str] = []
     spans: list[Span] = []

@@ -11,6 +11,7 @@ import codecs
 import contextlib
 import os
 import select
+import signal
 import string
 import sys
 from collections.abc import Callable
@@ -232,6 +233,12 @@ class Terminal(LinuxDriver):
             self._loop.call_soon_threadsafe(super()._sigtstp_application)
         else:
             super()._sigtstp_application(*of)
+
+    def close(self) -> None:
+        """End for good: from here on a stop is an ordinary one, and going on afterwards takes no terminal."""
+        for number in (signal.SIGTSTP, signal.SIGCONT):
+            signal.signal(number, signal.SIG_DFL)
+        super().close()
 
     def process_message(self, message: Message) -> None:
         """Hand on what the terminal said, and what it kept to itself."""

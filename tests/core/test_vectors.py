@@ -20,6 +20,7 @@ from p2pchat.core import (
     names,
     parcel,
     presence,
+    punch,
     ratchet,
     record_frames,
     session,
@@ -307,6 +308,12 @@ def a_frame(one: Vector) -> None:
     assert make_it(value).hex() == one["body"]
 
 
+def a_punch(one: Vector) -> None:
+    said = punch.decode(unhex(one["body"]))
+    assert generate.shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
+    assert punch.encode(said).hex() == one["body"]
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "identity": identity,
     "tags": tags,
@@ -328,6 +335,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "opening": opening,
     "stamp": stamp,
     "frame": a_frame,
+    "punch": a_punch,
 }
 
 
@@ -352,7 +360,7 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
 
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
-    for kind in ("invite", "bundle", "initial", "blob", "envelope", "content", "opening", "stamp", "frame"):
+    for kind in ("invite", "bundle", "initial", "blob", "envelope", "content", "opening", "stamp", "frame", "punch"):
         assert (kind, False) in seen
         assert (kind, True) in seen
 

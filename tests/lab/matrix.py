@@ -332,7 +332,7 @@ def _best(scene: Scene) -> Collection[str]:
     """The ways by which the two may be linked on a network that does nothing."""
     if scene.together:
         return ("direct", "lan")
-    if scene.cell.sides == ONE or (scene.cell.nat == "no NAT" and scene.cell.network != PROXY):
+    if scene.cell.sides == ONE or (scene.cell.nat in ("no NAT", "cone") and scene.cell.network != PROXY):
         return ("direct",)
     return ("circuit",)
 

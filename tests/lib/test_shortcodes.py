@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from p2pchat.core.emoji import is_emoji
+from p2pchat.lib import shortcodes
 from p2pchat.lib.shortcodes import begun_in, emoji_named, names_beginning
 
 
@@ -14,11 +17,20 @@ def test_an_emoji_has_the_names_that_people_know() -> None:
         *("", "", ""),
     ]
     assert names_beginning("tad") == [("tada", "🎉")]
+    assert emoji_named(":TADA:") == "🎉"
+    assert not any("skin_tone" in name for name, _ in names_beginning("thumbsup"))
     found = names_beginning("heart")
     assert found[0] == ("heart", "❤")
     assert [len(name) for name, _ in found] == sorted(len(name) for name, _ in found)
     # Nearly all are reactions too; the rest, such as the letters of flags, is text like any other.
     assert sum(is_emoji(emoji) for _, emoji in found) == len(found)
+
+
+def test_without_the_table_no_name_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    shortcodes._table.cache_clear()
+    monkeypatch.setitem(sys.modules, "rich._emoji_codes", None)
+    assert (emoji_named("tada"), names_beginning("tad")) == ("", [])
+    shortcodes._table.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from p2pchat.core.envelope import envelope_id
 from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
+from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.net import multiaddrs
 from p2pchat.net.mailbox.pool import MailboxPool
@@ -233,7 +234,10 @@ class FakeRecords:
         there = await self._ask(relay, public, record)
         if there is None or there.lies.drops:
             return None if there is None else mailbox.DONE
-        new = ipns.read(ipns.routing_key(public), record, self._node.world.now())
+        try:
+            new = ipns.read(ipns.routing_key(public), record, self._node.world.now())
+        except CannotOpen:
+            return mailbox.MALFORMED
         known = [ipns.read(ipns.routing_key(public), raw, 0) for raw in there.records.get(public, [])]
         if ipns.best([new, *known]) is not new:
             return mailbox.NOT_ALLOWED

@@ -271,6 +271,10 @@ class FakeHost:
     def found_at(self, peer: PeerKey) -> str:
         return self._world.found.get(self.name, "")
 
+    @property
+    def holes(self) -> None:
+        return None
+
     def expect_circuits(self, relay: bytes, most: int) -> None:
         pass
 

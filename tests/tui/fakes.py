@@ -543,7 +543,8 @@ class FakeNode:
 
     def _quote(self, message_id: str) -> Json:
         quoted = self._find_message(message_id)
-        return {"from": quoted["from"], "text": quoted["text"], "here": True, "deleted": quoted["deleted"]}
+        kept = {key: quoted[key] for key in ("from", "text", "deleted", "expires_in")}
+        return {**kept, "here": True}
 
     def _id(self, digits: int) -> str:
         self._count += 1

@@ -128,7 +128,7 @@ class HostileNode(FakeNode):
         self.said(bob, self.hostile, "saved")
         self.history[bob][-1] |= {
             "reply_to": self.history[bob][0]["id"],
-            "quote": {"from": "bob", "text": self.hostile, "here": True, "deleted": False},
+            "quote": {"from": "bob", "text": self.hostile, "here": True, "deleted": False, "expires_in": None},
             "reactions": [{"emoji": "👍", "from": "bob", "mine": False}],
         }
         self.says(bob, "good night")

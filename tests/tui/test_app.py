@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
 from p2pchat import errors
@@ -123,6 +124,23 @@ def test_a_command_unlocks_once_or_somebody_is_asked(tmp_path: Path, monkeypatch
             pilot,
         ):
             await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+            assert "does not open" in notices(app)
+
+    run(main())
+
+
+def test_what_is_set_about_the_mouse_reaches_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(terminal, "Terminal", HeadlessDriver)
+    monkeypatch.setattr(HeadlessDriver, "use_mouse", lambda _, on: told.append(on), raising=False)
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            app.main.composer.put("/settings MOUSE no")
+            await pilot.press("enter")
+            await until(pilot, lambda: told == [True, False])
 
     run(main())
 

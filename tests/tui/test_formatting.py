@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pchat.tui import formatting
-from p2pchat.tui.formatting import CODE, QUOTE, TEXT, Span, code, links, parts, url
+from p2pchat.tui.formatting import CODE, QUOTE, TEXT, Span, code, in_italics, links, parts, url
 
 
 def roles(text: str) -> list[tuple[str, str]]:
@@ -37,6 +37,16 @@ def test_marks_of_a_line() -> None:
 )
 def test_what_is_not_surely_a_mark_stays_as_it_was_typed(text: str) -> None:
     assert [(part.kind, part.text, part.spans) for part in parts(text)] == [(TEXT, text, ())]
+
+
+def test_what_one_does_is_in_italics_line_by_line() -> None:
+    said = "waves\n\n  2 * 3 * 4\nsnake_case\nsnake_case * 2\nreads https://lamp.example/a_b"
+    assert roles(in_italics(said)) == [
+        ("waves", "em"),
+        ("2 * 3 * 4", "em"),
+        ("snake_case", "em"),
+        ("https://lamp.example/a_b", "link"),
+    ]
 
 
 def test_code_and_quotations_are_parts() -> None:

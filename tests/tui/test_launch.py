@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,23 +49,31 @@ def test_textual_learns_how_often_to_draw_before_it_is_imported(
 ) -> None:
     monkeypatch.delenv("TEXTUAL_FPS", raising=False)
     told: list[str | None] = []
+    made: list[dict[str, Any]] = []
 
     class App(types.ModuleType):
         fault = None
 
         def __getattr__(self, name: str) -> Callable[..., App]:
             told.append(os.environ.get("TEXTUAL_FPS"))
-            return lambda *_, **__: self
+            return self.make
+
+        def make(self, *_: object, **options: Any) -> App:
+            made.append(options)
+            return self
 
         def run(self) -> None:
             """Be over at once."""
 
     monkeypatch.setitem(sys.modules, "p2pchat.tui.app", App("p2pchat.tui.app"))
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "config.toml").write_text('passphrase_command = ["printf", "secret"]')
     try:
         assert launch.run(Profile(tmp_path / "none")) == 0
     finally:
         gc.enable()
     assert told[-1] == launch.FRAMES_PER_SECOND
+    assert made[-1]["passphrase_command"]() == "secret"
 
 
 @pytest.mark.parametrize(

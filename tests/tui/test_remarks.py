@@ -152,7 +152,7 @@ def test_a_reaction_by_key_and_by_mouse(tmp_path: Path) -> None:
         await click_on(app, pilot, "🔥 2")
         await until(pilot, lambda: "🔥 1" in take(app).shown)
         assert [call["emoji"] for call in node.named("react")] == [OFFERED[0], "🔥", ""]
-        app.main.composer.put("/react 🎉")
+        app.main.composer.put("/react :tada:")
         await pilot.press("enter")
         await until(pilot, lambda: "🎉 1" in take(app).shown)
 

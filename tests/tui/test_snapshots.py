@@ -32,7 +32,7 @@ SIZES = ((120, 40), (80, 24), (40, 12))
 THEMES = ("dark", "light")
 OF_THE_TERMINAL = (themes.TERMINAL, themes.MONO)
 """What sixteen colours get, and NO_COLOR."""
-PLAIN = ("talk", "selected", "list", "contact-latin")
+PLAIN = ("talk", "selected", "list", "contact-latin", "unlock")
 """Scenes that have, between them, everything that is told apart by its colour elsewhere."""
 
 

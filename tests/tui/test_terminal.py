@@ -131,6 +131,8 @@ def test_a_signal_to_stop_takes_no_lock_that_the_main_thread_may_hold(monkeypatc
         with driver.no_automatic_restart():
             signal.raise_signal(signal.SIGTSTP)
         assert told[2:] == ["SIGSTOP"]
+        driver.close()  # the loop of the handler ends, and the process has a while to live
+        assert [signal.getsignal(number) for number in numbers[:2]] == [signal.SIG_DFL] * 2
 
     numbers = (signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
     before = {number: signal.getsignal(number) for number in numbers}

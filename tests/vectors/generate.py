@@ -15,7 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import handshake, invite, ipns, lan, mailbox, names, parcel, presence, ratchet, record_frames
+from p2pchat.core import (
+    handshake,
+    invite,
+    ipns,
+    lan,
+    mailbox,
+    names,
+    parcel,
+    presence,
+    punch,
+    ratchet,
+    record_frames,
+)
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
@@ -711,6 +723,24 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 
 
+def punches() -> Iterator[tuple[str, Vector]]:
+    ipv4 = punch.PunchAddress(bytes((203, 0, 113, 5)), 4001)
+    ipv6 = punch.PunchAddress(bytes.fromhex("20010db8" + 11 * "00" + "05"), 4002)
+    said = punch.Punch(punch.PunchStep.ANSWER, bytes(range(punch.ATTEMPT)), 250, (ipv4, ipv6))
+    body = punch.encode(said)
+    values = [said.step.value, said.attempt, said.held, said.addresses]
+    yield "punch-ok", vector("punch", "an answer after 250 ms, with both addresses", body=body, values=shown(values))
+    for name, about, bad in (
+        ("step", "step 4", b"\4" + body[1:]),
+        ("size", "a byte too many", body + b"\0"),
+        ("held", "an offer that was held", b"\1" + body[1:]),
+        ("go", "a go with addresses", b"\3" + body[1:9] + bytes(2) + body[11:]),
+        ("port", "an address without a port", body[:-2] + bytes(2)),
+        ("address", "a port without an address", body[:17] + bytes(16) + body[-2:]),
+    ):
+        yield f"punch-bad-{name}", refused("punch", about, body=bad)
+
+
 def vars_of(value: Any) -> Iterator[Any]:
     """The fields of a dataclass, in order."""
     return (getattr(value, field.name) for field in dataclasses.fields(value))
@@ -723,7 +753,19 @@ def shown(value: Any) -> Any:
     return [shown(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-SOURCES = (identities, ipns_records, invites, bundles, initials, blobs, conversation, messages, contents, mailboxes)
+SOURCES = (
+    identities,
+    ipns_records,
+    invites,
+    bundles,
+    initials,
+    blobs,
+    conversation,
+    messages,
+    contents,
+    mailboxes,
+    punches,
+)
 
 
 def everything() -> dict[str, Vector]:

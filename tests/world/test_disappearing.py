@@ -150,7 +150,8 @@ def test_nothing_of_it_is_left_a_minute_after_its_end(tmp_path: Path, by_relay: 
         await bob.call("pin", id=sent["id"])
         await bob.call("draft", chat="alice", text=f"{MARKER} four")
         await read_by(alice, "bob", f"{MARKER} three")
-        assert (await last(alice, "bob"))["quote"]["text"] == f"{MARKER} two"
+        quote = (await last(alice, "bob"))["quote"]
+        assert (quote["text"], quote["expires_in"]) == (f"{MARKER} two", 2 * HOUR)
         for node in (alice, bob):  # it is looked up, and stands nowhere else
             assert await node.engine.committer.read(_quotes) == [""]
         for node in (alice, bob):

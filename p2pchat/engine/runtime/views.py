@@ -79,12 +79,13 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
 def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
     """Return the quoted message of a reply if it is here, else the quote that the sender of the reply gave."""
     if quoted is None:
-        return {"from": None, "text": row.quote, "here": False, "deleted": False}
+        return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None}
     return {
         "from": "me" if quoted.sender == ME else name,
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,
+        "expires_in": quoted.expire_s or None,
     }
 
 

@@ -6,6 +6,7 @@ connections         which connections to a peer are alive, which is best, how on
 dial                dialling a peer at all its addresses
 listen              listening sockets
 inbound             connections that others make
+holes               connections through routers, begun by both sides
 handshake           multistream-select and Noise
 secure_channel      the bytes below the muxer
 yamux               the muxer's loops

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
-from p2pchat.net.multiaddrs import Name, Target
+from p2pchat.net.multiaddrs import Name, SocketAddress, Target
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.lookups import lookups
@@ -234,18 +235,25 @@ def _may_dial(target: Target, here: Sequence[Interface] | None, *, relay: bool) 
 async def _tcp(target: Target, *, chosen: bool) -> trio.SocketStream:
     if not isinstance(target.host, Name):
         return await connect(str(target.host), target.port)
-    for ip in await _resolve(target.host, target.port, chosen=chosen):
+    for ip in await resolve(target.host, target.port, chosen=chosen):
         with trio.move_on_after(_IP_TIMEOUT), suppress(OSError):
             return await connect(ip, target.port)
     raise Unreachable("nothing answers by this name")
 
 
-async def connect(ip: str, port: int) -> trio.SocketStream:
-    """Return a TCP connection with an IP address. Raises OSError. (trio's `open_tcp_stream` asks the resolver and tries
-    several addresses by turns: half of what it takes to dial somebody who is away.)
+async def connect(ip: str, port: int, by: SocketAddress | None = None) -> trio.SocketStream:
+    """Return a TCP connection with an IP address. by: where we listen, and from where it is to come. Raises OSError.
+    (trio's `open_tcp_stream` asks the resolver and tries several addresses by turns: half of what it takes to dial
+    somebody who is away.)
     """
     sock = trio.socket.socket(trio.socket.AF_INET6 if ":" in ip else trio.socket.AF_INET, trio.socket.SOCK_STREAM)
     try:
+        if by is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if by.ip.version == 6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            await sock.bind((str(by.ip), by.port))
         await sock.connect((ip, port))
     except BaseException:
         sock.close()
@@ -253,7 +261,7 @@ async def connect(ip: str, port: int) -> trio.SocketStream:
     return trio.SocketStream(sock)
 
 
-async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
+async def resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
     """Return the addresses of a name that we dial. The resolver may say anything, and so may the owner of a name that a
     person here did not give: it leads to no local address.
     """

@@ -35,6 +35,7 @@ from p2pchat.net.admission.slots import Remembered
 from p2pchat.net.libp2p import connections, handshake, hardening, standard_protocols
 from p2pchat.net.libp2p.dial import Dialler
 from p2pchat.net.libp2p.hardening import StreamGuard
+from p2pchat.net.libp2p.holes import HolePuncher
 from p2pchat.net.libp2p.inbound import Inbound, InboundConnections
 from p2pchat.net.libp2p.listen import Listening, open_listeners
 from p2pchat.net.libp2p.log_filter import quiet
@@ -99,6 +100,7 @@ class LibP2PHost(InboundConnections):
         self._on_disconnect: list[Callable[[PeerKey], None]] = []
         self._running: _Running | None = None
         self._dialling: dict[_Dial, trio.Event] = {}
+        self.holes: HolePuncher | None = None
 
     @property
     def peer(self) -> PeerKey:
@@ -211,12 +213,14 @@ class LibP2PHost(InboundConnections):
                 running.dialler = Dialler(
                     swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy
                 )
+                if listening.endpoints and self._proxy is None:
+                    self.holes = HolePuncher(swarm, nursery, inbound, listening.endpoints)
                 nursery.start_soon(inbound.run, listening.listeners)
                 nursery.start_soon(standard.run)
                 self._running, self._inbound = running, inbound
                 task_status.started()
         finally:
-            self._running = self._inbound = None
+            self._running = self._inbound = self.holes = None
             # All at once and without a word: thousands of goodbyes would take longer than who stops us waits.
             for conn in swarm.all_connections() if swarm else ():
                 connections.abandon(conn)

@@ -86,7 +86,8 @@ class Guest(Slot):
 
 class Inbound:
     """Accepts connections for one run of a host. `disconnected` is called with every peer whose connection has ended,
-    `connected` with every connection that was secured. `web_path` returns that of `LibP2PHost`.
+    `connected` with every connection that was secured. `web_path` returns that of `LibP2PHost`. `divert`, if it is set,
+    is shown every socket first, and returns whether it keeps it.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Inbound:
         self.direct = Pool(limits.inbound, limits.inbound_per_place, self._by_proxy)
         self.by_relay = Pool(limits.circuits, limits.circuits_per_relay)
         self.found: dict[PeerKey, str] = {}
+        self.divert: Callable[[socket.socket], Awaitable[bool]] | None = None
         self.ended = dict.fromkeys(ENDINGS, 0)
         self._swarm = swarm
         self._limits = limits
@@ -144,7 +146,7 @@ class Inbound:
             nursery.start_soon(self._sweep)
             nursery.start_soon(self._end_slow_handshakes)
             for listener in listeners:
-                nursery.start_soon(listen.accept, listener, partial(nursery.start_soon, self._serve))
+                nursery.start_soon(listen.accept, listener, partial(nursery.start_soon, self._arrived))
 
     # --- who has proven something ----------------------------------------------------------------------------------
 
@@ -165,15 +167,21 @@ class Inbound:
 
     # --- one connection --------------------------------------------------------------------------------------------
 
-    async def _serve(self, sock: socket.socket) -> None:
-        """Serve one socket; its slot is free again when this returns."""
+    async def _arrived(self, sock: socket.socket) -> None:
+        if self.divert is None or not await self.divert(sock):
+            await self.serve(sock)
+
+    async def serve(self, sock: socket.socket, *, punched: bool = False) -> None:
+        """Serve one socket; its slot is free again when this returns. punched: it was connected from here as well, and
+        so says nothing about whether others can reach us.
+        """
         try:
             (remote, from_port, *_), (here, port, *_) = sock.getpeername(), sock.getsockname()
             guest = Guest(multiaddrs.neighbourhood(remote), self._arrivals.number(), sock)
             if not self.direct.admit(guest):
                 return
             try:
-                outside = multiaddrs.from_outside(here, remote)
+                outside = not punched and multiaddrs.from_outside(here, remote)
                 found_at = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
                 await self._carry(
                     self.direct, guest, partial(self._detect_protocol, guest, (remote, from_port), sock), found_at

@@ -164,6 +164,10 @@ def _open(ip: IP, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((str(ip), port))
         sock.listen(_BACKLOG)
+        if hasattr(socket, "SO_REUSEPORT"):
+            # Holes are punched from this very port (`holes`). Set this late, it lets no other listener in: that
+            # would have to find it set when it binds.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except BaseException:
         sock.close()
         raise

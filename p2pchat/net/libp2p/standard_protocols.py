@@ -161,6 +161,15 @@ class StandardProtocols:
                 del self._pingers[stream.peer]
 
 
+def observed(identity: bytes) -> multiaddrs.SocketAddress | None:
+    """Return where the sender of an identity saw whoever asked for it; None where it does not say so in our form."""
+    try:
+        answer = Identify.FromString(identity)
+        return multiaddrs.parse(multiaddrs.unpack(answer.observed_addr))
+    except Exception:  # noqa: BLE001 - protobuf's own, which its types do not name, and ours
+        return None
+
+
 async def _exactly(stream: Stream, size: int) -> bytes:
     """Read `size` bytes within the time that a ping may take; b"" at the end of the stream, also within a ping."""
     data = b""

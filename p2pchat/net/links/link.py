@@ -24,7 +24,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import ID_BYTES
-from p2pchat.core.frames import ACKS, ENVELOPE, FULL, HELLO, PING, PONG, REFUSED, WRITE, Frame
+from p2pchat.core.frames import ACKS, ENVELOPE, FULL, HELLO, PING, PONG, PUNCH, REFUSED, WRITE, Frame
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
@@ -51,7 +51,7 @@ connection through."""
 
 FIRST_WRITE = 9_000
 """Bytes that are written at once until then: two envelopes of the smallest size."""
-_ANSWERS = (ACKS, REFUSED, FULL, PING, PONG)
+_ANSWERS = (ACKS, REFUSED, FULL, PING, PONG, PUNCH)
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,8 @@ class Links:
         self._links: dict[ContactId, list[Link]] = {}
         self._on_link: Callable[[ContactId], None] = lambda contact: None
         self._on_stuck: Callable[[ContactId], None] = lambda contact: None
+        self._on_new: Callable[[Link], None] = lambda link: None
+        self._on_punch: Callable[[Link, Frame], None] = lambda link, frame: None
         self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
         callbacks.follow(self._learn)
         host.recognize(self._recognize)
@@ -157,6 +159,10 @@ class Links:
     def tell_of_links(self, linked: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
         """Call `linked` with the contact of every new link, and `stuck` when the best link of a contact has stalled."""
         self._on_link, self._on_stuck = linked, stuck
+
+    def tell_of_punching(self, new: Callable[[Link], None], punch: Callable[[Link, Frame], None]) -> None:
+        """Call `new` with every new link, and `punch` with every PUNCH frame. It may raise CannotOpen."""
+        self._on_new, self._on_punch = new, punch
 
     def doubt(self, contact: ContactId) -> None:
         """Ask on every link with a contact whether it still works; until it answers, any other is better."""
@@ -254,6 +260,7 @@ class Links:
         self._host.mark_proven(link.stream.peer)
         self._callbacks.link_up(link.contact, link.session_id)
         self._on_link(link.contact)
+        self._on_new(link)
         self._settle(link.contact)
         try:
             with link.scope:
@@ -293,9 +300,12 @@ class Links:
             while True:
                 frames = await reader.read_some()
                 self._heard(link, reader, frames)
-                meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
+                meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO, PUNCH)]
                 if any(frame.type == PING for frame in frames):
                     link.post([Frame(PONG, b"")])  # if the link is stuck, `_watch` ends it
+                for frame in frames:
+                    if frame.type == PUNCH:
+                        self._on_punch(link, frame)
                 if meaning:
                     link.taking = True
                     await self._callbacks.received(link.contact, link.session_id, link.route, meaning)

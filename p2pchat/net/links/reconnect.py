@@ -115,6 +115,11 @@ class Reconnector:
         """Return whether a link with the contact is wanted."""
         return contact in self._wanted
 
+    def ways(self, contact: ContactId) -> Sequence[DialTarget]:
+        """Return the ways by which a contact is dialled."""
+        wanted = self._wanted.get(contact)
+        return () if wanted is None else wanted.ways
+
     def again(self, contact: ContactId) -> None:
         """Begin with the shortest wait: a link has just ended, or something changed."""
         if (wanted := self._wanted.get(contact)) is not None:

@@ -16,6 +16,7 @@ from p2pchat.lib.times import HOUR_SECONDS, format_duration, seconds_or_off
 from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
 from p2pchat.tui.actions.drafts import Drafts
+from p2pchat.tui.formatting import in_italics
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
@@ -136,7 +137,7 @@ class ChatActions:
         """Run /me TEXT: send what one does, in italics as everywhere."""
         chat = self._app.state.shown
         if chat is not None and text:
-            await self.send(chat.id, f"*{text}*")
+            await self.send(chat.id, in_italics(text))
 
     async def reread(self) -> None:
         """Events were missed: what is shown is read again."""

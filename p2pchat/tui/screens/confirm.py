@@ -19,6 +19,7 @@ YES, NO = "yes", "no"
 class Question(Panel[bool]):
     """Two buttons below a text. Dismisses with True, False, or None if Esc left the question open."""
 
+    DEFAULT_CLASSES = "-beside"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,up", "app.focus_previous", show=False),
         Binding("right,down", "app.focus_next", show=False),

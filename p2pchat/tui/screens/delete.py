@@ -21,6 +21,7 @@ class DeleteScreen(Panel[str]):
     """Dismisses with `here` or `both`, or with None to keep the message."""
 
     HEADING = "Delete this message?"
+    DEFAULT_CLASSES = "-beside"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "choose"),
         Binding("up,k", "move(-1)", show=False),

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -151,9 +151,7 @@ class FindScreen(Panel[str]):
         if words.strip():
             raw = await self._ask_node(words)
         self._found = [message_of(each) for each in reversed(raw)]
-        listed = self.query_one(OptionList)
-        listed.set_options(Option(self._row(message, words)) for message in self._found)
-        listed.highlighted = 0 if self._found else None
+        self._list(words, 0 if self._found else None)
         if not words.strip():
             self.say(_HOW if self._chat is not None else f"{_HOW} {_HOW_EVERYWHERE}")
         elif not self._found:
@@ -162,6 +160,16 @@ class FindScreen(Panel[str]):
             more = "The newest " if len(self._found) == LIMIT else ""
             self.say(f"{more}{len(self._found)} found, newest first.")
         self.show_keys()
+
+    def _list(self, words: str, highlighted: int | None) -> None:
+        listed = self.query_one(OptionList)
+        listed.set_options(Option(self._row(message, words)) for message in self._found)
+        listed.highlighted = highlighted
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show as much of each hit as fits now."""
+        super().on_resize(event)
+        self._list(self._wanted, self.query_one(OptionList).highlighted)
 
     def _row(self, message: Message, words: str) -> Content:
         who = "you" if message.mine else self.drawn(self._called(message))

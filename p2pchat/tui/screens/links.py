@@ -19,6 +19,7 @@ class LinksScreen(ListPanel):
     """Dismisses with the address to open."""
 
     HEADING = "Open a link"
+    DEFAULT_CLASSES = "-beside"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "open it"),
         *(Binding(str(digit), f"pick({digit})", show=False) for digit in range(1, MAX_NUMBERED + 1)),

@@ -18,6 +18,7 @@ class MenuScreen(ListPanel):
     """Dismisses with the action to run."""
 
     HEADING = "This message"
+    DEFAULT_CLASSES = "-beside"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "choose")]
     DEFAULT_CSS = "MenuScreen .panel { max-width: 40; }"
 

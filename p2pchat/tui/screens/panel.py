@@ -129,6 +129,13 @@ def one_line(text: str) -> str:
 class Field(Input):
     """A one-line text field."""
 
+    DEFAULT_CSS = """
+    Field:ansi {
+        & > .input--cursor { color: $input-cursor-foreground; background: $input-cursor-background; }
+        & > .input--selection { text-style: reverse; }
+    }
+    """
+
     _cut = False
     """Whether a paste was cut and the user has not been told yet."""
 
@@ -182,6 +189,9 @@ class Panel(ModalScreen[Result]):
 
     Requests to the node run through `begin`: the panel shows that it waits, shows an error in place, and can be left
     with Esc at any time; the node finishes the request.
+
+    A theme of the terminal's own colours cannot dim what is behind a panel, so the panel hides it there, unless it has
+    the class `-beside`: it is about what can be seen behind it.
     """
 
     HEADING: ClassVar[str] = ""
@@ -201,6 +211,8 @@ class Panel(ModalScreen[Result]):
         align: center middle;
         background: $background 70%;
         overflow: hidden;
+        &:ansi { background: ansi_default; }
+        &.-beside:ansi { background: transparent; }
 
         .panel {
             width: 100%;
@@ -250,6 +262,7 @@ class Panel(ModalScreen[Result]):
         .box { height: auto; background: $panel; padding: 0 2; margin: 0 0 1 0; }
         Input, TextArea { background: $surface; border: round $border-blurred; padding: 0 1; }
         Input:focus, TextArea:focus { background-tint: transparent; border: round $primary; }
+        TextArea .text-area--cursor-line { background: transparent; }
         OptionList > .option-list--option { padding: 0 1; }
         OptionList > .option-list--option-highlighted,
         OptionList:focus > .option-list--option-highlighted {

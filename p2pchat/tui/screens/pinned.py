@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets.option_list import Option
@@ -39,10 +40,18 @@ class PinnedScreen(ListPanel):
 
     async def _read(self) -> None:
         self._pinned = [message_of(each) for each in await self._node.call("pinned", chat=self._chat.id)]
-        self.listed.set_options(Option(self._row(message)) for message in self._pinned)
-        self.listed.highlighted = len(self._pinned) - 1 if self._pinned else None
+        self._list(len(self._pinned) - 1 if self._pinned else None)
         key = "p on a message pins it, for both."
         self.say("" if self._pinned else f"Nothing is pinned here: {key}")
+
+    def _list(self, highlighted: int | None) -> None:
+        self.listed.set_options(Option(self._row(message)) for message in self._pinned)
+        self.listed.highlighted = highlighted
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show as much of each message as fits now."""
+        super().on_resize(event)
+        self._list(self.listed.highlighted)
 
     def _row(self, message: Message) -> Content:
         who = "you" if message.mine else self.drawn(self._chat.label)

@@ -20,6 +20,7 @@ class ReactScreen(ListPanel):
     """Dismisses with the emoji, or "" to remove one's own. Any other emoji can be set with /react."""
 
     HEADING = "React"
+    DEFAULT_CLASSES = "-beside"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "react"),
         *(Binding(str(digit), f"pick({digit})", show=False) for digit in range(1, len(OFFERED) + 2)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -93,13 +93,21 @@ class RequestsScreen(Panel[str]):
             return
         before = self.chosen
         self._requests = found
-        listed = self.query_one(OptionList)
-        listed.set_options(Option(self._row(request)) for request in found)
-        listed.set_class(not found, "hidden")
         # A request that arrives must not replace the one that the user is about to answer.
         kept = next((at for at, each in enumerate(found) if before is not None and each.id == before.id), 0)
-        listed.highlighted = kept if found else None
+        self._list(kept if found else None)
         self._show()
+
+    def _list(self, highlighted: int | None) -> None:
+        listed = self.query_one(OptionList)
+        listed.set_options(Option(self._row(request)) for request in self._requests)
+        listed.set_class(not self._requests, "hidden")
+        listed.highlighted = highlighted
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show as much of each name as fits now."""
+        super().on_resize(event)
+        self._list(self.query_one(OptionList).highlighted)
 
     def _row(self, request: Request) -> Content:
         widest = max(cell_len(self.when(each.since)) for each in self._requests)

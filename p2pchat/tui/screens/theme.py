@@ -18,6 +18,7 @@ class ThemeScreen(ListPanel):
     """Dismisses with the name of the theme to keep; Esc restores the previous one."""
 
     HEADING = "Theme"
+    DEFAULT_CLASSES = "-beside"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "use it")]
     DEFAULT_CSS = """
     ThemeScreen {

@@ -74,6 +74,7 @@ class Composer(TurnedArea, inherit_bindings=False):
         &:focus { border: none; }
         & .text-area--cursor-line { background: transparent; }
         & .text-area--placeholder { color: $text-muted; }
+        &:ansi .text-area--placeholder { text-style: dim; }
     }
     """
 
@@ -101,6 +102,8 @@ class Composer(TurnedArea, inherit_bindings=False):
         """How far back in the history the shown text is; 0 is the draft."""
         self._kept = ""
         self._cycle: tuple[Sequence[Completion], int] | None = None
+        self._literal: tuple[int, int, str] | None = None
+        """The name of an emoji that undo has brought back, with the line and column it begins at: it stays a name."""
 
     # --- what the app does with it
 
@@ -123,11 +126,13 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.placeholder = Content(placeholder)
         if chat == self._chat:
             return
+        # What was written where no chat was shown belongs to the first one: the screen opens it by itself at the start.
+        carried = self.written if self._chat is None else ""
         self._chat = chat
         self._back = 0
         self._cycle = None
         self._told = draft
-        self._put(draft)
+        self._put(f"{draft}\n{carried}".strip("\n") if carried.strip() else draft)
 
     def give_back(self, chat: str | None, text: str) -> bool:
         """Put back a text that could not be sent, before what is written by now; return False if another chat
@@ -240,6 +245,13 @@ class Composer(TurnedArea, inherit_bindings=False):
         else:
             self.action_cursor_down()
 
+    def action_undo(self) -> None:
+        """Undo the last edit. The name of an emoji that this brings back is not replaced again."""
+        super().action_undo()
+        row, column = self.cursor_location
+        name = begun_in(self.document.get_line(row)[:column])
+        self._literal = (row, column - len(name) - 1, name) if name else None
+
     def action_earlier(self) -> None:
         """Go to the previous text."""
         self._remember(1)
@@ -288,11 +300,12 @@ class Composer(TurnedArea, inherit_bindings=False):
         """The emoji whose name is before the cursor, which a colon would end, and where the name begins."""
         row, column = self.cursor_location
         name = begun_in(self.document.get_line(row)[:column])
+        start = column - len(name) - 1
         emoji = emoji_named(name) if name and self.selection.is_empty else ""
-        return (emoji, column - len(name) - 1) if emoji else None
+        return (emoji, start) if emoji and (row, start, name) != self._literal else None
 
     def _instead(self, emoji: str, start: int) -> None:
-        """Write an emoji in place of its name; undo brings the name back."""
+        """Write an emoji in place of its name; undo brings the name back, to be kept."""
         row, _ = self.cursor_location
         result = self.replace(writable(emoji, joined=self._joined), (row, start), self.cursor_location)
         self.move_cursor(result.end_location)

@@ -37,6 +37,7 @@ def test_an_answer_that_does_not_come_is_asked_for_and_then_the_link_has_stalled
         (101 + LOST_AFTER_SECONDS, Verdict.LOST),
     ]
     assert judge.doubted
+    assert judge.acked
 
 
 def test_a_silence_in_which_nothing_is_due_is_longer() -> None:
@@ -63,6 +64,7 @@ def test_a_pong_settles_what_went_before_and_ends_a_doubt() -> None:
         judge.wrote([*ENVELOPES, *([Frame(PING, b"")] if settling == PONG else [])], 0)
         judge.received([Frame(settling, b"")], 1, 1)
         assert not judge.doubted
+        assert not judge.acked
         assert verdicts(judge, 1 + PING_AFTER_SECONDS) == []
 
 

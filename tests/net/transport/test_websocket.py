@@ -176,8 +176,8 @@ def test_names_are_looked_up_and_what_they_stand_for_is_judged(monkeypatch: pyte
         monkeypatch.setattr(lookups, "_resolve", look_up)
         async with running(a, c):
             name = multiaddrs.Name("dns4", "relay.example")
-            assert await dial._resolve(name, 9, chosen=True) == ["127.0.0.1"]
-            assert await dial._resolve(name, 9, chosen=False) == []
+            assert await dial.resolve(name, 9, chosen=True) == ["127.0.0.1"]
+            assert await dial.resolve(name, 9, chosen=False) == []
             for over in ("", "/ws"):
                 where = [f"/dns4/relay.example/tcp/{c.port}{over}"]
                 assert await echoes(await a.open(c.peer, where, ECHO, chosen=True))

@@ -121,6 +121,7 @@ def test_two_lines_say_when_and_what_was_said_last() -> None:
                 chat("b", "Bob", route="circuit")._replace(last=message(0, "yes", mine=True, at=NOW.replace(day=20))),
                 chat("c", "Carol", state="waiting", route=None),
                 chat("d", "Dave")._replace(draft="I wanted to"),
+                chat("e", "Eve", state="blocked", route=None)._replace(last=last),
             ],
             "d",
         )
@@ -133,11 +134,13 @@ def test_two_lines_say_when_and_what_was_said_last() -> None:
             "     has not accepted…  ",
             "▎4 ● Dave               ",
             "▎    draft: I wanted to ",
+            " 5 ✗ Eve          10:30 ",
+            "     blocked            ",
         ]
         await pilot.click(ChatList, offset=(5, 3))
         assert desk.opened() == ["b"]
 
-    at(steps)
+    at(steps, (24, 10))
 
 
 def test_the_list_follows_the_chat_that_is_shown() -> None:

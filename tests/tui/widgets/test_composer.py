@@ -85,6 +85,7 @@ def test_the_name_of_an_emoji_becomes_it_with_its_last_colon() -> None:
         assert await typed("ok :tada:") == "ok 🎉"
         await pilot.press("ctrl+underscore")
         assert desk.composer.text == "ok :tada"  # undo brings the name back
+        assert await typed(": :tada:") == "ok :tada: 🎉"  # and there it stays a name
         desk.composer.clear()
         assert await typed("1:30: :zz:") == "1:30: :zz:"
         desk.composer.clear()
@@ -94,6 +95,24 @@ def test_the_name_of_an_emoji_becomes_it_with_its_last_colon() -> None:
         assert await typed("\n:+1") == "🎉\n:+1"
         await pilot.press("home", "tab")  # what is completed is the end, so only from there
         assert desk.composer.text == "🎉\n:+1"
+
+    at(steps)
+
+
+def test_what_is_written_before_a_chat_is_open_goes_to_the_first_one() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.composer.show(None, "", "")
+        await pilot.press(*"too")
+        desk.composer.show("bob", "", "write")
+        await pilot.press(*"early")
+        assert desk.composer.text == "tooearly"
+        assert desk.drafts()[-1] == ("bob", "tooearly")
+        desk.composer.show("carol", "", "write")
+        assert desk.composer.text == ""
+        desk.composer.show(None, "", "")
+        await pilot.press(*"more")
+        desk.composer.show("bob", "a draft", "write")
+        assert desk.composer.text == "a draft\nmore"
 
     at(steps)
 

@@ -1,0 +1,140 @@
+"""Holes on loopback: connections from the listening port, of which one is left, and what must not be taken for one."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import cast
+
+import pytest
+import trio
+import trio.testing
+
+from p2pchat.core.punch import PunchAddress
+from p2pchat.net import multiaddrs
+from p2pchat.net.libp2p import holes
+from p2pchat.net.libp2p.holes import HolePuncher
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.multiaddrs import SocketAddress
+from p2pchat.net.transport.proxy import Proxy
+from tests.conftest import run
+from tests.support.hosts import live_connections, make, running, until_apart, works
+
+BOTH = ("/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0")
+
+
+def through(host: LibP2PHost) -> HolePuncher:
+    assert host.holes is not None
+    return host.holes
+
+
+def at(host: LibP2PHost, *versions: int) -> list[PunchAddress]:
+    """Where a host listens, of these versions of IP."""
+    return [PunchAddress(bound.ip.packed, bound.port) for bound in host.bound() if bound.ip.version in versions]
+
+
+def test_where_every_direction_succeeds_there_is_one_connection_from_port_to_port() -> None:
+    async def main() -> None:
+        leader, follower = make(1, listen=BOTH), make(2, listen=BOTH)
+        async with running(leader, follower):
+            done = []
+
+            async def lead() -> None:
+                done.append(await through(leader).punch(follower.peer, at(follower, 4, 6), leads=True, seconds=2))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lead)
+                nursery.start_soon(
+                    lambda: through(follower).punch(leader.peer, at(leader, 6, 4), leads=False, seconds=0.2)
+                )
+            assert done == [True]
+            assert await works(leader, follower)
+            assert await works(follower, leader)
+            while len(live_connections(follower, leader)) > 1:  # those that were given up
+                await trio.lowlevel.checkpoint()
+            ((conn,), (same,)) = live_connections(follower, leader), live_connections(leader, follower)
+            assert conn.muxed_conn.remote is not None
+            assert conn.muxed_conn.remote[1] == leader.port
+            assert same.muxed_conn.is_initiator
+            assert follower.found_at(leader.peer) == ""
+
+    run(main)
+
+
+def test_the_leader_leads_on_what_comes_to_its_port_too_but_not_where_somebody_speaks() -> None:
+    async def main() -> None:
+        leader, follower, other = make(1), make(2), make(3)
+        async with running(leader, follower, other):
+            nowhere = [PunchAddress(at(follower, 4)[0].ip, 1)]
+            results = []
+
+            async def lead() -> None:
+                results.append(await through(leader).punch(follower.peer, nowhere, leads=True, seconds=5))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lead)
+                await trio.testing.wait_all_tasks_blocked()
+                assert await works(other, leader)  # from the same address, and an ordinary caller
+                await through(follower).punch(leader.peer, at(leader, 4), leads=False, seconds=0.1)
+            assert results == [True]
+            assert len(live_connections(leader, follower)) == 1
+            assert await works(leader, follower)
+            assert leader._inbound is not None
+            assert leader._inbound.divert is None
+
+    run(main)
+
+
+def test_somebody_else_at_the_address_is_not_the_peer() -> None:
+    async def main() -> None:
+        leader, other = make(1), make(3)
+        async with running(leader, other):
+            peer = make(2).peer
+            assert not await through(leader).punch(peer, at(other, 4), leads=True, seconds=0.2)
+            await until_apart(leader, other)
+            assert leader.connected() == ()
+
+    run(main)
+
+
+def test_relays_say_where_the_port_is_seen_for_as_long_as_somebody_wants_to_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(multiaddrs, "is_local", lambda ip: False)
+    monkeypatch.setattr(multiaddrs, "punchable", lambda address: ipaddress.ip_address(address.ip).is_loopback)
+    monkeypatch.setattr(holes.HolePuncher, "_own", lambda self: [])
+
+    async def main() -> None:
+        host, relays, gone = make(1), [make(2), make(3)], make(4)
+        async with running(host, *relays):
+            observers = [(relay.peer, relay.addresses()) for relay in relays]
+            async with through(host).seen(observers) as seen, through(host).seen(observers) as again:
+                assert list(seen) == list(again) == at(host, 4)
+                assert [len(live_connections(relay, host)) for relay in relays] == [1, 1]
+                assert host.connected() == (), "nothing else is to use these connections"
+            for relay in relays:
+                await until_apart(relay, host)
+            async with through(host).seen([(gone.peer, relays[0].addresses()), observers[1]]) as seen:
+                assert list(seen) == at(host, 4)
+            async with through(host).seen([]) as seen:
+                assert seen == ()
+
+    run(main)
+
+
+def test_relays_that_name_different_machines_are_not_believed() -> None:
+    here, there = (SocketAddress(ipaddress.ip_address(ip), 4001) for ip in ("11.0.3.2", "11.0.4.2"))
+    local, low = SocketAddress(ipaddress.ip_address("10.0.0.1"), 4001), SocketAddress(here.ip, 80)
+    assert list(holes._agreed([here, SocketAddress(here.ip, 4002)])) == [here]
+    for said in ([], [here, there], [local], [low]):
+        assert list(holes._agreed(said)) == []
+
+
+def test_with_a_proxy_or_without_a_port_there_are_no_holes() -> None:
+    async def main() -> None:
+        proxied = LibP2PHost(bytes([1]) * 32, BOTH[:1], proxy=cast(Proxy, object()))
+        closed = LibP2PHost(bytes([2]) * 32, ())
+        async with running(proxied, closed):
+            assert proxied.holes is None
+            assert closed.holes is None
+
+    run(main)
