@@ -90,7 +90,8 @@ async def _opened(
     options: Options, settings: config.Settings, key: bytes, guard: ProfileGuard
 ) -> AsyncIterator[ProfileService]:
     from p2pchat.core.primitives import self_test, system_entropy
-    from p2pchat.engine.contacts.profile import hidden_transport_seed, keep_port
+    from p2pchat.engine.contacts import transport_keys
+    from p2pchat.engine.contacts.profile import keep_port
     from p2pchat.engine.engine import Engine
     from p2pchat.engine.methods.service import EngineService
     from p2pchat.store.database import Database
@@ -116,8 +117,9 @@ async def _opened(
         quiet(loud=options.verbose >= 2)
         entropy = system_entropy()
         proxy = _proxy(options.proxy, entropy)
+        transport_keys.replace_due(db, _now())
         host = _host(db, options.listen or settings.listen, proxy)
-        hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
+        hidden = LibP2PHost(transport_keys.hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
         records = _records(settings, proxy, entropy)
         net = Network(
@@ -262,7 +264,8 @@ def _host(db: Database, wanted: Sequence[str], proxy: Proxy | None) -> LibP2PHos
     """The open host. With a proxy it can be dialled on loopback at most (by a Tor service of this machine, say): what
     comes in past the proxy would tell where we are. Raises BadConfig.
     """
-    from p2pchat.engine.contacts.profile import kept_port, transport_seed
+    from p2pchat.engine.contacts.profile import kept_port
+    from p2pchat.engine.contacts.transport_keys import transport_seed
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.multiaddrs import DEFAULT_LISTEN, parse
 

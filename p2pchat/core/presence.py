@@ -16,7 +16,7 @@ from p2pchat.core.codec import array, binary, decode, encode, exactly, maybe
 from p2pchat.core.content import MESSAGE_ID
 from p2pchat.core.contents.addresses import WAYS_SHAPE, Ways, encode_ways
 from p2pchat.core.contents.queues import QUEUES_SHAPE, AnnouncedQueue, decode_queues, encode_queues
-from p2pchat.core.ids import MessageId
+from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.ipns import IpnsRecord
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
@@ -37,6 +37,7 @@ _SHAPE = array(
     binary(MESSAGE_ID),
     WAYS_SHAPE,
     maybe(QUEUES_SHAPE),
+    maybe(binary(prim.KEY_BYTES)),
     open_end=True,
 )
 
@@ -56,12 +57,13 @@ class PresenceSlot:
 @dataclass(frozen=True, slots=True, repr=False)
 class Whereabouts:
     """What somebody says about where they are: the id that orders it among all that they say, where they can be
-    dialled, and where to deposit for them (None: nothing is said about that).
+    dialled, where to deposit for them (None: nothing is said about that), and their next transport key, if it is known.
     """
 
     id: MessageId
     ways: Ways
     queues: tuple[AnnouncedQueue, ...] | None
+    next: PeerKey | None = None
 
 
 def slot(side: bytes, day: int, device: int = FIRST_DEVICE) -> PresenceSlot:
@@ -79,7 +81,7 @@ def first_number(now: int) -> int:
     """Return the sequence number of the first record that is written into a slot at `now` (ms): the count of half days
     since the epoch, which is the same for everybody.
     """
-    return now // HALF_DAY_MS
+    return max(1, now // HALF_DAY_MS)  # a machine without a clock starts in 1970
 
 
 def next_number(number: int, random: prim.Random) -> int:
@@ -95,7 +97,7 @@ def make(here: PresenceSlot, said: Whereabouts, identity_seed: bytes, number: in
     ways, queues = list(said.ways), said.queues
     while True:
         told = None if queues is None else encode_queues(queues)
-        body = encode([1, said.id, encode_ways(ways), told])
+        body = encode([1, said.id, encode_ways(ways), told, said.next])
         plain = prim.sign(identity_seed, "presence", here.public + body) + body
         if len(plain) < _MAX_PLAIN:
             break
@@ -120,8 +122,9 @@ def read(there: PresenceSlot, raw: bytes, identity: bytes, now: int) -> Whereabo
     signature, body = plain[: prim.SIGNATURE], plain[prim.SIGNATURE :]
     prim.verify(identity, "presence", there.public + body, signature)
     said: Any = _SHAPE(decode(body, _MAX_PLAIN))
-    _, message_id, ways, queues = said[:4]
-    return Whereabouts(MessageId(message_id), ways, None if queues is None else decode_queues(queues))
+    _, message_id, ways, queues, key = said[:5]
+    told = None if queues is None else decode_queues(queues)
+    return Whereabouts(MessageId(message_id), ways, told, key)
 
 
 def decoy(day: int, number: int, random: prim.Random) -> IpnsRecord:

@@ -69,9 +69,10 @@ def ways(db: Database, id: DeviceId) -> list[Way]:
     return [Way(*row) for row in db.query(_WAYS, (id,))]
 
 
-def set_ways(db: Database, id: DeviceId, ways: Iterable[Way], at: int) -> None:
-    """Replace the addresses of a device's node (role 0) by these, known since `at` (ms). Addresses through relays are
-    kept, and given ones added.
+def set_ways(db: Database, id: DeviceId, ways: Iterable[Way], at: int, later: Iterable[Way] = ()) -> None:
+    """Replace the addresses of a device's node (role 0) by these, known since `at` (ms), and those to be tried `later`,
+    after them. Addresses through relays are kept, and given ones added.
     """
     db.execute("DELETE FROM ways WHERE device = ? AND role = 0", (id,))
+    db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at - 1) for way in later])
     db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at) for way in ways])

@@ -216,6 +216,11 @@ def has_waiting(db: Database, recipient: DeviceId) -> bool:
     return db.query_one("SELECT 1 FROM outbox WHERE recipient = ? LIMIT 1", (recipient,)) is not None
 
 
+def has_kind(db: Database, kind: int) -> bool:
+    """Return whether a content of this kind waits for anybody. It reads all rows without their large columns."""
+    return db.query_one("SELECT 1 FROM outbox WHERE kind = ? LIMIT 1", (kind,)) is not None
+
+
 def sealed_otherwise(db: Database, recipient: DeviceId, session_id: SessionId) -> bool:
     """Return whether a content for a device is sealed in another session than `session_id`."""
     sql = (

@@ -163,8 +163,8 @@ def _press(release: MouseUp) -> MouseDown:
 
 
 _ASCII = str.maketrans(
-    "─━▁▔–—│┃▎▌▐┌┐└┘├┤┬┴┼╭╮╰╯█●◐○◷✓✗…›↑↓←→·•«»“”‘’♥▸▾",  # noqa: RUF001 - what is drawn with, sign by sign
-    "------|||||+++++++++++++#*@o.+x.>^v<>..<>\"\"''*+-",
+    "─━▁▔–—│┃▏▎▌▐┌┐└┘├┤┬┴┼╭╮╰╯█●◐○◷✓✗…›↑↓←→·•«»“”‘’♥▸▾▂▃▄▅▆▇▀",  # noqa: RUF001 - what is drawn with, sign by sign
+    "------||||||+++++++++++++#*@o.+x.>^v<>..<>\"\"''*+-       ",
 )
 
 

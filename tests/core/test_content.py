@@ -66,6 +66,7 @@ PAYLOADS = {
     "queues": Queues((ANNOUNCED,) * MAX_QUEUES),
     "no queues": Queues(()),
     "addresses": Addresses((WAY,)),
+    "addresses and the next key": Addresses((WAY,), PeerKey(b"\7" * 32)),
     "relay": ContactRelay(Relay(PeerKey(bytes(32)), (b"somewhere",) * MAX_OWN_WAYS, b"word")),
     "no relay": ContactRelay(NO_RELAY),
     "edit": Edit(ID, "€" * (MAX_TEXT_BYTES // 3)),
@@ -109,8 +110,8 @@ def test_text_is_kept_byte_for_byte(written: str, seq: int, sent_at: int) -> Non
     assert (back.seq, back.sent_at) == (seq, sent_at)
 
 
-NEXT_HAS_A_MEANING = ("profile", "text", "empty text", "longest text", "reply that expires")
-"""The next field is the mark, or the quote."""
+NEXT_HAS_A_MEANING = ("profile", "addresses", "text", "empty text", "longest text", "reply that expires")
+"""The next field is the mark, the next transport key, or the quote."""
 
 
 @pytest.mark.parametrize("case", [case for case in EXAMPLES if case not in NEXT_HAS_A_MEANING])

@@ -13,7 +13,8 @@ from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, MessageId, PeerKey
 from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.presence import SEALED_BYTES, PresenceSlot, Whereabouts
-from p2pchat.core.session import STANDING, pair, standing_root
+from p2pchat.core.session import STANDING, hello_days, pair, standing_root
+from p2pchat.engine.contacts.presence_records import MAX_TIME_MS
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
 from tests.core.people import NOW, Chance
@@ -93,6 +94,13 @@ def test_what_is_sealed_anew_into_another_slot_of_the_pair_does_not_open() -> No
     moved = ipns.make(new.seed, 9, presence.expires_at(DAY), prim.seal(new.key, plain, b"", CHANCE(24)))
     with pytest.raises(CannotOpen):
         presence.read(new, moved.raw, ALICE.identity, NOW)
+
+
+@pytest.mark.parametrize("now", [0, MAX_TIME_MS])
+def test_a_clock_that_is_wrong_by_decades_makes_records_too(now: int) -> None:
+    at = presence.slot(bytes(32), hello_days(now)[0])
+    record = presence.make(at, SAID, ALICE.identity_seed, presence.first_number(now), CHANCE)
+    assert presence.read(at, record.raw, ALICE.identity, now) == SAID
 
 
 def test_a_record_is_good_until_the_day_after_its_own_has_passed() -> None:

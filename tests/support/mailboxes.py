@@ -236,7 +236,7 @@ class FakeRecords:
             return None if there is None else mailbox.DONE
         try:
             new = ipns.read(ipns.routing_key(public), record, self._node.world.now())
-        except CannotOpen:
+        except CannotOpen:  # made by a clock that is days off
             return mailbox.MALFORMED
         known = [ipns.read(ipns.routing_key(public), raw, 0) for raw in there.records.get(public, [])]
         if ipns.best([new, *known]) is not new:

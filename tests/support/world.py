@@ -36,7 +36,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
-from p2pchat.engine.contacts import profile
+from p2pchat.engine.contacts import profile, transport_keys
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.service import METHODS
 from p2pchat.engine.runtime import clock_watch
@@ -367,8 +367,10 @@ class WorldNode:
         self.world, self.name, self.folder = world, name, folder
         self.db = Database.open(folder / "p2pchat.db", KEY)
         entropy = world.entropy
-        self.host = FakeHost(world, name, profile.transport_seed(self.db))
-        self.hidden = FakeHost(world, name, profile.hidden_transport_seed(self.db, entropy), listens=False)
+        transport_keys.replace_due(self.db, world.now())
+        self.host = FakeHost(world, name, transport_keys.transport_seed(self.db))
+        hidden = transport_keys.hidden_transport_seed(self.db, entropy)
+        self.hidden = FakeHost(world, name, hidden, listens=False)
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 

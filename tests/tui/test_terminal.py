@@ -7,13 +7,27 @@ import base64
 import os
 import pty
 import signal
+from pathlib import Path
 
 import pytest
+from rich.segment import Segment
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.app import App
+from textual.color import Color
 
 from p2pchat.tui import terminal
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+def test_every_sign_that_is_drawn_has_one_in_ascii() -> None:
+    shown = "".join(path.read_text(encoding="utf-8") for path in SNAPSHOTS.glob("[!q]*.txt"))  # a code has its own
+    signs = "".join(sorted({sign for sign in shown if "\u2000" <= sign < "\u2600"}))
+    assert len(signs) > 20
+    [plain] = terminal.AsciiSigns().apply([Segment(signs)], Color(0, 0, 0))
+    assert plain.text.isascii()
+    assert len(plain.text) == len(signs)
 
 
 def test_what_is_copied_can_do_nothing_but_be_copied() -> None:

@@ -16,7 +16,7 @@ from p2pchat.core.ids import ContactId, PeerKey, first_device
 from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
-from p2pchat.engine.contacts import profile
+from p2pchat.engine.contacts import transport_keys
 from p2pchat.errors import LinkLost, NotNow, NotReached, NotServed
 from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import LEAVE_AFTER
@@ -225,7 +225,7 @@ def test_a_hidden_contact_who_dials_our_address_is_a_stranger(tmp_path: Path, hi
         contact = await bob.id_of("alice")
         pair: Pair = bob.engine.link_handler.pairs(contact)[0]
         await bob.stop()
-        spy = world.outsider("bob", profile.transport_seed(Database.open(bob.folder / "p2pchat.db", KEY)))
+        spy = world.outsider("bob", transport_keys.transport_seed(Database.open(bob.folder / "p2pchat.db", KEY)))
         ways = [*alice.host.addresses(), *(multiaddrs.circuit(way, hill.peer) for way in hill.addresses())]
         today = hello_days(alice.clock())[0]
         for only in (Route.DIRECT, Route.CIRCUIT):

@@ -90,6 +90,37 @@ def test_two_who_have_changed_their_relays_too_are_found_at_those_they_had(tmp_p
     run_world(tmp_path, main)
 
 
+class Servers:
+    """A distributed hash table."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, IpnsRecord] = {}
+
+    async def publish(self, record: IpnsRecord) -> int:
+        await trio.sleep(2)
+        self.kept[record.routing_key] = record
+        return 1
+
+    async def look_up(self, routing_key: bytes) -> IpnsRecord | None:
+        await trio.sleep(2)
+        return self.kept.get(routing_key)
+
+
+def test_where_no_relay_answers_any_more_they_are_found_in_a_distributed_hash_table(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        servers = Servers()
+        for relay in (await parted(world))[0]:
+            relay.stop()
+
+        def use(node: WorldNode) -> None:
+            node.engine.net.records = servers
+
+        alice, bob = await world.start("alice", use), await world.start("bob", use)
+        await until(lambda: linked(alice, bob), 60)
+
+    run_world(tmp_path, main)
+
+
 @pytest.mark.parametrize("lie", ["withholds", "invents", "stale", "drops"])
 def test_a_relay_that_lies_keeps_nobody_apart(tmp_path: Path, lie: str) -> None:
     async def main(world: World) -> None:

@@ -10,5 +10,5 @@ own_relays     relays that store envelopes for us                        contact
 address_updates  telling them where to reach us                          profile      the content of a new profile
 housekeeping   everything that depends on time                           upkeep, walk when, and for whom at once
 forgetting     deleting a contact completely
-presence_records  finding each other again after both have moved
+presence_records  finding each other again after both have moved   transport_keys  replacing them
 """

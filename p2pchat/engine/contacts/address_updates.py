@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 import trio
 
 from p2pchat.core.contents import Addresses
-from p2pchat.core.ids import ContactId, PeerKey
+from p2pchat.core.ids import ContactId
+from p2pchat.engine.contacts import transport_keys
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS
@@ -50,8 +51,8 @@ class AddressUpdates:
             await trio.sleep(HOLD_SECONDS)
 
 
-Untold = dict[bool, list[tuple[PeerKey, bytes]]]
-"""Where hidden contacts (True) and all others (False) reach us."""
+Untold = dict[bool, Addresses]
+"""Where hidden contacts (True) and all others (False) reach us, now and by the next transport key."""
 _ADDRESSES_TOLD = {False: "ways_told", True: "hidden_ways_told"}
 
 
@@ -61,10 +62,10 @@ def untold_addresses(tx: Transaction) -> Untold:
     """
     untold: Untold = {}
     for hidden, key in _ADDRESSES_TOLD.items():
-        ways = tx.net.ways(hidden=hidden)
+        here = Addresses(tuple(tx.net.ways(hidden=hidden)), transport_keys.next_key(tx.db, hidden=hidden))
         told_lately = tx.recent(meta.get_int(tx.db, f"{key}_at"), TELL_AGAIN_AFTER)
-        if ways and not (told_lately and meta.get(tx.db, key) == _joined(ways)):
-            untold[hidden] = ways
+        if here.ways and not (told_lately and meta.get(tx.db, key) == _joined(here)):
+            untold[hidden] = here
     return untold
 
 
@@ -73,15 +74,15 @@ def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[Con
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are told
         if contact is not None and contact.state == ContactState.CONTACT and contact.hidden in addresses:
-            outbound.queue(tx, contact, Addresses(tuple(addresses[contact.hidden])))
+            outbound.queue(tx, contact, addresses[contact.hidden])
 
 
 def addresses_told(tx: Transaction, addresses: Untold) -> None:
     """Note that every contact has been told."""
-    for hidden, ways in addresses.items():
-        meta.put(tx.db, _ADDRESSES_TOLD[hidden], _joined(ways))
+    for hidden, here in addresses.items():
+        meta.put(tx.db, _ADDRESSES_TOLD[hidden], _joined(here))
         meta.put_int(tx.db, f"{_ADDRESSES_TOLD[hidden]}_at", tx.now)
 
 
-def _joined(ways: Iterable[tuple[PeerKey, bytes]]) -> bytes:
-    return b"".join(peer + address for peer, address in ways)
+def _joined(here: Addresses) -> bytes:
+    return b"".join(peer + address for peer, address in here.ways) + (here.next or b"")

@@ -37,13 +37,21 @@ def take_profile(tx: Transaction, contact: Contact, message_id: MessageId, profi
     return contact
 
 
-def take_ways(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> bool:
+def take_ways(
+    tx: Transaction,
+    contact: Contact,
+    message_id: MessageId,
+    ways: Sequence[tuple[PeerKey, bytes]],
+    next_key: PeerKey | None = None,
+) -> bool:
     """Save where a contact's nodes can be dialled; return whether that was news. An empty list changes nothing: the
-    contact may not know its own addresses.
+    contact may not know its own addresses. next_key: the transport key that they will have at these addresses.
     """
     if not is_new(tx, contact, Fact.TOLD_WAYS, message_id) or not ways:
         return False
-    store_devices.set_ways(tx.db, first_device(contact.id), [Way(*way, ROLE_NODE) for way in ways], tx.now)
+    now = [Way(*way, ROLE_NODE) for way in ways]
+    later = [] if next_key is None else [Way(next_key, address, ROLE_NODE) for _, address in ways]
+    store_devices.set_ways(tx.db, first_device(contact.id), now, tx.now, later)
     if contact.state == ContactState.CONTACT:
         reaching.reach(tx, contact)
     return True

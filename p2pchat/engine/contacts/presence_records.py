@@ -1,15 +1,16 @@
 """Presence records: keeps ours at relays, and looks for those of contacts who cannot be reached.
 
-Every half day our record for each contact is put at relays that the two share, in any order and at random moments,
-among as many decoys as hide their number. Where the known ways lead to nobody, our record for that contact is put at
-once if it has changed, and theirs is looked for, again after growing pauses. What is found changes only where that
-contact is dialled and where mail for them is deposited, and only if they have not said something newer.
+Every half day our record for each contact is put at relays that the two share, and given to the servers of a
+distributed hash table if one is used, in any order and at random moments, among as many decoys as hide their number.
+Where the known ways lead to nobody, our record for that contact is put at once if it has changed, and theirs is looked
+for, again after growing pauses: at relays, which answer in milliseconds, and then at those servers. What is found
+changes only where that contact is dialled and where mail for them is deposited, if they have said nothing newer.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -18,10 +19,11 @@ import trio
 from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, first_device
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.presence import PresenceSlot, Whereabouts
 from p2pchat.core.primitives import Random
 from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
-from p2pchat.engine.contacts import news
+from p2pchat.engine.contacts import news, transport_keys
 from p2pchat.engine.delivery import mailbox_queues, queues
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
@@ -52,6 +54,8 @@ SEARCHES_AT_ONCE, SECONDS_A_SEARCH = 16, 10.0
 """Searches for all contacts that may begin at once, and how many seconds apart those after them begin."""
 SETTLE_SECONDS, HOLD_SECONDS = 1.0, 30.0
 """Seconds until our record is put again after our addresses have changed, and until the next time."""
+MAX_TIME_MS = 250_000_000_000_000
+"""The year 9892: records have four digits for it."""
 MAX_TRIES = 3
 """How often a relay may say that it has a newer record of ours before it is not believed."""
 
@@ -60,15 +64,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Meeting:
-    """How we and a contact find each other: the keys of both sides, their identity, the relays to write to and to read
-    from, best first, and whether servers that nobody chose are used too: never with somebody from whom we hide.
+    """How we and a contact find each other: the keys of both sides, their identity, and the relays to write to and to
+    read from, best first. hidden: we hide from them, so only these relays are asked.
     """
 
     pair: Pair
     identity: bytes
+    hidden: bool
     write_to: Sequence[Relay]
     read_from: Sequence[Relay]
-    by_strangers: bool
+
+
+_Ask = Callable[[Meeting, bytes], Awaitable[list[bytes]]]
+"""Asks somebody what they have under a public key."""
 
 
 @dataclass(eq=False, slots=True)
@@ -117,6 +125,10 @@ class PresenceRecords:
             finally:
                 self._nursery = None
 
+    def _now(self) -> int:
+        """Return the time in ms; of a clock that is wrong by millennia, the last that a record can name."""
+        return min(self.clock(), MAX_TIME_MS)
+
     # --- what is said to it
 
     def unreached(self, contact: ContactId) -> None:
@@ -162,57 +174,63 @@ class PresenceRecords:
             meeting = await self.committer.read(meeting_of, self.me, contact)
             if meeting is not None:
                 await self._put(contact, meeting, MAX_RELAYS)
-                await self._find(contact, meeting)
+                if not await self._find(contact, meeting, self._ask_relays):
+                    await self._find(contact, meeting, self._ask_servers)
         except P2PChatError as error:
             log.warning("a contact's record could not be looked for: %s", type(error).__name__)
         finally:
             search.busy = False
             search.not_before = trio.current_time() + search.pauses.pause()
 
-    async def _find(self, contact: ContactId, meeting: Meeting) -> None:
+    async def _find(self, contact: ContactId, meeting: Meeting, ask: _Ask) -> bool:
         """Look for a contact's record of today, or of yesterday or tomorrow since clocks may be wrong; take up what is
-        new in it.
+        new in it, and return whether anything was.
         """
-        slots = [presence.slot(meeting.pair.theirs, day) for day in hello_days(self.clock())]
-        for there in slots:
+        for day in hello_days(self._now()):
+            there = presence.slot(meeting.pair.theirs, day)
             found: list[Whereabouts] = []
-            async with trio.open_nursery() as nursery:
-                for relay in meeting.read_from[:MAX_RELAYS]:
-                    nursery.start_soon(self._get, relay, there, meeting.identity, found)
+            for raw in await ask(meeting, there.public):
+                try:
+                    found.append(presence.read(there, raw, meeting.identity, self._now()))
+                except CannotOpen:
+                    log.info("there was a record that cannot be opened")
             newest = max(found, key=lambda said: said.id, default=None)
             if newest is not None and await self.committer.submit(take_up, contact, newest):
                 log.info("a contact was found by a record")
-                return
-        for there in slots:  # slower, and seen by strangers
-            said = await self._look_up(there, meeting)
-            if said is not None and await self.committer.submit(take_up, contact, said):
-                log.info("a contact was found by a record of the DHT")
-                return
+                return True
+        return False
 
-    async def _look_up(self, there: PresenceSlot, meeting: Meeting) -> Whereabouts | None:
-        """Return what the servers of the DHT have in a slot."""
-        if self.net.records is None or not meeting.by_strangers:
-            return None
-        record = await self.net.records.look_up(ipns.routing_key(there.public))
-        try:
-            return None if record is None else presence.read(there, record.raw, meeting.identity, self.clock())
-        except CannotOpen:
-            return None
+    async def _ask_relays(self, meeting: Meeting, public: bytes) -> list[bytes]:
+        """Return what each of the relays has under a key."""
+        found: list[bytes] = []
 
-    async def _get(self, relay: Relay, there: PresenceSlot, identity: bytes, found: list[Whereabouts]) -> None:
-        raw = await self.net.mailboxes.records.get(relay, there.public)
-        if raw:
-            try:
-                found.append(presence.read(there, raw, identity, self.clock()))
-            except CannotOpen:
-                log.info("a relay had a record that cannot be opened")
+        async def ask(relay: Relay) -> None:
+            if raw := await self.net.mailboxes.records.get(relay, public):
+                found.append(raw)
+
+        async with trio.open_nursery() as nursery:
+            for relay in meeting.read_from[:MAX_RELAYS]:
+                nursery.start_soon(ask, relay)
+        return found
+
+    async def _ask_servers(self, meeting: Meeting, public: bytes) -> list[bytes]:
+        """Return what the servers of the distributed hash table have under a key, if one is used."""
+        if self.net.records is None or meeting.hidden:
+            return []
+        record = await self.net.records.look_up(ipns.routing_key(public))
+        return [] if record is None else [record.raw]
+
+    async def _publish(self, record: IpnsRecord) -> None:
+        """Give a record to the servers of the distributed hash table, if one is used."""
+        if self.net.records is not None:
+            await self.net.records.publish(record)
 
     async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> None:
         """Put our record for a contact at their relays and ours, unless what it says is there."""
-        now = self.clock()
+        now = self._now()
         day, half_day = hello_days(now)[0], presence.first_number(now)
         said = await self.committer.submit(compose, contact)
-        content = (said.ways, said.queues)
+        content = (said.ways, said.queues, said.next)
         before = self._written.get(contact)
         number = half_day
         if before is not None and before.day == day:
@@ -224,20 +242,9 @@ class PresenceRecords:
         async with trio.open_nursery() as nursery:
             for relay in meeting.write_to[:most]:
                 nursery.start_soon(self._put_at, relay, slot, said, written)
-            if meeting.by_strangers:
-                nursery.start_soon(self._publish, slot, said, written)
-
-    async def _publish(self, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
-        """Have servers of the DHT keep our record, if the user wants that."""
-        if self.net.records is None:
-            return
-        number = written.number
-        for _ in range(MAX_TRIES):
-            record = presence.make(slot, said, self.me.identity_seed, number, self.random)
-            if await self.net.records.publish(record) != 0:
-                return
-            number = presence.next_number(number, self.random)  # this day's record of an earlier run is there
-            written.number = max(written.number, number)
+        if self._nursery is not None and not meeting.hidden:  # this takes seconds, and nothing waits for it
+            record = presence.make(slot, said, self.me.identity_seed, written.number, self.random)
+            self._nursery.start_soon(self._publish, record)
 
     async def _put_at(self, relay: Relay, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
         number = written.number
@@ -253,14 +260,14 @@ class PresenceRecords:
 
     async def _put_daily(self) -> None:
         while True:
-            half_day = presence.first_number(self.clock())
+            half_day = presence.first_number(self._now())
             if await self.committer.read(lambda db: meta.get_int(db, _PUT)) != half_day:
                 try:
                     await self._put_all()
                     await self.committer.submit(_all_put, half_day)
                 except P2PChatError as error:
                     log.warning("presence records could not be put: %s", type(error).__name__)
-            while presence.first_number(self.clock()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
+            while presence.first_number(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
     async def _put_all(self) -> None:
@@ -286,12 +293,12 @@ class PresenceRecords:
                 await self._put_decoy(like)
 
     async def _put_decoy(self, like: Meeting) -> None:
-        now = self.clock()
+        now = self._now()
         record = presence.decoy(hello_days(now)[0], presence.first_number(now), self.random)
         for relay in like.write_to[:MAX_RELAYS_DAILY]:
             await self.net.mailboxes.records.put(relay, record.public, record.raw)
-        if self.net.records is not None and like.by_strangers:
-            await self.net.records.publish(record)
+        if not like.hidden:
+            await self._publish(record)
 
 
 _PUT = "presence_put"
@@ -320,7 +327,7 @@ def meeting_of(db: Database, me: Device, contact_id: ContactId) -> Meeting | Non
     keys = pair(
         contact_id, STANDING, standing_root(me, contact.identity, contact.device), me.identity, contact.identity
     )
-    return Meeting(keys, contact.identity, _alternating(theirs, ours), _alternating(ours, theirs), not contact.hidden)
+    return Meeting(keys, contact.identity, contact.hidden, _alternating(theirs, ours), _alternating(ours, theirs))
 
 
 def _has_records(contact: Contact) -> bool:
@@ -340,7 +347,8 @@ def compose(tx: Transaction, contact_id: ContactId) -> Whereabouts:
     if contact is None:
         return Whereabouts(tx.new_message_id(), (), None)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
-    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None)
+    next_key = transport_keys.next_key(tx.db, hidden=contact.hidden)
+    return Whereabouts(tx.new_message_id(), ways, queues.announced(tx, contact) or None, next_key)
 
 
 def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
@@ -348,7 +356,7 @@ def take_up(tx: Transaction, contact_id: ContactId, said: Whereabouts) -> bool:
     contact = tx.contact(contact_id)
     if contact is None or contact.state != ContactState.CONTACT:
         return False
-    new = news.take_ways(tx, contact, said.id, said.ways)
+    new = news.take_ways(tx, contact, said.id, said.ways, said.next)
     if said.queues is not None:
         new |= news.take_queues(tx, contact, said.id, said.queues)
     return new

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts.names import name_of
-from p2pchat.errors import DatabaseDamaged
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
@@ -18,26 +17,6 @@ def write_identity(db: Database, name: str, entropy: Entropy) -> None:
         meta.put(db, "name", cleaned.encode())
         for key in ("identity", "device", "transport", "hidden_transport"):
             meta.put(db, key, entropy.random(KEY_BYTES))
-
-
-def transport_seed(db: Database) -> bytes:
-    """Return the 32-byte seed of the transport key. Raises DatabaseDamaged where it is gone."""
-    seed = meta.get(db, "transport")
-    if seed is None:
-        raise DatabaseDamaged
-    return seed
-
-
-def hidden_transport_seed(db: Database, entropy: Entropy) -> bytes:
-    """Return the 32-byte seed of the transport key that hidden contacts know; no other key leads to it. Profiles from
-    before there were hidden contacts get it now.
-    """
-    seed = meta.get(db, "hidden_transport")
-    if seed is None:
-        seed = entropy.random(KEY_BYTES)
-        with db.transaction():
-            meta.put(db, "hidden_transport", seed)
-    return seed
 
 
 def kept_port(db: Database) -> int:

@@ -12,4 +12,4 @@ from p2pchat.store.contacts import Contact
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Addresses, route: Route) -> None:
     """Dial the contact at these addresses from now on."""
-    news.take_ways(tx, contact, content.message_id, payload.ways)
+    news.take_ways(tx, contact, content.message_id, payload.ways, payload.next)

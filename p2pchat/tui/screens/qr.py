@@ -10,11 +10,13 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.filter import LineFilter
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from p2pchat.tui.intents import SaveText
 from p2pchat.tui.screens.panel import Hint, Hints
+from p2pchat.tui.terminal import AsciiSigns
 
 BORDER = 2
 BLACK_ON_WHITE = "#000000 on #ffffff"
@@ -34,6 +36,14 @@ def half_blocks(matrix: Sequence[Sequence[int]]) -> list[str]:
         "".join(_GLYPHS[upper + 2 * lower] for upper, lower in zip(dots[row], dots[row + 1], strict=True))
         for row in range(0, len(dots), 2)
     ]
+
+
+class _Code(Static):
+    """The code. ASCII cannot draw it, and fonts with few signs have those of `half_blocks`."""
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Leave its signs as they are."""
+        return [each for each in super().get_line_filters() if not isinstance(each, AsciiSigns)]
 
 
 class QrScreen(ModalScreen[None]):
@@ -63,7 +73,7 @@ class QrScreen(ModalScreen[None]):
         self._lines = half_blocks(self._code.matrix)
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="code", markup=False)
+        yield _Code("", id="code", markup=False)
         yield Hints()
 
     def on_mount(self) -> None:

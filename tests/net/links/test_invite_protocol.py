@@ -23,7 +23,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import Invite, blob_key, hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name
 from p2pchat.core.prekeys import make_set, open_bundle
-from p2pchat.engine.contacts import profile
+from p2pchat.engine.contacts import transport_keys
 from p2pchat.errors import InviteExpired, InviteUsed, LinkLost, NotReached, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
 from p2pchat.net.links.invite_protocol import COMMIT_DEADLINE
@@ -342,7 +342,7 @@ async def away(alice: WorldNode, world: World) -> tuple[FakeHost, str]:
     written = (await alice.call("invite", reusable=True))["invite"]
     await alice.stop()
     db = Database.open(alice.folder / "p2pchat.db", KEY)
-    seed = profile.transport_seed(db)
+    seed = transport_keys.transport_seed(db)
     db.close()
     return world.outsider("alice", seed), written
 

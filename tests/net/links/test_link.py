@@ -13,7 +13,7 @@ from p2pchat.core.frames import Frame, pack
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
-from p2pchat.engine.contacts import profile
+from p2pchat.engine.contacts import transport_keys
 from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS, PING_AFTER_SECONDS
@@ -119,7 +119,7 @@ def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         await bob.stop()
-        bob_host = world.outsider("bob", profile.transport_seed(reopened(bob)))
+        bob_host = world.outsider("bob", transport_keys.transport_seed(reopened(bob)))
         pair = await pair_of(alice, "bob")
         theirs = Pair(pair.contact, pair.session_id, pair.theirs, pair.ours)
         ends: list[float] = []
@@ -321,7 +321,7 @@ def test_a_tag_that_comes_back_proves_nothing(tmp_path: Path) -> None:
         await stream.write(pack(Frame(frames.HELLO, tag(pair, bob.host, alice.host.peer, alice.clock()))))
         await says_nothing(stream)
         await bob.stop()
-        impostor = world.outsider("bob", profile.transport_seed(reopened(bob)))
+        impostor = world.outsider("bob", transport_keys.transport_seed(reopened(bob)))
         heard: list[bytes] = []
 
         async def echo(stream: Stream) -> None:
