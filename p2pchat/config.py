@@ -23,7 +23,7 @@ MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
 _KNOWN = (
     *("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan"),
-    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command"),
+    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops"),
 )
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
@@ -58,7 +58,8 @@ class Settings:
     proxy: through which everything is dialled. lan: when contacts are looked for on the local network, one of
     `LAN_MODES`; "auto" is while no relay answers. dht: where records about how people are reached are kept, one of
     `DHT_MODES`. dht_bootstrap: full addresses of servers of the public network, without which "public" is nothing.
-    dht_protocol: that of all these servers. passphrase_command: see `passphrase_of`.
+    dht_protocol: that of all these servers. passphrase_command: see `passphrase_of`. hops: 2
+    if mailboxes at relays are reached through another relay only.
     """
 
     listen: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ class Settings:
     dht_bootstrap: tuple[str, ...] = ()
     dht_protocol: str = KAD
     passphrase_command: tuple[str, ...] = ()
+    hops: int = 1
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -161,12 +163,15 @@ def _settings(path: Path, raw: bytes) -> Settings:
     lan = table.get("lan", LAN_MODES[0])
     if lan not in LAN_MODES:
         raise BadConfig(f'In {path}, lan must be "auto", "on" or "off"')
+    hops = table.get("hops", 1)
+    if type(hops) is not int or hops not in (1, 2):
+        raise BadConfig(f"In {path}, hops must be 1 or 2")
     dht, bootstrap, protocol = _dht(path, table)
     command = table.get("passphrase_command", [])
     if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
         raise BadConfig(f'In {path}, passphrase_command must be a list of words such as ["pass", "show", "p2pchat"]')
     daily, unread = _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3])
-    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, tuple(command))
+    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, tuple(command), hops)
 
 
 def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:

@@ -131,6 +131,7 @@ async def _opened(
             lan,
             NetworkWatch(),
             records,
+            settings.hops,
         )
         engine = Engine(
             db,

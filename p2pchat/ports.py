@@ -33,6 +33,9 @@ PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine stores and sends addresses without reading them."""
 
 
+NO_DOORS: Mapping[PeerKey, Sequence[str]] = {}
+
+
 class RelayRecords(Protocol):
     """Presence records at relays. Each call waits, for some seconds at most, and none raises."""
 
@@ -90,6 +93,12 @@ class Mailboxes(Protocol):
 
     def is_us(self, relay: PeerKey) -> bool:
         """Return whether the relay with this transport key is this node."""
+        ...
+
+    def packed(self, addresses: Sequence[str], beside: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+        """Return the addresses that a relay gives for itself as text, packed. Left out are those that cannot be dialled
+        from here and, unless one of those `beside` them is local too, those that mean something else on every network.
+        """
         ...
 
     def address_of(self, relay: Relay) -> str:
@@ -195,9 +204,15 @@ class Net(Protocol):
         """The mailboxes at relays."""
         ...
 
-    def use_relays(self, relays: Sequence[Relay]) -> None:
-        """Be reachable by circuits through these relays, best first; a further call replaces the list. Hidden contacts
-        are reached only through these.
+    def use_relays(
+        self,
+        relays: Sequence[Relay],
+        spares: Sequence[Relay] = (),
+        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+    ) -> None:
+        """Be reachable by circuits through these relays, best first, and through the spares while none of them answers;
+        a further call replaces everything. Hidden contacts are reached only through the former. doors: by relay, the
+        circuits through others at which it says that it can be reached, as text.
         """
         ...
 
@@ -388,6 +403,10 @@ class MailboxCallbacks(Protocol):
 
     def relay_down(self, relay: RelayName) -> None:
         """Note that the relay does not answer any more."""
+        ...
+
+    def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:
+        """Note that a relay, one of ours or a spare, answers and told of these relays; nothing of it is checked yet."""
         ...
 
 

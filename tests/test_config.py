@@ -21,6 +21,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
     assert config.settings(tmp_path) == config.Settings(proxy=ProxyAddress("127.0.0.1", 9050))
     (tmp_path / "config.toml").write_text('passphrase_command = ["pass", "show", "p2pchat"]\n')
     assert config.settings(tmp_path) == config.Settings(passphrase_command=("pass", "show", "p2pchat"))
+    (tmp_path / "config.toml").write_text("hops = 2\n")
+    assert config.settings(tmp_path) == config.Settings(hops=2)
     (tmp_path / "config.toml").write_text("contact_daily_mib = 0\ncontact_unread_mib = 10\n")
     assert config.settings(tmp_path) == config.Settings(contact_daily_mib=0, contact_unread_mib=10)
 
@@ -40,6 +42,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
         'proxy = "http://127.0.0.1:9"',
         'lan = "yes"',
         "lan = []",
+        "hops = 3",
+        "hops = true",
         'dht = "yes"',
         'dht = "public"',
         "dht_bootstrap = [1]",

@@ -13,6 +13,7 @@ ids          a type for each kind of id          emoji        what may be a reac
 lan          announcements on a local network    parcel       an outbox as a file
 punch        messages for connecting through two routers
 presence     records by which people are found   record_frames  the frames that carry these
-ipns         records that strangers keep
+ipns         records that strangers keep         descriptors  what relays say of themselves
+relay_cache  which relays that others tell of are kept
 safety_words the words for the eight words of a handshake
 """

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from p2pchat.core import primitives as prim
 from p2pchat.core import record_frames
 from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
+from p2pchat.core.descriptors import LIST_BYTES, MAX_DESCRIPTOR
 from p2pchat.core.envelope import BUCKETS, ID_BYTES, envelope_id
 from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId
 from p2pchat.errors import CannotOpen
@@ -38,6 +39,8 @@ class MailboxMessage(IntEnum):
     PUT_RECORD = 13
     GET_RECORD = 14
     RECORD = 15
+    ASK_LIST = 16
+    LIST = 17
 
 
 class QueueFlag(IntEnum):
@@ -70,6 +73,7 @@ class MailboxCode(IntEnum):
 # Names of the module: looking a member up in its class at every frame costs several times as much.
 HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET, *_ = MailboxMessage
 PUT_RECORD, GET_RECORD, RECORD = MailboxMessage.PUT_RECORD, MailboxMessage.GET_RECORD, MailboxMessage.RECORD
+ASK_LIST, LIST = MailboxMessage.ASK_LIST, MailboxMessage.LIST
 BOX, STAMPED = QueueFlag
 TO_PUT, TO_FETCH = QueueRole
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
@@ -115,6 +119,7 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
     RECORD: frozenset({record_frames.ANSWER_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
+    LIST: frozenset({LIST_BYTES}),
 }
 """The sizes of the bodies that a relay sends, by type. Any other frame ends the stream."""
 FROM_CLIENT: dict[int, frozenset[int] | range] = {
@@ -127,6 +132,7 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
     GET_RECORD: frozenset({record_frames.GET_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
+    ASK_LIST: range(MAX_DESCRIPTOR + 1),
 }
 
 
@@ -135,7 +141,7 @@ class Hello:
     """A relay's description of itself. longest: hours for which it keeps blobs. most_blobs, most_bytes: the quota of a
     queue. crowded: every deposit needs a stamp for now. spread: seconds over which its clients should spread out when
     they reconnect. hour: by the clock of its machine, since the epoch; 0 if it does not say. forgets: whether it knows
-    FORGET.
+    FORGET. lists: whether it answers ASK_LIST.
     """
 
     relay: PeerKey
@@ -148,6 +154,7 @@ class Hello:
     spread: int = 0
     hour: int = 0
     forgets: bool = False
+    lists: bool = False
 
 
 class Queue(NamedTuple):
@@ -321,6 +328,7 @@ def encode_hello(hello: Hello) -> bytes:
             hello.spread,
             hello.hour,
             hello.forgets,
+            hello.lists,
         ]
     )
 
@@ -328,7 +336,8 @@ def encode_hello(hello: Hello) -> bytes:
 def decode_hello(body: bytes) -> Hello:
     """Decode the HELLO of a relay. Raises CannotOpen, as all that decode frames here."""
     said = decode(body, _MAX_HELLO)
-    hello = replace(Hello(*_HELLO_SHAPE(said)[1:10]), forgets=said[10:11] == [True])
+    shown = _HELLO_SHAPE(said)[1:10]
+    hello = replace(Hello(*shown), forgets=said[10:11] == [True], lists=said[11:12] == [True])
     if hello.stamp_bits > 40:  # too expensive for anybody
         raise CannotOpen
     return hello

@@ -20,6 +20,7 @@ from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.punching import Punching, observers_of
 from p2pchat.net.links.reconnect import Reconnector
 from p2pchat.net.ports import Host, Observer, RelayedHost
+from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.relays.selection import Relays
 from p2pchat.ports import NetHandler
 
@@ -30,7 +31,8 @@ LEAVE_AFTER = 10.0
 
 class Endpoint:
     """The links, dialling, joining and relays of one host. `ours`: the addresses of our relays, for the hidden
-    endpoint, which punches no holes. observers: returns our relays.
+    endpoint, which punches no holes. observers: returns our relays. held: called with each relay that takes a
+    reservation.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Endpoint:
         random: Callable[[int], bytes],
         ours: Ours | None = None,
         observers: Callable[[], Sequence[Observer]] = tuple,
+        held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
@@ -52,7 +55,7 @@ class Endpoint:
         self._punching: Punching | None = None
         if not hidden:
             self._punching = Punching(host, self.links, handler.links, nursery, random, self._observers_for)
-        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved)
+        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved, held)
 
     def addresses(self) -> tuple[str, ...]:
         """Return where this endpoint can be dialled, best first."""

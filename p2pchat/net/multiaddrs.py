@@ -422,6 +422,12 @@ def is_local(ip: IP) -> bool:
     return local_block(ip) is not None
 
 
+def is_everywhere(address: str) -> bool:
+    """Return whether an address looks like one that can be dialled from the whole internet."""
+    host = parse_target(address).host
+    return isinstance(host, Name) or host.is_global
+
+
 def local_block(ip: IP) -> IPNetwork | None:
     """Return the block of local addresses that `ip` is in; None for a public one."""
     return next((block for block in _LOCAL if ip in block), None)

@@ -4,7 +4,7 @@ contacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,8 +25,9 @@ from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
+from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
+from p2pchat.ports import NO_DOORS, LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -42,6 +43,7 @@ class Network:
     contacts and for presence records; without it there are neither. medium, lan_mode: the local networks, and when to
     look for contacts there. records: where IPNS records are kept besides relays' mailboxes, if anywhere; it asks our
     relays too.
+    hops: 2 if mailboxes are reached through a second relay only.
     """
 
     def __init__(
@@ -54,7 +56,10 @@ class Network:
         lan_mode: LanMode = LanMode.OFF,
         watch: NetworkWatch | None = None,
         records: KademliaNetwork | None = None,
+        hops: int = 1,
     ) -> None:
+        self._hops = hops
+        self._doors = NO_DOORS
         self.records: RecordNetwork | None = records
         if records is not None:
             records.of_relays = RelayServers(host, lambda: self._relays)
@@ -68,6 +73,8 @@ class Network:
         self._watch = watch
         self._pooled: MailboxPool | None = None
         self._relays: dict[PeerKey, RelayAccess] = {}
+        self._spares: dict[PeerKey, RelayAccess] = {}
+        self._lists: RelayLists
         self._hiding = False
         self._handler: NetHandler
         self._nursery: trio.Nursery
@@ -79,7 +86,10 @@ class Network:
         """Run until cancelled, and report events to `handler`."""
         async with trio.open_nursery() as nursery:
             self._handler, self._nursery = handler, nursery
-            self._open = Endpoint(self._host, handler, nursery, self._random, observers=self._all_relays)
+            self._lists = RelayLists(self._host, nursery, self._random, handler.mailboxes.relays_told)
+            self._open = Endpoint(
+                self._host, handler, nursery, self._random, observers=self._all_relays, held=self._held
+            )
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             for endpoint in (self._open, self._hidden):
                 endpoint.reach.unreached = handler.links.unreached
@@ -89,6 +99,7 @@ class Network:
                 nursery.start_soon(self._discovery.run)
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
+            nursery.start_soon(self._lists.run, self._all_in_use)
             task_status.started()
             await trio.sleep_forever()
 
@@ -96,7 +107,16 @@ class Network:
         """Make the mailboxes. The engine's tests provide others."""
         now = self._handler.links.now
         self._pooled = MailboxPool(
-            self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays, self._answered
+            self._host,
+            callbacks,
+            nursery,
+            now,
+            self._random,
+            self._new_host,
+            self._all_relays,
+            self._answered,
+            lambda relay: self._doors.get(relay, ()),
+            self._hops,
         )
         return self._pooled
 
@@ -142,23 +162,44 @@ class Network:
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
-    def use_relays(self, relays: Sequence[Relay]) -> None:
-        """Be reachable by circuits through these relays, best first."""
-        self._relays.clear()
+    def use_relays(
+        self,
+        relays: Sequence[Relay],
+        spares: Sequence[Relay] = (),
+        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+    ) -> None:
+        """Be reachable by circuits through these relays, best first, or the spares while none of them answers."""
+        self._relays, self._spares = self._accesses(relays), self._accesses(spares)
+        self._doors = doors
+        self._open.relays.use(self._relays, self._spares)
+        if self._hiding:
+            self._hidden.relays.use(self._relays)
+
+    def _accesses(self, relays: Sequence[Relay]) -> dict[PeerKey, RelayAccess]:
+        accesses = {}
         for relay in relays:
             ways = multiaddrs.unpack_known(relay.addresses, circuits=False)
             if ways and not self._is_us(relay.peer):
                 opened = multiaddrs.with_pass(ways, relay_pass(relay.peer, relay.token))
-                self._relays[relay.peer] = RelayAccess(opened, relay.token)
-        self._open.relays.use(self._relays)
-        if self._hiding:
-            self._hidden.relays.use(self._relays)
+                accesses[relay.peer] = RelayAccess(opened, relay.token, relay.chosen)
+        return accesses
+
+    def _held(self, relay: PeerKey, access: RelayAccess) -> None:
+        """Ask a relay for its list that no mailbox of the open host connects to."""
+        if relay not in self._relays or self._hops > 1:
+            self._lists.answers(relay, access)
+
+    def _all_in_use(self) -> dict[PeerKey, RelayAccess]:
+        return self._spares | self._relays
 
     def _answered(self, relay: PeerKey) -> None:
-        """Reserve at once at a relay whose mailbox has just connected. The hidden endpoint asks separately: if both
-        asked at the same moment, the relay could tell that they belong together.
+        """Reserve at once at a relay whose mailbox has just connected, and ask one of ours which others it knows. The
+        hidden endpoint asks separately: if both asked at the same moment, the relay could tell that they belong
+        together.
         """
         self._open.relays.nudge(relay)
+        if relay in self._relays:
+            self._lists.answers(relay, self._relays[relay])
 
     def hide(self) -> None:
         """Open the endpoint for hidden contacts: there are some, or will be."""

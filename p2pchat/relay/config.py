@@ -32,6 +32,10 @@ def _number(default: int, least: int, most: int, about: str) -> Any:
     return field(default=default, metadata={"about": about, "least": least, "most": most})
 
 
+def _flag(about: str) -> Any:
+    return field(default=False, metadata={"about": about})
+
+
 def _text(about: str, default: str = "") -> Any:
     return field(default=default, metadata={"about": about})
 
@@ -71,6 +75,16 @@ class RelayConfig:
         "reachable here needs it. It is the part after the # of the line for friends, and their nodes give it to their "
         "contacts: it keeps strangers away, but it is not a secret. Without a token everybody can use the relay, and "
         "anyone who asks this port learns that it is a relay."
+    )
+    others: tuple[str, ...] = _texts(
+        (),
+        "Lines of other relays. This one announces itself to them, asks them for more, and tells its clients of all, "
+        "who then know others when they cannot reach this one. They are also first hops to it: through them, clients "
+        "reach this relay without showing it where they are. The relay connects to these lines only.",
+    )
+    unlisted: bool = _flag(
+        "Never tell anybody of this relay: it does not announce itself, and nodes and contacts do not pass on what it "
+        "says of itself. Only its line and invites lead here. A relay with a token is always unlisted."
     )
     dht_listen: tuple[str, ...] = _texts(
         (),
@@ -213,6 +227,8 @@ def _file(path: str) -> dict[str, Any]:
 def _parsed(setting: Field[Any], text: str) -> Any:
     if isinstance(setting.default, tuple):
         return [part.strip() for part in text.split(",") if part.strip()]
+    if isinstance(setting.default, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     if isinstance(setting.default, int):
         return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
     return text
@@ -223,6 +239,10 @@ def _checked(setting: Field[Any], value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
             raise BadSetting(f"{where} must be a list of texts")
         return tuple(value)
+    if isinstance(setting.default, bool):
+        if not isinstance(value, bool):
+            raise BadSetting(f"{where} must be true or false")
+        return value
     if isinstance(setting.default, str):
         if not isinstance(value, str):
             raise BadSetting(f"{where} must be a text")

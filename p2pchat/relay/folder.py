@@ -41,6 +41,11 @@ class Folder:
         """The database of the mailbox."""
         return self.path / "blobs.db"
 
+    @property
+    def descriptor(self) -> Path:
+        """The file with the last descriptor of the relay."""
+        return self.path / "descriptor"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Create the folder if necessary, and hold its lock. Raises ProfileInUse or ProfileError."""

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -36,6 +37,7 @@ from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, OpenQueue, O
 from p2pchat.relay.clock import RelayClock, uptime
 from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.listing import ServeList
 from p2pchat.relay.notifications import Pushes
 from p2pchat.relay.records import RecordRequests
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
@@ -62,7 +64,8 @@ class MailboxServer:
     right (`clock.RelayClock`). place_of: where on the network a stream comes from, for the limits of one place.
     account_of: the account that pays for a stream's work. write_now: writes all of some bytes to a stream, or nothing
     if that would have to wait. mark_proven: called with every peer that knows the token or has opened a queue.
-    in_thread: runs the work on the disk. Raises what the store raises.
+    in_thread: runs the work on the disk. serve_list: answers who asks for relays; None if this one has no list. Raises
+    what the store raises.
     """
 
     def __init__(
@@ -80,7 +83,9 @@ class MailboxServer:
         trust_clock: bool = False,
         write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
         mark_proven: Callable[[PeerKey], None] = lambda peer: None,
+        serve_list: ServeList | None = None,
     ) -> None:
+        self._serve_list = serve_list
         self.counts = Counts()
         self._disk = DiskHealth()
         self._relay = relay
@@ -173,7 +178,8 @@ class MailboxServer:
         """Serve one client until its stream ends."""
         if self._draining or self._nursery is None:
             return
-        hello, limits = self._terms.hello(len(self._clients)), self._terms.limits
+        hello = replace(self._terms.hello(len(self._clients)), lists=self._serve_list is not None)
+        limits = self._terms.limits
         client = ClientStream(
             stream,
             hello,
@@ -331,6 +337,13 @@ class MailboxServer:
                 self._wake_up()
             case mailbox.PING:
                 client.send(Frame(mailbox.PONG, b""))
+            case mailbox.ASK_LIST:
+                if self._serve_list is None:
+                    raise CannotOpen
+                peer, place = client.stream.peer, self._place_of(client.stream)
+                body = self._serve_list(peer, place, frame.body)
+                self._terms.fetched(client.origin, len(body))
+                client.send(Frame(mailbox.LIST, body))
 
     def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
         if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:

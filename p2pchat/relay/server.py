@@ -25,6 +25,7 @@ from typing import Any
 import trio
 
 from p2pchat import __version__
+from p2pchat.core.descriptors import MAX_ADDRESSES
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import dht_name, hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import self_test, sign_public, system_entropy
@@ -36,6 +37,7 @@ from p2pchat.net.admission.limits import WINDOW, HostLimits
 from p2pchat.net.libp2p.host import LibP2PHost, set_limits
 from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
+from p2pchat.net.relays.reservations import RelayAccess, Reservations
 from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, RelayConfig
@@ -43,13 +45,17 @@ from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
+from p2pchat.relay.others import follow_other
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN_SECONDS = 5.0
 """Seconds in which clients get their pending answers, and circuits end, when the relay shuts down."""
 RESERVE_BYTES = 80 << 20
 """Bytes reserved on the disk for when it is full: the database's log, usually 64 MB, and what deletes need."""
+MAX_DOORS = 2
+"""Circuits through other relays among the addresses in the relay's descriptor."""
 _STREAMS = 8
 """Streams that a client may have open besides its circuits."""
 _SPARE_FILES = 128
@@ -162,7 +168,7 @@ def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
 
 class _Relay:
     def __init__(self, config: RelayConfig, folder: Folder, *, trust_clock: bool = False) -> None:
-        random = system_entropy().random
+        self._random = random = system_entropy().random
         limits = mailbox_limits(config)
         self._config = config
         self._token = limits.token or b""
@@ -175,6 +181,10 @@ class _Relay:
         )
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
+        self._others = [multiaddrs.parse_relay(line) for line in config.others]
+        self._listing = RelayListing(
+            seed, folder.descriptor, self._told, _now, random, private=config.unlisted or bool(self._token)
+        )
         self.store = MailboxStore.open(folder.store, quota(config), _now())
         self._mailbox = MailboxServer(
             peer,
@@ -187,6 +197,7 @@ class _Relay:
             write_now=write_now,
             trust_clock=trust_clock,
             mark_proven=self._host.mark_proven,
+            serve_list=self._listing.answer,
         )
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -208,6 +219,11 @@ class _Relay:
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
                 nursery.start_soon(_trim_heap)
+                doors = Reservations(self._host, nursery, _now, self._random)
+                for relay, address, token in self._others:
+                    access = RelayAccess(multiaddrs.with_pass([address], relay_pass(relay, token)), token)
+                    nursery.start_soon(follow_other, self._host, self._listing, relay, access, self._random)
+                    doors.want(relay, access)  # so that circuits through it lead here
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
@@ -239,6 +255,7 @@ class _Relay:
             return
         self._serve_names(serve=False)
         self._token, self._pass = token, relay_pass(self._host.peer, token)
+        self._listing.private = self._config.unlisted or bool(token)
         self._host.web_path = web_path(self._pass)
         self._serve_names()
 
@@ -269,6 +286,15 @@ class _Relay:
     def _where(self) -> Sequence[str]:
         return self._announced or self._host.addresses()
 
+    def _told(self) -> Sequence[str]:
+        """Return the addresses in the relay's descriptor: those that lead here from everywhere, if there are any, and
+        circuits through the other relays of its operator.
+        """
+        where = self._where()
+        direct = [address for address in where if multiaddrs.is_everywhere(address)] or list(where)
+        doors = [multiaddrs.circuit(address, relay) for relay, address, token in self._others if not token]
+        return [*direct[: MAX_ADDRESSES - len(doors[:MAX_DOORS])], *doors[:MAX_DOORS]] if direct else []
+
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()
         return {
@@ -278,10 +304,7 @@ class _Relay:
 
     def _is_public(self) -> bool:
         """Return whether the first address looks like one that can be dialled from the whole internet."""
-        for address in self._where():
-            host = multiaddrs.parse_target(address).host
-            return isinstance(host, multiaddrs.Name) or host.is_global
-        return False
+        return any(map(multiaddrs.is_everywhere, self._where()[:1]))
 
     def _numbers(self) -> dict[str, Any]:
         circuits = self._hop.counts

@@ -38,6 +38,7 @@ COSTS: dict[int, int] = {
     mailbox.FORGET: 300,
     mailbox.PUT_RECORD: 150,
     mailbox.GET_RECORD: 60,
+    mailbox.ASK_LIST: 1_000,
 }
 """What each frame costs, in units of `net.admission.budget`; the bytes of a deposit cost extra."""
 

@@ -21,6 +21,8 @@ class Fact(StrEnum):
     """A list of queues that a contact announced and that is applied later."""
     RELAYS_NAMED = "relays named"
     """How many new places of relays a contact has named, and since when."""
+    RELAYS_TOLD = "relays told"
+    """How many descriptors of relays a contact has told us, and since when."""
     RELAY_TOLD = "relay told"
     """What the contact was told about our relay."""
     RELAY_OFFERED = "relay offered"

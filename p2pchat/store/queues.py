@@ -149,6 +149,12 @@ def theirs(db: Database, owner: MailOwner | None = None) -> list[TheirQueueRow]:
     return [TheirQueueRow(*row) for row in db.query(_THEIRS + of + "ORDER BY id", values)]
 
 
+def owners_at(db: Database, relay: PeerKey) -> list[MailOwner]:
+    """Return whose queues we deposit in at a relay."""
+    rows = db.query("SELECT DISTINCT coalesce(device, invite) FROM their_queues WHERE relay = ?", (relay,))
+    return [owner for (owner,) in rows]
+
+
 def deposit_in(db: Database, row: TheirQueueRow) -> None:
     """Add a queue to deposit in. An existing one keeps its id, and so the record of what is in it."""
     known = (row.device, row.invite, row.relay, row.fetch, row.put_seed, row.flags)

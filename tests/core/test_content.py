@@ -110,8 +110,11 @@ def test_text_is_kept_byte_for_byte(written: str, seq: int, sent_at: int) -> Non
     assert (back.seq, back.sent_at) == (seq, sent_at)
 
 
-NEXT_HAS_A_MEANING = ("profile", "addresses", "text", "empty text", "longest text", "reply that expires")
-"""The next field is the mark, the next transport key, or the quote."""
+NEXT_HAS_A_MEANING = (
+    *("profile", "addresses", "text", "empty text", "longest text", "reply that expires"),
+    *("queues", "no queues"),
+)
+"""The next field is the mark, the next transport key, the quote, or descriptors of relays."""
 
 
 @pytest.mark.parametrize("case", [case for case in EXAMPLES if case not in NEXT_HAS_A_MEANING])

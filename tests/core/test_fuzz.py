@@ -14,6 +14,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import ContactProfile, Edit, Reaction, Text
+from p2pchat.core.descriptors import Descriptor, decode_list, encode_list, open_descriptor, sign_descriptor
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.invite import Invite, InviteWay, decode_invite, encode_invite, read_invite, to_text
@@ -23,6 +24,9 @@ from tests.core.people import LATER, NOW, Chance, meet, nothing, person
 from tests.support.examples import examples
 
 KEY = PeerKey(bytes(range(32)))
+DESCRIPTOR = sign_descriptor(
+    bytes(KEY), Descriptor(PeerKey(prim.sign_public(KEY)), 1, 1_000, 2_000, 3, ("/ip4/192.0.2.1/tcp/4001",))
+)
 ALICE, BOB = person("alice").device, person("bob").device
 SET = make_set(BOB, LATER, one_time=True, random=Chance("set").random)
 MEETING = meet("fuzz")
@@ -75,6 +79,8 @@ ENTRANCES: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "ratchet": (open_ratchet, SEALED),
     "session": (open_in_session, SEALED),
     "header": (read_header, encode([KEY, 0, 1, bytes(1184), bytes(1088)]).ljust(2350, b"\0")),
+    "descriptor": (open_descriptor, DESCRIPTOR),
+    "list": (decode_list, encode_list([DESCRIPTOR])),
     "record": (lambda data: ipns.read(RECORD.routing_key, data, 0), RECORD.raw),
     "fields of a record": (ipns._read_map, RECORD.raw[69:]),
     "content": (decode_content, CONTENT),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from p2pchat.core import (
+    descriptors,
     handshake,
     invite,
     ipns,
@@ -308,6 +309,15 @@ def a_frame(one: Vector) -> None:
     assert make_it(value).hex() == one["body"]
 
 
+def a_descriptor(one: Vector) -> None:
+    raw = unhex(one["descriptor"])
+    opened = descriptors.open_descriptor(raw)
+    told = [opened.relay.hex(), opened.sequence, opened.made, opened.until, opened.flags, list(opened.addresses)]
+    assert told == [one[name] for name in ("relay", "sequence", "made", "until", "flags", "addresses")]
+    assert descriptors.sign_descriptor(unhex(one["seed"]), opened) == raw
+    assert descriptors.decode_list(unhex(one["list"])) == (raw,)
+
+
 def a_punch(one: Vector) -> None:
     said = punch.decode(unhex(one["body"]))
     assert generate.shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
@@ -335,6 +345,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "opening": opening,
     "stamp": stamp,
     "frame": a_frame,
+    "descriptor": a_descriptor,
     "punch": a_punch,
 }
 
@@ -360,7 +371,8 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
 
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
-    for kind in ("invite", "bundle", "initial", "blob", "envelope", "content", "opening", "stamp", "frame", "punch"):
+    sealed = ("invite", "bundle", "initial", "blob", "envelope")
+    for kind in (*sealed, "content", "opening", "stamp", "frame", "descriptor", "punch"):
         assert (kind, False) in seen
         assert (kind, True) in seen
 

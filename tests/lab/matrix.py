@@ -46,7 +46,7 @@ class Cell:
     network: str
 
     def __str__(self) -> str:
-        return f"{self.network}, {self.nat}, {self.sides}".replace(" ", "-")
+        return f"{self.network} {self.nat} {self.sides}".replace(",", "").replace(" ", "-")
 
 
 @dataclass(frozen=True)
@@ -271,16 +271,18 @@ def play(cell: Cell, lab: Lab) -> Outcome:
         _write(scene)
         scene.town.until("alice", lambda client: client.call("contacts")[0]["route"] not in _best(scene))
         assert not _heard(scene), "there is no way"
+    began = time.monotonic()
+    if waits:
         for line in scene.lines:
             lab.mend(line)
-    began = time.monotonic()
-    if not waits:
+    else:
         _write(scene)
     _until_heard(scene, network.within)
     seconds = time.monotonic() - began
     ways = Counter(_heard(scene))
     scene.town.agree(*PEOPLE)
-    assert (lab["internet"].broken() > 0) is network.resets
+    if network.resets:  # where the two are linked directly, relays may be dialled again only after a while
+        scene.town.until("alice", lambda _: lab["internet"].broken() > 0)
     return Outcome(tuple(way for way, _ in ways.most_common()), seconds, waits)
 
 
@@ -397,4 +399,9 @@ each.
 {matrix}
 Where Alice alone has no internet, there is no way: the messages wait, Bob's at the relays, and the time is counted from
 when her line works again. In every other cell there is one.
+
+About 4 s is the silence after which a link counts as stalled, and relays get what waits; 8 s and more, that a relay's
+connection was silent too and was made anew ([reach](reach.md)). Two who lose the internet while they share a cable, and
+were not linked over it, wait longest: the relays have to count as gone, and 15 s more pass before a node announces
+itself on a local network ([why](decisions/0062-local-network.md)).
 """

@@ -131,6 +131,9 @@ class Person:
     def relay_down(self, relay: bytes) -> None:
         raise NotImplementedError
 
+    def relays_told(self, relay: bytes, descriptors: Sequence[bytes]) -> None:
+        raise NotImplementedError
+
     def offer(self, invite: InviteId) -> InviteOffer | None:
         raise NotImplementedError
 

@@ -22,6 +22,7 @@ from p2pchat.core.names import mailbox_name
 from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.support.world import BEGAN, FakeRelay, World, WorldNode
@@ -30,9 +31,12 @@ T = TypeVar("T")
 
 
 class FullRelay:
-    """A relay with a mailbox; `store` is what it keeps, `host` where it is, `opened` who opened which queue."""
+    """A relay with a mailbox; `store` is what it keeps, `host` where it is, `opened` who opened which queue, `listing`
+    which relays it tells of.
+    """
 
-    def __init__(self, host: FakeRelay, store: MailboxStore, box: MailboxServer) -> None:
+    def __init__(self, host: FakeRelay, store: MailboxStore, box: MailboxServer, listing: RelayListing) -> None:
+        self.listing = listing
         self.opened: list[tuple[PeerKey, bytes]] = []
         self.host = host
         self.peer = host.peer
@@ -52,6 +56,11 @@ class FullRelay:
         stream.read = noting  # type: ignore[method-assign]
         await self.box.serve(stream)
 
+    def knows(self, *others: FullRelay) -> None:
+        """Have these announce themselves to it."""
+        for other in others:
+            self.listing.answer(other.peer, other.host.addresses()[0], other.listing.own())
+
     @property
     def line(self) -> str:
         """What a person gives to `relays add`."""
@@ -62,8 +71,16 @@ CHEAP_STAMPS = RelayLimits(stamp_bits=4)
 """A thread looks for a stamp, and the mock clock does not wait for threads: hours of virtual time would pass."""
 
 
-async def full_relay(world: World, name: str, folder: Path, limits: RelayLimits | None = None) -> FullRelay:
-    """Start one; its disk is in `folder`."""
+async def full_relay(
+    world: World,
+    name: str,
+    folder: Path,
+    limits: RelayLimits | None = None,
+    *,
+    listed: bool = False,
+    private: bool = False,
+) -> FullRelay:
+    """Start one; its disk is in `folder`. listed: it says what it is to who asks, and which others it knows."""
     limits = limits or CHEAP_STAMPS
     host = world.relay(name)
 
@@ -75,9 +92,12 @@ async def full_relay(world: World, name: str, folder: Path, limits: RelayLimits 
         return function(*args)
 
     store = MailboxStore.open(folder / f"{name}.relay", replace(Quota(), least_free=0), clock())
-    box = MailboxServer(host.peer, store, limits, clock, world.entropy.random, in_thread=inline)
+    random, where = world.entropy.random, folder / f"{name}.descriptor"
+    listing = RelayListing(host.seed, where, host.addresses, clock, random, private=private)
+    answer = listing.answer if listed else None
+    box = MailboxServer(host.peer, store, limits, clock, random, in_thread=inline, serve_list=answer)
     await world.run_beside(box.run)
-    relay = FullRelay(host, store, box)
+    relay = FullRelay(host, store, box, listing)
     host.handle(mailbox_name(host.peer, limits.token or b""), relay.serve)
     return relay
 

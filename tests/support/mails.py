@@ -89,6 +89,9 @@ class Letters:
         self.told.append("down")
         self._changed.unpark_all()
 
+    def relays_told(self, relay: bytes, descriptors: Sequence[bytes]) -> None:
+        self.listed = descriptors
+
     def blobs(self, keys: Keys) -> list[bytes]:
         return [blob for _, blob in self.came.get(keys.queue.id, [])]
 

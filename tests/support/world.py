@@ -300,7 +300,8 @@ class FakeRelay(FakeHost):
     """A relay: whoever asks can be reached by it until it is stopped."""
 
     def __init__(self, world: World, name: str) -> None:
-        super().__init__(world, name, world.entropy.random(32))
+        self.seed = world.entropy.random(32)
+        super().__init__(world, name, self.seed)
         self.guests: set[bytes] = set()
         self.stopped = trio.Event()
         self.handle(circuit_messages.HOP, self._reserve)
@@ -339,7 +340,8 @@ class WorldNetwork(Network):
     def __init__(self, node: WorldNode) -> None:
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
         dht = None if node.world.dht is None else node.world.dht()
-        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, records=dht)
+        hops = node.world.hops.get(node.name, 1)
+        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, hops=hops, records=dht)
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -510,6 +512,7 @@ class World:
         self.mailboxes: dict[bytes, MailRelay] = {}
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
         self.elsewhere: dict[str, str] = {}  # by name, addresses in other networks than those of the nodes
+        self.hops: dict[str, int] = {}  # by name, of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.dht: Callable[[], KademliaNetwork] | None = None  # by which later nodes publish and look up
         self.slept = 0

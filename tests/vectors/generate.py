@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from p2pchat.core import descriptors as relays
 from p2pchat.core import (
     handshake,
     invite,
@@ -515,6 +516,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         AnnouncedQueue(PeerKey(b"\4" * 32), IPV4, b"", b"\5" * 32, b"\6" * 32, LATER * 1000),
     )
     told = Content(Queues(queues), number, 0, NOW)
+    described = Content(Queues(queues[:1], (b"\x92 a descriptor, which is checked later",)), number, 0, NOW)
     whole = ContactProfile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
     answer = Content(Text("ja", "سلام"), number, 2, NOW, reply_to=other)
     edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
@@ -524,6 +526,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("receipt", receipt),
         ("profile", profile),
         ("queues", told),
+        ("queues-relays", described),
         ("profile-queues", replace(profile, payload=whole)),
         ("newer", later),
         ("reply", answer),
@@ -573,6 +576,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("queue-token", "a token of 65 bytes", Queues.KIND.number, [[[*way, bytes(65), *queue[3:]]]]),
         ("queue-time", "a queue that is read for ever", Queues.KIND.number, [[[*queue[:-1], (1 << 53) + 1]]]),
         ("queues", "five queues", Queues.KIND.number, [[queue] * 5]),
+        ("queues-relays", "a descriptor of 1,025 bytes", Queues.KIND.number, [[queue], [bytes(1025)]]),
         ("edit", "an edit without a text", Edit.KIND.number, [number]),
         ("delete", "a delete of number 0", Delete.KIND.number, [number, 0]),
         ("reaction", "two emoji", Reaction.KIND.number, [number, 0, "👍👍"]),
@@ -723,6 +727,41 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 
 
+def descriptors() -> Iterator[tuple[str, Vector]]:
+    seed = bytes(range(32))
+    relay = PeerKey(prim.sign_public(seed))
+    ways = ("/ip4/192.0.2.1/tcp/4001", "/dns/relay.example/tcp/443/wss", f"/dns/{'a' * 56}.onion/tcp/80")
+    made = NOW // 1000
+    flags = relays.MAILBOX | relays.CIRCUITS
+    good = relays.Descriptor(relay, 7, made, made + relays.LIFE_SECONDS, flags, ways)
+    fields = [1, relay, 7, made, good.until, int(flags), list(ways)]
+
+    def signed(*changed: object, label: str = "relay descriptor") -> bytes:
+        body = encode(list(changed))
+        return encode([body, prim.sign(seed, label, body)])
+
+    raw = relays.sign_descriptor(seed, good)
+    assert raw == signed(*fields)
+    listed = relays.encode_list([raw])
+    values = {"relay": relay, "sequence": 7, "made": made, "until": good.until, "flags": int(flags)}
+    yield (
+        "descriptor-ok",
+        vector("descriptor", "a relay's", seed=seed, **values, addresses=list(ways), descriptor=raw, list=listed),
+    )
+
+    def bad(name: str, about: str, data: bytes) -> tuple[str, Vector]:
+        return f"descriptor-bad-{name}", refused("descriptor", about, descriptor=data)
+
+    yield bad("signature", "a bit", flipped(raw, -1))
+    yield bad("label", "signed as something else", signed(*fields, label="bundle"))
+    yield bad("version", "version 2", signed(2, *fields[1:]))
+    yield bad("life", "for 91 days", signed(*fields[:4], made + 91 * 86_400, *fields[5:]))
+    yield bad("nowhere", "no address", signed(*fields[:6], []))
+    yield bad("many", "seven addresses", signed(*fields[:6], list(ways[:1]) * 7))
+    yield bad("address", "a space in an address", signed(*fields[:6], ["/ip4/192.0.2.1/tcp/ 1"]))
+    yield bad("more", "a field too many", signed(*fields, 0))
+
+
 def punches() -> Iterator[tuple[str, Vector]]:
     ipv4 = punch.PunchAddress(bytes((203, 0, 113, 5)), 4001)
     ipv6 = punch.PunchAddress(bytes.fromhex("20010db8" + 11 * "00" + "05"), 4002)
@@ -764,6 +803,7 @@ SOURCES = (
     messages,
     contents,
     mailboxes,
+    descriptors,
     punches,
 )
 

@@ -1,4 +1,4 @@
-"""Queues: where to deposit for the sender at relays."""
+"""Queues: where to deposit for the sender at relays, and what those relays, and a few others, say of themselves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any, Self
 
 from p2pchat.core.codec import array, binary, binary_upto, listing, uint
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.descriptors import MAX_DESCRIPTOR
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.primitives import KEY_BYTES
 
 MAX_QUEUES = 4
+MAX_DESCRIPTORS = 4
 MAX_ADDRESS_BYTES = 128
 _MAX_TIME = 1 << 53
 _QUEUE = array(
@@ -25,6 +27,7 @@ _QUEUE = array(
 )
 QUEUES_SHAPE = listing(_QUEUE, MAX_QUEUES)
 _SHAPE = array(QUEUES_SHAPE, open_end=True)
+_DESCRIPTORS = listing(binary_upto(MAX_DESCRIPTOR, least=1), MAX_DESCRIPTORS)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,16 +57,21 @@ def decode_queues(value: Any) -> tuple[AnnouncedQueue, ...]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Queues(Payload):
-    """Where to deposit for the sender from now on, best first, at most four. An empty list means nowhere."""
+    """Where to deposit for the sender from now on, best first, at most four. An empty list means nowhere. descriptors:
+    of relays, signed, not checked yet; at most four.
+    """
 
     KIND = Kind(9, "queues", latest_only=True)
     queues: tuple[AnnouncedQueue, ...]
+    descriptors: tuple[bytes, ...] = ()
 
     def encode(self) -> list[object]:
-        """Return [queues]: a list of the six fields of each."""
-        return [encode_queues(self.queues)]
+        """Return [queues], a list of the six fields of each, or [queues, descriptors]."""
+        queues = encode_queues(self.queues)
+        return [queues, list(self.descriptors)] if self.descriptors else [queues]
 
     @classmethod
     def decode(cls, value: Any) -> Self:
-        """Read [queues]. Raises CannotOpen."""
-        return cls(decode_queues(_SHAPE(value)[0]))
+        """Read [queues] or [queues, descriptors]. Raises CannotOpen."""
+        queues, *_ = _SHAPE(value)
+        return cls(decode_queues(queues), _DESCRIPTORS(value[1]) if len(value) > 1 else ())

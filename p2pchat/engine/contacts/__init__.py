@@ -9,6 +9,7 @@ renewal        a session that begins anew                                copies 
 own_relays     relays that store envelopes for us                        contact_relays  contacts as relays
 address_updates  telling them where to reach us                          profile      the content of a new profile
 housekeeping   everything that depends on time                           upkeep, walk when, and for whom at once
-forgetting     deleting a contact completely
+forgetting     deleting a contact completely                            relay_web    what others tell of relays
+known_relays   relays that are known from others, to try and to pass on
 presence_records  finding each other again after both have moved   transport_keys  replacing them
 """

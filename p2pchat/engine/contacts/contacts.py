@@ -23,6 +23,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
@@ -180,6 +181,7 @@ def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> Non
     """Delete a contact and everything that leads to them, except the messages; `keep_chat`: the chat stays too."""
     device = first_device(contact.id)
     store_contacts.remove(tx.db, contact.id, keep_chat=keep_chat)
+    store_known_relays.forget_teller(tx.db, contact.id)
     tx.sessions.forget(device)
     tx.forget_contact(contact.id)
     tx.pairs_of.add(contact.id)

@@ -12,7 +12,7 @@ from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState
 from p2pchat.core.ids import ContactId, contact_of, direct_chat, direct_contact, first_device
 from p2pchat.core.session import LINGER_MS
-from p2pchat.engine.contacts import contact_relays, invites, news, renewal, transport_keys
+from p2pchat.engine.contacts import contact_relays, invites, known_relays, news, renewal, transport_keys
 from p2pchat.engine.delivery import outbound, queues, states
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_watch import Jump
@@ -61,6 +61,7 @@ def tick(tx: Transaction) -> None:
     transport_keys.prepare(tx)
     tx.mail_of.update(dict.fromkeys(store_queues.expire(tx.db, tx.passed)))
     queues.take_up(tx)
+    known_relays.tidy(tx)
 
 
 def _expire_outbox(tx: Transaction) -> None:

@@ -94,7 +94,7 @@ def make(
         raise UsageError("An invite can be valid for one minute to one year")
     if tx.now // 1000 + expires_s > U32:
         raise NotNow(f"This machine's clock says {views.day(tx.now)}, and an invite ends by 2106", hint=SET_CLOCK)
-    relays = queues.ours(tx)
+    relays = queues.for_invite(tx)
     ways = _ways(tx, relays, hidden=hidden)
     if hidden and not ways:
         raise NotNow("Without a relay, nobody can reach this node without learning its address", hint=USE_RELAY)

@@ -9,7 +9,7 @@ from p2pchat.core.contents import ContactProfile, Queues
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.ids import MessageId, PeerKey, first_device
 from p2pchat.core.invite import ROLE_NODE
-from p2pchat.engine.contacts import names, reaching
+from p2pchat.engine.contacts import known_relays, names, reaching
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -86,4 +86,5 @@ def tell_queues(tx: Transaction, contact: Contact) -> None:
         contact.state == ContactState.WAITING and contact.identity is not None
     )
     if told and queues.refresh(tx, contact):
-        outbound.queue(tx, contact, Queues(queues.announced(tx, contact)))
+        announced = queues.announced(tx, contact)
+        outbound.queue(tx, contact, Queues(announced, known_relays.to_tell(tx, [queue.relay for queue in announced])))

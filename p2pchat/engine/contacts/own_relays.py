@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from p2pchat.core.ids import ContactId, PeerKey
-from p2pchat.engine.contacts import news
+from p2pchat.engine.contacts import known_relays, news
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.ports import Relay, RelayHealth
@@ -34,6 +34,10 @@ def use(tx: Transaction, relay: Relay, *, kept: bool = True) -> None:
         addresses += tuple(address for address in known.addresses if address not in addresses)
         kept |= known.kept
     row = RelayRow(relay.peer, addresses[:MAX_ADDRESSES], relay.token, kept, tx.now)
+    if known is not None:
+        row = dataclasses.replace(
+            row, described=known.described, moved=known.moved and row.addresses == known.addresses
+        )
     store_relays.put(tx.db, row)
     if known is None or dataclasses.replace(known, added_at=tx.now) != row:  # else nothing changes for any contact
         _changed(tx)
@@ -85,16 +89,30 @@ def begin(tx: Transaction, for_this_run: Sequence[Relay]) -> None:
             leave(tx, row.peer)
     for relay in for_this_run:
         use(tx, relay, kept=False)
-    tx.after(tx.net.use_relays, _all(tx))
+    tell_net(tx)
 
 
-def _all(tx: Transaction) -> list[Relay]:
-    return [Relay(row.peer, row.addresses, row.token) for row in store_relays.all(tx.db)]
+def moved(tx: Transaction, row: RelayRow, described: tuple[bytes, ...]) -> None:
+    """Reach a relay of ours at the packed addresses that it gives for itself too. It has moved if it names none of
+    those that the user gave, unless that was a name: whoever owns a name can say where it leads.
+    """
+    named = not tx.net.mailboxes.address_of(Relay(row.peer, row.addresses)).startswith("/ip")
+    has_moved = bool(described) and not named and not set(described) & set(row.addresses)
+    after = dataclasses.replace(row, described=described[:MAX_ADDRESSES], moved=has_moved)
+    store_relays.put(tx.db, after)
+    if after.reached_at != row.reached_at:
+        _changed(tx)
+
+
+def tell_net(tx: Transaction) -> None:
+    """Tell the net which relays are ours, and which ones to try while none of those answers."""
+    ours = [Relay(row.peer, row.reached_at, row.token) for row in store_relays.all(tx.db)]
+    tx.after(tx.net.use_relays, ours, known_relays.spares(tx), known_relays.doors(tx))
 
 
 def _changed(tx: Transaction) -> None:
     tx.mail_changed = True
-    tx.after(tx.net.use_relays, _all(tx))
+    tell_net(tx)
     _tell(tx, store_contacts.latest_first(tx.db))
 
 

@@ -1,7 +1,8 @@
 """Reads from the store where we collect and where we deposit, for everybody or for the contacts that changed.
 
-A relay that the user chose is contacted at the addresses that the user gave, whoever else names it. For any other relay
-we know only what a contact or an invite says, and use it only for that contact's mail. We do not connect to such a
+A relay that the user chose is contacted at the addresses that the user gave and those that the relay gives for itself,
+whoever else names it. For any other relay we know only what it says of itself, and what a contact or an invite says;
+that is used only for that contact's mail. We do not connect to such a
 relay for a hidden contact: only a circuit through one of our own relays may lead there.
 """
 
@@ -26,11 +27,13 @@ from p2pchat.engine.delivery.queues import READ_ON_MS, QueueSource
 from p2pchat.ports import OwnQueue, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.database import Database
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
+from p2pchat.store.relays import MAX_REACHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,12 @@ class MailboxQueues:
 
 def ours(db: Database) -> dict[PeerKey, Relay]:
     """Return the relays that the user chose, by transport key."""
-    return {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
+    return {row.peer: Relay(row.peer, row.reached_at, row.token) for row in store_relays.all(db)}
 
 
 def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQueues:
     """Read the queues of these contacts and invites, or of everybody."""
-    chosen = ours(db)
+    chosen, described = ours(db), store_known_relays.addresses(db)
     inlets: dict[MailOwner, list[Inlet]] = {}
     outlets: dict[MailOwner, list[Outlet]] = {}
     if owners is None:
@@ -96,7 +99,7 @@ def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQu
         if inlet is not None:
             inlets.setdefault(_owner(row), []).append(inlet)
     for their in theirs:
-        outlet = _outlet(chosen, their, hidden=their.owner in hidden)
+        outlet = _outlet(chosen, their, described.get(their.relay, ()), hidden=their.owner in hidden)
         if outlet is not None:
             outlets.setdefault(their.owner, []).append(outlet)
     opened = {(row.device, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
@@ -131,8 +134,14 @@ def _inlet(chosen: Mapping[PeerKey, Relay], qid: QueueId, row: OwnQueueRow, *, h
     return Inlet(used, qid, source, OwnQueue(row.fetch_seed, row.put, row.flags, retired=retired))
 
 
-def _outlet(chosen: Mapping[PeerKey, Relay], row: TheirQueueRow, *, hidden: bool) -> Outlet | None:
-    relay = Relay(row.relay, (row.address,), row.token, chosen=row.device is None)
+def _outlet(
+    chosen: Mapping[PeerKey, Relay], row: TheirQueueRow, described: Sequence[bytes], *, hidden: bool
+) -> Outlet | None:
+    """Return how to deposit in a queue. described: where the relay itself says that it is, which is tried too, except
+    for a hidden contact.
+    """
+    ways = (row.address,) if hidden else tuple(dict.fromkeys((row.address, *described)))
+    relay = Relay(row.relay, ways[:MAX_REACHED], row.token, chosen=row.device is None)
     used = _used(chosen, relay, row.owner, hidden=hidden)
     if hidden and not used.chosen:
         return Outlet(row, used, sure=False) if chosen else None

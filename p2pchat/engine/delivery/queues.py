@@ -10,12 +10,13 @@ the limit waits, the newest one only, until it is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from p2pchat.core.codec import array, decode, encode, uint
 from p2pchat.core.contents.queues import AnnouncedQueue, Queues
+from p2pchat.core.descriptors import networks
 from p2pchat.core.ids import ContactId, MailOwner, PeerKey, first_device
 from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
 from p2pchat.core.primitives import KEY_BYTES, sign_public
@@ -29,6 +30,7 @@ from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.facts import Fact
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
+from p2pchat.store.relays import RelayRow
 
 MAX_RELAYS = 2
 MAX_NEW_PLACES = 8
@@ -55,15 +57,53 @@ class QueueSource:
 
 def ours(tx: Transaction) -> list[Relay]:
     """Return our own relays in use, best first."""
+    rows = store_relays.all(tx.db)
+    best = sorted(rows, key=_dead(tx))[:MAX_RELAYS]  # a stable order: the one added first is first
+    return [Relay(row.peer, row.reached_at, row.token) for row in rows if row in best]
+
+
+def for_invite(tx: Transaction) -> list[Relay]:
+    """Return the relays that an invite names, best first: of those that answer, two in different networks, since these
+    have most likely two operators, and one of them at a wss address, where that can be had.
+    """
+    dead = _dead(tx)
+    rows = sorted(store_relays.all(tx.db), key=dead)
+    if not rows:
+        return []
+    first, *others = rows
+    places = _networks(tx, first)
+    second = min(others, key=lambda row: (dead(row), not places.isdisjoint(_networks(tx, row))), default=None)
+    relays = [Relay(row.peer, row.reached_at, row.token) for row in (first, second) if row is not None]
+    if not any(_is_wss(tx, relay.addresses[0], relay) for relay in relays):
+        for place, relay in reversed(list(enumerate(relays))):
+            web = [address for address in relay.addresses if _is_wss(tx, address, relay)]
+            if web:
+                relays[place] = replace(relay, addresses=tuple(dict.fromkeys((*web, *relay.addresses))))
+                break
+    return relays
+
+
+def _dead(tx: Transaction) -> Callable[[RelayRow], bool]:
+    """Return what tells whether a relay has not answered for long."""
     health = tx.net.mailboxes.relay_health()
 
-    def dead(peer: PeerKey) -> bool:
-        known = health.get(own_relay(peer))
+    def dead(row: RelayRow) -> bool:
+        known = health.get(own_relay(row.peer))
         return known is not None and known.state != "connected" and known.since + LEAVE_AFTER_MS <= tx.now
 
-    rows = store_relays.all(tx.db)
-    best = sorted(rows, key=lambda row: dead(row.peer))[:MAX_RELAYS]  # a stable order: the one added first is first
-    return [Relay(row.peer, row.addresses, row.token) for row in rows if row in best]
+    return dead
+
+
+def _text(tx: Transaction, peer: PeerKey, address: bytes) -> str:
+    return tx.net.mailboxes.address_of(Relay(peer, (address,)))
+
+
+def _networks(tx: Transaction, row: RelayRow) -> frozenset[str]:
+    return networks(_text(tx, row.peer, address) for address in row.reached_at)
+
+
+def _is_wss(tx: Transaction, address: bytes, relay: Relay) -> bool:
+    return "/wss/" in _text(tx, relay.peer, address)
 
 
 def relays_for(tx: Transaction, contact: Contact) -> list[Relay]:

@@ -29,7 +29,7 @@ from p2pchat.core.ids import (
     first_device,
 )
 from p2pchat.core.primitives import KEY_BYTES, Random, sign_public
-from p2pchat.engine.contacts import invites, joining
+from p2pchat.engine.contacts import invites, joining, relay_web
 from p2pchat.engine.contacts.presence import Presence
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import LinkSender
@@ -276,6 +276,10 @@ class MailboxHandler:
 
     def relay_down(self, relay: RelayName) -> None:
         """Note that a relay has disconnected. Its unanswered deposits are returned separately."""
+
+    def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:
+        """Take in what a relay has told of itself and of others."""
+        self._committer.post(relay_web.told_by_relay, relay, descriptors)
 
     def _settle(self, owners: Iterable[MailOwner]) -> None:
         for owner in owners:  # mail at other relays does not wait for this one any more

@@ -56,6 +56,8 @@ RETRY_SECONDS = 1.0
 """Seconds after an attempt during which a call does not start another one."""
 SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as unreachable, so that others are tried meanwhile."""
+FIRST_HOP_SECONDS = 5.0
+"""Seconds in which a circuit has to lead to a relay of ours that may also be reached directly."""
 LONGEST_FOREIGN_WAIT = HOUR_SECONDS
 """The longest wait between attempts, in seconds, at relays that nobody here chose."""
 UNWATCHED_AFTER_SECONDS = 60.0
@@ -79,7 +81,8 @@ class MailboxClient:
 
     known: how the relay is used, which never changes. with_host: the host to connect from, for as long as the mailbox
     is needed. circuits: addresses at which our own relays may lead there by circuits. answered: called after
-    connecting. turns: shared with other relays that have the same blobs.
+    connecting. turns: shared with other relays that have the same blobs. doors: circuits by other relays, as this one
+    says. hops: 2 if only a circuit may lead there.
     """
 
     def __init__(
@@ -93,7 +96,11 @@ class MailboxClient:
         random: Callable[[int], bytes],
         answered: Callable[[], None] = lambda: None,
         turns: BacklogTurns | None = None,
+        doors: Callable[[], Sequence[str]] = tuple,
+        hops: int = 1,
     ) -> None:
+        self._doors = doors
+        self._hops = hops
         self._backlogs = turns
         self._health = RelayHealth("connecting", clock())
         self._longest: int | None = None
@@ -265,11 +272,33 @@ class MailboxClient:
             self._waiting = False
 
     async def _connect(self) -> MailStream:
+        """Open a stream: by a circuit where that is required; to a relay of ours with mail of hidden contacts by a
+        circuit if one leads there soon; else directly.
+        """
         assert self._host is not None
-        if self._apart:
-            ways, token = list(self._circuits()), self._way()[1]
-            return await open_mail_stream(self._host, self._peer, ways, token, only=Route.CIRCUIT)
-        return await open_mail_stream(self._host, self._peer, *self._way(), chosen=self._chosen)
+        addresses, token = self._way()
+        if self._apart or self._hops > 1:
+            return await self._connect_by_relays(token)
+        if self.hidden:
+            with suppress(LinkLost, Unreachable), trio.move_on_after(FIRST_HOP_SECONDS):
+                return await self._connect_by_relays(token)
+        return await open_mail_stream(self._host, self._peer, addresses, token, chosen=self._chosen)
+
+    async def _connect_by_relays(self, token: bytes) -> MailStream:
+        """Open a stream by a circuit: through relays of our own or, if none of these leads there, through those that
+        the relay names.
+        """
+        assert self._host is not None
+        failure: PeerError = Unreachable("no other relay leads there")
+        for ways, chosen in ((list(self._circuits()), True), (list(self._doors()), False)):
+            if ways:
+                try:
+                    return await open_mail_stream(
+                        self._host, self._peer, ways, token, only=Route.CIRCUIT, chosen=chosen
+                    )
+                except (LinkLost, Unreachable) as error:
+                    failure = error
+        raise failure
 
     async def _attempt(self) -> bool:
         """Open one stream and run it until it ends; return whether we ended it ourselves."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 
 import trio
 
+from p2pchat.core.descriptors import networks
 from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
@@ -29,6 +31,8 @@ class MailboxPool:
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
     relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
     answered: called with each relay that was connected to from `host`.
+    doors: the circuits at which a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and is
+    reached by circuits alone.
     """
 
     def __init__(
@@ -41,8 +45,12 @@ class MailboxPool:
         new_host: NewHost | None = None,
         relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         answered: Callable[[PeerKey], None] = lambda relay: None,
+        doors: Callable[[PeerKey], Sequence[str]] = lambda relay: (),
+        hops: int = 1,
     ) -> None:
         self.records: RelayRecords = RecordExchange(new_host, self.is_us)
+        self._doors = doors
+        self._hops = hops
         self._new_host = new_host
         self._relays = relays
         self._answered = answered
@@ -116,6 +124,21 @@ class MailboxPool:
         """Return whether the relay with this transport key is this node."""
         return relay == self._host.peer
 
+    def packed(self, addresses: Sequence[str], beside: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+        """Return the addresses that a relay gives for itself, packed: see `ports.Mailboxes`."""
+        near = set()
+        for known in beside:
+            with suppress(CannotOpen):
+                near.add(_block(multiaddrs.unpack(known)))
+        fitting: list[bytes] = []
+        for address in addresses:
+            with suppress(BadAddress, CannotOpen):
+                raw = multiaddrs.pack(address)
+                block = _block(multiaddrs.unpack(raw))
+                if block is None or block in near:
+                    fitting.append(raw)
+        return tuple(fitting)
+
     def address_of(self, relay: Relay) -> str:
         """Return the address of a relay to show: its best one, ending in /p2p/<peer id>."""
         try:
@@ -134,23 +157,52 @@ class MailboxPool:
                 self._nursery,
                 self._clock,
                 self._random,
-                (lambda: None) if relay.hidden else partial(self._answered, relay.peer),
+                partial(self._answered, relay.peer) if self._by_host(relay) else lambda: None,
                 self._turns[relay.hidden] if relay.chosen else None,
+                doors=partial(self._doors_to, relay) if self._hops > 1 else tuple,
+                hops=self._hops,
             )
             self._mailboxes[relay.mailbox] = mailbox
             self._nursery.start_soon(self._keep, relay.mailbox, mailbox)
         return mailbox
 
     def _host_for(self, relay: Relay) -> AbstractAsyncContextManager[Host]:
-        if not relay.hidden:
+        if self._by_host(relay):
             return nullcontext(self._host)
         if self._new_host is None:
             raise RuntimeError("there is no host for hidden contacts' mail")
         return self._new_host()
 
+    def _by_host(self, relay: Relay) -> bool:
+        return not relay.hidden and self._hops == 1
+
     def _circuits_to(self, peer: PeerKey) -> list[str]:
         return circuits_by(self._relays(), peer)
+
+    def _doors_to(self, relay: Relay) -> list[str]:
+        """Return the circuits at which a relay says that it can be reached, through others that are not in a network of
+        its own: whoever has both would see everything.
+        """
+        places: set[str] = set()
+        for raw in relay.addresses:
+            with suppress(CannotOpen):
+                places |= networks([multiaddrs.unpack(raw)])
+        fitting = []
+        for text in self._doors(relay.peer):
+            with suppress(BadAddress):
+                door = multiaddrs.parse_target(text)
+                if door.relay not in (None, relay.peer) and places.isdisjoint(
+                    networks([replace(door, relay=None).text()])
+                ):
+                    fitting.append(text)
+        return fitting
 
     async def _keep(self, name: RelayName, mailbox: MailboxClient) -> None:
         await mailbox.keep()
         del self._mailboxes[name]
+
+
+def _block(address: str) -> multiaddrs.IPNetwork | None:
+    """Return the block of local addresses in which an address is; None for a public one and for a name."""
+    host = multiaddrs.parse_target(address).host
+    return None if isinstance(host, multiaddrs.Name) else multiaddrs.local_block(host)

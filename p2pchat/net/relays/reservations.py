@@ -9,7 +9,7 @@ its mailbox keeps us admitted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -42,10 +42,13 @@ _GOOD = 30.0  # seconds after which a reservation that ended counts as one that 
 
 @dataclass(frozen=True, slots=True)
 class RelayAccess:
-    """How to reach a relay: its addresses with its pass, best first, and its token, b"" for none."""
+    """How to reach a relay: its addresses with its pass, best first, and its token, b"" for none. chosen: whether the
+    user gave the addresses, so that they are dialled wherever they lead.
+    """
 
     addresses: tuple[str, ...]
     token: bytes = field(default=b"", repr=False)
+    chosen: bool = True
 
 
 @dataclass(eq=False)
@@ -142,7 +145,7 @@ class Reservations:
             due = True
             while due:
                 wanted.nudged.clear()
-                seconds = await self._reserve(relay, wanted.known.addresses)
+                seconds = await self._reserve(relay, wanted.known)
                 wanted.problem = ""
                 self._now(wanted, held=True)
                 due = await self._until_due(relay, wanted, REFRESH * seconds)
@@ -172,10 +175,11 @@ class Reservations:
             wanted.held = held
             self._changed()
 
-    async def _reserve(self, relay: PeerKey, addresses: Sequence[str]) -> float:
+    async def _reserve(self, relay: PeerKey, access: RelayAccess) -> float:
         """Ask for a reservation once; return for how many seconds it holds."""
-        known, name = multiaddrs.with_websockets(addresses), hop_name(multiaddrs.pass_of(addresses))
-        stream = await self._host.open(relay, known, name, chosen=True, relay=True)
+        known = multiaddrs.with_websockets(access.addresses, chosen=access.chosen)
+        name = hop_name(multiaddrs.pass_of(access.addresses))
+        stream = await self._host.open(relay, known, name, chosen=access.chosen, relay=True)
         try:
             if stream.route != Route.DIRECT:
                 raise Unreachable("a relay must be reached without another")

@@ -12,10 +12,12 @@ from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import ContactProfile
 from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.identity import Device
-from p2pchat.core.ids import InviteId
-from p2pchat.core.invite import Invite, blob_key, read_invite
+from p2pchat.core.ids import InviteId, PeerKey
+from p2pchat.core.invite import ROLE_RELAY, Invite, blob_key, read_invite
 from p2pchat.core.prekeys import open_bundle
-from p2pchat.engine.contacts import invites
+from p2pchat.core.relays import Relay
+from p2pchat.engine.contacts import invites, own_relays
+from p2pchat.net import multiaddrs
 from p2pchat.store import facts
 from p2pchat.store.database import Database
 from p2pchat.store.facts import Fact
@@ -118,5 +120,31 @@ def test_nothing_is_left_of_a_contact_that_was_removed(tmp_path: Path) -> None:
         for table in ("contact_facts", "devices", "chat_members"):
             assert await alice.engine.committer.read(Database.query, f"SELECT * FROM {table}") == []
         await befriend(alice, bob)
+
+    run_world(tmp_path, main)
+
+
+def test_an_invite_names_two_relays_in_two_networks_and_one_of_them_at_wss(tmp_path: Path) -> None:
+    """Of three that answer, two are in one network; when the third has been gone for long, these two have to do."""
+
+    async def main(world: World) -> None:
+        first, second, third = (world.mailbox(name) for name in ("first", "second", "third"))
+        third._where = "/ip4/10.8.0.1/tcp/4001"
+        alice = await world.start("alice")
+        for relay in (first, second):
+            await alice.call("relays", add=relay.address)
+        ways = tuple(map(multiaddrs.pack, (third._where, "/dns/relay.example/tcp/443/wss")))
+        await alice.engine.committer.submit(own_relays.use, Relay(third.peer, ways))
+        await trio.sleep(60)
+        assert await named(alice) == {first.peer: "tcp", third.peer: "wss"}
+        third.stop()
+        await trio.sleep(2 * 3600)
+        assert await named(alice) == {first.peer: "tcp", second.peer: "tcp"}
+
+    async def named(node: WorldNode) -> dict[PeerKey, str]:
+        """What is spoken at each relay of a new invite."""
+        invite, _ = read_invite((await node.call("invite"))["invite"])
+        ways = [way for way in invite.ways if way.role == ROLE_RELAY]
+        return {way.peer: multiaddrs.parse_target(multiaddrs.unpack(way.address)).over for way in ways}
 
     run_world(tmp_path, main)

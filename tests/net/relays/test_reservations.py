@@ -138,7 +138,7 @@ def test_a_relay_that_says_nonsense_about_time_is_asked_neither_too_often_nor_ne
         async with running(relay, bob), trio.open_nursery() as nursery:
             kept = Reservations(bob, nursery, clock, Random(1).randbytes)
             while said:
-                assert 120 <= await kept._reserve(relay.peer, relay.addresses()) <= 24 * 3600
+                assert 120 <= await kept._reserve(relay.peer, RelayAccess(relay.addresses())) <= 24 * 3600
                 said.pop(0)
             nursery.cancel_scope.cancel()
 

@@ -1,0 +1,118 @@
+"""The relays that a relay tells of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from p2pchat.core.descriptors import PRIVATE, Descriptor, decode_list, open_descriptor
+from p2pchat.core.ids import PeerKey
+from p2pchat.core.primitives import sign_public
+from p2pchat.errors import CannotOpen
+from p2pchat.relay import listing
+from p2pchat.relay.listing import (
+    FORGOTTEN_AFTER_MS,
+    MAX_A_NETWORK,
+    MAX_A_PLACE,
+    SIGN_AGAIN_MS,
+    RelayListing,
+)
+
+NOBODY = PeerKey(bytes(32))
+
+
+@dataclass
+class Clock:
+    now: int = 1_790_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class One:
+    """A relay with its list."""
+
+    folder: Path
+    clock: Clock
+    number: int
+    where: list[str] = field(default_factory=list)
+    private: bool = False
+
+    def __post_init__(self) -> None:
+        self.where = self.where or [f"/ip4/{1 + self.number // 200}.{self.number % 200}.0.1/tcp/4001"]
+        self.seed = self.number.to_bytes(32, "big")
+        self.peer = PeerKey(sign_public(self.seed))
+        self.start()
+
+    def start(self) -> None:
+        path, random = self.folder / f"{self.number}", Random(1).randbytes
+        self.listing = RelayListing(self.seed, path, lambda: self.where, self.clock, random, private=self.private)
+
+    def announce(self, to: One, place: str = "") -> None:
+        to.listing.answer(self.peer, place or str(self.number), self.listing.own())
+
+    def told(self) -> list[Descriptor]:
+        return [open_descriptor(raw) for raw in decode_list(self.listing.answer(NOBODY, "", b""))]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_its_own_descriptor_grows_over_restarts_and_whatever_the_clock_does(tmp_path: Path, clock: Clock) -> None:
+    relay = One(tmp_path, clock, 1)
+    first = relay.listing.own()
+    relay.start()
+    assert relay.listing.own() == first
+    relay.where = ["/ip4/9.9.9.9/tcp/1"]
+    clock.now -= 10 * SIGN_AGAIN_MS
+    relay.start()
+    second = open_descriptor(relay.listing.own())
+    assert second.sequence == open_descriptor(first).sequence + 1
+    assert second.addresses == ("/ip4/9.9.9.9/tcp/1",)
+    clock.now += 11 * SIGN_AGAIN_MS
+    assert open_descriptor(relay.listing.own()).sequence > second.sequence
+    relay.where = []
+    assert relay.told() == []
+
+
+def test_only_a_relay_itself_is_listed_and_not_for_ever(tmp_path: Path, clock: Clock) -> None:
+    hub, other, eve = (One(tmp_path, clock, number) for number in (1, 2, 3))
+    other.announce(hub)
+    assert [row.relay for row in hub.told()] == [hub.peer, other.peer]
+    with pytest.raises(CannotOpen):
+        hub.listing.answer(eve.peer, "", other.listing.own())
+    hub.listing.told(eve.peer, [b"nonsense", eve.listing.own()])
+    assert {row.relay for row in hub.told()} == {hub.peer, other.peer, eve.peer}
+    clock.now += FORGOTTEN_AFTER_MS
+    One(tmp_path, clock, 4).announce(hub)
+    assert len(hub.told()) == len(hub.listing) + 1 == 2
+
+
+def test_unlisted_relays_are_told_to_their_clients_and_listed_nowhere(tmp_path: Path, clock: Clock) -> None:
+    hub, quiet = One(tmp_path, clock, 1), One(tmp_path, clock, 2, private=True)
+    quiet.announce(hub)
+    hub.listing.told(NOBODY, [quiet.listing.own()])
+    assert [row.relay for row in hub.told()] == [hub.peer]
+    assert [row.flags & PRIVATE for row in quiet.told()] == [PRIVATE]
+
+
+def test_places_and_networks_have_a_few_entries_each(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MAX_LISTED", 20)
+    hub = One(tmp_path, clock, 1)
+    for number in range(2, 8):
+        One(tmp_path, clock, number).announce(hub, "one place")
+    assert len(hub.listing) == MAX_A_PLACE
+    for number in range(20, 30):
+        One(tmp_path, clock, number, [f"/ip4/77.77.{number}.1/tcp/1"]).announce(hub)
+    assert len(hub.listing) == MAX_A_PLACE + MAX_A_NETWORK
+    for number in range(200, 220):
+        One(tmp_path, clock, number).announce(hub)
+    assert len(hub.listing) == 20
