@@ -138,11 +138,12 @@ async def _opened(
             _now,
             entropy,
             net,
+            net.view,
             relays=options.relays,
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
             ask_proxy=None if proxy is None else proxy.health,
-            ask_lan=net.lan,
+            use_lan=None if proxy is not None else net.use_lan,
             ask_dht=_no_dht if records is None else records.health,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own

@@ -15,7 +15,7 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.lib.backoff import jittered
-from p2pchat.net import multiaddrs
+from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.kademlia.where import RelayServers
@@ -27,7 +27,8 @@ from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import NO_DOORS, LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
+from p2pchat.net.view import NetworkView
+from p2pchat.ports import NO_DOORS, LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -44,6 +45,7 @@ class Network:
     look for contacts there. records: where IPNS records are kept besides relays' mailboxes, if anywhere; it asks our
     relays too.
     hops: 2 if mailboxes are reached through a second relay only.
+    machine: asks the system for the networks of this machine.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Network:
         watch: NetworkWatch | None = None,
         records: KademliaNetwork | None = None,
         hops: int = 1,
+        machine: Callable[[], Machine] = network_watch.machine,
     ) -> None:
         self._hops = hops
         self._doors = NO_DOORS
@@ -65,6 +68,7 @@ class Network:
             records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
+        self.view = NetworkView(machine, self._lan_mode, hops)
         self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
@@ -97,6 +101,7 @@ class Network:
             if self._medium is not None:
                 self._discovery = self._discover(self._medium)
                 nursery.start_soon(self._discovery.run)
+            self.view.begin(self._open, self._hidden, handler.links.hidden, self._discovery)
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
             nursery.start_soon(self._lists.run, self._all_in_use)
@@ -159,6 +164,11 @@ class Network:
         )
         reach.found, joining.found = discovery.ways, discovery.ways_to_join
         return discovery
+
+    def use_lan(self, mode: LanMode) -> None:
+        """Look for contacts on the local network as this mode says, from now on."""
+        if self._discovery is not None:
+            self._discovery.use(mode)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -280,10 +290,6 @@ class Network:
         """Return the best link's route, None without a link."""
         link = self._best(contact)
         return None if link is None else link.route
-
-    def lan(self) -> LanHealth:
-        """Return how the search for contacts on the local network is."""
-        return LanHealth(self._lan_mode) if self._discovery is None else self._discovery.health()
 
     def _is_direct(self, contact: ContactId) -> bool:
         link = self._best(contact)

@@ -19,6 +19,8 @@ import trio
 
 from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net import interfaces
+from p2pchat.net.multiaddrs import IP
+from p2pchat.ports import Machine
 
 LOOK_SECONDS = 3.0
 """Seconds between two comparisons of the clocks."""
@@ -52,6 +54,32 @@ def look() -> Surroundings:
         lines = Path("/proc/net/route").read_text().splitlines()
         return Surroundings(addresses, frozenset(default_gateways(lines)))
     return Surroundings(addresses)
+
+
+def machine() -> Machine:
+    """Return the networks of this machine, for people. Bridges and containers of it do not count as networks."""
+    listed = interfaces.current()
+    ips = [own.ip for own in listed if not (own.virtual or own.ip.is_loopback or own.ip.is_link_local)]
+    try:
+        lines = [Path(f"/proc/net/{name}").read_text().splitlines() for name in ("route", "ipv6_route")]
+    except OSError:
+        return Machine(_families(ips), _families(ip for ip in ips if ip.is_global))
+    return Machine(_families(ips), _families(ip for ip in ips if ip.is_global), has_default_route(*lines))
+
+
+def _families(ips: Iterable[IP]) -> tuple[str, ...]:
+    return tuple(f"IPv{version}" for version in sorted({ip.version for ip in ips}))
+
+
+def has_default_route(routes: Iterable[str], routes6: Iterable[str]) -> bool:
+    """Return whether there is a default route in the lines of /proc/net/route, or in those of /proc/net/ipv6_route,
+    where the kernel lists one at `lo` for what it does not route.
+    """
+    ipv4 = (line.split() for line in routes)
+    ipv6 = (line.split() for line in routes6)
+    return any([*row[1:2], *row[7:8]] == ["0" * 8] * 2 for row in ipv4) or any(
+        row[:2] == ["0" * 32, "00"] and row[-1] != "lo" for row in ipv6
+    )
 
 
 def default_gateways(lines: Iterable[str]) -> Iterable[tuple[str, str]]:

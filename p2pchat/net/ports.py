@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
@@ -67,6 +67,16 @@ class Stream(Protocol):
 
     def sever(self) -> None:
         """End the connection that carries the stream, at once and without a word: it has gone silent."""
+        ...
+
+
+@runtime_checkable
+class Relayed(Protocol):
+    """A stream that knows by which relay it goes."""
+
+    @property
+    def relay(self) -> PeerKey | None:
+        """The transport key of the relay of a circuit; None of a direct connection."""
         ...
 
 

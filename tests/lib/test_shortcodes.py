@@ -18,7 +18,7 @@ def test_an_emoji_has_the_names_that_people_know() -> None:
     ]
     assert names_beginning("tad") == [("tada", "🎉")]
     assert emoji_named(":TADA:") == "🎉"
-    assert not any("skin_tone" in name for name, _ in names_beginning("thumbsup"))
+    assert not any("skin_tone" in name for name, _ in names_beginning("thumbs_up"))
     found = names_beginning("heart")
     assert found[0] == ("heart", "❤")
     assert [len(name) for name, _ in found] == sorted(len(name) for name, _ in found)

@@ -15,6 +15,7 @@ from p2pchat.net.network_watch import (
     NetworkWatch,
     Surroundings,
     default_gateways,
+    has_default_route,
 )
 from tests.conftest import run
 
@@ -28,6 +29,13 @@ short"""
 
 def test_gateways_are_read_from_the_table_of_routes() -> None:
     assert list(default_gateways(ROUTES.splitlines())) == [("wlan0", "192.168.1.254")]
+
+
+def test_whether_there_is_a_default_route() -> None:
+    nowhere6 = f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} ffffffff 00000001 00000000 00200200 lo"
+    assert has_default_route(ROUTES.splitlines(), [])
+    assert has_default_route([], [nowhere6.replace(" lo", " eth0")])
+    assert not has_default_route(ROUTES.splitlines()[:1] + ROUTES.splitlines()[2:3], [nowhere6, "", "short"])
 
 
 def test_another_network_and_a_sleep_are_told_once_each() -> None:

@@ -50,7 +50,7 @@ from p2pchat.net.links import judging
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
-from p2pchat.ports import LanMode, MailboxCallbacks, Mailboxes, NetHandler, Relay
+from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -101,6 +101,10 @@ class FakeStream:
     @property
     def route(self) -> Route:
         return Route.DIRECT if self.by is None else Route.CIRCUIT
+
+    @property
+    def relay(self) -> PeerKey | None:
+        return None if self.by is None else self.by.peer
 
     @property
     def inbound(self) -> bool:
@@ -341,7 +345,18 @@ class WorldNetwork(Network):
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
         dht = None if node.world.dht is None else node.world.dht()
         hops = node.world.hops.get(node.name, 1)
-        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, hops=hops, records=dht)
+        self.machine = Machine(("IPv4",), (), True)
+        super().__init__(
+            node.host,
+            node.hidden,
+            random,
+            node.new_host,
+            medium,
+            LanMode.AUTO,
+            hops=hops,
+            machine=lambda: self.machine,
+            records=dht,
+        )
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -376,8 +391,8 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
-        net = WorldNetwork(self)
-        self.engine = Engine(self.db, self.clock, entropy, net, world.run_sync(self), ask_lan=net.lan)
+        self.net = net = WorldNetwork(self)
+        self.engine = Engine(self.db, self.clock, entropy, net, net.view, world.run_sync(self), use_lan=net.use_lan)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False

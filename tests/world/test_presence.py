@@ -21,6 +21,7 @@ from p2pchat.store import devices as store_devices
 from tests.support.dht import DhtWorld
 from tests.support.mailboxes import MailRelay
 from tests.support.world import BEGAN, World, WorldNode, befriend, run_world, until
+from tests.world.test_hidden import befriend_hidden, marks, people
 
 DAY_S = 86_400
 
@@ -145,6 +146,30 @@ def test_a_clock_that_is_a_day_off_keeps_nobody_apart(tmp_path: Path, days: int)
 
         alice, bob = await world.start("alice", off), await world.start("bob")
         await until(lambda: linked(alice, bob), 60)
+
+    run_world(tmp_path, main)
+
+
+def test_a_record_tells_one_from_whom_we_hide_circuits_only_and_lies_at_our_own_relays_only(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        hill, own, foreign = world.relay("hill"), world.mailbox("own"), world.mailbox("foreign")
+        alice, bob = await people(world, hill)
+        await befriend_hidden(alice, bob, hides=alice)
+        await alice.call("relays", add=own.address)
+        await bob.call("relays", add=foreign.address)
+        await trio.sleep(60)
+        alice.use(hill)  # the relays of this world are either mailboxes or for circuits
+        await trio.sleep(60)
+        contact = await alice.id_of("bob")
+        said = await alice.engine.committer.submit(presence_records.compose, contact)
+        assert {peer for peer, _ in said.ways} == {alice.hidden.peer}
+        assert not any(mark in way for _, way in said.ways for mark in marks(alice))
+        met = await alice.engine.committer.read(presence_records.meeting_of, alice.engine.me, contact)
+        assert met is not None
+        assert {relay.peer for relay in (*met.write_to, *met.read_from)} == {own.peer}
+        theirs = await bob.engine.committer.read(presence_records.meeting_of, bob.engine.me, await bob.id_of("alice"))
+        assert theirs is not None
+        assert own.peer in {relay.peer for relay in theirs.write_to}
 
     run_world(tmp_path, main)
 

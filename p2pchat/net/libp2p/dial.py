@@ -170,7 +170,7 @@ class Dialler:
             key = multiaddrs.peer_from_multihash(peer.to_bytes())
             assert key is not None
             await circuit_messages.connect(stream, key)
-            wire = RawPipe(CircuitPipe(stream), f"relay {multiaddrs.peer_id(relay)}")
+            wire = RawPipe(CircuitPipe(stream), multiaddrs.place_of_relay(relay))
             conn = await self._swarm.dialled(wire, peer)
         except BaseException:
             await stream.kill()

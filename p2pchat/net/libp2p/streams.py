@@ -48,6 +48,11 @@ class LibP2PStream:
         return self._muxed.place
 
     @property
+    def relay(self) -> PeerKey | None:
+        """The transport key of the relay of a circuit; None of a direct connection."""
+        return multiaddrs.relay_of(self.place) if self.route == Route.CIRCUIT else None
+
+    @property
     def account(self) -> Account:
         """What the connection may cost: of a contact's, say `prove`."""
         return self._muxed.account

@@ -72,6 +72,7 @@ class Link:
     over: bool = False
     allowed: int = FIRST_UNACKED
     unacked: int = 0
+    began: float = field(default_factory=trio.current_time)
 
     @cached_property
     def route(self) -> Route:

@@ -143,7 +143,8 @@ class MailboxClient:
     @property
     def health(self) -> RelayHealth:
         """The state of the relay, for people."""
-        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
+        answer_ms = None if self._stream is None else self._stream.answer_ms
+        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()), answer_ms=answer_ms)
         if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER_SECONDS > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())

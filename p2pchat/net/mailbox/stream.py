@@ -102,13 +102,15 @@ class MailStream:
 
     opens: the number of queues that were opened on it. silent: whether it was given up because the relay was silent.
     stalled: whether the connection, which had brought something, does not answer. careful: whether to ask for little
-    and write little at once, since the one before has stalled.
+    and write little at once, since the one before has stalled. answer_ms: how long the relay took for its first answer,
+    and later for its last pong.
     """
 
     def __init__(self, stream: Stream, reader: FrameReader, hello: Hello) -> None:
         self.hello = hello
         self.opens = 0
         self.silent = self.stalled = self.careful = False
+        self.answer_ms: int | None = None
         self._stream = stream
         self._reader = reader
         self._scope = trio.CancelScope()
@@ -143,6 +145,8 @@ class MailStream:
 
     def answered(self, kind: int, *, left: bool) -> None:
         """Note an answer to a frame of type `kind`; `left`: whether more answers are due."""
+        if kind in self._owed and (self.answer_ms is None or kind == mailbox.PING):
+            self.answer_ms = round(1000 * (trio.current_time() - self._owed[kind]))
         if left:
             self._owed[kind] = trio.current_time()
         else:

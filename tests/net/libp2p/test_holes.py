@@ -8,12 +8,15 @@ from typing import cast
 import pytest
 import trio
 import trio.testing
+from libp2p.peer.id import ID
 
 from p2pchat.core.punch import PunchAddress
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import holes
 from p2pchat.net.libp2p.holes import HolePuncher
 from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.secure_channel import RawPipe
+from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.multiaddrs import SocketAddress
 from p2pchat.net.transport.proxy import Proxy
 from tests.conftest import run
@@ -56,6 +59,32 @@ def test_where_every_direction_succeeds_there_is_one_connection_from_port_to_por
             assert conn.muxed_conn.remote[1] == leader.port
             assert same.muxed_conn.is_initiator
             assert follower.found_at(leader.peer) == ""
+
+    run(main)
+
+
+def test_of_two_that_are_secured_at_the_same_moment_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    dialled = Swarm.dialled
+    secured: list[PeerConnection] = []
+
+    async def both(self: Swarm, wire: RawPipe, peer: ID) -> PeerConnection:
+        conn = await dialled(self, wire, peer)
+        secured.append(conn)
+        with trio.CancelScope(shield=True):
+            while len(secured) < 2:
+                await trio.lowlevel.checkpoint()
+        return conn
+
+    monkeypatch.setattr(Swarm, "dialled", both)
+
+    async def main() -> None:
+        leader, follower = make(1, listen=BOTH), make(2, listen=BOTH)
+        async with running(leader, follower):
+            assert await through(leader).punch(follower.peer, at(follower, 4, 6), leads=True, seconds=5)
+            assert len(live_connections(leader, follower)) == 1
+            while len(live_connections(follower, leader)) > 1:
+                await trio.lowlevel.checkpoint()
+            assert await works(follower, leader)
 
     run(main)
 
