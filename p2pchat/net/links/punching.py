@@ -152,6 +152,11 @@ class Punching:
             for scope in known.scopes:
                 scope.cancel()
 
+    def has_failed(self, contact: ContactId) -> bool:
+        """Return whether a series of attempts that this side led between the present networks has failed."""
+        known = self._contacts.get(contact)
+        return known is not None and bool(known.failed)
+
     # --- the leader ------------------------------------------------------------------------------------------------
 
     def _linked(self, link: Link) -> None:

@@ -177,6 +177,7 @@ def test_networks_that_let_nothing_through_are_left_alone_for_longer_and_longer(
         leader.opens = follower.opens = False
         await trio.sleep(60)
         assert len(leader.punches) == len(follower.punches) == MAX_TRIES
+        assert leader.punching.has_failed(CONTACT)
         for _ in range(5):  # new circuits between the same networks: they are compared, no more
             leader.on_new(Arrived(leader))
             await trio.sleep(60)
