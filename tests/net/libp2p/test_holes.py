@@ -127,8 +127,10 @@ def test_of_a_crowd_from_the_address_of_a_hole_most_are_ordinary_callers(monkeyp
                 callers = [await trio.open_tcp_stream("127.0.0.1", leader.port) for _ in range(crowd)]
                 while len(led) + len(leader._inbound._guests) < crowd:
                     await trio.lowlevel.checkpoint()
-            for sock in (*led, *(caller.socket for caller in callers)):
+            for sock in led:
                 sock.close()
+            for caller in callers:
+                await caller.aclose()
         assert len(led) == holes.MAX_LED
 
     run(main)
