@@ -200,8 +200,11 @@ class HolePuncher:
     async def _connect(
         self, there: SocketAddress, until: float, use: Callable[[socket.socket], Awaitable[None]]
     ) -> None:
-        """Connect to one address, from our port, until that succeeds, and use the socket."""
-        by = self._listener(there.ip.version)
+        """Connect to one address, from our port, until that succeeds, and use the socket. The system would choose one
+        of several IPv6 addresses by itself, but the other side's router waits for the one that we have named.
+        """
+        own = (address for address in self._own() if address.ip.version == there.ip.version)
+        by = next(own, self._listener(there.ip.version))
         stream = None
         with trio.CancelScope(deadline=until):
             for _ in range(MAX_CONNECTS if by is not None else 0):

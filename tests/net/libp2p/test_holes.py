@@ -136,6 +136,21 @@ def test_of_a_crowd_from_the_address_of_a_hole_most_are_ordinary_callers(monkeyp
     run(main)
 
 
+def test_a_hole_is_punched_from_the_address_that_was_named_where_the_machine_has_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        leader, follower = make(1, listen=("/ip4/0.0.0.0/tcp/0",)), make(2)
+        async with running(leader, follower):
+            named = SocketAddress(ipaddress.ip_address("127.0.0.2"), leader.port)
+            monkeypatch.setattr(holes.HolePuncher, "_own", lambda self: [named])
+            assert await through(leader).punch(follower.peer, at(follower, 4), leads=True, seconds=5)
+            (conn,) = live_connections(follower, leader)
+            assert conn.muxed_conn.remote == (str(named.ip), named.port)
+
+    run(main)
+
+
 def test_somebody_else_at_the_address_is_not_the_peer() -> None:
     async def main() -> None:
         leader, other = make(1), make(3)
