@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from p2pchat.core.delivery import Route
+from p2pchat.engine.methods.clock_check import MIN_HOURS_APART
 from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_hints import format_difference
@@ -23,10 +24,8 @@ GOOD, NOTE, BAD = "good", "note", "bad"
 """The states of a row: it works; it is so, and could be otherwise; it does not work."""
 
 NO_NETWORK: Final = "no network"
-NO_PROXY: Final = "the proxy does not answer"
+NO_PROXY: Final = "the proxy does not work"
 
-MIN_HOURS_APART = 2
-"""Relays send only their hour, so two clocks that differ by one hour may be a minute apart."""
 MAX_NAMED = 3
 """Contacts that a sentence names; the others are counted."""
 
@@ -84,7 +83,7 @@ def _network(facts: NetworkFacts) -> Iterator[Row]:
     elif machine.default_route is False:
         detail = f"a local network ({families}) that does not lead to the internet"
         if facts.lan.mode == LanMode.OFF:
-            hint = "`p2pchat node --lan auto` finds contacts who are on it too."
+            hint = "Look for contacts who are on it too: `p2pchat settings lan auto`."
             yield Row(HERE, "network", NOTE, detail, hint)
         else:
             yield Row(HERE, "network", NOTE, f"{detail}; contacts who are on it too are found", _CARRY)
@@ -165,13 +164,13 @@ def _lan(facts: NetworkFacts) -> Iterator[Row]:
     elif health.looking:
         found = f"{health.found} found" if health.found else "none found yet"
         detail = f"contacts are looked for on this network, {found}; others on it can tell that p2pchat runs here"
-    elif health.mode == LanMode.AUTO:
+    elif health.mode == LanMode.AUTO and facts.net.machine.connected:
         found = f"; {health.found} found that announced themselves" if health.found else ""
         detail = f"contacts will be looked for on this network if no relay answers{found}"
-    elif health.mode == LanMode.ON:
-        detail = "contacts are not looked for: there is no local network"
+    elif health.mode == LanMode.OFF:
+        detail = "contacts are not looked for on this network. `p2pchat settings lan auto` changes that"
     else:
-        detail = "contacts are not looked for on this network. `p2pchat node --lan auto` changes that"
+        detail = "contacts are not looked for: there is no local network"
     yield Row(HERE, "lan", GOOD, detail)
 
 
@@ -208,6 +207,8 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
     if relay.stored:
         said.append(f"has {_count(relay.stored, 'envelope')} of yours that others have not confirmed")
     hint = "Messages stored for you there wait; with a second relay, they arrive through that one."
+    if any(other.used for other in facts.connected):
+        hint = "Messages come through your other relay meanwhile. If it lasts, use a third one: `p2pchat relays add`."
     hours = health.hours_ahead or 0
     if abs(hours) >= MIN_HOURS_APART:
         way = "ahead of" if hours > 0 else "behind"
@@ -311,8 +312,10 @@ def _why_not_better(facts: NetworkFacts, contact: ContactFacts) -> str:
             return "not directly, because they gave no address that can be dialled"
         if path.tried is None:
             return "a direct way is being looked for"
-        again = "and holes through both routers did not open" if path.no_hole else "and is tried again within the hour"
-        return f"not directly: {_addresses(path.direct)} {_ago(path.tried)}, {again}"
+        dialled = "address was" if path.direct == 1 else f"{path.direct} addresses were"
+        again = f"{'is' if path.direct == 1 else 'are'} tried again within the hour"
+        also = "holes through both routers did not open" if path.no_hole else again
+        return f"not directly: their {dialled} dialled {_ago(path.tried)} without an answer, and {also}"
     if contact.hidden:
         return "you hide your address from them, so only circuits through your relays are tried"
     if not path.direct and not path.circuits:
@@ -321,11 +324,7 @@ def _why_not_better(facts: NetworkFacts, contact: ContactFacts) -> str:
     kinds += [_count(path.circuits, "circuit")] if path.circuits else []
     if path.tried is None:
         return f"{' and '.join(kinds)} of theirs {'is' if path.direct + path.circuits == 1 else 'are'} being dialled"
-    return f"{' and '.join(kinds)} of theirs dialled {_length(1000 * path.tried)} ago, without an answer"
-
-
-def _addresses(count: int) -> str:
-    return "their address did not answer" if count == 1 else f"none of their {count} addresses answered"
+    return f"{' and '.join(kinds)} of theirs dialled {_ago(path.tried)}, without an answer"
 
 
 def _ago(seconds: int) -> str:
@@ -381,15 +380,16 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
     """Say what those see who run the relays that are in use now."""
     if facts.connected:
         address = "the proxy's address" if facts.proxy is not None else "your network address"
-        keys = "both your transport keys" if facts.hides else "your transport key"
-        detail = (
-            f"whoever runs a relay of yours sees {address} and {keys}, when envelopes of which size arrive and leave, "
-            "and who is connected to you through it; never content, names or identity keys"
-        )
         if facts.net.hops > 1:
             detail = (
                 f"whoever runs a relay of yours sees {address} and that you go through it to another one, or when "
                 "envelopes are left and fetched there and not who comes; both together know what one knew"
+            )
+        else:
+            keys = "both your transport keys" if facts.hides else "your transport key"
+            detail = (
+                f"whoever runs a relay of yours sees {address} and {keys}, when envelopes of which size arrive and "
+                "leave, and who is connected to you through it; never content, names or identity keys"
             )
         yield Row(SEEN, "operators", NOTE, detail)
         if whose := [relay.contact for relay in facts.connected if relay.contact]:
@@ -400,11 +400,15 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
 def _people(facts: NetworkFacts) -> Iterator[Row]:
     """Say which contacts see the network address."""
     hidden = [contact.name for contact in facts.contacts if contact.hidden]
-    seeing = [contact.name for contact in facts.linked if not contact.hidden]
-    if seeing and facts.proxy is None:
-        yield Row(SEEN, "contacts", NOTE, f"{_named(seeing)} can see your network address, and that you are online")
-    elif seeing:
-        yield Row(SEEN, "contacts", NOTE, f"{_named(seeing)} can see the proxy's address, and that you are online")
+    linked = [contact for contact in facts.linked if not contact.hidden]
+    if facts.proxy is None:
+        whose = "your network"
+    else:
+        whose = "the proxy's"
+        linked = [contact for contact in linked if contact.path.route != Route.CIRCUIT]  # those see their relay alone
+    if linked:
+        detail = f"{_named([contact.name for contact in linked])} can see {whose} address, and that you are online"
+        yield Row(SEEN, "contacts", NOTE, detail)
     if hidden:
         detail = (
             f"{_named(hidden)} can see which relays you use, and not your network address; those who run these relays, "

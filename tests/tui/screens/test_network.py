@@ -72,6 +72,24 @@ def test_a_row_of_a_kind_that_is_not_known_here_is_shown_and_a_thousand_are_coun
     run(main())
 
 
+def test_further_lines_stand_under_the_text_and_no_colon_follows_a_sentence() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.says_of_network("contacts", "storage", "bad", "李 has sent more than you store; the rest waits")
+        node.network_next = ["Read the chat, or block them. config.toml sets it."]
+        async with stage(NetworkScreen(node), (40, 12)) as (app, _):
+            assert [line[1:-1].rstrip() for line in app.text.splitlines()[2:8]] == [
+                " Not everything works. What to try:",
+                " → Read the chat, or block them.",
+                "   config.toml sets it.",
+                " Contacts",
+                " ✗ 李 has sent more than you store;",
+                "   the rest waits",
+            ]
+
+    run(main())
+
+
 def test_addresses_and_verbs_are_said_as_the_screen_says_them() -> None:
     assert short("/ip6/2001:db8::7/tcp/443/wss/p2p/12D3Koo, /dns4/a.example/tcp/1") == "[2001:db8::7]:443, a.example:1"
     assert short("Add one: `p2pchat relays add`.") == "Add one: /relays."
