@@ -193,9 +193,9 @@ class RecordNetwork(Protocol):
     nothing of the network's, have a deadline of their own, and may be cancelled.
     """
 
-    async def publish(self, record: IpnsRecord) -> int:
+    async def publish(self, record: IpnsRecord) -> int | None:
         """Give a record to the servers that are responsible for its key; whose record it is does not matter. Return how
-        many have said that they keep it.
+        many have said that they keep it; None where none answers.
         """
         ...
 

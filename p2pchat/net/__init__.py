@@ -12,6 +12,8 @@ frames             frames over a stream
 multiaddrs         addresses as text and as bytes
 interfaces         the machine's interfaces: which addresses to give out, and which to dial
 network_watch      notices another network, and a sleep
+network_memory     knows which ways worked on a network, and which hosts freeze there
+allowance          what may go over a short connection
 name_book          recognises protocol names that were derived from a secret
 supervisor         restarts a host that ends
 """

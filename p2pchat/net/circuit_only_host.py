@@ -50,6 +50,7 @@ class CircuitOnlyHost:
         chosen: bool = False,
         relay: bool = False,
         afresh: bool = False,
+        lasting: bool = False,
     ) -> Stream:
         """Open a stream as `Host.open` does, over circuits of our own relays.
 
@@ -58,7 +59,9 @@ class CircuitOnlyHost:
         """
         relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
         circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
-        return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True, afresh=afresh)
+        return await self._host.open(
+            peer, circuits, protocol, only=Route.CIRCUIT, chosen=True, afresh=afresh, lasting=lasting
+        )
 
     def mark_proven(self, peer: PeerKey) -> None:
         """Keep the connections of a peer that has proven something, as `Host.mark_proven` says."""

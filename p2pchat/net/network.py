@@ -23,6 +23,7 @@ from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool
+from p2pchat.net.network_memory import NetworkMemory
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.lists import RelayLists
@@ -44,7 +45,8 @@ class Network:
     contacts and for presence records; without it there are neither. medium, lan_mode: the local networks, and when to
     look for contacts there. records: where IPNS records are kept besides relays' mailboxes, if anywhere; it asks our
     relays too.
-    hops: 2 if mailboxes are reached through a second relay only.
+    hops: 2 if mailboxes are reached through a second relay only. memory: that of both hosts, told when the network
+    changes.
     machine: asks the system for the networks of this machine.
     """
 
@@ -59,8 +61,10 @@ class Network:
         watch: NetworkWatch | None = None,
         records: KademliaNetwork | None = None,
         hops: int = 1,
+        memory: NetworkMemory | None = None,
         machine: Callable[[], Machine] = network_watch.machine,
     ) -> None:
+        self._memory = memory
         self._hops = hops
         self._doors = NO_DOORS
         self.records: RecordNetwork | None = records
@@ -129,6 +133,8 @@ class Network:
         """Note that this machine is on another network, or has slept: end what did not survive that, begin again, and
         have contacts told where we are.
         """
+        if self._memory is not None:
+            self._memory.network_changed()
         self._has_changed(hidden=False)
         if self._discovery is not None:
             self._discovery.network_changed()
@@ -157,7 +163,7 @@ class Network:
             self._handler.links,
             self._handler.invites,
             self._random,
-            self.relayed,
+            self._relay_answers,
             self._is_direct,
             reach.heard,
             joining.heard,
@@ -231,6 +237,13 @@ class Network:
     def relayed(self) -> bool | None:
         """Return whether we can be reached through a relay now; None if we use no relay."""
         return bool(self._open.relays.ways()) if self._relays else None
+
+    def _relay_answers(self) -> bool | None:
+        """Return the same, or whether the mailbox of one of our relays answers: there are no reservations over short
+        connections.
+        """
+        relayed = self.relayed()
+        return relayed if relayed is not False or self._pooled is None else self._pooled.answers()
 
     # --- contacts --------------------------------------------------------------------------------------------------
 
