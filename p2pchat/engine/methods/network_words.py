@@ -206,9 +206,9 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         said.append(f"keeps {_count(relay.queues, 'queue')} for you{_for_hours(health.longest)}")
     if relay.stored:
         said.append(f"has {_count(relay.stored, 'envelope')} of yours that others have not confirmed")
-    hint = "Messages stored for you there wait; with a second relay, they arrive through that one."
+    hint = "Messages at a relay that does not answer wait there; with a second relay, they arrive through that one."
     if any(other.used for other in facts.connected):
-        hint = "Messages come through your other relay meanwhile. If it lasts, use a third one: `p2pchat relays add`."
+        hint = "While a relay does not answer, messages come through your other one. `p2pchat relays add` adds a third."
     hours = health.hours_ahead or 0
     if abs(hours) >= MIN_HOURS_APART:
         way = "ahead of" if hours > 0 else "behind"
@@ -217,9 +217,9 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         said.append(
             f"{relay.unwatched:,} of your contacts' queues there are not watched but only checked from time to time"
         )
-        hint = "It allows you too few streams: with another relay, each holds fewer queues."
+        hint = "A relay allows you too few streams: with another one, each holds fewer queues."
     elif health.state == "refused":
-        hint = "Ask whoever runs it for its line with the present token, and add that: `p2pchat relays add`."
+        hint = "Ask whoever runs the relay for its line with the present token, and add that: `p2pchat relays add`."
     elif facts.cut_off:
         hint = ""  # what is said of the proxy or the network is what has to be done
     good = health.state == "connected" and not relay.unwatched
@@ -257,7 +257,8 @@ def _contacts(facts: NetworkFacts) -> Iterator[Row]:
     for contact in facts.contacts:
         if contact.no_room:
             detail = withholding.NO_ROOM.format(name=contact.name)
-            yield Row(CONTACTS, "storage", BAD, detail, "Read the chat, or block them. config.toml sets the limits.")
+            hint = f"Read the chat with {contact.name}, or block them. config.toml sets the limits."
+            yield Row(CONTACTS, "storage", BAD, detail, hint)
         yield _contact(facts, contact)
 
 
@@ -271,7 +272,7 @@ def _contact(facts: NetworkFacts, contact: ContactFacts) -> Row:
     said += [_waits(contact)] if contact.waiting.messages or contact.waiting.other else []
     reached = contact.path.route is not None or (contact.route == Route.MAILBOX and not facts.cut_off)
     state = GOOD if reached else BAD
-    hint = "Their node may be off, or neither side can dial the other; with a relay, messages can wait for them there."
+    hint = "A contact's node may be off, or neither side can dial the other; with a relay, messages can wait there."
     if contact.hidden and contact.cannot:
         said.append(f"you hide your address from them, so {contact.cannot}")
         hint = "Messages of contacts you hide from use your own relays only: `p2pchat relays add` one that they use."
@@ -338,7 +339,8 @@ def _waits(contact: ContactFacts) -> str:
         return "only receipts and the like wait for them"
     parts = []
     if waiting.stored:
-        parts.append(f"{_all_of(waiting.stored, waiting.messages)} at relays until their node fetches them")
+        where = f"{_all_of(waiting.stored, waiting.messages)} at relays"
+        parts.append(f"{where} until their node fetches {'it' if waiting.stored == 1 else 'them'}")
     if rest := waiting.messages - waiting.stored:
         goal = "their confirmation" if contact.path.route is not None else "a link or a relay"
         parts.append(f"{_all_of(rest, waiting.messages)} here for {goal}")

@@ -6,7 +6,7 @@ The node says all of it in rows; a row of a kind that is not known here is shown
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -58,6 +58,15 @@ def short(text: str) -> str:
     for verb, here in _HERE.items():
         text = text.replace(verb, here)
     return _ADDRESS.sub(place, text)
+
+
+def _name_before(detail: str, names: Collection[str]) -> str:
+    """Return the name with which a sentence begins, the longest that it may be, as a name may have a colon in it; "" if
+    it begins with none.
+    """
+    parts = detail.split(": ")
+    heads = (": ".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+    return next((head for head in heads if head in names), "")
 
 
 class Points(Widget):
@@ -149,9 +158,10 @@ class NetworkScreen(Panel[None]):
     def _take(self, answer: Mapping[str, Any]) -> None:
         rows = answer["rows"]
         self._advise(answer["next"], any(row["state"] == "bad" for row in rows))
+        names = {contact["name"] for contact in answer["contacts"]}
         for about in SECTIONS:
             those = [row for row in rows if row["about"] == about]
-            shown = [self._row(row) for row in those[:MAX_ROWS]]
+            shown = [self._row(row, names) for row in those[:MAX_ROWS]]
             if len(those) > MAX_ROWS:
                 shown.append(Content.styled(f"  and {len(those) - MAX_ROWS:,} more", MUTED))
             self.query_one(f"#{about}", Points).show(shown)
@@ -165,13 +175,14 @@ class NetworkScreen(Panel[None]):
         arrow = ("→ ", "$text-accent")
         self.query_one("#next", Points).show([Content.assemble(arrow, self.drawn(short(text))) for text in texts])
 
-    def _row(self, row: Mapping[str, Any]) -> Content:
+    def _row(self, row: Mapping[str, Any], names: Collection[str]) -> Content:
         sign, style = _SIGNS.get(row["state"], _OTHER_SIGN)
-        label, detail = "", short(row["detail"])
+        label, detail = "", row["detail"]
         if row["about"] in _LABELLED:
             label = _LABELS.get(row["check"], row["check"])
         elif row["check"] == "contact":  # a name may be written from right to left, and the rest never is
-            label, _, detail = detail.partition(": ")
+            label = _name_before(detail, names)
+            detail = detail.removeprefix(f"{label}: ")
         return Content.assemble(
-            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(detail)
+            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(short(detail))
         )

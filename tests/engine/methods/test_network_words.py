@@ -218,8 +218,9 @@ def test_a_hidden_contact() -> None:
             "now without an answer, and holes through both routers did not open",
         ),
         (
-            replace(AWAY, waiting=Waiting(0, 0, 0), path=PathState(direct=1, tried=0)),
-            "no link; 1 address of theirs dialled just now, without an answer",
+            replace(AWAY, waiting=Waiting(1, 1, 0), path=PathState(direct=1, tried=0)),
+            "no link; 1 address of theirs dialled just now, without an answer; 1 message waiting to be delivered: it "
+            "lies at relays until their node fetches it",
         ),
         (replace(ANNA, state=ContactState.WAITING), "has not accepted yet: your request has not arrived yet"),
         (
@@ -240,7 +241,7 @@ def test_why_a_path_is_not_a_better_one(contact: ContactFacts, words: str) -> No
             LOST,
             "✗ /ip4/203.0.113.5/tcp/4001/p2p/12D3 unreachable for 1 minute: no address answered; keeps 4 queues "
             "for you",
-            "come through your other relay meanwhile",
+            "messages come through your other one",
         ),
         (
             replace(HILL, health=RelayHealth("refused", NOW, "it does not take our token"), queues=0, stored=0),
@@ -301,3 +302,13 @@ def test_a_clock_that_is_wrong_and_too_many_relays_of_contacts() -> None:
     assert said(facts)["clock"].startswith("✗ ")
     assert said(facts)["relays"].startswith("✗ you fetch from so many relays of your contacts that 3 take turns")
     assert [text[:13] for text in told(facts)[:2]] == ["Set the clock", "Use a relay o"]
+
+
+def test_advice_stands_alone() -> None:
+    full = replace(AWAY, name="eve", no_room=True)
+    assert told(replace(FACTS, relays=(LOST,), contacts=(full,))) == [
+        "Messages at a relay that does not answer wait there; with a second relay, they arrive through that one.",
+        "Read the chat with eve, or block them. config.toml sets the limits.",
+        "A contact's node may be off, or neither side can dial the other; with a relay, messages can wait there.",
+        "Add a second relay, run by somebody else: each holds every message.",
+    ]
