@@ -368,7 +368,8 @@ def _line(facts: NetworkFacts) -> Iterator[Row]:
     else:
         direct = sum(contact.path.route in (Route.DIRECT, Route.LAN) for contact in facts.contacts)
         ends = [f"{_count(direct, 'contact')} linked directly"] if direct else []
-        ends += [_count(len(facts.connected), "relay")] if facts.connected else []
+        relays = len(facts.connected) + len(facts.borrowed)
+        ends += [_count(relays, "relay")] if relays else []
         ends = ends or ["whoever your node dials"]
         detail = (
             f"whoever watches your line sees your network address and that of {' and of '.join(ends)}, that both use "
@@ -380,8 +381,14 @@ def _line(facts: NetworkFacts) -> Iterator[Row]:
 
 def _operators(facts: NetworkFacts) -> Iterator[Row]:
     """Say what those see who run the relays that are in use now."""
+    address = "the proxy's address" if facts.proxy is not None else "your network address"
+    if facts.borrowed:
+        detail = (
+            f"{_count(len(facts.borrowed), 'relay')} of others that your node has heard of, used because none of yours "
+            f"answers: whoever runs it sees {address}, your transport key, and who is connected to you through it"
+        )
+        yield Row(SEEN, "operators", NOTE, detail)
     if facts.connected:
-        address = "the proxy's address" if facts.proxy is not None else "your network address"
         if facts.net.hops > 1:
             detail = (
                 f"whoever runs a relay of yours sees {address} and that you go through it to another one, or when "

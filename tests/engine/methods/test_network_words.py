@@ -288,6 +288,15 @@ def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
     )
 
 
+def test_a_relay_of_others_sees_as_much_as_ones_own() -> None:
+    words = said(replace(FACTS, net=replace(HOME, circuits=(HILL.peer,))))
+    assert words["operators"] == (
+        "1 relay of others that your node has heard of, used because none of yours answers: whoever runs it sees your "
+        "network address, your transport key, and who is connected to you through it"
+    )
+    assert "and that of 1 relay, that both" in words["line"]
+
+
 def test_a_relay_that_is_a_contacts_and_many_contacts() -> None:
     people = tuple(replace(ANNA, name=f"friend {number}") for number in range(5))
     facts = replace(FACTS, relays=(replace(HILL, contact="anna"),), contacts=people, is_relay=True)
