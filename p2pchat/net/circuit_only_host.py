@@ -2,8 +2,9 @@
 
 A hidden contact must not learn our address. The host that answers would reveal it, so another host answers them, with
 its own transport key, and listens nowhere. A relay of the contact's would reveal it if we connected to that relay, so
-we go only through relays that the user chose, at the addresses that the user gave. What the contact says about such a
-relay is not used: behind an address of theirs, somebody could see us connect.
+we go only through relays that the user chose, at the addresses that the user gave and those that the relay itself has
+signed. What the contact says about such a relay is not used: behind an address of theirs, somebody could see us
+connect.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
 Ours = Callable[[PeerKey], Sequence[str]]
-"""The addresses that the user gave for a relay (by transport key); none if it is not one of ours."""
+"""The addresses at which we reach a relay of ours, by its transport key; none if it is not one of ours."""
 
 
 class CircuitOnlyHost:

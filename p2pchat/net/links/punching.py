@@ -203,7 +203,7 @@ class Punching:
             if tried:
                 await trio.sleep(BETWEEN_TRIES_SECONDS)
             link, holes = self._circuit(contact), self._holes(contact)
-            if link is None or holes is None or not known.left.take(trio.current_time()):
+            if link is None or holes is None or not self._leads(link) or not known.left.take(trio.current_time()):
                 return False
             known.attempt, known.answer = self._random(punch.ATTEMPT), None
             try:
