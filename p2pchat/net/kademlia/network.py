@@ -71,6 +71,8 @@ class KademliaNetwork:
             return False
 
         async with self._client() as client:
+            if client is None:
+                return 0
             servers = await self._closest(client, record.routing_key)
             message = KadMessage(KadKind.PUT_VALUE, record.routing_key, record.raw)
             await client.ask_all(servers, message, heard)
@@ -89,6 +91,8 @@ class KademliaNetwork:
             return len(valid) >= QUORUM
 
         async with self._client() as client:
+            if client is None:
+                return None
             servers = await self._closest(client, routing_key)
             await client.ask_all(servers, KadMessage(KadKind.GET_VALUE, routing_key), heard, LOOKED_UP_AT_ONCE)
         return ipns.best(valid)
@@ -96,7 +100,7 @@ class KademliaNetwork:
     async def health(self) -> DhtHealth:
         """Look for the servers of a key that nobody has, and return how many there are; within a minute."""
         async with self._client() as client:
-            servers = await self._closest(client, ipns.routing_key(self._random(32)))
+            servers = [] if client is None else await self._closest(client, ipns.routing_key(self._random(32)))
         return DhtHealth(DhtMode.PUBLIC if self._bootstrap else DhtMode.RELAYS, len(servers))
 
     async def _closest(self, client: KadClient, key: bytes) -> Sequence[KadPeer]:
@@ -106,9 +110,13 @@ class KademliaNetwork:
         return sorted(servers, key=lambda server: distances.of_peer(server.peer) ^ place)
 
     @asynccontextmanager
-    async def _client(self) -> AsyncIterator[KadClient]:
+    async def _client(self) -> AsyncIterator[KadClient | None]:
+        """Return a client on a new host; None, without a host, where no server is known."""
         async with self._tasks:
             anchors = [*self._bootstrap, *(await self.of_relays() if self.of_relays is not None else ())]
+            if not anchors and not self._table():
+                yield None
+                return
             async with self._new_host() as host, trio.open_nursery() as nursery:
                 yield KadClient(host, nursery, self._table(), anchors, protocol=self._protocol, soft=self._soft)
                 nursery.cancel_scope.cancel()
