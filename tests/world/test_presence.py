@@ -214,17 +214,17 @@ def test_one_who_is_blocked_while_records_are_being_put_gets_none(tmp_path: Path
         contact = await alice.id_of("bob")
         met = await alice.engine.committer.read(presence_records.meeting_of, alice.engine.me, contact)
         assert met is not None
-        await trio.sleep(2 * DAY_S)
-        alice.engine.presence_records._written.clear()
+        await trio.sleep(120)
         for relay in relays:
             relay.requests.clear()
         world.soon(alice.engine.presence_records._put_all)
         await trio.sleep(60)
         await alice.call("block", contact="bob")
         await trio.sleep(7200)
-        days = range(BEGAN // DAY_MS, BEGAN // DAY_MS + 4)
+        days = range(BEGAN // DAY_MS, BEGAN // DAY_MS + 2)
         slots = {presence.slot(met.pair.ours, day).public for day in days}
-        assert not slots & {request.public for relay in relays for request in relay.requests}
+        puts = {request.public for relay in relays for request in relay.requests if request.record is not None}
+        assert not slots & puts
         assert (await alice.engine.committer.submit(presence_records.compose, contact)).ways == ()
 
     run_world(tmp_path, main)
@@ -349,6 +349,7 @@ def test_how_decoys_are_put_does_not_tell_them_from_records(tmp_path: Path) -> N
             await trio.sleep(3 * 3600)
             world.slept += 9 * 3_600_000
         leads = set()
+        seen: list[dict[bytes, list[tuple[bytes, int]]]]
         seen = [{request.public: [] for request in relay.requests} for relay in relays]
         for relay, puts in zip(relays, seen, strict=True):
             for request in relay.requests:
