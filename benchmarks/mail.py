@@ -52,6 +52,7 @@ class Line:
 
     route = Route.DIRECT
     inbound = False
+    short = None
 
     def __init__(self, peer: PeerKey, muxed: GuardedYamux, inner: YamuxStream) -> None:
         self.peer = peer

@@ -280,12 +280,14 @@ class Node:
         opened = await self._open_profile()
         return {"locked": False, "addresses": list(opened.addresses()), "state": self._state}
 
-    async def _settings(self, **changes: bool | None) -> JsonObject:
+    async def _settings(self, **changes: Any) -> JsonObject:
         keep_receiving = changes.get("keep_receiving")
         if keep_receiving is not None and self._keep_receiving not in (None, keep_receiving):
             raise errors.NotNow("The profile's config.toml sets this", hint="Change keep_receiving there.")
         answer = await (await self._open_profile()).call("settings", changes)
         settings: JsonObject = dict(answer) if isinstance(answer, dict) else {}
+        if changes.get("lan") is not None:
+            config.keep_lan(self._options.profile.folder, changes["lan"])
         return {**settings, "keep_receiving": self._keeps_receiving()}
 
     async def _passphrase(self, new: str | None) -> JsonObject:

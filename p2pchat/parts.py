@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from p2pchat.lib.proxy_address import ProxyAddress
     from p2pchat.net.kademlia.network import KademliaNetwork
     from p2pchat.net.libp2p.host import LibP2PHost
+    from p2pchat.net.network_memory import NetworkMemory
     from p2pchat.net.transport.proxy import Proxy
     from p2pchat.ports import DhtHealth
     from p2pchat.store.database import Database
@@ -91,7 +92,7 @@ async def _opened(
 ) -> AsyncIterator[ProfileService]:
     from p2pchat.core.primitives import self_test, system_entropy
     from p2pchat.engine.contacts import transport_keys
-    from p2pchat.engine.contacts.profile import keep_port
+    from p2pchat.engine.contacts.profile import keep_networks, keep_port, known_networks
     from p2pchat.engine.engine import Engine
     from p2pchat.engine.methods.service import EngineService
     from p2pchat.store.database import Database
@@ -110,6 +111,7 @@ async def _opened(
         from p2pchat.net.libp2p.log_filter import quiet
         from p2pchat.net.multiaddrs import full
         from p2pchat.net.network import Network
+        from p2pchat.net.network_memory import NetworkMemory
         from p2pchat.net.network_watch import NetworkWatch
         from p2pchat.net.supervisor import Supervisor
         from p2pchat.ports import LanMode
@@ -118,31 +120,35 @@ async def _opened(
         entropy = system_entropy()
         proxy = _proxy(options.proxy, entropy)
         transport_keys.replace_due(db, _now())
-        host = _host(db, options.listen or settings.listen, proxy)
-        hidden = LibP2PHost(transport_keys.hidden_transport_seed(db, entropy), listen=(), proxy=proxy)
+        memory = None if proxy is not None else NetworkMemory(known_networks(db), _now, entropy.random)
+        host = _host(db, options.listen or settings.listen, proxy, memory)
+        hidden_seed = transport_keys.hidden_transport_seed(db, entropy)
+        hidden = LibP2PHost(hidden_seed, listen=(), proxy=proxy, memory=memory)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
         records = _records(settings, proxy, entropy)
         net = Network(
             host,
             hidden,
             entropy.random,
-            partial(_new_host, proxy),
+            partial(_new_host, proxy, memory),
             Multicast(host.bound),
             lan,
             NetworkWatch(),
             records,
             settings.hops,
+            memory,
         )
         engine = Engine(
             db,
             _now,
             entropy,
             net,
+            net.view,
             relays=options.relays,
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
             ask_proxy=None if proxy is None else proxy.health,
-            ask_lan=net.lan,
+            use_lan=None if proxy is not None else net.use_lan,
             ask_dht=_no_dht if records is None else records.health,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
@@ -151,6 +157,8 @@ async def _opened(
             await nursery.start(Supervisor(hidden).run)
             keep_port(db, host.port)
             await nursery.start(engine.run)
+            if memory is not None:
+                nursery.start_soon(memory.run, partial(engine.committer.submit, keep_networks))
             nursery.start_soon(_relay_for_contacts, engine, host, options.profile.relay_store, entropy)
             yield EngineService(engine, lambda: [full(host.peer, address) for address in host.addresses()])
             nursery.cancel_scope.cancel()
@@ -177,7 +185,7 @@ def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -
     except BadAddress as exc:
         raise config.BadConfig(f"dht_bootstrap: {exc}") from exc
     return KademliaNetwork(
-        partial(_new_host, proxy),
+        partial(_new_host, proxy, None),
         bootstrap,
         _now,
         entropy.random,
@@ -204,13 +212,13 @@ def _storage_limits(settings: config.Settings) -> ContactLimits:
 
 
 @asynccontextmanager
-async def _new_host(proxy: Proxy | None) -> AsyncIterator[LibP2PHost]:
+async def _new_host(proxy: Proxy | None, memory: NetworkMemory | None) -> AsyncIterator[LibP2PHost]:
     """Return a host with a new key, for the mail of hidden contacts."""
     from p2pchat.core.primitives import KEY_BYTES, system_entropy
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.supervisor import Supervisor
 
-    host = LibP2PHost(system_entropy().random(KEY_BYTES), listen=(), proxy=proxy)
+    host = LibP2PHost(system_entropy().random(KEY_BYTES), listen=(), proxy=proxy, memory=memory)
     async with trio.open_nursery() as nursery:
         await nursery.start(Supervisor(host).run)
         yield host
@@ -261,7 +269,7 @@ def _proxy(address: ProxyAddress | None, entropy: Entropy) -> Proxy | None:
     return None if address is None else Proxy(address, entropy.random)
 
 
-def _host(db: Database, wanted: Sequence[str], proxy: Proxy | None) -> LibP2PHost:
+def _host(db: Database, wanted: Sequence[str], proxy: Proxy | None, memory: NetworkMemory | None) -> LibP2PHost:
     """The open host. With a proxy it can be dialled on loopback at most (by a Tor service of this machine, say): what
     comes in past the proxy would tell where we are. Raises BadConfig.
     """
@@ -276,7 +284,7 @@ def _host(db: Database, wanted: Sequence[str], proxy: Proxy | None) -> LibP2PHos
             hint="Leave out `listen`: with a proxy, others reach you through relays.",
         )
     listen = wanted or (() if proxy is not None else DEFAULT_LISTEN)
-    return LibP2PHost(transport_seed(db), listen, kept_port=kept_port(db), proxy=proxy)
+    return LibP2PHost(transport_seed(db), listen, kept_port=kept_port(db), proxy=proxy, memory=memory)
 
 
 def _now() -> int:

@@ -17,6 +17,11 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.network import Machine as Machine
+from p2pchat.core.network import NetState as NetState
+from p2pchat.core.network import OwnAddress as OwnAddress
+from p2pchat.core.network import PathState as PathState
+from p2pchat.core.network import Scope as Scope
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -143,8 +148,22 @@ class LanHealth:
     found: int = 0
 
 
-AskLan = Callable[[], LanHealth]
-"""Returns how the search for contacts on the local network is."""
+class NetView(Protocol):
+    """What the net knows about where this node is and how contacts are reached, for people: nothing is decided by it.
+    For trio's thread only.
+    """
+
+    def state(self) -> NetState:
+        """Return where this node is."""
+        ...
+
+    def path(self, contact: ContactId) -> PathState:
+        """Return how a contact is reached and what was tried."""
+        ...
+
+    def lan(self) -> LanHealth:
+        """Return how the search for contacts on the local network is."""
+        ...
 
 
 class DhtMode(StrEnum):
@@ -174,9 +193,9 @@ class RecordNetwork(Protocol):
     nothing of the network's, have a deadline of their own, and may be cancelled.
     """
 
-    async def publish(self, record: IpnsRecord) -> int:
+    async def publish(self, record: IpnsRecord) -> int | None:
         """Give a record to the servers that are responsible for its key; whose record it is does not matter. Return how
-        many have said that they keep it.
+        many have said that they keep it; None where none answers.
         """
         ...
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from argparse import Namespace
 
-from p2pchat import errors
+from p2pchat import config, errors
 from p2pchat.api.codec import error_object
 from p2pchat.cli.context import STDIN, Context, ask_new, read_passphrase
 from p2pchat.cli.options import Arg, Verb, opt
@@ -78,8 +78,12 @@ def name(context: Context, args: Namespace) -> int:
 
 def settings(context: Context, args: Namespace) -> int:
     """Show the settings, or change one."""
-    change = {}
-    if args.value is not None:
+    change: dict[str, bool | str] = {}
+    if args.value is not None and args.key == LAN:
+        if args.value.lower() not in config.LAN_MODES:
+            raise errors.UsageError(f"{args.value} is not one of {', '.join(config.LAN_MODES)}")
+        change[args.key] = args.value.lower()
+    elif args.value is not None:
         if args.value.lower() not in _FLAGS:
             raise errors.UsageError(f"{args.value} is neither yes nor no")
         change[args.key] = _FLAGS[args.value.lower()]
@@ -94,6 +98,7 @@ def settings(context: Context, args: Namespace) -> int:
     return 0
 
 
+LAN = "lan"
 _FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -187,12 +192,13 @@ VERBS = (
                 "KEY",
                 (
                     "keep_receiving: the node keeps running when nothing uses it; read_receipts: contacts are told "
-                    "what you read; typing: you and your contacts see when the other is typing"
+                    "what you read; typing: you and your contacts see when the other is typing; lan: contacts are "
+                    "looked for on the local network"
                 ),
                 required=False,
-                choices=("keep_receiving", "read_receipts", "typing"),
+                choices=("keep_receiving", "read_receipts", "typing", LAN),
             ),
-            Arg("VALUE", "yes or no", required=False),
+            Arg("VALUE", "yes or no; for lan: auto, on or off", required=False),
         ),
         example="p2pchat settings read_receipts no",
     ),

@@ -250,6 +250,8 @@ def _status(context: Context) -> int:
         return 0
     where = "in the foreground" if status.get("foreground") else "in the background"
     context.out.line(f"{status['state']}, process {status['pid']}, {where}, version {status['program']}")
+    if status.get("trouble"):
+        context.out.note(f"It reaches nobody: {status['trouble']}. `p2pchat doctor` says more.")
     for address in status.get("addresses") or ():
         context.out.line(address)
     return 0

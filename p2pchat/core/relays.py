@@ -88,7 +88,7 @@ class RelayHealth:
     """The state of a relay, for people, and never a reason to trust it. since: when it came to this state. problem: a
     clean line, or empty. longest: the hours for which it keeps deposits; None before it said so. hours_ahead: by how
     many hours its clock is ahead of ours (negative: behind); None if it did not say. unwatched: the number of queues in
-    use that are not watched there although it answers.
+    use that are not watched there although it answers. answer_ms: how long its last answer took; None before one came.
     """
 
     state: RelayState
@@ -97,3 +97,4 @@ class RelayHealth:
     longest: int | None = None
     unwatched: int = 0
     hours_ahead: int | None = None
+    answer_ms: int | None = None

@@ -39,7 +39,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
-from p2pchat.ports import AskDht, AskLan, AskProxy, Clock, LanHealth, Net, NetHandler
+from p2pchat.ports import AskDht, AskProxy, Clock, LanMode, Net, NetHandler, NetView
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -53,10 +53,10 @@ if TYPE_CHECKING:
 class Engine:
     """One open profile at work: its parts, which `run` runs. Whoever changes something asks the `committer`.
 
-    net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
-    `ClockWatch`. storage_limits: how much one contact may make us store. ask_proxy: asks the proxy that
-    everything is dialled through; None without one. ask_lan: tells of the local network. ask_dht: asks the distributed
-    hash table.
+    net: the network, which `run` runs. view: what is known of it, for people. relays: addresses used in this run
+    besides those of the profile. monotonic: see `ClockWatch`. storage_limits: how much one contact may make us store.
+    ask_proxy: asks the proxy that everything is dialled through; None without one. ask_dht: asks the distributed
+    hash table. use_lan: changes when contacts are looked for on the local network; None where they never are.
     """
 
     def __init__(
@@ -65,17 +65,19 @@ class Engine:
         clock: Clock,
         entropy: Entropy,
         net: Net,
+        view: NetView,
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
         monotonic: Monotonic | None = None,
         storage_limits: ContactLimits = DEFAULT_LIMITS,
         ask_proxy: AskProxy | None = None,
-        ask_lan: AskLan = LanHealth,
         ask_dht: AskDht | None = None,
+        use_lan: Callable[[LanMode], None] | None = None,
     ) -> None:
+        self.use_lan = use_lan
         self.ask_proxy = ask_proxy
-        self.ask_lan = ask_lan
         self.ask_dht = ask_dht
+        self.view = view
         self.db = db
         self.clock = clock
         self.entropy = entropy

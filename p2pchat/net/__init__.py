@@ -6,11 +6,14 @@ and keeps circuits, and serves them; `transport` has pipes, WebSocket and look-u
 may have; `libp2p` is the only package that imports the library; `lan` finds contacts in the local network;
 `kademlia` has records kept by servers of a distributed hash table.
 
+view               what is known of the network, for people
 ports              what the rooms need of a host, so that most of them do not know libp2p
 frames             frames over a stream
 multiaddrs         addresses as text and as bytes
 interfaces         the machine's interfaces: which addresses to give out, and which to dial
 network_watch      notices another network, and a sleep
+network_memory     knows which ways worked on a network, and which hosts freeze there
+allowance          what may go over a short connection
 name_book          recognises protocol names that were derived from a secret
 supervisor         restarts a host that ends
 """

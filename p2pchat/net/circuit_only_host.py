@@ -2,8 +2,9 @@
 
 A hidden contact must not learn our address. The host that answers would reveal it, so another host answers them, with
 its own transport key, and listens nowhere. A relay of the contact's would reveal it if we connected to that relay, so
-we go only through relays that the user chose, at the addresses that the user gave. What the contact says about such a
-relay is not used: behind an address of theirs, somebody could see us connect.
+we go only through relays that the user chose, at the addresses that the user gave and those that the relay itself has
+signed. What the contact says about such a relay is not used: behind an address of theirs, somebody could see us
+connect.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
 Ours = Callable[[PeerKey], Sequence[str]]
-"""The addresses that the user gave for a relay (by transport key); none if it is not one of ours."""
+"""The addresses at which we reach a relay of ours, by its transport key; none if it is not one of ours."""
 
 
 class CircuitOnlyHost:
@@ -50,6 +51,7 @@ class CircuitOnlyHost:
         chosen: bool = False,
         relay: bool = False,
         afresh: bool = False,
+        lasting: bool = False,
     ) -> Stream:
         """Open a stream as `Host.open` does, over circuits of our own relays.
 
@@ -58,7 +60,9 @@ class CircuitOnlyHost:
         """
         relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
         circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
-        return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True, afresh=afresh)
+        return await self._host.open(
+            peer, circuits, protocol, only=Route.CIRCUIT, chosen=True, afresh=afresh, lasting=lasting
+        )
 
     def mark_proven(self, peer: PeerKey) -> None:
         """Keep the connections of a peer that has proven something, as `Host.mark_proven` says."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import trio
 
@@ -19,10 +20,10 @@ from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.punching import Punching, observers_of
 from p2pchat.net.links.reconnect import Reconnector
-from p2pchat.net.ports import Host, Observer, RelayedHost
+from p2pchat.net.ports import Host, Observer, Relayed, RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.relays.selection import Relays
-from p2pchat.ports import NetHandler
+from p2pchat.ports import NetHandler, PathState
 
 MAX_WAYS = 4
 LEAVE_AFTER = 10.0
@@ -80,6 +81,27 @@ class Endpoint:
         if self._punching is not None:
             self._punching.network_changed()
         self._nursery.start_soon(self.reach.all_again)
+
+    def path(self, contact: ContactId) -> PathState:
+        """Return how a contact is reached and what was tried, for people."""
+        ways, tried = self.reach.attempts(contact)
+        now, circuits = trio.current_time(), sum(multiaddrs.parse_target(way).relay is not None for _, way in ways)
+        state = PathState(
+            direct=len(ways) - circuits,
+            circuits=circuits,
+            tried=None if tried is None else round(now - tried),
+            no_hole=self._punching is not None and self._punching.has_failed(contact),
+        )
+        link = self.best(contact)
+        if link is None:
+            return state
+        return replace(
+            state,
+            route=link.route,
+            relay=link.stream.relay if isinstance(link.stream, Relayed) else None,
+            seconds=round(now - link.began),
+            stalled=link.judge.stalled,
+        )
 
     def best(self, contact: ContactId) -> Link | None:
         """Return the link to write on, or None."""

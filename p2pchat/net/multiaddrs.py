@@ -58,6 +58,7 @@ _HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6
 _OVER = {"tcp": b"", "ws": b"\xdd\x03", "wss": b"\xde\x03"}
 _TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
 _PASS = b"\x81\x80\xc0\x01"  # 0x300001, from the range for private use
+_BY_RELAY = "relay "
 _PASS_TEXT = re.compile(r"[a-z2-7]{16}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
@@ -447,6 +448,16 @@ def neighbourhood(ip: str) -> str:
             return parsed.packed[:8].hex()
         parsed = parsed.ipv4_mapped
     return str(parsed)
+
+
+def place_of_relay(relay: PeerKey) -> str:
+    """Return what counts as the place of whoever comes over a circuit through this relay."""
+    return f"{_BY_RELAY}{peer_id(relay)}"
+
+
+def relay_of(place: str) -> PeerKey:
+    """Return the relay whose place `place_of_relay` has named."""
+    return peer_from_id(place.removeprefix(_BY_RELAY))
 
 
 def from_outside(here: str, there: str) -> bool:

@@ -15,7 +15,7 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.lib.backoff import jittered
-from p2pchat.net import multiaddrs
+from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.kademlia.where import RelayServers
@@ -23,11 +23,13 @@ from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool
+from p2pchat.net.network_memory import NetworkMemory
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import NO_DOORS, LanHealth, LanMode, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
+from p2pchat.net.view import NetworkView
+from p2pchat.ports import NO_DOORS, LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -43,7 +45,9 @@ class Network:
     contacts and for presence records; without it there are neither. medium, lan_mode: the local networks, and when to
     look for contacts there. records: where IPNS records are kept besides relays' mailboxes, if anywhere; it asks our
     relays too.
-    hops: 2 if mailboxes are reached through a second relay only.
+    hops: 2 if mailboxes are reached through a second relay only. memory: that of both hosts, told when the network
+    changes.
+    machine: asks the system for the networks of this machine.
     """
 
     def __init__(
@@ -57,7 +61,10 @@ class Network:
         watch: NetworkWatch | None = None,
         records: KademliaNetwork | None = None,
         hops: int = 1,
+        memory: NetworkMemory | None = None,
+        machine: Callable[[], Machine] = network_watch.machine,
     ) -> None:
+        self._memory = memory
         self._hops = hops
         self._doors = NO_DOORS
         self.records: RecordNetwork | None = records
@@ -65,6 +72,7 @@ class Network:
             records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
+        self.view = NetworkView(machine, self._lan_mode, hops)
         self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
@@ -97,6 +105,7 @@ class Network:
             if self._medium is not None:
                 self._discovery = self._discover(self._medium)
                 nursery.start_soon(self._discovery.run)
+            self.view.begin(self._open, self._hidden, handler.links.hidden, self._discovery)
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
             nursery.start_soon(self._lists.run, self._all_in_use)
@@ -124,6 +133,8 @@ class Network:
         """Note that this machine is on another network, or has slept: end what did not survive that, begin again, and
         have contacts told where we are.
         """
+        if self._memory is not None:
+            self._memory.network_changed()
         self._has_changed(hidden=False)
         if self._discovery is not None:
             self._discovery.network_changed()
@@ -152,13 +163,18 @@ class Network:
             self._handler.links,
             self._handler.invites,
             self._random,
-            self.relayed,
+            self._relay_answers,
             self._is_direct,
             reach.heard,
             joining.heard,
         )
         reach.found, joining.found = discovery.ways, discovery.ways_to_join
         return discovery
+
+    def use_lan(self, mode: LanMode) -> None:
+        """Look for contacts on the local network as this mode says, from now on."""
+        if self._discovery is not None:
+            self._discovery.use(mode)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -222,6 +238,13 @@ class Network:
         """Return whether we can be reached through a relay now; None if we use no relay."""
         return bool(self._open.relays.ways()) if self._relays else None
 
+    def _relay_answers(self) -> bool | None:
+        """Return the same, or whether the mailbox of one of our relays answers: there are no reservations over short
+        connections.
+        """
+        relayed = self.relayed()
+        return relayed if relayed is not False or self._pooled is None else self._pooled.answers()
+
     # --- contacts --------------------------------------------------------------------------------------------------
 
     def reach(self, contact: ContactId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
@@ -280,10 +303,6 @@ class Network:
         """Return the best link's route, None without a link."""
         link = self._best(contact)
         return None if link is None else link.route
-
-    def lan(self) -> LanHealth:
-        """Return how the search for contacts on the local network is."""
-        return LanHealth(self._lan_mode) if self._discovery is None else self._discovery.health()
 
     def _is_direct(self, contact: ContactId) -> bool:
         link = self._best(contact)

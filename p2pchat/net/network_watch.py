@@ -10,15 +10,18 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import trio
 
 from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net import interfaces
+from p2pchat.net.multiaddrs import IP
+from p2pchat.ports import Machine
 
 LOOK_SECONDS = 3.0
 """Seconds between two comparisons of the clocks."""
@@ -32,6 +35,12 @@ starting containers, or a host that sends ever new prefixes, makes them without 
 """
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links; addresses and routes of IPv4 and IPv6 (linux/rtnetlink.h)
 _READ_BYTES = 65_536
+_NOWHERE = "00000000"  # an IPv4 address, as the kernel writes it
+_PREFIXES = {4: 24, 6: 48}
+"""Bits of our address by which a network is recognised, at most, by version of IP: those below them change often."""
+
+Route = tuple[int, int, str, str]
+"""(version of IP, metric, interface, gateway or "") of a default route"""
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +63,32 @@ def look() -> Surroundings:
     return Surroundings(addresses)
 
 
+def machine() -> Machine:
+    """Return the networks of this machine, for people. Bridges and containers of it do not count as networks."""
+    listed = interfaces.current()
+    ips = [own.ip for own in listed if not (own.virtual or own.ip.is_loopback or own.ip.is_link_local)]
+    try:
+        lines = [Path(f"/proc/net/{name}").read_text().splitlines() for name in ("route", "ipv6_route")]
+    except OSError:
+        return Machine(_families(ips), _families(ip for ip in ips if ip.is_global))
+    return Machine(_families(ips), _families(ip for ip in ips if ip.is_global), has_default_route(*lines))
+
+
+def _families(ips: Iterable[IP]) -> tuple[str, ...]:
+    return tuple(f"IPv{version}" for version in sorted({ip.version for ip in ips}))
+
+
+def has_default_route(routes: Iterable[str], routes6: Iterable[str]) -> bool:
+    """Return whether there is a default route in the lines of /proc/net/route, or in those of /proc/net/ipv6_route,
+    where the kernel lists one at `lo` for what it does not route.
+    """
+    ipv4 = (line.split() for line in routes)
+    ipv6 = (line.split() for line in routes6)
+    return any([*row[1:2], *row[7:8]] == ["0" * 8] * 2 for row in ipv4) or any(
+        row[:2] == ["0" * 32, "00"] and row[-1] != "lo" for row in ipv6
+    )
+
+
 def default_gateways(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     """Yield (interface, IPv4 address) of the default routes in the lines of /proc/net/route, where addresses are
     hexadecimal, in the byte order of the machine.
@@ -62,6 +97,65 @@ def default_gateways(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
         name, destination, gateway, *_ = [*line.split(), "", "", ""]
         if destination == "00000000" and gateway not in ("", "00000000"):
             yield name, socket.inet_ntoa(int(gateway, 16).to_bytes(4, sys.byteorder))
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The network by which this machine's packets leave: the address of the default gateway, "" where the interface
+    leads to one other machine only; its link-layer address, "" while the kernel has not learnt it; and the prefix of
+    our own address there, or the interface where that has none.
+    """
+
+    gateway: str
+    hardware: str
+    prefix: str
+
+
+def find_exit() -> Exit | None:
+    """Return how packets leave, as the kernel says now; None without a default route, or where it does not say."""
+    routes: list[Route] = []
+    neighbours: list[str] = []
+    for path, parse in (("route", routes_4), ("ipv6_route", routes_6)):
+        with suppress(OSError):
+            routes += parse(Path("/proc/net", path).read_text().splitlines())
+    with suppress(OSError):
+        neighbours = Path("/proc/net/arp").read_text().splitlines()
+    return exit_by(routes, neighbours, interfaces.current())
+
+
+def exit_by(routes: Sequence[Route], neighbours: Iterable[str], here: Sequence[interfaces.Interface]) -> Exit | None:
+    """Return the exit by the first of these routes, IPv4 before IPv6. neighbours: the lines of /proc/net/arp. here: our
+    own addresses.
+    """
+    if not routes:
+        return None
+    version, _, name, gateway = min(routes)
+    of_gateway = [fields for fields in map(str.split, neighbours) if fields[:1] == [gateway] and fields[-1] == name]
+    hardware = next((fields[3] for fields in of_gateway if fields[3].strip("0:")), "")
+    own = [each for each in here if each.name == name and each.ip.version == version and not each.ip.is_link_local]
+    prefixes = sorted(
+        str(ip_network((each.ip, min(each.prefix or _PREFIXES[version], _PREFIXES[version])), strict=False))
+        for each in own
+    )
+    return Exit(gateway, hardware, prefixes[0] if prefixes else name)
+
+
+def routes_4(lines: Iterable[str]) -> Iterable[Route]:
+    """Yield the default routes in the lines of /proc/net/route; see `default_gateways`."""
+    for line in lines:
+        fields = line.split()
+        if len(fields) > 7 and fields[1] == fields[7] == _NOWHERE:
+            gateway = socket.inet_ntoa(int(fields[2], 16).to_bytes(4, sys.byteorder))
+            yield 4, int(fields[6]), fields[0], "" if fields[2] == _NOWHERE else gateway
+
+
+def routes_6(lines: Iterable[str]) -> Iterable[Route]:
+    """Yield the default routes in the lines of /proc/net/ipv6_route."""
+    for line in lines:
+        fields = line.split()
+        if len(fields) == 10 and fields[1] == "00" and not int(fields[0], 16) and fields[9] != "lo":
+            gateway = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(fields[4]))
+            yield 6, int(fields[5], 16), fields[9], "" if gateway == "::" else gateway
 
 
 def has_slept(before: tuple[float, float], now: tuple[float, float]) -> bool:

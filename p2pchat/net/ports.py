@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.punch import PunchAddress
+from p2pchat.net.allowance import Allowance
 
 
 class Stream(Protocol):
@@ -37,6 +38,13 @@ class Stream(Protocol):
     @property
     def inbound(self) -> bool:
         """True where the other side opened it."""
+        ...
+
+    @property
+    def short(self) -> Allowance | None:
+        """What may still go over the connection that carries the stream, where it has to be a short one: it carries
+        nothing else, and ends with the stream. None for all others.
+        """
         ...
 
     async def read(self, at_most: int) -> bytes:
@@ -67,6 +75,16 @@ class Stream(Protocol):
 
     def sever(self) -> None:
         """End the connection that carries the stream, at once and without a word: it has gone silent."""
+        ...
+
+
+@runtime_checkable
+class Relayed(Protocol):
+    """A stream that knows by which relay it goes."""
+
+    @property
+    def relay(self) -> PeerKey | None:
+        """The transport key of the relay of a circuit; None of a direct connection."""
         ...
 
 
@@ -115,9 +133,11 @@ class Host(Protocol):
         chosen: bool = False,
         relay: bool = False,
         afresh: bool = False,
+        lasting: bool = False,
     ) -> Stream:
         """Open a stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
-        route, by no other. afresh: over a connection made now, beside those we have, which stay.
+        route, by no other. afresh: over a connection made now, beside those we have, which stay. lasting: never over a
+        short connection (`Stream.short`), which is what there is where all ways to the peer freeze.
 
         chosen: a person here gave the addresses, so they are dialled wherever they lead; else local ones only where the
         peer can be near, more strictly if it is a `relay`.

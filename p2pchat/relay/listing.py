@@ -2,8 +2,9 @@
 (docs/protocol/relays.md).
 
 Only a relay can announce itself, over a connection that proves its key, so that a list costs whoever fills it a
-connection for each entry. What is announced is forgotten if it is not announced again. Nothing here is on the disk but
-this relay's own descriptor, whose sequence has to grow.
+connection for each entry. All who come over circuits count as one place, since each of them can take a new key as often
+as they like. What is announced is forgotten if it is not announced again. Nothing here is on the disk but this relay's
+own descriptor, whose sequence has to grow.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from p2pchat.core.descriptors import (
     CIRCUITS,
     LIFE_SECONDS,
     MAILBOX,
+    MAX_ADDRESS,
     MAX_ADDRESSES,
     MAX_DESCRIPTOR,
     PRIVATE,
@@ -34,16 +36,19 @@ from p2pchat.errors import CannotOpen
 from p2pchat.lib import atomic_file
 from p2pchat.lib.small_file import read_beginning
 from p2pchat.lib.times import DAY_MS
+from p2pchat.net.admission import places
 
 MAX_LISTED = 256
 """Other relays in the list."""
 MAX_A_PLACE = 4
-"""Of these, how many may have announced themselves from one place on the network, or were told by one relay."""
+"""Of these, how many may have announced themselves from one place on the network; for the networks around it see
+`places.bounds`."""
 MAX_TOLD = 64
 """Of these, how many one relay of the operator's choice may have told of."""
 MAX_A_NETWORK = 8
 FORGOTTEN_AFTER_MS = 2 * DAY_MS
 SIGN_AGAIN_MS = DAY_MS
+_HEAD_BYTES, _ADDRESS_BYTES = 160, 3  # of a descriptor without addresses, and of one beside its text, at most
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +57,15 @@ log = logging.getLogger(__name__)
 class _Listed:
     descriptor: Descriptor
     raw: bytes
+    networks: frozenset[str]
     source: str
     heard_at: int
 
 
 class RelayListing:
     """Keeps the list of one relay. seed: of its transport key. path: the file of its own descriptor. where: its own
-    addresses. private: whether it must not be passed on. clock: ms since the epoch.
+    addresses, best first; those that have no room in a descriptor are left out. private: whether it must not be passed
+    on. public: the relays of the operator's choice that have said that they may be told of. clock: ms since the epoch.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class RelayListing:
         self._peer = PeerKey(sign_public(seed))
         self._own: tuple[bytes, Descriptor] | None = None
         self.private = private
+        self.public: set[PeerKey] = set()
         with suppress(OSError, CannotOpen):
             raw = read_beginning(path, MAX_DESCRIPTOR + 1)
             self._own = raw, open_descriptor(raw)
@@ -92,7 +100,7 @@ class RelayListing:
         has changed, and every day.
         """
         now = self._clock()
-        addresses = tuple(self._where())[:MAX_ADDRESSES]
+        addresses = _fitting(self._where())
         if not addresses:
             return b""
         flags = MAILBOX | CIRCUITS | (PRIVATE if self.private else 0)
@@ -120,14 +128,21 @@ class RelayListing:
             descriptor = open_descriptor(announced)
             if descriptor.relay != peer:
                 raise CannotOpen
-            self._take(descriptor, announced, place, MAX_A_PLACE)
+            self._take(descriptor, announced, place.partition(" ")[0], MAX_A_PLACE)
         return encode_list([raw for raw in (self.own(), *self._sample(but=peer)) if raw])
 
     def told(self, source: PeerKey, descriptors: Sequence[bytes]) -> None:
-        """List what a relay of the operator's choice, `source`, has told of. What it says wrongly is left out."""
+        """List what a relay of the operator's choice, `source`, has told of. What it says wrongly is left out, and what
+        was signed long ago: two relays would keep telling each other of one that has gone.
+        """
+        self.public.discard(source)
         for raw in descriptors:
             with suppress(CannotOpen):
-                self._take(open_descriptor(raw), raw, source.hex(), MAX_TOLD)
+                descriptor = open_descriptor(raw)
+                if descriptor.relay == source and not descriptor.flags & PRIVATE:
+                    self.public.add(source)
+                if 1000 * descriptor.made + FORGOTTEN_AFTER_MS > self._clock():
+                    self._take(descriptor, raw, f"relay {source.hex()}", MAX_TOLD)
 
     def _take(self, descriptor: Descriptor, raw: bytes, source: str, most: int) -> None:
         now = self._clock()
@@ -136,18 +151,18 @@ class RelayListing:
         for relay, listed in list(self._known.items()):
             if listed.heard_at + FORGOTTEN_AFTER_MS <= now or not listed.descriptor.holds(now):
                 del self._known[relay]
-        before = self._known.get(descriptor.relay)
-        if before is not None and before.descriptor.sequence > descriptor.sequence:
+        around, before = networks(descriptor.addresses), self._known.get(descriptor.relay)
+        if not around or (before is not None and before.descriptor.sequence > descriptor.sequence):
             return
         if before is None:
-            places = networks(descriptor.addresses)
-            sources = Counter(listed.source for listed in self._known.values())
-            taken = Counter(network for row in self._known.values() for network in networks(row.descriptor.addresses))
-            if len(self._known) >= MAX_LISTED or sources[source] >= most:
+            sources = Counter(network for row in self._known.values() for network in places.networks(row.source))
+            taken = Counter(network for row in self._known.values() for network in row.networks)
+            if len(self._known) >= MAX_LISTED or any(sources[at] >= bound for at, bound in places.bounds(source, most)):
                 return
-            if any(taken[network] >= MAX_A_NETWORK for network in places):
+            if any(taken[network] >= MAX_A_NETWORK for network in around):
                 return
-        self._known[descriptor.relay] = _Listed(descriptor, raw, source if before is None else before.source, now)
+        source = source if before is None else before.source
+        self._known[descriptor.relay] = _Listed(descriptor, raw, around, source, now)
 
     def _sample(self, but: PeerKey) -> list[bytes]:
         """Return descriptors of other relays in a random order, of each network one before any second."""
@@ -156,10 +171,22 @@ class RelayListing:
         seen: set[str] = set()
         first: list[bytes] = []
         for row in rows:
-            if not (places := networks(row.descriptor.addresses)) & seen:
+            if not row.networks & seen:
                 first.append(row.raw)
-                seen |= places
+                seen |= row.networks
         return [*first, *(row.raw for row in rows if row.raw not in first)]
+
+
+def _fitting(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses, first ones first, that have room in a descriptor."""
+    fitting: list[str] = []
+    left = MAX_DESCRIPTOR - _HEAD_BYTES
+    for address in addresses:
+        size = len(address) + _ADDRESS_BYTES
+        if len(address) <= MAX_ADDRESS and size <= left and len(fitting) < MAX_ADDRESSES:
+            fitting.append(address)
+            left -= size
+    return tuple(fitting)
 
 
 ServeList = Callable[[PeerKey, str, bytes], bytes]

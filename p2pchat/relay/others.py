@@ -20,11 +20,15 @@ log = logging.getLogger(__name__)
 
 
 async def follow_other(host: Host, listing: RelayListing, relay: PeerKey, access: RelayAccess, random: Random) -> None:
-    """Announce this relay to another and list what that one tells, every few hours, until cancelled."""
+    """List what another relay tells and announce this one to it, every few hours, until cancelled. It is asked first,
+    because what it says of itself decides whether our descriptor may name it.
+    """
     backoff = Backoff(MINUTE_SECONDS, HOUR_SECONDS, random)
     while True:
         try:
-            listing.told(relay, await ask_list(host, relay, access, b"" if listing.private else listing.own()))
+            listing.told(relay, await ask_list(host, relay, access))
+            if not listing.private:
+                await ask_list(host, relay, access, listing.own())
         except (PeerError, Refused) as error:
             log.info("another relay gave no list: %s", type(error).__name__)
             await trio.sleep(backoff.pause())

@@ -288,11 +288,12 @@ class _Relay:
 
     def _told(self) -> Sequence[str]:
         """Return the addresses in the relay's descriptor: those that lead here from everywhere, if there are any, and
-        circuits through the other relays of its operator.
+        circuits through the other relays of its operator that are not unlisted.
         """
         where = self._where()
         direct = [address for address in where if multiaddrs.is_everywhere(address)] or list(where)
-        doors = [multiaddrs.circuit(address, relay) for relay, address, token in self._others if not token]
+        public = self._listing.public
+        doors = [multiaddrs.circuit(address, relay) for relay, address, _ in self._others if relay in public]
         return [*direct[: MAX_ADDRESSES - len(doors[:MAX_DOORS])], *doors[:MAX_DOORS]] if direct else []
 
     def _found_at(self) -> dict[str, list[str]]:

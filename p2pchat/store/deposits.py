@@ -107,6 +107,13 @@ def stored(
     return [Stored(pk, kind, msg_id, OutboxForm(form)) for pk, kind, msg_id, form in rows]
 
 
+def counts(db: Database) -> dict[PeerKey, int]:
+    """Return how many envelopes of ours lie at each relay, as far as it said so."""
+    return dict(
+        db.query("SELECT relay, count(*) FROM deposits JOIN their_queues ON their_queues.id = queue GROUP BY relay")
+    )
+
+
 def of(db: Database, pk: int) -> list[DepositedCopy]:
     """Return the copies of an outbox row at relays, the longest-kept first."""
     rows = db.query(

@@ -9,7 +9,7 @@ relays: see `deposits`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
@@ -353,6 +353,29 @@ def postpone(db: Database, since: int, until: int, by: int) -> None:
 def counts(db: Database) -> dict[MailOwner, int]:
     """Return the number of rows by recipient; recipients without rows are left out."""
     return dict(db.query("SELECT recipient, count(*) FROM outbox GROUP BY recipient"))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for one recipient: messages, how many of them a relay has already, and everything else."""
+
+    messages: int
+    stored: int
+    other: int
+
+
+def waiting(db: Database, messages: Collection[int]) -> dict[MailOwner, Waiting]:
+    """Return what waits, by recipient; recipients for whom nothing waits are left out. messages: the types of contents
+    that count as such.
+    """
+    kinds = f"coalesce(kind IN ({', '.join('?' * len(messages))}), 0)"
+    rows = db.query(
+        "SELECT recipient, sum(is_message), sum(is_message AND stored), count(*) FROM"
+        f" (SELECT recipient, {kinds} AS is_message, EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AS stored"
+        " FROM outbox) GROUP BY recipient",
+        tuple(messages),
+    )
+    return {recipient: Waiting(count, stored, total - count) for recipient, count, stored, total in rows}
 
 
 def for_message(db: Database, msg_id: MessageId) -> list[OutboxRow]:

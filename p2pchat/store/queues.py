@@ -118,6 +118,11 @@ def own(db: Database, owner: MailOwner | None = None) -> list[tuple[QueueId, Own
     return [(qid, _own(row)) for qid, *row in rows]
 
 
+def own_counts(db: Database) -> dict[PeerKey, int]:
+    """Return how many queues in use we have at each relay."""
+    return dict(db.query("SELECT relay, count(*) FROM own_queues WHERE read_until IS NULL GROUP BY relay"))
+
+
 def announced(db: Database, device: DeviceId) -> list[OwnQueueRow]:
     """Return the queues that are announced to a device, oldest first."""
     rows = db.query(_OWN + "WHERE device = ? AND read_until IS NULL ORDER BY made_at, qid", (device,))

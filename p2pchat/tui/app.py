@@ -160,6 +160,7 @@ class ChatApp(BaseApp):
             "editor": self.talk.edit,
             "why": self.picking.why,
             "relays": self.people.relays,
+            "network": self.people.network,
             "settings": self.wishes.set,
             "name": self.settings.name,
             "dnd": self.wishes.silence,
@@ -432,7 +433,10 @@ class ChatApp(BaseApp):
             if self.screen is not self.main:
                 return False
         if BY_NAME[name].chat and self.state.shown is None:
-            self.say("Open a chat first.")
+            how = (
+                "open one first" if self.state.chats else f"{self.keymap.shown('invite') or '/invite'} invites a friend"
+            )
+            self.say(f"/{name} needs a chat: {how}.")
             return False
         return True
 

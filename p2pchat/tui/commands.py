@@ -86,6 +86,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("timer", "make messages of this chat disappear after a time: 1h, 7d, off", "[TIME]", TEXT, chat=True),
     Command("why", "explain where the selected message is, or your newest one", chat=True),
     Command("relays", "show the relays that store messages while you are offline", "[ADDRESS]", TEXT),
+    Command("network", "show how you and your contacts are reached, and what to try", also=("doctor",)),
     Command("open", "open the link in the selected message, or the newest link", chat=True),
     Command("save", "save the selected or newest message to a file", "[FILE]", TEXT, chat=True),
     Command("export", "save this whole chat to a file; .html makes a web page", "[FILE]", TEXT, chat=True),

@@ -96,6 +96,7 @@ KEYS: tuple[Key, ...] = (
     _key("ctrl+o", "app.command('add')", "use an invite", CHATS),
     _key("ctrl+r", "app.command('requests')", "contact requests", CHATS),
     _key("f3 alt+comma", "app.command('settings')", "settings", CHATS),
+    _key("f4", "app.command('network')", "the network: how you reach others, and what to try", CHATS),
     _key("ctrl+y", "app.command('contact')", "the contact's page: safety number, name, block", CHATS),
     _key("ctrl+f", "app.command('search')", "search in this chat", CHATS),
     _key("alt+s", "app.command('everywhere')", "search in all chats", CHATS),

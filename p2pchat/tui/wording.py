@@ -151,7 +151,9 @@ def status_line(
         said.append(f"{waiting} waiting")
     if unsent:
         said.append(f"◷ {unsent} unsent")
-    if facts.get("relays"):
+    if facts.get("trouble"):
+        said.append(displayable_line(facts["trouble"]))
+    elif facts.get("relays"):
         said.append(_relays(facts["relays_connected"], facts["relays"]))
     elif "addresses" in facts and not outside(facts["addresses"]):
         said.append("not reachable from outside")

@@ -119,11 +119,16 @@ SIMPLE = [
     (["chats"], "chats", {"limit": None}),
     (["name"], "name", {"name": None}),
     (["name", "new"], "name", {"name": "new"}),
-    (["settings"], "settings", {"keep_receiving": None, "read_receipts": None, "typing": None}),
+    (["settings"], "settings", {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": None}),
     (
         ["settings", "read_receipts", "no"],
         "settings",
-        {"keep_receiving": None, "read_receipts": False, "typing": None},
+        {"keep_receiving": None, "read_receipts": False, "typing": None, "lan": None},
+    ),
+    (
+        ["settings", "lan", "on"],
+        "settings",
+        {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": "on"},
     ),
     (["relays"], "relays", {"add": None, "remove": None, "replace": False}),
     (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None, "replace": False}),
@@ -389,9 +394,13 @@ def test_the_shapes_of_what_ends_and_opens_are_those_of_the_api(node: FakeNode, 
 def test_chats_name_and_settings_for_people(node: FakeNode, p2pchat: Run) -> None:
     assert "2 unread" in p2pchat("chats").out
     assert p2pchat("name", "alice").out == "alice\n"
-    assert p2pchat("settings").out == "keep_receiving  not decided\nread_receipts   yes\ntyping          yes\n"
+    assert (
+        p2pchat("settings").out
+        == "keep_receiving  not decided\nread_receipts   yes\ntyping          yes\nlan             auto\n"
+    )
     assert p2pchat("settings", "read_receipts").out == "yes\n"
     assert p2pchat("settings", "read_receipts", "maybe").code == 2
+    assert p2pchat("settings", "lan", "yes").code == 2
     assert p2pchat("settings", "colour").code == 2
 
 

@@ -230,10 +230,10 @@ NETWORKS: Mapping[str, Network] = {
     ),
     "frozen after 15 kB": Network(
         "drops what comes on a connection whose answering side has sent so much",
-        _freeze("bytes > 15000"),
+        _freeze("reply bytes > 15000"),
         within=SLOWLY,
     ),
-    "frozen after 25 packets": Network("the same, by packets", _freeze("packets > 25"), within=SLOWLY),
+    "frozen after 25 packets": Network("the same, by packets", _freeze("reply packets > 25"), within=SLOWLY),
     "UDP dropped": Network("drops all UDP", _drop_udp),
     PROXY: Network("from the beginning, drops what does not go to a SOCKS proxy", prepare=_only_by_proxy),
     "relay killed": Network(

@@ -246,9 +246,9 @@ class Lab:
         for one, far in ((name, other), (other, name)):
             self["internet"].run(*f"nft add rule inet watch through iifname {one} oifname {far} drop".split())
 
-    def freeze(self, name: str, most: str) -> None:
-        """Every connection over somebody's line is lost in silence once its answering side has sent `most`, as in
-        `bytes > 15000`.
+    def freeze(self, name: str, *most: str) -> None:
+        """Every connection over somebody's line is lost in silence once one of these is so: `reply bytes > 15000` of
+        what its answering side has sent, `original packets > 25` of what the other has, and the like.
         """
         internet = self["internet"]
         _write_proc(internet, "net/netfilter/nf_conntrack_acct")
@@ -256,7 +256,8 @@ class Lab:
             for line in _lines(machine):  # else a packet would hold up to 64 KiB, and be lost as a whole
                 machine.ip(*f"link set dev {line} gso_max_segs 1".split())
         for end in ("iifname", "oifname"):
-            internet.run(*f"nft add rule inet watch through {end} {name} ct reply {most} drop".split())
+            for condition in most:
+                internet.run(*f"nft add rule inet watch through {end} {name} ct {condition} drop".split())
 
     def filter(self, name: str, out: str, into: str) -> None:
         """Apply a statement of nft to what goes out over somebody's line, and another to what comes in, as in

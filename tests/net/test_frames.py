@@ -20,7 +20,7 @@ PING_FRAME = Frame(PING, b"")
 class Pieces:
     """A stream whose other side writes these pieces, one every `every` seconds, and then ends or stays silent."""
 
-    peer, route, inbound = PeerKey(bytes(32)), Route.DIRECT, True
+    peer, route, inbound, short = PeerKey(bytes(32)), Route.DIRECT, True, None
 
     def __init__(self, *pieces: bytes, every: float = 0, ends: bool = True) -> None:
         self._pieces = list(pieces)

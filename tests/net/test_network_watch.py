@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 
 import trio
 from trio.testing import MockClock
 
+from p2pchat.net.interfaces import Interface
 from p2pchat.net.network_watch import (
     LOOK_SECONDS,
     SLEPT_SECONDS,
     TOLD_BURST,
     TOLD_EVERY_SECONDS,
+    Exit,
     NetworkWatch,
     Surroundings,
     default_gateways,
+    exit_by,
+    has_default_route,
+    routes_4,
+    routes_6,
 )
 from tests.conftest import run
 
@@ -28,6 +35,44 @@ short"""
 
 def test_gateways_are_read_from_the_table_of_routes() -> None:
     assert list(default_gateways(ROUTES.splitlines())) == [("wlan0", "192.168.1.254")]
+
+
+ROUTES_6 = """00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 \
+00000400 00000001 00000000 00000003 wlan0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 \
+ffffffff 00000001 00000000 00200200 lo"""
+NEIGHBOURS = """IP address HW type Flags HW address Mask Device
+192.168.1.254 0x1 0x2 02:00:00:00:00:09 * wlan0
+192.168.1.254 0x1 0x2 02:00:00:00:00:08 * eth0"""
+HERE = (
+    Interface("wlan0", IPv4Address("192.168.1.7"), 25),
+    Interface("wlan0", IPv6Address("fe80::2"), 64),
+    Interface("wlan0", IPv6Address("2001:db8:1:2::7"), 64),
+    Interface("wg0", IPv4Address("10.8.0.2"), 32),
+)
+
+
+def test_a_network_is_known_by_its_router_and_prefix() -> None:
+    routes, neighbours = list(routes_4(ROUTES.splitlines())), NEIGHBOURS.splitlines()
+    by_router = [route for route in routes if route[2] == "wlan0"]
+    home = Exit("192.168.1.254", "02:00:00:00:00:09", "192.168.1.0/24")
+    assert exit_by(by_router, neighbours, HERE) == home
+    assert exit_by(by_router, [NEIGHBOURS.replace("02:00:00:00:00:09", "00:00:00:00:00:00")], HERE) == Exit(
+        "192.168.1.254", "", "192.168.1.0/24"
+    )
+    assert exit_by(routes, neighbours, HERE) == Exit("", "", "10.8.0.0/24")  # its metric is the lower one
+    routes_of_6 = list(routes_6(ROUTES_6.splitlines()))
+    assert exit_by(routes_of_6, (), HERE) == Exit("fe80::1", "", "2001:db8:1::/48")
+    assert exit_by([*routes_of_6, *by_router], neighbours, HERE) == home
+    assert exit_by(by_router, (), ()) == Exit("192.168.1.254", "", "wlan0")
+    assert exit_by([], neighbours, HERE) is None
+
+
+def test_whether_there_is_a_default_route() -> None:
+    nowhere6 = f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} ffffffff 00000001 00000000 00200200 lo"
+    assert has_default_route(ROUTES.splitlines(), [])
+    assert has_default_route([], [nowhere6.replace(" lo", " eth0")])
+    assert not has_default_route(ROUTES.splitlines()[:1] + ROUTES.splitlines()[2:3], [nowhere6, "", "short"])
 
 
 def test_another_network_and_a_sleep_are_told_once_each() -> None:

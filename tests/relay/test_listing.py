@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from p2pchat.core.descriptors import PRIVATE, Descriptor, decode_list, open_descriptor
+from p2pchat.core import descriptors
+from p2pchat.core.descriptors import MAX_DESCRIPTOR, PRIVATE, Descriptor, decode_list, open_descriptor
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import sign_public
 from p2pchat.errors import CannotOpen
@@ -85,6 +87,9 @@ def test_only_a_relay_itself_is_listed_and_not_for_ever(tmp_path: Path, clock: C
     hub, other, eve = (One(tmp_path, clock, number) for number in (1, 2, 3))
     other.announce(hub)
     assert [row.relay for row in hub.told()] == [hub.peer, other.peer]
+    nowhere = One(tmp_path, clock, 5, [f"/ip4/9.9.9.9/tcp/1/p2p/{'1' * 52}/p2p-circuit"])
+    nowhere.announce(hub)
+    assert len(hub.listing) == 1
     with pytest.raises(CannotOpen):
         hub.listing.answer(eve.peer, "", other.listing.own())
     hub.listing.told(eve.peer, [b"nonsense", eve.listing.own()])
@@ -100,19 +105,68 @@ def test_unlisted_relays_are_told_to_their_clients_and_listed_nowhere(tmp_path: 
     hub.listing.told(NOBODY, [quiet.listing.own()])
     assert [row.relay for row in hub.told()] == [hub.peer]
     assert [row.flags & PRIVATE for row in quiet.told()] == [PRIVATE]
+    hub.listing.told(quiet.peer, [quiet.listing.own()])
+    assert quiet.peer not in hub.listing.public  # so that the hub names it in no address of its own
+    quiet.listing.told(hub.peer, [hub.listing.own()])
+    assert hub.peer in quiet.listing.public
+
+
+def test_relays_that_tell_each_other_forget_one_that_has_gone(tmp_path: Path, clock: Clock) -> None:
+    one, two, gone = (One(tmp_path, clock, number) for number in (1, 2, 3))
+    gone.announce(one)
+    for _ in range(12):
+        for hub, other in ((one, two), (two, one)):
+            hub.listing.told(other.peer, decode_list(other.listing.answer(NOBODY, "", b"")))
+        clock.now += FORGOTTEN_AFTER_MS // 2
+    assert [len(hub.listing) for hub in (one, two)] == [1, 1]
+
+
+def test_a_descriptor_has_room_for_whatever_its_operator_announces(tmp_path: Path, clock: Clock) -> None:
+    long = [f"/dns4/{letter * 63}.{letter * 63}.{letter * 63}.example/tcp/443/wss" for letter in "abcdef"]
+    relay = One(
+        tmp_path, clock, 1, [f"/dns4/{'.'.join('g' * 63 for _ in range(4))}/tcp/1/ws", *long, "/ip4/1.2.3.4/tcp/1"]
+    )
+    (own,) = relay.told()
+    assert len(relay.listing.own()) <= MAX_DESCRIPTOR
+    assert own.addresses == (*long[:3], "/ip4/1.2.3.4/tcp/1")
+
+
+def test_nobody_makes_it_read_all_addresses_again(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = One(tmp_path, clock, 1)
+    for number in range(2, 22):
+        One(tmp_path, clock, number).announce(hub)
+    reads: list[object] = []
+
+    def networks(addresses: Iterable[str]) -> frozenset[str]:
+        reads.append(addresses)
+        return descriptors.networks(addresses)
+
+    monkeypatch.setattr(listing, "networks", networks)
+    One(tmp_path, clock, 30).announce(hub)
+    hub.told()
+    assert len(reads) == 1
 
 
 def test_places_and_networks_have_a_few_entries_each(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "MAX_LISTED", 20)
     hub = One(tmp_path, clock, 1)
     for number in range(2, 8):
         One(tmp_path, clock, number).announce(hub, "one place")
     assert len(hub.listing) == MAX_A_PLACE
+    for number in range(8, 16):  # anybody can come over circuits as often as they like, each time with another key
+        One(tmp_path, clock, number).announce(hub, f"circuit {number:064x}")
+    assert len(hub.listing) == 2 * MAX_A_PLACE
+    monkeypatch.setattr(listing, "MAX_LISTED", 40)
+    for number in range(100, 120):
+        One(tmp_path, clock, number).announce(hub, f"20010db80000{number:04x}")
+    assert len(hub.listing) == 4 * MAX_A_PLACE  # of one /56
+    monkeypatch.setattr(listing, "MAX_LISTED", 36)
     for number in range(20, 30):
         One(tmp_path, clock, number, [f"/ip4/77.77.{number}.1/tcp/1"]).announce(hub)
-    assert len(hub.listing) == MAX_A_PLACE + MAX_A_NETWORK
+    assert len(hub.listing) == 4 * MAX_A_PLACE + MAX_A_NETWORK
     for number in range(200, 220):
         One(tmp_path, clock, number).announce(hub)
-    assert len(hub.listing) == 20
+    assert len(hub.listing) == 36

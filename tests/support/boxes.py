@@ -24,6 +24,7 @@ from p2pchat.core.ids import EnvelopeId, PeerKey
 from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.allowance import Allowance
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer
@@ -102,6 +103,7 @@ class PipeStream:
     """`ports.Stream` over two pipes."""
 
     route = Route.DIRECT
+    short: Allowance | None = None
 
     def __init__(self, peer: PeerKey, incoming: Pipe, outgoing: Pipe, inbound: bool) -> None:
         self.peer = peer

@@ -27,18 +27,19 @@ class DhtWorld:
         self.clients: list[PeerKey] = []
         """The keys of the hosts that were made to publish and to look up."""
         self._servers: dict[PeerKey, str] = {}
-        self._numbers: dict[str, int] = {}
-        world.address = self._address  # type: ignore[method-assign]
 
-    def _address(self, name: str) -> str:
-        number = self._numbers.setdefault(name, len(self._numbers))
+    def _outsider(self, name: str, seed: bytes | None = None) -> FakeHost:
+        number = len(self.hosts)
+        address = f"/ip4/{20 + number // 250}.{number % 250}.0.1/tcp/4001"
         if name.startswith("sybil"):
-            return f"/ip4/203.0.112.{1 + number % 250}/tcp/{4001 + number // 250}"
-        return f"/ip4/{20 + number // 250}.{number % 250}.0.1/tcp/4001"
+            address = f"/ip4/203.0.112.{1 + number % 250}/tcp/{4001 + number // 250}"
+        self.world.elsewhere[name] = address
+        host = self.hosts[name] = self.world.outsider(name, seed)
+        return host
 
     def join(self, name: str, by: Sequence[str] = ()) -> KadServer:
         """Start a server that knows of those in `by`, and looks for others if there are any."""
-        host = self.hosts[name] = self.world.outsider(name)
+        host = self._outsider(name)
         server = KadServer(
             host,
             [self.known_as(other) for other in by],
@@ -65,7 +66,7 @@ class DhtWorld:
 
     def pretend(self, name: str, handler: Handler, seed: bytes | None = None) -> FakeHost:
         """Have somebody answer in the way of the test."""
-        host = self.hosts[name] = self.world.outsider(name, seed)
+        host = self._outsider(name, seed)
         host.handle(PROTOCOL, handler)
         return host
 

@@ -23,6 +23,7 @@ from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
 from p2pchat.errors import LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.allowance import Allowance, Traffic
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.ports import Recognizer, Stream
@@ -147,7 +148,8 @@ class Lines:
     """A host whose streams lead where the test says: `there` gives the next one, or raises Unreachable.
 
     dialled: when, in seconds since the beginning. cut: bytes vanish, both ways. token: what the relay asks for. others:
-    where the streams to other relays lead.
+    where the streams to other relays lead. short: each stream has a short connection, of which handshakes have taken
+    the bytes `filled`.
     """
 
     there: Callable[[], PipeStream]
@@ -159,6 +161,8 @@ class Lines:
     began: float = field(default_factory=trio.current_time)
     patience: float = 0.0
     token: bytes = b""
+    short: bool = False
+    filled: int = 800
     others: dict[PeerKey, Callable[[], PipeStream]] = field(default_factory=dict)
 
     def addresses(self) -> tuple[str, ...]:
@@ -184,6 +188,8 @@ class Lines:
         self.addresses_tried = list(addresses)
         await trio.sleep(self.patience)
         line = _Line(self.others.get(peer, self.there)())
+        if self.short:
+            line.filled, line.short = self.filled, Allowance(line.traffic)
         self.streams.append(line)
         return line
 
@@ -197,6 +203,7 @@ class _Line:
 
     route = Route.DIRECT
     inbound = False
+    short: Allowance | None = None
 
     def __init__(self, inner: PipeStream) -> None:
         self.peer = inner.peer
@@ -204,7 +211,18 @@ class _Line:
         self.cut = self.frozen = False
         self.closed = False
         self.said: list[Frame] = []
+        self.filled = 0
+        self.carried = [0, 0]
+        self.pieces = [0, 0]
         self._parser = FrameParser(mailbox.FROM_CLIENT)
+
+    def traffic(self) -> Traffic:
+        """What a connection with this stream would have carried: handshakes, and an acknowledgement of every other
+        packet.
+        """
+        packets = [5 + size // 1_400 + count for size, count in zip(self.carried, self.pieces, strict=True)]
+        bytes_in, bytes_out = (self.filled + size for size in self.carried)
+        return Traffic(bytes_in, packets[0] + packets[1] // 2, bytes_out, packets[1] + packets[0] // 2)
 
     def of(self, kind: int) -> list[Frame]:
         """The frames of one type that were written on it."""
@@ -213,10 +231,14 @@ class _Line:
     async def read(self, at_most: int) -> bytes:
         while (data := await self.inner.read(at_most)) and self.cut:
             pass
+        self.carried[0] += len(data)
+        self.pieces[0] += 1
         return data
 
     async def write(self, data: bytes) -> None:
         self.said += self._parser.feed(data)
+        self.carried[1] += len(data)
+        self.pieces[1] += 1
         if self.cut:
             return
         await self.inner.write(data)

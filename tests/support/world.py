@@ -42,6 +42,8 @@ from p2pchat.engine.methods.service import METHODS
 from p2pchat.engine.runtime import clock_watch
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.allowance import Allowance
+from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.lan.discovery import Medium
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
@@ -49,7 +51,7 @@ from p2pchat.net.links import judging
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
-from p2pchat.ports import LanMode, MailboxCallbacks, Mailboxes, NetHandler, Relay
+from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -102,8 +104,16 @@ class FakeStream:
         return Route.DIRECT if self.by is None else Route.CIRCUIT
 
     @property
+    def relay(self) -> PeerKey | None:
+        return None if self.by is None else self.by.peer
+
+    @property
     def inbound(self) -> bool:
         return self._inbound
+
+    @property
+    def short(self) -> Allowance | None:
+        return None
 
     async def read(self, at_most: int) -> bytes:
         try:
@@ -220,6 +230,7 @@ class FakeHost:
         chosen: bool = False,
         relay: bool = False,
         afresh: bool = False,
+        lasting: bool = False,
     ) -> Stream:
         self.dials += 1
         self._world.dialled.append((self.peer, peer, tuple(addresses)))
@@ -338,8 +349,20 @@ class WorldNetwork(Network):
 
     def __init__(self, node: WorldNode) -> None:
         random, medium = node.world.entropy.random, node.world.media.get(node.name)
+        dht = None if node.world.dht is None else node.world.dht()
         hops = node.world.hops.get(node.name, 1)
-        super().__init__(node.host, node.hidden, random, node.new_host, medium, LanMode.AUTO, hops=hops)
+        self.machine = Machine(("IPv4",), (), True)
+        super().__init__(
+            node.host,
+            node.hidden,
+            random,
+            node.new_host,
+            medium,
+            LanMode.AUTO,
+            hops=hops,
+            machine=lambda: self.machine,
+            records=dht,
+        )
         self._node = node
 
     async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -374,8 +397,8 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
-        net = WorldNetwork(self)
-        self.engine = Engine(self.db, self.clock, entropy, net, world.run_sync(self), ask_lan=net.lan)
+        self.net = net = WorldNetwork(self)
+        self.engine = Engine(self.db, self.clock, entropy, net, net.view, world.run_sync(self), use_lan=net.use_lan)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False
@@ -509,8 +532,10 @@ class World:
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
+        self.elsewhere: dict[str, str] = {}  # by name, addresses in other networks than those of the nodes
         self.hops: dict[str, int] = {}  # by name, of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
+        self.dht: Callable[[], KademliaNetwork] | None = None  # by which later nodes publish and look up
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
         self._mended = trio.Event()
@@ -528,6 +553,8 @@ class World:
         return inline
 
     def address(self, name: str) -> str:
+        if name in self.elsewhere:
+            return self.elsewhere[name]
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         return f"/ip4/10.0.{number // 256}.{number % 256}/tcp/4001"
 

@@ -55,11 +55,13 @@ class FakeNode:
         """What is set for chats: archived, pinned, muted_until."""
         self.invites: list[Json] = []
         self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
-        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True}
+        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True, "lan": "auto"}
         self.reachable = True
         self.relayed = False
         self.relays = 0
         self.listed_relays: list[Json] = []
+        self.network_rows: list[Json] = []
+        self.network_next: list[str] = []
         self.opened = 0
         self.alive = True
         self._end = asyncio.Event()
@@ -140,6 +142,11 @@ class FakeNode:
         row = {"address": address, "state": state, "since": None, "problem": problem, "contact": contact}
         is_ours = state != "offered"
         self.listed_relays.append({**row, "used": is_ours and len(self.listed_relays) < 2, "kept": is_ours})
+
+    def says_of_network(self, about: str, check: str, state: str, detail: str) -> None:
+        """A row of the page about the network."""
+        row = {"about": about, "check": check, "state": state, "detail": detail, "hint": ""}
+        self.network_rows.append(row)
 
     def comes(self, contact: str, route: str = "direct") -> None:
         """A link with a contact comes up."""
@@ -246,10 +253,13 @@ class FakeNode:
             self.offer["relay"] = answer
         return dict(self.offer)
 
+    def _do_network(self) -> Json:
+        return {"rows": [dict(row) for row in self.network_rows], "next": list(self.network_next)}
+
     def _do_name(self, name: str = "me") -> Json:
         return {"name": name}
 
-    def _do_settings(self, **changes: bool | None) -> Json:
+    def _do_settings(self, **changes: bool | str | None) -> Json:
         self.settings.update({name: value for name, value in changes.items() if value is not None})
         return dict(self.settings)
 

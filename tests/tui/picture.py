@@ -25,6 +25,7 @@ PICTURES = {
     "guide/tour/find.svg": ("find-latin", _USUAL),
     "guide/tour/palette.svg": ("palette", _USUAL),
     "guide/tour/relays.svg": ("relays", _USUAL),
+    "guide/tour/network.svg": ("network", _USUAL),
     "guide/tour/theme.svg": ("theme", _USUAL),
 }
 """For each picture in `docs` the scene, and columns and rows."""

@@ -64,6 +64,33 @@ CHINESE = (
     ("李明", 30, "太好了 🎉 我带上答应给你的那本书，讲灯塔看守人的，👨‍👩‍👧 也一起来"),
     ("李明", 29, "还有两张照片"),
 )
+NETWORK = (
+    ("here", "network", "good", "IPv4 and IPv6, with a route to the internet"),
+    ("here", "clock", "good", "2026-11-20T10:30:00.000Z"),
+    ("here", "listening", "good", "/ip4/192.168.1.7/tcp/4001, /ip6/2001:db8::7/tcp/4001"),
+    ("here", "reachability", "good", "others reach this node directly from this network only and through 1 relay"),
+    ("here", "nat", "note", "a router translates addresses (NAT): this machine has private ones only"),
+    (
+        "relays",
+        "relay",
+        "good",
+        "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj connected for 2 hours; "
+        "answers in 45 ms; others reach you through it; keeps 4 queues for you, each message for 4 weeks at most",
+    ),
+    (
+        "relays",
+        "relay",
+        "bad",
+        "/dns4/relay.example/tcp/443/wss/p2p/12D3KooWGVn3b8U323qG68s32Vx3dvZLcYYwix7PcMS6FuUGGcWP unreachable for "
+        "1 minute: no address answered",
+    ),
+    ("contacts", "contact", "good", "Zoë: linked, direct, for 2 hours"),
+    ("contacts", "contact", "good", "سارا رضایی: linked, circuit through your relay 203.0.113.5:4001, for 1 minute"),
+    ("contacts", "contact", "bad", "Tomás: no link; 2 addresses of theirs dialled 40 seconds ago, without an answer"),
+    ("contacts", "contact", "note", "李明: has not accepted yet: your request is stored at a relay until 21 Dec"),
+    ("seen", "operators", "note", "whoever runs a relay of yours sees your network address, never content or names"),
+    ("seen", "contacts", "note", "Zoë can see your network address, and that you are online"),
+)
 TALKS = {"latin": LATIN, "russian": RUSSIAN, "persian": PERSIAN, "chinese": CHINESE}
 
 
@@ -244,6 +271,18 @@ async def relayed(app: ChatApp, pilot: Pilot_) -> None:
     await press(*typed("/relays"), "enter")(app, pilot)
 
 
+async def networked(app: ChatApp, pilot: Pilot_) -> None:
+    """A line, two relays, contacts by every way, and what can be said of all that."""
+    node = node_of(app)
+    for row in NETWORK:
+        node.says_of_network(*row)
+    node.network_next = [
+        "Messages stored for you there wait; with a second relay, they arrive through that one.",
+        "Ask for another relay: `p2pchat relays add`.",
+    ]
+    await press("f4")(app, pilot)
+
+
 async def ordered(app: ChatApp, pilot: Pilot_) -> None:
     """One chat above the others, one muted, two put away; the list shows all of it."""
     node = node_of(app)
@@ -353,6 +392,7 @@ SCENES = {
     "add": Scene(press("ctrl+o"), "your friend sent you"),
     "requests": Scene(asked, "Grace Hopper"),
     "relays": Scene(relayed, "in reserve"),
+    "network": Scene(networked, "Not everything works"),
     "relays-none": Scene(press(*typed("/relays"), "enter"), "The line of a relay"),
     "contact-latin": Scene(press("ctrl+y"), "30463"),
     "contact-russian": Scene(press("ctrl+y"), "30463", talk="russian"),

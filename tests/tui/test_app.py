@@ -216,6 +216,17 @@ def test_keys_change_the_chat(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_command_that_needs_a_chat_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(FakeNode(), tmp_path) as (app, pilot):
+            await pilot.press(*"/editor", "enter")
+            await until(pilot, lambda: "/editor needs a chat: Ctrl+N invites a friend." in notices(app))
+            await pilot.press("f4")
+            await until(pilot, lambda: type(app.screen).__name__ == "NetworkScreen")
+
+    run(main())
+
+
 def test_the_next_unread_and_then_none(tmp_path: Path) -> None:
     node = FakeNode()
     _, carol = story(node)

@@ -47,6 +47,7 @@ def everywhere(shown: Terminal, service: Service, node: HostileNode) -> None:
     _people(shown, node)
     _invites(shown, node)
     _relays(shown, node)
+    _network(shown, node)
     _messages(shown)
     _remarks(shown, service, node, bob)
     _commands(shown)
@@ -191,6 +192,15 @@ def _relays(shown: Terminal, node: HostileNode) -> None:
     shown.type("d")
     shown.wait("Stop using the relay at 192.0.2.1:1?")
     shown.press("esc")
+    _back(shown)
+
+
+def _network(shown: Terminal, node: HostileNode) -> None:
+    """Names and reasons of others in the rows of the network, and in what to try."""
+    node.says_of_network("contacts", "contact", "bad", "bob: no link")
+    node.network_next = ["Add a relay"]
+    shown.press("f4")
+    shown.wait("Not everything works", "→ Add a relay", "✗ bob: no link")  # the rest is on lines of its own
     _back(shown)
 
 

@@ -18,6 +18,7 @@ from p2pchat.engine.contacts import presence_records
 from p2pchat.lib.times import DAY_MS
 from p2pchat.net import multiaddrs
 from p2pchat.store import devices as store_devices
+from tests.support.dht import DhtWorld
 from tests.support.mailboxes import MailRelay
 from tests.support.world import BEGAN, World, WorldNode, befriend, run_world, until
 from tests.world.test_hidden import befriend_hidden, marks, people
@@ -25,15 +26,18 @@ from tests.world.test_hidden import befriend_hidden, marks, people
 DAY_S = 86_400
 
 
-async def parted(world: World) -> tuple[list[MailRelay], list[MailRelay]]:
+async def parted(world: World, *, hide: bool = False) -> tuple[list[MailRelay], list[MailRelay]]:
     """alice and bob are contacts, each with a relay of their own; both are off, and have moved. Return the relays that
-    they had, which take no envelope any more, and others.
+    they had, which take no envelope any more, and others. hide: each hides from the other.
     """
     old, new = ([world.mailbox(f"{age} {number}") for number in range(2)] for age in ("old", "new"))
     alice, bob = await world.start("alice"), await world.start("bob")
     for node, relay in zip((alice, bob), old, strict=True):
         await node.call("relays", add=relay.address)
     await befriend(alice, bob)
+    if hide:
+        await alice.call("hide", contact="bob")
+        await bob.call("hide", contact="alice")
     await trio.sleep(120)  # each knows where the other collects
     for node in (alice, bob):
         await node.stop()
@@ -370,3 +374,34 @@ def _one_writer(one: Seen, other: Seen) -> bool:
 def _lead(one: Seen) -> int:
     """By how much a record is numbered above the first of its day."""
     return one.record.sequence - 2 * (one.record.expires_at // DAY_MS - presence.DAYS_KEPT)
+
+
+def test_two_whose_relays_are_all_gone_find_each_other_by_the_servers_of_the_dht(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        dht = DhtWorld(world)
+        dht.grown(8)
+        world.dht = lambda: dht.network("server 0")
+        old, _ = await parted(world)
+        for relay in old:
+            relay.stop()
+        assert await meet(world) < 120
+        assert all(len(server.records) >= 2 for server in dht.servers.values())
+
+    run_world(tmp_path, main)
+
+
+def test_for_somebody_hidden_no_stranger_is_asked(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        dht = DhtWorld(world)
+        dht.grown(2)
+        world.dht = lambda: dht.network("server 0")
+        old, _ = await parted(world, hide=True)
+        dht.clients.clear()
+        for relay in old:
+            relay.stop()
+        for name in ("alice", "bob"):
+            await world.start(name)
+        await trio.sleep(DAY_S)
+        assert dht.clients == []
+
+    run_world(tmp_path, main)

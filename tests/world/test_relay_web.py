@@ -13,7 +13,7 @@ from p2pchat.core.descriptors import LIFE_SECONDS, MAILBOX, Descriptor, open_des
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relay_cache import MAX_A_TELLER
-from p2pchat.engine.contacts import known_relays
+from p2pchat.engine.contacts import known_relays, relay_web
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.net import multiaddrs
@@ -172,8 +172,10 @@ def test_contacts_pass_on_what_relays_say_of_themselves_unless_they_are_unlisted
     run_world(tmp_path, main)
 
 
-def test_of_those_one_hides_from_nothing_is_taken(tmp_path: Path) -> None:
-    """A relay that only we were told of would see from where we come."""
+def test_of_those_one_hides_from_nothing_is_taken_and_they_are_told_of_no_relay(tmp_path: Path) -> None:
+    """A relay that only we were told of would see from where we come; and what a relay has told us alone, they could
+    tell its operator.
+    """
 
     async def main(world: World) -> None:
         home, _ = await pair_of_relays(world, tmp_path)
@@ -187,5 +189,29 @@ def test_of_those_one_hides_from_nothing_is_taken(tmp_path: Path) -> None:
         await tell(mallory, "alice", forged(world, 1))
         await trio.sleep(600)
         assert known(alice) == before
+        made_up = forged(world, 2)
+        await alice.engine.committer.submit(relay_web.told_by_relay, home.peer, [made_up])
+        await world.sleep_days(8)  # her queues are renewed
+        await trio.sleep(7200)
+        peer = open_descriptor(made_up).relay
+        assert peer in known(alice)
+        assert peer not in known(mallory)
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_of_ours_leads_to_no_local_network_but_its_own(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        seed, made = world.entropy.random(32), world.now() // 1000
+        peer = PeerKey(sign_public(seed))
+        at_home = PeerKey(sign_public(world.entropy.random(32)))
+        await alice.call("relays", add=multiaddrs.full(at_home, "/ip4/192.168.1.2/tcp/4001"))
+        await alice.call("relays", add=multiaddrs.full(peer, "/ip4/20.0.0.1/tcp/4001"))
+        where = ("/ip4/192.168.1.1/tcp/80", "/ip4/20.0.0.2/tcp/4001")
+        says = sign_descriptor(seed, Descriptor(peer, made, made, made + LIFE_SECONDS, MAILBOX, where))
+        await alice.engine.committer.submit(relay_web.told_by_relay, peer, [says])
+        (row,) = [row for row in store_relays.all(alice.db) if row.peer == peer]
+        assert row.described == (multiaddrs.pack(where[1]),)
 
     run_world(tmp_path, main)

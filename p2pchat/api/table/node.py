@@ -22,8 +22,9 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "status",
-        "Returns the node's state. `could_relay`: ask the user whether this node should be a relay (`offer`).",
-        "{running, state, pid, foreground, proxy, program, version, keep_receiving, could_relay, …}",
+        "Returns its state. `could_relay`: ask the user whether this node should be a relay (`offer`). `trouble`: "
+        "what keeps it from everybody, in a few words, such as `no network`; empty if nothing does.",
+        "{running, state, pid, foreground, proxy, program, version, keep_receiving, could_relay, trouble, …}",
         early=True,
     ),
     Method(
@@ -32,12 +33,16 @@ METHODS: Final[tuple[Method, ...]] = (
         "keeps running when no face is connected; null until the user has decided; a value in config.toml "
         "overrides it and cannot be changed here. `read_receipts`: contacts are told what was read; the "
         "profile tells them whether this is on. `typing`: the user and their contacts see when the other is "
-        "typing.",
-        "{keep_receiving, read_receipts, typing}",
+        "typing. `lan`: when contacts are looked for on the local network; `auto` is while no relay answers. It is "
+        "kept in config.toml; with a proxy it is `off` and cannot be changed.",
+        "{keep_receiving, read_receipts, typing, lan}",
         (
             Param("keep_receiving", "flag", "Keep running when no face is connected.", default=None),
             Param("read_receipts", "flag", "Tell contacts what was read.", default=None),
             Param("typing", "flag", "Send and show typing notifications.", default=None),
+            Param(
+                "lan", "text", "Look for contacts on the local network.", default=None, choices=("auto", "on", "off")
+            ),
         ),
     ),
     Method(

@@ -58,5 +58,21 @@ METHODS: Final[tuple[Method, ...]] = (
         "{file, entries, from: [{id, name, messages, other, known, left, unreadable}]}",
         (Param("file", "text", "The absolute path of the file."),),
     ),
+    Method(
+        "network",
+        "Returns what is known about the network. `families`, `public`: of which of IPv4 and IPv6 this machine has an "
+        "address, and a public one; `default_route`: whether there is a way to the internet, null if the system does "
+        "not say; `addresses`: where the node listens, each with its `scope`: public, local or loopback; `reached`: a "
+        "contact has reached it from outside. For each relay: its state and since when, `answer_ms`: how long its last "
+        "answer took, `queues`: how many of the profile's it holds, `stored`: how many envelopes for others are there, "
+        "`circuits`: others can reach this node through it. For each contact: `route`, as in `contacts`, `relay` of a "
+        "circuit, the number of `ways` that the node knows, when they last failed, and what is `waiting`. `rows` says "
+        "all of that in words: `about` is here, relays, contacts or seen (what others can see), `check` is as in "
+        "`doctor`, `state` is good, note or bad. `next` says what to try. There will be more fields, and more rows.",
+        "{at, families, public, default_route, addresses, reached, proxy, lan, clock_right, relays: [{address, state, "
+        "since, problem, answer_ms, used, contact, queues, stored, keeps_hours, circuits, hours_ahead, unwatched}], "
+        "contacts: [{id, name, state, hidden, route, relay, link_seconds, stalled, ways, tried_seconds_ago, relays, "
+        "waiting}], rows: [{about, check, state, detail, hint}], next: [text]}",
+    ),
     Method("doctor", "Checks what works and what does not.", "[{check, ok, detail, hint}]"),
 )

@@ -81,10 +81,15 @@ def is_new(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId)
 
 
 def tell_queues(tx: Transaction, contact: Contact) -> None:
-    """Tell a contact where we collect, if that has changed. One who has not accepted yet is told then."""
+    """Tell a contact where we collect, if that has changed. One who has not accepted yet is told then.
+
+    One from whom we hide our address is told no descriptor: a relay can sign one for us alone, and whoever runs it
+    would learn from them at which address we are.
+    """
     told = contact.state == ContactState.CONTACT or (
         contact.state == ContactState.WAITING and contact.identity is not None
     )
     if told and queues.refresh(tx, contact):
         announced = queues.announced(tx, contact)
-        outbound.queue(tx, contact, Queues(announced, known_relays.to_tell(tx, [queue.relay for queue in announced])))
+        about = [queue.relay for queue in announced]
+        outbound.queue(tx, contact, Queues(announced, () if contact.hidden else known_relays.to_tell(tx, about)))

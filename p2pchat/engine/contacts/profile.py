@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts.names import name_of
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
@@ -29,3 +30,13 @@ def keep_port(db: Database, port: int) -> None:
     if port and meta.get_int(db, "port") != port:
         with db.transaction():
             meta.put_int(db, "port", port)
+
+
+def known_networks(db: Database) -> bytes:
+    """Return what the net has learnt about networks, as it wrote that; b"" before the first time."""
+    return meta.get(db, "networks") or b""
+
+
+def keep_networks(tx: Transaction, learnt: bytes) -> None:
+    """Save what the net has learnt about networks."""
+    meta.put(tx.db, "networks", learnt)

@@ -81,7 +81,7 @@ def _take(tx: Transaction, teller: bytes, raw: bytes) -> bool:
         return False
     chosen = store_relays.all(tx.db)
     ours = next((row for row in chosen if row.peer == descriptor.relay), None)
-    beside = [address for row in chosen for address in row.addresses]
+    beside = [address for row in ([ours] if ours is not None else chosen) for address in row.addresses]
     direct = [address for address in descriptor.addresses if not is_circuit(address)]
     addresses = tx.net.mailboxes.packed(direct, beside)
     new = KnownRelay(descriptor, raw, addresses, teller, tx.now)

@@ -9,6 +9,8 @@ contacts        contacts and requests
 invites         making and listing invites
 relays          the relays that this profile uses
 node            status, settings and name
+network         gathers what is known about the network; its values are network_facts, its sentences network_words
+clock_check     whether this machine's clock is right
 doctor          checks what works
 parcel          the outbox as a file
 message_status  explains where a message is

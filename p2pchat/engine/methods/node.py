@@ -6,10 +6,13 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.contacts import contact_relays, names
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.methods import network
 from p2pchat.engine.methods.relays import health
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
+from p2pchat.errors import NotNow
+from p2pchat.ports import LanMode
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 from p2pchat.store import relays as store_relays
@@ -29,6 +32,7 @@ async def status(engine: Engine) -> Json:
         "relays": len(peers),
         "relays_connected": sum(1 for peer in peers if health(engine, peer).state == "connected"),
         "could_relay": could_relay,
+        "trouble": await network.trouble(engine),
     }
 
 
@@ -48,8 +52,13 @@ async def change_settings(
     keep_receiving: bool | None = None,
     read_receipts: bool | None = None,
     typing: bool | None = None,
+    lan: str | None = None,
 ) -> Json:
-    """Return what was decided; each that is given is changed first."""
+    """Return what was decided; each that is given is changed first. Raises NotNow for `lan` with a proxy."""
+    if lan is not None:
+        if engine.use_lan is None:
+            raise NotNow("With a proxy, contacts are not looked for on the local network")
+        engine.use_lan(LanMode(lan))
 
     def change(tx: Transaction) -> None:
         if keep_receiving is not None:
@@ -63,13 +72,14 @@ async def change_settings(
 
     if any(value is not None for value in (keep_receiving, read_receipts, typing)):
         await engine.committer.submit(change)
-    return await engine.committer.read(
+    kept: Json = await engine.committer.read(
         lambda db: {
             "keep_receiving": settings.keep_receiving(db),
             "read_receipts": settings.read_receipts(db),
             "typing": settings.typing(db),
         }
     )
+    return {**kept, "lan": engine.view.lan().mode}
 
 
 async def name(engine: Engine, *, name: str | None = None) -> Json:

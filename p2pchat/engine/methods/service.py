@@ -14,6 +14,7 @@ from p2pchat.engine.methods import (
     finding,
     invites,
     messages,
+    network,
     node,
     parcel,
     relays,
@@ -24,6 +25,7 @@ from p2pchat.errors import Busy
 METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "status": node.status,
     "doctor": doctor.checks,
+    "network": network.network,
     "settings": node.change_settings,
     "name": node.name,
     "invite": invites.make,

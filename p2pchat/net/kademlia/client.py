@@ -130,22 +130,36 @@ class KadClient:
         at_once: int,
         enough: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Ask whoever `to_ask` returns, until it returns None and nobody is waited for."""
+        """Ask whoever `to_ask` returns, until it returns None and nobody is waited for.
+
+        If more are silent then than have answered, or some of these have answered late, it is rather we who are slow,
+        or our network: then the others are given time too.
+        """
         send, receive = trio.open_memory_channel[Result](inf)
         waited_for: dict[KadPeer, float] = {}
+        overdue: set[KadPeer] = set()
+        answered, slow, last_call = 0, False, inf
         while True:
             while len(waited_for) < at_once and self._under_way < MAX_REQUESTS and (server := to_ask()) is not None:
                 waited_for[server] = trio.current_time() + self._soft
                 self._under_way += 1
                 self._nursery.start_soon(self._ask, server, request(server), send)
-            if not waited_for or enough():
+            well = not overdue or (answered >= len(overdue) and not slow)
+            if enough() or (not waited_for and (well or trio.current_time() >= last_call)):
                 return
-            with trio.move_on_at(min(waited_for.values())):
+            if not waited_for:
+                last_call = min(last_call, trio.current_time() + READ_SECONDS)
+            with trio.move_on_at(min(waited_for.values(), default=last_call)):
                 result = await receive.receive()
                 waited_for.pop(result.server, None)
+                if result.outcome is RequestOutcome.ANSWERED:
+                    answered += 1
+                    slow = slow or result.server in overdue
+                overdue.discard(result.server)
                 heard(result)
             for server in [server for server, until in waited_for.items() if until <= trio.current_time()]:
                 del waited_for[server]
+                overdue.add(server)
                 self._table.silent(server)
                 heard(Result(server, RequestOutcome.SILENT))
 

@@ -61,8 +61,10 @@ class KademliaNetwork:
         self._known: Table | None = None
         self._used = -inf
 
-    async def publish(self, record: IpnsRecord) -> int:
-        """Give a record to the servers that are closest to its key, and to the anchors; return how many keep it."""
+    async def publish(self, record: IpnsRecord) -> int | None:
+        """Give a record to the servers that are closest to its key, and to the anchors; return how many keep it, None
+        where none answers.
+        """
         kept = 0
 
         def heard(result: Result) -> bool:
@@ -72,11 +74,11 @@ class KademliaNetwork:
 
         async with self._client() as client:
             if client is None:
-                return 0
+                return None
             servers = await self._closest(client, record.routing_key)
             message = KadMessage(KadKind.PUT_VALUE, record.routing_key, record.raw)
             await client.ask_all(servers, message, heard)
-        return kept
+        return kept if servers else None
 
     async def look_up(self, routing_key: bytes) -> IpnsRecord | None:
         """Return the best of the valid records that the servers closest to a key, and the anchors, hand out."""
@@ -100,7 +102,7 @@ class KademliaNetwork:
     async def health(self) -> DhtHealth:
         """Look for the servers of a key that nobody has, and return how many there are; within a minute."""
         async with self._client() as client:
-            servers = [] if client is None else await self._closest(client, ipns.routing_key(self._random(32)))
+            servers = () if client is None else await self._closest(client, ipns.routing_key(self._random(32)))
         return DhtHealth(DhtMode.PUBLIC if self._bootstrap else DhtMode.RELAYS, len(servers))
 
     async def _closest(self, client: KadClient, key: bytes) -> Sequence[KadPeer]:
@@ -111,10 +113,10 @@ class KademliaNetwork:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[KadClient | None]:
-        """Return a client on a new host; None, without a host, where no server is known."""
+        """Make a host for one task, and end it; None where no server is known to begin with."""
         async with self._tasks:
             anchors = [*self._bootstrap, *(await self.of_relays() if self.of_relays is not None else ())]
-            if not anchors and not self._table():
+            if not anchors and not len(self._table()):
                 yield None
                 return
             async with self._new_host() as host, trio.open_nursery() as nursery:

@@ -132,6 +132,7 @@ class Discovery:
         self._on = False
         self._relays_have_until = 0.0
         self._look = Wakeup()
+        self._switched = Wakeup()
         self._changed = Wakeup()
         self._all = TokenBucket(MAX_READ_BURST, MAX_READ_A_SECOND)
         self._each: OrderedDict[IP, TokenBucket] = OrderedDict()
@@ -140,13 +141,27 @@ class Discovery:
         invites.follow_offers(self._learn_offers)
 
     async def run(self) -> None:
-        """Look for contacts until cancelled."""
-        if self._mode == LanMode.OFF:
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch)
-            nursery.start_soon(self._announce)
-            nursery.start_soon(self._listen)
+        """Look for contacts until cancelled, while the mode is not `OFF`."""
+        while True:
+            self._switched.clear()
+            async with trio.open_nursery() as nursery:
+                if self._mode != LanMode.OFF:
+                    nursery.start_soon(self._watch)
+                    nursery.start_soon(self._announce)
+                    nursery.start_soon(self._listen)
+                await self._switched.wait()
+                nursery.cancel_scope.cancel()
+            self._medium.close()
+            self._on, self._places = False, ()
+            self._found.clear()
+
+    def use(self, mode: LanMode) -> None:
+        """Look for contacts as this mode says, from now on."""
+        before, self._mode = self._mode, mode
+        if before != mode and LanMode.OFF in (before, mode):
+            self._switched.set()
+        else:
+            self._look.set()
 
     def ways(self, contact: ContactId) -> list[tuple[PeerKey, str]]:
         """Return where a contact was heard lately, newest first."""

@@ -20,8 +20,14 @@ _PROOF_TIMEOUT = 4.0  # seconds, where there is a doubt
 
 
 def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[PeerConnection]:
-    """Return the usable connections with a peer, oldest first. only: those by this route; None: by any."""
-    return [conn for conn in swarm.connections(peer) if conn.alive and only in (None, route(conn))]
+    """Return the usable connections with a peer, oldest first. only: those by this route; None: by any. A short one
+    belongs to the stream on it.
+    """
+    return [
+        conn
+        for conn in swarm.connections(peer)
+        if conn.alive and only in (None, route(conn)) and conn.muxed_conn.short is None
+    ]
 
 
 def best(swarm: Swarm, peer: ID, only: Route | None = None) -> PeerConnection | None:

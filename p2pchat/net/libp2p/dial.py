@@ -19,6 +19,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name, web_path
 from p2pchat.errors import BadAddress, Unreachable
 from p2pchat.net import interfaces, multiaddrs
+from p2pchat.net.allowance import Allowance
 from p2pchat.net.interfaces import Interface
 from p2pchat.net.libp2p import circuit_messages, connections
 from p2pchat.net.libp2p.secure_channel import RawPipe
@@ -26,10 +27,11 @@ from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.multiaddrs import Name, SocketAddress, Target
+from p2pchat.net.network_memory import FREEZING, UNKNOWN, NetworkMemory, WayName
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.lookups import lookups
-from p2pchat.net.transport.pipes import Pipe, TcpPipe, tune
+from p2pchat.net.transport.pipes import Meter, Pipe, TcpPipe, tune
 from p2pchat.net.transport.proxy import Proxy
 
 log = logging.getLogger("p2pchat.net")
@@ -44,9 +46,9 @@ _MAX_IPS = 4  # of one name
 _FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 _IP_TIMEOUT = 2.0  # seconds before the next one of them
 
-OpenRelay = Callable[[PeerKey, Sequence[str], str, bool, bool], Awaitable[Stream]]
-"""(relay, addresses, protocol, whether the user chose it, whether on a connection made now) → a stream with the
-relay"""
+OpenRelay = Callable[[PeerKey, Sequence[str], str, bool, bool, bool], Awaitable[Stream]]
+"""(relay, addresses, protocol, whether the user chose it, whether on a connection made now, whether on one that lasts)
+→ a stream with the relay"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class _Attempt:
 class Dialler:
     """Makes connections for a running host. `nursery`: runs the circuits it made. reach_seconds: how long a TCP
     connection may take. `ours`: the addresses at which this host can be dialled itself. proxy:
-    the proxy that everything is dialled through.
+    the proxy that everything is dialled through. memory: which ways work on this network, where nothing lies between.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Dialler:
         reach_seconds: float,
         ours: Callable[[], Sequence[str]] = tuple,
         proxy: Proxy | None = None,
+        memory: NetworkMemory | None = None,
     ) -> None:
         self._proxy = proxy
+        self._memory = memory if proxy is None else None
         self._reach_seconds = reach_seconds
         self._swarm = swarm
         self._nursery = nursery
@@ -93,14 +97,17 @@ class Dialler:
         chosen: bool = False,
         relay: bool = False,
         afresh: bool = False,
+        lasting: bool = False,
     ) -> PeerConnection:
         """Return a connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
         Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
         moment; circuits beside them, when all have failed or had a head start. Local addresses that were not `chosen`
         here are left out, but for those of people, or a `relay`, that can be near (`interfaces.dialled_for_others`).
+        What has answered on this network goes first. What freezes on it goes last, for a short connection; not at all
+        where a `lasting` one is wanted. Only mail to a `relay` takes a circuit over a short connection.
         """
-        candidates = targets(addresses)
+        candidates = self._by_memory(targets(addresses), lasting=lasting)
         here = self._here() if not chosen and any(map(_local, candidates)) else None
         direct = [
             _Attempt(
@@ -113,7 +120,9 @@ class Dialler:
         ]
         relays = circuits(candidates, (self._swarm.self_id, peer), chosen=chosen) if only != Route.DIRECT else {}
         by_relay = [
-            _Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen, afresh))
+            _Attempt(
+                CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen, afresh, lasting or not relay)
+            )
             for relay_key, ways in relays.items()
         ]
         made: list[PeerConnection] = []
@@ -127,9 +136,20 @@ class Dialler:
             await _try(by_relay, nursery, made, trio.Event())
         for extra in made[1:]:
             await connections.drop(extra)
+        if not made and lasting and not candidates and addresses:
+            raise Unreachable("this network lets only short connections through to it")
         if not made:
             raise Unreachable("no address answered")
         return made[0]
+
+    def _by_memory(self, candidates: list[Target], *, lasting: bool) -> list[Target]:
+        """Return the targets in the order in which they are tried on this network."""
+        memory = self._memory
+        if memory is None:
+            return candidates
+        ranks = {target: UNKNOWN if target.relay is not None else memory.rank(_way(target)) for target in candidates}
+        left = [target for target in candidates if ranks[target] != FREEZING or not lasting]
+        return sorted(left, key=ranks.__getitem__)
 
     def _here(self) -> Sequence[Interface]:
         """Return our addresses in the networks that we dial into: none where a proxy dials for us, from its own."""
@@ -154,15 +174,22 @@ class Dialler:
                 pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
             (theirs, *_), (ours, *_) = stream.socket.getpeername(), stream.socket.getsockname()
             wire = RawPipe(pipe, multiaddrs.neighbourhood(theirs), local=ours)
-            return await self._swarm.dialled(wire, peer)
+            conn = await self._swarm.dialled(wire, peer)
+            if self._memory is not None:
+                conn.muxed_conn.meter = meter = Meter(stream.socket)
+                conn.passage = self._memory.began(_way(target))
+                if conn.passage.freezing:
+                    conn.muxed_conn.short = Allowance(meter.read)
+            return conn
         except BaseException:
             stream.socket.close()
             raise
 
     async def _by_relay(
-        self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool, afresh: bool
+        self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool, afresh: bool, lasting: bool
     ) -> PeerConnection:
-        stream = await self._open_relay(relay, addresses, hop_name(multiaddrs.pass_of(addresses)), chosen, afresh)
+        name = hop_name(multiaddrs.pass_of(addresses))
+        stream = await self._open_relay(relay, addresses, name, chosen, afresh, lasting)
         assert isinstance(stream, LibP2PStream)
         try:
             if stream.route != Route.DIRECT:
@@ -170,8 +197,9 @@ class Dialler:
             key = multiaddrs.peer_from_multihash(peer.to_bytes())
             assert key is not None
             await circuit_messages.connect(stream, key)
-            wire = RawPipe(CircuitPipe(stream), f"relay {multiaddrs.peer_id(relay)}")
+            wire = RawPipe(CircuitPipe(stream), multiaddrs.place_of_relay(relay))
             conn = await self._swarm.dialled(wire, peer)
+            conn.muxed_conn.short = stream.short
         except BaseException:
             await stream.kill()
             raise
@@ -217,6 +245,11 @@ async def _end_at_relay(stream: LibP2PStream, muxed: GuardedYamux) -> None:
             await muxed.event_closed.wait()
     finally:
         await stream.kill()
+
+
+def _way(target: Target) -> WayName:
+    """Return what a target is remembered as."""
+    return target.host.name if isinstance(target.host, Name) else str(target.host), target.port, target.over
 
 
 def _local(target: Target) -> bool:

@@ -55,6 +55,8 @@ HANDSHAKE_TIMEOUT = 5.0
 """Seconds that a connection through a hole may take to be secured."""
 SPEAKS_FIRST_SECONDS = 0.5
 """Seconds in which whoever comes to our port from an address at which we punch says something, if it leads itself."""
+MAX_LED = 8
+"""Connections that come to our port, and on which we lead, in an attempt: these take no slot. Others are callers."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT, so that the same two ports can meet again
 
 
@@ -68,6 +70,14 @@ class _Look:
     users: int = 0
 
 
+@dataclass(eq=False)
+class _Led:
+    """What an attempt does with what comes to our port from where it punches. left: how many more sockets it takes."""
+
+    take: Callable[[socket.socket], None]
+    left: int
+
+
 class HolePuncher:
     """`ports.Holes` of a running host. endpoints: where it listens."""
 
@@ -79,7 +89,7 @@ class HolePuncher:
         self._inbound = inbound
         self._endpoints = endpoints
         self._look: _Look | None = None
-        self._leading: dict[str, Callable[[socket.socket], None]] = {}
+        self._leading: dict[str, _Led] = {}
 
     # --- where we are seen -----------------------------------------------------------------------------------------
 
@@ -104,17 +114,19 @@ class HolePuncher:
 
     async def _observe(self, look: _Look, observers: Sequence[Observer]) -> None:
         """Ask the observers, and stay connected with them until the look ends: that keeps the router's mapping."""
-        own = self._own()
-        by = self._listener(4)
-        if by is None or any(len(address.ip.packed) == 4 for address in own):
-            observers = ()
         try:
+            own = self._own()
+            by = self._listener(4)
+            if by is None or any(len(address.ip.packed) == 4 for address in own):
+                observers = ()
             with look.scope:
                 async with trio.open_nursery() as nursery:
                     said = await self._answers(nursery, observers, by)
                     look.addresses = tuple(PunchAddress(at.ip.packed, at.port) for at in (*own, *_agreed(said)))
                     look.done.set()
                     await trio.sleep_forever()
+        except Exception as error:  # noqa: BLE001 - a relay's, which failed at the moment at which the look ended
+            log.debug("a look at our port failed: %s", type(error).__name__)
         finally:
             look.done.set()
 
@@ -188,8 +200,11 @@ class HolePuncher:
     async def _connect(
         self, there: SocketAddress, until: float, use: Callable[[socket.socket], Awaitable[None]]
     ) -> None:
-        """Connect to one address, from our port, until that succeeds, and use the socket."""
-        by = self._listener(there.ip.version)
+        """Connect to one address, from our port, until that succeeds, and use the socket. The system would choose one
+        of several IPv6 addresses by itself, but the other side's router waits for the one that we have named.
+        """
+        own = (address for address in self._own() if address.ip.version == there.ip.version)
+        by = next(own, self._listener(there.ip.version))
         stream = None
         with trio.CancelScope(deadline=until):
             for _ in range(MAX_CONNECTS if by is not None else 0):
@@ -234,13 +249,14 @@ class HolePuncher:
         that it must not lead.
         """
         places = [str(_endpoint(address).ip) for address in addresses]
-        self._leading.update(dict.fromkeys(places, take))
+        led = _Led(take, MAX_LED)
+        self._leading.update(dict.fromkeys(places, led))
         self._inbound.divert = self._divert
         try:
             yield
         finally:
             for place in places:
-                if self._leading.get(place) is take:
+                if self._leading.get(place) is led:
                     del self._leading[place]
             if not self._leading:
                 self._inbound.divert = None
@@ -248,19 +264,21 @@ class HolePuncher:
     async def _divert(self, sock: socket.socket) -> bool:
         """Take a socket that came to our port, if it is the other end of a hole that we lead through."""
         place = _remote(sock)
-        take = self._leading.get(place)
-        if take is None:
+        led = self._leading.get(place)
+        if led is None or not led.left:
             return False
+        led.left -= 1
         try:
             with trio.move_on_after(SPEAKS_FIRST_SECONDS):
                 await trio.lowlevel.wait_readable(sock.fileno())
+                led.left += 1
                 return False
         except BaseException:
             close(sock)
             raise
-        if self._leading.get(place) is not take:
+        if self._leading.get(place) is not led:
             return False
-        take(sock)
+        led.take(sock)
         return True
 
 
@@ -276,10 +294,11 @@ def _endpoint(address: PunchAddress) -> SocketAddress:
 
 
 def _agreed(said: Sequence[SocketAddress]) -> Sequence[SocketAddress]:
-    """Return the address at which relays see us: none where they name different machines. Different ports are those of
-    a router that has another for every destination; behind some routers at the other end, that is no obstacle.
+    """Return the address at which relays see us: none where they name different machines, or one of IPv6, since they
+    are asked over IPv4. Different ports are those of a router that has another for every destination; behind some
+    routers at the other end, that is no obstacle.
     """
-    if len({address.ip for address in said}) != 1 or not multiaddrs.punchable(said[0]):
+    if len({address.ip for address in said}) != 1 or said[0].ip.version != 4 or not multiaddrs.punchable(said[0]):
         return ()
     return said[:1]
 

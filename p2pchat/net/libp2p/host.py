@@ -43,6 +43,7 @@ from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, shielded
 from p2pchat.net.libp2p.streams import LibP2PStream, NegotiationChannel, key_of
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
+from p2pchat.net.network_memory import NetworkMemory
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.proxy import REACH_SECONDS, Proxy
@@ -63,7 +64,7 @@ class LibP2PHost(InboundConnections):
     web_path: the path of the WebSocket on every port we listen on, where HTTP is spoken too; "/": any path; "": none.
     proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
     tls: how to verify the other end of a /wss address; the system's way if not given.
-    proxy: by which everything is dialled; nothing leaves past it.
+    proxy: by which everything is dialled; nothing leaves past it. memory: which ways work on this network.
     listed: the protocols that everybody is told of, where there are any.
     """
 
@@ -78,9 +79,11 @@ class LibP2PHost(InboundConnections):
         proxies: Collection[str] = (),
         tls: Callable[[], ssl.SSLContext] | None = None,
         proxy: Proxy | None = None,
+        memory: NetworkMemory | None = None,
         listed: standard_protocols.Listed | None = None,
     ) -> None:
         self._proxy = proxy
+        self._memory = memory
         self._listed = listed
         self._pair = create_new_key_pair(seed)
         self._peer = PeerKey(self._pair.public_key.to_bytes())
@@ -211,7 +214,7 @@ class LibP2PHost(InboundConnections):
                 running = _Running(swarm, listening, inbound)
                 open_relay = partial(self._open_relay, running)
                 running.dialler = Dialler(
-                    swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy
+                    swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy, self._memory
                 )
                 if listening.endpoints and self._proxy is None:
                     self.holes = HolePuncher(swarm, nursery, inbound, listening.endpoints)
@@ -301,6 +304,7 @@ class LibP2PHost(InboundConnections):
         chosen: bool = False,
         relay: bool = False,
         afresh: bool = False,
+        lasting: bool = False,
     ) -> Stream:
         """Open a stream speaking `protocol`, as `ports.Host.open` says. Whatever libp2p raises becomes Unreachable."""
         running = self._running
@@ -311,7 +315,7 @@ class LibP2PHost(InboundConnections):
         reach_seconds = self._limits.open if self._proxy is None else REACH_SECONDS
         with trio.move_on_after(reach_seconds + self._limits.queue):
             try:
-                dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay, afresh)
+                dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay, afresh, lasting)
                 return await self._open(running, dial, protocol)
             except Unreachable:
                 raise
@@ -320,9 +324,17 @@ class LibP2PHost(InboundConnections):
         raise Unreachable("no answer in time")
 
     async def _open_relay(
-        self, running: _Running, relay: PeerKey, addresses: Sequence[str], protocol: str, chosen: bool, afresh: bool
+        self,
+        running: _Running,
+        relay: PeerKey,
+        addresses: Sequence[str],
+        protocol: str,
+        chosen: bool,
+        afresh: bool,
+        lasting: bool,
     ) -> Stream:
-        dial = _Dial(ID(multiaddrs.multihash(relay)), tuple(addresses), None, chosen, relay=True, afresh=afresh)
+        peer = ID(multiaddrs.multihash(relay))
+        dial = _Dial(peer, tuple(addresses), None, chosen, relay=True, afresh=afresh, lasting=lasting)
         return await self._open(running, dial, protocol)
 
     async def _open(self, running: _Running, dial: _Dial, protocol: str) -> Stream:
@@ -358,7 +370,11 @@ class LibP2PHost(InboundConnections):
                 await handshake.propose(NegotiationChannel(stream), protocol.encode())
         except BaseException:
             await hardening.reset(stream)
+            if muxed.short is not None:
+                connections.abandon(conn)
             raise
+        if conn.passage is not None:
+            conn.passage.answered()
         return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
     async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[PeerConnection]) -> PeerConnection:
@@ -374,7 +390,13 @@ class LibP2PHost(InboundConnections):
         self._dialling[dial] = trio.Event()
         try:
             return await running.dialler.dial(
-                dial.peer, dial.addresses, dial.only, chosen=dial.chosen, relay=dial.relay, afresh=dial.afresh
+                dial.peer,
+                dial.addresses,
+                dial.only,
+                chosen=dial.chosen,
+                relay=dial.relay,
+                afresh=dial.afresh,
+                lasting=dial.lasting,
             )
         finally:
             self._dialling.pop(dial).set()
@@ -405,8 +427,9 @@ class LibP2PHost(InboundConnections):
         if running is None:
             return
         async with trio.open_nursery() as nursery:
-            for conn in connections.live(running.swarm, ID(multiaddrs.multihash(peer)), only):
-                nursery.start_soon(connections.drop, conn)
+            for conn in list(running.swarm.connections(ID(multiaddrs.multihash(peer)))):
+                if conn.alive and only in (None, connections.route(conn)):
+                    nursery.start_soon(connections.drop, conn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +442,7 @@ class _Dial:
     chosen: bool
     relay: bool
     afresh: bool = False
+    lasting: bool = False
 
 
 class _Running:

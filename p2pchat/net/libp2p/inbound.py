@@ -195,7 +195,7 @@ class Inbound:
 
     async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Treat a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
-        place = f"relay {multiaddrs.peer_id(stream.peer)}"
+        place = multiaddrs.place_of_relay(stream.peer)
         guest = Guest(place, self._arrivals.number())
         if not self.by_relay.admit(guest):
             return False

@@ -14,9 +14,10 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.allowance import Allowance
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.secure_channel import shielded
-from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, take_now, wait_readable
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, give_up, take_now, wait_readable
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
@@ -48,6 +49,11 @@ class LibP2PStream:
         return self._muxed.place
 
     @property
+    def relay(self) -> PeerKey | None:
+        """The transport key of the relay of a circuit; None of a direct connection."""
+        return multiaddrs.relay_of(self.place) if self.route == Route.CIRCUIT else None
+
+    @property
     def account(self) -> Account:
         """What the connection may cost: of a contact's, say `prove`."""
         return self._muxed.account
@@ -61,6 +67,11 @@ class LibP2PStream:
     def remote(self) -> tuple[str, int] | None:
         """The IP address and port of the other end; None over a circuit. Never to be logged."""
         return self._muxed.remote
+
+    @property
+    def short(self) -> Allowance | None:
+        """What may still go over the connection, if that is a short one, which ends with this stream."""
+        return self._muxed.short
 
     async def read(self, at_most: int) -> bytes:
         """Wait for 1 to `at_most` bytes; b"" means that the other side ended its half. Raises LinkLost."""
@@ -122,6 +133,8 @@ class LibP2PStream:
                 await self._inner.close()
             with suppress(Exception):
                 await self._muxed.forget(self._inner)
+        if self.short is not None:
+            self._muxed.abandon()
 
     async def prove(self, seconds: float) -> None:
         """Sever the connection that carries the stream unless its other end answers within so many seconds."""
@@ -129,8 +142,8 @@ class LibP2PStream:
             await self._muxed.prove(seconds)
 
     def sever(self) -> None:
-        """End the connection that carries the stream, at once and without a word."""
-        self._muxed.abandon()
+        """End the connection that carries the stream, at once and without a word: it has gone silent."""
+        give_up(self._muxed)
 
     def cut(self) -> None:
         """Wake whoever reads or writes it with an error, at once; `kill` has still to come."""
@@ -141,6 +154,8 @@ class LibP2PStream:
         """End both directions without waiting for anything to arrive. Never raises; shielded from cancellation."""
         self._closed = True
         await self._muxed.kill(self._inner)
+        if self.short is not None:
+            self._muxed.abandon()
 
     @contextmanager
     def carrying(self) -> Iterator[None]:
@@ -207,6 +222,11 @@ class CircuitPipe:
 
     def __init__(self, stream: LibP2PStream) -> None:
         self._stream = stream
+
+    @property
+    def short(self) -> Allowance | None:
+        """What may still go over the connection with the relay, if that is a short one."""
+        return self._stream.short
 
     async def receive(self) -> bytes:
         """Wait for 1 to `CHUNK` bytes; b"" at the end. Raises BrokenResourceError."""

@@ -14,10 +14,12 @@ from libp2p.peer.id import ID
 
 from p2pchat.core.primitives import system_entropy
 from p2pchat.net.admission.limits import HostLimits
+from p2pchat.net.allowance import Traffic
 from p2pchat.net.libp2p.handshake import Identity
 from p2pchat.net.libp2p.hardening import Upgrader
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
+from p2pchat.net.network_memory import Passage
 
 
 class PeerConnection:
@@ -27,6 +29,7 @@ class PeerConnection:
         self.muxed_conn = muxed
         self._swarm = swarm
         self._closed = False
+        self.passage: Passage | None = None  # of a connection that was dialled, not over a circuit
         muxed.on_close = self._on_close
 
     @property
@@ -50,6 +53,9 @@ class PeerConnection:
 
     def forget(self) -> None:
         """Take it for closed."""
+        if self.passage is not None and not self._closed:
+            meter = self.muxed_conn.meter
+            self.passage.ended(Traffic() if meter is None else meter.read(), silent=self.muxed_conn.silent)
         self._closed = True
         self._swarm.remove(self)
 

@@ -22,7 +22,9 @@ from libp2p.stream_muxer.yamux import yamux
 from p2pchat.core.delivery import Route
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.limits import WINDOW
+from p2pchat.net.allowance import Allowance
 from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, shielded
+from p2pchat.net.transport.pipes import Meter
 
 log = logging.getLogger("p2pchat.net")
 
@@ -70,6 +72,14 @@ async def acknowledge(stream: yamux.YamuxStream) -> None:
         await conn._write_frame(acknowledgement)
 
 
+def give_up(conn: GuardedYamux) -> None:
+    """Close a connection at once: it has gone silent."""
+    conn.silent = True
+    if conn.meter is not None:
+        conn.meter.read()  # the socket will not tell any more
+    conn.abandon()
+
+
 async def wait_readable(stream: yamux.YamuxStream) -> None:
     """Wait until there is something to read on a stream. Raises MuxedStreamEOF or MuxedStreamReset."""
     conn = stream.muxed_conn
@@ -108,7 +118,9 @@ class GuardedYamux(yamux.Yamux):
     """Yamux that survives cancellation and holds peers to their limits.
 
     `serve`: is handed every stream that the other end begins, and sees to it that it is acknowledged, which the first
-    `put` does; without it, streams are acknowledged at once and wait in libp2p's channel.
+    `put` does; without it, streams are acknowledged at once and wait in libp2p's channel. `silent`: it was ended
+    because nothing came any more. `short`: what may still go over a connection that carries one stream, and ends with
+    it; None for all others.
     """
 
     serve: Callable[[Substream], None] | None = None
@@ -127,6 +139,9 @@ class GuardedYamux(yamux.Yamux):
         self._coming: tuple[int, int] = (0, 0)  # the stream and the flags of the frame whose body is coming
         self._left = 0  # bytes of that body that have not come
         self._room: dict[int, trio.Event] = {}  # streams whose writer waits for window
+        self.silent = False
+        self.meter: Meter | None = None  # of a connection that was dialled, not over a circuit
+        self.short: Allowance | None = None
         self._unsent = b""  # of a write that could not wait: sealed, and to go before everything else
 
     @property
@@ -164,7 +179,7 @@ class GuardedYamux(yamux.Yamux):
             await answered.wait()
         if waiting.cancelled_caught:
             log.info("a connection went silent")
-            self.abandon()
+            give_up(self)
 
     # --- in --------------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,8 @@ connection through."""
 
 FIRST_WRITE = 9_000
 """Bytes that are written at once until then: two envelopes of the smallest size."""
+SHORT_ROOM, SHORT_ROOM_PACKETS = 4_500, 6
+"""Bytes and packets of an envelope of the smallest size, with its ack."""
 _ANSWERS = (ACKS, REFUSED, FULL, PING, PONG, PUNCH)
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,8 @@ class Link:
     over: bool = False
     allowed: int = FIRST_UNACKED
     unacked: int = 0
+    used_up: bool = False
+    began: float = field(default_factory=trio.current_time)
 
     @cached_property
     def route(self) -> Route:
@@ -300,6 +304,7 @@ class Links:
             while True:
                 frames = await reader.read_some()
                 self._heard(link, reader, frames)
+                self._check_room(link)
                 meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO, PUNCH)]
                 if any(frame.type == PING for frame in frames):
                     link.post([Frame(PONG, b"")])  # if the link is stuck, `_watch` ends it
@@ -341,6 +346,7 @@ class Links:
                 frames = link.take()
                 # until it is known that something arrives, little goes at once: see FIRST_UNACKED
                 await write_frames(link.stream, frames, WRITE if link.judge.acked else FIRST_WRITE)
+                self._check_room(link)
         except LinkLost:
             ended.cancel()
 
@@ -365,6 +371,17 @@ class Links:
             link.pause = trio.CancelScope(deadline=judge.next_check())
             with link.pause:
                 await trio.sleep_forever()
+
+    def _check_room(self, link: Link) -> None:
+        """Treat a link over a short connection as stalled once another envelope has no room on it: by the time it
+        stalls, there is another one.
+        """
+        short = link.stream.short
+        if short is not None and (link.used_up or not short.fits(SHORT_ROOM, SHORT_ROOM_PACKETS)):
+            link.judge.doubted = link.judge.stalled = True
+            if not link.used_up:
+                link.used_up = True
+                self._stalled(link)
 
     def _stalled(self, link: Link) -> None:
         """Have what is in flight sent over another link, if there is one that moves, or else have one made."""

@@ -152,6 +152,11 @@ class Punching:
             for scope in known.scopes:
                 scope.cancel()
 
+    def has_failed(self, contact: ContactId) -> bool:
+        """Return whether a series of attempts that this side led between the present networks has failed."""
+        known = self._contacts.get(contact)
+        return known is not None and bool(known.failed)
+
     # --- the leader ------------------------------------------------------------------------------------------------
 
     def _linked(self, link: Link) -> None:
@@ -198,7 +203,7 @@ class Punching:
             if tried:
                 await trio.sleep(BETWEEN_TRIES_SECONDS)
             link, holes = self._circuit(contact), self._holes(contact)
-            if link is None or holes is None or not known.left.take(trio.current_time()):
+            if link is None or holes is None or not self._leads(link) or not known.left.take(trio.current_time()):
                 return False
             known.attempt, known.answer = self._random(punch.ATTEMPT), None
             try:

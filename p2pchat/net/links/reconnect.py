@@ -60,6 +60,7 @@ class _Wanted:
     improving: trio.CancelScope | None = None
     besides: set[trio.CancelScope] = field(default_factory=set)
     dials_beside: bool = False
+    tried: float | None = None
 
 
 class _Pace:
@@ -126,6 +127,11 @@ class Reconnector:
             wanted.afresh = True
             wanted.nudged.set()
 
+    def attempts(self, contact: ContactId) -> tuple[list[DialTarget], float | None]:
+        """Return the ways at which a contact is dialled, and when a round of all of them last failed."""
+        wanted = self._wanted.get(contact)
+        return ([], None) if wanted is None else ([*self.found(contact), *wanted.ways], wanted.tried)
+
     async def all_again(self) -> None:
         """Begin again with everybody to whom there is no link, one after the other: the network has changed. If it
         changes again meanwhile, only the last call goes on.
@@ -161,6 +167,7 @@ class Reconnector:
             wanted.nudged.clear()
             wanted.afresh = False
             linked = self._links.best(contact) is None and await self._watched_round(contact, wanted, attempt)
+            wanted.tried = None if linked or self._links.best(contact) is not None else trio.current_time()
             attempt += 1
             if linked or wanted.afresh:
                 backoff.reset()
@@ -212,7 +219,8 @@ class Reconnector:
         with scope:
             while self._has_circuit_only(contact):
                 wanted.improve.clear()
-                await self._round(contact, wanted, 0, Route.DIRECT)
+                if not await self._round(contact, wanted, 0, Route.DIRECT):
+                    wanted.tried = trio.current_time()
                 with trio.move_on_after(jittered(IMPROVE_SECONDS, self._random)):
                     await wanted.improve.wait()
                 await trio.sleep(jittered(FIRST_WAIT, self._random))

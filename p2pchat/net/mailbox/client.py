@@ -65,6 +65,10 @@ ALONE_SECONDS = HOUR_SECONDS
 """Seconds for which no further streams are opened after the relay has refused some."""
 ALONE_TURN = 300.0
 """Seconds between two turns of the queues that are not watched, if the relay allows only one stream."""
+SHORT_QUEUES = mailbox.QUEUES_A_FETCH
+"""Queues that are watched at once over a short connection."""
+SHORT_TURN = 20.0
+"""Seconds for which they are, where there are more."""
 _MAX_REFUSED = 3  # streams refused in a row before that
 _LINGER_SECONDS = 5.0  # seconds in which the last deletes are sent, once nothing is watched
 _MAX_ADDRESSES = 4
@@ -108,7 +112,7 @@ class MailboxClient:
         self._name = known.mailbox
         self.hidden = known.hidden
         self._apart = known.hidden and not known.chosen
-        self._chosen = known.chosen
+        self.chosen = known.chosen
         self._with_host = with_host
         self._circuits = circuits
         self._host: Host | None = None
@@ -131,7 +135,7 @@ class MailboxClient:
         self._waiting = False
         self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if known.chosen else LONGEST_FOREIGN_WAIT, random)
         self._stream: MailStream | None = None
-        self._careful = False
+        self._careful = self._followed = False
         self._up = Wakeup()
         self._spread = 0  # what the last relay's hello said about coming back
         self._depositing: Depositing | None = None
@@ -142,7 +146,8 @@ class MailboxClient:
     @property
     def health(self) -> RelayHealth:
         """The state of the relay, for people."""
-        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
+        answer_ms = None if self._stream is None else self._stream.answer_ms
+        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()), answer_ms=answer_ms)
         if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER_SECONDS > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())
@@ -281,7 +286,7 @@ class MailboxClient:
         if self.hidden:
             with suppress(LinkLost, Unreachable), trio.move_on_after(FIRST_HOP_SECONDS):
                 return await self._connect_by_relays(token)
-        return await open_mail_stream(self._host, self._peer, addresses, token, chosen=self._chosen)
+        return await open_mail_stream(self._host, self._peer, addresses, token, chosen=self.chosen)
 
     async def _connect_by_relays(self, token: bytes) -> MailStream:
         assert self._host is not None
@@ -307,6 +312,8 @@ class MailboxClient:
             self._failed(error)  # first, since closing the stream may take long
             return False
         finally:
+            collecting = self._shares.first.collecting
+            self._followed = stream.short and collecting is not None and collecting.follows
             self._shares.first.collecting = self._depositing = self._stream = None
             await stream.close()
             self._spread = 0 if stream.silent else stream.hello.spread
@@ -348,15 +355,17 @@ class MailboxClient:
         relay = self._ours if self._shares else self._theirs or self._ours
         addresses = () if relay is None else multiaddrs.unpack_known(relay.addresses, circuits=False)
         token = b"" if relay is None else relay.token
-        return multiaddrs.with_websockets(addresses[:_MAX_ADDRESSES], chosen=self._chosen), token
+        return multiaddrs.with_websockets(addresses[:_MAX_ADDRESSES], chosen=self.chosen), token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""
         first = self._shares.first
-        collecting = Collecting(stream, first.made_up, self._collected, turns=self._backlogs)
+        at_once = stream.short and self._followed and len(first.queues) <= SHORT_QUEUES
+        turns = None if at_once else self._backlogs
+        collecting = Collecting(stream, first.made_up, self._collected, turns=turns, follows_at_once=at_once)
         depositing = Depositing(stream, self._deposits, self._report, self._clock, self._random)
         first.collecting, self._depositing = collecting, depositing
-        collecting.watch(first.queues.values())
+        collecting.watch(self._portion(stream, first.queues.values()))
         self._longest, self._hour = stream.hello.longest, SaidHour(stream.hello.hour)
         self._now("connected")
         if not self._up.is_set():
@@ -365,7 +374,7 @@ class MailboxClient:
             self._answered()
 
         take = partial(self._take, stream, collecting, depositing)
-        ends = partial(self._until_idle, stream), partial(self._until_turn, stream)
+        ends = partial(self._until_idle, stream), partial(self._until_turn, stream, len(first.queues))
         tasks = (collecting.fetch, collecting.deliver, collecting.delete, depositing.send, depositing.stamp, *ends)
         await stream.run(take, collecting.room, tasks)
 
@@ -436,7 +445,7 @@ class MailboxClient:
 
         share.collecting = collecting
         try:
-            collecting.watch(share.queues.values())
+            collecting.watch(self._portion(stream, share.queues.values()))
             await stream.run(collecting.take, collecting.room, (collecting.deliver, collecting.delete, until_left))
         finally:
             share.collecting = None
@@ -466,7 +475,7 @@ class MailboxClient:
         due = self._shares.turns.due()
         if due:
             try:
-                self._shares.turns.had(due, await self._read(due))
+                self._shares.turns.had(*await self._read(due))
             except (PeerError, Refused):
                 return False
         return True
@@ -491,16 +500,30 @@ class MailboxClient:
         self._refused = 0
         return stream
 
-    async def _until_turn(self, stream: MailStream) -> None:
+    def _portion(self, stream: MailStream, queues: Iterable[WatchedQueue]) -> list[WatchedQueue]:
+        """Return the queues to open on a stream: as many as a short connection has room for, others each time."""
+        chosen = list(queues)
+        if stream.short and len(chosen) > SHORT_QUEUES:
+            start = int.from_bytes(self._random(2), "big") % len(chosen)
+            chosen = (chosen[start:] + chosen[:start])[:SHORT_QUEUES]
+        return chosen
+
+    async def _until_turn(self, stream: MailStream, queues: int) -> None:
         """End the only stream when it is the turn of the queues that are not watched."""
+        if stream.short and queues > SHORT_QUEUES:
+            await trio.sleep(SHORT_TURN)
+            stream.wind_up()
         while True:
             await trio.sleep(ALONE_TURN)
             if self._alone and self._shares.turns.due():
                 stream.end()
 
-    async def _read(self, due: Sequence[WatchedQueue]) -> Sequence[WatchedQueue]:
-        """Read these queues once; return those that were not empty."""
+    async def _read(self, due: Sequence[WatchedQueue]) -> tuple[Sequence[WatchedQueue], Sequence[WatchedQueue]]:
+        """Read these queues once, or as many as a short connection has room for; return those that were read, and of
+        these the ones that were not empty.
+        """
         stream = await (self._connect() if self._alone else self._connect_more())
+        due = self._portion(stream, due)
         collecting = Collecting(stream, self._shares.turns.made_up, self._collected, follow=False)
         queues: list[WatchedQueue] = []
 
@@ -515,7 +538,7 @@ class MailboxClient:
         finally:
             self._turn = None
             await stream.close()
-        return queues
+        return due, queues
 
 
 def _is_reached_otherwise(before: Relay, now: Relay) -> bool:

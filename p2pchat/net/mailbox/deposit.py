@@ -24,6 +24,10 @@ MAX_WAITING_BYTES = 32 << 20
 """Bytes that may wait for one relay, including those that it has not answered yet."""
 MAX_UNANSWERED = 1 << 20
 """Bytes that may be unanswered on one stream; while there are more, the next deposit waits."""
+MAX_SHORT_BLOB = 5_000
+"""Bytes of a blob that always has room on a short connection."""
+OPENING_BYTES = 1_100
+"""Bytes of the frames that open a group of queues."""
 MAX_STAMP_BITS = 26
 """The most expensive stamp that we make, about a minute's work."""
 MAX_CROWDED_STAMP_BITS = 22
@@ -112,6 +116,7 @@ class Depositing:
         self._stamped: deque[tuple[DepositRequest, int]] = deque()
         self._sent: dict[int, tuple[DepositRequest, int]] = {}  # with their stamps
         self._sent_bytes = 0
+        self._has_put = False
         self._changed = trio.lowlevel.ParkingLot()
         self._stampless = trio.lowlevel.ParkingLot()
 
@@ -136,8 +141,12 @@ class Depositing:
             if self._stamped:
                 deposit, stamp = self._stamped[0]
             elif waiting:
+                if self._stream.short:
+                    self._smallest_first()
                 deposit, stamp = waiting[0], 0
             else:
+                return
+            if not self._has_room(deposit):
                 return
             if not self._open(deposit.queue):
                 if not self._sent:
@@ -149,7 +158,27 @@ class Depositing:
                 waiting.popleft()
             self._put(deposit, stamp)
 
+    def _smallest_first(self) -> None:
+        """Move a deposit to the front that has room on a short connection, if there is one."""
+        waiting = self._deposits.waiting
+        small = next((deposit for deposit in waiting if len(deposit.blob) <= MAX_SHORT_BLOB), waiting[0])
+        if small is not waiting[0]:
+            waiting.remove(small)
+            waiting.appendleft(small)
+
+    def _has_room(self, deposit: DepositRequest) -> bool:
+        """Return whether a deposit may go over this stream. What has room on no short connection is tried as the only
+        one: some networks count what comes, and not what goes.
+        """
+        if not self._stream.short:
+            return True
+        if len(deposit.blob) > MAX_SHORT_BLOB and not self._has_put:
+            return True
+        opening = 0 if deposit.queue in self._handles else OPENING_BYTES
+        return self._stream.takes(len(deposit.blob) + opening)
+
     def _put(self, deposit: DepositRequest, stamp: int) -> None:
+        self._has_put = True
         handle = self._handles[deposit.queue]
         if handle in self._codes:
             self._tell([(deposit, self._codes[handle])])

@@ -33,6 +33,8 @@ MAX_PAGE_BYTES = 2 << 20
 CAREFUL_WANTED = 2
 """Blobs in one answer where the connection before has stalled: a relay sends an answer in one piece, and some networks
 let 15 kB of a connection through."""
+SHORT_WANTED, SHORT_FETCH_BYTES = 1, 5_000
+"""The same over a short connection, and the bytes that have to be left of it, the request included."""
 MAX_WAITING_BYTES = 4 * MAX_PAGE_BYTES
 """Bytes that may wait to be passed on, including the pages that were requested; while there are more, the stream is not
 read."""
@@ -40,6 +42,8 @@ MAX_PUSHED = 256
 """Blobs that a relay may push before we delete some."""
 MAX_PLACE = (1 << 63) - 1
 """The largest place: a database stores places as signed integers."""
+SHORT_DELETE_BYTES = 200
+"""Bytes of a delete and what it is answered with, for a short connection."""
 DELETE_DELAY_SECONDS = 0.05
 """Seconds between two deletes in the same queue."""
 MAX_TO_FORGET = 16_384
@@ -128,7 +132,8 @@ class _Fetch:
 
 class Collecting:
     """Collects on one stream. collected: called with what was received. follow: whether to watch the queues once they
-    have been read. turns: shared with other relays that have the same blobs, or None.
+    have been read. turns: shared with other relays that have the same blobs, or None. follows_at_once: all that was
+    there has come on the stream before, so the queues are not read first, which would bring padding.
     """
 
     def __init__(
@@ -139,7 +144,9 @@ class Collecting:
         *,
         follow: bool = True,
         turns: BacklogTurns | None = None,
+        follows_at_once: bool = False,
     ) -> None:
+        self._follows_at_once = follows_at_once
         self._turns = turns
         self._waits = turns is not None
         self._follow = follow
@@ -168,6 +175,8 @@ class Collecting:
     def watch(self, queues: Iterable[WatchedQueue]) -> None:
         """Collect from these queues too. If the stream has no room for them, it ends, so that a new one is opened."""
         new: list[WatchedQueue] = []
+        if self._stream.ending:
+            return
         for watched in queues:
             opened = self._queues.get(watched.qid)
             if opened is None:
@@ -218,10 +227,26 @@ class Collecting:
         pages = sum(MAX_PAGE_BYTES for fetch in self._fetches if fetch.want)
         while self._to_fetch and self._size + pages + MAX_PAGE_BYTES <= MAX_WAITING_BYTES:
             pages += MAX_PAGE_BYTES
-            self._ask(self._to_fetch.popleft(), CAREFUL_WANTED if self._stream.careful else mailbox.MAX_WANTED)
+            if self._follows_at_once:
+                self._begin_following(self._to_fetch.popleft())
+                continue
+            if not self._stream.takes(SHORT_FETCH_BYTES):
+                return
+            wanted = CAREFUL_WANTED if self._stream.careful else mailbox.MAX_WANTED
+            self._ask(self._to_fetch.popleft(), SHORT_WANTED if self._stream.short else wanted)
+
+    def _begin_following(self, group: list[_Opened]) -> None:
+        for opened in group:
+            opened.following = True
+        self._ask(group, 0)
+
+    @property
+    def follows(self) -> bool:
+        """Whether everything that was there has come, and the rest is pushed."""
+        return bool(self._opened) and all(opened.following for opened in self._opened.values())
 
     def _ask(self, group: list[_Opened], want: int) -> None:
-        for opened in group if want else ():
+        for opened in group if want and not self._stream.short else ():
             self._forget(opened)
         fetch = _Fetch(self._stream.number(), group, want)
         self._fetches.append(fetch)
@@ -301,6 +326,7 @@ class Collecting:
             raise CannotOpen
         if self._turns is not None:
             self._turns.heard()
+        self._stream.useful = True
         opened.seen = blob.place
         if opened.watched.dropped:
             self._stream.end()  # else the relay stops pushing: blobs of dropped queues are not deleted
@@ -322,9 +348,7 @@ class Collecting:
                 raise CannotOpen
             self._to_fetch.appendleft(fetch.group)
         elif fetch.want and self._follow:
-            for opened in fetch.group:
-                opened.following = True
-            self._ask(fetch.group, 0)
+            self._begin_following(fetch.group)
         self._fetch()
         self._freed.unpark_all()
 
@@ -394,7 +418,7 @@ class Collecting:
         while True:
             while not (due := [opened for opened in self._to_delete if not opened.deleting]):
                 await self._freed.park()
-            for opened in due:
+            for opened in due if self._stream.takes(SHORT_DELETE_BYTES) else ():
                 del self._to_delete[opened]
                 self._delete(opened)
             await trio.sleep(DELETE_DELAY_SECONDS)

@@ -108,6 +108,10 @@ class MailboxPool:
         """Return the state of every relay that we watch or deposit at, by `Relay.mailbox`."""
         return {name: mailbox.health for name, mailbox in self._mailboxes.items()}
 
+    def answers(self) -> bool:
+        """Return whether a relay that the user chose answers."""
+        return any(mailbox.chosen and mailbox.health.state == "connected" for mailbox in self._mailboxes.values())
+
     def relay_at(self, written: str) -> Relay:
         """Return the relay that a user gives as MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
         text, _, word = written.strip().partition("#")

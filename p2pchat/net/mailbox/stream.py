@@ -26,6 +26,12 @@ from p2pchat.net.multiaddrs import with_pass
 from p2pchat.net.ports import Host, Stream
 
 PING_AFTER_SECONDS = 60.0
+SHORT_PING_AFTER_SECONDS = 150.0
+"""The same over a short connection: just before a relay takes the silence for an end."""
+USEFUL_AFTER_SECONDS = 30.0
+"""Seconds after which one that ends because it is used up was useful, even if nothing came."""
+SHORT_CHECK_SECONDS = 10.0
+"""Seconds between two looks at what is left of a short connection that is quiet."""
 LOST_AFTER_SECONDS = 25.0
 """Seconds of silence after which a relay that owes an answer is given up."""
 STALLED_AFTER_SECONDS = 4.0
@@ -42,6 +48,10 @@ CHECK_SECONDS = 5.0
 MAX_QUEUED = 8192
 """Frames that may wait to be written. Our own requests stay far below; the bound is for answers that a relay
 provokes."""
+_HEAD_BYTES = 5  # of a frame
+_PUSH_BYTES = 4_200  # of the smallest blob, sealed for the way
+_PACKET_BYTES = 1_200  # of one packet, as far as one can know
+_SPARE_PACKETS = 4  # for the answer, and what acknowledges both
 MAX_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
 
@@ -118,13 +128,17 @@ class MailStream:
 
     opens: the number of queues that were opened on it. silent: whether it was given up because the relay was silent.
     stalled: whether the connection, which had brought something, does not answer. careful: whether to ask for little
-    and write little at once, since the one before has stalled.
+    and write little at once, since the one before has stalled. short: whether its connection is a short one; ending:
+    whether no more is asked for, since what is left of that is too little. useful: whether a blob came or went.
+    answer_ms: how long the relay took for its first answer, and later for its last pong.
     """
 
     def __init__(self, stream: Stream, reader: FrameReader, hello: Hello) -> None:
         self.hello = hello
         self.opens = 0
-        self.silent = self.stalled = self.careful = False
+        self.silent = self.stalled = self.careful = self.ending = self.useful = False
+        self._allowance = stream.short
+        self.answer_ms: int | None = None
         self._stream = stream
         self._reader = reader
         self._scope = trio.CancelScope()
@@ -159,10 +173,47 @@ class MailStream:
 
     def answered(self, kind: int, *, left: bool) -> None:
         """Note an answer to a frame of type `kind`; `left`: whether more answers are due."""
+        if kind in self._owed and (self.answer_ms is None or kind == mailbox.PING):
+            self.answer_ms = round(1000 * (trio.current_time() - self._owed[kind]))
         if left:
             self._owed[kind] = trio.current_time()
         else:
             self._owed.pop(kind, None)
+            self.useful = self.useful or kind in (mailbox.PUT, mailbox.DELETE)
+            self._end_if_settled()
+
+    @property
+    def short(self) -> bool:
+        """Whether its connection is a short one."""
+        return self._allowance is not None
+
+    def takes(self, size: int) -> bool:
+        """Return whether something may be asked for that has `size` bytes one way and a short answer. If not, the
+        stream ends as soon as all answers have come, for another one on a new connection; nothing is lost by that.
+        """
+        if not self.ending and self._allowance is not None:
+            waiting = sum(_HEAD_BYTES + len(frame.body) for frame in self._queue)
+            size += waiting
+            if not self._allowance.fits(size, _SPARE_PACKETS + size // _PACKET_BYTES):
+                self.wind_up()
+        return not self.ending
+
+    def wind_up(self) -> None:
+        """Ask for nothing more, and end once all answers have come; where more has come than had room, only those to
+        deposits are waited for.
+        """
+        self.ending = True
+        if self._allowance is not None and not self._allowance.fits(0, 0) and mailbox.PUT not in self._owed:
+            self.end()
+        self._end_if_settled()
+
+    def _end_if_settled(self) -> None:
+        """End where nothing is due any more; with an error, so that one does not begin again at once, where the
+        handshakes were all that had room.
+        """
+        if self.ending and not self._owed and not self._queue:
+            good = self.useful or trio.current_time() >= self._began + USEFUL_AFTER_SECONDS
+            self.end(None if good else LinkLost("too little gets through"))
 
     def doubt(self) -> None:
         """Have the relay show within `DOUBT_SECONDS` that it is still there: the network has changed."""
@@ -259,6 +310,7 @@ class MailStream:
                     self.answered(mailbox.PING, left=False)
                 else:
                     take(frame)
+            self.takes(_PUSH_BYTES)  # the relay may push one more at any time
 
     def _pinged(self) -> None:
         self._pings += 1
@@ -271,18 +323,22 @@ class MailStream:
             await self._wake.wait()
             self._wake.clear()
             frames, self._queue = self._queue, []
-            await write_frames(self._stream, frames, 0 if self.careful else WRITE)
+            await write_frames(self._stream, frames, 0 if self.careful and not self.short else WRITE)
+            self._end_if_settled()
 
     async def _watch(self) -> None:
         """End the stream if the relay is silent for too long, because a cut cable gives no notice. Silence does not
         count while we do not read. If no answer is owed, wake for the next ping alone.
         """
+        quiet = SHORT_PING_AFTER_SECONDS if self.short else PING_AFTER_SECONDS
         while True:
             if self._owed:
                 await trio.sleep(CHECK_SECONDS)
             else:
-                with trio.move_on_at(self._heard + PING_AFTER_SECONDS):
+                look = SHORT_CHECK_SECONDS if self.short else quiet
+                with trio.move_on_at(min(self._heard + quiet, trio.current_time() + look)):
                     await self._asked.wait()
+            self.takes(_PUSH_BYTES)  # what keeps a connection alive takes packets too
             self._asked.clear()
             now = trio.current_time()
             if self._full:
@@ -297,5 +353,5 @@ class MailStream:
                     self.stalled = self._moved
                     await self._stream.prove(PROOF_TIMEOUT)
                     self._proven = trio.current_time()
-            if now >= self._heard + PING_AFTER_SECONDS and mailbox.PING not in self._owed:
+            if now >= self._heard + quiet and mailbox.PING not in self._owed:
                 self.ask(mailbox.PING, b"")

@@ -179,7 +179,7 @@ class Reservations:
         """Ask for a reservation once; return for how many seconds it holds."""
         known = multiaddrs.with_websockets(access.addresses, chosen=access.chosen)
         name = hop_name(multiaddrs.pass_of(access.addresses))
-        stream = await self._host.open(relay, known, name, chosen=access.chosen, relay=True)
+        stream = await self._host.open(relay, known, name, chosen=access.chosen, relay=True, lasting=True)
         try:
             if stream.route != Route.DIRECT:
                 raise Unreachable("a relay must be reached without another")

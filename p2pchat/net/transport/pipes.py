@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from p2pchat.core.delivery import Route
+from p2pchat.net.allowance import Traffic
 
 if TYPE_CHECKING:
     from p2pchat.net.admission.budget import Account
 
 CHUNK = 2**16
+_TCP_INFO = struct.Struct("@120xQQII")  # tcpi_bytes_acked, tcpi_bytes_received, tcpi_segs_out, tcpi_segs_in
 
 # A cut cable gives no notice: the kernel sends a probe after 30 s of silence, and gives up 30 s later.
 _OPTIONS = (
@@ -139,6 +143,22 @@ def _buffer() -> bytearray:
         buffer = bytearray(CHUNK)
         _BUFFERS.set(buffer)
         return buffer
+
+
+class Meter:
+    """Counts what the TCP connection of a socket has carried; after its end, what was counted last."""
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self._socket = sock
+        self._last = Traffic()
+
+    def read(self) -> Traffic:
+        """Ask the kernel (`struct tcp_info`, linux/tcp.h). Where it does not say, all counts are 0."""
+        with suppress(OSError, AttributeError, struct.error):
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            bytes_out, bytes_in, packets_out, packets_in = _TCP_INFO.unpack(info)
+            self._last = Traffic(bytes_in, packets_in, bytes_out, packets_out)
+        return self._last
 
 
 def close(sock: socket.socket | trio.socket.SocketType) -> None:

@@ -111,6 +111,12 @@ class ContactActions:
         await self._app.ask(RelaysScreen(self._app.node, address))
         await self._app.reader.reread()
 
+    async def network(self, _rest: str) -> None:
+        """Run /network: open the page about the network."""
+        from p2pchat.tui.screens.network import NetworkScreen
+
+        await self._app.ask(NetworkScreen(self._app.node))
+
     async def block(self, name: str) -> None:
         """/block [NAME], after a question."""
         from p2pchat.tui.screens.confirm import ConfirmScreen

@@ -200,11 +200,11 @@ class PreferenceActions:
         if wish == "edit":
             self.edit_file()
 
-    def _change_node(self, name: str, on: bool) -> None:
-        self._app.begin(self._tell_node(name, on))
+    def _change_node(self, name: str, value: Value) -> None:
+        self._app.begin(self._tell_node(name, value))
 
-    async def _tell_node(self, name: str, on: bool) -> None:
-        self._source.node = await self._app.node.call("settings", **{name: on})
+    async def _tell_node(self, name: str, value: Value) -> None:
+        self._source.node = await self._app.node.call("settings", **{name: value})
         if self._page is not None:
             self._page.renew()
 

@@ -11,6 +11,7 @@ invites          the invites made here
 requests         those who ask to become a contact
 contact          the page of a contact
 relays           the relays that this profile uses
+network          how the network is, who sees what, and what to try
 find, pinned     search, and pinned messages
 menu, react, links, select, versions, delete, explain   about one message
 palette, help    everything there is

@@ -117,7 +117,11 @@ class AddScreen(Panel[str]):
         with Vertical(id="form"):
             yield Label("The text your friend sent you", classes="label", markup=False)
             yield InviteText(
-                writable(clean(self._given)), soft_wrap=True, show_line_numbers=False, tab_behavior="focus"
+                writable(clean(self._given)),
+                soft_wrap=True,
+                show_line_numbers=False,
+                tab_behavior="focus",
+                highlight_cursor_line=False,  # an empty line would look like a marked one
             )
             yield Static("", id="looks", markup=False)
             yield Label("What to call them; leave it empty for the name they chose", classes="label", markup=False)

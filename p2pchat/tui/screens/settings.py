@@ -24,12 +24,13 @@ from p2pchat.tui.themes import DARK, MUTED
 MAX_TOLD = 3
 """Problems of the file that are shown here; a toast has shown all of them."""
 
-NODE_SETTINGS = (
-    ("keep_receiving", "while the screen is closed"),
-    ("read_receipts", "tell others what you have read"),
-    ("typing", "show when either of you is typing"),
+NODE_SETTINGS: tuple[tuple[str, str, tuple[Value, ...]], ...] = (
+    ("keep_receiving", "while the screen is closed", (False, True)),
+    ("read_receipts", "tell others what you have read", (False, True)),
+    ("typing", "show when either of you is typing", (False, True)),
+    ("lan", "look for contacts on the same network", ("auto", "on", "off")),
 )
-"""Settings of the node, by their names in the API."""
+"""Settings of the node, by their names in the API, with what they can be."""
 
 _NAME_CELLS = 22
 _ROOMY = 76
@@ -57,13 +58,13 @@ class SettingsSource:
         preferences: Callable[[], Preferences],
         problems: Callable[[], Sequence[str]],
         change: Callable[[str, Value], None],
-        change_node: Callable[[str, bool], None],
+        change_node: Callable[[str, Value], None],
     ) -> None:
         self.preferences = preferences
         self.problems = problems
         self.change = change
         self.change_node = change_node
-        self.node: dict[str, bool | None] = {}
+        self.node: dict[str, Value | None] = {}
         """The node's settings; empty if it has not answered."""
 
     def rows(self) -> list[Choice]:
@@ -71,8 +72,8 @@ class SettingsSource:
         now = self.preferences()
         own = [Choice(each.name, each.says, getattr(now, each.name), each.choices) for each in SETTINGS]
         theirs = [
-            Choice(name, says, bool(self.node[name]), (False, True), node=True)
-            for name, says in NODE_SETTINGS
+            Choice(name, says, self.node[name] or choices[0], choices, node=True)
+            for name, says, choices in NODE_SETTINGS
             if name in self.node
         ]
         return [*own, *theirs]
@@ -158,7 +159,7 @@ class SettingsScreen(Panel[str]):
         at = row.choices.index(row.value) if row.value in row.choices else -step
         value = row.choices[(at + step) % len(row.choices)]
         if row.node:
-            self._source.change_node(row.name, bool(value))
+            self._source.change_node(row.name, value)
         else:
             self._source.change(row.name, value)
 

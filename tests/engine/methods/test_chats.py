@@ -290,6 +290,7 @@ def test_nobody_is_told_while_it_is_off_nor_afterwards(tmp_path: Path, monkeypat
             "keep_receiving": None,
             "read_receipts": False,
             "typing": True,
+            "lan": "off",
         }
         await write(alice, "bob", "one")
         heard = overhear(alice, monkeypatch)
@@ -456,12 +457,18 @@ def test_pages_of_a_log(tmp_path: Path) -> None:
 def test_settings_are_kept(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
-        assert await alice.call("settings") == {"keep_receiving": None, "read_receipts": True, "typing": True}
+        assert await alice.call("settings") == {
+            "keep_receiving": None,
+            "read_receipts": True,
+            "typing": True,
+            "lan": "off",
+        }
         assert alice.engine.keep_receiving is None
         assert await alice.call("settings", keep_receiving=True) == {
             "keep_receiving": True,
             "read_receipts": True,
             "typing": True,
+            "lan": "off",
         }
         assert alice.engine.keep_receiving is True
         await alice.crash()
@@ -471,6 +478,7 @@ def test_settings_are_kept(tmp_path: Path) -> None:
             "keep_receiving": False,
             "read_receipts": True,
             "typing": True,
+            "lan": "off",
         }
         assert alice.engine.keep_receiving is False
 

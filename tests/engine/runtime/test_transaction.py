@@ -18,7 +18,7 @@ from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged, NodeError, NoSuchContact
-from p2pchat.ports import Net
+from p2pchat.ports import Net, NetView
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
 from tests.conftest import run
@@ -137,7 +137,7 @@ def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) ->
     """A face may be reading, in a thread of its own, when the node ends."""
     db = new_database(tmp_path / "p2pchat.db")
     profile.write_identity(db, "alice", system_entropy())
-    engine = Engine(db, lambda: 0, system_entropy(), cast(Net, None))  # nothing here goes to the network
+    engine = Engine(db, lambda: 0, system_entropy(), cast(Net, None), cast(NetView, None))
     reading, go_on = trio.Event(), threading.Event()
     rows: list[object] = []
 

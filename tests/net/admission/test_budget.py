@@ -292,6 +292,7 @@ class Bytes:
     peer = PeerKey(bytes(32))
     inbound = True
     route = Route.DIRECT
+    short = None
 
     def __init__(self, data: bytes) -> None:
         self._data = data

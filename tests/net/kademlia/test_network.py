@@ -12,7 +12,8 @@ from p2pchat.core import ipns
 from p2pchat.errors import LinkLost
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.net.kademlia import distances
-from p2pchat.net.libp2p.kademlia_messages import K, KadKind, KadMessage, KadPeer, read_message, write_message
+from p2pchat.net.kademlia.server import KadServer
+from p2pchat.net.libp2p.kademlia_messages import PROTOCOL, K, KadKind, KadMessage, KadPeer, read_message, write_message
 from p2pchat.net.ports import Stream
 from tests.support.dht import DhtWorld, silent
 from tests.support.world import BEGAN, World, run_world
@@ -77,14 +78,31 @@ def test_half_are_gone_or_silent_and_it_takes_seconds(tmp_path: Path) -> None:
         await network.publish(made)
         for number in range(1, 60, 4):
             dht.gone(f"server {number}")
-            dht.hosts[f"server {number + 1}"].handle("/ipfs/kad/1.0.0", silent)
+            dht.hosts[f"server {number + 1}"].handle(PROTOCOL, silent)
         began = trio.current_time()
         assert await network.look_up(made.routing_key) == made  # with what was known before
         assert await dht.network("server 0").look_up(made.routing_key) == made
         assert trio.current_time() - began <= 6
         began = trio.current_time()
-        assert await network.publish(record(2)) >= 5  # nobody has yet told the servers who has gone
+        assert (await network.publish(record(2)) or 0) >= 5  # nobody has yet told the servers who has gone
         assert trio.current_time() - began <= 6
+
+    run_dht(tmp_path, main)
+
+
+def test_where_everything_is_slow_late_answers_count(tmp_path: Path) -> None:
+    async def main(dht: DhtWorld) -> None:
+        dht.grown(20)
+        for name, server in dht.servers.items():
+
+            async def slowly(stream: Stream, server: KadServer = server) -> None:
+                await trio.sleep(3)
+                await server.serve(stream)
+
+            dht.hosts[name].handle(PROTOCOL, slowly)
+        made = record()
+        assert (await dht.network("server 0").publish(made) or 0) >= 15
+        assert await dht.network("server 1").look_up(made.routing_key) == made
 
     run_dht(tmp_path, main)
 
@@ -156,7 +174,7 @@ def test_sybils_around_a_key_do_not_hide_it(tmp_path: Path) -> None:
         for name in near:
             for server in dht.servers.values():
                 server._table.answered(dht.known_as(name))  # as if each had been found to answer
-        assert await dht.network("server 1").publish(made) >= 10
+        assert (await dht.network("server 1").publish(made) or 0) >= 10
         assert await dht.network("server 2").look_up(made.routing_key) == made
 
     run_dht(tmp_path, main)
@@ -183,17 +201,6 @@ def test_one_who_names_others_where_they_are_not_hides_nobody(tmp_path: Path) ->
         assert await network.publish(record(2)) >= K
         assert await network.look_up(made.routing_key) == record(2)
         assert await dht.network("server 3").look_up(made.routing_key) == record(2)
-
-    run_dht(tmp_path, main)
-
-
-def test_no_host_is_made_where_no_server_is_known(tmp_path: Path) -> None:
-    async def main(dht: DhtWorld) -> None:
-        network = dht.network()
-        assert await network.publish(record()) == 0
-        assert await network.look_up(record().routing_key) is None
-        assert (await network.health()).servers == 0
-        assert dht.clients == []
 
     run_dht(tmp_path, main)
 

@@ -111,6 +111,30 @@ def story(main: Callable[[trio.Nursery], Any]) -> None:
     trio.run(inside, clock=MockClock(autojump_threshold=0))
 
 
+def test_it_begins_and_ends_as_the_user_says() -> None:
+    switch = Switch()
+    alice, bob, to_bob, _ = friends(switch)
+
+    async def main(nursery: trio.Nursery) -> None:
+        for node in (alice, bob):
+            node.discovery.use(LanMode.OFF)
+            nursery.start_soon(node.discovery.run)
+        await trio.sleep(600)
+        assert (alice.discovery.announced, alice.ways(to_bob)) == (0, [])
+        for node in (alice, bob):
+            node.discovery.use(LanMode.ON)
+        await trio.sleep(30)
+        assert alice.ways(to_bob)
+        alice.discovery.use(LanMode.OFF)
+        await trio.sleep(1)
+        announced = alice.discovery.announced
+        await trio.sleep(3600)
+        assert (alice.discovery.announced, alice.ways(to_bob)) == (announced, [])
+        assert alice.discovery.health() == LanHealth(LanMode.OFF)
+
+    story(main)
+
+
 def test_two_who_know_each_other_are_found_without_any_server() -> None:
     switch = Switch()
     alice, bob, to_bob, to_alice = friends(switch)

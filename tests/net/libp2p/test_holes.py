@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import cast
 
 import pytest
@@ -18,6 +19,7 @@ from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.multiaddrs import SocketAddress
+from p2pchat.net.ports import Stream
 from p2pchat.net.transport.proxy import Proxy
 from tests.conftest import run
 from tests.support.hosts import live_connections, make, running, until_apart, works
@@ -113,6 +115,42 @@ def test_the_leader_leads_on_what_comes_to_its_port_too_but_not_where_somebody_s
     run(main)
 
 
+def test_of_a_crowd_from_the_address_of_a_hole_most_are_ordinary_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holes, "SPEAKS_FIRST_SECONDS", 0)
+
+    async def main() -> None:
+        leader, led = make(1), list[socket.socket]()
+        async with running(leader):
+            assert leader._inbound is not None
+            crowd = holes.MAX_LED + 3
+            with through(leader)._diverting(at(leader, 4), led.append):
+                callers = [await trio.open_tcp_stream("127.0.0.1", leader.port) for _ in range(crowd)]
+                while len(led) + len(leader._inbound._guests) < crowd:
+                    await trio.lowlevel.checkpoint()
+            for sock in led:
+                sock.close()
+            for caller in callers:
+                await caller.aclose()
+        assert len(led) == holes.MAX_LED
+
+    run(main)
+
+
+def test_a_hole_is_punched_from_the_address_that_was_named_where_the_machine_has_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        leader, follower = make(1, listen=("/ip4/0.0.0.0/tcp/0",)), make(2)
+        async with running(leader, follower):
+            named = SocketAddress(ipaddress.ip_address("127.0.0.2"), leader.port)
+            monkeypatch.setattr(holes.HolePuncher, "_own", lambda self: [named])
+            assert await through(leader).punch(follower.peer, at(follower, 4), leads=True, seconds=5)
+            (conn,) = live_connections(follower, leader)
+            assert conn.muxed_conn.remote == (str(named.ip), named.port)
+
+    run(main)
+
+
 def test_somebody_else_at_the_address_is_not_the_peer() -> None:
     async def main() -> None:
         leader, other = make(1), make(3)
@@ -150,11 +188,33 @@ def test_relays_say_where_the_port_is_seen_for_as_long_as_somebody_wants_to_know
     run(main)
 
 
+def test_a_relay_that_fails_as_a_look_ends_does_not_end_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiaddrs, "is_local", lambda ip: False)
+
+    async def main() -> None:
+        host, relay = make(1), make(2)
+
+        async def fail(stream: Stream) -> bytes:
+            look = through(host)._look
+            assert look is not None
+            look.scope.cancel()
+            raise ValueError
+
+        monkeypatch.setattr(holes, "_read", fail)
+        async with running(host, relay):
+            async with through(host).seen([(relay.peer, relay.addresses())]) as seen:
+                assert seen == ()
+            assert await works(relay, host)
+
+    run(main)
+
+
 def test_relays_that_name_different_machines_are_not_believed() -> None:
     here, there = (SocketAddress(ipaddress.ip_address(ip), 4001) for ip in ("11.0.3.2", "11.0.4.2"))
     local, low = SocketAddress(ipaddress.ip_address("10.0.0.1"), 4001), SocketAddress(here.ip, 80)
     assert list(holes._agreed([here, SocketAddress(here.ip, 4002)])) == [here]
-    for said in ([], [here, there], [local], [low]):
+    version_6 = SocketAddress(ipaddress.ip_address("2a00::1"), 4001)
+    for said in ([], [here, there], [local], [low], [version_6]):
         assert list(holes._agreed(said)) == []
 
 

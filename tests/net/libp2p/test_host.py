@@ -15,9 +15,22 @@ from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
+from p2pchat.net.network_memory import NetworkMemory
+from p2pchat.net.network_watch import Exit
 from p2pchat.net.ports import Host, Stream
 from tests.conftest import run
-from tests.support.hosts import ECHO, Middle, call, live_connections, make, read_exactly, running, until_apart, works
+from tests.support.hosts import (
+    ECHO,
+    LOOPBACK,
+    Middle,
+    call,
+    live_connections,
+    make,
+    read_exactly,
+    running,
+    until_apart,
+    works,
+)
 
 
 def test_the_seed_decides_who_we_are() -> None:
@@ -110,6 +123,56 @@ def test_a_connection_beside_a_silent_one_is_made_and_outlives_it() -> None:
             assert len(live_connections(a, b)) == 1
 
     run(main)
+
+
+def test_a_way_that_froze_twice_gets_short_connections_that_carry_one_stream_each() -> None:
+    async def main() -> None:
+        memory = NetworkMemory(b"", lambda: 0, bytes, lambda: Exit("192.0.2.1", "02:00:00:00:00:01", "192.0.2.0/24"))
+        a, b = LibP2PHost(bytes(32), LOOPBACK, memory=memory), make(2)
+        async with running(a, b), trio.open_nursery() as nursery:
+            middle = Middle(b)
+            await nursery.start(middle.run)
+            for _ in range(2):
+                stream = await a.open(b.peer, [middle.address], ECHO, afresh=True)
+                assert stream.short is None
+                await stream.write(bytes(9_000))
+                await read_exactly(stream, 9_000)
+                middle.cut = True
+                await stream.prove(1)
+                middle.cut = False
+                assert await works_by(a, b, middle.address)
+            await a.disconnect(b.peer)
+            with pytest.raises(Unreachable, match="short connections"):
+                await a.open(b.peer, [middle.address], ECHO, lasting=True)
+            first = await a.open(b.peer, [middle.address], ECHO)
+            second = await a.open(b.peer, [middle.address], ECHO)
+            assert isinstance(first, LibP2PStream)
+            assert isinstance(second, LibP2PStream)
+            assert first.connection is not second.connection
+            assert first.short is not None
+            assert first.short.fits(9_000, 9)
+            await first.write(bytes(9_000))
+            await read_exactly(first, 9_000)
+            assert not first.short.fits(9_000, 9)
+            await first.close()
+            await wait_connections(b, a, 1)
+            assert second.short is not None
+            await second.close()
+            await wait_connections(b, a, 0)
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(rate=20))
+
+
+async def works_by(a: LibP2PHost, b: LibP2PHost, address: str) -> bool:
+    stream = await a.open(b.peer, [address], ECHO, afresh=True)
+    await stream.write(b"?")
+    return await read_exactly(stream, 1) == b"?"
+
+
+async def wait_connections(a: LibP2PHost, b: LibP2PHost, count: int) -> None:
+    while len(live_connections(a, b)) != count:
+        await trio.lowlevel.checkpoint()
 
 
 def test_on_another_network_what_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

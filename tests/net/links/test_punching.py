@@ -177,6 +177,7 @@ def test_networks_that_let_nothing_through_are_left_alone_for_longer_and_longer(
         leader.opens = follower.opens = False
         await trio.sleep(60)
         assert len(leader.punches) == len(follower.punches) == MAX_TRIES
+        assert leader.punching.has_failed(CONTACT)
         for _ in range(5):  # new circuits between the same networks: they are compared, no more
             leader.on_new(Arrived(leader))
             await trio.sleep(60)
@@ -218,6 +219,15 @@ def test_who_does_not_answer_is_not_connected_to() -> None:
         await trio.sleep(1000)
         assert follower.steps()[:1] == [PunchStep.ANSWER]
         assert follower.punches == [], "nobody has said go"
+
+    play(main)
+
+
+def test_nothing_is_offered_on_a_link_where_the_other_side_leads_by_its_next_transport_key() -> None:
+    async def main(leader: Side, follower: Side) -> None:
+        follower.peer = PeerKey(bytes(32))
+        await trio.sleep(100)
+        assert leader.said == []
 
     play(main)
 

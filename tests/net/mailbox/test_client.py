@@ -10,14 +10,16 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from p2pchat.core import mailbox
 from p2pchat.core.ids import PeerKey, RelayName
 from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net import multiaddrs
+from p2pchat.net.allowance import MAX_SHORT_BYTES, MAX_SHORT_PACKETS
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.client import IDLE_SECONDS, RETRY_SECONDS
 from p2pchat.net.mailbox.stream import CHECK_SECONDS, LOST_AFTER_SECONDS, PING_AFTER_SECONDS
 from tests.support.boxes import LIMITS, Keys, blob, relay, run
-from tests.support.deposits import BOB, CAROL, HOURS_A_DAY, fill, numbered, run_for_real
+from tests.support.deposits import BOB, CAROL, HOURS_A_DAY, collects, fill, numbered, run_for_real
 from tests.support.mails import AT_RELAY, RELAY, WHERE, client, own, theirs, unreachable
 
 
@@ -204,3 +206,52 @@ def test_everything_ends_with_the_nursery(tmp_path: Path) -> None:
             assert scene.letters.lost == []
 
     run_for_real(main)
+
+
+def test_over_short_connections_everything_goes_and_comes_and_none_carries_too_much(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here, client(here.stream) as scene:
+            scene.lines.short = scene.letters.takes = True
+            await fill(here, BOB, *range(5))
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            scene.boxes.deposit(AT_RELAY, theirs(CAROL), HOURS_A_DAY, numbered(*range(10, 15)))
+            await scene.letters.until(lambda: collects(scene, BOB, 5) and len(scene.letters.codes) == 5)
+            assert set(scene.letters.codes.values()) == {DONE}
+            await fill(here, BOB, 5, 6)
+            await scene.letters.until(lambda: collects(scene, BOB, 7))
+            assert scene.letters.blobs(BOB) == [blob(number) for number in range(7)]
+            await trio.sleep(3600)  # it is quiet
+            lines = scene.lines.streams
+            for line in lines:
+                _, packets_in, _, packets_out = line.traffic()
+                assert max(packets_in, packets_out) <= MAX_SHORT_PACKETS
+                assert all(size + 52 * packets_in <= MAX_SHORT_BYTES for size in line.carried)
+            assert sum(at > 3 for at in scene.lines.dialled) <= 3600 / 180  # the relay pings
+            assert scene.letters.told == ["up"]
+
+    run(main)
+
+
+def test_a_blob_that_has_room_on_no_short_connection_is_tried_after_all_others(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here, client(here.stream) as scene:
+            scene.lines.short = True
+            large = (9, blob(9, 65_536))
+            scene.boxes.deposit(AT_RELAY, theirs(CAROL), HOURS_A_DAY, [large, *numbered(1, 2, 3)])
+            await scene.letters.until(lambda: len(scene.letters.codes) == 4)
+            puts = [mailbox.decode_put(put.body).blob for line in scene.lines.streams for put in line.of(mailbox.PUT)]
+            assert puts == [blob(1), blob(2), blob(3), blob(9, 65_536)]
+
+    run(main)
+
+
+def test_where_the_handshakes_alone_fill_a_short_connection_one_waits_longer_each_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here, client(here.stream) as scene:
+            scene.lines.short, scene.lines.filled = True, MAX_SHORT_BYTES - 3_000
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await trio.sleep(7200)
+            assert len(scene.lines.dialled) <= 7200 / LONGEST_WAIT * 2 + 12
+            assert scene.health == ("unreachable", "the connection was lost")
+
+    run(main)

@@ -535,15 +535,19 @@ def test_one_that_gets_on_slowly_is_kept() -> None:
             await liar.say((mailbox.RESULTS, mailbox.encode_results([(number, DONE)])))
         while True:
             await liar.hear(mailbox.PING)
+            await trio.sleep(0.25)
             await liar.say((mailbox.PONG, b""))
 
     async def main() -> None:
         async with lied_to(slow) as scene:
             scene.boxes.deposit(AT_RELAY, theirs(BOB), HOURS_A_DAY, [(number, blob(number)) for number in range(10)])
+            await trio.sleep(1)
+            assert scene.boxes.relay_health()[RelayName(RELAY)].answer_ms == 0, "as the first queue was opened"
             await scene.letters.until(lambda: len(scene.letters.codes) == 10)
             assert scene.letters.told == ["up"]
             await trio.sleep(IDLE_SECONDS - 1)  # the last answer counts, not the last call
             assert scene.health == ("connected", "")
+            assert scene.boxes.relay_health()[RelayName(RELAY)].answer_ms == 250, "of the last ping"
             await trio.sleep(2)
             assert scene.boxes.relay_health() == {}
 

@@ -49,7 +49,7 @@ def test_settings_change_the_screen_and_the_file(tmp_path: Path) -> None:
             listed = await page(app, pilot)
             assert {option.id for option in listed.options} == {
                 *(each.name for each in SETTINGS),
-                *(name for name, _ in NODE_SETTINGS),
+                *(name for name, _, _ in NODE_SETTINGS),
             }
             before = take(app).shown
             await choose(pilot, listed, "clock")
@@ -58,6 +58,8 @@ def test_settings_change_the_screen_and_the_file(tmp_path: Path) -> None:
             await until(pilot, lambda: app.animation_level == "none")
             await choose(pilot, listed, "read_receipts")
             await until(pilot, lambda: node.settings["read_receipts"] is False)
+            await choose(pilot, listed, "lan")
+            await until(pilot, lambda: node.settings["lan"] == "on")
             await choose(pilot, listed, "quiet_hours")
             await pilot.press(*"25:00-7", "enter")
             await until(pilot, lambda: "must be" in take(app).shown)

@@ -1,0 +1,79 @@
+"""What the net knows about where this node is and how each contact is reached, as values; for people, never for limits.
+
+Addresses are here to be shown to the user of this machine. They are never logged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
+
+
+class Scope(StrEnum):
+    """From where an address can be dialled, as far as it says so itself."""
+
+    PUBLIC = "public"
+    LOCAL = "local"
+    """On the same network only: private, link-local, or behind a carrier's NAT."""
+    LOOPBACK = "loopback"
+    """On this machine only."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OwnAddress:
+    """An address at which this node listens, as a multiaddr without its peer id. family: IPv4 or IPv6."""
+
+    address: str
+    family: str
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The networks of this machine. families: those of its addresses that lead to others, of IPv4 and IPv6. public:
+    those of which it has a public address. default_route: whether packets for the internet have somewhere to go; None
+    where the system does not say.
+    """
+
+    families: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()
+    default_route: bool | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is any network but this machine itself."""
+        return bool(self.families)
+
+
+@dataclass(frozen=True, slots=True)
+class NetState:
+    """Where this node is. circuits, hidden_circuits: the relays through which it can be reached now, by everybody and
+    by hidden contacts. hops: 2 if mailboxes are reached through a second relay only.
+    """
+
+    machine: Machine = Machine()
+    addresses: tuple[OwnAddress, ...] = ()
+    circuits: tuple[PeerKey, ...] = ()
+    hidden_circuits: tuple[PeerKey, ...] = ()
+    hops: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PathState:
+    """How a contact is reached now, and what was tried. route: None without a link. relay: of a circuit. seconds: the
+    age of the link. stalled: answers are overdue on it. direct, circuits: how many ways of each kind the node knows to
+    the contact. tried: seconds since the last attempt that failed; None if none has. no_hole: holes through both
+    routers were tried in vain.
+    """
+
+    route: Route | None = None
+    relay: PeerKey | None = None
+    seconds: int = 0
+    stalled: bool = False
+    direct: int = 0
+    circuits: int = 0
+    tried: int | None = None
+    no_hole: bool = False

@@ -1,0 +1,468 @@
+"""What is known about the network, in sentences: one row for each fact, what to try next, and one word for `status`.
+
+`doctor`, the network page and the status line say the same because they ask this module. It is a function of
+`NetworkFacts`. What an observer sees is taken from docs/threat-model.md, and applies to the present situation alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from p2pchat.core.delivery import Route
+from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
+from p2pchat.engine.runtime import withholding
+from p2pchat.engine.runtime.clock_hints import format_difference
+from p2pchat.lib.times import HOUR_MS, format_duration
+from p2pchat.ports import DhtMode, LanMode, Scope
+from p2pchat.store.contacts import ContactState
+
+HERE, RELAYS, CONTACTS, SEEN = "here", "relays", "contacts", "seen"
+"""What a row is about; the page has a section for each."""
+GOOD, NOTE, BAD = "good", "note", "bad"
+"""The states of a row: it works; it is so, and could be otherwise; it does not work."""
+
+NO_NETWORK: Final = "no network"
+NO_PROXY: Final = "the proxy does not answer"
+
+MIN_HOURS_APART = 2
+"""Relays send only their hour, so two clocks that differ by one hour may be a minute apart."""
+MAX_NAMED = 3
+"""Contacts that a sentence names; the others are counted."""
+
+_SET_CLOCK = (
+    "Set the clock: links need it to be right within a day. Nothing fails for being too old until it "
+    "has been right for an hour."
+)
+_CARRY = "`p2pchat parcel out` carries messages on a stick meanwhile."
+_ADD_RELAY = "Add a relay: it stores what is sent to you while you are offline, and others reach you through it."
+_SECOND_RELAY = "Add a second relay, run by somebody else: each holds every message."
+_OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave messages there."
+
+
+class Row(NamedTuple):
+    """One fact. about: its section. check: its name for programs. hint: what to do about it, or ""."""
+
+    about: str
+    check: str
+    state: str
+    detail: str
+    hint: str = ""
+
+
+def rows(facts: NetworkFacts) -> list[Row]:
+    """Return everything that can be said, in the order in which it depends on each other."""
+    return [row for say in _SAID for row in say(facts)]
+
+
+def advice(facts: NetworkFacts, said: Sequence[Row]) -> list[str]:
+    """Return what to try next, the most important first: what helps against what does not work, then what could be
+    better, unless nothing can leave this machine.
+    """
+    bad = [row.hint for row in said if row.state == BAD and row.hint]
+    if facts.cut_off:
+        return list(dict.fromkeys(bad))
+    notes = [row.hint for row in said if row.state == NOTE and row.hint]
+    if facts.net.machine.default_route is False:
+        pass
+    elif not facts.relays:
+        notes.append(_ADD_RELAY)
+    elif len(facts.relays) == 1:
+        notes.append(_SECOND_RELAY)
+    return list(dict.fromkeys([*bad, *notes]))
+
+
+# --- this machine -----------------------------------------------------------------------------------------------------
+
+
+def _network(facts: NetworkFacts) -> Iterator[Row]:
+    machine = facts.net.machine
+    families = " and ".join(machine.families)
+    if not machine.connected:
+        hint = f"Join a network: a local one is enough for contacts who are on it too. {_CARRY}"
+        yield Row(HERE, "network", BAD, "this machine is on no network", hint)
+    elif machine.default_route is False:
+        detail = f"a local network ({families}) that does not lead to the internet"
+        if facts.lan.mode == LanMode.OFF:
+            hint = "`p2pchat node --lan auto` finds contacts who are on it too."
+            yield Row(HERE, "network", NOTE, detail, hint)
+        else:
+            yield Row(HERE, "network", NOTE, f"{detail}; contacts who are on it too are found", _CARRY)
+    elif machine.default_route:
+        yield Row(HERE, "network", GOOD, f"{families}, with a route to the internet")
+    else:
+        yield Row(HERE, "network", GOOD, families)
+
+
+def _proxy(facts: NetworkFacts) -> Iterator[Row]:
+    if facts.proxy is None:
+        return
+    address = facts.proxy.address
+    if facts.proxy.problem:
+        detail = f"nothing leaves this machine: the proxy at {address} does not work, {facts.proxy.problem}"
+        hint = "Start the proxy, or name another with `p2pchat node --proxy`. Nothing goes past it meanwhile."
+        yield Row(HERE, "proxy", BAD, detail, hint)
+    else:
+        yield Row(HERE, "proxy", GOOD, f"everything leaves through the SOCKS5 proxy at {address}")
+
+
+def _clock(facts: NetworkFacts) -> Iterator[Row]:
+    yield Row(HERE, "clock", GOOD if facts.clock_right else BAD, facts.clock, "" if facts.clock_right else _SET_CLOCK)
+
+
+def _listening(facts: NetworkFacts) -> Iterator[Row]:
+    addresses = facts.net.addresses
+    if addresses:
+        yield Row(HERE, "listening", GOOD, ", ".join(own.address for own in addresses))
+    elif facts.proxy is not None:
+        yield Row(HERE, "listening", GOOD, "nowhere: with a proxy, others reach this node through relays")
+    elif not facts.net.machine.connected:
+        yield Row(HERE, "listening", NOTE, "nowhere: there is no network")
+    else:
+        yield Row(HERE, "listening", BAD, "nowhere", "Is the port in use? Try `p2pchat node --listen`.")
+
+
+def _reachable(facts: NetworkFacts) -> Iterator[Row]:
+    """Say from where others can dial this node: an address is proven to work only by a contact who came by it."""
+    scopes = {own.scope for own in facts.net.addresses}
+    circuits = len(facts.net.circuits)
+    proven, ways = facts.reached and Scope.PUBLIC in scopes, []
+    if proven:
+        ways.append("directly (contacts have dialled it from outside)")
+    elif Scope.PUBLIC in scopes:
+        ways.append("perhaps directly (this machine has a public address, but nobody has come in by it yet)")
+    elif Scope.LOCAL in scopes:
+        ways.append("directly from this network only")
+    elif scopes:
+        ways.append("directly from this machine only")
+    if circuits:
+        ways.append(f"through {_count(circuits, 'relay')}")
+    detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
+    if facts.relays and not circuits:
+        detail += "; no relay of yours carries anybody to it now"
+    yield Row(HERE, "reachability", GOOD if proven or circuits else NOTE, detail)
+
+
+def _nat(facts: NetworkFacts) -> Iterator[Row]:
+    """Say what stands between this machine and the internet, as far as its addresses tell."""
+    machine = facts.net.machine
+    if facts.proxy is not None or not machine.connected or machine.default_route is False:
+        return
+    if "IPv4" in machine.public:
+        yield Row(HERE, "nat", GOOD, "none: this machine has a public IPv4 address; a firewall may be in the way")
+    elif machine.public:
+        detail = "for IPv4 only, if at all: this machine has a public IPv6 address; a firewall may be in the way"
+        yield Row(HERE, "nat", NOTE, detail)
+    else:
+        detail = "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known"
+        yield Row(HERE, "nat", NOTE, detail)
+
+
+def _lan(facts: NetworkFacts) -> Iterator[Row]:
+    health = facts.lan
+    if facts.proxy is not None:
+        detail = "contacts are not looked for on this network: everything goes through the proxy"
+    elif health.looking:
+        found = f"{health.found} found" if health.found else "none found yet"
+        detail = f"contacts are looked for on this network, {found}; others on it can tell that p2pchat runs here"
+    elif health.mode == LanMode.AUTO:
+        found = f"; {health.found} found that announced themselves" if health.found else ""
+        detail = f"contacts will be looked for on this network if no relay answers{found}"
+    elif health.mode == LanMode.ON:
+        detail = "contacts are not looked for: there is no local network"
+    else:
+        detail = "contacts are not looked for on this network. `p2pchat node --lan auto` changes that"
+    yield Row(HERE, "lan", GOOD, detail)
+
+
+# --- relays -----------------------------------------------------------------------------------------------------------
+
+
+def _relays(facts: NetworkFacts) -> Iterator[Row]:
+    if not facts.relays:
+        detail = "none: messages wait here until both sides are online. `p2pchat relays add` adds one"
+        yield Row(RELAYS, "relays", NOTE, detail)
+    for relay in facts.relays:
+        yield _relay(facts, relay)
+    if facts.turns:
+        detail = f"you fetch from so many relays of your contacts that {facts.turns} take turns, ten minutes each"
+        yield Row(RELAYS, "relays", BAD, detail, _OF_YOUR_OWN)
+
+
+def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
+    health = relay.health
+    said = [f"{relay.address} {health.state}"]
+    if health.state == "connected":
+        said[0] += f" for {_age(facts.now, health.since)}"
+        said += [f"answers in {_length(health.answer_ms)}"] if health.answer_ms is not None else []
+        said += ["others reach you through it"] if relay.circuits else []
+    elif health.state == "connecting" and not relay.used:
+        said[0] = f"{relay.address} is not asked"
+    elif health.problem:
+        said[0] += f" for {_age(facts.now, health.since)}: {health.problem}"
+    said += [f"run by {relay.contact}"] if relay.contact else []
+    if not relay.used:
+        said.append("in reserve: used if another one fails")
+    elif relay.queues:
+        said.append(f"keeps {_count(relay.queues, 'queue')} for you{_for_hours(health.longest)}")
+    if relay.stored:
+        said.append(f"has {_count(relay.stored, 'envelope')} of yours that others have not confirmed")
+    hint = "Messages stored for you there wait; with a second relay, they arrive through that one."
+    hours = health.hours_ahead or 0
+    if abs(hours) >= MIN_HOURS_APART:
+        way = "ahead of" if hours > 0 else "behind"
+        said.append(f"its clock is {format_difference(hours * HOUR_MS)} {way} yours")
+    if relay.unwatched:
+        said.append(
+            f"{relay.unwatched:,} of your contacts' queues there are not watched but only checked from time to time"
+        )
+        hint = "It allows you too few streams: with another relay, each holds fewer queues."
+    elif health.state == "refused":
+        hint = "Ask whoever runs it for its line with the present token, and add that: `p2pchat relays add`."
+    elif facts.cut_off:
+        hint = ""  # what is said of the proxy or the network is what has to be done
+    good = health.state == "connected" and not relay.unwatched
+    waits = not relay.used and health.state in ("connecting", "connected")
+    state = GOOD if good else NOTE if waits else BAD
+    return Row(RELAYS, "relay", state, "; ".join(said), "" if state != BAD else hint)
+
+
+def _for_hours(hours: int | None) -> str:
+    return "" if not hours else f", each message for {format_duration(hours * 3600, units=1)} at most"
+
+
+def _dht(facts: NetworkFacts) -> Iterator[Row]:
+    """Say whether somebody keeps records by which people find each other."""
+    health = facts.dht
+    if health is None:
+        return
+    where = "your relays" if health.mode == DhtMode.RELAYS else "the public network and your relays"
+    if health.mode == DhtMode.OFF:
+        detail = "no DHT server is asked where contacts are; `dht` in config.toml changes that"
+    elif health.servers:
+        many = f"{health.servers} DHT servers of {where} answer"
+        detail = f"1 DHT server of {where} answers" if health.servers == 1 else many
+    else:
+        detail = f"no DHT server of {where} answers"
+    good = health.mode != DhtMode.PUBLIC or health.servers > 0
+    hint = "Are the addresses in `dht_bootstrap` right? Contacts are found by relays meanwhile."
+    yield Row(RELAYS, "dht", GOOD if good else BAD, detail, "" if good else hint)
+
+
+# --- contacts ---------------------------------------------------------------------------------------------------------
+
+
+def _contacts(facts: NetworkFacts) -> Iterator[Row]:
+    for contact in facts.contacts:
+        if contact.no_room:
+            detail = withholding.NO_ROOM.format(name=contact.name)
+            yield Row(CONTACTS, "storage", BAD, detail, "Read the chat, or block them. config.toml sets the limits.")
+        yield _contact(facts, contact)
+
+
+def _contact(facts: NetworkFacts, contact: ContactFacts) -> Row:
+    if contact.state == ContactState.WAITING:
+        where = f": your request is {contact.asked}" if contact.asked else ": your request has not arrived yet"
+        return Row(CONTACTS, "contact", NOTE, f"{contact.name}: has not accepted yet{where}")
+    said = [_path(facts, contact)]
+    why = _why_not_better(facts, contact)
+    said += [why] if why else []
+    said += [_waits(contact)] if contact.waiting.messages or contact.waiting.other else []
+    reached = contact.path.route is not None or (contact.route == Route.MAILBOX and not facts.cut_off)
+    state = GOOD if reached else BAD
+    hint = "Their node may be off, or neither side can dial the other; with a relay, messages can wait for them there."
+    if contact.hidden and contact.cannot:
+        said.append(f"you hide your address from them, so {contact.cannot}")
+        hint = "Messages of contacts you hide from use your own relays only: `p2pchat relays add` one that they use."
+    elif facts.cut_off:
+        hint = ""
+    return Row(CONTACTS, "contact", state, f"{contact.name}: {'; '.join(said)}", "" if state == GOOD else hint)
+
+
+def _path(facts: NetworkFacts, contact: ContactFacts) -> str:
+    path = contact.path
+    if path.route is None:
+        if contact.route == Route.MAILBOX and not facts.cut_off:
+            return f"no link, through a mailbox at {_count(contact.relays, 'relay')} of theirs"
+        return "no link"
+    age = format_duration(path.seconds, units=1) or "a moment"
+    way = "direct, on this network" if path.route == Route.LAN else str(path.route)
+    if path.route == Route.CIRCUIT:
+        way = f"circuit through {f'your relay {contact.relay}' if contact.relay else 'a relay of theirs'}"
+    elif path.route == Route.DIRECT and facts.proxy is not None:
+        way = "direct, by the proxy"
+    stalled = ", stalled: another link is being made" if path.stalled else ""
+    return f"linked, {way}, for {age}{stalled}"
+
+
+def _why_not_better(facts: NetworkFacts, contact: ContactFacts) -> str:
+    """Return why there is no link, or none that is direct; "" if it could not be better."""
+    path = contact.path
+    if path.route not in (None, Route.CIRCUIT):
+        return ""
+    if not facts.net.machine.connected:
+        return "this machine is on no network"
+    if facts.proxy_fails:
+        return "the proxy does not work"
+    if path.route == Route.CIRCUIT:
+        if contact.hidden:
+            return "not directly, because you hide your address from them"
+        if not path.direct:
+            return "not directly, because they gave no address that can be dialled"
+        if path.tried is None:
+            return "a direct way is being looked for"
+        again = "and holes through both routers did not open" if path.no_hole else "and is tried again within the hour"
+        return f"not directly: {_addresses(path.direct)} {_ago(path.tried)}, {again}"
+    if contact.hidden:
+        return "you hide your address from them, so only circuits through your relays are tried"
+    if not path.direct and not path.circuits:
+        return "no way to their node is known" + ("" if facts.relays else ", and you have no relay")
+    kinds = [_count(path.direct, "address", "addresses")] if path.direct else []
+    kinds += [_count(path.circuits, "circuit")] if path.circuits else []
+    if path.tried is None:
+        return f"{' and '.join(kinds)} of theirs {'is' if path.direct + path.circuits == 1 else 'are'} being dialled"
+    return f"{' and '.join(kinds)} of theirs dialled {_length(1000 * path.tried)} ago, without an answer"
+
+
+def _addresses(count: int) -> str:
+    return "their address did not answer" if count == 1 else f"none of their {count} addresses answered"
+
+
+def _ago(seconds: int) -> str:
+    return f"{format_duration(seconds, units=1)} ago" if seconds else "just now"
+
+
+def _waits(contact: ContactFacts) -> str:
+    """Say how many messages wait, and for what."""
+    waiting = contact.waiting
+    if not waiting.messages:
+        return "only receipts and the like wait for them"
+    parts = []
+    if waiting.stored:
+        parts.append(f"{_all_of(waiting.stored, waiting.messages)} at relays until their node fetches them")
+    if rest := waiting.messages - waiting.stored:
+        goal = "their confirmation" if contact.path.route is not None else "a link or a relay"
+        parts.append(f"{_all_of(rest, waiting.messages)} here for {goal}")
+    return f"{_count(waiting.messages, 'message')} waiting to be delivered: {', '.join(parts)}"
+
+
+def _all_of(some: int, total: int) -> str:
+    return f"{some}" if some < total else "all" if total > 1 else "it lies"
+
+
+# --- what others see --------------------------------------------------------------------------------------------------
+
+
+def _line(facts: NetworkFacts) -> Iterator[Row]:
+    """Say what somebody sees who watches the line of this machine."""
+    if facts.proxy is not None:
+        where = "the proxy on this machine" if facts.proxy_here else f"the proxy at {facts.proxy.address}"
+        whose = "what that proxy sends" if facts.proxy_here else "that you use it, when, and how much you send"
+        detail = (
+            f"everything goes to {where}. Whoever watches your line sees {whose}; whoever runs the proxy sees whom you "
+            "connect to"
+        )
+    elif not facts.net.machine.connected:
+        detail = "nothing leaves this machine, so there is nothing to see"
+    else:
+        direct = sum(contact.path.route in (Route.DIRECT, Route.LAN) for contact in facts.contacts)
+        ends = [f"{_count(direct, 'contact')} linked directly"] if direct else []
+        ends += [_count(len(facts.connected), "relay")] if facts.connected else []
+        ends = ends or ["whoever your node dials"]
+        detail = (
+            f"whoever watches your line sees your network address and that of {' and of '.join(ends)}, that both use "
+            "libp2p (of a relay by wss: a web server), when, how many envelopes, and which of three sizes each has. "
+            "They do not see content, names or who you are"
+        )
+    yield Row(SEEN, "line", NOTE, detail)
+
+
+def _operators(facts: NetworkFacts) -> Iterator[Row]:
+    """Say what those see who run the relays that are in use now."""
+    if facts.connected:
+        address = "the proxy's address" if facts.proxy is not None else "your network address"
+        keys = "both your transport keys" if facts.hides else "your transport key"
+        detail = (
+            f"whoever runs a relay of yours sees {address} and {keys}, when envelopes of which size arrive and leave, "
+            "and who is connected to you through it; never content, names or identity keys"
+        )
+        if facts.net.hops > 1:
+            detail = (
+                f"whoever runs a relay of yours sees {address} and that you go through it to another one, or when "
+                "envelopes are left and fetched there and not who comes; both together know what one knew"
+            )
+        yield Row(SEEN, "operators", NOTE, detail)
+        if whose := [relay.contact for relay in facts.connected if relay.contact]:
+            detail = f"{_named(whose)} can also tell that it is you, because the relay is theirs"
+            yield Row(SEEN, "operators", NOTE, detail)
+
+
+def _people(facts: NetworkFacts) -> Iterator[Row]:
+    """Say which contacts see the network address."""
+    hidden = [contact.name for contact in facts.contacts if contact.hidden]
+    seeing = [contact.name for contact in facts.linked if not contact.hidden]
+    if seeing and facts.proxy is None:
+        yield Row(SEEN, "contacts", NOTE, f"{_named(seeing)} can see your network address, and that you are online")
+    elif seeing:
+        yield Row(SEEN, "contacts", NOTE, f"{_named(seeing)} can see the proxy's address, and that you are online")
+    if hidden:
+        detail = (
+            f"{_named(hidden)} can see which relays you use, and not your network address; those who run these relays, "
+            "and whoever sees when your two keys appear and disappear, can tell that they belong together"
+        )
+        yield Row(SEEN, "contacts", NOTE, detail)
+    if facts.is_relay:
+        detail = "contacts who use your node as a relay know your network address, even while they are not linked"
+        yield Row(SEEN, "contacts", NOTE, detail)
+
+
+def _neighbours(facts: NetworkFacts) -> Iterator[Row]:
+    if facts.lan.looking and facts.proxy is None:
+        detail = (
+            "whoever is on this local network can tell that p2pchat runs here, and not who you or your contacts are"
+        )
+        yield Row(SEEN, "neighbours", NOTE, detail)
+
+
+_SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
+    _network,
+    _proxy,
+    _clock,
+    _listening,
+    _reachable,
+    _nat,
+    _lan,
+    _relays,
+    _dht,
+    _contacts,
+    _line,
+    _operators,
+    _people,
+    _neighbours,
+)
+"""Who says something, in the order of the rows."""
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _count(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return some names, and how many others there are."""
+    named = list(dict.fromkeys(names))
+    rest = len(named) - MAX_NAMED
+    if rest > 0:
+        return f"{', '.join(named[:MAX_NAMED])} and {_count(rest, 'other')}"
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+
+
+def _age(now: int, since: int) -> str:
+    return format_duration(max(0, now - since) // 1000, units=1) or "a moment"
+
+
+def _length(ms: int) -> str:
+    """Return a length of time, in milliseconds below a second."""
+    return f"{ms} ms" if ms < 1000 else format_duration(ms // 1000, units=1)

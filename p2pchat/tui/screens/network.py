@@ -1,0 +1,140 @@
+"""The page about the network: where this computer is, each relay and contact, what others see, and what to try.
+
+The node says all of it in rows; a row of a kind that is not known here is shown like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui.node_client import ApiCaller
+from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.themes import MUTED
+
+REFRESH_SECONDS = 5.0
+"""Seconds between two requests to the node, which sends no events about the network."""
+
+SECTIONS: Mapping[str, str] = {
+    "here": "This computer",
+    "relays": "Relays",
+    "contacts": "Contacts",
+    "seen": "What others can see",
+}
+_LABELLED = ("here", "seen")
+"""The sections whose rows begin with what they are about; in the others, the text says it."""
+_LABELS = {"lan": "same network", "nat": "router", "line": "your line", "operators": "relays", "neighbours": "nearby"}
+_SIGNS = {"good": ("✓", "$text-success"), "bad": ("✗", "$text-error"), "note": ("·", MUTED)}
+_OTHER_SIGN = ("·", MUTED)
+_HERE = {
+    "`p2pchat relays add`": "/relays",
+    "`p2pchat node --proxy`": "the option --proxy of `p2pchat node`",
+}
+"""What does here what a verb of the command line does."""
+_ADDRESS = re.compile(r"/(ip4|ip6|dns[46]?)/([^/\s,;]+)/tcp/([0-9]{1,5})(?:/wss?)?(?:/p2p/[A-Za-z0-9]+)?")
+MAX_ROWS = 200
+"""Rows of one section; somebody with a thousand contacts looks for one of them on its page."""
+
+
+def short(text: str) -> str:
+    """Return a text with its multiaddrs as host and port, and with the commands of the screen."""
+
+    def place(found: re.Match[str]) -> str:
+        host = f"[{found[2]}]" if found[1] == "ip6" else found[2]
+        return f"{host}:{found[3]}"
+
+    for verb, here in _HERE.items():
+        text = text.replace(verb, here)
+    return _ADDRESS.sub(place, text)
+
+
+class NetworkScreen(Panel[None]):
+    """Shows the rows of the node's answer, and asks again every few seconds."""
+
+    HEADING = "Network"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f4,q,enter", "back", show=False),
+        Binding("r", "again", "refresh"),
+        Binding("home", "scroll_by(-100000)", show=False),
+        Binding("end", "scroll_by(100000)", show=False),
+        Binding("pageup", "scroll_by(-8)", "up"),
+        Binding("pagedown,space", "scroll_by(8)", "down"),
+    ]
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = """
+    NetworkScreen {
+        .panel { max-width: 92; }
+        .group { height: 1; color: $text-primary; text-style: bold; }
+        .rows { height: auto; margin: 0 0 1 0; }
+        &.-low, &.-tiny {
+            .rows { margin: 0; }
+        }
+    }
+    """
+
+    def __init__(self, node: ApiCaller) -> None:
+        super().__init__()
+        self._node = node
+        self._reading = False
+
+    def body(self) -> ComposeResult:
+        yield Static("Asking the node…", id="next", classes="para", markup=False)
+        for about, title in SECTIONS.items():
+            yield Static(title, id=f"{about}-title", classes="group hidden", markup=False)
+            yield Static("", id=about, classes="rows hidden", markup=False)
+
+    def on_mount(self) -> None:
+        """Ask the node, and again at intervals."""
+        self.action_again()
+        self.set_interval(REFRESH_SECONDS, self.action_again)
+
+    def action_again(self) -> None:
+        """Ask the node again, unless it is being asked: a proxy that is down takes seconds."""
+        if not self._reading:
+            self._reading = True
+            self.run_worker(self._read(), group="read", exclusive=True)
+
+    async def _read(self) -> None:
+        try:
+            self._take(await self._node.call("network"))
+            self.say("")
+        except P2PChatError as exc:
+            self.say(said(exc), "problem")
+        finally:
+            self._reading = False
+
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        rows = answer["rows"]
+        self.query_one("#next", Static).update(self._advice(answer["next"], any(row["state"] == "bad" for row in rows)))
+        for about in SECTIONS:
+            those = [row for row in rows if row["about"] == about]
+            shown = [self._row(row) for row in those[:MAX_ROWS]]
+            if len(those) > MAX_ROWS:
+                shown.append(Content.styled(f"  and {len(those) - MAX_ROWS:,} more", MUTED))
+            self.query_one(f"#{about}", Static).update(Content("\n").join(shown))
+            for widget in (f"#{about}", f"#{about}-title"):
+                self.query_one(widget).set_class(not shown, "hidden")
+
+    def _advice(self, texts: Sequence[str], bad: bool) -> Content:
+        better = " What could be better:" if texts else ""
+        lines = [Content.styled("Not everything works. What to try:" if bad else f"Nothing is wrong.{better}", "bold")]
+        lines += [Content.assemble(("→ ", "$text-accent"), self.drawn(short(text))) for text in texts]
+        return Content("\n").join(lines)
+
+    def _row(self, row: Mapping[str, Any]) -> Content:
+        sign, style = _SIGNS.get(row["state"], _OTHER_SIGN)
+        label, detail = "", short(row["detail"])
+        if row["about"] in _LABELLED:
+            label = _LABELS.get(row["check"], row["check"])
+        elif row["about"] == "contacts":  # a name may be written from right to left, and the rest never is
+            label, _, detail = detail.partition(": ")
+        return Content.assemble(
+            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(detail)
+        )

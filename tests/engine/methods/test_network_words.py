@@ -1,0 +1,294 @@
+"""What is said of the network in each situation, word by word: a function of values, without a node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from p2pchat.core.delivery import Route
+from p2pchat.core.ids import ContactId, PeerKey
+from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
+from p2pchat.engine.methods.network_words import BAD, SEEN, advice, rows
+from p2pchat.ports import (
+    LanHealth,
+    LanMode,
+    Machine,
+    NetState,
+    OwnAddress,
+    PathState,
+    ProxyHealth,
+    RelayHealth,
+    Scope,
+)
+from p2pchat.store.contacts import ContactState
+from p2pchat.store.outbox import Waiting
+
+NOW = 1_790_000_000_000
+PRIVATE = OwnAddress("/ip4/192.168.1.7/tcp/4001", "IPv4", Scope.LOCAL)
+PUBLIC = OwnAddress("/ip6/2001:db8::7/tcp/4001", "IPv6", Scope.PUBLIC)
+HOME = NetState(Machine(("IPv4",), (), True), (PRIVATE,))
+HILL = RelayFacts(
+    PeerKey(b"h" * 32),
+    "/ip4/203.0.113.5/tcp/4001/p2p/12D3",
+    "203.0.113.5:4001",
+    RelayHealth("connected", NOW - 7_200_000, answer_ms=45, longest=720),
+    queues=4,
+    stored=3,
+    circuits=True,
+)
+LOST = replace(HILL, health=RelayHealth("unreachable", NOW - 60_000, "no address answered"), circuits=False, stored=0)
+ANNA = ContactFacts(
+    ContactId(b"a" * 8), "anna", route=Route.DIRECT, path=PathState(Route.DIRECT, seconds=7200, direct=2)
+)
+AWAY = ContactFacts(
+    ContactId(b"b" * 8), "bob", path=PathState(direct=2, circuits=1, tried=40), waiting=Waiting(3, 2, 1)
+)
+FACTS = NetworkFacts(NOW, HOME, "2026-09-21T14:13:20.000Z")
+
+
+def said(facts: NetworkFacts) -> dict[str, str]:
+    """The last row of each check, with a cross before what does not work."""
+    return {row.check: f"{'✗ ' if row.state == BAD else ''}{row.detail}" for row in rows(facts)}
+
+
+def told(facts: NetworkFacts) -> list[str]:
+    return advice(facts, rows(facts))
+
+
+def test_at_home_with_a_relay() -> None:
+    facts = replace(FACTS, net=replace(HOME, circuits=(HILL.peer,)), relays=(HILL,), contacts=(ANNA,))
+    assert said(facts) == {
+        "network": "IPv4, with a route to the internet",
+        "clock": "2026-09-21T14:13:20.000Z",
+        "listening": "/ip4/192.168.1.7/tcp/4001",
+        "reachability": "others reach this node directly from this network only and through 1 relay",
+        "nat": "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known",
+        "lan": "contacts are not looked for on this network. `p2pchat node --lan auto` changes that",
+        "relay": "/ip4/203.0.113.5/tcp/4001/p2p/12D3 connected for 2 hours; answers in 45 ms; others reach you "
+        "through it; keeps 4 queues for you, each message for 4 weeks at most; has 3 envelopes of yours that "
+        "others have not confirmed",
+        "contact": "anna: linked, direct, for 2 hours",
+        "line": "whoever watches your line sees your network address and that of 1 contact linked directly and of "
+        "1 relay, that both use libp2p (of a relay by wss: a web server), when, how many envelopes, and which of three "
+        "sizes each has. They do not see content, names or who you are",
+        "operators": "whoever runs a relay of yours sees your network address and your transport key, when "
+        "envelopes of which size arrive and leave, and who is connected to you through it; never content, names "
+        "or identity keys",
+        "contacts": "anna can see your network address, and that you are online",
+    }
+    assert told(facts) == ["Add a second relay, run by somebody else: each holds every message."]
+
+
+def test_without_any_network() -> None:
+    facts = replace(FACTS, net=NetState(), relays=(LOST,), contacts=(AWAY,))
+    words = said(facts)
+    assert words["network"] == "✗ this machine is on no network"
+    assert words["listening"] == "nowhere: there is no network"
+    assert words["reachability"] == "nobody can reach this node; no relay of yours carries anybody to it now"
+    assert words["contact"] == (
+        "✗ bob: no link; this machine is on no network; 3 messages waiting to be delivered: 2 at relays until their "
+        "node fetches them, 1 here for a link or a relay"
+    )
+    assert words["line"] == "nothing leaves this machine, so there is nothing to see"
+    assert "nat" not in words
+    assert "operators" not in words
+    assert told(facts)[0] == (
+        "Join a network: a local one is enough for contacts who are on it too. `p2pchat parcel out` carries messages "
+        "on a stick meanwhile."
+    )
+    assert len(told(facts)) == 1, "nothing is advised that needs a network first"
+
+
+@pytest.mark.parametrize(
+    ("lan", "detail", "hint"),
+    [
+        (
+            LanHealth(LanMode.AUTO, looking=True, found=1),
+            "a local network (IPv4) that does not lead to the internet; contacts who are on it too are found",
+            "`p2pchat parcel out` carries messages on a stick meanwhile.",
+        ),
+        (
+            LanHealth(LanMode.OFF),
+            "a local network (IPv4) that does not lead to the internet",
+            "`p2pchat node --lan auto` finds contacts who are on it too.",
+        ),
+    ],
+)
+def test_on_a_local_network_alone(lan: LanHealth, detail: str, hint: str) -> None:
+    near = replace(ANNA, route=Route.LAN, path=PathState(Route.LAN, direct=1))
+    facts = replace(FACTS, net=replace(HOME, machine=Machine(("IPv4",), (), False)), lan=lan, contacts=(near,))
+    words = said(facts)
+    assert words["network"] == detail
+    assert told(facts) == [hint], "no relay is advised where none can be reached"
+    assert words["contact"] == "anna: linked, direct, on this network, for a moment"
+    assert ("neighbours" in words) == lan.looking
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_behind_a_proxy_that_is_down(here: bool) -> None:
+    proxy = ProxyHealth("127.0.0.1:9050" if here else "192.0.2.9:1080", "it does not answer")
+    net = replace(HOME, addresses=())
+    mailed = replace(AWAY, route=Route.MAILBOX, relays=1)
+    facts = replace(FACTS, net=net, proxy=proxy, proxy_here=here, relays=(LOST, LOST), contacts=(mailed,))
+    words = said(facts)
+    assert words["proxy"].startswith("✗ nothing leaves this machine: the proxy at ")
+    assert words["listening"] == "nowhere: with a proxy, others reach this node through relays"
+    assert words["contact"].startswith("✗ bob: no link; the proxy does not work; 3 messages waiting")
+    assert words["line"] == (
+        "everything goes to the proxy on this machine. Whoever watches your line sees what that proxy sends; whoever "
+        "runs the proxy sees whom you connect to"
+        if here
+        else "everything goes to the proxy at 192.0.2.9:1080. Whoever watches your line sees that you use it, "
+        "when, and how much you send; whoever runs the proxy sees whom you connect to"
+    )
+    assert told(facts) == [
+        "Start the proxy, or name another with `p2pchat node --proxy`. Nothing goes past it meanwhile."
+    ]
+
+
+def test_behind_a_proxy_that_works_relays_and_contacts_see_its_address() -> None:
+    proxied = replace(FACTS, proxy=ProxyHealth("127.0.0.1:9050", ""), relays=(HILL,), contacts=(ANNA,))
+    words = said(proxied)
+    assert words["contact"] == "anna: linked, direct, by the proxy, for 2 hours"
+    assert "sees the proxy's address and your transport key" in words["operators"]
+    assert words["contacts"] == "anna can see the proxy's address, and that you are online"
+    assert "your network address" not in " ".join(row.detail for row in rows(proxied) if row.about == SEEN)
+
+
+def test_a_hidden_contact() -> None:
+    eve = replace(AWAY, name="eve", hidden=True, waiting=Waiting(1, 0, 0), cannot="nothing can be left for you")
+    facts = replace(FACTS, relays=(HILL, HILL), contacts=(ANNA, eve), hides=True)
+    words = said(facts)
+    assert words["contact"] == (
+        "✗ eve: no link; you hide your address from them, so only circuits through your relays are tried; 1 message "
+        "waiting to be delivered: it lies here for a link or a relay; you hide your address from them, so "
+        "nothing can be left for you"
+    )
+    assert "both your transport keys" in words["operators"]
+    assert words["contacts"] == (
+        "eve can see which relays you use, and not your network address; those who run these relays, and whoever sees "
+        "when your two keys appear and disappear, can tell that they belong together"
+    )
+    linked = replace(eve, route=Route.CIRCUIT, relay=HILL.place, path=PathState(Route.CIRCUIT, seconds=60), cannot="")
+    assert said(replace(facts, contacts=(linked,)))["contact"].startswith(
+        "eve: linked, circuit through your relay 203.0.113.5:4001, for 1 minute; not directly, because you hide your "
+        "address from them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("contact", "words"),
+    [
+        (
+            replace(AWAY, route=Route.MAILBOX, relays=2, waiting=Waiting(0, 0, 2)),
+            "no link, through a mailbox at 2 relays of theirs; 2 addresses and 1 circuit of theirs dialled 40 seconds "
+            "ago, without an answer; only receipts and the like wait for them",
+        ),
+        (replace(AWAY, path=PathState(), waiting=Waiting(0, 0, 0)), "no link; no way to their node is known"),
+        (
+            replace(AWAY, path=PathState(direct=1), waiting=Waiting(2, 2, 0)),
+            "no link; 1 address of theirs is being dialled; 2 messages waiting to be delivered: all at relays "
+            "until their node fetches them",
+        ),
+        (
+            replace(AWAY, waiting=Waiting(0, 0, 0), route=Route.CIRCUIT, path=PathState(Route.CIRCUIT, seconds=5)),
+            "linked, circuit through a relay of theirs, for 5 seconds; not directly, because they gave no address that "
+            "can be dialled",
+        ),
+        (
+            replace(
+                ANNA, path=PathState(Route.CIRCUIT, seconds=5, direct=2, tried=4, stalled=True), route=Route.CIRCUIT
+            ),
+            "linked, circuit through a relay of theirs, for 5 seconds, stalled: another link is being made; not "
+            "directly: none of their 2 addresses answered 4 seconds ago, and is tried again within the hour",
+        ),
+        (
+            replace(
+                ANNA,
+                path=PathState(Route.CIRCUIT, seconds=5, direct=1, tried=0, no_hole=True),
+                route=Route.CIRCUIT,
+            ),
+            "linked, circuit through a relay of theirs, for 5 seconds; not directly: their address did not answer just "
+            "now, and holes through both routers did not open",
+        ),
+        (replace(ANNA, state=ContactState.WAITING), "has not accepted yet: your request has not arrived yet"),
+        (
+            replace(ANNA, state=ContactState.WAITING, asked="stored at a relay until 21 Dec"),
+            "has not accepted yet: your request is stored at a relay until 21 Dec",
+        ),
+    ],
+)
+def test_why_a_path_is_not_a_better_one(contact: ContactFacts, words: str) -> None:
+    row = next(row for row in rows(replace(FACTS, relays=(HILL,), contacts=(contact,))) if row.check == "contact")
+    assert row.detail == f"{contact.name}: {words}"
+
+
+@pytest.mark.parametrize(
+    ("relay", "words", "hint"),
+    [
+        (
+            LOST,
+            "✗ /ip4/203.0.113.5/tcp/4001/p2p/12D3 unreachable for 1 minute: no address answered; keeps 4 queues "
+            "for you",
+            "with a second relay, they arrive",
+        ),
+        (
+            replace(HILL, health=RelayHealth("refused", NOW, "it does not take our token"), queues=0, stored=0),
+            "✗ /ip4/203.0.113.5/tcp/4001/p2p/12D3 refused for a moment: it does not take our token",
+            "with the present token",
+        ),
+        (
+            replace(HILL, used=False, queues=0, stored=0, health=RelayHealth("connecting", NOW), contact="anna"),
+            "/ip4/203.0.113.5/tcp/4001/p2p/12D3 is not asked; run by anna; in reserve: used if another one fails",
+            "",
+        ),
+        (
+            replace(HILL, stored=0, health=replace(HILL.health, hours_ahead=-26), unwatched=7),
+            "✗ /ip4/203.0.113.5/tcp/4001/p2p/12D3 connected for 2 hours; answers in 45 ms; others reach you "
+            "through it; keeps 4 queues for you, each message for 4 weeks at most; its clock is 1 day behind "
+            "yours; 7 of your contacts' queues there are not watched but only checked from time to time",
+            "too few streams",
+        ),
+    ],
+)
+def test_what_a_relay_does_and_why_not(relay: RelayFacts, words: str, hint: str) -> None:
+    facts = replace(FACTS, relays=(relay, HILL))
+    row = next(row for row in rows(facts) if row.check == "relay")
+    assert f"{'✗ ' if row.state == BAD else ''}{row.detail}" == words
+    assert hint in row.hint
+    assert not hint or row.hint in told(facts)
+
+
+def test_a_public_address_works_once_somebody_has_come_by_it() -> None:
+    facts = replace(FACTS, net=replace(HOME, addresses=(PUBLIC, PRIVATE), machine=Machine(("IPv6",), ("IPv6",), True)))
+    assert said(facts)["reachability"] == (
+        "others reach this node perhaps directly (this machine has a public address, but nobody has come in by it yet)"
+    )
+    assert said(facts)["nat"].startswith("for IPv4 only, if at all")
+    assert said(replace(facts, reached=True))["reachability"] == (
+        "others reach this node directly (contacts have dialled it from outside)"
+    )
+
+
+def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
+    assert said(replace(FACTS, net=replace(HOME, hops=2), relays=(HILL,)))["operators"] == (
+        "whoever runs a relay of yours sees your network address and that you go through it to another one, or when "
+        "envelopes are left and fetched there and not who comes; both together know what one knew"
+    )
+
+
+def test_a_relay_that_is_a_contacts_and_many_contacts() -> None:
+    people = tuple(replace(ANNA, name=f"friend {number}") for number in range(5))
+    facts = replace(FACTS, relays=(replace(HILL, contact="anna"),), contacts=people, is_relay=True)
+    seen = [row.detail for row in rows(facts) if row.about == SEEN]
+    assert "anna can also tell that it is you, because the relay is theirs" in seen
+    assert "friend 0, friend 1, friend 2 and 2 others can see your network address, and that you are online" in seen
+    assert "contacts who use your node as a relay know your network address, even while they are not linked" in seen
+
+
+def test_a_clock_that_is_wrong_and_too_many_relays_of_contacts() -> None:
+    facts = replace(FACTS, clock="12:00: 1 day behind what most of your relays say", clock_right=False, turns=3)
+    assert said(facts)["clock"].startswith("✗ ")
+    assert said(facts)["relays"].startswith("✗ you fetch from so many relays of your contacts that 3 take turns")
+    assert [text[:13] for text in told(facts)[:2]] == ["Set the clock", "Use a relay o"]
