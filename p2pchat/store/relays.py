@@ -28,7 +28,7 @@ class RelayRow:
 
     @property
     def reached_at(self) -> tuple[bytes, ...]:
-        """The packed addresses to try, best first, at most `MAX_REACHED`: those that the user gave are among them."""
+        """The packed addresses to try, best first, at most `MAX_REACHED`; the user's first two are among them."""
         more = tuple(address for address in self.described if address not in self.addresses)[: MAX_REACHED // 2]
         ways = (*more, *self.addresses) if self.moved else (*self.addresses[: MAX_REACHED - len(more)], *more)
         return ways[:MAX_REACHED]

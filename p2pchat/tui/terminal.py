@@ -234,6 +234,11 @@ class Terminal(LinuxDriver):
         else:
             super()._sigtstp_application(*of)
 
+    def suspend_application_mode(self) -> None:
+        """Give the terminal back for a while. Textual calls `close` here too, which is for good."""
+        self.stop_application_mode()
+        super().close()
+
     def close(self) -> None:
         """End for good: from here on a stop is an ordinary one, and going on afterwards takes no terminal."""
         for number in (signal.SIGTSTP, signal.SIGCONT):

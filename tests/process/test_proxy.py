@@ -75,7 +75,7 @@ def test_everything_goes_through_the_proxy_and_nothing_without_it(here: Place) -
     assert not check(here, "proxy")["ok"]
     assert check(here, "contact")["detail"].startswith("bob: no link; the proxy does not work; 1 message waiting")
     assert "the proxy on this machine" in check(here, "line")["detail"]
-    assert "reaches nobody: the proxy does not answer" in here.run("alice", "node", "status").err
+    assert "reaches nobody: the proxy does not work" in here.run("alice", "node", "status").err
     proxy(here, port)
     fine(here.run("alice", "send", "bob", "and this", "--wait", "delivered", "--timeout", "60s", "--json"))
     assert texts(here, "bob", "alice") == ["by the proxy", "waits", "and this"]

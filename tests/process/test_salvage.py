@@ -14,7 +14,7 @@ def test_a_damaged_profile_says_how_it_is_saved_and_is_saved() -> None:
         assert (whole.code, whole.object()["incomplete"], whole.object()["contacts"]) == (0, [], 0)
         database = here.folder / "alice" / "profile.db"
         data = bytearray(database.read_bytes())
-        data[-2 * PAGE + 1000] ^= 1  # of a table; the last page is of the schema, without which nothing is found
+        data[-3 * PAGE + 1000] ^= 1  # of a table; the last two pages are of the schema, without which nothing is found
         database.write_bytes(data)
         refused = here.run("alice", "doctor")
         assert refused.code == 1

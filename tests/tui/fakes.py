@@ -254,7 +254,11 @@ class FakeNode:
         return dict(self.offer)
 
     def _do_network(self) -> Json:
-        return {"rows": [dict(row) for row in self.network_rows], "next": list(self.network_next)}
+        return {
+            "rows": [dict(row) for row in self.network_rows],
+            "next": list(self.network_next),
+            "contacts": [{"name": person["name"]} for person in self.people.values()],
+        }
 
     def _do_name(self, name: str = "me") -> Json:
         return {"name": name}

@@ -277,8 +277,8 @@ async def networked(app: ChatApp, pilot: Pilot_) -> None:
     for row in NETWORK:
         node.says_of_network(*row)
     node.network_next = [
-        "Messages stored for you there wait; with a second relay, they arrive through that one.",
-        "Ask for another relay: `p2pchat relays add`.",
+        "While a relay does not answer, messages come through your other one. `p2pchat relays add` adds a third.",
+        "A contact's node may be off, or neither side can dial the other; with a relay, messages can wait there.",
     ]
     await press("f4")(app, pilot)
 

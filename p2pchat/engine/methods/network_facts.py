@@ -93,6 +93,12 @@ class NetworkFacts:
         return [relay for relay in self.relays if relay.health.state == "connected"]
 
     @property
+    def borrowed(self) -> list[PeerKey]:
+        """The relays that are none of ours and through which we are reached, while none of ours answers."""
+        own = {relay.peer for relay in self.relays}
+        return [peer for peer in self.net.circuits if peer not in own]
+
+    @property
     def proxy_fails(self) -> bool:
         """Whether everything has to go through a proxy that does not work."""
         return self.proxy is not None and bool(self.proxy.problem)

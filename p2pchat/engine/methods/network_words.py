@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from p2pchat.core.delivery import Route
+from p2pchat.engine.methods.clock_check import MIN_HOURS_APART
 from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_hints import format_difference
@@ -23,10 +24,8 @@ GOOD, NOTE, BAD = "good", "note", "bad"
 """The states of a row: it works; it is so, and could be otherwise; it does not work."""
 
 NO_NETWORK: Final = "no network"
-NO_PROXY: Final = "the proxy does not answer"
+NO_PROXY: Final = "the proxy does not work"
 
-MIN_HOURS_APART = 2
-"""Relays send only their hour, so two clocks that differ by one hour may be a minute apart."""
 MAX_NAMED = 3
 """Contacts that a sentence names; the others are counted."""
 
@@ -84,7 +83,7 @@ def _network(facts: NetworkFacts) -> Iterator[Row]:
     elif machine.default_route is False:
         detail = f"a local network ({families}) that does not lead to the internet"
         if facts.lan.mode == LanMode.OFF:
-            hint = "`p2pchat node --lan auto` finds contacts who are on it too."
+            hint = "Look for contacts who are on it too: `p2pchat settings lan auto`."
             yield Row(HERE, "network", NOTE, detail, hint)
         else:
             yield Row(HERE, "network", NOTE, f"{detail}; contacts who are on it too are found", _CARRY)
@@ -165,13 +164,13 @@ def _lan(facts: NetworkFacts) -> Iterator[Row]:
     elif health.looking:
         found = f"{health.found} found" if health.found else "none found yet"
         detail = f"contacts are looked for on this network, {found}; others on it can tell that p2pchat runs here"
-    elif health.mode == LanMode.AUTO:
+    elif health.mode == LanMode.AUTO and facts.net.machine.connected:
         found = f"; {health.found} found that announced themselves" if health.found else ""
         detail = f"contacts will be looked for on this network if no relay answers{found}"
-    elif health.mode == LanMode.ON:
-        detail = "contacts are not looked for: there is no local network"
+    elif health.mode == LanMode.OFF:
+        detail = "contacts are not looked for on this network. `p2pchat settings lan auto` changes that"
     else:
-        detail = "contacts are not looked for on this network. `p2pchat node --lan auto` changes that"
+        detail = "contacts are not looked for: there is no local network"
     yield Row(HERE, "lan", GOOD, detail)
 
 
@@ -207,7 +206,9 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         said.append(f"keeps {_count(relay.queues, 'queue')} for you{_for_hours(health.longest)}")
     if relay.stored:
         said.append(f"has {_count(relay.stored, 'envelope')} of yours that others have not confirmed")
-    hint = "Messages stored for you there wait; with a second relay, they arrive through that one."
+    hint = "Messages at a relay that does not answer wait there; with a second relay, they arrive through that one."
+    if any(other.used for other in facts.connected):
+        hint = "While a relay does not answer, messages come through your other one. `p2pchat relays add` adds a third."
     hours = health.hours_ahead or 0
     if abs(hours) >= MIN_HOURS_APART:
         way = "ahead of" if hours > 0 else "behind"
@@ -216,9 +217,9 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         said.append(
             f"{relay.unwatched:,} of your contacts' queues there are not watched but only checked from time to time"
         )
-        hint = "It allows you too few streams: with another relay, each holds fewer queues."
+        hint = "A relay allows you too few streams: with another one, each holds fewer queues."
     elif health.state == "refused":
-        hint = "Ask whoever runs it for its line with the present token, and add that: `p2pchat relays add`."
+        hint = "Ask whoever runs the relay for its line with the present token, and add that: `p2pchat relays add`."
     elif facts.cut_off:
         hint = ""  # what is said of the proxy or the network is what has to be done
     good = health.state == "connected" and not relay.unwatched
@@ -256,7 +257,8 @@ def _contacts(facts: NetworkFacts) -> Iterator[Row]:
     for contact in facts.contacts:
         if contact.no_room:
             detail = withholding.NO_ROOM.format(name=contact.name)
-            yield Row(CONTACTS, "storage", BAD, detail, "Read the chat, or block them. config.toml sets the limits.")
+            hint = f"Read the chat with {contact.name}, or block them. config.toml sets the limits."
+            yield Row(CONTACTS, "storage", BAD, detail, hint)
         yield _contact(facts, contact)
 
 
@@ -270,7 +272,7 @@ def _contact(facts: NetworkFacts, contact: ContactFacts) -> Row:
     said += [_waits(contact)] if contact.waiting.messages or contact.waiting.other else []
     reached = contact.path.route is not None or (contact.route == Route.MAILBOX and not facts.cut_off)
     state = GOOD if reached else BAD
-    hint = "Their node may be off, or neither side can dial the other; with a relay, messages can wait for them there."
+    hint = "A contact's node may be off, or neither side can dial the other; with a relay, messages can wait there."
     if contact.hidden and contact.cannot:
         said.append(f"you hide your address from them, so {contact.cannot}")
         hint = "Messages of contacts you hide from use your own relays only: `p2pchat relays add` one that they use."
@@ -311,8 +313,10 @@ def _why_not_better(facts: NetworkFacts, contact: ContactFacts) -> str:
             return "not directly, because they gave no address that can be dialled"
         if path.tried is None:
             return "a direct way is being looked for"
-        again = "and holes through both routers did not open" if path.no_hole else "and is tried again within the hour"
-        return f"not directly: {_addresses(path.direct)} {_ago(path.tried)}, {again}"
+        dialled = "address was" if path.direct == 1 else f"{path.direct} addresses were"
+        again = f"{'is' if path.direct == 1 else 'are'} tried again within the hour"
+        also = "holes through both routers did not open" if path.no_hole else again
+        return f"not directly: their {dialled} dialled {_ago(path.tried)} without an answer, and {also}"
     if contact.hidden:
         return "you hide your address from them, so only circuits through your relays are tried"
     if not path.direct and not path.circuits:
@@ -321,11 +325,7 @@ def _why_not_better(facts: NetworkFacts, contact: ContactFacts) -> str:
     kinds += [_count(path.circuits, "circuit")] if path.circuits else []
     if path.tried is None:
         return f"{' and '.join(kinds)} of theirs {'is' if path.direct + path.circuits == 1 else 'are'} being dialled"
-    return f"{' and '.join(kinds)} of theirs dialled {_length(1000 * path.tried)} ago, without an answer"
-
-
-def _addresses(count: int) -> str:
-    return "their address did not answer" if count == 1 else f"none of their {count} addresses answered"
+    return f"{' and '.join(kinds)} of theirs dialled {_ago(path.tried)}, without an answer"
 
 
 def _ago(seconds: int) -> str:
@@ -339,7 +339,8 @@ def _waits(contact: ContactFacts) -> str:
         return "only receipts and the like wait for them"
     parts = []
     if waiting.stored:
-        parts.append(f"{_all_of(waiting.stored, waiting.messages)} at relays until their node fetches them")
+        where = f"{_all_of(waiting.stored, waiting.messages)} at relays"
+        parts.append(f"{where} until their node fetches {'it' if waiting.stored == 1 else 'them'}")
     if rest := waiting.messages - waiting.stored:
         goal = "their confirmation" if contact.path.route is not None else "a link or a relay"
         parts.append(f"{_all_of(rest, waiting.messages)} here for {goal}")
@@ -367,7 +368,8 @@ def _line(facts: NetworkFacts) -> Iterator[Row]:
     else:
         direct = sum(contact.path.route in (Route.DIRECT, Route.LAN) for contact in facts.contacts)
         ends = [f"{_count(direct, 'contact')} linked directly"] if direct else []
-        ends += [_count(len(facts.connected), "relay")] if facts.connected else []
+        relays = len(facts.connected) + len(facts.borrowed)
+        ends += [_count(relays, "relay")] if relays else []
         ends = ends or ["whoever your node dials"]
         detail = (
             f"whoever watches your line sees your network address and that of {' and of '.join(ends)}, that both use "
@@ -379,17 +381,24 @@ def _line(facts: NetworkFacts) -> Iterator[Row]:
 
 def _operators(facts: NetworkFacts) -> Iterator[Row]:
     """Say what those see who run the relays that are in use now."""
-    if facts.connected:
-        address = "the proxy's address" if facts.proxy is not None else "your network address"
-        keys = "both your transport keys" if facts.hides else "your transport key"
+    address = "the proxy's address" if facts.proxy is not None else "your network address"
+    if facts.borrowed:
         detail = (
-            f"whoever runs a relay of yours sees {address} and {keys}, when envelopes of which size arrive and leave, "
-            "and who is connected to you through it; never content, names or identity keys"
+            f"{_count(len(facts.borrowed), 'relay')} of others that your node has heard of, used because none of yours "
+            f"answers: whoever runs it sees {address}, your transport key, and who is connected to you through it"
         )
+        yield Row(SEEN, "operators", NOTE, detail)
+    if facts.connected:
         if facts.net.hops > 1:
             detail = (
                 f"whoever runs a relay of yours sees {address} and that you go through it to another one, or when "
                 "envelopes are left and fetched there and not who comes; both together know what one knew"
+            )
+        else:
+            keys = "both your transport keys" if facts.hides else "your transport key"
+            detail = (
+                f"whoever runs a relay of yours sees {address} and {keys}, when envelopes of which size arrive and "
+                "leave, and who is connected to you through it; never content, names or identity keys"
             )
         yield Row(SEEN, "operators", NOTE, detail)
         if whose := [relay.contact for relay in facts.connected if relay.contact]:
@@ -400,11 +409,15 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
 def _people(facts: NetworkFacts) -> Iterator[Row]:
     """Say which contacts see the network address."""
     hidden = [contact.name for contact in facts.contacts if contact.hidden]
-    seeing = [contact.name for contact in facts.linked if not contact.hidden]
-    if seeing and facts.proxy is None:
-        yield Row(SEEN, "contacts", NOTE, f"{_named(seeing)} can see your network address, and that you are online")
-    elif seeing:
-        yield Row(SEEN, "contacts", NOTE, f"{_named(seeing)} can see the proxy's address, and that you are online")
+    linked = [contact for contact in facts.linked if not contact.hidden]
+    if facts.proxy is None:
+        whose = "your network"
+    else:
+        whose = "the proxy's"
+        linked = [contact for contact in linked if contact.path.route != Route.CIRCUIT]  # those see their relay alone
+    if linked:
+        detail = f"{_named([contact.name for contact in linked])} can see {whose} address, and that you are online"
+        yield Row(SEEN, "contacts", NOTE, detail)
     if hidden:
         detail = (
             f"{_named(hidden)} can see which relays you use, and not your network address; those who run these relays, "

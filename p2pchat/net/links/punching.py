@@ -116,7 +116,7 @@ class _Contact:
 
 
 class Punching:
-    """Both sides of it, for the links of one host. observers: returns, for a contact, the relays that can say where
+    """Leads and follows, for the links of one host. observers: returns, for a contact, the relays that can say where
     they see us.
     """
 
@@ -274,9 +274,11 @@ class Punching:
                     theirs = allowed(offer.addresses, mine)
                     held = min(int(1000 * (trio.current_time() - began)), punch.MAX_HELD_MS)
                     self._say(link, Punch(PunchStep.ANSWER, offer.attempt, held, mine if theirs else ()))
+                    if not theirs:
+                        return
                     with trio.move_on_after(GO_TIMEOUT):
                         await known.heard.wait()
-                    if theirs and known.heard.is_set() and self._holes(link.contact) is not None:
+                    if known.heard.is_set() and self._holes(link.contact) is not None:
                         await holes.punch(link.stream.peer, theirs, leads=False, seconds=WINDOW_SECONDS)
         except Exception as error:  # noqa: BLE001 - of the host, which may have ended meanwhile
             log.info("a hole was not punched: %s", type(error).__name__)

@@ -6,12 +6,14 @@ The node says all of it in rows; a row of a kind that is not known here is shown
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
 from textual.widgets import Static
 
 from p2pchat.errors import P2PChatError
@@ -33,8 +35,11 @@ _LABELLED = ("here", "seen")
 _LABELS = {"lan": "same network", "nat": "router", "line": "your line", "operators": "relays", "neighbours": "nearby"}
 _SIGNS = {"good": ("✓", "$text-success"), "bad": ("✗", "$text-error"), "note": ("·", MUTED)}
 _OTHER_SIGN = ("·", MUTED)
+_SIGN_CELLS = 2
+"""Columns of a sign, with the space after it."""
 _HERE = {
     "`p2pchat relays add`": "/relays",
+    "`p2pchat settings lan auto`": "`lan` in /settings",
     "`p2pchat node --proxy`": "the option --proxy of `p2pchat node`",
 }
 """What does here what a verb of the command line does."""
@@ -53,6 +58,45 @@ def short(text: str) -> str:
     for verb, here in _HERE.items():
         text = text.replace(verb, here)
     return _ADDRESS.sub(place, text)
+
+
+def _name_before(detail: str, names: Collection[str]) -> str:
+    """Return the name with which a sentence begins, the longest that it may be, as a name may have a colon in it; "" if
+    it begins with none.
+    """
+    parts = detail.split(": ")
+    heads = (": ".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+    return next((head for head in heads if head in names), "")
+
+
+class Points(Widget):
+    """Shows texts that begin with a sign of two cells, under which nothing of their further lines is."""
+
+    DEFAULT_CSS = """
+    Points { width: 100%; height: auto; }
+    """
+
+    def __init__(self, *, id: str, classes: str) -> None:
+        super().__init__(id=id, classes=classes, markup=False)
+        self._points: tuple[Content, ...] = ()
+
+    def show(self, points: Sequence[Content]) -> None:
+        """Replace the texts that are shown."""
+        if tuple(points) != self._points:
+            self._points = tuple(points)
+            self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return sum(len(_folded(point, width)) for point in self._points)
+
+    def render(self) -> Content:
+        return Content("\n").join(line for point in self._points for line in _folded(point, self.size.width))
+
+
+def _folded(point: Content, width: int) -> list[Content]:
+    """Return the lines of a text, those after the first one indented by its sign."""
+    first, *rest = point[_SIGN_CELLS:].wrap(max(_SIGN_CELLS, width - _SIGN_CELLS))
+    return [point[:_SIGN_CELLS] + first, *(Content(" " * _SIGN_CELLS) + line for line in rest)]
 
 
 class NetworkScreen(Panel[None]):
@@ -85,10 +129,11 @@ class NetworkScreen(Panel[None]):
         self._reading = False
 
     def body(self) -> ComposeResult:
-        yield Static("Asking the node…", id="next", classes="para", markup=False)
+        yield Static("Asking the node…", id="verdict", markup=False)
+        yield Points(id="next", classes="rows")
         for about, title in SECTIONS.items():
             yield Static(title, id=f"{about}-title", classes="group hidden", markup=False)
-            yield Static("", id=about, classes="rows hidden", markup=False)
+            yield Points(id=about, classes="rows hidden")
 
     def on_mount(self) -> None:
         """Ask the node, and again at intervals."""
@@ -112,29 +157,32 @@ class NetworkScreen(Panel[None]):
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         rows = answer["rows"]
-        self.query_one("#next", Static).update(self._advice(answer["next"], any(row["state"] == "bad" for row in rows)))
+        self._advise(answer["next"], any(row["state"] == "bad" for row in rows))
+        names = {contact["name"] for contact in answer["contacts"]}
         for about in SECTIONS:
             those = [row for row in rows if row["about"] == about]
-            shown = [self._row(row) for row in those[:MAX_ROWS]]
+            shown = [self._row(row, names) for row in those[:MAX_ROWS]]
             if len(those) > MAX_ROWS:
                 shown.append(Content.styled(f"  and {len(those) - MAX_ROWS:,} more", MUTED))
-            self.query_one(f"#{about}", Static).update(Content("\n").join(shown))
+            self.query_one(f"#{about}", Points).show(shown)
             for widget in (f"#{about}", f"#{about}-title"):
                 self.query_one(widget).set_class(not shown, "hidden")
 
-    def _advice(self, texts: Sequence[str], bad: bool) -> Content:
+    def _advise(self, texts: Sequence[str], bad: bool) -> None:
         better = " What could be better:" if texts else ""
-        lines = [Content.styled("Not everything works. What to try:" if bad else f"Nothing is wrong.{better}", "bold")]
-        lines += [Content.assemble(("→ ", "$text-accent"), self.drawn(short(text))) for text in texts]
-        return Content("\n").join(lines)
+        verdict = "Not everything works. What to try:" if bad else f"Nothing is wrong.{better}"
+        self.query_one("#verdict", Static).update(Content.styled(verdict, "bold"))
+        arrow = ("→ ", "$text-accent")
+        self.query_one("#next", Points).show([Content.assemble(arrow, self.drawn(short(text))) for text in texts])
 
-    def _row(self, row: Mapping[str, Any]) -> Content:
+    def _row(self, row: Mapping[str, Any], names: Collection[str]) -> Content:
         sign, style = _SIGNS.get(row["state"], _OTHER_SIGN)
-        label, detail = "", short(row["detail"])
+        label, detail = "", row["detail"]
         if row["about"] in _LABELLED:
             label = _LABELS.get(row["check"], row["check"])
-        elif row["about"] == "contacts":  # a name may be written from right to left, and the rest never is
-            label, _, detail = detail.partition(": ")
+        elif row["check"] == "contact":  # a name may be written from right to left, and the rest never is
+            label = _name_before(detail, names)
+            detail = detail.removeprefix(f"{label}: ")
         return Content.assemble(
-            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(detail)
+            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(short(detail))
         )

@@ -102,7 +102,7 @@ def test_a_circuit_to_a_hidden_contact_names_its_relay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("connected", "problem", "trouble"),
-    [(False, None, "no network"), (True, "it does not answer", "the proxy does not answer"), (True, "", "")],
+    [(False, None, "no network"), (True, "it does not answer", "the proxy does not work"), (True, "", "")],
 )
 def test_what_keeps_a_node_from_everybody_is_in_its_status(
     tmp_path: Path, connected: bool, problem: str | None, trouble: str

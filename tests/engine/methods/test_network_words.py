@@ -64,7 +64,7 @@ def test_at_home_with_a_relay() -> None:
         "listening": "/ip4/192.168.1.7/tcp/4001",
         "reachability": "others reach this node directly from this network only and through 1 relay",
         "nat": "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known",
-        "lan": "contacts are not looked for on this network. `p2pchat node --lan auto` changes that",
+        "lan": "contacts are not looked for on this network. `p2pchat settings lan auto` changes that",
         "relay": "/ip4/203.0.113.5/tcp/4001/p2p/12D3 connected for 2 hours; answers in 45 ms; others reach you "
         "through it; keeps 4 queues for you, each message for 4 weeks at most; has 3 envelopes of yours that "
         "others have not confirmed",
@@ -81,10 +81,11 @@ def test_at_home_with_a_relay() -> None:
 
 
 def test_without_any_network() -> None:
-    facts = replace(FACTS, net=NetState(), relays=(LOST,), contacts=(AWAY,))
+    facts = replace(FACTS, net=NetState(), lan=LanHealth(LanMode.AUTO), relays=(LOST,), contacts=(AWAY,))
     words = said(facts)
     assert words["network"] == "✗ this machine is on no network"
     assert words["listening"] == "nowhere: there is no network"
+    assert words["lan"] == "contacts are not looked for: there is no local network"
     assert words["reachability"] == "nobody can reach this node; no relay of yours carries anybody to it now"
     assert words["contact"] == (
         "✗ bob: no link; this machine is on no network; 3 messages waiting to be delivered: 2 at relays until their "
@@ -93,6 +94,8 @@ def test_without_any_network() -> None:
     assert words["line"] == "nothing leaves this machine, so there is nothing to see"
     assert "nat" not in words
     assert "operators" not in words
+    (relay,) = [row for row in rows(replace(facts, net=HOME)) if row.check == "relay"]
+    assert relay.hint.endswith("with a second relay, they arrive through that one.")
     assert told(facts)[0] == (
         "Join a network: a local one is enough for contacts who are on it too. `p2pchat parcel out` carries messages "
         "on a stick meanwhile."
@@ -111,7 +114,7 @@ def test_without_any_network() -> None:
         (
             LanHealth(LanMode.OFF),
             "a local network (IPv4) that does not lead to the internet",
-            "`p2pchat node --lan auto` finds contacts who are on it too.",
+            "Look for contacts who are on it too: `p2pchat settings lan auto`.",
         ),
     ],
 )
@@ -148,11 +151,12 @@ def test_behind_a_proxy_that_is_down(here: bool) -> None:
 
 
 def test_behind_a_proxy_that_works_relays_and_contacts_see_its_address() -> None:
-    proxied = replace(FACTS, proxy=ProxyHealth("127.0.0.1:9050", ""), relays=(HILL,), contacts=(ANNA,))
+    near = replace(ANNA, name="zoe", path=PathState(Route.CIRCUIT), route=Route.CIRCUIT)
+    proxied = replace(FACTS, proxy=ProxyHealth("127.0.0.1:9050", ""), relays=(HILL,), contacts=(near, ANNA))
     words = said(proxied)
     assert words["contact"] == "anna: linked, direct, by the proxy, for 2 hours"
     assert "sees the proxy's address and your transport key" in words["operators"]
-    assert words["contacts"] == "anna can see the proxy's address, and that you are online"
+    assert words["contacts"] == "anna can see the proxy's address, and that you are online", "zoe sees the relay"
     assert "your network address" not in " ".join(row.detail for row in rows(proxied) if row.about == SEEN)
 
 
@@ -201,7 +205,8 @@ def test_a_hidden_contact() -> None:
                 ANNA, path=PathState(Route.CIRCUIT, seconds=5, direct=2, tried=4, stalled=True), route=Route.CIRCUIT
             ),
             "linked, circuit through a relay of theirs, for 5 seconds, stalled: another link is being made; not "
-            "directly: none of their 2 addresses answered 4 seconds ago, and is tried again within the hour",
+            "directly: their 2 addresses were dialled 4 seconds ago without an answer, and are tried again within the "
+            "hour",
         ),
         (
             replace(
@@ -209,8 +214,13 @@ def test_a_hidden_contact() -> None:
                 path=PathState(Route.CIRCUIT, seconds=5, direct=1, tried=0, no_hole=True),
                 route=Route.CIRCUIT,
             ),
-            "linked, circuit through a relay of theirs, for 5 seconds; not directly: their address did not answer just "
-            "now, and holes through both routers did not open",
+            "linked, circuit through a relay of theirs, for 5 seconds; not directly: their address was dialled just "
+            "now without an answer, and holes through both routers did not open",
+        ),
+        (
+            replace(AWAY, waiting=Waiting(1, 1, 0), path=PathState(direct=1, tried=0)),
+            "no link; 1 address of theirs dialled just now, without an answer; 1 message waiting to be delivered: it "
+            "lies at relays until their node fetches it",
         ),
         (replace(ANNA, state=ContactState.WAITING), "has not accepted yet: your request has not arrived yet"),
         (
@@ -231,7 +241,7 @@ def test_why_a_path_is_not_a_better_one(contact: ContactFacts, words: str) -> No
             LOST,
             "✗ /ip4/203.0.113.5/tcp/4001/p2p/12D3 unreachable for 1 minute: no address answered; keeps 4 queues "
             "for you",
-            "with a second relay, they arrive",
+            "messages come through your other one",
         ),
         (
             replace(HILL, health=RelayHealth("refused", NOW, "it does not take our token"), queues=0, stored=0),
@@ -278,6 +288,15 @@ def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
     )
 
 
+def test_a_relay_of_others_sees_as_much_as_ones_own() -> None:
+    words = said(replace(FACTS, net=replace(HOME, circuits=(HILL.peer,))))
+    assert words["operators"] == (
+        "1 relay of others that your node has heard of, used because none of yours answers: whoever runs it sees your "
+        "network address, your transport key, and who is connected to you through it"
+    )
+    assert "and that of 1 relay, that both" in words["line"]
+
+
 def test_a_relay_that_is_a_contacts_and_many_contacts() -> None:
     people = tuple(replace(ANNA, name=f"friend {number}") for number in range(5))
     facts = replace(FACTS, relays=(replace(HILL, contact="anna"),), contacts=people, is_relay=True)
@@ -292,3 +311,13 @@ def test_a_clock_that_is_wrong_and_too_many_relays_of_contacts() -> None:
     assert said(facts)["clock"].startswith("✗ ")
     assert said(facts)["relays"].startswith("✗ you fetch from so many relays of your contacts that 3 take turns")
     assert [text[:13] for text in told(facts)[:2]] == ["Set the clock", "Use a relay o"]
+
+
+def test_advice_stands_alone() -> None:
+    full = replace(AWAY, name="eve", no_room=True)
+    assert told(replace(FACTS, relays=(LOST,), contacts=(full,))) == [
+        "Messages at a relay that does not answer wait there; with a second relay, they arrive through that one.",
+        "Read the chat with eve, or block them. config.toml sets the limits.",
+        "A contact's node may be off, or neither side can dial the other; with a relay, messages can wait there.",
+        "Add a second relay, run by somebody else: each holds every message.",
+    ]

@@ -232,6 +232,17 @@ def test_nothing_is_offered_on_a_link_where_the_other_side_leads_by_its_next_tra
     play(main)
 
 
+def test_who_has_nothing_to_connect_to_waits_for_no_go() -> None:
+    async def main(leader: Side, follower: Side) -> None:
+        leader.hides, follower.seen_at = True, ()  # the leader does not lead: we say what we like
+        for number in range(2):
+            follower.take(punch.encode(Punch(PunchStep.OFFER, bytes([number]) * 8, addresses=(HERE,))))
+            await trio.sleep(2 * LOOK_SECONDS)
+        assert [said.addresses for said in follower.said] == [(), ()]
+
+    play(main)
+
+
 def test_who_hides_after_their_answer_does_not_connect() -> None:
     async def main(leader: Side, follower: Side) -> None:
         await trio.sleep(HEAD_START_SECONDS + 2 * LOOK_SECONDS + 1.5 * HALF_TRIP)

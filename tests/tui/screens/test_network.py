@@ -8,6 +8,7 @@ from p2pchat.errors import NodeGone
 from p2pchat.tui.screens.network import MAX_ROWS, NetworkScreen, short
 from tests.tui.conftest import run, until
 from tests.tui.fakes import FakeNode
+from tests.tui.pictures import take
 from tests.tui.staging import SIZES, press, stage
 
 LONG = "a name that is longer than most " * 4
@@ -68,6 +69,30 @@ def test_a_row_of_a_kind_that_is_not_known_here_is_shown_and_a_thousand_are_coun
             assert "and 7 more" in app.words
             assert f"friend {MAX_ROWS - 1}: linked" in app.words
             assert f"friend {MAX_ROWS}: linked" not in app.words
+
+    run(main())
+
+
+def test_further_lines_stand_under_the_text_and_no_colon_follows_a_sentence() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.says_of_network("contacts", "storage", "bad", "李 has sent more than you store; the rest waits")
+        node.network_next = ["Read the chat, or block them. config.toml sets it."]
+        node.friend("eve: linked")
+        node.says_of_network("contacts", "contact", "bad", "eve: linked: no link")
+        async with stage(NetworkScreen(node), (40, 12)) as (app, _):
+            assert [line[1:-1].rstrip() for line in app.text.splitlines()[1:7]] == [
+                " Not everything works. What to try:",
+                " → Read the chat, or block them.",
+                "   config.toml sets it.",
+                " Contacts",
+                " ✗ 李 has sent more than you store;",
+                "   the rest waits",
+            ]
+            picture = take(app)
+            at = next(row for row, line in enumerate(picture.text) if "✗ eve" in line)
+            name = len("│ ✗ ")
+            assert len(set(picture.letters[at][name : name + len("eve: linked:")])) == 1, "all of the name is bold"
 
     run(main())
 
