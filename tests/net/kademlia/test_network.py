@@ -198,7 +198,7 @@ def test_one_who_names_others_where_they_are_not_hides_nobody(tmp_path: Path) ->
 
         dht.pretend("liar", mislead)
         network = dht.network("liar", "server 2")
-        assert await network.publish(record(2)) >= K
+        assert (await network.publish(record(2)) or 0) >= K
         assert await network.look_up(made.routing_key) == record(2)
         assert await dht.network("server 3").look_up(made.routing_key) == record(2)
 
