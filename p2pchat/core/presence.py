@@ -127,9 +127,11 @@ def read(there: PresenceSlot, raw: bytes, identity: bytes, now: int) -> Whereabo
     return Whereabouts(MessageId(message_id), ways, told, key)
 
 
-def decoy(day: int, number: int, random: prim.Random) -> IpnsRecord:
-    """Return a record that nobody can open, and that nobody else can tell from the others of that day."""
-    return ipns.make(random(prim.KEY_BYTES), number, expires_at(day), random(SEALED_BYTES))
+def decoy(here: PresenceSlot, number: int, random: prim.Random) -> IpnsRecord:
+    """Return a record that nobody can open, and that nobody else can tell from the others of that day. here: a slot
+    that nobody reads; as in any other, a later decoy of its day replaces the one before.
+    """
+    return ipns.make(here.seed, number, expires_at(here.day), random(SEALED_BYTES))
 
 
 def expires_at(day: int) -> int:

@@ -115,7 +115,7 @@ def test_every_record_has_one_size_and_what_is_too_much_is_left_out() -> None:
     way = PeerKey(b"\2" * 32), b"a" * MAX_ADDRESS_BYTES
     much = Whereabouts(SAID.id, (way,) * 4, (queue(MAX_ADDRESS_BYTES),) * 4)
     records = [made(slot(ALICE, BOB), said) for said in (SAID, replace(SAID, ways=()), much)]
-    records.append(presence.decoy(DAY, presence.first_number(NOW), CHANCE))
+    records.append(presence.decoy(slot(ALICE, BOB), presence.first_number(NOW), CHANCE))
     assert {len(record.sealed) for record in records} == {SEALED_BYTES}
     assert len({len(record.raw) for record in records}) == 1
     assert len({(record.expires_at, record.ttl_ns, record.value, record.sequence) for record in records}) == 1

@@ -117,4 +117,4 @@ def test_records_have_a_budget_for_each_stream_each_place_and_in_all(tmp_path: P
 
 def test_a_presence_record_fits() -> None:
     slot = presence.slot(bytes(32), 20_000)
-    assert len(presence.decoy(slot.day, 40_000, bytes).raw) <= record_frames.MAX_RECORD_BYTES
+    assert len(presence.decoy(slot, 40_000, bytes).raw) <= record_frames.MAX_RECORD_BYTES

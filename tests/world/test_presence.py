@@ -202,6 +202,38 @@ def test_who_is_away_is_looked_for_more_and_more_seldom(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+async def two_with_relays(world: World) -> tuple[list[WorldNode], list[MailRelay]]:
+    """Two contacts, each with a relay."""
+    relays = [world.mailbox(name) for name in ("one", "two")]
+    nodes = [await world.start(name) for name in ("alice", "bob")]
+    for node, relay in zip(nodes, relays, strict=True):
+        await node.call("relays", add=relay.address)
+    await befriend(*nodes)
+    return nodes, relays
+
+
+def test_one_who_is_blocked_while_records_are_being_put_gets_none(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, _), relays = await two_with_relays(world)
+        contact = await alice.id_of("bob")
+        met = await alice.engine.committer.read(presence_records.meeting_of, alice.engine.me, contact)
+        assert met is not None
+        await trio.sleep(120)
+        for relay in relays:
+            relay.requests.clear()
+        world.soon(alice.engine.presence_records._put_all)
+        await trio.sleep(60)
+        await alice.call("block", contact="bob")
+        await trio.sleep(7200)
+        days = range(BEGAN // DAY_MS, BEGAN // DAY_MS + 2)
+        slots = {presence.slot(met.pair.ours, day).public for day in days}
+        puts = {request.public for relay in relays for request in relay.requests if request.record is not None}
+        assert not slots & puts
+        assert (await alice.engine.committer.submit(presence_records.compose, contact)).ways == ()
+
+    run_world(tmp_path, main)
+
+
 # --- what an observer has ------------------------------------------------------------------------------------------
 
 
@@ -305,6 +337,32 @@ def test_all_records_and_relay_logs_of_a_week_join_no_days_no_contacts_and_no_pe
             assert advantage(real, guess, lambda one, other: one.truth == other.truth) < 0.1, "the days of a pair"
             assert advantage(real, guess, _one_writer) < 0.1, "the contacts of a person"
         assert advantage(records, same_lead, lambda one, other: (one.truth is None) == (other.truth is None)) < 0.1
+
+    run_world(tmp_path, main)
+
+
+def test_how_decoys_are_put_does_not_tell_them_from_records(tmp_path: Path) -> None:
+    """Each key is used in both halves of its day, and both times all relays get the same bytes at the same time."""
+
+    async def main(world: World) -> None:
+        _, relays = await two_with_relays(world)
+        world.slept += -world.now() % DAY_MS
+        for relay in relays:
+            relay.requests.clear()
+        for _ in range(2):
+            await trio.sleep(3 * 3600)
+            world.slept += 9 * 3_600_000
+        leads = set()
+        seen: list[dict[bytes, list[tuple[bytes, int]]]]
+        seen = [{request.public: [] for request in relay.requests} for relay in relays]
+        for relay, puts in zip(relays, seen, strict=True):
+            for request in relay.requests:
+                assert request.record is not None
+                puts[request.public].append((request.record, request.at))
+                leads.add(_lead(Seen(ipns.read(ipns.routing_key(request.public), request.record, 0), None)))
+        assert seen[0] == seen[1]
+        assert [len(puts) for puts in seen[0].values()] == [2] * 8, "a record and three decoys for each of two people"
+        assert len(leads) > 3, "numbers of the second half are higher by chance"
 
     run_world(tmp_path, main)
 

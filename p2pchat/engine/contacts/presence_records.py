@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 import trio
@@ -20,8 +21,8 @@ from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, first_device
 from p2pchat.core.ipns import IpnsRecord
-from p2pchat.core.presence import PresenceSlot, Whereabouts
-from p2pchat.core.primitives import Random
+from p2pchat.core.presence import Whereabouts
+from p2pchat.core.primitives import Random, hmac_sha256
 from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
 from p2pchat.engine.contacts import news, transport_keys
 from p2pchat.engine.delivery import mailbox_queues, queues
@@ -77,6 +78,8 @@ class Meeting:
 
 _Ask = Callable[[Meeting, bytes], Awaitable[list[bytes]]]
 """Asks somebody what they have under a public key."""
+_Make = Callable[[int], IpnsRecord]
+"""Makes a record with this sequence number."""
 
 
 @dataclass(eq=False, slots=True)
@@ -90,7 +93,9 @@ class _Search:
 
 @dataclass(eq=False, slots=True)
 class _Written:
-    """What was put into a slot last: its day, what it says apart from its id, when, and its sequence number."""
+    """What was put into a slot last: its day, what it says apart from its id (None: a decoy), when, and its sequence
+    number.
+    """
 
     day: int
     said: object
@@ -108,7 +113,8 @@ class PresenceRecords:
     clock: Clock
     random: Random
     _searches: dict[ContactId, _Search] = field(default_factory=dict)
-    _written: dict[ContactId, _Written] = field(default_factory=dict)
+    _written: dict[ContactId | int, _Written] = field(default_factory=dict)
+    """By contact, or by the number of a decoy."""
     _nursery: trio.Nursery | None = None
 
     def __post_init__(self) -> None:
@@ -171,7 +177,7 @@ class PresenceRecords:
 
     async def _search(self, contact: ContactId, search: _Search) -> None:
         try:
-            meeting = await self.committer.read(meeting_of, self.me, contact)
+            meeting = await self._meeting(contact)
             if meeting is not None:
                 await self._put(contact, meeting, MAX_RELAYS)
                 if not await self._find(contact, meeting, self._ask_relays):
@@ -227,34 +233,56 @@ class PresenceRecords:
 
     async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> None:
         """Put our record for a contact at their relays and ours, unless what it says is there."""
-        now = self._now()
-        day, half_day = hello_days(now)[0], presence.first_number(now)
         said = await self.committer.submit(compose, contact)
-        content = (said.ways, said.queues, said.next)
-        before = self._written.get(contact)
-        number = half_day
+        written = self._next_in_slot(contact, (said.ways, said.queues, said.next))
+        if written is not None:
+            slot = presence.slot(meeting.pair.ours, written.day)
+
+            def make(number: int) -> IpnsRecord:
+                return presence.make(slot, said, self.me.identity_seed, number, self.random)
+
+            await self._put_everywhere(meeting, most, written, make)
+
+    async def _put_decoy(self, number: int, like: Meeting) -> None:
+        """Put the decoy of this number where a contact's record goes. It has one key all day, as records have."""
+        written = self._next_in_slot(number, None)
+        if written is not None:
+            slot = presence.slot(hmac_sha256(self.me.device_private, b"presence decoys"), written.day, number)
+            make = partial(presence.decoy, slot, random=self.random)
+            await self._put_everywhere(like, MAX_RELAYS_DAILY, written, make)
+
+    def _next_in_slot(self, name: ContactId | int, said: object) -> _Written | None:
+        """Note what is written into a slot now, and return it; None if it is there."""
+        now = self._now()
+        day, number = hello_days(now)[0], presence.first_number(now)
+        written = _Written(day, said, number, number)
+        before = self._written.get(name)
         if before is not None and before.day == day:
-            if before.said == content and before.half_day == half_day:
-                return
-            number = max(half_day, presence.next_number(before.number, self.random))
-        written = self._written[contact] = _Written(day, content, half_day, number)
-        slot = presence.slot(meeting.pair.ours, day)
+            if before.said == said and before.half_day == written.half_day:
+                return None
+            written.number = max(number, presence.next_number(before.number, self.random))
+        self._written[name] = written
+        return written
+
+    async def _put_everywhere(self, meeting: Meeting, most: int, written: _Written, make: _Make) -> None:
+        """Put a record at relays, the same bytes at all at the same time: decoys must not differ in this."""
+        record = make(written.number)
         async with trio.open_nursery() as nursery:
             for relay in meeting.write_to[:most]:
-                nursery.start_soon(self._put_at, relay, slot, said, written)
+                nursery.start_soon(self._put_at, relay, record, written, make)
         if self._nursery is not None and not meeting.hidden:  # this takes seconds, and nothing waits for it
-            record = presence.make(slot, said, self.me.identity_seed, written.number, self.random)
+            if record.sequence != written.number:
+                record = make(written.number)
             self._nursery.start_soon(self._publish, record)
 
-    async def _put_at(self, relay: Relay, slot: PresenceSlot, said: Whereabouts, written: _Written) -> None:
-        number = written.number
+    async def _put_at(self, relay: Relay, record: IpnsRecord, written: _Written, make: _Make) -> None:
         for _ in range(MAX_TRIES):
-            record = presence.make(slot, said, self.me.identity_seed, number, self.random)
-            code = await self.net.mailboxes.records.put(relay, slot.public, record.raw)
+            code = await self.net.mailboxes.records.put(relay, record.public, record.raw)
             if code != mailbox.NOT_ALLOWED:
                 return
-            number = presence.next_number(number, self.random)  # this day's record of an earlier run is there
+            number = presence.next_number(record.sequence, self.random)  # one of an earlier run is there
             written.number = max(written.number, number)
+            record = make(number)
 
     # --- all contacts
 
@@ -273,32 +301,26 @@ class PresenceRecords:
     async def _put_all(self) -> None:
         """Put our records for all contacts in random order, and as many decoys as make their number a power of two."""
         contacts = (await self.committer.read(store_contacts.latest_first))[:MAX_DAILY]
-        met: dict[ContactId | None, Meeting] = {}
-        for contact in contacts:
-            meeting = await self.committer.read(meeting_of, self.me, contact)
-            if meeting is not None:
-                met[contact] = meeting
+        met = [contact for contact in contacts if await self._meeting(contact) is not None]
         if not met:
             return
         count = max(MIN_DAILY, 1 << (len(met) - 1).bit_length())
-        turns: list[ContactId | None] = [*met, *[None] * (count - len(met))]
+        turns: list[ContactId | int] = [*met, *range(count - len(met))]
         turns.sort(key=lambda _: self.random(8))
-        known = list(met.values())
+        met.sort()
         for turn in turns:
             await trio.sleep(jittered(2 * SPREAD_SECONDS / len(turns), self.random) - SPREAD_SECONDS / len(turns) / 2)
-            if turn is not None:
-                await self._put(turn, met[turn], MAX_RELAYS_DAILY)
+            # The contact may have been blocked since, or hidden from.
+            meeting = await self._meeting(met[turn % len(met)] if isinstance(turn, int) else turn)
+            if meeting is None:
+                continue
+            if isinstance(turn, int):
+                await self._put_decoy(turn, meeting)
             else:
-                like = known[int.from_bytes(self.random(4), "big") % len(known)]
-                await self._put_decoy(like)
+                await self._put(turn, meeting, MAX_RELAYS_DAILY)
 
-    async def _put_decoy(self, like: Meeting) -> None:
-        now = self._now()
-        record = presence.decoy(hello_days(now)[0], presence.first_number(now), self.random)
-        for relay in like.write_to[:MAX_RELAYS_DAILY]:
-            await self.net.mailboxes.records.put(relay, record.public, record.raw)
-        if not like.hidden:
-            await self._publish(record)
+    async def _meeting(self, contact: ContactId) -> Meeting | None:
+        return await self.committer.read(meeting_of, self.me, contact)
 
 
 _PUT = "presence_put"
@@ -342,9 +364,11 @@ def _alternating(first: Sequence[Relay], second: Sequence[Relay]) -> list[Relay]
 
 
 def compose(tx: Transaction, contact_id: ContactId) -> Whereabouts:
-    """Return what our record tells a contact now: to one from whom we hide only circuits."""
+    """Return what our record tells a contact now: to one from whom we hide only circuits, to one who is no contact any
+    more nothing.
+    """
     contact = tx.contact(contact_id)
-    if contact is None:
+    if contact is None or contact.state != ContactState.CONTACT:
         return Whereabouts(tx.new_message_id(), (), None)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
     next_key = transport_keys.next_key(tx.db, hidden=contact.hidden)

@@ -64,6 +64,8 @@ def prepare(tx: Transaction) -> None:
         elif meta.get(tx.db, _next(hidden)) is None and since + REPLACE_AFTER_MS <= tx.now:
             meta.put(tx.db, _next(hidden), tx.random(KEY_BYTES))
             meta.put_int(tx.db, f"{_next(hidden)}_at", tx.now)
+        elif meta.get_int(tx.db, f"{_next(hidden)}_at") > tx.now:  # it was made by a clock that was ahead
+            meta.put_int(tx.db, f"{_next(hidden)}_at", tx.now)
 
 
 def replace_due(db: Database, now: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import inf
+from typing import NamedTuple
 
 import trio
 
@@ -46,6 +47,8 @@ MAX_REQUESTS = 128
 """Requests under way at the same time, those that nobody waits for among them."""
 MAX_HEARD = 2000
 """Servers that one walk remembers."""
+MAX_NAMED = 8
+"""Addresses of one server, in sets as others name them, that one walk tries."""
 
 
 class RequestOutcome(Enum):
@@ -133,12 +136,12 @@ class KadClient:
         or our network: then the others are given time too.
         """
         send, receive = trio.open_memory_channel[Result](inf)
-        waited_for: dict[PeerKey, float] = {}
-        overdue: set[PeerKey] = set()
+        waited_for: dict[KadPeer, float] = {}
+        overdue: set[KadPeer] = set()
         answered, slow, last_call = 0, False, inf
         while True:
             while len(waited_for) < at_once and self._under_way < MAX_REQUESTS and (server := to_ask()) is not None:
-                waited_for[server.peer] = trio.current_time() + self._soft
+                waited_for[server] = trio.current_time() + self._soft
                 self._under_way += 1
                 self._nursery.start_soon(self._ask, server, request(server), send)
             well = not overdue or (answered >= len(overdue) and not slow)
@@ -148,17 +151,17 @@ class KadClient:
                 last_call = min(last_call, trio.current_time() + READ_SECONDS)
             with trio.move_on_at(min(waited_for.values(), default=last_call)):
                 result = await receive.receive()
-                waited_for.pop(result.server.peer, None)
+                waited_for.pop(result.server, None)
                 if result.outcome is RequestOutcome.ANSWERED:
                     answered += 1
-                    slow = slow or result.server.peer in overdue
-                overdue.discard(result.server.peer)
+                    slow = slow or result.server in overdue
+                overdue.discard(result.server)
                 heard(result)
-            for peer in [peer for peer, until in waited_for.items() if until <= trio.current_time()]:
-                del waited_for[peer]
-                overdue.add(peer)
-                self._table.silent(peer)
-                heard(Result(KadPeer(peer, ()), RequestOutcome.SILENT))
+            for server in [server for server, until in waited_for.items() if until <= trio.current_time()]:
+                del waited_for[server]
+                overdue.add(server)
+                self._table.silent(server)
+                heard(Result(server, RequestOutcome.SILENT))
 
     async def _ask(self, server: KadPeer, request: KadMessage, send: trio.MemorySendChannel[Result]) -> None:
         result = Result(server, RequestOutcome.SILENT)
@@ -169,7 +172,7 @@ class KadClient:
             if result.outcome is RequestOutcome.ANSWERED:
                 self._table.answered(server)
             elif result.outcome is RequestOutcome.SILENT:
-                self._table.silent(server.peer)
+                self._table.silent(server)
             send.send_nowait(result)
 
     async def _answer(self, server: KadPeer, request: KadMessage) -> Result:
@@ -197,12 +200,29 @@ class KadClient:
         return Result(server, RequestOutcome.SILENT)
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """A server that a walk has heard of, and its network."""
+class _Named(NamedTuple):
+    """A server at the addresses at which somebody has named it, and their network."""
 
     server: KadPeer
     network: str
+
+
+@dataclass(eq=False, slots=True)
+class _Heard:
+    """A server that a walk has heard of, as others have named it. tried: how many of these have failed."""
+
+    named: list[_Named]
+    tried: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it answers nowhere, as far as is known."""
+        return self.tried == len(self.named)
+
+    @property
+    def now(self) -> _Named:
+        """The server at the addresses that have not failed yet, or at the last ones."""
+        return self.named[min(self.tried, len(self.named) - 1)]
 
 
 class _Walk:
@@ -216,14 +236,13 @@ class _Walk:
         self._known: dict[PeerKey, _Heard] = {}
         self._in_order: list[tuple[int, PeerKey]] = []
         self._asked: set[PeerKey] = set()
-        self._failed: set[PeerKey] = set()
         self._answered: set[PeerKey] = set()
         for server in (*anchors.values(), *table.closest(place)):
             self._learn(server)
 
     def to_ask(self) -> KadPeer | None:
         """Return whom to ask next: an anchor, or one of the 20 closest that was not asked."""
-        for server in (*self._anchors.values(), *self._closest(lambda peer: peer not in self._failed)):
+        for server in (*self._anchors.values(), *self._closest(self._may_answer)):
             if server.peer not in self._asked and server.peer != self._us:
                 self._asked.add(server.peer)
                 return server
@@ -232,15 +251,24 @@ class _Walk:
     def heard(self, result: Result) -> None:
         """Note what became of a request, and the servers that it names."""
         peer = result.server.peer
+        heard = self._known.get(peer)
         if result.answer is None:
-            if peer not in self._answered:
-                self._failed.add(peer)
+            if (
+                heard is not None
+                and peer not in self._answered
+                and not heard.failed
+                and heard.now.server == result.server
+            ):
+                heard.tried += 1
+                if not heard.failed:  # somebody else has named it elsewhere
+                    self._asked.discard(peer)
             return
-        self._failed.discard(peer)
         self._answered.add(peer)
+        self._asked.add(peer)
+        if heard is not None:
+            heard.named, heard.tried = [_Named(result.server, home(result.server.addresses)[0])], 0
         for server in result.answer.closer:
-            if not self._table.is_bad(server.peer):
-                self._learn(server)
+            self._learn(server)
 
     def answered(self) -> list[KadPeer]:
         """Return who has answered: the 20 closest, then the anchors."""
@@ -249,16 +277,30 @@ class _Walk:
         return list({server.peer: server for server in (*closest, *anchors)}.values())
 
     def _learn(self, server: KadPeer) -> None:
-        if server.peer in self._known or server.peer == self._us:
+        heard = self._known.get(server.peer)
+        anchor = server.peer in self._anchors
+        if server.peer == self._us or (heard is not None and (anchor or server.peer in self._answered)):
             return
         network, addresses = home(server.addresses)
-        if server.peer not in self._anchors:
+        if not anchor:
             server = replace(server, addresses=addresses)
+            if self._table.is_bad(server):
+                return
+        named = _Named(server, network)
+        if heard is not None:
+            if named not in heard.named and len(heard.named) < MAX_NAMED:
+                if heard.failed:
+                    self._asked.discard(server.peer)
+                heard.named.append(named)
+            return
         insort(self._in_order, (distances.of_peer(server.peer) ^ self._place, server.peer))
-        self._known[server.peer] = _Heard(server, network)
+        self._known[server.peer] = _Heard([named])
         if len(self._in_order) > MAX_HEARD:
             _, farthest = self._in_order.pop()
             del self._known[farthest]
+
+    def _may_answer(self, peer: PeerKey) -> bool:
+        return not self._known[peer].failed
 
     def _closest(self, wanted: Callable[[PeerKey], bool]) -> list[KadPeer]:
         """Return the 20 closest of those wanted, with few of each network."""
@@ -267,8 +309,8 @@ class _Walk:
             if not wanted(peer):
                 continue
             heard = self._known[peer]
-            if peer in self._anchors or crowd.admits(heard.network):
-                closest.append(heard.server)
+            if peer in self._anchors or crowd.admits(heard.now.network):
+                closest.append(heard.now.server)
                 if len(closest) == K:
                     break
         return closest

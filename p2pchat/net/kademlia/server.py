@@ -123,9 +123,10 @@ class KadServer:
 
     def identified(self, peer: PeerKey, protocols: Collection[str], addresses: Sequence[str]) -> None:
         """Note what a peer that connected says of itself. A server is tried, and then named to others."""
-        if self._protocol in protocols and addresses and peer not in self._table and not self._table.is_bad(peer):
+        server = KadPeer(peer, tuple(addresses))
+        if self._protocol in protocols and addresses and peer not in self._table and not self._table.is_bad(server):
             try:
-                self._send.send_nowait(KadPeer(peer, tuple(addresses)))
+                self._send.send_nowait(server)
             except trio.WouldBlock:
                 log.debug("more servers have connected than can be tried")
 
@@ -143,7 +144,7 @@ class KadServer:
                     self._table.answered(server)
                     await stream.close()
                     continue
-            self._table.silent(server.peer)
+            self._table.silent(server)
 
     # --- requests --------------------------------------------------------------------------------------------------
 

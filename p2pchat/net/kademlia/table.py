@@ -70,7 +70,7 @@ class Table:
         self._clock = clock
         self._buckets: dict[int, dict[PeerKey, KadPeer]] = {}
         self._seen: dict[PeerKey, float] = {}
-        self._bad: dict[PeerKey, float] = {}
+        self._bad: dict[KadPeer, float] = {}
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -79,30 +79,35 @@ class Table:
         return peer in self._seen
 
     def answered(self, server: KadPeer) -> None:
-        """Note that a server answers at these addresses, and keep it where there is room."""
-        self._bad.pop(server.peer, None)
+        """Note that a server answers, and keep it where there is room. One that is known keeps its addresses: these may
+        be where somebody else has named it while there was a connection with it.
+        """
+        self._bad.pop(server, None)
         bucket = self._buckets.setdefault(self._distance(server.peer), {})
         if server.peer not in bucket:
             crowd = Crowd()
             everybody = [home(known.addresses)[0] for known in (*bucket.values(), server)]
             if len(bucket) >= K or not all(map(crowd.admits, everybody)):
                 return
-        bucket[server.peer] = server
+        bucket.setdefault(server.peer, server)
         self._seen[server.peer] = self._clock()
 
-    def silent(self, peer: PeerKey) -> None:
-        """Note that a server does not answer: it is forgotten, and not asked for a while."""
-        self._buckets.get(self._distance(peer), {}).pop(peer, None)
-        self._seen.pop(peer, None)
+    def silent(self, server: KadPeer) -> None:
+        """Note that a server does not answer at these addresses: it is not asked there for a while, and forgotten if it
+        is known by them. Others may have named it where it is not.
+        """
+        bucket = self._buckets.get(self._distance(server.peer), {})
+        if bucket.get(server.peer) == server:
+            del bucket[server.peer], self._seen[server.peer]
         if len(self._bad) >= _MAX_BAD:
             del self._bad[next(iter(self._bad))]
-        self._bad[peer] = self._clock() + BAD_SECONDS
+        self._bad[server] = self._clock() + BAD_SECONDS
 
-    def is_bad(self, peer: PeerKey) -> bool:
-        """Return whether a server did not answer lately."""
-        until = self._bad.get(peer)
+    def is_bad(self, server: KadPeer) -> bool:
+        """Return whether a server did not answer at these addresses lately."""
+        until = self._bad.get(server)
         if until is not None and until <= self._clock():
-            del self._bad[peer]
+            del self._bad[server]
             return False
         return until is not None
 

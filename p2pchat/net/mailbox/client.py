@@ -30,7 +30,6 @@ from functools import partial
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import EnvelopeId, QueueId
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
@@ -43,7 +42,7 @@ from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
 from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
 from p2pchat.net.mailbox.shares import Share, Shares
-from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailStream, SaidHour, open_mail_stream
+from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailStream, SaidHour, open_by_circuit, open_mail_stream
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host
 from p2pchat.ports import MailboxCallbacks
@@ -290,20 +289,8 @@ class MailboxClient:
         return await open_mail_stream(self._host, self._peer, addresses, token, chosen=self.chosen)
 
     async def _connect_by_relays(self, token: bytes) -> MailStream:
-        """Open a stream by a circuit: through relays of our own or, if none of these leads there, through those that
-        the relay names.
-        """
         assert self._host is not None
-        failure: PeerError = Unreachable("no other relay leads there")
-        for ways, chosen in ((list(self._circuits()), True), (list(self._doors()), False)):
-            if ways:
-                try:
-                    return await open_mail_stream(
-                        self._host, self._peer, ways, token, only=Route.CIRCUIT, chosen=chosen
-                    )
-                except (LinkLost, Unreachable) as error:
-                    failure = error
-        raise failure
+        return await open_by_circuit(self._host, self._peer, self._circuits(), self._doors(), token)
 
     async def _attempt(self) -> bool:
         """Open one stream and run it until it ends; return whether we ended it ourselves."""

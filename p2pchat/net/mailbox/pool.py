@@ -31,8 +31,8 @@ class MailboxPool:
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
     relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
     answered: called with each relay that was connected to from `host`.
-    doors: the circuits at which a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and is
-    reached by circuits alone.
+    doors: the circuits at which a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and
+    relays are reached by circuits alone, also for records.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class MailboxPool:
         doors: Callable[[PeerKey], Sequence[str]] = lambda relay: (),
         hops: int = 1,
     ) -> None:
-        self.records: RelayRecords = RecordExchange(new_host, self.is_us)
+        by_circuit = None if hops == 1 else self._by_circuit
+        self.records: RelayRecords = RecordExchange(new_host, self.is_us, by_circuit)
         self._doors = doors
         self._hops = hops
         self._new_host = new_host
@@ -182,6 +183,9 @@ class MailboxPool:
 
     def _circuits_to(self, peer: PeerKey) -> list[str]:
         return circuits_by(self._relays(), peer)
+
+    def _by_circuit(self, relay: Relay) -> tuple[list[str], list[str]]:
+        return self._circuits_to(relay.peer), self._doors_to(relay)
 
     def _doors_to(self, relay: Relay) -> list[str]:
         """Return the circuits at which a relay says that it can be reached, through others that are not in a network of

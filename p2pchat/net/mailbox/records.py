@@ -6,7 +6,7 @@ network address and the time (docs/protocol/presence.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -16,8 +16,8 @@ from p2pchat.core.record_frames import RecordGet, RecordPut
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, PeerError, Refused
 from p2pchat.net import multiaddrs
-from p2pchat.net.mailbox.stream import open_mail_stream
-from p2pchat.net.ports import NewHost
+from p2pchat.net.mailbox.stream import MailStream, open_by_circuit, open_mail_stream
+from p2pchat.net.ports import Host, NewHost
 
 EXCHANGE_TIMEOUT = 10.0
 """Seconds that one request to a relay may take, with its connection."""
@@ -29,12 +29,19 @@ _NUMBER = 1
 
 class RecordExchange:
     """Puts and gets records. new_host: makes a host for one request; without it nothing is put or found. is_us: whether
-    a relay is this node, which asks itself for nothing.
+    a relay is this node, which asks itself for nothing. by_circuit: returns the circuits to a
+    relay through our own, and those that it names itself; if it is given, no relay is reached in another way.
     """
 
-    def __init__(self, new_host: NewHost | None, is_us: Callable[[PeerKey], bool]) -> None:
+    def __init__(
+        self,
+        new_host: NewHost | None,
+        is_us: Callable[[PeerKey], bool],
+        by_circuit: Callable[[Relay], tuple[Sequence[str], Sequence[str]]] | None = None,
+    ) -> None:
         self._new_host = new_host
         self._is_us = is_us
+        self._by_circuit = by_circuit
         self._at_once = trio.CapacityLimiter(MAX_EXCHANGES)
 
     async def put(self, relay: Relay, public: bytes, record: bytes) -> int | None:
@@ -69,7 +76,7 @@ class RecordExchange:
             with trio.move_on_after(EXCHANGE_TIMEOUT):
                 async with self._new_host() as host:
                     try:
-                        stream = await open_mail_stream(host, relay.peer, addresses, relay.token, chosen=relay.chosen)
+                        stream = await self._open(host, relay, addresses)
                         try:
                             return await stream.exchange(kind, body, answer)
                         finally:
@@ -77,3 +84,8 @@ class RecordExchange:
                     except (PeerError, Refused):
                         return b""
         return b""
+
+    async def _open(self, host: Host, relay: Relay, addresses: Sequence[str]) -> MailStream:
+        if self._by_circuit is not None:
+            return await open_by_circuit(host, relay.peer, *self._by_circuit(relay), relay.token)
+        return await open_mail_stream(host, relay.peer, addresses, relay.token, chosen=relay.chosen)

@@ -18,7 +18,7 @@ from p2pchat.core.frames import WRITE, Frame
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
-from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
+from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import FrameReader, write_frames
@@ -87,6 +87,22 @@ async def open_mail_stream(
         await stream.close()
         raise
     return MailStream(stream, reader, hello)
+
+
+async def open_by_circuit(
+    host: Host, relay: PeerKey, circuits: Sequence[str], doors: Sequence[str], token: bytes
+) -> MailStream:
+    """Open a stream as `open_mail_stream` does, by a circuit: through relays of our own (`circuits`) or, if none of
+    these leads there, through those that the relay names (`doors`).
+    """
+    failure: PeerError = Unreachable("no other relay leads there")
+    for ways, chosen in ((circuits, True), (doors, False)):
+        if ways:
+            try:
+                return await open_mail_stream(host, relay, ways, token, only=Route.CIRCUIT, chosen=chosen)
+            except (LinkLost, Unreachable) as error:
+                failure = error
+    raise failure
 
 
 class SaidHour:

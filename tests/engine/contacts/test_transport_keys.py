@@ -8,6 +8,7 @@ import trio
 
 from p2pchat.engine.contacts import transport_keys
 from p2pchat.engine.runtime import settings
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import meta
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -76,6 +77,20 @@ def test_a_node_that_is_a_relay_for_its_contacts_keeps_its_key(tmp_path: Path) -
             alice = await restarted(world, alice)
         assert alice.host.peer == keys[0]
         assert alice.hidden.peer != keys[1]
+
+    run_world(tmp_path, main)
+
+
+def test_a_key_that_was_made_by_a_clock_that_was_ahead_is_used_all_the_same(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        first = alice.host.peer
+        await world.sleep_days(8)
+        decades = world.now() + 10_000 * DAY_MS
+        await alice.engine.committer.submit(lambda tx: meta.put_int(tx.db, "next_transport_at", decades))
+        await trio.sleep(3700)
+        world.slept += 2 * DAY_MS
+        assert (await restarted(world, alice)).host.peer != first
 
     run_world(tmp_path, main)
 

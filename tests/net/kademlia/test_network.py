@@ -13,7 +13,7 @@ from p2pchat.errors import LinkLost
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.net.kademlia import distances
 from p2pchat.net.kademlia.server import KadServer
-from p2pchat.net.libp2p.kademlia_messages import PROTOCOL, K, KadKind, KadMessage, read_message, write_message
+from p2pchat.net.libp2p.kademlia_messages import PROTOCOL, K, KadKind, KadMessage, KadPeer, read_message, write_message
 from p2pchat.net.ports import Stream
 from tests.support.dht import DhtWorld, silent
 from tests.support.world import BEGAN, World, run_world
@@ -176,6 +176,31 @@ def test_sybils_around_a_key_do_not_hide_it(tmp_path: Path) -> None:
                 server._table.answered(dht.known_as(name))  # as if each had been found to answer
         assert (await dht.network("server 1").publish(made) or 0) >= 10
         assert await dht.network("server 2").look_up(made.routing_key) == made
+
+    run_dht(tmp_path, main)
+
+
+def test_one_who_names_others_where_they_are_not_hides_nobody(tmp_path: Path) -> None:
+    async def main(dht: DhtWorld) -> None:
+        dht.grown(30)
+        made = record()
+        await dht.network("server 1").publish(made)
+
+        async def mislead(stream: Stream) -> None:
+            request = await read_message(stream, 1 << 20)
+            assert request is not None
+            place = distances.of_key(request.key)
+            peers = sorted(
+                [dht.hosts[name].peer for name in dht.servers], key=lambda peer: distances.of_peer(peer) ^ place
+            )
+            closer = tuple(KadPeer(peer, (f"/ip4/30.{number}.0.1/tcp/1",)) for number, peer in enumerate(peers[:K]))
+            await write_message(stream, KadMessage(request.kind, request.key, None, closer))
+
+        dht.pretend("liar", mislead)
+        network = dht.network("liar", "server 2")
+        assert (await network.publish(record(2)) or 0) >= K
+        assert await network.look_up(made.routing_key) == record(2)
+        assert await dht.network("server 3").look_up(made.routing_key) == record(2)
 
     run_dht(tmp_path, main)
 

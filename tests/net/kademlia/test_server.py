@@ -189,12 +189,12 @@ def test_a_table_keeps_twenty_of_each_distance_few_of_a_network_and_who_came_fir
         other.answered(each)
     near = [each for each in crowd if distances.shared_bits(distances.of_peer(each.peer), table._own) == 0]
     assert [each for each in near if each.peer in other] == near[:MAX_PER_NETWORK]
-    table.silent(far[0].peer)
-    assert table.is_bad(far[0].peer)
+    table.silent(far[0])
+    assert table.is_bad(far[0])
     table.answered(far[K])
     assert far[K].peer in table
     now = 61.0
-    assert not table.is_bad(far[0].peer)
+    assert not table.is_bad(far[0])
     assert len(table.unseen_for(60)) == len(table)
 
 

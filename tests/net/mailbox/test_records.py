@@ -16,9 +16,10 @@ from p2pchat.core.mailbox import DONE, NOT_ALLOWED
 from p2pchat.core.record_frames import RecordAnswer
 from p2pchat.errors import LinkLost
 from p2pchat.lib.times import DAY_MS
+from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.mailbox.records import EXCHANGE_TIMEOUT, RecordExchange
 from tests.support.boxes import NOW, RELAY, Pipe, PipeStream, relay, run
-from tests.support.mails import AT_RELAY, Liar, Lines, unreachable
+from tests.support.mails import AT_RELAY, Letters, Liar, Lines, unreachable
 
 OLD, NEW = (ipns.make(b"s" * 32, number, NOW + DAY_MS, bytes(1024)) for number in (1, 2))
 
@@ -97,6 +98,24 @@ def test_no_relay_delays_or_breaks_anything_by_what_it_says() -> None:
                 assert trio.current_time() - began <= 2 * EXCHANGE_TIMEOUT, script.__name__
                 assert hosts.open == 0
                 nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_who_opens_no_mailbox_directly_puts_and_gets_no_record_directly(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at, trio.open_nursery() as nursery:
+            for first_hops in ([(PeerKey(b"\xcc" * 32), ("/ip4/10.0.0.8/tcp/4001",))], []):
+                hosts = Hosts(at.stream)
+                pool = MailboxPool(
+                    Lines(at.stream), Letters(), nursery, lambda: NOW, bytes, hosts.new, first_hops.copy, hops=2
+                )
+                put = await pool.records.put(AT_RELAY, NEW.public, NEW.raw)
+                got = await pool.records.get(AT_RELAY, NEW.public)
+                assert (put, got) == ((DONE, NEW.raw) if first_hops else (None, b""))
+                tried = [address for host in hosts.made for address in host.addresses_tried]
+                assert len(tried) == 2 * len(first_hops)
+                assert all("/p2p-circuit" in address for address in tried)
 
     run(main)
 
