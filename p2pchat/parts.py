@@ -169,7 +169,7 @@ async def _opened(
 
 def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -> KademliaNetwork | None:
     """Return where records about how people are reached are kept; None if the user wants none of it. Raises
-    BadConfig.
+    BadConfig. Servers are reached directly, so with two hops those of relays are not asked.
     """
     from p2pchat.errors import BadAddress
     from p2pchat.net.kademlia.client import PROXY_SOFT_SECONDS, SOFT_SECONDS
@@ -177,7 +177,7 @@ def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -
     from p2pchat.net.libp2p.kademlia_messages import KadPeer
     from p2pchat.net.multiaddrs import parse_full
 
-    if settings.dht == "off":
+    if settings.dht == "off" or (settings.dht == "relays" and settings.hops > 1):
         return None
     named = settings.dht_bootstrap if settings.dht == "public" else ()
     try:

@@ -13,9 +13,11 @@ import pytest
 import trio
 import trio.testing
 
-from p2pchat import errors, node
+from p2pchat import errors, node, parts
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.api.service import ProfileService, Then
+from p2pchat.config import Settings
+from p2pchat.core.primitives import system_entropy
 from p2pchat.engine.runtime.events import EventHub, Subscription
 from p2pchat.locations import Profile, ProfileGuard, noted_socket, socket_path
 from p2pchat.node import Node
@@ -483,3 +485,12 @@ def _unwrapped(run_it: Callable[[], object]) -> None:
     except BaseExceptionGroup as group:
         only, *more = group.exceptions
         raise (group if more else only) from None
+
+
+@pytest.mark.parametrize(
+    ("dht", "hops", "asked"), [("relays", 1, True), ("relays", 2, False), ("public", 2, True), ("off", 1, False)]
+)
+def test_with_two_hops_no_server_of_a_relay_is_asked(dht: str, hops: int, asked: bool) -> None:
+    """They would be reached directly."""
+    made = parts._records(Settings(dht=dht, hops=hops), None, system_entropy())
+    assert (made is not None) == asked
