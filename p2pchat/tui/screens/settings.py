@@ -28,7 +28,7 @@ NODE_SETTINGS: tuple[tuple[str, str, tuple[Value, ...]], ...] = (
     ("keep_receiving", "while the screen is closed", (False, True)),
     ("read_receipts", "tell others what you have read", (False, True)),
     ("typing", "show when either of you is typing", (False, True)),
-    ("lan", "look for contacts on the same network", ("auto", "on", "off")),
+    ("lan", "find contacts on this network", ("auto", "on", "off")),
 )
 """Settings of the node, by their names in the API, with what they can be."""
 
