@@ -228,7 +228,8 @@ class Lab:
         IPv6 link-local address. Who is not there yet has no other line.
         """
         switch = self._new("switch")
-        switch.ip("link", "add", "board", "type", "bridge")
+        # Without the kernel's own reports about multicast, so that all there is comes from the machines.
+        switch.ip("link", "add", "board", "type", "bridge", "mcast_snooping", "0")
         switch.ip("link", "set", "board", "up")
         for name in names:
             machine = self.machines.get(name) or self._new(name)
