@@ -110,9 +110,10 @@ async def _exactly(stream: trio.SocketStream, size: int) -> bytes:
 
 
 async def _pass_on(source: trio.SocketStream, target: trio.SocketStream) -> None:
-    async for data in source:
-        await target.send_all(data)
+    """Pass bytes on until either end is gone; a group of errors would end the proxy with all its other clients."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        async for data in source:
+            await target.send_all(data)
         await target.send_eof()
 
 
