@@ -20,6 +20,7 @@ from tests.support.processes import PATIENCE, Running
 from tests.support.steps import fine, make
 
 RELAYS = ("relay1", "relay2")
+SETTLED = 200.0
 LOOK = 0.25
 """Seconds until one looks again where no event comes."""
 
@@ -135,8 +136,10 @@ class Town:
         self.until(person, lambda client: set(self.said[by]) <= {one["text"] for one in _theirs(client, by)}, timeout)
 
     def until_settled(self, person: str, other: str) -> None:
-        """Wait until somebody knows that the other one has everything."""
-        self.until(person, lambda client: _waiting(client, other) == [])
+        """Wait until somebody knows that the other one has everything. (A short connection that froze is noticed by a
+        ping, after two minutes and a half.)
+        """
+        self.until(person, lambda client: _waiting(client, other) == [], SETTLED)
 
     def agree(self, one: str, other: str) -> None:
         """Everything that was said is with both: once, in order, and known to be there."""
