@@ -21,6 +21,9 @@ from tests.support.steps import fine, make
 
 RELAYS = ("relay1", "relay2")
 SETTLED = 200.0
+"""Seconds until everything is there and known to be: a short connection that froze with nothing due is noticed by a ping,
+after two minutes and a half.
+"""
 LOOK = 0.25
 """Seconds until one looks again where no event comes."""
 
@@ -136,15 +139,13 @@ class Town:
         self.until(person, lambda client: set(self.said[by]) <= {one["text"] for one in _theirs(client, by)}, timeout)
 
     def until_settled(self, person: str, other: str) -> None:
-        """Wait until somebody knows that the other one has everything. (A short connection that froze is noticed by a
-        ping, after two minutes and a half.)
-        """
+        """Wait until somebody knows that the other one has everything."""
         self.until(person, lambda client: _waiting(client, other) == [], SETTLED)
 
     def agree(self, one: str, other: str) -> None:
         """Everything that was said is with both: once, in order, and known to be there."""
         for person, peer in ((one, other), (other, one)):
-            self.until_heard(person, peer)
+            self.until_heard(person, peer, SETTLED)
             self.until_settled(person, peer)
         for person, peer in ((one, other), (other, one)):
             log = self.verb(person, "log", peer, "--limit", "1000")
