@@ -18,7 +18,6 @@ import pytest
 
 from tests.support.emulator import AT_FIRST
 from tests.support.processes import Place, place
-from tests.support.sampling import sampled
 from tests.support.steps import RISKY, befriended, make, new_invite, start, texts
 from tests.support.terminal import Terminal, Tmux, program, terminal
 from tests.tui.hostile import TEXTS
@@ -84,7 +83,7 @@ def restored(screen: Terminal) -> None:
         assert not screen.screen.forbidden
 
 
-@pytest.mark.parametrize("kind", sampled(BOTH, 1, "terminals"))
+@pytest.mark.parametrize("kind", BOTH)
 def test_two_people_from_the_first_run_on(kind: str) -> None:
     with place() as here:
         at_home(here, "anna", "boris")
