@@ -164,22 +164,33 @@ class GuardedYamux(yamux.Yamux):
         """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
         return not (self._abandoned or self.event_shutting_down.is_set())
 
+    @property
+    def moved(self) -> float:
+        """When the last byte came, of whatever."""
+        return self._sealed.wire.moved
+
     def abandon(self) -> None:
         """Close the socket under it at once; the read loop then does the rest."""
         self._abandoned = True
         self._sealed.wire.abandon()
 
     async def prove(self, seconds: float) -> None:
-        """End the connection unless its other end answers a ping within so many seconds. Raises what a write does."""
+        """Ping the other end, and end the connection if neither the answer nor any other byte comes for so many
+        seconds: the answer may wait behind something large. Raises what a write does.
+        """
         if self._ping_event is None or self._ping_event.is_set():
             self._ping_event = trio.Event()
         answered = self._ping_event  # of several who ask at once, all are content with one answer
+        began = trio.current_time()
         await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
-        with trio.move_on_after(seconds) as waiting:
-            await answered.wait()
-        if waiting.cancelled_caught:
-            log.info("a connection went silent")
-            give_up(self)
+        while self.alive and not answered.is_set():
+            silent_at = max(began, self.moved) + seconds
+            if trio.current_time() >= silent_at:
+                log.info("a connection went silent")
+                give_up(self)
+                return
+            with trio.move_on_at(silent_at):
+                await answered.wait()
 
     # --- in --------------------------------------------------------------------------------------------------------
 

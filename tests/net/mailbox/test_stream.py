@@ -324,7 +324,7 @@ def test_a_connection_that_stalls_is_made_anew_and_asked_for_little() -> None:
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await scene.letters.until_told("up")
             scene.lines.streams[0].frozen = True
-            await trio.sleep(STALLED_AFTER_SECONDS + CHECK_SECONDS + PROOF_TIMEOUT + 2)
+            await trio.sleep(2 * STALLED_AFTER_SECONDS + PROOF_TIMEOUT + 1)
             assert len(scene.lines.streams) == 2
             wanted = [mailbox.decode_fetch(line.of(mailbox.FETCH)[0].body).want for line in scene.lines.streams]
             assert wanted == [mailbox.MAX_WANTED, CAREFUL_WANTED]
