@@ -15,7 +15,7 @@ from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, Rel
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.lib.times import HOUR_MS, format_duration
-from p2pchat.ports import DhtMode, LanMode, Scope
+from p2pchat.ports import DhtMode, LanMode, MappingState, Scope
 from p2pchat.store.contacts import ContactState
 
 HERE, RELAYS, CONTACTS, SEEN = "here", "relays", "contacts", "seen"
@@ -130,6 +130,8 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
         ways.append("directly (contacts have dialled it from outside)")
     elif Scope.PUBLIC in scopes:
         ways.append("perhaps directly (this machine has a public address, but nobody has come in by it yet)")
+    elif facts.net.mapping.address:
+        ways.append("directly (by the port that the router says it has opened)")
     elif Scope.LOCAL in scopes:
         ways.append("directly from this network only")
     elif scopes:
@@ -139,7 +141,8 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
-    yield Row(HERE, "reachability", GOOD if proven or circuits else NOTE, detail)
+    good = proven or circuits or facts.net.mapping.address
+    yield Row(HERE, "reachability", GOOD if good else NOTE, detail)
 
 
 def _nat(facts: NetworkFacts) -> Iterator[Row]:
@@ -155,6 +158,34 @@ def _nat(facts: NetworkFacts) -> Iterator[Row]:
     else:
         detail = "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known"
         yield Row(HERE, "nat", NOTE, detail)
+
+
+def _port(facts: NetworkFacts) -> Iterator[Row]:
+    """Say whether the router has opened a port for this node, and if not, why."""
+    mapping = facts.net.mapping
+    if facts.proxy is not None or not facts.net.machine.connected:
+        return
+    if mapping.state == MappingState.OPEN:
+        detail = f"the router has opened a port: others can dial {mapping.address} (asked by {mapping.protocol})"
+        yield Row(HERE, "port", GOOD, detail)
+    else:
+        yield Row(HERE, "port", GOOD if mapping.state in _NOTHING_ASKED else NOTE, _NO_PORT[mapping.state])
+
+
+_NO_PORT: Final = {
+    MappingState.OFF: "the router is not asked to open a port. `p2pchat settings port_mapping yes` changes that",
+    MappingState.NOT_NEEDED: "no router has to open a port: this machine has a public address",
+    MappingState.NOT_LISTENING: "no router is asked to open a port: this node can be dialled from this machine only",
+    MappingState.NO_ROUTER: "no router is asked to open a port: there is none here, or a VPN carries everything",
+    MappingState.ASKING: "the router is being asked to open a port",
+    MappingState.SILENT: "the router opened no port: it does not answer to UPnP, NAT-PMP or PCP",
+    MappingState.REFUSED: "the router opened no port: it refused to",
+    MappingState.NOT_PUBLIC: "the router could open a port, but has no public address itself: another router, or your "
+    "provider's, stands before it",
+}
+_NOTHING_ASKED: Final = (
+    *(MappingState.OFF, MappingState.NOT_NEEDED, MappingState.NOT_LISTENING, MappingState.NO_ROUTER),
+)
 
 
 def _lan(facts: NetworkFacts) -> Iterator[Row]:
@@ -435,6 +466,12 @@ def _neighbours(facts: NetworkFacts) -> Iterator[Row]:
             "whoever is on this local network can tell that p2pchat runs here, and not who you or your contacts are"
         )
         yield Row(SEEN, "neighbours", NOTE, detail)
+    if facts.net.machine.connected and facts.net.mapping.state not in _NOTHING_ASKED and facts.proxy is None:
+        detail = (
+            "the router was asked to open a port: whoever runs it can tell that a program here wants to be dialled, "
+            "and sees who does; if it does not answer, others on this network can tell too"
+        )
+        yield Row(SEEN, "neighbours", NOTE, detail)
 
 
 _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
@@ -444,6 +481,7 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _listening,
     _reachable,
     _nat,
+    _port,
     _lan,
     _relays,
     _dht,
