@@ -410,8 +410,14 @@ def punchable(endpoint: SocketAddress) -> bool:
     router gives away. It is dialled at a contact's word, so services below port 1024 are left in peace, and so is what
     leads elsewhere than it says (6to4, Teredo, NAT64).
     """
-    ip = endpoint.ip
-    if endpoint.port < MIN_PUNCHED_PORT or not dialable(endpoint) or _public(str(ip)) is None or is_local(ip):
+    return endpoint.port >= MIN_PUNCHED_PORT and dialable(endpoint) and is_public(endpoint.ip)
+
+
+def is_public(ip: IP) -> bool:
+    """Return whether an address is that of one machine on the internet, wherever one is: not local, multicast or
+    reserved, and none that leads elsewhere than it says (6to4, Teredo, NAT64, IPv4 in IPv6 clothing).
+    """
+    if _public(str(ip)) is None or is_local(ip):
         return False
     return ip.version == 4 or (ip in _GLOBAL_IPV6 and ip.sixtofour is None and ip.teredo is None)
 
@@ -432,6 +438,26 @@ def is_everywhere(address: str) -> bool:
 def local_block(ip: IP) -> IPNetwork | None:
     """Return the block of local addresses that `ip` is in; None for a public one."""
     return next((block for block in _LOCAL if ip in block), None)
+
+
+def local_blocks(addresses: Iterable[str]) -> frozenset[IPNetwork]:
+    """Return the blocks of local addresses that these addresses are in."""
+    hosts = [parse_target(address).host for address in addresses]
+    blocks = [local_block(host) for host in hosts if not isinstance(host, Name)]
+    return frozenset(block for block in blocks if block is not None)
+
+
+@lru_cache(MAX_REMEMBERED)
+def beyond(addresses: tuple[str, ...], near: frozenset[IPNetwork] = frozenset()) -> tuple[str, ...]:
+    """Return those of the addresses that a stranger names which may be dialled and passed on: public ones, names, and
+    local ones in the blocks `near`. Whatever else they name is a machine of somebody who does not take part.
+    """
+    fitting = []
+    for address in addresses:
+        host = parse_target(address).host
+        if isinstance(host, Name) or is_public(host) or local_block(host) in near:
+            fitting.append(address)
+    return tuple(fitting)
 
 
 @lru_cache(MAX_REMEMBERED)

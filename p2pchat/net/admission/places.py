@@ -37,6 +37,18 @@ def networks(place: str) -> tuple[str, ...]:
     return (place,)
 
 
+def wider(place: str) -> tuple[str, ...]:
+    """Return the networks around a place, the widest first, and the place itself last: those of `networks`, and around
+    them the IPv4 /16 or the IPv6 /32 that a hosting company has. All who come over circuits are in one network.
+    """
+    inner = networks(place)[::-1]
+    if len(inner) == len(FACTORS_IPV4):
+        return (".".join(place.split(".")[:2]) + ".0.0/16", *inner)
+    if len(inner) == len(FACTORS_IPV6):
+        return (place[:8] + "/32", *inner)
+    return ("circuits", *inner) if place.startswith("circuit ") else inner
+
+
 def factors(place: str) -> tuple[int, ...]:
     """Return, for each of `networks(place)`, how many times the bound of one place it may have."""
     return _FACTORS[len(networks(place))]
