@@ -249,8 +249,8 @@ class PresenceRecords:
         return True
 
     async def _put_decoy(self, number: int, like: Meeting) -> bool:
-        """Put the decoy of this number where a contact's record goes, as `_put` does. It has one key all day, as records
-        have.
+        """Put the decoy of this number where a contact's record goes, as `_put` does. Like a record, it has one key all
+        day.
         """
         written = self._next_in_slot(number, None)
         if written is not None:
@@ -273,8 +273,8 @@ class PresenceRecords:
         return written
 
     async def _put_everywhere(self, meeting: Meeting, most: int, written: _Written, make: _Make) -> bool:
-        """Put a record at relays, the same bytes at all at the same time: decoys must not differ in this. Return whether
-        one of them has taken it; if not, it counts as not said, so that the next attempt says it again.
+        """Put a record at relays, the same bytes at all at the same time: decoys must not differ in this. Return
+        whether one has taken it; if not, it counts as not said, so that the next attempt says it again.
         """
         record, taken = make(written.number), False
 
@@ -313,7 +313,7 @@ class PresenceRecords:
                 try:
                     await self._put_all(half_day)
                     await self.committer.submit(_all_put, half_day)
-                except P2PChatError as error:  # of our own disk; the other records of this half day are put all the same
+                except P2PChatError as error:  # of our own disk: all of them are put again
                     log.warning("presence records could not be put: %s", type(error).__name__)
                     await trio.sleep(jittered(RETRY_SECONDS, self.random))
                     continue
@@ -321,8 +321,8 @@ class PresenceRecords:
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
     async def _put_all(self, half_day: int) -> None:
-        """Put our records for all contacts in random order, and as many decoys as make their number a power of two. What
-        no relay takes is tried again after growing pauses, for as long as this half day lasts.
+        """Put our records for all contacts in random order, and as many decoys as make their number a power of two.
+        What no relay takes is tried again after growing pauses, for as long as this half day lasts.
         """
         contacts = (await self.committer.read(store_contacts.latest_first))[:MAX_DAILY]
         met = [contact for contact in contacts if await self._meeting(contact) is not None]
