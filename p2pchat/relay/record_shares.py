@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from p2pchat.net.admission.shares import Shares
+from p2pchat.net.admission.shares import FairShares
 from p2pchat.relay.holdings import Source
 
 _BEFORE: Source = (b"before",)
@@ -21,7 +21,7 @@ class RecordShares:
     """The records by name, with the networks that brought them. Those of one place that end first give way first."""
 
     def __init__(self) -> None:
-        self._shares = Shares[bytes]()
+        self._shares = FairShares[bytes]()
         self._brought: dict[bytes, _Brought] = {}
         self._undo: list[tuple[bytes, _Brought | None]] = []
 
