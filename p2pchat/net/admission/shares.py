@@ -36,7 +36,7 @@ class _Entry:
     number: int
 
 
-class Shares(Generic[Name]):
+class FairShares(Generic[Name]):
     """What places hold, by name. A path names the networks around a place, the widest first, and the place itself last;
     all paths that begin alike have one length.
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from p2pchat.core.ipns import IpnsRecord, best
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.net.admission.places import PlaceSums, wider
-from p2pchat.net.admission.shares import Shares
+from p2pchat.net.admission.shares import FairShares
 from p2pchat.net.kademlia import distances
 
 MAX_AGE_MS = 48 * HOUR_MS
@@ -39,7 +39,7 @@ class KeptRecords:
         self._own = own
         self._max_bytes = max_bytes
         self._places = PlaceSums(max_bytes, max_bytes // PLACE_SHARE)
-        self._shares = Shares[bytes]()
+        self._shares = FairShares[bytes]()
         self._kept: dict[bytes, _Kept] = {}
         self._in_order: list[tuple[int, bytes]] = []
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from p2pchat.net.admission.places import wider
-from p2pchat.net.admission.shares import Shares
+from p2pchat.net.admission.shares import FairShares
 from p2pchat.net.multiaddrs import neighbourhood
 
 
 def test_the_network_that_holds_most_gives_way_and_in_it_who_holds_most() -> None:
-    shares = Shares[str]()
+    shares = FairShares[str]()
     for number in range(9):
         shares.add(f"flood {number}", ("wide", f"place {number % 4}"), rank=number)
     shares.add("honest", ("other", "place"), rank=99)
@@ -22,7 +22,7 @@ def test_the_network_that_holds_most_gives_way_and_in_it_who_holds_most() -> Non
 
 
 def test_nobody_gives_way_to_one_who_would_hold_more() -> None:
-    shares = Shares[int]()
+    shares = FairShares[int]()
     assert shares.giving_way(("a",)) is None
     for number in range(3):
         shares.add(number, (f"place {number}",), size=2)
