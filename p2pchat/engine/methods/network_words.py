@@ -29,6 +29,7 @@ NO_PROXY: Final = "the proxy does not work"
 MAX_NAMED = 3
 """Contacts that a sentence names; the others are counted."""
 
+_ONION = "/onion3/"
 _SET_CLOCK = (
     "Set the clock: links need it to be right within a day. Nothing fails for being too old until it "
     "has been right for an hour."
@@ -241,9 +242,11 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         hint = "Ask whoever runs the relay for its line with the present token, and add that: `p2pchat relays add`."
     elif facts.net.hops > 1 and not facts.cut_off:
         hint = (
-            "With `hops = 2` in config.toml, a relay is asked through another one alone, and none leads to this one "
-            "now. Add one whose operator has named it: `p2pchat relays add`."
+            "With `hops = 2` in config.toml, a relay is asked through another one alone. If none leads there, add one "
+            "of another operator that this one's has named: `p2pchat relays add`."
         )
+    elif relay.address.startswith(_ONION) and facts.proxy is None:
+        hint = "Start Tor, and name it: `p2pchat node --proxy socks5://127.0.0.1:9050`. All goes through it then."
     elif facts.cut_off:
         hint = ""  # what is said of the proxy or the network is what has to be done
     good = health.state == "connected" and not relay.unwatched
