@@ -15,5 +15,6 @@ records   presence records, by the key that signs them
 record_shares  whose records are kept, and which give way
 notifications  what is pushed to clients that watch a queue
 listing        which relays it tells its clients of               others    those that its operator has named
+dialback       whether relays answer where they say that they are
 host_streams   what the mailbox asks of the streams of a real host
 """
