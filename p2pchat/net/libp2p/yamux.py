@@ -142,7 +142,6 @@ class GuardedYamux(yamux.Yamux):
         self.silent = False
         self.meter: Meter | None = None  # of a connection that was dialled, not over a circuit
         self.short: Allowance | None = None
-        self.punched = self._sealed.wire.punched
         self._unsent = b""  # of a write that could not wait: sealed, and to go before everything else
 
     @property
@@ -164,6 +163,11 @@ class GuardedYamux(yamux.Yamux):
     def alive(self) -> bool:
         """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
         return not (self._abandoned or self.event_shutting_down.is_set())
+
+    @property
+    def punched(self) -> bool:
+        """Whether both sides made it, through their routers."""
+        return self._sealed.wire.punched
 
     @property
     def moved(self) -> float:
