@@ -225,15 +225,28 @@ class Inbound:
         if head[:1] == handshake.GREETING[:1]:
             return RawPipe(TcpPipe(sock, head), guest.place, remote)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        forwards = remote[0] in self._proxies
+        if forwards:  # already here, so that a crowd behind a proxy keeps nobody else behind it waiting
+            self._move(guest, web.forwarded_for(head))
         await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
         pipe, forwarded = await websocket.accept(stream, head, path)
-        if remote[0] in self._proxies and forwarded:
-            self.direct.release(guest)
-            guest.place, guest.released = multiaddrs.neighbourhood(forwarded[-1]), False
-            if not self.direct.admit(guest):
-                guest.released = True
-                raise trio.BrokenResourceError
+        if forwards:  # on a connection that it kept, a proxy may bring another one later
+            self._move(guest, forwarded)
         return RawPipe(pipe, guest.place, remote)
+
+    def _move(self, guest: Guest, forwarded: tuple[str, ...]) -> None:
+        """Count a guest where the proxy that it came by says it comes from. Raises if there is no room for it.
+
+        forwarded: addresses, of which the last is the one that the proxy saw; none if it said nothing.
+        """
+        place = multiaddrs.neighbourhood(forwarded[-1]) if forwarded else guest.place
+        if place == guest.place:
+            return
+        self.direct.release(guest)
+        guest.place, guest.released = place, False
+        if not self.direct.admit(guest):
+            guest.released = True
+            raise trio.BrokenResourceError
 
     async def _carry(
         self, pool: Pool, guest: Guest, open_pipe: Callable[[], Awaitable[RawPipe]], found_at: str = ""
