@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 FILE = "config.toml"
 MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
+PASSPHRASE_SECONDS = 300.0
+"""How long a `passphrase_command` may take: as long as somebody may need to find a key, and not for ever where nobody
+sits.
+"""
+MAX_PASSPHRASE_OUTPUT = 65_536
 _KNOWN = (
     *("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan"),
     *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops"),
@@ -191,14 +196,17 @@ def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], st
 
 def passphrase_of(command: Sequence[str]) -> str:
     """Run a `passphrase_command`, without a shell, and return the first line of what it prints. It may ask the user at
-    the terminal, so it has as long as it takes; an interrupt ends it. Raises BadConfig; what it printed is in no error.
+    the terminal, and has `PASSPHRASE_SECONDS`; an interrupt ends it. Raises BadConfig; what it printed is in no error.
     """
     from p2pchat.lib import foreground
 
     name = f"passphrase_command ({command[0]})"
     try:
-        code, written = foreground.output_of(command)
+        code, written = foreground.output_of(command, PASSPHRASE_SECONDS, MAX_PASSPHRASE_OUTPUT)
         text = written.decode().partition("\n")[0].removesuffix("\r")
+    except TimeoutError:
+        hint = "Run it by itself to see what it waits for."
+        raise BadConfig(f"{name} had not ended after {PASSPHRASE_SECONDS:.0f} seconds", hint=hint) from None
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "what it prints is not UTF-8"
         raise BadConfig(f"{name} cannot be used: {reason}") from None

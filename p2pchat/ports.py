@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -22,6 +23,7 @@ from p2pchat.core.network import NetState as NetState
 from p2pchat.core.network import OwnAddress as OwnAddress
 from p2pchat.core.network import PathState as PathState
 from p2pchat.core.network import Scope as Scope
+from p2pchat.core.relays import EntryRelay as EntryRelay
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -36,9 +38,6 @@ Clock = Callable[[], int]
 
 PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine stores and sends addresses without reading them."""
-
-
-NO_DOORS: Mapping[PeerKey, Sequence[str]] = {}
 
 
 class RelayRecords(Protocol):
@@ -227,11 +226,14 @@ class Net(Protocol):
         self,
         relays: Sequence[Relay],
         spares: Sequence[Relay] = (),
-        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+        entries: Sequence[EntryRelay] = (),
+        circuits: Mapping[PeerKey, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         """Be reachable by circuits through these relays, best first, and through the spares while none of them answers;
-        a further call replaces everything. Hidden contacts are reached only through the former. doors: by relay, the
-        circuits through others at which it says that it can be reached, as text.
+        a further call replaces everything. Hidden contacts are reached only through the former.
+
+        entries: others that may be the first of two hops, best first. circuits: by relay, the circuits at which it says
+        that it can be reached, as text: of these only which relays they go through is used.
         """
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,33 @@ def test_the_first_line_that_a_command_prints_is_the_passphrase() -> None:
         with pytest.raises(config.BadConfig, match=why) as caught:
             config.passphrase_of(command)
         assert "secret" not in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    "command", [["tail", "-f", "/dev/null"], ["sh", "-c", "exec >/dev/null; exec tail -f /dev/null"]]
+)
+def test_a_passphrase_command_that_does_not_end_is_ended(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    wait = os.waitpid
+
+    def waited(process: int, options: int) -> tuple[int, int]:
+        started.append(process)
+        return wait(process, options)
+
+    monkeypatch.setattr(os, "waitpid", waited)
+    monkeypatch.setattr(config, "PASSPHRASE_SECONDS", 0.02)
+    alarm = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(config.BadConfig, match="had not ended after"):
+        config.passphrase_of(command)
+    assert signal.getsignal(signal.SIGALRM) is alarm
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[-1], 0)
+
+
+def test_a_passphrase_command_that_prints_for_ever_is_ended() -> None:
+    with pytest.raises(config.BadConfig, match=f"exit code {-signal.SIGPIPE}"):
+        config.passphrase_of(["yes"])
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ VERBS = (
         "open a locked profile",
         unlock,
         notes="`passphrase_command` in the profile's config.toml names a command that prints the passphrase, such as "
-        '["pass", "show", "p2pchat"]. It is used by every verb but rpc, and by the screen.',
+        '["pass", "show", "p2pchat"]. It has five minutes, and is used by every verb but rpc, and by the screen.',
         example="p2pchat unlock --passphrase-file secret.txt",
     ),
     Verb(

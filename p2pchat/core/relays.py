@@ -42,6 +42,16 @@ class Relay:
         return RelayName(self.peer + hashlib.sha256(encode(said)).digest()[:16])
 
 
+@dataclass(frozen=True, slots=True)
+class EntryRelay:
+    """A relay that may be the first of two hops though the user did not choose it. source: the relay of the user's
+    choice that has told of it.
+    """
+
+    relay: Relay
+    source: PeerKey
+
+
 def own_relay(peer: PeerKey) -> RelayName:
     """Return the name of a relay that the user chose, as it is used for everybody who is not hidden."""
     return RelayName(peer)

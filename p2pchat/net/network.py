@@ -4,7 +4,9 @@ contacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,7 +15,8 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
-from p2pchat.core.relays import Relay
+from p2pchat.core.relays import EntryRelay, Relay
+from p2pchat.errors import BadAddress
 from p2pchat.lib.backoff import jittered
 from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
@@ -29,7 +32,7 @@ from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.view import NetworkView
-from p2pchat.ports import NO_DOORS, LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
+from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -66,7 +69,8 @@ class Network:
     ) -> None:
         self._memory = memory
         self._hops = hops
-        self._doors = NO_DOORS
+        self._entries: Sequence[EntryRelay] = ()
+        self._circuits: Mapping[PeerKey, Sequence[str]] = {}
         self.records: RecordNetwork | None = records
         if records is not None:
             records.of_relays = RelayServers(host, lambda: self._relays)
@@ -124,7 +128,7 @@ class Network:
             self._new_host,
             self._all_relays,
             self._answered,
-            lambda relay: self._doors.get(relay, ()),
+            self._entries_to,
             self._hops,
         )
         return self._pooled
@@ -182,14 +186,22 @@ class Network:
         self,
         relays: Sequence[Relay],
         spares: Sequence[Relay] = (),
-        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+        entries: Sequence[EntryRelay] = (),
+        circuits: Mapping[PeerKey, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         """Be reachable by circuits through these relays, best first, or the spares while none of them answers."""
         self._relays, self._spares = self._accesses(relays), self._accesses(spares)
-        self._doors = doors
+        self._entries, self._circuits = entries, circuits
         self._open.relays.use(self._relays, self._spares)
         if self._hiding:
             self._hidden.relays.use(self._relays)
+
+    def _entries_to(self, relay: PeerKey) -> Sequence[EntryRelay]:
+        """Return the entry relays through which a relay says that it can be reached, in our order, without those that
+        we know from that relay itself.
+        """
+        by = {multiaddrs.parse_target(address).relay for address in _readable(self._circuits.get(relay, ()))}
+        return [entry for entry in self._entries if entry.relay.peer in by and entry.source != relay]
 
     def _accesses(self, relays: Sequence[Relay]) -> dict[PeerKey, RelayAccess]:
         accesses = {}
@@ -341,3 +353,10 @@ class Network:
             if not self._is_us(peer)
             for address in multiaddrs.unpack_known([packed])
         ]
+
+
+def _readable(addresses: Sequence[str]) -> Iterator[str]:
+    """Return those of hostile addresses that we can read."""
+    for address in addresses:
+        with suppress(BadAddress):
+            yield multiaddrs.parse_target(address).text()

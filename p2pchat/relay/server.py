@@ -28,8 +28,9 @@ from p2pchat import __version__
 from p2pchat.core.descriptors import MAX_ADDRESSES
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import dht_name, hop_name, mailbox_name, relay_pass, web_path
-from p2pchat.core.primitives import self_test, sign_public, system_entropy
-from p2pchat.errors import BadAddress, P2PChatError
+from p2pchat.core.primitives import Random, self_test, sign_public, system_entropy
+from p2pchat.errors import P2PChatError
+from p2pchat.lib.proxy_address import ProxyAddress
 from p2pchat.log import set_up_logging
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import work
@@ -39,7 +40,9 @@ from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
 from p2pchat.net.supervisor import Supervisor
+from p2pchat.net.transport.proxy import Proxy
 from p2pchat.relay import metrics
+from p2pchat.relay.addresses import addresses_of
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from p2pchat.relay.folder import Folder
@@ -176,10 +179,17 @@ class _Relay:
         seed = folder.seed(random(32))
         peer = PeerKey(sign_public(seed))
         self._pass = relay_pass(peer, self._token)
+        addresses = addresses_of(config)
         self._host = LibP2PHost(
-            seed, config.listen, limits=host_limits(config), web_path=web_path(self._pass), proxies=_proxies(config)
+            seed,
+            addresses.listen,
+            limits=host_limits(config),
+            web_path=web_path(self._pass),
+            proxies=_proxies(config),
+            tor=addresses.tor,
+            proxy=_proxy(config, random),
         )
-        self._announced = [_announced(address) for address in config.announce]
+        self._announced = addresses.announce
         self._supervisor = Supervisor(self._host)
         self._others = [multiaddrs.parse_relay(line) for line in config.others]
         self._listing = RelayListing(
@@ -365,18 +375,19 @@ class _Relay:
         await trio.serve_listeners(tell, [listener])
 
 
-def _announced(address: str) -> str:
-    target = multiaddrs.parse_target(address)
-    if target.relay is not None or not target.dialable:
-        raise BadAddress(f"{address} is not an address at which others can dial a relay")
-    return target.text()
-
-
 def _proxies(config: RelayConfig) -> list[str]:
     try:
         return [str(ipaddress.ip_address(proxy)) for proxy in config.proxies]
     except ValueError as exc:
         raise BadSetting(f"proxies: {exc}") from exc
+
+
+def _proxy(config: RelayConfig, random: Random) -> Proxy | None:
+    """Return the proxy through which other relays are reached."""
+    try:
+        return Proxy(ProxyAddress.parse(config.proxy), random) if config.proxy else None
+    except ValueError as exc:
+        raise BadSetting(f"proxy {exc}") from exc
 
 
 def _token(path: str) -> bytes | None:

@@ -148,6 +148,8 @@ def _relays(tx: Transaction, engine: Engine) -> list[RelayFacts]:
 def place_of(address: str) -> str:
     """Return the host and port in a relay's address."""
     parts = address.split("/")
+    if parts[1:2] == ["onion3"]:
+        return parts[2].replace(":", ".onion:")
     host = f"[{parts[2]}]" if parts[1:2] == ["ip6"] else parts[2] if len(parts) > 2 else ""
     return f"{host}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else address
 

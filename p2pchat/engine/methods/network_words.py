@@ -29,6 +29,7 @@ NO_PROXY: Final = "the proxy does not work"
 MAX_NAMED = 3
 """Contacts that a sentence names; the others are counted."""
 
+_ONION = "/onion3/"
 _SET_CLOCK = (
     "Set the clock: links need it to be right within a day. Nothing fails for being too old until it "
     "has been right for an hour."
@@ -220,6 +221,8 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         hint = "A relay allows you too few streams: with another one, each holds fewer queues."
     elif health.state == "refused":
         hint = "Ask whoever runs the relay for its line with the present token, and add that: `p2pchat relays add`."
+    elif relay.address.startswith(_ONION) and facts.proxy is None:
+        hint = "Start Tor, and name it: `p2pchat node --proxy socks5://127.0.0.1:9050`. All goes through it then."
     elif facts.cut_off:
         hint = ""  # what is said of the proxy or the network is what has to be done
     good = health.state == "connected" and not relay.unwatched

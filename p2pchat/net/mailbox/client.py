@@ -84,8 +84,8 @@ class MailboxClient:
 
     known: how the relay is used, which never changes. with_host: the host to connect from, for as long as the mailbox
     is needed. circuits: addresses at which our own relays may lead there by circuits. answered: called after
-    connecting. turns: shared with other relays that have the same blobs. doors: circuits by other relays, as this one
-    says. hops: 2 if only a circuit may lead there.
+    connecting. turns: shared with other relays that have the same blobs. entries: circuits that may lead there through
+    relays that the user did not choose. hops: 2 if only a circuit may lead there.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class MailboxClient:
         random: Callable[[int], bytes],
         answered: Callable[[], None] = lambda: None,
         turns: BacklogTurns | None = None,
-        doors: Callable[[], Sequence[str]] = tuple,
+        entries: Callable[[], Sequence[str]] = tuple,
         hops: int = 1,
     ) -> None:
-        self._doors = doors
+        self._entries = entries
         self._hops = hops
         self._backlogs = turns
         self._health = RelayHealth("connecting", clock())
@@ -290,7 +290,7 @@ class MailboxClient:
 
     async def _connect_by_relays(self, token: bytes) -> MailStream:
         assert self._host is not None
-        return await open_by_circuit(self._host, self._peer, self._circuits(), self._doors(), token)
+        return await open_by_circuit(self._host, self._peer, self._circuits(), self._entries(), token)
 
     async def _attempt(self) -> bool:
         """Open one stream and run it until it ends; return whether we ended it ourselves."""

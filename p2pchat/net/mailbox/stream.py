@@ -90,13 +90,13 @@ async def open_mail_stream(
 
 
 async def open_by_circuit(
-    host: Host, relay: PeerKey, circuits: Sequence[str], doors: Sequence[str], token: bytes
+    host: Host, relay: PeerKey, circuits: Sequence[str], entries: Sequence[str], token: bytes
 ) -> MailStream:
     """Open a stream as `open_mail_stream` does, by a circuit: through relays of our own (`circuits`) or, if none of
-    these leads there, through those that the relay names (`doors`).
+    these leads there, through others that we have chosen ourselves (`entries`).
     """
-    failure: PeerError = Unreachable("no other relay leads there")
-    for ways, chosen in ((circuits, True), (doors, False)):
+    failure: PeerError = Unreachable("none of your relays leads there: add one that its operator has named")
+    for ways, chosen in ((circuits, True), (entries, False)):
         if ways:
             try:
                 return await open_mail_stream(host, relay, ways, token, only=Route.CIRCUIT, chosen=chosen)

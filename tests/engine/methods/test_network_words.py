@@ -270,6 +270,16 @@ def test_what_a_relay_does_and_why_not(relay: RelayFacts, words: str, hint: str)
     assert not hint or row.hint in told(facts)
 
 
+def test_without_a_proxy_an_onion_service_is_said_to_need_tor() -> None:
+    onion = f"/onion3/{'a' * 56}:4001/p2p/12D3"
+    health = RelayHealth("unreachable", NOW - 60_000, "it can be reached through Tor only")
+    facts = replace(FACTS, relays=(replace(LOST, address=onion, health=health),))
+    assert f"{onion} unreachable for 1 minute: it can be reached through Tor only" in said(facts)["relay"]
+    assert any("p2pchat node --proxy" in hint for hint in told(facts))
+    with_proxy = replace(facts, proxy=ProxyHealth("127.0.0.1:9050", ""))
+    assert not any("p2pchat node --proxy" in hint for hint in told(with_proxy))
+
+
 def test_a_public_address_works_once_somebody_has_come_by_it() -> None:
     facts = replace(FACTS, net=replace(HOME, addresses=(PUBLIC, PRIVATE), machine=Machine(("IPv6",), ("IPv6",), True)))
     assert said(facts)["reachability"] == (
