@@ -422,8 +422,10 @@ class MailboxCallbacks(Protocol):
         """Note that the relay answers: what waits for it can be deposited now."""
         ...
 
-    def relay_down(self, relay: RelayName) -> None:
-        """Note that the relay does not answer any more."""
+    def relay_down(self, relay: RelayName, *, tried: bool) -> None:
+        """Note that there is no stream with the relay. tried: it does not answer, which is said after each attempt;
+        otherwise nothing is needed of it now, so nobody knows.
+        """
         ...
 
     def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:

@@ -51,7 +51,8 @@ class Machine:
 @dataclass(frozen=True, slots=True)
 class NetState:
     """Where this node is. circuits, hidden_circuits: the relays through which it can be reached now, by everybody and
-    by hidden contacts. hops: 2 if mailboxes are reached through a second relay only.
+    by hidden contacts. hops: 2 if mailboxes are reached through a second relay only. freezing: with how many hosts
+    connections were seen to freeze on this network, within a day; short ones are made with those.
     """
 
     machine: Machine = Machine()
@@ -59,11 +60,13 @@ class NetState:
     circuits: tuple[PeerKey, ...] = ()
     hidden_circuits: tuple[PeerKey, ...] = ()
     hops: int = 1
+    freezing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PathState:
-    """How a contact is reached now, and what was tried. route: None without a link. relay: of a circuit. seconds: the
+    """How a contact is reached now, and what was tried. route: None without a link. relay: of a circuit. family: IPv4
+    or IPv6, by which a link that is not over a circuit goes, or "". short: it is over a short connection. seconds: the
     age of the link. stalled: answers are overdue on it. direct, circuits: how many ways of each kind the node knows to
     the contact. tried: seconds since the last attempt that failed; None if none has. no_hole: holes through both
     routers were tried in vain.
@@ -71,6 +74,8 @@ class PathState:
 
     route: Route | None = None
     relay: PeerKey | None = None
+    family: str = ""
+    short: bool = False
     seconds: int = 0
     stalled: bool = False
     direct: int = 0

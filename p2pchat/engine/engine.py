@@ -190,7 +190,7 @@ class Engine:
 
     def route(self, contact: ContactId) -> Route | None:
         """Return how a message to this contact would travel now; None where it would wait here."""
-        mailed = first_device(contact) in self.mailbox_handler.sender.owners
+        mailed = self.mailbox_handler.sender.accepts(first_device(contact))
         return self.net.route(contact) or (Route.MAILBOX if mailed else None)
 
     def keeps_running(self) -> bool:

@@ -20,7 +20,7 @@ from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.punching import Punching, observers_of
 from p2pchat.net.links.reconnect import Reconnector
-from p2pchat.net.ports import Host, Observer, Relayed, RelayedHost
+from p2pchat.net.ports import Host, Observer, RelayedHost, Routed
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.relays.selection import Relays
 from p2pchat.ports import NetHandler, PathState
@@ -95,10 +95,13 @@ class Endpoint:
         link = self.best(contact)
         if link is None:
             return state
+        stream = link.stream if isinstance(link.stream, Routed) else None
         return replace(
             state,
             route=link.route,
-            relay=link.stream.relay if isinstance(link.stream, Relayed) else None,
+            relay=None if stream is None else stream.relay,
+            family="" if stream is None else multiaddrs.family_of(stream.place),
+            short=link.stream.short is not None,
             seconds=round(now - link.began),
             stalled=link.judge.stalled,
         )

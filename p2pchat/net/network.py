@@ -76,7 +76,7 @@ class Network:
             records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
-        self.view = NetworkView(machine, self._lan_mode, hops)
+        self.view = NetworkView(machine, self._lan_mode, hops, memory)
         self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host

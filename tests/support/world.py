@@ -108,6 +108,14 @@ class FakeStream:
         return None if self.by is None else self.by.peer
 
     @property
+    def place(self) -> str:
+        return "192.0.2.1" if self.by is None else "a relay"
+
+    @property
+    def punched(self) -> bool:
+        return False
+
+    @property
     def inbound(self) -> bool:
         return self._inbound
 

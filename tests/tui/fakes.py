@@ -257,7 +257,7 @@ class FakeNode:
         return {
             "rows": [dict(row) for row in self.network_rows],
             "next": list(self.network_next),
-            "contacts": [{"name": person["name"]} for person in self.people.values()],
+            "contacts": [{"name": person["name"], "label": person["name"]} for person in self.people.values()],
         }
 
     def _do_name(self, name: str = "me") -> Json:

@@ -206,6 +206,7 @@ class MailboxPool:
     async def _keep(self, name: RelayName, mailbox: MailboxClient) -> None:
         await mailbox.keep()
         del self._mailboxes[name]
+        self._mail.relay_down(name, tried=False)
 
 
 def _networks(packed: Sequence[bytes]) -> frozenset[str]:

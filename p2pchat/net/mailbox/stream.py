@@ -22,8 +22,8 @@ from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerEr
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import FrameReader, write_frames
-from p2pchat.net.multiaddrs import with_pass
-from p2pchat.net.ports import Host, Stream
+from p2pchat.net.multiaddrs import family_of, with_pass
+from p2pchat.net.ports import Host, Routed, Stream
 
 PING_AFTER_SECONDS = 60.0
 SHORT_PING_AFTER_SECONDS = 150.0
@@ -186,6 +186,11 @@ class MailStream:
     def short(self) -> bool:
         """Whether its connection is a short one."""
         return self._allowance is not None
+
+    @property
+    def family(self) -> str:
+        """`IPv4` or `IPv6`, by which its connection goes; "" over a circuit."""
+        return family_of(self._stream.place) if isinstance(self._stream, Routed) else ""
 
     def takes(self, size: int) -> bool:
         """Return whether something may be asked for that has `size` bytes one way and a short answer. If not, the
