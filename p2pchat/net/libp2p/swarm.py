@@ -48,7 +48,7 @@ class PeerConnection:
     @property
     def moved(self) -> float:
         """When the last byte came, of whatever."""
-        return self.muxed_conn.moved
+        return self.muxed_conn.wire.moved
 
     @property
     def may_freeze(self) -> bool:

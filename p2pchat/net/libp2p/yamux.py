@@ -23,7 +23,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.limits import WINDOW
 from p2pchat.net.allowance import Allowance
-from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, shielded
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, RawPipe, shielded
 from p2pchat.net.transport.pipes import Meter
 
 log = logging.getLogger("p2pchat.net")
@@ -150,29 +150,14 @@ class GuardedYamux(yamux.Yamux):
         return self._sealed.wire.route
 
     @property
-    def place(self) -> str:
-        """Where the connection comes from, as far as limits go."""
-        return self._sealed.wire.place
-
-    @property
-    def remote(self) -> tuple[str, int] | None:
-        """IP address and port of the other end; None over a circuit."""
-        return self._sealed.wire.remote
+    def wire(self) -> RawPipe:
+        """The pipe that carries the connection."""
+        return self._sealed.wire
 
     @property
     def alive(self) -> bool:
         """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
         return not (self._abandoned or self.event_shutting_down.is_set())
-
-    @property
-    def punched(self) -> bool:
-        """Whether both sides made it, through their routers."""
-        return self._sealed.wire.punched
-
-    @property
-    def moved(self) -> float:
-        """When the last byte came, of whatever."""
-        return self._sealed.wire.moved
 
     def abandon(self) -> None:
         """Close the socket under it at once; the read loop then does the rest."""
@@ -189,7 +174,7 @@ class GuardedYamux(yamux.Yamux):
         began = trio.current_time()
         await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
         while self.alive and not answered.is_set():
-            silent_at = max(began, self.moved) + seconds
+            silent_at = max(began, self.wire.moved) + seconds
             if trio.current_time() >= silent_at:
                 log.info("a connection went silent")
                 give_up(self)
