@@ -30,7 +30,7 @@ _NUMBER = 1
 class RecordExchange:
     """Puts and gets records. new_host: makes a host for one request; without it nothing is put or found. is_us: whether
     a relay is this node, which asks itself for nothing. by_circuit: returns the circuits to a
-    relay through our own, and those that it names itself; if it is given, no relay is reached in another way.
+    relay through our own, and those through others; if it is given, no relay is reached in another way.
     """
 
     def __init__(
