@@ -19,6 +19,12 @@ def write_now(stream: Stream, data: bytes) -> bool:
     return stream.write_now(data)
 
 
+def is_over(stream: Stream) -> bool:
+    """Return whether the connection of a stream has ended, or is about to."""
+    assert isinstance(stream, LibP2PStream)
+    return stream.is_over
+
+
 def place_of(stream: Stream) -> str:
     """Return the place on the network from which a stream comes. People from many places come through another relay,
     and nothing is known of them but their keys, so there each peer is a place of its own.

@@ -69,6 +69,11 @@ class LibP2PStream:
         return self._muxed.remote
 
     @property
+    def is_over(self) -> bool:
+        """Whether its connection has ended, or is about to."""
+        return not self._muxed.alive
+
+    @property
     def short(self) -> Allowance | None:
         """What may still go over the connection, if that is a short one, which ends with this stream."""
         return self._muxed.short
