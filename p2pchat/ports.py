@@ -18,10 +18,13 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.network import NO_MAPPING as NO_MAPPING
 from p2pchat.core.network import Machine as Machine
+from p2pchat.core.network import MappingState as MappingState
 from p2pchat.core.network import NetState as NetState
 from p2pchat.core.network import OwnAddress as OwnAddress
 from p2pchat.core.network import PathState as PathState
+from p2pchat.core.network import PortMapping as PortMapping
 from p2pchat.core.network import Scope as Scope
 from p2pchat.core.relays import EntryRelay as EntryRelay
 from p2pchat.core.relays import OwnQueue as OwnQueue
@@ -241,9 +244,9 @@ class Net(Protocol):
         """Prepare ways for hidden contacts: there are some, or will be."""
         ...
 
-    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[PackedWay]:
+    def ways(self, *, hidden: bool = False, relayed: bool = True, mapped: bool = True) -> list[PackedWay]:
         """Return where others may dial us, best first; for hidden contacts, only circuits to another transport key.
-        Without `relayed`, circuits are left out.
+        Without `relayed`, circuits are left out; without `mapped`, the port that the router of our home has opened.
         """
         ...
 
@@ -422,8 +425,10 @@ class MailboxCallbacks(Protocol):
         """Note that the relay answers: what waits for it can be deposited now."""
         ...
 
-    def relay_down(self, relay: RelayName) -> None:
-        """Note that the relay does not answer any more."""
+    def relay_down(self, relay: RelayName, *, tried: bool) -> None:
+        """Note that there is no stream with the relay. tried: it does not answer, which is said after each attempt;
+        otherwise nothing is needed of it now, so nobody knows.
+        """
         ...
 
     def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:

@@ -99,6 +99,8 @@ class RelayHealth:
     clean line, or empty. longest: the hours for which it keeps deposits; None before it said so. hours_ahead: by how
     many hours its clock is ahead of ours (negative: behind); None if it did not say. unwatched: the number of queues in
     use that are not watched there although it answers. answer_ms: how long its last answer took; None before one came.
+    family: IPv4 or IPv6, by which it is connected; "" over a circuit or without a connection. short: it is asked over
+    short connections, since this network freezes others.
     """
 
     state: RelayState
@@ -108,3 +110,5 @@ class RelayHealth:
     unwatched: int = 0
     hours_ahead: int | None = None
     answer_ms: int | None = None
+    family: str = ""
+    short: bool = False

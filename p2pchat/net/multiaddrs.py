@@ -67,6 +67,7 @@ _OVER = {"tcp": b"", "ws": b"\xdd\x03", "wss": b"\xde\x03"}
 _TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
 _PASS = b"\x81\x80\xc0\x01"  # 0x300001, from the range for private use
 _BY_RELAY = "relay "
+_IPV6_PLACE_BYTES = 8
 _PASS_TEXT = re.compile(r"[a-z2-7]{16}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
@@ -536,9 +537,18 @@ def neighbourhood(ip: str) -> str:
         return ip
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is None:
-            return parsed.packed[:8].hex()
+            return parsed.packed[:_IPV6_PLACE_BYTES].hex()
         parsed = parsed.ipv4_mapped
     return str(parsed)
+
+
+def family_of(place: str) -> str:
+    """Return `IPv4` or `IPv6` for a place on the network (`neighbourhood`), or "" if it is none."""
+    with suppress(ValueError):
+        return f"IPv{ipaddress.IPv4Address(place).version}"
+    with suppress(ValueError):
+        return "IPv6" if len(bytes.fromhex(place)) == _IPV6_PLACE_BYTES else ""
+    return ""
 
 
 def place_of_relay(relay: PeerKey) -> str:

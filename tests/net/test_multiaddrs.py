@@ -333,6 +333,12 @@ def test_what_may_be_dialled(ip: str, expected: bool) -> None:
     assert multiaddrs.dialable(SocketAddress(ipaddress.ip_address(ip), 0)) is False
 
 
+def test_a_place_has_a_family_and_a_relay_has_none() -> None:
+    places = ("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1")
+    assert [multiaddrs.family_of(multiaddrs.neighbourhood(ip)) for ip in places] == ["IPv4", "IPv6", "IPv4"]
+    assert multiaddrs.family_of(multiaddrs.place_of_relay(PeerKey(bytes(32)))) == multiaddrs.family_of("") == ""
+
+
 def test_neighbourhoods() -> None:
     assert multiaddrs.neighbourhood("192.0.2.1") != multiaddrs.neighbourhood("192.0.2.2")
     assert multiaddrs.neighbourhood("2001:db8::1") == multiaddrs.neighbourhood("2001:db8::2:3")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 from libp2p.connection_types import ConnectionType
 from libp2p.crypto.ed25519 import Ed25519PublicKey
@@ -40,16 +42,27 @@ class RawPipe(ReadWriteCloser):
 
     One task reads and one writes at a time. place: where it comes from, for limits. account: how much work it may
     cause. remote: IP address and port of the other end, for telling it its public address. local: our own address, of
-    a connection that we have dialled.
+    a connection that we have dialled. punched: both sides made it, through their routers. moved: when the last byte
+    came, of whatever.
     """
 
-    def __init__(self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None, local: str = "") -> None:
+    def __init__(
+        self,
+        pipe: Pipe,
+        place: str = "",
+        remote: tuple[str, int] | None = None,
+        local: str = "",
+        *,
+        punched: bool = False,
+    ) -> None:
+        self.punched = punched
         self._pipe = pipe
         self.place = place
         self.account = Account(place)
         pipe.bill(self.account)
         self.remote = remote
         self.local = local
+        self.moved = -math.inf
         self._buffer = bytearray()
         self._reads = 0
 
@@ -113,6 +126,7 @@ class RawPipe(ReadWriteCloser):
                 if not chunk:
                     return False
                 self._buffer += chunk
+                self.moved = trio.current_time()
                 del chunk  # it would be kept for as long as the next one is waited for
                 self.account.received()
                 if self.account.due:

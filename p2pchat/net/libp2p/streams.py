@@ -25,7 +25,8 @@ STREAM_TIMEOUT = 15.0  # seconds one write may take in all
 
 class LibP2PStream:
     """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
-    first."""
+    first. punched: see `ports.Routed`.
+    """
 
     def __init__(self, stream: Substream, peer: PeerKey, *, inbound: bool, head: bytes = b"") -> None:
         assert isinstance(stream.muxed_conn, GuardedYamux)
@@ -33,6 +34,7 @@ class LibP2PStream:
         self.inbound = inbound
         self._inner = stream
         self._muxed = stream.muxed_conn
+        self.punched = self._muxed.wire.punched
         self._closed = False
         self._head = head
 
@@ -46,7 +48,7 @@ class LibP2PStream:
         """Where on the network the other side is (`multiaddrs.neighbourhood`, or the relay it came through), for
         limits; never to be logged.
         """
-        return self._muxed.place
+        return self._muxed.wire.place
 
     @property
     def relay(self) -> PeerKey | None:
@@ -66,7 +68,7 @@ class LibP2PStream:
     @property
     def remote(self) -> tuple[str, int] | None:
         """The IP address and port of the other end; None over a circuit. Never to be logged."""
-        return self._muxed.remote
+        return self._muxed.wire.remote
 
     @property
     def is_over(self) -> bool:

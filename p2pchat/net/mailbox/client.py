@@ -6,7 +6,7 @@ exist only while the first does, and each is reopened independently.
 | state       | event                                             | then                                            |
 |-------------|---------------------------------------------------|-------------------------------------------------|
 | connecting  | hello, and the token if it wants one              | connected; `relay_up`                           |
-| connecting  | it fails                                          | waiting; deposits are returned                  |
+| connecting  | it fails                                          | waiting; deposits are returned; `relay_down`    |
 | connecting  | no answer for 10 s                                | the same, while the attempt goes on             |
 | connected   | the stream ends, or the relay breaks the protocol | waiting; the same, and `relay_down`             |
 | connected   | we ended it ourselves                             | connecting; deposits are kept                   |
@@ -15,7 +15,7 @@ exist only while the first does, and each is reopened independently.
 |             | relay asked its clients to spread out             |                                                 |
 | waiting     | a call, more than a second after the last attempt | connecting at once                              |
 | any         | its token or its addresses change                 | connecting at once                              |
-| any         | nothing is watched, or deposited for two minutes  | ended                                           |
+| any         | nothing is watched, or deposited for two minutes  | ended; `relay_down`, from the pool              |
 """
 
 from __future__ import annotations
@@ -146,8 +146,9 @@ class MailboxClient:
     @property
     def health(self) -> RelayHealth:
         """The state of the relay, for people."""
-        answer_ms = None if self._stream is None else self._stream.answer_ms
-        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()), answer_ms=answer_ms)
+        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
+        if (stream := self._stream) is not None:
+            health = replace(health, answer_ms=stream.answer_ms, family=stream.family, short=stream.short)
         if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER_SECONDS > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())
@@ -341,7 +342,7 @@ class MailboxClient:
             self._now(state, _PROBLEMS.get(type(failure), failure.message))
         if self._up.is_set():
             self._up.clear()
-            self._mail.relay_down(self._name)
+        self._mail.relay_down(self._name, tried=True)
         numbers = self._deposits.give_up()
         if numbers:
             self._mail.undeposited(self._name, numbers)

@@ -14,7 +14,7 @@ from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.frames import DEADLINE
 from p2pchat.net.mailbox.client import IDLE_SECONDS
 from p2pchat.net.mailbox.deposit import MAX_STAMP_BITS, MAX_UNANSWERED
-from p2pchat.net.mailbox.fetch import CAREFUL_WANTED, MAX_PAGE_BYTES, MAX_PLACE, MAX_PUSHED, MAX_WAITING_BYTES
+from p2pchat.net.mailbox.fetch import CAREFUL_WANTED, MAX_PAGE_BYTES, MAX_PLACE, MAX_WAITING_BYTES
 from p2pchat.net.mailbox.stream import (
     CHECK_SECONDS,
     DOUBT_SECONDS,
@@ -197,7 +197,7 @@ async def padding_without_end(liar: Liar) -> None:
 async def pushes_without_end(liar: Liar) -> None:
     await liar.greet()
     ours = await liar.following(BOB)
-    for place in range(1, MAX_PUSHED + 2):
+    for place in range(1, mailbox.MAX_PUSHED + 2):
         await liar.blob(ours, place)
 
 
@@ -253,7 +253,7 @@ def test_a_relay_that_does_not_keep_to_the_protocol_is_left(script: Say) -> None
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await wait_all_tasks_blocked()
             assert scene.health == ("refused", "it does not keep to the protocol")
-            assert scene.letters.told in (["up", "down"], [])
+            assert scene.letters.told in (["up", "down"], ["down"])
             assert len(scene.lines.dialled) == 1
             assert scene.lines.streams[0].closed
             came = scene.letters.came
@@ -281,7 +281,7 @@ def test_no_hello_is_no_answer(deposits: bool) -> None:
             await trio.sleep(0.2)
             assert scene.health == ("unreachable", "the connection was lost")
             assert scene.letters.lost == ([1] if deposits else [])
-            assert scene.letters.told == []
+            assert scene.letters.told == ["down"]
 
     run(main)
 
@@ -324,7 +324,7 @@ def test_a_connection_that_stalls_is_made_anew_and_asked_for_little() -> None:
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await scene.letters.until_told("up")
             scene.lines.streams[0].frozen = True
-            await trio.sleep(STALLED_AFTER_SECONDS + CHECK_SECONDS + PROOF_TIMEOUT + 2)
+            await trio.sleep(2 * STALLED_AFTER_SECONDS + PROOF_TIMEOUT + 1)
             assert len(scene.lines.streams) == 2
             wanted = [mailbox.decode_fetch(line.of(mailbox.FETCH)[0].body).want for line in scene.lines.streams]
             assert wanted == [mailbox.MAX_WANTED, CAREFUL_WANTED]
