@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.libp2p import streams
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
 
@@ -22,7 +23,7 @@ def write_now(stream: Stream, data: bytes) -> bool:
 def is_over(stream: Stream) -> bool:
     """Return whether the connection of a stream has ended, or is about to."""
     assert isinstance(stream, LibP2PStream)
-    return stream.is_over
+    return streams.is_over(stream)
 
 
 def place_of(stream: Stream) -> str:

@@ -71,11 +71,6 @@ class LibP2PStream:
         return self._muxed.wire.remote
 
     @property
-    def is_over(self) -> bool:
-        """Whether its connection has ended, or is about to."""
-        return not self._muxed.alive
-
-    @property
     def short(self) -> Allowance | None:
         """What may still go over the connection, if that is a short one, which ends with this stream."""
         return self._muxed.short
@@ -172,6 +167,11 @@ class LibP2PStream:
             yield
         finally:
             self._muxed.carried -= 1
+
+
+def is_over(stream: LibP2PStream) -> bool:
+    """Return whether the connection of a stream has ended, or is about to."""
+    return not stream._muxed.alive
 
 
 class NegotiationChannel:
