@@ -58,7 +58,7 @@ def test_who_worked_is_tried_first_then_one_of_each_teller_and_network() -> None
 
 
 def test_nobody_takes_places_by_claiming_to_be_in_the_network_of_others() -> None:
-    """Attack 14: a made-up relay that says that it is where honest ones are, and is told of before and after them."""
+    """A made-up relay that says that it is where honest ones are, and is told of before and after them."""
     claims = [relay(number, b"sybil", where=f"/ip4/9.9.9.{number}/tcp/1") for number in (1, 2)]
     honest = relay(3, b"honest", where="/ip4/9.9.1.1/tcp/1")
     later = relay(4, b"another", where="/ip4/9.9.2.2/tcp/1")
@@ -70,7 +70,7 @@ def test_nobody_takes_places_by_claiming_to_be_in_the_network_of_others() -> Non
 
 
 def test_a_full_half_lets_a_new_teller_in_once_a_day() -> None:
-    """Attack 14: whoever came first with as many tellers as there are places does not keep them for ever."""
+    """Whoever came first with as many tellers as there are places does not keep them for ever."""
     rows = [replace(relay(number, b"teller %d" % number), heard_at=number) for number in range(MAX_UNTRIED)]
     late = replace(relay(100, b"late"), heard_at=STAYS_MS - 1)
     assert relay_cache.make_room(rows, late) is None

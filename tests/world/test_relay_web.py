@@ -218,7 +218,7 @@ def test_a_relay_of_ours_leads_to_no_local_network_but_its_own(tmp_path: Path) -
 
 
 def test_a_node_dials_what_it_was_told_of_seldom(tmp_path: Path) -> None:
-    """Attack 17: while none of its own relays answers, made-up ones lead to somebody's address, hour after hour."""
+    """While none of its own relays answers, made-up ones lead to somebody's address, hour after hour."""
 
     async def main(world: World) -> None:
         home = await full_relay(world, "home", tmp_path, listed=True)
