@@ -432,7 +432,7 @@ class MailboxCallbacks(Protocol):
         ...
 
     def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:
-        """Note that a relay, one of ours or a fallback, answers and told of these relays; nothing of it is checked yet."""
+        """Note that a relay, one of ours or a fallback, answers and told of these relays; nothing is checked yet."""
         ...
 
 
