@@ -57,12 +57,12 @@ def test_where_every_direction_succeeds_there_is_one_connection_from_port_to_por
             while len(live_connections(follower, leader)) > 1:  # those that were given up
                 await trio.lowlevel.checkpoint()
             ((conn,), (same,)) = live_connections(follower, leader), live_connections(leader, follower)
-            assert conn.muxed_conn.remote is not None
-            assert conn.muxed_conn.remote[1] == leader.port
+            assert conn.muxed_conn.wire.remote is not None
+            assert conn.muxed_conn.wire.remote[1] == leader.port
             assert same.muxed_conn.is_initiator
             assert follower.found_at(leader.peer) == ""
-            assert conn.muxed_conn.punched
-            assert same.muxed_conn.punched
+            assert conn.muxed_conn.wire.punched
+            assert same.muxed_conn.wire.punched
 
     run(main)
 
@@ -148,7 +148,7 @@ def test_a_hole_is_punched_from_the_address_that_was_named_where_the_machine_has
             monkeypatch.setattr(holes.HolePuncher, "_own", lambda self: [named])
             assert await through(leader).punch(follower.peer, at(follower, 4), leads=True, seconds=5)
             (conn,) = live_connections(follower, leader)
-            assert conn.muxed_conn.remote == (str(named.ip), named.port)
+            assert conn.muxed_conn.wire.remote == (str(named.ip), named.port)
 
     run(main)
 
