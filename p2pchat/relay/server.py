@@ -47,7 +47,7 @@ from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from p2pchat.relay.dialback import DialBack
 from p2pchat.relay.folder import Folder
-from p2pchat.relay.host_streams import account_of, place_of, write_now
+from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
@@ -213,6 +213,7 @@ class _Relay:
             place_of,
             account_of=account_of,
             write_now=write_now,
+            is_over=is_over,
             trust_clock=trust_clock,
             mark_proven=self._host.mark_proven,
             serve_list=self._listing.answer,
