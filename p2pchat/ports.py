@@ -26,6 +26,7 @@ from p2pchat.core.network import OwnAddress as OwnAddress
 from p2pchat.core.network import PathState as PathState
 from p2pchat.core.network import PortMapping as PortMapping
 from p2pchat.core.network import Scope as Scope
+from p2pchat.core.network import TransportHealth as TransportHealth
 from p2pchat.core.relays import EntryRelay as EntryRelay
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
