@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -31,6 +32,7 @@ MAX_NAMED = 3
 """Contacts that a sentence names; the others are counted."""
 
 _ONION = "/onion3/"
+_TRANSPORT = re.compile("/pt/([a-z0-9_]+)/")
 _SET_CLOCK = (
     "Set the clock: links need it to be right within a day. Nothing fails for being too old until it "
     "has been right for an hour."
@@ -108,6 +110,18 @@ def _proxy(facts: NetworkFacts) -> Iterator[Row]:
         yield Row(HERE, "proxy", GOOD, f"everything leaves through the SOCKS5 proxy at {address}")
 
 
+def _transports(facts: NetworkFacts) -> Iterator[Row]:
+    for health in facts.net.transports:
+        name = f"the pluggable transport {health.name}"
+        if health.problem:
+            hint = f"Install the program that config.toml names under [transports.{health.name}]. Nothing goes past it."
+            yield Row(HERE, "transport", BAD, f"{name} does not work: {health.problem}", hint)
+        elif health.running:
+            yield Row(HERE, "transport", GOOD, f"{name} runs")
+        else:
+            yield Row(HERE, "transport", GOOD, f"{name} is started when an address needs it")
+
+
 def _clock(facts: NetworkFacts) -> Iterator[Row]:
     yield Row(HERE, "clock", GOOD if facts.clock_right else BAD, facts.clock, "" if facts.clock_right else _SET_CLOCK)
 
@@ -128,12 +142,13 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     """Say from where others can dial this node: an address is proven to work only by a contact who came by it."""
     scopes = {own.scope for own in facts.net.addresses}
     circuits = len(facts.net.circuits)
-    proven, ways = facts.reached and Scope.PUBLIC in scopes, []
+    mapped = bool(facts.net.mapping.address)
+    proven, ways = facts.reached and (Scope.PUBLIC in scopes or mapped), []
     if proven:
         ways.append("directly (contacts have dialled it from outside)")
     elif Scope.PUBLIC in scopes:
         ways.append("perhaps directly (this machine has a public address, but nobody has come in by it yet)")
-    elif facts.net.mapping.address:
+    elif mapped:
         ways.append("directly (by the port that the router says it has opened)")
     elif Scope.LOCAL in scopes:
         ways.append("directly from this network only")
@@ -144,7 +159,7 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
-    good = proven or circuits or facts.net.mapping.address
+    good = proven or circuits or mapped
     yield Row(HERE, "reachability", GOOD if good else NOTE, detail)
 
 
@@ -224,6 +239,7 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         said[0] += f"{_over(facts, health.family)} for {_age(facts.now, health.since)}"
         said += ["over short connections alone, since this network freezes others"] if health.short else []
         said += [f"answers in {_length(health.answer_ms)}"] if health.answer_ms is not None else []
+        said += [f"disguised by {relay.disguise}"] if relay.disguise else []
         said += ["others reach you through it"] if relay.circuits else []
     elif health.state == "connecting" and not relay.used:
         said[0] = f"{relay.address} is not asked"
@@ -258,6 +274,8 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         )
     elif relay.address.startswith(_ONION) and facts.proxy is None:
         hint = "Start Tor, and name it: `p2pchat node --proxy socks5://127.0.0.1:9050`. All goes through it then."
+    elif (named := _TRANSPORT.search(relay.address)) and named[1] not in {each.name for each in facts.net.transports}:
+        hint = f"Name its program in config.toml, under [transports.{named[1]}]; docs/guide/transports.md says how."
     elif facts.cut_off:
         hint = ""  # what is said of the proxy or the network is what has to be done
     good = health.state == "connected" and not relay.unwatched
@@ -530,6 +548,7 @@ def _neighbours(facts: NetworkFacts) -> Iterator[Row]:
 _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _network,
     _proxy,
+    _transports,
     _clock,
     _listening,
     _reachable,
