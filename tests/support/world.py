@@ -49,8 +49,8 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.links import judging
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
-from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.mailbox import stream as mail_stream
+from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, Relay
@@ -67,9 +67,9 @@ MAX_AT_ONCE = 50_000
 MAX_STORY_SECONDS = 30 * 86_400
 """Virtual seconds after which a story fails: it waits for what never comes. The longest takes a few days."""
 UNWATCHED_SECONDS = 600.0
-"""How long a link, or a stream to a relay, may be silent before it asks: hours pass in these tests, and most of the work
-in them would be pings. `World.cut` sees to it that the two ends notice in time; with `watched=True` they have to do so
-themselves.
+"""How long a link, or a stream to a relay, may be silent before it asks: hours pass in these tests, and most of the
+work in them would be pings. `World.cut` sees to it that the two ends notice in time; with `watched=True` they have to
+do so themselves.
 """
 SWEPT_SECONDS = 150.0
 """How often a relay looks for what is past its time, for the same reason."""
