@@ -17,7 +17,7 @@ from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
-from p2pchat.net.mailbox.records import RecordExchange
+from p2pchat.net.mailbox.records import FirstHops, RecordExchange
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
 from p2pchat.ports import MailboxCallbacks, RelayRecords
@@ -32,7 +32,7 @@ class MailboxPool:
     relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
     answered: called with each relay that was connected to from `host`.
     doors: the circuits at which a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and
-    relays are reached by circuits alone, also for records.
+    relays are reached by circuits alone, also for records; otherwise only records go by circuits, where these lead.
     """
 
     def __init__(
@@ -48,8 +48,7 @@ class MailboxPool:
         doors: Callable[[PeerKey], Sequence[str]] = lambda relay: (),
         hops: int = 1,
     ) -> None:
-        by_circuit = None if hops == 1 else self._by_circuit
-        self.records: RelayRecords = RecordExchange(new_host, self.is_us, by_circuit)
+        self.records: RelayRecords = RecordExchange(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
         self._doors = doors
         self._hops = hops
         self._new_host = new_host
@@ -184,8 +183,14 @@ class MailboxPool:
     def _circuits_to(self, peer: PeerKey) -> list[str]:
         return circuits_by(self._relays(), peer)
 
-    def _by_circuit(self, relay: Relay) -> tuple[list[str], list[str]]:
-        return self._circuits_to(relay.peer), self._doors_to(relay)
+    def _first_hops(self, relay: Relay) -> FirstHops:
+        """Return the circuits to a relay. Those through our own relays are sure to exist where it says that it can be
+        reached through these.
+        """
+        doors = self._doors_to(relay)
+        named = {multiaddrs.parse_target(door).relay for door in doors}
+        sure = circuits_by([(peer, ways) for peer, ways in self._relays() if peer in named], relay.peer)
+        return FirstHops(self._circuits_to(relay.peer), sure, doors)
 
     def _doors_to(self, relay: Relay) -> list[str]:
         """Return the circuits at which a relay says that it can be reached, through others that are not in a network of
