@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 FILE = "config.toml"
 MAX_BYTES = 100_000
 MAX_MIB = 1 << 30
+PASSPHRASE_SECONDS = 300.0
+"""How long a `passphrase_command` may take: as long as somebody may need to find a key, and not for ever where nobody
+sits.
+"""
+MAX_PASSPHRASE_OUTPUT = 65_536
 _KNOWN = (
     *("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan"),
-    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops"),
+    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops", "port_mapping"),
 )
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
 NO_PROXY = "none"
+NO_MAPPING_VARIABLE = "P2PCHAT_NO_PORT_MAPPING"
+"""Set to anything, it keeps a node from asking any router for a port, whatever `config.toml` says."""
 LAN_MODES = ("auto", "on", "off")
 DHT_MODES = ("relays", "public", "off")
 KAD = "/ipfs/kad/1.0.0"
@@ -59,7 +66,7 @@ class Settings:
     `LAN_MODES`; "auto" is while no relay answers. dht: where records about how people are reached are kept, one of
     `DHT_MODES`. dht_bootstrap: full addresses of servers of the public network, without which "public" is nothing.
     dht_protocol: that of all these servers. passphrase_command: see `passphrase_of`. hops: 2
-    if mailboxes at relays are reached through another relay only.
+    if mailboxes at relays are reached through another relay only. port_mapping: the router is asked to open a port.
     """
 
     listen: tuple[str, ...] = ()
@@ -73,6 +80,7 @@ class Settings:
     dht_protocol: str = KAD
     passphrase_command: tuple[str, ...] = ()
     hops: int = 1
+    port_mapping: bool = True
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -166,12 +174,16 @@ def _settings(path: Path, raw: bytes) -> Settings:
     hops = table.get("hops", 1)
     if type(hops) is not int or hops not in (1, 2):
         raise BadConfig(f"In {path}, hops must be 1 or 2")
+    mapping = table.get("port_mapping", True)
+    if not isinstance(mapping, bool):
+        raise BadConfig(f"In {path}, port_mapping must be true or false")
     dht, bootstrap, protocol = _dht(path, table)
     command = table.get("passphrase_command", [])
     if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
         raise BadConfig(f'In {path}, passphrase_command must be a list of words such as ["pass", "show", "p2pchat"]')
     daily, unread = _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3])
-    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, tuple(command), hops)
+    command = tuple(command)
+    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, command, hops, mapping)
 
 
 def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
@@ -191,14 +203,17 @@ def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], st
 
 def passphrase_of(command: Sequence[str]) -> str:
     """Run a `passphrase_command`, without a shell, and return the first line of what it prints. It may ask the user at
-    the terminal, so it has as long as it takes; an interrupt ends it. Raises BadConfig; what it printed is in no error.
+    the terminal, and has `PASSPHRASE_SECONDS`; an interrupt ends it. Raises BadConfig; what it printed is in no error.
     """
     from p2pchat.lib import foreground
 
     name = f"passphrase_command ({command[0]})"
     try:
-        code, written = foreground.output_of(command)
+        code, written = foreground.output_of(command, PASSPHRASE_SECONDS, MAX_PASSPHRASE_OUTPUT)
         text = written.decode().partition("\n")[0].removesuffix("\r")
+    except TimeoutError:
+        hint = "Run it by itself to see what it waits for."
+        raise BadConfig(f"{name} had not ended after {PASSPHRASE_SECONDS:.0f} seconds", hint=hint) from None
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "what it prints is not UTF-8"
         raise BadConfig(f"{name} cannot be used: {reason}") from None
@@ -246,7 +261,15 @@ def keep_lan(folder: Path, mode: str) -> None:
     _keep(folder, "lan", mode, replace(settings(folder), lan=mode))
 
 
-def _keep(folder: Path, key: str, value: str, wanted: Settings) -> None:
+def keep_port_mapping(folder: Path, wanted: bool) -> None:
+    """Write for this and all later nodes whether the router is asked for a port into `config.toml`. The rest stays.
+
+    Raises BadConfig if the file cannot be changed.
+    """
+    _keep(folder, "port_mapping", wanted, replace(settings(folder), port_mapping=wanted))
+
+
+def _keep(folder: Path, key: str, value: str | bool, wanted: Settings) -> None:
     path = folder / FILE
     try:
         changed = toml_lines.with_line(path.read_text() if path.exists() else "", key, value).encode()

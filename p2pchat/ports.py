@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -17,11 +18,15 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.network import NO_MAPPING as NO_MAPPING
 from p2pchat.core.network import Machine as Machine
+from p2pchat.core.network import MappingState as MappingState
 from p2pchat.core.network import NetState as NetState
 from p2pchat.core.network import OwnAddress as OwnAddress
 from p2pchat.core.network import PathState as PathState
+from p2pchat.core.network import PortMapping as PortMapping
 from p2pchat.core.network import Scope as Scope
+from p2pchat.core.relays import EntryRelay as EntryRelay
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -36,9 +41,6 @@ Clock = Callable[[], int]
 
 PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine stores and sends addresses without reading them."""
-
-
-NO_DOORS: Mapping[PeerKey, Sequence[str]] = {}
 
 
 class RelayRecords(Protocol):
@@ -227,11 +229,14 @@ class Net(Protocol):
         self,
         relays: Sequence[Relay],
         spares: Sequence[Relay] = (),
-        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+        entries: Sequence[EntryRelay] = (),
+        circuits: Mapping[PeerKey, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         """Be reachable by circuits through these relays, best first, and through the spares while none of them answers;
-        a further call replaces everything. Hidden contacts are reached only through the former. doors: by relay, the
-        circuits through others at which it says that it can be reached, as text.
+        a further call replaces everything. Hidden contacts are reached only through the former.
+
+        entries: others that may be the first of two hops, best first. circuits: by relay, the circuits at which it says
+        that it can be reached, as text: of these only which relays they go through is used.
         """
         ...
 
@@ -239,9 +244,9 @@ class Net(Protocol):
         """Prepare ways for hidden contacts: there are some, or will be."""
         ...
 
-    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[PackedWay]:
+    def ways(self, *, hidden: bool = False, relayed: bool = True, mapped: bool = True) -> list[PackedWay]:
         """Return where others may dial us, best first; for hidden contacts, only circuits to another transport key.
-        Without `relayed`, circuits are left out.
+        Without `relayed`, circuits are left out; without `mapped`, the port that the router of our home has opened.
         """
         ...
 
@@ -420,8 +425,10 @@ class MailboxCallbacks(Protocol):
         """Note that the relay answers: what waits for it can be deposited now."""
         ...
 
-    def relay_down(self, relay: RelayName) -> None:
-        """Note that the relay does not answer any more."""
+    def relay_down(self, relay: RelayName, *, tried: bool) -> None:
+        """Note that there is no stream with the relay. tried: it does not answer, which is said after each attempt;
+        otherwise nothing is needed of it now, so nobody knows.
+        """
         ...
 
     def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "keep_receiving = 1",
         "lisen = []",
         "contact_daily_mib = true",
+        'port_mapping = "yes"',
         "contact_unread_mib = -1",
         "proxy = true",
         'passphrase_command = "pass show p2pchat"',
@@ -74,6 +77,33 @@ def test_the_first_line_that_a_command_prints_is_the_passphrase() -> None:
 
 
 @pytest.mark.parametrize(
+    "command", [["tail", "-f", "/dev/null"], ["sh", "-c", "exec >/dev/null; exec tail -f /dev/null"]]
+)
+def test_a_passphrase_command_that_does_not_end_is_ended(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    wait = os.waitpid
+
+    def waited(process: int, options: int) -> tuple[int, int]:
+        started.append(process)
+        return wait(process, options)
+
+    monkeypatch.setattr(os, "waitpid", waited)
+    monkeypatch.setattr(config, "PASSPHRASE_SECONDS", 0.02)
+    alarm = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(config.BadConfig, match="had not ended after"):
+        config.passphrase_of(command)
+    assert signal.getsignal(signal.SIGALRM) is alarm
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[-1], 0)
+
+
+def test_a_passphrase_command_that_prints_for_ever_is_ended() -> None:
+    with pytest.raises(config.BadConfig, match=f"exit code {-signal.SIGPIPE}"):
+        config.passphrase_of(["yes"])
+
+
+@pytest.mark.parametrize(
     "before",
     ["", "# mine\nlisten = []\n", 'proxy = "socks5://127.0.0.1:1" # Tor\n', "proxy = 'socks5://127.0.0.1:1'\n"],
 )
@@ -94,6 +124,13 @@ def test_when_to_look_on_the_local_network_is_kept(tmp_path: Path) -> None:
     config.keep_lan(tmp_path, "off")
     config.keep_proxy(tmp_path, "socks5://127.0.0.1:9050")
     assert config.settings(tmp_path) == config.Settings(proxy=ProxyAddress("127.0.0.1", 9050), lan="off")
+
+
+def test_whether_a_router_is_asked_is_kept(tmp_path: Path) -> None:
+    assert config.settings(tmp_path).port_mapping is True
+    for wanted in (False, True):
+        config.keep_port_mapping(tmp_path, wanted)
+        assert config.settings(tmp_path) == config.Settings(port_mapping=wanted)
 
 
 def test_a_proxy_that_cannot_be_kept_changes_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from p2pchat import errors
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Verb
 from p2pchat.cli.output import cell
+from p2pchat.lib.moments import localized
 
 
 def doctor(context: Context, _args: Namespace) -> int:
@@ -20,7 +21,7 @@ def doctor(context: Context, _args: Namespace) -> int:
         return 0
     rows = []
     for check in checks:
-        advice = check["detail"]
+        advice = localized(check["detail"])
         if not check["ok"] and check.get("hint"):
             advice = f"{errors.sentence(advice)} {check['hint']}"
         good = check["ok"]

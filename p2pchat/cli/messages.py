@@ -14,6 +14,7 @@ from p2pchat.cli.options import Arg, Verb, count, opt
 from p2pchat.cli.outgoing import SEND_OPTIONS, send_text
 from p2pchat.cli.output import MARKS, messages
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.moments import localized
 
 _PAGE = 200
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
@@ -208,7 +209,7 @@ def why(context: Context, args: Namespace) -> int:
 
     def words(result: dict[str, Any]) -> str:
         said = f"{MARKS.get(result['state'], '')} {result['state']}: {result['reason']}".strip()
-        return f"{said}\nNext: {result['next']}" if result.get("next") else said
+        return localized(f"{said}\nNext: {result['next']}" if result.get("next") else said)
 
     return answers.say(context, words, "why", id=args.id)
 

@@ -44,6 +44,8 @@ def _announce(context: Context, event: dict[str, Any]) -> None:
     out.aside("")
     out.aside("To use this relay, run:")
     out.aside(f"  p2pchat relays add {lines[0]}")
+    if lines[0].startswith("/onion3/"):
+        out.aside("Only those who use Tor (`p2pchat node --proxy`) can reach that address.")
     if not event["public"]:
         out.aside(
             "Only machines on the same network can dial that address. For everyone else, set a "

@@ -47,7 +47,8 @@ def _judge(context: Context, relay: dict[str, Any]) -> None:
     if not relay["used"]:
         context.out.note("It is kept in reserve and used when one of the others fails.")
     elif relay["state"] != "connected":
-        raise errors.NotReached(f"The relay was not reached; {kept}", hint=hint)
+        why = f": {relay['problem']}" if relay["problem"] else ""
+        raise errors.NotReached(f"The relay was not reached{why}; {kept}", hint=hint)
 
 
 _DONE = {"add": "added", "remove": "removed"}

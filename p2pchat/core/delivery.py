@@ -45,12 +45,14 @@ class DeliveryEvent(StrEnum):
 
 
 class Route(StrEnum):
-    """How bytes travel to a contact: over a direct connection, over one within a local network, over a circuit through
-    a relay, through a relay's mailbox, or in a parcel. The net itself knows direct connections and circuits only.
+    """How bytes travel to a contact: over a direct connection, over one within a local network, over one through holes
+    in both routers, over a circuit through a relay, through a relay's mailbox, or in a parcel. The connections of the
+    net know `DIRECT` and `CIRCUIT` only.
     """
 
     DIRECT = "direct"
     LAN = "lan"
+    PUNCHED = "punched"
     CIRCUIT = "circuit"
     MAILBOX = "mailbox"
     PARCEL = "parcel"

@@ -42,6 +42,16 @@ class Relay:
         return RelayName(self.peer + hashlib.sha256(encode(said)).digest()[:16])
 
 
+@dataclass(frozen=True, slots=True)
+class EntryRelay:
+    """A relay that may be the first of two hops though the user did not choose it. source: the relay of the user's
+    choice that has told of it.
+    """
+
+    relay: Relay
+    source: PeerKey
+
+
 def own_relay(peer: PeerKey) -> RelayName:
     """Return the name of a relay that the user chose, as it is used for everybody who is not hidden."""
     return RelayName(peer)
@@ -89,6 +99,8 @@ class RelayHealth:
     clean line, or empty. longest: the hours for which it keeps deposits; None before it said so. hours_ahead: by how
     many hours its clock is ahead of ours (negative: behind); None if it did not say. unwatched: the number of queues in
     use that are not watched there although it answers. answer_ms: how long its last answer took; None before one came.
+    family: IPv4 or IPv6, by which it is connected; "" over a circuit or without a connection. short: it is asked over
+    short connections, since this network freezes others.
     """
 
     state: RelayState
@@ -98,3 +110,5 @@ class RelayHealth:
     unwatched: int = 0
     hours_ahead: int | None = None
     answer_ms: int | None = None
+    family: str = ""
+    short: bool = False

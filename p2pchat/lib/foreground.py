@@ -20,9 +20,12 @@ def run(command: Sequence[str]) -> int:
         return _ended(_started(command))
 
 
-def output_of(command: Sequence[str]) -> tuple[int, bytes]:
+def output_of(command: Sequence[str], seconds: float, max_bytes: int) -> tuple[int, bytes]:
     """Run a command without a shell and without input; it may ask the user at the terminal. Return its exit code, as
-    `run` does, and what it wrote to stdout. Raises OSError if it cannot be started.
+    `run` does, and what it wrote to stdout: at most `max_bytes`, behind which it can write no more. Only for the main
+    thread.
+
+    Raises OSError if it cannot be started, and TimeoutError, with the command killed, if it has not ended in time.
     """
     reading, writing = os.pipe()
     with open(reading, "rb") as output, _interrupts_ignored():
@@ -34,8 +37,29 @@ def output_of(command: Sequence[str]) -> tuple[int, bytes]:
             process = _started(command, files)
         finally:
             os.close(writing)
-        written = output.read()
-        return _ended(process), written
+        try:
+            with _time_limit(seconds):
+                written = output.read(max_bytes)
+                output.close()
+                return _ended(process), written
+        except TimeoutError:
+            os.kill(process, signal.SIGKILL)
+            _ended(process)
+            raise
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

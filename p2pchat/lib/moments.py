@@ -40,6 +40,24 @@ def _placed(at: datetime, zone: tzinfo | None) -> datetime:
     return at.astimezone() if zone is None else at.replace(tzinfo=zone)
 
 
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+
+
+def localized(text: str) -> str:
+    """Return a sentence of the node with its timestamps as local times: `20 November 2026, 14:13`."""
+
+    def said(stamp: re.Match[str]) -> str:
+        at = local_time(stamp.group())
+        return stamp.group() if at is None else when(at)
+
+    return _STAMP.sub(said, text)
+
+
+def when(at: datetime) -> str:
+    """Return a time in words, with its date."""
+    return f"{at.day} {at:%B %Y}, {at.hour:02}:{at.minute:02}"
+
+
 def local_time(stamp: object) -> datetime | None:
     """Return an RFC 3339 time as local time; None if it is not one."""
     if not isinstance(stamp, str):

@@ -4,6 +4,7 @@ An *address* is a text with one spelling, of up to four parts:
 
     /ip4/A/tcp/N  /ip6/A/tcp/N  /dns4/NAME/tcp/N  /dns6/…  /dns/…     where
     /ip6zone/INTERFACE/ip6/A/tcp/N                                    a link-local A; means nothing on another machine
+    /onion3/<56 of a-z and 2-7>:N                                     an onion service, for raw TCP through Tor
     (nothing: raw TCP)  /ws  /wss                                     what is spoken there (/tls/ws is read as /wss)
     /pass/<16 of a-z and 2-7>                                         what opens a relay with a token (`core.names`)
     /p2p/<peer id>/p2p-circuit                                        not the peer itself, but a relay that leads to it
@@ -21,6 +22,7 @@ Nothing here imports libp2p: parsing hostile bytes needs only a few lines, and t
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import logging
 import re
@@ -55,10 +57,17 @@ _SHOWN = 128
 
 # Names of multiaddr's protocols and their codes, as the unsigned varints that stand in the binary form.
 _HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6": b"\x37"}
+ONION = "onion3"
+_ONION_CODE = b"\xbd\x03"
+_ONION_BYTES = 35
+"""A public key, two bytes of a checksum, and the version (Tor's rend-spec-v3, "Encoding onion addresses")."""
+_ONION_VERSION = b"\x03"
+_ONION_TEXT = re.compile(r"([a-z2-7]{56}):([0-9]{1,5})")
 _OVER = {"tcp": b"", "ws": b"\xdd\x03", "wss": b"\xde\x03"}
 _TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
 _PASS = b"\x81\x80\xc0\x01"  # 0x300001, from the range for private use
 _BY_RELAY = "relay "
+_IPV6_PLACE_BYTES = 8
 _PASS_TEXT = re.compile(r"[a-z2-7]{16}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
@@ -87,7 +96,9 @@ class SocketAddress:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A host by its DNS name. `kind`: "dns4" and "dns6" ask for addresses of that version only, "dns" for both."""
+    """A host by its name. `kind`: "dns4" and "dns6" ask DNS for addresses of that version only, "dns" for both. A name
+    of kind `ONION`, "….onion", is never looked up: only Tor leads there.
+    """
 
     kind: str
     name: str
@@ -107,11 +118,20 @@ class Target:
 
     def text(self) -> str:
         """Return the multiaddr, without the peer at its end."""
-        kind, host = (self.host.kind, self.host.name) if isinstance(self.host, Name) else _of(self.host)
+        if isinstance(self.host, Name):
+            kind, host = self.host.kind, self.host.name
+        else:
+            kind, host = _of(self.host)
         over = "" if self.over == "tcp" else f"/{self.over}"
         opened = f"/pass/{base64.b32encode(self.relay_pass).decode('ascii').lower()}" if self.relay_pass else ""
         relay = "" if self.relay is None else f"/p2p/{peer_id(self.relay)}/p2p-circuit"
-        return f"/{kind}/{host}/tcp/{self.port}{over}{opened}{relay}"
+        where = f"{host.removesuffix('.onion')}:{self.port}" if kind == ONION else f"{host}/tcp/{self.port}"
+        return f"/{kind}/{where}{over}{opened}{relay}"
+
+    @property
+    def by_tor(self) -> bool:
+        """Whether only Tor leads there, to the peer or to the relay of a circuit."""
+        return isinstance(self.host, Name) and self.host.kind == ONION
 
     @property
     def dialable(self) -> bool:
@@ -133,13 +153,20 @@ def parse_target(text: str) -> Target:
     zone = ""
     if parts[1:2] == ["ip6zone"] and parts[3:4] == ["ip6"] and _ZONE.fullmatch(parts[2]):
         zone, parts = parts[2], ["", *parts[3:]]
-    if len(parts) < 5 or parts[0] or parts[1] not in _HOSTS or parts[3] != "tcp":
+    onion = _ONION_TEXT.fullmatch(parts[2]) if parts[:2] == ["", ONION] and len(parts) > 2 else None
+    if onion is not None:
+        parts = ["", ONION, onion[1], "tcp", onion[2], *parts[3:]]
+    elif len(parts) < 5 or parts[0] or parts[1] not in _HOSTS or parts[3] != "tcp":
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
     rest = ["wss", *parts[7:]] if parts[5:7] == ["tls", "ws"] else parts[5:]
     over = rest.pop(0) if rest and rest[0] in ("ws", "wss") else "tcp"
     relay, relay_pass = None, b""
     if len(rest) > 1 and rest[0] == "pass" and _PASS_TEXT.fullmatch(rest[1]):
         relay_pass, rest = base64.b32decode(rest[1].upper()), rest[2:]
+    if onion is not None and over != "tcp":
+        raise BadAddress(
+            f"{_shown(text)} is not an address p2pchat can use", hint="An onion service needs no WebSocket."
+        )
     if len(rest) == 3 and rest[0] == "p2p" and rest[2] == "p2p-circuit":
         relay = peer_from_id(rest[1])
     elif rest:
@@ -150,10 +177,14 @@ def parse_target(text: str) -> Target:
 
 
 def _host(text: str, kind: str, written: str, zone: str = "") -> IP | Name:
+    if kind == ONION:
+        return _onion(text, base64.b32decode(written.upper()))
     if kind.startswith("dns"):
         name = written.lower()
         if not _NAME.fullmatch(name):
             raise BadAddress(f"{_shown(text)} has no valid name")
+        if name.endswith(".onion"):  # RFC 7686: never to be looked up
+            raise BadAddress(f"{_shown(text)} names an onion service", hint="Write it as /onion3/NAME:PORT, no .onion.")
         return Name(kind, name)
     try:
         ip: IP = ipaddress.IPv4Address(written) if kind == "ip4" else ipaddress.IPv6Address(written)
@@ -166,6 +197,15 @@ def _host(text: str, kind: str, written: str, zone: str = "") -> IP | Name:
             raise BadAddress(f"{_shown(text)} names an interface for an address that needs none")
         return ipaddress.IPv6Address(f"{ip}%{zone}")
     return ip
+
+
+def _onion(text: str, raw: bytes) -> Name:
+    """Return the name of an onion service. Raises BadAddress for a wrong checksum and any version but 3."""
+    key, checksum, version = raw[:32], raw[32:34], raw[34:]
+    right = hashlib.sha3_256(b".onion checksum" + key + version).digest()[:2]
+    if len(raw) != _ONION_BYTES or version != _ONION_VERSION or checksum != right:
+        raise BadAddress(f"{_shown(text)} has no valid onion address", hint="Copy it again: Tor's is in `hostname`.")
+    return Name(ONION, f"{base64.b32encode(raw).decode('ascii').lower()}.onion")
 
 
 def _of(ip: IP) -> tuple[str, str]:
@@ -233,7 +273,8 @@ def pass_of(addresses: Iterable[str]) -> bytes:
 
 
 def with_websockets(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
-    """Return, after every raw address, that address with /ws, once each: relays serve WebSocket on the same port.
+    """Return, after every raw address, that address with /ws, once each: relays serve WebSocket on the same port. An
+    onion service has none, since nothing within Tor hinders raw TCP.
 
     Where the addresses were not `chosen`, somebody else named them. Then a local one gets no twin: no machine in a
     house or a company is sent an HTTP request because a contact says so.
@@ -241,7 +282,11 @@ def with_websockets(addresses: Iterable[str], *, chosen: bool = True) -> list[st
     twins: dict[str, None] = {}
     for target in map(parse_target, addresses):
         twins[target.text()] = None
-        if target.over == "tcp" and (chosen or isinstance(target.host, Name) or not is_local(target.host)):
+        if (
+            target.over == "tcp"
+            and not target.by_tor
+            and (chosen or isinstance(target.host, Name) or not is_local(target.host))
+        ):
             twins[replace(target, over="ws").text()] = None
     return list(twins)
 
@@ -290,7 +335,11 @@ def _shown(text: str) -> str:
 def pack(address: str) -> bytes:
     """Return an address in its short binary form (docs/protocol/encoding.md). Raises BadAddress."""
     target = parse_target(address)
-    if isinstance(target.host, Name):
+    where = _TCP + target.port.to_bytes(2, "big")
+    if isinstance(target.host, Name) and target.by_tor:
+        host = _ONION_CODE + base64.b32decode(target.host.name.removesuffix(".onion").upper())
+        where = target.port.to_bytes(2, "big")
+    elif isinstance(target.host, Name):
         name = target.host.name.encode("ascii")
         host = _HOSTS[target.host.kind] + bytes([len(name)]) + name
     else:
@@ -300,7 +349,7 @@ def pack(address: str) -> bytes:
         host = _HOSTS[kind] + target.host.packed
     relay = b"" if target.relay is None else _P2P + multihash(target.relay) + _CIRCUIT
     opened = _PASS + target.relay_pass if target.relay_pass else b""
-    packed = host + _TCP + target.port.to_bytes(2, "big") + _OVER[target.over] + opened + relay
+    packed = host + where + _OVER[target.over] + opened + relay
     if len(packed) > MAX_PACKED:
         raise BadAddress(f"{_shown(address)} is too long")
     return packed
@@ -348,30 +397,22 @@ MAX_KEPT = 4
 
 
 def readable(packed: Sequence[bytes]) -> tuple[str, ...]:
-    """Return those of hostile addresses that can be dialled without a relay, `MAX_KEPT` at most."""
+    """Return those of hostile addresses that can be dialled without a relay and without Tor, `MAX_KEPT` at most."""
     addresses: dict[str, None] = {}
     for raw in packed[:MAX_READ]:
         with suppress(CannotOpen):
             address = unpack(raw)
-            if parse_target(address).relay is None:
+            target = parse_target(address)
+            if target.relay is None and not target.by_tor:
                 addresses[address] = None
     return tuple(addresses)[:MAX_KEPT]
 
 
 def _unpacked(raw: bytes) -> str | None:
-    kind = next((kind for kind, code in _HOSTS.items() if raw[:1] == code), None)
-    if kind is None:
+    start = _unpacked_onion(raw) if raw.startswith(_ONION_CODE) else _unpacked_host(raw)
+    if start is None:
         return None
-    begin = 1 if kind.startswith("ip") else 2
-    end = begin + (4 if kind == "ip4" else 16 if kind == "ip6" else raw[1] if len(raw) > 1 else 0)
-    host, tcp, port, rest = raw[begin:end], raw[end : end + 1], raw[end + 1 : end + 3], raw[end + 3 :]
-    if len(host) != end - begin or tcp != _TCP or len(port) != 2:
-        return None
-    if kind.startswith("dns"):
-        written = host.decode("ascii", "replace")
-    else:
-        written = str(ipaddress.IPv4Address(host) if kind == "ip4" else ipaddress.IPv6Address(host))
-    text = f"/{kind}/{written}/tcp/{int.from_bytes(port, 'big')}"
+    text, rest = start
     for over in ("ws", "wss"):
         if rest.startswith(_OVER[over]):
             text, rest = f"{text}/{over}", rest[2:]
@@ -385,6 +426,31 @@ def _unpacked(raw: bytes) -> str | None:
             return None
         text += f"/p2p/{peer_id(relay)}/p2p-circuit"
     return text
+
+
+def _unpacked_onion(raw: bytes) -> tuple[str, bytes] | None:
+    begin = len(_ONION_CODE)
+    onion, port = raw[begin : begin + _ONION_BYTES], raw[begin + _ONION_BYTES : begin + _ONION_BYTES + 2]
+    if len(port) != 2:
+        return None
+    written = base64.b32encode(onion).decode("ascii").lower()
+    return f"/{ONION}/{written}:{int.from_bytes(port, 'big')}", raw[begin + _ONION_BYTES + 2 :]
+
+
+def _unpacked_host(raw: bytes) -> tuple[str, bytes] | None:
+    kind = next((kind for kind, code in _HOSTS.items() if raw[:1] == code), None)
+    if kind is None:
+        return None
+    begin = 1 if kind.startswith("ip") else 2
+    end = begin + (4 if kind == "ip4" else 16 if kind == "ip6" else raw[1] if len(raw) > 1 else 0)
+    host, tcp, port, rest = raw[begin:end], raw[end : end + 1], raw[end + 1 : end + 3], raw[end + 3 :]
+    if len(host) != end - begin or tcp != _TCP or len(port) != 2:
+        return None
+    if kind.startswith("dns"):
+        written = host.decode("ascii", "replace")
+    else:
+        written = str(ipaddress.IPv4Address(host) if kind == "ip4" else ipaddress.IPv6Address(host))
+    return f"/{kind}/{written}/tcp/{int.from_bytes(port, 'big')}", rest
 
 
 # --- judging ------------------------------------------------------------------------------------------------------
@@ -410,8 +476,14 @@ def punchable(endpoint: SocketAddress) -> bool:
     router gives away. It is dialled at a contact's word, so services below port 1024 are left in peace, and so is what
     leads elsewhere than it says (6to4, Teredo, NAT64).
     """
-    ip = endpoint.ip
-    if endpoint.port < MIN_PUNCHED_PORT or not dialable(endpoint) or _public(str(ip)) is None or is_local(ip):
+    return endpoint.port >= MIN_PUNCHED_PORT and dialable(endpoint) and is_public(endpoint.ip)
+
+
+def is_public(ip: IP) -> bool:
+    """Return whether an address is that of one machine on the internet, wherever one is: not local, multicast or
+    reserved, and none that leads elsewhere than it says (6to4, Teredo, NAT64, IPv4 in IPv6 clothing).
+    """
+    if _public(str(ip)) is None or is_local(ip):
         return False
     return ip.version == 4 or (ip in _GLOBAL_IPV6 and ip.sixtofour is None and ip.teredo is None)
 
@@ -434,6 +506,26 @@ def local_block(ip: IP) -> IPNetwork | None:
     return next((block for block in _LOCAL if ip in block), None)
 
 
+def local_blocks(addresses: Iterable[str]) -> frozenset[IPNetwork]:
+    """Return the blocks of local addresses that these addresses are in."""
+    hosts = [parse_target(address).host for address in addresses]
+    blocks = [local_block(host) for host in hosts if not isinstance(host, Name)]
+    return frozenset(block for block in blocks if block is not None)
+
+
+@lru_cache(MAX_REMEMBERED)
+def beyond(addresses: tuple[str, ...], near: frozenset[IPNetwork] = frozenset()) -> tuple[str, ...]:
+    """Return those of the addresses that a stranger names which may be dialled and passed on: public ones, names, and
+    local ones in the blocks `near`. Whatever else they name is a machine of somebody who does not take part.
+    """
+    fitting = []
+    for address in addresses:
+        host = parse_target(address).host
+        if isinstance(host, Name) or is_public(host) or local_block(host) in near:
+            fitting.append(address)
+    return tuple(fitting)
+
+
 @lru_cache(MAX_REMEMBERED)
 def neighbourhood(ip: str) -> str:
     """Return what counts as one place when limiting strangers (`admission.places`): an IPv4 address, also one mapped
@@ -445,9 +537,18 @@ def neighbourhood(ip: str) -> str:
         return ip
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is None:
-            return parsed.packed[:8].hex()
+            return parsed.packed[:_IPV6_PLACE_BYTES].hex()
         parsed = parsed.ipv4_mapped
     return str(parsed)
+
+
+def family_of(place: str) -> str:
+    """Return `IPv4` or `IPv6` for a place on the network (`neighbourhood`), or "" if it is none."""
+    with suppress(ValueError):
+        return f"IPv{ipaddress.IPv4Address(place).version}"
+    with suppress(ValueError):
+        return "IPv6" if len(bytes.fromhex(place)) == _IPV6_PLACE_BYTES else ""
+    return ""
 
 
 def place_of_relay(relay: PeerKey) -> str:

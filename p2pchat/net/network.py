@@ -4,7 +4,9 @@ contacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,7 +15,8 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
-from p2pchat.core.relays import Relay
+from p2pchat.core.relays import EntryRelay, Relay
+from p2pchat.errors import BadAddress
 from p2pchat.lib.backoff import jittered
 from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
@@ -23,13 +26,14 @@ from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool
+from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network_memory import NetworkMemory
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.view import NetworkView
-from p2pchat.ports import NO_DOORS, LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
+from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -47,7 +51,7 @@ class Network:
     relays too.
     hops: 2 if mailboxes are reached through a second relay only. memory: that of both hosts, told when the network
     changes.
-    machine: asks the system for the networks of this machine.
+    machine: asks the system for the networks of this machine. mapper: asks its router for a port.
     """
 
     def __init__(
@@ -63,16 +67,19 @@ class Network:
         hops: int = 1,
         memory: NetworkMemory | None = None,
         machine: Callable[[], Machine] = network_watch.machine,
+        mapper: PortMapper | None = None,
     ) -> None:
         self._memory = memory
         self._hops = hops
-        self._doors = NO_DOORS
+        self._entries: Sequence[EntryRelay] = ()
+        self._circuits: Mapping[PeerKey, Sequence[str]] = {}
         self.records: RecordNetwork | None = records
         if records is not None:
             records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
-        self.view = NetworkView(machine, self._lan_mode, hops)
+        self._mapper = mapper
+        self.view = NetworkView(machine, self._lan_mode, hops, memory, mapper)
         self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
@@ -96,7 +103,13 @@ class Network:
             self._handler, self._nursery = handler, nursery
             self._lists = RelayLists(self._host, nursery, self._random, handler.mailboxes.relays_told)
             self._open = Endpoint(
-                self._host, handler, nursery, self._random, observers=self._all_relays, held=self._held
+                self._host,
+                handler,
+                nursery,
+                self._random,
+                observers=self._all_relays,
+                held=self._held,
+                mapped=tuple if self._mapper is None else self._mapper.addresses,
             )
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             for endpoint in (self._open, self._hidden):
@@ -109,6 +122,8 @@ class Network:
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
             nursery.start_soon(self._lists.run, self._all_in_use)
+            if self._mapper is not None:
+                nursery.start_soon(self._mapper.run, handler.links.moved)
             task_status.started()
             await trio.sleep_forever()
 
@@ -124,8 +139,9 @@ class Network:
             self._new_host,
             self._all_relays,
             self._answered,
-            lambda relay: self._doors.get(relay, ()),
+            self._entries_to,
             self._hops,
+            self._named_by,
         )
         return self._pooled
 
@@ -135,6 +151,8 @@ class Network:
         """
         if self._memory is not None:
             self._memory.network_changed()
+        if self._mapper is not None:
+            self._mapper.network_changed()
         self._has_changed(hidden=False)
         if self._discovery is not None:
             self._discovery.network_changed()
@@ -182,14 +200,26 @@ class Network:
         self,
         relays: Sequence[Relay],
         spares: Sequence[Relay] = (),
-        doors: Mapping[PeerKey, Sequence[str]] = NO_DOORS,
+        entries: Sequence[EntryRelay] = (),
+        circuits: Mapping[PeerKey, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         """Be reachable by circuits through these relays, best first, or the spares while none of them answers."""
         self._relays, self._spares = self._accesses(relays), self._accesses(spares)
-        self._doors = doors
+        self._entries, self._circuits = entries, circuits
         self._open.relays.use(self._relays, self._spares)
         if self._hiding:
             self._hidden.relays.use(self._relays)
+
+    def _entries_to(self, relay: PeerKey) -> Sequence[EntryRelay]:
+        """Return the entry relays through which a relay says that it can be reached, in our order, without those that
+        we know from that relay itself.
+        """
+        named = self._named_by(relay)
+        return [entry for entry in self._entries if entry.relay.peer in named and entry.source != relay]
+
+    def _named_by(self, relay: PeerKey) -> frozenset[PeerKey | None]:
+        """Return the relays through which a relay says that it can be reached."""
+        return frozenset(multiaddrs.parse_target(address).relay for address in _readable(self._circuits.get(relay, ())))
 
     def _accesses(self, relays: Sequence[Relay]) -> dict[PeerKey, RelayAccess]:
         accesses = {}
@@ -223,12 +253,13 @@ class Network:
             self._hiding = True
             self._hidden.relays.use(self._relays)
 
-    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
+    def ways(self, *, hidden: bool = False, relayed: bool = True, mapped: bool = True) -> list[tuple[PeerKey, bytes]]:
         """Return where others may dial us, best first, at most four.
 
-        hidden: the ways for hidden contacts, which are circuits only. relayed: whether the others include circuits.
+        hidden: the ways for hidden contacts, which are circuits only. relayed, mapped: whether the others include
+        circuits, and the port that a router has opened for us.
         """
-        return (self._hidden if hidden else self._open).ways(relayed=relayed)
+        return (self._hidden if hidden else self._open).ways(relayed=relayed, mapped=mapped)
 
     def listening(self) -> list[str]:
         """Return every address we can be dialled at, with our peer id."""
@@ -341,3 +372,10 @@ class Network:
             if not self._is_us(peer)
             for address in multiaddrs.unpack_known([packed])
         ]
+
+
+def _readable(addresses: Sequence[str]) -> Iterator[str]:
+    """Return those of hostile addresses that we can read."""
+    for address in addresses:
+        with suppress(BadAddress):
+            yield multiaddrs.parse_target(address).text()

@@ -165,6 +165,11 @@ class NetworkMemory:
         known = network.ways.get(self._hash("way", *way))
         return UNKNOWN if known is None or known.answered + WAY_HOURS < self._hour else ANSWERED
 
+    def freezing(self) -> int:
+        """Return with how many hosts connections freeze on this network, as far as is known."""
+        network = self._here()
+        return 0 if network is None else sum(self._freezes(network, name) for name in network.ways)
+
     def began(self, way: WayName) -> Passage:
         """Note that a connection by this way was made."""
         host = self._hash("host", way[0])

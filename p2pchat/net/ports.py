@@ -79,12 +79,22 @@ class Stream(Protocol):
 
 
 @runtime_checkable
-class Relayed(Protocol):
-    """A stream that knows by which relay it goes."""
+class Routed(Protocol):
+    """A stream that knows more of the connection which carries it."""
 
     @property
     def relay(self) -> PeerKey | None:
         """The transport key of the relay of a circuit; None of a direct connection."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where on the network the other side is, or the proxy: see `multiaddrs.neighbourhood` and `place_of_relay`."""
+        ...
+
+    @property
+    def punched(self) -> bool:
+        """Whether the connection goes through holes that both sides made in their routers."""
         ...
 
 

@@ -19,6 +19,7 @@ MAX_BYTES = 100_000
 PREFIX = "P2PCHAT_RELAY_"
 KAD = "/ipfs/kad/1.0.0"
 """The name of libp2p's Kademlia in the network of IPFS."""
+LISTEN = ("/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001")
 SYSTEM_FOLDER = "/var/lib/p2pchat-relay"
 
 
@@ -53,13 +54,15 @@ class RelayConfig:
         f"{SYSTEM_FOLDER} for root, p2pchat-relay in your data folder for anybody else."
     )
     listen: tuple[str, ...] = _texts(
-        ("/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"),
+        LISTEN,
         "Where to listen. Port 0 picks any free port, and a different one after a restart.",
     )
     announce: tuple[str, ...] = _texts(
         (),
         "The addresses to give to friends if they differ from this machine's: behind a forwarded port, in a "
-        "container, or by name. Behind a web server that adds TLS, also /dns/NAME/tcp/443/wss.",
+        "container, or by name. Behind a web server that adds TLS, also /dns/NAME/tcp/443/wss. /onion3/NAME:PORT is "
+        "the relay as an onion service, which Tor runs. If there is nothing else here, nobody learns where this "
+        "machine is: the relay then listens on 127.0.0.1 only.",
     )
     proxies: tuple[str, ...] = _texts(
         (),
@@ -81,6 +84,10 @@ class RelayConfig:
         "Lines of other relays. This one announces itself to them, asks them for more, and tells its clients of all, "
         "who then know others when they cannot reach this one. They are also first hops to it: through them, clients "
         "reach this relay without showing it where they are. The relay connects to these lines only.",
+    )
+    proxy: str = _text(
+        "The SOCKS5 proxy through which the relays in `others` are reached, such as Tor's socks5://127.0.0.1:9050. "
+        "Without one the relay connects to them itself."
     )
     unlisted: bool = _flag(
         "Never tell anybody of this relay: it does not announce itself, and nodes and contacts do not pass on what it "

@@ -19,6 +19,8 @@ MAX_SPENT = 1 << 18
 STAMP_SECONDS = 7_200.0
 """A stamp is valid in the hour that it names and in the next."""
 _MAX_SHARED_ENTRIES = 256
+_ANYBODYS = ("circuit ", f"{places.TOR} ", f"{places.ONION} ")
+"""The beginnings of places of which anybody can have any number."""
 _LOOKED_AT = 64
 
 
@@ -56,12 +58,12 @@ class Origins:
 
     def of(self, place: str) -> Origin:
         """Return the origin of a place (`net.admission.places`). All clients that come through other relays are in one
-        network.
+        network, and so are all that come through Tor.
         """
         around = places.networks(place)[::-1]
         factors = [min(factor, NETWORK_FACTOR) for factor in places.factors(place)[::-1]]
-        if place.startswith("circuit "):
-            around, factors = ("circuits", place), [NETWORK_FACTOR, 1]
+        if place.startswith(_ANYBODYS):
+            around, factors = (f"{place.partition(' ')[0]}s", place), [NETWORK_FACTOR, 1]
         names = tuple(hmac_sha256(self._key, network.encode())[:16] for network in around)
         return Origin(names, tuple(zip(names, factors, strict=True)))
 

@@ -16,8 +16,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from p2pchat import __version__
 from p2pchat.core.descriptors import MAX_ADDRESSES
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import dht_name, hop_name, mailbox_name, relay_pass, web_path
-from p2pchat.core.primitives import self_test, sign_public, system_entropy
-from p2pchat.errors import BadAddress, P2PChatError
+from p2pchat.core.primitives import Random, self_test, sign_public, system_entropy
+from p2pchat.errors import P2PChatError
+from p2pchat.lib.proxy_address import ProxyAddress
 from p2pchat.log import set_up_logging
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import work
@@ -39,9 +40,12 @@ from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
 from p2pchat.net.supervisor import Supervisor
+from p2pchat.net.transport.proxy import Proxy
 from p2pchat.relay import metrics
+from p2pchat.relay.addresses import addresses_of
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.dht import NO_NUMBERS, RelayDht
+from p2pchat.relay.dialback import DialBack
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
@@ -54,7 +58,7 @@ DRAIN_SECONDS = 5.0
 """Seconds in which clients get their pending answers, and circuits end, when the relay shuts down."""
 RESERVE_BYTES = 80 << 20
 """Bytes reserved on the disk for when it is full: the database's log, usually 64 MB, and what deletes need."""
-MAX_DOORS = 2
+MAX_CIRCUITS = 2
 """Circuits through other relays among the addresses in the relay's descriptor."""
 _STREAMS = 8
 """Streams that a client may have open besides its circuits."""
@@ -176,10 +180,17 @@ class _Relay:
         seed = folder.seed(random(32))
         peer = PeerKey(sign_public(seed))
         self._pass = relay_pass(peer, self._token)
+        addresses = addresses_of(config)
         self._host = LibP2PHost(
-            seed, config.listen, limits=host_limits(config), web_path=web_path(self._pass), proxies=_proxies(config)
+            seed,
+            addresses.listen,
+            limits=host_limits(config),
+            web_path=web_path(self._pass),
+            proxies=_proxies(config),
+            tor=addresses.tor,
+            proxy=_proxy(config, random),
         )
-        self._announced = [_announced(address) for address in config.announce]
+        self._announced = addresses.announce
         self._supervisor = Supervisor(self._host)
         self._others = [multiaddrs.parse_relay(line) for line in config.others]
         self._listing = RelayListing(
@@ -219,11 +230,13 @@ class _Relay:
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
                 nursery.start_soon(_trim_heap)
-                doors = Reservations(self._host, nursery, _now, self._random)
+                dialback = DialBack(self._listing, _new_host, self._where, place_of, self._random)
+                nursery.start_soon(dialback.run)
+                reservations = Reservations(self._host, nursery, _now, self._random)
                 for relay, address, token in self._others:
                     access = RelayAccess(multiaddrs.with_pass([address], relay_pass(relay, token)), token)
                     nursery.start_soon(follow_other, self._host, self._listing, relay, access, self._random)
-                    doors.want(relay, access)  # so that circuits through it lead here
+                    reservations.want(relay, access)  # so that circuits through it lead here
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
@@ -293,8 +306,9 @@ class _Relay:
         where = self._where()
         direct = [address for address in where if multiaddrs.is_everywhere(address)] or list(where)
         public = self._listing.public
-        doors = [multiaddrs.circuit(address, relay) for relay, address, _ in self._others if relay in public]
-        return [*direct[: MAX_ADDRESSES - len(doors[:MAX_DOORS])], *doors[:MAX_DOORS]] if direct else []
+        circuits = [multiaddrs.circuit(address, relay) for relay, address, _ in self._others if relay in public]
+        named = circuits[:MAX_CIRCUITS]
+        return [*direct[: MAX_ADDRESSES - len(named)], *named] if direct else []
 
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()
@@ -365,18 +379,19 @@ class _Relay:
         await trio.serve_listeners(tell, [listener])
 
 
-def _announced(address: str) -> str:
-    target = multiaddrs.parse_target(address)
-    if target.relay is not None or not target.dialable:
-        raise BadAddress(f"{address} is not an address at which others can dial a relay")
-    return target.text()
-
-
 def _proxies(config: RelayConfig) -> list[str]:
     try:
         return [str(ipaddress.ip_address(proxy)) for proxy in config.proxies]
     except ValueError as exc:
         raise BadSetting(f"proxies: {exc}") from exc
+
+
+def _proxy(config: RelayConfig, random: Random) -> Proxy | None:
+    """Return the proxy through which other relays are reached."""
+    try:
+        return Proxy(ProxyAddress.parse(config.proxy), random) if config.proxy else None
+    except ValueError as exc:
+        raise BadSetting(f"proxy {exc}") from exc
 
 
 def _token(path: str) -> bytes | None:
@@ -389,6 +404,16 @@ def _token(path: str) -> bytes | None:
     if not multiaddrs.is_token(token.decode("ascii", "replace")):
         raise BadSetting(f"{path} does not hold a valid token: 1 to 64 letters, digits and any of . _ ~ -")
     return token
+
+
+@asynccontextmanager
+async def _new_host() -> AsyncIterator[LibP2PHost]:
+    """Return a host with a new key, which listens nowhere."""
+    host = LibP2PHost(system_entropy().random(32), listen=())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(host.run)
+        yield host
+        nursery.cancel_scope.cancel()
 
 
 async def _trim_heap() -> None:

@@ -34,6 +34,7 @@ from p2pchat.relay import disk
 from p2pchat.relay.clock import ClockRecord
 from p2pchat.relay.disk import Reserve, translated
 from p2pchat.relay.holdings import Holdings, Source
+from p2pchat.relay.record_shares import RecordShares
 
 BYTES_A_RECORD = 1 << 15
 """A store may hold one presence record for each so many of the bytes that it may hold."""
@@ -99,8 +100,6 @@ class MailboxStore:
     _holdings: Holdings
     unchecked: bool = False
     """Whether it was not closed cleanly, so that `check` is due."""
-    records: int = 0
-    """How many blobs are presence records."""
     seen: ClockRecord | None = None
     """The clock record that was last saved."""
     damaged: bool = False
@@ -111,6 +110,7 @@ class MailboxStore:
     _written: bool = False
     _chances: bytearray = field(default_factory=bytearray)
     _undo: list[tuple[bytes, int, int, Source]] = field(default_factory=list)
+    _records: RecordShares = field(default_factory=RecordShares)
 
     @classmethod
     def open(cls, path: Path, quota: Quota, now: int) -> MailboxStore:
@@ -143,6 +143,11 @@ class MailboxStore:
     def blobs(self) -> int:
         """The number of blobs."""
         return self._holdings.blobs
+
+    @property
+    def records(self) -> int:
+        """How many of them are presence records."""
+        return len(self._records)
 
     @property
     def size(self) -> int:
@@ -291,11 +296,16 @@ class MailboxStore:
 
     def _put(self, deposit: NewBlob, now: int, roomy: bool) -> DepositResult:
         name = envelope_id(deposit.blob)
-        refusal = BAD_STAMP if deposit.spent else self._refusal(deposit, roomy)
-        if refusal == DONE and deposit.record is not None:
-            refusal = self._record_refusal(deposit.qid, deposit.record)
         expires = max(deposit.expires, now // HOUR_MS + 1)
+        refusal: int = BAD_STAMP if deposit.spent else DONE
+        gives_way: bytes | None = None
+        if refusal == DONE and deposit.record is not None:
+            refusal, gives_way = self._record_refusal(deposit, deposit.record)
         if refusal == DONE:
+            refusal = self._refusal(deposit, roomy)
+        if refusal == DONE:
+            if gives_way is not None:
+                self._remove("qid = ?", (gives_way,))
             place = self._next_place(deposit.qid, now)
             inserted = self._connection.execute(
                 "INSERT INTO blobs (qid, place, name, expires, size, blob) VALUES (?, ?, ?, ?, ?, ?) "
@@ -306,9 +316,10 @@ class MailboxStore:
                 self._written = True
                 source = self._holdings.add(deposit.qid, len(deposit.blob), deposit.source)
                 self._undo.append((deposit.qid, 1, len(deposit.blob), source))
-                self.records += deposit.record is not None
                 if deposit.box:
                     self._remove("qid = ? AND place < ?", (deposit.qid, place))
+                if deposit.record is not None:
+                    self._records.put(deposit.qid, deposit.source, expires)
                 return DepositResult(DONE, place, new=True)
         known = self._connection.execute(
             "SELECT place, expires FROM blobs WHERE qid = ? AND name = ?", (deposit.qid, name)
@@ -329,17 +340,21 @@ class MailboxStore:
             return RELAY_FULL
         return DONE
 
-    def _record_refusal(self, name: bytes, record: IpnsRecord) -> int:
-        """Return the code for a presence record: one that is there must not be newer, and there is room for so many."""
-        row = self._connection.execute("SELECT blob FROM blobs WHERE qid = ?", (name,)).fetchone()
+    def _record_refusal(self, deposit: NewBlob, record: IpnsRecord) -> tuple[int, bytes | None]:
+        """Return the code for a presence record, and the name of the one that gives way to it, if one has to. A record
+        that is there must not be newer.
+        """
+        row = self._connection.execute("SELECT blob FROM blobs WHERE qid = ?", (deposit.qid,)).fetchone()
         if row is None:
-            full = self.records >= self.quota.total_bytes // BYTES_A_RECORD
-            return RELAY_FULL if full else DONE
+            if self.records < self.quota.total_bytes // BYTES_A_RECORD:
+                return DONE, None
+            gives_way = self._records.giving_way(deposit.source, deposit.expires)
+            return (RELAY_FULL if gives_way is None else DONE), gives_way
         try:
             known = ipns.read(ipns.routing_key(record.public), row[0], 0)
         except CannotOpen:  # the disk has changed it
-            return DONE
-        return NOT_ALLOWED if ipns.best((record, known)) is known else DONE
+            return DONE, None
+        return (NOT_ALLOWED if ipns.best((record, known)) is known else DONE), None
 
     def _has_room(self) -> bool:
         there = os.statvfs(self.path)
@@ -352,14 +367,14 @@ class MailboxStore:
         size = len(deposit.blob)
         if self.size + size <= self.quota.total_bytes:
             return True
-        before, records = len(self._undo), self.records
+        before, records = len(self._undo), self._records.mark()
         self._connection.execute("SAVEPOINT room")
         while self.size + size > self.quota.total_bytes:
             queue = self._holdings.queue_to_shrink(size, deposit.source)
             if queue is None:
                 self._connection.execute("ROLLBACK TO room")
                 self._revert(before)
-                self.records = records
+                self._records.revert(records)
                 break
             newest = "SELECT place FROM blobs WHERE qid = ?1 ORDER BY place DESC LIMIT 1"
             self._remove(f"qid = ?1 AND place = ({newest})", (queue,))
@@ -383,7 +398,8 @@ class MailboxStore:
         ).fetchall():
             self._written = True
             taken = self._holdings.remove(qid, size)
-            self.records -= size not in BUCKETS
+            if size not in BUCKETS:
+                self._records.drop(qid)
             for number, (source, part) in enumerate(taken, start=1):
                 self._undo.append((qid, -(number == len(taken)), -part, source))
 
@@ -419,7 +435,9 @@ class MailboxStore:
             "SELECT qid, count(*), sum(size) FROM blobs INDEXED BY blobs_by_name GROUP BY qid"
         ):
             self._holdings.add(qid, size, (), blobs)
-            self.records += size < BUCKETS[0]  # a record is alone under its name, and smaller than any envelope
+            if size < BUCKETS[0]:  # a record is alone under its name, and smaller than any envelope
+                self._records.put(qid, (), 0)
+        self._records.commit()
         clock = self._connection.execute("SELECT hour, ahead, settled FROM clock").fetchone()
         if clock is not None:
             self.seen = ClockRecord(*clock)
@@ -431,7 +449,7 @@ class MailboxStore:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._undo.clear()
-        records = self.records
+        self._records.commit()
         with translated():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -442,5 +460,5 @@ class MailboxStore:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                 self._revert(0)
-                self.records = records
+                self._records.revert(0)
                 raise

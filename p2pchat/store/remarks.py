@@ -105,6 +105,10 @@ DELETE FROM versions WHERE (message, id) IN (
 _UNQUOTE = """
 UPDATE messages SET quote = '' WHERE chat = ? AND reply_to = ? AND quote <> '' RETURNING id, sender
 """
+_UNQUOTE_ABSENT = """
+UPDATE messages SET quote = '' WHERE chat = ?1 AND reply_to IS NOT NULL AND quote <> ''
+    AND NOT EXISTS (SELECT 1 FROM messages AS quoted WHERE quoted.id = messages.reply_to AND quoted.chat = ?1)
+"""
 _RETRACT = """
 UPDATE messages SET text = '', reply_to = NULL, quote = '', version = NULL, edited_at = NULL, deleted_at = ?2,
     read_at = CASE WHEN sender = x'' THEN read_at ELSE coalesce(read_at, ?2) END,
@@ -227,6 +231,11 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
 def unquote(db: Database, chat: ChatId, id: MessageId) -> list[MessageId]:
     """Delete the quotes of a message in replies to it, and return the ids of those replies that are ours."""
     return [MessageId(reply) for reply, sender in db.query(_UNQUOTE, (chat, id)) if sender == ME]
+
+
+def unquote_absent(db: Database, chat: ChatId) -> None:
+    """Delete the quotes of messages that are not here, in replies to them."""
+    db.execute(_UNQUOTE_ABSENT, (chat,))
 
 
 def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:

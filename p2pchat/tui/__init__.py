@@ -5,7 +5,7 @@
     app          what comes first, who answers which intent, how it ends
     actions/     what the app does with a chat, a contact or a message; `base` is what they need of the app
     model        chats, messages, requests, as plain data
-    state        what the screen knows now, and how events change it; `labels` tells names apart that look alike
+    state        what the screen knows now, and how events change it; `labels` has them told apart
     intents      what widgets and screens ask of the app: one class for each intent
     keys         the one table of keys, from which the bindings and the help are made
     commands     slash commands, one table with their help, for the composer, the completion and the palette

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -19,10 +20,12 @@ TEXT, QUOTE, CODE = "text", "quote", "code"
 
 MAX_FORMATTED = 20_000
 """Characters of a text in which marks are looked for; nobody formats a longer one by hand."""
+MAX_MARKED = 300
+"""Characters between two marks."""
 
 _MARKS = re.compile(r"[`*_~]|https?://|^>", re.MULTILINE | re.IGNORECASE)
 _FENCE = re.compile(r" {0,3}```([\w+#.-]{0,20})[ \t]*")
-# Each alternative is bounded, so that no text takes long: at most 300 steps a character.
+# Each alternative is bounded, so that no text takes long: at most `MAX_MARKED` steps a character.
 _INLINE = re.compile(
     r"(?P<link>https?://[^\s<>\"'`\\^{}|]{1,2000})"
     r"|(?<!`)`(?P<code>[^`\n]{1,300})`(?!`)"
@@ -100,16 +103,46 @@ def code(text: str) -> list[str]:
     return [part.text for part in parts(text) if part.kind == CODE]
 
 
+def in_code(lines: Sequence[str]) -> bool:
+    """Return whether what is written next at the end of these lines would be code: in a block, or behind a backtick."""
+    is_block = False
+    for line in lines[:-1]:
+        match = _FENCE.fullmatch(line)
+        if match is not None and not (is_block and match[1]):  # a block ends where no language is named
+            is_block = not is_block
+    return is_block or lines[-1].count("`") % 2 == 1
+
+
 def in_italics(text: str) -> str:
-    """Put marks around each line that make it italic. A line in which both marks have another meaning stays as it is,
-    and so does one with a link, which could not be opened any more.
+    """Put marks around each line that make it italic, in pieces where one mark does not do for all of it: a mark holds
+    for `MAX_MARKED` characters, and for none that are themselves one. A word with both marks stays as it is, and so
+    does a line with a link, which could not be opened any more.
     """
-    return "\n".join(_marked(line.strip()) for line in text.split("\n"))
+    return "\n".join(" ".join(map(_marked, _pieces(line.strip()))) for line in text.split("\n"))
 
 
-def _marked(line: str) -> str:
-    mark = next((mark for mark in "*_" if mark not in line), "") if line and "://" not in line else ""
-    return f"{mark}{line}{mark}"
+def _pieces(line: str) -> list[str]:
+    """Return a line in pieces that a space joined, each as long as one mark can hold for."""
+    if "://" in line:
+        return [line]
+    first, *words = line.split(" ")
+    pieces = [first]
+    for word in words:
+        longer = f"{pieces[-1]} {word}"
+        if len(longer) <= MAX_MARKED and _mark_for(longer):
+            pieces[-1] = longer
+        else:
+            pieces.append(word)
+    return pieces
+
+
+def _marked(piece: str) -> str:
+    mark = _mark_for(piece) if piece == piece.strip() != "" and "://" not in piece else ""
+    return f"{mark}{piece}{mark}"
+
+
+def _mark_for(text: str) -> str:
+    return next((mark for mark in "*_" if mark not in text), "")
 
 
 def _inline(kind: str, text: str) -> Part:

@@ -1,75 +1,15 @@
-"""Names as they are shown: the id tells apart two that a person could confuse.
-
-Whoever sends a contact request chooses their own name, so an "Alice" with a Cyrillic A is one invite away. We do not
-try to say which of two is the real one, only that there are two.
-"""
-# ruff: noqa: RUF001 - letters that look alike are what this file is about
+"""The chats of the list with their labels: see `lib.lookalikes`."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections import defaultdict
 from collections.abc import Sequence
 
+from p2pchat.lib import lookalikes
 from p2pchat.tui.model import Chat
-
-_DIGITS = 4
-"""Hexadecimal digits of the id that are shown, at least."""
-
-# Letters of other alphabets (after casefolding) by the Latin one they are drawn like, and Latin ones like each other.
-_DRAWN_LIKE = {
-    "a": "аαɑ",
-    "b": "вьβ",
-    "c": "сϲ",
-    "d": "ԁ",
-    "e": "еёεє",
-    "h": "нһη",
-    "j": "јϳ",
-    "k": "кκ",
-    "l": "i1|!ıіιӏї",
-    "m": "м",
-    "n": "пո",
-    "o": "0оοσօ",
-    "p": "рρ",
-    "q": "ԛ",
-    "r": "г",
-    "s": "ѕ5",
-    "t": "тτ",
-    "u": "υս",
-    "v": "ν",
-    "w": "ωԝш",
-    "x": "хχ",
-    "y": "уγү",
-    "z": "ζ3з",
-}
-_FOLD = {ord(like): latin for latin, all_like in _DRAWN_LIKE.items() for like in all_like}
-
-
-def skeleton(name: str) -> str:
-    """Return a name without anything that the eye may miss: names that look alike give the same result."""
-    if name.isascii() and name.isprintable():
-        return name.casefold().replace(" ", "").translate(_FOLD).replace("rn", "m")
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
-    # Marks, invisible characters and spaces (categories M, C, Z) hide well.
-    shown = "".join(char for char in folded if unicodedata.category(char)[0] not in "MCZ")
-    return shown.translate(_FOLD).replace("rn", "m")
 
 
 def labels(chats: Sequence[Chat]) -> list[Chat]:
     """The chats with their labels: the name, and ` ·` with digits of the id where another looks like it."""
-    alike: defaultdict[str, list[str]] = defaultdict(list)
-    skeletons = [skeleton(chat.name) for chat in chats]
-    for chat, name in zip(chats, skeletons, strict=True):
-        alike[name].append(chat.id)
-    return [_labelled(chat, alike[name]) for chat, name in zip(chats, skeletons, strict=True)]
-
-
-def _labelled(chat: Chat, ids: list[str]) -> Chat:
-    label = chat.name
-    if len(ids) > 1:
-        digits = _DIGITS
-        # Somebody with patience finds an id with the same first digits.
-        while digits < len(chat.id) and len({each[:digits] for each in ids}) < len(ids):
-            digits += _DIGITS
-        label = f"{chat.name} ·{chat.id[:digits]}"
-    return chat if chat.label == label else chat._replace(label=label)
+    named = lookalikes.labels([(chat.name, chat.id) for chat in chats])
+    pairs = zip(chats, named, strict=True)
+    return [chat if chat.label == label else chat._replace(label=label) for chat, label in pairs]

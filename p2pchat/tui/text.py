@@ -69,7 +69,7 @@ STATES: Mapping[str, str] = {
 ROUTES: Mapping[str, str] = {
     "direct": "direct",
     "lan": "same network",
-    "punched": "direct",
+    "punched": "through routers",
     "circuit": "through a relay",
     "mailbox": "by mailbox",
     "parcel": "in a parcel",

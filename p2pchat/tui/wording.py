@@ -22,7 +22,7 @@ VERIFIED = "✓"
 _ROUTES = {
     "direct": "direct",
     "lan": "same network",
-    "punched": "hole-punched",
+    "punched": "direct, through both routers",
     "circuit": "through a relay",
     "mailbox": "by mailbox",
     "parcel": "in a parcel",
@@ -106,7 +106,7 @@ def links(chats: Sequence[Chat]) -> list[str]:
     return [f"{_sign(name)} {count} {_BY.get(name, name)}" for name, count in counted.most_common()]
 
 
-_BY = {"direct": "direct", "lan": "same network", "punched": "hole-punched", "circuit": "by relay"}
+_BY = {"direct": "direct", "lan": "same network", "punched": "through routers", "circuit": "by relay"}
 
 
 def _sign(name: str) -> str:

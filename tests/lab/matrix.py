@@ -335,7 +335,7 @@ def _best(scene: Scene) -> Collection[str]:
     if scene.together:
         return ("direct", "lan")
     if scene.cell.sides == ONE or (scene.cell.nat in ("no NAT", "cone") and scene.cell.network != PROXY):
-        return ("direct",)
+        return ("direct", "punched")
     return ("circuit",)
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from p2pchat.lib.moments import moment
+from p2pchat.lib.moments import local_time, localized, moment, when
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)  # the 21st in Berlin, at half past midnight
@@ -45,3 +45,14 @@ def test_what_is_no_moment(text: str) -> None:
 
 def test_without_a_zone_it_is_that_of_the_machine() -> None:
     assert moment("2026-11-20", NOW) == datetime(2026, 11, 20).astimezone()
+
+
+def test_a_sentence_of_the_node_says_the_time_of_who_reads_it() -> None:
+    stamp = "2026-11-20T13:13:20.005Z"
+    at = local_time(stamp)
+    assert at is not None
+    assert localized(f"stored until {stamp}, and {stamp}: 3 hours behind") == (
+        f"stored until {when(at)}, and {when(at)}: 3 hours behind"
+    )
+    assert when(datetime(2026, 11, 5, 9, 7, tzinfo=UTC)) == "5 November 2026, 09:07"
+    assert localized("no time, 2026-99-20T13:13:20Z neither") == "no time, 2026-99-20T13:13:20Z neither"

@@ -59,6 +59,71 @@ WAYS = {
 }
 
 
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid"  # the Tor Project's own
+ONION_HEX = "d1b38b83a83b3ed918c5bb69dd444ad56bc8d5835a914de73447474e5f02591bddd903"
+ONIONS = {
+    f"/onion3/{ONION}:4001": f"bd03{ONION_HEX}0fa1",
+    f"/onion3/{ONION}:80/pass/{'a' * 16}": f"bd03{ONION_HEX}00508180c001{'00' * 10}",
+    f"/onion3/{ONION}:4001{CIRCUIT}": f"bd03{ONION_HEX}0fa1a50326002408011220{PEER.hex()}a202",
+}
+
+
+@pytest.mark.parametrize("text", ONIONS)
+def test_onion_services(text: str) -> None:
+    target = multiaddrs.parse_target(text)
+    assert (target.text(), target.by_tor, target.dialable) == (text, True, True)
+    assert target.host == multiaddrs.Name(multiaddrs.ONION, f"{ONION}.onion")
+    assert multiaddrs.pack(text).hex() == ONIONS[text]
+    assert multiaddrs.unpack(multiaddrs.pack(text)) == text
+    assert multiaddrs.parse_full(f"{text}/p2p/{PEER_ID}") == (PEER, text)
+    assert multiaddrs.with_websockets([text]) == [text]
+    assert multiaddrs.is_everywhere(text)
+    assert multiaddrs.readable([multiaddrs.pack(text)]) == (), "what strangers name is not dialled through Tor"
+    if "/pass/" not in text:
+        assert Multiaddr(text).to_bytes() == multiaddrs.pack(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/onion3/{ONION}", f"/onion3/{ONION}:", f"/onion3/{ONION}:65536", f"/onion3/{ONION}:000001",
+        f"/onion3/{ONION.upper()}:80", f"/onion3/{ONION}.onion:80", f"/onion3/{ONION[:-1]}:80", f"/onion3/{ONION}a:80",
+        f"/onion3/a{ONION[1:]}:80", f"/onion3/{ONION[:-1]}e:80", f"/onion3/{'a' * 56}:80", f"/onion3/{ONION}/tcp/80",
+        f"/onion3/{ONION}:80/tcp/80", f"/onion3/{ONION}:80/ws", f"/onion3/{ONION}:80/wss", f"/onion3/{ONION}:80/tls/ws",
+        f"/onion/{ONION[:16]}:80", f"/dns/{ONION}.onion/tcp/80", f"/dns4/{ONION}.ONION/tcp/80/wss", "/onion3/",
+    ],
+)  # fmt: skip
+def test_what_is_no_onion_service(text: str) -> None:
+    with pytest.raises(BadAddress) as caught:
+        multiaddrs.parse_target(text)
+    assert len(caught.value.line()) < 300
+
+
+def test_nobody_dials_port_0_or_listens_at_an_onion_address() -> None:
+    assert not multiaddrs.parse_target(f"/onion3/{ONION}:0").dialable
+    with pytest.raises(BadAddress, match="listen on"):
+        multiaddrs.parse(f"/onion3/{ONION}:80")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "bd03",
+        f"bd03{ONION_HEX}",
+        f"bd03{ONION_HEX}0f",
+        f"bd03{ONION_HEX}0000",
+        f"bd03{ONION_HEX[:-2]}020fa1",
+        f"bd03{'00' * 35}0fa1",
+        f"bd03{ONION_HEX}0fa1dd03",
+        f"bd03{ONION_HEX}060fa1",
+        f"353e{(ONION + '.onion').encode().hex()}060fa1",
+    ],
+)
+def test_hostile_bytes_of_onion_services_are_refused(raw: str) -> None:
+    with pytest.raises(CannotOpen):
+        multiaddrs.unpack(bytes.fromhex(raw))
+
+
 @pytest.mark.parametrize("text", WAYS)
 def test_ways_by_name_websocket_and_relay(text: str) -> None:
     target = multiaddrs.parse_target(text)
@@ -241,7 +306,10 @@ def test_hostile_bytes_are_refused(raw: str) -> None:
         multiaddrs.unpack(bytes.fromhex(raw))
 
 
-@given(st.binary(max_size=40) | st.sampled_from(list(WAYS.values())).map(bytes.fromhex).flatmap(_one_byte_off))
+@given(
+    st.binary(max_size=40)
+    | st.sampled_from([*WAYS.values(), *ONIONS.values()]).map(bytes.fromhex).flatmap(_one_byte_off)
+)
 def test_unpacking_any_bytes_ends_in_one_of_two_ways(raw: bytes) -> None:
     try:
         text = multiaddrs.unpack(raw)
@@ -263,6 +331,12 @@ def test_unpacking_any_bytes_ends_in_one_of_two_ways(raw: bytes) -> None:
 def test_what_may_be_dialled(ip: str, expected: bool) -> None:
     assert multiaddrs.dialable(SocketAddress(ipaddress.ip_address(ip), 1)) is expected
     assert multiaddrs.dialable(SocketAddress(ipaddress.ip_address(ip), 0)) is False
+
+
+def test_a_place_has_a_family_and_a_relay_has_none() -> None:
+    places = ("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1")
+    assert [multiaddrs.family_of(multiaddrs.neighbourhood(ip)) for ip in places] == ["IPv4", "IPv6", "IPv4"]
+    assert multiaddrs.family_of(multiaddrs.place_of_relay(PeerKey(bytes(32)))) == multiaddrs.family_of("") == ""
 
 
 def test_neighbourhoods() -> None:

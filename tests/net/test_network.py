@@ -128,7 +128,7 @@ class Person:
     def relay_up(self, relay: bytes) -> None:
         raise NotImplementedError
 
-    def relay_down(self, relay: bytes) -> None:
+    def relay_down(self, relay: bytes, *, tried: bool) -> None:
         raise NotImplementedError
 
     def relays_told(self, relay: bytes, descriptors: Sequence[bytes]) -> None:
@@ -246,6 +246,7 @@ def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -
             (conn,) = live_connections(alice.host, bob.host)
             assert conn.muxed_conn.route == "direct"
             assert await bob.hears(alice) == "direct"
+            assert (alice.network.view.path(BOB).family, bob.network.view.path(ALICE).family) == ("IPv4", "IPv4")
 
     run(main, MockClock(rate=10))
 

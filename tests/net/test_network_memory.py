@@ -70,11 +70,14 @@ def test_a_way_that_froze_twice_is_freezing_for_a_day_and_then_at_once_again() -
             assert (me.memory.rank(WAY), me.memory.began(WAY).freezing) == (UNKNOWN, False)
             me.freezes(carried=carried)
             assert (me.memory.rank(WAY), me.memory.began(WAY).freezing) == (FREEZING, True)
+            assert me.memory.freezing() == 1
             assert (me.memory.rank(BESIDE), me.memory.rank(OTHER)) == (FREEZING, UNKNOWN)
             me.freezes(OTHER)  # once is enough where others freeze
             assert me.memory.rank(OTHER) == FREEZING
+            assert me.memory.freezing() == 2
             me.now += DAY_MS
             assert me.memory.rank(WAY) == UNKNOWN
+            assert me.memory.freezing() == 0
             me.freezes(carried=carried)
             assert me.memory.rank(WAY) == FREEZING
 

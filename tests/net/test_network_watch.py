@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 
+import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pchat.net.interfaces import Interface
+from p2pchat.net import interfaces, network_watch
+from p2pchat.net.interfaces import Interface, Interfaces
 from p2pchat.net.network_watch import (
     LOOK_SECONDS,
+    SETTLE_SECONDS,
     SLEPT_SECONDS,
     TOLD_BURST,
     TOLD_EVERY_SECONDS,
@@ -101,6 +106,70 @@ def test_another_network_and_a_sleep_are_told_once_each() -> None:
             nursery.cancel_scope.cancel()
 
     run(main, MockClock(autojump_threshold=0))
+
+
+def test_what_changed_in_a_sleep_is_told_with_the_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel may not be asked, too: then the surroundings are compared."""
+    around, slept = [Surroundings()], [0.0]
+    told: list[float] = []
+    monkeypatch.setattr(network_watch, "_subscribe", lambda: None)
+
+    async def main() -> None:
+        def clocks() -> tuple[float, float]:
+            return trio.current_time() + slept[0], trio.current_time()
+
+        watch = NetworkWatch(lambda: around[0], clocks)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run, lambda: told.append(trio.current_time()))
+            await trio.sleep(10)
+            slept[0], around[0] = 3600, Surroundings(frozenset({"10.0.0.2"}))
+            await trio.sleep(100)
+            assert len(told) == 1
+            around[0] = Surroundings()
+            await trio.sleep(100)
+            assert len(told) == 2
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(autojump_threshold=0))
+
+
+def test_what_the_kernel_tells_is_looked_at_once_it_has_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    around, looked = [Surroundings()], [0]
+    told: list[tuple[float, Surroundings]] = []
+    kernel, system = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    kernel.setblocking(False)
+    monkeypatch.setattr(network_watch, "_subscribe", lambda: kernel)
+
+    def look() -> Surroundings:
+        looked[0] += 1
+        return around[0]
+
+    async def main() -> None:
+        watch = NetworkWatch(look, lambda: (0.0, 0.0))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run, lambda: told.append((trio.current_time(), around[0])))
+            await trio.sleep(100)
+            assert looked == [1]  # no look without a word of the kernel
+            at, half = trio.current_time(), frozenset({"192.168.1.2"})
+            for step in (Surroundings(half), Surroundings(half, frozenset({("wlan0", "192.168.1.1")}))):
+                around[0] = step
+                system.send(b"an address, then a route")
+                await trio.sleep(0.4 * SETTLE_SECONDS)
+            await trio.sleep(100)
+            assert [(when - at, surroundings) for when, surroundings in told] == [(SETTLE_SECONDS, around[0])]
+            nursery.cancel_scope.cancel()
+
+    with closing(system):
+        run(main, MockClock(autojump_threshold=0))
+
+
+def test_a_look_does_not_go_by_an_old_list_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    ips = ["127.0.0.1", "192.168.1.2"]
+    listed = Interfaces(lambda: 0.0, lambda: tuple(Interface("eth0", IPv4Address(ip), 24) for ip in ips))
+    monkeypatch.setattr(interfaces, "current", listed)
+    assert network_watch.look().addresses == {"192.168.1.2"}
+    ips[1] = "192.168.7.2"
+    assert network_watch.look().addresses == {"192.168.7.2"}
 
 
 def test_changes_without_end_are_told_now_and_then() -> None:

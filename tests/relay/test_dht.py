@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import trio
 
 from p2pchat.core import ipns
 from p2pchat.core.names import dht_name, relay_pass
 from p2pchat.core.primitives import system_entropy
 from p2pchat.net import multiaddrs
-from p2pchat.net.kademlia.where import RelayServers
+from p2pchat.net.kademlia.where import RelayServers, _fitting, encode
+from p2pchat.net.libp2p.kademlia_messages import KadPeer
+from p2pchat.net.ports import Stream
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.ports import DhtHealth, DhtMode
 from p2pchat.relay.config import RelayConfig
@@ -55,3 +59,27 @@ def test_a_client_of_a_relay_learns_of_its_server_and_of_the_servers_of_other_re
                 nursery.cancel_scope.cancel()
 
     run(main)
+
+
+def test_a_relay_sends_nobody_into_a_local_network_that_is_not_its_own() -> None:
+    """Attack 17: what a relay names as its server is dialled as if the user had chosen it."""
+
+    async def main() -> None:
+        client, relay = make(1), make(2)
+        inside = ("/ip4/127.0.0.1/tcp/6379", "/ip4/10.0.0.1/tcp/80", "/dns4/metadata.example/tcp/80")
+        named = KadPeer(relay.peer, (*inside, "/ip4/20.0.0.1/tcp/4001"))
+        async with running(client, relay):
+            here = RelayAccess(relay.addresses())
+            relay.handle(dht_name(b""), partial(_say, encode(named)))
+            (found,) = await RelayServers(client, lambda: {relay.peer: here})()
+            assert found.addresses == (inside[0], "/ip4/20.0.0.1/tcp/4001")  # the relay itself is on loopback
+            assert _fitting([named], ["/ip4/20.0.0.9/tcp/1"]) == [KadPeer(relay.peer, named.addresses[3:])]
+            assert _fitting([KadPeer(relay.peer, inside)], ["/ip4/20.0.0.9/tcp/1"]) == []
+            by_name = ["/dns4/metadata.example/tcp/1/ws"]
+            assert _fitting([named], by_name) == [KadPeer(relay.peer, named.addresses[2:])]
+
+    run(main)
+
+
+async def _say(data: bytes, stream: Stream) -> None:
+    await stream.write(data)

@@ -30,9 +30,10 @@ def test_many_places_of_one_network_have_no_more_than_it_has(pattern: str, most:
     assert sum(budget.take(place, 0.0) for place in places for _ in range(11)) == most
 
 
-def test_who_come_by_other_relays_are_one_network() -> None:
+@pytest.mark.parametrize("by", ["circuit", "tor", "onion"])
+def test_who_come_by_other_relays_or_by_tor_are_one_network(by: str) -> None:
     budget, origins = PlaceBudget(10, 0.001), Origins(bytes)
-    places = [origins.of(f"circuit {number:064x}") for number in range(25)]
+    places = [origins.of(f"{by} {number:064x}") for number in range(25)]
     assert sum(budget.take(place, 0.0) for place in places for _ in range(11)) == 40
 
 

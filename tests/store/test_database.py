@@ -643,6 +643,30 @@ def test_an_old_profile_knows_how_often_its_invites_were_used(path: Path, monkey
     db.close()
 
 
+def test_an_old_profile_loses_quotes_that_could_outlive_their_messages(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = database.migrations()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: real[:21])
+        old = Database.create(path, KEY)
+        old.execute("INSERT INTO chats (id, kind, created_at, timer_id) VALUES (x'01', 'direct', 1, x'0a')")
+        old.execute("INSERT INTO chats (id, kind, created_at) VALUES (x'02', 'direct', 1)")
+        insert = (
+            "INSERT INTO messages (id, chat, sender, kind, seq, text, sent_at, state, place, reply_to, quote, expire_s)"
+            " VALUES (?, ?, x'0b', 0, ?, '', 1, 'received', 1, ?, ?, ?)"
+        )
+        for chat in (b"\1", b"\2"):
+            old.executemany(insert, [(b"stays", chat, 1, None, "", 0), (b"timed", chat, 2, None, "", 60)])
+            for seq, quoted in enumerate((b"stays", b"timed", b"absent"), 3):
+                old.execute(insert, (b"of " + quoted, chat, seq, quoted, "words", 0))
+        old.close()
+    db = Database.open(path, KEY)
+    found = db.query("SELECT chat, reply_to FROM messages WHERE quote <> '' ORDER BY pk")
+    assert found == [(b"\1", b"stays"), (b"\2", b"stays"), (b"\2", b"absent")]
+    db.close()
+
+
 def test_a_migration_that_fails_changes_nothing(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db.close()
     real = database.migrations()

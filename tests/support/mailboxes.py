@@ -334,15 +334,16 @@ class FakeMailboxes(MailboxPool):
             await trio.lowlevel.checkpoint()  # nothing is answered within a call
             state: RelayState = "unreachable" if there is None else there.state(self._name, use.relay.token)
             if state != use.health.state:
-                came, went = state == "connected", use.health.state == "connected"
+                came = state == "connected"
                 longest = None if there is None else there.longest
                 problem = "" if came else "it does not answer"
                 ahead = None if there is None else there.hour - self._clock() // HOUR_MS
-                use.health = RelayHealth(state, self._clock(), problem, longest, hours_ahead=ahead)
+                family = "IPv4" if came else ""
+                use.health = RelayHealth(state, self._clock(), problem, longest, hours_ahead=ahead, family=family)
                 if came:
                     self._told.relay_up(RelayName(peer))
-                elif went:
-                    self._told.relay_down(RelayName(peer))
+                else:
+                    self._told.relay_down(RelayName(peer), tried=True)
             if there is not None and state == "connected":
                 await self._exchange(peer, use, there)
             elif use.deposits:

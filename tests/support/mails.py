@@ -86,9 +86,11 @@ class Letters:
         self.told.append("up")
         self._changed.unpark_all()
 
-    def relay_down(self, relay: bytes) -> None:
-        self.told.append("down")
-        self._changed.unpark_all()
+    def relay_down(self, relay: bytes, *, tried: bool) -> None:
+        said = "down" if tried else "left"
+        if self.told[-1:] != [said]:  # it is said after every attempt
+            self.told.append(said)
+            self._changed.unpark_all()
 
     def relays_told(self, relay: bytes, descriptors: Sequence[bytes]) -> None:
         self.listed = descriptors

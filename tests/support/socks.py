@@ -1,6 +1,6 @@
 """A SOCKS5 proxy (RFC 1928, RFC 1929) for tests: in this loop, or as a process that prints what it is asked for.
 
-python -m tests.support.socks HOST PORT [NAME=IP …]
+python -m tests.support.socks HOST PORT [NAME=IP[:PORT] …]
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ class Asked(NamedTuple):
 
 @dataclass
 class SocksServer:
-    """names: where a name leads. method: how clients have to say who they are. answer: said in place of a reply.
-    The user `mallory` is refused.
+    """names: where a name leads, "IP" or "IP:PORT". method: how clients have to say who they are. answer: said in place
+    of a reply. The user `mallory` is refused, and whoever comes with another password than before.
+
+    What leads to a name that ends in .onion begins with the line of Tor's that names the circuit: one for each user.
     """
 
     names: dict[str, str] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class SocksServer:
     told: Callable[[Asked], object] = lambda asked: None
     asked: list[Asked] = field(default_factory=list)
     port: int = 0
+    passwords: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def address(self) -> ProxyAddress:
@@ -77,13 +80,19 @@ class SocksServer:
             return ""
         _, size = await _exactly(client, 2)
         user = (await _exactly(client, size)).decode()
-        await _exactly(client, (await _exactly(client, 1))[0])
-        await client.send_all(bytes([1, user == "mallory"]))
+        password = await _exactly(client, (await _exactly(client, 1))[0])
+        right = user != "mallory" and self.passwords.setdefault(user, password) == password
+        await client.send_all(bytes([1, not right]))
         return user
 
     async def _join(self, client: trio.SocketStream, asked: Asked) -> None:
         try:
-            there = await trio.open_tcp_stream(self.names.get(asked.host, asked.host), asked.port)
+            ip, _, port = self.names.get(asked.host, asked.host).partition(":")
+            there = await trio.open_tcp_stream(ip, int(port or asked.port))
+            if asked.host.endswith(".onion"):
+                circuit = list(self.passwords).index(asked.user) + 0x10000
+                line = f"PROXY TCP6 fc00:dead:beef:4dad::{circuit >> 16:x}:{circuit & 0xFFFF:x} ::1 1 {asked.port}\r\n"
+                await there.send_all(line.encode())
         except OSError:
             await client.send_all(bytes([5, REFUSED, 0, 1]) + bytes(6))
             return

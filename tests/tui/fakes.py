@@ -55,7 +55,13 @@ class FakeNode:
         """What is set for chats: archived, pinned, muted_until."""
         self.invites: list[Json] = []
         self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
-        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True, "lan": "auto"}
+        self.settings: Json = {
+            "keep_receiving": keep_receiving,
+            "read_receipts": True,
+            "typing": True,
+            "lan": "auto",
+            "port_mapping": True,
+        }
         self.reachable = True
         self.relayed = False
         self.relays = 0
@@ -257,7 +263,7 @@ class FakeNode:
         return {
             "rows": [dict(row) for row in self.network_rows],
             "next": list(self.network_next),
-            "contacts": [{"name": person["name"]} for person in self.people.values()],
+            "contacts": [{"name": person["name"], "label": person["name"]} for person in self.people.values()],
         }
 
     def _do_name(self, name: str = "me") -> Json:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pchat.tui import formatting
-from p2pchat.tui.formatting import CODE, QUOTE, TEXT, Span, code, in_italics, links, parts, url
+from p2pchat.tui.formatting import CODE, QUOTE, TEXT, Span, code, in_code, in_italics, links, parts, url
 
 
 def roles(text: str) -> list[tuple[str, str]]:
@@ -40,13 +40,38 @@ def test_what_is_not_surely_a_mark_stays_as_it_was_typed(text: str) -> None:
 
 
 def test_what_one_does_is_in_italics_line_by_line() -> None:
-    said = "waves\n\n  2 * 3 * 4\nsnake_case\nsnake_case * 2\nreads https://lamp.example/a_b"
+    said = "waves\n\n  2 * 3 * 4\nsnake_case\nsnake_case * 2\n_*  both\nreads https://lamp.example/a_b"
     assert roles(in_italics(said)) == [
         ("waves", "em"),
         ("2 * 3 * 4", "em"),
         ("snake_case", "em"),
+        ("snake_case", "em"),
+        ("* 2", "em"),
         ("https://lamp.example/a_b", "link"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("", False),
+        ("say `", True),
+        ("say `a` and", False),
+        ("```\n", True),
+        ("```py\na\n```py\n", True),
+        ("```py\na\n```\n", False),
+        ("say ```\n", False),
+    ],
+)
+def test_what_is_behind_a_backtick_or_in_a_block_will_be_code(written: str, code: bool) -> None:
+    assert in_code(written.split("\n")) == code
+
+
+def test_what_one_does_at_length_is_in_italics_too() -> None:
+    words = ["walks"] * 200
+    spans = roles(in_italics(" ".join(words)))
+    assert {role for _, role in spans} == {"em"}
+    assert [word for text, _ in spans for word in text.split()] == words
 
 
 def test_code_and_quotations_are_parts() -> None:

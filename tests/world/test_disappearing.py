@@ -193,16 +193,40 @@ def _quotes(db: Database) -> list[str]:
     return [quote for (quote,) in db.query("SELECT quote FROM messages WHERE reply_to IS NOT NULL")]
 
 
-def test_a_quote_that_came_before_its_message_goes_with_it(tmp_path: Path) -> None:
+def test_a_quote_that_came_before_its_message_is_gone_once_that_is_here(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, _ = await friends(world)
         author = Author(world)
         said = author.say(Text(MARKER), expire_s=60)
-        await take(alice, "bob", author.say(Text("yes", MARKER), reply_to=said.message_id), said)
-        await alice.call("read", chat="bob")
+        await take(alice, "bob", author.say(Text("yes", MARKER), reply_to=said.message_id))
         assert await alice.engine.committer.read(_quotes) == [MARKER]
+        await take(alice, "bob", said)
+        assert await alice.engine.committer.read(_quotes) == [""]
+        assert (await last(alice, "bob"))["quote"]["expires_in"] == 60
+        await alice.call("read", chat="bob")
         await trio.sleep(70)
         assert await alice.engine.committer.read(_quotes) == [""]
+        assert left_in(alice) == []
+
+    run_world(tmp_path, main)
+
+
+def test_no_quote_of_what_is_not_here_is_kept_where_messages_disappear(tmp_path: Path) -> None:
+    """Only another program sends one: nobody could tell when it ends, and an export would keep it."""
+
+    async def main(world: World) -> None:
+        alice, _ = await friends(world)
+        author = Author(world)
+        here, absent = author.say(Text("here")), author.say(Text(MARKER), expire_s=60)
+        await take(alice, "bob", author.say(Text("early", "here"), reply_to=here.message_id), here)
+        await take(alice, "bob", author.say(Text("yes", MARKER), reply_to=absent.message_id))
+        assert await alice.engine.committer.read(_quotes) == ["here", MARKER]
+        await alice.call("timer", chat="bob", seconds=60)
+        assert await alice.engine.committer.read(_quotes) == ["here", ""]
+        await alice.call("timer", chat="bob", seconds=0)
+        await take(alice, "bob", author.say(Text("well", MARKER), reply_to=absent.message_id))
+        assert (await last(alice, "bob"))["quote"]["text"] == ""
+        await trio.sleep(60)
         assert left_in(alice) == []
 
     run_world(tmp_path, main)

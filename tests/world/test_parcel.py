@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,14 @@ import trio
 
 from p2pchat.core import parcel
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.ids import first_device
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.methods import parcel as methods
+from p2pchat.engine.receiving import inbound
+from p2pchat.engine.receiving.inbound import Taken
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError, UsageError
+from p2pchat.store import outbox as store_outbox
 from tests.support.world import World, WorldNode, befriend, run_world
 
 
@@ -123,5 +134,104 @@ def test_what_is_no_parcel_or_not_for_us_changes_nothing(tmp_path: Path) -> None
         assert await bob.engine.committer.read(lambda db: db.query("SELECT * FROM sessions")) == before
         (came,) = (await bob.call("parcel_in", file=str(good)))["from"]
         assert (came["messages"], await bob.texts("alice")) == (1, ["hi"])
+
+    run_world(tmp_path, main)
+
+
+def test_a_pipe_in_place_of_a_parcel_is_not_waited_for(tmp_path: Path) -> None:
+    pipe, refused, waited = tmp_path / "pipe", threading.Event(), []
+    os.mkfifo(pipe)
+
+    def write_if_waited_for() -> None:
+        if not refused.wait(10):
+            waited.append(pipe)
+            os.close(os.open(pipe, os.O_WRONLY))
+
+    writer = threading.Thread(target=write_if_waited_for)
+    writer.start()
+    with pytest.raises(methods.NoParcel, match="not a file"):
+        methods._open(pipe)
+    refused.set()
+    writer.join()
+    assert waited == []
+
+
+@pytest.mark.parametrize(
+    ("takes", "ends"),
+    [
+        ((Taken.NO_ROOM,), {"left": 4, "unreadable": 0}),
+        ((Taken.UNREADABLE,), {"left": 0, "unreadable": 4}),
+        ((Taken.LATER,), {"left": 4, "unreadable": 0}),
+        # put off by fewer transactions than `MAX_TRIES`, then by as many: the first is taken, three are left
+        ((Taken.LATER, Taken.LATER, Taken.UNREADABLE, Taken.LATER), {"left": 3, "unreadable": 1}),
+        # each may be put off so often, not all together
+        ((Taken.LATER, Taken.LATER, Taken.UNREADABLE) * 3 + (Taken.LATER,), {"left": 1, "unreadable": 3}),
+    ],
+)
+def test_what_is_left_of_a_parcel_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: tuple[Taken, ...], ends: dict[str, int]
+) -> None:
+    """takes: what becomes of each try, the last one for ever."""
+
+    def tries() -> Iterator[Taken]:
+        yield from takes
+        yield from repeat(takes[-1])
+
+    async def main(world: World) -> None:
+        alice, bob = await apart(world, "alice", "bob")
+        file = str(tmp_path / "parcel")
+        for text in "abcd":
+            await alice.call("send", chat="bob", text=text)
+        assert (await alice.call("parcel_out", file=file))["envelopes"] == 4
+        outcomes = tries()
+        monkeypatch.setattr(inbound, "mailed", lambda *_: next(outcomes))
+        monkeypatch.setattr(methods, "MAX_TRIES", 3)
+        (came,) = (await bob.call("parcel_in", file=file))["from"]
+        assert came == {**came, **ends, "messages": 0, "other": 0, "known": 0}
+
+    run_world(tmp_path, main)
+
+
+def test_a_parcel_is_never_larger_than_one_that_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    padding = parcel.MIN_SMALL * (parcel.TAG + BUCKETS[0])
+    assert parcel.HEADER_BYTES + 2 * methods.MAX_CONTENT_BYTES + padding <= parcel.MAX_BYTES  # each count is doubled
+
+    async def main(world: World) -> None:
+        (alice, *_) = await apart(world, "alice", "bob", "carol")
+        entry = parcel.TAG + BUCKETS[0]
+        for chat in ("bob", "carol"):
+            await alice.call("send", chat=chat, text="hi")
+        for room, contacts, more in ((2 * entry, 2, False), (2 * entry - 1, 1, True)):
+            monkeypatch.setattr(methods, "MAX_CONTENT_BYTES", room)
+            out = await alice.call("parcel_out", file=str(tmp_path / f"{room}"))
+            assert (out["contacts"], out["envelopes"], out["more"]) == (contacts, contacts, more)
+            assert out["bytes"] == (tmp_path / f"{room}").stat().st_size
+
+    run_world(tmp_path, main)
+
+
+def test_what_may_be_kept_no_longer_or_is_to_be_sealed_again_is_in_no_parcel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await apart(world, "alice", "bob")
+        for text in ("over", "over now", "stays a little", "sealed again"):
+            await alice.call("send", chat="bob", text=text)
+        device = first_device(await alice.id_of("bob"))
+
+        def change(tx: Transaction) -> list[int]:
+            rows = store_outbox.for_recipient(tx.db, device, 10, 0)
+            for row, left in zip(rows[:3], (-1, 0, 60_000), strict=True):
+                store_outbox.update(tx.db, row.pk, keep_until=tx.now + left)
+            return [row.pk for row in rows]
+
+        pks = await alice.engine.committer.submit(change)
+        out = await alice.call("parcel_out", file=str(tmp_path / "two"))
+        assert (out["envelopes"], out["messages"]) == (2, 2)
+        await bob.call("parcel_in", file=str(tmp_path / "two"))
+        assert await bob.texts("alice") == ["stays a little", "sealed again"]
+        monkeypatch.setattr(outbound, "old_to", lambda *_: pks[2])
+        out = await alice.call("parcel_out", file=str(tmp_path / "one"))
+        assert (out["envelopes"], out["messages"]) == (1, 1)
 
     run_world(tmp_path, main)

@@ -10,10 +10,13 @@ import pytest
 import trio
 
 from p2pchat.core import ipns, mailbox, presence
-from p2pchat.core.ids import MessageId, PeerKey
+from p2pchat.core.ids import ContactId, MessageId, PeerKey
 from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.presence import Whereabouts
 from p2pchat.engine.contacts import presence_records
-from p2pchat.lib.times import DAY_MS
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import DiskFull
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.store import devices as store_devices
 from tests.support.dht import DhtWorld
 from tests.support.mailboxes import MailRelay
@@ -182,6 +185,13 @@ def test_what_an_old_record_says_undoes_nothing(tmp_path: Path) -> None:
         old = replace(said, id=MessageId(bytes(16)), ways=((PeerKey(bytes(32)), b"elsewhere"),))
         assert not await alice.engine.committer.submit(presence_records.take_up, contact, old)
         assert await alice.engine.committer.read(store_devices.ways, contact) == before
+        # One that names no ways says nothing about them, so it does not stop what was said a moment before.
+        later = MessageId((int.from_bytes(said.id, "big") + 1).to_bytes(16, "big"))
+        for which, is_news in (
+            (replace(said, id=later, ways=(), queues=None), False),
+            (replace(said, queues=None), True),
+        ):
+            assert await alice.engine.committer.submit(presence_records.take_up, contact, which) == is_news
         assert await alice.engine.committer.submit(presence_records.take_up, contact, said)
 
     run_world(tmp_path, main)
@@ -218,7 +228,8 @@ def test_one_who_is_blocked_while_records_are_being_put_gets_none(tmp_path: Path
         await trio.sleep(120)
         for relay in relays:
             relay.requests.clear()
-        world.soon(alice.engine.presence_records._put_all)
+        half_day = presence.first_number(world.now())
+        world.soon(alice.engine.presence_records._put_all, half_day)
         await trio.sleep(60)
         await alice.call("block", contact="bob")
         await trio.sleep(7200)
@@ -227,6 +238,57 @@ def test_one_who_is_blocked_while_records_are_being_put_gets_none(tmp_path: Path
         puts = {request.public for relay in relays for request in relay.requests if request.record is not None}
         assert not slots & puts
         assert (await alice.engine.committer.submit(presence_records.compose, contact)).ways == ()
+
+    run_world(tmp_path, main)
+
+
+def test_what_cannot_be_put_is_put_later_and_delays_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure on our own disk, and then relays that do not answer for hours."""
+
+    async def main(world: World) -> None:
+        (alice, _), relays = await two_with_relays(world)
+        carol = await world.start("carol")
+        await befriend(alice, carol)
+        await trio.sleep(120)
+        unlucky, compose = await alice.id_of("bob"), presence_records.compose
+        failures: list[ContactId] = []
+
+        def failing(tx: Transaction, contact: ContactId) -> Whereabouts:
+            if contact == unlucky and len(failures) < 2:
+                failures.append(contact)
+                raise DiskFull
+            return compose(tx, contact)
+
+        monkeypatch.setattr(presence_records, "compose", failing)
+        world.slept += -world.now() % (DAY_MS // 2)
+        known: dict[bytes, str] = {}
+        for name in ("bob", "carol"):
+            contact = await alice.id_of(name)
+            met = await alice.engine.committer.read(presence_records.meeting_of, alice.engine.me, contact)
+            assert met is not None
+            days = range(BEGAN // DAY_MS, BEGAN // DAY_MS + 3)
+            known |= {presence.slot(met.pair.ours, day).public: name for day in days}
+
+        def put_for() -> set[str]:
+            """For whom alice has put records since."""
+            return {known[request.public] for relay in relays for request in relay.requests if request.public in known}
+
+        for relay in relays:
+            relay.requests.clear()
+        await trio.sleep(3 * 3600)
+        assert failures == [unlucky] * 2
+        assert put_for() == {"bob", "carol"}
+        world.slept += DAY_MS // 2 - 3 * HOUR_MS
+        for relay in relays:
+            relay.stop()
+        await trio.sleep(3 * 3600)
+        for relay in relays:
+            relay.requests.clear()
+            relay.start()
+        await trio.sleep(3 * 3600)
+        assert put_for() == {"bob", "carol"}
 
     run_world(tmp_path, main)
 

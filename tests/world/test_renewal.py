@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -21,6 +22,7 @@ from p2pchat.core.ids import first_device
 from p2pchat.core.prekeys import Bundle, make_set, open_bundle
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import STANDING, Session, renew_key
+from p2pchat.engine.contacts import renewal
 from p2pchat.engine.runtime.transaction import Transaction
 from tests.support.asking import waiting_envelopes
 from tests.support.meddler import Meddler
@@ -195,6 +197,59 @@ def test_both_renew_at_once(tmp_path: Path) -> None:
         found = [await session_of(alice, "bob"), await session_of(bob, "alice")]
         assert found[0].session_id == found[1].session_id != old.session_id
         assert renewals(alice) == renewals(bob) == 2
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("order", [None, list.reverse])
+def test_renewals_of_different_sessions_that_cross_leave_both_in_one(
+    tmp_path: Path, order: Callable[[list[Any]], None] | None
+) -> None:
+    """Bob, put back from a copy, replaces the session that he knows; alice a later one."""
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        copy = bob.copy()
+        await change_session(alice, "bob", broken)
+        await alice.call("send", chat="bob", text="renewed", wait="delivered", timeout=60)
+        await talk(alice, bob, 1)
+        await bob.stop()
+        world.put_back(copy)
+        meddler = Meddler(world)
+        meddler.keep(frames.INITIAL)
+        bob = await world.start("bob")
+        await bob.call("send", chat="alice", text="from bob")
+        await trio.sleep(30)
+        ours, theirs = await session_of(alice, "bob"), await session_of(bob, "alice")
+        assert ours.initiator
+        assert theirs.initiator
+        meddler.clear()
+        assert await meddler.release(order) == 2
+        await until(lambda: all_delivered(bob, "alice"), 60)
+        await talk(alice, bob, 1)
+        for node, name in ((alice, "bob"), (bob, "alice")):
+            assert (await session_of(node, name)).session_id == min(ours.session_id, theirs.session_id)
+
+    run_world(tmp_path, main)
+
+
+def test_a_renewal_of_one_that_nothing_has_come_in_yet_ends_that(tmp_path: Path) -> None:
+    """Bob has the session that alice began, and all that he says in it is lost: his renewal does not cross hers."""
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        meddler = Meddler(world)
+        meddler.drop(frames.ACKS, frames.ENVELOPE, sender=bob)
+        await change_session(alice, "bob", broken)
+        await alice.call("send", chat="bob", text="renewed")
+        await trio.sleep(10)
+        first = await session_of(bob, "alice")
+        contact = await bob.id_of("alice")
+        assert not (await session_of(alice, "bob")).confirmed
+        await bob.engine.committer.submit(lambda tx: renewal._ask(tx, tx.find(contact.hex())))
+        await trio.sleep(10)
+        assert await live_sessions(alice, "bob") == await live_sessions(bob, "alice") != [first.session_id]
+        assert len(await live_sessions(alice, "bob")) == 1
 
     run_world(tmp_path, main)
 

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import trio
 
+from p2pchat.core.descriptors import open_descriptor
+from p2pchat.engine.contacts import relay_web
+from p2pchat.net import multiaddrs
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import known_relays as store_known_relays
 from tests.support.boxed import FullRelay, full_relay, visits
 from tests.support.world import World, WorldNode, befriend, run_world
 from tests.world.test_hidden import befriend_hidden
@@ -58,6 +63,60 @@ def test_no_relay_sees_both_who_comes_and_which_box_is_opened(tmp_path: Path) ->
         (opened,) = [{key for key, _ in relay.opened} for relay in relays[:1]]
         assert opened.isdisjoint({host.peer for host in alice.hosts})
         assert not [row for row in await alice.call("relays") if row["state"] == "connected"]
+
+    run_world(tmp_path, main)
+
+
+def test_the_second_relay_does_not_choose_the_first(tmp_path: Path) -> None:
+    """Bob's relay names two through which it can be reached: one that only it and bob tell of, as would be one that its
+    operator runs too, and one that alice knows from her own. A third is in its own network.
+    """
+
+    async def main(world: World) -> None:
+        names = ("hers", "his", "other", "made up", "beside")
+        for number, name in enumerate(names):
+            world.elsewhere[name] = f"/ip4/20.{number}.0.1/tcp/4001"
+        world.elsewhere["beside"] = "/ip4/20.1.9.9/tcp/4001"
+        hers, his, other, made_up, beside = relays = [
+            await full_relay(world, name, tmp_path, listed=True) for name in names
+        ]
+        firsts = (made_up, beside, other)
+        for first in firsts:
+            first.host.guests.add(his.peer)
+        his.knows(made_up)
+        circuits = [multiaddrs.circuit(first.host.addresses()[0], first.peer) for first in firsts]
+        his.listing._where = lambda: [*his.host.addresses(), *circuits]
+        hers.knows(other, beside, his)
+        world.hops["alice"] = 2
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await bob.call("relays", add=his.line)
+        await alice.call("relays", add=hers.line)
+        await trio.sleep(600)
+        contact = store_contacts.get(alice.db, await alice.id_of("bob"))
+        assert contact is not None
+        await alice.engine.committer.submit(relay_web.told_by_contact, contact, [made_up.listing.own()])
+        known = {open_descriptor(row.raw).relay for row in store_known_relays.all(alice.db)}
+        assert known >= {his.peer, other.peer, made_up.peer}
+
+        def tried() -> set[str]:
+            """The relays through which alice has tried to reach bob's, or itself."""
+            ours = {host.peer for host in alice.hosts}
+            ways = {way for here, there, ways in world.dialled if here in ours and there == his.peer for way in ways}
+            by = {multiaddrs.parse_target(way).relay or his.peer for way in ways}
+            return {relay.host.name for relay in relays if relay.peer in by}
+
+        await bob.stop()
+        await alice.call("send", chat="bob", text="by one that she knows", wait="stored", timeout=3600)
+        assert tried() == {"hers", "other"}
+        assert keys_by(world, alice, his, "direct") == set()
+        other.host.guests.clear()
+        await alice.stop()
+        alice = await world.start("alice")
+        world.dialled.clear()
+        await alice.call("send", chat="bob", text="waits")
+        await trio.sleep(7200)
+        assert tried() == {"hers", "other"}
 
     run_world(tmp_path, main)
 

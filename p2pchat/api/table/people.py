@@ -56,10 +56,10 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "contacts",
-        "Lists the contacts. `route` is how a message would travel now: `direct`, `circuit` or another kind "
-        "of link; `mailbox` if there is no link but a relay that stores messages for them; null if a message "
-        "would wait here. `hidden`: they never learn this node's network address. `profile_name` is what they "
-        "call themselves, `note` the user's note about them.",
+        "Lists the contacts. `route` is how a message would travel now: `direct`, `lan`, `punched` or `circuit` over a "
+        "link; `mailbox` if there is no link but a relay that stores messages for them and, as far as is known, "
+        "answers; null if a message would wait here. `hidden`: they never learn this node's network address. "
+        "`profile_name` is what they call themselves, `note` the user's note about them.",
         "[{id, name, state, verified, route, hidden, profile_name, note}]; `state` is contact, waiting or blocked",
     ),
     Method(

@@ -12,7 +12,7 @@ from p2pchat.core.descriptors import PRIVATE, Descriptor, is_circuit
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.relay_cache import KnownRelay
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.ports import Relay
+from p2pchat.ports import EntryRelay, Relay
 from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import relays as store_relays
 from p2pchat.store.database import Database
@@ -29,11 +29,23 @@ def spares(tx: Transaction) -> list[Relay]:
     return [Relay(row.relay, row.addresses, chosen=False) for row in relay_cache.spares(known)]
 
 
-def doors(tx: Transaction) -> dict[PeerKey, tuple[str, ...]]:
+def entries(tx: Transaction) -> list[EntryRelay]:
+    """Return the relays that may be the first of two hops though the user did not choose them, best first: those that a
+    relay of the user's choice has told of. What a contact has told of could be run by whoever runs the second hop.
+
+    The order changes little, so that few of them ever see where we come from.
+    """
+    ours = {row.peer for row in store_relays.all(tx.db)}
+    known = [row for row in others(tx.db) if row.descriptor.holds(tx.now) and row.told_by in ours]
+    known.sort(key=lambda row: (not row.worked_at, row.heard_at))
+    return [EntryRelay(Relay(row.relay, row.addresses, chosen=False), PeerKey(row.told_by)) for row in known]
+
+
+def circuits(tx: Transaction) -> dict[PeerKey, tuple[str, ...]]:
     """Return the circuits that lead to relays through others, as they say themselves, as text."""
     known = [row.descriptor for row in store_known_relays.all(tx.db) if row.descriptor.holds(tx.now)]
     by_relay = {descriptor.relay: tuple(filter(is_circuit, descriptor.addresses)) for descriptor in known}
-    return {relay: circuits for relay, circuits in by_relay.items() if circuits}
+    return {relay: named for relay, named in by_relay.items() if named}
 
 
 def others(db: Database) -> list[KnownRelay]:

@@ -47,7 +47,7 @@ def take_ways(
     """Save where a contact's nodes can be dialled; return whether that was news. An empty list changes nothing: the
     contact may not know its own addresses. next_key: the transport key that they will have at these addresses.
     """
-    if not is_new(tx, contact, Fact.TOLD_WAYS, message_id) or not ways:
+    if not ways or not is_new(tx, contact, Fact.TOLD_WAYS, message_id):
         return False
     now = [Way(*way, ROLE_NODE) for way in ways]
     later = [] if next_key is None else [Way(next_key, address, ROLE_NODE) for _, address in ways]

@@ -51,6 +51,8 @@ MIN_DAILY = 4
 """The fewest records that are put every half day, decoys included."""
 SPREAD_SECONDS = 30 * MINUTE_SECONDS
 """Seconds over which these are spread."""
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 5 * MINUTE_SECONDS, 2 * HOUR_SECONDS
+"""Seconds until what could not be put is put again, at first and at most."""
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 12 * HOUR_SECONDS
 """Seconds between two searches for one contact."""
 SECONDS_A_SEARCH = 4.0
@@ -205,7 +207,9 @@ class PresenceRecords:
             meeting = await self._meeting(contact)
             if meeting is None or self._searches.get(contact) is not search:
                 return
-            if await self._put(contact, meeting, MAX_RELAYS):
+            before = self._written.get(contact)
+            await self._put(contact, meeting, MAX_RELAYS)
+            if self._written.get(contact) is not before:
                 await trio.sleep(jittered(READ_LATER_SECONDS, self.random))
             today, *others = hello_days(self._now())
             others.sort(key=lambda _: self.random(8))
@@ -266,28 +270,30 @@ class PresenceRecords:
             await self.net.records.publish(record)
 
     async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> bool:
-        """Put our record for a contact at their relays and ours, unless what it says is there; return whether it was
-        put.
+        """Put our record for a contact at their relays and ours, unless what it says is there; return False if no relay
+        has taken it.
         """
         said = await self.committer.submit(compose, contact)
         written = self._next_in_slot(contact, (said.ways, said.queues, said.next))
         if written is None:
-            return False
+            return True
         slot = presence.slot(meeting.pair.ours, written.day)
 
         def make(number: int) -> IpnsRecord:
             return presence.make(slot, said, self.me.identity_seed, number, self.random)
 
-        await self._put_everywhere(meeting, most, written, make)
-        return True
+        return await self._put_everywhere(meeting, most, written, make)
 
-    async def _put_decoy(self, number: int, like: Meeting) -> None:
-        """Put the decoy of this number where a contact's record goes. It has one key all day, as records have."""
+    async def _put_decoy(self, number: int, like: Meeting) -> bool:
+        """Put the decoy of this number where a contact's record goes, as `_put` does. Like a record, it has one key all
+        day.
+        """
         written = self._next_in_slot(number, None)
         if written is not None:
             slot = presence.slot(hmac_sha256(self.me.device_private, b"presence decoys"), written.day, number)
             make = partial(presence.decoy, slot, random=self.random)
-            await self._put_everywhere(like, MAX_RELAYS_DAILY, written, make)
+            return await self._put_everywhere(like, MAX_RELAYS_DAILY, written, make)
+        return True
 
     def _next_in_slot(self, name: ContactId | int, said: object) -> _Written | None:
         """Note what is written into a slot now, and return it; None if it is there."""
@@ -302,25 +308,37 @@ class PresenceRecords:
         self._written[name] = written
         return written
 
-    async def _put_everywhere(self, meeting: Meeting, most: int, written: _Written, make: _Make) -> None:
-        """Put a record at relays, the same bytes at all at the same time: decoys must not differ in this."""
-        record = make(written.number)
+    async def _put_everywhere(self, meeting: Meeting, most: int, written: _Written, make: _Make) -> bool:
+        """Put a record at relays, the same bytes at all at the same time: decoys must not differ in this. Return
+        whether one has taken it; if not, it counts as not said, so that the next attempt says it again.
+        """
+        record, taken = make(written.number), False
+
+        async def put_at(relay: Relay) -> None:
+            nonlocal taken
+            taken |= await self._put_at(relay, record, written, make)
+
         async with trio.open_nursery() as nursery:
             for relay in meeting.write_to[:most]:
-                nursery.start_soon(self._put_at, relay, record, written, make)
+                nursery.start_soon(put_at, relay)
+        if not taken:
+            written.said = _NOT_TAKEN
         if self._nursery is not None and not meeting.hidden:  # this takes seconds, and nothing waits for it
             if record.sequence != written.number:
                 record = make(written.number)
             self._nursery.start_soon(self._publish, record)
+        return taken
 
-    async def _put_at(self, relay: Relay, record: IpnsRecord, written: _Written, make: _Make) -> None:
+    async def _put_at(self, relay: Relay, record: IpnsRecord, written: _Written, make: _Make) -> bool:
+        """Put a record at one relay, and return whether it is there."""
         for _ in range(MAX_TRIES):
             code = await self.net.mailboxes.records.put(relay, record.public, record.raw)
             if code != mailbox.NOT_ALLOWED:
-                return
+                return code == mailbox.DONE
             number = presence.next_number(record.sequence, self.random)  # one of an earlier run is there
             written.number = max(written.number, number)
             record = make(number)
+        return False
 
     # --- all contacts
 
@@ -329,15 +347,19 @@ class PresenceRecords:
             half_day = presence.first_number(self._now())
             if await self.committer.read(lambda db: meta.get_int(db, _PUT)) != half_day:
                 try:
-                    await self._put_all()
+                    await self._put_all(half_day)
                     await self.committer.submit(_all_put, half_day)
-                except P2PChatError as error:
+                except P2PChatError as error:  # of our own disk: all of them are put again
                     log.warning("presence records could not be put: %s", type(error).__name__)
+                    await trio.sleep(jittered(RETRY_SECONDS, self.random))
+                    continue
             while presence.first_number(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
-    async def _put_all(self) -> None:
-        """Put our records for all contacts in random order, and as many decoys as make their number a power of two."""
+    async def _put_all(self, half_day: int) -> None:
+        """Put our records for all contacts in random order, and as many decoys as make their number a power of two.
+        What no relay takes is tried again after growing pauses, for as long as this half day lasts.
+        """
         contacts = (await self.committer.read(store_contacts.latest_first))[:MAX_DAILY]
         met = [contact for contact in contacts if await self._meeting(contact) is not None]
         if not met:
@@ -346,22 +368,40 @@ class PresenceRecords:
         turns: list[ContactId | int] = [*met, *range(count - len(met))]
         turns.sort(key=lambda _: self.random(8))
         met.sort()
-        for turn in turns:
-            await trio.sleep(jittered(2 * SPREAD_SECONDS / len(turns), self.random) - SPREAD_SECONDS / len(turns) / 2)
-            # The contact may have been blocked since, or hidden from.
+        pauses = Backoff(RETRY_SECONDS, LONGEST_RETRY_SECONDS, self.random)
+        while turns:
+            left: list[ContactId | int] = []
+            for turn in turns:
+                share = SPREAD_SECONDS / len(turns)
+                await trio.sleep(jittered(2 * share, self.random) - share / 2)
+                if not await self._take_turn(turn, met):
+                    left.append(turn)
+            if left:
+                await trio.sleep(pauses.pause())
+            turns = left if presence.first_number(self._now()) == half_day else []
+
+    async def _take_turn(self, turn: ContactId | int, met: Sequence[ContactId]) -> bool:
+        """Put one record or decoy; return False if that has failed. The contact may have been blocked since, or hidden
+        from.
+        """
+        try:
             meeting = await self._meeting(met[turn % len(met)] if isinstance(turn, int) else turn)
             if meeting is None:
-                continue
+                return True
             if isinstance(turn, int):
-                await self._put_decoy(turn, meeting)
-            else:
-                await self._put(turn, meeting, MAX_RELAYS_DAILY)
+                return await self._put_decoy(turn, meeting)
+            return await self._put(turn, meeting, MAX_RELAYS_DAILY)
+        except P2PChatError as error:
+            log.warning("a presence record could not be put: %s", type(error).__name__)
+            return False
 
     async def _meeting(self, contact: ContactId) -> Meeting | None:
         return await self.committer.read(meeting_of, self.me, contact)
 
 
 _PUT = "presence_put"
+_NOT_TAKEN = object()
+"""What a record says that no relay has taken."""
 
 
 def _all_put(tx: Transaction, half_day: int) -> None:

@@ -348,12 +348,12 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
 
 
 def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh: Session) -> None:
-    """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each
-    side's making, and both sides send in the one with the smaller `session_id`.
+    """Send in `fresh` from now on. If both sides renewed at once, two new ones live, one of each side's making, and
+    both sides send in the one with the smaller `session_id`.
     """
     device = first_device(contact.id)
     state = store_renewals.get(tx.db, device)
-    sibling = state.replaced[32:] if state.replaced[:32] == old_session_id else b""
+    sibling = _crossing(tx, contact, state, old_session_id)
     store_renewals.put(tx.db, replace(state, replaced=old_session_id + fresh.session_id))
     _end(tx, contact, lambda old: old.session_id != sibling or old.initiator == fresh.initiator)
     tx.sessions.begin(device, fresh, tx.now)
@@ -367,6 +367,17 @@ def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh
     outbound.seal_again(tx, contact.id)
     _count(tx, contact)
     tx.event("contact", **views.contact(contact, tx.route(contact.id)), renewed=True)
+
+
+def _crossing(tx: Transaction, contact: Contact, state: RenewalRow, old_session_id: SessionId) -> SessionId | None:
+    """Return the session that was renewed last, if a renewal of `old_session_id` crosses it: it replaces the same one,
+    or another and nothing has come in ours yet. Whoever had ours would have named it.
+    """
+    session_id = SessionId(state.replaced[KEY_BYTES:])
+    last = tx.sessions.get(first_device(contact.id), session_id)
+    if last is None or session_id == old_session_id:
+        return None
+    return session_id if state.replaced[:KEY_BYTES] == old_session_id or not last.confirmed else None
 
 
 def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) -> None:

@@ -12,6 +12,7 @@ from p2pchat.engine.contents.visible import insert
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS
+from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
@@ -41,6 +42,9 @@ def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
     known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY_MS)
     if known is not None and timer.id <= known.id <= tomorrow:
         return
+    if known is None:
+        remarks.unquote_absent(tx.db, chat)
+        tx.erased = True
     store_timers.put(tx.db, chat, replace(timer, id=min(timer.id, tomorrow)))
     tx.memory.seconds[chat] = timer.seconds
     tx.unread[chat] = None  # faces are told of the chat

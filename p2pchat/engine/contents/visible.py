@@ -8,6 +8,8 @@ from p2pchat.core.ids import direct_chat
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
+from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.remarks import NOTHING, Remarks, quoted
@@ -35,6 +37,8 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
     inserted = store_messages.insert(tx.db, row)
     if inserted is None:
         return
+    if ends:  # a quote that came before it would outlive it
+        remarks.unquote(tx.db, row.chat, row.id)
     tx.message_saved()
     if tx.listened:
         if not content.kind.quiet:
@@ -44,7 +48,9 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
 
 
 def _quote(tx: Transaction, contact: Contact, content: Content) -> str:
-    """Return what a reply says of the message that it answers; nothing where that was taken away, or is to be."""
+    """Return what a reply says of the message that it answers; nothing where that was taken away, or is to be. Where
+    messages of this chat disappear, or did, one that is not here may be one of those: nobody could tell when it ends.
+    """
     quote = content.payload.quoted()
     if content.reply_to is None or not quote:
         return ""
@@ -53,5 +59,7 @@ def _quote(tx: Transaction, contact: Contact, content: Content) -> str:
     if row is not None:
         gone = row.deleted_at is not None or bool(row.expire_s)
     else:
-        gone = any(store_messages.was_erased(tx.db, chat, who, content.reply_to) for who in (contact.id, ME))
+        gone = store_timers.get(tx.db, chat) is not None or any(
+            store_messages.was_erased(tx.db, chat, who, content.reply_to) for who in (contact.id, ME)
+        )
     return "" if gone else quote

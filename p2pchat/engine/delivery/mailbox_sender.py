@@ -14,6 +14,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.ids import EnvelopeId, MailOwner, RelayName, contact_of
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
+from p2pchat.engine.delivery.relay_answers import RelayAnswers
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.effects import OutgoingEnvelope
 from p2pchat.engine.runtime.transaction import Transaction
@@ -43,7 +44,8 @@ PutBlobs = Callable[[Relay, TheirQueue, int, Sequence[tuple[int, bytes]]], objec
 
 
 class MailboxSender:
-    """Hands committed rows to `put`. `owners` are the contacts to whom something can be deposited.
+    """Hands committed rows to `put`. `owners` are the contacts to whom something can be deposited; `answers` is what
+    the handler knows of relays.
 
     `refill(queue)` must soon run `read` in a transaction; `pause(queue, seconds)` must call `resume` after that time.
     """
@@ -52,6 +54,7 @@ class MailboxSender:
         self, put: PutBlobs, clock: Clock, refill: Callable[[int], object], pause: Callable[[int, float], object]
     ) -> None:
         self.owners: frozenset[MailOwner] = frozenset()
+        self.answers = RelayAnswers()
         self._put = put
         self._clock = clock
         self._pause = pause
@@ -77,6 +80,7 @@ class MailboxSender:
             if not self._at[outlet.relay.mailbox]:
                 del self._at[outlet.relay.mailbox]
                 self._tried.pop(outlet.relay.mailbox, None)
+                self.answers = self.answers.forgotten(outlet.relay.mailbox)
             if id not in after:
                 del self._queues[id]
                 self._windows.end(id)
@@ -112,6 +116,11 @@ class MailboxSender:
         """Return the queues of a contact whose relays accept deposits, as far as we know. Safe in any thread."""
         rows = [outlet.row for outlet in self._of.get(owner, ())]
         return [row.id for row in rows if row.flags == 0 and row.id not in self._pausing]
+
+    def accepts(self, owner: MailOwner) -> bool:
+        """Return whether something can be left for a contact now, as far as is known. Safe in any thread."""
+        theirs = {outlet.relay.mailbox: outlet.sure for outlet in self._of.get(owner, ()) if outlet.row.flags == 0}
+        return owner in self.owners and self.answers.accept(theirs)
 
     def get(self, id: int) -> Outlet | None:
         """Return the queue with this database id, or None if it is not in use."""

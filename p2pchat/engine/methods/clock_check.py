@@ -21,9 +21,14 @@ _LATEST = 1000 * 2**32  # 2106-02-07: invites and bundles hold seconds in 32 bit
 
 
 def check(engine: Engine, relays: Sequence[PeerKey]) -> tuple[str, bool]:
-    """Return the time, with what is wrong with it, and whether it is right. relays: those that we use."""
+    """Return the time, with what is wrong with it or who says the same, and whether it is right. relays: those that we
+    use.
+    """
     now, watch = engine.clock(), engine.clock_watch
-    detail, right = f"{views.timestamp(now)}", _EARLIEST < now < _LATEST
+    detail = f"{views.timestamp(now)}"
+    if not _EARLIEST < now < _LATEST:
+        return f"{detail}: no clock can be right that says so", False
+    right = True
     if watch.behind:
         detail, right = f"{detail}: {format_difference(watch.behind)} behind what it said before", False
     elif watch.jump is not None and abs(watch.jump.by) > HOUR_MS:
@@ -33,6 +38,11 @@ def check(engine: Engine, relays: Sequence[PeerKey]) -> tuple[str, bool]:
         detail, right = f"{detail}: {format_difference(apart)} {_way(apart)} your contacts'", False
     elif abs(apart := _most_relays_say(engine, relays)) > HOUR_MS:
         detail, right = f"{detail}: {format_difference(apart)} {_way(apart)} what most of your relays say", False
+    elif agree := sum(abs(hours) < MIN_HOURS_APART for hours in _hours(engine, relays)):
+        relay = "your relay says" if agree == 1 else f"{agree} of your relays say"
+        detail = f"{detail}, and {relay} the same, to the hour"
+    else:
+        detail = f"{detail}; nothing here says whether that is right"
     return detail, right
 
 
@@ -40,10 +50,11 @@ def _way(apart: int) -> str:
     return "behind" if apart > 0 else "ahead of"
 
 
-def _hours_ahead(engine: Engine, relay: PeerKey) -> int:
-    """Return by how many hours the clock of one of our relays is ahead of ours, as it claims; 0 if it does not say."""
-    health = engine.net.mailboxes.relay_health().get(own_relay(relay))
-    return 0 if health is None else health.hours_ahead or 0
+def _hours(engine: Engine, relays: Sequence[PeerKey]) -> list[int]:
+    """Return by how many hours the clocks of our relays are ahead of ours, as those of them claim that say so."""
+    known = engine.net.mailboxes.relay_health()
+    health = (known.get(own_relay(relay)) for relay in relays)
+    return [each.hours_ahead for each in health if each is not None and each.hours_ahead is not None]
 
 
 def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:
@@ -52,7 +63,6 @@ def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:
     """
     from statistics import median_low  # takes a while to import, and the doctor is asked rarely
 
-    hours = [_hours_ahead(engine, relay) for relay in relays]
-    apart = [hour for hour in hours if abs(hour) >= MIN_HOURS_APART]
+    apart = [hour for hour in _hours(engine, relays) if abs(hour) >= MIN_HOURS_APART]
     agreeing = [hour for hour in apart if abs(hour - median_low(apart)) < MIN_HOURS_APART]
-    return median_low(agreeing) * HOUR_MS if len(agreeing) >= 2 and 2 * len(agreeing) > len(hours) else 0
+    return median_low(agreeing) * HOUR_MS if len(agreeing) >= 2 and 2 * len(agreeing) > len(relays) else 0

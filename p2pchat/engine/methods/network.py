@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from p2pchat.core.contents import KINDS, kind_of
+from p2pchat.core.descriptors import PRIVATE
 from p2pchat.core.ids import ContactId, PeerKey, first_device
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.relays import own_relay
-from p2pchat.engine.contacts import contact_relays
+from p2pchat.engine.contacts import contact_relays, known_relays
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.methods import clock_check, message_status, network_words
-from p2pchat.engine.methods.network_facts import NOTHING_WAITS, ContactFacts, NetworkFacts, RelayFacts
+from p2pchat.engine.methods.network_facts import NOTHING_WAITS, ContactFacts, NetworkFacts, OtherRelays, RelayFacts
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.ports import ProxyHealth, Relay, RelayHealth
+from p2pchat.lib import lookalikes
+from p2pchat.ports import NetState, ProxyHealth, Relay, RelayHealth
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import invites as store_invites
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
-from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.outbox import Waiting
 
@@ -50,12 +55,15 @@ async def gather(engine: Engine, *, thorough: bool = False) -> NetworkFacts:
     """
     dht = await engine.ask_dht() if thorough and engine.ask_dht is not None else None
     proxy = None if engine.ask_proxy is None else await engine.ask_proxy()
-    facts: NetworkFacts = await engine.committer.submit(_read, engine)
+    state = engine.view.state()
+    facts: NetworkFacts = await engine.committer.submit(_read, engine, state)
     places = {relay.peer: relay.place for relay in facts.relays}
+    contacts = tuple(_with_path(engine, contact, places) for contact in facts.contacts)
     return replace(
         facts,
-        contacts=tuple(_with_path(engine, contact, places) for contact in facts.contacts),
-        net=engine.view.state(),
+        contacts=contacts,
+        net=state,
+        others=replace(facts.others, in_use=_others_in_use(engine, facts, state, contacts)),
         proxy=proxy,
         proxy_here=proxy is not None and _is_here(proxy),
         lan=engine.view.lan(),
@@ -92,18 +100,30 @@ def _is_here(proxy: ProxyHealth) -> bool:
         return host == "localhost"
 
 
-def _read(tx: Transaction, engine: Engine) -> NetworkFacts:
+def _others_in_use(engine: Engine, facts: NetworkFacts, state: NetState, contacts: Sequence[ContactFacts]) -> int:
+    """Return how many relays that are none of ours are connected directly now: for mail, to be reached, or for a
+    link.
+    """
+    health = engine.net.mailboxes.relay_health()
+    peers = {name[:KEY_BYTES] for name, relay in health.items() if relay.family}
+    peers |= {*state.circuits} | {contact.path.relay for contact in contacts if contact.path.relay is not None}
+    return len(peers - {relay.peer for relay in facts.relays})
+
+
+def _read(tx: Transaction, engine: Engine, state: NetState) -> NetworkFacts:
     """Read what the store knows, and beside it how relays are; in a thread, where the net cannot be asked for paths."""
     db, now = tx.db, engine.clock()
     peers = [row.peer for row in store_relays.all(db)]
     clock, right = clock_check.check(engine, peers)
-    relays = _relays(tx, engine)
+    shown = _labels(db)
+    relays = _relays(tx, engine, state, shown)
     waiting = store_outbox.waiting(db, _MESSAGES)
     contacts = [
-        _contact(db, engine, contact, waiting.get(first_device(contact.id), NOTHING_WAITS))
+        _contact(db, engine, contact, waiting.get(first_device(contact.id), NOTHING_WAITS), shown[contact.id])
         for contact in store_contacts.all(db)
-        if contact.state in (ContactState.CONTACT, ContactState.WAITING)
+        if contact.state in ACCEPTED
     ]
+    others = known_relays.others(db)
     return NetworkFacts(
         now,
         clock=clock,
@@ -112,21 +132,31 @@ def _read(tx: Transaction, engine: Engine) -> NetworkFacts:
         is_relay=bool(settings.relay_for_contacts(db)),
         hides=bool(store_contacts.hidden(db)) or any(row.hidden for row in store_invites.open_invites(db)),
         relays=tuple(relays),
+        others=OtherRelays(len(others), sum(bool(row.worked_at) for row in others)),
         contacts=tuple(contacts),
     )
 
 
-def _relays(tx: Transaction, engine: Engine) -> list[RelayFacts]:
-    db, boxes, state = tx.db, engine.net.mailboxes, engine.view.state()
+def _labels(db: Database) -> dict[ContactId, str]:
+    """Return how contacts are called in sentences: as the list of chats calls them."""
+    named = [(id, name) for id, name, state in store_contacts.names(db) if state != ContactState.REQUEST]
+    labels = lookalikes.labels([(name, id.hex()) for id, name in named])
+    return {id: label for (id, _), label in zip(named, labels, strict=True)}
+
+
+def _relays(tx: Transaction, engine: Engine, state: NetState, shown: Mapping[ContactId, str]) -> list[RelayFacts]:
+    db, boxes = tx.db, engine.net.mailboxes
     health, used = boxes.relay_health(), {relay.peer for relay in queues.ours(tx)}
-    whose = {known.relay.peer: contact.name for contact, known in contact_relays.offers(db) if known.taken}
+    whose = {known.relay.peer: contact for contact, known in contact_relays.offers(db) if known.taken}
     held, stored = store_queues.own_counts(db), store_deposits.counts(db)
+    described = {known.relay: known.descriptor for known in store_known_relays.all(db)}
     facts = []
     for row in store_relays.all(db):
         relay = Relay(row.peer, row.addresses, row.token)
         known = health.get(own_relay(row.peer))
         hidden = health.get(replace(relay, hidden=True).mailbox)
         address = boxes.address_of(relay)
+        owner = whose.get(row.peer)
         facts.append(
             RelayFacts(
                 row.peer,
@@ -134,12 +164,14 @@ def _relays(tx: Transaction, engine: Engine) -> list[RelayFacts]:
                 place_of(address),
                 known or RelayHealth("connecting", engine.clock()),
                 row.peer in used,
-                whose.get(row.peer, ""),
+                "" if owner is None else owner.name,
+                "" if owner is None else shown[owner.id],
                 held.get(row.peer, 0),
                 stored.get(row.peer, 0),
                 row.peer in state.circuits,
                 row.peer in state.hidden_circuits,
                 sum(each.unwatched for each in (known, hidden) if each is not None),
+                row.peer in described and bool(described[row.peer].flags & PRIVATE),
             )
         )
     return facts
@@ -148,16 +180,19 @@ def _relays(tx: Transaction, engine: Engine) -> list[RelayFacts]:
 def place_of(address: str) -> str:
     """Return the host and port in a relay's address."""
     parts = address.split("/")
+    if parts[1:2] == ["onion3"]:
+        return parts[2].replace(":", ".onion:")
     host = f"[{parts[2]}]" if parts[1:2] == ["ip6"] else parts[2] if len(parts) > 2 else ""
     return f"{host}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else address
 
 
-def _contact(db: Database, engine: Engine, contact: Contact, waiting: Waiting) -> ContactFacts:
+def _contact(db: Database, engine: Engine, contact: Contact, waiting: Waiting, label: str) -> ContactFacts:
     device = first_device(contact.id)
     asked = message_status.first_message(db, contact) if contact.state == ContactState.WAITING else []
     return ContactFacts(
         contact.id,
         contact.name,
+        label,
         contact.state,
         contact.hidden,
         relays=len({queue.relay for queue in store_queues.theirs(db, device) if queue.flags == 0}),
@@ -188,7 +223,7 @@ def _cannot(db: Database, contact: Contact) -> str:
 
 
 def _data(facts: NetworkFacts) -> Json:
-    machine, lan = facts.net.machine, facts.lan
+    machine, lan, others = facts.net.machine, facts.lan, facts.others
     return {
         "at": views.timestamp(facts.now),
         "families": list(machine.families),
@@ -197,11 +232,19 @@ def _data(facts: NetworkFacts) -> Json:
         "addresses": [
             {"address": own.address, "family": own.family, "scope": own.scope} for own in facts.net.addresses
         ],
+        "port_mapping": {
+            "state": facts.net.mapping.state,
+            "address": facts.net.mapping.address or None,
+            "protocol": facts.net.mapping.protocol or None,
+        },
         "reached": facts.reached,
         "proxy": None if facts.proxy is None else {"address": facts.proxy.address, "problem": facts.proxy.problem},
         "lan": {"mode": lan.mode, "looking": lan.looking, "found": lan.found},
         "clock_right": facts.clock_right,
+        "freezing": facts.net.freezing,
+        "hops": facts.net.hops,
         "relays": [_relay_data(relay) for relay in facts.relays],
+        "other_relays": {"known": others.known, "worked": others.worked, "in_use": others.in_use},
         "contacts": [_contact_data(contact) for contact in facts.contacts],
     }
 
@@ -222,6 +265,9 @@ def _relay_data(relay: RelayFacts) -> Json:
         "circuits": relay.circuits,
         "hours_ahead": health.hours_ahead,
         "unwatched": relay.unwatched,
+        "family": health.family or None,
+        "short": health.short,
+        "unlisted": relay.unlisted,
     }
 
 
@@ -230,10 +276,12 @@ def _contact_data(contact: ContactFacts) -> Json:
     return {
         "id": contact.id.hex(),
         "name": contact.name,
+        "label": contact.shown,
         "state": contact.state,
         "hidden": contact.hidden,
         "route": contact.route,
         "relay": contact.relay or None,
+        "family": path.family or None,
         "link_seconds": None if path.route is None else path.seconds,
         "stalled": path.stalled,
         "ways": {"direct": path.direct, "circuit": path.circuits},

@@ -21,9 +21,10 @@ _NO_PATH = PathState()
 @dataclass(frozen=True, slots=True)
 class RelayFacts:
     """One of our relays. place: its host and port, for people. used: it is one of the two that store for us. contact:
-    whose node it is, or "". queues: how many queues of ours it holds. stored: how many envelopes of ours for others lie
-    there. circuits, hidden_circuits: whether we can be reached through it now, by everybody and by hidden contacts.
-    unwatched: how many of our queues there are read only now and then.
+    the name of whose node it is, or ""; owner: the same as it is shown. queues: how many queues of ours it holds.
+    stored: how many envelopes of ours for others lie there. circuits, hidden_circuits: whether we can be reached
+    through it now, by everybody and by hidden contacts. unwatched: how many of our queues there are read only now and
+    then. unlisted: it forbids telling others of it.
     """
 
     peer: PeerKey
@@ -32,22 +33,37 @@ class RelayFacts:
     health: RelayHealth
     used: bool = True
     contact: str = ""
+    owner: str = ""
     queues: int = 0
     stored: int = 0
     circuits: bool = False
     hidden_circuits: bool = False
     unwatched: int = 0
+    unlisted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRelays:
+    """The relays that were not chosen here. known: how many relays and contacts have told of. worked: how many of those
+    have ever answered. in_use: how many are connected directly now: for mail, for a link, or to be reached.
+    """
+
+    known: int = 0
+    worked: int = 0
+    in_use: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ContactFacts:
-    """One contact. route: how a message would go now; None if it would wait here. relay: the place of the relay of a
-    circuit; "" if it is none of ours. cannot: what mail cannot do for a hidden contact, as a sentence's end. asked:
-    where our first message lies while they have not accepted. no_room: they have sent more than we store.
+    """One contact. label: the name as it is shown, with digits of the id where another looks like it. route: how a
+    message would go now; None if it would wait here. relay: the place of the relay of a circuit; "" if it is none of
+    ours. cannot: what mail cannot do for a hidden contact, as a sentence's end. asked: where our first message lies
+    while they have not accepted. no_room: they have sent more than we store.
     """
 
     id: ContactId
     name: str
+    label: str = ""
     state: ContactState = ContactState.CONTACT
     hidden: bool = False
     route: Route | None = None
@@ -58,6 +74,11 @@ class ContactFacts:
     cannot: str = ""
     asked: str = ""
     no_room: bool = False
+
+    @property
+    def shown(self) -> str:
+        """What they are called in sentences."""
+        return self.label or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +101,7 @@ class NetworkFacts:
     is_relay: bool = False
     hides: bool = False
     relays: tuple[RelayFacts, ...] = ()
+    others: OtherRelays = OtherRelays()
     contacts: tuple[ContactFacts, ...] = ()
 
     @property

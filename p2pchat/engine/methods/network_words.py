@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from p2pchat.core.delivery import Route
+from p2pchat.engine.methods import mapping_words
 from p2pchat.engine.methods.clock_check import MIN_HOURS_APART
 from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
 from p2pchat.engine.runtime import withholding
@@ -29,6 +30,7 @@ NO_PROXY: Final = "the proxy does not work"
 MAX_NAMED = 3
 """Contacts that a sentence names; the others are counted."""
 
+_ONION = "/onion3/"
 _SET_CLOCK = (
     "Set the clock: links need it to be right within a day. Nothing fails for being too old until it "
     "has been right for an hour."
@@ -36,6 +38,7 @@ _SET_CLOCK = (
 _CARRY = "`p2pchat parcel out` carries messages on a stick meanwhile."
 _ADD_RELAY = "Add a relay: it stores what is sent to you while you are offline, and others reach you through it."
 _SECOND_RELAY = "Add a second relay, run by somebody else: each holds every message."
+_ALONE, _NONE_ANSWERS = "their relay does not answer", "none of their relays answers"
 _OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave messages there."
 
 
@@ -130,6 +133,8 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
         ways.append("directly (contacts have dialled it from outside)")
     elif Scope.PUBLIC in scopes:
         ways.append("perhaps directly (this machine has a public address, but nobody has come in by it yet)")
+    elif facts.net.mapping.address:
+        ways.append("directly (by the port that the router says it has opened)")
     elif Scope.LOCAL in scopes:
         ways.append("directly from this network only")
     elif scopes:
@@ -139,7 +144,24 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
-    yield Row(HERE, "reachability", GOOD if proven or circuits else NOTE, detail)
+    good = proven or circuits or facts.net.mapping.address
+    yield Row(HERE, "reachability", GOOD if good else NOTE, detail)
+
+
+def _freezing(facts: NetworkFacts) -> Iterator[Row]:
+    """Say that this network lets only short connections through to some hosts, if that was seen."""
+    if not facts.net.freezing:
+        return
+    detail = (
+        f"this network freezes connections with {_count(facts.net.freezing, 'host')} after a few kilobytes, so short "
+        "ones are made there, one after the other: mail comes and goes that way, more slowly, and nobody reaches you "
+        "through a relay there"
+    )
+    hint = (
+        "Another network, a relay with another provider, or a proxy (`p2pchat node --proxy`) may let longer "
+        "connections through."
+    )
+    yield Row(HERE, "freezing", NOTE, detail, hint)
 
 
 def _nat(facts: NetworkFacts) -> Iterator[Row]:
@@ -155,6 +177,13 @@ def _nat(facts: NetworkFacts) -> Iterator[Row]:
     else:
         detail = "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known"
         yield Row(HERE, "nat", NOTE, detail)
+
+
+def _port(facts: NetworkFacts) -> Iterator[Row]:
+    """Say whether the router has opened a port for this node, and if not, why."""
+    if facts.proxy is None and facts.net.machine.connected:
+        state = NOTE if mapping_words.is_in_vain(facts.net.mapping) else GOOD
+        yield Row(HERE, "port", state, mapping_words.outcome(facts.net.mapping))
 
 
 def _lan(facts: NetworkFacts) -> Iterator[Row]:
@@ -192,14 +221,16 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
     health = relay.health
     said = [f"{relay.address} {health.state}"]
     if health.state == "connected":
-        said[0] += f" for {_age(facts.now, health.since)}"
+        said[0] += f"{_over(facts, health.family)} for {_age(facts.now, health.since)}"
+        said += ["over short connections alone, since this network freezes others"] if health.short else []
         said += [f"answers in {_length(health.answer_ms)}"] if health.answer_ms is not None else []
         said += ["others reach you through it"] if relay.circuits else []
     elif health.state == "connecting" and not relay.used:
         said[0] = f"{relay.address} is not asked"
     elif health.problem:
         said[0] += f" for {_age(facts.now, health.since)}: {health.problem}"
-    said += [f"run by {relay.contact}"] if relay.contact else []
+    said += [f"run by {relay.owner or relay.contact}"] if relay.contact else []
+    said += ["unlisted: nobody else is told of it"] if relay.unlisted else []
     if not relay.used:
         said.append("in reserve: used if another one fails")
     elif relay.queues:
@@ -220,6 +251,13 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         hint = "A relay allows you too few streams: with another one, each holds fewer queues."
     elif health.state == "refused":
         hint = "Ask whoever runs the relay for its line with the present token, and add that: `p2pchat relays add`."
+    elif facts.net.hops > 1 and not facts.cut_off:
+        hint = (
+            "With `hops = 2` in config.toml, a relay is asked through another one alone. If none leads there, add one "
+            "of another operator that this one's has named: `p2pchat relays add`."
+        )
+    elif relay.address.startswith(_ONION) and facts.proxy is None:
+        hint = "Start Tor, and name it: `p2pchat node --proxy socks5://127.0.0.1:9050`. All goes through it then."
     elif facts.cut_off:
         hint = ""  # what is said of the proxy or the network is what has to be done
     good = health.state == "connected" and not relay.unwatched
@@ -230,6 +268,32 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
 
 def _for_hours(hours: int | None) -> str:
     return "" if not hours else f", each message for {format_duration(hours * 3600, units=1)} at most"
+
+
+def _hops(facts: NetworkFacts) -> Iterator[Row]:
+    """Say that mailboxes are opened through a second relay, if they are."""
+    if facts.net.hops > 1:
+        detail = "each mailbox is opened through a second relay (`hops = 2` in config.toml), and otherwise not at all"
+        yield Row(RELAYS, "hops", GOOD, detail)
+
+
+def _others(facts: NetworkFacts) -> Iterator[Row]:
+    """Say which relays are known besides ours, and whether they are in use."""
+    known, worked, borrowed = facts.others.known, facts.others.worked, len(facts.borrowed)
+    if borrowed:
+        detail = (
+            f"you are reached through {_count(borrowed, 'relay')} of others for now, since none of yours answers; "
+            f"no message of yours is stored there"
+        )
+        hint = "Add one that works as a relay of your own, so that messages can wait there: `p2pchat relays add`."
+        yield Row(RELAYS, "others", NOTE, detail, hint)
+    elif known:
+        tried = f"{worked} of them {'has' if worked == 1 else 'have'} worked" if worked else "none has been needed yet"
+        detail = f"{_count(known, 'other')} known, to be reached by if none of yours answers; {tried}"
+        yield Row(RELAYS, "others", GOOD, detail)
+    elif facts.relays:
+        detail = "no others are known yet: relays and contacts tell of them. If yours are all blocked, nobody gets in"
+        yield Row(RELAYS, "others", NOTE, detail)
 
 
 def _dht(facts: NetworkFacts) -> Iterator[Row]:
@@ -256,8 +320,8 @@ def _dht(facts: NetworkFacts) -> Iterator[Row]:
 def _contacts(facts: NetworkFacts) -> Iterator[Row]:
     for contact in facts.contacts:
         if contact.no_room:
-            detail = withholding.NO_ROOM.format(name=contact.name)
-            hint = f"Read the chat with {contact.name}, or block them. config.toml sets the limits."
+            detail = withholding.NO_ROOM.format(name=contact.shown)
+            hint = f"Read the chat with {contact.shown}, or block them. config.toml sets the limits."
             yield Row(CONTACTS, "storage", BAD, detail, hint)
         yield _contact(facts, contact)
 
@@ -265,7 +329,7 @@ def _contacts(facts: NetworkFacts) -> Iterator[Row]:
 def _contact(facts: NetworkFacts, contact: ContactFacts) -> Row:
     if contact.state == ContactState.WAITING:
         where = f": your request is {contact.asked}" if contact.asked else ": your request has not arrived yet"
-        return Row(CONTACTS, "contact", NOTE, f"{contact.name}: has not accepted yet{where}")
+        return Row(CONTACTS, "contact", NOTE, f"{contact.shown}: has not accepted yet{where}")
     said = [_path(facts, contact)]
     why = _why_not_better(facts, contact)
     said += [why] if why else []
@@ -278,7 +342,13 @@ def _contact(facts: NetworkFacts, contact: ContactFacts) -> Row:
         hint = "Messages of contacts you hide from use your own relays only: `p2pchat relays add` one that they use."
     elif facts.cut_off:
         hint = ""
-    return Row(CONTACTS, "contact", state, f"{contact.name}: {'; '.join(said)}", "" if state == GOOD else hint)
+    elif not reached and contact.relays:
+        said.insert(1, f"messages wait: {_NONE_ANSWERS if contact.relays > 1 else _ALONE}")
+        hint = (
+            "What waits is sent once their node or a relay of theirs answers. If no relay of yours does either, try "
+            "another network; two relays with different providers fail together less often."
+        )
+    return Row(CONTACTS, "contact", state, f"{contact.shown}: {'; '.join(said)}", "" if state == GOOD else hint)
 
 
 def _path(facts: NetworkFacts, contact: ContactFacts) -> str:
@@ -288,11 +358,16 @@ def _path(facts: NetworkFacts, contact: ContactFacts) -> str:
             return f"no link, through a mailbox at {_count(contact.relays, 'relay')} of theirs"
         return "no link"
     age = format_duration(path.seconds, units=1) or "a moment"
-    way = "direct, on this network" if path.route == Route.LAN else str(path.route)
+    way = {Route.LAN: "direct, on this network", Route.PUNCHED: "direct, through both routers"}.get(
+        path.route, str(path.route)
+    )
     if path.route == Route.CIRCUIT:
         way = f"circuit through {f'your relay {contact.relay}' if contact.relay else 'a relay of theirs'}"
     elif path.route == Route.DIRECT and facts.proxy is not None:
         way = "direct, by the proxy"
+    else:
+        way += _over(facts, path.family)
+    way += ", by short connections" if path.short else ""
     stalled = ", stalled: another link is being made" if path.stalled else ""
     return f"linked, {way}, for {age}{stalled}"
 
@@ -366,10 +441,13 @@ def _line(facts: NetworkFacts) -> Iterator[Row]:
     elif not facts.net.machine.connected:
         detail = "nothing leaves this machine, so there is nothing to see"
     else:
-        direct = sum(contact.path.route in (Route.DIRECT, Route.LAN) for contact in facts.contacts)
+        direct = sum(contact.path.route not in (None, Route.CIRCUIT) for contact in facts.contacts)
         ends = [f"{_count(direct, 'contact')} linked directly"] if direct else []
-        relays = len(facts.connected) + len(facts.borrowed)
+        relays = sum(bool(relay.health.family) or relay.circuits for relay in facts.connected) + facts.others.in_use
         ends += [_count(relays, "relay")] if relays else []
+        away = [contact for contact in facts.contacts if contact.path.route is None and not contact.hidden]
+        dials = any(contact.path.direct for contact in away)
+        ends += ["whoever else your node dials"] if ends and dials else []
         ends = ends or ["whoever your node dials"]
         detail = (
             f"whoever watches your line sees your network address and that of {' and of '.join(ends)}, that both use "
@@ -391,24 +469,34 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
     if facts.connected:
         if facts.net.hops > 1:
             detail = (
-                f"whoever runs a relay of yours sees {address} and that you go through it to another one, or when "
-                "envelopes are left and fetched there and not who comes; both together know what one knew"
+                f"whoever runs a relay of yours sees {address}, who is connected to you through it, and to which relay "
+                "you go through it; or, as the second, which mailboxes are opened there and when, and not by whom. "
+                "Both together, or who compares the times, know what one knew"
             )
         else:
             keys = "both your transport keys" if facts.hides else "your transport key"
             detail = (
-                f"whoever runs a relay of yours sees {address} and {keys}, when envelopes of which size arrive and "
-                "leave, and who is connected to you through it; never content, names or identity keys"
+                f"whoever runs a relay of yours sees {address} and {keys}, which mailboxes you open, when envelopes of "
+                "which size arrive and leave, and who is connected to you through it, and can guess over time who "
+                "writes to whom; never content, names or identity keys"
             )
         yield Row(SEEN, "operators", NOTE, detail)
-        if whose := [relay.contact for relay in facts.connected if relay.contact]:
+        if whose := [relay.owner or relay.contact for relay in facts.connected if relay.contact]:
             detail = f"{_named(whose)} can also tell that it is you, because the relay is theirs"
             yield Row(SEEN, "operators", NOTE, detail)
+    theirs = facts.others.in_use - len(facts.borrowed)
+    if theirs > 0:
+        detail = (
+            f"{_count(theirs, 'relay')} that contacts use {'is' if theirs == 1 else 'are'} connected with your node "
+            f"too: whoever runs {'it' if theirs == 1 else 'one'} sees {address}, your transport key, and when you "
+            "leave or fetch envelopes there or are linked through it"
+        )
+        yield Row(SEEN, "operators", NOTE, detail)
 
 
 def _people(facts: NetworkFacts) -> Iterator[Row]:
     """Say which contacts see the network address."""
-    hidden = [contact.name for contact in facts.contacts if contact.hidden]
+    hidden = [contact.shown for contact in facts.contacts if contact.hidden]
     linked = [contact for contact in facts.linked if not contact.hidden]
     if facts.proxy is None:
         whose = "your network"
@@ -416,7 +504,7 @@ def _people(facts: NetworkFacts) -> Iterator[Row]:
         whose = "the proxy's"
         linked = [contact for contact in linked if contact.path.route != Route.CIRCUIT]  # those see their relay alone
     if linked:
-        detail = f"{_named([contact.name for contact in linked])} can see {whose} address, and that you are online"
+        detail = f"{_named([contact.shown for contact in linked])} can see {whose} address, and that you are online"
         yield Row(SEEN, "contacts", NOTE, detail)
     if hidden:
         detail = (
@@ -435,6 +523,8 @@ def _neighbours(facts: NetworkFacts) -> Iterator[Row]:
             "whoever is on this local network can tell that p2pchat runs here, and not who you or your contacts are"
         )
         yield Row(SEEN, "neighbours", NOTE, detail)
+    if facts.net.machine.connected and facts.proxy is None and (detail := mapping_words.seen(facts.net.mapping)):
+        yield Row(SEEN, "neighbours", NOTE, detail)
 
 
 _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
@@ -443,9 +533,13 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _clock,
     _listening,
     _reachable,
+    _freezing,
     _nat,
+    _port,
     _lan,
     _relays,
+    _hops,
+    _others,
     _dht,
     _contacts,
     _line,
@@ -461,6 +555,11 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
 
 def _count(number: int, one: str, more: str = "") -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def _over(facts: NetworkFacts, family: str) -> str:
+    """Return by which family of addresses something goes. By a proxy, only that one knows."""
+    return f" over {family}" if family and facts.proxy is None else ""
 
 
 def _named(names: Sequence[str]) -> str:

@@ -139,8 +139,7 @@ class MailboxHandler:
         for owner, ways in outlets.items():
             self.sender.use(owner, ways)
         self._tell(changes)
-        for owner in owners ^ self.sender.owners:
-            self._presence.changed(contact_of(owner))
+        self._show(owners ^ self.sender.owners)
 
     def _change(self, owner: MailOwner, inlets: Sequence[Inlet], changes: dict[RelayName, _Change]) -> None:
         """Set the queues that are collected from for `owner`, and add what the net has to be told to `changes`."""
@@ -272,14 +271,27 @@ class MailboxHandler:
 
     def relay_up(self, relay: RelayName) -> None:
         """Start depositing at a relay that has connected."""
+        self._note(relay, True)
         self.sender.begin_anew(relay)
 
-    def relay_down(self, relay: RelayName) -> None:
-        """Note that a relay has disconnected. Its unanswered deposits are returned separately."""
+    def relay_down(self, relay: RelayName, *, tried: bool) -> None:
+        """Note that there is no stream with a relay. Its unanswered deposits are returned separately."""
+        self._note(relay, False if tried else None)
 
     def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:
         """Take in what a relay has told of itself and of others."""
         self._committer.post(relay_web.told_by_relay, relay, descriptors)
+
+    def _note(self, relay: RelayName, answers: bool | None) -> None:
+        after = self.sender.answers.noted(relay, answers)
+        if after != self.sender.answers:
+            before = {owner for owner in self.sender.owners if self.sender.accepts(owner)}
+            self.sender.answers = after
+            self._show(before ^ {owner for owner in self.sender.owners if self.sender.accepts(owner)})
+
+    def _show(self, owners: Iterable[MailOwner]) -> None:
+        for owner in owners:
+            self._presence.changed(contact_of(owner))
 
     def _settle(self, owners: Iterable[MailOwner]) -> None:
         for owner in owners:  # mail at other relays does not wait for this one any more

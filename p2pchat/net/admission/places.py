@@ -1,9 +1,9 @@
 """Places: where on the network somebody is, as far as limits go, and how much each place may have.
 
 A *place* is what `multiaddrs.neighbourhood` says: an IPv4 address, the 16 hex digits of an IPv6 /64, or any other word
-(a peer id, "relay" and a peer id). One line at home often has a whole IPv6 /56 and a company a /48; a hosting company
-gives out IPv4 by the /24. So places lie in networks, and what is limited for a place is limited for its networks too:
-the sum of all that is in one.
+(a peer id, "relay" and a peer id, "tor" or "onion" and the number of a circuit). One line at home often has a whole
+IPv6 /56 and a company a /48; a hosting company gives out IPv4 by the /24. So places lie in networks, and what is
+limited for a place is limited for its networks too: the sum of all that is in one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from functools import lru_cache
 
 _IPV6_PLACE = re.compile(r"[0-9a-f]{16}")
 _IPV4_PLACE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+TOR, ONION = "tor", "onion"
+"""Before the number of a Tor circuit: clients that come through Tor to a relay that others reach by its IP address, and
+to one that is reached through Tor only. The former are one network, since anybody can begin any number of circuits."""
 FACTORS_IPV4 = (1, 8)
-"""How many times the bound of one place the networks around it may have: the /32, the /24."""
+"""How many times the bound of one place the networks around it may have: the /32, the /24; or a circuit, all of Tor."""
 FACTORS_IPV6 = (1, 2, 4)
 """The same for the /64, the /56, the /48."""
+_BY_TOR = f"{TOR} "
 _FACTORS = {1: (1,), 2: FACTORS_IPV4, 3: FACTORS_IPV6}
 _MAX_IPV4, _IPV6_DIGITS = len("255.255.255.255"), 16
 MAX_REMEMBERED = 1024
@@ -26,15 +30,27 @@ MAX_REMEMBERED = 1024
 
 @lru_cache(MAX_REMEMBERED)
 def networks(place: str) -> tuple[str, ...]:
-    """Return the place and the networks it lies in, the smallest first: /32 and /24, or /64, /56 and /48; of a place
-    that is no address, itself alone.
+    """Return the place and the networks it lies in, the smallest first: /32 and /24, or /64, /56 and /48; a circuit of
+    Tor and all of Tor; of another place that is no address, itself alone.
     """
     size = len(place)
     if size <= _MAX_IPV4 and _IPV4_PLACE.fullmatch(place):
         return place, place[: place.rindex(".")] + ".0/24"
     if size == _IPV6_DIGITS and _IPV6_PLACE.fullmatch(place):
         return place, place[:14] + "/56", place[:12] + "/48"
-    return (place,)
+    return (place, TOR) if place.startswith(_BY_TOR) else (place,)
+
+
+def wider(place: str) -> tuple[str, ...]:
+    """Return the networks around a place, the widest first, and the place itself last: those of `networks`, and around
+    them the IPv4 /16 or the IPv6 /32 that a hosting company has. All who come over circuits are in one network.
+    """
+    inner = networks(place)[::-1]
+    if len(inner) == len(FACTORS_IPV4):
+        return (".".join(place.split(".")[:2]) + ".0.0/16", *inner)
+    if len(inner) == len(FACTORS_IPV6):
+        return (place[:8] + "/32", *inner)
+    return ("circuits", *inner) if place.startswith("circuit ") else inner
 
 
 def factors(place: str) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ import trio
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.net import multiaddrs
 from p2pchat.net.kademlia import distances
 from p2pchat.net.kademlia.table import Crowd, Table, home
 from p2pchat.net.libp2p.kademlia_messages import (
@@ -89,6 +90,7 @@ class KadClient:
         self._nursery = nursery
         self._table = table
         self._anchors = {server.peer: server for server in anchors}
+        self._near = multiaddrs.local_blocks(address for server in anchors for address in server.addresses)
         self._protocol = protocol
         self._soft = soft
         self._under_way = 0
@@ -97,7 +99,7 @@ class KadClient:
         """Return the servers that answer and are closest to a key, closest first, 20 at most; then the anchors that
         answer. Raises nothing of the network's.
         """
-        walk = _Walk(distances.of_key(key), self._anchors, self._host.peer, self._table)
+        walk = _Walk(distances.of_key(key), self._anchors, self._host.peer, self._table, self._near)
         request = KadMessage(KadKind.FIND_NODE, key)
         with trio.move_on_after(WALK_SECONDS):
             await self._run(walk.to_ask, lambda server: request, walk.heard, ALPHA)
@@ -228,8 +230,16 @@ class _Heard:
 class _Walk:
     """What is known on the way to a place: who was heard of, who was asked, who has answered."""
 
-    def __init__(self, place: int, anchors: dict[PeerKey, KadPeer], us: PeerKey, table: Table) -> None:
+    def __init__(
+        self,
+        place: int,
+        anchors: dict[PeerKey, KadPeer],
+        us: PeerKey,
+        table: Table,
+        near: frozenset[multiaddrs.IPNetwork],
+    ) -> None:
         self._place = place
+        self._near = near
         self._anchors = anchors
         self._us = us
         self._table = table
@@ -281,10 +291,10 @@ class _Walk:
         anchor = server.peer in self._anchors
         if server.peer == self._us or (heard is not None and (anchor or server.peer in self._answered)):
             return
-        network, addresses = home(server.addresses)
+        network, addresses = home(server.addresses if anchor else multiaddrs.beyond(server.addresses, self._near))
         if not anchor:
             server = replace(server, addresses=addresses)
-            if self._table.is_bad(server):
+            if not addresses or self._table.is_bad(server):
                 return
         named = _Named(server, network)
         if heard is not None:

@@ -1,4 +1,7 @@
-"""The records that a server keeps, in memory. All of it is bounded, and what is closest to the server stays."""
+"""The records that a server keeps, in memory. All of it is bounded.
+
+When it is full, the networks that brought most give way, each with its record that is farthest from the server.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from dataclasses import dataclass
 
 from p2pchat.core.ipns import IpnsRecord, best
 from p2pchat.lib.times import HOUR_MS
-from p2pchat.net.admission.places import PlaceSums
+from p2pchat.net.admission.places import PlaceSums, wider
+from p2pchat.net.admission.shares import FairShares
 from p2pchat.net.kademlia import distances
 
 MAX_AGE_MS = 48 * HOUR_MS
 """How long a record is kept that is not brought again, as others in the network do it."""
-PLACE_SHARE = 8
-"""One place on the network may bring this fraction of all that is kept,"""
+PLACE_SHARE = 64
+"""One place on the network may bring this fraction of all that is kept, so a /24 an eighth (`places.bounds`),"""
 _OVERHEAD_BYTES = 512
 """and each record counts so much more than its bytes."""
 
@@ -35,6 +39,7 @@ class KeptRecords:
         self._own = own
         self._max_bytes = max_bytes
         self._places = PlaceSums(max_bytes, max_bytes // PLACE_SHARE)
+        self._shares = FairShares[bytes]()
         self._kept: dict[bytes, _Kept] = {}
         self._in_order: list[tuple[int, bytes]] = []
 
@@ -79,23 +84,42 @@ class KeptRecords:
             self._drop(key)
 
     def _room(self, key: bytes, size: int, place: str) -> bool:
-        """Make room by dropping records that are farther away, and return whether there is enough."""
+        """Make room by dropping what gives way, and return whether there is enough; drop nothing where there is not."""
+        dropped: list[tuple[bytes, _Kept]] = []
         while (full := self._places.full(place, size)) == "":
-            distance, farthest = self._in_order[-1] if self._in_order else (0, b"")
-            if distance <= self._distance(key):
-                return False
-            self._drop(farthest)
+            other = self._giving_way(key, size, place)
+            kept = None if other is None else self._drop(other)
+            if other is None or kept is None:
+                break
+            dropped.append((other, kept))
+        if full is not None:
+            for other, kept in dropped:
+                self._add(other, kept)
         return full is None
 
+    def _giving_way(self, key: bytes, size: int, place: str) -> bytes | None:
+        """Return the record to drop for a new one, None where there is none. Where no network holds more than the new
+        one would, the farthest of all records gives way to one that is closer.
+        """
+        distance = self._distance(key)
+        other = self._shares.giving_way(wider(place), size, distance)
+        if other is None and self._in_order and not self._shares.held(wider(place)[0]):
+            farthest, last = self._in_order[-1]
+            return last if farthest > distance else None
+        return other
+
     def _add(self, key: bytes, kept: _Kept) -> None:
+        distance = self._distance(key)
         self._kept[key] = kept
         self._places.add(kept.place, kept.size)
-        insort(self._in_order, (self._distance(key), key))
+        self._shares.add(key, wider(kept.place), kept.size, distance)
+        insort(self._in_order, (distance, key))
 
     def _drop(self, key: bytes) -> _Kept | None:
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._places.give(kept.place, kept.size)
+            self._shares.remove(key)
             del self._in_order[bisect_left(self._in_order, (self._distance(key), key))]
         return kept
 

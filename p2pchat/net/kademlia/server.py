@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -123,8 +123,9 @@ class KadServer:
 
     def identified(self, peer: PeerKey, protocols: Collection[str], addresses: Sequence[str]) -> None:
         """Note what a peer that connected says of itself. A server is tried, and then named to others."""
-        server = KadPeer(peer, tuple(addresses))
-        if self._protocol in protocols and addresses and peer not in self._table and not self._table.is_bad(server):
+        server = KadPeer(peer, multiaddrs.beyond(tuple(addresses), self._near()))
+        known = peer in self._table or self._table.is_bad(server)
+        if self._protocol in protocols and server.addresses and not known:
             try:
                 self._send.send_nowait(server)
             except trio.WouldBlock:
@@ -145,6 +146,17 @@ class KadServer:
                     await stream.close()
                     continue
             self._table.silent(server)
+
+    def _near(self) -> frozenset[multiaddrs.IPNetwork]:
+        """Return the blocks of local addresses of which others are told: ours, unless we can be dialled from outside.
+        Else a private network would be told to everybody, and everybody to dial into it.
+        """
+        own = self._host.addresses()
+        return frozenset() if any(map(multiaddrs.is_everywhere, own)) else multiaddrs.local_blocks(own)
+
+    def _told(self, server: KadPeer, near: frozenset[multiaddrs.IPNetwork]) -> KadPeer:
+        """Return a server with those of its addresses that others are told."""
+        return replace(server, addresses=multiaddrs.beyond(server.addresses, near))
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -180,7 +192,9 @@ class KadServer:
                 self.counts.kept += 1
                 return KadMessage(KadKind.PUT_VALUE, request.key, record.raw)
             case KadKind.GET_VALUE | KadKind.FIND_NODE:
-                closer = tuple(self._table.closest(distances.of_key(request.key), but=(peer,)))
+                near = self._near()
+                closest = self._table.closest(distances.of_key(request.key), but=(peer,))
+                closer = tuple(server for server in (self._told(known, near) for known in closest) if server.addresses)
                 found = self.records.get(request.key, self._clock()) if request.kind == KadKind.GET_VALUE else None
                 self.counts.looked_up += request.kind == KadKind.GET_VALUE
                 return KadMessage(request.kind, request.key, None if found is None else found.raw, closer)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from p2pchat.core.ids import PeerKey
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.places import networks
 from p2pchat.net.kademlia import distances
 from p2pchat.net.libp2p.kademlia_messages import K, KadPeer
-from p2pchat.net.multiaddrs import Name
+from p2pchat.net.multiaddrs import MAX_REMEMBERED, Name
 
-MAX_PER_NETWORK = 4
-"""Servers of one IPv4 /24, IPv6 /48 or domain among those that are asked for one key, or that lie at one distance in a
-table. So whoever rents one network cannot surround a key."""
+MAX_PER_NETWORK, MAX_PER_WIDE = 2, 4
+"""Servers of one IPv4 /24 or IPv6 /48, and of one IPv4 /16 or IPv6 /32, among those that are asked for one key, or that
+lie at one distance in a table. So whoever rents one network cannot surround a key. (The filter of
+go-libp2p-kad-dht counts by IPv4 /16 too, and IPv6 by its autonomous system, of which we have no list.)"""
+MAX_NETWORK_IN_TABLE, MAX_WIDE_IN_TABLE = 8, 16
+"""The same in a whole table."""
+NAMED = "named"
+"""The network of all servers that have names alone: another name costs nothing, and may lead to any address."""
 BAD_SECONDS = 60.0
 """How long a server that did not answer is not asked again."""
 _MAX_BAD = 4096
@@ -37,24 +44,38 @@ def home(addresses: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 def _network(address: str) -> tuple[int, str]:
     host = multiaddrs.parse_target(address).host
     if isinstance(host, Name):
-        return 1, ".".join(host.name.split(".")[-2:])
+        return 1, NAMED
     if multiaddrs.is_local(host):
         return 2, ""
     return 0, networks(multiaddrs.neighbourhood(str(host)))[-1]
 
 
-class Crowd:
-    """Counts servers by network. Local addresses are not counted."""
+@lru_cache(MAX_REMEMBERED)
+def _home_of(addresses: tuple[str, ...]) -> str:
+    return home(addresses)[0]
 
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+
+def _wide(network: str) -> str:
+    """Return the wider network around one that `home` returns."""
+    address = network.partition("/")[0]
+    if "." in address:
+        return ".".join(address.split(".")[:2])
+    return network if network in ("", NAMED) else address[:8]
+
+
+class Crowd:
+    """Counts servers by network, with the most of one /24 and of one /16. Local addresses are not counted."""
+
+    def __init__(self, most: int = MAX_PER_NETWORK, most_wide: int = MAX_PER_WIDE) -> None:
+        self._most = most, most_wide
+        self._counts: Counter[str] = Counter()
 
     def admits(self, network: str) -> bool:
         """Count a server of this network (`home`) and return True; return False where there are enough of them."""
-        count = self._counts.get(network, 0)
-        if network and count >= MAX_PER_NETWORK:
+        around = dict(zip((network, _wide(network)), self._most, strict=True)) if network else {}
+        if any(self._counts[name] >= most for name, most in around.items()):
             return False
-        self._counts[network] = count + 1
+        self._counts.update(around.keys())
         return True
 
 
@@ -84,13 +105,22 @@ class Table:
         """
         self._bad.pop(server, None)
         bucket = self._buckets.setdefault(self._distance(server.peer), {})
-        if server.peer not in bucket:
-            crowd = Crowd()
-            everybody = [home(known.addresses)[0] for known in (*bucket.values(), server)]
-            if len(bucket) >= K or not all(map(crowd.admits, everybody)):
-                return
+        if server.peer not in bucket and not self._has_room(bucket, server):
+            return
         bucket.setdefault(server.peer, server)
         self._seen[server.peer] = self._clock()
+
+    def _has_room(self, bucket: dict[PeerKey, KadPeer], server: KadPeer) -> bool:
+        if len(bucket) >= K:
+            return False
+        everybody = [known for other in self._buckets.values() for known in other.values()]
+        beside = Crowd(), Crowd(MAX_NETWORK_IN_TABLE, MAX_WIDE_IN_TABLE)
+        for crowd, known in zip(beside, (bucket.values(), everybody), strict=True):
+            for other in known:
+                crowd.admits(_home_of(other.addresses))
+            if not crowd.admits(_home_of(server.addresses)):
+                return False
+        return True
 
     def silent(self, server: KadPeer) -> None:
         """Note that a server does not answer at these addresses: it is not asked there for a while, and forgotten if it

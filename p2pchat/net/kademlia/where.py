@@ -14,6 +14,7 @@ from p2pchat.core.names import dht_name, relay_pass
 from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p.kademlia_messages import KadPeer
+from p2pchat.net.multiaddrs import Name
 from p2pchat.net.ports import Host, Stream
 
 MAX_SERVERS = 4
@@ -83,9 +84,29 @@ class RelayServers:
             name = dht_name(relay_pass(relay, access.token))
             stream = await self._host.open(relay, access.addresses, name, chosen=True, relay=True)
             try:
-                self._known[relay] = (trio.current_time() + KEPT_SECONDS, decode(await _all_of(stream)))
+                servers = _fitting(decode(await _all_of(stream)), access.addresses)
+                self._known[relay] = (trio.current_time() + KEPT_SECONDS, servers)
             finally:
                 await stream.close()
+
+
+def _fitting(servers: Sequence[KadPeer], relay: Sequence[str]) -> list[KadPeer]:
+    """Return the servers at those of their addresses to which a relay may send us: public ones, local ones in the local
+    network in which the relay itself is, and names that it has itself. Whatever it names is dialled as if the user had
+    chosen it.
+    """
+    near, targets = multiaddrs.local_blocks(relay), [multiaddrs.parse_target(address) for address in relay]
+    names = {target.host for target in targets if isinstance(target.host, Name)}
+    fitting = []
+    for server in servers:
+        addresses = tuple(
+            address
+            for address in multiaddrs.beyond(server.addresses, near)
+            if not isinstance(host := multiaddrs.parse_target(address).host, Name) or host in names
+        )
+        if addresses:
+            fitting.append(KadPeer(server.peer, addresses))
+    return fitting
 
 
 async def _all_of(stream: Stream) -> bytes:

@@ -45,6 +45,7 @@ _MAX_RELAYS = 4
 _MAX_IPS = 4  # of one name
 _FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 _IP_TIMEOUT = 2.0  # seconds before the next one of them
+TOR_ONLY = "it can be reached through Tor only"
 
 OpenRelay = Callable[[PeerKey, Sequence[str], str, bool, bool, bool], Awaitable[Stream]]
 """(relay, addresses, protocol, whether the user chose it, whether on a connection made now, whether on one that lasts)
@@ -105,9 +106,13 @@ class Dialler:
         moment; circuits beside them, when all have failed or had a head start. Local addresses that were not `chosen`
         here are left out, but for those of people, or a `relay`, that can be near (`interfaces.dialled_for_others`).
         What has answered on this network goes first. What freezes on it goes last, for a short connection; not at all
-        where a `lasting` one is wanted. Only mail to a `relay` takes a circuit over a short connection.
+        where a `lasting` one is wanted. Only mail to a `relay` takes a circuit over a short connection. Onion services,
+        and circuits through relays at one, are left out unless everything goes through a proxy.
         """
-        candidates = self._by_memory(targets(addresses), lasting=lasting)
+        known = targets(addresses, onions=self._proxy is not None)
+        if not known and targets(addresses):
+            raise Unreachable(TOR_ONLY)
+        candidates = self._by_memory(known, lasting=lasting)
         here = self._here() if not chosen and any(map(_local, candidates)) else None
         direct = [
             _Attempt(
@@ -298,6 +303,8 @@ async def resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
     """Return the addresses of a name that we dial. The resolver may say anything, and so may the owner of a name that a
     person here did not give: it leads to no local address.
     """
+    if name.kind == multiaddrs.ONION:  # whoever answers DNS would learn who is dialled
+        raise Unreachable(TOR_ONLY)
     family = _FAMILIES.get(name.kind, trio.socket.AF_UNSPEC)
     ips: dict[str, None] = {}
     for ip in await lookups(chosen=chosen).addresses(name.name, family):
@@ -309,15 +316,16 @@ async def resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
     return list(ips)[:_MAX_IPS]
 
 
-def targets(addresses: Sequence[str]) -> list[Target]:
+def targets(addresses: Sequence[str], *, onions: bool = True) -> list[Target]:
     """Return what is dialled of `addresses`: no nonsense, nothing twice, not too many; raw TCP before WebSocket, and of
     each, IPv6 and IPv4 in turns (RFC 8305, section 4): where one of them leads nowhere, the other is second at most.
+    onions: with those that only Tor leads to.
     """
     targets: dict[Target, None] = {}
     for text in addresses:
         with suppress(BadAddress):
             target = multiaddrs.parse_target(text)
-            if target.dialable:
+            if target.dialable and (onions or not target.by_tor):
                 targets[target] = None
     direct = [target for target in targets if target.relay is None]
     raw, web = ([target for target in direct if (target.over == "tcp") is is_raw] for is_raw in (True, False))

@@ -191,7 +191,8 @@ class HolePuncher:
             use = partial(self._lead, ID(multiaddrs.multihash(peer)), made, nursery) if leads else self._follow
             for address in addresses:
                 nursery.start_soon(self._connect, _endpoint(address), until, use)
-            with self._diverting(addresses if leads else (), partial(nursery.start_soon, use)):
+            places = [str(_endpoint(address).ip) for address in addresses]
+            with self._diverting(places if leads else (), partial(nursery.start_soon, use)), self._open(places):
                 await trio.sleep_until(until)
         for extra in made[1:]:
             await connections.drop(extra)
@@ -223,7 +224,7 @@ class HolePuncher:
         """Begin the handshake on a connection; the first on which the peer proves itself ends all other attempts."""
         try:
             (theirs, *_), (ours, *_) = sock.getpeername(), sock.getsockname()
-            wire = RawPipe(TcpPipe(sock), multiaddrs.neighbourhood(theirs), local=ours)
+            wire = RawPipe(TcpPipe(sock), multiaddrs.neighbourhood(theirs), local=ours, punched=True)
             with trio.fail_after(HANDSHAKE_TIMEOUT):
                 made.append(await self._swarm.dialled(wire, peer))
         except Exception as error:  # noqa: BLE001 - it may be anybody's
@@ -244,11 +245,20 @@ class HolePuncher:
         await trio.lowlevel.checkpoint()
 
     @contextmanager
-    def _diverting(self, addresses: Sequence[PunchAddress], take: Callable[[socket.socket], None]) -> Iterator[None]:
-        """Pass to `take` what comes to our port from these addresses and is silent: the other side takes it for one
+    def _open(self, places: Sequence[str]) -> Iterator[None]:
+        """Take whoever comes from these IP addresses meanwhile for somebody who comes through a hole."""
+        self._inbound.holes.update(places)
+        try:
+            yield
+        finally:
+            self._inbound.holes.subtract(places)
+            self._inbound.holes = +self._inbound.holes
+
+    @contextmanager
+    def _diverting(self, places: Sequence[str], take: Callable[[socket.socket], None]) -> Iterator[None]:
+        """Pass to `take` what comes to our port from these IP addresses and is silent: the other side takes it for one
         that it must not lead.
         """
-        places = [str(_endpoint(address).ip) for address in addresses]
         led = _Led(take, MAX_LED)
         self._leading.update(dict.fromkeys(places, led))
         self._inbound.divert = self._divert

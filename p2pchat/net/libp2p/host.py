@@ -63,6 +63,7 @@ class LibP2PHost(InboundConnections):
     listen on.
     web_path: the path of the WebSocket on every port we listen on, where HTTP is spoken too; "/": any path; "": none.
     proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
+    tor: see `Inbound`.
     tls: how to verify the other end of a /wss address; the system's way if not given.
     proxy: by which everything is dialled; nothing leaves past it. memory: which ways work on this network.
     listed: the protocols that everybody is told of, where there are any.
@@ -77,6 +78,7 @@ class LibP2PHost(InboundConnections):
         limits: HostLimits | None = None,
         web_path: str = "",
         proxies: Collection[str] = (),
+        tor: str = "",
         tls: Callable[[], ssl.SSLContext] | None = None,
         proxy: Proxy | None = None,
         memory: NetworkMemory | None = None,
@@ -94,6 +96,7 @@ class LibP2PHost(InboundConnections):
         self._streams: PlaceSums | None = None
         self.web_path = web_path
         self._proxies = frozenset(proxies)
+        self._tor = tor
         self._tls = tls or cache(websocket.system_tls)
         self._relays: dict[str, int] = {}
         self._proven = Remembered()
@@ -210,6 +213,7 @@ class LibP2PHost(InboundConnections):
                     connected,
                     web_path=lambda: self.web_path,
                     proxies=self._proxies,
+                    tor=self._tor,
                 )
                 running = _Running(swarm, listening, inbound)
                 open_relay = partial(self._open_relay, running)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from math import inf
@@ -36,6 +37,7 @@ from p2pchat.net.libp2p.swarm import Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport import web, websocket
 from p2pchat.net.transport.pipes import TcpPipe, close
+from p2pchat.net.transport.tor_circuits import circuit_of
 
 log = logging.getLogger("p2pchat.net")
 
@@ -87,7 +89,9 @@ class Guest(Slot):
 class Inbound:
     """Accepts connections for one run of a host. `disconnected` is called with every peer whose connection has ended,
     `connected` with every connection that was secured. `web_path` returns that of `LibP2PHost`. `divert`, if it is set,
-    is shown every socket first, and returns whether it keeps it.
+    is shown every socket first, and returns whether it keeps it. `holes`: from these IP addresses nobody can come but
+    through a hole that is being punched. tor: what the places of those whom Tor brings from loopback begin with
+    (`places`); "" where it brings nobody.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Inbound:
         *,
         web_path: Callable[[], str] = str,
         proxies: Collection[str] = (),
+        tor: str = "",
     ) -> None:
         # Sockets by where they come from, until a reverse proxy, which brings many, says for whom.
         self._by_proxy = {multiaddrs.neighbourhood(proxy): limits.inbound for proxy in proxies}
@@ -107,6 +112,7 @@ class Inbound:
         self.by_relay = Pool(limits.circuits, limits.circuits_per_relay)
         self.found: dict[PeerKey, str] = {}
         self.divert: Callable[[socket.socket], Awaitable[bool]] | None = None
+        self.holes: Counter[str] = Counter()
         self.ended = dict.fromkeys(ENDINGS, 0)
         self._swarm = swarm
         self._limits = limits
@@ -115,6 +121,8 @@ class Inbound:
         self._on_connected = connected
         self._web_path = web_path
         self._proxies = proxies
+        self._tor = tor
+        self._knows_circuits = True
         self._arrivals = Arrivals()
         self._guests: dict[Guest, Pool] = {}
         self._by_peer: dict[PeerKey, set[Guest]] = {}
@@ -181,11 +189,12 @@ class Inbound:
             if not self.direct.admit(guest):
                 return
             try:
+                punched = punched or self.holes[remote] > 0
                 outside = not punched and multiaddrs.from_outside(here, remote)
                 found_at = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
-                await self._carry(
-                    self.direct, guest, partial(self._detect_protocol, guest, (remote, from_port), sock), found_at
-                )
+                remote_end = remote, from_port
+                pipe = partial(self._detect_protocol, guest, remote_end, sock, punched=punched)
+                await self._carry(self.direct, guest, pipe, found_at)
             finally:
                 self.direct.release(guest)
         except OSError:
@@ -215,25 +224,52 @@ class Inbound:
             await stream.kill()
         return True
 
-    async def _detect_protocol(self, guest: Guest, remote: tuple[str, int], sock: socket.socket) -> RawPipe:
+    async def _detect_protocol(
+        self, guest: Guest, where: tuple[str, int], sock: socket.socket, *, punched: bool
+    ) -> RawPipe:
         """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP if we serve it."""
+        remote: tuple[str, int] | None = where
+        head = b""
+        if self._tor and ipaddress.ip_address(where[0]).is_loopback:
+            circuit, head = await circuit_of(TcpPipe(sock).receive)
+            if circuit:
+                self._move(guest, f"{self._tor} {circuit}")
+                remote = None  # it is not where they are
+            elif self._knows_circuits and where[0] not in self._proxies:
+                self._knows_circuits = False
+                log.warning(
+                    "a connection from this machine names no circuit of Tor: all such ones share the limits of one"
+                )
         if not (path := self._web_path()):
-            return RawPipe(TcpPipe(sock), guest.place, remote)
-        head = await TcpPipe(sock).receive(web.MAX_HEAD)
+            return RawPipe(TcpPipe(sock, head), guest.place, remote, punched=punched)
+        head = head or await TcpPipe(sock).receive(web.MAX_HEAD)
         if not head:
             raise trio.BrokenResourceError
         if head[:1] == handshake.GREETING[:1]:
-            return RawPipe(TcpPipe(sock, head), guest.place, remote)
+            return RawPipe(TcpPipe(sock, head), guest.place, remote, punched=punched)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        # Whoever comes by Tor is no proxy, though on the same machine.
+        forwards = remote is not None and where[0] in self._proxies
+        if forwards:  # already here, so that a crowd behind a proxy keeps nobody else behind it waiting
+            self._move_forwarded(guest, web.forwarded_for(head))
         await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
         pipe, forwarded = await websocket.accept(stream, head, path)
-        if remote[0] in self._proxies and forwarded:
-            self.direct.release(guest)
-            guest.place, guest.released = multiaddrs.neighbourhood(forwarded[-1]), False
-            if not self.direct.admit(guest):
-                guest.released = True
-                raise trio.BrokenResourceError
+        if forwards:  # on a connection that it kept, a proxy may bring another one later
+            self._move_forwarded(guest, forwarded)
         return RawPipe(pipe, guest.place, remote)
+
+    def _move_forwarded(self, guest: Guest, forwarded: tuple[str, ...]) -> None:
+        """Count a connection where a proxy says that it comes from: the last of `forwarded`, if it says anything."""
+        if forwarded and (place := multiaddrs.neighbourhood(forwarded[-1])) != guest.place:
+            self._move(guest, place)
+
+    def _move(self, guest: Guest, place: str) -> None:
+        """Count a connection at another place from now on. Raises BrokenResourceError if there is no room."""
+        self.direct.release(guest)
+        guest.place, guest.released = place, False
+        if not self.direct.admit(guest):
+            guest.released = True
+            raise trio.BrokenResourceError
 
     async def _carry(
         self, pool: Pool, guest: Guest, open_pipe: Callable[[], Awaitable[RawPipe]], found_at: str = ""

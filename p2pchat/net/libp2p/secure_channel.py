@@ -40,10 +40,19 @@ class RawPipe(ReadWriteCloser):
 
     One task reads and one writes at a time. place: where it comes from, for limits. account: how much work it may
     cause. remote: IP address and port of the other end, for telling it its public address. local: our own address, of
-    a connection that we have dialled.
+    a connection that we have dialled. punched: both sides made it, through their routers.
     """
 
-    def __init__(self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None, local: str = "") -> None:
+    def __init__(
+        self,
+        pipe: Pipe,
+        place: str = "",
+        remote: tuple[str, int] | None = None,
+        local: str = "",
+        *,
+        punched: bool = False,
+    ) -> None:
+        self.punched = punched
         self._pipe = pipe
         self.place = place
         self.account = Account(place)

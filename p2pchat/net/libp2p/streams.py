@@ -25,7 +25,8 @@ STREAM_TIMEOUT = 15.0  # seconds one write may take in all
 
 class LibP2PStream:
     """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
-    first."""
+    first. punched: see `ports.Routed`.
+    """
 
     def __init__(self, stream: Substream, peer: PeerKey, *, inbound: bool, head: bytes = b"") -> None:
         assert isinstance(stream.muxed_conn, GuardedYamux)
@@ -33,6 +34,7 @@ class LibP2PStream:
         self.inbound = inbound
         self._inner = stream
         self._muxed = stream.muxed_conn
+        self.punched = self._muxed.punched
         self._closed = False
         self._head = head
 

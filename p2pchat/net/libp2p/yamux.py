@@ -142,6 +142,7 @@ class GuardedYamux(yamux.Yamux):
         self.silent = False
         self.meter: Meter | None = None  # of a connection that was dialled, not over a circuit
         self.short: Allowance | None = None
+        self.punched = self._sealed.wire.punched
         self._unsent = b""  # of a write that could not wait: sealed, and to go before everything else
 
     @property

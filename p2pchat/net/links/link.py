@@ -37,7 +37,7 @@ from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.links import judging
 from p2pchat.net.links.judging import Judge, Verdict
 from p2pchat.net.name_book import NameBook
-from p2pchat.net.ports import Caller, Handler, Host, Stream
+from p2pchat.net.ports import Caller, Handler, Host, Routed, Stream
 from p2pchat.ports import LinkCallbacks
 
 CIRCUIT_LINGER_SECONDS = 5.0
@@ -79,8 +79,12 @@ class Link:
 
     @cached_property
     def route(self) -> Route:
-        """How it travels, for people: `LAN` where the other end is in a network of this machine."""
+        """How it travels, for people: `LAN` where the other end is in a network of this machine, `PUNCHED` through both
+        routers.
+        """
         stream = self.stream
+        if isinstance(stream, Routed) and stream.punched:
+            return Route.PUNCHED
         if isinstance(stream, LibP2PStream) and stream.route == Route.DIRECT and interfaces.is_near(stream.place):
             return Route.LAN
         return stream.route

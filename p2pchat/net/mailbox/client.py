@@ -6,7 +6,7 @@ exist only while the first does, and each is reopened independently.
 | state       | event                                             | then                                            |
 |-------------|---------------------------------------------------|-------------------------------------------------|
 | connecting  | hello, and the token if it wants one              | connected; `relay_up`                           |
-| connecting  | it fails                                          | waiting; deposits are returned                  |
+| connecting  | it fails                                          | waiting; deposits are returned; `relay_down`    |
 | connecting  | no answer for 10 s                                | the same, while the attempt goes on             |
 | connected   | the stream ends, or the relay breaks the protocol | waiting; the same, and `relay_down`             |
 | connected   | we ended it ourselves                             | connecting; deposits are kept                   |
@@ -15,7 +15,7 @@ exist only while the first does, and each is reopened independently.
 |             | relay asked its clients to spread out             |                                                 |
 | waiting     | a call, more than a second after the last attempt | connecting at once                              |
 | any         | its token or its addresses change                 | connecting at once                              |
-| any         | nothing is watched, or deposited for two minutes  | ended                                           |
+| any         | nothing is watched, or deposited for two minutes  | ended; `relay_down`, from the pool              |
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class MailboxClient:
 
     known: how the relay is used, which never changes. with_host: the host to connect from, for as long as the mailbox
     is needed. circuits: addresses at which our own relays may lead there by circuits. answered: called after
-    connecting. turns: shared with other relays that have the same blobs. doors: circuits by other relays, as this one
-    says. hops: 2 if only a circuit may lead there.
+    connecting. turns: shared with other relays that have the same blobs. entries: circuits that may lead there through
+    relays that the user did not choose. hops: 2 if only a circuit may lead there.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class MailboxClient:
         random: Callable[[int], bytes],
         answered: Callable[[], None] = lambda: None,
         turns: BacklogTurns | None = None,
-        doors: Callable[[], Sequence[str]] = tuple,
+        entries: Callable[[], Sequence[str]] = tuple,
         hops: int = 1,
     ) -> None:
-        self._doors = doors
+        self._entries = entries
         self._hops = hops
         self._backlogs = turns
         self._health = RelayHealth("connecting", clock())
@@ -146,8 +146,9 @@ class MailboxClient:
     @property
     def health(self) -> RelayHealth:
         """The state of the relay, for people."""
-        answer_ms = None if self._stream is None else self._stream.answer_ms
-        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()), answer_ms=answer_ms)
+        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
+        if (stream := self._stream) is not None:
+            health = replace(health, answer_ms=stream.answer_ms, family=stream.family, short=stream.short)
         if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER_SECONDS > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())
@@ -290,7 +291,7 @@ class MailboxClient:
 
     async def _connect_by_relays(self, token: bytes) -> MailStream:
         assert self._host is not None
-        return await open_by_circuit(self._host, self._peer, self._circuits(), self._doors(), token)
+        return await open_by_circuit(self._host, self._peer, self._circuits(), self._entries(), token)
 
     async def _attempt(self) -> bool:
         """Open one stream and run it until it ends; return whether we ended it ourselves."""
@@ -341,7 +342,7 @@ class MailboxClient:
             self._now(state, _PROBLEMS.get(type(failure), failure.message))
         if self._up.is_set():
             self._up.clear()
-            self._mail.relay_down(self._name)
+        self._mail.relay_down(self._name, tried=True)
         numbers = self._deposits.give_up()
         if numbers:
             self._mail.undeposited(self._name, numbers)

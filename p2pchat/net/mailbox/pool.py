@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ import trio
 from p2pchat.core.descriptors import networks
 from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import MAX_TOKEN
-from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
+from p2pchat.core.relays import EntryRelay, OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
@@ -31,8 +31,9 @@ class MailboxPool:
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
     relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
     answered: called with each relay that was connected to from `host`.
-    doors: the circuits at which a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and
-    relays are reached by circuits alone, also for records; otherwise only records go by circuits, where these lead.
+    entries: the relays that may be the first hop to a relay where none of ours leads there. named: those through which
+    a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and relays are reached by circuits
+    alone, also for records; otherwise only records go by circuits, where one of ours leads.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class MailboxPool:
         new_host: NewHost | None = None,
         relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         answered: Callable[[PeerKey], None] = lambda relay: None,
-        doors: Callable[[PeerKey], Sequence[str]] = lambda relay: (),
+        entries: Callable[[PeerKey], Sequence[EntryRelay]] = lambda relay: (),
         hops: int = 1,
+        named: Callable[[PeerKey], Collection[PeerKey | None]] = lambda relay: (),
     ) -> None:
         self.records: RelayRecords = RecordExchange(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
-        self._doors = doors
+        self._entries = entries
+        self._named = named
         self._hops = hops
         self._new_host = new_host
         self._relays = relays
@@ -130,16 +133,12 @@ class MailboxPool:
 
     def packed(self, addresses: Sequence[str], beside: Sequence[bytes] = ()) -> tuple[bytes, ...]:
         """Return the addresses that a relay gives for itself, packed: see `ports.Mailboxes`."""
-        near = set()
-        for known in beside:
-            with suppress(CannotOpen):
-                near.add(_block(multiaddrs.unpack(known)))
+        near = multiaddrs.local_blocks(multiaddrs.unpack_known(beside))
         fitting: list[bytes] = []
         for address in addresses:
             with suppress(BadAddress, CannotOpen):
                 raw = multiaddrs.pack(address)
-                block = _block(multiaddrs.unpack(raw))
-                if block is None or block in near:
+                if multiaddrs.beyond((multiaddrs.unpack(raw),), near):
                     fitting.append(raw)
         return tuple(fitting)
 
@@ -156,14 +155,14 @@ class MailboxPool:
             mailbox = MailboxClient(
                 relay,
                 partial(self._host_for, relay),
-                partial(self._circuits_to, relay.peer),
+                partial(self._circuits_to, relay),
                 self._mail,
                 self._nursery,
                 self._clock,
                 self._random,
                 partial(self._answered, relay.peer) if self._by_host(relay) else lambda: None,
                 self._turns[relay.hidden] if relay.chosen else None,
-                doors=partial(self._doors_to, relay) if self._hops > 1 else tuple,
+                entries=partial(self._entries_to, relay),
                 hops=self._hops,
             )
             self._mailboxes[relay.mailbox] = mailbox
@@ -180,42 +179,44 @@ class MailboxPool:
     def _by_host(self, relay: Relay) -> bool:
         return not relay.hidden and self._hops == 1
 
-    def _circuits_to(self, peer: PeerKey) -> list[str]:
-        return circuits_by(self._relays(), peer)
+    def _circuits_to(self, relay: Relay) -> list[str]:
+        """Return the circuits to a relay through ours, beginning with those that are in other networks."""
+        around = _networks(relay.addresses)
+        circuits = circuits_by(self._relays(), relay.peer)
+        return sorted(circuits, key=lambda circuit: not around.isdisjoint(_networks_of_first(circuit)))
 
     def _first_hops(self, relay: Relay) -> FirstHops:
         """Return the circuits to a relay. Those through our own relays are sure to exist where it says that it can be
         reached through these.
         """
-        doors = self._doors_to(relay)
-        named = {multiaddrs.parse_target(door).relay for door in doors}
-        sure = circuits_by([(peer, ways) for peer, ways in self._relays() if peer in named], relay.peer)
-        return FirstHops(self._circuits_to(relay.peer), sure, doors)
+        ours, named = self._circuits_to(relay), self._named(relay.peer)
+        sure = [circuit for circuit in ours if multiaddrs.parse_target(circuit).relay in named]
+        return FirstHops(ours, sure, self._entries_to(relay))
 
-    def _doors_to(self, relay: Relay) -> list[str]:
-        """Return the circuits at which a relay says that it can be reached, through others that are not in a network of
-        its own: whoever has both would see everything.
+    def _entries_to(self, relay: Relay) -> list[str]:
+        """Return the circuits to a relay through others that the user did not choose, at the addresses at which we know
+        these: none in a network of the relay itself, since whoever has both would see everything, and none at all for
+        hidden contacts.
         """
-        places: set[str] = set()
-        for raw in relay.addresses:
-            with suppress(CannotOpen):
-                places |= networks([multiaddrs.unpack(raw)])
-        fitting = []
-        for text in self._doors(relay.peer):
-            with suppress(BadAddress):
-                door = multiaddrs.parse_target(text)
-                if door.relay not in (None, relay.peer) and places.isdisjoint(
-                    networks([replace(door, relay=None).text()])
-                ):
-                    fitting.append(text)
-        return fitting
+        if self._hops == 1 or relay.hidden:
+            return []
+        around = _networks(relay.addresses)
+        known = [
+            (entry.relay.peer, multiaddrs.unpack_known(entry.relay.addresses)) for entry in self._entries(relay.peer)
+        ]
+        return [circuit for circuit in circuits_by(known, relay.peer) if around.isdisjoint(_networks_of_first(circuit))]
 
     async def _keep(self, name: RelayName, mailbox: MailboxClient) -> None:
         await mailbox.keep()
         del self._mailboxes[name]
+        self._mail.relay_down(name, tried=False)
 
 
-def _block(address: str) -> multiaddrs.IPNetwork | None:
-    """Return the block of local addresses in which an address is; None for a public one and for a name."""
-    host = multiaddrs.parse_target(address).host
-    return None if isinstance(host, multiaddrs.Name) else multiaddrs.local_block(host)
+def _networks(packed: Sequence[bytes]) -> frozenset[str]:
+    """Return the networks in which these addresses are."""
+    return networks(multiaddrs.unpack_known(packed, circuits=False))
+
+
+def _networks_of_first(circuit: str) -> frozenset[str]:
+    """Return the network of the relay through which a circuit leads."""
+    return networks([replace(multiaddrs.parse_target(circuit), relay=None).text()])

@@ -34,13 +34,13 @@ _NUMBER = 1
 
 
 class FirstHops(NamedTuple):
-    """The addresses by which a relay may be reached through others. ours: through relays of our own, on the way to
-    which `sure` are those that the relay names itself. doors: through others that it names.
+    """The circuits to a relay: through relays of our own; those of these of which the relay says that it can be reached
+    by them; and those through relays that the user did not choose.
     """
 
     ours: Sequence[str]
     sure: Sequence[str]
-    doors: Sequence[str]
+    others: Sequence[str]
 
 
 class RecordExchange:
@@ -96,7 +96,7 @@ class RecordExchange:
             with trio.move_on_after(EXCHANGE_TIMEOUT):
                 if self._circuits_only:
                     by_circuit = partial(
-                        open_by_circuit, relay=relay.peer, circuits=hops.ours, doors=hops.doors, token=relay.token
+                        open_by_circuit, relay=relay.peer, circuits=hops.ours, entries=hops.others, token=relay.token
                     )
                     return await self._exchange(by_circuit, kind, body, answer)
                 opening = partial(open_mail_stream, relay=relay.peer, token=relay.token)

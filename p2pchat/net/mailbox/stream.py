@@ -22,8 +22,8 @@ from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerEr
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import FrameReader, write_frames
-from p2pchat.net.multiaddrs import with_pass
-from p2pchat.net.ports import Host, Stream
+from p2pchat.net.multiaddrs import family_of, with_pass
+from p2pchat.net.ports import Host, Routed, Stream
 
 PING_AFTER_SECONDS = 60.0
 SHORT_PING_AFTER_SECONDS = 150.0
@@ -90,13 +90,13 @@ async def open_mail_stream(
 
 
 async def open_by_circuit(
-    host: Host, relay: PeerKey, circuits: Sequence[str], doors: Sequence[str], token: bytes
+    host: Host, relay: PeerKey, circuits: Sequence[str], entries: Sequence[str], token: bytes
 ) -> MailStream:
     """Open a stream as `open_mail_stream` does, by a circuit: through relays of our own (`circuits`) or, if none of
-    these leads there, through those that the relay names (`doors`).
+    these leads there, through others that we have chosen ourselves (`entries`).
     """
-    failure: PeerError = Unreachable("no other relay leads there")
-    for ways, chosen in ((circuits, True), (doors, False)):
+    failure: PeerError = Unreachable("none of your relays leads there: add one that its operator has named")
+    for ways, chosen in ((circuits, True), (entries, False)):
         if ways:
             try:
                 return await open_mail_stream(host, relay, ways, token, only=Route.CIRCUIT, chosen=chosen)
@@ -186,6 +186,11 @@ class MailStream:
     def short(self) -> bool:
         """Whether its connection is a short one."""
         return self._allowance is not None
+
+    @property
+    def family(self) -> str:
+        """`IPv4` or `IPv6`, by which its connection goes; "" over a circuit."""
+        return family_of(self._stream.place) if isinstance(self._stream, Routed) else ""
 
     def takes(self, size: int) -> bool:
         """Return whether something may be asked for that has `size` bytes one way and a short answer. If not, the

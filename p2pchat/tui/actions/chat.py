@@ -63,11 +63,14 @@ class NodeSource:
 
 @dataclass(frozen=True)
 class Unsure:
-    """A text that was handed to a node which ended before it answered: it may be saved or not."""
+    """A text that was handed to a node which ended before it answered: it may be saved or not. command: see
+    `Composer.became`.
+    """
 
     chat: str
     text: str
     at: datetime
+    command: str = ""
 
 
 class Meaning(NamedTuple):
@@ -130,14 +133,14 @@ class ChatActions:
             self._app.say(f"Nothing was sent. {why}")
             return
         chat = named[0]
-        if await self._send(chat.id, rest[len(chat.label) :].strip(), {}):
+        if await self._send(chat.id, rest[len(chat.label) :].strip(), {}, command=rest):
             self._app.say(f"Sent to {chat.label}.")
 
     async def me(self, text: str) -> None:
         """Run /me TEXT: send what one does, in italics as everywhere."""
         chat = self._app.state.shown
         if chat is not None and text:
-            await self.send(chat.id, in_italics(text))
+            await self.send(chat.id, in_italics(text), command=text)
 
     async def reread(self) -> None:
         """Events were missed: what is shown is read again."""
@@ -155,27 +158,30 @@ class ChatActions:
 
     # --- sending
 
-    async def send(self, chat: str, text: str) -> None:
-        """Send what was written in a chat: a message, an answer, or another wording of one."""
+    async def send(self, chat: str, text: str, *, command: str = "") -> None:
+        """Send what was written in a chat: a message, an answer, or another wording of one. command: see
+        `Composer.became`.
+        """
         meaning = self._meanings.pop(chat, None)
         self.show_meaning()
         if meaning is not None and meaning.edits:
-            await self._edit(meaning, text)
+            await self._edit(meaning, text, command)
         else:
-            await self._send(chat, text, {} if meaning is None else {"reply_to": meaning.message.id})
+            answers = {} if meaning is None else {"reply_to": meaning.message.id}
+            await self._send(chat, text, answers, command=command)
 
-    async def _send(self, chat: str, text: str, answers: dict[str, str]) -> bool:
+    async def _send(self, chat: str, text: str, answers: dict[str, str], *, command: str) -> bool:
         """Send a text; return whether it is surely saved. What is not saved comes back to the composer; what may be
         saved is looked for first.
         """
         app = self._app
-        unsure = Unsure(chat, text, app.now())
+        unsure = Unsure(chat, text, app.now(), command)
         is_saved = False
         self._sending[chat] = self._sending.get(chat, 0) + 1
         try:
             sent = await app.node.call("send", chat=chat, text=text, **answers)
             self._saved.add(sent["id"])
-            app.main.composer.became(chat, text, sent["id"])
+            app.main.composer.became(chat, text, sent["id"], command=command)
             is_saved = True
         except Away:
             self._give_back(
@@ -192,11 +198,11 @@ class ChatActions:
             app.main.conversation.to_end()
         return is_saved
 
-    async def _edit(self, meaning: Meaning, text: str) -> None:
+    async def _edit(self, meaning: Meaning, text: str, command: str) -> None:
         message = meaning.message
         try:
             await self._app.node.call("edit", id=message.id, text=text, chat=message.chat)
-            self._app.main.composer.became(message.chat, text, message.id)
+            self._app.main.composer.became(message.chat, text, message.id, command=command)
         except errors.P2PChatError as exc:
             self._give_back(message.chat, text, self._app.said(exc))
             self._meanings[message.chat] = meaning
@@ -270,7 +276,7 @@ class ChatActions:
         found = self._found([message_of(each) for each in last], unsure)
         if found is not None:
             self._saved.add(found)
-            self._app.main.composer.became(unsure.chat, unsure.text, found)
+            self._app.main.composer.became(unsure.chat, unsure.text, found, command=unsure.command)
         else:
             self._give_back(
                 unsure.chat, unsure.text, "The node ended before it had your text; press Enter to send it again."

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -12,10 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from p2pchat.tui.model import MAILBOX, Message, time_of
+from p2pchat.lib.moments import localized, when
+from p2pchat.tui.model import MAILBOX, Message
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel
-from p2pchat.tui.text import MARKS, clock, cut
+from p2pchat.tui.text import MARKS, cut
 
 _MAX_QUOTED = 200
 
@@ -36,23 +35,12 @@ _STATES = {
     "received": "It is on your computer.",
 }
 _AT_RELAYS = "Sent. It waits at a relay for their computer."
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
 def way(route: str, *, mine: bool = True) -> str:
     """Return a route in words; an unknown one is returned as it is."""
     one, other = ("your", "theirs") if mine else ("their", "yours")
     return _WAYS.get(route, "through " + route.replace("{", "").replace("}", "")).format(one=one, other=other)
-
-
-def when(at: datetime) -> str:
-    """Return a time in words, with its date."""
-    return f"{at.day} {at:%B %Y}, {clock(at)}"
-
-
-def local(text: str) -> str:
-    """Return a sentence of the node with its timestamps in local time."""
-    return _STAMP.sub(lambda stamp: when(time_of(stamp.group())), text)
 
 
 class ExplainScreen(Panel[None]):
@@ -102,9 +90,9 @@ class ExplainScreen(Panel[None]):
         self.query_one("#state", Static).update(mark + (_AT_RELAYS if at_relays else _STATES.get(state, state)))
         lines = []
         if answer is not None and message.mine:
-            lines += [self.drawn(local(answer["reason"]))]
+            lines += [self.drawn(localized(answer["reason"]))]
             if answer["next"] not in ("", "Nothing."):
-                lines += [self.drawn(local(answer["next"]))]
+                lines += [self.drawn(localized(answer["next"]))]
             lines += [""]
         lines += [f"{'Written' if message.mine else 'Received'} on {when(message.at)}."]
         if message.route is not None:

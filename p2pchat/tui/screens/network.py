@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from p2pchat.errors import P2PChatError
+from p2pchat.lib.moments import localized
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.themes import MUTED
@@ -40,6 +41,7 @@ _SIGN_CELLS = 2
 _HERE = {
     "`p2pchat relays add`": "/relays",
     "`p2pchat settings lan auto`": "`lan` in /settings",
+    "`p2pchat settings port_mapping yes`": "`port mapping` in /settings",
     "`p2pchat node --proxy`": "the option --proxy of `p2pchat node`",
 }
 """What does here what a verb of the command line does."""
@@ -49,7 +51,9 @@ MAX_ROWS = 200
 
 
 def short(text: str) -> str:
-    """Return a text with its multiaddrs as host and port, and with the commands of the screen."""
+    """Return a text with its multiaddrs as host and port, its times as those of the person who reads it, and with the
+    commands of the screen.
+    """
 
     def place(found: re.Match[str]) -> str:
         host = f"[{found[2]}]" if found[1] == "ip6" else found[2]
@@ -57,7 +61,7 @@ def short(text: str) -> str:
 
     for verb, here in _HERE.items():
         text = text.replace(verb, here)
-    return _ADDRESS.sub(place, text)
+    return localized(_ADDRESS.sub(place, text))
 
 
 def _name_before(detail: str, names: Collection[str]) -> str:
@@ -158,7 +162,7 @@ class NetworkScreen(Panel[None]):
     def _take(self, answer: Mapping[str, Any]) -> None:
         rows = answer["rows"]
         self._advise(answer["next"], any(row["state"] == "bad" for row in rows))
-        names = {contact["name"] for contact in answer["contacts"]}
+        names = {contact["label"] for contact in answer["contacts"]}
         for about in SECTIONS:
             those = [row for row in rows if row["about"] == about]
             shown = [self._row(row, names) for row in those[:MAX_ROWS]]

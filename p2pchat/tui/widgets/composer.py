@@ -149,17 +149,26 @@ class Composer(TurnedArea, inherit_bindings=False):
         self.move_cursor(self.document.end)
         return True
 
-    def became(self, chat: str, text: str, message: str) -> None:
-        """Note the id of the message that a text became, so that it is forgotten with it."""
-        for kept in reversed(self._history.get(chat, [])):
-            if written(kept.text) in (text, f"/{text}"):  # the slash that a text begins with is written twice
-                kept.ids.add(message)
-                return
+    def became(self, chat: str, text: str, message: str, *, command: str = "") -> None:
+        """Note the id of the message that a text became, so that it is forgotten with it. command: what stood behind
+        the name of the command by which it was sent, in whichever chat.
+        """
+        for name, history in self._history.items():
+            for kept in reversed(history):
+                line = written(kept.text)
+                if command:
+                    is_it = line.lstrip(" ").startswith("/") and line.rstrip().endswith(command)
+                else:  # the slash that a text begins with is written twice
+                    is_it = name == chat and line in (text, f"/{text}")
+                if is_it:
+                    kept.ids.add(message)
+                    return
 
     def forget(self, chat: str | None = None, message: str | None = None) -> None:
         """Forget the text that became this message, everything of a chat, or everything there is."""
         if message is not None:
-            self._history[chat] = [kept for kept in self._history.get(chat, []) if message not in kept.ids]
+            for name, history in self._history.items():
+                self._history[name] = [kept for kept in history if message not in kept.ids]
         elif chat is not None:
             self._history.pop(chat, None)
         else:
@@ -297,8 +306,14 @@ class Composer(TurnedArea, inherit_bindings=False):
         return self.completer(line) if self.cursor_location == self.document.end else ()
 
     def _named(self) -> tuple[str, int] | None:
-        """The emoji whose name is before the cursor, which a colon would end, and where the name begins."""
+        """The emoji whose name is before the cursor, which a colon would end, and where the name begins; None in code,
+        where names stay names.
+        """
+        from p2pchat.tui.formatting import in_code  # nothing that the first picture needs
+
         row, column = self.cursor_location
+        if in_code([*(self.document.get_line(at) for at in range(row)), self.document.get_line(row)[:column]]):
+            return None
         name = begun_in(self.document.get_line(row)[:column])
         start = column - len(name) - 1
         emoji = emoji_named(name) if name and self.selection.is_empty else ""

@@ -12,6 +12,7 @@ import trio
 from p2pchat.engine.methods.network import place_of
 from p2pchat.errors import NotNow, NotReached
 from p2pchat.ports import Machine, ProxyHealth
+from tests.support.asking import events_of
 from tests.support.mail_worlds import apart
 from tests.support.world import World, WorldNode, befriend, run_world
 from tests.world.test_hidden import befriend_hidden, people
@@ -82,6 +83,18 @@ def test_what_a_mailbox_holds_and_a_relay_that_is_gone(tmp_path: Path) -> None:
         await trio.sleep(5)
         facts = await alice.call("network")
         assert sorted(row["state"] for row in facts["relays"]) == ["connected", "unreachable"]
+        assert facts["contacts"][0]["route"] == "mailbox"
+        relays[1].stop()
+        await trio.sleep(5)
+        facts = await alice.call("network")
+        assert facts["contacts"][0]["route"] is None
+        (row,) = [row for row in facts["rows"] if row["check"] == "contact"]
+        assert row["state"] == "bad"
+        assert "messages wait: none of their relays answers" in row["detail"]
+        assert [event["route"] for event in events_of(alice, "contact")][-1] is None
+        relays[1].start()
+        await trio.sleep(120)
+        assert [event["route"] for event in events_of(alice, "contact")][-1] == "mailbox"
 
     run_world(tmp_path, main)
 

@@ -8,15 +8,17 @@ import pytest
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, PeerKey
-from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
+from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, OtherRelays, RelayFacts
 from p2pchat.engine.methods.network_words import BAD, SEEN, advice, rows
 from p2pchat.ports import (
     LanHealth,
     LanMode,
     Machine,
+    MappingState,
     NetState,
     OwnAddress,
     PathState,
+    PortMapping,
     ProxyHealth,
     RelayHealth,
     Scope,
@@ -32,14 +34,14 @@ HILL = RelayFacts(
     PeerKey(b"h" * 32),
     "/ip4/203.0.113.5/tcp/4001/p2p/12D3",
     "203.0.113.5:4001",
-    RelayHealth("connected", NOW - 7_200_000, answer_ms=45, longest=720),
+    RelayHealth("connected", NOW - 7_200_000, answer_ms=45, longest=720, family="IPv4"),
     queues=4,
     stored=3,
     circuits=True,
 )
 LOST = replace(HILL, health=RelayHealth("unreachable", NOW - 60_000, "no address answered"), circuits=False, stored=0)
 ANNA = ContactFacts(
-    ContactId(b"a" * 8), "anna", route=Route.DIRECT, path=PathState(Route.DIRECT, seconds=7200, direct=2)
+    ContactId(b"a" * 8), "anna", route=Route.DIRECT, path=PathState(Route.DIRECT, family="IPv6", seconds=7200, direct=2)
 )
 AWAY = ContactFacts(
     ContactId(b"b" * 8), "bob", path=PathState(direct=2, circuits=1, tried=40), waiting=Waiting(3, 2, 1)
@@ -64,20 +66,39 @@ def test_at_home_with_a_relay() -> None:
         "listening": "/ip4/192.168.1.7/tcp/4001",
         "reachability": "others reach this node directly from this network only and through 1 relay",
         "nat": "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known",
+        "port": "the router is not asked to open a port. `p2pchat settings port_mapping yes` changes that",
         "lan": "contacts are not looked for on this network. `p2pchat settings lan auto` changes that",
-        "relay": "/ip4/203.0.113.5/tcp/4001/p2p/12D3 connected for 2 hours; answers in 45 ms; others reach you "
-        "through it; keeps 4 queues for you, each message for 4 weeks at most; has 3 envelopes of yours that "
+        "others": "no others are known yet: relays and contacts tell of them. If yours are all blocked, nobody gets in",
+        "relay": "/ip4/203.0.113.5/tcp/4001/p2p/12D3 connected over IPv4 for 2 hours; answers in 45 ms; others reach "
+        "you through it; keeps 4 queues for you, each message for 4 weeks at most; has 3 envelopes of yours that "
         "others have not confirmed",
-        "contact": "anna: linked, direct, for 2 hours",
+        "contact": "anna: linked, direct over IPv6, for 2 hours",
         "line": "whoever watches your line sees your network address and that of 1 contact linked directly and of "
         "1 relay, that both use libp2p (of a relay by wss: a web server), when, how many envelopes, and which of three "
         "sizes each has. They do not see content, names or who you are",
-        "operators": "whoever runs a relay of yours sees your network address and your transport key, when "
-        "envelopes of which size arrive and leave, and who is connected to you through it; never content, names "
-        "or identity keys",
+        "operators": "whoever runs a relay of yours sees your network address and your transport key, which mailboxes "
+        "you open, when envelopes of which size arrive and leave, and who is connected to you through it, and can "
+        "guess over time who writes to whom; never content, names or identity keys",
         "contacts": "anna can see your network address, and that you are online",
     }
     assert told(facts) == ["Add a second relay, run by somebody else: each holds every message."]
+
+
+def test_whether_the_router_opened_a_port_is_one_sentence() -> None:
+    sentences = set()
+    for state in MappingState:
+        opened = state == MappingState.OPEN
+        mapping = PortMapping(state, "/ip4/11.0.3.2/tcp/4001", "PCP") if opened else PortMapping(state)
+        facts = replace(FACTS, net=replace(HOME, mapping=mapping))
+        words = said(facts)
+        sentences.add(words["port"])
+        assert ("by the port that the router says it has opened" in words["reachability"]) == opened
+        assert told(facts) == told(FACTS), "nothing is wrong without one"
+        asked = state in ("asking", "open", "silent", "refused", "not public")
+        assert ("the router was asked" in words.get("neighbours", "")) == asked
+    assert len(sentences) == len(MappingState)
+    assert "the router has opened a port: others can dial /ip4/11.0.3.2/tcp/4001 (asked by PCP)" in sentences
+    assert "port" not in said(replace(FACTS, proxy=ProxyHealth("127.0.0.1:9050", "")))
 
 
 def test_without_any_network() -> None:
@@ -255,7 +276,7 @@ def test_why_a_path_is_not_a_better_one(contact: ContactFacts, words: str) -> No
         ),
         (
             replace(HILL, stored=0, health=replace(HILL.health, hours_ahead=-26), unwatched=7),
-            "✗ /ip4/203.0.113.5/tcp/4001/p2p/12D3 connected for 2 hours; answers in 45 ms; others reach you "
+            "✗ /ip4/203.0.113.5/tcp/4001/p2p/12D3 connected over IPv4 for 2 hours; answers in 45 ms; others reach you "
             "through it; keeps 4 queues for you, each message for 4 weeks at most; its clock is 1 day behind "
             "yours; 7 of your contacts' queues there are not watched but only checked from time to time",
             "too few streams",
@@ -268,6 +289,16 @@ def test_what_a_relay_does_and_why_not(relay: RelayFacts, words: str, hint: str)
     assert f"{'✗ ' if row.state == BAD else ''}{row.detail}" == words
     assert hint in row.hint
     assert not hint or row.hint in told(facts)
+
+
+def test_without_a_proxy_an_onion_service_is_said_to_need_tor() -> None:
+    onion = f"/onion3/{'a' * 56}:4001/p2p/12D3"
+    health = RelayHealth("unreachable", NOW - 60_000, "it can be reached through Tor only")
+    facts = replace(FACTS, relays=(replace(LOST, address=onion, health=health),))
+    assert f"{onion} unreachable for 1 minute: it can be reached through Tor only" in said(facts)["relay"]
+    assert any("p2pchat node --proxy" in hint for hint in told(facts))
+    with_proxy = replace(facts, proxy=ProxyHealth("127.0.0.1:9050", ""))
+    assert not any("p2pchat node --proxy" in hint for hint in told(with_proxy))
 
 
 def test_a_public_address_works_once_somebody_has_come_by_it() -> None:
@@ -283,13 +314,14 @@ def test_a_public_address_works_once_somebody_has_come_by_it() -> None:
 
 def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
     assert said(replace(FACTS, net=replace(HOME, hops=2), relays=(HILL,)))["operators"] == (
-        "whoever runs a relay of yours sees your network address and that you go through it to another one, or when "
-        "envelopes are left and fetched there and not who comes; both together know what one knew"
+        "whoever runs a relay of yours sees your network address, who is connected to you through it, and to which "
+        "relay you go through it; or, as the second, which mailboxes are opened there and when, and not by whom. Both "
+        "together, or who compares the times, know what one knew"
     )
 
 
 def test_a_relay_of_others_sees_as_much_as_ones_own() -> None:
-    words = said(replace(FACTS, net=replace(HOME, circuits=(HILL.peer,))))
+    words = said(replace(FACTS, net=replace(HOME, circuits=(HILL.peer,)), others=OtherRelays(3, 1, 1)))
     assert words["operators"] == (
         "1 relay of others that your node has heard of, used because none of yours answers: whoever runs it sees your "
         "network address, your transport key, and who is connected to you through it"
@@ -311,6 +343,77 @@ def test_a_clock_that_is_wrong_and_too_many_relays_of_contacts() -> None:
     assert said(facts)["clock"].startswith("✗ ")
     assert said(facts)["relays"].startswith("✗ you fetch from so many relays of your contacts that 3 take turns")
     assert [text[:13] for text in told(facts)[:2]] == ["Set the clock", "Use a relay o"]
+
+
+def test_a_network_that_freezes_connections_and_what_goes_over_short_ones() -> None:
+    short = replace(HILL, health=replace(HILL.health, short=True), circuits=False)
+    near = replace(ANNA, path=replace(ANNA.path, short=True))
+    facts = replace(FACTS, net=replace(HOME, freezing=2), relays=(short,), contacts=(near,))
+    words = said(facts)
+    assert words["freezing"].startswith("this network freezes connections with 2 hosts after a few kilobytes, so short")
+    assert "; over short connections alone, since this network freezes others; answers in" in words["relay"]
+    assert words["contact"] == "anna: linked, direct over IPv6, by short connections, for 2 hours"
+    assert told(facts)[0].startswith("Another network, a relay with another provider, or a proxy")
+    assert "freezing" not in said(replace(facts, net=HOME))
+
+
+def test_a_link_through_both_routers() -> None:
+    path = PathState(Route.PUNCHED, family="IPv4", seconds=60, direct=1)
+    words = said(replace(FACTS, contacts=(replace(ANNA, route=Route.PUNCHED, path=path),)))
+    assert words["contact"] == "anna: linked, direct, through both routers over IPv4, for 1 minute"
+    assert "that of 1 contact linked directly, that both" in words["line"]
+
+
+@pytest.mark.parametrize(
+    ("others", "circuits", "words"),
+    [
+        (OtherRelays(), (), "no others are known yet: relays and contacts tell of them. If yours are all blocked, n"),
+        (OtherRelays(1), (), "1 other known, to be reached by if none of yours answers; none has been needed yet"),
+        (OtherRelays(9, 2), (), "9 others known, to be reached by if none of yours answers; 2 of them have worked"),
+        (OtherRelays(9, 2, 1), (b"o" * 32,), "you are reached through 1 relay of others for now, since none of you"),
+    ],
+)
+def test_what_is_known_of_other_relays(others: OtherRelays, circuits: tuple[PeerKey, ...], words: str) -> None:
+    facts = replace(FACTS, net=replace(HOME, circuits=circuits), relays=(LOST, LOST), others=others)
+    assert said(facts)["others"].startswith(words)
+    assert any("Add one that works" in text for text in told(facts)) == bool(circuits)
+
+
+def test_relays_of_contacts_that_are_connected_see_who_comes() -> None:
+    facts = replace(FACTS, relays=(replace(HILL, unlisted=True),), others=OtherRelays(in_use=2), contacts=(AWAY,))
+    seen = [row.detail for row in rows(facts) if row.about == SEEN]
+    assert "that of 3 relays and of whoever else your node dials, that both use libp2p" in seen[0]
+    assert seen[2] == (
+        "2 relays that contacts use are connected with your node too: whoever runs one sees your network address, your "
+        "transport key, and when you leave or fetch envelopes there or are linked through it"
+    )
+    assert "; unlisted: nobody else is told of it; " in said(facts)["relay"]
+
+
+def test_mailboxes_through_a_second_relay_alone() -> None:
+    away = replace(LOST, health=replace(LOST.health, problem="no other relay leads there"))
+    facts = replace(FACTS, net=replace(HOME, hops=2), relays=(replace(HILL, circuits=False), away))
+    assert said(facts)["hops"].startswith("each mailbox is opened through a second relay (`hops = 2` in config.toml)")
+    assert told(facts)[0].startswith("With `hops = 2` in config.toml, a relay is asked through another one alone.")
+
+
+@pytest.mark.parametrize(
+    ("relays", "reason"), [(2, "none of their relays answers"), (1, "their relay does not answer")]
+)
+def test_messages_wait_while_no_relay_of_a_contact_answers(relays: int, reason: str) -> None:
+    facts = replace(FACTS, relays=(LOST, LOST), contacts=(replace(AWAY, relays=relays),))
+    assert said(facts)["contact"].startswith(f"✗ bob: no link; messages wait: {reason}; 2 addresses and 1 circuit of")
+    assert "What waits is sent once their node or a relay of theirs answers." in " ".join(told(facts))
+
+
+def test_names_that_look_alike_have_digits_of_the_id_everywhere() -> None:
+    other = replace(ANNA, id=ContactId(b"o" * 8), label="аnnа ·6f6f", hidden=True, no_room=True)
+    theirs = replace(HILL, contact="anna", owner="anna ·6161")
+    facts = replace(FACTS, relays=(theirs,), contacts=(replace(ANNA, label="anna ·6161"), other))
+    text = " ".join(f"{row.detail} {row.hint}" for row in rows(facts))
+    assert text.count("anna ·6161") == 4
+    assert text.count("аnnа ·6f6f") == 4
+    assert "anna" not in text.replace("anna ·6161", "")
 
 
 def test_advice_stands_alone() -> None:

@@ -15,6 +15,8 @@ from p2pchat.net.multiaddrs import neighbourhood
         ("2001:db8:1:2fe:9::1", ("20010db8000102fe", "20010db8000102/56", "20010db80001/48")),
         ("::ffff:192.0.2.7", ("192.0.2.7", "192.0.2.0/24")),
         ("relay 12D3KooW", ("relay 12D3KooW",)),
+        ("tor 0000029a", ("tor 0000029a", "tor")),
+        ("onion 0000029a", ("onion 0000029a",)),
     ],
 )
 def test_the_networks_around_a_place(ip: str, found: tuple[str, ...]) -> None:
@@ -29,7 +31,14 @@ def test_each_network_has_a_bound_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "most"),
-    [("192.0.2.{}", 80), ("2001:db8:0:{:x}::1", 20), ("2001:db8:0:{:x}00::1", 40), ("203.0.{}.1", 250)],
+    [
+        ("tor {}", 80),
+        ("onion {}", 250),
+        ("192.0.2.{}", 80),
+        ("2001:db8:0:{:x}::1", 20),
+        ("2001:db8:0:{:x}00::1", 40),
+        ("203.0.{}.1", 250),
+    ],
 )
 def test_many_places_of_one_network_have_no_more_than_it_has(pattern: str, most: int) -> None:
     sums = PlaceSums(1000, 10)

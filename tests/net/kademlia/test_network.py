@@ -9,6 +9,7 @@ from pathlib import Path
 import trio
 
 from p2pchat.core import ipns
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.net.kademlia import distances
@@ -201,6 +202,30 @@ def test_one_who_names_others_where_they_are_not_hides_nobody(tmp_path: Path) ->
         assert (await network.publish(record(2)) or 0) >= K
         assert await network.look_up(made.routing_key) == record(2)
         assert await dht.network("server 3").look_up(made.routing_key) == record(2)
+
+    run_dht(tmp_path, main)
+
+
+def test_nobody_is_dialled_in_a_local_network_because_a_server_says_so(tmp_path: Path) -> None:
+    """Attack 17: loopback, private networks and what a cloud tells its machines are not ports to be tried from here."""
+    inside = ("/ip4/127.0.0.1/tcp/6379", "/ip4/10.0.0.1/tcp/80", "/ip4/169.254.169.254/tcp/80", "/ip6/fd00::1/tcp/80")
+
+    async def main(dht: DhtWorld) -> None:
+        dht.grown(5)
+
+        async def mislead(stream: Stream) -> None:
+            request = await read_message(stream, 1 << 20)
+            assert request is not None
+            closer = tuple(KadPeer(PeerKey(bytes([number]) * 32), inside) for number in range(1, 6))
+            await write_message(stream, KadMessage(request.kind, request.key, None, closer))
+
+        dht.pretend("liar", mislead)
+        dht.join("server 5", ["liar", "server 0"])
+        await trio.sleep(60)
+        await dht.network("liar", "server 2").publish(record())
+        dialled = {address for _, _, addresses in dht.world.dialled for address in addresses}
+        assert dialled.isdisjoint(inside)
+        assert dht.hosts["liar"].addresses()[0] in dialled
 
     run_dht(tmp_path, main)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,15 @@ from p2pchat.net.admission.budget import Account
 from p2pchat.net.kademlia import distances, where
 from p2pchat.net.kademlia.kept import KeptRecords
 from p2pchat.net.kademlia.server import IDLE_SECONDS, MAX_STREAM_REQUESTS
-from p2pchat.net.kademlia.table import MAX_PER_NETWORK, Table
+from p2pchat.net.kademlia.table import (
+    MAX_NETWORK_IN_TABLE,
+    MAX_PER_NETWORK,
+    MAX_PER_WIDE,
+    MAX_WIDE_IN_TABLE,
+    Crowd,
+    Table,
+    home,
+)
 from p2pchat.net.libp2p import kademlia_messages
 from p2pchat.net.libp2p.kademlia_messages import (
     K,
@@ -31,7 +40,7 @@ from p2pchat.net.libp2p.kademlia_messages import (
 )
 from tests.core.people import flipped
 from tests.net.kademlia.test_network import record, run_dht
-from tests.support.dht import DhtWorld
+from tests.support.dht import DhtWorld, silent
 from tests.support.world import BEGAN
 
 
@@ -139,22 +148,64 @@ def test_a_stream_has_an_end(tmp_path: Path) -> None:
     run_dht(tmp_path, main)
 
 
+SIZE = len(record().raw) + 512
+"""What one record counts."""
+OWN = distances.of_key(b"own")
+
+
+def by_distance(count: int) -> list[ipns.IpnsRecord]:
+    """Records, the closest to `OWN` first."""
+    made = [record(seed=number.to_bytes(32, "big")) for number in range(count)]
+    return sorted(made, key=lambda each: distances.of_key(each.routing_key) ^ OWN)
+
+
 def test_what_is_kept_is_bounded_and_the_closest_stay() -> None:
-    one = record()
-    size = len(one.raw) + 512
-    own = distances.of_key(b"own")
-    store = KeptRecords(own, 10 * size)
-    made = [record(seed=bytes([number]) * 32) for number in range(40)]
-    for number, each in enumerate(made):
+    store = KeptRecords(OWN, 64 * SIZE)
+    made = by_distance(200)
+    for number, each in enumerate(reversed(made)):
         store.put(each, f"place {number}", BEGAN)
-    by_distance = sorted(made, key=lambda each: distances.of_key(each.routing_key) ^ own)
-    assert [each for each in made if store.get(each.routing_key, BEGAN)] == [
-        each for each in made if each in by_distance[:10]
-    ]
-    assert store.size == 10 * size
+    assert [each for each in made if store.get(each.routing_key, BEGAN)] == made[:64]
+    assert store.size == 64 * SIZE
+    assert not store.put(made[100], "another", BEGAN)
     for each in made:
         store.put(each, "greedy", BEGAN)
-    assert sum(store.put(each, "greedy", BEGAN) for each in made) <= 1  # an eighth
+    assert sum(store.put(each, "greedy", BEGAN) for each in made) <= 1  # a 64th
+
+
+def test_no_network_fills_a_server_and_who_holds_most_gives_way() -> None:
+    """Attack 13: records close to a server, from all addresses of rented networks, keep no other's record out."""
+    store = KeptRecords(OWN, 128 * SIZE)
+    made = by_distance(500)
+    for number in range(256):
+        store.put(made[number], f"20.0.0.{number}", BEGAN)
+    assert len(store) == 16  # an eighth, of one /24
+    for number in range(400):
+        store.put(made[number], f"20.{number % 8}.{number % 40}.{number}", BEGAN)
+    assert len(store) == 128
+    far = made[-20:]
+    assert all(store.put(each, f"30.{number}.0.1", BEGAN) for number, each in enumerate(far))
+    for number, each in enumerate(made[:400]):
+        store.put(each, f"20.{number % 8}.{number % 40}.{number % 256}", BEGAN)
+    assert all(store.get(each.routing_key, BEGAN) for each in far)
+    assert len(store) == 128
+
+
+def test_nothing_is_dropped_for_a_record_that_is_then_refused() -> None:
+    """A large one, for which the only record that is farther away would not make enough room."""
+
+    def away(each: ipns.IpnsRecord) -> int:
+        return distances.of_key(each.routing_key) ^ OWN
+
+    many = by_distance(240)
+    large = [ipns.make(number.to_bytes(32, "big"), 1, many[0].expires_at, bytes(400)) for number in range(1000, 1040)]
+    big = sorted(large, key=away)[20]
+    closer = [each for each in many if away(each) < away(big)]
+    farther = many[len(closer)]
+    store = KeptRecords(OWN, (len(closer) + 1) * SIZE)
+    assert all(store.put(each, f"place {number}", BEGAN) for number, each in enumerate((*closer, farther)))
+    assert not store.put(big, "another", BEGAN)
+    assert store.get(farther.routing_key, BEGAN) == farther
+    assert store.put(many[0], "another", BEGAN)  # there is as much room as before
 
 
 def test_a_record_ends_by_its_end_and_after_two_days() -> None:
@@ -171,7 +222,7 @@ def test_a_record_ends_by_its_end_and_after_two_days() -> None:
 
 
 def server(number: int, *addresses: str) -> KadPeer:
-    own = f"/ip4/20.{number // 250}.{number % 250}.1/tcp/1"
+    own = f"/ip4/{20 + number // 250}.{number % 250}.0.1/tcp/1"
     return KadPeer(PeerKey(number.to_bytes(32, "big")), addresses or (own,))
 
 
@@ -189,6 +240,7 @@ def test_a_table_keeps_twenty_of_each_distance_few_of_a_network_and_who_came_fir
         other.answered(each)
     near = [each for each in crowd if distances.shared_bits(distances.of_peer(each.peer), table._own) == 0]
     assert [each for each in near if each.peer in other] == near[:MAX_PER_NETWORK]
+    assert len(other) == MAX_NETWORK_IN_TABLE
     table.silent(far[0])
     assert table.is_bad(far[0])
     table.answered(far[K])
@@ -196,6 +248,49 @@ def test_a_table_keeps_twenty_of_each_distance_few_of_a_network_and_who_came_fir
     now = 61.0
     assert not table.is_bad(far[0])
     assert len(table.unseen_for(60)) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "most", "in_all"),
+    [
+        ("/ip4/20.7.{}.1/tcp/1", MAX_PER_WIDE, MAX_WIDE_IN_TABLE),
+        ("/ip6/2a01:7:{:x}::1/tcp/1", MAX_PER_WIDE, MAX_WIDE_IN_TABLE),
+        ("/dns4/server{}.example/tcp/1", MAX_PER_WIDE, MAX_WIDE_IN_TABLE),
+        ("/dns4/server.example{}/tcp/1", MAX_PER_WIDE, MAX_WIDE_IN_TABLE),
+        ("/ip6/2a01:7:7:{:x}::1/tcp/1", MAX_PER_NETWORK, MAX_NETWORK_IN_TABLE),
+    ],
+)
+def test_sybils_of_one_hosting_company_have_few_places_in_a_table(pattern: str, most: int, in_all: int) -> None:
+    """Attack 13: all addresses of one /16 or /32, or any names, fill neither a table nor the way to a key."""
+    table, crowd = Table(distances.of_peer(PeerKey(bytes(32))), lambda: 0.0), Crowd()
+    for number in range(1, 240):
+        table.answered(server(number, pattern.format(number)))
+    far = [each for each in table.closest(0, 999) if table._distance(each.peer) == 0]
+    assert (len(far), len(table)) == (most, in_all)
+    assert sum(crowd.admits(home([pattern.format(number)])[0]) for number in range(1, 240)) == most
+
+
+LOCAL = ("/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.1/tcp/80", "/ip4/169.254.169.254/tcp/80", "/ip6/::1/tcp/1")
+
+
+def test_no_server_names_or_notes_what_is_in_a_local_network(tmp_path: Path) -> None:
+    """Attack 17: neither from what a stranger says of itself nor from what the operator has given it to begin with."""
+
+    async def main(dht: DhtWorld) -> None:
+        here = dht.join("server 0")
+        dht.world.soon(here.run)
+        stranger = dht.pretend("stranger", silent)
+        here.identified(stranger.peer, [kademlia_messages.PROTOCOL], LOCAL)
+        await trio.sleep(10)
+        assert not [to for by, to, _ in dht.world.dialled if by == dht.hosts["server 0"].peer and to == stranger.peer]
+        beside = server(7, "/ip4/10.0.0.7/tcp/1", "/ip4/21.0.0.7/tcp/1")
+        for known in (beside, server(8, *LOCAL)):
+            here._table.answered(known)
+        answer = await asked(dht, KadMessage(KadKind.FIND_NODE, b"key"))
+        assert answer is not None
+        assert answer.closer == (KadPeer(beside.peer, beside.addresses[1:]),)
+
+    run_dht(tmp_path, main)
 
 
 def test_a_decoy_is_close_and_another() -> None:

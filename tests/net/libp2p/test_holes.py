@@ -61,6 +61,8 @@ def test_where_every_direction_succeeds_there_is_one_connection_from_port_to_por
             assert conn.muxed_conn.remote[1] == leader.port
             assert same.muxed_conn.is_initiator
             assert follower.found_at(leader.peer) == ""
+            assert conn.muxed_conn.punched
+            assert same.muxed_conn.punched
 
     run(main)
 
@@ -123,7 +125,7 @@ def test_of_a_crowd_from_the_address_of_a_hole_most_are_ordinary_callers(monkeyp
         async with running(leader):
             assert leader._inbound is not None
             crowd = holes.MAX_LED + 3
-            with through(leader)._diverting(at(leader, 4), led.append):
+            with through(leader)._diverting(["127.0.0.1"], led.append):
                 callers = [await trio.open_tcp_stream("127.0.0.1", leader.port) for _ in range(crowd)]
                 while len(led) + len(leader._inbound._guests) < crowd:
                     await trio.lowlevel.checkpoint()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
 
 from p2pchat.core import frames
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.names import link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import transport_keys
@@ -39,6 +41,24 @@ async def friends(world: World) -> tuple[WorldNode, WorldNode]:
 
 async def linked(node: WorldNode) -> bool:
     return (await node.call("contacts"))[0]["route"] is not None
+
+
+class Through:
+    """As much of a stream as says by which route a link goes. punched: through both routers."""
+
+    route, relay, place = Route.DIRECT, None, "192.0.2.1"
+
+    def __init__(self, *, punched: bool) -> None:
+        self.punched = punched
+
+
+def test_a_link_through_both_routers_is_said_to_be_one() -> None:
+    async def main() -> None:
+        for punched, route in ((True, Route.PUNCHED), (False, Route.DIRECT)):
+            link = Link(cast("Stream", Through(punched=punched)), ContactId(b"bob"), SessionId(b"session"))
+            assert link.route == route
+
+    run(main)
 
 
 async def unlinked(node: WorldNode) -> bool:

@@ -126,14 +126,20 @@ def test_a_relay_that_one_of_ours_leads_to_sees_that_one_come_and_is_asked_direc
 ) -> None:
     ours, other = PeerKey(b"\xcc" * 32), PeerKey(b"\xdd" * 32)
 
-    async def ways(door: PeerKey, there: Callable[[], PipeStream]) -> list[list[str]]:
+    async def ways(first: PeerKey, there: Callable[[], PipeStream]) -> list[list[str]]:
         """The addresses by which each host goes that is made for one request, if the relay names this first hop."""
         hosts = Hosts(there)
-        doors = [multiaddrs.circuit("/ip4/20.0.0.8/tcp/4001", door)]
         async with trio.open_nursery() as nursery:
             at_ours = [(ours, ("/ip4/10.0.0.8/tcp/4001",))]
             pool = MailboxPool(
-                Lines(there), Letters(), nursery, lambda: NOW, bytes, hosts.new, lambda: at_ours, doors=lambda _: doors
+                Lines(there),
+                Letters(),
+                nursery,
+                lambda: NOW,
+                bytes,
+                hosts.new,
+                lambda: at_ours,
+                named=lambda _: {first},
             )
             assert await pool.records.put(AT_RELAY, NEW.public, NEW.raw) == DONE
         return [host.addresses_tried for host in hosts.made]

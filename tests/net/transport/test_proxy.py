@@ -11,6 +11,8 @@ import trio
 
 from p2pchat.errors import Unreachable
 from p2pchat.lib.proxy_address import ProxyAddress
+from p2pchat.net import multiaddrs
+from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport.lookups import Lookups
 from p2pchat.net.transport.proxy import Proxy
@@ -54,6 +56,41 @@ def test_a_host_is_dialled_through_the_proxy_and_a_name_is_looked_up_there(monke
                 assert await echoed(alice, bob, f"/dns4/{NAME}/tcp/{bob.port}")
                 assert await echoed(alice, dave)
         assert [(asked.host, asked.port) for asked in server.asked] == [(NAME, bob.port), ("127.0.0.1", dave.port)]
+
+    run(main)
+
+
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid"
+
+
+def test_an_onion_service_is_dialled_through_the_proxy_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its name is looked up nowhere, whoever dials and whatever else there is to dial."""
+
+    def resolved(*asked: object, **also: object) -> None:
+        raise AssertionError("a name was looked up here")
+
+    async def main() -> None:
+        bob, dave = make(1), make(2)
+        where = f"/onion3/{ONION}:4001"
+        async with socks_server() as server, running(bob, dave, direct := make(5)):
+            server.names[f"{ONION}.onion"] = f"127.0.0.1:{bob.port}"
+            monkeypatch.setattr(Lookups, "addresses", resolved)
+            bob._running.inbound._tor = "onion"  # type: ignore[union-attr]
+            for host in (proxied(server.address, 3), proxied(server.address, 4)):
+                async with running(host):
+                    assert await echoed(host, bob, where)
+            asked = list(server.asked)
+            assert [(each.host, each.port) for each in asked] == [(f"{ONION}.onion", 4001)] * 2
+            assert len({each.user for each in asked}) == 2
+
+            with pytest.raises(Unreachable, match="through Tor only"):
+                await echoed(direct, bob, where)
+            with pytest.raises(Unreachable, match="through Tor only"):
+                await echoed(direct, bob, multiaddrs.circuit(where, dave.peer))
+            assert await echoed(direct, dave, where, *dave.addresses())
+            with pytest.raises(Unreachable, match="through Tor only"):
+                await dial.resolve(multiaddrs.Name(multiaddrs.ONION, f"{ONION}.onion"), 4001, chosen=True)
+            assert server.asked == asked
 
     run(main)
 

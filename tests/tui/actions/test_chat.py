@@ -32,6 +32,25 @@ def test_enter_sends_to_the_chat_that_is_shown(tmp_path: Path) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("line", ["/msg Carol  good morning", "/me waves", "good morning"])
+def test_a_text_is_forgotten_with_its_message_however_it_was_sent(tmp_path: Path, line: str) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            for text in ("stays", line):
+                app.main.composer.put(text)
+                await pilot.press("enter")
+                await until(pilot, lambda text=text: sent(node) and app.settled)  # type: ignore[misc]
+            message = max((row for rows in node.history.values() for row in rows), key=lambda row: str(row["id"]))
+            node.emit("state", id=message["id"], chat=message["chat"], state="deleted", route=None, at=None)
+            await pilot.press("alt+p")
+            await until(pilot, lambda: app.main.composer.text == "stays")
+
+    run(main())
+
+
 def test_a_mistyped_command_is_not_sent_and_comes_back(tmp_path: Path) -> None:
     node = FakeNode()
     story(node)

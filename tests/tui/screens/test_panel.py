@@ -17,7 +17,7 @@ from p2pchat.tui.model import chat_of, message_of
 from p2pchat.tui.screens.add import AddScreen
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.contact import ContactScreen
-from p2pchat.tui.screens.explain import ExplainScreen, local, way
+from p2pchat.tui.screens.explain import ExplainScreen, way
 from p2pchat.tui.screens.find import LIMIT, FindScreen, matches
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.invite import InviteScreen
@@ -314,10 +314,10 @@ def test_a_message_of_theirs_and_one_that_is_gone() -> None:
     run(main())
 
 
-def test_routes_and_times_in_words() -> None:
+def test_routes_in_words() -> None:
     assert way("direct", mine=False) == "straight from their computer to yours"
+    assert way("punched") == "straight from your computer to theirs, through both routers"
     assert way("tunnel{0.__class__}") == "through tunnel0.__class__"
-    assert local("no time in it") == "no time in it"
 
 
 # --- the small questions

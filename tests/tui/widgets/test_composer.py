@@ -87,6 +87,8 @@ def test_the_name_of_an_emoji_becomes_it_with_its_last_colon() -> None:
         assert desk.composer.text == "ok :tada"  # undo brings the name back
         assert await typed(": :tada:") == "ok :tada: 🎉"  # and there it stays a name
         desk.composer.clear()
+        assert await typed("` :tada:` :tada:") == "` :tada:` 🎉"  # in code, names stay names
+        desk.composer.clear()
         assert await typed("1:30: :zz:") == "1:30: :zz:"
         desk.composer.clear()
         assert await typed(":tad") == ":tad"
