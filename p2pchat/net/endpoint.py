@@ -43,7 +43,7 @@ class Endpoint:
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         ours: Ours | None = None,
-        observers: Callable[[], Sequence[Observer]] = tuple,
+        observers: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
         mapped: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:

@@ -28,8 +28,10 @@ MAX_WAITING = 1 << 20
 MAX_OUT = 64 << 20
 """Bytes that may wait to be written to all clients; while there are more, nothing is read for them or pushed to
 them."""
-MAX_PUSHED = 256
-"""Blobs that were pushed on one stream and not deleted yet."""
+SMALL_BYTES = 1024
+"""Frames of at most so many bytes wait in one buffer with those before them: an object for each pong of five bytes
+takes ten times as much memory as is counted for it.
+"""
 SLOW_WRITE_SECONDS = 2.0
 """Seconds that one write may take while memory is short; see `SLOW_WRITE_BYTES`."""
 SLOW_WRITE_BYTES = 256 << 10
@@ -91,7 +93,8 @@ class Outgoing:
 class ClientStream:
     """The stream of one client.
 
-    waiting: how many of its requests are on their way to the disk. records: how many presence records it has put.
+    waiting: how many of its requests are on their way to the disk. pushed: how many blobs were pushed and not deleted
+    yet; most_pushed: how many may be. records: how many presence records it has put.
     scope: cancelling it ends the stream at once.
     draining: the stream ends as soon as all answers were written. changed: tasks that wait for any change of this
     client park here. behind: watched queues of which the disk has more than was pushed. held: frames are kept until
@@ -113,6 +116,7 @@ class ClientStream:
         "heard",
         "held",
         "hello",
+        "most_pushed",
         "opened",
         "opens",
         "origin",
@@ -147,7 +151,7 @@ class ClientStream:
         self.waiting = 0
         self.records = 0
         self.fetching = False
-        self.pushed = 0
+        self.pushed = self.most_pushed = 0
         self.behind: dict[OpenQueue, None] = {}
         self.ended = False
         self.held = False
@@ -156,7 +160,7 @@ class ClientStream:
         self.changed = trio.lowlevel.ParkingLot()
         self.out_bytes = 0
         self.began: float | None = None  # when the current write began
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[bytes | bytearray] = deque()
         self._outgoing = outgoing
         self._nursery = nursery
         self._emptied = emptied
@@ -169,7 +173,7 @@ class ClientStream:
     @property
     def may_push(self) -> bool:
         """Whether blobs may be pushed to it now."""
-        return self.pushed < MAX_PUSHED and not self.full and not self._outgoing.full
+        return self.pushed < self.most_pushed and not self.full and not self._outgoing.full
 
     @property
     def slow(self) -> bool:
@@ -191,11 +195,25 @@ class ClientStream:
             return
         packed = pack(frame)
         size = len(packed)
-        self._frames.append(packed)
+        self._append(packed, size)
         self.out_bytes += size
         self._outgoing.total += size
         if not self.held:
             self.flush()
+
+    def _append(self, packed: bytes, size: int) -> None:
+        if size > SMALL_BYTES or not self._frames:
+            self._frames.append(packed)
+            return
+        last = self._frames[-1]
+        if len(last) + size > WRITE:
+            self._frames.append(packed)
+        elif isinstance(last, bytearray):
+            last += packed
+        elif len(last) <= SMALL_BYTES:
+            self._frames[-1] = bytearray(last + packed)
+        else:
+            self._frames.append(packed)
 
     def flush(self) -> None:
         """Write what waits, at once if possible, else in a task."""

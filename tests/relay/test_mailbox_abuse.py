@@ -214,8 +214,8 @@ def test_one_queue_watched_under_a_thousand_handles_is_pushed_to_the_window_and_
                 await eve.watch(*((handle + more, 0) for more in range(8)))
             await trio.sleep(1)
             await eve.ping()
-            assert len(eve.pushed) == clients.MAX_PUSHED
-            assert at.mailbox.pushes.pushed == clients.MAX_PUSHED
+            assert len(eve.pushed) == mailbox.MAX_PUSHED
+            assert at.mailbox.pushes.pushed == mailbox.MAX_PUSHED
 
     run(main)
 
@@ -238,6 +238,24 @@ def test_frames_that_carry_nothing_are_taken_in_slices_and_then_later(
             cost = 10_000 * COSTS[mailbox.PING] - budget.BURST
             assert trio.current_time() - began > cost / budget.PLACE_RATE
             await bob.ping()
+
+    run(main)
+
+
+def test_what_a_connection_had_sent_is_dropped_when_it_ends(tmp_path: Path) -> None:
+    """It waits for no more turns: a flood from ever new connections had thousands of them wait, each with its bytes."""
+
+    async def main() -> None:
+        account, over = Account(), [False]
+        async with relay(tmp_path, account_of=lambda stream: account) as at:
+            eve = await at.client()
+            at.mailbox._is_over = lambda stream: over[0]
+            await eve.send(*[Frame(mailbox.PING, b"")] * 10_000)
+            await trio.sleep(1)  # a few of them are answered
+            began, over[0] = trio.current_time(), True
+            await at.serving[id(eve.stream)].wait()
+            assert trio.current_time() - began < 1
+            assert at.mailbox.clients == 0
 
     run(main)
 

@@ -228,7 +228,7 @@ def test_one_who_is_blocked_while_records_are_being_put_gets_none(tmp_path: Path
         await trio.sleep(120)
         for relay in relays:
             relay.requests.clear()
-        half_day = presence.first_number(world.now())
+        half_day = presence.half_day(world.now())
         world.soon(alice.engine.presence_records._put_all, half_day)
         await trio.sleep(60)
         await alice.call("block", contact="bob")

@@ -24,7 +24,7 @@ from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, first_device
 from p2pchat.core.ipns import IpnsRecord
-from p2pchat.core.presence import Whereabouts
+from p2pchat.core.presence import PresenceSlot, Whereabouts
 from p2pchat.core.primitives import Random, hmac_sha256
 from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
 from p2pchat.engine.contacts import news, transport_keys
@@ -104,14 +104,15 @@ class _Search:
 
 @dataclass(eq=False, slots=True)
 class _Written:
-    """What was put into a slot last: its day, what it says apart from its id (None: a decoy), when, and its sequence
-    number.
+    """What was put into a slot last: what it says apart from its id (None: a decoy), when, its sequence number, and
+    whether a relay has taken it.
     """
 
-    day: int
+    slot: PresenceSlot
     said: object
     half_day: int
     number: int
+    taken: bool = False
 
 
 @dataclass(eq=False)
@@ -271,13 +272,15 @@ class PresenceRecords:
 
     async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> bool:
         """Put our record for a contact at their relays and ours, unless what it says is there; return False if no relay
-        has taken it.
+        has taken it. A search, which is repeated often, does not put again what no relay has taken.
         """
         said = await self.committer.submit(compose, contact)
-        written = self._next_in_slot(contact, (said.ways, said.queues, said.next))
+        written = self._next_in_slot(
+            contact, (said.ways, said.queues, said.next), meeting.pair.ours, again=most == MAX_RELAYS_DAILY
+        )
         if written is None:
             return True
-        slot = presence.slot(meeting.pair.ours, written.day)
+        slot = written.slot
 
         def make(number: int) -> IpnsRecord:
             return presence.make(slot, said, self.me.identity_seed, number, self.random)
@@ -288,29 +291,42 @@ class PresenceRecords:
         """Put the decoy of this number where a contact's record goes, as `_put` does. Like a record, it has one key all
         day.
         """
-        written = self._next_in_slot(number, None)
+        side = hmac_sha256(self.me.device_private, b"presence decoys")
+        written = self._next_in_slot(number, None, side, number, again=True)
         if written is not None:
-            slot = presence.slot(hmac_sha256(self.me.device_private, b"presence decoys"), written.day, number)
-            make = partial(presence.decoy, slot, random=self.random)
+            make = partial(presence.decoy, written.slot, random=self.random)
             return await self._put_everywhere(like, MAX_RELAYS_DAILY, written, make)
         return True
 
-    def _next_in_slot(self, name: ContactId | int, said: object) -> _Written | None:
-        """Note what is written into a slot now, and return it; None if it is there."""
+    def _next_in_slot(
+        self,
+        name: ContactId | int,
+        said: object,
+        side: bytes,
+        device: int = presence.FIRST_DEVICE,
+        *,
+        again: bool,
+    ) -> _Written | None:
+        """Note what is written into the slot of a side and a device now, and return it; None if it is there or, unless
+        `again`, if it was to be there and no relay has taken it.
+        """
         now = self._now()
-        day, number = hello_days(now)[0], presence.first_number(now)
-        written = _Written(day, said, number, number)
+        day, half_day = hello_days(now)[0], presence.half_day(now)
         before = self._written.get(name)
-        if before is not None and before.day == day:
-            if before.said == said and before.half_day == written.half_day:
-                return None
-            written.number = max(number, presence.next_number(before.number, self.random))
-        self._written[name] = written
+        if before is None or before.slot.day != day:
+            slot = presence.slot(side, day, device)
+            number = presence.first_number(slot, now)
+        elif before.said == said and before.half_day == half_day and (before.taken or not again):
+            return None
+        else:
+            slot = before.slot
+            number = max(presence.first_number(slot, now), presence.next_number(before.number, self.random))
+        self._written[name] = written = _Written(slot, said, half_day, number)
         return written
 
     async def _put_everywhere(self, meeting: Meeting, most: int, written: _Written, make: _Make) -> bool:
         """Put a record at relays, the same bytes at all at the same time: decoys must not differ in this. Return
-        whether one has taken it; if not, it counts as not said, so that the next attempt says it again.
+        whether one has taken it.
         """
         record, taken = make(written.number), False
 
@@ -321,8 +337,7 @@ class PresenceRecords:
         async with trio.open_nursery() as nursery:
             for relay in meeting.write_to[:most]:
                 nursery.start_soon(put_at, relay)
-        if not taken:
-            written.said = _NOT_TAKEN
+        written.taken = taken
         if self._nursery is not None and not meeting.hidden:  # this takes seconds, and nothing waits for it
             if record.sequence != written.number:
                 record = make(written.number)
@@ -344,7 +359,7 @@ class PresenceRecords:
 
     async def _put_daily(self) -> None:
         while True:
-            half_day = presence.first_number(self._now())
+            half_day = presence.half_day(self._now())
             if await self.committer.read(lambda db: meta.get_int(db, _PUT)) != half_day:
                 try:
                     await self._put_all(half_day)
@@ -353,7 +368,7 @@ class PresenceRecords:
                     log.warning("presence records could not be put: %s", type(error).__name__)
                     await trio.sleep(jittered(RETRY_SECONDS, self.random))
                     continue
-            while presence.first_number(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
+            while presence.half_day(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
     async def _put_all(self, half_day: int) -> None:
@@ -378,7 +393,7 @@ class PresenceRecords:
                     left.append(turn)
             if left:
                 await trio.sleep(pauses.pause())
-            turns = left if presence.first_number(self._now()) == half_day else []
+            turns = left if presence.half_day(self._now()) == half_day else []
 
     async def _take_turn(self, turn: ContactId | int, met: Sequence[ContactId]) -> bool:
         """Put one record or decoy; return False if that has failed. The contact may have been blocked since, or hidden
@@ -400,8 +415,6 @@ class PresenceRecords:
 
 
 _PUT = "presence_put"
-_NOT_TAKEN = object()
-"""What a record says that no relay has taken."""
 
 
 def _all_put(tx: Transaction, half_day: int) -> None:

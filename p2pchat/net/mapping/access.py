@@ -101,8 +101,11 @@ class Sockets:
     @asynccontextmanager
     async def searching(self, uplink: Uplink) -> AsyncIterator[Datagrams]:
         with await _udp(uplink) as sock:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, uplink.own.packed)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+            try:
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, uplink.own.packed)
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+            except OSError as error:  # the interface is gone
+                raise NoRouter from error
             yield _Udp(sock, uplink, (str(uplink.router), upnp.PORT))
 
     async def fetch(
@@ -136,7 +139,10 @@ async def exchange(
 
 
 async def _udp(uplink: Uplink) -> trio.socket.SocketType:
-    sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise NoRouter from error
     try:
         await sock.bind((str(uplink.own), 0))
     except OSError as error:

@@ -169,6 +169,12 @@ class PortMapper:
             grant = await self._asking.ask(self._grant)
         except NoMapping as no:
             return self._failed(no.state)
+        except Exception as error:  # noqa: BLE001 - what a router says must not end the node
+            log.error("asking the router for a port failed: %s", type(error).__name__)
+            return self._failed(MappingState.SILENT)
+        if not self._wanted or self._where() != uplink:
+            self._grant = grant  # the next round gives it back
+            return 0.0
         return await self._granted(grant)
 
     def _inside(self, uplink: Uplink) -> int:

@@ -138,6 +138,15 @@ async def test_packets_without_end_are_read_for_a_moment_only() -> None:
 
 
 @virtual
+async def test_a_flood_delays_an_answer_and_keeps_nobody_busy() -> None:
+    gateway = Gateway({PCP})
+    answer = gateway._packet
+    gateway._packet = lambda packet: [b"\0" * 60] * 100 + answer(packet)  # type: ignore[method-assign]
+    assert (await ask_of(gateway).ask(None)).protocol == PCP
+    assert trio.current_time() == asking.TRY_SECONDS[0], "no more than so many packets are read at once"
+
+
+@virtual
 async def test_a_description_that_leads_elsewhere_is_not_followed() -> None:
     """The fake answers at the router's two places alone, and raises for every other."""
     gateway = Gateway({UPNP})

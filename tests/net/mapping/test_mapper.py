@@ -189,6 +189,44 @@ async def test_on_another_network_a_new_one_is_made_and_the_old_one_is_told_no_m
 
 
 @virtual
+async def test_an_answer_that_comes_when_it_is_not_wanted_any_more_is_told_to_nobody() -> None:
+    home = Home(Gateway({"NAT-PMP"}))
+
+    def move(packet: bytes) -> bytes:
+        home.uplink = None
+        home.mapper.network_changed()
+        return packet
+
+    home.gateway.lie = move
+    async with home.running():
+        assert (home.state, home.told) == (MappingState.NO_ROUTER, [])
+    home = Home(Gateway({"NAT-PMP"}))
+
+    def turn_off(packet: bytes) -> bytes:
+        home.mapper.use(False)
+        return packet
+
+    home.gateway.lie = turn_off
+    async with home.running():
+        assert (home.state, home.told, home.gateway.ports) == (MappingState.OFF, [], {})
+
+
+@virtual
+async def test_whatever_goes_wrong_the_node_goes_on() -> None:
+    home = Home()
+
+    def fail(packet: bytes) -> list[bytes]:
+        raise RuntimeError
+
+    home.gateway._packet = fail  # type: ignore[method-assign]
+    async with home.running():
+        assert home.state == MappingState.SILENT
+        del home.gateway._packet
+        await trio.sleep(600)
+        assert home.mapper.addresses() == (ADDRESS,)
+
+
+@virtual
 async def test_another_port_of_the_node_takes_the_uplink_of_the_old_one() -> None:
     home = Home()
     async with home.running():
