@@ -22,7 +22,7 @@ NO_TMUX := -m 'not tmux'
 # Compiled once and kept, tests and program are read in a quarter of the time, by each process of tests.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 # In the lab everybody waits for links that have fallen silent. It also runs what drives the program in tmux.
-LAB := -n $(shell expr 2 \* $$(nproc)) --dist worksteal -m 'lab or tmux'
+LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal -m 'lab or tmux'
 IN_TMUX = $(shell grep -rl --include="test_*.py" "mark\.tmux" tests)
 # What tests/support/sampling.py makes smaller.
 SAMPLED = $(shell grep -rl --include="test_*.py" "^from tests.support.sampling import" tests)
