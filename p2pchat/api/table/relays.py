@@ -17,8 +17,12 @@ METHODS: Final[tuple[Method, ...]] = (
         "it is used for longer than this run; `contact`: whose node it is, or null. At the end, with the "
         "state offered, are relays that contacts offer and that are not used. One can be removed first, and "
         "one added; the call then waits a moment for that relay's answer, and its row has `added`. A working "
-        "token or address of a relay in the list is not replaced (NotNow) without `replace`.",
-        "[{address, state, since, problem, used, kept, contact, added}]",
+        "token or address of a relay in the list is not replaced (NotNow) without `replace`. With `all`, there follow, "
+        "with the state told, those that others have told of and that are tried while none of the profile's answers: "
+        "`told_by` is relay or contact, `teller` the relay's address or the contact, null if they are gone; `since`: "
+        "when that was; `worked`: when it last answered, null if never; `in_use`: it is connected now; `stores`: it "
+        "keeps envelopes too. To remove such a one is to forget it, until it is told of again.",
+        "[{address, state, since, problem, used, kept, contact, added}], and {told_by, teller, worked, in_use, stores}",
         (
             Param(
                 "add",
@@ -29,6 +33,7 @@ METHODS: Final[tuple[Method, ...]] = (
             ),
             Param("remove", "text", "The address of one of them.", default=None),
             Param("replace", "flag", "Let the added address replace the relay's entry.", default=False),
+            Param("all", "flag", "List the relays that others have told of too.", default=False),
         ),
     ),
     Method(

@@ -269,16 +269,17 @@ def _hops(facts: NetworkFacts) -> Iterator[Row]:
 def _others(facts: NetworkFacts) -> Iterator[Row]:
     """Say which relays are known besides ours, and whether they are in use."""
     known, worked, borrowed = facts.others.known, facts.others.worked, len(facts.borrowed)
+    lists = "`p2pchat relays --all` lists them"
     if borrowed:
         detail = (
             f"you are reached through {_count(borrowed, 'relay')} of others for now, since none of yours answers; "
-            f"no message of yours is stored there"
+            f"no message of yours is stored there. {lists}"
         )
         hint = "Add one that works as a relay of your own, so that messages can wait there: `p2pchat relays add`."
         yield Row(RELAYS, "others", NOTE, detail, hint)
     elif known:
         tried = f"{worked} of them {'has' if worked == 1 else 'have'} worked" if worked else "none has been needed yet"
-        detail = f"{_count(known, 'other')} known, to be reached by if none of yours answers; {tried}"
+        detail = f"{_count(known, 'other')} known, to be reached by if none of yours answers; {tried}. {lists}"
         yield Row(RELAYS, "others", GOOD, detail)
     elif facts.relays:
         detail = "no others are known yet: relays and contacts tell of them. If yours are all blocked, nobody gets in"

@@ -40,6 +40,7 @@ _SIGN_CELLS = 2
 """Columns of a sign, with the space after it."""
 _HERE = {
     "`p2pchat relays add`": "/relays",
+    "`p2pchat relays --all`": "/relays",
     "`p2pchat settings lan auto`": "`lan` in /settings",
     "`p2pchat node --proxy`": "the option --proxy of `p2pchat node`",
 }
