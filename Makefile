@@ -101,7 +101,7 @@ docs: $(VENV)/docs.stamp ## build a site from the guides and the docstrings in b
 	@touch $(WHOLE)
 	@echo 'open build/site/docs/index.html'
 
-lab: $(VENV)/dev.stamp ## run the stories in network namespaces and in tmux; needs root, ip, nft and tmux; ALL=1: with every cell of the matrix, and write its page
+lab: $(VENV)/dev.stamp ## run the stories in network namespaces and in tmux; needs root, ip, nft, nginx, caddy and tmux; ALL=1: with every cell of the matrix, and write its page
 	$(if $(filter command,$(origin ALL)),P2PCHAT_LAB=all )$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab $(IN_TMUX)
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (on a quiet machine); SHORT=1: what takes minutes, and keep nothing; ONLY='PIECE …': some; BESIDE=CHECKOUT: compare

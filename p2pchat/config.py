@@ -28,11 +28,13 @@ sits.
 MAX_PASSPHRASE_OUTPUT = 65_536
 _KNOWN = (
     *("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan"),
-    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops"),
+    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops", "port_mapping"),
 )
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
 NO_PROXY = "none"
+NO_MAPPING_VARIABLE = "P2PCHAT_NO_PORT_MAPPING"
+"""Set to anything, it keeps a node from asking any router for a port, whatever `config.toml` says."""
 LAN_MODES = ("auto", "on", "off")
 DHT_MODES = ("relays", "public", "off")
 KAD = "/ipfs/kad/1.0.0"
@@ -64,7 +66,7 @@ class Settings:
     `LAN_MODES`; "auto" is while no relay answers. dht: where records about how people are reached are kept, one of
     `DHT_MODES`. dht_bootstrap: full addresses of servers of the public network, without which "public" is nothing.
     dht_protocol: that of all these servers. passphrase_command: see `passphrase_of`. hops: 2
-    if mailboxes at relays are reached through another relay only.
+    if mailboxes at relays are reached through another relay only. port_mapping: the router is asked to open a port.
     """
 
     listen: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ class Settings:
     dht_protocol: str = KAD
     passphrase_command: tuple[str, ...] = ()
     hops: int = 1
+    port_mapping: bool = True
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -171,12 +174,16 @@ def _settings(path: Path, raw: bytes) -> Settings:
     hops = table.get("hops", 1)
     if type(hops) is not int or hops not in (1, 2):
         raise BadConfig(f"In {path}, hops must be 1 or 2")
+    mapping = table.get("port_mapping", True)
+    if not isinstance(mapping, bool):
+        raise BadConfig(f"In {path}, port_mapping must be true or false")
     dht, bootstrap, protocol = _dht(path, table)
     command = table.get("passphrase_command", [])
     if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
         raise BadConfig(f'In {path}, passphrase_command must be a list of words such as ["pass", "show", "p2pchat"]')
     daily, unread = _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3])
-    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, tuple(command), hops)
+    command = tuple(command)
+    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, command, hops, mapping)
 
 
 def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
@@ -254,7 +261,15 @@ def keep_lan(folder: Path, mode: str) -> None:
     _keep(folder, "lan", mode, replace(settings(folder), lan=mode))
 
 
-def _keep(folder: Path, key: str, value: str, wanted: Settings) -> None:
+def keep_port_mapping(folder: Path, wanted: bool) -> None:
+    """Write for this and all later nodes whether the router is asked for a port into `config.toml`. The rest stays.
+
+    Raises BadConfig if the file cannot be changed.
+    """
+    _keep(folder, "port_mapping", wanted, replace(settings(folder), port_mapping=wanted))
+
+
+def _keep(folder: Path, key: str, value: str | bool, wanted: Settings) -> None:
     path = folder / FILE
     try:
         changed = toml_lines.with_line(path.read_text() if path.exists() else "", key, value).encode()

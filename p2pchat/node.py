@@ -288,6 +288,8 @@ class Node:
         settings: JsonObject = dict(answer) if isinstance(answer, dict) else {}
         if changes.get("lan") is not None:
             config.keep_lan(self._options.profile.folder, changes["lan"])
+        if changes.get("port_mapping") is not None:
+            config.keep_port_mapping(self._options.profile.folder, changes["port_mapping"])
         return {**settings, "keep_receiving": self._keeps_receiving()}
 
     async def _passphrase(self, new: str | None) -> JsonObject:

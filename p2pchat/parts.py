@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from p2pchat.lib.proxy_address import ProxyAddress
     from p2pchat.net.kademlia.network import KademliaNetwork
     from p2pchat.net.libp2p.host import LibP2PHost
+    from p2pchat.net.mapping.mapper import PortMapper
     from p2pchat.net.network_memory import NetworkMemory
     from p2pchat.net.transport.proxy import Proxy
     from p2pchat.ports import DhtHealth
@@ -125,6 +127,7 @@ async def _opened(
         hidden_seed = transport_keys.hidden_transport_seed(db, entropy)
         hidden = LibP2PHost(hidden_seed, listen=(), proxy=proxy, memory=memory)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
+        mapper = None if proxy is not None else _mapper(db, settings, host, entropy)
         records = _records(settings, proxy, entropy)
         net = Network(
             host,
@@ -137,6 +140,7 @@ async def _opened(
             records,
             settings.hops,
             memory,
+            mapper=mapper,
         )
         engine = Engine(
             db,
@@ -149,6 +153,7 @@ async def _opened(
             storage_limits=_storage_limits(settings),
             ask_proxy=None if proxy is None else proxy.health,
             use_lan=None if proxy is not None else net.use_lan,
+            use_port_mapping=None if mapper is None else mapper.use,
             ask_dht=_no_dht if records is None else records.health,
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
@@ -165,6 +170,18 @@ async def _opened(
     finally:
         with trio.CancelScope(shield=True):
             await close()
+
+
+def _mapper(db: Database, settings: config.Settings, host: LibP2PHost, entropy: Entropy) -> PortMapper | None:
+    """Return what asks the router for a port, if anything may."""
+    from p2pchat.core.primitives import hmac_sha256
+    from p2pchat.engine.contacts.transport_keys import transport_seed
+    from p2pchat.net.mapping.mapper import PortMapper
+
+    if os.environ.get(config.NO_MAPPING_VARIABLE):
+        return None
+    secret = hmac_sha256(transport_seed(db), b"port mapping")
+    return PortMapper(host.bound, secret, entropy.random, wanted=settings.port_mapping)
 
 
 def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -> KademliaNetwork | None:

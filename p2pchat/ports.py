@@ -18,10 +18,13 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.ipns import IpnsRecord
+from p2pchat.core.network import NO_MAPPING as NO_MAPPING
 from p2pchat.core.network import Machine as Machine
+from p2pchat.core.network import MappingState as MappingState
 from p2pchat.core.network import NetState as NetState
 from p2pchat.core.network import OwnAddress as OwnAddress
 from p2pchat.core.network import PathState as PathState
+from p2pchat.core.network import PortMapping as PortMapping
 from p2pchat.core.network import Scope as Scope
 from p2pchat.core.relays import EntryRelay as EntryRelay
 from p2pchat.core.relays import OwnQueue as OwnQueue
@@ -241,9 +244,9 @@ class Net(Protocol):
         """Prepare ways for hidden contacts: there are some, or will be."""
         ...
 
-    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[PackedWay]:
+    def ways(self, *, hidden: bool = False, relayed: bool = True, mapped: bool = True) -> list[PackedWay]:
         """Return where others may dial us, best first; for hidden contacts, only circuits to another transport key.
-        Without `relayed`, circuits are left out.
+        Without `relayed`, circuits are left out; without `mapped`, the port that the router of our home has opened.
         """
         ...
 

@@ -37,6 +37,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "keep_receiving = 1",
         "lisen = []",
         "contact_daily_mib = true",
+        'port_mapping = "yes"',
         "contact_unread_mib = -1",
         "proxy = true",
         'passphrase_command = "pass show p2pchat"',
@@ -123,6 +124,13 @@ def test_when_to_look_on_the_local_network_is_kept(tmp_path: Path) -> None:
     config.keep_lan(tmp_path, "off")
     config.keep_proxy(tmp_path, "socks5://127.0.0.1:9050")
     assert config.settings(tmp_path) == config.Settings(proxy=ProxyAddress("127.0.0.1", 9050), lan="off")
+
+
+def test_whether_a_router_is_asked_is_kept(tmp_path: Path) -> None:
+    assert config.settings(tmp_path).port_mapping is True
+    for wanted in (False, True):
+        config.keep_port_mapping(tmp_path, wanted)
+        assert config.settings(tmp_path) == config.Settings(port_mapping=wanted)
 
 
 def test_a_proxy_that_cannot_be_kept_changes_nothing(tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def test_every_module_is_tested_by_the_file_of_its_name_or_by_one_that_is_listed
 
 
 def _test_functions(path: Path) -> set[str]:
-    return set(re.findall(r"^(?:    )?(?:def |class )?([Tt]est\w+)", path.read_text(), re.MULTILINE))
+    return set(re.findall(r"^(?:    )?(?:async def |def |class )?([Tt]est\w+)", path.read_text(), re.MULTILINE))
 
 
 def test_every_test_that_a_text_names_exists() -> None:

@@ -193,10 +193,11 @@ VERBS = (
                 (
                     "keep_receiving: the node keeps running when nothing uses it; read_receipts: contacts are told "
                     "what you read; typing: you and your contacts see when the other is typing; lan: contacts are "
-                    "looked for on the local network"
+                    "looked for on the local network; port_mapping: the router is asked to open a port, by which "
+                    "contacts reach you directly"
                 ),
                 required=False,
-                choices=("keep_receiving", "read_receipts", "typing", LAN),
+                choices=("keep_receiving", "read_receipts", "typing", LAN, "port_mapping"),
             ),
             Arg("VALUE", "yes or no; for lan: auto, on or off", required=False),
         ),

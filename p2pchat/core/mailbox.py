@@ -80,6 +80,8 @@ DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP
 NO_HANDLE = 0xFFFF
 QUEUES_A_FETCH = 8
 MAX_WANTED = 512
+MAX_PUSHED = 256
+"""Blobs that a relay may have pushed on a stream and that were not deleted yet."""
 MAX_RESULTS = 256
 MAX_HANDLES = 1024
 NAMES_A_FORGET = 256
@@ -89,7 +91,7 @@ _OPEN = struct.Struct(">HBB32s32s64s")
 _OPENED = struct.Struct(">HB")
 _PUT = struct.Struct(">IHHQ")
 _RESULT = struct.Struct(">IB")
-_FETCH = struct.Struct(">IH" + "HQ" * QUEUES_A_FETCH)
+_FETCH = struct.Struct(">IHH" + "HQ" * QUEUES_A_FETCH)
 _BLOB = struct.Struct(">HQ")
 _END = struct.Struct(">IBB")
 _DELETE = struct.Struct(">IHQ")
@@ -190,10 +192,13 @@ class Put(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """A request for `want` blobs of these queues, each (handle, after). With `want` 0, new blobs are pushed."""
+    """A request for `want` blobs of these queues, each (handle, after). With `want` 0, new blobs are pushed, of which
+    `push` may wait to be deleted; else `push` is 0.
+    """
 
     number: int
     want: int
+    push: int
     queues: tuple[tuple[int, int], ...]
 
 
@@ -395,19 +400,21 @@ def decode_results(body: bytes) -> list[tuple[int, int]]:
     return results
 
 
-def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]]) -> bytes:
-    """Encode a FETCH, frame type 6: at most eight (handle, after); the rest is filled with padding."""
+def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]], push: int = MAX_PUSHED) -> bytes:
+    """Encode a FETCH, frame type 6: at most eight (handle, after); the rest is filled with padding. push: counts where
+    `want` is 0.
+    """
     filled = [*queues, *[(NO_HANDLE, 0)] * (QUEUES_A_FETCH - len(queues))]
-    return _FETCH.pack(number, want, *(part for pair in filled for part in pair))
+    return _FETCH.pack(number, want, 0 if want else push, *(part for pair in filled for part in pair))
 
 
 def decode_fetch(body: bytes) -> Fetch:
     """Decode a FETCH. Raises CannotOpen."""
-    number, want, *parts = _unpack(_FETCH, body)
-    if want > MAX_WANTED:
+    number, want, push, *parts = _unpack(_FETCH, body)
+    if want > MAX_WANTED or push > MAX_PUSHED or (want == 0) != (push > 0):
         raise CannotOpen
     pairs = zip(parts[::2], parts[1::2], strict=True)
-    return Fetch(number, want, tuple((handle, after) for handle, after in pairs if handle != NO_HANDLE))
+    return Fetch(number, want, push, tuple((handle, after) for handle, after in pairs if handle != NO_HANDLE))
 
 
 def watches(body: bytes) -> bool:

@@ -48,11 +48,45 @@ class Machine:
         return bool(self.families)
 
 
+class MappingState(StrEnum):
+    """Whether the router of this network has opened a port for this node, and if not, why."""
+
+    OFF = "off"
+    """The user does not want it, or everything goes through a proxy."""
+    NOT_NEEDED = "not needed"
+    """This machine has a public address."""
+    NOT_LISTENING = "not listening"
+    """This node can be dialled from this machine only."""
+    NO_ROUTER = "no router"
+    ASKING = "asking"
+    OPEN = "open"
+    SILENT = "silent"
+    """The router answers none of the protocols."""
+    REFUSED = "refused"
+    NOT_PUBLIC = "not public"
+    """The router has opened a port, and has no public address itself: another one translates for it."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PortMapping:
+    """What the router did. address: where others can dial this node, a multiaddr; "" unless the port is open. protocol:
+    how the router was asked, for people.
+    """
+
+    state: MappingState = MappingState.OFF
+    address: str = ""
+    protocol: str = ""
+
+
+NO_MAPPING = PortMapping()
+
+
 @dataclass(frozen=True, slots=True)
 class NetState:
     """Where this node is. circuits, hidden_circuits: the relays through which it can be reached now, by everybody and
     by hidden contacts. hops: 2 if mailboxes are reached through a second relay only. freezing: with how many hosts
-    connections were seen to freeze on this network, within a day; short ones are made with those.
+    connections were seen to freeze on this network, within a day; short ones are made with those. mapping: what the
+    router did.
     """
 
     machine: Machine = Machine()
@@ -61,6 +95,7 @@ class NetState:
     hidden_circuits: tuple[PeerKey, ...] = ()
     hops: int = 1
     freezing: int = 0
+    mapping: PortMapping = NO_MAPPING
 
 
 @dataclass(frozen=True, slots=True)

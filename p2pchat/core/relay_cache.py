@@ -2,7 +2,10 @@
 
 Nobody can tell a relay of a stranger from one that an adversary made a minute ago, and a thousand of those cost
 nothing. So relays that have worked keep their places, whatever is told. Of the others, half the places are for what
-relays tell and half for what contacts tell; in each half every teller has a few places, and no network more than two.
+relays tell and half for what contacts tell; in each half every teller has a few places, and of these no network more
+than two. Networks are what descriptors claim, so they count among those of one teller alone: nobody can take the places
+of a network by claiming to be in it. Where all have the same number, the oldest of a day or more makes room for a new
+teller.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from p2pchat.core.descriptors import Descriptor, networks
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import KEY_BYTES
+from p2pchat.lib.times import DAY_MS
 
 MAX_WORKED = 32
 """Relays that have worked, the latest ones."""
@@ -23,6 +27,9 @@ tell of."""
 MAX_A_TELLER = 8
 """Untried relays that one relay or contact has told of."""
 MAX_A_NETWORK = 2
+"""Untried relays in one network, of those that one relay or contact has told of."""
+STAYS_MS = DAY_MS
+"""How long an untried relay keeps its place where there is none for a new one."""
 MAX_SPARES = 8
 """Relays that are offered for trying at a time."""
 
@@ -65,10 +72,17 @@ def make_room(known: Sequence[KnownRelay], new: KnownRelay) -> list[PeerKey] | N
         gone.append(next(row for row in untried if row.told_by == new.told_by))
     elif len(untried) >= MAX_UNTRIED:
         most, count = tellers.most_common(1)[0]
-        if count <= tellers[new.told_by] + 1:
-            return None
-        gone.append(next(row for row in untried if row.told_by == most))
-    taken = Counter(network for row in untried if row not in gone for network in networks(row.descriptor.addresses))
+        own = tellers[new.told_by]
+        if count > own + 1:
+            gone.append(next(row for row in untried if row.told_by == most))
+        else:
+            richer = (row for row in untried if tellers[row.told_by] > own or row.told_by == new.told_by)
+            oldest = next(richer, None)
+            if oldest is None or oldest.heard_at + STAYS_MS > new.heard_at:
+                return None
+            gone.append(oldest)
+    same = [row for row in untried if row.told_by == new.told_by and row not in gone]
+    taken = Counter(network for row in same for network in networks(row.descriptor.addresses))
     if any(taken[network] >= MAX_A_NETWORK for network in networks(new.descriptor.addresses)):
         return None
     return [row.relay for row in gone]
@@ -81,8 +95,8 @@ def outlived(known: Sequence[KnownRelay]) -> list[PeerKey]:
 
 
 def spares(known: Sequence[KnownRelay]) -> list[KnownRelay]:
-    """Return the relays to try, best first: those that worked, the latest first, then one of each teller in turns; in
-    each network one before any second.
+    """Return the relays to try, best first: those that worked, the latest first, then one of each teller in turns; of
+    what one teller has told, and of those that worked, in each network one before any second.
     """
     worked = sorted((row for row in known if row.worked_at), key=lambda row: -row.worked_at)
     turns: Counter[bytes] = Counter()
@@ -91,10 +105,11 @@ def spares(known: Sequence[KnownRelay]) -> list[KnownRelay]:
         ranked.append((turns[row.told_by], -row.heard_at, row))
         turns[row.told_by] += 1
     ordered = [*worked, *(row for *_, row in sorted(ranked, key=lambda entry: entry[:2]))]
-    seen: set[str] = set()
+    seen: set[tuple[bytes, str]] = set()
     first: list[KnownRelay] = []
     for row in ordered:
-        places = networks(row.descriptor.addresses)
+        by = b"" if row.worked_at else row.told_by
+        places = {(by, network) for network in networks(row.descriptor.addresses)}
         if not places & seen:
             first.append(row)
             seen |= places

@@ -57,6 +57,7 @@ class Engine:
     besides those of the profile. monotonic: see `ClockWatch`. storage_limits: how much one contact may make us store.
     ask_proxy: asks the proxy that everything is dialled through; None without one. ask_dht: asks the distributed
     hash table. use_lan: changes when contacts are looked for on the local network; None where they never are.
+    use_port_mapping: changes whether the router is asked for a port; None where it never is.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class Engine:
         ask_proxy: AskProxy | None = None,
         ask_dht: AskDht | None = None,
         use_lan: Callable[[LanMode], None] | None = None,
+        use_port_mapping: Callable[[bool], None] | None = None,
     ) -> None:
         self.use_lan = use_lan
+        self.use_port_mapping = use_port_mapping
         self.ask_proxy = ask_proxy
         self.ask_dht = ask_dht
         self.view = view

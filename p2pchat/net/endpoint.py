@@ -33,7 +33,7 @@ LEAVE_AFTER = 10.0
 class Endpoint:
     """The links, dialling, joining and relays of one host. `ours`: the addresses of our relays, for the hidden
     endpoint, which punches no holes. observers: returns our relays. held: called with each relay that takes a
-    reservation.
+    reservation. mapped: returns the addresses that the router has opened for us.
     """
 
     def __init__(
@@ -43,8 +43,9 @@ class Endpoint:
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         ours: Ours | None = None,
-        observers: Callable[[], Sequence[Observer]] = tuple,
+        observers: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
+        mapped: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
@@ -53,6 +54,7 @@ class Endpoint:
         self.reach = Reconnector(self.links, nursery, random)
         self.joining = Joining(self.host, handler.invites, nursery, random, hidden=hidden)
         self._observers = observers
+        self._mapped = mapped
         self._punching: Punching | None = None
         if not hidden:
             self._punching = Punching(host, self.links, handler.links, nursery, random, self._observers_for)
@@ -60,15 +62,16 @@ class Endpoint:
 
     def addresses(self) -> tuple[str, ...]:
         """Return where this endpoint can be dialled, best first."""
-        return (*self.host.addresses(), *self.relays.ways())
+        return (*self._mapped(), *self.host.addresses(), *self.relays.ways())
 
-    def ways(self, *, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
-        """Return the few addresses that are given to others, packed, each with our transport key; circuits among them
-        if `relayed`.
+    def ways(self, *, relayed: bool = True, mapped: bool = True) -> list[tuple[PeerKey, bytes]]:
+        """Return the few addresses that are given to others, packed, each with our transport key; among them circuits
+        if `relayed`, and the router's port if `mapped`.
         """
         circuits = self.relays.ways() if relayed else ()
+        observed = self._mapped() if mapped else ()
         ways = []
-        for address in interfaces.for_invite(self.host.addresses(), relays=circuits)[:MAX_WAYS]:
+        for address in interfaces.for_invite(self.host.addresses(), observed=observed, relays=circuits)[:MAX_WAYS]:
             with suppress(BadAddress):  # a relay's name and pass may be too long together
                 ways.append((self.host.peer, multiaddrs.pack(address)))
         return ways

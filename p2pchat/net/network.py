@@ -26,6 +26,7 @@ from p2pchat.net.lan.discovery import Discovery, Medium
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
 from p2pchat.net.mailbox.pool import MailboxPool
+from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network_memory import NetworkMemory
 from p2pchat.net.network_watch import NetworkWatch
 from p2pchat.net.ports import NewHost, RelayedHost
@@ -50,7 +51,7 @@ class Network:
     relays too.
     hops: 2 if mailboxes are reached through a second relay only. memory: that of both hosts, told when the network
     changes.
-    machine: asks the system for the networks of this machine.
+    machine: asks the system for the networks of this machine. mapper: asks its router for a port.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Network:
         hops: int = 1,
         memory: NetworkMemory | None = None,
         machine: Callable[[], Machine] = network_watch.machine,
+        mapper: PortMapper | None = None,
     ) -> None:
         self._memory = memory
         self._hops = hops
@@ -76,7 +78,8 @@ class Network:
             records.of_relays = RelayServers(host, lambda: self._relays)
         self._medium = medium
         self._lan_mode = LanMode.OFF if medium is None else lan_mode
-        self.view = NetworkView(machine, self._lan_mode, hops, memory)
+        self._mapper = mapper
+        self.view = NetworkView(machine, self._lan_mode, hops, memory, mapper)
         self._discovery: Discovery | None = None
         self._host = host
         self._hidden_host = hidden_host
@@ -100,7 +103,13 @@ class Network:
             self._handler, self._nursery = handler, nursery
             self._lists = RelayLists(self._host, nursery, self._random, handler.mailboxes.relays_told)
             self._open = Endpoint(
-                self._host, handler, nursery, self._random, observers=self._all_relays, held=self._held
+                self._host,
+                handler,
+                nursery,
+                self._random,
+                observers=self._all_relays,
+                held=self._held,
+                mapped=tuple if self._mapper is None else self._mapper.addresses,
             )
             self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
             for endpoint in (self._open, self._hidden):
@@ -113,6 +122,8 @@ class Network:
             if self._watch is not None:
                 nursery.start_soon(self._watch.run, self._network_changed)
             nursery.start_soon(self._lists.run, self._all_in_use)
+            if self._mapper is not None:
+                nursery.start_soon(self._mapper.run, handler.links.moved)
             task_status.started()
             await trio.sleep_forever()
 
@@ -139,6 +150,8 @@ class Network:
         """
         if self._memory is not None:
             self._memory.network_changed()
+        if self._mapper is not None:
+            self._mapper.network_changed()
         self._has_changed(hidden=False)
         if self._discovery is not None:
             self._discovery.network_changed()
@@ -235,12 +248,13 @@ class Network:
             self._hiding = True
             self._hidden.relays.use(self._relays)
 
-    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
+    def ways(self, *, hidden: bool = False, relayed: bool = True, mapped: bool = True) -> list[tuple[PeerKey, bytes]]:
         """Return where others may dial us, best first, at most four.
 
-        hidden: the ways for hidden contacts, which are circuits only. relayed: whether the others include circuits.
+        hidden: the ways for hidden contacts, which are circuits only. relayed, mapped: whether the others include
+        circuits, and the port that a router has opened for us.
         """
-        return (self._hidden if hidden else self._open).ways(relayed=relayed)
+        return (self._hidden if hidden else self._open).ways(relayed=relayed, mapped=mapped)
 
     def listening(self) -> list[str]:
         """Return every address we can be dialled at, with our peer id."""

@@ -2,8 +2,9 @@
 
 Some networks let any connection begin, and drop its packets in silence after 15 kB or 25 packets. Such a way shows
 itself by two facts together: a connection went silent early (`MIN_FROZEN_BYTES` and what follows), and a new one with
-the same host began soon after, by whatever port and transport. A host with whom that happened twice is *freezing* for a
-day: only short connections (`Allowance`) are made with it. A way that answered goes first the next time.
+the same host began soon after at the first attempt, by whatever port and transport: where a line is cut, attempts fail
+or packets are lost meanwhile. Where that has happened twice on a network, the hosts with whom it did are *freezing* for
+a day: only short connections (`Allowance`) are made with them. A way that answered goes first the next time.
 
 Networks and ways are kept as hashes under a key of the profile, the times in hours. What is kept is bounded, and
 forgotten with time. `NetworkMemory` computes; `Passage` is one connection's part in it.
@@ -37,7 +38,9 @@ forgets a quiet connection too, only later."""
 AGAIN_SECONDS = 60.0
 """Seconds within which a new connection by the same way begins after one went silent, or the line may have been cut."""
 STALLS = 2
-"""Frozen connections after which a host is freezing."""
+"""Frozen connections on a network after which the hosts with whom there were some are freezing."""
+QUIET_SECONDS = 10.0
+"""Seconds of silence after which a connection has to show that it works, on a network where others froze."""
 FREEZING_HOURS = 24
 REMEMBERED_STALL_HOURS = 7 * 24
 """Hours for which earlier stalls count; so after a day, one more is enough."""
@@ -170,11 +173,21 @@ class NetworkMemory:
         network = self._here()
         return 0 if network is None else sum(self._freezes(network, name) for name in network.ways)
 
-    def began(self, way: WayName) -> Passage:
-        """Note that a connection by this way was made."""
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether connections froze on this network lately."""
+        network = self._here()
+        return network is not None and any(self._stalled_lately(way) for way in network.ways.values())
+
+    def failed(self, way: WayName) -> None:
+        """Note that no connection with the host of this way could be made: the line may have been cut."""
+        self._silent.pop(self._hash("host", way[0]), None)
+
+    def began(self, way: WayName, *, cleanly: bool = True) -> Passage:
+        """Note that a connection by this way was made. cleanly: no packet had to be sent again for it."""
         host = self._hash("host", way[0])
         when, time = self._silent.pop(host, (0.0, -1))
-        if time == self._time and trio.current_time() - when <= AGAIN_SECONDS:
+        if cleanly and time == self._time and trio.current_time() - when <= AGAIN_SECONDS:
             self._froze(host)
         network = self._here()
         freezing = network is not None and self._freezes(network, host)
@@ -192,14 +205,14 @@ class NetworkMemory:
             self._silent[name] = trio.current_time(), time
 
     def _froze(self, name: bytes) -> None:
-        way = self._way(name)
-        if way is None:
+        way, network = self._way(name), self._here()
+        if way is None or network is None:
             return
         if way.stalled + REMEMBERED_STALL_HOURS < self._hour:
             way.stalls = 0
         way.stalls += 1
         way.stalled = self._hour
-        if way.stalls >= STALLS:
+        if sum(other.stalls for other in network.ways.values() if self._stalled_lately(other)) >= STALLS:
             log.info("connections with a host freeze on this network")
             way.freezing_until = self._hour + FREEZING_HOURS
         self._changed.set()
@@ -218,8 +231,11 @@ class NetworkMemory:
             return False
         if known.freezing_until > self._hour:
             return True
-        lately = known.stalled + FREEZING_HOURS > self._hour
-        return lately and any(other.freezing_until > self._hour for other in network.ways.values())
+        freezing = (other.freezing_until > self._hour for other in network.ways.values())
+        return self._stalled_lately(known) and any(freezing)
+
+    def _stalled_lately(self, way: _Way) -> bool:
+        return way.stalls > 0 and way.stalled + FREEZING_HOURS > self._hour
 
     @property
     def _hour(self) -> int:

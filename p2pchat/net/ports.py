@@ -179,8 +179,12 @@ NewHost = Callable[[], AbstractAsyncContextManager[Host]]
 """Makes a running host with a fresh transport key, which does not listen, for the duration of the context."""
 
 
-Observer = tuple[PeerKey, Sequence[str]]
-"""A relay that can say from where it sees us, and its addresses."""
+class Observer(NamedTuple):
+    """A relay that can say from where it sees us, and its addresses. chosen: whether the user chose it."""
+
+    relay: PeerKey
+    addresses: Sequence[str]
+    chosen: bool = True
 
 
 class Holes(Protocol):
@@ -188,7 +192,8 @@ class Holes(Protocol):
 
     def seen(self, observers: Sequence[Observer]) -> AbstractAsyncContextManager[tuple[PunchAddress, ...]]:
         """Return the public addresses at which that port is seen, while inside the context: what shows them keeps the
-        router's mapping. None where nobody can tell, or two observers disagree.
+        router's mapping. None where nobody can tell, two observers disagree, or only one answers that the user did not
+        choose, though there are others.
         """
         ...
 

@@ -8,13 +8,14 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import Endpoint
 from p2pchat.net.lan.discovery import Discovery
+from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network_memory import NetworkMemory
-from p2pchat.ports import LanHealth, LanMode, Machine, NetState, OwnAddress, PathState, Scope
+from p2pchat.ports import NO_MAPPING, LanHealth, LanMode, Machine, NetState, OwnAddress, PathState, Scope
 
 
 class NetworkView:
     """Looks at a running network, as `ports.NetView`. machine: asks the system for the networks of this machine.
-    hops: see `NetState`. memory: what networks were seen to do.
+    hops: see `NetState`. memory: what networks were seen to do. mapper: see `Network`.
     """
 
     def __init__(
@@ -23,9 +24,11 @@ class NetworkView:
         lan_mode: LanMode,
         hops: int = 1,
         memory: NetworkMemory | None = None,
+        mapper: PortMapper | None = None,
     ) -> None:
         self._memory = memory
         self._machine = machine
+        self._mapper = mapper
         self._hops = hops
         self._lan_mode = lan_mode
         self._open: Endpoint | None = None
@@ -54,6 +57,7 @@ class NetworkView:
             _relays_of(self._hidden.relays.ways()),
             self._hops,
             0 if self._memory is None else self._memory.freezing(),
+            NO_MAPPING if self._mapper is None else self._mapper.mapping,
         )
 
     def path(self, contact: ContactId) -> PathState:

@@ -16,5 +16,6 @@ record_shares  whose records are kept, and which give way
 notifications  what is pushed to clients that watch a queue
 addresses      where it listens and what it announces
 listing        which relays it tells its clients of               others    those that its operator has named
+dialback       whether relays answer where they say that they are
 host_streams   what the mailbox asks of the streams of a real host
 """

@@ -28,8 +28,6 @@ MAX_WAITING = 1 << 20
 MAX_OUT = 64 << 20
 """Bytes that may wait to be written to all clients; while there are more, nothing is read for them or pushed to
 them."""
-MAX_PUSHED = 256
-"""Blobs that were pushed on one stream and not deleted yet."""
 SLOW_WRITE_SECONDS = 2.0
 """Seconds that one write may take while memory is short; see `SLOW_WRITE_BYTES`."""
 SLOW_WRITE_BYTES = 256 << 10
@@ -91,7 +89,8 @@ class Outgoing:
 class ClientStream:
     """The stream of one client.
 
-    waiting: how many of its requests are on their way to the disk. records: how many presence records it has put.
+    waiting: how many of its requests are on their way to the disk. pushed: how many blobs were pushed and not deleted
+    yet; most_pushed: how many may be. records: how many presence records it has put.
     scope: cancelling it ends the stream at once.
     draining: the stream ends as soon as all answers were written. changed: tasks that wait for any change of this
     client park here. behind: watched queues of which the disk has more than was pushed. held: frames are kept until
@@ -113,6 +112,7 @@ class ClientStream:
         "heard",
         "held",
         "hello",
+        "most_pushed",
         "opened",
         "opens",
         "origin",
@@ -147,7 +147,7 @@ class ClientStream:
         self.waiting = 0
         self.records = 0
         self.fetching = False
-        self.pushed = 0
+        self.pushed = self.most_pushed = 0
         self.behind: dict[OpenQueue, None] = {}
         self.ended = False
         self.held = False
@@ -169,7 +169,7 @@ class ClientStream:
     @property
     def may_push(self) -> bool:
         """Whether blobs may be pushed to it now."""
-        return self.pushed < MAX_PUSHED and not self.full and not self._outgoing.full
+        return self.pushed < self.most_pushed and not self.full and not self._outgoing.full
 
     @property
     def slow(self) -> bool:

@@ -425,9 +425,11 @@ class MailboxServer:
             self._fetches.append(Fetching(client, fetch.number, fetch.want, pages))
             self._wake_up()
         else:
+            client.most_pushed = fetch.push
             self._next.watched += [opened.qid for opened, _ in readable if not opened.watched]
             for opened, after in readable:
                 self.pushes.watch(opened, after)
+            self.pushes.catch_up(client)
             self._end(client, fetch.number, mailbox.DONE)
 
     # --- out

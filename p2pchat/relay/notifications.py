@@ -13,7 +13,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Blob
 from p2pchat.relay.batches import Refill
-from p2pchat.relay.clients import MAX_PUSHED, ClientStream, OpenQueue
+from p2pchat.relay.clients import ClientStream, OpenQueue
 
 
 class Pushes:
@@ -75,7 +75,7 @@ class Pushes:
         opened = next(iter(self._wanted))
         del self._wanted[opened]
         if opened.client.may_push:
-            return Refill(opened, opened.upto, MAX_PUSHED - opened.client.pushed)
+            return Refill(opened, opened.upto, opened.client.most_pushed - opened.client.pushed)
         opened.reading = False
         opened.client.behind[opened] = None
         return None

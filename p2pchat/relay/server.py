@@ -16,8 +16,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from p2pchat.relay import metrics
 from p2pchat.relay.addresses import addresses_of
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.dht import NO_NUMBERS, RelayDht
+from p2pchat.relay.dialback import DialBack
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
@@ -57,7 +58,7 @@ DRAIN_SECONDS = 5.0
 """Seconds in which clients get their pending answers, and circuits end, when the relay shuts down."""
 RESERVE_BYTES = 80 << 20
 """Bytes reserved on the disk for when it is full: the database's log, usually 64 MB, and what deletes need."""
-MAX_DOORS = 2
+MAX_CIRCUITS = 2
 """Circuits through other relays among the addresses in the relay's descriptor."""
 _STREAMS = 8
 """Streams that a client may have open besides its circuits."""
@@ -229,11 +230,13 @@ class _Relay:
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
                 nursery.start_soon(_trim_heap)
-                doors = Reservations(self._host, nursery, _now, self._random)
+                dialback = DialBack(self._listing, _new_host, self._where, place_of, self._random)
+                nursery.start_soon(dialback.run)
+                reservations = Reservations(self._host, nursery, _now, self._random)
                 for relay, address, token in self._others:
                     access = RelayAccess(multiaddrs.with_pass([address], relay_pass(relay, token)), token)
                     nursery.start_soon(follow_other, self._host, self._listing, relay, access, self._random)
-                    doors.want(relay, access)  # so that circuits through it lead here
+                    reservations.want(relay, access)  # so that circuits through it lead here
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
@@ -303,8 +306,9 @@ class _Relay:
         where = self._where()
         direct = [address for address in where if multiaddrs.is_everywhere(address)] or list(where)
         public = self._listing.public
-        doors = [multiaddrs.circuit(address, relay) for relay, address, _ in self._others if relay in public]
-        return [*direct[: MAX_ADDRESSES - len(doors[:MAX_DOORS])], *doors[:MAX_DOORS]] if direct else []
+        circuits = [multiaddrs.circuit(address, relay) for relay, address, _ in self._others if relay in public]
+        named = circuits[:MAX_CIRCUITS]
+        return [*direct[: MAX_ADDRESSES - len(named)], *named] if direct else []
 
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()
@@ -400,6 +404,16 @@ def _token(path: str) -> bytes | None:
     if not multiaddrs.is_token(token.decode("ascii", "replace")):
         raise BadSetting(f"{path} does not hold a valid token: 1 to 64 letters, digits and any of . _ ~ -")
     return token
+
+
+@asynccontextmanager
+async def _new_host() -> AsyncIterator[LibP2PHost]:
+    """Return a host with a new key, which listens nowhere."""
+    host = LibP2PHost(system_entropy().random(32), listen=())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(host.run)
+        yield host
+        nursery.cancel_scope.cancel()
 
 
 async def _trim_heap() -> None:

@@ -119,16 +119,20 @@ SIMPLE = [
     (["chats"], "chats", {"limit": None}),
     (["name"], "name", {"name": None}),
     (["name", "new"], "name", {"name": "new"}),
-    (["settings"], "settings", {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": None}),
+    (
+        ["settings"],
+        "settings",
+        {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": None, "port_mapping": None},
+    ),
     (
         ["settings", "read_receipts", "no"],
         "settings",
-        {"keep_receiving": None, "read_receipts": False, "typing": None, "lan": None},
+        {"keep_receiving": None, "read_receipts": False, "typing": None, "lan": None, "port_mapping": None},
     ),
     (
         ["settings", "lan", "on"],
         "settings",
-        {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": "on"},
+        {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": "on", "port_mapping": None},
     ),
     (["relays"], "relays", {"add": None, "remove": None, "replace": False, "all": False}),
     (

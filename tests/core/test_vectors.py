@@ -283,6 +283,10 @@ def stamp(one: Vector) -> None:
     assert "later" in one["about"] or made == one["stamp"]
 
 
+def _fetch(value: mailbox.Fetch) -> bytes:
+    return mailbox.encode_fetch(value.number, value.want, value.queues, value.push)
+
+
 # a value that came over the wire, and the body made of it again
 FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "hello": (mailbox.decode_hello, mailbox.encode_hello),
@@ -290,7 +294,8 @@ FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "opened": (mailbox.decode_opened, lambda value: mailbox.encode_opened(*value)),
     "put": (mailbox.decode_put, mailbox.encode_put),
     "results": (mailbox.decode_results, mailbox.encode_results),
-    "fetch": (mailbox.decode_fetch, lambda value: mailbox.encode_fetch(*value)),
+    "fetch": (mailbox.decode_fetch, _fetch),
+    "watch": (mailbox.decode_fetch, _fetch),
     "blob": (mailbox.decode_blob, mailbox.encode_blob),
     "end": (mailbox.decode_end, mailbox.encode_end),
     "delete": (mailbox.decode_delete, mailbox.encode_delete),

@@ -29,11 +29,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import Place, place
+from tests.support.processes import Place, Running, place
 
 NEEDS = (
     "the lab needs root with CAP_SYS_ADMIN and CAP_NET_ADMIN, to make network namespaces, "
-    "and the commands `ip` (iproute2) and `nft` (nftables)"
+    "and the commands `ip` (iproute2), `nft` (nftables) and `miniupnpd` (miniupnpd-nftables)"
 )
 
 _NAME = "p2pchat-lab-{pid}-{lab}-{machine}"
@@ -83,6 +83,32 @@ table ip router {
         counter name refused
     }
 }
+"""
+
+
+# Where miniupnpd writes its rules, under the names that it expects.
+_OPENED = """
+table inet filter {
+    chain prerouting {
+        type nat hook prerouting priority dstnat;
+        jump prerouting_miniupnpd
+    }
+    chain prerouting_miniupnpd { }
+    chain postrouting_miniupnpd { }
+    chain miniupnpd { }
+}
+insert rule ip router through ct status dnat accept
+"""
+_MINIUPNPD = """
+ext_ifname=wan
+listening_ip=lan
+enable_upnp={upnp}
+enable_natpmp={pcp}
+secure_mode=yes
+http_port=0
+uuid=00000000-0000-0000-0000-000000000001
+allow 1024-65535 192.168.1.0/24 1024-65535
+deny 0-65535 0.0.0.0/0 0-65535
 """
 
 
@@ -211,6 +237,26 @@ class Lab:
         router.run("nft", "flush", "chain", *chain)
         router.run("nft", "add", "rule", *chain, "oifname", "wan", nat)
 
+    def opens_ports(self, name: str, *, upnp: bool = False, pcp: bool = False) -> None:
+        """Have the router of somebody's home open ports for who asks: with Debian's miniupnpd, by UPnP, or by PCP and
+        NAT-PMP.
+        """
+        if shutil.which("miniupnpd") is None:
+            raise NoLab(NEEDS)
+        router = self[f"router-{name}"]
+        router.run("nft", "-f", "-", given=_OPENED)
+        settings = self.place.folder / f"{name}.miniupnpd"
+        settings.write_text(_MINIUPNPD.format(upnp=_yes(upnp), pcp=_yes(pcp)))
+        command = (*router.inside, "miniupnpd", "-d", "-f", str(settings), "-P", f"{settings}.pid")
+        running = Running(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+        self.place.started.append(running)
+        running.until_said("HTTP listening on port" if upnp else "Listening for NAT-PMP/PCP traffic")
+
+    def opened(self, name: str) -> list[str]:
+        """The rules of the ports that the router of somebody's home has opened."""
+        said = self[f"router-{name}"].run("nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd")
+        return [line.strip() for line in said.splitlines() if "dnat" in line]
+
     def housemate(self, name: str, *, of: str, number: int) -> Machine:
         """One more machine in a home, as 192.168.1.NUMBER."""
         router, machine = self[f"router-{of}"], self._new(name)
@@ -314,6 +360,10 @@ class Lab:
         machine.ip("route", "add", "default", "via", f"{network}.1")
         machine.address = machine.seen_as = f"{network}.2"
         return machine
+
+
+def _yes(on: bool) -> str:
+    return "yes" if on else "no"
 
 
 @contextmanager

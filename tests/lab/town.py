@@ -20,10 +20,8 @@ from tests.support.processes import PATIENCE, Running
 from tests.support.steps import fine, make
 
 RELAYS = ("relay1", "relay2")
-SETTLED = 200.0
-"""Seconds until everything is there and known to be: a short connection that froze with nothing due is noticed by a
-ping, after two minutes and a half.
-"""
+SETTLED = 60.0
+"""Seconds until everything is there and known to be, on whatever network."""
 LOOK = 0.25
 """Seconds until one looks again where no event comes."""
 

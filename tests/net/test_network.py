@@ -227,7 +227,7 @@ def test_when_the_relay_is_killed_the_link_is_made_by_the_other() -> None:
 def carries(relay: RunningRelay, alice: Person, bob: Person) -> bool:
     """Whether the circuit between the two is this relay's."""
     (conn,) = live_connections(alice.host, bob.host)
-    return conn.muxed_conn.place == f"relay {multiaddrs.peer_id(relay.host.peer)}"
+    return conn.muxed_conn.wire.place == f"relay {multiaddrs.peer_id(relay.host.peer)}"
 
 
 def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -> None:

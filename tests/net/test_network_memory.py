@@ -84,6 +84,16 @@ def test_a_way_that_froze_twice_is_freezing_for_a_day_and_then_at_once_again() -
     _run(main)
 
 
+def test_two_hosts_with_whom_one_connection_froze_are_both_freezing() -> None:
+    def main() -> None:
+        me = Somebody()
+        me.freezes(WAY)
+        me.freezes(OTHER)
+        assert (me.memory.rank(WAY), me.memory.rank(OTHER)) == (FREEZING, FREEZING)
+
+    _run(main)
+
+
 def test_only_a_silence_after_which_the_way_answers_again_counts() -> None:
     async def main() -> None:
         me = Somebody()
@@ -106,8 +116,15 @@ def test_only_a_silence_after_which_the_way_answers_again_counts() -> None:
             passage = me.memory.began(WAY)
             await trio.sleep(3_601)
             passage.ended(FROZEN, silent=True)
-        assert me.memory.began(WAY).freezing is False
+        for _ in range(3):  # meanwhile no connection could be made,
+            me.memory.began(WAY).ended(FROZEN, silent=True)
+            me.memory.failed(BESIDE)
+        for _ in range(3):  # or only with packets that were lost
+            me.memory.began(WAY, cleanly=False).ended(FROZEN, silent=True)
+        assert not me.memory.is_doubtful
+        assert me.memory.began(WAY, cleanly=False).freezing is False
         me.freezes()
+        assert me.memory.is_doubtful
         me.memory.began(WAY).ended(Traffic(200_000, 200, 9_000, 90), silent=False)  # it carries more after all
         me.freezes()
         assert me.memory.rank(WAY) == UNKNOWN

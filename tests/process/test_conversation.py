@@ -46,7 +46,13 @@ def test_what_was_said_about_a_message_survives_a_kill_and_arrives(here: Place) 
     assert (fourth["reply_to"], fourth["quote"]["text"]) == (answer["id"], "are you there?")
     assert [one["text"] for one in fine(here.run("alice", "history", hello, "--json"))] == ["helo", "hello"]
     (settings,) = fine(here.run("alice", "settings", "typing", "no", "--json"))
-    assert settings == {"keep_receiving": None, "read_receipts": True, "typing": False, "lan": settings["lan"]}
+    assert settings == {
+        "keep_receiving": None,
+        "read_receipts": True,
+        "typing": False,
+        "lan": settings["lan"],
+        "port_mapping": False,
+    }
     assert here.run("alice", "settings", "lan", "off", "--json").object()["lan"] == "off"
     assert 'lan = "off"' in (here.folder / "alice" / "config.toml").read_text()
     failed(here.run("alice", "edit", hello, "I said so"), 2, "Only texts that you sent")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from p2pchat.core import descriptors
 from p2pchat.core.descriptors import MAX_DESCRIPTOR, PRIVATE, Descriptor, decode_list, open_descriptor
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import sign_public
@@ -19,11 +19,23 @@ from p2pchat.relay.listing import (
     FORGOTTEN_AFTER_MS,
     MAX_A_NETWORK,
     MAX_A_PLACE,
+    MAX_ANNOUNCED,
+    REPLACED_AFTER_MS,
     SIGN_AGAIN_MS,
     RelayListing,
 )
 
 NOBODY = PeerKey(bytes(32))
+
+
+def at_once(waiting: Coroutine[Any, Any, Descriptor]) -> Descriptor:
+    """Return what a coroutine returns that does not have to wait."""
+    try:
+        waiting.send(None)
+    except StopIteration as over:
+        result: Descriptor = over.value
+        return result
+    raise AssertionError
 
 
 @dataclass
@@ -56,6 +68,13 @@ class One:
 
     def announce(self, to: One, place: str = "") -> None:
         to.listing.answer(self.peer, place or str(self.number), self.listing.own())
+        to.dial_back()
+
+    def dial_back(self) -> None:
+        """Take it that all who wait have answered at the IP address that they name first."""
+        while self.listing._announced:
+            descriptor = at_once(self.listing.announced())
+            self.listing.proven(descriptor, [descriptor.addresses[0].split("/")[2]])
 
     def told(self) -> list[Descriptor]:
         return [open_descriptor(raw) for raw in decode_list(self.listing.answer(NOBODY, "", b""))]
@@ -93,6 +112,7 @@ def test_only_a_relay_itself_is_listed_and_not_for_ever(tmp_path: Path, clock: C
     with pytest.raises(CannotOpen):
         hub.listing.answer(eve.peer, "", other.listing.own())
     hub.listing.told(eve.peer, [b"nonsense", eve.listing.own()])
+    hub.dial_back()
     assert {row.relay for row in hub.told()} == {hub.peer, other.peer, eve.peer}
     clock.now += FORGOTTEN_AFTER_MS
     One(tmp_path, clock, 4).announce(hub)
@@ -117,6 +137,7 @@ def test_relays_that_tell_each_other_forget_one_that_has_gone(tmp_path: Path, cl
     for _ in range(12):
         for hub, other in ((one, two), (two, one)):
             hub.listing.told(other.peer, decode_list(other.listing.answer(NOBODY, "", b"")))
+            hub.dial_back()
         clock.now += FORGOTTEN_AFTER_MS // 2
     assert [len(hub.listing) for hub in (one, two)] == [1, 1]
 
@@ -131,22 +152,74 @@ def test_a_descriptor_has_room_for_whatever_its_operator_announces(tmp_path: Pat
     assert own.addresses == (*long[:3], "/ip4/1.2.3.4/tcp/1")
 
 
-def test_nobody_makes_it_read_all_addresses_again(
-    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_who_does_not_answer_is_told_to_nobody_and_does_not_stay(tmp_path: Path, clock: Clock) -> None:
+    """Attack 17: a relay that names somebody else's address, and one that is listed and then goes or names another."""
+    hub, eve, gone = (One(tmp_path, clock, number) for number in (1, 2, 3))
+    hub.listing.answer(eve.peer, "2", eve.listing.own())
+    assert [row.relay for row in hub.told()] == [hub.peer]
+    hub.listing.proven(at_once(hub.listing.announced()), [])
+    assert (len(hub.listing), hub.listing._announced) == (0, {})
+    gone.announce(hub)
+    first = gone.listing.own()
+    gone.where = ["/ip4/9.9.9.9/tcp/53"]
+    clock.now += SIGN_AGAIN_MS
+    hub.listing.answer(gone.peer, "3", gone.listing.own())
+    assert len(hub.listing._announced) == 1  # to be dialled back, because its address is another
+    hub.listing.proven(at_once(hub.listing.announced()), [])
+    assert decode_list(hub.listing.answer(NOBODY, "", b""))[1:] == (first,)
+    clock.now += FORGOTTEN_AFTER_MS
+    eve.announce(hub)
+    assert [row.relay for row in hub.told()] == [hub.peer, eve.peer]
+
+
+def test_who_announces_many_delays_nobody_else(tmp_path: Path, clock: Clock) -> None:
     hub = One(tmp_path, clock, 1)
-    for number in range(2, 22):
-        One(tmp_path, clock, number).announce(hub)
-    reads: list[object] = []
+    for number in range(2, 1200):
+        flood = One(tmp_path, clock, number)
+        hub.listing.answer(flood.peer, f"20.7.{number // 32}.{number % 32}", flood.listing.own())
+    assert len(hub.listing._announced) == MAX_ANNOUNCED
+    late = One(tmp_path, clock, 1300)
+    hub.listing.answer(late.peer, "30.0.0.1", late.listing.own())
+    assert len(hub.listing._announced) == MAX_ANNOUNCED
+    assert late.peer in {at_once(hub.listing.announced()).relay for _ in range(2)}
 
-    def networks(addresses: Iterable[str]) -> frozenset[str]:
-        reads.append(addresses)
-        return descriptors.networks(addresses)
 
-    monkeypatch.setattr(listing, "networks", networks)
-    One(tmp_path, clock, 30).announce(hub)
-    hub.told()
-    assert len(reads) == 1
+def test_a_full_list_is_nobodys(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack 13: an old full list lets newcomers in, and a flood of made-up relays does not push out what is there."""
+    monkeypatch.setattr(listing, "MAX_LISTED", 20)
+    hub = One(tmp_path, clock, 1)
+    old = [One(tmp_path, clock, number, [f"/ip4/40.{number}.0.1/tcp/1"]) for number in range(2, 14)]
+    for relay in old:
+        relay.announce(hub)
+    for number in range(100, 180):  # of two networks
+        One(tmp_path, clock, number, [f"/ip4/50.{number % 2}.{number}.1/tcp/1"]).announce(hub, f"50.0.{number}.1")
+    assert {relay.peer for relay in old} <= hub.listing._known.keys()
+    assert len(hub.listing) == 20
+    late = [One(tmp_path, clock, number, [f"/ip4/60.{number}.0.1/tcp/1"]) for number in range(200, 206)]
+    for relay in late:
+        relay.announce(hub)
+    assert {relay.peer for relay in (*old, *late)} <= hub.listing._known.keys()
+    for number in range(300, 500):  # each in a network of its own
+        One(tmp_path, clock, number, [f"/ip4/{70 + number // 200}.{number % 200}.0.1/tcp/1"]).announce(hub)
+    assert sum(relay.peer in hub.listing._known for relay in (*old, *late)) >= 17  # one an hour
+    clock.now += REPLACED_AFTER_MS
+    last = One(tmp_path, clock, 600)
+    last.announce(hub)
+    assert last.peer in hub.listing._known
+    assert len(hub.listing) == 20
+
+
+def test_networks_are_those_in_which_a_relay_has_answered(tmp_path: Path, clock: Clock) -> None:
+    """Whoever claims addresses in the network of others takes none of their places."""
+    hub = One(tmp_path, clock, 1)
+    for number in range(2, 20):
+        claims = One(tmp_path, clock, number, [f"/dns4/relay{number}.example/tcp/1", f"/ip4/77.77.{number}.1/tcp/1"])
+        hub.listing.answer(claims.peer, f"20.{number}.0.1", claims.listing.own())
+        hub.listing.proven(at_once(hub.listing.announced()), ["20.7.7.7"])
+    assert len(hub.listing) <= MAX_A_NETWORK
+    honest = One(tmp_path, clock, 30, ["/ip4/77.77.1.1/tcp/1"])
+    honest.announce(hub)
+    assert honest.peer in hub.listing._known
 
 
 def test_places_and_networks_have_a_few_entries_each(

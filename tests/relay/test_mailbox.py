@@ -15,7 +15,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BOX, DONE, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, Open
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.net.admission.budget import Account
-from p2pchat.relay import batches, clients
+from p2pchat.relay import batches
 from p2pchat.relay.mailbox import SILENCE_SECONDS, SWEEP_SECONDS
 from p2pchat.relay.store import Quota
 from tests.support.boxes import LIMITS, NOW, RELAY, Keys, MailClient, PipeStream, blob, opened, relay, run
@@ -260,13 +260,13 @@ def test_what_its_writer_puts_into_a_box_replaces_what_is_there(tmp_path: Path) 
         async with relay(tmp_path) as at:
             alice, bob = await opened(at, TO_PUT, box), await opened(at, TO_FETCH, box)
             await bob.watch((0, 0))
-            for number in range(clients.MAX_PUSHED + 10):
+            for number in range(mailbox.MAX_PUSHED + 10):
                 assert await alice.put(0, blob(number)) == [DONE]
                 pushed = await bob.next_pushed()
                 assert pushed.blob == blob(number)
                 assert await bob.delete(0, pushed.place) == DONE
             assert at.store.blobs == 1
-            assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(clients.MAX_PUSHED + 9)]
+            assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(mailbox.MAX_PUSHED + 9)]
 
     run(main)
 

@@ -214,8 +214,8 @@ def test_one_queue_watched_under_a_thousand_handles_is_pushed_to_the_window_and_
                 await eve.watch(*((handle + more, 0) for more in range(8)))
             await trio.sleep(1)
             await eve.ping()
-            assert len(eve.pushed) == clients.MAX_PUSHED
-            assert at.mailbox.pushes.pushed == clients.MAX_PUSHED
+            assert len(eve.pushed) == mailbox.MAX_PUSHED
+            assert at.mailbox.pushes.pushed == mailbox.MAX_PUSHED
 
     run(main)
 

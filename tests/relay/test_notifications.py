@@ -48,16 +48,17 @@ def test_two_clients_watch_one_queue(tmp_path: Path) -> None:
     run(main)
 
 
-def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("push", [1, mailbox.MAX_PUSHED])
+def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Path, push: int) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
             alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
-            total = 3 * clients.MAX_PUSHED
-            await bob.watch((0, 0))
+            total = 3 * push
+            await bob.watch((0, 0), push=push)
             got: list[mailbox.Blob] = []
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(alice.put, 0, *(blob(number) for number in range(total)))
-                while len(got) < clients.MAX_PUSHED:
+                while len(got) < push:
                     got.append(await bob.next_pushed())
             await trio.sleep(10)
             await bob.ping()

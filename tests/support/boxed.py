@@ -8,7 +8,8 @@ Nodes use the program's own client too, so that who goes where is what it would 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,11 +22,13 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import mailbox_name
 from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Stream
+from p2pchat.relay.dialback import DialBack
+from p2pchat.relay.host_streams import place_of
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
-from tests.support.world import BEGAN, FakeRelay, World, WorldNode
+from tests.support.world import BEGAN, FakeHost, FakeRelay, World, WorldNode
 
 T = TypeVar("T")
 
@@ -57,7 +60,7 @@ class FullRelay:
         await self.box.serve(stream)
 
     def knows(self, *others: FullRelay) -> None:
-        """Have these announce themselves to it."""
+        """Have these announce themselves to it; it dials them back."""
         for other in others:
             self.listing.answer(other.peer, other.host.addresses()[0], other.listing.own())
 
@@ -95,6 +98,15 @@ async def full_relay(
     random, where = world.entropy.random, folder / f"{name}.descriptor"
     listing = RelayListing(host.seed, where, host.addresses, clock, random, private=private)
     answer = listing.answer if listed else None
+
+    @asynccontextmanager
+    async def new_host() -> AsyncIterator[FakeHost]:
+        prober = FakeHost(world, f"{name} dialling back", world.entropy.random(32), listens=False)
+        prober.nursery = host.nursery
+        yield prober
+
+    if listed:
+        world.soon(DialBack(listing, new_host, host.addresses, place_of, random).run)
     box = MailboxServer(host.peer, store, limits, clock, random, in_thread=inline, serve_list=answer)
     await world.run_beside(box.run)
     relay = FullRelay(host, store, box, listing)

@@ -208,8 +208,8 @@ class MailClient:
         padding = [one for one in blobs if one.handle == mailbox.NO_HANDLE]
         return [one for one in blobs if one.handle != mailbox.NO_HANDLE], padding, mailbox.decode_end(frame.body)
 
-    async def watch(self, *queues: tuple[int, int]) -> None:
-        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 0, queues)))
+    async def watch(self, *queues: tuple[int, int], push: int = mailbox.MAX_PUSHED) -> None:
+        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 0, queues, push)))
         assert mailbox.decode_end((await self.answer(mailbox.END)).body).code == mailbox.DONE
 
     async def next_pushed(self) -> Blob:

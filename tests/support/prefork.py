@@ -31,7 +31,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
+
+import p2pchat
 
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNS = 0x00020000
@@ -45,26 +48,8 @@ TITLE_BYTES = 2048
 """Room for the command line of a forked process, where that of the waiting one stands."""
 STARTS_NONE = {"node", "relay", "init"}
 """Verbs that start no process."""
-MODULES = (
-    "p2pchat.cli.contacts",
-    "p2pchat.cli.context",
-    "p2pchat.cli.doctor",
-    "p2pchat.cli.invites",
-    "p2pchat.cli.main",
-    "p2pchat.cli.messages",
-    "p2pchat.cli.profile",
-    "p2pchat.cli.relay",
-    "p2pchat.cli.relays",
-    "p2pchat.cli.rpc",
-    "p2pchat.cli.serve",
-    "p2pchat.node",
-    "p2pchat.parts",
-    "p2pchat.relay.embedded",
-    "p2pchat.relay.server",
-    "p2pchat.tui.app",
-    "p2pchat.tui.launch",
-)
-"""What the screen and the verbs that the tests use import when they run."""
+LATER = ("cryptography.hazmat.backends.openssl", "importlib.readers", "stringprep", "tomllib", "wsproto")
+"""What the program imports of others only when it runs. Its own modules are all imported beforehand."""
 
 
 def usable() -> bool:
@@ -269,7 +254,7 @@ def _shift_clock(seconds: int) -> None:
 def main() -> None:
     """Import the program, wait, and be the program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the tests, and their end is ours
-    for name in MODULES:
+    for name in (*(module.name for module in walk_packages(p2pchat.__path__, "p2pchat.")), *LATER):
         import_module(name)
     _cheapen_passphrases()
     gc.collect()

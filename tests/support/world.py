@@ -49,6 +49,7 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.links import judging
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
+from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, Relay
@@ -370,6 +371,7 @@ class WorldNetwork(Network):
             hops=hops,
             machine=lambda: self.machine,
             records=dht,
+            mapper=node.mapper,
         )
         self._node = node
 
@@ -405,8 +407,19 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
+        self.mapper = world.mappers.get(name)
         self.net = net = WorldNetwork(self)
-        self.engine = Engine(self.db, self.clock, entropy, net, net.view, world.run_sync(self), use_lan=net.use_lan)
+        use_port_mapping = None if self.mapper is None else self.mapper.use
+        self.engine = Engine(
+            self.db,
+            self.clock,
+            entropy,
+            net,
+            net.view,
+            world.run_sync(self),
+            use_lan=net.use_lan,
+            use_port_mapping=use_port_mapping,
+        )
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False
@@ -540,6 +553,7 @@ class World:
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
         self.media: dict[str, Medium] = {}  # by name, the local networks of a node that is started later
+        self.mappers: dict[str, PortMapper] = {}  # by name, of a node that is started later and has a router
         self.elsewhere: dict[str, str] = {}  # by name, addresses in other networks than those of the nodes
         self.hops: dict[str, int] = {}  # by name, of a node that is started later
         self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in

@@ -55,7 +55,13 @@ class FakeNode:
         """What is set for chats: archived, pinned, muted_until."""
         self.invites: list[Json] = []
         self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
-        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True, "lan": "auto"}
+        self.settings: Json = {
+            "keep_receiving": keep_receiving,
+            "read_receipts": True,
+            "typing": True,
+            "lan": "auto",
+            "port_mapping": True,
+        }
         self.reachable = True
         self.relayed = False
         self.relays = 0

@@ -682,8 +682,9 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         "fetch": (
             mailbox.FETCH,
             mailbox.encode_fetch(11, 512, [(7, 1 << 63), (8, 0)]),
-            [11, 512, [[7, 1 << 63], [8, 0]]],
+            [11, 512, 0, [[7, 1 << 63], [8, 0]]],
         ),
+        "watch": (mailbox.FETCH, mailbox.encode_fetch(11, 0, [(7, 1 << 63)], 1), [11, 0, 1, [[7, 1 << 63]]]),
         "blob": (mailbox.BLOB, mailbox.encode_blob(mailbox.Blob(7, 1 << 40, blob)), [7, 1 << 40, blob]),
         "end": (mailbox.END, mailbox.encode_end(mailbox.End(11, 0, more=True)), [11, 0, True]),
         "delete": (mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(12, 7, 1 << 40)), [12, 7, 1 << 40]),
@@ -713,6 +714,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         yield f"frame-{name}-ok", vector("frame", f"type {kind}", **frame, body=body, values=shown(values))
     for name, about, body in (
         ("fetch", "more wanted than may be", mailbox.encode_fetch(1, 513, [])),
+        ("watch", "more pushed than may be", mailbox.encode_fetch(1, 0, [], 257)),
         ("end", "more is 2", mailbox.encode_end(mailbox.End(1, 0, more=False))[:-1] + b"\2"),
         ("put", "a blob of 4,095 bytes", mailbox.encode_put(mailbox.Put(1, 7, 1, 0, blob[1:]))),
         ("blob", "a blob of 4,097 bytes", mailbox.encode_blob(mailbox.Blob(7, 1, blob + b"\0"))),

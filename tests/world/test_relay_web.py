@@ -13,7 +13,7 @@ from p2pchat.core.contents.queues import Queues
 from p2pchat.core.descriptors import LIFE_SECONDS, MAILBOX, Descriptor, open_descriptor, sign_descriptor
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import sign_public
-from p2pchat.core.relay_cache import MAX_A_TELLER
+from p2pchat.core.relay_cache import MAX_A_TELLER, MAX_SPARES
 from p2pchat.engine.contacts import known_relays, relay_web
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -243,10 +243,31 @@ def test_a_relay_of_ours_leads_to_no_local_network_but_its_own(tmp_path: Path) -
         at_home = PeerKey(sign_public(world.entropy.random(32)))
         await alice.call("relays", add=multiaddrs.full(at_home, "/ip4/192.168.1.2/tcp/4001"))
         await alice.call("relays", add=multiaddrs.full(peer, "/ip4/20.0.0.1/tcp/4001"))
-        where = ("/ip4/192.168.1.1/tcp/80", "/ip4/20.0.0.2/tcp/4001")
+        where = ("/ip4/192.168.1.1/tcp/80", "/ip4/20.0.0.2/tcp/4001", "/ip6/64:ff9b::c0a8:101/tcp/80")
         says = sign_descriptor(seed, Descriptor(peer, made, made, made + LIFE_SECONDS, MAILBOX, where))
         await alice.engine.committer.submit(relay_web.told_by_relay, peer, [says])
         (row,) = [row for row in store_relays.all(alice.db) if row.peer == peer]
         assert row.described == (multiaddrs.pack(where[1]),)
+
+    run_world(tmp_path, main)
+
+
+def test_a_node_dials_what_it_was_told_of_seldom(tmp_path: Path) -> None:
+    """Attack 17: while none of its own relays answers, made-up ones lead to somebody's address, hour after hour."""
+
+    async def main(world: World) -> None:
+        home = await full_relay(world, "home", tmp_path, listed=True)
+        alice = await world.start("alice")
+        await alice.call("relays", add=home.line)
+        await trio.sleep(60)
+        made_up = [forged(world, number) for number in range(12)]
+        await alice.engine.committer.submit(relay_web.told_by_relay, home.peer, made_up)
+        home.host.stop()
+        await trio.sleep(600)
+        made = {open_descriptor(raw).relay for raw in made_up}
+        world.dialled.clear()
+        await trio.sleep(12 * 3600)
+        dials = [there for _, there, _ in world.dialled if there in made]
+        assert 0 < len(dials) <= 12 * MAX_SPARES * 2  # once in half an hour to an hour, for each of these
 
     run_world(tmp_path, main)

@@ -34,8 +34,9 @@ METHODS: Final[tuple[Method, ...]] = (
         "overrides it and cannot be changed here. `read_receipts`: contacts are told what was read; the "
         "profile tells them whether this is on. `typing`: the user and their contacts see when the other is "
         "typing. `lan`: when contacts are looked for on the local network; `auto` is while no relay answers. It is "
-        "kept in config.toml; with a proxy it is `off` and cannot be changed.",
-        "{keep_receiving, read_receipts, typing, lan}",
+        "kept in config.toml; with a proxy it is `off` and cannot be changed. `port_mapping`: the router is asked to "
+        "open a port; the same applies.",
+        "{keep_receiving, read_receipts, typing, lan, port_mapping}",
         (
             Param("keep_receiving", "flag", "Keep running when no face is connected.", default=None),
             Param("read_receipts", "flag", "Tell contacts what was read.", default=None),
@@ -43,6 +44,7 @@ METHODS: Final[tuple[Method, ...]] = (
             Param(
                 "lan", "text", "Look for contacts on the local network.", default=None, choices=("auto", "on", "off")
             ),
+            Param("port_mapping", "flag", "Ask the router to open a port.", default=None),
         ),
     ),
     Method(

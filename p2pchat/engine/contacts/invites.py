@@ -95,7 +95,7 @@ def make(
     if tx.now // 1000 + expires_s > U32:
         raise NotNow(f"This machine's clock says {views.day(tx.now)}, and an invite ends by 2106", hint=SET_CLOCK)
     relays = queues.for_invite(tx)
-    ways = _ways(tx, relays, hidden=hidden)
+    ways = _ways(tx, relays, hidden=hidden, mapped=not reusable)
     if hidden and not ways:
         raise NotNow("Without a relay, nobody can reach this node without learning its address", hint=USE_RELAY)
     kind, expires_at = REUSABLE if reusable else ONE_TIME, tx.now // 1000 + expires_s
@@ -125,9 +125,11 @@ def make(
     return row
 
 
-def _ways(tx: Transaction, relays: Sequence[Relay], *, hidden: bool) -> tuple[InviteWay, ...]:
-    """Return where whoever has the invite finds us: all our relays, and as many addresses as there is room for."""
-    addresses = tx.net.ways(hidden=hidden)[: MAX_WAYS - len(relays)]
+def _ways(tx: Transaction, relays: Sequence[Relay], *, hidden: bool, mapped: bool) -> tuple[InviteWay, ...]:
+    """Return where whoever has the invite finds us: all our relays, and as many addresses as there is room for. An
+    invite for many may be read by strangers, who are not told of the port that our router has opened.
+    """
+    addresses = tx.net.ways(hidden=hidden, mapped=mapped)[: MAX_WAYS - len(relays)]
     return (
         *(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses),
         *(InviteWay(relay.peer, relay.addresses[0], ROLE_RELAY, relay.token) for relay in relays),

@@ -222,6 +222,11 @@ def _data(facts: NetworkFacts) -> Json:
         "addresses": [
             {"address": own.address, "family": own.family, "scope": own.scope} for own in facts.net.addresses
         ],
+        "port_mapping": {
+            "state": facts.net.mapping.state,
+            "address": facts.net.mapping.address or None,
+            "protocol": facts.net.mapping.protocol or None,
+        },
         "reached": facts.reached,
         "proxy": None if facts.proxy is None else {"address": facts.proxy.address, "problem": facts.proxy.problem},
         "lan": {"mode": lan.mode, "looking": lan.looking, "found": lan.found},

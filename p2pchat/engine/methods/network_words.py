@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from p2pchat.core.delivery import Route
+from p2pchat.engine.methods import mapping_words
 from p2pchat.engine.methods.clock_check import MIN_HOURS_APART
 from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
 from p2pchat.engine.runtime import withholding
@@ -132,6 +133,8 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
         ways.append("directly (contacts have dialled it from outside)")
     elif Scope.PUBLIC in scopes:
         ways.append("perhaps directly (this machine has a public address, but nobody has come in by it yet)")
+    elif facts.net.mapping.address:
+        ways.append("directly (by the port that the router says it has opened)")
     elif Scope.LOCAL in scopes:
         ways.append("directly from this network only")
     elif scopes:
@@ -141,7 +144,8 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
-    yield Row(HERE, "reachability", GOOD if proven or circuits else NOTE, detail)
+    good = proven or circuits or facts.net.mapping.address
+    yield Row(HERE, "reachability", GOOD if good else NOTE, detail)
 
 
 def _freezing(facts: NetworkFacts) -> Iterator[Row]:
@@ -173,6 +177,13 @@ def _nat(facts: NetworkFacts) -> Iterator[Row]:
     else:
         detail = "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known"
         yield Row(HERE, "nat", NOTE, detail)
+
+
+def _port(facts: NetworkFacts) -> Iterator[Row]:
+    """Say whether the router has opened a port for this node, and if not, why."""
+    if facts.proxy is None and facts.net.machine.connected:
+        state = NOTE if mapping_words.is_in_vain(facts.net.mapping) else GOOD
+        yield Row(HERE, "port", state, mapping_words.outcome(facts.net.mapping))
 
 
 def _lan(facts: NetworkFacts) -> Iterator[Row]:
@@ -513,6 +524,8 @@ def _neighbours(facts: NetworkFacts) -> Iterator[Row]:
             "whoever is on this local network can tell that p2pchat runs here, and not who you or your contacts are"
         )
         yield Row(SEEN, "neighbours", NOTE, detail)
+    if facts.net.machine.connected and facts.proxy is None and (detail := mapping_words.seen(facts.net.mapping)):
+        yield Row(SEEN, "neighbours", NOTE, detail)
 
 
 _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
@@ -523,6 +536,7 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _reachable,
     _freezing,
     _nat,
+    _port,
     _lan,
     _relays,
     _hops,

@@ -12,7 +12,7 @@ from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NotNow
-from p2pchat.ports import LanMode
+from p2pchat.ports import LanMode, MappingState
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 from p2pchat.store import relays as store_relays
@@ -53,8 +53,15 @@ async def change_settings(
     read_receipts: bool | None = None,
     typing: bool | None = None,
     lan: str | None = None,
+    port_mapping: bool | None = None,
 ) -> Json:
-    """Return what was decided; each that is given is changed first. Raises NotNow for `lan` with a proxy."""
+    """Return what was decided; each that is given is changed first. Raises NotNow for `lan` and `port_mapping` with a
+    proxy.
+    """
+    if port_mapping is not None:
+        if engine.use_port_mapping is None:
+            raise NotNow("This node asks no router to open a port: it uses a proxy, or was started so")
+        engine.use_port_mapping(port_mapping)
     if lan is not None:
         if engine.use_lan is None:
             raise NotNow("With a proxy, contacts are not looked for on the local network")
@@ -79,7 +86,8 @@ async def change_settings(
             "typing": settings.typing(db),
         }
     )
-    return {**kept, "lan": engine.view.lan().mode}
+    mapping = engine.view.state().mapping.state != MappingState.OFF
+    return {**kept, "lan": engine.view.lan().mode, "port_mapping": mapping}
 
 
 async def name(engine: Engine, *, name: str | None = None) -> Json:

@@ -16,7 +16,6 @@ PING_AFTER_SECONDS = 10.0
 PONG_TIMEOUT = 15.0
 """Seconds that the answer may take."""
 _CLOSE_TIMEOUT = 1.0  # seconds
-_PROOF_TIMEOUT = 4.0  # seconds, where there is a doubt
 
 
 def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[PeerConnection]:
@@ -66,12 +65,6 @@ def local(conn: PeerConnection) -> str:
     """Return our own IP address on a connection that we dialled; "" over a circuit, and of one that came in."""
     sealed = conn.muxed_conn.secured_conn
     return sealed.wire.local if isinstance(sealed, NoiseChannel) else ""
-
-
-async def prove(conn: PeerConnection) -> None:
-    """End a connection at once if its other end does not answer."""
-    with suppress(Exception):  # of a write: it is over
-        await conn.muxed_conn.prove(_PROOF_TIMEOUT)
 
 
 async def drop(conn: PeerConnection) -> None:

@@ -141,6 +141,10 @@ class Dialler:
             await _try(by_relay, nursery, made, trio.Event())
         for extra in made[1:]:
             await connections.drop(extra)
+        if not made and self._memory is not None:
+            for target in candidates:
+                if target.relay is None:
+                    self._memory.failed(_way(target))
         if not made and lasting and not candidates and addresses:
             raise Unreachable("this network lets only short connections through to it")
         if not made:
@@ -182,7 +186,8 @@ class Dialler:
             conn = await self._swarm.dialled(wire, peer)
             if self._memory is not None:
                 conn.muxed_conn.meter = meter = Meter(stream.socket)
-                conn.passage = self._memory.began(_way(target))
+                meter.read()
+                conn.passage = self._memory.began(_way(target), cleanly=not meter.resent)
                 if conn.passage.freezing:
                     conn.muxed_conn.short = Allowance(meter.read)
             return conn

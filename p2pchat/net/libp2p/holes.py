@@ -23,9 +23,11 @@ import trio
 from libp2p.peer.id import ID
 from libp2p.utils.varint import decode_varint_with_size
 
+from p2pchat.core.descriptors import networks
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.punch import PunchAddress
 from p2pchat.errors import Unreachable
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.libp2p import connections, dial, handshake
 from p2pchat.net.libp2p.inbound import Inbound
@@ -40,7 +42,8 @@ from p2pchat.net.transport.pipes import TcpPipe, close, tune
 log = logging.getLogger("p2pchat.net")
 
 MAX_OBSERVERS = 2
-"""Relays that are asked where they see us: if one of them lies, they disagree."""
+"""Relays that are asked where they see us, in different networks if there are such: if one of them lies, they
+disagree."""
 OBSERVE_TIMEOUT = 3.0
 """Seconds that their answers may take."""
 SECOND_OBSERVER_SECONDS = 0.5
@@ -62,11 +65,12 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT, so that th
 
 @dataclass(eq=False)
 class _Look:
-    """A look from outside at our port, and who uses its result."""
+    """A relay's look at our port, and how many use its result. address: where it sees us, if it has said so."""
 
+    chosen: bool
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    done: trio.Event = field(default_factory=trio.Event)
-    addresses: tuple[PunchAddress, ...] = ()
+    done: bool = False
+    address: SocketAddress | None = None
     users: int = 0
 
 
@@ -88,61 +92,51 @@ class HolePuncher:
         self._nursery = nursery
         self._inbound = inbound
         self._endpoints = endpoints
-        self._look: _Look | None = None
+        self._looks: dict[PeerKey, _Look] = {}
+        self._looked = Wakeup()
         self._leading: dict[str, _Led] = {}
 
     # --- where we are seen -----------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def seen(self, observers: Sequence[Observer]) -> AsyncIterator[tuple[PunchAddress, ...]]:
-        """Return the public addresses of our port, as `ports.Holes.seen` says. Of several calls at a time, all get what
-        the first one finds: one port can have only one connection with a relay.
+        """Return the public addresses of our port, as `ports.Holes.seen` says. Several calls at a time share the looks
+        of the relays that they have in common, since one port can have only one connection with a relay; what another
+        relay says or does not say concerns only those who ask it.
         """
-        look = self._look
-        if look is None:
-            look = self._look = _Look()
-            self._nursery.start_soon(self._observe, look, observers[:MAX_OBSERVERS])
+        own, by = self._own(), self._listener(4)
+        if by is None or any(address.ip.version == 4 for address in own):
+            observers = ()
+        asked = _independent(observers)
+        looks = [self._looking(observer, by) for observer in asked if by is not None]
+        try:
+            said = await self._said(looks)
+            yield tuple(PunchAddress(at.ip.packed, at.port) for at in (*own, *_agreed(said)))
+        finally:
+            for observer, look in zip(asked, looks, strict=True):
+                look.users -= 1
+                if not look.users:
+                    look.scope.cancel()
+                    if self._looks.get(observer.relay) is look:
+                        del self._looks[observer.relay]
+
+    def _looking(self, observer: Observer, by: SocketAddress) -> _Look:
+        """Return a relay's look that goes on, or a new one, and count its user."""
+        look = self._looks.get(observer.relay)
+        if look is None or (look.done and look.address is None):
+            look = self._looks[observer.relay] = _Look(observer.chosen)
+            self._nursery.start_soon(self._observe, look, observer, by)
         look.users += 1
-        try:
-            await look.done.wait()
-            yield look.addresses
-        finally:
-            look.users -= 1
-            if not look.users:
-                look.scope.cancel()
-                self._look = None
+        return look
 
-    async def _observe(self, look: _Look, observers: Sequence[Observer]) -> None:
-        """Ask the observers, and stay connected with them until the look ends: that keeps the router's mapping."""
-        try:
-            own = self._own()
-            by = self._listener(4)
-            if by is None or any(len(address.ip.packed) == 4 for address in own):
-                observers = ()
-            with look.scope:
-                async with trio.open_nursery() as nursery:
-                    said = await self._answers(nursery, observers, by)
-                    look.addresses = tuple(PunchAddress(at.ip.packed, at.port) for at in (*own, *_agreed(said)))
-                    look.done.set()
-                    await trio.sleep_forever()
-        except Exception as error:  # noqa: BLE001 - a relay's, which failed at the moment at which the look ended
-            log.debug("a look at our port failed: %s", type(error).__name__)
-        finally:
-            look.done.set()
-
-    async def _answers(
-        self, nursery: trio.Nursery, observers: Sequence[Observer], by: SocketAddress | None
-    ) -> list[SocketAddress]:
-        tell, told = trio.open_memory_channel[SocketAddress | None](MAX_OBSERVERS)
-        for observer in observers:
-            nursery.start_soon(self._ask, observer, by, tell)
-        said = []
+    async def _said(self, looks: Sequence[_Look]) -> list[_Look]:
+        """Wait for what relays say, for those who come late only a little."""
         with trio.move_on_after(OBSERVE_TIMEOUT) as waiting:
-            for _ in observers:
-                if (address := await told.receive()) is not None:
-                    said.append(address)
+            while not all(look.done for look in looks):
+                if any(look.address is not None for look in looks):
                     waiting.deadline = min(waiting.deadline, trio.current_time() + SECOND_OBSERVER_SECONDS)
-        return said
+                await self._looked.wait()
+        return list(looks)
 
     def _own(self) -> list[SocketAddress]:
         """Return the public addresses that this machine has itself, at most one of each kind."""
@@ -152,34 +146,33 @@ class HolePuncher:
     def _listener(self, version: int) -> SocketAddress | None:
         return next((endpoint for endpoint in self._endpoints if endpoint.ip.version == version), None)
 
-    async def _ask(
-        self, observer: Observer, by: SocketAddress | None, tell: trio.MemorySendChannel[SocketAddress | None]
-    ) -> None:
-        """Tell where one relay sees us, and stay connected."""
-        relay, addresses = observer
-        answered = False
+    async def _observe(self, look: _Look, observer: Observer, by: SocketAddress) -> None:
+        """Ask where one relay sees us, and stay connected until the look ends: that keeps the router's mapping."""
         stream = None
         try:
-            async with trio.open_nursery() as nursery:
-                with trio.fail_after(OBSERVE_TIMEOUT):
-                    stream = await _reach(addresses, by)
-                    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                    peer = ID(multiaddrs.multihash(relay))
-                    channel = await self._swarm.upgrader.secure(RawPipe(TcpPipe(stream.socket)), peer)
-                    muxed = await self._swarm.upgrader.multiplex(channel, peer)
-                    nursery.start_soon(muxed.start)
-                    substream = await muxed.open_stream()
-                    await handshake.propose(NegotiationChannel(substream), NAMES[0].encode())
-                    identity = await _read(LibP2PStream(substream, relay, inbound=False))
-                answered = True
-                tell.send_nowait(observed(identity))
+            with look.scope:
+                async with trio.open_nursery() as nursery:
+                    with trio.fail_after(OBSERVE_TIMEOUT):
+                        stream = await _reach(observer.addresses, by)
+                        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                        peer = ID(multiaddrs.multihash(observer.relay))
+                        channel = await self._swarm.upgrader.secure(RawPipe(TcpPipe(stream.socket)), peer)
+                        muxed = await self._swarm.upgrader.multiplex(channel, peer)
+                        nursery.start_soon(muxed.start)
+                        substream = await muxed.open_stream()
+                        await handshake.propose(NegotiationChannel(substream), NAMES[0].encode())
+                        look.address = observed(await _read(LibP2PStream(substream, observer.relay, inbound=False)))
+                    if look.address is None:
+                        raise Unreachable("it does not say where it sees us")
+                    look.done = True
+                    self._looked.pulse()
         except Exception as error:  # noqa: BLE001 - whatever a relay says may end nothing
             log.debug("a relay did not say where it sees us: %s", type(error).__name__)
         finally:
+            look.done = True
+            self._looked.pulse()
             if stream is not None:
                 close(stream.socket)
-        if not answered:
-            tell.send_nowait(None)
 
     # --- through ---------------------------------------------------------------------------------------------------
 
@@ -303,14 +296,27 @@ def _endpoint(address: PunchAddress) -> SocketAddress:
     return SocketAddress(ipaddress.ip_address(address.ip), address.port)
 
 
-def _agreed(said: Sequence[SocketAddress]) -> Sequence[SocketAddress]:
+def _independent(observers: Sequence[Observer]) -> list[Observer]:
+    """Return the relays to ask: the first, and the next one that is in another network, or the next of all."""
+    first = list(observers[:1])
+    if first:
+        around = networks(first[0].addresses)
+        rest = sorted(observers[1:], key=lambda other: not around.isdisjoint(networks(other.addresses)))
+        first += rest[: MAX_OBSERVERS - 1]
+    return first
+
+
+def _agreed(looks: Sequence[_Look]) -> Sequence[SocketAddress]:
     """Return the address at which relays see us: none where they name different machines, or one of IPv6, since they
     are asked over IPv4. Different ports are those of a router that has another for every destination; behind some
-    routers at the other end, that is no obstacle.
+    routers at the other end, that is no obstacle. One relay alone that the user did not choose is not believed if
+    others were asked as well: it could say anything.
     """
-    if len({address.ip for address in said}) != 1 or said[0].ip.version != 4 or not multiaddrs.punchable(said[0]):
+    said = [look.address for look in looks if look.address is not None]
+    alone = len(said) == 1 < len(looks) and not any(look.chosen and look.address is not None for look in looks)
+    if alone or len({address.ip for address in said}) != 1:
         return ()
-    return said[:1]
+    return said[:1] if said[0].ip.version == 4 and multiaddrs.punchable(said[0]) else ()
 
 
 async def _reach(addresses: Sequence[str], by: SocketAddress | None) -> trio.SocketStream:

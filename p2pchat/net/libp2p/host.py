@@ -43,7 +43,7 @@ from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, shielded
 from p2pchat.net.libp2p.streams import LibP2PStream, NegotiationChannel, key_of
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
-from p2pchat.net.network_memory import NetworkMemory
+from p2pchat.net.network_memory import QUIET_SECONDS, NetworkMemory
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.proxy import REACH_SECONDS, Proxy
@@ -224,6 +224,8 @@ class LibP2PHost(InboundConnections):
                     self.holes = HolePuncher(swarm, nursery, inbound, listening.endpoints)
                 nursery.start_soon(inbound.run, listening.listeners)
                 nursery.start_soon(standard.run)
+                if self._memory is not None:
+                    nursery.start_soon(_ask_the_quiet, swarm, self._memory)
                 self._running, self._inbound = running, inbound
                 task_status.started()
         finally:
@@ -415,7 +417,7 @@ class LibP2PHost(InboundConnections):
             if (local := connections.local(conn)) and local not in here:
                 connections.abandon(conn)
             else:
-                running.swarm.nursery.start_soon(connections.prove, conn)
+                running.swarm.ask([conn])
 
     async def wait_disconnected(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; a connection that broke silently is detected."""
@@ -434,6 +436,17 @@ class LibP2PHost(InboundConnections):
             for conn in list(running.swarm.connections(ID(multiaddrs.multihash(peer)))):
                 if conn.alive and only in (None, connections.route(conn)):
                     nursery.start_soon(connections.drop, conn)
+
+
+async def _ask_the_quiet(swarm: Swarm, memory: NetworkMemory) -> None:
+    """Have quiet connections show that they work, on a network where others froze: one on which nothing is due would
+    not be missed. Until cancelled.
+    """
+    while True:
+        await trio.sleep(QUIET_SECONDS)
+        if memory.is_doubtful:
+            quiet_since = trio.current_time() - QUIET_SECONDS
+            swarm.ask([conn for conn in swarm.all_connections() if conn.may_freeze and conn.moved <= quiet_since])
 
 
 @dataclass(frozen=True, slots=True)

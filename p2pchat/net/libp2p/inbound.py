@@ -248,11 +248,20 @@ class Inbound:
         if head[:1] == handshake.GREETING[:1]:
             return RawPipe(TcpPipe(sock, head), guest.place, remote, punched=punched)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        # Whoever comes by Tor is no proxy, though on the same machine.
+        forwards = remote is not None and where[0] in self._proxies
+        if forwards:  # already here, so that a crowd behind a proxy keeps nobody else behind it waiting
+            self._move_forwarded(guest, web.forwarded_for(head))
         await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
         pipe, forwarded = await websocket.accept(stream, head, path)
-        if where[0] in self._proxies and forwarded:
-            self._move(guest, multiaddrs.neighbourhood(forwarded[-1]))
+        if forwards:  # on a connection that it kept, a proxy may bring another one later
+            self._move_forwarded(guest, forwarded)
         return RawPipe(pipe, guest.place, remote)
+
+    def _move_forwarded(self, guest: Guest, forwarded: tuple[str, ...]) -> None:
+        """Count a connection where a proxy says that it comes from: the last of `forwarded`, if it says anything."""
+        if forwarded and (place := multiaddrs.neighbourhood(forwarded[-1])) != guest.place:
+            self._move(guest, place)
 
     def _move(self, guest: Guest, place: str) -> None:
         """Count a connection at another place from now on. Raises BrokenResourceError if there is no room."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 from libp2p.connection_types import ConnectionType
 from libp2p.crypto.ed25519 import Ed25519PublicKey
@@ -40,7 +42,8 @@ class RawPipe(ReadWriteCloser):
 
     One task reads and one writes at a time. place: where it comes from, for limits. account: how much work it may
     cause. remote: IP address and port of the other end, for telling it its public address. local: our own address, of
-    a connection that we have dialled. punched: both sides made it, through their routers.
+    a connection that we have dialled. punched: both sides made it, through their routers. moved: when the last byte
+    came, of whatever.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class RawPipe(ReadWriteCloser):
         pipe.bill(self.account)
         self.remote = remote
         self.local = local
+        self.moved = -math.inf
         self._buffer = bytearray()
         self._reads = 0
 
@@ -122,6 +126,7 @@ class RawPipe(ReadWriteCloser):
                 if not chunk:
                     return False
                 self._buffer += chunk
+                self.moved = trio.current_time()
                 del chunk  # it would be kept for as long as the next one is waited for
                 self.account.received()
                 if self.account.due:

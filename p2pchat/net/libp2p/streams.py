@@ -34,7 +34,7 @@ class LibP2PStream:
         self.inbound = inbound
         self._inner = stream
         self._muxed = stream.muxed_conn
-        self.punched = self._muxed.punched
+        self.punched = self._muxed.wire.punched
         self._closed = False
         self._head = head
 
@@ -48,7 +48,7 @@ class LibP2PStream:
         """Where on the network the other side is (`multiaddrs.neighbourhood`, or the relay it came through), for
         limits; never to be logged.
         """
-        return self._muxed.place
+        return self._muxed.wire.place
 
     @property
     def relay(self) -> PeerKey | None:
@@ -68,7 +68,7 @@ class LibP2PStream:
     @property
     def remote(self) -> tuple[str, int] | None:
         """The IP address and port of the other end; None over a circuit. Never to be logged."""
-        return self._muxed.remote
+        return self._muxed.wire.remote
 
     @property
     def short(self) -> Allowance | None:

@@ -6,7 +6,9 @@ wants them, and importing it costs as much as the rest of libp2p: docs/decisions
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 import trio
 from libp2p.crypto.keys import KeyPair
@@ -19,16 +21,22 @@ from p2pchat.net.libp2p.handshake import Identity
 from p2pchat.net.libp2p.hardening import Upgrader
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
-from p2pchat.net.network_memory import Passage
+from p2pchat.net.network_memory import PROVEN_BYTES, Passage
+
+PROOF_SECONDS = 4.0
+"""Seconds without a byte after which a connection that is in doubt ends."""
+DOUBT_EVERY_SECONDS = 10.0
+"""Seconds at least from one time that all connections are doubted to the next."""
 
 
 class PeerConnection:
-    """A connection of a swarm, from its handshake until either end has closed it."""
+    """A connection of a swarm, from its handshake until either end has closed it. dialled: whether by us."""
 
     def __init__(self, muxed: GuardedYamux, swarm: Swarm) -> None:
         self.muxed_conn = muxed
         self._swarm = swarm
         self._closed = False
+        self.dialled = False
         self.passage: Passage | None = None  # of a connection that was dialled, not over a circuit
         muxed.on_close = self._on_close
 
@@ -36,6 +44,20 @@ class PeerConnection:
     def alive(self) -> bool:
         """False as soon as one side has seen it end; a silent end takes longer to notice."""
         return not self._closed and self.muxed_conn.alive
+
+    @property
+    def moved(self) -> float:
+        """When the last byte came, of whatever."""
+        return self.muxed_conn.wire.moved
+
+    @property
+    def may_freeze(self) -> bool:
+        """Whether it is a lasting one that was dialled, and has not carried enough to show that it does not freeze."""
+        meter = self.muxed_conn.meter
+        if meter is None or self.muxed_conn.short is not None:
+            return False
+        carried = meter.read()
+        return max(carried.bytes_in, carried.bytes_out) < PROVEN_BYTES
 
     async def new_stream(self) -> Substream:
         """Begin a stream. Raises MuxedStreamError where the connection ends."""
@@ -55,9 +77,14 @@ class PeerConnection:
         """Take it for closed."""
         if self.passage is not None and not self._closed:
             meter = self.muxed_conn.meter
-            self.passage.ended(Traffic() if meter is None else meter.read(), silent=self.muxed_conn.silent)
-        self._closed = True
+            carried = Traffic() if meter is None else meter.read()
+            # something else may have ended it before its silence was noticed
+            stuck = meter is not None and meter.stuck
+            self.passage.ended(carried, silent=self.muxed_conn.silent or stuck)
+        was_open, self._closed = not self._closed, True
         self._swarm.remove(self)
+        if was_open and self.dialled and self.muxed_conn.silent:
+            self._swarm.doubt()
 
 
 class Swarm:
@@ -81,6 +108,7 @@ class Swarm:
         self._serve = serve
         self.nursery = nursery
         self._connections: dict[ID, list[PeerConnection]] = {}
+        self._doubted = -math.inf
 
     def connections(self, peer: ID) -> list[PeerConnection]:
         """Return those with a peer, oldest first."""
@@ -89,6 +117,20 @@ class Swarm:
     def all_connections(self) -> list[PeerConnection]:
         """Return those with anybody."""
         return [conn for conns in self._connections.values() for conn in conns]
+
+    def doubt(self) -> None:
+        """Have every connection that was dialled show that it works, since one has gone silent: what has silenced that
+        one, such as a network that freezes connections or a line that is cut, has often silenced others on which
+        nothing is due.
+        """
+        if trio.current_time() >= self._doubted + DOUBT_EVERY_SECONDS:
+            self._doubted = trio.current_time()
+            self.ask([conn for conn in self.all_connections() if conn.dialled])
+
+    def ask(self, doubted: Iterable[PeerConnection]) -> None:
+        """Have each of these connections end soon if its other end does not answer."""
+        for conn in doubted:
+            self.nursery.start_soon(_prove, conn)
 
     @property
     def peers(self) -> tuple[ID, ...]:
@@ -102,6 +144,7 @@ class Swarm:
         with trio.fail_after(self._muxer_timeout):
             muxed = await self.upgrader.multiplex(channel, peer)
         conn = self.carry(muxed)
+        conn.dialled = True
         self.nursery.start_soon(muxed.start)
         return conn
 
@@ -126,3 +169,9 @@ class Swarm:
                 self._connections[peer] = left
             else:
                 del self._connections[peer]
+
+
+async def _prove(conn: PeerConnection) -> None:
+    """End a connection at once if its other end does not answer."""
+    with suppress(Exception):  # of a write: it is over
+        await conn.muxed_conn.prove(PROOF_SECONDS)

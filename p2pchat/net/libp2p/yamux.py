@@ -23,7 +23,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.limits import WINDOW
 from p2pchat.net.allowance import Allowance
-from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, shielded
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, RawPipe, shielded
 from p2pchat.net.transport.pipes import Meter
 
 log = logging.getLogger("p2pchat.net")
@@ -142,7 +142,6 @@ class GuardedYamux(yamux.Yamux):
         self.silent = False
         self.meter: Meter | None = None  # of a connection that was dialled, not over a circuit
         self.short: Allowance | None = None
-        self.punched = self._sealed.wire.punched
         self._unsent = b""  # of a write that could not wait: sealed, and to go before everything else
 
     @property
@@ -151,14 +150,9 @@ class GuardedYamux(yamux.Yamux):
         return self._sealed.wire.route
 
     @property
-    def place(self) -> str:
-        """Where the connection comes from, as far as limits go."""
-        return self._sealed.wire.place
-
-    @property
-    def remote(self) -> tuple[str, int] | None:
-        """IP address and port of the other end; None over a circuit."""
-        return self._sealed.wire.remote
+    def wire(self) -> RawPipe:
+        """The pipe that carries the connection."""
+        return self._sealed.wire
 
     @property
     def alive(self) -> bool:
@@ -171,16 +165,22 @@ class GuardedYamux(yamux.Yamux):
         self._sealed.wire.abandon()
 
     async def prove(self, seconds: float) -> None:
-        """End the connection unless its other end answers a ping within so many seconds. Raises what a write does."""
+        """Ping the other end, and end the connection if neither the answer nor any other byte comes for so many
+        seconds: the answer may wait behind something large. Raises what a write does.
+        """
         if self._ping_event is None or self._ping_event.is_set():
             self._ping_event = trio.Event()
         answered = self._ping_event  # of several who ask at once, all are content with one answer
+        began = trio.current_time()
         await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
-        with trio.move_on_after(seconds) as waiting:
-            await answered.wait()
-        if waiting.cancelled_caught:
-            log.info("a connection went silent")
-            give_up(self)
+        while self.alive and not answered.is_set():
+            silent_at = max(began, self.wire.moved) + seconds
+            if trio.current_time() >= silent_at:
+                log.info("a connection went silent")
+                give_up(self)
+                return
+            with trio.move_on_at(silent_at):
+                await answered.wait()
 
     # --- in --------------------------------------------------------------------------------------------------------
 

@@ -74,13 +74,14 @@ MAX_ATTEMPTS = 12
 
 
 class _Result(Enum):
-    """What became of an attempt. REFUSED: the other side does not take part, or nobody can say where we are seen.
+    """What became of an attempt. REFUSED: the other side does not take part. UNSEEN: nobody has said where we are seen.
     EARLY: it has failed between the same networks not long ago.
     """
 
     DONE = auto()
     FAILED = auto()
     REFUSED = auto()
+    UNSEEN = auto()
     EARLY = auto()
 
 
@@ -224,7 +225,9 @@ class Punching:
     async def _attempt(self, link: Link, holes: Holes, known: _Contact) -> _Result:
         async with holes.seen(self._observers(link.contact)) as mine:
             began = trio.current_time()
-            if not mine or not self._say(link, Punch(PunchStep.OFFER, known.attempt, addresses=mine)):
+            if not mine:
+                return _Result.UNSEEN
+            if not self._say(link, Punch(PunchStep.OFFER, known.attempt, addresses=mine)):
                 return _Result.REFUSED
             with trio.move_on_after(ANSWER_TIMEOUT):
                 while known.answer is None:
@@ -310,14 +313,14 @@ class Punching:
         return not self._callbacks.hidden(link.contact) and link.post([Frame(PUNCH, punch.encode(said))])
 
 
-def observers_of(ours: Sequence[Observer], ways: Sequence[DialTarget]) -> list[Observer]:
+def observers_of(ours: Sequence[tuple[PeerKey, Sequence[str]]], ways: Sequence[DialTarget]) -> list[Observer]:
     """Return the relays that can say where they see us: ours, then those by which these ways lead to a contact."""
     relays: dict[PeerKey, list[str]] = {relay: list(addresses) for relay, addresses in ours}
     known = set(relays)
     for target in (multiaddrs.parse_target(address) for _, address in ways):
         if target.relay is not None and target.relay not in known:
             relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
-    return list(relays.items())
+    return [Observer(relay, addresses, relay in known) for relay, addresses in relays.items()]
 
 
 def allowed(theirs: Sequence[PunchAddress], mine: Sequence[PunchAddress]) -> tuple[PunchAddress, ...]:

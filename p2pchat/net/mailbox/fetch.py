@@ -38,12 +38,12 @@ SHORT_WANTED, SHORT_FETCH_BYTES = 1, 5_000
 MAX_WAITING_BYTES = 4 * MAX_PAGE_BYTES
 """Bytes that may wait to be passed on, including the pages that were requested; while there are more, the stream is not
 read."""
-MAX_PUSHED = 256
-"""Blobs that a relay may push before we delete some."""
+SHORT_PUSHED = 1
+"""Blobs that a relay may push over a short connection before we delete some."""
 MAX_PLACE = (1 << 63) - 1
 """The largest place: a database stores places as signed integers."""
-SHORT_DELETE_BYTES = 200
-"""Bytes of a delete and what it is answered with, for a short connection."""
+SHORT_DELETE_BYTES = 4_400
+"""Bytes that have to be left of a short connection for a delete, its answer, and the blob that may be pushed then."""
 DELETE_DELAY_SECONDS = 0.05
 """Seconds between two deletes in the same queue."""
 MAX_TO_FORGET = 16_384
@@ -251,7 +251,11 @@ class Collecting:
         fetch = _Fetch(self._stream.number(), group, want)
         self._fetches.append(fetch)
         places = [(opened.handle, opened.seen) for opened in group]
-        self._stream.ask(mailbox.FETCH, mailbox.encode_fetch(fetch.number, want, places))
+        self._stream.ask(mailbox.FETCH, mailbox.encode_fetch(fetch.number, want, places, self._most_pushed))
+
+    @property
+    def _most_pushed(self) -> int:
+        return SHORT_PUSHED if self._stream.short else mailbox.MAX_PUSHED
 
     def elsewhere(self, watched: WatchedQueue, names: Iterable[EnvelopeId]) -> None:
         """Have the relay delete blobs of a queue that is still to be fetched, because they are on our disk."""
@@ -318,7 +322,7 @@ class Collecting:
         elif opened is not None and opened.following:
             opened.pushed.append(blob.place)
             self._pushed += 1
-            if self._pushed > MAX_PUSHED:
+            if self._pushed > self._most_pushed:
                 raise CannotOpen
         else:
             raise CannotOpen

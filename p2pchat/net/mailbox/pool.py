@@ -131,16 +131,12 @@ class MailboxPool:
 
     def packed(self, addresses: Sequence[str], beside: Sequence[bytes] = ()) -> tuple[bytes, ...]:
         """Return the addresses that a relay gives for itself, packed: see `ports.Mailboxes`."""
-        near = set()
-        for known in beside:
-            with suppress(CannotOpen):
-                near.add(_block(multiaddrs.unpack(known)))
+        near = multiaddrs.local_blocks(multiaddrs.unpack_known(beside))
         fitting: list[bytes] = []
         for address in addresses:
             with suppress(BadAddress, CannotOpen):
                 raw = multiaddrs.pack(address)
-                block = _block(multiaddrs.unpack(raw))
-                if block is None or block in near:
+                if multiaddrs.beyond((multiaddrs.unpack(raw),), near):
                     fitting.append(raw)
         return tuple(fitting)
 
@@ -217,9 +213,3 @@ def _networks(packed: Sequence[bytes]) -> frozenset[str]:
 def _networks_of_first(circuit: str) -> frozenset[str]:
     """Return the network of the relay through which a circuit leads."""
     return networks([replace(multiaddrs.parse_target(circuit), relay=None).text()])
-
-
-def _block(address: str) -> multiaddrs.IPNetwork | None:
-    """Return the block of local addresses in which an address is; None for a public one and for a name."""
-    host = multiaddrs.parse_target(address).host
-    return None if isinstance(host, multiaddrs.Name) else multiaddrs.local_block(host)

@@ -34,11 +34,11 @@ SHORT_CHECK_SECONDS = 10.0
 """Seconds between two looks at what is left of a short connection that is quiet."""
 LOST_AFTER_SECONDS = 25.0
 """Seconds of silence after which a relay that owes an answer is given up."""
-STALLED_AFTER_SECONDS = 4.0
+STALLED_AFTER_SECONDS = 1.5
 """Seconds without a word from a relay that owes us an answer, after which the connection has to show that it works: a
 relay may be slow, but its end of the connection answers at once."""
-PROOF_TIMEOUT = 4.0
-"""Seconds in which it does."""
+PROOF_TIMEOUT = 3.0
+"""Seconds without a byte after which it does not."""
 DOUBT_SECONDS = 4.0
 """The same, where the network has changed since the last word."""
 STUCK_AFTER = 120.0
@@ -338,7 +338,8 @@ class MailStream:
         quiet = SHORT_PING_AFTER_SECONDS if self.short else PING_AFTER_SECONDS
         while True:
             if self._owed:
-                await trio.sleep(CHECK_SECONDS)
+                soon = self._proof_due() - trio.current_time()
+                await trio.sleep(min(CHECK_SECONDS, max(STALLED_AFTER_SECONDS, soon)))
             else:
                 look = SHORT_CHECK_SECONDS if self.short else quiet
                 with trio.move_on_at(min(self._heard + quiet, trio.current_time() + look)):
@@ -354,9 +355,14 @@ class MailStream:
                 if now >= max(self._heard, longest, self._doubted) + patience or now >= longest + STUCK_AFTER:
                     self.silent = True
                     raise LinkLost("it went silent")
-                if now >= max(self._heard, longest, self._proven) + STALLED_AFTER_SECONDS:
+                if now >= self._proof_due():
                     self.stalled = self._moved
                     await self._stream.prove(PROOF_TIMEOUT)
                     self._proven = trio.current_time()
             if now >= self._heard + quiet and mailbox.PING not in self._owed:
                 self.ask(mailbox.PING, b"")
+
+    def _proof_due(self) -> float:
+        """Return when the connection has to show that it works, if the relay says nothing until then."""
+        silent_since = max(self._heard, min(self._owed.values(), default=self._heard))
+        return max(silent_since + STALLED_AFTER_SECONDS, self._proven + CHECK_SECONDS)

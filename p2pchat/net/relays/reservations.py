@@ -33,6 +33,9 @@ from p2pchat.net.ports import Caller, Handler, RelayedHost, Stream
 log = logging.getLogger("p2pchat.net")
 
 REFRESH = 0.75
+LEARNT_FIRST_WAIT, LEARNT_LONGEST_WAIT = 30.0, HOUR_SECONDS
+"""Seconds between two attempts with a relay that others told of, at first and at most: at its address may be somebody
+who knows nothing of it."""
 MAX_CIRCUITS = 64
 """Circuits to us that one relay may have open at a time."""
 # Bounds in seconds for the duration of a reservation, whatever the relay says.
@@ -118,7 +121,8 @@ class Reservations:
         return self._wanted[relay].problem if relay in self._wanted else ""
 
     async def _keep(self, relay: PeerKey, wanted: _Wanted) -> None:
-        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
+        first, longest = (FIRST_WAIT, LONGEST_WAIT) if wanted.known.chosen else (LEARNT_FIRST_WAIT, LEARNT_LONGEST_WAIT)
+        backoff = Backoff(first, longest, self._random)
         with wanted.scope:
             while True:
                 wanted.nudged.clear()

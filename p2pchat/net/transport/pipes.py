@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from p2pchat.net.admission.budget import Account
 
 CHUNK = 2**16
-_TCP_INFO = struct.Struct("@120xQQII")  # tcpi_bytes_acked, tcpi_bytes_received, tcpi_segs_out, tcpi_segs_in
+_TCP_INFO = struct.Struct("@2xB97xI16xQQII")
+"""tcpi_retransmits, tcpi_total_retrans, tcpi_bytes_acked, tcpi_bytes_received, tcpi_segs_out, tcpi_segs_in"""
+_STUCK_AFTER = 2
+"""Time-outs of the kernel in a row, each twice as long as the one before, after which nothing gets through."""
 
 # A cut cable gives no notice: the kernel sends a probe after 30 s of silence, and gives up 30 s later.
 _OPTIONS = (
@@ -146,17 +149,22 @@ def _buffer() -> bytearray:
 
 
 class Meter:
-    """Counts what the TCP connection of a socket has carried; after its end, what was counted last."""
+    """Counts what the TCP connection of a socket has carried; after its end, what was counted last. stuck: whether what
+    went out was not acknowledged when one looked last, although it was sent again. resent: how many packets were.
+    """
 
     def __init__(self, sock: trio.socket.SocketType) -> None:
         self._socket = sock
         self._last = Traffic()
+        self.stuck = False
+        self.resent = 0
 
     def read(self) -> Traffic:
         """Ask the kernel (`struct tcp_info`, linux/tcp.h). Where it does not say, all counts are 0."""
         with suppress(OSError, AttributeError, struct.error):
             info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            bytes_out, bytes_in, packets_out, packets_in = _TCP_INFO.unpack(info)
+            timeouts, self.resent, bytes_out, bytes_in, packets_out, packets_in = _TCP_INFO.unpack(info)
+            self.stuck = timeouts >= _STUCK_AFTER
             self._last = Traffic(bytes_in, packets_in, bytes_out, packets_out)
         return self._last
 

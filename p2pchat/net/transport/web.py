@@ -71,6 +71,12 @@ class Head:
         wish = self.headers.get("connection", "").lower()
         return "close" not in wish and (self.version > 0 or "keep-alive" in wish)
 
+    @property
+    def forwarded_for(self) -> tuple[str, ...]:
+        """The addresses for which the request says that it was forwarded, nearest last."""
+        parts = (part.strip() for part in self.headers.get("x-forwarded-for", "").split(","))
+        return tuple(part for part in parts if part)
+
 
 class _Wrong(Exception):
     """Answer with this status and close."""
@@ -100,6 +106,17 @@ async def until_upgrade(stream: RequestStream, head: bytes, path: str) -> tuple[
     except _Wrong as wrong:
         await stream.send_all(answer(wrong.status, stays=False))
     return None
+
+
+def forwarded_for(head: bytes) -> tuple[str, ...]:
+    """Return `Head.forwarded_for` of the request that begins with `head`: nothing unless its whole head is there."""
+    end = re.search(rb"\n\r?\n", head)
+    if end is None or not _LINE.fullmatch(head.partition(b"\n")[0]):
+        return ()
+    try:
+        return _parsed(head[: end.end()]).forwarded_for
+    except _Wrong:
+        return ()
 
 
 async def _request(stream: RequestStream, head: bytes) -> tuple[Head | None, bytes]:

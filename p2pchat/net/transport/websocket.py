@@ -142,7 +142,7 @@ async def accept(stream: trio.SocketStream, head: bytes, path: str) -> tuple[Web
         await _linger(stream)
         raise
     await stream.send_all(protocol.send(AcceptConnection()))
-    return WebSocket(stream, stream.socket.close, head=rest), _forwarded(request.headers.get("x-forwarded-for", ""))
+    return WebSocket(stream, stream.socket.close, head=rest), request.forwarded_for
 
 
 async def _linger(stream: trio.SocketStream) -> None:
@@ -212,7 +212,3 @@ async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes
     except Exception as error:  # wsproto and h11 raise several kinds for invalid HTTP
         raise NotWebSocket from error
     raise NotWebSocket
-
-
-def _forwarded(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -42,6 +42,7 @@ _HERE = {
     "`p2pchat relays add`": "/relays",
     "`p2pchat relays --all`": "/relays",
     "`p2pchat settings lan auto`": "`lan` in /settings",
+    "`p2pchat settings port_mapping yes`": "`port mapping` in /settings",
     "`p2pchat node --proxy`": "the option --proxy of `p2pchat node`",
 }
 """What does here what a verb of the command line does."""

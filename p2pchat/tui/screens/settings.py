@@ -29,6 +29,7 @@ NODE_SETTINGS: tuple[tuple[str, str, tuple[Value, ...]], ...] = (
     ("read_receipts", "tell others what you have read", (False, True)),
     ("typing", "show when either of you is typing", (False, True)),
     ("lan", "find contacts on this network", ("auto", "on", "off")),
+    ("port_mapping", "ask the router to open a port", (False, True)),
 )
 """Settings of the node, by their names in the API, with what they can be."""
 

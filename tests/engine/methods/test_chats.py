@@ -291,6 +291,7 @@ def test_nobody_is_told_while_it_is_off_nor_afterwards(tmp_path: Path, monkeypat
             "read_receipts": False,
             "typing": True,
             "lan": "off",
+            "port_mapping": False,
         }
         await write(alice, "bob", "one")
         heard = overhear(alice, monkeypatch)
@@ -462,6 +463,7 @@ def test_settings_are_kept(tmp_path: Path) -> None:
             "read_receipts": True,
             "typing": True,
             "lan": "off",
+            "port_mapping": False,
         }
         assert alice.engine.keep_receiving is None
         assert await alice.call("settings", keep_receiving=True) == {
@@ -469,6 +471,7 @@ def test_settings_are_kept(tmp_path: Path) -> None:
             "read_receipts": True,
             "typing": True,
             "lan": "off",
+            "port_mapping": False,
         }
         assert alice.engine.keep_receiving is True
         await alice.crash()
@@ -479,6 +482,7 @@ def test_settings_are_kept(tmp_path: Path) -> None:
             "read_receipts": True,
             "typing": True,
             "lan": "off",
+            "port_mapping": False,
         }
         assert alice.engine.keep_receiving is False
 

@@ -14,9 +14,11 @@ from p2pchat.ports import (
     LanHealth,
     LanMode,
     Machine,
+    MappingState,
     NetState,
     OwnAddress,
     PathState,
+    PortMapping,
     ProxyHealth,
     RelayHealth,
     Scope,
@@ -64,6 +66,7 @@ def test_at_home_with_a_relay() -> None:
         "listening": "/ip4/192.168.1.7/tcp/4001",
         "reachability": "others reach this node directly from this network only and through 1 relay",
         "nat": "a router translates addresses (NAT): this machine has private ones only. Of which kind is not known",
+        "port": "the router is not asked to open a port. `p2pchat settings port_mapping yes` changes that",
         "lan": "contacts are not looked for on this network. `p2pchat settings lan auto` changes that",
         "others": "no others are known yet: relays and contacts tell of them. If yours are all blocked, nobody gets in",
         "relay": "/ip4/203.0.113.5/tcp/4001/p2p/12D3 connected over IPv4 for 2 hours; answers in 45 ms; others reach "
@@ -79,6 +82,23 @@ def test_at_home_with_a_relay() -> None:
         "contacts": "anna can see your network address, and that you are online",
     }
     assert told(facts) == ["Add a second relay, run by somebody else: each holds every message."]
+
+
+def test_whether_the_router_opened_a_port_is_one_sentence() -> None:
+    sentences = set()
+    for state in MappingState:
+        opened = state == MappingState.OPEN
+        mapping = PortMapping(state, "/ip4/11.0.3.2/tcp/4001", "PCP") if opened else PortMapping(state)
+        facts = replace(FACTS, net=replace(HOME, mapping=mapping))
+        words = said(facts)
+        sentences.add(words["port"])
+        assert ("by the port that the router says it has opened" in words["reachability"]) == opened
+        assert told(facts) == told(FACTS), "nothing is wrong without one"
+        asked = state in ("asking", "open", "silent", "refused", "not public")
+        assert ("the router was asked" in words.get("neighbours", "")) == asked
+    assert len(sentences) == len(MappingState)
+    assert "the router has opened a port: others can dial /ip4/11.0.3.2/tcp/4001 (asked by PCP)" in sentences
+    assert "port" not in said(replace(FACTS, proxy=ProxyHealth("127.0.0.1:9050", "")))
 
 
 def test_without_any_network() -> None:

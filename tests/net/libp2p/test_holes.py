@@ -11,6 +11,7 @@ import trio
 import trio.testing
 from libp2p.peer.id import ID
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.punch import PunchAddress
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import holes
@@ -19,7 +20,7 @@ from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.multiaddrs import SocketAddress
-from p2pchat.net.ports import Stream
+from p2pchat.net.ports import Observer, Stream
 from p2pchat.net.transport.proxy import Proxy
 from tests.conftest import run
 from tests.support.hosts import live_connections, make, running, until_apart, works
@@ -57,12 +58,12 @@ def test_where_every_direction_succeeds_there_is_one_connection_from_port_to_por
             while len(live_connections(follower, leader)) > 1:  # those that were given up
                 await trio.lowlevel.checkpoint()
             ((conn,), (same,)) = live_connections(follower, leader), live_connections(leader, follower)
-            assert conn.muxed_conn.remote is not None
-            assert conn.muxed_conn.remote[1] == leader.port
+            assert conn.muxed_conn.wire.remote is not None
+            assert conn.muxed_conn.wire.remote[1] == leader.port
             assert same.muxed_conn.is_initiator
             assert follower.found_at(leader.peer) == ""
-            assert conn.muxed_conn.punched
-            assert same.muxed_conn.punched
+            assert conn.muxed_conn.wire.punched
+            assert same.muxed_conn.wire.punched
 
     run(main)
 
@@ -148,7 +149,7 @@ def test_a_hole_is_punched_from_the_address_that_was_named_where_the_machine_has
             monkeypatch.setattr(holes.HolePuncher, "_own", lambda self: [named])
             assert await through(leader).punch(follower.peer, at(follower, 4), leads=True, seconds=5)
             (conn,) = live_connections(follower, leader)
-            assert conn.muxed_conn.remote == (str(named.ip), named.port)
+            assert conn.muxed_conn.wire.remote == (str(named.ip), named.port)
 
     run(main)
 
@@ -175,15 +176,18 @@ def test_relays_say_where_the_port_is_seen_for_as_long_as_somebody_wants_to_know
     async def main() -> None:
         host, relays, gone = make(1), [make(2), make(3)], make(4)
         async with running(host, *relays):
-            observers = [(relay.peer, relay.addresses()) for relay in relays]
+            observers = [Observer(relay.peer, relay.addresses()) for relay in relays]
+            lies = Observer(gone.peer, relays[0].addresses())
             async with through(host).seen(observers) as seen, through(host).seen(observers) as again:
                 assert list(seen) == list(again) == at(host, 4)
                 assert [len(live_connections(relay, host)) for relay in relays] == [1, 1]
                 assert host.connected() == (), "nothing else is to use these connections"
             for relay in relays:
                 await until_apart(relay, host)
-            async with through(host).seen([(gone.peer, relays[0].addresses()), observers[1]]) as seen:
+            async with through(host).seen([lies, observers[1]]) as seen:
                 assert list(seen) == at(host, 4)
+            async with through(host).seen([lies]) as nothing, through(host).seen(observers) as seen:
+                assert (nothing, list(seen)) == ((), at(host, 4)), "one contact's relay is not asked for others"
             async with through(host).seen([]) as seen:
                 assert seen == ()
 
@@ -197,14 +201,13 @@ def test_a_relay_that_fails_as_a_look_ends_does_not_end_the_host(monkeypatch: py
         host, relay = make(1), make(2)
 
         async def fail(stream: Stream) -> bytes:
-            look = through(host)._look
-            assert look is not None
+            (look,) = through(host)._looks.values()
             look.scope.cancel()
             raise ValueError
 
         monkeypatch.setattr(holes, "_read", fail)
         async with running(host, relay):
-            async with through(host).seen([(relay.peer, relay.addresses())]) as seen:
+            async with through(host).seen([Observer(relay.peer, relay.addresses())]) as seen:
                 assert seen == ()
             assert await works(relay, host)
 
@@ -214,10 +217,26 @@ def test_a_relay_that_fails_as_a_look_ends_does_not_end_the_host(monkeypatch: py
 def test_relays_that_name_different_machines_are_not_believed() -> None:
     here, there = (SocketAddress(ipaddress.ip_address(ip), 4001) for ip in ("11.0.3.2", "11.0.4.2"))
     local, low = SocketAddress(ipaddress.ip_address("10.0.0.1"), 4001), SocketAddress(here.ip, 80)
-    assert list(holes._agreed([here, SocketAddress(here.ip, 4002)])) == [here]
+
+    def agreed(*said: SocketAddress | None, chosen: bool = True) -> list[SocketAddress]:
+        return list(holes._agreed([holes._Look(chosen, address=address) for address in said]))
+
+    assert agreed(here, SocketAddress(here.ip, 4002)) == agreed(here, None) == agreed(here) == [here]
     version_6 = SocketAddress(ipaddress.ip_address("2a00::1"), 4001)
-    for said in ([], [here, there], [local], [low], [version_6]):
-        assert list(holes._agreed(said)) == []
+    for said in ([], [None], [here, there], [local], [low], [version_6]):
+        assert agreed(*said) == []
+    assert agreed(here, None, chosen=False) == []  # one alone that only a contact has named
+    assert agreed(here, here, chosen=False) == agreed(here, chosen=False) == [here]
+
+
+def test_two_relays_of_different_networks_are_asked_where_there_are_such() -> None:
+    first, beside, other = (
+        Observer(PeerKey(bytes([number]) * 32), [f"/ip4/{where}/tcp/1"])
+        for number, where in ((1, "11.0.3.2"), (2, "11.0.9.9"), (3, "12.0.0.1"))
+    )
+    assert holes._independent([first, beside, other]) == [first, other]
+    assert holes._independent([first, beside]) == [first, beside]
+    assert holes._independent([]) == []
 
 
 def test_with_a_proxy_or_without_a_port_there_are_no_holes() -> None:

@@ -12,10 +12,12 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NodeError, Unreachable
 from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.admission.limits import HostLimits
+from p2pchat.net.allowance import Traffic
 from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
-from p2pchat.net.network_memory import NetworkMemory
+from p2pchat.net.libp2p.swarm import PROOF_SECONDS
+from p2pchat.net.network_memory import QUIET_SECONDS, NetworkMemory
 from p2pchat.net.network_watch import Exit
 from p2pchat.net.ports import Host, Stream
 from tests.conftest import run
@@ -159,6 +161,47 @@ def test_a_way_that_froze_twice_gets_short_connections_that_carry_one_stream_eac
             assert second.short is not None
             await second.close()
             await wait_connections(b, a, 0)
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(rate=20))
+
+
+def test_when_a_connection_has_gone_silent_the_others_have_to_answer() -> None:
+    async def main() -> None:
+        a, b = make(1), make(2)
+        async with running(a, b), trio.open_nursery() as nursery:
+            middle = Middle(b)
+            await nursery.start(middle.run)
+            assert await works(a, b)
+            first = await a.open(b.peer, [middle.address], ECHO, afresh=True)
+            await a.open(b.peer, [middle.address], ECHO, afresh=True)
+            middle.cut = True
+            await trio.sleep(8)  # nothing is due
+            assert len(live_connections(a, b)) == 3
+            await first.prove(1)
+            await trio.sleep(PROOF_SECONDS + 1)
+            assert len(live_connections(a, b)) == 1
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(rate=20))
+
+
+def test_where_others_froze_a_quiet_connection_has_to_answer() -> None:
+    async def main() -> None:
+        memory = NetworkMemory(b"", lambda: 0, bytes, lambda: Exit("192.0.2.1", "02:00:00:00:00:01", "192.0.2.0/24"))
+        a, b = LibP2PHost(bytes(32), LOOPBACK, memory=memory), make(2)
+        async with running(a, b), trio.open_nursery() as nursery:
+            middle = Middle(b)
+            await nursery.start(middle.run)
+            assert await works_by(a, b, middle.address)
+            await trio.sleep(12)
+            middle.cut = True
+            await trio.sleep(12)
+            assert len(live_connections(a, b)) == 1
+            memory.began(("192.0.2.7", 4001, "tcp")).ended(Traffic(9_000, 9, 900, 9), silent=True)
+            memory.began(("192.0.2.7", 4001, "tcp"))
+            await trio.sleep(QUIET_SECONDS + PROOF_SECONDS + 1)
+            assert not live_connections(a, b)
             nursery.cancel_scope.cancel()
 
     run(main, MockClock(rate=20))

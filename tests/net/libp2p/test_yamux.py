@@ -35,6 +35,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.account = Account()
+        self.moved = 0.0
 
     def abandon(self) -> None:
         self.abandoned = True
@@ -357,3 +358,20 @@ def test_what_a_socket_does_not_take_at_once_goes_before_all_else() -> None:
             nursery.cancel_scope.cancel()
 
     run(main)
+
+
+def test_bytes_of_whatever_show_that_a_connection_works_as_well_as_the_answer_to_a_ping() -> None:
+    async def main() -> None:
+        for moves, answers in ((0, False), (5, False), (5, True)):
+            async with muxer_in_memory() as (peer, muxed), trio.open_nursery() as nursery:
+                nursery.start_soon(muxed.prove, 3)
+                for _ in range(moves):  # pieces of a large message that is on its way
+                    await trio.sleep(2)
+                    peer.wire.moved = trio.current_time()
+                    assert muxed.alive
+                if answers:
+                    peer.says(frame(PING, ACK, 0, 0))
+                await trio.sleep(4)
+                assert (muxed.alive, muxed.silent) == (answers, not answers)
+
+    run(main, MockClock(autojump_threshold=0))

@@ -29,6 +29,7 @@ from p2pchat.net.links.punching import (
     allowed,
     observers_of,
 )
+from p2pchat.net.ports import Observer
 from tests.conftest import run
 
 CONTACT = ContactId(b"contact!")
@@ -150,6 +151,20 @@ def play(main: Play) -> None:
             nursery.cancel_scope.cancel()
 
     run(inside, MockClock(autojump_threshold=0))
+
+
+def test_relays_that_say_nothing_delay_no_later_attempt() -> None:
+    """They say nothing about these two networks, so the pause between two attempts stays the same."""
+
+    async def main(leader: Side, follower: Side) -> None:
+        seen_at, leader.seen_at = leader.seen_at, ()
+        await trio.sleep(6 * 3600)
+        assert leader.said == []
+        leader.seen_at = seen_at
+        await trio.sleep(FIRST_PAUSE_SECONDS + 2 * MIN_PAUSE_SECONDS + 5)
+        assert len(leader.dialled) == 1
+
+    play(main)
 
 
 def test_both_connect_at_the_same_moment_and_the_leader_makes_the_link() -> None:
@@ -320,7 +335,10 @@ def test_our_own_relays_are_asked_before_those_of_the_contact() -> None:
     ours, theirs, contact = (PeerKey(bytes([number]) * 32) for number in (3, 4, 5))
     first, second = "/ip4/11.0.1.2/tcp/4001", "/ip4/11.0.2.2/tcp/4001"
     ways = [(contact, multiaddrs.circuit(way, relay)) for way, relay in ((second, theirs), (second, ours))]
-    assert observers_of([(ours, [first])], [(contact, first), *ways]) == [(ours, [first]), (theirs, [second])]
+    assert observers_of([(ours, [first])], [(contact, first), *ways]) == [
+        Observer(ours, [first]),
+        Observer(theirs, [second], chosen=False),
+    ]
 
 
 def test_a_contact_gets_few_connections_by_asking_often() -> None:

@@ -217,9 +217,9 @@ def test_over_short_connections_everything_goes_and_comes_and_none_carries_too_m
             scene.boxes.deposit(AT_RELAY, theirs(CAROL), HOURS_A_DAY, numbered(*range(10, 15)))
             await scene.letters.until(lambda: collects(scene, BOB, 5) and len(scene.letters.codes) == 5)
             assert set(scene.letters.codes.values()) == {DONE}
-            await fill(here, BOB, 5, 6)
-            await scene.letters.until(lambda: collects(scene, BOB, 7))
-            assert scene.letters.blobs(BOB) == [blob(number) for number in range(7)]
+            await fill(here, BOB, *range(5, 15))  # pushed, and more at once than one has room for
+            await scene.letters.until(lambda: collects(scene, BOB, 15))
+            assert scene.letters.blobs(BOB) == [blob(number) for number in range(15)]
             await trio.sleep(3600)  # it is quiet
             lines = scene.lines.streams
             for line in lines:

@@ -14,7 +14,7 @@ from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.frames import DEADLINE
 from p2pchat.net.mailbox.client import IDLE_SECONDS
 from p2pchat.net.mailbox.deposit import MAX_STAMP_BITS, MAX_UNANSWERED
-from p2pchat.net.mailbox.fetch import CAREFUL_WANTED, MAX_PAGE_BYTES, MAX_PLACE, MAX_PUSHED, MAX_WAITING_BYTES
+from p2pchat.net.mailbox.fetch import CAREFUL_WANTED, MAX_PAGE_BYTES, MAX_PLACE, MAX_WAITING_BYTES
 from p2pchat.net.mailbox.stream import (
     CHECK_SECONDS,
     DOUBT_SECONDS,
@@ -197,7 +197,7 @@ async def padding_without_end(liar: Liar) -> None:
 async def pushes_without_end(liar: Liar) -> None:
     await liar.greet()
     ours = await liar.following(BOB)
-    for place in range(1, MAX_PUSHED + 2):
+    for place in range(1, mailbox.MAX_PUSHED + 2):
         await liar.blob(ours, place)
 
 
@@ -324,7 +324,7 @@ def test_a_connection_that_stalls_is_made_anew_and_asked_for_little() -> None:
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await scene.letters.until_told("up")
             scene.lines.streams[0].frozen = True
-            await trio.sleep(STALLED_AFTER_SECONDS + CHECK_SECONDS + PROOF_TIMEOUT + 2)
+            await trio.sleep(2 * STALLED_AFTER_SECONDS + PROOF_TIMEOUT + 1)
             assert len(scene.lines.streams) == 2
             wanted = [mailbox.decode_fetch(line.of(mailbox.FETCH)[0].body).want for line in scene.lines.streams]
             assert wanted == [mailbox.MAX_WANTED, CAREFUL_WANTED]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+import trio.testing
 
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -144,6 +145,26 @@ def test_a_host_that_tor_brings_nobody_to_believes_no_such_line() -> None:
             assert (await answer(stream))[:1] in (b"", MULTISTREAM[:1])
             assert host._running is not None
             assert host._running.inbound.direct.held("onion 0000029a") == 0
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_whoever_comes_by_tor_is_no_proxy_on_the_same_machine() -> None:
+    async def main() -> None:
+        addresses, proxies = ["/ip4/127.0.0.1/tcp/0"], ["127.0.0.1"]
+        host = LibP2PHost(bytes([9]) * 32, addresses, web_path="/", tor="onion", proxies=proxies)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(host.run)
+            stream = await trio.open_tcp_stream("127.0.0.1", host.port)
+            words = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            words += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Forwarded-For: 192.0.2.7\r\n"
+            await stream.send_all(LINE + b"GET / HTTP/1.1\r\nHost: a\r\n" + words + b"\r\n")
+            assert (await stream.receive_some(12)) == b"HTTP/1.1 101"
+            await trio.testing.wait_all_tasks_blocked()
+            assert host._running is not None
+            held = host._running.inbound.direct.held
+            assert (held("onion 0000029a"), held("192.0.2.7")) == (1, 0)
             nursery.cancel_scope.cancel()
 
     run(main)

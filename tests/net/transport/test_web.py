@@ -112,3 +112,19 @@ def test_the_websocket_is_at_its_path_or_without_one_at_any() -> None:
     answer, path = served(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + asked)
     assert (statuses(answer), path) == ([404], f"{PATH}?a=b")
     assert served(asked, path="/") == (b"", f"{PATH}?a=b")
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n\r\nmore", ("192.0.2.1", "192.0.2.2")),
+        ("GET / HTTP/1.1\r\nHost: a\r\nx-forwarded-for: 1\r\nX-FORWARDED-FOR: , 2 ,\r\n\r\n", ("1", "2")),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n", ()),  # there may be more to come
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", ()),
+        ("GET / HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", ()),  # no request, without a Host
+        ("nonsense\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", ()),
+        ("", ()),
+    ],
+)
+def test_a_head_says_for_whom_it_was_forwarded(head: str, expected: tuple[str, ...]) -> None:
+    assert web.forwarded_for(head.encode()) == expected

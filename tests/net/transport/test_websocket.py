@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from p2pchat.core import names
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.admission.arrivals import Arrivals
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -501,6 +502,34 @@ def test_a_proxy_that_we_know_is_believed_about_its_clients(proxies: tuple[str, 
                 assert await web.some()
             assert c._running is not None
             assert c._running.inbound.direct.held(expected) == 1
+
+    run(main)
+
+
+def test_whom_a_proxy_brings_waits_in_the_line_of_its_own_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever knows the path could fill the only line that there is for all who come by the proxy."""
+    waiting: list[str] = []
+
+    async def turn(arrivals: Arrivals, number: int, place: str) -> None:
+        waiting.append(place)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Arrivals, "turn", turn)
+
+    async def main() -> None:
+        limits = HostLimits(inbound_per_place=2)
+        c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], limits=limits, web_path="/", proxies=["127.0.0.1"])
+        async with running(c), AsyncExitStack() as stack:
+            for client in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "198.51.100.2"):
+                expected = len(waiting) + 1
+                stream = await stack.enter_async_context(await tcp(c))
+                await stream.send_all(f"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {client}\r\n\r\n".encode())
+                while len(waiting) < expected:
+                    await trio.lowlevel.checkpoint()
+            assert c._running is not None
+            held = c._running.inbound.direct.held
+            assert waiting == ["192.0.2.1"] * 3 + ["198.51.100.2"]
+            assert (held("192.0.2.1"), held("198.51.100.2"), held("127.0.0.1")) == (2, 1, 0)
 
     run(main)
 

@@ -60,6 +60,8 @@ def test_settings_change_the_screen_and_the_file(tmp_path: Path) -> None:
             await until(pilot, lambda: node.settings["read_receipts"] is False)
             await choose(pilot, listed, "lan")
             await until(pilot, lambda: node.settings["lan"] == "on")
+            await choose(pilot, listed, "port_mapping")
+            await until(pilot, lambda: node.settings["port_mapping"] is False)
             await choose(pilot, listed, "quiet_hours")
             await pilot.press(*"25:00-7", "enter")
             await until(pilot, lambda: "must be" in take(app).shown)

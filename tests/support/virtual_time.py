@@ -1,0 +1,32 @@
+"""Tests that are coroutines: each runs under trio, in virtual time or in real time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from typing import ParamSpec
+
+import trio
+from trio.testing import MockClock
+
+P = ParamSpec("P")
+
+
+def virtual(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run a test in virtual time, which moves on whenever nothing else can."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        trio.run(partial(test, *args, **kwargs), clock=MockClock(autojump_threshold=0))
+
+    return run
+
+
+def real(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run a test that waits for sockets."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        trio.run(partial(test, *args, **kwargs))
+
+    return run
