@@ -177,6 +177,7 @@ ANSWERS: dict[str, Answer] = {
             "contact": None,
         }
     ],
+    "keys": {"since": None, "next": None, "unheard": False, "invites": False, "relay": False, "notice": "A notice."},
     "offer": {"relay": None, "reachable": True, "notice": "A notice."},
     "doctor": [
         {"check": "store", "ok": True, "detail": "fine", "hint": ""},

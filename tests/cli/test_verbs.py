@@ -144,6 +144,8 @@ SIMPLE = [
     (["parcel", "in", "/x"], "parcel_in", {"file": "/x"}),
     (["parcel", "out", "/x"], "parcel_out", {"file": "/x", "to": None}),
     (["parcel", "out", "/x", "--to", "bob", "--to", "eve"], "parcel_out", {"file": "/x", "to": ["bob", "eve"]}),
+    (["keys"], "keys", {"rotate": False}),
+    (["keys", "rotate"], "keys", {"rotate": True}),
     (["offer"], "offer", {"answer": None}),
     (["offer", "yes"], "offer", {"answer": True}),
     (["offer", "no"], "offer", {"answer": False}),

@@ -267,6 +267,10 @@ class FakeNode:
             self.offer["relay"] = answer
         return dict(self.offer)
 
+    def _do_keys(self, rotate: bool = False) -> Json:
+        self.says_of_network("here", "key", "good", "the next one is made: 2026-11-21T10:30:00.000Z")
+        return {"notice": "A notice."}
+
     def _do_network(self) -> Json:
         return {
             "rows": [dict(row) for row in self.network_rows],

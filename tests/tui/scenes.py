@@ -78,6 +78,13 @@ NETWORK = (
     ),
     ("here", "nat", "note", "a router translates addresses (NAT): this machine has private ones only"),
     (
+        "here",
+        "key",
+        "good",
+        "relays, and whoever connects to this node, know it by a transport key that is 3 days old. It is replaced "
+        "after a week or so, at a start of the node",
+    ),
+    (
         "relays",
         "relay",
         "good",

@@ -45,6 +45,16 @@ METHODS: Final[tuple[Method, ...]] = (
         (Param("answer", "flag", "Be a relay, or stop being one.", default=None),),
     ),
     Method(
+        "keys",
+        "Returns since when the transport key is in use by which relays and whoever connects know this node, and in "
+        "`next` from when on another takes its place, at a start of the node; null if none is made. `unheard`, "
+        "`invites`: that waits for contacts who have not heard of it, and for open invites that name the present one. "
+        "`relay`: the node is a relay for contacts, so only the key for hidden contacts is replaced, of which the rest "
+        "is said. With `rotate`, the next key is made now and contacts are told. `notice` says all of that in words.",
+        "{since, next, unheard, invites, relay, notice}",
+        (Param("rotate", "flag", "Make the next key now.", default=False),),
+    ),
+    Method(
         "parcel_out",
         "Writes what waits in the outbox into a new file, sealed, to be carried by hand to contacts whom no "
         "network reaches. It stays in the outbox until its receipts come back. `messages` of `envelopes` are "

@@ -11,9 +11,9 @@ from p2pchat.core.contents import KINDS, kind_of
 from p2pchat.core.descriptors import PRIVATE
 from p2pchat.core.ids import ContactId, PeerKey, first_device
 from p2pchat.core.relays import own_relay
-from p2pchat.engine.contacts import contact_relays, known_relays, names
+from p2pchat.engine.contacts import contact_relays, known_relays, names, transport_keys
 from p2pchat.engine.delivery import queues
-from p2pchat.engine.methods import clock_check, message_status, network_words
+from p2pchat.engine.methods import clock_check, keys, message_status, network_words
 from p2pchat.engine.methods.network_facts import NOTHING_WAITS, ContactFacts, NetworkFacts, OtherRelays, RelayFacts
 from p2pchat.engine.methods.relays import relays_in_use
 from p2pchat.engine.runtime import settings, views
@@ -127,6 +127,7 @@ def _read(tx: Transaction, engine: Engine, state: NetState) -> NetworkFacts:
         clock_right=right,
         reached=contact_relays.reachable(db),
         is_relay=bool(settings.relay_for_contacts(db)),
+        key=keys.notice(transport_keys.state(db, now), now),
         hides=bool(store_contacts.hidden(db)) or any(row.hidden for row in store_invites.open_invites(db)),
         relays=tuple(relays),
         others=OtherRelays(len(others), sum(bool(row.worked_at) for row in others)),

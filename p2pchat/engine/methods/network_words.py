@@ -186,6 +186,12 @@ def _port(facts: NetworkFacts) -> Iterator[Row]:
         yield Row(HERE, "port", state, mapping_words.outcome(facts.net.mapping))
 
 
+def _key(facts: NetworkFacts) -> Iterator[Row]:
+    """Say by which key others know this node, and when that is replaced."""
+    if facts.key:
+        yield Row(HERE, "key", GOOD, facts.key[0].lower() + facts.key[1:].removesuffix("."))
+
+
 def _lan(facts: NetworkFacts) -> Iterator[Row]:
     health = facts.lan
     if facts.proxy is not None:
@@ -538,6 +544,7 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _nat,
     _port,
     _lan,
+    _key,
     _relays,
     _hops,
     _others,

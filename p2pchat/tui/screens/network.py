@@ -19,6 +19,7 @@ from textual.widgets import Static
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.moments import localized
 from p2pchat.tui.node_client import ApiCaller
+from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.themes import MUTED
 
@@ -33,7 +34,14 @@ SECTIONS: Mapping[str, str] = {
 }
 _LABELLED = ("here", "seen")
 """The sections whose rows begin with what they are about; in the others, the text says it."""
-_LABELS = {"lan": "same network", "nat": "router", "line": "your line", "operators": "relays", "neighbours": "nearby"}
+_LABELS = {
+    "key": "your key",
+    "lan": "same network",
+    "nat": "router",
+    "line": "your line",
+    "operators": "relays",
+    "neighbours": "nearby",
+}
 _SIGNS = {"good": ("✓", "$text-success"), "bad": ("✗", "$text-error"), "note": ("·", MUTED)}
 _OTHER_SIGN = ("·", MUTED)
 _SIGN_CELLS = 2
@@ -111,6 +119,7 @@ class NetworkScreen(Panel[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f4,q,enter", "back", show=False),
         Binding("r", "again", "refresh"),
+        Binding("k", "keys", "new key"),
         Binding("home", "scroll_by(-100000)", show=False),
         Binding("end", "scroll_by(100000)", show=False),
         Binding("pageup", "scroll_by(-8)", "up"),
@@ -150,6 +159,25 @@ class NetworkScreen(Panel[None]):
         if not self._reading:
             self._reading = True
             self.run_worker(self._read(), group="read", exclusive=True)
+
+    def action_keys(self) -> None:
+        """Ask whether to replace the transport key, and prepare that."""
+        more = (
+            "Relays, and whoever connects to this computer, know it by a key. The next one is made now and your "
+            "contacts are told; it is used from the first start after a day on. Your identity, and the safety numbers, "
+            "stay as they are."
+        )
+
+        async def rotate() -> None:
+            await self._node.call("keys", rotate=True)
+            self._take(await self._node.call("network"))
+            self.say("The next key is made; this page says when it is used.", "good")
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.begin(rotate(), "One moment…")
+
+        self.app.push_screen(ConfirmScreen("Make a new transport key?", "Make it", "Keep the old one", more), answered)
 
     async def _read(self) -> None:
         try:
