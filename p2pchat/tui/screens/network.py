@@ -19,8 +19,10 @@ from textual.widgets import Static
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.moments import localized
 from p2pchat.tui.node_client import ApiCaller
+from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.text import displayable_line
 from p2pchat.tui.themes import MUTED
 
 REFRESH_SECONDS = 5.0
@@ -206,7 +208,11 @@ class NetworkScreen(Panel[None]):
         verdict = "Not everything works. What to try:" if bad else f"Nothing is wrong.{better}"
         self.query_one("#verdict", Static).update(Content.styled(verdict, "bold"))
         arrow = ("→ ", "$text-accent")
-        self.query_one("#next", Points).show([Content.assemble(arrow, self.drawn(short(text))) for text in texts])
+        self.query_one("#next", Points).show([Content.assemble(arrow, self._sentence(text)) for text in texts])
+
+    def _sentence(self, text: str) -> str:
+        """Return a sentence of the node as it is drawn: from left to right, whatever the name in it begins with."""
+        return drawn_within(displayable_line(short(text)), getattr(self.app, "turns_text", True))
 
     def _row(self, row: Mapping[str, Any], names: Collection[str]) -> Content:
         sign, style = _SIGNS.get(row["state"], _OTHER_SIGN)
@@ -217,5 +223,5 @@ class NetworkScreen(Panel[None]):
             label = _name_before(detail, names)
             detail = detail.removeprefix(f"{label}: ")
         return Content.assemble(
-            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(short(detail))
+            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self._sentence(detail)
         )

@@ -113,3 +113,15 @@ def test_a_new_key_is_made_after_a_question() -> None:
             assert node.named("keys") == [{"rotate": True}]
 
     run(main())
+
+
+def test_a_sentence_that_begins_with_a_name_from_right_to_left_is_read_from_left_to_right() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.says_of_network("seen", "contacts", "note", "سارا and 李明 can see your network address")
+        node.network_next = ["سارا has sent more than you store."]
+        async with stage(NetworkScreen(node)) as (app, _):
+            assert "ﺍﺭﺎﺳ and 李明 can see your network address" in app.words
+            assert "→ ﺍﺭﺎﺳ has sent more than you store." in app.words
+
+    run(main())
