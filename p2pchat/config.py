@@ -5,6 +5,7 @@ on as values.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ sits.
 MAX_PASSPHRASE_OUTPUT = 65_536
 _KNOWN = (
     *("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib", "proxy", "lan"),
-    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops", "port_mapping"),
+    *("dht", "dht_bootstrap", "dht_protocol", "passphrase_command", "hops", "port_mapping", "transports"),
 )
 
 PROXY_VARIABLE = "P2PCHAT_PROXY"
@@ -38,6 +39,8 @@ NO_MAPPING_VARIABLE = "P2PCHAT_NO_PORT_MAPPING"
 LAN_MODES = ("auto", "on", "off")
 DHT_MODES = ("relays", "public", "off")
 KAD = "/ipfs/kad/1.0.0"
+MAX_TRANSPORTS = 8
+_TRANSPORT = re.compile("[a-z][a-z0-9_]{0,15}")
 
 
 class BadConfig(errors.ProfileError):
@@ -67,6 +70,7 @@ class Settings:
     `DHT_MODES`. dht_bootstrap: full addresses of servers of the public network, without which "public" is nothing.
     dht_protocol: that of all these servers. passphrase_command: see `passphrase_of`. hops: 2
     if mailboxes at relays are reached through another relay only. port_mapping: the router is asked to open a port.
+    transports: pluggable transports, each by its name with the program and its arguments.
     """
 
     listen: tuple[str, ...] = ()
@@ -81,6 +85,7 @@ class Settings:
     passphrase_command: tuple[str, ...] = ()
     hops: int = 1
     port_mapping: bool = True
+    transports: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -182,8 +187,27 @@ def _settings(path: Path, raw: bytes) -> Settings:
     if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
         raise BadConfig(f'In {path}, passphrase_command must be a list of words such as ["pass", "show", "p2pchat"]')
     daily, unread = _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3])
+    transports = _transports(path, table)
     command = tuple(command)
-    return Settings(tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, command, hops, mapping)
+    return Settings(
+        tuple(listen), keep, daily, unread, proxy, lan, dht, bootstrap, protocol, command, hops, mapping, transports
+    )
+
+
+def _transports(path: Path, table: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    named = table.get("transports", {})
+    hint = 'Write [transports.obfs4] and below it command = ["/usr/bin/obfs4proxy"].'
+    if not isinstance(named, dict) or len(named) > MAX_TRANSPORTS:
+        raise BadConfig(f"In {path}, transports must be tables, {MAX_TRANSPORTS} at most", hint=hint)
+    found = []
+    for name, entry in named.items():
+        if not _TRANSPORT.fullmatch(name) or not isinstance(entry, dict) or [*entry] != ["command"]:
+            raise BadConfig(f"In {path}, transports.{name!r} must have a command, and nothing else", hint=hint)
+        words = entry["command"]
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
+            raise BadConfig(f"In {path}, the command of transports.{name} must be a list of words", hint=hint)
+        found.append((name, tuple(words)))
+    return tuple(found)
 
 
 def _dht(path: Path, table: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.mapping.mapper import PortMapper
     from p2pchat.net.network_memory import NetworkMemory
+    from p2pchat.net.transport.managed import Transports
     from p2pchat.net.transport.proxy import Proxy
     from p2pchat.ports import DhtHealth
     from p2pchat.store.database import Database
@@ -109,7 +110,7 @@ async def _opened(
         await trio.to_thread.run_sync(_import_net)  # most likely under way already
         from p2pchat.engine.runtime.clock_watch import boot_time
         from p2pchat.net.lan.sockets import Multicast
-        from p2pchat.net.libp2p.host import LibP2PHost
+        from p2pchat.net.libp2p.host import LibP2PHost, disguised
         from p2pchat.net.libp2p.log_filter import quiet
         from p2pchat.net.multiaddrs import full
         from p2pchat.net.network import Network
@@ -123,9 +124,12 @@ async def _opened(
         proxy = _proxy(options.proxy, entropy)
         transport_keys.replace_due(db, _now())
         memory = None if proxy is not None else NetworkMemory(known_networks(db), _now, entropy.random)
-        host = _host(db, options.listen or settings.listen, proxy, memory)
+        transports = _transports(settings, options.profile.folder, proxy, entropy)
+        # A transport has one user at the proxy: by it, hidden contacts' relays could be joined with the others.
+        for_hidden = transports if proxy is None else None
+        host = _host(db, options.listen or settings.listen, proxy, memory, transports)
         hidden_seed = transport_keys.hidden_transport_seed(db, entropy)
-        hidden = LibP2PHost(hidden_seed, listen=(), proxy=proxy, memory=memory)
+        hidden = LibP2PHost(hidden_seed, listen=(), proxy=proxy, memory=memory, transports=for_hidden)
         lan = LanMode.OFF if proxy is not None else LanMode(settings.lan)
         mapper = None if proxy is not None else _mapper(db, settings, host, entropy)
         records = _records(settings, proxy, entropy)
@@ -133,7 +137,7 @@ async def _opened(
             host,
             hidden,
             entropy.random,
-            partial(_new_host, proxy, memory),
+            partial(_new_host, proxy, memory, for_hidden),
             Multicast(host.bound),
             lan,
             NetworkWatch(),
@@ -142,6 +146,8 @@ async def _opened(
             memory,
             mapper=mapper,
         )
+        if transports is not None:
+            net.view.look_at_transports(transports.health, partial(disguised, host))
         engine = Engine(
             db,
             _now,
@@ -158,6 +164,8 @@ async def _opened(
         )
         close = engine.committer.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:
+            if transports is not None:
+                await nursery.start(transports.run)
             await nursery.start(Supervisor(host).run)
             await nursery.start(Supervisor(hidden).run)
             keep_port(db, host.port)
@@ -202,7 +210,7 @@ def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -
     except BadAddress as exc:
         raise config.BadConfig(f"dht_bootstrap: {exc}") from exc
     return KademliaNetwork(
-        partial(_new_host, proxy, None),
+        partial(_new_host, proxy, None, None),
         bootstrap,
         _now,
         entropy.random,
@@ -229,13 +237,16 @@ def _storage_limits(settings: config.Settings) -> ContactLimits:
 
 
 @asynccontextmanager
-async def _new_host(proxy: Proxy | None, memory: NetworkMemory | None) -> AsyncIterator[LibP2PHost]:
+async def _new_host(
+    proxy: Proxy | None, memory: NetworkMemory | None, transports: Transports | None
+) -> AsyncIterator[LibP2PHost]:
     """Return a host with a new key, for the mail of hidden contacts."""
     from p2pchat.core.primitives import KEY_BYTES, system_entropy
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.supervisor import Supervisor
 
-    host = LibP2PHost(system_entropy().random(KEY_BYTES), listen=(), proxy=proxy, memory=memory)
+    seed = system_entropy().random(KEY_BYTES)
+    host = LibP2PHost(seed, listen=(), proxy=proxy, memory=memory, transports=transports)
     async with trio.open_nursery() as nursery:
         await nursery.start(Supervisor(host).run)
         yield host
@@ -286,7 +297,21 @@ def _proxy(address: ProxyAddress | None, entropy: Entropy) -> Proxy | None:
     return None if address is None else Proxy(address, entropy.random)
 
 
-def _host(db: Database, wanted: Sequence[str], proxy: Proxy | None, memory: NetworkMemory | None) -> LibP2PHost:
+def _transports(settings: config.Settings, folder: Path, proxy: Proxy | None, entropy: Entropy) -> Transports | None:
+    if not settings.transports:
+        return None
+    from p2pchat.net.transport.managed import Transports
+
+    return Transports(dict(settings.transports), folder.absolute() / "transports", entropy.random, proxy)
+
+
+def _host(
+    db: Database,
+    wanted: Sequence[str],
+    proxy: Proxy | None,
+    memory: NetworkMemory | None,
+    transports: Transports | None,
+) -> LibP2PHost:
     """The open host. With a proxy it can be dialled on loopback at most (by a Tor service of this machine, say): what
     comes in past the proxy would tell where we are. Raises BadConfig.
     """
@@ -301,7 +326,8 @@ def _host(db: Database, wanted: Sequence[str], proxy: Proxy | None, memory: Netw
             hint="Leave out `listen`: with a proxy, others reach you through relays.",
         )
     listen = wanted or (() if proxy is not None else DEFAULT_LISTEN)
-    return LibP2PHost(transport_seed(db), listen, kept_port=kept_port(db), proxy=proxy, memory=memory)
+    seed, port = transport_seed(db), kept_port(db)
+    return LibP2PHost(seed, listen, kept_port=port, proxy=proxy, memory=memory, transports=transports)
 
 
 def _now() -> int:

@@ -26,6 +26,7 @@ from p2pchat.core.network import OwnAddress as OwnAddress
 from p2pchat.core.network import PathState as PathState
 from p2pchat.core.network import PortMapping as PortMapping
 from p2pchat.core.network import Scope as Scope
+from p2pchat.core.network import TransportHealth as TransportHealth
 from p2pchat.core.relays import EntryRelay as EntryRelay
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
@@ -228,12 +229,12 @@ class Net(Protocol):
     def use_relays(
         self,
         relays: Sequence[Relay],
-        spares: Sequence[Relay] = (),
+        fallbacks: Sequence[Relay] = (),
         entries: Sequence[EntryRelay] = (),
         circuits: Mapping[PeerKey, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        """Be reachable by circuits through these relays, best first, and through the spares while none of them answers;
-        a further call replaces everything. Hidden contacts are reached only through the former.
+        """Be reachable by circuits through these relays, best first, and through the fallbacks while none of them
+        answers; a further call replaces everything. Hidden contacts are reached only through the former.
 
         entries: others that may be the first of two hops, best first. circuits: by relay, the circuits at which it says
         that it can be reached, as text: of these only which relays they go through is used.
@@ -432,7 +433,7 @@ class MailboxCallbacks(Protocol):
         ...
 
     def relays_told(self, relay: PeerKey, descriptors: Sequence[bytes]) -> None:
-        """Note that a relay, one of ours or a spare, answers and told of these relays; nothing of it is checked yet."""
+        """Note that a relay, one of ours or a fallback, answers and told of these relays; nothing is checked yet."""
         ...
 
 

@@ -12,6 +12,41 @@ from p2pchat import config, errors
 from p2pchat.lib.proxy_address import ProxyAddress
 
 
+@pytest.mark.parametrize(
+    ("text", "transports"),
+    [
+        ("", ()),
+        ('[transports.obfs4]\ncommand = ["obfs4proxy", "-x"]\n', (("obfs4", ("obfs4proxy", "-x")),)),
+        ('transports = { a = { command = ["b"] }, c = { command = ["d"] } }\n', (("a", ("b",)), ("c", ("d",)))),
+    ],
+)
+def test_pluggable_transports(tmp_path: Path, text: str, transports: object) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    assert config.settings(tmp_path).transports == transports
+    config.keep_lan(tmp_path, "off")
+    assert config.settings(tmp_path).transports == transports
+    assert config.settings(tmp_path).lan == "off"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("transports = 1", "transports = ['a']", "[transports]\nobfs4 = 'obfs4proxy'", "[transports.obfs4]"),
+        *(
+            "[transports.obfs4]\ncommand = 'a b'",
+            "[transports.obfs4]\ncommand = []",
+            "[transports.obfs4]\ncommand = ['']",
+        ),
+        *("[transports.obfs4]\ncommand = ['a']\nmore = 1", "[transports.OBFS4]\ncommand = ['a']"),
+        *("[transports.obfs4]\ncommand = [1]", "\n".join(f"[transports.a{n}]\ncommand = ['a']" for n in range(9))),
+    ],
+)
+def test_pluggable_transports_that_cannot_be_meant(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(config.BadConfig, match="transports"):
+        config.settings(tmp_path)
+
+
 def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
     assert config.settings(tmp_path) == config.Settings()
 

@@ -5,7 +5,8 @@ Addresses are here to be shown to the user of this machine. They are never logge
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from p2pchat.core.delivery import Route
@@ -82,11 +83,21 @@ NO_MAPPING = PortMapping()
 
 
 @dataclass(frozen=True, slots=True)
+class TransportHealth:
+    """A pluggable transport that is set up. problem: what is wrong with it, for people; "" if nothing is known."""
+
+    name: str
+    running: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NetState:
     """Where this node is. circuits, hidden_circuits: the relays through which it can be reached now, by everybody and
     by hidden contacts. hops: 2 if mailboxes are reached through a second relay only. freezing: with how many hosts
     connections were seen to freeze on this network, within a day; short ones are made with those. mapping: what the
-    router did.
+    router did. transports: the pluggable ones that are set up. disguised: of the peers with a connection by one, its
+    name.
     """
 
     machine: Machine = Machine()
@@ -96,6 +107,8 @@ class NetState:
     hops: int = 1
     freezing: int = 0
     mapping: PortMapping = NO_MAPPING
+    transports: tuple[TransportHealth, ...] = ()
+    disguised: Mapping[PeerKey, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

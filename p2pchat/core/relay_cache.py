@@ -2,10 +2,10 @@
 
 Nobody can tell a relay of a stranger from one that an adversary made a minute ago, and a thousand of those cost
 nothing. So relays that have worked keep their places, whatever is told. Of the others, half the places are for what
-relays tell and half for what contacts tell; in each half every teller has a few places, and of these no network more
-than two. Networks are what descriptors claim, so they count among those of one teller alone: nobody can take the places
+relays tell and half for what contacts tell; in each half every source has a few places, and of these no network more
+than two. Networks are what descriptors claim, so they count among those of one source alone: nobody can take the places
 of a network by claiming to be in it. Where all have the same number, the oldest of a day or more makes room for a new
-teller.
+source.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MAX_WORKED = 32
 MAX_UNTRIED = 16
 """Relays that have not been tried yet, or have not answered: of those that relays tell of, and of those that contacts
 tell of."""
-MAX_A_TELLER = 8
+MAX_A_SOURCE = 8
 """Untried relays that one relay or contact has told of."""
 MAX_A_NETWORK = 2
 """Untried relays in one network, of those that one relay or contact has told of."""
 STAYS_MS = DAY_MS
 """How long an untried relay keeps its place where there is none for a new one."""
-MAX_SPARES = 8
+MAX_FALLBACKS = 8
 """Relays that are offered for trying at a time."""
 
 
@@ -66,17 +66,17 @@ def make_room(known: Sequence[KnownRelay], new: KnownRelay) -> list[PeerKey] | N
     """
     untried = [row for row in known if not row.worked_at and row.by_relay == new.by_relay]
     untried.sort(key=lambda row: row.heard_at)
-    tellers = Counter(row.told_by for row in untried)
+    sources = Counter(row.told_by for row in untried)
     gone: list[KnownRelay] = []
-    if tellers[new.told_by] >= MAX_A_TELLER:
+    if sources[new.told_by] >= MAX_A_SOURCE:
         gone.append(next(row for row in untried if row.told_by == new.told_by))
     elif len(untried) >= MAX_UNTRIED:
-        most, count = tellers.most_common(1)[0]
-        own = tellers[new.told_by]
+        most, count = sources.most_common(1)[0]
+        own = sources[new.told_by]
         if count > own + 1:
             gone.append(next(row for row in untried if row.told_by == most))
         else:
-            richer = (row for row in untried if tellers[row.told_by] > own or row.told_by == new.told_by)
+            richer = (row for row in untried if sources[row.told_by] > own or row.told_by == new.told_by)
             oldest = next(richer, None)
             if oldest is None or oldest.heard_at + STAYS_MS > new.heard_at:
                 return None
@@ -94,9 +94,9 @@ def outlived(known: Sequence[KnownRelay]) -> list[PeerKey]:
     return [row.relay for row in worked[MAX_WORKED:]]
 
 
-def spares(known: Sequence[KnownRelay]) -> list[KnownRelay]:
-    """Return the relays to try, best first: those that worked, the latest first, then one of each teller in turns; of
-    what one teller has told, and of those that worked, in each network one before any second.
+def fallbacks(known: Sequence[KnownRelay]) -> list[KnownRelay]:
+    """Return the relays to try, best first: those that worked, the latest first, then one of each source in turns; of
+    what one source has told, and of those that worked, in each network one before any second.
     """
     worked = sorted((row for row in known if row.worked_at), key=lambda row: -row.worked_at)
     turns: Counter[bytes] = Counter()
@@ -113,4 +113,4 @@ def spares(known: Sequence[KnownRelay]) -> list[KnownRelay]:
         if not places & seen:
             first.append(row)
             seen |= places
-    return [*first, *(row for row in ordered if row not in first)][:MAX_SPARES]
+    return [*first, *(row for row in ordered if row not in first)][:MAX_FALLBACKS]

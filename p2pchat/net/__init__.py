@@ -10,6 +10,8 @@ view               what is known of the network, for people
 ports              what the rooms need of a host, so that most of them do not know libp2p
 frames             frames over a stream
 multiaddrs         addresses as text and as bytes
+onions             the names of onion services
+pluggable          the part of an address that names a pluggable transport
 interfaces         the machine's interfaces: which addresses to give out, and which to dial
 network_watch      notices another network, and a sleep
 network_memory     knows which ways worked on a network, and which hosts freeze there

@@ -6,6 +6,7 @@ An *address* is a text with one spelling, of up to four parts:
     /ip6zone/INTERFACE/ip6/A/tcp/N                                    a link-local A; means nothing on another machine
     /onion3/<56 of a-z and 2-7>:N                                     an onion service, for raw TCP through Tor
     (nothing: raw TCP)  /ws  /wss                                     what is spoken there (/tls/ws is read as /wss)
+    /pt/NAME/K=V;…                                                    in what disguise, in place of these (`pluggable`)
     /pass/<16 of a-z and 2-7>                                         what opens a relay with a token (`core.names`)
     /p2p/<peer id>/p2p-circuit                                        not the peer itself, but a relay that leads to it
 
@@ -14,7 +15,7 @@ address and, where its operator asks for one, `#` and the token that opens it. A
 key of a transport key; its peer id is the key itself, inlined (libp2p peer-ids specification): base58 of
 `00 24 08 01 12 20 || key`, and so always begins with `12D3Koo`.
 
-The binary form is the multiaddr specification's, and has at most 128 bytes.
+The binary form is the multiaddr specification's, and has at most 192 bytes.
 
 Nothing here imports libp2p: parsing hostile bytes needs only a few lines, and those are stricter.
 """
@@ -22,7 +23,6 @@ Nothing here imports libp2p: parsing hostile bytes needs only a few lines, and t
 from __future__ import annotations
 
 import base64
-import hashlib
 import ipaddress
 import logging
 import re
@@ -37,6 +37,8 @@ import base58
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import PASS
 from p2pchat.errors import BadAddress, CannotOpen
+from p2pchat.net import onions
+from p2pchat.net.pluggable import PluggableTransport, read_transport, words_of
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -49,8 +51,8 @@ MAX_REMEMBERED = 1024
 """IP addresses whose properties are cached."""
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 _PEER_ID_LENGTH = 52
-MAX_PACKED = 128
-MAX_TEXT = 256
+MAX_PACKED = 192
+MAX_TEXT = 384
 MIN_PUNCHED_PORT = 1024
 """Routers keep the range of a port (RFC 4787, REQ-3), and no node listens below this by itself."""
 _SHOWN = 128
@@ -59,13 +61,11 @@ _SHOWN = 128
 _HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6": b"\x37"}
 ONION = "onion3"
 _ONION_CODE = b"\xbd\x03"
-_ONION_BYTES = 35
-"""A public key, two bytes of a checksum, and the version (Tor's rend-spec-v3, "Encoding onion addresses")."""
-_ONION_VERSION = b"\x03"
 _ONION_TEXT = re.compile(r"([a-z2-7]{56}):([0-9]{1,5})")
 _OVER = {"tcp": b"", "ws": b"\xdd\x03", "wss": b"\xde\x03"}
 _TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
 _PASS = b"\x81\x80\xc0\x01"  # 0x300001, from the range for private use
+_TRANSPORT = b"\x82\x80\xc0\x01"  # 0x300002, from there too
 _BY_RELAY = "relay "
 _IPV6_PLACE_BYTES = 8
 _PASS_TEXT = re.compile(r"[a-z2-7]{16}")
@@ -107,7 +107,8 @@ class Name:
 @dataclass(frozen=True, slots=True)
 class Target:
     """What an address means: where to connect, the transport ("tcp", "ws", "wss"), the pass (b"": none), and the relay
-    to go through (its peer key; None: the peer itself is there).
+    to go through (its peer key; None: the peer itself is there). pluggable: the transport that the connection is
+    disguised by, without which nothing is dialled; None: without.
     """
 
     host: IP | Name
@@ -115,6 +116,7 @@ class Target:
     over: str = "tcp"
     relay: PeerKey | None = None
     relay_pass: bytes = field(default=b"", repr=False)
+    pluggable: PluggableTransport | None = None
 
     def text(self) -> str:
         """Return the multiaddr, without the peer at its end."""
@@ -123,6 +125,8 @@ class Target:
         else:
             kind, host = _of(self.host)
         over = "" if self.over == "tcp" else f"/{self.over}"
+        if self.pluggable is not None:
+            over = f"/pt/{self.pluggable.name}/{self.pluggable.text()}"
         opened = f"/pass/{base64.b32encode(self.relay_pass).decode('ascii').lower()}" if self.relay_pass else ""
         relay = "" if self.relay is None else f"/p2p/{peer_id(self.relay)}/p2p-circuit"
         where = f"{host.removesuffix('.onion')}:{self.port}" if kind == ONION else f"{host}/tcp/{self.port}"
@@ -142,7 +146,8 @@ class Target:
 def parse(text: str) -> SocketAddress:
     """Read an address that a socket can listen on. Raises BadAddress for anything but /ip4|ip6/…/tcp/N."""
     target = parse_target(text)
-    if isinstance(target.host, Name) or target.over != "tcp" or target.relay is not None or target.relay_pass:
+    beside = target.over != "tcp" or target.relay is not None or target.relay_pass or target.pluggable is not None
+    if isinstance(target.host, Name) or beside:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can listen on")
     return SocketAddress(target.host, target.port)
 
@@ -160,7 +165,10 @@ def parse_target(text: str) -> Target:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
     rest = ["wss", *parts[7:]] if parts[5:7] == ["tls", "ws"] else parts[5:]
     over = rest.pop(0) if rest and rest[0] in ("ws", "wss") else "tcp"
-    relay, relay_pass = None, b""
+    relay, relay_pass, pluggable = None, b"", None
+    # with an IP address only: a name would be looked up by a program that we know little of
+    if over == "tcp" and len(rest) > 2 and rest[0] == "pt" and parts[1] in ("ip4", "ip6"):
+        pluggable, rest = _pluggable(text, rest[1], rest[2]), rest[3:]
     if len(rest) > 1 and rest[0] == "pass" and _PASS_TEXT.fullmatch(rest[1]):
         relay_pass, rest = base64.b32decode(rest[1].upper()), rest[2:]
     if onion is not None and over != "tcp":
@@ -173,12 +181,23 @@ def parse_target(text: str) -> Target:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
     if not (parts[4].isascii() and parts[4].isdigit() and len(parts[4]) <= 5 and int(parts[4]) < 65536):
         raise BadAddress(f"{_shown(text)} has no valid port")
-    return Target(_host(text, parts[1], parts[2], zone), int(parts[4]), over, relay, relay_pass)
+    return Target(_host(text, parts[1], parts[2], zone), int(parts[4]), over, relay, relay_pass, pluggable)
+
+
+def _pluggable(text: str, name: str, arguments: str) -> PluggableTransport:
+    try:
+        return read_transport(name, arguments)
+    except ValueError:
+        raise BadAddress(f"{_shown(text)} has no valid pluggable transport") from None
 
 
 def _host(text: str, kind: str, written: str, zone: str = "") -> IP | Name:
     if kind == ONION:
-        return _onion(text, base64.b32decode(written.upper()))
+        try:
+            return Name(ONION, onions.name_of(onions.bytes_of(written)))
+        except ValueError:
+            hint = "Copy it again: Tor has it in the file `hostname`."
+            raise BadAddress(f"{_shown(text)} has no valid onion address", hint=hint) from None
     if kind.startswith("dns"):
         name = written.lower()
         if not _NAME.fullmatch(name):
@@ -197,15 +216,6 @@ def _host(text: str, kind: str, written: str, zone: str = "") -> IP | Name:
             raise BadAddress(f"{_shown(text)} names an interface for an address that needs none")
         return ipaddress.IPv6Address(f"{ip}%{zone}")
     return ip
-
-
-def _onion(text: str, raw: bytes) -> Name:
-    """Return the name of an onion service. Raises BadAddress for a wrong checksum and any version but 3."""
-    key, checksum, version = raw[:32], raw[32:34], raw[34:]
-    right = hashlib.sha3_256(b".onion checksum" + key + version).digest()[:2]
-    if len(raw) != _ONION_BYTES or version != _ONION_VERSION or checksum != right:
-        raise BadAddress(f"{_shown(text)} has no valid onion address", hint="Copy it again: Tor's is in `hostname`.")
-    return Name(ONION, f"{base64.b32encode(raw).decode('ascii').lower()}.onion")
 
 
 def _of(ip: IP) -> tuple[str, str]:
@@ -274,7 +284,7 @@ def pass_of(addresses: Iterable[str]) -> bytes:
 
 def with_websockets(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
     """Return, after every raw address, that address with /ws, once each: relays serve WebSocket on the same port. An
-    onion service has none, since nothing within Tor hinders raw TCP.
+    onion service has none, since nothing within Tor hinders raw TCP, and nothing in disguise has one.
 
     Where the addresses were not `chosen`, somebody else named them. Then a local one gets no twin: no machine in a
     house or a company is sent an HTTP request because a contact says so.
@@ -282,11 +292,8 @@ def with_websockets(addresses: Iterable[str], *, chosen: bool = True) -> list[st
     twins: dict[str, None] = {}
     for target in map(parse_target, addresses):
         twins[target.text()] = None
-        if (
-            target.over == "tcp"
-            and not target.by_tor
-            and (chosen or isinstance(target.host, Name) or not is_local(target.host))
-        ):
+        plain = target.over == "tcp" and not target.by_tor and target.pluggable is None
+        if plain and (chosen or isinstance(target.host, Name) or not is_local(target.host)):
             twins[replace(target, over="ws").text()] = None
     return list(twins)
 
@@ -337,7 +344,7 @@ def pack(address: str) -> bytes:
     target = parse_target(address)
     where = _TCP + target.port.to_bytes(2, "big")
     if isinstance(target.host, Name) and target.by_tor:
-        host = _ONION_CODE + base64.b32decode(target.host.name.removesuffix(".onion").upper())
+        host = _ONION_CODE + onions.bytes_of(target.host.name)
         where = target.port.to_bytes(2, "big")
     elif isinstance(target.host, Name):
         name = target.host.name.encode("ascii")
@@ -348,8 +355,9 @@ def pack(address: str) -> bytes:
             raise BadAddress(f"{_shown(address)} means nothing on another machine")
         host = _HOSTS[kind] + target.host.packed
     relay = b"" if target.relay is None else _P2P + multihash(target.relay) + _CIRCUIT
+    disguise = b"" if target.pluggable is None else _TRANSPORT + target.pluggable.packed()
     opened = _PASS + target.relay_pass if target.relay_pass else b""
-    packed = host + where + _OVER[target.over] + opened + relay
+    packed = host + where + _OVER[target.over] + disguise + opened + relay
     if len(packed) > MAX_PACKED:
         raise BadAddress(f"{_shown(address)} is too long")
     return packed
@@ -397,13 +405,13 @@ MAX_KEPT = 4
 
 
 def readable(packed: Sequence[bytes]) -> tuple[str, ...]:
-    """Return those of hostile addresses that can be dialled without a relay and without Tor, `MAX_KEPT` at most."""
+    """Return those of hostile addresses that can be dialled without a relay, Tor or disguise, `MAX_KEPT` at most."""
     addresses: dict[str, None] = {}
     for raw in packed[:MAX_READ]:
         with suppress(CannotOpen):
             address = unpack(raw)
             target = parse_target(address)
-            if target.relay is None and not target.by_tor:
+            if target.relay is None and not target.by_tor and target.pluggable is None:
                 addresses[address] = None
     return tuple(addresses)[:MAX_KEPT]
 
@@ -417,6 +425,9 @@ def _unpacked(raw: bytes) -> str | None:
         if rest.startswith(_OVER[over]):
             text, rest = f"{text}/{over}", rest[2:]
             break
+    if rest.startswith(_TRANSPORT):
+        disguise, rest = words_of(rest[len(_TRANSPORT) :])
+        text += f"/pt/{disguise}"
     if rest.startswith(_PASS):
         relay_pass, rest = rest[len(_PASS) : len(_PASS) + PASS], rest[len(_PASS) + PASS :]
         text += f"/pass/{base64.b32encode(relay_pass).decode('ascii').lower()}"
@@ -430,11 +441,11 @@ def _unpacked(raw: bytes) -> str | None:
 
 def _unpacked_onion(raw: bytes) -> tuple[str, bytes] | None:
     begin = len(_ONION_CODE)
-    onion, port = raw[begin : begin + _ONION_BYTES], raw[begin + _ONION_BYTES : begin + _ONION_BYTES + 2]
+    end = begin + onions.ONION_BYTES
+    onion, port = raw[begin:end], raw[end : end + 2]
     if len(port) != 2:
         return None
-    written = base64.b32encode(onion).decode("ascii").lower()
-    return f"/{ONION}/{written}:{int.from_bytes(port, 'big')}", raw[begin + _ONION_BYTES + 2 :]
+    return f"/{ONION}/{onions.letters_of(onion)}:{int.from_bytes(port, 'big')}", raw[end + 2 :]
 
 
 def _unpacked_host(raw: bytes) -> tuple[str, bytes] | None:

@@ -88,7 +88,7 @@ class Network:
         self._watch = watch
         self._pooled: MailboxPool | None = None
         self._relays: dict[PeerKey, RelayAccess] = {}
-        self._spares: dict[PeerKey, RelayAccess] = {}
+        self._fallbacks: dict[PeerKey, RelayAccess] = {}
         self._lists: RelayLists
         self._hiding = False
         self._handler: NetHandler
@@ -198,14 +198,14 @@ class Network:
     def use_relays(
         self,
         relays: Sequence[Relay],
-        spares: Sequence[Relay] = (),
+        fallbacks: Sequence[Relay] = (),
         entries: Sequence[EntryRelay] = (),
         circuits: Mapping[PeerKey, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        """Be reachable by circuits through these relays, best first, or the spares while none of them answers."""
-        self._relays, self._spares = self._accesses(relays), self._accesses(spares)
+        """Be reachable by circuits through these relays, best first, or the fallbacks while none of them answers."""
+        self._relays, self._fallbacks = self._accesses(relays), self._accesses(fallbacks)
         self._entries, self._circuits = entries, circuits
-        self._open.relays.use(self._relays, self._spares)
+        self._open.relays.use(self._relays, self._fallbacks)
         if self._hiding:
             self._hidden.relays.use(self._relays)
 
@@ -231,7 +231,7 @@ class Network:
             self._lists.answers(relay, access)
 
     def _all_in_use(self) -> dict[PeerKey, RelayAccess]:
-        return self._spares | self._relays
+        return self._fallbacks | self._relays
 
     def _answered(self, relay: PeerKey) -> None:
         """Reserve at once at a relay whose mailbox has just connected, and ask one of ours which others it knows. The

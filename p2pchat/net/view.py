@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.net import multiaddrs
@@ -10,7 +10,17 @@ from p2pchat.net.endpoint import Endpoint
 from p2pchat.net.lan.discovery import Discovery
 from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network_memory import NetworkMemory
-from p2pchat.ports import NO_MAPPING, LanHealth, LanMode, Machine, NetState, OwnAddress, PathState, Scope
+from p2pchat.ports import (
+    NO_MAPPING,
+    LanHealth,
+    LanMode,
+    Machine,
+    NetState,
+    OwnAddress,
+    PathState,
+    Scope,
+    TransportHealth,
+)
 
 
 class NetworkView:
@@ -35,6 +45,14 @@ class NetworkView:
         self._hidden: Endpoint | None = None
         self._is_hidden: Callable[[ContactId], bool] = lambda contact: False
         self._discovery: Discovery | None = None
+        self._transports: Callable[[], Sequence[TransportHealth]] = tuple
+        self._disguised: Callable[[], Mapping[PeerKey, str]] = dict
+
+    def look_at_transports(
+        self, health: Callable[[], Sequence[TransportHealth]], disguised: Callable[[], Mapping[PeerKey, str]]
+    ) -> None:
+        """Say from now on how the pluggable transports are, and which peers' connections they carry."""
+        self._transports, self._disguised = health, disguised
 
     def begin(
         self,
@@ -58,6 +76,8 @@ class NetworkView:
             self._hops,
             0 if self._memory is None else self._memory.freezing(),
             NO_MAPPING if self._mapper is None else self._mapper.mapping,
+            tuple(self._transports()),
+            self._disguised(),
         )
 
     def path(self, contact: ContactId) -> PathState:

@@ -14,7 +14,7 @@ counts    what the mailbox counts, for the metrics
 records   presence records, by the key that signs them
 record_shares  whose records are kept, and which give way
 notifications  what is pushed to clients that watch a queue
-addresses      where it listens and what it announces
+addresses      where it listens and what it announces     transport the program that disguises what reaches it
 listing        which relays it tells its clients of               others    those that its operator has named
 dialback       whether relays answer where they say that they are
 host_streams   what the mailbox asks of the streams of a real host

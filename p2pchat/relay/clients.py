@@ -28,6 +28,10 @@ MAX_WAITING = 1 << 20
 MAX_OUT = 64 << 20
 """Bytes that may wait to be written to all clients; while there are more, nothing is read for them or pushed to
 them."""
+SMALL_BYTES = 1024
+"""Frames of at most so many bytes wait in one buffer with those before them: an object for each pong of five bytes
+takes ten times as much memory as is counted for it.
+"""
 SLOW_WRITE_SECONDS = 2.0
 """Seconds that one write may take while memory is short; see `SLOW_WRITE_BYTES`."""
 SLOW_WRITE_BYTES = 256 << 10
@@ -156,7 +160,7 @@ class ClientStream:
         self.changed = trio.lowlevel.ParkingLot()
         self.out_bytes = 0
         self.began: float | None = None  # when the current write began
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[bytes | bytearray] = deque()
         self._outgoing = outgoing
         self._nursery = nursery
         self._emptied = emptied
@@ -191,11 +195,25 @@ class ClientStream:
             return
         packed = pack(frame)
         size = len(packed)
-        self._frames.append(packed)
+        self._append(packed, size)
         self.out_bytes += size
         self._outgoing.total += size
         if not self.held:
             self.flush()
+
+    def _append(self, packed: bytes, size: int) -> None:
+        if size > SMALL_BYTES or not self._frames:
+            self._frames.append(packed)
+            return
+        last = self._frames[-1]
+        if len(last) + size > WRITE:
+            self._frames.append(packed)
+        elif isinstance(last, bytearray):
+            last += packed
+        elif len(last) <= SMALL_BYTES:
+            self._frames[-1] = bytearray(last + packed)
+        else:
+            self._frames.append(packed)
 
     def flush(self) -> None:
         """Write what waits, at once if possible, else in a task."""

@@ -69,6 +69,15 @@ class RelayConfig:
         "IP addresses of web servers that forward WebSocket connections to this relay. Their X-Forwarded-For header is "
         "trusted, so that the limits apply to each of their clients.",
     )
+    transport: tuple[str, ...] = _texts(
+        (),
+        "The server of a pluggable transport, as a program and its arguments, such as /usr/bin/obfs4proxy. The relay "
+        "starts it, and `announce` names where it is reached: /ip4/ADDRESS/tcp/PORT/pt/obfs4. The relay completes that "
+        "address. If it announces nothing else, it listens on 127.0.0.1 only.",
+    )
+    transport_listen: str = _text(
+        "IP:PORT at which that program listens. Without it: on every interface, at the announced port."
+    )
     metrics: str = _text(
         "HOST:PORT for Prometheus at /metrics and for /healthz. Off by default. Use a local address: there is no "
         "password. Nothing there names a peer, a queue or an address."

@@ -14,7 +14,7 @@ import trio
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
-from p2pchat.relay.host_streams import account_of, place_of, write_now
+from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
@@ -62,6 +62,7 @@ class EmbeddedRelay:
                 place_of,
                 account_of=account_of,
                 write_now=write_now,
+                is_over=is_over,
                 mark_proven=self._host.mark_proven,
             )
             # contacts know our addresses; others who have the token are not told the local ones

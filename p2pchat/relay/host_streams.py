@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.libp2p import streams
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
 
@@ -17,6 +18,12 @@ def write_now(stream: Stream, data: bytes) -> bool:
     """Write all of `data` without waiting and return True, or write nothing and return False."""
     assert isinstance(stream, LibP2PStream)
     return stream.write_now(data)
+
+
+def is_over(stream: Stream) -> bool:
+    """Return whether the connection of a stream has ended, or is about to."""
+    assert isinstance(stream, LibP2PStream)
+    return streams.is_over(stream)
 
 
 def place_of(stream: Stream) -> str:

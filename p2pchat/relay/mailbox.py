@@ -63,9 +63,9 @@ class MailboxServer:
     clock: ms since the epoch. uptime: seconds that nobody can set. trust_clock: the operator says that the clock is
     right (`clock.RelayClock`). place_of: where on the network a stream comes from, for the limits of one place.
     account_of: the account that pays for a stream's work. write_now: writes all of some bytes to a stream, or nothing
-    if that would have to wait. mark_proven: called with every peer that knows the token or has opened a queue.
-    in_thread: runs the work on the disk. serve_list: answers who asks for relays; None if this one has no list. Raises
-    what the store raises.
+    if that would have to wait. is_over: whether the connection of a stream has ended. mark_proven: called with every
+    peer that knows the token or has opened a queue. in_thread: runs the work on the disk. serve_list: answers who asks
+    for relays; None if this one has no list. Raises what the store raises.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class MailboxServer:
         *,
         trust_clock: bool = False,
         write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
+        is_over: Callable[[Stream], bool] = lambda stream: False,
         mark_proven: Callable[[PeerKey], None] = lambda peer: None,
         serve_list: ServeList | None = None,
     ) -> None:
@@ -98,6 +99,7 @@ class MailboxServer:
         self._place_of = place_of
         self._in_thread = in_thread
         self._account_of = account_of
+        self._is_over = is_over
         self._mark_proven = mark_proven
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._records = RecordRequests(self.clock, self.counts)
@@ -283,11 +285,15 @@ class MailboxServer:
 
     async def _take_all(self, client: ClientStream, parser: FrameParser, frames: list[Frame]) -> None:
         """Handle these frames in order, and what the parser still has; the list is empty afterwards. Answers that need
-        no disk are written together, since each write costs more than everything else.
+        no disk are written together, since each write costs more than everything else. Raises LinkLost where the
+        connection has ended: otherwise those of a flood would wait here for their turn, each with what it had sent,
+        long after they were gone.
         """
         while frames:
             frames.reverse()
             while frames:
+                if self._is_over(client.stream):
+                    raise LinkLost
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()

@@ -47,17 +47,20 @@ from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from p2pchat.relay.dialback import DialBack
 from p2pchat.relay.folder import Folder
-from p2pchat.relay.host_streams import account_of, place_of, write_now
+from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.others import follow_other
 from p2pchat.relay.store import MailboxStore, Quota
+from p2pchat.relay.transport import RelayTransport
 
 DRAIN_SECONDS = 5.0
 """Seconds in which clients get their pending answers, and circuits end, when the relay shuts down."""
 RESERVE_BYTES = 80 << 20
 """Bytes reserved on the disk for when it is full: the database's log, usually 64 MB, and what deletes need."""
+MAX_TOLD_CHARACTERS = 840
+"""Of all addresses in the relay's descriptor, of 1,024 bytes at most: those with a pluggable transport are long."""
 MAX_CIRCUITS = 2
 """Circuits through other relays among the addresses in the relay's descriptor."""
 _STREAMS = 8
@@ -191,6 +194,10 @@ class _Relay:
             proxy=_proxy(config, random),
         )
         self._announced = addresses.announce
+        self._transport = None
+        if addresses.front is not None:
+            state = folder.path / "transport"
+            self._transport = RelayTransport(config.transport, addresses.front, state, self._host.bound, random)
         self._supervisor = Supervisor(self._host)
         self._others = [multiaddrs.parse_relay(line) for line in config.others]
         self._listing = RelayListing(
@@ -206,6 +213,7 @@ class _Relay:
             place_of,
             account_of=account_of,
             write_now=write_now,
+            is_over=is_over,
             trust_clock=trust_clock,
             mark_proven=self._host.mark_proven,
             serve_list=self._listing.answer,
@@ -226,6 +234,8 @@ class _Relay:
                 await nursery.start(self._supervisor.run)
                 if self._dht is not None:
                     await nursery.start(self._dht.run)
+                if self._transport is not None:
+                    await nursery.start(self._transport.run)
                 nursery.start_soon(self._hop.run)
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
@@ -297,7 +307,8 @@ class _Relay:
         log.warning("SIGHUP: token and limits were read again%s", later)
 
     def _where(self) -> Sequence[str]:
-        return self._announced or self._host.addresses()
+        announced = [*self._announced, *(self._transport.addresses() if self._transport is not None else ())]
+        return announced if announced or self._transport is not None else self._host.addresses()
 
     def _told(self) -> Sequence[str]:
         """Return the addresses in the relay's descriptor: those that lead here from everywhere, if there are any, and
@@ -308,7 +319,10 @@ class _Relay:
         public = self._listing.public
         circuits = [multiaddrs.circuit(address, relay) for relay, address, _ in self._others if relay in public]
         named = circuits[:MAX_CIRCUITS]
-        return [*direct[: MAX_ADDRESSES - len(named)], *named] if direct else []
+        told = [*direct[: MAX_ADDRESSES - len(named)], *named] if direct else []
+        while sum(map(len, told)) > MAX_TOLD_CHARACTERS:
+            told.pop()
+        return told
 
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()

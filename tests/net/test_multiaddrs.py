@@ -182,13 +182,77 @@ def test_what_is_no_way(text: str) -> None:
     assert len(caught.value.line()) < 400
 
 
-def test_a_way_has_at_most_128_bytes() -> None:
+def test_a_way_has_at_most_192_bytes() -> None:
     def by(length: int) -> str:
-        return f"/dns4/{'a' * 50}.{'b' * (length - 51)}/tcp/443/wss{CIRCUIT}"
+        return f"/dns4/{'a' * 50}.{'b' * 50}.{'c' * (length - 102)}/tcp/443/wss{CIRCUIT}"
 
-    assert len(multiaddrs.pack(by(78))) == multiaddrs.MAX_PACKED == 128
+    assert len(multiaddrs.pack(by(142))) == multiaddrs.MAX_PACKED == 192
     with pytest.raises(BadAddress, match="too long"):
-        multiaddrs.pack(by(79))
+        multiaddrs.pack(by(143))
+
+
+IN_DISGUISE = {
+    "/ip4/192.0.2.1/tcp/443/pt/xor/-": "04c00002010601bb8280c00103786f72012d",
+    "/ip4/192.0.2.1/tcp/443/pt/xor/key=5a": "04c00002010601bb8280c00103786f72066b65793d3561",
+    f"/ip6/2001:db8::1/tcp/443/pt/xor/k=%2F;l=b/pass/{'a' * 16}{CIRCUIT}": (
+        "2920010db80000000000000000000000010601bb8280c00103786f7209"
+        f"{b'k=%2F;l=b'.hex()}8180c001{'00' * 10}a50326002408011220{PEER.hex()}a202"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", IN_DISGUISE)
+def test_addresses_with_a_pluggable_transport(text: str) -> None:
+    target = multiaddrs.parse_target(text)
+    assert (target.text(), target.over, target.dialable) == (text, "tcp", True)
+    assert target.pluggable is not None
+    assert multiaddrs.pack(text).hex() == IN_DISGUISE[text]
+    assert multiaddrs.unpack(multiaddrs.pack(text)) == text
+    assert multiaddrs.with_websockets([text]) == [text]
+    assert multiaddrs.readable([multiaddrs.pack(text)]) == (), "strangers start no programs"
+    with pytest.raises(BadAddress, match="listen on"):
+        multiaddrs.parse(text)
+
+
+def test_the_longest_address_in_disguise_fits() -> None:
+    arguments = "k=" + "v" * 108
+    text = f"/ip6/2001:db8:1111:2222:3333:4444:5555:6666/tcp/65535/pt/{'x' * 16}/{arguments}/pass/{'a' * 16}"
+    packed = multiaddrs.pack(text)
+    assert len(packed) + len(multiaddrs.pack(f"/ip4/192.0.2.1/tcp/1{CIRCUIT}")) - 8 > multiaddrs.MAX_PACKED - 30
+    assert multiaddrs.unpack(packed) == text
+    line = multiaddrs.relay_line(PEER, text, b"t" * 64)
+    assert multiaddrs.parse_relay(line) == (PEER, text, b"t" * 64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("/ip4/192.0.2.1/tcp/443/pt", "/ip4/192.0.2.1/tcp/443/pt/xor", "/ip4/192.0.2.1/tcp/443/pt/xor/"),
+        *(
+            "/ip4/192.0.2.1/tcp/443/pt/XOR/-",
+            "/ip4/192.0.2.1/tcp/443/pt/xor/k=a/b",
+            "/ip4/192.0.2.1/tcp/443/pt/xor/-/-",
+        ),
+        *(
+            "/ip4/192.0.2.1/tcp/443/ws/pt/xor/-",
+            "/ip4/192.0.2.1/tcp/443/pt/xor/-/ws",
+            "/dns/a.example/tcp/443/pt/xor/-",
+        ),
+        *(f"/onion3/{ONION}:443/pt/xor/-", "/ip4/192.0.2.1/tcp/443/pt/xor/-/pt/xor/-"),
+        f"/ip4/192.0.2.1/tcp/443/pass/{'a' * 16}/pt/xor/-",
+    ],
+)
+def test_what_is_no_address_in_disguise(text: str) -> None:
+    with pytest.raises(BadAddress):
+        multiaddrs.parse_target(text)
+
+
+@pytest.mark.parametrize(
+    "rest", ["", "03", "0378", "03786f72", "03786f7200", "03786f7206", "03786f72012d00", "ff" * 40]
+)
+def test_hostile_bytes_of_disguises_are_refused(rest: str) -> None:
+    with pytest.raises(CannotOpen):
+        multiaddrs.unpack(bytes.fromhex(f"04c00002010601bb8280c001{rest}"))
 
 
 @given(st.text(max_size=60))
@@ -308,7 +372,9 @@ def test_hostile_bytes_are_refused(raw: str) -> None:
 
 @given(
     st.binary(max_size=40)
-    | st.sampled_from([*WAYS.values(), *ONIONS.values()]).map(bytes.fromhex).flatmap(_one_byte_off)
+    | st.sampled_from([*WAYS.values(), *ONIONS.values(), *IN_DISGUISE.values()])
+    .map(bytes.fromhex)
+    .flatmap(_one_byte_off)
 )
 def test_unpacking_any_bytes_ends_in_one_of_two_ways(raw: bytes) -> None:
     try:

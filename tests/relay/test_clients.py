@@ -6,16 +6,23 @@ import sys
 from pathlib import Path
 from random import Random
 from types import FrameType
+from typing import cast
 
 import pytest
 import trio
 
 from benchmarks.returning import Client
-from p2pchat.core import names
+from p2pchat.core import mailbox, names
+from p2pchat.core.frames import WRITE, Frame, pack
+from p2pchat.core.mailbox import Hello
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.ports import Stream
 from p2pchat.net.transport import pipes
-from p2pchat.relay.host_streams import account_of, place_of, write_now
+from p2pchat.relay.clients import ClientStream, Outgoing
+from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
+from p2pchat.relay.limits import Origin
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.conftest import run
@@ -34,6 +41,52 @@ MAX_CALLS = 2450
 """Functions that these call, built-in ones too, without what the loop does between their steps."""
 MAX_STEPS = 18
 """Steps of the relay's tasks: each receive is one, each turn that is waited for, each start of one."""
+
+
+class Unread:
+    """A stream whose other end takes nothing until `taking`."""
+
+    peer = b"p"
+
+    def __init__(self) -> None:
+        self.taking = trio.Event()
+        self.written: list[bytes] = []
+
+    async def write(self, data: bytes) -> None:
+        await self.taking.wait()
+        self.written.append(data)
+
+
+def test_answers_that_wait_take_as_much_memory_as_is_counted() -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            stream, outgoing = Unread(), Outgoing(lambda: None, lambda stream, data: False)
+            client = ClientStream(
+                cast(Stream, stream),
+                cast(Hello, None),
+                TokenBucket(1, 1),
+                cast(Origin, None),
+                outgoing,
+                nursery,
+                lambda client: None,
+                Account(),
+            )
+            sent = [Frame(mailbox.PONG, b"")] * 50_000
+            sent[10::1000] = [Frame(mailbox.BLOB, bytes([number]) * 5_000) for number in range(50)]
+            sent[11::1000] = [Frame(mailbox.RESULTS, bytes([number])) for number in range(50)]
+            for frame in sent:
+                client.send(frame)
+            waits = client._frames
+            memory = sys.getsizeof(waits) + sum(sys.getsizeof(piece) for piece in waits)
+            assert client.out_bytes == outgoing.total == sum(len(pack(frame)) for frame in sent)
+            assert memory <= 1.3 * client.out_bytes
+            stream.taking.set()
+            while not client.settled:
+                await client.changed.park()
+            assert b"".join(stream.written) == b"".join(map(pack, sent))
+            assert max(map(len, stream.written)) <= WRITE
+
+    run(main)
 
 
 def _of_a_client(task: trio.lowlevel.Task) -> bool:
@@ -89,7 +142,7 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
         host = LibP2PHost(bytes([1]) * 32, ["/ip4/127.0.0.1/tcp/0"])
         store = MailboxStore.open(tmp_path / "mailbox.db", Quota(least_free=0), NOW)
         store._connection.set_trace_callback(counted_statement)
-        mailbox = MailboxServer(
+        server = MailboxServer(
             host.peer,
             store,
             LIMITS,
@@ -98,11 +151,12 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
             place_of,
             account_of=account_of,
             write_now=write_now,
+            is_over=is_over,
             mark_proven=host.mark_proven,
         )
-        host.handle(names.MAILBOX, mailbox.serve, speaks_first=True)
+        host.handle(names.MAILBOX, server.serve, speaks_first=True)
         async with trio.open_nursery() as nursery:
-            await nursery.start(mailbox.run)
+            await nursery.start(server.run)
             await nursery.start(host.run)
             port = int(host.addresses()[0].rsplit("/", 1)[1])
             clients = [Client(number, host.peer) for number in range(8)]
@@ -112,7 +166,7 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
             async with trio.open_nursery() as coming:
                 for client in clients:
                     coming.start_soon(client.come, "127.0.0.1", port, False)
-            assert mailbox.pushes.watched == 8 * len(clients)
+            assert server.pushes.watched == 8 * len(clients)
             assert writes <= MAX_WRITES * len(clients)
             assert settled <= MAX_SETTLED * len(clients)
             assert steps.tasks <= MAX_TASKS * len(clients)

@@ -62,7 +62,7 @@ def test_a_client_of_a_relay_learns_of_its_server_and_of_the_servers_of_other_re
 
 
 def test_a_relay_sends_nobody_into_a_local_network_that_is_not_its_own() -> None:
-    """Attack 17: what a relay names as its server is dialled as if the user had chosen it."""
+    """What a relay names as its server is dialled as if the user had chosen it."""
 
     async def main() -> None:
         client, relay = make(1), make(2)

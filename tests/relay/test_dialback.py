@@ -77,7 +77,7 @@ def test_a_relay_counts_where_it_has_answered_and_only_if_it_answers_everywhere(
 
 
 def test_nothing_is_dialled_in_a_local_network_or_where_an_address_means_another(tmp_path: Path) -> None:
-    """Attack 17: dial-back SSRF."""
+    """Dial-back SSRF."""
     inside = (
         *("/ip4/127.0.0.1/tcp/6379", "/ip4/192.168.0.1/tcp/80", "/ip4/169.254.169.254/tcp/80", "/ip4/100.64.0.1/tcp/1"),
         *("/ip6/::1/tcp/1", "/ip6/fd00::1/tcp/1", "/ip6/fe80::1/tcp/1", "/ip4/224.0.0.1/tcp/1", "/ip4/0.0.0.0/tcp/1"),
@@ -104,7 +104,7 @@ def test_where_all_is_in_one_local_network_relays_are_dialled_there(tmp_path: Pa
 
 
 def test_a_crowd_that_names_one_address_has_it_dialled_a_few_times_a_day(tmp_path: Path) -> None:
-    """Attack 17: amplification. Each of them has another key, so that nothing else bounds them."""
+    """Amplification. Each of them has another key, so that nothing else bounds them."""
 
     async def main(here: Here) -> None:
         crowd = [relay_at(here.world, f"sybil {number}", f"/ip4/50.0.{number}.1/tcp/1") for number in range(40)]

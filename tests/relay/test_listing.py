@@ -153,7 +153,7 @@ def test_a_descriptor_has_room_for_whatever_its_operator_announces(tmp_path: Pat
 
 
 def test_one_who_does_not_answer_is_told_to_nobody_and_does_not_stay(tmp_path: Path, clock: Clock) -> None:
-    """Attack 17: a relay that names somebody else's address, and one that is listed and then goes or names another."""
+    """A relay that names somebody else's address, and one that is listed and then goes or names another."""
     hub, eve, gone = (One(tmp_path, clock, number) for number in (1, 2, 3))
     hub.listing.answer(eve.peer, "2", eve.listing.own())
     assert [row.relay for row in hub.told()] == [hub.peer]
@@ -185,7 +185,7 @@ def test_who_announces_many_delays_nobody_else(tmp_path: Path, clock: Clock) -> 
 
 
 def test_a_full_list_is_nobodys(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attack 13: an old full list lets newcomers in, and a flood of made-up relays does not push out what is there."""
+    """An old full list lets newcomers in, and a flood of made-up relays does not push out what is there."""
     monkeypatch.setattr(listing, "MAX_LISTED", 20)
     hub = One(tmp_path, clock, 1)
     old = [One(tmp_path, clock, number, [f"/ip4/40.{number}.0.1/tcp/1"]) for number in range(2, 14)]

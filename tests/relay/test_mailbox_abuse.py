@@ -242,6 +242,24 @@ def test_frames_that_carry_nothing_are_taken_in_slices_and_then_later(
     run(main)
 
 
+def test_what_a_connection_had_sent_is_dropped_when_it_ends(tmp_path: Path) -> None:
+    """It waits for no more turns: a flood from ever new connections had thousands of them wait, each with its bytes."""
+
+    async def main() -> None:
+        account, over = Account(), [False]
+        async with relay(tmp_path, account_of=lambda stream: account) as at:
+            eve = await at.client()
+            at.mailbox._is_over = lambda stream: over[0]
+            await eve.send(*[Frame(mailbox.PING, b"")] * 10_000)
+            await trio.sleep(1)  # a few of them are answered
+            began, over[0] = trio.current_time(), True
+            await at.serving[id(eve.stream)].wait()
+            assert trio.current_time() - began < 1
+            assert at.mailbox.clients == 0
+
+    run(main)
+
+
 def test_a_connection_that_only_pings_is_let_go(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:

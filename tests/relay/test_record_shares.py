@@ -35,7 +35,7 @@ def opened(folder: Path) -> MailboxStore:
 
 
 def test_no_flood_from_rented_networks_keeps_out_who_comes_later(tmp_path: Path) -> None:
-    """Attack 13: records are first come, first served no more."""
+    """Records are first come, first served no more."""
     store = opened(tmp_path)
     early = [new(900 + number, f"40.{number}.0.1") for number in range(3)]
     assert put(store, *early) == [DONE] * 3

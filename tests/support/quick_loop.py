@@ -66,6 +66,16 @@ class QuickLoop(asyncio.SelectorEventLoop):
 
 _parse_rules = Stylesheet._parse_rules
 _parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+_numbers: dict[tuple[tuple[str, str], ...], int] = {}
+
+
+def _number(sheet: Stylesheet) -> int:
+    """The number of these values of variables. There are hundreds, so they are looked at once for each dictionary."""
+    known = vars(sheet)
+    if known.get("_numbered") is not sheet._variables:
+        known["_number"] = _numbers.setdefault(tuple(sheet._variables.items()), len(_numbers))
+        known["_numbered"] = sheet._variables
+    return int(known["_number"])
 
 
 def _parse_once(
@@ -77,8 +87,7 @@ def _parse_once(
     scope: str = "",
 ) -> list[RuleSet]:
     """Do what `Stylesheet._parse_rules` does, once for each text and values of its variables."""
-    variables = tuple(sheet._variables.items())
-    key = (variables, css, read_from, is_default_rules, tie_breaker, scope)
+    key = (_number(sheet), css, read_from, is_default_rules, tie_breaker, scope)
     if key not in _parsed:
         _parsed[key] = _parse_rules(sheet, css, read_from, is_default_rules, tie_breaker, scope)
     return _parsed[key]

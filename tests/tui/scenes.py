@@ -194,17 +194,19 @@ async def all_seen(app: ChatApp, pilot: Pilot_) -> None:
     await until(pilot, lambda: all(not chat.unread for chat in app.state.chats if chat.id == app.state.current))
 
 
-async def settled(app: ChatApp, pilot: Pilot_, shows: str = "") -> None:
-    """Until nothing more happens: what must be seen is seen, and nothing moves any more."""
+async def settled(app: ChatApp, pilot: Pilot_, shows: str = "", *, looking: bool = True) -> None:
+    """Until nothing more happens: what must be seen is seen, and nothing moves any more. Without `looking` nothing is
+    drawn, which is most of the work.
+    """
     loop = asyncio.get_running_loop()
     assert isinstance(loop, QuickLoop)
     deadline = monotonic() + PATIENCE
     still, drawn = 0, -1
-    while still < QUIET_PAUSES or drawn != loop.frames or getattr(app.screen, "busy", False):
+    while still < QUIET_PAUSES or (looking and drawn != loop.frames) or getattr(app.screen, "busy", False):
         before = loop.frames
         await pilot.pause()
         still = still + 1 if loop.frames == before else 0
-        if still == QUIET_PAUSES - 1:
+        if looking and still == QUIET_PAUSES - 1:
             drawn, picture = loop.frames, take(app)  # a widget may find its height as it is drawn
             if shows not in picture.shown:
                 still = 0
@@ -217,7 +219,7 @@ def press(*keys: str) -> Act:
     async def act(app: ChatApp, pilot: Pilot_) -> None:
         for key in keys:
             if len(key) > 1:
-                await settled(app, pilot)
+                await settled(app, pilot, looking=False)
             await pilot.press(key)
         await settled(app, pilot)
 

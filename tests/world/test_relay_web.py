@@ -13,7 +13,7 @@ from p2pchat.core.contents.queues import Queues
 from p2pchat.core.descriptors import LIFE_SECONDS, MAILBOX, Descriptor, open_descriptor, sign_descriptor
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import sign_public
-from p2pchat.core.relay_cache import MAX_A_TELLER, MAX_SPARES
+from p2pchat.core.relay_cache import MAX_A_SOURCE, MAX_FALLBACKS
 from p2pchat.engine.contacts import known_relays, relay_web
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -179,7 +179,7 @@ def test_a_flood_of_relays_that_a_contact_makes_up_displaces_none(tmp_path: Path
             await trio.sleep(6 * 3600)
         assert [(row.peer, row.reached_at) for row in store_relays.all(alice.db)] == before
         assert {home.peer, other.peer} <= known(alice)
-        assert len(known(alice)) <= 2 + MAX_A_TELLER
+        assert len(known(alice)) <= 2 + MAX_A_SOURCE
 
     run_world(tmp_path, main)
 
@@ -253,7 +253,7 @@ def test_a_relay_of_ours_leads_to_no_local_network_but_its_own(tmp_path: Path) -
 
 
 def test_a_node_dials_what_it_was_told_of_seldom(tmp_path: Path) -> None:
-    """Attack 17: while none of its own relays answers, made-up ones lead to somebody's address, hour after hour."""
+    """While none of its own relays answers, made-up ones lead to somebody's address, hour after hour."""
 
     async def main(world: World) -> None:
         home = await full_relay(world, "home", tmp_path, listed=True)
@@ -268,6 +268,6 @@ def test_a_node_dials_what_it_was_told_of_seldom(tmp_path: Path) -> None:
         world.dialled.clear()
         await trio.sleep(12 * 3600)
         dials = [there for _, there, _ in world.dialled if there in made]
-        assert 0 < len(dials) <= 12 * MAX_SPARES * 2  # once in half an hour to an hour, for each of these
+        assert 0 < len(dials) <= 12 * MAX_FALLBACKS * 2  # once in half an hour to an hour, for each of these
 
     run_world(tmp_path, main)

@@ -75,24 +75,26 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "network",
-        "Returns what is known about the network. `families`, `public`: of which of IPv4 and IPv6 this machine has an "
-        "address, and a public one; `default_route`: whether there is a way to the internet, null if the system does "
-        "not say; `addresses`: where the node listens, each with its `scope`: public, local or loopback; `reached`: a "
-        "contact has reached it from outside. For each relay: its state and since when, `answer_ms`: how long its last "
-        "answer took, `queues`: how many of the profile's it holds, `stored`: how many envelopes for others are there, "
-        "`circuits`: others can reach this node through it, `unlisted`: nobody else is told of it. `other_relays`: how "
-        "many others are `known`, have `worked`, and are `in_use`. `freezing`: with how many hosts this network "
-        "freezes connections, so that `short` ones are made; `family`: IPv4 or IPv6, null over a circuit; `hops`: 2 if "
-        "mailboxes are opened through a second relay. For each contact: `label`, the name with digits of the id if "
-        "another looks like it, `route`, as in `contacts`, `relay` of a circuit, the number of `ways` that the node "
-        "knows, when they last failed, and what is `waiting`. `rows` says all of that in words: `about` is here, "
-        "relays, contacts or seen (what others can see), `check` is as in `doctor`, `state` is good, note or bad. "
-        "`next` says what to try. There will be more fields, and more rows.",
-        "{at, families, public, default_route, addresses, reached, proxy, lan, clock_right, freezing, hops, relays: "
-        "[{address, state, since, problem, answer_ms, used, contact, queues, stored, keeps_hours, circuits, "
-        "hours_ahead, unwatched, family, short, unlisted}], other_relays: {known, worked, in_use}, contacts: [{id, "
-        "name, label, state, hidden, route, relay, family, link_seconds, stalled, ways, tried_seconds_ago, relays, "
-        "waiting}], rows: [{about, check, state, detail, hint}], next: [text]}",
+        "Returns what is known about the network. `families`, `public`: of which of IPv4 and IPv6 this machine has "
+        "an address, and a public one; `default_route`: whether there is a way to the internet, null if the system "
+        "does not say; `addresses`: where the node listens, each with its `scope`: public, local or loopback; "
+        "`reached`: a contact has reached it from outside. For each relay: its state and since when, `answer_ms`: "
+        "how long its last answer took, `transport`: the pluggable transport that disguises the connection, or null, "
+        "`queues`: how many of the profile's it holds, `stored`: how many envelopes for others are there, "
+        "`circuits`: others can reach this node through it, `unlisted`: nobody else is told of it. `other_relays`: "
+        "how many others are `known`, have `worked`, and are `in_use`. `freezing`: with how many hosts this network "
+        "freezes connections, so that `short` ones are made; `family`: IPv4 or IPv6, null over a circuit; `hops`: 2 "
+        "if mailboxes are opened through a second relay. For each contact: `label`, the name with digits of the id "
+        "if another looks like it, `route`, as in `contacts`, `relay` of a circuit, the number of `ways` that the "
+        "node knows, when they last failed, and what is `waiting`. `rows` says all of that in words: `about` is "
+        "here, relays, contacts or seen (what others can see), `check` is as in `doctor`, `state` is good, note or "
+        "bad. `next` says what to try. There will be more fields, and more rows.",
+        "{at, families, public, default_route, addresses, reached, proxy, lan, transports: [{name, running, "
+        "problem}], clock_right, freezing, hops, relays: [{address, state, since, problem, answer_ms, used, contact, "
+        "queues, stored, keeps_hours, circuits, hours_ahead, unwatched, family, short, unlisted, transport}], "
+        "other_relays: {known, worked, in_use}, contacts: [{id, name, label, state, hidden, route, relay, family, "
+        "link_seconds, stalled, ways, tried_seconds_ago, relays, waiting}], rows: [{about, check, state, detail, "
+        "hint}], next: [text]}",
     ),
     Method("doctor", "Checks what works and what does not.", "[{check, ok, detail, hint}]"),
 )

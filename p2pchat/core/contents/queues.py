@@ -15,7 +15,7 @@ from p2pchat.core.primitives import KEY_BYTES
 
 MAX_QUEUES = 4
 MAX_DESCRIPTORS = 4
-MAX_ADDRESS_BYTES = 128
+MAX_ADDRESS_BYTES = 192
 _MAX_TIME = 1 << 53
 _QUEUE = array(
     binary(KEY_BYTES),

@@ -1,6 +1,6 @@
 """The relays that are known from descriptors: which are tried when none of ours answers, and which are passed on.
 
-They are spare ways, not homes: nothing of ours is stored at them, and hidden contacts are not reached through them.
+They are fallbacks, not homes: nothing of ours is stored at them, and hidden contacts are not reached through them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MAX_TOLD_BYTES = 1000
 """Their bytes together, so that the content stays in the smallest envelope."""
 
 
-def spares(tx: Transaction) -> list[Relay]:
+def fallbacks(tx: Transaction) -> list[Relay]:
     """Return relays that others told of, to try while none of ours answers, best first."""
     known = [row for row in others(tx.db) if row.descriptor.holds(tx.now)]
-    return [Relay(row.relay, row.addresses, chosen=False) for row in relay_cache.spares(known)]
+    return [Relay(row.relay, row.addresses, chosen=False) for row in relay_cache.fallbacks(known)]
 
 
 def entries(tx: Transaction) -> list[EntryRelay]:

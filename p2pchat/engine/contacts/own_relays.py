@@ -107,7 +107,7 @@ def moved(tx: Transaction, row: RelayRow, described: tuple[bytes, ...]) -> None:
 def tell_net(tx: Transaction) -> None:
     """Tell the net which relays are ours, and which ones to try while none of those answers."""
     ours = [Relay(row.peer, row.reached_at, row.token) for row in store_relays.all(tx.db)]
-    tx.after(tx.net.use_relays, ours, known_relays.spares(tx), known_relays.entries(tx), known_relays.circuits(tx))
+    tx.after(tx.net.use_relays, ours, known_relays.fallbacks(tx), known_relays.entries(tx), known_relays.circuits(tx))
 
 
 def _changed(tx: Transaction) -> None:

@@ -95,14 +95,15 @@ class _Search:
 
 @dataclass(eq=False, slots=True)
 class _Written:
-    """What was put into a slot last: its day, what it says apart from its id (None: a decoy), when, and its sequence
-    number.
+    """What was put into a slot last: its day, what it says apart from its id (None: a decoy), when, its sequence
+    number, and whether a relay has taken it.
     """
 
     day: int
     said: object
     half_day: int
     number: int
+    taken: bool = False
 
 
 @dataclass(eq=False)
@@ -235,10 +236,10 @@ class PresenceRecords:
 
     async def _put(self, contact: ContactId, meeting: Meeting, most: int) -> bool:
         """Put our record for a contact at their relays and ours, unless what it says is there; return False if no relay
-        has taken it.
+        has taken it. A search, which is repeated often, does not put again what no relay has taken.
         """
         said = await self.committer.submit(compose, contact)
-        written = self._next_in_slot(contact, (said.ways, said.queues, said.next))
+        written = self._next_in_slot(contact, (said.ways, said.queues, said.next), again=most == MAX_RELAYS_DAILY)
         if written is not None:
             slot = presence.slot(meeting.pair.ours, written.day)
 
@@ -252,21 +253,23 @@ class PresenceRecords:
         """Put the decoy of this number where a contact's record goes, as `_put` does. Like a record, it has one key all
         day.
         """
-        written = self._next_in_slot(number, None)
+        written = self._next_in_slot(number, None, again=True)
         if written is not None:
             slot = presence.slot(hmac_sha256(self.me.device_private, b"presence decoys"), written.day, number)
             make = partial(presence.decoy, slot, random=self.random)
             return await self._put_everywhere(like, MAX_RELAYS_DAILY, written, make)
         return True
 
-    def _next_in_slot(self, name: ContactId | int, said: object) -> _Written | None:
-        """Note what is written into a slot now, and return it; None if it is there."""
+    def _next_in_slot(self, name: ContactId | int, said: object, *, again: bool) -> _Written | None:
+        """Note what is written into a slot now, and return it; None if it is there or, unless `again`, if it was to be
+        there and no relay has taken it.
+        """
         now = self._now()
         day, number = hello_days(now)[0], presence.first_number(now)
         written = _Written(day, said, number, number)
         before = self._written.get(name)
         if before is not None and before.day == day:
-            if before.said == said and before.half_day == written.half_day:
+            if before.said == said and before.half_day == written.half_day and (before.taken or not again):
                 return None
             written.number = max(number, presence.next_number(before.number, self.random))
         self._written[name] = written
@@ -274,7 +277,7 @@ class PresenceRecords:
 
     async def _put_everywhere(self, meeting: Meeting, most: int, written: _Written, make: _Make) -> bool:
         """Put a record at relays, the same bytes at all at the same time: decoys must not differ in this. Return
-        whether one has taken it; if not, it counts as not said, so that the next attempt says it again.
+        whether one has taken it.
         """
         record, taken = make(written.number), False
 
@@ -285,8 +288,7 @@ class PresenceRecords:
         async with trio.open_nursery() as nursery:
             for relay in meeting.write_to[:most]:
                 nursery.start_soon(put_at, relay)
-        if not taken:
-            written.said = _NOT_TAKEN
+        written.taken = taken
         if self._nursery is not None and not meeting.hidden:  # this takes seconds, and nothing waits for it
             if record.sequence != written.number:
                 record = make(written.number)
@@ -364,8 +366,6 @@ class PresenceRecords:
 
 
 _PUT = "presence_put"
-_NOT_TAKEN = object()
-"""What a record says that no relay has taken."""
 
 
 def _all_put(tx: Transaction, half_day: int) -> None:

@@ -33,11 +33,11 @@ CHANGES_AFTER_MS = HOUR_MS
 """How long after its last change a relay of ours may change its addresses again: all contacts are told each time."""
 
 
-def told_by_relay(tx: Transaction, teller: PeerKey, descriptors: Sequence[bytes]) -> None:
+def told_by_relay(tx: Transaction, source: PeerKey, descriptors: Sequence[bytes]) -> None:
     """Take in what a relay that answers has told: of itself, and of others."""
-    changed = store_known_relays.worked(tx.db, teller, tx.now)
+    changed = store_known_relays.worked(tx.db, source, tx.now)
     for raw in descriptors:
-        changed |= _take(tx, teller, raw)
+        changed |= _take(tx, source, raw)
     store_known_relays.remove(tx.db, relay_cache.outlived(known_relays.others(tx.db)))
     if changed:
         own_relays.tell_net(tx)
@@ -68,7 +68,7 @@ def _may_tell(tx: Transaction, contact: ContactId) -> bool:
 _COUNTED = array(uint(1 << 53), uint(1 << 16))
 
 
-def _take(tx: Transaction, teller: bytes, raw: bytes) -> bool:
+def _take(tx: Transaction, source: bytes, raw: bytes) -> bool:
     """Keep a descriptor if it is good, newer, and there is room; return whether anything has changed."""
     try:
         descriptor = open_descriptor(raw)
@@ -84,7 +84,7 @@ def _take(tx: Transaction, teller: bytes, raw: bytes) -> bool:
     beside = [address for row in ([ours] if ours is not None else chosen) for address in row.addresses]
     direct = [address for address in descriptor.addresses if not is_circuit(address)]
     addresses = tx.net.mailboxes.packed(direct, beside)
-    new = KnownRelay(descriptor, raw, addresses, teller, tx.now)
+    new = KnownRelay(descriptor, raw, addresses, source, tx.now)
     if ours is not None:
         if known is not None and tx.recent(known.heard_at, CHANGES_AFTER_MS):
             return False

@@ -163,6 +163,7 @@ def _relays(tx: Transaction, engine: Engine, state: NetState, shown: Mapping[Con
                 row.peer in state.hidden_circuits,
                 sum(each.unwatched for each in (known, hidden) if each is not None),
                 row.peer in described and bool(described[row.peer].flags & PRIVATE),
+                disguise=state.disguised.get(row.peer, ""),
             )
         )
     return facts
@@ -231,6 +232,9 @@ def _data(facts: NetworkFacts) -> Json:
         "reached": facts.reached,
         "proxy": None if facts.proxy is None else {"address": facts.proxy.address, "problem": facts.proxy.problem},
         "lan": {"mode": lan.mode, "looking": lan.looking, "found": lan.found},
+        "transports": [
+            {"name": each.name, "running": each.running, "problem": each.problem} for each in facts.net.transports
+        ],
         "clock_right": facts.clock_right,
         "freezing": facts.net.freezing,
         "hops": facts.net.hops,
@@ -259,6 +263,7 @@ def _relay_data(relay: RelayFacts) -> Json:
         "family": health.family or None,
         "short": health.short,
         "unlisted": relay.unlisted,
+        "transport": relay.disguise or None,
     }
 
 

@@ -24,7 +24,8 @@ class RelayFacts:
     the name of whose node it is, or ""; owner: the same as it is shown. queues: how many queues of ours it holds.
     stored: how many envelopes of ours for others lie there. circuits, hidden_circuits: whether we can be reached
     through it now, by everybody and by hidden contacts. unwatched: how many of our queues there are read only now and
-    then. unlisted: it forbids telling others of it.
+    then. unlisted: it forbids telling others of it. disguise: the pluggable transport of the connection
+    with it, or "".
     """
 
     peer: PeerKey
@@ -40,6 +41,7 @@ class RelayFacts:
     hidden_circuits: bool = False
     unwatched: int = 0
     unlisted: bool = False
+    disguise: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -31,6 +32,7 @@ MAX_NAMED = 3
 """Contacts that a sentence names; the others are counted."""
 
 _ONION = "/onion3/"
+_TRANSPORT = re.compile("/pt/([a-z0-9_]+)/")
 _SET_CLOCK = (
     "Set the clock: links need it to be right within a day. Nothing fails for being too old until it "
     "has been right for an hour."
@@ -106,6 +108,18 @@ def _proxy(facts: NetworkFacts) -> Iterator[Row]:
         yield Row(HERE, "proxy", BAD, detail, hint)
     else:
         yield Row(HERE, "proxy", GOOD, f"everything leaves through the SOCKS5 proxy at {address}")
+
+
+def _transports(facts: NetworkFacts) -> Iterator[Row]:
+    for health in facts.net.transports:
+        name = f"the pluggable transport {health.name}"
+        if health.problem:
+            hint = f"Install the program that config.toml names under [transports.{health.name}]. Nothing goes past it."
+            yield Row(HERE, "transport", BAD, f"{name} does not work: {health.problem}", hint)
+        elif health.running:
+            yield Row(HERE, "transport", GOOD, f"{name} runs")
+        else:
+            yield Row(HERE, "transport", GOOD, f"{name} is started when an address needs it")
 
 
 def _clock(facts: NetworkFacts) -> Iterator[Row]:
@@ -230,6 +244,7 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         said[0] += f"{_over(facts, health.family)} for {_age(facts.now, health.since)}"
         said += ["over short connections alone, since this network freezes others"] if health.short else []
         said += [f"answers in {_length(health.answer_ms)}"] if health.answer_ms is not None else []
+        said += [f"disguised by {relay.disguise}"] if relay.disguise else []
         said += ["others reach you through it"] if relay.circuits else []
     elif health.state == "connecting" and not relay.used:
         said[0] = f"{relay.address} is not asked"
@@ -264,6 +279,8 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         )
     elif relay.address.startswith(_ONION) and facts.proxy is None:
         hint = "Start Tor, and name it: `p2pchat node --proxy socks5://127.0.0.1:9050`. All goes through it then."
+    elif (named := _TRANSPORT.search(relay.address)) and named[1] not in {each.name for each in facts.net.transports}:
+        hint = f"Name its program in config.toml, under [transports.{named[1]}]; docs/guide/transports.md says how."
     elif facts.cut_off:
         hint = ""  # what is said of the proxy or the network is what has to be done
     good = health.state == "connected" and not relay.unwatched
@@ -537,6 +554,7 @@ def _neighbours(facts: NetworkFacts) -> Iterator[Row]:
 _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _network,
     _proxy,
+    _transports,
     _clock,
     _listening,
     _reachable,

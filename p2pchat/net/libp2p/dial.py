@@ -31,6 +31,7 @@ from p2pchat.net.network_memory import FREEZING, UNKNOWN, NetworkMemory, WayName
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.lookups import lookups
+from p2pchat.net.transport.managed import NOT_SET_UP, Transports
 from p2pchat.net.transport.pipes import Meter, Pipe, TcpPipe, tune
 from p2pchat.net.transport.proxy import Proxy
 
@@ -67,6 +68,7 @@ class Dialler:
     """Makes connections for a running host. `nursery`: runs the circuits it made. reach_seconds: how long a TCP
     connection may take. `ours`: the addresses at which this host can be dialled itself. proxy:
     the proxy that everything is dialled through. memory: which ways work on this network, where nothing lies between.
+    transports: what dials the addresses that name a pluggable transport; without it they are left out.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class Dialler:
         ours: Callable[[], Sequence[str]] = tuple,
         proxy: Proxy | None = None,
         memory: NetworkMemory | None = None,
+        transports: Transports | None = None,
     ) -> None:
         self._proxy = proxy
+        self._transports = transports
         self._memory = memory if proxy is None else None
         self._reach_seconds = reach_seconds
         self._swarm = swarm
@@ -106,17 +110,18 @@ class Dialler:
         moment; circuits beside them, when all have failed or had a head start. Local addresses that were not `chosen`
         here are left out, but for those of people, or a `relay`, that can be near (`interfaces.dialled_for_others`).
         What has answered on this network goes first. What freezes on it goes last, for a short connection; not at all
-        where a `lasting` one is wanted. Only mail to a `relay` takes a circuit over a short connection. Onion services,
-        and circuits through relays at one, are left out unless everything goes through a proxy.
+        where a `lasting` one is wanted. Only mail to a `relay` takes a circuit over a short connection. Onion services
+        are left out unless everything goes through a proxy, and so are addresses with a pluggable transport that is not
+        set up, and circuits through relays at such addresses.
         """
-        known = targets(addresses, onions=self._proxy is not None)
-        if not known and targets(addresses):
-            raise Unreachable(TOR_ONLY)
+        known = targets(addresses, lambda target: not self._hindrance(target))
+        for left_out in () if known else targets(addresses):
+            raise Unreachable(self._hindrance(left_out))
         candidates = self._by_memory(known, lasting=lasting)
         here = self._here() if not chosen and any(map(_local, candidates)) else None
         direct = [
             _Attempt(
-                STAGGER if target.over == "tcp" else WEBSOCKET_AFTER,
+                STAGGER if _is_raw(target) else WEBSOCKET_AFTER,
                 partial(self._direct, peer, target, chosen),
                 steady=not chosen and _local(target),
             )
@@ -148,15 +153,32 @@ class Dialler:
         if not made and lasting and not candidates and addresses:
             raise Unreachable("this network lets only short connections through to it")
         if not made:
-            raise Unreachable("no address answered")
+            raise Unreachable(self._transport_problem(known) or "no address answered")
         return made[0]
+
+    def _hindrance(self, target: Target) -> str:
+        """Return what this host lacks to dial an address, or ""."""
+        if target.by_tor and self._proxy is None:
+            return TOR_ONLY
+        wanted = target.pluggable
+        if wanted is not None and (self._transports is None or not self._transports.has(wanted)):
+            return NOT_SET_UP.format(wanted.name)
+        return ""
+
+    def _transport_problem(self, known: Sequence[Target]) -> str:
+        """Return what is wrong with a pluggable transport of these addresses, or ""."""
+        if self._transports is None:
+            return ""
+        wanted = (target.pluggable for target in known if target.pluggable is not None)
+        return next(filter(None, map(self._transports.problem, wanted)), "")
 
     def _by_memory(self, candidates: list[Target], *, lasting: bool) -> list[Target]:
         """Return the targets in the order in which they are tried on this network."""
         memory = self._memory
         if memory is None:
             return candidates
-        ranks = {target: UNKNOWN if target.relay is not None else memory.rank(_way(target)) for target in candidates}
+        beyond = {target for target in candidates if target.relay is not None or target.pluggable is not None}
+        ranks = {target: UNKNOWN if target in beyond else memory.rank(_way(target)) for target in candidates}
         left = [target for target in candidates if ranks[target] != FREEZING or not lasting]
         return sorted(left, key=ranks.__getitem__)
 
@@ -165,7 +187,11 @@ class Dialler:
         return interfaces.found_here(self._ours()) if self._proxy is None else ()
 
     async def _reached(self, peer: ID, target: Target, chosen: bool) -> trio.SocketStream:
-        """Return a TCP connection with a target. Raises Unreachable, OSError."""
+        """Return a TCP connection with a target, or with what leads there. Raises Unreachable, OSError."""
+        if target.pluggable is not None:
+            if self._transports is None:
+                raise Unreachable(NOT_SET_UP.format(target.pluggable.name))
+            return await self._transports.connect(target.pluggable, str(target.host), target.port)
         if self._proxy is None:
             with trio.fail_after(self._reach_seconds):
                 return await _tcp(target, chosen=chosen)
@@ -182,9 +208,11 @@ class Dialler:
                 tls = self._tls() if target.over == "wss" else None
                 pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
             (theirs, *_), (ours, *_) = stream.socket.getpeername(), stream.socket.getsockname()
-            wire = RawPipe(pipe, multiaddrs.neighbourhood(theirs), local=ours)
-            conn = await self._swarm.dialled(wire, peer)
-            if self._memory is not None:
+            disguise = "" if target.pluggable is None else target.pluggable.name
+            place = f"transport {disguise}" if disguise else multiaddrs.neighbourhood(theirs)
+            conn = await self._swarm.dialled(RawPipe(pipe, place, local=ours), peer)
+            conn.pluggable = disguise
+            if self._memory is not None and target.pluggable is None:
                 conn.muxed_conn.meter = meter = Meter(stream.socket)
                 meter.read()
                 conn.passage = self._memory.began(_way(target), cleanly=not meter.resent)
@@ -321,21 +349,25 @@ async def resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
     return list(ips)[:_MAX_IPS]
 
 
-def targets(addresses: Sequence[str], *, onions: bool = True) -> list[Target]:
+def targets(addresses: Sequence[str], usable: Callable[[Target], bool] = lambda target: True) -> list[Target]:
     """Return what is dialled of `addresses`: no nonsense, nothing twice, not too many; raw TCP before WebSocket, and of
     each, IPv6 and IPv4 in turns (RFC 8305, section 4): where one of them leads nowhere, the other is second at most.
-    onions: with those that only Tor leads to.
+    A pluggable transport comes with WebSocket. usable: whether a target counts at all.
     """
     targets: dict[Target, None] = {}
     for text in addresses:
         with suppress(BadAddress):
             target = multiaddrs.parse_target(text)
-            if target.dialable and (onions or not target.by_tor):
+            if target.dialable and usable(target):
                 targets[target] = None
     direct = [target for target in targets if target.relay is None]
-    raw, web = ([target for target in direct if (target.over == "tcp") is is_raw] for is_raw in (True, False))
-    circuits = sorted((target for target in targets if target.relay is not None), key=lambda way: way.over != "tcp")
+    raw, web = ([target for target in direct if _is_raw(target) is is_raw] for is_raw in (True, False))
+    circuits = sorted((target for target in targets if target.relay is not None), key=lambda way: not _is_raw(way))
     return (_in_turns(raw) + _in_turns(web))[:_MAX_TARGETS] + circuits[:_MAX_TARGETS]
+
+
+def _is_raw(target: Target) -> bool:
+    return target.over == "tcp" and target.pluggable is None
 
 
 def _in_turns(targets: Sequence[Target]) -> list[Target]:

@@ -46,6 +46,7 @@ from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 from p2pchat.net.network_memory import QUIET_SECONDS, NetworkMemory
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
+from p2pchat.net.transport.managed import Transports
 from p2pchat.net.transport.proxy import REACH_SECONDS, Proxy
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class LibP2PHost(InboundConnections):
     tor: see `Inbound`.
     tls: how to verify the other end of a /wss address; the system's way if not given.
     proxy: by which everything is dialled; nothing leaves past it. memory: which ways work on this network.
+    transports: see `Dialler`.
     listed: the protocols that everybody is told of, where there are any.
     """
 
@@ -82,10 +84,12 @@ class LibP2PHost(InboundConnections):
         tls: Callable[[], ssl.SSLContext] | None = None,
         proxy: Proxy | None = None,
         memory: NetworkMemory | None = None,
+        transports: Transports | None = None,
         listed: standard_protocols.Listed | None = None,
     ) -> None:
         self._proxy = proxy
         self._memory = memory
+        self._transports = transports
         self._listed = listed
         self._pair = create_new_key_pair(seed)
         self._peer = PeerKey(self._pair.public_key.to_bytes())
@@ -218,7 +222,15 @@ class LibP2PHost(InboundConnections):
                 running = _Running(swarm, listening, inbound)
                 open_relay = partial(self._open_relay, running)
                 running.dialler = Dialler(
-                    swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses, self._proxy, self._memory
+                    swarm,
+                    nursery,
+                    open_relay,
+                    self._tls,
+                    self._limits.open,
+                    self.addresses,
+                    self._proxy,
+                    self._memory,
+                    self._transports,
                 )
                 if listening.endpoints and self._proxy is None:
                     self.holes = HolePuncher(swarm, nursery, inbound, listening.endpoints)
@@ -318,7 +330,8 @@ class LibP2PHost(InboundConnections):
             raise Unreachable("this node is not running")
         if peer == self._peer:
             raise Unreachable("that is this node itself")
-        reach_seconds = self._limits.open if self._proxy is None else REACH_SECONDS
+        far = self._proxy is not None or self._transports is not None
+        reach_seconds = REACH_SECONDS if far else self._limits.open
         with trio.move_on_after(reach_seconds + self._limits.queue):
             try:
                 dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay, afresh, lasting)
@@ -484,3 +497,10 @@ def set_limits(host: LibP2PHost, limits: HostLimits) -> None:
         host._streams.resize(limits.inbound * limits.streams_per_peer, limits.streams_per_peer)
     if host._running is not None:
         host._running.inbound.limit(limits)
+
+
+def disguised(host: LibP2PHost) -> dict[PeerKey, str]:
+    """Return the peers with whom the newest connection is by a pluggable transport, each with its name."""
+    swarm = host._running.swarm if host._running else None
+    newest = {peer: connections.live(swarm, peer)[-1:] for peer in swarm.peers} if swarm else {}
+    return {key_of(peer): conn.pluggable for peer, conns in newest.items() for conn in conns if conn.pluggable}

@@ -169,6 +169,11 @@ class LibP2PStream:
             self._muxed.carried -= 1
 
 
+def is_over(stream: LibP2PStream) -> bool:
+    """Return whether the connection of a stream has ended, or is about to."""
+    return not stream._muxed.alive
+
+
 class NegotiationChannel:
     """A stream while its two ends agree on a protocol: a `handshake.Channel`."""
 

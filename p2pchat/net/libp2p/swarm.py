@@ -37,6 +37,7 @@ class PeerConnection:
         self._swarm = swarm
         self._closed = False
         self.dialled = False
+        self.pluggable = ""  # the transport that disguises a connection that was dialled
         self.passage: Passage | None = None  # of a connection that was dialled, not over a circuit
         muxed.on_close = self._on_close
 

@@ -4,8 +4,8 @@ The first two are asked. If one has not answered within `TIMEOUT`, the next in t
 reservations hold, the others are given up. So with a list of two both are always wanted, and with a longer one dead
 relays are replaced.
 
-*Spares* are relays that others told of. They are asked in the same way while every relay of the list has been asked in
-vain, and given up when one of the list answers.
+*Fallback relays* are others that somebody has told of. They are asked in the same way while every relay of the list has
+been asked in vain, and given up when one of the list answers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Relays:
         newly_held: Callable[[PeerKey, RelayAccess], None] = lambda relay, access: None,
     ) -> None:
         self._newly_held = newly_held
-        self._spares: dict[PeerKey, RelayAccess] = {}
+        self._fallbacks: dict[PeerKey, RelayAccess] = {}
         self._kept = Reservations(host, nursery, clock, random, self._moved)
         self._changed = changed
         self._relays: dict[PeerKey, RelayAccess] = {}
@@ -50,18 +50,20 @@ class Relays:
         self._wake = Wakeup()
         nursery.start_soon(self._run)
 
-    def use(self, relays: Mapping[PeerKey, RelayAccess], spares: Mapping[PeerKey, RelayAccess] | None = None) -> None:
+    def use(
+        self, relays: Mapping[PeerKey, RelayAccess], fallbacks: Mapping[PeerKey, RelayAccess] | None = None
+    ) -> None:
         """Keep reservations at some of these relays, given by transport key, best first; while none of them answers, at
-        some of the `spares`.
+        some of the `fallbacks`.
         """
-        before, now = self._spares | self._relays, dict(spares or {}) | dict(relays)
+        before, now = self._fallbacks | self._relays, dict(fallbacks or {}) | dict(relays)
         for relay in self._asked.keys() - now.keys():
             self._leave(relay)
         for relay, access in now.items():
             if relay in self._asked and before[relay] != access:
                 self._kept.want(relay, access)
         self._relays = dict(relays)
-        self._spares = {relay: access for relay, access in (spares or {}).items() if relay not in relays}
+        self._fallbacks = {relay: access for relay, access in (fallbacks or {}).items() if relay not in relays}
         self._moved()
 
     def nudge(self, relay: PeerKey) -> None:
@@ -95,30 +97,30 @@ class Relays:
     def _choose(self) -> None:
         now = trio.current_time()
         ours = [relay for relay in self._relays if self._kept.held(relay)]
-        spare = [] if ours else [relay for relay in self._spares if self._kept.held(relay)]
-        held = [*ours, *spare]
+        fallback = [] if ours else [relay for relay in self._fallbacks if self._kept.held(relay)]
+        held = [*ours, *fallback]
         for relay in held:
             begins = self._asked[relay] != inf
             self._asked[relay] = inf
             if begins:
-                self._newly_held(relay, self._relays.get(relay) or self._spares[relay])
+                self._newly_held(relay, self._relays.get(relay) or self._fallbacks[relay])
         if len(held) >= AT_ONCE:
             given_up = self._asked.keys() - held[:AT_ONCE]
             for relay in given_up if ours else given_up - self._relays.keys():
                 self._leave(relay)
             return
         if ours:
-            for relay in self._asked.keys() & self._spares.keys():
+            for relay in self._asked.keys() & self._fallbacks.keys():
                 self._leave(relay)
         for relay, until in self._asked.items():
             if until == inf and relay not in held:  # it has just been lost
                 self._asked[relay] = now + TIMEOUT
         in_vain = all(self._asked.get(relay, inf) <= now for relay in self._relays)
-        candidates = [*self._relays, *(self._spares if self._relays and in_vain else ())]
+        candidates = [*self._relays, *(self._fallbacks if self._relays and in_vain else ())]
         hopeful = sum(until > now for until in self._asked.values())
         for relay in [relay for relay in candidates if relay not in self._asked][: max(0, AT_ONCE - hopeful)]:
             self._asked[relay] = now + TIMEOUT
-            self._kept.want(relay, self._relays.get(relay) or self._spares[relay])
+            self._kept.want(relay, self._relays.get(relay) or self._fallbacks[relay])
 
     def _leave(self, relay: PeerKey) -> None:
         del self._asked[relay]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import quote
 
 import trio
 
@@ -44,6 +45,11 @@ class Proxy:
             return trio.SocketStream(await client.connect(host, port, timeout=REACH_SECONDS))
         except (OSError, ProxyError, ValueError) as error:  # ValueError for an invalid answer or name
             raise Unreachable("the proxy made no connection") from error
+
+    def url(self, peer: bytes) -> str:
+        """Return the proxy's address with the user for dialling `peer`, for programs that use it too."""
+        username, password = (quote(word, safe="") for word in self._user(peer))
+        return f"socks5://{username}:{password}@{self.address}"
 
     async def health(self) -> ProxyHealth:
         """Check whether the proxy accepts connections from us."""

@@ -22,6 +22,7 @@ from p2pchat.ports import (
     ProxyHealth,
     RelayHealth,
     Scope,
+    TransportHealth,
 )
 from p2pchat.store.contacts import ContactState
 from p2pchat.store.outbox import Waiting
@@ -299,6 +300,23 @@ def test_without_a_proxy_an_onion_service_is_said_to_need_tor() -> None:
     assert any("p2pchat node --proxy" in hint for hint in told(facts))
     with_proxy = replace(facts, proxy=ProxyHealth("127.0.0.1:9050", ""))
     assert not any("p2pchat node --proxy" in hint for hint in told(with_proxy))
+
+
+def test_what_disguises_a_connection_is_said() -> None:
+    runs, fails = TransportHealth("obfs4", running=True), TransportHealth("xor", problem="there is no program xor")
+    net = replace(HOME, transports=(runs, fails, TransportHealth("third")))
+    facts = replace(FACTS, net=net, relays=(replace(HILL, disguise="obfs4"),))
+    details = {row.detail: row.state for row in rows(facts) if row.check == "transport"}
+    assert details == {
+        "the pluggable transport obfs4 runs": "good",
+        "the pluggable transport xor does not work: there is no program xor": "bad",
+        "the pluggable transport third is started when an address needs it": "good",
+    }
+    assert any("[transports.xor]" in hint for hint in told(facts))
+    assert "answers in 45 ms; disguised by obfs4" in said(facts)["relay"]
+    assert "disguised" not in said(replace(facts, relays=(HILL,)))["relay"]
+    address = "/ip4/203.0.113.5/tcp/443/pt/fourth/-/p2p/12D3"
+    assert any("[transports.fourth]" in hint for hint in told(replace(facts, relays=(replace(LOST, address=address),))))
 
 
 def test_a_public_address_works_once_somebody_has_come_by_it() -> None:

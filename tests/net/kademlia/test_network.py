@@ -207,7 +207,7 @@ def test_one_who_names_others_where_they_are_not_hides_nobody(tmp_path: Path) ->
 
 
 def test_nobody_is_dialled_in_a_local_network_because_a_server_says_so(tmp_path: Path) -> None:
-    """Attack 17: loopback, private networks and what a cloud tells its machines are not ports to be tried from here."""
+    """Loopback, private networks and what a cloud tells its machines are not ports to be tried from here."""
     inside = ("/ip4/127.0.0.1/tcp/6379", "/ip4/10.0.0.1/tcp/80", "/ip4/169.254.169.254/tcp/80", "/ip6/fd00::1/tcp/80")
 
     async def main(dht: DhtWorld) -> None:

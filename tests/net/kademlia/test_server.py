@@ -173,7 +173,7 @@ def test_what_is_kept_is_bounded_and_the_closest_stay() -> None:
 
 
 def test_no_network_fills_a_server_and_who_holds_most_gives_way() -> None:
-    """Attack 13: records close to a server, from all addresses of rented networks, keep no other's record out."""
+    """Records close to a server, from all addresses of rented networks, keep no other's record out."""
     store = KeptRecords(OWN, 128 * SIZE)
     made = by_distance(500)
     for number in range(256):
@@ -261,7 +261,7 @@ def test_a_table_keeps_twenty_of_each_distance_few_of_a_network_and_who_came_fir
     ],
 )
 def test_sybils_of_one_hosting_company_have_few_places_in_a_table(pattern: str, most: int, in_all: int) -> None:
-    """Attack 13: all addresses of one /16 or /32, or any names, fill neither a table nor the way to a key."""
+    """All addresses of one /16 or /32, or any names, fill neither a table nor the way to a key."""
     table, crowd = Table(distances.of_peer(PeerKey(bytes(32))), lambda: 0.0), Crowd()
     for number in range(1, 240):
         table.answered(server(number, pattern.format(number)))
@@ -274,7 +274,7 @@ LOCAL = ("/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.1/tcp/80", "/ip4/169.254.169.25
 
 
 def test_no_server_names_or_notes_what_is_in_a_local_network(tmp_path: Path) -> None:
-    """Attack 17: neither from what a stranger says of itself nor from what the operator has given it to begin with."""
+    """Neither from what a stranger says of itself nor from what the operator has given it to begin with."""
 
     async def main(dht: DhtWorld) -> None:
         here = dht.join("server 0")
