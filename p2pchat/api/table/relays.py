@@ -96,5 +96,10 @@ METHODS: Final[tuple[Method, ...]] = (
         "link_seconds, stalled, ways, tried_seconds_ago, relays, waiting}], rows: [{about, check, state, detail, "
         "hint}], next: [text]}",
     ),
-    Method("doctor", "Checks what works and what does not.", "[{check, ok, detail, hint}]"),
+    Method(
+        "doctor",
+        "Checks what works and what does not. `state` is good, bad, or note: it is so, and could be otherwise; only "
+        "what is bad is not `ok`.",
+        "[{check, ok, state, detail, hint}]",
+    ),
 )
