@@ -26,6 +26,8 @@ LAB := -n $(shell expr 2 \* $$(nproc)) --dist worksteal -m 'lab or tmux'
 IN_TMUX = $(shell grep -rl --include="test_*.py" "mark\.tmux" tests)
 # What tests/support/sampling.py makes smaller.
 SAMPLED = $(shell grep -rl --include="test_*.py" "^from tests.support.sampling import" tests)
+# What npm writes when it has installed everything.
+JS := tests/interop/node_modules/.package-lock.json
 # Sphinx goes on with what it finds here. What an interrupted build left does not load, and what a failed one warned of
 # is not warned of again, so only a site that was finished is gone on with.
 WHOLE := build/site/.whole
@@ -34,7 +36,7 @@ STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/stand
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: man help setup chat demo install uninstall deb container quick test check coverage docs lab bench attack soak fmt lock FORCE
+.PHONY: man help setup chat demo install uninstall deb container quick test check coverage docs lab interop bench attack soak fmt lock FORCE
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -103,6 +105,14 @@ docs: $(VENV)/docs.stamp ## build a site from the guides and the docstrings in b
 
 lab: $(VENV)/dev.stamp ## run the stories in network namespaces and in tmux; needs root, ip, nft, nginx, caddy and tmux; ALL=1: with every cell of the matrix, and write its page
 	$(if $(filter command,$(origin ALL)),P2PCHAT_LAB=all )$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab $(IN_TMUX)
+
+interop: $(VENV)/dev.stamp $(JS) ## run our DHT in a swarm of js-libp2p's; needs Node 20 or newer and npm, which fetches the packages of tests/interop
+	$(BIN)/python -m pytest -p no:cacheprovider tests/interop
+
+$(JS): tests/interop/package-lock.json tests/interop/package.json
+	@node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' && command -v npm >/dev/null || { \
+		echo "this needs Node 20 or newer and npm; here is Node $$(node --version || echo none)"; exit 1; }
+	cd tests/interop && npm ci --loglevel=error
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (on a quiet machine); SHORT=1: what takes minutes, and keep nothing; ONLY='PIECE …': some; BESIDE=CHECKOUT: compare
 	$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(BESIDE),--beside $(BESIDE))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import stat
 import struct
@@ -101,6 +100,8 @@ def socket_path(folder: Path, environment: Mapping[str, str] = os.environ) -> Pa
 
     Faces do not compute it, their environment may be another one: they read it from the profile (`noted_socket`).
     """
+    import hashlib  # loads OpenSSL, which a face never needs
+
     name = hashlib.blake2b(os.fsencode(os.path.realpath(folder)), digest_size=8, person=b"p2pchat1 sock").hexdigest()
     return runtime_folder(environment) / f"{name}.sock"
 

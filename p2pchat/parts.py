@@ -189,7 +189,9 @@ def _mapper(db: Database, settings: config.Settings, host: LibP2PHost, entropy: 
     if os.environ.get(config.NO_MAPPING_VARIABLE):
         return None
     secret = hmac_sha256(transport_seed(db), b"port mapping")
-    return PortMapper(host.bound, secret, entropy.random, wanted=settings.port_mapping)
+    mapper = PortMapper(host.bound, secret, entropy.random, wanted=settings.port_mapping)
+    host.mapped = mapper.leads_to
+    return mapper
 
 
 def _records(settings: config.Settings, proxy: Proxy | None, entropy: Entropy) -> KademliaNetwork | None:

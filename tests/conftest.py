@@ -57,7 +57,7 @@ def pytest_collection(session: pytest.Session) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ or session.config.args != session.config.getini("testpaths"):
         return
     number, count = int(os.environ["PYTEST_XDIST_WORKER"][2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    files = sorted(path for path in HERE.rglob("test_*.py") if HERE / "lab" not in path.parents)
+    files = sorted(path for path in HERE.rglob("test_*.py") if not {HERE / "lab", HERE / "interop"} & {*path.parents})
     start = len(files) * number // count
     for path in [*files[start:], *files[:start]]:
         import_module(".".join(path.relative_to(HERE.parent).with_suffix("").parts))

@@ -292,7 +292,7 @@ def test_every_module_is_tested_by_the_file_of_its_name_or_by_one_that_is_listed
     without = {module for module, test in mirrored.items() if not (TESTS / test).is_file()}
     assert without == elsewhere.keys()
     assert all(tests and all((TESTS / test).is_file() for test in tests) for tests in elsewhere.values())
-    stories = ("world", "process", "lab", "support")
+    stories = ("world", "process", "lab", "interop", "support")
     files = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
     assert {str(path) for path in files if path.parts[0] not in stories} - {*mirrored.values()} == across
 

@@ -25,9 +25,11 @@ SEALED_BYTES = 1024
 DAYS_KEPT = 2
 """A record ends with the day after its own: the same moment for everybody's."""
 HALF_DAY_MS = DAY_MS // 2
+NUMBERS = 64
+"""How many numbers the first record of a half day may have: which it has is random, since how often somebody has moved
+must not show which slots are theirs,"""
 MAX_STEP = 8
-"""The most by which a later record of a slot is numbered above the one before. The step is random: how often somebody
-has moved must not show which slots are theirs."""
+"""and by how much a record is numbered above the one that it replaces, at most, is less than that."""
 FIRST_DEVICE = 0
 """The number of the only device that a contact has as yet."""
 
@@ -45,13 +47,14 @@ _SHAPE = array(
 @dataclass(frozen=True, slots=True)
 class PresenceSlot:
     """The place for one side's record on one day: the 32-byte seed of its signing key, its public key, by which relays
-    keep the record, and the key that seals.
+    keep the record, the key that seals, and bytes by which the first records of either half of the day are numbered.
     """
 
     day: int
     seed: bytes = field(repr=False)
     public: bytes
     key: bytes = field(repr=False)
+    drawn: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,18 +77,25 @@ def slot(side: bytes, day: int, device: int = FIRST_DEVICE) -> PresenceSlot:
     """
     which = day.to_bytes(4, "big") + bytes([device])
     seed = prim.hmac_sha256(side, b"presence" + which)
-    return PresenceSlot(day, seed, prim.sign_public(seed), prim.hmac_sha256(side, b"presence seal" + which))
+    key, drawn = (prim.hmac_sha256(side, label + which) for label in (b"presence seal", b"presence number"))
+    return PresenceSlot(day, seed, prim.sign_public(seed), key, drawn)
 
 
-def first_number(now: int) -> int:
-    """Return the sequence number of the first record that is written into a slot at `now` (ms): the count of half days
-    since the epoch, which is the same for everybody.
-    """
+def half_day(now: int) -> int:
+    """Return the count of half days from the epoch until `now` (ms), 1 at least."""
     return max(1, now // HALF_DAY_MS)  # a machine without a clock starts in 1970
 
 
+def first_number(here: PresenceSlot, now: int) -> int:
+    """Return the sequence number of the first record that is written into a slot in the half day of `now` (ms), which
+    is one of its day. It is the same after a restart.
+    """
+    half = half_day(now) % 2
+    return 2 * here.day + NUMBERS * half + here.drawn[half] % NUMBERS
+
+
 def next_number(number: int, random: prim.Random) -> int:
-    """Return the sequence number of a record that replaces the one with `number` in the same half day."""
+    """Return the sequence number of a record that replaces the one with `number`."""
     return number + 1 + random(1)[0] % MAX_STEP
 
 

@@ -141,6 +141,7 @@ class Network:
             self._answered,
             self._entries_to,
             self._hops,
+            self._named_by,
         )
         return self._pooled
 
@@ -213,8 +214,12 @@ class Network:
         """Return the entry relays through which a relay says that it can be reached, in our order, without those that
         we know from that relay itself.
         """
-        by = {multiaddrs.parse_target(address).relay for address in _readable(self._circuits.get(relay, ()))}
-        return [entry for entry in self._entries if entry.relay.peer in by and entry.source != relay]
+        named = self._named_by(relay)
+        return [entry for entry in self._entries if entry.relay.peer in named and entry.source != relay]
+
+    def _named_by(self, relay: PeerKey) -> frozenset[PeerKey | None]:
+        """Return the relays through which a relay says that it can be reached."""
+        return frozenset(multiaddrs.parse_target(address).relay for address in _readable(self._circuits.get(relay, ())))
 
     def _accesses(self, relays: Sequence[Relay]) -> dict[PeerKey, RelayAccess]:
         accesses = {}

@@ -11,8 +11,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,13 +23,6 @@ from textual.screen import Screen
 
 from p2pchat import errors
 from p2pchat.tui import fewer_colours, intents, preferences, terminal, themes
-from p2pchat.tui.actions.chat import ChatActions
-from p2pchat.tui.actions.contact import ContactActions
-from p2pchat.tui.actions.finding import BACK, NEWER, OLDER, FindActions
-from p2pchat.tui.actions.message import MessageActions
-from p2pchat.tui.actions.order import OrderActions
-from p2pchat.tui.actions.preferences import PreferenceActions
-from p2pchat.tui.actions.settings import SettingsActions
 from p2pchat.tui.actions.unlocking import UnlockActions
 from p2pchat.tui.base import BaseApp
 from p2pchat.tui.collecting import tune_gc
@@ -42,6 +36,14 @@ from p2pchat.tui.text import joins_emoji
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
+    from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.actions.contact import ContactActions
+    from p2pchat.tui.actions.every import Actions, Doing
+    from p2pchat.tui.actions.finding import FindActions
+    from p2pchat.tui.actions.message import MessageActions
+    from p2pchat.tui.actions.order import OrderActions
+    from p2pchat.tui.actions.preferences import PreferenceActions
+    from p2pchat.tui.actions.settings import SettingsActions
 
 AWAY = 120.0
 """Seconds without a key press or mouse event after which the user is assumed to be away; not every terminal reports
@@ -58,8 +60,6 @@ WATCH_PAUSE = 1.0
 
 _SENDING = ("msg", "me")
 """The commands that send what is written after them."""
-
-Doing = Callable[[str], Awaitable[None]]
 
 
 class ChatApp(BaseApp):
@@ -98,14 +98,7 @@ class ChatApp(BaseApp):
             completer=self._completions,
         )
         self.notifier: Notifier = Notifier(self, self._looks)
-        self.talk = ChatActions(self)
-        self.reader: Reader = Reader(self, self.talk)
-        self.picking = MessageActions(self, self.talk)
-        self.finding = FindActions(self, self.talk)
-        self.people = ContactActions(self, self.talk)
-        self.order = OrderActions(self, self.talk)
-        self.wishes = PreferenceActions(self)
-        self.settings = SettingsActions(self, self.talk, self.wishes)
+        self.reader: Reader = Reader(self, lambda: self.talk)
         self.unlocking = UnlockActions(self, self.leave_now, passphrase, passphrase_command)
         self._started = started
         self._clock = clock
@@ -114,65 +107,52 @@ class ChatApp(BaseApp):
         for theme in fewer_colours.registered(os.environ):
             self.register_theme(theme)
         self.begin_with_theme(themes.chosen(self.preferences.theme, os.environ))
-        self._doing = self._handlers()
 
-    def _handlers(self) -> dict[str, Doing]:
-        """Return what each command of the table runs."""
-        return {
-            "help": self.settings.help,
-            "invite": self.people.invite,
-            "add": self.people.add,
-            "echo": self.people.echo,
-            "requests": self.people.requests,
-            "accept": self.people.accept,
-            "decline": self.people.decline,
-            "chat": self.talk.chat,
-            "msg": self.talk.msg,
-            "me": self.talk.me,
-            "contact": self.people.contact,
-            "verify": self.people.contact,
-            "rename": self.people.rename,
-            "block": self.people.block,
-            "unblock": self.order.unblock,
-            "forget": self.order.forget,
-            "note": self.order.note,
-            "notes": self.order.notes,
-            "pin": self.order.pin,
-            "archive": self.order.archive,
-            "mute": self.order.mute,
-            "clear": self.order.clear,
-            "invites": self.order.invites,
-            "search": self.finding.search,
-            "everywhere": self.finding.everywhere,
-            "pinned": self.finding.pinned,
-            "jump": self.finding.jump,
-            "unread": self.finding.unread,
-            "copy": self.picking.copy,
-            "reply": self.picking.reply_picked,
-            "edit": self.picking.edit_picked,
-            "react": self.picking.react_picked,
-            "timer": self.talk.timer,
-            "typing": self.settings.typing,
-            "delete": self.picking.delete_picked,
-            "open": self.picking.open_picked,
-            "save": self.picking.save,
-            "export": self.order.export,
-            "editor": self.talk.edit,
-            "why": self.picking.why,
-            "relays": self.people.relays,
-            "network": self.people.network,
-            "settings": self.wishes.set,
-            "name": self.settings.name,
-            "dnd": self.wishes.silence,
-            "theme": self.settings.theme,
-            "density": self.settings.density,
-            "rtl": self.settings.rtl,
-            "keep": self.settings.keep,
-            "receipts": self.settings.receipts,
-            "offer": self.settings.offer,
-            "lock": self.settings.lock,
-            "quit": self._quit,
-        }
+    @cached_property
+    def _actions(self) -> Actions:
+        from p2pchat.tui.actions.every import Actions
+
+        return Actions(self)
+
+    @cached_property
+    def _doing(self) -> dict[str, Doing]:
+        """What each command of the table runs."""
+        return {**self._actions.handlers(), "quit": self._quit}
+
+    @property
+    def talk(self) -> ChatActions:
+        """What is done in a chat."""
+        return self._actions.talk
+
+    @property
+    def picking(self) -> MessageActions:
+        """What is done with a message."""
+        return self._actions.picking
+
+    @property
+    def finding(self) -> FindActions:
+        """Searching and jumping."""
+        return self._actions.finding
+
+    @property
+    def people(self) -> ContactActions:
+        """What is done with contacts, invites and relays."""
+        return self._actions.people
+
+    @property
+    def order(self) -> OrderActions:
+        """Keeping chats and contacts in order."""
+        return self._actions.order
+
+    @property
+    def wishes(self) -> PreferenceActions:
+        """What the user prefers."""
+        return self._actions.wishes
+
+    @property
+    def settings(self) -> SettingsActions:
+        """The node's settings, and how the screen looks."""
+        return self._actions.settings
 
     # --- for talk, people and the widgets
 
@@ -345,6 +325,8 @@ class ChatApp(BaseApp):
 
     @on(intents.MessageIntent)
     def _about_message(self, intent: intents.MessageIntent) -> None:
+        from p2pchat.tui.actions.finding import BACK, NEWER, OLDER
+
         if intent.what in (OLDER, NEWER, BACK):
             self.begin(self.finding.asked(intent.what))
             return

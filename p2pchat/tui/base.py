@@ -18,7 +18,7 @@ from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from p2pchat import errors
-from p2pchat.tui import desktop, intents, preferences, terminal
+from p2pchat.tui import intents, preferences, terminal
 from p2pchat.tui.keymap import USUAL
 from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import NodeClient
@@ -166,6 +166,8 @@ class BaseApp(ThemedApp):
         fits = len(intent.text.encode()) <= terminal.MAX_COPIED
         if fits:
             self.copy_to_clipboard(intent.text)
+        from p2pchat.tui import desktop  # not before the first picture
+
         tool = desktop.clipboard_tool(os.environ)
         if tool is not None and await desktop.copy(tool, intent.text):
             self.say(f"{intent.what} (with {tool.name}).")
@@ -180,6 +182,8 @@ class BaseApp(ThemedApp):
     async def save(self, intent: intents.SaveText) -> None:
         """Write a text to a new file, in the home folder if no folder was given."""
         try:
+            from p2pchat.tui import desktop
+
             saved = await asyncio.to_thread(desktop.save, Path.home(), intent.name, intent.text)
         except OSError as exc:
             self.say(f"{intent.name} could not be written: {exc.strerror or 'there are too many of them'}", "error")

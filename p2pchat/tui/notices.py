@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from p2pchat.tui import desktop, preferences, terminal
+from p2pchat.tui import preferences, terminal
 from p2pchat.tui.model import Chat
 from p2pchat.tui.state import News
 from p2pchat.tui.text import clock, cut, displayable_line
 
 if TYPE_CHECKING:
+    from p2pchat.tui import desktop
     from p2pchat.tui.base import BaseApp
 
 MAX_TITLE = 40
@@ -136,9 +137,13 @@ class Notifier:
         wanted = self._app.preferences.notifications
         if wanted not in (preferences.AUTO, preferences.DESKTOP):
             return None
+        from p2pchat.tui import desktop  # not before the first picture
+
         return desktop.notifier(os.environ)
 
     async def _show(self, tool: desktop.Tool, notice: Notice) -> None:
+        from p2pchat.tui import desktop
+
         if not await desktop.notify(tool, notice.title, notice.body):
             self._app.write_to_terminal(sequence(notice, os.environ))
 

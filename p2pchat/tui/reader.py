@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from p2pchat import errors
@@ -21,7 +22,7 @@ FIRST_CHATS = 50
 class Reader:
     """What the screen knows of the node, read anew when it has to be."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+    def __init__(self, app: BaseApp, talk: Callable[[], ChatActions]) -> None:
         self._app = app
         self._talk = talk
         self._facts: dict[str, Any] = {}
@@ -46,7 +47,7 @@ class Reader:
         await asyncio.shield(self._reading)
 
     async def _read(self) -> None:
-        app, talk = self._app, self._talk
+        app, talk = self._app, self._talk()
         while True:
             self._read_again = False
             try:
@@ -81,7 +82,7 @@ class Reader:
 
     async def _begin(self, first: list[dict[str, Any]]) -> None:
         """Show the first chats; all of them are read meanwhile."""
-        app, talk = self._app, self._talk
+        app, talk = self._app, self._talk()
         app.state.begin(first)
         talk.drafts.overlay()
         app.main.show_list()

@@ -16,7 +16,7 @@ from p2pchat.core.presence import SEALED_BYTES, PresenceSlot, Whereabouts
 from p2pchat.core.session import STANDING, hello_days, pair, standing_root
 from p2pchat.engine.contacts.presence_records import MAX_TIME_MS
 from p2pchat.errors import CannotOpen
-from p2pchat.lib.times import DAY_MS
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from tests.core.people import NOW, Chance
 
 CHANCE = Chance("presence").random
@@ -36,7 +36,7 @@ def slot(writer: Device, reader: Device, day: int = DAY, device: int = presence.
 
 
 def made(at: PresenceSlot, said: Whereabouts = SAID, by: Device = ALICE) -> IpnsRecord:
-    return presence.make(at, said, by.identity_seed, presence.first_number(NOW), CHANCE)
+    return presence.make(at, said, by.identity_seed, presence.first_number(at, NOW), CHANCE)
 
 
 def queue(size: int) -> AnnouncedQueue:
@@ -99,7 +99,7 @@ def test_what_is_sealed_anew_into_another_slot_of_the_pair_does_not_open() -> No
 @pytest.mark.parametrize("now", [0, MAX_TIME_MS])
 def test_a_clock_that_is_wrong_by_decades_makes_records_too(now: int) -> None:
     at = presence.slot(bytes(32), hello_days(now)[0])
-    record = presence.make(at, SAID, ALICE.identity_seed, presence.first_number(now), CHANCE)
+    record = presence.make(at, SAID, ALICE.identity_seed, presence.first_number(at, now), CHANCE)
     assert presence.read(at, record.raw, ALICE.identity, now) == SAID
 
 
@@ -111,12 +111,22 @@ def test_a_record_is_good_until_the_day_after_its_own_has_passed() -> None:
         presence.read(at, record.raw, ALICE.identity, (DAY + 2) * DAY_MS)
 
 
+def test_first_numbers_grow_over_the_day_and_hide_how_often_a_record_was_replaced() -> None:
+    slots = [slot(ALICE, BOB, DAY, device) for device in range(100)]
+    halves = [[presence.first_number(at, DAY * DAY_MS + hours * HOUR_MS) for at in slots] for hours in (0, 11, 12, 23)]
+    assert (halves[0], halves[2]) == (halves[1], halves[3])
+    assert max(halves[0]) < min(halves[2])
+    for numbers in halves:
+        assert len(set(numbers)) > 5 * presence.MAX_STEP
+
+
 def test_every_record_has_one_size_and_what_is_too_much_is_left_out() -> None:
     way = PeerKey(b"\2" * 32), b"a" * MAX_ADDRESS_BYTES
     much = Whereabouts(SAID.id, (way,) * 4, (queue(MAX_ADDRESS_BYTES),) * 4)
     records = [made(slot(ALICE, BOB), said) for said in (SAID, replace(SAID, ways=()), much)]
-    records.append(presence.decoy(slot(ALICE, BOB), presence.first_number(NOW), CHANCE))
+    records.append(presence.decoy(slot(ALICE, BOB), presence.first_number(slot(ALICE, BOB), NOW), CHANCE))
     assert {len(record.sealed) for record in records} == {SEALED_BYTES}
     assert len({len(record.raw) for record in records}) == 1
     assert len({(record.expires_at, record.ttl_ns, record.value, record.sequence) for record in records}) == 1
-    assert presence.read(slot(ALICE, BOB), records[2].raw, ALICE.identity, NOW) == replace(much, queues=None)
+    there = replace(much, ways=much.ways[:3], queues=None)
+    assert presence.read(slot(ALICE, BOB), records[2].raw, ALICE.identity, NOW) == there

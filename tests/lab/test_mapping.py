@@ -35,5 +35,6 @@ def test_a_port_that_the_router_opens_leads_straight_to_who_asked(town: Town, pr
     assert said.startswith(f"the router has opened a port: others can dial /ip4/{lab['alice'].seen_as}/tcp/")
     assert said.endswith(f"(asked by {protocol})")
     town.agree("alice", "bob")
+    assert town.verb("alice", "node", "status")[0]["could_relay"], "bob has come in from outside"
     town.off("alice")
     assert lab.opened("alice") == [], "the node gave it back"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -268,6 +269,29 @@ def test_a_contact_who_comes_from_outside_shows_where_we_are_found(monkeypatch: 
             await alice.host.disconnect(bob.host.peer)
             while bob.host.found_at(alice.host.peer):
                 await trio.lowlevel.checkpoint()
+
+    run(main, MockClock(rate=10))
+
+
+def test_who_comes_by_a_port_that_the_router_opened_shows_where_we_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The router is where they see it, and the connection arrives at our own address behind it."""
+    opened = "/ip4/11.0.3.2/tcp/4001"
+    monkeypatch.setattr(multiaddrs, "from_outside", lambda here, there: (here, there) == ("11.0.3.2", "127.0.0.1"))
+
+    async def main() -> None:
+        async with people() as (alice, bob, _):
+            bound = multiaddrs.parse(bob.host.addresses()[0])
+            bob.host.mapped = lambda here, port: opened if (here, port) == ("127.0.0.1", bound.port) else ""
+            alice.network.reach(BOB, bob.network.ways())
+            await bob.until(lambda: bob.links == 1)
+            assert bob.found_at == [opened]
+            assert bob.host.found_at(alice.host.peer) == opened
+            bob.found_at.clear()
+            async with trio.open_nursery() as nursery:  # bob opens the link, by the connection that alice made
+                links = bob.network._open.links
+                nursery.start_soon(partial(links.dial, ALICE, alice.host.peer, (), 0, lambda: None))
+                await bob.until(lambda: bob.found_at == [opened])
+                nursery.cancel_scope.cancel()
 
     run(main, MockClock(rate=10))
 

@@ -44,7 +44,8 @@ GREETING = b"/multistream/1.0.0"
 IDENTIFY, PUSH, PING = "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"
 GUESSES = [
     *("/p2pchat/envelope/1", "/p2pchat/invite/1", names.MAILBOX, names.HOP, circuit_messages.STOP),
-    *("/libp2p/dcutr", "/ipfs/kad/1.0.0", "/meshsub/1.1.0", "/ipfs/id/delta/1.0.0", "/libp2p/autonat/1.0.0"),
+    *("/libp2p/dcutr", "/ipfs/kad/1.0.0", "/ipfs/id/delta/1.0.0", "/libp2p/autonat/1.0.0"),
+    *("/floodsub/1.0.0", "/meshsub/1.0.0", "/meshsub/1.1.0", "/meshsub/1.2.0", "/meshsub/1.3.0"),  # gossipsub
     *("/" + "a" * 26, names.link_name(bytes(32), bytes(32), 20_000), names.mailbox_name(bytes(32), b"guess")),
     *(" ", "/", "na", "LS", "/multistream/1.0.0", "é"),
 ]

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
-from p2pchat.core import mailbox
-from p2pchat.core.frames import FrameParser
+from p2pchat.core import mailbox, record_frames
+from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import mailbox_name
 from p2pchat.net import multiaddrs
@@ -28,6 +29,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
+from tests.support.mailboxes import RecordRequest
 from tests.support.world import BEGAN, FakeHost, FakeRelay, World, WorldNode
 
 T = TypeVar("T")
@@ -35,29 +37,50 @@ T = TypeVar("T")
 
 class FullRelay:
     """A relay with a mailbox; `store` is what it keeps, `host` where it is, `opened` who opened which queue, `listing`
-    which relays it tells of.
+    which relays it tells of. requests: all that it sees of presence records.
     """
 
-    def __init__(self, host: FakeRelay, store: MailboxStore, box: MailboxServer, listing: RelayListing) -> None:
+    def __init__(
+        self,
+        host: FakeRelay,
+        store: MailboxStore,
+        box: MailboxServer,
+        listing: RelayListing,
+        clock: Callable[[], int],
+    ) -> None:
         self.listing = listing
         self.opened: list[tuple[PeerKey, bytes]] = []
+        self.requests: list[RecordRequest] = []
+        self._clock = clock
         self.host = host
         self.peer = host.peer
         self.store = store
         self.box = box
 
     async def serve(self, stream: Stream) -> None:
-        """Serve one stream, and note what is opened on it."""
+        """Serve one stream, and note what is opened, put and asked for on it."""
         parser, read = FrameParser(mailbox.FROM_CLIENT), stream.read
 
         async def noting(at_most: int) -> bytes:
             data = await read(at_most)
-            opens = [mailbox.decode_open(frame.body) for frame in parser.feed(data) if frame.type == mailbox.OPEN]
-            self.opened += [(stream.peer, one.queue.id) for one in opens]
+            for frame in parser.feed(data):
+                self._note(stream, frame)
             return data
 
         stream.read = noting  # type: ignore[method-assign]
         await self.box.serve(stream)
+
+    def _note(self, stream: Stream, frame: Frame) -> None:
+        now = self._clock()
+        match frame.type:
+            case mailbox.OPEN:
+                self.opened.append((stream.peer, mailbox.decode_open(frame.body).queue.id))
+            case mailbox.PUT_RECORD:
+                put = record_frames.decode_put(frame.body)
+                self.requests.append(RecordRequest(now, stream.peer, put.public, put.record))
+            case mailbox.GET_RECORD:
+                public = record_frames.decode_get(frame.body).public
+                self.requests.append(RecordRequest(now, stream.peer, public, None))
 
     def knows(self, *others: FullRelay) -> None:
         """Have these announce themselves to it; it dials them back."""
@@ -107,11 +130,16 @@ async def full_relay(
 
     if listed:
         world.soon(DialBack(listing, new_host, host.addresses, place_of, random).run)
-    box = MailboxServer(host.peer, store, limits, clock, random, in_thread=inline, serve_list=answer)
+    up = partial(_seconds, clock)
+    box = MailboxServer(host.peer, store, limits, clock, random, in_thread=inline, uptime=up, serve_list=answer)
     await world.run_beside(box.run)
-    relay = FullRelay(host, store, box, listing)
+    relay = FullRelay(host, store, box, listing, clock)
     host.handle(mailbox_name(host.peer, limits.token or b""), relay.serve)
     return relay
+
+
+def _seconds(clock: Callable[[], int]) -> float:
+    return clock() / 1000
 
 
 def visits(world: World, node: WorldNode, relay: FullRelay) -> set[tuple[bytes, str]]:

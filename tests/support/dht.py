@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from p2pchat.core.ids import PeerKey
+from p2pchat.core.ipns import IpnsRecord
 from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.kademlia.server import KadServer
 from p2pchat.net.libp2p.kademlia_messages import PROTOCOL, KadPeer
@@ -73,6 +74,10 @@ class DhtWorld:
     def gone(self, name: str) -> None:
         """Nobody answers there any longer."""
         self.world.listening.pop(self.hosts[name].peer)
+
+    def kept(self) -> list[IpnsRecord]:
+        """Every record that a server has now."""
+        return [kept.record for server in self.servers.values() for kept in server.records._kept.values()]
 
     def known_as(self, name: str) -> KadPeer:
         host = self.hosts[name]

@@ -219,7 +219,7 @@ class RecordRequest:
     """
 
     at: int
-    peer: bytes
+    peer: PeerKey
     public: bytes
     record: bytes | None
 

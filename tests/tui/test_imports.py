@@ -29,6 +29,9 @@ def test_rare_things_are_imported_when_they_are_used() -> None:
     assert {"segno", "arabic_reshaper", "bidi", "PIL"} & found == set()
     assert {name for name in found if name.startswith("p2pchat.tui.screens.")} == {"p2pchat.tui.screens.main"}
     assert not [name for name in found if name.startswith(("p2pchat.engine", "p2pchat.store", "p2pchat.net"))]
+    after_the_first_picture = {"p2pchat.tui.actions.every", "p2pchat.tui.desktop", "p2pchat.tui.formatting", "html"}
+    assert after_the_first_picture & found == set()
+    assert "_hashlib" not in found  # OpenSSL
 
 
 def test_the_launch_imports_no_textual() -> None:

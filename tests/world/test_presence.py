@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,6 @@ from p2pchat.engine.contacts import presence_records
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
 from p2pchat.lib.times import DAY_MS, HOUR_MS
-from p2pchat.net import multiaddrs
 from p2pchat.store import devices as store_devices
 from tests.support.dht import DhtWorld
 from tests.support.mailboxes import MailRelay
@@ -231,7 +228,7 @@ def test_one_who_is_blocked_while_records_are_being_put_gets_none(tmp_path: Path
         await trio.sleep(120)
         for relay in relays:
             relay.requests.clear()
-        half_day = presence.first_number(world.now())
+        half_day = presence.half_day(world.now())
         world.soon(alice.engine.presence_records._put_all, half_day)
         await trio.sleep(60)
         await alice.call("block", contact="bob")
@@ -296,113 +293,6 @@ def test_what_cannot_be_put_is_put_later_and_delays_nobody_elses(
     run_world(tmp_path, main)
 
 
-# --- what an observer has ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A record as relays have it, and what only the test knows: who made it for whom (None: a decoy)."""
-
-    record: IpnsRecord
-    truth: tuple[str, str] | None
-
-
-async def truths(people: list[WorldNode], days: range) -> dict[bytes, tuple[str, str]]:
-    """Who writes for whom, by the keys of all slots of these days."""
-    found = {}
-    for node in people:
-        for other in people:
-            if other is not node:
-                id = await node.id_of(other.name)
-                met = await node.engine.committer.read(presence_records.meeting_of, node.engine.me, id)
-                assert met is not None
-                for day in days:
-                    found[presence.slot(met.pair.ours, day).public] = (node.name, other.name)
-    return found
-
-
-def advantage(seen: list[Seen], same: Callable[[Seen, Seen], bool], joined: Callable[[Seen, Seen], bool]) -> float:
-    """How much more often a guess `same` holds of two records that belong together than of two that do not."""
-    hits, all_ = Counter[bool](), Counter[bool]()
-    for one, other in combinations(seen, 2):
-        if one.record.public != other.record.public:
-            truth = joined(one, other)
-            all_[truth] += 1
-            hits[truth] += same(one, other)
-    return abs(hits[True] / all_[True] - hits[False] / all_[False])
-
-
-def test_all_records_and_relay_logs_of_a_week_join_no_days_no_contacts_and_no_peers(tmp_path: Path) -> None:
-    async def main(world: World) -> None:
-        relays = [world.mailbox(f"relay {number}") for number in range(2)]
-        people = [await world.start(name) for name in ("alice", "bob", "carol", "dave")]
-        for number, node in enumerate(people):
-            await node.call("relays", add=relays[number % 2].address)
-        for one, other in combinations(people, 2):
-            await befriend(one, other)
-        keys = {host.peer for node in people for host in (node.host, node.hidden)}
-        for half_day in range(14):
-            world.slept += 11 * 3_600_000
-            if half_day % 3 == 1:  # somebody moves while another is away: they look for each other
-                mover, away = people[half_day % 4], people[(half_day + 1) % 4]
-                await away.stop()
-                await mover.stop()
-                world.move(mover.name)
-                world.move(away.name)
-                people[half_day % 4] = await world.start(mover.name)
-                await trio.sleep(60)
-                people[(half_day + 1) % 4] = await world.start(away.name)
-            await trio.sleep(3700)
-        requests = [request for relay in relays for request in relay.requests]
-        assert len({request.peer for request in requests}) == len(requests), "no transport key comes again"
-        assert not keys & {request.peer for request in requests}
-        first = BEGAN // DAY_MS
-        known = await truths(people, range(first - 1, first + 10))
-        seen = {
-            raw: Seen(ipns.read(ipns.routing_key(public), raw, 0), known.get(public))
-            for relay in relays
-            for public, raws in relay.records.items()
-            for raw in raws
-        }
-        records = list(seen.values())
-        real = [one for one in records if one.truth is not None]
-        assert len(real) > 100
-        assert len(records) - len(real) > 20, "decoys"
-
-        # what is the same for all of a day says nothing
-        for record in [one.record for one in records]:
-            assert (record.value, record.ttl_ns, len(record.sealed)) == (ipns.EMPTY_FILE, ipns.TTL_NS, 1024)
-            assert record.expires_at % DAY_MS == 0
-        assert len({len(raw) for raw in seen}) == 1
-        assert {one.record.expires_at for one in real} == {one.record.expires_at for one in records}
-
-        # of what is not, nothing comes again and nothing is known
-        pieces = Counter[bytes]()
-        for record in [one.record for one in records]:
-            chance = {record.public, record.sealed}
-            pieces.update({part[at : at + 8] for part in chance for at in range(0, len(part) - 7, 4)})
-        slots = Counter(one.record.public for one in records)
-        assert all(count <= max(slots.values()) for count in pieces.values())
-        assert max(Counter(one.record.sealed for one in records).values()) == 1
-        secrets = [*keys, *(node.engine.me.identity for node in people), *(node.engine.me.device for node in people)]
-        secrets += [multiaddrs.pack(world.address(node.name)) for node in people]
-        assert not any(secret in raw for raw in seen for secret in secrets)
-
-        # the number, which does differ
-        def same_number(one: Seen, other: Seen) -> bool:
-            return one.record.sequence == other.record.sequence
-
-        def same_lead(one: Seen, other: Seen) -> bool:
-            return _lead(one) == _lead(other)
-
-        for guess in (same_number, same_lead):
-            assert advantage(real, guess, lambda one, other: one.truth == other.truth) < 0.1, "the days of a pair"
-            assert advantage(real, guess, _one_writer) < 0.1, "the contacts of a person"
-        assert advantage(records, same_lead, lambda one, other: (one.truth is None) == (other.truth is None)) < 0.1
-
-    run_world(tmp_path, main)
-
-
 def test_how_decoys_are_put_does_not_tell_them_from_records(tmp_path: Path) -> None:
     """Each key is used in both halves of its day, and both times all relays get the same bytes at the same time."""
 
@@ -421,7 +311,7 @@ def test_how_decoys_are_put_does_not_tell_them_from_records(tmp_path: Path) -> N
             for request in relay.requests:
                 assert request.record is not None
                 puts[request.public].append((request.record, request.at))
-                leads.add(_lead(Seen(ipns.read(ipns.routing_key(request.public), request.record, 0), None)))
+                leads.add(_lead(ipns.read(ipns.routing_key(request.public), request.record, 0)))
         assert seen[0] == seen[1]
         assert [len(puts) for puts in seen[0].values()] == [2] * 8, "a record and three decoys for each of two people"
         assert len(leads) > 3, "numbers of the second half are higher by chance"
@@ -429,13 +319,65 @@ def test_how_decoys_are_put_does_not_tell_them_from_records(tmp_path: Path) -> N
     run_world(tmp_path, main)
 
 
-def _one_writer(one: Seen, other: Seen) -> bool:
-    return one.truth is not None and other.truth is not None and one.truth[0] == other.truth[0]
-
-
-def _lead(one: Seen) -> int:
+def _lead(record: IpnsRecord) -> int:
     """By how much a record is numbered above the first of its day."""
-    return one.record.sequence - 2 * (one.record.expires_at // DAY_MS - presence.DAYS_KEPT)
+    return record.sequence - 2 * (record.expires_at // DAY_MS - presence.DAYS_KEPT)
+
+
+def firsts(relays: list[MailRelay], *, put: bool) -> list[float]:
+    """When each key was asked for first, or something was put there, anywhere; in seconds, in order."""
+    times: dict[bytes, float] = {}
+    for request in sorted((one for relay in relays for one in relay.requests), key=lambda one: one.at):
+        if (request.record is not None) == put:
+            times.setdefault(request.public, request.at / 1000)
+    return sorted(times.values())
+
+
+@pytest.mark.parametrize("away", [("bob",), ("bob", "carol")])
+def test_requests_that_have_to_do_with_each_other_are_seconds_apart(tmp_path: Path, away: tuple[str, ...]) -> None:
+    """Who has moved puts a record for each of those who are away, and asks for theirs of three days."""
+
+    async def main(world: World) -> None:
+        relays = [world.mailbox(name) for name in ("one", "two")]
+        names = ("alice", *away)
+        nodes = [await world.start(name) for name in names]
+        for node, relay in zip(nodes, relays, strict=False):
+            await node.call("relays", add=relay.address)
+        for node in nodes[1:]:
+            await befriend(nodes[0], node)
+        await trio.sleep(120)
+        for node in nodes:
+            await node.stop()
+        world.move("alice")
+        for relay in relays:
+            relay.requests.clear()
+        await world.start("alice")
+        await trio.sleep(30)
+        puts, gets = firsts(relays, put=True), firsts(relays, put=False)
+        assert (len(puts), len(gets)) == (len(away), 3 * len(away))
+        together = puts if len(away) > 1 else sorted([*puts, *gets])
+        assert min(later - sooner for sooner, later in pairwise(together)) > 0.9
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_who_goes_is_looked_for_after_a_while_or_at_once_if_we_have_moved(tmp_path: Path, moves: bool) -> None:
+    async def main(world: World) -> None:
+        (alice, bob), relays = await two_with_relays(world)
+        await trio.sleep(7200)
+        for relay in relays:
+            relay.requests.clear()
+        await bob.stop()
+        if moves:
+            world.move("alice")
+            alice.engine.presence_records.moved()
+        await trio.sleep(25)
+        assert bool(firsts(relays, put=False)) == moves
+        await trio.sleep(60)
+        assert firsts(relays, put=False)
+
+    run_world(tmp_path, main)
 
 
 def test_two_whose_relays_are_all_gone_find_each_other_by_the_servers_of_the_dht(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ distributed hash table if one is used, in any order and at random moments, among
 Where the known ways lead to nobody, our record for that contact is put at once if it has changed, and theirs is looked
 for, again after growing pauses: at relays, which answer in milliseconds, and then at those servers. What is found
 changes only where that contact is dialled and where mail for them is deposited, if they have said nothing newer.
+
+Relays see when each request comes. So no two that have to do with each other come in the same second: searches begin
+one after the other, and within one there are pauses (docs/decisions/0078-requests-apart.md).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from p2pchat.core import ipns, mailbox, presence
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, first_device
 from p2pchat.core.ipns import IpnsRecord
-from p2pchat.core.presence import Whereabouts
+from p2pchat.core.presence import PresenceSlot, Whereabouts
 from p2pchat.core.primitives import Random, hmac_sha256
 from p2pchat.core.session import STANDING, Pair, hello_days, pair, standing_root
 from p2pchat.engine.contacts import news, transport_keys
@@ -31,7 +34,6 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, P2PChatError
 from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
-from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Clock, Net, Relay
 from p2pchat.store import contacts as store_contacts
@@ -53,8 +55,15 @@ RETRY_SECONDS, LONGEST_RETRY_SECONDS = 5 * MINUTE_SECONDS, 2 * HOUR_SECONDS
 """Seconds until what could not be put is put again, at first and at most."""
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 12 * HOUR_SECONDS
 """Seconds between two searches for one contact."""
-SEARCHES_AT_ONCE, SECONDS_A_SEARCH = 16, 10.0
-"""Searches for all contacts that may begin at once, and how many seconds apart those after them begin."""
+SECONDS_A_SEARCH = 4.0
+"""By how many seconds at most the searches for two contacts begin one after the other; half of that at least."""
+READ_LATER_SECONDS = 2.0
+"""How many seconds at most pass in a search between putting our record and asking for theirs."""
+OTHER_DAY_SECONDS = 10.0
+"""The same between asking for the record of one day and of another."""
+GONE_SECONDS = 60.0
+"""How many seconds at most a contact who has just gone is not looked for: they may be back, and if they are not, all
+their contacts would look for them in the same second."""
 SETTLE_SECONDS, HOLD_SECONDS = 1.0, 30.0
 """Seconds until our record is put again after our addresses have changed, and until the next time."""
 MAX_TIME_MS = 250_000_000_000_000
@@ -86,7 +95,7 @@ _Make = Callable[[int], IpnsRecord]
 
 @dataclass(eq=False, slots=True)
 class _Search:
-    """The search for a contact. not_before: when the next one may begin."""
+    """The search for a contact. not_before: when the next attempt may begin."""
 
     pauses: Backoff
     not_before: float = -inf
@@ -95,11 +104,11 @@ class _Search:
 
 @dataclass(eq=False, slots=True)
 class _Written:
-    """What was put into a slot last: its day, what it says apart from its id (None: a decoy), when, its sequence
-    number, and whether a relay has taken it.
+    """What was put into a slot last: what it says apart from its id (None: a decoy), when, its sequence number, and
+    whether a relay has taken it.
     """
 
-    day: int
+    slot: PresenceSlot
     said: object
     half_day: int
     number: int
@@ -118,10 +127,13 @@ class PresenceRecords:
     _searches: dict[ContactId, _Search] = field(default_factory=dict)
     _written: dict[ContactId | int, _Written] = field(default_factory=dict)
     """By contact, or by the number of a decoy."""
+    _reached: set[ContactId] = field(default_factory=set)
+    """Those with whom there was a link since we have moved last."""
+    _next_search: float = -inf
+    """When the next search may begin."""
     _nursery: trio.Nursery | None = None
 
     def __post_init__(self) -> None:
-        self._pace = TokenBucket(SEARCHES_AT_ONCE, 1 / SECONDS_A_SEARCH)
         self._moved = Wakeup()
 
     async def run(self) -> None:
@@ -142,20 +154,30 @@ class PresenceRecords:
 
     def unreached(self, contact: ContactId) -> None:
         """Look for the record of a contact whom what is known does not lead to, unless that was done lately."""
+        now = trio.current_time()
         if contact not in self._searches:
-            self._searches[contact] = _Search(Backoff(FIRST_PAUSE, LONGEST_PAUSE, self.random))
-        search, now = self._searches[contact], trio.current_time()
-        if self._nursery is None or search.busy or now < search.not_before or not self._pace.take(now):
+            self._searches[contact] = self._new_search()
+            if contact in self._reached:
+                self._searches[contact].not_before = now + jittered(GONE_SECONDS, self.random)
+        search = self._searches[contact]
+        if self._nursery is None or search.busy or now < search.not_before:
             return
         search.busy = True
-        self._nursery.start_soon(self._search, contact, search)
+        begin = max(now, self._next_search)
+        self._next_search = begin + jittered(SECONDS_A_SEARCH, self.random)
+        self._nursery.start_soon(self._search, contact, search, begin)
+
+    def _new_search(self) -> _Search:
+        return _Search(Backoff(FIRST_PAUSE, LONGEST_PAUSE, self.random))
 
     def linked(self, contact: ContactId) -> None:
         """Note that there is a link with a contact, who is not looked for any more."""
         self._searches.pop(contact, None)
+        self._reached.add(contact)
 
     def moved(self) -> None:
         """Note that our addresses have changed."""
+        self._reached.clear()
         self._moved.set()
 
     async def _follow_moves(self) -> None:
@@ -170,44 +192,58 @@ class PresenceRecords:
             here = [self.net.ways(hidden=hidden) for hidden in (False, True)]
             if here != before:
                 before = here
-                for contact, search in list(self._searches.items()):
-                    search.not_before = -inf
-                    search.pauses.reset()
+                for contact in list(self._searches):
+                    self._searches[contact] = self._new_search()  # one under way ends
                     self.unreached(contact)
                 await trio.sleep(HOLD_SECONDS)
 
     # --- one contact
 
-    async def _search(self, contact: ContactId, search: _Search) -> None:
+    async def _search(self, contact: ContactId, search: _Search, begin: float) -> None:
+        """Put our record for a contact and look for theirs, of today, and then of yesterday and tomorrow, since clocks
+        may be wrong; unless they have been reached meanwhile. begin: when, by the loop's clock.
+        """
+        await trio.sleep_until(begin)
         try:
             meeting = await self._meeting(contact)
-            if meeting is not None:
-                await self._put(contact, meeting, MAX_RELAYS)
-                if not await self._find(contact, meeting, self._ask_relays):
-                    await self._find(contact, meeting, self._ask_servers)
+            if meeting is None or self._searches.get(contact) is not search:
+                return
+            before = self._written.get(contact)
+            await self._put(contact, meeting, MAX_RELAYS)
+            if self._written.get(contact) is not before:
+                await trio.sleep(jittered(READ_LATER_SECONDS, self.random))
+            today, *others = hello_days(self._now())
+            others.sort(key=lambda _: self.random(8))
+            for day in (today, *others):
+                if day != today:
+                    await trio.sleep(jittered(OTHER_DAY_SECONDS, self.random))
+                if self._searches.get(contact) is not search or await self._find_anywhere(contact, meeting, day):
+                    return
         except P2PChatError as error:
             log.warning("a contact's record could not be looked for: %s", type(error).__name__)
         finally:
             search.busy = False
             search.not_before = trio.current_time() + search.pauses.pause()
 
-    async def _find(self, contact: ContactId, meeting: Meeting, ask: _Ask) -> bool:
-        """Look for a contact's record of today, or of yesterday or tomorrow since clocks may be wrong; take up what is
-        new in it, and return whether anything was.
-        """
-        for day in hello_days(self._now()):
-            there = presence.slot(meeting.pair.theirs, day)
-            found: list[Whereabouts] = []
-            for raw in await ask(meeting, there.public):
-                try:
-                    found.append(presence.read(there, raw, meeting.identity, self._now()))
-                except CannotOpen:
-                    log.info("there was a record that cannot be opened")
-            newest = max(found, key=lambda said: said.id, default=None)
-            if newest is not None and await self.committer.submit(take_up, contact, newest):
-                log.info("a contact was found by a record")
-                return True
-        return False
+    async def _find_anywhere(self, contact: ContactId, meeting: Meeting, day: int) -> bool:
+        return await self._find(contact, meeting, day, self._ask_relays) or await self._find(
+            contact, meeting, day, self._ask_servers
+        )
+
+    async def _find(self, contact: ContactId, meeting: Meeting, day: int, ask: _Ask) -> bool:
+        """Look for a contact's record of a day; take up what is new in it, and return whether anything was."""
+        there = presence.slot(meeting.pair.theirs, day)
+        found: list[Whereabouts] = []
+        for raw in await ask(meeting, there.public):
+            try:
+                found.append(presence.read(there, raw, meeting.identity, self._now()))
+            except CannotOpen:
+                log.info("there was a record that cannot be opened")
+        newest = max(found, key=lambda said: said.id, default=None)
+        if newest is None or not await self.committer.submit(take_up, contact, newest):
+            return False
+        log.info("a contact was found by a record")
+        return True
 
     async def _ask_relays(self, meeting: Meeting, public: bytes) -> list[bytes]:
         """Return what each of the relays has under a key."""
@@ -239,40 +275,53 @@ class PresenceRecords:
         has taken it. A search, which is repeated often, does not put again what no relay has taken.
         """
         said = await self.committer.submit(compose, contact)
-        written = self._next_in_slot(contact, (said.ways, said.queues, said.next), again=most == MAX_RELAYS_DAILY)
-        if written is not None:
-            slot = presence.slot(meeting.pair.ours, written.day)
+        written = self._next_in_slot(
+            contact, (said.ways, said.queues, said.next), meeting.pair.ours, again=most == MAX_RELAYS_DAILY
+        )
+        if written is None:
+            return True
+        slot = written.slot
 
-            def make(number: int) -> IpnsRecord:
-                return presence.make(slot, said, self.me.identity_seed, number, self.random)
+        def make(number: int) -> IpnsRecord:
+            return presence.make(slot, said, self.me.identity_seed, number, self.random)
 
-            return await self._put_everywhere(meeting, most, written, make)
-        return True
+        return await self._put_everywhere(meeting, most, written, make)
 
     async def _put_decoy(self, number: int, like: Meeting) -> bool:
         """Put the decoy of this number where a contact's record goes, as `_put` does. Like a record, it has one key all
         day.
         """
-        written = self._next_in_slot(number, None, again=True)
+        side = hmac_sha256(self.me.device_private, b"presence decoys")
+        written = self._next_in_slot(number, None, side, number, again=True)
         if written is not None:
-            slot = presence.slot(hmac_sha256(self.me.device_private, b"presence decoys"), written.day, number)
-            make = partial(presence.decoy, slot, random=self.random)
+            make = partial(presence.decoy, written.slot, random=self.random)
             return await self._put_everywhere(like, MAX_RELAYS_DAILY, written, make)
         return True
 
-    def _next_in_slot(self, name: ContactId | int, said: object, *, again: bool) -> _Written | None:
-        """Note what is written into a slot now, and return it; None if it is there or, unless `again`, if it was to be
-        there and no relay has taken it.
+    def _next_in_slot(
+        self,
+        name: ContactId | int,
+        said: object,
+        side: bytes,
+        device: int = presence.FIRST_DEVICE,
+        *,
+        again: bool,
+    ) -> _Written | None:
+        """Note what is written into the slot of a side and a device now, and return it; None if it is there or, unless
+        `again`, if it was to be there and no relay has taken it.
         """
         now = self._now()
-        day, number = hello_days(now)[0], presence.first_number(now)
-        written = _Written(day, said, number, number)
+        day, half_day = hello_days(now)[0], presence.half_day(now)
         before = self._written.get(name)
-        if before is not None and before.day == day:
-            if before.said == said and before.half_day == written.half_day and (before.taken or not again):
-                return None
-            written.number = max(number, presence.next_number(before.number, self.random))
-        self._written[name] = written
+        if before is None or before.slot.day != day:
+            slot = presence.slot(side, day, device)
+            number = presence.first_number(slot, now)
+        elif before.said == said and before.half_day == half_day and (before.taken or not again):
+            return None
+        else:
+            slot = before.slot
+            number = max(presence.first_number(slot, now), presence.next_number(before.number, self.random))
+        self._written[name] = written = _Written(slot, said, half_day, number)
         return written
 
     async def _put_everywhere(self, meeting: Meeting, most: int, written: _Written, make: _Make) -> bool:
@@ -310,7 +359,7 @@ class PresenceRecords:
 
     async def _put_daily(self) -> None:
         while True:
-            half_day = presence.first_number(self._now())
+            half_day = presence.half_day(self._now())
             if await self.committer.read(lambda db: meta.get_int(db, _PUT)) != half_day:
                 try:
                     await self._put_all(half_day)
@@ -319,7 +368,7 @@ class PresenceRecords:
                     log.warning("presence records could not be put: %s", type(error).__name__)
                     await trio.sleep(jittered(RETRY_SECONDS, self.random))
                     continue
-            while presence.first_number(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
+            while presence.half_day(self._now()) == half_day:  # noqa: ASYNC110 - a clock may be set: it is asked
                 await trio.sleep(jittered(SPREAD_SECONDS, self.random))
 
     async def _put_all(self, half_day: int) -> None:
@@ -344,7 +393,7 @@ class PresenceRecords:
                     left.append(turn)
             if left:
                 await trio.sleep(pauses.pause())
-            turns = left if presence.first_number(self._now()) == half_day else []
+            turns = left if presence.half_day(self._now()) == half_day else []
 
     async def _take_turn(self, turn: ContactId | int, met: Sequence[ContactId]) -> bool:
         """Put one record or decoy; return False if that has failed. The contact may have been blocked since, or hidden

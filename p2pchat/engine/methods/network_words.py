@@ -141,12 +141,13 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     """Say from where others can dial this node: an address is proven to work only by a contact who came by it."""
     scopes = {own.scope for own in facts.net.addresses}
     circuits = len(facts.net.circuits)
-    proven, ways = facts.reached and Scope.PUBLIC in scopes, []
+    mapped = bool(facts.net.mapping.address)
+    proven, ways = facts.reached and (Scope.PUBLIC in scopes or mapped), []
     if proven:
         ways.append("directly (contacts have dialled it from outside)")
     elif Scope.PUBLIC in scopes:
         ways.append("perhaps directly (this machine has a public address, but nobody has come in by it yet)")
-    elif facts.net.mapping.address:
+    elif mapped:
         ways.append("directly (by the port that the router says it has opened)")
     elif Scope.LOCAL in scopes:
         ways.append("directly from this network only")
@@ -157,7 +158,7 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
-    good = proven or circuits or facts.net.mapping.address
+    good = proven or circuits or mapped
     yield Row(HERE, "reachability", GOOD if good else NOTE, detail)
 
 

@@ -34,11 +34,13 @@ def shared_bits(first: int, second: int) -> int:
 
 def decoy(key: bytes, random: Callable[[int], bytes]) -> bytes:
     """Return a routing key close to `key`: whoever leads us there does not learn what we want. It is found by trying,
-    which takes 3 ms.
+    which takes 2 ms.
     """
-    wanted, salt, count = of_key(key), random(24), 0
+    head, sha256, count = ipns.routing_key(random(24)), hashlib.sha256, 0
+    first, second, *_ = sha256(key).digest()
     while True:
-        near = ipns.routing_key(salt + count.to_bytes(8, "big"))
-        if near != key and shared_bits(of_key(near), wanted) >= DECOY_BITS:
+        near = head + count.to_bytes(8, "big")
+        digest = sha256(near).digest()
+        if digest[0] == first and not (digest[1] ^ second) >> 16 - DECOY_BITS and near != key:
             return near
         count += 1

@@ -103,6 +103,8 @@ class LibP2PHost(InboundConnections):
         self._tor = tor
         self._tls = tls or cache(websocket.system_tls)
         self._relays: dict[str, int] = {}
+        self.mapped: Callable[[str, int], str] = lambda here, port: ""
+        """Returns the public address at which a router has opened a port that leads to this IP address and port."""
         self._proven = Remembered()
         self._handlers: dict[str, Handler] = {}
         self._speakers: set[Handler] = set()
@@ -144,6 +146,9 @@ class LibP2PHost(InboundConnections):
     def _is_connected(self, peer: PeerKey) -> bool:
         """Return whether there is a live connection with the peer."""
         return self._running is not None and bool(connections.live(self._running.swarm, ID(multiaddrs.multihash(peer))))
+
+    def _found_behind_router(self, here: str, port: int) -> str:
+        return self.mapped(here, port)  # it may be set while this host runs
 
     def on_disconnected(self, told: Callable[[PeerKey], None]) -> None:
         """Call `told` with every peer whose last inbound connection has ended."""
@@ -218,6 +223,7 @@ class LibP2PHost(InboundConnections):
                     web_path=lambda: self.web_path,
                     proxies=self._proxies,
                     tor=self._tor,
+                    mapped=self._found_behind_router,
                 )
                 running = _Running(swarm, listening, inbound)
                 open_relay = partial(self._open_relay, running)

@@ -91,7 +91,8 @@ class Inbound:
     `connected` with every connection that was secured. `web_path` returns that of `LibP2PHost`. `divert`, if it is set,
     is shown every socket first, and returns whether it keeps it. `holes`: from these IP addresses nobody can come but
     through a hole that is being punched. tor: what the places of those whom Tor brings from loopback begin with
-    (`places`); "" where it brings nobody.
+    (`places`); "" where it brings nobody. mapped: returns the public address at which a router has opened a port that
+    leads to this IP address and port, or "".
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Inbound:
         web_path: Callable[[], str] = str,
         proxies: Collection[str] = (),
         tor: str = "",
+        mapped: Callable[[str, int], str] = lambda here, port: "",
     ) -> None:
         # Sockets by where they come from, until a reverse proxy, which brings many, says for whom.
         self._by_proxy = {multiaddrs.neighbourhood(proxy): limits.inbound for proxy in proxies}
@@ -122,6 +124,7 @@ class Inbound:
         self._web_path = web_path
         self._proxies = proxies
         self._tor = tor
+        self._mapped = mapped
         self._knows_circuits = True
         self._arrivals = Arrivals()
         self._guests: dict[Guest, Pool] = {}
@@ -190,8 +193,7 @@ class Inbound:
                 return
             try:
                 punched = punched or self.holes[remote] > 0
-                outside = not punched and multiaddrs.from_outside(here, remote)
-                found_at = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
+                found_at = "" if punched else self._outside(here, port, remote)
                 remote_end = remote, from_port
                 pipe = partial(self._detect_protocol, guest, remote_end, sock, punched=punched)
                 await self._carry(self.direct, guest, pipe, found_at)
@@ -201,6 +203,14 @@ class Inbound:
             return
         finally:
             close(sock)
+
+    def _outside(self, here: str, port: int, remote: str) -> str:
+        """Return our public address at which a connection to `here` has arrived from outside, or ""."""
+        mapped = self._mapped(here, port)
+        if mapped and multiaddrs.from_outside(str(multiaddrs.parse(mapped).ip), remote):
+            return mapped
+        outside = multiaddrs.from_outside(here, remote)
+        return multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
 
     async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Treat a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""

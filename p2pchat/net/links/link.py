@@ -240,8 +240,6 @@ class Links:
                 return
             day = hello_days(self._callbacks.now())[0]
             await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
-            if stream.route == Route.DIRECT and (address := self._host.found_at(stream.peer)):
-                self._callbacks.found(multiaddrs.pack(address))
             await self._carry(Link(stream, pair.contact, pair.session_id), reader)
         except (CannotOpen, LinkLost):
             return
@@ -266,6 +264,9 @@ class Links:
             self._doubt(older)
         self._links.setdefault(link.contact, []).append(link)
         self._host.mark_proven(link.stream.peer)
+        # Whoever opened this stream: what counts is who made a connection, and from where.
+        if link.stream.route == Route.DIRECT and (address := self._host.found_at(link.stream.peer)):
+            self._callbacks.found(multiaddrs.pack(address))
         self._callbacks.link_up(link.contact, link.session_id)
         self._on_link(link.contact)
         self._on_new(link)

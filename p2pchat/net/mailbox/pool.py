@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
-from p2pchat.net.mailbox.records import RecordExchange
+from p2pchat.net.mailbox.records import FirstHops, RecordExchange
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
 from p2pchat.ports import MailboxCallbacks, RelayRecords
@@ -31,8 +31,9 @@ class MailboxPool:
     has a `new_host` and, unless the user chose the relay, reaches it only over circuits through `relays`, our own
     relays by transport key with their addresses. Each request about a presence record (`records`) has one too.
     answered: called with each relay that was connected to from `host`.
-    entries: the relays that may be the first hop to a relay where none of ours leads there. hops: 2 if every mailbox
-    has a `new_host`, and relays are reached by circuits alone, also for records.
+    entries: the relays that may be the first hop to a relay where none of ours leads there. named: those through which
+    a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and relays are reached by circuits
+    alone, also for records; otherwise only records go by circuits, where one of ours leads.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class MailboxPool:
         answered: Callable[[PeerKey], None] = lambda relay: None,
         entries: Callable[[PeerKey], Sequence[EntryRelay]] = lambda relay: (),
         hops: int = 1,
+        named: Callable[[PeerKey], Collection[PeerKey | None]] = lambda relay: (),
     ) -> None:
-        by_circuit = None if hops == 1 else self._by_circuit
-        self.records: RelayRecords = RecordExchange(new_host, self.is_us, by_circuit)
+        self.records: RelayRecords = RecordExchange(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
         self._entries = entries
+        self._named = named
         self._hops = hops
         self._new_host = new_host
         self._relays = relays
@@ -183,8 +185,13 @@ class MailboxPool:
         circuits = circuits_by(self._relays(), relay.peer)
         return sorted(circuits, key=lambda circuit: not around.isdisjoint(_networks_of_first(circuit)))
 
-    def _by_circuit(self, relay: Relay) -> tuple[list[str], list[str]]:
-        return self._circuits_to(relay), self._entries_to(relay)
+    def _first_hops(self, relay: Relay) -> FirstHops:
+        """Return the circuits to a relay. Those through our own relays are sure to exist where it says that it can be
+        reached through these.
+        """
+        ours, named = self._circuits_to(relay), self._named(relay.peer)
+        sure = [circuit for circuit in ours if multiaddrs.parse_target(circuit).relay in named]
+        return FirstHops(ours, sure, self._entries_to(relay))
 
     def _entries_to(self, relay: Relay) -> list[str]:
         """Return the circuits to a relay through others that the user did not choose, at the addresses at which we know

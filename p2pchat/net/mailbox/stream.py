@@ -51,7 +51,7 @@ provokes."""
 _HEAD_BYTES = 5  # of a frame
 _PUSH_BYTES = 4_200  # of the smallest blob, sealed for the way
 _PACKET_BYTES = 1_200  # of one packet, as far as one can know
-_SPARE_PACKETS = 4  # for the answer, and what acknowledges both
+_SPARE_PACKETS = 2  # for the short way: what is said there, and acknowledges the other
 MAX_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
 

@@ -112,6 +112,13 @@ class PortMapper:
         """Return the public address at which others can dial us by the router's port, if there is one."""
         return (self.mapping.address,) if self.mapping.address else ()
 
+    def leads_to(self, here: str, port: int) -> str:
+        """Return the public address at which the router has opened a port that leads to this IP address and port of
+        ours, or "".
+        """
+        asking = self._asking
+        return self.mapping.address if asking and (here, port) == (str(asking.uplink.own), asking.inside) else ""
+
     def use(self, wanted: bool) -> None:
         """Ask for a port from now on, or give it back. Nobody is told of it meanwhile."""
         self._wanted = wanted

@@ -9,4 +9,5 @@ order        pinning, archiving, muting, clearing and exporting chats; forgettin
 preferences  the user's file of settings
 settings     the looks of the program, and the help
 unlocking    opening a locked profile
+every        all of them, loaded after the first picture, and what each command runs
 """

@@ -19,6 +19,8 @@ PACKAGES = (
 """What a node loads of what pip installed. Each costs every start and every idle node something: is it needed?"""
 SLOW = ("email", "statistics", "uuid", "zipfile", "importlib.metadata")
 """What it leaves alone of Python's own library."""
+UNUSED_PARTS = ("pubsub", "autonat", "dcutr", "upnp", "mdns", "rendezvous", "kad_dht", "bitswap")
+"""Parts of libp2p that a node does not have, since it would answer, ask or announce by them. Some messages are used."""
 MAX_LIBP2P_MODULES = 60  # unchanged it would load 360
 
 _MEET = f"""
@@ -56,6 +58,9 @@ def test_a_node_that_meets_another_loads_nothing_it_does_not_use() -> None:
     packages = {name.partition(".")[0] for name, (installed, _) in modules.items() if installed}
     packages -= {"coverage"}  # measures the program where the tests are asked to
     assert {name for name in packages if not name.startswith("_")} <= set(PACKAGES)
+    executed = [name for name, (_, kind) in modules.items() if kind != "_LatePackage" and ".pb" not in name]
+    loaded = [name for name in executed if name.startswith("libp2p.")]
+    assert [name for name in loaded if not set(UNUSED_PARTS).isdisjoint(name.split("."))] == []
     assert [name for name in (*SLOW, *lazy_imports.UNUSED) if name in modules] == []
     assert modules["libp2p"][1] == modules["libp2p.transport"][1] == "_LatePackage"
     assert len([name for name in modules if name.startswith("libp2p")]) <= MAX_LIBP2P_MODULES

@@ -16,10 +16,11 @@ from p2pchat.core.mailbox import DONE, NOT_ALLOWED
 from p2pchat.core.record_frames import RecordAnswer
 from p2pchat.errors import LinkLost
 from p2pchat.lib.times import DAY_MS
+from p2pchat.net import multiaddrs
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.mailbox.records import EXCHANGE_TIMEOUT, RecordExchange
 from tests.support.boxes import NOW, RELAY, Pipe, PipeStream, relay, run
-from tests.support.mails import AT_RELAY, Letters, Liar, Lines, unreachable
+from tests.support.mails import AT_RELAY, WHERE, Letters, Liar, Lines, unreachable
 
 OLD, NEW = (ipns.make(b"s" * 32, number, NOW + DAY_MS, bytes(1024)) for number in (1, 2))
 
@@ -116,6 +117,44 @@ def test_who_opens_no_mailbox_directly_puts_and_gets_no_record_directly(tmp_path
                 tried = [address for host in hosts.made for address in host.addresses_tried]
                 assert len(tried) == 2 * len(first_hops)
                 assert all("/p2p-circuit" in address for address in tried)
+
+    run(main)
+
+
+def test_a_relay_that_one_of_ours_leads_to_sees_that_one_come_and_is_asked_directly_if_it_does_not(
+    tmp_path: Path,
+) -> None:
+    ours, other = PeerKey(b"\xcc" * 32), PeerKey(b"\xdd" * 32)
+
+    async def ways(first: PeerKey, there: Callable[[], PipeStream]) -> list[list[str]]:
+        """The addresses by which each host goes that is made for one request, if the relay names this first hop."""
+        hosts = Hosts(there)
+        async with trio.open_nursery() as nursery:
+            at_ours = [(ours, ("/ip4/10.0.0.8/tcp/4001",))]
+            pool = MailboxPool(
+                Lines(there),
+                Letters(),
+                nursery,
+                lambda: NOW,
+                bytes,
+                hosts.new,
+                lambda: at_ours,
+                named=lambda _: {first},
+            )
+            assert await pool.records.put(AT_RELAY, NEW.public, NEW.raw) == DONE
+        return [host.addresses_tried for host in hosts.made]
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            by_ours, direct = [multiaddrs.circuit("/ip4/10.0.0.8/tcp/4001", ours)], [WHERE, f"{WHERE}/ws"]
+            answers = iter([unreachable, at.stream])
+
+            def first_not() -> PipeStream:
+                return next(answers)()
+
+            assert await ways(ours, at.stream) == [by_ours]
+            assert await ways(ours, first_not) == [by_ours, direct], "by another host with another key"
+            assert await ways(other, at.stream) == [direct], "whoever names it could be it"
 
     run(main)
 

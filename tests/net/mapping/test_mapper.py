@@ -66,6 +66,8 @@ async def test_a_port_is_open_while_a_node_runs_and_contacts_are_told_once() -> 
     async with home.running():
         assert home.mapper.mapping == PortMapping(MappingState.OPEN, ADDRESS, "PCP")
         assert home.gateway.ports == {4001: 4001}
+        assert home.mapper.leads_to("192.168.1.2", 4001) == ADDRESS
+        assert home.mapper.leads_to("192.168.1.3", 4001) == home.mapper.leads_to("192.168.1.2", 4002) == ""
         await trio.sleep(7200)
         assert home.told == [(ADDRESS,)]
     assert home.gateway.ports == {}

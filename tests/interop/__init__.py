@@ -1,0 +1,1 @@
+"""Our DHT among the nodes of another implementation, which npm brings: `make interop`."""
