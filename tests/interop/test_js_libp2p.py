@@ -105,7 +105,7 @@ async def _puts_and_gets(swarm: Swarm, ours: str) -> None:
     """Our client puts a presence record by way of one of theirs. All keep it; theirs finds it valid, and ours too."""
     slot = presence.slot(RANDOM(32), now() // DAY_MS)
     said = Whereabouts(MessageId(RANDOM(16)), ((PeerKey(RANDOM(32)), b"address"),), None)
-    record = presence.make(slot, said, RANDOM(32), presence.first_number(now()), RANDOM)
+    record = presence.make(slot, said, RANDOM(32), presence.first_number(slot, now()), RANDOM)
     first, *_, last = swarm.servers
     assert await client(first).publish(record) == COUNT + 1
     for through in (last, ours):

@@ -49,10 +49,12 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.links import judging
 from p2pchat.net.links.judging import LOST_AFTER_SECONDS
+from p2pchat.net.mailbox import stream as mail_stream
 from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, Relay
+from p2pchat.relay import mailbox as relay_mailbox
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -65,9 +67,12 @@ MAX_AT_ONCE = 50_000
 MAX_STORY_SECONDS = 30 * 86_400
 """Virtual seconds after which a story fails: it waits for what never comes. The longest takes a few days."""
 UNWATCHED_SECONDS = 600.0
-"""How long a link may be silent before it asks: hours pass in these tests, and most of the work in them would be pings.
-`World.cut` sees to it that the two ends notice in time; with `watched=True` they have to do so themselves.
+"""How long a link, or a stream to a relay, may be silent before it asks: hours pass in these tests, and most of the
+work in them would be pings. `World.cut` sees to it that the two ends notice in time; with `watched=True` they have to
+do so themselves.
 """
+SWEPT_SECONDS = 150.0
+"""How often a relay looks for what is past its time, for the same reason."""
 CLOCKS_COMPARED_SECONDS = 60.0
 """How often a node compares its clocks, for the same reason."""
 Json = dict[str, Any]
@@ -693,6 +698,9 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
         if not watched:
             patch.setattr(judging, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
             patch.setattr(judging, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
+            patch.setattr(mail_stream, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
+            patch.setattr(relay_mailbox, "SILENCE_SECONDS", 3 * UNWATCHED_SECONDS)
+            patch.setattr(relay_mailbox, "SWEEP_SECONDS", SWEPT_SECONDS)
             patch.setattr(clock_watch, "CHECK_EVERY_SECONDS", CLOCKS_COMPARED_SECONDS)
         trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
     assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
