@@ -17,6 +17,7 @@ contacts         contacts requests accept decline block rename note forget verif
 invites          invite invites add
 profile          init name settings unlock lock passphrase
 relays, offer    the relays that this profile uses, and being one for contacts
+keys             when the transport key is replaced
 serve            node, and starting a relay
 relay            relay
 parcel           parcel

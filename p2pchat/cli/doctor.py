@@ -10,6 +10,8 @@ from p2pchat.cli.options import Verb
 from p2pchat.cli.output import cell
 from p2pchat.lib.moments import localized
 
+_SIGNS = {"good": ("✓", "green"), "note": ("·", "dim"), "bad": ("✗", "red")}
+
 
 def doctor(context: Context, _args: Namespace) -> int:
     """Print one line for each check, with a hint if it fails."""
@@ -24,8 +26,8 @@ def doctor(context: Context, _args: Namespace) -> int:
         advice = localized(check["detail"])
         if not check["ok"] and check.get("hint"):
             advice = f"{errors.sentence(advice)} {check['hint']}"
-        good = check["ok"]
-        rows.append([cell("✓" if good else "✗", "green" if good else "red"), cell(check["check"]), cell(advice)])
+        sign, style = _SIGNS[check["state"]]
+        rows.append([cell(sign, style), cell(check["check"]), cell(advice)])
     context.out.table(rows)
     return 0
 

@@ -52,7 +52,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "export": ("export",),
         },
     ),
-    ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
+    ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",), "keys": ("keys",)}),
     ("without a network", {"parcel": ("parcel",)}),
     (
         "other",

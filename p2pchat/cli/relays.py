@@ -8,7 +8,7 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt
-from p2pchat.cli.output import Cell, cell
+from p2pchat.cli.output import Cell, cell, short_date
 
 _STYLES = {"connected": "green", "connecting": "yellow", "unreachable": "red", "refused": "red"}
 
@@ -21,8 +21,9 @@ def relays(context: Context, args: Namespace) -> int:
     if args.replace and args.action != "add":
         raise errors.UsageError("--replace is for `relays add`")
     asked = {} if args.action is None else {args.action: args.address}
+    flags = {name: True for name in ("replace", "all") if getattr(args, name)}
     with context.client() as client:
-        answer = client.call("relays", **asked, **({"replace": True} if args.replace else {}))
+        answer = client.call("relays", **asked, **flags)
     if context.out.json:
         for relay in answer:
             context.out.object(relay)
@@ -56,11 +57,23 @@ _DONE = {"add": "added", "remove": "removed"}
 
 def _row(relay: dict[str, Any]) -> list[Cell]:
     state = str(relay["state"])
+    if state == "told":
+        return _told(relay)
     about = [] if relay["used"] or state == "offered" else ["in reserve"]
     about += [] if relay["kept"] or state == "offered" else ["for this run"]
     about += [f"{relay['contact']}'s"] if relay["contact"] else []
     about += [relay["problem"]] if relay["problem"] else []
     return [cell(state, _STYLES.get(state, "")), cell(", ".join(about) or "-", "dim"), cell(relay["address"])]
+
+
+def _told(relay: dict[str, Any]) -> list[Cell]:
+    """Return the row of a relay that others have told of."""
+    teller = "a contact who is gone" if relay["told_by"] == "contact" else "a relay"
+    about = [f"told by {relay['teller'] or teller}"]
+    about += [f"worked {short_date(relay['worked'])}" if relay["worked"] else "not tried yet"]
+    about += [] if relay["stores"] else ["stores no messages"]
+    state = "in use" if relay["in_use"] else "known"
+    return [cell(state, "green" if relay["in_use"] else "dim"), cell(", ".join(about), "dim"), cell(relay["address"])]
 
 
 VERBS = (
@@ -76,10 +89,14 @@ VERBS = (
                 required=False,
             ),
         ),
-        (opt("--replace", action="store_true", help="replace the address and token in the list"),),
+        (
+            opt("--replace", action="store_true", help="replace the address and token in the list"),
+            opt("--all", action="store_true", help="list the relays that others have told of too"),
+        ),
         "The exit code is 3 if the added relay is not reached, and 5 if it refuses.\nTwo relays are used at "
         "a time. Each holds every message, so you lose nothing if one disappears.\nFurther relays are kept "
-        "in reserve.",
+        "in reserve. Those that others have told of are tried while none of yours answers; `add` makes one yours, "
+        "`remove` forgets it until somebody tells of it again.",
         example="p2pchat relays add bob",
     ),
 )

@@ -177,10 +177,12 @@ ANSWERS: dict[str, Answer] = {
             "contact": None,
         }
     ],
+    "keys": {"since": None, "next": None, "unheard": False, "invites": False, "relay": False, "notice": "A notice."},
     "offer": {"relay": None, "reachable": True, "notice": "A notice."},
     "doctor": [
-        {"check": "store", "ok": True, "detail": "fine", "hint": ""},
-        {"check": "clock", "ok": False, "detail": "odd", "hint": "Set it."},
+        {"check": "store", "ok": True, "state": "good", "detail": "fine", "hint": ""},
+        {"check": "nat", "ok": True, "state": "note", "detail": "private", "hint": ""},
+        {"check": "clock", "ok": False, "state": "bad", "detail": "odd", "hint": "Set it."},
     ],
 }
 

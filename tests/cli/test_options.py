@@ -87,7 +87,7 @@ def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
         archive mute verify chats export send tail log search read delete why reply edit history react pin pinned timer
-        forget note clear invites relays relay offer parcel doctor salvage echo demo rpc completion
+        forget note clear invites relays relay offer keys parcel doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:

@@ -55,3 +55,17 @@ def test_a_relay_that_a_contact_is(node: FakeNode, p2pchat: Run) -> None:
     ours, offered = p2pchat("relays").out.splitlines()
     assert ours.split("  ")[:2] == ["connected", "bob's"]
     assert offered.split()[:2] == ["offered", "eve\ufffd[2J's"]
+
+
+def test_those_that_others_have_told_of(node: FakeNode, p2pchat: Run) -> None:
+    (one,) = cast(list[dict[str, object]], node.answers["relays"])
+    told = {**one, "state": "told", "used": False, "kept": False, "in_use": False, "stores": True, "worked": None}
+    node.answers["relays"] = [
+        one,
+        {**told, "told_by": "contact", "teller": "eve\x1b[2J", "worked": "2025-11-20T10:30:00.000Z", "in_use": True},
+        {**told, "told_by": "contact", "teller": None, "stores": False},
+    ]
+    _, used, known = p2pchat("relays", "--all").out.splitlines()
+    assert used.startswith("in use")
+    assert "told by eve\ufffd[2J, worked 2025-11-20" in used
+    assert "told by a contact who is gone, not tried yet, stores no messages" in known

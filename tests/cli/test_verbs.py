@@ -134,12 +134,18 @@ SIMPLE = [
         "settings",
         {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": "on", "port_mapping": None},
     ),
-    (["relays"], "relays", {"add": None, "remove": None, "replace": False}),
-    (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None, "replace": False}),
-    (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x", "replace": False}),
+    (["relays"], "relays", {"add": None, "remove": None, "replace": False, "all": False}),
+    (
+        ["relays", "add", "/ip4/x#word"],
+        "relays",
+        {"add": "/ip4/x#word", "remove": None, "replace": False, "all": False},
+    ),
+    (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x", "replace": False, "all": False}),
     (["parcel", "in", "/x"], "parcel_in", {"file": "/x"}),
     (["parcel", "out", "/x"], "parcel_out", {"file": "/x", "to": None}),
     (["parcel", "out", "/x", "--to", "bob", "--to", "eve"], "parcel_out", {"file": "/x", "to": ["bob", "eve"]}),
+    (["keys"], "keys", {"rotate": False}),
+    (["keys", "rotate"], "keys", {"rotate": True}),
     (["offer"], "offer", {"answer": None}),
     (["offer", "yes"], "offer", {"answer": True}),
     (["offer", "no"], "offer", {"answer": False}),
@@ -347,7 +353,7 @@ def test_human_output_is_cleaned_into_pipes_too(node: FakeNode, p2pchat: Run) ->
     node.answers["history"] = [{"text": evil, "at": evil}]
     node.answers["timer"] = {"chat": ID, "timer": 60, "by": evil, "at": None}
     node.answers["reply"] = {"id": evil}
-    node.answers["doctor"] = [{"check": "c", "ok": False, "detail": evil, "hint": evil}]
+    node.answers["doctor"] = [{"check": "c", "ok": False, "state": "bad", "detail": evil, "hint": evil}]
     node.answers["why"] = {"id": M, "state": "saved", "reason": evil, "next": evil}
     node.answers["rename"] = {"id": ID, "name": evil}
     node.answers["invite"] = {"invite": evil, "notice": evil, "expires_at": None}
@@ -482,3 +488,7 @@ def test_a_timer_below_an_hour_says_what_it_takes(node: FakeNode, p2pchat: Run) 
     for seconds, said in ((3599, True), (3600, False)):
         node.answers["timer"] = {"chat": ID, "timer": seconds, "by": "me", "at": None}
         assert ("No relay stores them" in p2pchat("timer", "bob", f"{seconds}s").err) is said
+
+
+def test_what_only_could_be_better_has_no_tick(node: FakeNode, p2pchat: Run) -> None:
+    assert p2pchat("doctor").out.splitlines() == ["✓  store  fine", "·  nat    private", "✗  clock  odd. Set it."]

@@ -66,6 +66,7 @@ class FakeNode:
         self.relayed = False
         self.relays = 0
         self.listed_relays: list[Json] = []
+        self.told_relays: list[Json] = []
         self.network_rows: list[Json] = []
         self.network_next: list[str] = []
         self.opened = 0
@@ -148,6 +149,13 @@ class FakeNode:
         row = {"address": address, "state": state, "since": None, "problem": problem, "contact": contact}
         is_ours = state != "offered"
         self.listed_relays.append({**row, "used": is_ours and len(self.listed_relays) < 2, "kept": is_ours})
+
+    def tells(self, address: str, by: str | None, **more: object) -> None:
+        """Somebody has told of a relay: a relay, by its address, or a contact."""
+        row = {"address": address, "state": "told", "since": None, "problem": "", "contact": None, "used": False}
+        kind = "relay" if (by or "").startswith("/") else "contact"
+        known = {"told_by": kind, "teller": by, "worked": None, "in_use": False, "stores": True, "kept": False}
+        self.told_relays.append({**row, **known, **more})
 
     def says_of_network(self, about: str, check: str, state: str, detail: str) -> None:
         """A row of the page about the network."""
@@ -258,6 +266,10 @@ class FakeNode:
         if answer is not None:
             self.offer["relay"] = answer
         return dict(self.offer)
+
+    def _do_keys(self, rotate: bool = False) -> Json:
+        self.says_of_network("here", "key", "good", "the next one is made: 2026-11-21T10:30:00.000Z")
+        return {"notice": "A notice."}
 
     def _do_network(self) -> Json:
         return {
@@ -543,8 +555,13 @@ class FakeNode:
             "until": "2026-12-21T10:00:00.000Z" if lies else None,
         }
 
-    def _do_relays(self, add: str | None = None, remove: str | None = None) -> list[Json]:
+    def _do_relays(self, add: str | None = None, remove: str | None = None, all: bool = False) -> list[Json]:
         self.listed_relays = [row for row in self.listed_relays if row["address"] != remove]
+        gone = [row for row in self.told_relays if row["address"] in (add, remove)]
+        self.told_relays = [row for row in self.told_relays if row not in gone]
+        return [*self._own_relays(add), *(self.told_relays if all else ())]
+
+    def _own_relays(self, add: str | None) -> list[Json]:
         for row in self.listed_relays:
             if add is not None and row["contact"] == add:
                 row |= {"state": "connected", "used": True, "kept": True}

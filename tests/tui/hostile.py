@@ -161,7 +161,7 @@ class HostileNode(FakeNode):
         return {"chat": chat, "timer": 60, "by": self.hostile, "at": self._stamp()}
 
     def _do_doctor(self) -> list[dict[str, Any]]:
-        return [{"check": "reach", "ok": False, "detail": "nobody", "hint": "wait"}]
+        return [{"check": "reach", "ok": False, "state": "bad", "detail": "nobody", "hint": "wait"}]
 
     def _emit(self, event: str, params: Any) -> None:
         super()._emit(event, self.poisoned(dict(params)))

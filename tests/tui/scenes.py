@@ -66,16 +66,31 @@ CHINESE = (
 )
 NETWORK = (
     ("here", "network", "good", "IPv4 and IPv6, with a route to the internet"),
-    ("here", "clock", "good", "2026-11-20T10:30:00.000Z"),
+    ("here", "clock", "good", "2026-11-20T10:30:00.000Z, and your relay says the same, to the hour"),
     ("here", "listening", "good", "/ip4/192.168.1.7/tcp/4001, /ip6/2001:db8::7/tcp/4001"),
     ("here", "reachability", "good", "others reach this node directly from this network only and through 1 relay"),
+    (
+        "here",
+        "freezing",
+        "note",
+        "this network freezes connections with 1 host after a few kilobytes, so short ones are made there, one after "
+        "the other: mail comes and goes that way, more slowly, and nobody reaches you through a relay there",
+    ),
     ("here", "nat", "note", "a router translates addresses (NAT): this machine has private ones only"),
+    (
+        "here",
+        "key",
+        "good",
+        "relays, and whoever connects to this node, know it by a transport key that is 3 days old. It is replaced "
+        "after a week or so, at a start of the node",
+    ),
     (
         "relays",
         "relay",
         "good",
-        "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj connected for 2 hours; "
-        "answers in 45 ms; others reach you through it; keeps 4 queues for you, each message for 4 weeks at most",
+        "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj connected over IPv4 for 2 "
+        "hours; answers in 45 ms; others reach you through it; keeps 4 queues for you, each message for 4 weeks at "
+        "most",
     ),
     (
         "relays",
@@ -84,9 +99,22 @@ NETWORK = (
         "/dns4/relay.example/tcp/443/wss/p2p/12D3KooWGVn3b8U323qG68s32Vx3dvZLcYYwix7PcMS6FuUGGcWP unreachable for "
         "1 minute: no address answered",
     ),
-    ("contacts", "contact", "good", "Zoë: linked, direct, for 2 hours"),
+    (
+        "relays",
+        "others",
+        "good",
+        "9 others known, to be reached by if none of yours answers; 2 of them have worked. `p2pchat relays --all` "
+        "lists them",
+    ),
+    ("contacts", "contact", "good", "Zoë: linked, direct, through both routers over IPv4, for 2 hours"),
     ("contacts", "contact", "good", "سارا رضایی: linked, circuit through your relay 203.0.113.5:4001, for 1 minute"),
-    ("contacts", "contact", "bad", "Tomás: no link; 2 addresses of theirs dialled 40 seconds ago, without an answer"),
+    (
+        "contacts",
+        "contact",
+        "bad",
+        "Tomás: no link; messages wait: none of their relays answers; 2 addresses of theirs dialled 40 seconds ago, "
+        "without an answer",
+    ),
     ("contacts", "contact", "note", "李明: has not accepted yet: your request is stored at a relay until 21 Dec"),
     ("seen", "operators", "note", "whoever runs a relay of yours sees your network address, never content or names"),
     ("seen", "contacts", "note", "Zoë can see your network address, and that you are online"),
@@ -273,6 +301,17 @@ async def relayed(app: ChatApp, pilot: Pilot_) -> None:
     await press(*typed("/relays"), "enter")(app, pilot)
 
 
+async def told(app: ChatApp, pilot: Pilot_) -> None:
+    """A relay of ours, and those that it and a contact have told of."""
+    node, home = node_of(app), "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj"
+    node.lends(home)
+    node.tells("/dns4/relay.example/tcp/443/wss/p2p/a", home, worked="2026-11-18T10:30:00.000Z", in_use=True)
+    node.tells("/ip6/2001:db8::7/tcp/4001/p2p/b", "سارا رضایی", stores=False)
+    node.tells("/ip4/198.51.100.9/tcp/40123/p2p/c", None)
+    await press(*typed("/relays"), "enter")(app, pilot)
+    await press("o", "down")(app, pilot)
+
+
 async def networked(app: ChatApp, pilot: Pilot_) -> None:
     """A line, two relays, contacts by every way, and what can be said of all that."""
     node = node_of(app)
@@ -394,6 +433,7 @@ SCENES = {
     "add": Scene(press("ctrl+o"), "your friend sent you"),
     "requests": Scene(asked, "Grace Hopper"),
     "relays": Scene(relayed, "in reserve"),
+    "relays-told": Scene(told, "no mailbox", recoloured=False),
     "network": Scene(networked, "Not everything works"),
     "relays-none": Scene(press(*typed("/relays"), "enter"), "The line of a relay"),
     "contact-latin": Scene(press("ctrl+y"), "30463"),

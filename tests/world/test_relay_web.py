@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from p2pchat.core.relay_cache import MAX_A_SOURCE, MAX_FALLBACKS
 from p2pchat.engine.contacts import known_relays, relay_web
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import UsageError
 from p2pchat.net import multiaddrs
 from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import relays as store_relays
@@ -125,6 +127,39 @@ def test_a_relay_that_moves_is_found_at_its_new_address_by_what_others_tell(tmp_
 
     async def connected(node: WorldNode, relay: FullRelay) -> bool:
         return any(row["state"] == "connected" for row in await node.call("relays"))
+
+    run_world(tmp_path, main)
+
+
+def test_what_is_known_of_others_is_listed_and_one_can_be_kept_or_forgotten(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        home, other = await pair_of_relays(world, tmp_path)
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await alice.call("relays", add=home.line)
+        await trio.sleep(60)
+        await tell(bob, "alice", forged(world, 1))
+        await trio.sleep(60)
+        assert len(await alice.call("relays")) == 1
+
+        async def told() -> list[dict[str, Any]]:
+            return [row for row in await alice.call("relays", all=True) if row["state"] == "told"]
+
+        rows = {row["told_by"]: row for row in await told()}
+        assert rows["relay"]["address"] == other.line.partition("#")[0]
+        assert rows["relay"]["teller"] == home.line.partition("#")[0]
+        assert (rows["contact"]["teller"], rows["contact"]["worked"], rows["contact"]["in_use"]) == ("bob", None, False)
+        assert rows["contact"]["stores"]
+        facts = await alice.call("network")
+        assert facts["other_relays"] == {"known": 2, "worked": 0, "in_use": 0}
+
+        await alice.call("relays", remove=rows["contact"]["address"])
+        assert [row["told_by"] for row in await told()] == ["relay"]
+        with pytest.raises(UsageError):
+            await alice.call("relays", remove=rows["contact"]["address"])
+        await alice.call("relays", add=rows["relay"]["address"])
+        assert await told() == []
+        assert {row.peer for row in store_relays.all(alice.db)} == {home.peer, other.peer}
 
     run_world(tmp_path, main)
 

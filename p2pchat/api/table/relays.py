@@ -17,8 +17,12 @@ METHODS: Final[tuple[Method, ...]] = (
         "it is used for longer than this run; `contact`: whose node it is, or null. At the end, with the "
         "state offered, are relays that contacts offer and that are not used. One can be removed first, and "
         "one added; the call then waits a moment for that relay's answer, and its row has `added`. A working "
-        "token or address of a relay in the list is not replaced (NotNow) without `replace`.",
-        "[{address, state, since, problem, used, kept, contact, added}]",
+        "token or address of a relay in the list is not replaced (NotNow) without `replace`. With `all`, there follow, "
+        "with the state told, those that others have told of and that are tried while none of the profile's answers: "
+        "`told_by` is relay or contact, `teller` the relay's address or the contact, null if they are gone; `since`: "
+        "when that was; `worked`: when it last answered, null if never; `in_use`: it is connected now; `stores`: it "
+        "keeps envelopes too. To remove such a one is to forget it, until it is told of again.",
+        "[{address, state, since, problem, used, kept, contact, added}], and {told_by, teller, worked, in_use, stores}",
         (
             Param(
                 "add",
@@ -29,6 +33,7 @@ METHODS: Final[tuple[Method, ...]] = (
             ),
             Param("remove", "text", "The address of one of them.", default=None),
             Param("replace", "flag", "Let the added address replace the relay's entry.", default=False),
+            Param("all", "flag", "List the relays that others have told of too.", default=False),
         ),
     ),
     Method(
@@ -38,6 +43,16 @@ METHODS: Final[tuple[Method, ...]] = (
         "address. `notice` describes in words the current state, what it means, and what it reveals.",
         "{relay, reachable, notice}",
         (Param("answer", "flag", "Be a relay, or stop being one.", default=None),),
+    ),
+    Method(
+        "keys",
+        "Returns since when the transport key is in use by which relays and whoever connects know this node, and in "
+        "`next` from when on another takes its place, at a start of the node; null if none is made. `unheard`, "
+        "`invites`: that waits for contacts who have not heard of it, and for open invites that name the present one. "
+        "`relay`: the node is a relay for contacts, so only the key for hidden contacts is replaced, of which the rest "
+        "is said. With `rotate`, the next key is made now and contacts are told. `notice` says all of that in words.",
+        "{since, next, unheard, invites, relay, notice}",
+        (Param("rotate", "flag", "Make the next key now.", default=False),),
     ),
     Method(
         "parcel_out",
@@ -81,5 +96,10 @@ METHODS: Final[tuple[Method, ...]] = (
         "link_seconds, stalled, ways, tried_seconds_ago, relays, waiting}], rows: [{about, check, state, detail, "
         "hint}], next: [text]}",
     ),
-    Method("doctor", "Checks what works and what does not.", "[{check, ok, detail, hint}]"),
+    Method(
+        "doctor",
+        "Checks what works and what does not. `state` is good, bad, or note: it is so, and could be otherwise; only "
+        "what is bad is not `ok`.",
+        "[{check, ok, state, detail, hint}]",
+    ),
 )

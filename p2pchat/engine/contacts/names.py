@@ -13,8 +13,10 @@ from p2pchat.core.ids import ContactId
 from p2pchat.core.text import MAX_NAME, clean_name
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadName
+from p2pchat.lib import lookalikes
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.contacts import ContactState
+from p2pchat.store.database import Database
 from p2pchat.store.partners import NOTES_NAMES
 
 _JOINERS = {0x200C: None, 0x200D: None}
@@ -93,3 +95,12 @@ def _compared(name: str) -> str:
 
 def _is_me(name: str) -> bool:
     return _compared(name) == "me"
+
+
+def labels(db: Database) -> dict[ContactId, str]:
+    """Return how contacts are called in sentences: as the list of chats calls them, with digits of the id where two
+    names look alike.
+    """
+    named = [(id, name) for id, name, state in store_contacts.names(db) if state != ContactState.REQUEST]
+    shown = lookalikes.labels([(name, id.hex()) for id, name in named])
+    return {id: label for (id, _), label in zip(named, shown, strict=True)}

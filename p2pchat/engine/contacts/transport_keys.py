@@ -7,6 +7,8 @@ contacts keeps its key.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from p2pchat.core.contents import Addresses
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import KEY_BYTES, Entropy, sign_public
@@ -66,6 +68,44 @@ def prepare(tx: Transaction) -> None:
             meta.put_int(tx.db, f"{_next(hidden)}_at", tx.now)
         elif meta.get_int(tx.db, f"{_next(hidden)}_at") > tx.now:  # it was made by a clock that was ahead
             meta.put_int(tx.db, f"{_next(hidden)}_at", tx.now)
+
+
+def rotate(tx: Transaction) -> None:
+    """Make the next keys now, where there are none yet. Contacts are told of them as of other addresses."""
+    for hidden, name in _replaced(tx.db):
+        if not meta.get_int(tx.db, f"{name}_at"):
+            meta.put_int(tx.db, f"{name}_at", tx.now)
+        if meta.get(tx.db, _next(hidden)) is None:
+            meta.put(tx.db, _next(hidden), tx.random(KEY_BYTES))
+            meta.put_int(tx.db, f"{_next(hidden)}_at", tx.now)
+
+
+@dataclass(frozen=True, slots=True)
+class KeysState:
+    """How it stands with the key that everybody knows, or the hidden one of a node that is a relay for contacts
+    (`is_relay`). since: when it came into use, in ms; 0 if that is not known. ready: from when on the next key takes
+    its place at a start, in ms; 0 if there is none. unheard, invites: whether that waits for contacts who have not
+    heard of it, and for open invites.
+    """
+
+    since: int
+    ready: int
+    unheard: bool
+    invites: bool
+    is_relay: bool
+
+
+def state(db: Database, now: int) -> KeysState:
+    """Return when the transport key is replaced, and what that waits for. now: ms."""
+    hidden, name = _replaced(db)[0]
+    made = meta.get_int(db, f"{_next(hidden)}_at") if next_key(db, hidden=hidden) is not None else 0
+    return KeysState(
+        meta.get_int(db, f"{name}_at"),
+        made and made + ANNOUNCED_FOR_MS,
+        unheard=bool(made) and _unheard(db),
+        invites=bool(made) and _named_by_invite(db, now, hidden),
+        is_relay=hidden,
+    )
 
 
 def replace_due(db: Database, now: int) -> None:

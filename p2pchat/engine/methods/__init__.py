@@ -10,8 +10,10 @@ invites         making and listing invites
 relays          the relays that this profile uses
 node            status, settings and name
 network         gathers what is known about the network; its values are network_facts, its sentences network_words
+phrases         parts of these sentences
 mapping_words   the sentences about the port that the router may have opened
 clock_check     whether this machine's clock is right
+keys            when the transport key is replaced
 doctor          checks what works
 parcel          the outbox as a file
 message_status  explains where a message is

@@ -38,7 +38,7 @@ def check(engine: Engine, relays: Sequence[PeerKey]) -> tuple[str, bool]:
         detail, right = f"{detail}: {format_difference(apart)} {_way(apart)} your contacts'", False
     elif abs(apart := _most_relays_say(engine, relays)) > HOUR_MS:
         detail, right = f"{detail}: {format_difference(apart)} {_way(apart)} what most of your relays say", False
-    elif agree := sum(abs(hours) < MIN_HOURS_APART for hours in _hours(engine, relays)):
+    elif agree := sum(abs(hours) < MIN_HOURS_APART for hours in _hours(engine, relays, now=True)):
         relay = "your relay says" if agree == 1 else f"{agree} of your relays say"
         detail = f"{detail}, and {relay} the same, to the hour"
     else:
@@ -50,11 +50,15 @@ def _way(apart: int) -> str:
     return "behind" if apart > 0 else "ahead of"
 
 
-def _hours(engine: Engine, relays: Sequence[PeerKey]) -> list[int]:
-    """Return by how many hours the clocks of our relays are ahead of ours, as those of them claim that say so."""
+def _hours(engine: Engine, relays: Sequence[PeerKey], *, now: bool = False) -> list[int]:
+    """Return by how many hours the clocks of our relays are ahead of ours, as those of them claim that say so. now: of
+    those that answer now.
+    """
     known = engine.net.mailboxes.relay_health()
-    health = (known.get(own_relay(relay)) for relay in relays)
-    return [each.hours_ahead for each in health if each is not None and each.hours_ahead is not None]
+    health = [known[name] for name in map(own_relay, relays) if name in known]
+    if now:
+        health = [each for each in health if each.state == "connected"]
+    return [each.hours_ahead for each in health if each.hours_ahead is not None]
 
 
 def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from p2pchat.core.ids import first_device
 from p2pchat.engine.contacts import contact_relays, copies, renewal
 from p2pchat.engine.methods import network, network_words
-from p2pchat.engine.methods.network_words import BAD, Row
+from p2pchat.engine.methods.network_words import BAD, GOOD, NOTE, Row
 from p2pchat.engine.runtime import views
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import renewals as store_renewals
@@ -33,16 +33,16 @@ async def checks(engine: Engine) -> list[Check]:
         *await engine.committer.read(_copies, engine),
         *map(_of_row, rows),
         await engine.committer.read(_offer),
-        *(_line("next", True, text) for text in network_words.advice(facts, rows) if text not in told),
+        *(_of_row(Row("", "next", NOTE, text)) for text in network_words.advice(facts, rows) if text not in told),
     ]
 
 
 def _line(check: str, ok: bool, detail: str, hint: str = "") -> Check:
-    return {"check": check, "ok": ok, "detail": detail, "hint": "" if ok else hint}
+    return {"check": check, "ok": ok, "state": GOOD if ok else BAD, "detail": detail, "hint": "" if ok else hint}
 
 
 def _of_row(row: Row) -> Check:
-    return _line(row.check, row.state != BAD, row.detail, row.hint)
+    return {**_line(row.check, row.state != BAD, row.detail, row.hint), "state": row.state}
 
 
 async def _store(engine: Engine) -> Check:

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 from p2pchat.core.contents import KINDS, kind_of
 from p2pchat.core.descriptors import PRIVATE
 from p2pchat.core.ids import ContactId, PeerKey, first_device
-from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.relays import own_relay
-from p2pchat.engine.contacts import contact_relays, known_relays
+from p2pchat.engine.contacts import contact_relays, known_relays, names, transport_keys
 from p2pchat.engine.delivery import queues
-from p2pchat.engine.methods import clock_check, message_status, network_words
+from p2pchat.engine.methods import clock_check, keys, message_status, network_words
 from p2pchat.engine.methods.network_facts import NOTHING_WAITS, ContactFacts, NetworkFacts, OtherRelays, RelayFacts
+from p2pchat.engine.methods.relays import relays_in_use
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.lib import lookalikes
 from p2pchat.ports import NetState, ProxyHealth, Relay, RelayHealth
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
@@ -63,7 +62,7 @@ async def gather(engine: Engine, *, thorough: bool = False) -> NetworkFacts:
         facts,
         contacts=contacts,
         net=state,
-        others=replace(facts.others, in_use=_others_in_use(engine, facts, state, contacts)),
+        others=replace(facts.others, in_use=_others_in_use(engine, facts, contacts)),
         proxy=proxy,
         proxy_here=proxy is not None and _is_here(proxy),
         lan=engine.view.lan(),
@@ -100,14 +99,12 @@ def _is_here(proxy: ProxyHealth) -> bool:
         return host == "localhost"
 
 
-def _others_in_use(engine: Engine, facts: NetworkFacts, state: NetState, contacts: Sequence[ContactFacts]) -> int:
+def _others_in_use(engine: Engine, facts: NetworkFacts, contacts: Sequence[ContactFacts]) -> int:
     """Return how many relays that are none of ours are connected directly now: for mail, to be reached, or for a
     link.
     """
-    health = engine.net.mailboxes.relay_health()
-    peers = {name[:KEY_BYTES] for name, relay in health.items() if relay.family}
-    peers |= {*state.circuits} | {contact.path.relay for contact in contacts if contact.path.relay is not None}
-    return len(peers - {relay.peer for relay in facts.relays})
+    links = {contact.path.relay for contact in contacts if contact.path.relay is not None}
+    return len((relays_in_use(engine) | links) - {relay.peer for relay in facts.relays})
 
 
 def _read(tx: Transaction, engine: Engine, state: NetState) -> NetworkFacts:
@@ -115,7 +112,7 @@ def _read(tx: Transaction, engine: Engine, state: NetState) -> NetworkFacts:
     db, now = tx.db, engine.clock()
     peers = [row.peer for row in store_relays.all(db)]
     clock, right = clock_check.check(engine, peers)
-    shown = _labels(db)
+    shown = names.labels(db)
     relays = _relays(tx, engine, state, shown)
     waiting = store_outbox.waiting(db, _MESSAGES)
     contacts = [
@@ -130,18 +127,12 @@ def _read(tx: Transaction, engine: Engine, state: NetState) -> NetworkFacts:
         clock_right=right,
         reached=contact_relays.reachable(db),
         is_relay=bool(settings.relay_for_contacts(db)),
+        key=keys.notice(transport_keys.state(db, now), now),
         hides=bool(store_contacts.hidden(db)) or any(row.hidden for row in store_invites.open_invites(db)),
         relays=tuple(relays),
         others=OtherRelays(len(others), sum(bool(row.worked_at) for row in others)),
         contacts=tuple(contacts),
     )
-
-
-def _labels(db: Database) -> dict[ContactId, str]:
-    """Return how contacts are called in sentences: as the list of chats calls them."""
-    named = [(id, name) for id, name, state in store_contacts.names(db) if state != ContactState.REQUEST]
-    labels = lookalikes.labels([(name, id.hex()) for id, name in named])
-    return {id: label for (id, _), label in zip(named, labels, strict=True)}
 
 
 def _relays(tx: Transaction, engine: Engine, state: NetState, shown: Mapping[ContactId, str]) -> list[RelayFacts]:

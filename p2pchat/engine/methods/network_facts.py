@@ -87,7 +87,8 @@ class ContactFacts:
 class NetworkFacts:
     """Everything. now: ms. clock, clock_right: see `clock_check`. reached: a contact has reached us from outside at a
     public address. turns: how many relays of contacts wait for their turn. is_relay: this node is a relay for contacts.
-    hides: there are contacts from whom we hide our address, or will be. dht: None where it was not asked.
+    key: what happens to the transport key, in sentences. hides: there are contacts from whom we hide our address, or
+    will be. dht: None where it was not asked.
     """
 
     now: int
@@ -101,6 +102,7 @@ class NetworkFacts:
     reached: bool = False
     turns: int = 0
     is_relay: bool = False
+    key: str = ""
     hides: bool = False
     relays: tuple[RelayFacts, ...] = ()
     others: OtherRelays = OtherRelays()

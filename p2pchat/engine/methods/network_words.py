@@ -14,6 +14,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.engine.methods import mapping_words
 from p2pchat.engine.methods.clock_check import MIN_HOURS_APART
 from p2pchat.engine.methods.network_facts import ContactFacts, NetworkFacts, RelayFacts
+from p2pchat.engine.methods.phrases import age, count, length, named, over
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.lib.times import HOUR_MS, format_duration
@@ -28,8 +29,6 @@ GOOD, NOTE, BAD = "good", "note", "bad"
 NO_NETWORK: Final = "no network"
 NO_PROXY: Final = "the proxy does not work"
 
-MAX_NAMED = 3
-"""Contacts that a sentence names; the others are counted."""
 
 _ONION = "/onion3/"
 _TRANSPORT = re.compile("/pt/([a-z0-9_]+)/")
@@ -155,7 +154,7 @@ def _reachable(facts: NetworkFacts) -> Iterator[Row]:
     elif scopes:
         ways.append("directly from this machine only")
     if circuits:
-        ways.append(f"through {_count(circuits, 'relay')}")
+        ways.append(f"through {count(circuits, 'relay')}")
     detail = f"others reach this node {' and '.join(ways)}" if ways else "nobody can reach this node"
     if facts.relays and not circuits:
         detail += "; no relay of yours carries anybody to it now"
@@ -168,7 +167,7 @@ def _freezing(facts: NetworkFacts) -> Iterator[Row]:
     if not facts.net.freezing:
         return
     detail = (
-        f"this network freezes connections with {_count(facts.net.freezing, 'host')} after a few kilobytes, so short "
+        f"this network freezes connections with {count(facts.net.freezing, 'host')} after a few kilobytes, so short "
         "ones are made there, one after the other: mail comes and goes that way, more slowly, and nobody reaches you "
         "through a relay there"
     )
@@ -199,6 +198,12 @@ def _port(facts: NetworkFacts) -> Iterator[Row]:
     if facts.proxy is None and facts.net.machine.connected:
         state = NOTE if mapping_words.is_in_vain(facts.net.mapping) else GOOD
         yield Row(HERE, "port", state, mapping_words.outcome(facts.net.mapping))
+
+
+def _key(facts: NetworkFacts) -> Iterator[Row]:
+    """Say by which key others know this node, and when that is replaced."""
+    if facts.key:
+        yield Row(HERE, "key", GOOD, facts.key[0].lower() + facts.key[1:].removesuffix("."))
 
 
 def _lan(facts: NetworkFacts) -> Iterator[Row]:
@@ -236,23 +241,23 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
     health = relay.health
     said = [f"{relay.address} {health.state}"]
     if health.state == "connected":
-        said[0] += f"{_over(facts, health.family)} for {_age(facts.now, health.since)}"
+        said[0] += f"{over(facts, health.family)} for {age(facts.now, health.since)}"
         said += ["over short connections alone, since this network freezes others"] if health.short else []
-        said += [f"answers in {_length(health.answer_ms)}"] if health.answer_ms is not None else []
+        said += [f"answers in {length(health.answer_ms)}"] if health.answer_ms is not None else []
         said += [f"disguised by {relay.disguise}"] if relay.disguise else []
         said += ["others reach you through it"] if relay.circuits else []
     elif health.state == "connecting" and not relay.used:
         said[0] = f"{relay.address} is not asked"
     elif health.problem:
-        said[0] += f" for {_age(facts.now, health.since)}: {health.problem}"
+        said[0] += f" for {age(facts.now, health.since)}: {health.problem}"
     said += [f"run by {relay.owner or relay.contact}"] if relay.contact else []
     said += ["unlisted: nobody else is told of it"] if relay.unlisted else []
     if not relay.used:
         said.append("in reserve: used if another one fails")
     elif relay.queues:
-        said.append(f"keeps {_count(relay.queues, 'queue')} for you{_for_hours(health.longest)}")
+        said.append(f"keeps {count(relay.queues, 'queue')} for you{_for_hours(health.longest)}")
     if relay.stored:
-        said.append(f"has {_count(relay.stored, 'envelope')} of yours that others have not confirmed")
+        said.append(f"has {count(relay.stored, 'envelope')} of yours that others have not confirmed")
     hint = "Messages at a relay that does not answer wait there; with a second relay, they arrive through that one."
     if any(other.used for other in facts.connected):
         hint = "While a relay does not answer, messages come through your other one. `p2pchat relays add` adds a third."
@@ -298,16 +303,17 @@ def _hops(facts: NetworkFacts) -> Iterator[Row]:
 def _others(facts: NetworkFacts) -> Iterator[Row]:
     """Say which relays are known besides ours, and whether they are in use."""
     known, worked, borrowed = facts.others.known, facts.others.worked, len(facts.borrowed)
+    lists = "`p2pchat relays --all` lists them"
     if borrowed:
         detail = (
-            f"you are reached through {_count(borrowed, 'relay')} of others for now, since none of yours answers; "
-            f"no message of yours is stored there"
+            f"you are reached through {count(borrowed, 'relay')} of others for now, since none of yours answers; "
+            f"no message of yours is stored there. {lists}"
         )
         hint = "Add one that works as a relay of your own, so that messages can wait there: `p2pchat relays add`."
         yield Row(RELAYS, "others", NOTE, detail, hint)
     elif known:
         tried = f"{worked} of them {'has' if worked == 1 else 'have'} worked" if worked else "none has been needed yet"
-        detail = f"{_count(known, 'other')} known, to be reached by if none of yours answers; {tried}"
+        detail = f"{count(known, 'other')} known, to be reached by if none of yours answers; {tried}. {lists}"
         yield Row(RELAYS, "others", GOOD, detail)
     elif facts.relays:
         detail = "no others are known yet: relays and contacts tell of them. If yours are all blocked, nobody gets in"
@@ -373,7 +379,7 @@ def _path(facts: NetworkFacts, contact: ContactFacts) -> str:
     path = contact.path
     if path.route is None:
         if contact.route == Route.MAILBOX and not facts.cut_off:
-            return f"no link, through a mailbox at {_count(contact.relays, 'relay')} of theirs"
+            return f"no link, through a mailbox at {count(contact.relays, 'relay')} of theirs"
         return "no link"
     age = format_duration(path.seconds, units=1) or "a moment"
     way = {Route.LAN: "direct, on this network", Route.PUNCHED: "direct, through both routers"}.get(
@@ -384,7 +390,7 @@ def _path(facts: NetworkFacts, contact: ContactFacts) -> str:
     elif path.route == Route.DIRECT and facts.proxy is not None:
         way = "direct, by the proxy"
     else:
-        way += _over(facts, path.family)
+        way += over(facts, path.family)
     way += ", by short connections" if path.short else ""
     stalled = ", stalled: another link is being made" if path.stalled else ""
     return f"linked, {way}, for {age}{stalled}"
@@ -414,8 +420,8 @@ def _why_not_better(facts: NetworkFacts, contact: ContactFacts) -> str:
         return "you hide your address from them, so only circuits through your relays are tried"
     if not path.direct and not path.circuits:
         return "no way to their node is known" + ("" if facts.relays else ", and you have no relay")
-    kinds = [_count(path.direct, "address", "addresses")] if path.direct else []
-    kinds += [_count(path.circuits, "circuit")] if path.circuits else []
+    kinds = [count(path.direct, "address", "addresses")] if path.direct else []
+    kinds += [count(path.circuits, "circuit")] if path.circuits else []
     if path.tried is None:
         return f"{' and '.join(kinds)} of theirs {'is' if path.direct + path.circuits == 1 else 'are'} being dialled"
     return f"{' and '.join(kinds)} of theirs dialled {_ago(path.tried)}, without an answer"
@@ -437,7 +443,7 @@ def _waits(contact: ContactFacts) -> str:
     if rest := waiting.messages - waiting.stored:
         goal = "their confirmation" if contact.path.route is not None else "a link or a relay"
         parts.append(f"{_all_of(rest, waiting.messages)} here for {goal}")
-    return f"{_count(waiting.messages, 'message')} waiting to be delivered: {', '.join(parts)}"
+    return f"{count(waiting.messages, 'message')} waiting to be delivered: {', '.join(parts)}"
 
 
 def _all_of(some: int, total: int) -> str:
@@ -460,9 +466,9 @@ def _line(facts: NetworkFacts) -> Iterator[Row]:
         detail = "nothing leaves this machine, so there is nothing to see"
     else:
         direct = sum(contact.path.route not in (None, Route.CIRCUIT) for contact in facts.contacts)
-        ends = [f"{_count(direct, 'contact')} linked directly"] if direct else []
+        ends = [f"{count(direct, 'contact')} linked directly"] if direct else []
         relays = sum(bool(relay.health.family) or relay.circuits for relay in facts.connected) + facts.others.in_use
-        ends += [_count(relays, "relay")] if relays else []
+        ends += [count(relays, "relay")] if relays else []
         away = [contact for contact in facts.contacts if contact.path.route is None and not contact.hidden]
         dials = any(contact.path.direct for contact in away)
         ends += ["whoever else your node dials"] if ends and dials else []
@@ -480,7 +486,7 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
     address = "the proxy's address" if facts.proxy is not None else "your network address"
     if facts.borrowed:
         detail = (
-            f"{_count(len(facts.borrowed), 'relay')} of others that your node has heard of, used because none of yours "
+            f"{count(len(facts.borrowed), 'relay')} of others that your node has heard of, used because none of yours "
             f"answers: whoever runs it sees {address}, your transport key, and who is connected to you through it"
         )
         yield Row(SEEN, "operators", NOTE, detail)
@@ -500,12 +506,12 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
             )
         yield Row(SEEN, "operators", NOTE, detail)
         if whose := [relay.owner or relay.contact for relay in facts.connected if relay.contact]:
-            detail = f"{_named(whose)} can also tell that it is you, because the relay is theirs"
+            detail = f"{named(whose)} can also tell that it is you, because the relay is theirs"
             yield Row(SEEN, "operators", NOTE, detail)
     theirs = facts.others.in_use - len(facts.borrowed)
     if theirs > 0:
         detail = (
-            f"{_count(theirs, 'relay')} that contacts use {'is' if theirs == 1 else 'are'} connected with your node "
+            f"{count(theirs, 'relay')} that contacts use {'is' if theirs == 1 else 'are'} connected with your node "
             f"too: whoever runs {'it' if theirs == 1 else 'one'} sees {address}, your transport key, and when you "
             "leave or fetch envelopes there or are linked through it"
         )
@@ -522,11 +528,11 @@ def _people(facts: NetworkFacts) -> Iterator[Row]:
         whose = "the proxy's"
         linked = [contact for contact in linked if contact.path.route != Route.CIRCUIT]  # those see their relay alone
     if linked:
-        detail = f"{_named([contact.shown for contact in linked])} can see {whose} address, and that you are online"
+        detail = f"{named([contact.shown for contact in linked])} can see {whose} address, and that you are online"
         yield Row(SEEN, "contacts", NOTE, detail)
     if hidden:
         detail = (
-            f"{_named(hidden)} can see which relays you use, and not your network address; those who run these relays, "
+            f"{named(hidden)} can see which relays you use, and not your network address; those who run these relays, "
             "and whoever sees when your two keys appear and disappear, can tell that they belong together"
         )
         yield Row(SEEN, "contacts", NOTE, detail)
@@ -556,6 +562,7 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _nat,
     _port,
     _lan,
+    _key,
     _relays,
     _hops,
     _others,
@@ -567,33 +574,3 @@ _SAID: tuple[Callable[[NetworkFacts], Iterable[Row]], ...] = (
     _neighbours,
 )
 """Who says something, in the order of the rows."""
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def _count(number: int, one: str, more: str = "") -> str:
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
-
-
-def _over(facts: NetworkFacts, family: str) -> str:
-    """Return by which family of addresses something goes. By a proxy, only that one knows."""
-    return f" over {family}" if family and facts.proxy is None else ""
-
-
-def _named(names: Sequence[str]) -> str:
-    """Return some names, and how many others there are."""
-    named = list(dict.fromkeys(names))
-    rest = len(named) - MAX_NAMED
-    if rest > 0:
-        return f"{', '.join(named[:MAX_NAMED])} and {_count(rest, 'other')}"
-    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-
-
-def _age(now: int, since: int) -> str:
-    return format_duration(max(0, now - since) // 1000, units=1) or "a moment"
-
-
-def _length(ms: int) -> str:
-    """Return a length of time, in milliseconds below a second."""
-    return f"{ms} ms" if ms < 1000 else format_duration(ms // 1000, units=1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 
 import trio
 
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.descriptors import MAILBOX
+from p2pchat.core.ids import ContactId, PeerKey
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.relays import own_relay
-from p2pchat.engine.contacts import contact_relays, own_relays
+from p2pchat.engine.contacts import contact_relays, known_relays, names, own_relays
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import settings, views
@@ -16,6 +19,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NoSuchContact
 from p2pchat.ports import Relay, RelayHealth
+from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import relays as store_relays
 from p2pchat.store.database import Database
 from p2pchat.store.relays import RelayRow
@@ -26,20 +30,22 @@ POLL_SECONDS = 0.05
 
 
 async def list_relays(
-    engine: Engine, *, add: str | None = None, remove: str | None = None, replace: bool = False
+    engine: Engine, *, add: str | None = None, remove: str | None = None, replace: bool = False, all: bool = False
 ) -> list[Json]:
-    """Return the relays of this profile with their health, and those that contacts offer; first one may be removed, and
-    one added.
+    """Return the relays of this profile with their health, and those that contacts offer, and if `all` those that
+    others have told of; first one may be removed or forgotten, and one added.
     """
     added: Relay | None = None
     if remove is not None:
-        await engine.committer.submit(contact_relays.leave, engine.net.mailboxes.relay_at(remove).peer)
+        await engine.committer.submit(_remove, engine.net.mailboxes.relay_at(remove).peer)
     if add is not None:
         added = await _add_relay(engine, add, replace)
         is_used = added.peer in await engine.committer.submit(_used_relays)
         with trio.move_on_after(ANSWERS_WITHIN if is_used else 0):
             while health(engine, added.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
                 await trio.sleep(POLL_SECONDS)
+
+    in_use = relays_in_use(engine) if all else frozenset()
 
     def all_of_them(tx: Transaction) -> list[Json]:
         used = _used_relays(tx)
@@ -58,9 +64,57 @@ async def list_relays(
             if known.relay.peer not in peers:
                 address = engine.net.mailboxes.address_of(known.relay)
                 listed.append({**_OFFERED, "address": address, "contact": contact.name})
-        return listed
+        return [*listed, *(_told(tx, engine, in_use) if all else ())]
 
     return await engine.committer.submit(all_of_them)
+
+
+def _remove(tx: Transaction, peer: PeerKey) -> None:
+    """Stop using a relay of ours, or forget one that others have told of, until they do again."""
+    if any(row.relay == peer for row in known_relays.others(tx.db)):
+        store_known_relays.remove(tx.db, [peer])
+        own_relays.tell_net(tx)
+    else:
+        contact_relays.leave(tx, peer)
+
+
+def relays_in_use(engine: Engine) -> frozenset[bytes]:
+    """Return the transport keys of the relays with which there is a connection now, whoever chose them."""
+    health = engine.net.mailboxes.relay_health()
+    mail = {name[:KEY_BYTES] for name, relay in health.items() if relay.family}
+    return frozenset(mail.union(engine.view.state().circuits))
+
+
+def _told(tx: Transaction, engine: Engine, in_use: Collection[bytes]) -> list[Json]:
+    """Return the relays that others have told of: those that have worked, the latest first, then the newest."""
+    boxes, called = engine.net.mailboxes, names.labels(tx.db)
+    places = {row.peer: Relay(row.peer, row.addresses) for row in store_relays.all(tx.db)}
+    others = known_relays.others(tx.db)
+    places |= {row.relay: Relay(row.relay, row.addresses) for row in others}
+
+    def teller(by: bytes) -> str | None:
+        if len(by) == KEY_BYTES:
+            return boxes.address_of(places.get(PeerKey(by), Relay(PeerKey(by), (b"",))))
+        return called.get(ContactId(by))
+
+    return [
+        {
+            "address": boxes.address_of(places[row.relay]),
+            "state": "told",
+            "since": views.timestamp(row.heard_at),
+            "problem": "",
+            "used": False,
+            "kept": False,
+            "contact": None,
+            "added": False,
+            "told_by": "relay" if row.by_relay else "contact",
+            "teller": teller(row.told_by),
+            "worked": views.timestamp(row.worked_at or None),
+            "in_use": row.relay in in_use,
+            "stores": bool(row.descriptor.flags & MAILBOX),
+        }
+        for row in sorted(others, key=lambda row: (-row.worked_at, -row.heard_at))
+    ]
 
 
 def _used_relays(tx: Transaction) -> set[PeerKey]:

@@ -13,6 +13,7 @@ from p2pchat.engine.methods import (
     doctor,
     finding,
     invites,
+    keys,
     messages,
     network,
     node,
@@ -66,6 +67,7 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "why": messages.why,
     "relays": relays.list_relays,
     "offer": relays.offer,
+    "keys": keys.keys,
     "parcel_out": parcel.parcel_out,
     "parcel_in": parcel.parcel_in,
 }

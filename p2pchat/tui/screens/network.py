@@ -19,7 +19,10 @@ from textual.widgets import Static
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.moments import localized
 from p2pchat.tui.node_client import ApiCaller
+from p2pchat.tui.rtl import drawn_within
+from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.text import displayable_line
 from p2pchat.tui.themes import MUTED
 
 REFRESH_SECONDS = 5.0
@@ -33,13 +36,21 @@ SECTIONS: Mapping[str, str] = {
 }
 _LABELLED = ("here", "seen")
 """The sections whose rows begin with what they are about; in the others, the text says it."""
-_LABELS = {"lan": "same network", "nat": "router", "line": "your line", "operators": "relays", "neighbours": "nearby"}
+_LABELS = {
+    "key": "your key",
+    "lan": "same network",
+    "nat": "router",
+    "line": "your line",
+    "operators": "relays",
+    "neighbours": "nearby",
+}
 _SIGNS = {"good": ("✓", "$text-success"), "bad": ("✗", "$text-error"), "note": ("·", MUTED)}
 _OTHER_SIGN = ("·", MUTED)
 _SIGN_CELLS = 2
 """Columns of a sign, with the space after it."""
 _HERE = {
     "`p2pchat relays add`": "/relays",
+    "`p2pchat relays --all`": "/relays",
     "`p2pchat settings lan auto`": "`lan` in /settings",
     "`p2pchat settings port_mapping yes`": "`port mapping` in /settings",
     "`p2pchat node --proxy`": "the option --proxy of `p2pchat node`",
@@ -110,6 +121,7 @@ class NetworkScreen(Panel[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f4,q,enter", "back", show=False),
         Binding("r", "again", "refresh"),
+        Binding("k", "keys", "new key"),
         Binding("home", "scroll_by(-100000)", show=False),
         Binding("end", "scroll_by(100000)", show=False),
         Binding("pageup", "scroll_by(-8)", "up"),
@@ -150,6 +162,25 @@ class NetworkScreen(Panel[None]):
             self._reading = True
             self.run_worker(self._read(), group="read", exclusive=True)
 
+    def action_keys(self) -> None:
+        """Ask whether to replace the transport key, and prepare that."""
+        more = (
+            "Relays, and whoever connects to this computer, know it by a key. The next one is made now and your "
+            "contacts are told; it is used from the first start after a day on. Your identity, and the safety numbers, "
+            "stay as they are."
+        )
+
+        async def rotate() -> None:
+            await self._node.call("keys", rotate=True)
+            self._take(await self._node.call("network"))
+            self.say("The next key is made; this page says when it is used.", "good")
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.begin(rotate(), "One moment…")
+
+        self.app.push_screen(ConfirmScreen("Make a new transport key?", "Make it", "Keep the old one", more), answered)
+
     async def _read(self) -> None:
         try:
             self._take(await self._node.call("network"))
@@ -177,7 +208,11 @@ class NetworkScreen(Panel[None]):
         verdict = "Not everything works. What to try:" if bad else f"Nothing is wrong.{better}"
         self.query_one("#verdict", Static).update(Content.styled(verdict, "bold"))
         arrow = ("→ ", "$text-accent")
-        self.query_one("#next", Points).show([Content.assemble(arrow, self.drawn(short(text))) for text in texts])
+        self.query_one("#next", Points).show([Content.assemble(arrow, self._sentence(text)) for text in texts])
+
+    def _sentence(self, text: str) -> str:
+        """Return a sentence of the node as it is drawn: from left to right, whatever the name in it begins with."""
+        return drawn_within(displayable_line(short(text)), getattr(self.app, "turns_text", True))
 
     def _row(self, row: Mapping[str, Any], names: Collection[str]) -> Content:
         sign, style = _SIGNS.get(row["state"], _OTHER_SIGN)
@@ -188,5 +223,5 @@ class NetworkScreen(Panel[None]):
             label = _name_before(detail, names)
             detail = detail.removeprefix(f"{label}: ")
         return Content.assemble(
-            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self.drawn(short(detail))
+            (f"{sign} ", style), (f"{self.drawn(label)}: " if label else "", "bold"), self._sentence(detail)
         )

@@ -1,4 +1,6 @@
-"""The panel of relays that store messages while somebody is offline: listing, adding and removing them."""
+"""The panel of relays that store messages while somebody is offline: listing, adding and removing them, and those that
+others have told of.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,13 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
+from p2pchat.lib.moments import local_time, when
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Field, Panel, said
 from p2pchat.tui.themes import MUTED
 
-OFFERED = "offered"
+OFFERED, TOLD = "offered", "told"
 
 REFRESH_SECONDS = 2.0
 """Seconds between two requests to the node, which sends no events about relays."""
@@ -34,7 +37,13 @@ _WHY = (
     "one with `p2pchat relay` can give you its line."
 )
 _TWO = "Add a second one, run by somebody else: each holds every message, so you lose nothing if one disappears."
-_STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED: "$text-accent"}
+_STYLES = {
+    "connected": "$text-success",
+    "connecting": "$text-warning",
+    OFFERED: "$text-accent",
+    "in use": "$text-accent",
+    "known": MUTED,
+}
 _PROBLEM = "$text-error"
 _STATE_CELLS = 13
 _PLACE_CELLS = 24
@@ -45,7 +54,8 @@ _BESIDE = 60
 
 class RelayRow(NamedTuple):
     """The state of a relay. used: it is one of the two at which envelopes wait for us. kept: it is still known after
-    this run. contact: the contact whose node it is, or "".
+    this run. contact: the contact whose node it is, or "". told: what is known of one that others have told of, "" for
+    all others; in_use: it is connected, though it is none of ours.
     """
 
     address: str
@@ -54,22 +64,41 @@ class RelayRow(NamedTuple):
     used: bool
     kept: bool
     contact: str
+    told: str = ""
+    in_use: bool = False
 
     @property
     def is_ours(self) -> bool:
         """Whether we use the relay, or keep it in reserve."""
-        return self.state != OFFERED
+        return self.state not in (OFFERED, TOLD)
+
+    @property
+    def word(self) -> str:
+        """Its state in a word."""
+        return self.state if self.state != TOLD else "in use" if self.in_use else "known"
 
     @property
     def place(self) -> str:
-        """Its host and port, without its transport and key."""
-        parts = self.address.partition("#")[0].split("/")
-        return f"{parts[2]}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else self.address
+        """Its host and port."""
+        return place(self.address)
 
 
 def relay_of(row: Mapping[str, Any]) -> RelayRow:
     """Return the row from an object of the node's answer."""
-    return RelayRow(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
+    relay = RelayRow(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
+    if relay.state != TOLD:
+        return relay
+    by, worked = row["teller"] or f"a {row['told_by']} that is gone", local_time(row["worked"])
+    told = [f"from {by if row['told_by'] == 'contact' else place(by)}"]
+    told += ["not tried yet" if worked is None else f"worked on {when(worked)}"]
+    told += [] if row["stores"] else ["no mailbox"]
+    return relay._replace(told=", ".join(told), in_use=row["in_use"])
+
+
+def place(address: str) -> str:
+    """Return the host and port in a relay's address, without its transport and key."""
+    parts = address.partition("#")[0].split("/")
+    return f"{parts[2]}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else address
 
 
 def address_in(text: str) -> str:
@@ -87,6 +116,8 @@ class RelaysScreen(Panel[None]):
         Binding("a", "another", "add one"),
         Binding("u", "take", "use it"),
         Binding("d", "leave", "stop using it"),
+        Binding("f", "forget", "forget it"),
+        Binding("o", "others", "others"),
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
     ]
@@ -106,6 +137,7 @@ class RelaysScreen(Panel[None]):
         self._node = node
         self._given = address
         self._relays: list[RelayRow] | None = None
+        self._all = False
         self._asked = bool(address)
 
     def body(self) -> ComposeResult:
@@ -127,11 +159,18 @@ class RelaysScreen(Panel[None]):
 
     async def _read(self) -> None:
         try:
-            self._take(await self._node.call("relays"))
+            rows = await self._call()
+            if not rows and not self._all:  # somebody without a relay needs one
+                rows = await self._node.call("relays", all=True)
+            self._take(rows)
         except P2PChatError as exc:
             self.say(said(exc), "problem")
             if self._relays is None and not self.writing:
                 self._open(True)
+
+    async def _call(self, **params: str) -> list[dict[str, Any]]:
+        """Ask the node for the list, after what `params` have it do."""
+        return list(await self._node.call("relays", **params, **({"all": True} if self._all else {})))
 
     def _take(self, rows: list[dict[str, Any]]) -> None:
         before, first = self.chosen, self._relays is None
@@ -155,15 +194,17 @@ class RelaysScreen(Panel[None]):
         self._list(self.query_one(OptionList).highlighted)
 
     def _row(self, relay: RelayRow) -> Content:
-        about = [f"run by {relay.contact}"] if relay.contact else []
+        about = [relay.told] if relay.told else []
+        about += [f"run by {relay.contact}"] if relay.contact else []
         about += [] if relay.used or not relay.is_ours else ["in reserve"]
         about += [] if relay.kept or not relay.is_ours else ["for this run"]
         about += [relay.problem] if relay.problem else []
         widest = max(cell_len(self.drawn(each.place)) for each in self._relays or ())
         beside = " " * max(2, min(_PLACE_CELLS, widest) + 2 - cell_len(self.drawn(relay.place)))
         gap = "\n" + " " * _STATE_CELLS if self.size.width < _BESIDE else beside
+        gap = "\n  " if relay.told else gap
         return Content.assemble(
-            (f"{relay.state:{_STATE_CELLS}}", _STYLES.get(relay.state, _PROBLEM)),
+            (f"{relay.word:{_STATE_CELLS}}", _STYLES.get(relay.word, _PROBLEM)),
             (self.drawn(relay.place), "bold"),
             (f"{gap}{self.drawn(', '.join(about))}" if about else "", MUTED),
         )
@@ -187,11 +228,23 @@ class RelaysScreen(Panel[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "use":
             return self.writing and not self.busy
-        if action in ("another", "take", "leave"):
-            chosen = self.chosen
-            fits = action == "another" or (chosen is not None and chosen.is_ours == (action == "leave"))
-            return not self.writing and not self.busy and fits
+        if action in ("another", "others", "take", "leave", "forget"):
+            return not self.writing and not self.busy and self._fits(action)
         return True
+
+    def _fits(self, action: str) -> bool:
+        """Return whether an action of the list makes sense for the highlighted relay."""
+        chosen = self.chosen
+        if action in ("another", "others"):
+            return True
+        if chosen is None:
+            return False
+        return {"take": not chosen.is_ours, "leave": chosen.is_ours, "forget": chosen.state == TOLD}[action]
+
+    def action_others(self) -> None:
+        """Show the relays that others have told of too, or not any more."""
+        self._all = not self._all
+        self.run_worker(self._read(), group="read", exclusive=True)
 
     def action_move(self, lines: int) -> None:
         """Highlight another relay, `lines` further down."""
@@ -212,13 +265,23 @@ class RelaysScreen(Panel[None]):
             self.begin(self._use(address, address.partition("#")[0]), "Connecting…")
 
     def action_take(self) -> None:
-        """Use a relay that a contact offers."""
+        """Use a relay that a contact offers, or that others have told of."""
         relay = self.chosen
         if relay is not None and not relay.is_ours and not self.busy:
-            self.begin(self._use(relay.contact, relay.address), "Connecting…")
+            self.begin(self._use(relay.contact or relay.address, relay.address), "Connecting…")
+
+    def action_forget(self) -> None:
+        """Forget a relay that others have told of."""
+        relay = self.chosen
+        if relay is not None and relay.state == TOLD and not self.busy:
+            self.begin(self._forget(relay.address), "One moment…")
+
+    async def _forget(self, address: str) -> None:
+        self._take(await self._node.call("relays", remove=address, all=True))
+        self.say("Forgotten, until somebody tells of it again.", "good")
 
     async def _use(self, what: str, address: str) -> None:
-        rows = await self._node.call("relays", add=what)
+        rows = await self._call(add=what)
         field = self.query_one(Field)
         with field.prevent(Input.Changed):  # typing clears the message
             field.value = ""
@@ -240,7 +303,7 @@ class RelaysScreen(Panel[None]):
         )
 
         async def leave() -> None:
-            self._take(await self._node.call("relays", remove=relay.address))
+            self._take(await self._call(remove=relay.address))
             self.say("Removed.", "good")
 
         def answered(yes: bool | None) -> None:

@@ -107,3 +107,45 @@ def test_nobody_delays_a_key_for_more_than_a_month(tmp_path: Path) -> None:
         assert (await restarted(world, world.nodes["alice"])).host.peer != first
 
     run_world(tmp_path, main)
+
+
+def test_somebody_can_have_the_next_key_made_at_once(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await trio.sleep(60)
+        first = alice.host.peer
+        before = await alice.call("keys")
+        assert (before["next"], "after a week or so" in before["notice"]) == (None, True)
+        await bob.stop()
+        after = await alice.call("keys", rotate=True)
+        assert after["next"] is not None
+        assert after == {**await alice.call("keys", rotate=True), "unheard": False}, "one is enough"
+        await trio.sleep(60)
+        assert "waits for contacts who have not heard" in (await alice.call("keys"))["notice"]
+        bob = await world.start("bob")
+        await until(lambda: linked(alice, bob), 600)
+        await world.sleep_days(1)
+        state = await alice.call("keys")
+        assert (state["unheard"], state["invites"]) == (False, False)
+        alice = await restarted(world, alice)
+        assert alice.host.peer != first
+        assert (await alice.call("keys"))["next"] is None
+        await until(lambda: linked(bob, alice), 600)
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_for_contacts_says_that_its_key_stays_and_an_open_invite_that_it_waits(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        await alice.call("invite", reusable=True)
+        state = await alice.call("keys", rotate=True)
+        assert (state["relay"], state["invites"]) == (False, True)
+        assert "It waits for an open invite too" in state["notice"]
+        await alice.engine.committer.submit(lambda tx: settings.set_relay_for_contacts(tx.db, True))
+        state = await alice.call("keys")
+        assert (state["relay"], state["invites"]) == (True, False)
+        assert "know it by its transport key, so that stays" in state["notice"]
+
+    run_world(tmp_path, main)

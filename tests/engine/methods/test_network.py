@@ -84,9 +84,13 @@ def test_what_a_mailbox_holds_and_a_relay_that_is_gone(tmp_path: Path) -> None:
         facts = await alice.call("network")
         assert sorted(row["state"] for row in facts["relays"]) == ["connected", "unreachable"]
         assert facts["contacts"][0]["route"] == "mailbox"
+        (clock,) = [row["detail"] for row in facts["rows"] if row["check"] == "clock"]
+        assert clock.endswith(", and your relay says the same, to the hour")
         relays[1].stop()
         await trio.sleep(5)
         facts = await alice.call("network")
+        (clock,) = [row["detail"] for row in facts["rows"] if row["check"] == "clock"]
+        assert clock.endswith("; nothing here says whether that is right"), "what it said before says nothing now"
         assert facts["contacts"][0]["route"] is None
         (row,) = [row for row in facts["rows"] if row["check"] == "contact"]
         assert row["state"] == "bad"

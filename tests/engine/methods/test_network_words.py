@@ -434,6 +434,11 @@ def test_names_that_look_alike_have_digits_of_the_id_everywhere() -> None:
     assert "anna" not in text.replace("anna ·6161", "")
 
 
+def test_what_happens_to_the_key() -> None:
+    assert said(replace(FACTS, key="A key is 2 days old. It stays."))["key"] == "a key is 2 days old. It stays"
+    assert "key" not in said(FACTS)
+
+
 def test_advice_stands_alone() -> None:
     full = replace(AWAY, name="eve", no_room=True)
     assert told(replace(FACTS, relays=(LOST,), contacts=(full,))) == [

@@ -100,3 +100,28 @@ def test_further_lines_stand_under_the_text_and_no_colon_follows_a_sentence() ->
 def test_addresses_and_verbs_are_said_as_the_screen_says_them() -> None:
     assert short("/ip6/2001:db8::7/tcp/443/wss/p2p/12D3Koo, /dns4/a.example/tcp/1") == "[2001:db8::7]:443, a.example:1"
     assert short("Add one: `p2pchat relays add`.") == "Add one: /relays."
+
+
+def test_a_new_key_is_made_after_a_question() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        async with stage(NetworkScreen(node)) as (app, pilot):
+            await press(pilot, "k", "enter")
+            assert not node.named("keys"), "the answer at hand is no"
+            await press(pilot, "k", "y")
+            await until(pilot, lambda: "your key: the next one is made: 21 November 2026" in app.words)
+            assert node.named("keys") == [{"rotate": True}]
+
+    run(main())
+
+
+def test_a_sentence_that_begins_with_a_name_from_right_to_left_is_read_from_left_to_right() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.says_of_network("seen", "contacts", "note", "سارا and 李明 can see your network address")
+        node.network_next = ["سارا has sent more than you store."]
+        async with stage(NetworkScreen(node)) as (app, _):
+            assert "ﺍﺭﺎﺳ and 李明 can see your network address" in app.words
+            assert "→ ﺍﺭﺎﺳ has sent more than you store." in app.words
+
+    run(main())

@@ -153,3 +153,38 @@ def test_the_line_that_a_relay_prints_may_be_pasted_whole() -> None:
     assert address_in(f" p2pchat relays add {line}\n") == line
     assert address_in(line) == line
     assert address_in(" nonsense ") == "nonsense"
+
+
+def test_those_that_others_have_told_of_are_shown_kept_and_forgotten() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(HILL)
+        node.tells(LAKE, HILL, worked="2026-11-20T10:30:00.000Z", in_use=True)
+        node.tells("/ip4/198.51.100.9/tcp/4001/p2p/d", None, stores=False)
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            assert "lake.example" not in app.words
+            await press(pilot, "o")
+            assert "in use lake.example:443 from 203.0.113.5:4001, worked on" in app.words
+            assert "known 198.51.100.9:4001 from a contact that is gone, not tried yet, no mailbox" in app.words
+            assert "f forget it" not in app.words
+            await press(pilot, "down", "u")
+            await until(pilot, lambda: "is now used" in app.words)
+            assert node.named("relays")[-1] == {"add": LAKE, "all": True}
+            await press(pilot, "down", "down", "f")
+            await until(pilot, lambda: "Forgotten" in app.words)
+            assert node.told_relays == []
+            await press(pilot, "o")
+            assert "198.51.100.9" not in app.words
+
+    run(main())
+
+
+def test_who_has_no_relay_is_shown_those_that_are_known() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.tells(LAKE, "Zoë")
+        async with stage(RelaysScreen(node)) as (app, _):
+            assert "known lake.example:443 from Zoë, not tried yet" in app.words
+            assert "u use it" in app.words
+
+    run(main())
