@@ -59,6 +59,8 @@ BETWEEN_TRIES_SECONDS = 0.5
 """Seconds between two of these attempts: the follower has ended the one before by then."""
 ANSWER_TIMEOUT = 8.0
 """Seconds that the follower's answer may take: it asks relays where it is seen first."""
+OFFER_CHECK_SECONDS = 0.25
+"""Seconds between two looks at whether the link on which the offer went is still the one that is used."""
 GO_TIMEOUT = 5.0
 """Seconds that the leader's go may take."""
 MAX_ROUND_TRIP_SECONDS = 2.0
@@ -74,13 +76,14 @@ MAX_ATTEMPTS = 12
 
 
 class _Result(Enum):
-    """What became of an attempt. REFUSED: the other side does not take part. UNSEEN: nobody has said where we are seen.
-    EARLY: it has failed between the same networks not long ago.
+    """What became of an attempt. REFUSED: the other side does not take part. SILENT: it has not answered. UNSEEN:
+    nobody has said where we are seen. EARLY: it has failed between the same networks not long ago.
     """
 
     DONE = auto()
     FAILED = auto()
     REFUSED = auto()
+    SILENT = auto()
     UNSEEN = auto()
     EARLY = auto()
 
@@ -89,6 +92,7 @@ class _Result(Enum):
 class _Contact:
     """What is going on with one contact. scopes: those of its tasks. leading: whether a task leads, which `woken` makes
     look again. attempt: the current one. heard: set by what the other side says to it, `answer` if that is one.
+    answered: what we have answered to it.
     left: how many more attempts are allowed. networks: the addresses of both sides in the current one. failed: those of
     a series that failed, which is not repeated between these before `not_before`; `pause`: for how long not, next time.
     """
@@ -98,6 +102,7 @@ class _Contact:
     leading: bool = False
     attempt: bytes = b""
     answer: Punch | None = None
+    answered: Punch | None = None
     heard: Wakeup = field(default_factory=Wakeup)
     left: TokenBucket = field(default_factory=lambda: TokenBucket(MAX_ATTEMPTS, MAX_ATTEMPTS / HOUR_SECONDS))
     networks: frozenset[bytes] = frozenset()
@@ -214,41 +219,53 @@ class Punching:
                 return False
             finally:
                 known.attempt = b""
-            if result is not _Result.FAILED:
+            if result not in (_Result.FAILED, _Result.SILENT):
                 break
-        if result in (_Result.FAILED, _Result.REFUSED):
+        if result in (_Result.FAILED, _Result.REFUSED, _Result.SILENT):
             known.failed = known.networks if result is _Result.FAILED else frozenset()
             known.not_before = trio.current_time() + jittered(known.pause, self._random)
             known.pause = min(2 * known.pause, LONGEST_PAUSE_SECONDS)
         return result is _Result.DONE
 
     async def _attempt(self, link: Link, holes: Holes, known: _Contact) -> _Result:
-        async with holes.seen(self._observers(link.contact)) as mine:
-            began = trio.current_time()
+        contact, peer = link.contact, link.stream.peer
+        async with holes.seen(self._observers(contact)) as mine:
             if not mine:
                 return _Result.UNSEEN
-            if not self._say(link, Punch(PunchStep.OFFER, known.attempt, addresses=mine)):
-                return _Result.REFUSED
-            with trio.move_on_after(ANSWER_TIMEOUT):
-                while known.answer is None:
-                    known.heard.clear()
-                    await known.heard.wait()
-            theirs = allowed(known.answer.addresses, mine) if known.answer is not None else ()
-            if known.answer is None or not theirs:
+            began = await self._offer(contact, peer, known, mine)
+            if known.answer is None:
+                return _Result.SILENT
+            theirs = allowed(known.answer.addresses, mine)
+            if not theirs:
                 return _Result.REFUSED
             known.networks = frozenset(address.ip for address in (*mine, *theirs))
             if known.networks == known.failed and trio.current_time() < known.not_before:
                 return _Result.EARLY
-            if not self._say(link, Punch(PunchStep.GO, known.attempt)):
-                return _Result.REFUSED
+            if not self._say(contact, peer, Punch(PunchStep.GO, known.attempt)):
+                return _Result.SILENT
             round_trip = trio.current_time() - began - known.answer.held / 1000
             await trio.sleep(min(max(round_trip, 0), MAX_ROUND_TRIP_SECONDS) / 2)
-            peer = link.stream.peer
             if not await holes.punch(peer, theirs, leads=True, seconds=WINDOW_SECONDS):
                 return _Result.FAILED
             known.failed, known.pause = frozenset(), FIRST_PAUSE_SECONDS
-            self._nursery.start_soon(self._carry, link.contact, known, peer)
+            self._nursery.start_soon(self._carry, contact, known, peer)
             return _Result.DONE
+
+    async def _offer(self, contact: ContactId, peer: PeerKey, known: _Contact, mine: tuple[PunchAddress, ...]) -> float:
+        """Offer, and wait for the answer, until `known.answer` or for `ANSWER_TIMEOUT`; return when the offer went. It
+        is made again where the link that carried it has ended or another one is used: of two links that came at once,
+        one ends.
+        """
+        began, used = trio.current_time(), None
+        with trio.move_on_after(ANSWER_TIMEOUT):
+            while known.answer is None:
+                known.heard.clear()
+                link = self._circuit(contact)
+                if link is not used and self._say(contact, peer, Punch(PunchStep.OFFER, known.attempt, addresses=mine)):
+                    began, used = trio.current_time(), link
+                with trio.move_on_after(OFFER_CHECK_SECONDS):
+                    await known.heard.wait()
+        return began
 
     async def _carry(self, contact: ContactId, known: _Contact, peer: PeerKey) -> None:
         """Carry a link on the connection that was made, trying another session where the other side has lost one."""
@@ -267,27 +284,29 @@ class Punching:
     async def _follow(self, link: Link, known: _Contact, offer: Punch) -> None:
         """Answer an offer, and connect when the leader says go."""
         began = trio.current_time()
+        contact, peer = link.contact, link.stream.peer
         try:
             with known.task():
-                holes = self._holes(link.contact)
-                if holes is None or self._circuit(link.contact) is None:
-                    self._say(link, Punch(PunchStep.ANSWER, offer.attempt))
+                holes = self._holes(contact)
+                if holes is None or self._circuit(contact) is None:
+                    self._say(contact, peer, Punch(PunchStep.ANSWER, offer.attempt))
                     return
-                async with holes.seen(self._observers(link.contact)) as mine:
+                async with holes.seen(self._observers(contact)) as mine:
                     theirs = allowed(offer.addresses, mine)
                     held = min(int(1000 * (trio.current_time() - began)), punch.MAX_HELD_MS)
-                    self._say(link, Punch(PunchStep.ANSWER, offer.attempt, held, mine if theirs else ()))
+                    known.answered = Punch(PunchStep.ANSWER, offer.attempt, held, mine if theirs else ())
+                    self._say(contact, peer, known.answered)
                     if not theirs:
                         return
                     with trio.move_on_after(GO_TIMEOUT):
                         await known.heard.wait()
-                    if known.heard.is_set() and self._holes(link.contact) is not None:
-                        await holes.punch(link.stream.peer, theirs, leads=False, seconds=WINDOW_SECONDS)
+                    if known.heard.is_set() and self._holes(contact) is not None:
+                        await holes.punch(peer, theirs, leads=False, seconds=WINDOW_SECONDS)
         except Exception as error:  # noqa: BLE001 - of the host, which may have ended meanwhile
             log.info("a hole was not punched: %s", type(error).__name__)
         finally:
-            self._following.discard(link.contact)
-            known.attempt = b""
+            self._following.discard(contact)
+            known.attempt, known.answered = b"", None
 
     # --- both ------------------------------------------------------------------------------------------------------
 
@@ -297,7 +316,9 @@ class Punching:
         if link.stream.route != Route.CIRCUIT:
             return
         known = self._contacts.setdefault(link.contact, _Contact())
-        if said.step == PunchStep.OFFER:
+        if said.step == PunchStep.OFFER and said.attempt == known.attempt and known.answered is not None:
+            self._say(link.contact, link.stream.peer, known.answered)  # it was lost with the link that carried it
+        elif said.step == PunchStep.OFFER:
             busy = link.contact in self._following or len(self._following) >= MAX_AT_ONCE
             if not self._leads(link) and not busy and known.left.take(trio.current_time()):
                 self._following.add(link.contact)
@@ -308,9 +329,14 @@ class Punching:
             known.answer = said
             known.heard.set()
 
-    def _say(self, link: Link, said: Punch) -> bool:
-        """Send something, unless we hide from the contact by now. Return whether it will be written."""
-        return not self._callbacks.hidden(link.contact) and link.post([Frame(PUNCH, punch.encode(said))])
+    def _say(self, contact: ContactId, peer: PeerKey, said: Punch) -> bool:
+        """Send something over the circuit with this peer that is used now, unless we hide from the contact by now.
+        Return whether it will be written.
+        """
+        link = self._links.best(contact)
+        if link is None or link.stream.peer != peer or self._callbacks.hidden(contact):
+            return False
+        return link.post([Frame(PUNCH, punch.encode(said))])
 
 
 def observers_of(ours: Sequence[tuple[PeerKey, Sequence[str]]], ways: Sequence[DialTarget]) -> list[Observer]:

@@ -43,6 +43,7 @@ class Side:
     def __init__(self, peer: int, address: PunchAddress, nursery: trio.Nursery) -> None:
         self.peer = PeerKey(bytes([peer]) * 32)
         self.other: Side
+        self.link: Arrived
         self.nursery = nursery
         self.contact = CONTACT
         self.stream = self
@@ -56,6 +57,7 @@ class Side:
         self.punches: list[tuple[float, bool, Sequence[PunchAddress]]] = []
         self.dialled: list[tuple[float, int, Route | None]] = []
         self.link_is = Route.CIRCUIT
+        self.loses = False
         self.punching = Punching(
             cast(Any, Host(self)), cast(Any, self), cast(Any, self), nursery, Random(peer).randbytes, lambda contact: ()
         )
@@ -74,6 +76,10 @@ class Side:
     def post(self, frames: Sequence[Frame]) -> bool:
         for frame in frames:
             self.said.append(punch.decode(frame.body))
+            if self.loses:  # with the link, which ends just then
+                self.loses, self.link = False, Arrived(self)
+                self.other.link = Arrived(self.other)
+                continue
             self.nursery.start_soon(self._arrive, frame)
         return True
 
@@ -83,7 +89,9 @@ class Side:
         self.on_new, self.on_punch = new, came
 
     def best(self, contact: ContactId) -> Any:
-        return Arrived(self, self.link_is)
+        if self.link.route != self.link_is:
+            self.link = Arrived(self, self.link_is)
+        return self.link
 
     async def dial(
         self, contact: ContactId, peer: PeerKey, known: Sequence[str], attempt: int, started: Any, only: Route | None
@@ -145,6 +153,8 @@ def play(main: Play) -> None:
         async with trio.open_nursery() as nursery:
             leader, follower = Side(1, HERE, nursery), Side(2, THERE, nursery)
             leader.other, follower.other = follower, leader
+            for side in (leader, follower):
+                side.link = Arrived(side)
             for side in (leader, follower):
                 side.on_new(Arrived(side))
             await main(leader, follower)
@@ -225,11 +235,22 @@ def test_another_network_here_is_tried_without_waiting() -> None:
     play(main)
 
 
+@pytest.mark.parametrize("loses", ["leader", "follower"])
+def test_what_was_lost_with_the_link_that_carried_it_is_said_again(loses: str) -> None:
+    async def main(leader: Side, follower: Side) -> None:
+        (leader if loses == "leader" else follower).loses = True
+        await trio.sleep(5)
+        assert len(leader.dialled) == 1
+        assert len(leader.punches) == len(follower.punches) == 1
+
+    play(main)
+
+
 def test_who_does_not_answer_is_not_connected_to() -> None:
     async def main(leader: Side, follower: Side) -> None:
         follower.deaf = True
-        await trio.sleep(ANSWER_TIMEOUT + 5)
-        assert (leader.steps(), leader.punches) == ([PunchStep.OFFER], [])
+        await trio.sleep(MAX_TRIES * (ANSWER_TIMEOUT + 2))
+        assert (leader.steps(), leader.punches) == ([PunchStep.OFFER] * MAX_TRIES, [])
         leader.deaf, follower.deaf = True, False
         await trio.sleep(1000)
         assert follower.steps()[:1] == [PunchStep.ANSWER]
@@ -241,6 +262,7 @@ def test_who_does_not_answer_is_not_connected_to() -> None:
 def test_nothing_is_offered_on_a_link_where_the_other_side_leads_by_its_next_transport_key() -> None:
     async def main(leader: Side, follower: Side) -> None:
         follower.peer = PeerKey(bytes(32))
+        leader.link = Arrived(leader)
         await trio.sleep(100)
         assert leader.said == []
 
