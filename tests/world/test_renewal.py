@@ -21,7 +21,7 @@ from p2pchat.core.identity import Device
 from p2pchat.core.ids import first_device
 from p2pchat.core.prekeys import Bundle, make_set, open_bundle
 from p2pchat.core.ratchet import MAX_SKIPPED
-from p2pchat.core.session import STANDING, Session, renew_key
+from p2pchat.core.session import STANDING, Session, renew_key, standing_root
 from p2pchat.engine.contacts import renewal
 from p2pchat.engine.runtime.transaction import Transaction
 from tests.support.asking import waiting_envelopes
@@ -405,6 +405,25 @@ def test_a_bundle_nobody_asked_for_is_ignored(tmp_path: Path) -> None:
         await trio.sleep(60)
         assert (await session_of(alice, "bob")).session_id == before.session_id
         assert renewals(alice) == 0
+
+    run_world(tmp_path, main)
+
+
+def test_a_bundle_that_comes_on_another_link_than_it_was_made_for_is_taken(tmp_path: Path) -> None:
+    """Of two links between the same two, one may be by the standing root: the answer goes on the better one."""
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        meddler = Meddler(world)
+        bobs = bob.engine.me
+        of_session = renew_key((await session_of(alice, "bob")).pair_root)
+        standing = renew_key(standing_root(alice.engine.me, bobs.identity, bobs.device))
+        meddler.change(
+            frames.BUNDLE, to=lambda body: seal_blob(standing, open_blob(of_session, body), world.entropy.random)
+        )
+        await change_session(alice, "bob", broken)
+        await alice.call("send", chat="bob", text="one", wait="delivered", timeout=60)
+        assert renewals(alice) == 1
 
     run_world(tmp_path, main)
 
