@@ -103,7 +103,7 @@ docs: $(VENV)/docs.stamp ## build a site from the guides and the docstrings in b
 	@touch $(WHOLE)
 	@echo 'open build/site/docs/index.html'
 
-lab: $(VENV)/dev.stamp ## run the stories in network namespaces and in tmux; needs root, ip, nft, nginx, caddy and tmux; ALL=1: with every cell of the matrix, and write its page
+lab: $(VENV)/dev.stamp ## run the stories in network namespaces and in tmux; needs root, ip, nft, miniupnpd, nginx, caddy, obfs4proxy and tmux; ALL=1: with every cell of the matrix, and write its page
 	$(if $(filter command,$(origin ALL)),P2PCHAT_LAB=all )$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab $(IN_TMUX)
 
 interop: $(VENV)/dev.stamp $(JS) ## run our DHT in a swarm of js-libp2p's; takes Node from requirements/interop.lock where there is none from 20 on

@@ -68,4 +68,4 @@ def test_those_that_others_have_told_of(node: FakeNode, p2pchat: Run) -> None:
     _, used, known = p2pchat("relays", "--all").out.splitlines()
     assert used.startswith("in use")
     assert "told by eve\ufffd[2J, worked 2025-11-20" in used
-    assert "told by a contact who is gone, not tried yet, stores no messages" in known
+    assert "told by a contact who is gone, has never answered, stores no messages" in known

@@ -81,6 +81,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "`reached`: a contact has reached it from outside. For each relay: its state and since when, `answer_ms`: "
         "how long its last answer took, `transport`: the pluggable transport that disguises the connection, or null, "
         "`queues`: how many of the profile's it holds, `stored`: how many envelopes for others are there, "
+        "`port_mapping`: whether the router has opened a port, and at which address; `transports`: the pluggable "
+        "transports that are set up. "
         "`circuits`: others can reach this node through it, `unlisted`: nobody else is told of it. `other_relays`: "
         "how many others are `known`, have `worked`, and are `in_use`. `freezing`: with how many hosts this network "
         "freezes connections, so that `short` ones are made; `family`: IPv4 or IPv6, null over a circuit; `hops`: 2 "
@@ -89,7 +91,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "node knows, when they last failed, and what is `waiting`. `rows` says all of that in words: `about` is "
         "here, relays, contacts or seen (what others can see), `check` is as in `doctor`, `state` is good, note or "
         "bad. `next` says what to try. There will be more fields, and more rows.",
-        "{at, families, public, default_route, addresses, reached, proxy, lan, transports: [{name, running, "
+        "{at, families, public, default_route, addresses, port_mapping: {state, address, protocol}, reached, "
+        "proxy, lan, transports: [{name, running, "
         "problem}], clock_right, freezing, hops, relays: [{address, state, since, problem, answer_ms, used, contact, "
         "queues, stored, keeps_hours, circuits, hours_ahead, unwatched, family, short, unlisted, transport}], "
         "other_relays: {known, worked, in_use}, contacts: [{id, name, label, state, hidden, route, relay, family, "

@@ -218,8 +218,8 @@ def _prekeys(tx: Transaction, live: int) -> PrekeySet:
 
 
 def answered(tx: Transaction, contact: Contact, session_id: SessionId, sealed: bytes) -> None:
-    """Begin the new session by the bundle we asked for (sealed), and seal again what was not delivered. It may have been
-    sealed for another link than the one on which it has come: the other side answers on its best one.
+    """Begin the new session by the bundle we asked for (sealed), and seal again what was not delivered. It may have
+    been sealed for another link than the one on which it has come: the other side answers on its best one.
     """
     root, state = _root(tx, contact, session_id), store_renewals.get(tx.db, first_device(contact.id))
     if root is None or contact.state != ContactState.CONTACT or not tx.recent(state.asked_at or 0, ANSWER_WITHIN_MS):

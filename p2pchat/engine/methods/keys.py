@@ -38,8 +38,8 @@ def notice(state: KeysState, now: int) -> str:
     old = f" that is {age} old" if state.since else ""
     if state.is_relay:
         said = [
-            "Contacts use this node as a relay and know it by its transport key, so that stays. The key by which those "
-            f"know it from whom you hide is another one{old and f', {age} old'}."
+            "Contacts use this node as a relay and know it by its transport key, so that one stays. Contacts from whom "
+            f"you hide know the node by another key{old}."
         ]
     else:
         said = [f"Relays, and whoever connects to this node, know it by a transport key{old}."]
@@ -48,7 +48,10 @@ def notice(state: KeysState, now: int) -> str:
     said.append("The next one is made, and contacts are told of it. The present one stays in use meanwhile.")
     said.append(f"The next one takes its place when the node starts after {views.timestamp(state.ready)}.")
     if state.unheard:
-        said.append("Until then it waits for contacts who have not heard of it, for 30 days at most.")
+        said.append("It also waits until every contact has heard of it, for 30 days at most.")
     if state.invites:
-        said.append("It waits for an open invite too, which names the present one; revoke it, or let it be used.")
+        said.append(
+            "It also waits, as long at most, for an open invite that names the present one; revoke it, or let it be "
+            "used."
+        )
     return " ".join(said)

@@ -113,7 +113,10 @@ def _transports(facts: NetworkFacts) -> Iterator[Row]:
     for health in facts.net.transports:
         name = f"the pluggable transport {health.name}"
         if health.problem:
-            hint = f"Install the program that config.toml names under [transports.{health.name}]. Nothing goes past it."
+            hint = (
+                f"Check the program that config.toml names under [transports.{health.name}]. Without it, addresses "
+                "with this transport are not dialled."
+            )
             yield Row(HERE, "transport", BAD, f"{name} does not work: {health.problem}", hint)
         elif health.running:
             yield Row(HERE, "transport", GOOD, f"{name} runs")
@@ -274,8 +277,8 @@ def _relay(facts: NetworkFacts, relay: RelayFacts) -> Row:
         hint = "Ask whoever runs the relay for its line with the present token, and add that: `p2pchat relays add`."
     elif facts.net.hops > 1 and not facts.cut_off:
         hint = (
-            "With `hops = 2` in config.toml, a relay is asked through another one alone. If none leads there, add one "
-            "of another operator that this one's has named: `p2pchat relays add`."
+            "With `hops = 2` in config.toml, a relay is reached only through another one. If none leads to it, add a "
+            "relay of another operator that this relay's operator has named: `p2pchat relays add`."
         )
     elif relay.address.startswith(_ONION) and facts.proxy is None:
         hint = "Start Tor, and name it: `p2pchat node --proxy socks5://127.0.0.1:9050`. All goes through it then."
@@ -311,8 +314,9 @@ def _others(facts: NetworkFacts) -> Iterator[Row]:
         )
         hint = "Add one that works as a relay of your own, so that messages can wait there: `p2pchat relays add`."
         yield Row(RELAYS, "others", NOTE, detail, hint)
-    elif known:
-        tried = f"{worked} of them {'has' if worked == 1 else 'have'} worked" if worked else "none has been needed yet"
+    elif known and facts.relays:
+        have = "has" if worked == 1 else "have"
+        tried = f"{worked} of them {have} worked" if worked else "none of them has answered yet"
         detail = f"{count(known, 'other')} known, to be reached by if none of yours answers; {tried}. {lists}"
         yield Row(RELAYS, "others", GOOD, detail)
     elif facts.relays:
@@ -475,7 +479,8 @@ def _line(facts: NetworkFacts) -> Iterator[Row]:
         ends = ends or ["whoever your node dials"]
         detail = (
             f"whoever watches your line sees your network address and that of {' and of '.join(ends)}, that both use "
-            "libp2p (of a relay by wss: a web server), when, how many envelopes, and which of three sizes each has. "
+            "libp2p (of a relay by wss: a web server; of one in disguise: what its transport makes of it), when, how "
+            "many envelopes, and which of three sizes each has. "
             "They do not see content, names or who you are"
         )
     yield Row(SEEN, "line", NOTE, detail)
@@ -495,6 +500,7 @@ def _operators(facts: NetworkFacts) -> Iterator[Row]:
             detail = (
                 f"whoever runs a relay of yours sees {address}, who is connected to you through it, and to which relay "
                 "you go through it; or, as the second, which mailboxes are opened there and when, and not by whom. "
+                "The first may be one that you did not choose, of which a relay of yours has told. "
                 "Both together, or who compares the times, know what one knew"
             )
         else:

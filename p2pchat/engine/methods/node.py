@@ -60,7 +60,10 @@ async def change_settings(
     """
     if port_mapping is not None:
         if engine.use_port_mapping is None:
-            raise NotNow("This node asks no router to open a port: it uses a proxy, or was started so")
+            raise NotNow(
+                "This node asks no router to open a port: it uses a proxy, or P2PCHAT_NO_PORT_MAPPING was set when it "
+                "started"
+            )
         engine.use_port_mapping(port_mapping)
     if lan is not None:
         if engine.use_lan is None:

@@ -30,14 +30,14 @@ DOUBT_EVERY_SECONDS = 10.0
 
 
 class PeerConnection:
-    """A connection of a swarm, from its handshake until either end has closed it. dialled: whether by us."""
+    """A connection of a swarm, from its handshake until either end has closed it."""
 
     def __init__(self, muxed: GuardedYamux, swarm: Swarm) -> None:
         self.muxed_conn = muxed
         self._swarm = swarm
         self._closed = False
-        self.dialled = False
         self.pluggable = ""  # the transport that disguises a connection that was dialled
+        self.asked = False  # whether to show that it works, just now
         self.passage: Passage | None = None  # of a connection that was dialled, not over a circuit
         muxed.on_close = self._on_close
 
@@ -52,10 +52,15 @@ class PeerConnection:
         return self.muxed_conn.wire.moved
 
     @property
+    def is_lasting(self) -> bool:
+        """Whether it was dialled, not over a circuit nor by a proxy, and is no short one."""
+        return self.muxed_conn.meter is not None and self.muxed_conn.short is None
+
+    @property
     def may_freeze(self) -> bool:
-        """Whether it is a lasting one that was dialled, and has not carried enough to show that it does not freeze."""
+        """Whether it is a lasting one that has not carried enough to show that it does not freeze."""
         meter = self.muxed_conn.meter
-        if meter is None or self.muxed_conn.short is not None:
+        if meter is None or not self.is_lasting:
             return False
         carried = meter.read()
         return max(carried.bytes_in, carried.bytes_out) < PROVEN_BYTES
@@ -84,7 +89,7 @@ class PeerConnection:
             self.passage.ended(carried, silent=self.muxed_conn.silent or stuck)
         was_open, self._closed = not self._closed, True
         self._swarm.remove(self)
-        if was_open and self.dialled and self.muxed_conn.silent:
+        if was_open and self.muxed_conn.silent and self.muxed_conn.meter is not None:
             self._swarm.doubt()
 
 
@@ -120,18 +125,20 @@ class Swarm:
         return [conn for conns in self._connections.values() for conn in conns]
 
     def doubt(self) -> None:
-        """Have every connection that was dialled show that it works, since one has gone silent: what has silenced that
-        one, such as a network that freezes connections or a line that is cut, has often silenced others on which
-        nothing is due.
+        """Have the lasting connections that were dialled show that they work, since one has gone silent: what has
+        silenced that one, such as a network that freezes connections or a line that is cut, has often silenced others
+        on which nothing is due. Circuits end with the connection that carries them.
         """
         if trio.current_time() >= self._doubted + DOUBT_EVERY_SECONDS:
             self._doubted = trio.current_time()
-            self.ask([conn for conn in self.all_connections() if conn.dialled])
+            self.ask([conn for conn in self.all_connections() if conn.is_lasting])
 
     def ask(self, doubted: Iterable[PeerConnection]) -> None:
         """Have each of these connections end soon if its other end does not answer."""
         for conn in doubted:
-            self.nursery.start_soon(_prove, conn)
+            if not conn.asked:
+                conn.asked = True
+                self.nursery.start_soon(_prove, conn)
 
     @property
     def peers(self) -> tuple[ID, ...]:
@@ -145,7 +152,6 @@ class Swarm:
         with trio.fail_after(self._muxer_timeout):
             muxed = await self.upgrader.multiplex(channel, peer)
         conn = self.carry(muxed)
-        conn.dialled = True
         self.nursery.start_soon(muxed.start)
         return conn
 
@@ -176,3 +182,4 @@ async def _prove(conn: PeerConnection) -> None:
     """End a connection at once if its other end does not answer."""
     with suppress(Exception):  # of a write: it is over
         await conn.muxed_conn.prove(PROOF_SECONDS)
+    conn.asked = False

@@ -28,6 +28,8 @@ from p2pchat.net.transport.pipes import Meter
 
 log = logging.getLogger("p2pchat.net")
 
+PATIENT_TIMES = 10
+"""How many times as long the answer to a ping may take while other bytes come."""
 WINDOW_TIMEOUT = 5.0
 """Seconds a stream may wait for its other end to make room."""
 _HEAD = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
@@ -166,7 +168,7 @@ class GuardedYamux(yamux.Yamux):
 
     async def prove(self, seconds: float) -> None:
         """Ping the other end, and end the connection if neither the answer nor any other byte comes for so many
-        seconds: the answer may wait behind something large. Raises what a write does.
+        seconds: the answer may wait behind something large, but not for ever. Raises what a write does.
         """
         if self._ping_event is None or self._ping_event.is_set():
             self._ping_event = trio.Event()
@@ -174,7 +176,7 @@ class GuardedYamux(yamux.Yamux):
         began = trio.current_time()
         await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
         while self.alive and not answered.is_set():
-            silent_at = max(began, self.wire.moved) + seconds
+            silent_at = min(max(began, self.wire.moved), began + (PATIENT_TIMES - 1) * seconds) + seconds
             if trio.current_time() >= silent_at:
                 log.info("a connection went silent")
                 give_up(self)

@@ -11,7 +11,7 @@ MAX_HEAD_BYTES = 16 * 1024
 MAX_READ_BYTES = 2 * (MAX_HEAD_BYTES + MAX_BYTES)
 """Bytes of one answer, with the sizes of its chunks."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([2-5][0-9][0-9])(?: [^\r\n]*)?")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)")
 _LENGTH = re.compile(rb"[0-9]{1,7}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,5})[ \t]*(?:;[^\r\n]*)?\r\n")
 
@@ -69,7 +69,7 @@ def _headers(lines: list[bytes]) -> dict[bytes, bytes]:
         found = _HEADER.fullmatch(line)
         if found is None:
             raise BadHttp("a header that is none")
-        name, value = found[1].lower(), found[2]
+        name, value = found[1].lower(), found[2].strip(b" \t")
         if name in _FRAMING and headers.get(name, value) != value:
             raise BadHttp("two headers that disagree")
         headers[name] = value

@@ -56,7 +56,11 @@ _HERE = {
     "`p2pchat node --proxy`": "the option --proxy of `p2pchat node`",
 }
 """What does here what a verb of the command line does."""
-_ADDRESS = re.compile(r"/(ip4|ip6|dns[46]?)/([^/\s,;]+)/tcp/([0-9]{1,5})(?:/wss?)?(?:/p2p/[A-Za-z0-9]+)?")
+_ADDRESS = re.compile(
+    r"/(ip4|ip6|dns[46]?)/([^/\s,;]+)/tcp/([0-9]{1,5})"
+    r"(?:/wss?)?(?:/pt/[a-z0-9_]+/[^/\s]+)?(?:/p2p/[A-Za-z0-9]+)?"
+)
+_ONION = re.compile(r"/onion3/([a-z2-7]{56}):([0-9]{1,5})(?:/p2p/[A-Za-z0-9]+)?")
 MAX_ROWS = 200
 """Rows of one section; somebody with a thousand contacts looks for one of them on its page."""
 
@@ -72,7 +76,7 @@ def short(text: str) -> str:
 
     for verb, here in _HERE.items():
         text = text.replace(verb, here)
-    return localized(_ADDRESS.sub(place, text))
+    return localized(_ONION.sub(r"\1.onion:\2", _ADDRESS.sub(place, text)))
 
 
 def _name_before(detail: str, names: Collection[str]) -> str:

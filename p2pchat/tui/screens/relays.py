@@ -90,7 +90,7 @@ def relay_of(row: Mapping[str, Any]) -> RelayRow:
         return relay
     by, worked = row["teller"] or f"a {row['told_by']} that is gone", local_time(row["worked"])
     told = [f"from {by if row['told_by'] == 'contact' else place(by)}"]
-    told += ["not tried yet" if worked is None else f"worked on {when(worked)}"]
+    told += ["has never answered" if worked is None else f"worked on {when(worked)}"]
     told += [] if row["stores"] else ["no mailbox"]
     return relay._replace(told=", ".join(told), in_use=row["in_use"])
 
@@ -98,12 +98,14 @@ def relay_of(row: Mapping[str, Any]) -> RelayRow:
 def place(address: str) -> str:
     """Return the host and port in a relay's address, without its transport and key."""
     parts = address.partition("#")[0].split("/")
+    if parts[1:2] == ["onion3"] and len(parts) > 2:
+        return parts[2].replace(":", ".onion:")
     return f"{parts[2]}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else address
 
 
 def address_in(text: str) -> str:
     """Return the address in a pasted text, which may be the whole command that `p2pchat relay` prints."""
-    match = re.search(r"/(?:ip4|ip6|dns|dns4|dns6)/\S+", text)
+    match = re.search(r"/(?:ip4|ip6|dns|dns4|dns6|onion3)/\S+", text)
     return match.group() if match else text.strip()
 
 

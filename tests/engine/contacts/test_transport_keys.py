@@ -122,7 +122,7 @@ def test_somebody_can_have_the_next_key_made_at_once(tmp_path: Path) -> None:
         assert after["next"] is not None
         assert after == {**await alice.call("keys", rotate=True), "unheard": False}, "one is enough"
         await trio.sleep(60)
-        assert "waits for contacts who have not heard" in (await alice.call("keys"))["notice"]
+        assert "waits until every contact has heard of it" in (await alice.call("keys"))["notice"]
         bob = await world.start("bob")
         await until(lambda: linked(alice, bob), 600)
         await world.sleep_days(1)
@@ -142,10 +142,10 @@ def test_a_relay_for_contacts_says_that_its_key_stays_and_an_open_invite_that_it
         await alice.call("invite", reusable=True)
         state = await alice.call("keys", rotate=True)
         assert (state["relay"], state["invites"]) == (False, True)
-        assert "It waits for an open invite too" in state["notice"]
+        assert "for an open invite that names the present one" in state["notice"]
         await alice.engine.committer.submit(lambda tx: settings.set_relay_for_contacts(tx.db, True))
         state = await alice.call("keys")
         assert (state["relay"], state["invites"]) == (True, False)
-        assert "know it by its transport key, so that stays" in state["notice"]
+        assert "know it by its transport key, so that one stays" in state["notice"]
 
     run_world(tmp_path, main)

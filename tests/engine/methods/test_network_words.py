@@ -75,8 +75,8 @@ def test_at_home_with_a_relay() -> None:
         "others have not confirmed",
         "contact": "anna: linked, direct over IPv6, for 2 hours",
         "line": "whoever watches your line sees your network address and that of 1 contact linked directly and of "
-        "1 relay, that both use libp2p (of a relay by wss: a web server), when, how many envelopes, and which of three "
-        "sizes each has. They do not see content, names or who you are",
+        "1 relay, that both use libp2p (of a relay by wss: a web server; of one in disguise: what its transport makes of "
+        "it), when, how many envelopes, and which of three sizes each has. They do not see content, names or who you are",
         "operators": "whoever runs a relay of yours sees your network address and your transport key, which mailboxes "
         "you open, when envelopes of which size arrive and leave, and who is connected to you through it, and can "
         "guess over time who writes to whom; never content, names or identity keys",
@@ -333,8 +333,8 @@ def test_a_public_address_works_once_somebody_has_come_by_it() -> None:
 def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
     assert said(replace(FACTS, net=replace(HOME, hops=2), relays=(HILL,)))["operators"] == (
         "whoever runs a relay of yours sees your network address, who is connected to you through it, and to which "
-        "relay you go through it; or, as the second, which mailboxes are opened there and when, and not by whom. Both "
-        "together, or who compares the times, know what one knew"
+        "relay you go through it; or, as the second, which mailboxes are opened there and when, and not by whom. The "
+        "first may be one that you did not choose, of which a relay of yours has told. Both together, or who compares the times, know what one knew"
     )
 
 
@@ -386,7 +386,7 @@ def test_a_link_through_both_routers() -> None:
     ("others", "circuits", "words"),
     [
         (OtherRelays(), (), "no others are known yet: relays and contacts tell of them. If yours are all blocked, n"),
-        (OtherRelays(1), (), "1 other known, to be reached by if none of yours answers; none has been needed yet"),
+        (OtherRelays(1), (), "1 other known, to be reached by if none of yours answers; none of them has answered yet"),
         (OtherRelays(9, 2), (), "9 others known, to be reached by if none of yours answers; 2 of them have worked"),
         (OtherRelays(9, 2, 1), (b"o" * 32,), "you are reached through 1 relay of others for now, since none of you"),
     ],
@@ -412,7 +412,7 @@ def test_mailboxes_through_a_second_relay_alone() -> None:
     away = replace(LOST, health=replace(LOST.health, problem="no other relay leads there"))
     facts = replace(FACTS, net=replace(HOME, hops=2), relays=(replace(HILL, circuits=False), away))
     assert said(facts)["hops"].startswith("each mailbox is opened through a second relay (`hops = 2` in config.toml)")
-    assert told(facts)[0].startswith("With `hops = 2` in config.toml, a relay is asked through another one alone.")
+    assert told(facts)[0].startswith("With `hops = 2` in config.toml, a relay is reached only through another one.")
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_way_that_froze_twice_gets_short_connections_that_carry_one_stream_eac
 
 def test_when_a_connection_has_gone_silent_the_others_have_to_answer() -> None:
     async def main() -> None:
-        a, b = make(1), make(2)
+        a, b = LibP2PHost(bytes(32), LOOPBACK, memory=NetworkMemory(b"", lambda: 0, bytes, lambda: None)), make(2)
         async with running(a, b), trio.open_nursery() as nursery:
             middle = Middle(b)
             await nursery.start(middle.run)

@@ -78,3 +78,10 @@ def test_arbitrary_bytes_do_no_harm(said: bytes, before: bytes, ended: bool) -> 
     with suppress(BadHttp):
         answer = read_answer(before + said, ended=ended)
         assert answer is None or len(answer.body) <= MAX_BYTES
+
+
+@pytest.mark.parametrize("value", [b" " * 16_000 + b"\0", b" x" + b" " * 16_000 + b"\0"])
+def test_a_header_of_blanks_takes_no_longer_than_another(value: bytes) -> None:
+    """With a pattern that tries every division of the blanks, it would take hours."""
+    with pytest.raises(BadHttp):
+        read_answer(OK + b"a:" + value + b"\r\n\r\n", ended=True)

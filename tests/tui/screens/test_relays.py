@@ -165,7 +165,7 @@ def test_those_that_others_have_told_of_are_shown_kept_and_forgotten() -> None:
             assert "lake.example" not in app.words
             await press(pilot, "o")
             assert "in use lake.example:443 from 203.0.113.5:4001, worked on" in app.words
-            assert "known 198.51.100.9:4001 from a contact that is gone, not tried yet, no mailbox" in app.words
+            assert "known 198.51.100.9:4001 from a contact that is gone, has never answered, no mailbox" in app.words
             assert "f forget it" not in app.words
             await press(pilot, "down", "u")
             await until(pilot, lambda: "is now used" in app.words)
@@ -184,7 +184,7 @@ def test_who_has_no_relay_is_shown_those_that_are_known() -> None:
         node = FakeNode()
         node.tells(LAKE, "Zoë")
         async with stage(RelaysScreen(node)) as (app, _):
-            assert "known lake.example:443 from Zoë, not tried yet" in app.words
+            assert "known lake.example:443 from Zoë, has never answered" in app.words
             assert "u use it" in app.words
 
     run(main())
