@@ -75,8 +75,9 @@ def test_at_home_with_a_relay() -> None:
         "others have not confirmed",
         "contact": "anna: linked, direct over IPv6, for 2 hours",
         "line": "whoever watches your line sees your network address and that of 1 contact linked directly and of "
-        "1 relay, that both use libp2p (of a relay by wss: a web server; of one in disguise: what its transport makes of "
-        "it), when, how many envelopes, and which of three sizes each has. They do not see content, names or who you are",
+        "1 relay, that both use libp2p (of a relay by wss: a web server; of one in disguise: what its transport makes "
+        "of it), when, how many envelopes, and which of three sizes each has. They do not see content, names or who "
+        "you are",
         "operators": "whoever runs a relay of yours sees your network address and your transport key, which mailboxes "
         "you open, when envelopes of which size arrive and leave, and who is connected to you through it, and can "
         "guess over time who writes to whom; never content, names or identity keys",
@@ -334,7 +335,8 @@ def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
     assert said(replace(FACTS, net=replace(HOME, hops=2), relays=(HILL,)))["operators"] == (
         "whoever runs a relay of yours sees your network address, who is connected to you through it, and to which "
         "relay you go through it; or, as the second, which mailboxes are opened there and when, and not by whom. The "
-        "first may be one that you did not choose, of which a relay of yours has told. Both together, or who compares the times, know what one knew"
+        "first may be one that you did not choose, of which a relay of yours has told. Both together, or who compares the "
+        "times, know what one knew"
     )
 
 
