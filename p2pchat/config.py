@@ -274,31 +274,34 @@ def keep_proxy(folder: Path, text: str) -> None:
     """
     value = "" if text == NO_PROXY else text
     wanted = replace(settings(folder), proxy=_parsed_proxy("--proxy", value) if value else None)
-    _keep(folder, "proxy", value, wanted)
+    _keep(folder, {"proxy": value}, wanted)
 
 
-def keep_lan(folder: Path, mode: str) -> None:
-    """Write one of `LAN_MODES` for this and all later nodes into `config.toml`. The rest of the file stays.
+def keep_network(folder: Path, *, lan: str | None = None, port_mapping: bool | None = None) -> None:
+    """Write those of these that are given for this and all later nodes into `config.toml`: one of `LAN_MODES`, and
+    whether the router is asked for a port. The rest of the file stays.
 
-    Raises BadConfig if the file cannot be changed.
+    Raises BadConfig if the file cannot be changed; then none of them is.
     """
-    _keep(folder, "lan", mode, replace(settings(folder), lan=mode))
+    lines: dict[str, str | bool] = {}
+    wanted = settings(folder)
+    if lan is not None:
+        lines["lan"], wanted = lan, replace(wanted, lan=lan)
+    if port_mapping is not None:
+        lines["port_mapping"], wanted = port_mapping, replace(wanted, port_mapping=port_mapping)
+    _keep(folder, lines, wanted)
 
 
-def keep_port_mapping(folder: Path, wanted: bool) -> None:
-    """Write for this and all later nodes whether the router is asked for a port into `config.toml`. The rest stays.
-
-    Raises BadConfig if the file cannot be changed.
-    """
-    _keep(folder, "port_mapping", wanted, replace(settings(folder), port_mapping=wanted))
-
-
-def _keep(folder: Path, key: str, value: str | bool, wanted: Settings) -> None:
+def _keep(folder: Path, lines: Mapping[str, str | bool], wanted: Settings) -> None:
     path = folder / FILE
     try:
-        changed = toml_lines.with_line(path.read_text() if path.exists() else "", key, value).encode()
+        text = path.read_text() if path.exists() else ""
+        for key, value in lines.items():
+            text = toml_lines.with_line(text, key, value)
+        changed = text.encode()
         if _settings(path, changed) != wanted:
-            raise BadConfig(f"The line {key} in {path} is too complex to be changed from here", hint="Edit the file.")
+            which = f"The line {' or '.join(lines)} in {path}"
+            raise BadConfig(f"{which} is too complex to be changed from here", hint="Edit the file.")
         atomic_file.replace(path.resolve(), changed)
     except OSError as exc:
         raise BadConfig(f"{path} cannot be written: {exc.strerror}") from exc

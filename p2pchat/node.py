@@ -284,12 +284,13 @@ class Node:
         keep_receiving = changes.get("keep_receiving")
         if keep_receiving is not None and self._keep_receiving not in (None, keep_receiving):
             raise errors.NotNow("The profile's config.toml sets this", hint="Change keep_receiving there.")
-        answer = await (await self._open_profile()).call("settings", changes)
+        opened = await self._open_profile()
+        opened.check_settings(changes)
+        kept = {name: changes[name] for name in ("lan", "port_mapping") if changes.get(name) is not None}
+        if kept:  # first: what cannot be kept does not take effect either
+            config.keep_network(self._options.profile.folder, **kept)
+        answer = await opened.call("settings", changes)
         settings: JsonObject = dict(answer) if isinstance(answer, dict) else {}
-        if changes.get("lan") is not None:
-            config.keep_lan(self._options.profile.folder, changes["lan"])
-        if changes.get("port_mapping") is not None:
-            config.keep_port_mapping(self._options.profile.folder, changes["port_mapping"])
         return {**settings, "keep_receiving": self._keeps_receiving()}
 
     async def _passphrase(self, new: str | None) -> JsonObject:

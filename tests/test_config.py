@@ -23,7 +23,7 @@ from p2pchat.lib.proxy_address import ProxyAddress
 def test_pluggable_transports(tmp_path: Path, text: str, transports: object) -> None:
     (tmp_path / "config.toml").write_text(text)
     assert config.settings(tmp_path).transports == transports
-    config.keep_lan(tmp_path, "off")
+    config.keep_network(tmp_path, lan="off")
     assert config.settings(tmp_path).transports == transports
     assert config.settings(tmp_path).lan == "off"
 
@@ -156,7 +156,7 @@ def test_a_proxy_is_kept_and_the_rest_of_the_file_stays(tmp_path: Path, before: 
 
 def test_when_to_look_on_the_local_network_is_kept(tmp_path: Path) -> None:
     assert config.settings(tmp_path).lan == "auto"
-    config.keep_lan(tmp_path, "off")
+    config.keep_network(tmp_path, lan="off")
     config.keep_proxy(tmp_path, "socks5://127.0.0.1:9050")
     assert config.settings(tmp_path) == config.Settings(proxy=ProxyAddress("127.0.0.1", 9050), lan="off")
 
@@ -164,7 +164,7 @@ def test_when_to_look_on_the_local_network_is_kept(tmp_path: Path) -> None:
 def test_whether_a_router_is_asked_is_kept(tmp_path: Path) -> None:
     assert config.settings(tmp_path).port_mapping is True
     for wanted in (False, True):
-        config.keep_port_mapping(tmp_path, wanted)
+        config.keep_network(tmp_path, port_mapping=wanted)
         assert config.settings(tmp_path) == config.Settings(port_mapping=wanted)
 
 

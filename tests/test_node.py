@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class World:
         self.profile = Profile(folder)
         self.passphrase = passphrase
         self.keep = False
+        self.has_proxy = False
         self.answered: bool | None = None
         self.told: list[JsonObject] = []
         self.log: list[str] = []
@@ -82,6 +83,10 @@ class World:
     def keep_receiving(self) -> bool | None:
         return self.answered
 
+    def check_settings(self, changes: Mapping[str, Any]) -> None:
+        if self.has_proxy and changes["lan"] is not None:
+            raise errors.NotNow("With a proxy")
+
     def ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
         return False
 
@@ -90,6 +95,7 @@ class World:
         if method == "doctor":
             await trio.sleep_forever()
         if method == "settings":
+            self.log.append("settings")
             if arguments["keep_receiving"] is not None:
                 self.answered = arguments["keep_receiving"]
             return {"keep_receiving": self.answered, "read_receipts": arguments["read_receipts"] is not False}
@@ -402,6 +408,40 @@ def test_what_config_toml_says_goes_before_the_answer(tmp_path: Path, written: b
         world.node.end()
 
     assert _life(world, ask) == pytest.approx(1000 if written else node.LINGER_SECONDS, abs=1)
+
+
+def test_a_setting_that_cannot_be_kept_does_not_take_effect(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    file = world.profile.folder / "config.toml"
+
+    async def test(peer: Peer) -> None:
+        file.mkdir()
+        refused = await peer.ask("settings", lan="off", port_mapping=False)
+        assert refused["error"]["data"]["error"] == "BadConfig"
+        file.rmdir()
+        odd = 'lan = "on"\n"port_mapping" = true\n'
+        file.write_text(odd)
+        refused = await peer.ask("settings", lan="off", port_mapping=False)
+        assert refused["error"]["data"]["error"] == "BadConfig"
+        assert file.read_text() == odd, "neither is changed"
+        assert "settings" not in world.log
+        file.unlink()
+        assert "result" in await peer.ask("settings", lan="off", port_mapping=False)
+        assert file.read_text() == 'lan = "off"\nport_mapping = false\n'
+
+    live(world, test)
+
+
+def test_a_setting_that_is_refused_is_not_kept(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.has_proxy = True
+
+    async def test(peer: Peer) -> None:
+        refused = await peer.ask("settings", lan="off")
+        assert refused["error"]["data"]["error"] == "NotNow"
+        assert not (world.profile.folder / "config.toml").exists()
+
+    live(world, test)
 
 
 def test_a_node_in_the_foreground_goes_on(tmp_path: Path) -> None:

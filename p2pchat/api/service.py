@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from p2pchat.api.codec import JsonObject
@@ -54,6 +54,10 @@ class NodeService(Service, Protocol):
 
 class ProfileService(Service, Protocol):
     """What the API's server needs of an open profile."""
+
+    def check_settings(self, changes: Mapping[str, Any]) -> None:
+        """Raise NotNow if the method `settings` would refuse these arguments."""
+        ...
 
     def subscribe(self) -> EventSource:
         """Return a new subscription."""

@@ -121,7 +121,7 @@ def _foreground(context: Context, args: Namespace) -> int:
         if args.proxy is not None:  # not before: what another node runs by stays as it is
             config.keep_proxy(profile.folder, args.proxy)
         if args.lan is not None:
-            config.keep_lan(profile.folder, args.lan)
+            config.keep_network(profile.folder, lan=args.lan)
         from p2pchat import node
 
         options = node.Options(

@@ -91,7 +91,7 @@ _OPEN = struct.Struct(">HBB32s32s64s")
 _OPENED = struct.Struct(">HB")
 _PUT = struct.Struct(">IHHQ")
 _RESULT = struct.Struct(">IB")
-_FETCH = struct.Struct(">IHH" + "HQ" * QUEUES_A_FETCH)
+_FETCH = struct.Struct(">IHHB" + "HQ" * QUEUES_A_FETCH)
 _BLOB = struct.Struct(">HQ")
 _END = struct.Struct(">IBB")
 _DELETE = struct.Struct(">IHQ")
@@ -193,12 +193,14 @@ class Put(NamedTuple):
 
 class Fetch(NamedTuple):
     """A request for `want` blobs of these queues, each (handle, after). With `want` 0, new blobs are pushed, of which
-    `push` may wait to be deleted; else `push` is 0.
+    `push` may wait to be deleted; else `push` is 0. small: only blobs of the smallest size, of each queue up to its
+    first larger one.
     """
 
     number: int
     want: int
     push: int
+    small: bool
     queues: tuple[tuple[int, int], ...]
 
 
@@ -400,21 +402,25 @@ def decode_results(body: bytes) -> list[tuple[int, int]]:
     return results
 
 
-def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]], push: int = MAX_PUSHED) -> bytes:
+def encode_fetch(
+    number: int, want: int, queues: Sequence[tuple[int, int]], push: int = MAX_PUSHED, *, small: bool = False
+) -> bytes:
     """Encode a FETCH, frame type 6: at most eight (handle, after); the rest is filled with padding. push: counts where
     `want` is 0.
     """
     filled = [*queues, *[(NO_HANDLE, 0)] * (QUEUES_A_FETCH - len(queues))]
-    return _FETCH.pack(number, want, 0 if want else push, *(part for pair in filled for part in pair))
+    return _FETCH.pack(number, want, 0 if want else push, small, *(part for pair in filled for part in pair))
 
 
 def decode_fetch(body: bytes) -> Fetch:
     """Decode a FETCH. Raises CannotOpen."""
-    number, want, push, *parts = _unpack(_FETCH, body)
-    if want > MAX_WANTED or push > MAX_PUSHED or (want == 0) != (push > 0):
+    number, want, push, small, *parts = _unpack(_FETCH, body)
+    if want > MAX_WANTED or push > MAX_PUSHED or (want == 0) != (push > 0) or small > 1:
         raise CannotOpen
     pairs = zip(parts[::2], parts[1::2], strict=True)
-    return Fetch(number, want, push, tuple((handle, after) for handle, after in pairs if handle != NO_HANDLE))
+    return Fetch(
+        number, want, push, bool(small), tuple((handle, after) for handle, after in pairs if handle != NO_HANDLE)
+    )
 
 
 def watches(body: bytes) -> bool:

@@ -30,13 +30,15 @@ class Front:
 class RelayAddresses:
     """listen: where it listens. announce: what it tells others; () for what the machine has, if there is no front
     either. tor: what the places of those whom Tor brings begin with (`places`); "" for no onion service.
-    front: the program that the relay starts, which reaches it in disguise.
+    front: the program that the relay starts, which reaches it in disguise. open: whether it may connect from here to
+    what a stranger names: not if nobody is to learn where it is, and not past a proxy.
     """
 
     listen: tuple[str, ...]
     announce: tuple[str, ...]
     tor: str = ""
     front: Front | None = None
+    open: bool = True
 
 
 def addresses_of(config: RelayConfig) -> RelayAddresses:
@@ -50,7 +52,7 @@ def addresses_of(config: RelayConfig) -> RelayAddresses:
     onions = sum(target.by_tor for target in targets)
     tor = "" if not onions else places.ONION if onions == len(config.announce) else places.TOR
     if not config.announce or not all(target.by_tor or target.pluggable for target in targets):
-        return RelayAddresses(config.listen, announce, tor, front)
+        return RelayAddresses(config.listen, announce, tor, front, open=not config.proxy)
     listen = _LOOPBACK if config.listen == LISTEN else config.listen
     if not all(multiaddrs.parse(address).ip.is_loopback for address in listen):
         raise BadSetting(
@@ -63,7 +65,7 @@ def addresses_of(config: RelayConfig) -> RelayAddresses:
         )
     if tor == places.ONION and config.others and not config.proxy:
         raise BadSetting("A relay that announces only an onion address reaches `others` through Tor only: set `proxy`")
-    return RelayAddresses(listen, announce, tor, front)
+    return RelayAddresses(listen, announce, tor, front, open=False)
 
 
 def _front(config: RelayConfig, announced: list[tuple[str, str]]) -> Front | None:

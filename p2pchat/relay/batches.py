@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 from p2pchat.core import mailbox
@@ -51,6 +52,7 @@ class Fetching(NamedTuple):
     number: int
     want: int
     queues: list[Wanted]
+    small: bool
 
 
 class Refill(NamedTuple):
@@ -248,9 +250,11 @@ def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:
         rows = store.fetch(qid, after, fetch.want - len(blobs), left) if left >= BUCKETS[0] else []
         if blobs and rows and len(rows[0][1]) > left:
             rows = []  # the store returns at least one, however large
-        blobs += [Blob(handle, place, blob) for place, blob in rows]
-        left -= sum(len(blob) for _, blob in rows)
-        more = more or store.holds_behind(qid, rows[-1][0] if rows else after)
+        sent = list(takewhile(lambda row: len(row[1]) == BUCKETS[0], rows)) if fetch.small else rows
+        blobs += [Blob(handle, place, blob) for place, blob in sent]
+        left -= sum(len(blob) for _, blob in sent)
+        if len(sent) == len(rows):
+            more = more or store.holds_behind(qid, rows[-1][0] if rows else after)
     return blobs, more
 
 

@@ -94,7 +94,8 @@ class ClientStream:
     """The stream of one client.
 
     waiting: how many of its requests are on their way to the disk. pushed: how many blobs were pushed and not deleted
-    yet; most_pushed: how many may be. records: how many presence records it has put.
+    yet; most_pushed: how many may be; small: whether none but the smallest are. records: how many presence records it
+    has put.
     scope: cancelling it ends the stream at once.
     draining: the stream ends as soon as all answers were written. changed: tasks that wait for any change of this
     client park here. behind: watched queues of which the disk has more than was pushed. held: frames are kept until
@@ -125,6 +126,7 @@ class ClientStream:
         "puts",
         "records",
         "scope",
+        "small",
         "stream",
         "waiting",
     )
@@ -152,6 +154,7 @@ class ClientStream:
         self.records = 0
         self.fetching = False
         self.pushed = self.most_pushed = 0
+        self.small = False
         self.behind: dict[OpenQueue, None] = {}
         self.ended = False
         self.held = False

@@ -131,8 +131,10 @@ def _targets(descriptor: Descriptor) -> Sequence[Target]:
 
 def _can_be_dialled(target: Target, own: Sequence[str]) -> bool:
     """Return whether an address is of a kind to which there is a way from here: IPv6 needs an IPv6 address of our own,
-    and an onion service a proxy, which a relay has not.
+    an onion service a proxy, and disguise a program, which a host that dials back has not.
     """
+    if target.pluggable is not None:
+        return False
     if isinstance(target.host, Name):
         return not target.host.name.endswith(".onion")
     hosts = [multiaddrs.parse_target(address).host for address in own]

@@ -84,7 +84,8 @@ class _Listed(_Announced):
 class RelayListing:
     """Keeps the list of one relay. seed: of its transport key. path: the file of its own descriptor. where: its own
     addresses, best first; those that have no room in a descriptor are left out. private: whether it must not be passed
-    on. public: the relays of the operator's choice that have said that they may be told of. clock: ms since the epoch.
+    on. takes: whether others are dialled back and listed. public: the relays of the operator's choice that have said
+    that they may be told of. clock: ms since the epoch.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class RelayListing:
         random: Random,
         *,
         private: bool = False,
+        takes: bool = True,
     ) -> None:
         self._seed = seed
         self._path = path
@@ -113,6 +115,7 @@ class RelayListing:
         self._peer = PeerKey(sign_public(seed))
         self._own: tuple[bytes, Descriptor] | None = None
         self.private = private
+        self._takes = takes
         self.public: set[PeerKey] = set()
         with suppress(OSError, CannotOpen):
             raw = read_beginning(path, MAX_DESCRIPTOR + 1)
@@ -205,7 +208,7 @@ class RelayListing:
     def _take(self, descriptor: Descriptor, raw: bytes, source: str, most: int) -> None:
         """Have a relay dialled back that has announced itself, or keep what it says if it has answered lately."""
         now = self._clock()
-        if descriptor.relay == self._peer or descriptor.flags & PRIVATE or not descriptor.holds(now):
+        if not self._takes or descriptor.relay == self._peer or descriptor.flags & PRIVATE or not descriptor.holds(now):
             return
         self._forget(now)
         before = self._known.get(descriptor.relay)

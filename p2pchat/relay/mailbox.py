@@ -430,10 +430,10 @@ class MailboxServer:
             client.fetching = True
             client.waiting += 1
             pages = [Wanted(queue.handle, queue.qid, after) for queue, after in readable]
-            self._fetches.append(Fetching(client, fetch.number, fetch.want, pages))
+            self._fetches.append(Fetching(client, fetch.number, fetch.want, pages, fetch.small))
             self._wake_up()
         else:
-            client.most_pushed = fetch.push
+            client.most_pushed, client.small = fetch.push, fetch.small
             self._next.watched += [opened.qid for opened, _ in readable if not opened.watched]
             for opened, after in readable:
                 self.pushes.watch(opened, after)

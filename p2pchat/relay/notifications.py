@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from p2pchat.core import mailbox
+from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Blob
 from p2pchat.relay.batches import Refill
@@ -97,7 +98,7 @@ class Pushes:
 
     def _push(self, opened: OpenQueue, place: int, blob: bytes) -> bool:
         client = opened.client
-        if client.ended or not client.may_push:
+        if client.ended or not client.may_push or (client.small and len(blob) > BUCKETS[0]):
             client.behind[opened] = None
             return False
         opened.upto = place

@@ -194,14 +194,16 @@ class _Relay:
             proxy=_proxy(config, random),
         )
         self._announced = addresses.announce
+        self._open = addresses.open
         self._transport = None
         if addresses.front is not None:
             state = folder.path / "transport"
             self._transport = RelayTransport(config.transport, addresses.front, state, self._host.bound, random)
         self._supervisor = Supervisor(self._host)
         self._others = [multiaddrs.parse_relay(line) for line in config.others]
+        private = config.unlisted or bool(self._token)
         self._listing = RelayListing(
-            seed, folder.descriptor, self._told, _now, random, private=config.unlisted or bool(self._token)
+            seed, folder.descriptor, self._told, _now, random, private=private, takes=addresses.open
         )
         self.store = MailboxStore.open(folder.store, quota(config), _now())
         self._mailbox = MailboxServer(
@@ -240,8 +242,9 @@ class _Relay:
                 nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
                 nursery.start_soon(_trim_heap)
-                dialback = DialBack(self._listing, _new_host, self._where, place_of, self._random)
-                nursery.start_soon(dialback.run)
+                if self._open:
+                    dialback = DialBack(self._listing, _new_host, self._where, place_of, self._random)
+                    nursery.start_soon(dialback.run)
                 reservations = Reservations(self._host, nursery, _now, self._random)
                 for relay, address, token in self._others:
                     access = RelayAccess(multiaddrs.with_pass([address], relay_pass(relay, token)), token)

@@ -58,8 +58,15 @@ def test_blobs(put: Put, blob: Blob) -> None:
 @given(u32, st.integers(0, mailbox.MAX_WANTED), pairs)
 def test_fetches(number: int, want: int, wanted: list[tuple[int, int]]) -> None:
     push = 0 if want else mailbox.MAX_PUSHED
-    assert mailbox.decode_fetch(mailbox.encode_fetch(number, want, wanted)) == (number, want, push, tuple(wanted))
-    assert mailbox.decode_fetch(mailbox.encode_fetch(number, 0, wanted, 1)) == (number, 0, 1, tuple(wanted))
+    assert mailbox.decode_fetch(mailbox.encode_fetch(number, want, wanted)) == (
+        number,
+        want,
+        push,
+        False,
+        tuple(wanted),
+    )
+    short = mailbox.encode_fetch(number, 0, wanted, 1, small=True)
+    assert mailbox.decode_fetch(short) == (number, 0, 1, True, tuple(wanted))
 
 
 @given(

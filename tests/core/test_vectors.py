@@ -284,7 +284,7 @@ def stamp(one: Vector) -> None:
 
 
 def _fetch(value: mailbox.Fetch) -> bytes:
-    return mailbox.encode_fetch(value.number, value.want, value.queues, value.push)
+    return mailbox.encode_fetch(value.number, value.want, value.queues, value.push, small=value.small)
 
 
 # a value that came over the wire, and the body made of it again

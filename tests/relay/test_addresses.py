@@ -26,14 +26,24 @@ SOCKS = "socks5://127.0.0.1:9050"
     [
         ({}, RelayAddresses(LISTEN, ())),
         ({"announce": (PUBLIC,)}, RelayAddresses(LISTEN, (PUBLIC,))),
+        ({"announce": (PUBLIC,), "proxy": SOCKS}, RelayAddresses(LISTEN, (PUBLIC,), open=False)),
         ({"announce": (PUBLIC, ONION)}, RelayAddresses(LISTEN, (PUBLIC, ONION), "tor")),
-        ({"announce": (ONION,)}, RelayAddresses(LOOPBACK, (ONION,), "onion")),
-        ({"announce": (ONION,), "listen": ("/ip6/::1/tcp/0",)}, RelayAddresses(("/ip6/::1/tcp/0",), (ONION,), "onion")),
-        ({"announce": (ONION,), "others": (OTHER,), "proxy": SOCKS}, RelayAddresses(LOOPBACK, (ONION,), "onion")),
-        ({"announce": (COMPLETE,)}, RelayAddresses(LOOPBACK, (COMPLETE,))),
-        ({"announce": (DISGUISED,), "transport": PROGRAM}, RelayAddresses(LOOPBACK, (), front=FRONT)),
+        ({"announce": (ONION,)}, RelayAddresses(LOOPBACK, (ONION,), "onion", open=False)),
+        (
+            {"announce": (ONION,), "listen": ("/ip6/::1/tcp/0",)},
+            RelayAddresses(("/ip6/::1/tcp/0",), (ONION,), "onion", open=False),
+        ),
+        (
+            {"announce": (ONION,), "others": (OTHER,), "proxy": SOCKS},
+            RelayAddresses(LOOPBACK, (ONION,), "onion", open=False),
+        ),
+        ({"announce": (COMPLETE,)}, RelayAddresses(LOOPBACK, (COMPLETE,), open=False)),
+        ({"announce": (DISGUISED,), "transport": PROGRAM}, RelayAddresses(LOOPBACK, (), front=FRONT, open=False)),
         ({"announce": (PUBLIC, DISGUISED), "transport": PROGRAM}, RelayAddresses(LISTEN, (PUBLIC,), front=FRONT)),
-        ({"announce": (ONION, DISGUISED), "transport": PROGRAM}, RelayAddresses(LOOPBACK, (ONION,), "tor", FRONT)),
+        (
+            {"announce": (ONION, DISGUISED), "transport": PROGRAM},
+            RelayAddresses(LOOPBACK, (ONION,), "tor", FRONT, open=False),
+        ),
         (
             {
                 "announce": (DISGUISED, "/ip6/2001:db8::5/tcp/443/pt/obfs4"),
@@ -41,7 +51,10 @@ SOCKS = "socks5://127.0.0.1:9050"
                 "transport_listen": "[::]:8443",
             },
             RelayAddresses(
-                LOOPBACK, (), front=Front("obfs4", (*FRONT.addresses, "/ip6/2001:db8::5/tcp/443"), "[::]:8443")
+                LOOPBACK,
+                (),
+                front=Front("obfs4", (*FRONT.addresses, "/ip6/2001:db8::5/tcp/443"), "[::]:8443"),
+                open=False,
             ),
         ),
     ],

@@ -70,6 +70,8 @@ def test_a_relay_counts_where_it_has_answered_and_only_if_it_answers_everywhere(
         assert await here.places(relay, where) == ["50.0.0.1"]
         assert await here.places(relay, where, "/ip6/2a01::1/tcp/4001", "/ip4/1.1.1.1/udp/1/quic-v1") == ["50.0.0.1"]
         assert await here.places(relay, where, f"/ip4/52.0.0.1/tcp/1/p2p/{multiaddrs.peer_id(relay.peer)}/p2p-circuit")
+        assert await here.places(relay, where, f"{where}/pt/obfs4/-") == ["50.0.0.1"]
+        assert await here.places(relay, f"{where}/pt/obfs4/-") == []
         assert await here.places(relay, where, other) == []
         assert await here.places(relay, other) == []
 

@@ -75,6 +75,29 @@ def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Pat
     run(main)
 
 
+def test_who_takes_small_blobs_only_gets_those_of_each_queue_before_a_larger_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
+            await alice.put(0, blob(1), blob(2, 16_384), blob(3))
+            (found, _, end) = await bob.fetch(8, (0, 0), small=True)
+            assert ([one.blob for one in found], end.more) == ([blob(1)], False)
+            (found, _, end) = await bob.fetch(8, (0, found[0].place), small=True)
+            assert (found, end.more) == ([], False)
+            await bob.watch((0, 0), push=1, small=True)
+            pushed = await bob.next_pushed()
+            assert pushed.blob == blob(1)
+            await bob.delete(0, pushed.place)
+            await trio.sleep(100)
+            await bob.ping()
+            assert bob.pushed == []
+            assert at.store.blobs == 2
+            everything = await bob.fetch(8, (0, 0))
+            assert [one.blob for one in everything[0]] == [blob(2, 16_384), blob(3)]
+
+    run(main)
+
+
 def test_a_client_that_was_slow_catches_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It took nothing for a while, so what came was not kept in memory for it; it comes from the disk."""
     monkeypatch.setattr(clients, "MAX_WAITING", 50_000)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import resource
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import trio
 
+from p2pchat.core.descriptors import MAILBOX, Descriptor, sign_descriptor
 from p2pchat.core.ids import PeerKey
+from p2pchat.core.primitives import sign_public
 from p2pchat.errors import P2PChatError, UsageError
 from p2pchat.net.ports import Stream
 from p2pchat.relay import server
 from p2pchat.relay.config import BadSetting, RelayConfig
+from p2pchat.relay.dialback import DialBack
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import place_of
 
@@ -114,3 +122,39 @@ def test_it_knows_whether_others_can_dial_it(tmp_path: Path, address: str, publi
     assert relay._is_public() is public
     assert relay._found_at()["lines"][0].startswith(address + "/p2p/")
     relay.store.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "dials"),
+    [
+        ({"announce": ("/ip4/192.0.2.1/tcp/4001",)}, True),
+        ({"announce": ("/ip4/192.0.2.1/tcp/4001",), "proxy": "socks5://127.0.0.1:9050"}, False),
+        ({"announce": ("/ip4/192.0.2.1/tcp/4001/pt/obfs4/-",)}, False),
+        ({"announce": ("/onion3/2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid:4001",)}, False),
+    ],
+)
+def test_where_nobody_is_to_see_a_relay_it_dials_back_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], dials: bool
+) -> None:
+    """Else a stranger who announces an address of their own sees where it is, and a name server sees it too."""
+    dialling: list[DialBack] = []
+
+    async def dial_back(back: DialBack) -> None:
+        dialling.append(back)
+        await trio.lowlevel.checkpoint()
+
+    def ready(event: dict[str, Any]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    seed = bytes(32)
+    made = time.time_ns() // 1_000_000_000
+    descriptor = Descriptor(PeerKey(sign_public(seed)), 1, made, made + 60, MAILBOX, ("/dns4/a.example/tcp/1",))
+    monkeypatch.setattr(DialBack, "run", dial_back)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "set_threshold", lambda *thresholds: None)
+    settings = {"data": str(tmp_path), "listen": ("/ip4/127.0.0.1/tcp/0",), **settings}
+    relay = server._Relay(RelayConfig(**settings), Folder(tmp_path))
+    relay._listing.answer(descriptor.relay, "198.51.100.7", sign_descriptor(seed, descriptor))
+    trio.run(relay.run, ready, RelayConfig)
+    relay.store.close()
+    assert (bool(relay._listing._announced), len(dialling)) == (dials, dials)

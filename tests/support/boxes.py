@@ -195,9 +195,11 @@ class MailClient:
             self._results.update(mailbox.decode_results((await self.answer(mailbox.RESULTS)).body))
         return [self._results.pop(number) for number in numbers]
 
-    async def fetch(self, want: int, *queues: tuple[int, int]) -> tuple[list[Blob], list[Blob], End]:
+    async def fetch(
+        self, want: int, *queues: tuple[int, int], small: bool = False
+    ) -> tuple[list[Blob], list[Blob], End]:
         """(blobs, padding, end)."""
-        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, want, queues)))
+        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, want, queues, small=small)))
         return await self.fetched()
 
     async def fetched(self) -> tuple[list[Blob], list[Blob], End]:
@@ -208,8 +210,8 @@ class MailClient:
         padding = [one for one in blobs if one.handle == mailbox.NO_HANDLE]
         return [one for one in blobs if one.handle != mailbox.NO_HANDLE], padding, mailbox.decode_end(frame.body)
 
-    async def watch(self, *queues: tuple[int, int], push: int = mailbox.MAX_PUSHED) -> None:
-        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 0, queues, push)))
+    async def watch(self, *queues: tuple[int, int], push: int = mailbox.MAX_PUSHED, small: bool = False) -> None:
+        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 0, queues, push, small=small)))
         assert mailbox.decode_end((await self.answer(mailbox.END)).body).code == mailbox.DONE
 
     async def next_pushed(self) -> Blob:

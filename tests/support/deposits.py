@@ -26,11 +26,11 @@ def numbered(*names: int | str, size: int = 4096) -> list[tuple[int, bytes]]:
     return [(number, blob(name, size)) for number, name in enumerate(names)]
 
 
-async def fill(here: RelayInMemory, keys: Keys, *names: int | str) -> None:
-    """Deposit as somebody else."""
+async def fill(here: RelayInMemory, keys: Keys, *names: int | str, size: int = 4096) -> None:
+    """Deposit as somebody else, blobs of this size."""
     someone = await here.client()
     assert await someone.open(0, mailbox.TO_PUT, keys) == DONE
-    puts = [Put(number, 0, HOURS_A_DAY, 0, blob(name)) for number, name in enumerate(names)]
+    puts = [Put(number, 0, HOURS_A_DAY, 0, blob(name, size)) for number, name in enumerate(names)]
     await someone.send(*[Frame(mailbox.PUT, mailbox.encode_put(put)) for put in puts])  # at once: few commits
     assert set(await someone.results([put.number for put in puts])) == {DONE}
     await someone.stream.close()

@@ -682,9 +682,13 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         "fetch": (
             mailbox.FETCH,
             mailbox.encode_fetch(11, 512, [(7, 1 << 63), (8, 0)]),
-            [11, 512, 0, [[7, 1 << 63], [8, 0]]],
+            [11, 512, 0, False, [[7, 1 << 63], [8, 0]]],
         ),
-        "watch": (mailbox.FETCH, mailbox.encode_fetch(11, 0, [(7, 1 << 63)], 1), [11, 0, 1, [[7, 1 << 63]]]),
+        "watch": (
+            mailbox.FETCH,
+            mailbox.encode_fetch(11, 0, [(7, 1 << 63)], 1, small=True),
+            [11, 0, 1, True, [[7, 1 << 63]]],
+        ),
         "blob": (mailbox.BLOB, mailbox.encode_blob(mailbox.Blob(7, 1 << 40, blob)), [7, 1 << 40, blob]),
         "end": (mailbox.END, mailbox.encode_end(mailbox.End(11, 0, more=True)), [11, 0, True]),
         "delete": (mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(12, 7, 1 << 40)), [12, 7, 1 << 40]),

@@ -72,6 +72,37 @@ def test_an_invite_for_one_names_it_and_one_for_many_does_not(tmp_path: Path) ->
     run_world(tmp_path, main)
 
 
+def test_who_has_dialled_it_proves_that_it_works_for_as_long_as_its_address_is_the_same(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        at_home(world, "alice")
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+
+        async def reached() -> bool:
+            return bool((await alice.call("network"))["reached"])
+
+        async def mapped() -> bool:
+            return bool((await alice.call("network"))["port_mapping"]["address"])
+
+        await until(mapped)
+        assert not await reached(), "the router says so, and nobody has come by it"
+        world.found["alice"] = f"/ip4/{PUBLIC}/tcp/4001"
+        await bob.stop()
+        await world.start("bob")
+        await until(reached)
+        assert (await alice.call("offer"))["reachable"]
+
+        await alice.call("settings", port_mapping=False)
+        assert not await reached()
+        assert (await alice.call("offer"))["reachable"], "the answer to the question stays"
+        world.elsewhere["alice"] = world.found["alice"]
+        assert await reached(), "it has this address itself"
+        world.elsewhere["alice"] = "/ip4/11.0.9.9/tcp/4001"
+        assert not await reached()
+
+    run_world(tmp_path, main)
+
+
 def test_one_from_whom_we_hide_is_not_told(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         at_home(world, "alice")

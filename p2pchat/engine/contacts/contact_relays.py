@@ -72,6 +72,14 @@ def reachable(db: Database) -> bool:
     return meta.get(db, _FOUND) is not None
 
 
+def found_at(tx: Transaction) -> str:
+    """Return the address at which a contact has reached us from outside last, as a multiaddr, or ""."""
+    address = meta.get(tx.db, _FOUND)
+    if address is None:
+        return ""
+    return tx.net.mailboxes.address_of(Relay(PeerKey(bytes(KEY_BYTES)), (address,)))  # whose it is does not matter
+
+
 def is_asked(db: Database) -> bool:
     """Return whether a person is to be asked: this node could be a relay, and nobody has said yes or no."""
     return reachable(db) and settings.relay_for_contacts(db) is None

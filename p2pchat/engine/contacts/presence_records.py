@@ -95,7 +95,9 @@ _Make = Callable[[int], IpnsRecord]
 
 @dataclass(eq=False, slots=True)
 class _Search:
-    """The search for a contact. not_before: when the next attempt may begin."""
+    """The search for a contact. not_before: when the next attempt may begin. busy: an attempt waits for its turn or is
+    under way.
+    """
 
     pauses: Backoff
     not_before: float = -inf
@@ -129,12 +131,13 @@ class PresenceRecords:
     """By contact, or by the number of a decoy."""
     _reached: set[ContactId] = field(default_factory=set)
     """Those with whom there was a link since we have moved last."""
-    _next_search: float = -inf
-    """When the next search may begin."""
+    _waiting: dict[ContactId, None] = field(default_factory=dict)
+    """Those whose search waits for its turn, in this order; all of them are in `_searches`."""
     _nursery: trio.Nursery | None = None
 
     def __post_init__(self) -> None:
         self._moved = Wakeup()
+        self._unreached = Wakeup()
 
     async def run(self) -> None:
         """Do all this until cancelled."""
@@ -142,6 +145,7 @@ class PresenceRecords:
             self._nursery = nursery
             try:
                 nursery.start_soon(self._follow_moves)
+                nursery.start_soon(self._search_in_turn)
                 await self._put_daily()
             finally:
                 self._nursery = None
@@ -163,9 +167,8 @@ class PresenceRecords:
         if self._nursery is None or search.busy or now < search.not_before:
             return
         search.busy = True
-        begin = max(now, self._next_search)
-        self._next_search = begin + jittered(SECONDS_A_SEARCH, self.random)
-        self._nursery.start_soon(self._search, contact, search, begin)
+        self._waiting[contact] = None
+        self._unreached.set()
 
     def _new_search(self) -> _Search:
         return _Search(Backoff(FIRST_PAUSE, LONGEST_PAUSE, self.random))
@@ -173,6 +176,7 @@ class PresenceRecords:
     def linked(self, contact: ContactId) -> None:
         """Note that there is a link with a contact, who is not looked for any more."""
         self._searches.pop(contact, None)
+        self._waiting.pop(contact, None)
         self._reached.add(contact)
 
     def moved(self) -> None:
@@ -193,21 +197,48 @@ class PresenceRecords:
             if here != before:
                 before = here
                 for contact in list(self._searches):
-                    self._searches[contact] = self._new_search()  # one under way ends
+                    self._searches[contact] = self._new_search()  # one under way ends, one that waits keeps its turn
                     self.unreached(contact)
                 await trio.sleep(HOLD_SECONDS)
 
     # --- one contact
 
-    async def _search(self, contact: ContactId, search: _Search, begin: float) -> None:
-        """Put our record for a contact and look for theirs, of today, and then of yesterday and tomorrow, since clocks
-        may be wrong; unless they have been reached meanwhile. begin: when, by the loop's clock.
+    async def _search_in_turn(self) -> None:
+        """Begin the searches that wait, first come first served, each some seconds after the last that asked anybody.
+        Contacts who were reached meanwhile, or cannot be looked for, delay no others.
         """
-        await trio.sleep_until(begin)
+        while True:
+            self._unreached.clear()
+            while self._waiting:
+                contact = next(iter(self._waiting))
+                del self._waiting[contact]
+                if await self._begin_search(contact, self._searches[contact]):
+                    await trio.sleep(jittered(SECONDS_A_SEARCH, self.random))
+            await self._unreached.wait()
+
+    async def _begin_search(self, contact: ContactId, search: _Search) -> bool:
+        """Start the search for a contact; return False if there is nobody to ask, or it is no longer wanted."""
         try:
             meeting = await self._meeting(contact)
-            if meeting is None or self._searches.get(contact) is not search:
-                return
+        except P2PChatError as error:
+            _log_failure(error)
+            meeting = None
+        if meeting is None:
+            self._end_search(search)
+        if meeting is None or self._nursery is None or self._searches.get(contact) is not search:
+            return False
+        self._nursery.start_soon(self._search, contact, search, meeting)
+        return True
+
+    def _end_search(self, search: _Search) -> None:
+        search.busy = False
+        search.not_before = trio.current_time() + search.pauses.pause()
+
+    async def _search(self, contact: ContactId, search: _Search, meeting: Meeting) -> None:
+        """Put our record for a contact and look for theirs, of today, and then of yesterday and tomorrow, since clocks
+        may be wrong; unless they have been reached meanwhile.
+        """
+        try:
             before = self._written.get(contact)
             await self._put(contact, meeting, MAX_RELAYS)
             if self._written.get(contact) is not before:
@@ -220,10 +251,9 @@ class PresenceRecords:
                 if self._searches.get(contact) is not search or await self._find_anywhere(contact, meeting, day):
                     return
         except P2PChatError as error:
-            log.warning("a contact's record could not be looked for: %s", type(error).__name__)
+            _log_failure(error)
         finally:
-            search.busy = False
-            search.not_before = trio.current_time() + search.pauses.pause()
+            self._end_search(search)
 
     async def _find_anywhere(self, contact: ContactId, meeting: Meeting, day: int) -> bool:
         return await self._find(contact, meeting, day, self._ask_relays) or await self._find(
@@ -412,6 +442,10 @@ class PresenceRecords:
 
     async def _meeting(self, contact: ContactId) -> Meeting | None:
         return await self.committer.read(meeting_of, self.me, contact)
+
+
+def _log_failure(error: P2PChatError) -> None:
+    log.warning("a contact's record could not be looked for: %s", type(error).__name__)
 
 
 _PUT = "presence_put"

@@ -19,7 +19,7 @@ from p2pchat.engine.methods.relays import relays_in_use
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.ports import NetState, ProxyHealth, Relay, RelayHealth
+from p2pchat.ports import NetState, ProxyHealth, Relay, RelayHealth, Scope
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import invites as store_invites
@@ -125,7 +125,7 @@ def _read(tx: Transaction, engine: Engine, state: NetState) -> NetworkFacts:
         now,
         clock=clock,
         clock_right=right,
-        reached=contact_relays.reachable(db),
+        reached=_is_reached(tx, state),
         is_relay=bool(settings.relay_for_contacts(db)),
         key=keys.notice(transport_keys.state(db, now), now),
         hides=bool(store_contacts.hidden(db)) or any(row.hidden for row in store_invites.open_invites(db)),
@@ -133,6 +133,21 @@ def _read(tx: Transaction, engine: Engine, state: NetState) -> NetworkFacts:
         others=OtherRelays(len(others), sum(bool(row.worked_at) for row in others)),
         contacts=tuple(contacts),
     )
+
+
+def _is_reached(tx: Transaction, state: NetState) -> bool:
+    """Return whether a contact has reached us from outside at an IP address that is ours now: on another network, or
+    behind another router, it proves nothing.
+    """
+    ours = [own.address for own in state.addresses if own.scope == Scope.PUBLIC]
+    if state.mapping.address:
+        ours.append(state.mapping.address)
+    found = contact_relays.found_at(tx)
+    return bool(found) and _host(found) in {_host(address) for address in ours}
+
+
+def _host(address: str) -> str:
+    return address.split("/")[2]
 
 
 def _relays(tx: Transaction, engine: Engine, state: NetState, shown: Mapping[ContactId, str]) -> list[RelayFacts]:

@@ -85,10 +85,10 @@ class ContactFacts:
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """Everything. now: ms. clock, clock_right: see `clock_check`. reached: a contact has reached us from outside at a
-    public address. turns: how many relays of contacts wait for their turn. is_relay: this node is a relay for contacts.
-    key: what happens to the transport key, in sentences. hides: there are contacts from whom we hide our address, or
-    will be. dht: None where it was not asked.
+    """Everything. now: ms. clock, clock_right: see `clock_check`. reached: a contact has reached us from outside at an
+    address that is ours now. turns: how many relays of contacts wait for their turn. is_relay: this node is a relay for
+    contacts. key: what happens to the transport key, in sentences. hides: there are contacts from whom we hide our
+    address, or will be. dht: None where it was not asked.
     """
 
     now: int

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.contacts import contact_relays, names
 from p2pchat.engine.delivery import outbound
@@ -46,6 +49,17 @@ def _status(db: Database) -> tuple[str, list[ContactId], list[PeerKey], bool]:
     )
 
 
+def check_settings(engine: Engine, changes: Mapping[str, Any]) -> None:
+    """Raise NotNow if one of these arguments of `change_settings` cannot take effect in this node."""
+    if changes.get("port_mapping") is not None and engine.use_port_mapping is None:
+        raise NotNow(
+            "This node asks no router to open a port: it uses a proxy, or P2PCHAT_NO_PORT_MAPPING was set when it "
+            "started"
+        )
+    if changes.get("lan") is not None and engine.use_lan is None:
+        raise NotNow("With a proxy, contacts are not looked for on the local network")
+
+
 async def change_settings(
     engine: Engine,
     *,
@@ -55,19 +69,13 @@ async def change_settings(
     lan: str | None = None,
     port_mapping: bool | None = None,
 ) -> Json:
-    """Return what was decided; each that is given is changed first. Raises NotNow for `lan` and `port_mapping` with a
-    proxy.
+    """Return what was decided; each that is given is changed first. Raises NotNow, with nothing changed, for `lan` and
+    `port_mapping` with a proxy.
     """
-    if port_mapping is not None:
-        if engine.use_port_mapping is None:
-            raise NotNow(
-                "This node asks no router to open a port: it uses a proxy, or P2PCHAT_NO_PORT_MAPPING was set when it "
-                "started"
-            )
+    check_settings(engine, {"lan": lan, "port_mapping": port_mapping})
+    if port_mapping is not None and engine.use_port_mapping is not None:
         engine.use_port_mapping(port_mapping)
-    if lan is not None:
-        if engine.use_lan is None:
-            raise NotNow("With a proxy, contacts are not looked for on the local network")
+    if lan is not None and engine.use_lan is not None:
         engine.use_lan(LanMode(lan))
 
     def change(tx: Transaction) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from p2pchat.engine.engine import Engine
@@ -99,6 +99,10 @@ class EngineService:
         except Busy:
             return False
         return True
+
+    def check_settings(self, changes: Mapping[str, Any]) -> None:
+        """Raise NotNow if the method `settings` would refuse these arguments."""
+        node.check_settings(self._engine, changes)
 
     def subscribe(self) -> Subscription:
         """Return a new subscriber of events."""

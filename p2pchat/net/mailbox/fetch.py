@@ -251,7 +251,8 @@ class Collecting:
         fetch = _Fetch(self._stream.number(), group, want)
         self._fetches.append(fetch)
         places = [(opened.handle, opened.seen) for opened in group]
-        self._stream.ask(mailbox.FETCH, mailbox.encode_fetch(fetch.number, want, places, self._most_pushed))
+        body = mailbox.encode_fetch(fetch.number, want, places, self._most_pushed, small=self._stream.short)
+        self._stream.ask(mailbox.FETCH, body)
 
     @property
     def _most_pushed(self) -> int:

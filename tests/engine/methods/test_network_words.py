@@ -335,8 +335,8 @@ def test_with_two_hops_no_relay_sees_who_comes_and_what_is_fetched() -> None:
     assert said(replace(FACTS, net=replace(HOME, hops=2), relays=(HILL,)))["operators"] == (
         "whoever runs a relay of yours sees your network address, who is connected to you through it, and to which "
         "relay you go through it; or, as the second, which mailboxes are opened there and when, and not by whom. The "
-        "first may be one that you did not choose, of which a relay of yours has told. Both together, or who compares the "
-        "times, know what one knew"
+        "first may be one that you did not choose, of which a relay of yours has told. Both together, or who compares "
+        "the times, know what one knew"
     )
 
 

@@ -245,6 +245,27 @@ def test_a_blob_that_has_room_on_no_short_connection_is_tried_after_all_others(t
     run(main)
 
 
+def test_a_large_blob_in_one_queue_keeps_nothing_in_another_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here, client(here.stream) as scene:
+            scene.lines.short = scene.letters.takes = True
+            await fill(here, BOB, 0, size=16_384)
+            await fill(here, CAROL, *range(3))
+            scene.boxes.watch(AT_RELAY, [own(BOB), own(CAROL)])
+            await scene.letters.until(lambda: collects(scene, CAROL, 3))
+            await fill(here, CAROL, 3)
+            await scene.letters.until(lambda: collects(scene, CAROL, 4))
+            for line in scene.lines.streams:
+                assert line.carried[0] <= MAX_SHORT_BYTES
+            scene.lines.short = False  # another network
+            scene.boxes.network_changed(hidden=False)
+            for line in scene.lines.streams:
+                await line.close()
+            await scene.letters.until(lambda: collects(scene, BOB, 1))
+
+    run(main)
+
+
 def test_where_the_handshakes_alone_fill_a_short_connection_one_waits_longer_each_time(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
