@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Announced:
+class Announced:
     """A descriptor, and the place that announced it, or the relay that told of it."""
 
     descriptor: Descriptor
@@ -74,11 +74,15 @@ class _Announced:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed(_Announced):
-    """A relay that has answered at its addresses, in these widest networks, at this time (ms)."""
+class _Listed(Announced):
+    """A relay that has answered at its addresses, in these places and widest networks, at this time (ms). dialled_at:
+    when it was dialled back at these last, whether it answered or not.
+    """
 
+    places: frozenset[str]
     networks: frozenset[str]
     proven_at: int
+    dialled_at: int
 
 
 class RelayListing:
@@ -106,10 +110,10 @@ class RelayListing:
         self._random = random
         self._known: dict[PeerKey, _Listed] = {}
         self._shares = FairShares[PeerKey]()
-        self._announced: dict[PeerKey, _Announced] = {}
+        self._announced: dict[PeerKey, Announced] = {}
         self._waiting = FairShares[PeerKey]()
         self._served: dict[str, None] = {}
-        self._dialled: dict[PeerKey, _Announced] = {}
+        self._dialled: dict[PeerKey, Announced] = {}
         self._has_announced = Wakeup()
         self._replaced_at = 0
         self._peer = PeerKey(sign_public(seed))
@@ -173,8 +177,8 @@ class RelayListing:
                 if 1000 * descriptor.made + FORGOTTEN_AFTER_MS > self._clock():
                     self._take(descriptor, raw, f"relay {source.hex()}", MAX_TOLD)
 
-    async def announced(self) -> Descriptor:
-        """Wait for a relay to dial back, and return its descriptor; `proven` is to be called with it. The networks that
+    async def announced(self) -> Announced:
+        """Wait for a relay to dial back, and return it; `proven` is to be called with its descriptor. The networks that
         announce relays have turns, so that one that announces many delays its own.
         """
         while not self._announced:
@@ -188,7 +192,19 @@ class RelayListing:
         self._served[_network_of(announced)] = None
         if len(self._served) > MAX_ANNOUNCED:
             del self._served[next(iter(self._served))]
-        return announced.descriptor
+        return announced
+
+    def dial_again(self, descriptor: Descriptor) -> frozenset[str]:
+        """Return the places in which a listed relay with the same addresses has answered, once in `PROVEN_AGAIN_MS`: it
+        counts as dialled back now. None of another relay, or more often.
+        """
+        now, before = self._clock(), self._known.get(descriptor.relay)
+        if before is None or before.descriptor.addresses != descriptor.addresses:
+            return frozenset()
+        if now < before.dialled_at + PROVEN_AGAIN_MS:
+            return frozenset()
+        self._known[descriptor.relay] = replace(before, dialled_at=now)
+        return before.places
 
     def proven(self, descriptor: Descriptor, where: Sequence[str]) -> None:
         """List a relay that has answered at these places (`net.admission.places`); none if it has not answered at all
@@ -199,7 +215,15 @@ class RelayListing:
             return
         now, path = self._clock(), places.wider(where[0])
         networks = frozenset(places.wider(place)[0] for place in where)
-        listed = _Listed(announced.descriptor, announced.raw, announced.source, networks, now)
+        listed = _Listed(
+            announced.descriptor,
+            announced.raw,
+            announced.source,
+            frozenset(where),
+            networks,
+            proven_at=now,
+            dialled_at=now,
+        )
         if descriptor.relay not in self._known and not self._has_room(path, networks, now):
             return
         self._known[descriptor.relay] = listed
@@ -233,7 +257,7 @@ class RelayListing:
                 return
             del self._announced[gives_way]
             self._waiting.remove(gives_way)
-        self._announced[descriptor.relay] = _Announced(descriptor, raw, source)
+        self._announced[descriptor.relay] = Announced(descriptor, raw, source)
         self._waiting.add(descriptor.relay, places.wider(source))
         self._has_announced.set()
 
@@ -275,7 +299,7 @@ class RelayListing:
         return [*first, *(row.raw for row in rows if row.raw not in first)]
 
 
-def _network_of(announced: _Announced) -> str:
+def _network_of(announced: Announced) -> str:
     """Return the widest network from which a relay was announced."""
     return places.wider(announced.source)[0]
 

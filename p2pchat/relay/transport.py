@@ -17,7 +17,7 @@ import trio
 from p2pchat.errors import Unreachable
 from p2pchat.net import pluggable
 from p2pchat.net.multiaddrs import SocketAddress
-from p2pchat.net.transport.managed import Program
+from p2pchat.net.transport.managed import Program, TransportFailed
 from p2pchat.relay.addresses import Front
 from p2pchat.relay.config import BadSetting
 
@@ -76,7 +76,10 @@ class RelayTransport:
         return [f"{address}/pt/{transport.name}/{transport.text()}" for address in self._front.addresses]
 
     def _settings(self) -> Mapping[str, str]:
-        name, (inside, *_) = self._front.name, self._bound()
+        name, bound = self._front.name, self._bound()
+        if not bound:  # as while the host restarts
+            raise TransportFailed("the relay does not listen now")
+        inside = bound[0]
         host = ("127.0.0.1" if inside.ip.version == 4 else "::1") if inside.ip.is_unspecified else str(inside.ip)
         return {
             "TOR_PT_SERVER_TRANSPORTS": name,

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import trio
 
-from p2pchat.core.descriptors import Descriptor
+from p2pchat.core.descriptors import LIFE_SECONDS, Descriptor
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import mailbox_name
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Stream
-from p2pchat.relay.dialback import PLACE_BURST, DialBack
-from p2pchat.relay.listing import RelayListing
-from tests.support.world import BEGAN, FakeHost, World, run_world
+from p2pchat.relay.dialback import AT_ONCE, CAUSED_BURST, PAUSE_SECONDS, PLACE_BURST, DialBack
+from p2pchat.relay.limits import NETWORK_FACTOR
+from p2pchat.relay.listing import PROVEN_AGAIN_MS, Announced, RelayListing
+from tests.support.world import FakeHost, World, run_world
 
 
 class Here:
@@ -24,8 +25,9 @@ class Here:
 
     def __init__(self, world: World, folder: Path, own: str = "/ip4/40.0.0.1/tcp/4001") -> None:
         self.world = world
+        self.sources = 0
         random = world.entropy.random
-        self.listing = RelayListing(random(32), folder / "descriptor", tuple, lambda: BEGAN, random)
+        self.listing = RelayListing(random(32), folder / "descriptor", tuple, world.now, random)
         self.back = DialBack(self.listing, self.new_host, lambda: (own,), lambda stream: "", random)
 
     @asynccontextmanager
@@ -36,8 +38,17 @@ class Here:
 
     async def places(self, relay: FakeHost, *addresses: str) -> list[str]:
         """Where a relay has answered that names these addresses."""
-        made = BEGAN // 1000
-        return await self.back._places(Descriptor(relay.peer, made, made, made + 9, 3, addresses))
+        self.sources += 1
+        return await self.back._places(Announced(self.descriptor(relay, *addresses), b"", f"20.{self.sources}.0.1"))
+
+    def descriptor(self, relay: FakeHost, *addresses: str) -> Descriptor:
+        made = self.world.now() // 1000
+        return Descriptor(relay.peer, made, made, made + LIFE_SECONDS, 3, addresses)
+
+    async def announce(self, relay: FakeHost, source: str, *addresses: str) -> None:
+        """Have a relay announce itself from an IP address, and be dialled back."""
+        self.listing._take(self.descriptor(relay, *addresses), b"", source, 1)
+        await trio.sleep(AT_ONCE * PAUSE_SECONDS)
 
     def dialled(self) -> list[str]:
         return [address for _, _, addresses in self.world.dialled for address in addresses]
@@ -121,19 +132,51 @@ def test_a_crowd_that_names_one_address_has_it_dialled_a_few_times_a_day(tmp_pat
     run_here(tmp_path, main)
 
 
+def test_who_names_a_relays_address_does_not_keep_it_out_of_the_list(tmp_path: Path) -> None:
+    """Neither one who comes from one network, nor, once it is listed, a crowd."""
+
+    async def main(here: Here) -> None:
+        where, other = "/ip4/60.0.0.1/tcp/4001", "/ip4/60.0.0.9/tcp/4001"
+        relay, sybil = relay_at(here.world, "relay", where), here.world.outsider("sybil")
+        here.world.soon(here.back.run)
+        for number in range(40):  # each has another key, and an address in a /24 of its own
+            await here.announce(relay_at(here.world, f"sybil {number}", other), f"50.0.{number}.1", where)
+        assert len(here.dialled()) == CAUSED_BURST
+        for number in range(40):
+            await here.announce(here.world.outsider(f"in /24 {number}"), "50.0.0.1", f"/ip4/60.0.0.{number}/tcp/1")
+        assert len(here.dialled()) <= CAUSED_BURST * NETWORK_FACTOR
+        await here.announce(relay, "60.0.0.1", where, f"{where}/ws", "/ip4/60.0.0.1/tcp/443")
+        assert len(here.listing) == 0  # it does not answer at the last of these
+        await here.announce(relay, "60.0.0.1", where)
+        assert len(here.listing) == 1
+        for gone in (False, True):
+            await trio.sleep(PROVEN_AGAIN_MS / 1000)
+            for _ in range(40):
+                await here.places(sybil, where)
+            if gone:
+                del here.world.listening[relay.peer]
+            before, day = len(here.dialled()), here.world.now()
+            for _ in range(3):  # beside what the crowd has used up there is one try a day
+                await here.announce(relay, "60.0.0.1", where)
+            assert len(here.dialled()) == before + 1
+            assert (here.listing._known[relay.peer].proven_at >= day) is not gone
+
+    run_here(tmp_path, main)
+
+
 def test_what_fails_ends_nothing(tmp_path: Path) -> None:
     async def main(here: Here) -> None:
-        async def fails(descriptor: Descriptor) -> list[str]:
+        async def fails(announced: Announced) -> list[str]:
             raise RuntimeError
 
         asked: list[PeerKey] = []
-        descriptor = Descriptor(PeerKey(bytes(32)), 1, 1, 2, 3, ())
+        nobody = Announced(Descriptor(PeerKey(bytes(32)), 1, 1, 2, 3, ()), b"", "")
 
-        async def announced() -> Descriptor:
+        async def announced() -> Announced:
             if len(asked) == 20:
                 await trio.sleep_forever()
-            asked.append(descriptor.relay)
-            return descriptor
+            asked.append(nobody.descriptor.relay)
+            return nobody
 
         here.back._places = fails  # type: ignore[method-assign]
         here.listing.announced = announced  # type: ignore[method-assign]

@@ -22,19 +22,20 @@ from p2pchat.relay.listing import (
     MAX_ANNOUNCED,
     REPLACED_AFTER_MS,
     SIGN_AGAIN_MS,
+    Announced,
     RelayListing,
 )
 
 NOBODY = PeerKey(bytes(32))
 
 
-def at_once(waiting: Coroutine[Any, Any, Descriptor]) -> Descriptor:
-    """Return what a coroutine returns that does not have to wait."""
+def at_once(waiting: Coroutine[Any, Any, Announced]) -> Descriptor:
+    """Return the descriptor of what a coroutine returns that does not have to wait."""
     try:
         waiting.send(None)
     except StopIteration as over:
-        result: Descriptor = over.value
-        return result
+        result: Announced = over.value
+        return result.descriptor
     raise AssertionError
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.net.multiaddrs import parse
+from p2pchat.errors import Unreachable
+from p2pchat.net.multiaddrs import SocketAddress, parse
+from p2pchat.net.transport import managed
 from p2pchat.relay.addresses import Front
 from p2pchat.relay.config import BadSetting
 from p2pchat.relay.transport import RelayTransport, read_arguments
@@ -68,6 +70,41 @@ def test_it_listens_and_passes_on_what_comes_in_disguise(tmp_path: Path) -> None
             assert await inside.receive_some(10) == b"hello"
             nursery.cancel_scope.cancel()
         assert transport.addresses() == []
+
+    run(main)
+
+
+def test_a_program_that_ends_while_the_host_restarts_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managed, "FIRST_PAUSE", 0.01)
+
+    async def main() -> None:
+        bound: list[SocketAddress] = []
+        front = Front("xor", (ADDRESS,), "127.0.0.1:0")
+        program = RelayTransport(PROGRAM, front, tmp_path, lambda: bound, os.urandom)._program
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(program.run)
+            with pytest.raises(Unreachable, match="the relay does not listen now"):
+                await program.ready()
+            bound.append(parse("/ip4/127.0.0.1/tcp/9"))
+            while program.method is None:
+                await program._changed.wait()
+            assert program.problem == ""
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_a_program_that_cannot_be_named_to_the_system_ends_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        front, bound = Front("xor", (ADDRESS,), "127.0.0.1:0"), parse("/ip4/127.0.0.1/tcp/9")
+        program = RelayTransport(("a\0b",), front, tmp_path, lambda: (bound,), os.urandom)._program
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(program.run)
+            with pytest.raises(Unreachable, match="does not start: embedded null byte"):
+                await program.ready()
+            nursery.cancel_scope.cancel()
 
     run(main)
 

@@ -46,6 +46,8 @@ def wider(place: str) -> tuple[str, ...]:
     them the IPv4 /16 or the IPv6 /32 that a hosting company has. All who come over circuits are in one network.
     """
     inner = networks(place)[::-1]
+    if place.startswith(_BY_TOR):  # as many as the networks of an IPv4 address
+        return inner
     if len(inner) == len(FACTORS_IPV4):
         return (".".join(place.split(".")[:2]) + ".0.0/16", *inner)
     if len(inner) == len(FACTORS_IPV6):

@@ -320,9 +320,9 @@ def _agreed(looks: Sequence[_Look]) -> Sequence[SocketAddress]:
 
 
 async def _reach(addresses: Sequence[str], by: SocketAddress | None) -> trio.SocketStream:
-    """Connect to a relay from our port, over IPv4 and without a WebSocket. Raises Unreachable."""
+    """Connect to a relay from our port, over IPv4 and without a WebSocket or Tor. Raises Unreachable."""
     for target in dial.targets(addresses):
-        if target.over != "tcp" or target.relay is not None or target.pluggable is not None:
+        if target.over != "tcp" or target.relay is not None or target.pluggable is not None or target.by_tor:
             continue
         if isinstance(target.host, Name):
             ips = await dial.resolve(target.host, target.port, chosen=False)

@@ -143,7 +143,7 @@ class Program:
     """A program for one transport, which is started when it is first needed, and again when it ends.
 
     command: the program and its arguments. settings: of its environment, besides what every such program is told;
-    asked for at every start. state: a folder for what it remembers.
+    asked for at every start; may raise TransportFailed. state: a folder for what it remembers.
     """
 
     def __init__(
@@ -249,8 +249,9 @@ class Program:
             )
         except FileNotFoundError:
             raise TransportFailed(f"there is no program {_shown(self._command[0])}") from None
-        except OSError as error:
-            raise TransportFailed(f"{_shown(self._command[0])} does not start: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise TransportFailed(f"{_shown(self._command[0])} does not start: {why}") from None
 
 
 class _Lines:

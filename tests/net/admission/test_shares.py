@@ -41,4 +41,6 @@ def test_the_path_of_a_place_begins_with_its_widest_network() -> None:
     assert wider("192.0.2.7") == ("192.0.0.0/16", "192.0.2.0/24", "192.0.2.7")
     assert wider(neighbourhood("2001:db8:1:2fe::1"))[0] == "20010db8/32"
     assert wider("circuit 12ab") == ("circuits", "circuit 12ab")
+    assert wider("tor 00000001") == ("tor", "tor 00000001")
+    assert wider("onion 00000001") == ("onion 00000001",)
     assert wider("relay 12D3KooW") == ("relay 12D3KooW",)

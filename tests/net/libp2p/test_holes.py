@@ -25,6 +25,7 @@ from p2pchat.net.transport.proxy import Proxy
 from tests.conftest import run
 from tests.support.hosts import live_connections, make, running, until_apart, works
 
+ONION = "/onion3/2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid:4001"
 BOTH = ("/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0")
 
 
@@ -178,12 +179,16 @@ def test_relays_say_where_the_port_is_seen_for_as_long_as_somebody_wants_to_know
         async with running(host, *relays):
             observers = [Observer(relay.peer, relay.addresses()) for relay in relays]
             lies = Observer(gone.peer, relays[0].addresses())
+            by_tor_too = Observer(relays[0].peer, [ONION, *relays[0].addresses()])
             async with through(host).seen(observers) as seen, through(host).seen(observers) as again:
                 assert list(seen) == list(again) == at(host, 4)
                 assert [len(live_connections(relay, host)) for relay in relays] == [1, 1]
                 assert host.connected() == (), "nothing else is to use these connections"
             for relay in relays:
                 await until_apart(relay, host)
+            async with through(host).seen([by_tor_too]) as seen:
+                assert list(seen) == at(host, 4)
+            await until_apart(relays[0], host)
             async with through(host).seen([lies, observers[1]]) as seen:
                 assert list(seen) == at(host, 4)
             async with through(host).seen([lies]) as nothing, through(host).seen(observers) as seen:
