@@ -122,7 +122,7 @@ def host_limits(config: RelayConfig) -> HostLimits:
     return HostLimits(
         inbound=config.connections,
         inbound_per_place=config.connections_per_address,
-        connections_per_peer=2,
+        connections_per_peer=3,  # for mail, for circuits, and to ask where the peer is seen
         streams_per_peer=_STREAMS + config.circuits_per_client,
         unread=4 * WINDOW,
     )

@@ -17,7 +17,7 @@ class HostLimits:
     circuits_per_relay: int = 64
     idle: float = 40.0  # how long one may have no stream that has proven nothing
     proof: float = 10.0  # how long one that came by a relay may take to prove that a contact made it
-    connections_per_peer: int = 4  # with the same peer; the oldest goes when a further one comes
+    connections_per_peer: int = 4  # with the same peer; one that is not in use, or the oldest, goes for a further one
     streams_per_peer: int = 16  # inbound, open at the same time
     unread: int = 24 * WINDOW  # received on one connection and not read yet: more than its windows allow
     handshake: float = 10.0

@@ -321,8 +321,10 @@ class Inbound:
 
     async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found_at: str) -> None:
         peer = key_of(muxed.peer_id)
-        # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
-        for conn in connections.live(self._swarm, muxed.peer_id)[: 1 - self._limits.connections_per_peer or None]:
+        # A peer whose old connections died unnoticed must get in again, so not the new one goes, but one on which
+        # nothing runs, or else the oldest.
+        older = sorted(connections.live(self._swarm, muxed.peer_id), key=lambda conn: bool(conn.muxed_conn.streams))
+        for conn in older[: 1 - self._limits.connections_per_peer or None]:
             conn.muxed_conn.abandon()
         guest.muxed, guest.idle_since = muxed, trio.current_time()
         self._by_peer.setdefault(peer, set()).add(guest)

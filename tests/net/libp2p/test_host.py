@@ -453,6 +453,21 @@ def test_a_peer_can_always_come_back() -> None:
     run(main)
 
 
+def test_a_connection_that_is_in_use_is_not_ended_for_another() -> None:
+    async def main() -> None:
+        a, b = make(1), make(2, HostLimits(connections_per_peer=2))
+        async with running(a, b):
+            used = await call(a, b)
+            idle = await a.open(b.peer, b.addresses(), ECHO, afresh=True)
+            await idle.close()
+            newest = await a.open(b.peer, b.addresses(), ECHO, afresh=True)
+            for stream in (used, newest):
+                await stream.write(b"still here")
+                assert await read_exactly(stream, 10) == b"still here"
+
+    run(main)
+
+
 def test_cancelling_frees_the_port_and_ends_the_connections() -> None:
     async def main() -> None:
         a, b = make(1), make(2)
