@@ -21,7 +21,7 @@ import pytest
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import ONE_TIME, Invite, InviteWay, encode_invite, to_text
 from p2pchat.net.multiaddrs import pack
-from tests.support.processes import Done, Place, place
+from tests.support.processes import PATIENCE, Done, Place, place
 
 NOBODY = "/ip4/127.0.0.1/tcp/9"
 PASSPHRASE = "correct horse, кобыла"
@@ -212,6 +212,7 @@ def test_a_verb_whose_node_dies_ends_with_1_and_starts_no_other(here: Place) -> 
     rpc.process.stdin.flush()
     assert rpc.hear()["id"] == 1  # it is connected
     node.end(signal.SIGKILL)
+    rpc.process.wait(PATIENCE)  # before its stdin ends, which would be a reason of its own
     done = rpc.wait()
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert here.processes() == []
