@@ -68,8 +68,8 @@ def _row(relay: dict[str, Any]) -> list[Cell]:
 
 def _told(relay: dict[str, Any]) -> list[Cell]:
     """Return the row of a relay that others have told of."""
-    teller = "a contact who is gone" if relay["told_by"] == "contact" else "a relay"
-    about = [f"told by {relay['teller'] or teller}"]
+    gone = "a contact who is gone" if relay["told_by"] == "contact" else "a relay"
+    about = [f"told by {relay['source'] or gone}"]
     about += [f"worked {short_date(relay['worked'])}" if relay["worked"] else "has never answered"]
     about += [] if relay["stores"] else ["stores no messages"]
     state = "in use" if relay["in_use"] else "known"

@@ -49,7 +49,7 @@ def remove(db: Database, relays: Iterable[PeerKey]) -> None:
     db.executemany("DELETE FROM known_relays WHERE relay = ?", [(relay,) for relay in relays])
 
 
-def forget_teller(db: Database, contact: ContactId) -> None:
+def forget_source(db: Database, contact: ContactId) -> None:
     """Forget that a contact has told of relays, and those of them that have never answered us."""
     db.execute("DELETE FROM known_relays WHERE told_by = ? AND worked_at = 0", (contact,))
     db.execute("UPDATE known_relays SET told_by = x'' WHERE told_by = ?", (contact,))

@@ -62,8 +62,8 @@ def test_those_that_others_have_told_of(node: FakeNode, p2pchat: Run) -> None:
     told = {**one, "state": "told", "used": False, "kept": False, "in_use": False, "stores": True, "worked": None}
     node.answers["relays"] = [
         one,
-        {**told, "told_by": "contact", "teller": "eve\x1b[2J", "worked": "2025-11-20T10:30:00.000Z", "in_use": True},
-        {**told, "told_by": "contact", "teller": None, "stores": False},
+        {**told, "told_by": "contact", "source": "eve\x1b[2J", "worked": "2025-11-20T10:30:00.000Z", "in_use": True},
+        {**told, "told_by": "contact", "source": None, "stores": False},
     ]
     _, used, known = p2pchat("relays", "--all").out.splitlines()
     assert used.startswith("in use")

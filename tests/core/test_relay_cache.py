@@ -43,7 +43,7 @@ def test_one_network_has_two_places_and_those_who_worked_longest_ago_go() -> Non
     assert relay_cache.outlived(worked) == [row.relay for row in reversed(worked[:5])]
 
 
-def test_who_worked_is_tried_first_then_one_of_each_teller_and_network() -> None:
+def test_who_worked_is_tried_first_then_one_of_each_source_and_network() -> None:
     rows = [
         relay(1, worked=5),
         relay(2, worked=9),
@@ -69,7 +69,7 @@ def test_nobody_takes_places_by_claiming_to_be_in_the_network_of_others() -> Non
     assert {row.relay for row in (honest, later)} <= {row.relay for row in first}
 
 
-def test_a_full_half_lets_a_new_teller_in_once_a_day() -> None:
+def test_a_full_half_lets_a_new_source_in_once_a_day() -> None:
     """Whoever came first with as many sources as there are places does not keep them for ever."""
     rows = [replace(relay(number, b"source %d" % number), heard_at=number) for number in range(MAX_UNTRIED)]
     late = replace(relay(100, b"late"), heard_at=STAYS_MS - 1)

@@ -49,6 +49,8 @@ def knows(town: Town, person: str, other: str, address: str) -> set[str]:
 @pytest.mark.parametrize("hides", ["nobody", "carol", "dave"])
 def test_only_who_is_not_hidden_is_known(town: Town, hides: str) -> None:
     """Carol invites, Dave joins; either could be dialled by the other."""
+    # whatever their nodes were forked from would remember what other tests were told
+    town.lab.place.executed |= {"carol", "dave"}
     for relay in RELAYS:
         town.open(relay)
     for person in ("carol", "dave"):

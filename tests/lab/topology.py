@@ -238,8 +238,8 @@ class Lab:
         router.run("nft", "add", "rule", *chain, "oifname", "wan", nat)
 
     def opens_ports(self, name: str, *, upnp: bool = False, pcp: bool = False) -> None:
-        """Have the router of somebody's home open ports for who asks: with Debian's miniupnpd, by UPnP, or by PCP and
-        NAT-PMP.
+        """Have the router of somebody's home open ports for anyone who asks, with Debian's miniupnpd: by UPnP, or by
+        PCP and NAT-PMP.
         """
         if shutil.which("miniupnpd") is None:
             raise NoLab(NEEDS)

@@ -101,6 +101,8 @@ class Place:
     """Profile → the command that runs others where this profile's machine is; without one that is this machine."""
     given: dict[str, dict[str, str]] = field(default_factory=dict)
     """Profile → what its processes find in their environment besides."""
+    executed: set[str] = field(default_factory=set)
+    """Profiles whose started processes are executed, not forked, so that their memory is their own alone."""
 
     def environment(self, profile: str = "") -> dict[str, str]:
         """What processes here are given, or those of a profile."""
@@ -122,7 +124,7 @@ class Place:
 
     def start(self, profile: str, *words: str, stdin: int = subprocess.DEVNULL) -> Running:
         """Start `p2pchat --json --profile … words`."""
-        process = self._popen(
+        process = (subprocess.Popen if profile in self.executed else self._popen)(
             self.command(profile, "--json", *words),
             env=self.environment(profile),
             stdin=stdin,

@@ -154,7 +154,7 @@ class FakeNode:
         """Somebody has told of a relay: a relay, by its address, or a contact."""
         row = {"address": address, "state": "told", "since": None, "problem": "", "contact": None, "used": False}
         kind = "relay" if (by or "").startswith("/") else "contact"
-        known = {"told_by": kind, "teller": by, "worked": None, "in_use": False, "stores": True, "kept": False}
+        known = {"told_by": kind, "source": by, "worked": None, "in_use": False, "stores": True, "kept": False}
         self.told_relays.append({**row, **known, **more})
 
     def says_of_network(self, about: str, check: str, state: str, detail: str) -> None:

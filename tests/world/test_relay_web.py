@@ -147,8 +147,8 @@ def test_what_is_known_of_others_is_listed_and_one_can_be_kept_or_forgotten(tmp_
 
         rows = {row["told_by"]: row for row in await told()}
         assert rows["relay"]["address"] == other.line.partition("#")[0]
-        assert rows["relay"]["teller"] == home.line.partition("#")[0]
-        assert (rows["contact"]["teller"], rows["contact"]["worked"], rows["contact"]["in_use"]) == ("bob", None, False)
+        assert rows["relay"]["source"] == home.line.partition("#")[0]
+        assert (rows["contact"]["source"], rows["contact"]["worked"], rows["contact"]["in_use"]) == ("bob", None, False)
         assert rows["contact"]["stores"]
         facts = await alice.call("network")
         assert facts["other_relays"] == {"known": 2, "worked": 0, "in_use": 0}

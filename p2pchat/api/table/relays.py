@@ -19,10 +19,10 @@ METHODS: Final[tuple[Method, ...]] = (
         "one added; the call then waits a moment for that relay's answer, and its row has `added`. A working "
         "token or address of a relay in the list is not replaced (NotNow) without `replace`. With `all`, there follow, "
         "with the state told, those that others have told of and that are tried while none of the profile's answers: "
-        "`told_by` is relay or contact, `teller` the relay's address or the contact, null if they are gone; `since`: "
+        "`told_by` is relay or contact, `source` the relay's address or the contact, null if they are gone; `since`: "
         "when that was; `worked`: when it last answered, null if never; `in_use`: it is connected now; `stores`: it "
         "keeps envelopes too. To remove such a one is to forget it, until it is told of again.",
-        "[{address, state, since, problem, used, kept, contact, added}], and {told_by, teller, worked, in_use, stores}",
+        "[{address, state, since, problem, used, kept, contact, added}], and {told_by, source, worked, in_use, stores}",
         (
             Param(
                 "add",

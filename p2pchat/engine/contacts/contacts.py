@@ -181,7 +181,7 @@ def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> Non
     """Delete a contact and everything that leads to them, except the messages; `keep_chat`: the chat stays too."""
     device = first_device(contact.id)
     store_contacts.remove(tx.db, contact.id, keep_chat=keep_chat)
-    store_known_relays.forget_teller(tx.db, contact.id)
+    store_known_relays.forget_source(tx.db, contact.id)
     tx.sessions.forget(device)
     tx.forget_contact(contact.id)
     tx.pairs_of.add(contact.id)

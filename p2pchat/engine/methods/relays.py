@@ -92,7 +92,7 @@ def _told(tx: Transaction, engine: Engine, in_use: Collection[bytes]) -> list[Js
     others = known_relays.others(tx.db)
     places |= {row.relay: Relay(row.relay, row.addresses) for row in others}
 
-    def teller(by: bytes) -> str | None:
+    def source(by: bytes) -> str | None:
         if len(by) == KEY_BYTES:
             return boxes.address_of(places.get(PeerKey(by), Relay(PeerKey(by), (b"",))))
         return called.get(ContactId(by))
@@ -108,7 +108,7 @@ def _told(tx: Transaction, engine: Engine, in_use: Collection[bytes]) -> list[Js
             "contact": None,
             "added": False,
             "told_by": "relay" if row.by_relay else "contact",
-            "teller": teller(row.told_by),
+            "source": source(row.told_by),
             "worked": views.timestamp(row.worked_at or None),
             "in_use": row.relay in in_use,
             "stores": bool(row.descriptor.flags & MAILBOX),

@@ -115,8 +115,8 @@ class Dialler:
         set up, and circuits through relays at such addresses.
         """
         known = targets(addresses, lambda target: not self._hindrance(target))
-        for left_out in () if known else targets(addresses):
-            raise Unreachable(self._hindrance(left_out))
+        if not known and (left_out := targets(addresses)):
+            raise Unreachable(self._hindrance(left_out[0]))
         candidates = self._by_memory(known, lasting=lasting)
         here = self._here() if not chosen and any(map(_local, candidates)) else None
         direct = [

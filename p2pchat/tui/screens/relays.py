@@ -88,7 +88,7 @@ def relay_of(row: Mapping[str, Any]) -> RelayRow:
     relay = RelayRow(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
     if relay.state != TOLD:
         return relay
-    by, worked = row["teller"] or f"a {row['told_by']} that is gone", local_time(row["worked"])
+    by, worked = row["source"] or f"a {row['told_by']} that is gone", local_time(row["worked"])
     told = [f"from {by if row['told_by'] == 'contact' else place(by)}"]
     told += ["has never answered" if worked is None else f"worked on {when(worked)}"]
     told += [] if row["stores"] else ["no mailbox"]

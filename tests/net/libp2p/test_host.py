@@ -127,9 +127,14 @@ def test_a_connection_beside_a_silent_one_is_made_and_outlives_it() -> None:
     run(main)
 
 
+def remembering() -> NetworkMemory:
+    """The memory of somebody who is on a network."""
+    return NetworkMemory(b"", lambda: 0, bytes, lambda: Exit("192.0.2.1", "02:00:00:00:00:01", "192.0.2.0/24"))
+
+
 def test_a_way_that_froze_twice_gets_short_connections_that_carry_one_stream_each() -> None:
     async def main() -> None:
-        memory = NetworkMemory(b"", lambda: 0, bytes, lambda: Exit("192.0.2.1", "02:00:00:00:00:01", "192.0.2.0/24"))
+        memory = remembering()
         a, b = LibP2PHost(bytes(32), LOOPBACK, memory=memory), make(2)
         async with running(a, b), trio.open_nursery() as nursery:
             middle = Middle(b)
@@ -168,7 +173,7 @@ def test_a_way_that_froze_twice_gets_short_connections_that_carry_one_stream_eac
 
 def test_when_a_connection_has_gone_silent_the_others_have_to_answer() -> None:
     async def main() -> None:
-        a, b = LibP2PHost(bytes(32), LOOPBACK, memory=NetworkMemory(b"", lambda: 0, bytes, lambda: None)), make(2)
+        a, b = LibP2PHost(bytes(32), LOOPBACK, memory=remembering()), make(2)
         async with running(a, b), trio.open_nursery() as nursery:
             middle = Middle(b)
             await nursery.start(middle.run)
@@ -188,7 +193,7 @@ def test_when_a_connection_has_gone_silent_the_others_have_to_answer() -> None:
 
 def test_where_others_froze_a_quiet_connection_has_to_answer() -> None:
     async def main() -> None:
-        memory = NetworkMemory(b"", lambda: 0, bytes, lambda: Exit("192.0.2.1", "02:00:00:00:00:01", "192.0.2.0/24"))
+        memory = remembering()
         a, b = LibP2PHost(bytes(32), LOOPBACK, memory=memory), make(2)
         async with running(a, b), trio.open_nursery() as nursery:
             middle = Middle(b)
