@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.files import BlobPlace
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, QueueId, RelayName, SessionId
+from p2pchat.core.ids import BlobName, ContactId, EnvelopeId, FileId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.ipns import IpnsRecord
 from p2pchat.core.network import NO_MAPPING as NO_MAPPING
 from p2pchat.core.network import Machine as Machine
@@ -55,6 +56,79 @@ class RelayRecords(Protocol):
 
     async def get(self, relay: Relay, public: bytes) -> bytes:
         """Return what a relay has under a public key, unread; b"" if it has nothing or does not answer."""
+        ...
+
+
+class NoBlob(IntEnum):
+    """Why the sender of a file does not give a blob of it: `reason` of docs/protocol/files.md."""
+
+    UNKNOWN = 1
+    NOT_NOW = 2
+    WITHDRAWN = 3
+    CHANGED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRange:
+    """Blobs of one file that are asked for: `count` (1 to 16) of them, from `first` on, within their level."""
+
+    file: FileId
+    first: BlobPlace
+    count: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Blobs:
+    """The answer to a `BlobRange`: its blobs in order, unchecked, and why there are no more; None if that is all."""
+
+    blobs: Sequence[bytes]
+    missing: NoBlob | None = None
+
+
+class FileStreams(Protocol):
+    """Streams on which contacts give each other blobs of files (docs/protocol/files.md)."""
+
+    async def get(self, contact: ContactId, wanted: BlobRange) -> Blobs:
+        """Ask a contact for blobs. Several calls may wait at once; they are asked in order on one stream, on the best
+        link. Raises Unreachable where there is no link that is good for it, and LinkLost if the stream ended first or
+        nothing came for 10 s; both may be tried again.
+        """
+        ...
+
+
+class FileCallbacks(Protocol):
+    """What the net asks for contacts who fetch files that were sent to them."""
+
+    async def blobs(self, contact: ContactId, wanted: BlobRange) -> Blobs:
+        """Return blobs of a file that was sent to this contact. Waits for the disk; does not raise."""
+        ...
+
+
+class FileBoxes(Protocol):
+    """File boxes at relays. A box is that of a queue: theirs, to put, or ours, to get. Each call waits, for some
+    seconds at most, and none raises; None where the relay was not reached, did not answer in time, or has no boxes.
+    """
+
+    async def room(self, relay: Relay) -> int | None:
+        """Return how many bytes of blobs the relay keeps in one box; 0: none."""
+        ...
+
+    async def have(self, relay: Relay, box: TheirQueue | OwnQueue, names: Sequence[BlobName]) -> Sequence[bool] | None:
+        """Return which of at most 256 blobs a relay has."""
+        ...
+
+    async def put(
+        self, relay: Relay, box: TheirQueue, hours: int, blobs: Sequence[bytes]
+    ) -> Sequence[int | None] | None:
+        """Have a relay keep blobs for so many hours. Return a code of `core.mailbox` for each: 0, it is on its disk."""
+        ...
+
+    async def get(self, relay: Relay, box: OwnQueue, names: Sequence[BlobName]) -> Sequence[bytes | None] | None:
+        """Fetch at most 16 blobs, each with the right name; None for one that the relay does not have."""
+        ...
+
+    async def forget(self, relay: Relay, box: TheirQueue | OwnQueue, names: Sequence[BlobName]) -> bool:
+        """Have a relay delete blobs; return whether it has. Those it does not have do not matter."""
         ...
 
 

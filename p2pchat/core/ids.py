@@ -29,6 +29,10 @@ QueueId = NewType("QueueId", bytes)
 """A queue at a relay: the hash of its public keys."""
 InviteId = NewType("InviteId", bytes)
 """An invite."""
+FileId = NewType("FileId", bytes)
+"""A file between its two ends: 16 bytes that commit to its key and its bytes."""
+BlobName = NewType("BlobName", bytes)
+"""The 32-byte hash of a blob of a file."""
 
 NOTES = ChatId(bytes(8))
 """The chat with oneself."""

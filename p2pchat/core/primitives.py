@@ -135,6 +135,28 @@ def open_sealed(key: bytes, sealed: bytes, ad: bytes) -> bytes:
         raise CannotOpen from None
 
 
+class ShortNonceCipher:
+    """ChaCha20-Poly1305 (RFC 8439) under one 32-byte key, several times as fast as `seal`. The caller numbers the
+    12-byte nonces: under one of them no two plaintexts may be encrypted. It may be used from several threads.
+    """
+
+    __slots__ = ("_aead",)
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = ChaCha20Poly1305(key)
+
+    def encrypt(self, nonce: bytes, plaintext: bytes, ad: bytes) -> bytes:
+        """Return the ciphertext followed by its 16-byte tag."""
+        return self._aead.encrypt(nonce, plaintext, ad)
+
+    def decrypt(self, nonce: bytes, sealed: bytes, ad: bytes) -> bytes:
+        """Return the plaintext. Raises CannotOpen."""
+        try:
+            return self._aead.decrypt(nonce, sealed, ad)
+        except InvalidTag:
+            raise CannotOpen from None
+
+
 class CountingCipher:
     """ChaCha20-Poly1305 (RFC 8439) with a counter as nonce, for one direction (Noise Protocol Framework §5.1), as
     libp2p's transport uses it.

@@ -5,6 +5,7 @@ effect on arrival), and a line in `KINDS`. All other code asks the `Kind` for it
 concern texts alone (editing, deleting for both, sending again) check for that kind by its number. Type numbers are
 never reused: docs/protocol/content.md says which are free.
 
+file       a file, and how it is opened       transfer   what is said as it goes on
 kind       the description of a kind, and the base classes of payloads
 text       a message                          edit       a new text for a message
 delete     a delete for both sides            reaction   an emoji under a message
