@@ -12,9 +12,12 @@ P2PChatError                     exit 1
 ├── Refused                      exit 5   the other side said no
 │   ├── InviteUsed · InviteExpired
 ├── ProfileError                 exit 1   something about this profile's folder
-│   ├── NoProfile · ProfileExists · ProfileGone · WrongKey · DatabaseNewer · DatabaseDamaged · DiskFull
+│   ├── NoProfile · ProfileExists · ProfileGone · WrongKey · DatabaseNewer · DatabaseDamaged · DiskFull ·
+│   │   FileDamaged
 ├── NodeError                    exit 1   the node process or its socket
 │   ├── NodeGone · NodeSilent · VersionMismatch · Busy
+├── SourceUnreadable             exit 1   a file on this machine that is to be sent
+│   ├── SourceChanged
 ├── MissingPrimitive             exit 1   the installed libraries cannot do what suite 1 needs
 └── PeerError                    never shown: what a peer did; stays inside the program
     ├── CannotOpen               bytes from outside that do not decode, verify or decrypt
@@ -234,6 +237,20 @@ class DiskFull(ProfileError):
     """The disk is full; nothing was sent and nothing was lost."""
 
     hint = "Free some space and try again."
+
+
+class FileDamaged(ProfileError):
+    """A part of a file that is kept in the profile is missing or damaged."""
+
+
+class SourceUnreadable(P2PChatError):
+    """The file cannot be read."""
+
+
+class SourceChanged(SourceUnreadable):
+    """The file was changed."""
+
+    hint = "Send it again."
 
 
 class NodeError(P2PChatError):
