@@ -3,7 +3,9 @@
 P2PChatError                     exit 1
 ├── UsageError                   exit 2   the request itself is not valid
 │   ├── AmbiguousName · NoSuchContact · NoSuchMessage · NoSuchInvite
-│   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotNow
+│   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotAFile
+│   ├── NotNow
+│       └── PicturesOff
 ├── NotReached                   exit 3   it stays queued; nobody answered in time
 ├── Locked                       exit 4   the keys are not available
 │   ├── WrongPassphrase · ProfileInUse
@@ -122,8 +124,20 @@ class BadAddress(UsageError):
     hint = "An address looks like /ip4/127.0.0.1/tcp/4001."
 
 
+class NotAFile(UsageError):
+    """That message is not a file."""
+
+    hint = "`p2pchat files CHAT` lists the files of a chat."
+
+
 class NotNow(UsageError):
     """That cannot be done in this state."""
+
+
+class PicturesOff(NotNow):
+    """Pictures of this contact are not shown."""
+
+    hint = "Verify the contact, or change it with `p2pchat settings pictures contacts`."
 
 
 def nothing_to_lock() -> NotNow:
