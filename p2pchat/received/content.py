@@ -47,7 +47,7 @@ _RISKS = {
 }
 
 
-class Kind(NamedTuple):
+class FileKind(NamedTuple):
     """What a file is. what: with its article, as `a PNG picture`."""
 
     what: str
@@ -58,12 +58,12 @@ class _Sign(NamedTuple):
     """Bytes by which a kind is known. offset: where they are in the file."""
 
     magic: bytes
-    kind: Kind
+    kind: FileKind
     offset: int = 0
 
 
 def _sign(magic: bytes, what: str, family: Family, offset: int = 0) -> _Sign:
-    return _Sign(magic, Kind(what, family), offset)
+    return _Sign(magic, FileKind(what, family), offset)
 
 
 _SIGNS = (
@@ -126,38 +126,38 @@ _WRITTEN = (
 )
 """Texts, in small letters."""
 _RIFF = {
-    b"WEBP": Kind("a WebP picture", Family.PICTURE),
-    b"WAVE": Kind("a WAV recording", Family.SOUND),
-    b"AVI ": Kind("an AVI video", Family.VIDEO),
+    b"WEBP": FileKind("a WebP picture", Family.PICTURE),
+    b"WAVE": FileKind("a WAV recording", Family.SOUND),
+    b"AVI ": FileKind("an AVI video", Family.VIDEO),
 }
 _FTYP = {
-    b"avif": Kind("an AVIF picture", Family.PICTURE),
-    b"heic": Kind("a HEIC picture", Family.PICTURE),
-    b"heix": Kind("a HEIC picture", Family.PICTURE),
-    b"mif1": Kind("a HEIF picture", Family.PICTURE),
-    b"M4A ": Kind("an M4A recording", Family.SOUND),
+    b"avif": FileKind("an AVIF picture", Family.PICTURE),
+    b"heic": FileKind("a HEIC picture", Family.PICTURE),
+    b"heix": FileKind("a HEIC picture", Family.PICTURE),
+    b"mif1": FileKind("a HEIF picture", Family.PICTURE),
+    b"M4A ": FileKind("an M4A recording", Family.SOUND),
 }
-_WINDOWS = Kind("a program for Windows", Family.PROGRAM)
-_MP4 = Kind("an MP4 video", Family.VIDEO)
-_BMP = Kind("a BMP picture", Family.PICTURE)
-_EMPTY = Kind("an empty file", Family.TEXT)
-_TEXT = Kind("a text", Family.TEXT)
-_XML = Kind("an XML file", Family.TEXT)
-_PAGE = Kind("a web page", Family.PAGE)
-_SVG = Kind("an SVG picture, which is a page", Family.PAGE)
-_DMG = Kind("an image of a disk", Family.DISK)
-_UNKNOWN = Kind("a file of an unknown kind", Family.OTHER)
-_JAR = Kind("a program (Java)", Family.PROGRAM)
-_APK = Kind("a program for Android", Family.PROGRAM)
-_ZIP = Kind("a ZIP archive", Family.ARCHIVE)
-_OFFICE = Kind("an Office document", Family.DOCUMENT)
-_OFFICE_MACROS = Kind("an Office document with macros", Family.MACROS)
-_OPEN_DOCUMENT = Kind("an OpenDocument file", Family.DOCUMENT)
-_EBOOK = Kind("an e-book", Family.DOCUMENT)
+_WINDOWS = FileKind("a program for Windows", Family.PROGRAM)
+_MP4 = FileKind("an MP4 video", Family.VIDEO)
+_BMP = FileKind("a BMP picture", Family.PICTURE)
+_EMPTY = FileKind("an empty file", Family.TEXT)
+_TEXT = FileKind("a text", Family.TEXT)
+_XML = FileKind("an XML file", Family.TEXT)
+_PAGE = FileKind("a web page", Family.PAGE)
+_SVG = FileKind("an SVG picture, which is a page", Family.PAGE)
+_DMG = FileKind("an image of a disk", Family.DISK)
+_UNKNOWN = FileKind("a file of an unknown kind", Family.OTHER)
+_JAR = FileKind("a program (Java)", Family.PROGRAM)
+_APK = FileKind("a program for Android", Family.PROGRAM)
+_ZIP = FileKind("a ZIP archive", Family.ARCHIVE)
+_OFFICE = FileKind("an Office document", Family.DOCUMENT)
+_OFFICE_MACROS = FileKind("an Office document with macros", Family.MACROS)
+_OPEN_DOCUMENT = FileKind("an OpenDocument file", Family.DOCUMENT)
+_EBOOK = FileKind("an e-book", Family.DOCUMENT)
 
 # Texts and archives that a system starts or obeys because of their names.
-_BY_EXTENSION: dict[str, Kind] = {
-    extension: Kind(what, family)
+_BY_EXTENSION: dict[str, FileKind] = {
+    extension: FileKind(what, family)
     for extensions, what, family in (
         ("bat cmd ps1 psm1 vbs vbe js jse mjs wsf wsh hta reg", "a script for Windows", Family.PROGRAM),
         ("exe scr com pif msi msp cpl dll xll appx msix gadget", "a program for Windows", Family.PROGRAM),
@@ -193,7 +193,7 @@ _LOOKS: dict[str, Family] = {
 }
 
 
-def kind_of(head: bytes, tail: bytes, name: str) -> Kind:
+def kind_of(head: bytes, tail: bytes, name: str) -> FileKind:
     """Return what a file is. head, tail: its first `HEAD_BYTES` and its last `TAIL_BYTES`. name: a safe one; it decides
     where a system would start the file because of it, whatever else its bytes also are.
     """
@@ -202,7 +202,7 @@ def kind_of(head: bytes, tail: bytes, name: str) -> Kind:
     return found if named is None or found.family in (Family.PROGRAM, named.family) else named
 
 
-def kind_of_file(path: Path) -> Kind:
+def kind_of_file(path: Path) -> FileKind:
     """Return what a saved file is. No symlink is followed, and only a regular file is read. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -219,12 +219,12 @@ def ends(descriptor: int, size: int) -> tuple[bytes, bytes]:
     return os.pread(descriptor, HEAD_BYTES, 0), os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
 
 
-def question(kind: Kind, name: str) -> str:
+def question(kind: FileKind, name: str) -> str:
     """Return a sentence that says what a file is, to be asked before it is opened."""
     return f"This is {kind.what}, {'although it is called' if _lies(kind, name) else 'called'} {name}."
 
 
-def warning(kind: Kind, name: str) -> str:
+def warning(kind: FileKind, name: str) -> str:
     """Return what to say before a file is opened: what it is, if that is not what its name says, and what it can do.
     Empty if there is nothing to say.
     """
@@ -232,7 +232,7 @@ def warning(kind: Kind, name: str) -> str:
     return f"{question(kind, name)} {risk}".rstrip() if risk or _lies(kind, name) else ""
 
 
-def _lies(kind: Kind, name: str) -> bool:
+def _lies(kind: FileKind, name: str) -> bool:
     looks = _LOOKS.get(_extension(name))
     if looks is None or kind in (_EMPTY, _UNKNOWN):
         return False
@@ -243,7 +243,7 @@ def _extension(name: str) -> str:
     return split(name)[1].rpartition(".")[2].casefold()
 
 
-def _by_bytes(head: bytes, tail: bytes) -> Kind:
+def _by_bytes(head: bytes, tail: bytes) -> FileKind:
     if not head:
         return _EMPTY
     if head[:4] == b"RIFF":
@@ -262,7 +262,7 @@ def _by_bytes(head: bytes, tail: bytes) -> Kind:
     return _DMG if tail[-512:-508] == b"koly" else _written(head)
 
 
-def _zipped(head: bytes, tail: bytes) -> Kind:
+def _zipped(head: bytes, tail: bytes) -> FileKind:
     # Names of what is inside stand in clear: at the beginning the first one, and at the end all of them.
     inside = head + tail
     if b"vbaProject.bin" in inside:
@@ -278,7 +278,7 @@ def _zipped(head: bytes, tail: bytes) -> Kind:
     return _OFFICE if b"[Content_Types].xml" in inside else _ZIP
 
 
-def _written(head: bytes) -> Kind:
+def _written(head: bytes) -> FileKind:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head.decode("utf-16", "ignore").encode("utf-8", "ignore")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

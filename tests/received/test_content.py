@@ -29,7 +29,7 @@ def tar() -> bytes:
     return made.getvalue()
 
 
-def kind(data: bytes, name: str = "x") -> content.Kind:
+def kind(data: bytes, name: str = "x") -> content.FileKind:
     return kind_of(data[: content.HEAD_BYTES], data[-content.TAIL_BYTES :], name)
 
 
