@@ -21,6 +21,7 @@ cli          the command line
 tui          the screen
 bot          a framework for bots
 relay        the headless relay
+received     files that others sent, on the disk: names, saving, what they are
 config       settings from files and the environment
 locations    the folders and files of a profile, and its lock
 errors       all errors, one tree
