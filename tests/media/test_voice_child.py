@@ -58,10 +58,11 @@ def test_notes_cut_off_or_changed_are_refused_or_bounded(note: bytes) -> None:
         if random.random() < 0.2:
             data = note[: random.randrange(len(note))]
         else:
-            packets = [bytearray(packet) for packet in stream.packets]
-            for packet in random.sample(packets, random.randrange(1, 8)):
+            changing = [bytearray(packet) for packet in stream.packets]
+            for packet in random.sample(changing, random.randrange(1, 8)):
                 packet[random.choice((0, 0, 1, random.randrange(60)))] = random.randrange(256)
                 del packet[random.choice((60, 60, 59, random.randrange(1, 60))) :]
+            packets = [bytes(packet) for packet in changing]
             try:
                 samples = sum(map(ogg.packet_samples, packets))
             except NoVoiceNote:
