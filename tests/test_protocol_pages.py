@@ -17,6 +17,7 @@ from typing import Any
 import cbor2
 import msgpack
 import nacl.bindings as sodium
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -25,6 +26,7 @@ from nacl.exceptions import CryptoError
 
 from p2pchat.core import (
     envelope,
+    file_frames,
     frames,
     handshake,
     identity,
@@ -38,7 +40,9 @@ from p2pchat.core import (
     punch,
     session,
 )
-from p2pchat.core.ids import ContactId, PeerKey, SessionId
+from p2pchat.core.files import BlobPlace
+from p2pchat.core.ids import ContactId, FileId, PeerKey, SessionId
+from p2pchat.errors import CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
 
@@ -326,9 +330,26 @@ def test_direct_page() -> None:
     day = NOW // 86_400_000
     made = tag(sides[own], b"hello" + b"".join(sorted((peer, other))) + day.to_bytes(4, "big"))[:16]
     assert session.hello_tag(pair.ours, PeerKey(peer), PeerKey(other), day) == made
+    made = tag(sides[own], b"file" + b"".join(sorted((peer, other))) + day.to_bytes(4, "big"))[:16]
+    assert session.file_tag(pair.ours, PeerKey(peer), PeerKey(other), day) == made
     assert set(session.hello_days(NOW)) == {day - 1, day, day + 1}
     assert session.renew_key(root) == hkdf(root, "renew", 32)
     assert frames.pack(frames.Frame(frames.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)
+
+
+def test_files_page_frames() -> None:
+    file = os.urandom(16)
+    body = (7).to_bytes(4, "big") + file + b"\x02" + (99).to_bytes(8, "big") + b"\x10"
+    get = file_frames.Get(7, FileId(file), BlobPlace(2, 99), 16)
+    assert (file_frames.encode_get(get), file_frames.decode_get(body)) == (body, get)
+    assert file_frames.encode_none(7, 3) == (7).to_bytes(4, "big") + b"\x03"
+    assert file_frames.decode_none(bytes(5)) == (0, 0)
+    for kind, size in ((0, 16), (32, 30), (33, 65_540), (34, 5)):
+        sizes = {**file_frames.FROM_RECIPIENT, **file_frames.FROM_SENDER}[kind]
+        assert [number for number in range(70_000) if number in sizes] == [size]
+    for count in (0, 17):
+        with pytest.raises(CannotOpen):
+            file_frames.decode_get(body[:-1] + bytes([count]))
 
 
 def name(key: bytes, what: bytes) -> str:
@@ -338,6 +359,7 @@ def name(key: bytes, what: bytes) -> str:
 def test_names_page() -> None:
     key, host, token = os.urandom(32), os.urandom(32), b"friends.only"
     assert names.link_name(key, host, 20_000) == name(key, b"link" + host + (20_000).to_bytes(4, "big"))
+    assert names.file_name(key, host, 20_000) == name(key, b"file" + host + (20_000).to_bytes(4, "big"))
     assert names.join_name(key, host) == name(key, b"name" + host)
     of_token = hkdf(token, "relay token", 32, context=host)
     assert names.mailbox_name(host, token) == name(of_token, b"mailbox")

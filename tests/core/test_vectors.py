@@ -34,7 +34,7 @@ from p2pchat.core.identity import Device, safety_number, sas_words, verify_devic
 from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read_invite, to_text
 from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
-from p2pchat.core.session import Session, hello_tag, pair, renew_key
+from p2pchat.core.session import Session, file_tag, hello_tag, pair, renew_key
 from p2pchat.errors import BadInvite, CannotOpen
 from p2pchat.lib.times import HOUR_MS
 from tests.core.people import meet, nothing
@@ -93,6 +93,8 @@ def tags(one: Vector) -> None:
     hello = pair(ContactId(b""), SessionId(bytes(32)), secret, unhex(one["mine"]), unhex(one["theirs"]))
     assert hello_tag(hello.ours, PeerKey(here), PeerKey(there), 20_000).hex() == one["hello_mine"]
     assert hello_tag(hello.theirs, PeerKey(here), PeerKey(there), 20_000).hex() == one["hello_theirs"]
+    assert file_tag(hello.ours, PeerKey(here), PeerKey(there), 20_000).hex() == one["file_mine"]
+    assert file_tag(hello.theirs, PeerKey(here), PeerKey(there), 20_000).hex() == one["file_theirs"]
     assert renew_key(secret).hex() == one["renew"]
     assert sas_words(secret) == one["words"]
 
@@ -102,6 +104,8 @@ def some_names(one: Vector) -> None:
     hello = pair(ContactId(b""), SessionId(bytes(32)), secret, unhex(one["mine"]), unhex(one["theirs"]))
     assert names.link_name(hello.ours, there, 20_000) == one["link_mine"]
     assert names.link_name(hello.theirs, there, 20_000) == one["link_theirs"]
+    assert names.file_name(hello.ours, there, 20_000) == one["file_mine"]
+    assert names.file_name(hello.theirs, there, 20_000) == one["file_theirs"]
     assert names.join_name(invite.hello_key(secret), there) == one["join"]
     assert names.mailbox_name(there, token) == one["mailbox"]
     assert names.relay_pass(there, token).hex() == one["relay_pass"]

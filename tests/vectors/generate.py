@@ -51,7 +51,7 @@ from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
-from p2pchat.core.session import hello_tag, pair, renew_key
+from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
 
@@ -127,6 +127,8 @@ def identities() -> Iterator[tuple[str, Vector]]:
             offer=join_tag(invite.hello_key(secret), "offer", here, there),
             hello_mine=hello_tag(hello.ours, here, there, 20_000),
             hello_theirs=hello_tag(hello.theirs, here, there, 20_000),
+            file_mine=file_tag(hello.ours, here, there, 20_000),
+            file_theirs=file_tag(hello.theirs, here, there, 20_000),
             renew=renew_key(secret),
             words=sas_words(secret),
         ),
@@ -143,6 +145,8 @@ def identities() -> Iterator[tuple[str, Vector]]:
             theirs=bob.identity,
             link_mine=names.link_name(hello.ours, there, 20_000),
             link_theirs=names.link_name(hello.theirs, there, 20_000),
+            file_mine=names.file_name(hello.ours, there, 20_000),
+            file_theirs=names.file_name(hello.theirs, there, 20_000),
             join=names.join_name(invite.hello_key(secret), there),
             token="let-me.in",
             mailbox=names.mailbox_name(there, b"let-me.in"),
