@@ -7,7 +7,7 @@ handler. Contacts and invites are ids; a relay is named by its `Relay.mailbox` w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -102,6 +102,15 @@ class FileCallbacks(Protocol):
     async def blobs(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         """Return blobs of a file that was sent to this contact. Waits for the disk; does not raise."""
         ...
+
+
+class NoFiles:
+    """`FileCallbacks` of who has sent no file to anybody."""
+
+    async def blobs(self, contact: ContactId, wanted: BlobRange) -> Blobs:
+        """Return nothing."""
+        await trio.lowlevel.checkpoint()
+        return Blobs((), NoBlob.UNKNOWN)
 
 
 class FileBoxes(Protocol):
@@ -295,10 +304,12 @@ class RecordNetwork(Protocol):
 class Net(Protocol):
     """The network as the engine sees it. Only `run` waits; results are reported to its handler.
 
-    records: where IPNS records are published and looked up; None where the user wants none of it.
+    records: where IPNS records are published and looked up; None where the user wants none of it. files: the streams on
+    which contacts are asked for files.
     """
 
     records: RecordNetwork | None
+    files: FileStreams
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`. Nothing else may be called before it has started."""
@@ -527,3 +538,4 @@ class NetHandler:
     links: LinkCallbacks
     invites: InviteCallbacks
     mailboxes: MailboxCallbacks
+    files: FileCallbacks = field(default_factory=NoFiles)
