@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,9 @@ BREAKS = [
     ("libp2p", "ports.py", "import libp2p", "ports -> libp2p"),
     ("faces", "cli/output.py", "def late() -> None:\n    import trio", "cli.output -> trio"),
     ("faces", "cli/output.py", "from p2pchat.engine import engine", "cli.output -> p2pchat.engine.engine"),
+    ("decoders", "ports.py", "from PIL import Image", "ports -> PIL"),
+    ("decoders", "media/pictures.py", "def late() -> None:\n    import PIL.Image", "media.pictures -> PIL"),
+    ("media", "media/pictures.py", "from p2pchat.media import child", "media.pictures -> p2pchat.media.child"),
     ("cycles", "core/codec.py", "from p2pchat.core import content", "- .content -> .codec"),
 ]
 """Contract, module, a line in it that the contract forbids, and how that is said."""
@@ -333,13 +337,27 @@ _STANDINS = sorted(path.parent for path in (ROOT / "requirements/standins").glob
 
 def test_dependencies_are_those_of_run_in_and_the_stand_ins_by_their_place() -> None:
     """An installer that resolves by itself takes every stand-in from the checkout, and looks for no real one."""
-    listed = importlib.metadata.requires("p2pchat-tui") or []
+    listed = [line for line in importlib.metadata.requires("p2pchat-tui") or [] if "extra ==" not in line]
     wanted = [*_requirements("run.in").values(), *(f"{folder.name} @ {folder.as_uri()}" for folder in _STANDINS)]
     assert sorted(listed) == sorted(wanted)
     assert len(_STANDINS) >= 1
 
 
+def test_the_extras_are_the_files_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `make setup` installs them, since the lock has them."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
+    runpy.run_path(str(ROOT / "setup.py"))
+    assert given["extras_require"] == {name: [*_requirements(f"{name}.in").values()] for name in _EXTRAS}
+    lock, makefile = (ROOT / "requirements/run.lock").read_text(), (ROOT / "Makefile").read_text()
+    for name in _EXTRAS:
+        assert f"requirements/{name}.in" in makefile
+        assert all(re.search(rf"^{package}==", lock, re.MULTILINE) for package in _requirements(f"{name}.in"))
+
+
+_EXTRAS = ("pictures",)
 _DISTRIBUTION = {
+    "PIL": "pillow",
     "nacl": "pynacl",
     "trio_typing": "trio-typing",
     "prometheus_client": "prometheus-client",
@@ -362,6 +380,7 @@ def _third_party() -> set[str]:
 
 def test_what_is_imported_is_listed_and_what_is_listed_is_imported() -> None:
     run, dev = set(_requirements("run.in")), set(_requirements("dev.in"))
+    run = run.union(*(_requirements(f"{name}.in") for name in _EXTRAS))
     used = _third_party()
     assert used <= run | {"trio-typing"}
     assert "trio-typing" in dev  # only for type checkers
