@@ -38,13 +38,15 @@ EXTRAS := requirements/pictures.in
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: man help setup chat demo install uninstall deb container quick test check coverage docs lab interop bench attack soak fmt lock FORCE
+.PHONY: man help setup voice chat demo install uninstall deb container quick test check coverage docs lab interop bench attack soak fmt lock FORCE
 
 help: ## this list
 	@echo 'make TARGET, one of:'
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
 setup: $(VENV)/run.stamp ## make .venv with .venv/bin/p2pchat; needs Python 3.11 to 3.14 with venv
+
+voice: $(VENV)/voice.stamp ## add what records, plays and converts voice notes to .venv
 
 chat: $(VENV)/run.stamp ## open the screen
 	@$(BIN)/p2pchat
@@ -136,7 +138,8 @@ fmt: $(VENV)/dev.stamp ## format the code, and fix what the linter can fix
 lock: $(VENV)/dev.stamp ## regenerate requirements/*.lock from requirements/*.in; UPGRADE=1 takes newer versions
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/build.in -o requirements/build.lock
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in $(EXTRAS) -o requirements/run.lock
-	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock requirements/dev.in -o requirements/dev.lock
+	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/run.lock requirements/voice.in -o requirements/voice.lock
+	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock -c requirements/voice.lock requirements/dev.in -o requirements/dev.lock
 	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/dev.lock requirements/docs.in -o requirements/docs.lock
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/interop.in -o requirements/interop.lock
 
@@ -163,6 +166,11 @@ $(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/ru
 	@$(PIP) install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/run.lock
 	@$(PIP) install --no-deps --no-index --no-build-isolation --no-cache-dir $(STANDINS:%=./requirements/standins/%)
 	@$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/voice.stamp: requirements/voice.lock $(VENV)/run.stamp
+	@echo 'installing what requirements/voice.lock names'
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r requirements/voice.lock
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp

@@ -14,8 +14,8 @@ from setuptools import setup
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements"
 
 
-EXTRAS = ("pictures",)
-"""Each has a file of its name beside run.in. `make setup` installs them too; with other tools they can be left out."""
+EXTRAS = ("pictures", "voice")
+"""Each has a file of its name beside run.in."""
 
 
 def listed(name: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from p2pchat.api.codec import API_VERSION, MAX_REQUEST
-from p2pchat.api.table import chats, events, messages, node, people, relays
+from p2pchat.api.table import chats, events, files, messages, node, people, relays
 from p2pchat.api.table.shape import REQUIRED, Event, Method, Param
 
 METHODS: Final[tuple[Method, ...]] = (
@@ -19,6 +19,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *people.METHODS,
     *chats.METHODS,
     *messages.METHODS,
+    *files.METHODS,
     *relays.METHODS,
 )
 EVENTS: Final[tuple[Event, ...]] = events.EVENTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from argparse import Namespace
 
@@ -78,15 +79,7 @@ def name(context: Context, args: Namespace) -> int:
 
 def settings(context: Context, args: Namespace) -> int:
     """Show the settings, or change one."""
-    change: dict[str, bool | str] = {}
-    if args.value is not None and args.key == LAN:
-        if args.value.lower() not in config.LAN_MODES:
-            raise errors.UsageError(f"{args.value} is not one of {', '.join(config.LAN_MODES)}")
-        change[args.key] = args.value.lower()
-    elif args.value is not None:
-        if args.value.lower() not in _FLAGS:
-            raise errors.UsageError(f"{args.value} is neither yes nor no")
-        change[args.key] = _FLAGS[args.value.lower()]
+    change = {} if args.value is None else {args.key: _value(args.key, args.value.lower())}
     with context.client() as client:
         settings = client.call("settings", **change)
     if context.out.json:
@@ -98,8 +91,27 @@ def settings(context: Context, args: Namespace) -> int:
     return 0
 
 
-LAN = "lan"
+_FETCH = "fetch_up_to"
+_CHOICES = {"lan": config.LAN_MODES, "pictures": ("verified", "contacts", "off")}
+"""Settings that have one of several values, neither yes nor no nor a number."""
 _FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+
+
+def _value(key: str, typed: str) -> bool | int | str:
+    """Return what the API takes as the value of a setting. Raises UsageError."""
+    if key in _CHOICES:
+        if typed not in _CHOICES[key]:
+            raise errors.UsageError(f"{typed} is not one of {', '.join(_CHOICES[key])}")
+        return typed
+    if key == _FETCH:
+        if typed in ("off", "no"):
+            return 0
+        if not re.fullmatch("[0-9]{1,6}", typed):
+            raise errors.UsageError(f"{typed} is neither a number of megabytes nor off")
+        return int(typed)
+    if typed not in _FLAGS:
+        raise errors.UsageError(f"{typed} is neither yes nor no")
+    return _FLAGS[typed]
 
 
 def _in_words(value: object) -> str:
@@ -194,12 +206,18 @@ VERBS = (
                     "keep_receiving: the node keeps running when nothing uses it; read_receipts: contacts are told "
                     "what you read; typing: you and your contacts see when the other is typing; lan: contacts are "
                     "looked for on the local network; port_mapping: the router is asked to open a port, by which "
-                    "contacts reach you directly"
+                    "contacts reach you directly; fetch_up_to: contacts' files of up to so many megabytes are fetched "
+                    "without asking; pictures: whose pictures the screen decodes and shows"
                 ),
                 required=False,
-                choices=("keep_receiving", "read_receipts", "typing", LAN, "port_mapping"),
+                choices=("keep_receiving", "read_receipts", "typing", *_CHOICES, "port_mapping", _FETCH),
             ),
-            Arg("VALUE", "yes or no; for lan: auto, on or off", required=False),
+            Arg(
+                "VALUE",
+                "yes or no; for lan: auto, on or off; for fetch_up_to: a number or off; for pictures: verified, "
+                "contacts or off",
+                required=False,
+            ),
         ),
         example="p2pchat settings read_receipts no",
     ),

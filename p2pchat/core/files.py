@@ -70,6 +70,23 @@ class Layout:
         """Where the root is."""
         return BlobPlace(len(self.counts) - 1, 0)
 
+    @property
+    def slot_of_first_chunk(self) -> int:
+        """How many lists there are: in `slot` they come first."""
+        return sum(self.counts[1:])
+
+    def slot(self, place: BlobPlace) -> int:
+        """Return the number of a blob among all of the file: the root's is 0, lists come before what they name."""
+        return sum(self.counts[place.level + 1 :]) + place.number
+
+    def place(self, slot: int) -> BlobPlace:
+        """Return the place of the blob with this number. Raises ValueError where there is none."""
+        for level in range(len(self.counts) - 1, -1, -1):
+            if 0 <= slot < self.counts[level]:
+                return BlobPlace(level, slot)
+            slot -= self.counts[level]
+        raise ValueError("the file has no such blob")
+
     def has(self, place: BlobPlace) -> bool:
         """Return whether there is a blob at this place."""
         return 0 <= place.level < len(self.counts) and 0 <= place.number < self.counts[place.level]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_PICTURE_BYTES = MAX_BODY_BYTES - 64
 """Bytes of a picture that is read at all."""
 MAX_REMEMBERED = 256
-"""Pictures that could not be rendered, which are not tried again."""
+"""PictureDecoder that could not be rendered, which are not tried again."""
 _MEDIA = {Format.JPEG: "image/jpeg", Format.PNG: "image/png"}
 
 
@@ -68,7 +68,7 @@ def is_picture(head: bytes) -> bool:
     return bool(format_of(head))
 
 
-class Pictures:
+class PictureDecoder:
     """Both kinds of work have a process of their own, so that no stranger's picture delays one's own."""
 
     def __init__(self, preparing: MediaDecoder | None = None, rendering: MediaDecoder | None = None) -> None:

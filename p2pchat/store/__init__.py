@@ -11,7 +11,7 @@ contacts    people                                                      devices 
 chats       members, settings, what is unread                           facts      what else is known of a contact
 messages    texts and their order                                       deliveries a message with many recipients
 remarks     edits, reactions, pins and deletions of messages            waiting    remarks that came before the message
-clearing    deleting all of a chat, some at a time
+clearing    deleting all of a chat, some at a time             files      those of messages, and what is here of them
 timers      when timed messages and drafts end                 renewals   renewing the session, by device
 sessions    ratchet states and skipped keys, by device                  outbox     what is not confirmed as delivered
 relays      those that store envelopes for this profile                 queues     ours and theirs, at relays
@@ -22,5 +22,6 @@ search      finding messages; search_query: its language, search_index: what is 
 sending_chains  what rows are sealed again with           partners        who is on the other side of a chat
 known_relays  relays that others told of
 text_folding  one spelling per word, for searching            search_backlog  messages not yet in the search index
+file_space  the sealed files of a profile, which lie beside the database; file_blobs: what of our files is sent
 salvage     a new database of everything readable in a damaged one
 """

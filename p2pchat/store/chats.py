@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from p2pchat.core.contents import File
 from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.errors import DatabaseDamaged
 from p2pchat.store.database import Database, Row, Value, assignments
@@ -84,7 +85,9 @@ _COUNT = f"""
 SELECT (SELECT count(*) FROM (SELECT 1 {_UNREAD} LIMIT {MAX_COUNTED})),
        (SELECT id {_UNREAD} ORDER BY place, seq, pk LIMIT 1)
 """
-_BYTES = f"SELECT count(*) * ?2 + coalesce(sum(length(CAST(text AS BLOB))), 0) {_UNREAD}"
+_PREVIEW = "coalesce((SELECT length(preview) FROM files WHERE message = messages.pk), 0)"
+_TEXT_BYTES = f"length(CAST(text AS BLOB)) + CASE kind WHEN {File.KIND.number} THEN {_PREVIEW} ELSE 0 END"
+_BYTES = f"SELECT count(*) * ?2 + coalesce(sum({_TEXT_BYTES}), 0) {_UNREAD}"
 _ALL = f"SELECT pk, id {_UNREAD} ORDER BY place, seq, pk"
 _UP_TO = (
     f"SELECT pk, id {_UNREAD} AND (place, seq, pk) <= (SELECT place, seq, pk FROM messages WHERE pk = ?2)"
@@ -182,7 +185,7 @@ def unread(db: Database, chat: ChatId) -> Unread:
 
 
 def unread_bytes(db: Database, chat: ChatId, each: int) -> int:
-    """Return the bytes of all unread texts of a chat, plus `each` for every one of them."""
+    """Return the bytes of all unread texts and previews of files of a chat, plus `each` for every one of them."""
     row = db.query_one(_BYTES, (chat, each))
     return 0 if row is None else int(row[0])
 

@@ -142,6 +142,7 @@ _TIME_OF = {
 class Inserted(NamedTuple):
     """A saved message. late: whether it is shown before messages of ours that were here first."""
 
+    pk: int
     late: bool
 
 
@@ -174,7 +175,7 @@ def insert(db: Database, row: MessageRow) -> Inserted | None:
     late = row.sender != ME and place < pk and db.execute(_MARK_LATE, (pk, row.chat)) > 0
     if row.reply_to is not None or row.expire_s or row.deleted_at is not None:
         db.execute(_ADD_TO, (row.reply_to, row.quote, row.expire_s, row.expires_at, row.deleted_at, pk))
-    return Inserted(late)
+    return Inserted(pk, late)
 
 
 def get(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
@@ -390,6 +391,7 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
     """Move a message of ours to another chat, keeping its id and its place in time."""
     ((before, sender, text),) = db.query("SELECT chat, sender, text FROM messages WHERE pk = ?", (pk,))
     db.execute("UPDATE messages SET chat = ?, seq = ? WHERE pk = ?", (chat, seq, pk))
+    db.execute("UPDATE files SET chat = ? WHERE message = ?", (chat, pk))
     search_backlog.remove(db, [(pk, before, sender, text)])
     search_backlog.put_back(db, pk, chat, sender, text)
 

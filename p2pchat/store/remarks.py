@@ -216,7 +216,8 @@ def pinned(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
 
 
 def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
-    """Delete the text of a message and all remarks on it. That there was a message stays, and it is no longer unread.
+    """Delete the text of a message, its file and all remarks on it. That there was a message stays, and it is no longer
+    unread.
 
     Times are in ms. now: by the wall clock. counted: by the clock of `expires_at`. Until `db.checkpoint()` the
     write-ahead log contains it.
@@ -224,7 +225,7 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
     db.execute(_RETRACT, (row.pk, now, counted))
     search_backlog.put_back(db, row.pk, row.chat, row.sender, "")
-    for table in ("versions", "reactions", "pins"):
+    for table in ("versions", "reactions", "pins", "files"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
 
 

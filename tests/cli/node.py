@@ -56,7 +56,14 @@ ANSWERS: dict[str, Answer] = {
         "entries": 4,
         "from": [{"id": ID, "name": "bob", "messages": 1, "other": 2, "known": 3, "left": 4, "unreadable": 5}],
     },
-    "settings": {"keep_receiving": None, "read_receipts": True, "typing": True, "lan": "auto"},
+    "settings": {
+        "keep_receiving": None,
+        "read_receipts": True,
+        "typing": True,
+        "lan": "auto",
+        "fetch_up_to": 25,
+        "pictures": "verified",
+    },
     "chats": [
         {
             "id": ID,

@@ -19,6 +19,9 @@ from tests.cli.node import ID, MESSAGE, FakeNode
 
 M = "aa" * 16
 ELSEWHERE = {"before": None, "after": None, "around": None, "since": None, "until": None}
+NO_SETTINGS = dict.fromkeys(
+    ("keep_receiving", "read_receipts", "typing", "lan", "port_mapping", "fetch_up_to", "pictures")
+)
 HITS = {"before": None, "after": None, "typing": False, "context": 160}
 SIMPLE = [
     (["contacts"], "contacts", {}),
@@ -122,18 +125,13 @@ SIMPLE = [
     (
         ["settings"],
         "settings",
-        {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": None, "port_mapping": None},
+        NO_SETTINGS,
     ),
-    (
-        ["settings", "read_receipts", "no"],
-        "settings",
-        {"keep_receiving": None, "read_receipts": False, "typing": None, "lan": None, "port_mapping": None},
-    ),
-    (
-        ["settings", "lan", "on"],
-        "settings",
-        {"keep_receiving": None, "read_receipts": None, "typing": None, "lan": "on", "port_mapping": None},
-    ),
+    (["settings", "read_receipts", "no"], "settings", {**NO_SETTINGS, "read_receipts": False}),
+    (["settings", "lan", "on"], "settings", {**NO_SETTINGS, "lan": "on"}),
+    (["settings", "pictures", "off"], "settings", {**NO_SETTINGS, "pictures": "off"}),
+    (["settings", "fetch_up_to", "100"], "settings", {**NO_SETTINGS, "fetch_up_to": 100}),
+    (["settings", "fetch_up_to", "off"], "settings", {**NO_SETTINGS, "fetch_up_to": 0}),
     (["relays"], "relays", {"add": None, "remove": None, "replace": False, "all": False}),
     (
         ["relays", "add", "/ip4/x#word"],
@@ -407,9 +405,12 @@ def test_chats_name_and_settings_for_people(node: FakeNode, p2pchat: Run) -> Non
     assert (
         p2pchat("settings").out
         == "keep_receiving  not decided\nread_receipts   yes\ntyping          yes\nlan             auto\n"
+        "fetch_up_to     25\npictures        verified\n"
     )
     assert p2pchat("settings", "read_receipts").out == "yes\n"
     assert p2pchat("settings", "read_receipts", "maybe").code == 2
+    assert p2pchat("settings", "pictures", "yes").code == 2
+    assert p2pchat("settings", "fetch_up_to", "-1").code == 2
     assert p2pchat("settings", "lan", "yes").code == 2
     assert p2pchat("settings", "colour").code == 2
 

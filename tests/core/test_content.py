@@ -18,6 +18,7 @@ from p2pchat.core.contents import (
     ContactRelay,
     Delete,
     Edit,
+    File,
     NewBundle,
     Pin,
     Queues,
@@ -27,18 +28,29 @@ from p2pchat.core.contents import (
     Reset,
     Text,
     Timer,
+    Transfer,
     Typing,
     Unknown,
     kind_of,
 )
 from p2pchat.core.contents.addresses import MAX_OWN_WAYS
+from p2pchat.core.contents.file import (
+    MAX_CAPTION_BYTES,
+    MAX_MEDIA_BYTES,
+    MAX_NAME_BYTES,
+    MAX_PREVIEW_BYTES,
+    PEAKS,
+    FileForm,
+)
 from p2pchat.core.contents.queues import MAX_QUEUES, AnnouncedQueue
 from p2pchat.core.contents.receipt import DELIVERED
 from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.contents.target import OURS, THEIRS
 from p2pchat.core.contents.text import MAX_QUOTE_BYTES
 from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
+from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import MAX_CONTENT
+from p2pchat.core.files import MAX_FILE_BYTES
 from p2pchat.core.ids import MessageId, PeerKey, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.text import MAX_TEXT_BYTES
@@ -55,6 +67,8 @@ PROFILE, REQUEST, QUEUES = (kind.KIND.number for kind in (ContactProfile, Renewa
 ADDRESSES, RELAY = Addresses.KIND.number, ContactRelay.KIND.number
 EDIT, DELETE, REACTION, PIN = (kind.KIND.number for kind in (Edit, Delete, Reaction, Pin))
 TYPING, TIMER = Typing.KIND.number, Timer.KIND.number
+FILE, TRANSFER = File.KIND.number, Transfer.KIND.number
+PHOTO = File(FileForm.PICTURE, "a.png", "image/png", 70_000, b"k" * 32, b"r" * 32, 640, 480, 0, b"\xff\xd8", "a heron")
 SAID = Content(Text("سلام 👩‍💻\0\n"), ID, 1, NOW)
 PAYLOADS = {
     "receipt": Receipt(DELIVERED, (ID,) * 64),
@@ -76,6 +90,8 @@ PAYLOADS = {
     "reaction to somebody else's": Reaction(ID, 255, "👍"),
     "pin": Pin(ID, OURS, True),
     "typing": Typing(True),
+    "transfer": Transfer(ID, TransferNews.WITHDRAWN),
+    "transfer of a newer client": Transfer(ID, 255),
 }
 EXAMPLES = {
     "text": SAID,
@@ -90,6 +106,23 @@ EXAMPLES = {
     ),
     "timer": replace(SAID, payload=Timer(MAX_TIMER_SECONDS)),
     "no timer": replace(SAID, payload=Timer(0)),
+    "picture": replace(SAID, payload=PHOTO),
+    "voice note in reply": replace(
+        SAID, payload=File(FileForm.VOICE, "v.opus", "", 1, b"k" * 32, b"r" * 32, 0, 0, 1, bytes(PEAKS)), reply_to=ID
+    ),
+    "empty file of a newer form": replace(SAID, payload=replace(PHOTO, form=255, size=0, preview=b"", caption="")),
+    "largest file": replace(
+        SAID,
+        payload=File(
+            FileForm.FILE,
+            "€" * (MAX_NAME_BYTES // 3),
+            "m" * MAX_MEDIA_BYTES,
+            MAX_FILE_BYTES,
+            *(b"k" * 32, b"r" * 32, 65_535, 65_535, U32),
+            b"p" * MAX_PREVIEW_BYTES,
+            "👍" * (MAX_CAPTION_BYTES // 4),
+        ),
+    ),
     **{case: Content(payload, ID, 0, NOW) for case, payload in PAYLOADS.items()},
 }
 
@@ -127,7 +160,7 @@ def test_later_versions_may_append(case: str) -> None:
 
 
 @pytest.mark.parametrize("seq", [0, 7])
-@pytest.mark.parametrize("kind", [4, 8, 13, 255])
+@pytest.mark.parametrize("kind", [8, 13, 21, 255])
 def test_a_type_of_a_newer_client_breaks_nothing(kind: int, seq: int) -> None:
     one = decode_content(encode_content(Content(Unknown(kind, ("file", [1, 2])), ID, seq, NOW)))
     assert (one.type, one.seq, one.payload) == (kind, seq, Unknown(kind))
@@ -214,6 +247,31 @@ WRONG: dict[str, list[Any]] = {
     "relay with five addresses": fields(type=RELAY, seq=0, payload=[bytes(32), [b"somewhere"] * 5, b""]),
     "relay with a long token": fields(type=RELAY, seq=0, payload=[bytes(32), [], bytes(65)]),
     "relay with a short key": fields(type=RELAY, seq=0, payload=[bytes(31), [], b""]),
+    **{
+        f"file with {about}": fields(type=FILE, payload=[*PHOTO.encode()[:at], value, *PHOTO.encode()[at + 1 :]])
+        for about, at, value in (
+            ("form 256", 0, 256),
+            ("no name", 1, ""),
+            ("a name of 256 bytes", 1, "€" * 85 + "x"),
+            ("a name in bytes", 1, b"a.png"),
+            ("a media type of 81 bytes", 2, "m" * 81),
+            ("a size too large", 3, MAX_FILE_BYTES + 1),
+            ("a size below 0", 3, -1),
+            ("a key of 31 bytes", 4, b"k" * 31),
+            ("a root of 16 bytes", 5, b"r" * 16),
+            ("a width of 65,536", 6, 65_536),
+            ("a height of nothing", 7, None),
+            ("a duration of a fraction", 8, 1.5),
+            ("a preview of 6,145 bytes", 9, bytes(6_145)),
+            ("a caption of 4,097 bytes", 10, "x" * 4_097),
+        )
+    },
+    "file without seq": fields(type=FILE, seq=0, payload=PHOTO.encode()),
+    "file without a caption": fields(type=FILE, payload=PHOTO.encode()[:-1]),
+    "transfer without a state": fields(type=TRANSFER, seq=0, payload=[ID]),
+    "transfer of a short id": fields(type=TRANSFER, seq=0, payload=[ID[1:], 0]),
+    "transfer of state 256": fields(type=TRANSFER, seq=0, payload=[ID, 256]),
+    "transfer with seq": fields(type=TRANSFER, payload=[ID, 0]),
     "one field less": fields()[:-1],
     "nothing": [],
 }
@@ -273,13 +331,14 @@ def test_the_name_in_a_profile_is_cleaned(written: str, name: str) -> None:
 
 
 def test_a_content_does_not_show_its_text() -> None:
-    said = replace(SAID, payload=Text("secret plan"))
-    assert "secret plan" not in f"{said!r} {said.payload!r}"
+    for payload in (Text("secret plan"), replace(PHOTO, name="secret plan", caption="secret plan")):
+        said = replace(SAID, payload=payload)
+        assert "secret plan" not in f"{said!r} {said.payload!r}"
 
 
 def test_every_kind_has_a_row_and_an_example() -> None:
     assert set(KINDS) == {one.type for one in EXAMPLES.values()}
-    assert [kind.KIND.name for kind in KINDS.values() if kind.KIND.visible] == ["text", "timer"]
+    assert [kind.KIND.name for kind in KINDS.values() if kind.KIND.visible] == ["text", "file", "timer"]
     assert [kind.KIND.name for kind in KINDS.values() if kind.KIND.fleeting] == ["typing"]
     assert kind_of(77) == Unknown.KIND
 

@@ -1,4 +1,4 @@
-"""Pictures from files and from strangers, through the real decoding process."""
+"""PictureDecoder from files and from strangers, through the real decoding process."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 from p2pchat.errors import NoPicture
-from p2pchat.media.pictures import MAX_PICTURE_BYTES, Pictures, Rgb, is_picture
+from p2pchat.media.pictures import MAX_PICTURE_BYTES, PictureDecoder, Rgb, is_picture
 from tests.support.decoding import chunk, encoded, photo, png, with_pictures, written
 from tests.support.sampling import SEED, WHOLE, sampled
 
 KINDS = ("JPEG", "PNG", "GIF", "WEBP")
 
 
-async def outcome(pictures: Pictures, data: bytes, owner: bytes = b"") -> Rgb | None:
+async def outcome(pictures: PictureDecoder, data: bytes, owner: bytes = b"") -> Rgb | None:
     """What is shown of a picture, or None."""
     try:
         return await pictures.render(data, 40, 30, owner)
@@ -28,7 +28,7 @@ async def outcome(pictures: Pictures, data: bytes, owner: bytes = b"") -> Rgb | 
 
 
 def test_a_picture_is_prepared_and_its_preview_rendered(tmp_path: Path) -> None:
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         path = written(tmp_path, encoded(photo(800, 600), "JPEG", comment=b"somewhere"))
         prepared = await pictures.prepare(path)
         assert prepared is not None
@@ -51,7 +51,7 @@ def test_what_is_no_picture_of_the_four_formats_is_none(tmp_path: Path) -> None:
     heif = b"\0\0\0\x18ftyp%s\0\0\0\0mif1" + bytes(100)
     other = [encoded(photo(), "BMP"), encoded(photo(), "TIFF"), b"<svg xmlns='x'/>", b"", b"\xff\xd8", b"GIF"]
 
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         for data in (heif % b"heic", heif % b"avif", *other):
             assert await pictures.prepare(written(tmp_path, data)) is None
             with pytest.raises(NoPicture):
@@ -67,7 +67,7 @@ def test_what_is_no_picture_of_the_four_formats_is_none(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_read_is_not_taken_for_a_file(tmp_path: Path) -> None:
     """It would be sent with its metadata."""
 
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         with pytest.raises(NoPicture):
             await pictures.prepare(written(tmp_path, encoded(photo(), "JPEG")[:300]))
         with pytest.raises(NoPicture, match="too many pixels"):
@@ -79,7 +79,7 @@ def test_a_picture_that_cannot_be_read_is_not_taken_for_a_file(tmp_path: Path) -
 
 
 def test_a_box_has_pixels_and_not_too_many() -> None:
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         for columns, rows in ((0, 1), (1, 0), (4097, 1), (4096, 4096)):
             with pytest.raises(ValueError, match=r"."):
                 await pictures.render(encoded(photo()), columns, rows)
@@ -88,7 +88,7 @@ def test_a_box_has_pixels_and_not_too_many() -> None:
 
 
 def test_what_failed_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         broken = encoded(photo(), "JPEG")[:300]
         for _ in range(3):
             assert await outcome(pictures, broken) is None
@@ -138,7 +138,7 @@ def _bombs() -> dict[str, tuple[bytes, bool | None]]:
 
 
 def test_bombs_harm_nobody() -> None:
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         for name, (bomb, is_shown) in _bombs().items():
             assert len(bomb) < 1 << 20, name
             shown = await outcome(pictures, bomb)
@@ -149,7 +149,7 @@ def test_bombs_harm_nobody() -> None:
 
 
 def test_a_jpeg_with_thousands_of_scans_is_given_up_on() -> None:
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         assert await outcome(pictures, _many_scans()) is None
         assert await outcome(pictures, encoded(photo())) is not None
 
@@ -183,7 +183,7 @@ def test_pictures_that_end_early_or_are_damaged_do_no_harm(name: str) -> None:
     cuts = sampled(range(0, len(original), 7 if WHOLE else 1), 6, name)
     seeds = range(1000) if WHOLE else range(12)
 
-    async def main(pictures: Pictures) -> None:
+    async def main(pictures: PictureDecoder) -> None:
         for cut in cuts:
             await outcome(pictures, original[:cut])
         for seed in seeds:

@@ -52,6 +52,8 @@ def test_what_was_said_about_a_message_survives_a_kill_and_arrives(here: Place) 
         "typing": False,
         "lan": settings["lan"],
         "port_mapping": False,
+        "fetch_up_to": 25,
+        "pictures": "verified",
     }
     assert here.run("alice", "settings", "lan", "off", "--json").object()["lan"] == "off"
     assert 'lan = "off"' in (here.folder / "alice" / "config.toml").read_text()

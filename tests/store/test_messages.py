@@ -96,8 +96,8 @@ def test_the_same_message_is_saved_once(db: Database) -> None:
 
 def test_what_came_after_our_answer_is_marked_as_late(db: Database) -> None:
     save(db, said(1), said(4), said(3), said(1, sender=ME))
-    assert messages.insert(db, said(2)) == (True,)
-    assert messages.insert(db, said(5)) == (False,)
+    inserted = [messages.insert(db, said(seq)) for seq in (2, 5)]
+    assert [row and row.late for row in inserted] == [True, False]
     late = {(row.sender, row.seq) for row in messages.page(db, ALICE_CHAT, 10) if row.late}
     assert late == {(ALICE, 2)}  # 3 came out of order as well, but before we had answered
 

@@ -13,7 +13,7 @@ import trio
 from PIL import Image
 
 from p2pchat.media.decoder import MediaDecoder
-from p2pchat.media.pictures import Pictures
+from p2pchat.media.pictures import PictureDecoder
 
 T = TypeVar("T")
 
@@ -34,12 +34,12 @@ def with_decoder(entry: str, main: Callable[[MediaDecoder], Awaitable[T]], warm_
     return trio.run(bounded)
 
 
-def with_pictures(main: Callable[[Pictures], Awaitable[T]], entry: str = "") -> T:
+def with_pictures(main: Callable[[PictureDecoder], Awaitable[T]], entry: str = "") -> T:
     """Run `main` with pictures, of which those that are rendered go through a process of the tests, if one is named."""
 
     async def bounded() -> T:
         rendering = MediaDecoder(f"tests.support.probe:{entry}", "PIL") if entry else None
-        pictures = Pictures(rendering=rendering)
+        pictures = PictureDecoder(rendering=rendering)
         with trio.fail_after(120):
             async with trio.open_nursery() as nursery:
                 await nursery.start(pictures.run)

@@ -618,6 +618,7 @@ class FakeNode:
             "expires_in": None,
             "expires_at": None,
             "deleted": False,
+            "file": None,
         }
         self.history[chat].append(message)
         self._emit("message", message)

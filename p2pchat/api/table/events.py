@@ -26,6 +26,11 @@ EVENTS: Final[tuple[Event, ...]] = (
         "{id, chat, state, route, at}",
     ),
     Event(
+        "file",
+        "A file moved on or changed its state; at most four a second for one file. `file` is that of its message.",
+        "{id, chat, file}",
+    ),
+    Event(
         "contact",
         "A contact was added or changed, or their link came up or went down: without a link, `route` is "
         "`mailbox` or null. If a link keeps changing, about one event a second is sent.",

@@ -35,8 +35,10 @@ METHODS: Final[tuple[Method, ...]] = (
         "profile tells them whether this is on. `typing`: the user and their contacts see when the other is "
         "typing. `lan`: when contacts are looked for on the local network; `auto` is while no relay answers. It is "
         "kept in config.toml; with a proxy it is `off` and cannot be changed. `port_mapping`: the router is asked to "
-        "open a port; the same applies.",
-        "{keep_receiving, read_receipts, typing, lan, port_mapping}",
+        "open a port; the same applies. `fetch_up_to`: a contact's file of up to so many megabytes (1,000,000 bytes) "
+        "is fetched without asking; 0 for none. `pictures`: whose pictures are decoded and shown, those of verified "
+        "contacts, of all contacts, or of nobody.",
+        "{keep_receiving, read_receipts, typing, lan, port_mapping, fetch_up_to, pictures}",
         (
             Param("keep_receiving", "flag", "Keep running when no face is connected.", default=None),
             Param("read_receipts", "flag", "Tell contacts what was read.", default=None),
@@ -45,6 +47,10 @@ METHODS: Final[tuple[Method, ...]] = (
                 "lan", "text", "Look for contacts on the local network.", default=None, choices=("auto", "on", "off")
             ),
             Param("port_mapping", "flag", "Ask the router to open a port.", default=None),
+            Param("fetch_up_to", "integer", "Megabytes, at most 65,536.", default=None),
+            Param(
+                "pictures", "text", "Whose pictures are shown.", default=None, choices=("verified", "contacts", "off")
+            ),
         ),
     ),
     Method(

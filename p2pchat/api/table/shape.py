@@ -58,15 +58,27 @@ TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, tod
 
 MESSAGE = (
     "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, "
-    "reactions, pinned, expires_in, expires_at, deleted}"
+    "reactions, pinned, expires_in, expires_at, deleted, file}"
 )
 FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
-    "name to show, or `me`. `kind` is text, or timer for a line about the chat. `reply_to` is the id of "
+    "name to show, or `me`. `kind` is text, file, or timer for a line about the chat. `reply_to` is the id of "
     "the message that it replies to, and `quote` is the beginning of that message, {from, text, here, "
     "deleted, expires_in}; if the message is not `here`, the text is what the sender of the reply says it was. "
     "`reactions` is [{emoji, from, mine}]. `expires_in` is the number of seconds that it stays after it "
     "was read, or sent if it is one's own; `expires_at` is when that ends, null before. `deleted`: its "
-    "sender deleted it for both, and its text is empty."
+    "sender deleted it for both, and its text is empty. `file` is null for other kinds than file, whose "
+    "`text` is the caption; `files` says what is in it."
+)
+FILE = (
+    "`file` is {name, size, type, form, state, progress, rate, problem, path, width, height, duration, peaks, "
+    "preview}. `name` is without anything that a terminal obeys, and never a path; `size` is in bytes; `type` is the "
+    "media type that the sender says. `form` is file, picture or voice. `state` of a contact's file is offered "
+    "(`fetch_file` fetches it), waiting (wanted, and nobody has it now), moving, here (whole on this disk), paused, "
+    "failed or gone; of one's own it is waiting (nobody fetches it now), moving, here (whole on the other side), "
+    "paused, failed or gone (withdrawn or deleted). `progress` is from 0 to 1, `rate` in bytes per second or null, "
+    "`problem` is a sentence or empty, `path` is where one's own file is, or null. `width` and `height` are a "
+    "picture's, in pixels; `duration` is a voice note's, in ms, and `peaks` its 64 levels from 0 to 255, or null. "
+    "`preview`: `picture` has something to show before the picture is here."
 )
 IN_CHAT = Param("chat", "text", "The chat it is in; null for the first message with that id.", default=None)

@@ -23,6 +23,7 @@ from p2pchat.core.contents.addresses import Addresses
 from p2pchat.core.contents.bundle import NewBundle
 from p2pchat.core.contents.delete import Delete
 from p2pchat.core.contents.edit import Edit
+from p2pchat.core.contents.file import File
 from p2pchat.core.contents.kind import AnyPayload, Kind, Payload, Unknown
 from p2pchat.core.contents.pin import Pin
 from p2pchat.core.contents.profile import ContactProfile
@@ -34,6 +35,7 @@ from p2pchat.core.contents.request import RenewalRequest
 from p2pchat.core.contents.reset import Reset
 from p2pchat.core.contents.text import Text
 from p2pchat.core.contents.timer import Timer
+from p2pchat.core.contents.transfer import Transfer
 from p2pchat.core.contents.typing import Typing
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "ContactRelay",
     "Delete",
     "Edit",
+    "File",
     "Kind",
     "NewBundle",
     "Payload",
@@ -55,6 +58,7 @@ __all__ = [
     "Reset",
     "Text",
     "Timer",
+    "Transfer",
     "Typing",
     "Unknown",
     "kind_of",
@@ -67,6 +71,7 @@ KINDS: dict[int, type[Payload]] = {
         Edit,
         Delete,
         Reaction,
+        File,
         Receipt,
         Typing,
         Timer,
@@ -78,6 +83,7 @@ KINDS: dict[int, type[Payload]] = {
         ContactRelay,
         RenewalRequest,
         Pin,
+        Transfer,
     )
 }
 

@@ -7,7 +7,7 @@ and uses one of our invites again is a new contact.
 
 from __future__ import annotations
 
-from p2pchat.core.contents import Edit, Pin, Reaction, Text
+from p2pchat.core.contents import Edit, File, Pin, Reaction, Text
 from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.ids import ChatId, direct_chat, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
@@ -24,7 +24,7 @@ from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 
-SAID = tuple(payload.KIND.number for payload in (Text, Edit, Reaction, Pin))
+SAID = tuple(payload.KIND.number for payload in (Text, File, Edit, Reaction, Pin))
 """Contents that are not sent any more when their chat is cleared. A delete for both and a timer still are."""
 
 

@@ -4,6 +4,7 @@
 receipt is queued. A content that was received before, by (contact, message id), must change nothing.
 
 text, timer, edit, delete, reaction, pin, typing, receipt   the chat
+file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it

@@ -1,9 +1,9 @@
-"""Applies the content delete: removes a message's text, but not the fact that there was one."""
+"""Applies the content delete: removes a message's text and file, but not the fact that there was one."""
 
 from __future__ import annotations
 
 from p2pchat.core.content import Content
-from p2pchat.core.contents import Delete, Text
+from p2pchat.core.contents import Delete, File, Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import direct_chat
 from p2pchat.engine.contents import about
@@ -16,6 +16,9 @@ from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import WRITABLE, Contact
 from p2pchat.store.messages import ME, MessageRow
+
+RETRACTABLE = frozenset({Text.KIND.number, File.KIND.number})
+"""Kinds that their author can delete for both."""
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, route: Route) -> None:
@@ -47,7 +50,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, 
 
 def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     """Delete one of our messages on both sides. Raises NotNow or UsageError."""
-    if row.sender != ME or row.kind != Text.KIND.number:
+    if row.sender != ME or row.kind not in RETRACTABLE:
         raise UsageError(
             "Only messages that you sent can be deleted for both", hint="Leave out --for-both to delete it here."
         )

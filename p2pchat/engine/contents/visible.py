@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.content import Content
+from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import direct_chat
 from p2pchat.engine.runtime import views
@@ -17,6 +18,13 @@ from p2pchat.store.remarks import NOTHING, Remarks, quoted
 
 def insert(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
     """Save a content as a message and tell the faces, unless it is there already, by (sender, message id)."""
+    row = save(tx, contact, content, route)
+    if row is not None:
+        show(tx, contact, row)
+
+
+def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> MessageRow | None:
+    """Save a content as a message and return it; None if it is there already. `show` tells the faces."""
     ends = content.expire_s if not content.kind.quiet else 0
     row = MessageRow(
         id=content.message_id,
@@ -36,15 +44,20 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
     )
     inserted = store_messages.insert(tx.db, row)
     if inserted is None:
-        return
+        return None
     if ends:  # a quote that came before it would outlive it
         remarks.unquote(tx.db, row.chat, row.id)
     tx.message_saved()
+    return row._replace(pk=inserted.pk, late=inserted.late)
+
+
+def show(tx: Transaction, contact: Contact, row: MessageRow) -> None:
+    """Tell the faces about a message that was just saved."""
     if tx.listened:
-        if not content.kind.quiet:
+        if not kind_of(row.kind).quiet:
             tx.unread[row.chat] = None
         notes = NOTHING if row.reply_to is None else Remarks(quoted=quoted(tx.db, row.chat, row.reply_to))
-        tx.event("message", **views.message(row._replace(late=inserted.late), contact.name, notes))
+        tx.event("message", **views.message(row, contact.name, notes))
 
 
 def _quote(tx: Transaction, contact: Contact, content: Content) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from p2pchat.core import frames
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import ContactProfile, Payload, Receipt, Text
+from p2pchat.core.contents import ContactProfile, File, Payload, Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
@@ -37,6 +37,7 @@ from p2pchat.errors import CannotOpen, NotNow, TextTooLong, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import facts, meta
+from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import WRITABLE, Contact, ContactState
@@ -456,13 +457,16 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
     chat = direct_chat(new.id)
     for row in store_outbox.for_recipient(tx.db, first_device(old.id)):
         ours = [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id])
-        for message in ours if row.kind == Text.KIND.number else []:
+        for message in ours:
+            payload = _moved(tx, message)
+            if payload is None:
+                continue
             seq = tx.next_seq(chat)
             store_messages.move(tx.db, message.pk, chat, seq)
             queue(
                 tx,
                 new,
-                Text(message.text),
+                payload,
                 message_id=message.id,
                 seq=seq,
                 expire_s=message.expire_s,
@@ -470,6 +474,14 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
             )
             tx.event("message", **views.message(message._replace(chat=chat, seq=seq), new.name))
     store_outbox.clear(tx.db, first_device(old.id))
+
+
+def _moved(tx: Transaction, message: MessageRow) -> Payload | None:
+    """Return what a message of ours says in another chat; None for one that says something about its chat."""
+    if message.kind == Text.KIND.number:
+        return Text(message.text)
+    file = store_files.get(tx.db, message.pk) if message.kind == File.KIND.number else None
+    return None if file is None else file.payload(message.text)
 
 
 def _keep_until(tx: Transaction, message: MessageRow) -> int | None:

@@ -3,6 +3,7 @@
 service         the table of methods, and the service that calls them
 messages        sending, reading and deleting messages
 conversation    replies, edits, reactions, pins and timers
+files           sending, fetching, saving and showing files
 chats           the list of chats, drafts and settings of a chat
 finding         search
 contacts        contacts and requests

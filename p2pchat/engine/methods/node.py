@@ -12,15 +12,19 @@ from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import network
 from p2pchat.engine.methods.relays import health
 from p2pchat.engine.runtime import settings
+from p2pchat.engine.runtime.settings import Pictures
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import NotNow
+from p2pchat.errors import NotNow, UsageError
 from p2pchat.ports import LanMode, MappingState
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import ACCEPTED, ContactState
 from p2pchat.store.database import Database
+
+MAX_FETCH_UP_TO = 65_536
+"""Megabytes."""
 
 
 async def status(engine: Engine) -> Json:
@@ -68,10 +72,14 @@ async def change_settings(
     typing: bool | None = None,
     lan: str | None = None,
     port_mapping: bool | None = None,
+    fetch_up_to: int | None = None,
+    pictures: str | None = None,
 ) -> Json:
     """Return what was decided; each that is given is changed first. Raises NotNow, with nothing changed, for `lan` and
-    `port_mapping` with a proxy.
+    `port_mapping` with a proxy, and UsageError for more megabytes than any file has.
     """
+    if fetch_up_to is not None and fetch_up_to > MAX_FETCH_UP_TO:
+        raise UsageError(f"No file has more than {MAX_FETCH_UP_TO:,} MB")
     check_settings(engine, {"lan": lan, "port_mapping": port_mapping})
     if port_mapping is not None and engine.use_port_mapping is not None:
         engine.use_port_mapping(port_mapping)
@@ -87,14 +95,20 @@ async def change_settings(
             _tell_contacts(tx)
         if typing is not None:
             settings.set_typing(tx.db, typing)
+        if fetch_up_to is not None:
+            settings.set_fetch_up_to(tx.db, fetch_up_to)
+        if pictures is not None:
+            settings.set_pictures(tx.db, Pictures(pictures))
 
-    if any(value is not None for value in (keep_receiving, read_receipts, typing)):
+    if any(value is not None for value in (keep_receiving, read_receipts, typing, fetch_up_to, pictures)):
         await engine.committer.submit(change)
     kept: Json = await engine.committer.read(
         lambda db: {
             "keep_receiving": settings.keep_receiving(db),
             "read_receipts": settings.read_receipts(db),
             "typing": settings.typing(db),
+            "fetch_up_to": settings.fetch_up_to(db),
+            "pictures": settings.pictures(db),
         }
     )
     mapping = engine.view.state().mapping.state != MappingState.OFF

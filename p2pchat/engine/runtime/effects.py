@@ -87,6 +87,11 @@ class Effects:
     unread: dict[ChatId, None] = field(default_factory=dict)
     """Chats whose unread messages changed."""
 
+    # --- files
+
+    files_changed: dict[int, None] = field(default_factory=dict)
+    """Messages, by pk, whose file came, or of whose file the other side said something new."""
+
     # --- mail
 
     taken: dict[tuple[RelayName, QueueId], dict[int, bool]] = field(default_factory=dict)

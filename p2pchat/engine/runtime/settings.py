@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
 _KEEP, _RECEIPTS, _RELAY, _TYPING = "keep_receiving", "read_receipts", "relay_for_contacts", "typing"
+_FETCH, _PICTURES = "fetch_up_to", "pictures"
+MEGABYTE = 1_000_000
+DEFAULT_FETCH_UP_TO = 25
+"""Megabytes."""
+
+
+class Pictures(StrEnum):
+    """Whose pictures are decoded and shown."""
+
+    VERIFIED = "verified"
+    CONTACTS = "contacts"
+    OFF = "off"
 
 
 def keep_receiving(db: Database) -> bool | None:
@@ -46,3 +60,23 @@ def relay_for_contacts(db: Database) -> bool | None:
 def set_relay_for_contacts(db: Database, wanted: bool) -> None:
     """Store whether the person wants it."""
     meta.put_int(db, _RELAY, wanted)
+
+
+def fetch_up_to(db: Database) -> int:
+    """Return up to how many megabytes a contact's file is fetched without asking; 0 for none."""
+    return meta.get_int(db, _FETCH, DEFAULT_FETCH_UP_TO)
+
+
+def set_fetch_up_to(db: Database, megabytes: int) -> None:
+    """Store up to how many megabytes are fetched without asking."""
+    meta.put_int(db, _FETCH, megabytes)
+
+
+def pictures(db: Database) -> Pictures:
+    """Return whose pictures are shown; those of verified contacts, until a person says otherwise."""
+    return Pictures((meta.get(db, _PICTURES) or Pictures.VERIFIED.encode()).decode())
+
+
+def set_pictures(db: Database, whose: Pictures) -> None:
+    """Store whose pictures are shown."""
+    meta.put(db, _PICTURES, whose.encode())

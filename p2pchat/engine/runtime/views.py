@@ -73,6 +73,7 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
         "expires_in": row.expire_s or None,
         "expires_at": None if row.expires_at is None else timestamp(row.expires_at - ahead),
         "deleted": row.deleted_at is not None,
+        "file": None,
     }
 
 

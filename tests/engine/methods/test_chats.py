@@ -292,6 +292,8 @@ def test_nobody_is_told_while_it_is_off_nor_afterwards(tmp_path: Path, monkeypat
             "typing": True,
             "lan": "off",
             "port_mapping": False,
+            "fetch_up_to": 25,
+            "pictures": "verified",
         }
         await write(alice, "bob", "one")
         heard = overhear(alice, monkeypatch)
@@ -455,6 +457,20 @@ def test_pages_of_a_log(tmp_path: Path) -> None:
 # --- settings ------------------------------------------------------------------------------------------
 
 
+def test_the_settings_of_files_are_kept(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        await alice.call("settings", fetch_up_to=0, pictures="off")
+        with pytest.raises(UsageError, match="No file has more than"):
+            await alice.call("settings", fetch_up_to=65_537, pictures="contacts")
+        await alice.crash()
+        alice = await world.start("alice")
+        now = await alice.call("settings")
+        assert (now["fetch_up_to"], now["pictures"]) == (0, "off")
+
+    run_world(tmp_path, main)
+
+
 def test_settings_are_kept(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
@@ -464,6 +480,8 @@ def test_settings_are_kept(tmp_path: Path) -> None:
             "typing": True,
             "lan": "off",
             "port_mapping": False,
+            "fetch_up_to": 25,
+            "pictures": "verified",
         }
         assert alice.engine.keep_receiving is None
         assert await alice.call("settings", keep_receiving=True) == {
@@ -472,6 +490,8 @@ def test_settings_are_kept(tmp_path: Path) -> None:
             "typing": True,
             "lan": "off",
             "port_mapping": False,
+            "fetch_up_to": 25,
+            "pictures": "verified",
         }
         assert alice.engine.keep_receiving is True
         await alice.crash()
@@ -483,6 +503,8 @@ def test_settings_are_kept(tmp_path: Path) -> None:
             "typing": True,
             "lan": "off",
             "port_mapping": False,
+            "fetch_up_to": 25,
+            "pictures": "verified",
         }
         assert alice.engine.keep_receiving is False
 

@@ -1,0 +1,264 @@
+"""Files: one row for each file message, ours or theirs, which is deleted with it.
+
+Everything that deletes a message deletes its row here: the table says so. What is kept of a file is in a sealed file
+beside the database (`file_space`). Its key is only in the row, so without the row nobody can read it. A trigger notes
+its name in the same transaction: whoever unlinks files asks for `unneeded` after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from operator import attrgetter
+
+from p2pchat.core.contents import File
+from p2pchat.core.files import Layout, file_id
+from p2pchat.core.ids import ChatId, FileId, MessageId
+from p2pchat.store.database import Database, Row, Value, assignments
+from p2pchat.store.messages import ME, MessageRow
+
+PART_BYTES = 512
+PART_SLOTS = 8 * PART_BYTES
+"""Blobs of which one row of the bitmap tells; writing one writes a page or two."""
+
+
+class FileState(StrEnum):
+    """The state of a file on disk. Whether it moves just now is not stored."""
+
+    OFFERED = "offered"
+    """Theirs: it is not fetched before the user asks for it."""
+    WAITING = "waiting"
+    """Theirs: it is to be fetched. Ours: it is not whole at the other side."""
+    PAUSED = "paused"
+    HERE = "here"
+    """Theirs: whole on this disk. Ours: whole at the other side."""
+    FAILED = "failed"
+    GONE = "gone"
+    """It was declined, withdrawn or deleted, and nothing of it is kept."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FileRow:
+    """A file that was sent in a message.
+
+    message: the pk of the message. file: its `file_id`. form, name, media, size, key, root, width, height, duration,
+    preview: as the sender says, see `core.contents.File`. problem: a whole sentence about why it does not go on, or "".
+    done: how many chunks have arrived, here or at the other side. news: the newest `TransferNews` of the other side,
+    and news_id the id of its content. ended_at: when it was whole, or nothing more was to come (ms). source: the path
+    of one of ours that is read where it lies; with source_size in bytes, source_mtime in ns and source_inode as they
+    were when it was cut. space, space_key: the name and the key of its `SealedFile`.
+    """
+
+    message: int
+    chat: ChatId
+    mine: bool
+    file: FileId
+    form: int
+    name: str
+    media: str
+    size: int
+    key: bytes
+    root: bytes
+    width: int
+    height: int
+    duration: int
+    state: FileState
+    problem: str = ""
+    done: int = 0
+    news: int | None = None
+    news_id: MessageId | None = None
+    ended_at: int | None = None
+    source: bytes | None = None
+    source_size: int | None = None
+    source_mtime: int | None = None
+    source_inode: int | None = None
+    space: str | None = None
+    space_key: bytes | None = None
+    preview: bytes = b""
+
+    @classmethod
+    def of_message(cls, message: MessageRow, payload: File, state: FileState) -> FileRow:
+        """Return the row for a saved message with this payload."""
+        return cls(
+            message=message.pk,
+            chat=message.chat,
+            mine=message.sender == ME,
+            file=file_id(payload.key, payload.root),
+            form=payload.form,
+            name=payload.name,
+            media=payload.media,
+            size=payload.size,
+            key=payload.key,
+            root=payload.root,
+            width=payload.width,
+            height=payload.height,
+            duration=payload.duration,
+            state=state,
+            preview=payload.preview,
+        )
+
+    def payload(self, caption: str) -> File:
+        """Return the payload of the message again, with its caption."""
+        return File(
+            self.form,
+            self.name,
+            self.media,
+            self.size,
+            self.key,
+            self.root,
+            self.width,
+            self.height,
+            self.duration,
+            self.preview,
+            caption,
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """What the file is cut into."""
+        return Layout.of(self.size)
+
+
+_NAMES = tuple(field.name for field in fields(FileRow))
+_COLUMNS = ", ".join(f"files.{name}" for name in _NAMES)
+_SELECT = f"SELECT {_COLUMNS} FROM files "
+_ADD = f"INSERT INTO files ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+_MINE, _STATE = _NAMES.index("mine"), _NAMES.index("state")
+_STATES = {state.value: state for state in FileState}
+_values = attrgetter(*_NAMES)
+_CHANGING = frozenset(_NAMES) - {"message", "chat", "mine", "file", "key", "root", "size"}
+_PUT_PART = """
+INSERT INTO file_parts (message, part, slots) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET slots = excluded.slots
+"""
+
+
+def add(db: Database, row: FileRow) -> None:
+    """Save the file of a message that was just saved."""
+    db.execute(_ADD, _values(row))
+
+
+def get(db: Database, message: int) -> FileRow | None:
+    """Return the file of the message with this pk, or None."""
+    row = db.query_one(_SELECT + "WHERE message = ?", (message,))
+    return None if row is None else _made(row)
+
+
+def of(db: Database, messages: Collection[int]) -> dict[int, FileRow]:
+    """Return the files of the messages with these pks, by pk; a message without one has no entry."""
+    if not messages:
+        return {}
+    pks = "[" + ",".join(map(str, messages)) + "]"
+    rows = db.query(_SELECT + "WHERE message IN (SELECT value FROM json_each(?))", (pks,))
+    return {row.message: row for row in map(_made, rows)}
+
+
+def ours(db: Database, chat: ChatId, file: FileId) -> FileRow | None:
+    """Return the file with this id that we sent to a chat, or None."""
+    row = db.query_one(_SELECT + "WHERE file = ? AND +chat = ? AND mine ORDER BY message LIMIT 1", (file, chat))
+    return None if row is None else _made(row)
+
+
+def in_chat(db: Database, chat: ChatId, limit: int, before: int | None = None) -> list[FileRow]:
+    """Return the newest files of a chat, or the newest before the message with the pk `before`; newest last."""
+    sql = _SELECT + "WHERE chat = ?1 AND (?3 IS NULL OR message < ?3) ORDER BY message DESC LIMIT ?2"
+    return [_made(row) for row in db.query(sql, (chat, limit, before))][::-1]
+
+
+def unfinished(db: Database, state: FileState) -> list[FileRow]:
+    """Return the files in a state that have not ended, oldest first."""
+    sql = _SELECT + "INDEXED BY files_by_state WHERE state = ? AND ended_at IS NULL ORDER BY message"
+    return [_made(row) for row in db.query(sql, (state.value,))]
+
+
+def update(db: Database, message: int, **changed: Value) -> None:
+    """Set fields of one file, by the names of `FileRow`. What `space` named before is unneeded then."""
+    db.execute(f"UPDATE files SET {assignments(changed, _CHANGING)} WHERE message = :pk", {**changed, "pk": message})
+
+
+def note_news(db: Database, message: int, news: int, id: MessageId) -> bool:
+    """Save what the other side says of a file, unless it said something newer. Return whether it is the newest."""
+    sql = "UPDATE files SET news = ?1, news_id = ?2 WHERE message = ?3 AND (news_id IS NULL OR news_id < ?2)"
+    return db.execute(sql, (news, id, message)) > 0
+
+
+def kept_bytes(db: Database, chat: ChatId, *, mine: bool) -> int:
+    """Return the sizes of all files of a chat that have a sealed file, ours or theirs, in bytes: what they take up once
+    they are whole.
+    """
+    sql = "SELECT total(size) FROM files INDEXED BY files_kept WHERE chat = ? AND mine = ? AND space IS NOT NULL"
+    row = db.query_one(sql, (chat, mine))
+    return 0 if row is None else int(row[0])
+
+
+# --- which blobs are on the disk
+
+
+def mark(db: Database, row: FileRow, slots: Iterable[int]) -> int:
+    """Note that these blobs are on the disk, by `Layout.slot`; their bytes must be there already. Return how many
+    chunks are now.
+    """
+    return _change(db, row, slots, present=True)
+
+
+def unmark(db: Database, row: FileRow, slots: Iterable[int]) -> int:
+    """Note that these blobs are not on the disk: they cannot be read. Return how many chunks are now."""
+    return _change(db, row, slots, present=False)
+
+
+def marked(db: Database, message: int) -> set[int]:
+    """Return the slots of all blobs of a file that are on the disk."""
+    rows = db.query("SELECT part, slots FROM file_parts WHERE message = ?", (message,))
+    return {part * PART_SLOTS + slot for part, bits in rows for slot in _slots_in(bits)}
+
+
+def _change(db: Database, row: FileRow, slots: Iterable[int], *, present: bool) -> int:
+    parts: dict[int, list[int]] = {}
+    layout = row.layout
+    for slot in slots:
+        if not 0 <= slot < layout.blobs:
+            raise ValueError("the file has no such blob")
+        parts.setdefault(slot // PART_SLOTS, []).append(slot % PART_SLOTS)
+    first_chunk, changed = layout.slot_of_first_chunk, 0
+    for part, of_part in parts.items():
+        before = db.query_one("SELECT slots FROM file_parts WHERE message = ? AND part = ?", (row.message, part))
+        bits = bytearray(PART_BYTES) if before is None else bytearray(before[0])
+        for slot in of_part:
+            if bool(bits[slot // 8] & 1 << slot % 8) != present:
+                bits[slot // 8] ^= 1 << slot % 8
+                changed += part * PART_SLOTS + slot >= first_chunk
+        db.execute(_PUT_PART, (row.message, part, bytes(bits)))
+    sql = "UPDATE files SET done = done + ? WHERE message = ? RETURNING done"
+    done = db.query(sql, (changed if present else -changed, row.message))
+    return int(done[0][0]) if done else 0
+
+
+def _slots_in(bits: bytes) -> Iterator[int]:
+    for place, byte in enumerate(bits):
+        if byte:
+            yield from (8 * place + bit for bit in range(8) if byte & 1 << bit)
+
+
+# --- the sealed files beside the database
+
+
+def spaces(db: Database) -> set[str]:
+    """Return the names of all sealed files that are needed. Others in the folder are left over from a crash."""
+    return {name for (name,) in db.query("SELECT space FROM files WHERE space IS NOT NULL")}
+
+
+def unneeded(db: Database) -> list[str]:
+    """Return the names of sealed files that can be deleted; ask after the commit, not in the transaction."""
+    return [name for (name,) in db.query("SELECT name FROM unneeded_spaces ORDER BY name")]
+
+
+def unlinked(db: Database, names: Iterable[str]) -> None:
+    """Forget the names of sealed files that have been deleted."""
+    db.executemany("DELETE FROM unneeded_spaces WHERE name = ?", [(name,) for name in names])
+
+
+def _made(row: Row) -> FileRow:
+    values = list(row)
+    values[_MINE] = bool(values[_MINE])
+    values[_STATE] = _STATES[values[_STATE]]
+    return FileRow(*values)

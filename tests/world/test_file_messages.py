@@ -1,0 +1,219 @@
+"""File messages and transfers in the engine: what they save, in whatever order they come, and what goes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from p2pchat.core.contents import Delete, File, Text, Transfer
+from p2pchat.core.contents.transfer import TransferNews
+from p2pchat.core.ids import ContactId, MessageId, direct_chat
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import files as store_files
+from p2pchat.store import messages as store_messages
+from p2pchat.store.database import Database
+from p2pchat.store.files import FileRow, FileState
+from p2pchat.store.messages import ME
+from tests.support.world import World, WorldNode, befriend, run_world
+from tests.world.test_conversation import Author, last, settled, take
+from tests.world.test_delivery import friends
+
+PHOTO = File(1, "a.png", "image/png", 70_000, b"k" * 32, b"r" * 32, 4, 3, preview=b"small", caption="look, a heron")
+
+
+async def in_store(node: WorldNode) -> list[FileRow]:
+    """All files of a node."""
+
+    def query(db: Database) -> list[FileRow]:
+        found = (store_files.get(db, row.pk) for row in store_messages.since(db, None, 0))
+        return [file for file in found if file is not None]
+
+    rows: list[FileRow] = await node.engine.committer.read(query)
+    return rows
+
+
+async def send(node: WorldNode, chat: str, payload: File = PHOTO) -> MessageId:
+    """Send a file message, with a row in `files` and the name of a sealed file."""
+
+    def save(tx: Transaction) -> MessageId:
+        contact = tx.find(chat)
+        row = outbound.send(tx, contact, payload)
+        saved = store_messages.get(tx.db, row.chat, ME, row.id)
+        assert saved is not None
+        store_files.add(tx.db, FileRow.of_message(saved, payload, FileState.WAITING))
+        store_files.update(tx.db, saved.pk, space="ours", space_key=bytes(32))
+        return row.id
+
+    id: MessageId = await node.engine.committer.submit(save)
+    return id
+
+
+async def keep(node: WorldNode) -> None:
+    """Give the file of a node a sealed file."""
+    (row,) = await in_store(node)
+
+    def change(tx: Transaction) -> None:
+        store_files.update(tx.db, row.message, space="theirs", space_key=bytes(32))
+
+    await node.engine.committer.submit(change)
+
+
+async def unneeded(node: WorldNode) -> list[str]:
+    names: list[str] = await node.engine.committer.read(store_files.unneeded)
+    return names
+
+
+def test_a_file_message_arrives_with_its_row_and_is_found_by_its_caption(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        id = await send(alice, "bob")
+        await settled(alice, bob)
+        shown = await last(bob, "alice")
+        assert (shown["id"], shown["kind"], shown["text"]) == (id.hex(), "file", PHOTO.caption)
+        (row,) = await in_store(bob)
+        assert row.payload(PHOTO.caption) == PHOTO
+        assert (row.mine, row.state, row.news) == (False, FileState.OFFERED, None)
+        assert [one["id"] for one in await bob.call("log", chat="alice", search="heron")] == [id.hex()]
+
+    run_world(tmp_path, main)
+
+
+def test_a_message_that_comes_again_changes_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        author = Author(world)
+        said = author.say(PHOTO)
+        await take(bob, "alice", said)
+        await keep(bob)
+        await take(bob, "alice", said)
+        (row,) = await in_store(bob)
+        assert row.space == "theirs"
+        await alice.stop()
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_the_newest_news_of_the_sender_counts(tmp_path: Path, early: bool) -> None:
+    async def main(world: World) -> None:
+        _, bob = await friends(world)
+        author = Author(world)
+        said = author.say(PHOTO)
+        about = said.message_id
+        ignored = [author.say(Transfer(about, news)) for news in (TransferNews.WHOLE, TransferNews.WANTED, 77)]
+        withdrawn = author.say(Transfer(about, TransferNews.WITHDRAWN))
+        later = [author.say(Transfer(about, news)) for news in (TransferNews.DECLINED, 4)]
+        said_of_it = [*ignored, withdrawn, *later]
+        for content in [*said_of_it, said] if early else [said, *reversed(said_of_it)]:
+            await take(bob, "alice", content)
+        (row,) = await in_store(bob)
+        assert (row.news, row.news_id) == (TransferNews.WITHDRAWN, withdrawn.message_id)
+
+    run_world(tmp_path, main)
+
+
+def test_the_recipient_tells_of_our_file_and_nobody_of_a_text(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        id = await send(alice, "bob")
+        await settled(alice, bob)
+        author = Author(world)
+        text = author.say(Text("no file"))
+        news = [author.say(Transfer(id, said)) for said in (TransferNews.DECLINED, TransferNews.WANTED)]
+        lie = author.say(Transfer(id, TransferNews.WITHDRAWN))
+        about_text = author.say(Transfer(text.message_id, TransferNews.WITHDRAWN))
+        await take(alice, "bob", text, *reversed(news), lie, about_text)
+        (row,) = await in_store(alice)
+        assert (row.news, row.news_id) == (TransferNews.WANTED, news[1].message_id)
+
+    run_world(tmp_path, main)
+
+
+async def delete_here(alice: WorldNode, bob: WorldNode, id: MessageId) -> None:
+    for node in (alice, bob):
+        await node.call("delete", id=id.hex())
+
+
+async def delete_for_both(alice: WorldNode, bob: WorldNode, id: MessageId) -> None:
+    await alice.call("delete", id=id.hex(), for_both=True)
+    await settled(alice, bob)
+    assert (await last(bob, "alice"))["deleted"]
+
+
+async def clear(alice: WorldNode, bob: WorldNode, id: MessageId) -> None:
+    await alice.call("clear", chat="bob")
+    await bob.call("clear", chat="alice")
+
+
+async def forget(alice: WorldNode, bob: WorldNode, id: MessageId) -> None:
+    await alice.call("forget", contact="bob", history=True)
+    await bob.call("forget", contact="alice", history=True)
+
+
+@pytest.mark.parametrize("way", [delete_here, delete_for_both, clear, forget])
+def test_a_file_goes_with_its_message_on_both_sides(tmp_path: Path, way: Any) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        id = await send(alice, "bob")
+        await settled(alice, bob)
+        await keep(bob)
+        await way(alice, bob, id)
+        for node, name in ((alice, "ours"), (bob, "theirs")):
+            assert await in_store(node) == []
+            assert await unneeded(node) == [name]
+
+    run_world(tmp_path, main)
+
+
+def test_a_timer_takes_the_file_with_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await alice.call("timer", chat="bob", seconds=60)
+        await send(alice, "bob")
+        await settled(alice, bob)
+        await keep(bob)
+        await bob.call("read", chat="alice")
+        await trio.sleep(120)
+        for node, name in ((alice, "ours"), (bob, "theirs")):
+            assert await in_store(node) == []
+            assert await unneeded(node) == [name]
+
+    run_world(tmp_path, main)
+
+
+def test_a_delete_that_comes_before_its_file_leaves_no_row(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        _, bob = await friends(world)
+        author = Author(world)
+        said = author.say(PHOTO)
+        await take(bob, "alice", author.say(Delete(said.message_id, said.seq)), said)
+        assert await in_store(bob) == []
+        assert (await last(bob, "alice"))["deleted"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_file_that_waits_for_a_contact_goes_to_the_same_person_as_another_contact(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await befriend(alice, await world.start("robert"))
+        await bob.stop()
+        id = await send(alice, "bob")
+
+        def move(tx: Transaction) -> ContactId:
+            outbound.move(tx, tx.find("bob"), tx.find("robert"))
+            return tx.find("robert").id
+
+        contact = await alice.engine.committer.submit(move)
+        (row,) = await in_store(alice)
+        assert row.chat == direct_chat(contact)
+        assert (await last(alice, "robert"))["id"] == id.hex()
+        await settled(alice)
+        (theirs,) = await in_store(world.nodes["robert"])
+        assert theirs.payload(PHOTO.caption) == PHOTO
+
+    run_world(tmp_path, main)
