@@ -20,9 +20,7 @@ REASONS: dict[int, str] = {
 
 @dataclass
 class Counts:
-    """Totals over all clients. `refused`: deposits, by reason. Blobs in file boxes are counted apart, in those that
-    begin with `files`.
-    """
+    """Totals over all clients. `refused`: deposits, by reason."""
 
     deposits: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
@@ -30,6 +28,3 @@ class Counts:
     deletes: int = 0
     records_kept: int = 0
     records_asked: int = 0
-    files_deposited: int = 0
-    files_refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
-    files_fetched: int = 0
