@@ -19,6 +19,7 @@ from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import blob_slots, box_store
 from p2pchat.relay.blob_slots import GROWTH
 from p2pchat.relay.box_store import BoxDeposit, BoxQuota, BoxStore
+from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 from tests.support.boxes import NOW, blob
 
 SIZE = 65_536
@@ -235,3 +236,34 @@ def test_a_damaged_or_a_newer_index_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:4096] + b"\xee" * (path.stat().st_size - 4096))
     with pytest.raises((DatabaseDamaged, DatabaseNewer)):
         opened(tmp_path)
+
+
+def test_without_room_for_files_nothing_of_them_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "files.db"
+    store = BoxStore.open_or_none(path, LARGE, NOW, lambda: 0)
+    assert store is not None
+    put(store, BLOBS[0])
+    store.close()
+    assert BoxStore.open_or_none(path, BoxQuota(0, 0), NOW, lambda: 0) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_relay_goes_on_without_a_store_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "files.db"
+    path.write_bytes(b"nonsense" * 1000)
+    assert BoxStore.open_or_none(path, LARGE, NOW, lambda: 0) is None
+    assert "no file boxes" in caplog.text
+    assert str(tmp_path) not in caplog.text
+
+
+def test_messages_are_left_the_space_that_they_may_still_need(tmp_path: Path) -> None:
+    messages = MailboxStore.open(tmp_path / "blobs.db", Quota(total_bytes=1 << 40, least_free=1 << 20), NOW)
+    free = wanted_free(messages)
+    assert 1.19 * (1 << 40) < free < 1.21 * (1 << 40) + (1 << 20)
+    store = opened(tmp_path, spare=lambda: wanted_free(messages))
+    assert put(store, BLOBS[0]) == [RELAY_FULL]
+    messages.limit(Quota(total_bytes=1 << 20, least_free=1 << 20))
+    assert wanted_free(messages) < 3 << 20
+    assert put(store, BLOBS[0]) == [DONE]
+    store.close()
+    messages.close()
