@@ -269,11 +269,12 @@ class BoxStore:
         missing = count - len(self._loose)
         if missing <= 0:
             return True
-        while self._slots.empty < missing:
-            there = os.statvfs(self._folder)
-            if there.f_bavail * there.f_frsize < self._spare() + GROWTH * BLOB_BYTES:
-                return False
-            self._slots.grow()
+        with translated():
+            while self._slots.empty < missing:
+                there = os.statvfs(self._folder)
+                if there.f_bavail * there.f_frsize < self._spare() + GROWTH * BLOB_BYTES:
+                    return False
+                self._slots.grow()
         taken = self._slots.take(max(missing, GROWTH))
         try:
             with self._transaction():

@@ -212,6 +212,12 @@ def marked(db: Database, message: int) -> set[int]:
     return {part * PART_SLOTS + slot for part, bits in rows for slot in _slots_in(bits)}
 
 
+def chunks_in(layout: Layout, parts: Iterable[Row]) -> int:
+    """Return how many chunks are marked in the parts of a bitmap, given as (part, slots)."""
+    first = layout.slot_of_first_chunk
+    return sum(part * PART_SLOTS + slot >= first for part, bits in parts for slot in _slots_in(bits))
+
+
 def _change(db: Database, row: FileRow, slots: Iterable[int], *, present: bool) -> int:
     parts: dict[int, list[int]] = {}
     layout = row.layout

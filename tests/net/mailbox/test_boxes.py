@@ -21,9 +21,24 @@ from p2pchat.net.mailbox import boxes as module
 from p2pchat.net.mailbox.boxes import MAX_PUT_BLOBS
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.relay.box_store import BoxQuota
+from tests.net.mailbox.test_pool import Person
 from tests.net.mailbox.test_records import Hosts
 from tests.support.boxes import NOW, Keys, blob, relay, run
-from tests.support.mails import AT_RELAY, WHERE, Letters, Liar, Scene, client, lied_to, own, theirs, unreachable
+from tests.support.deposits import run_for_real
+from tests.support.hosts import make, running
+from tests.support.mails import (
+    AT_RELAY,
+    WHERE,
+    Letters,
+    Liar,
+    Scene,
+    client,
+    lied_to,
+    own,
+    serving,
+    theirs,
+    unreachable,
+)
 
 SIZE = 65_536
 BOB = Keys("bob")
@@ -244,8 +259,13 @@ def test_a_call_is_made_once_more_where_the_stream_ends() -> None:
         async with lied_to(ending, answering) as scene:
             assert await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2]) == [None, BLOBS[1]]
         async with lied_to(ending) as scene:
-            assert await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2]) is None
-            assert len(scene.lines.streams) == 2
+            for _ in range(20):
+                assert await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2]) is None
+            assert len(scene.lines.streams) == 2, "after that, as one that is not reached"
+            await trio.sleep(100)
+            for _ in range(20):
+                await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2])
+            assert len(scene.lines.streams) == 4
 
     run(main)
 
@@ -322,3 +342,19 @@ def test_more_than_fits_in_one_call_is_not_sent(tmp_path: Path) -> None:
             assert await scene.boxes.boxes.put(AT_RELAY, theirs(BOB), 24, too_many) is None
 
     run(main)
+
+
+def test_over_real_connections_a_file_comes_while_messages_go(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            alice, bob = Person(1, nursery), Person(2, nursery)
+            async with running(alice.host, bob.host), serving(make(8), tmp_path) as served:
+                at = served.relay
+                bob.boxes.watch(at, [own(BOB)])
+                alice.boxes.deposit(at, theirs(BOB), 24, [(number, blob(number)) for number in range(20)])
+                assert await alice.boxes.boxes.put(at, theirs(BOB), 24, BLOBS[:16]) == [DONE] * 16
+                assert await bob.boxes.boxes.get(at, own(BOB), NAMES[:16]) == BLOBS[:16]
+                await bob.letters.until(lambda: len(bob.letters.blobs(BOB)) == 20)
+            nursery.cancel_scope.cancel()
+
+    run_for_real(main)
