@@ -96,6 +96,16 @@ def test_slots_do_not_tell_the_order_of_arrival(tmp_path: Path) -> None:
     store.close()
 
 
+def test_slots_are_taken_anywhere_in_the_file(tmp_path: Path) -> None:
+    slots = blob_slots.BlobSlots(tmp_path / "blobs")
+    slots.grow()
+    slots.grow()
+    taken = slots.take(GROWTH)
+    assert len(set(taken)) == slots.empty == GROWTH
+    assert {slot < GROWTH for slot in taken} == {False, True}
+    slots.close()
+
+
 @pytest.mark.parametrize("when", ["written", "committed", "deleted"])
 def test_a_power_cut_leaves_no_name_without_its_blob_and_no_blob_without_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str

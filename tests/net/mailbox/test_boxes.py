@@ -16,7 +16,6 @@ from p2pchat.core import mailbox
 from p2pchat.core.files import blob_name
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import DONE, FILES
-from p2pchat.core.relays import Relay
 from p2pchat.net.mailbox import boxes as module
 from p2pchat.net.mailbox.boxes import MAX_PUT_BLOBS
 from p2pchat.net.mailbox.pool import MailboxPool
@@ -214,6 +213,22 @@ def test_what_was_not_asked_for_ends_the_stream(lie: int) -> None:
     run(main)
 
 
+def test_an_answer_of_another_kind_ends_the_stream() -> None:
+    async def main() -> None:
+        async def confused(liar: Liar) -> None:
+            await liar.greet(file_bytes=1 << 20, file_hours=24)
+            await liar.hear_opens()
+            have = mailbox.decode_have(await liar.hear(mailbox.HAVE))
+            await liar.say((mailbox.RESULTS, mailbox.encode_results([(have.number, DONE)])))
+            await trio.sleep_forever()
+
+        async with lied_to(confused) as scene:
+            assert await scene.boxes.boxes.have(AT_RELAY, own(BOB), NAMES[:2]) is None
+            assert scene.lines.streams[0].closed
+
+    run(main)
+
+
 def test_blobs_that_nobody_asked_for_end_the_stream() -> None:
     async def main() -> None:
         async def pushing(liar: Liar) -> None:
@@ -325,11 +340,11 @@ def test_files_of_hidden_contacts_take_a_circuit_from_a_host_of_their_own_or_not
             assert all("/p2p-circuit" in address for address in tried)
             pool = MailboxPool(lines, letters, nursery, lambda: NOW, Random(1).randbytes, hosts.new)
             assert await pool.boxes.room(apart) is None, "no relay of ours leads there"
+            assert await pool.boxes.room(replace(AT_RELAY, peer=lines.peer)) is None, "it is this node"
             assert not lines.dialled
             pool = MailboxPool(lines, letters, nursery, lambda: NOW, Random(1).randbytes, hosts.new, hops=2)
             assert await pool.boxes.room(AT_RELAY) is None, "two hops, and none leads there"
             assert not lines.dialled
-            assert await pool.boxes.room(Relay(lines.peer, AT_RELAY.addresses)) is None, "it is this node"
             nursery.cancel_scope.cancel()
 
     run(main)
