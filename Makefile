@@ -33,16 +33,20 @@ JS := tests/interop/node_modules/.package-lock.json
 WHOLE := build/site/.whole
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
 STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/standins/*/pyproject.toml)))
+# What need not be installed with the program, and is by `make setup`.
+EXTRAS := requirements/pictures.in
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: man help setup chat demo install uninstall deb container quick test check coverage docs lab interop bench attack soak fmt lock FORCE
+.PHONY: man help setup voice chat demo install uninstall deb container quick test check coverage docs lab interop bench attack soak fmt lock FORCE
 
 help: ## this list
 	@echo 'make TARGET, one of:'
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
 setup: $(VENV)/run.stamp ## make .venv with .venv/bin/p2pchat; needs Python 3.11 to 3.14 with venv
+
+voice: $(VENV)/voice.stamp ## add what records, plays and converts voice notes to .venv
 
 chat: $(VENV)/run.stamp ## open the screen
 	@$(BIN)/p2pchat
@@ -133,8 +137,9 @@ fmt: $(VENV)/dev.stamp ## format the code, and fix what the linter can fix
 
 lock: $(VENV)/dev.stamp ## regenerate requirements/*.lock from requirements/*.in; UPGRADE=1 takes newer versions
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/build.in -o requirements/build.lock
-	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in -o requirements/run.lock
-	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock requirements/dev.in -o requirements/dev.lock
+	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in $(EXTRAS) -o requirements/run.lock
+	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/run.lock requirements/voice.in -o requirements/voice.lock
+	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock -c requirements/voice.lock requirements/dev.in -o requirements/dev.lock
 	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/dev.lock requirements/docs.in -o requirements/docs.lock
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/interop.in -o requirements/interop.lock
 
@@ -154,13 +159,18 @@ $(MADE):
 
 # The locks name every package, so pip resolves nothing (--no-deps) and takes nothing whose hash is not written there.
 # What comes as source is built with the setuptools of build.lock, not with one that pip would fetch unasked.
-$(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/run.in pyproject.toml setup.py p2pchat/__init__.py $(wildcard requirements/standins/*/pyproject.toml) $(MADE)
+$(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/run.in $(EXTRAS) pyproject.toml setup.py p2pchat/__init__.py $(wildcard requirements/standins/*/pyproject.toml) $(MADE)
 	@echo 'installing what requirements/run.lock names (a minute)'
 	@$(PIP) install --no-deps --require-hashes -r requirements/build.lock || { \
 		echo 'If pip found no version at all, it could not reach the package index: is this machine online?'; exit 1; }
 	@$(PIP) install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/run.lock
 	@$(PIP) install --no-deps --no-index --no-build-isolation --no-cache-dir $(STANDINS:%=./requirements/standins/%)
 	@$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/voice.stamp: requirements/voice.lock $(VENV)/run.stamp
+	@echo 'installing what requirements/voice.lock names'
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r requirements/voice.lock
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp

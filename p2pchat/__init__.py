@@ -13,6 +13,7 @@ outbox deletes a message when its encrypted receipt arrives, not before.
 `docs/architecture.md` has the map, `docs/protocol/` every byte on the wire.
 
 core, store, net, engine   the node's four parts: protocol, database, network, decisions
+media        pictures, decoded by processes that can do nothing else
 ports        the interface between engine and net
 node         the node's process: lock, socket, signals, passphrase
 parts        makes the parts of a node and joins them
@@ -21,11 +22,13 @@ cli          the command line
 tui          the screen
 bot          a framework for bots
 relay        the headless relay
+received     files that others sent, on the disk: names, saving, what they are
 config       settings from files and the environment
 locations    the folders and files of a profile, and its lock
 errors       all errors, one tree
 log          logging, without anybody's secrets
 sanitize     makes text from others harmless
+media        voice notes: recorded, played, encoded, and decoded in a process of its own
 lib          small tools that know nothing of p2pchat
 __main__     the program's entry point
 """

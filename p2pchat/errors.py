@@ -3,7 +3,7 @@
 P2PChatError                     exit 1
 ├── UsageError                   exit 2   the request itself is not valid
 │   ├── AmbiguousName · NoSuchContact · NoSuchMessage · NoSuchInvite
-│   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotAFile
+│   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotAFile · NoVoiceNote
 │   ├── NotNow
 │       └── PicturesOff
 ├── NotReached                   exit 3   it stays queued; nobody answered in time
@@ -12,10 +12,16 @@ P2PChatError                     exit 1
 ├── Refused                      exit 5   the other side said no
 │   ├── InviteUsed · InviteExpired
 ├── ProfileError                 exit 1   something about this profile's folder
-│   ├── NoProfile · ProfileExists · ProfileGone · WrongKey · DatabaseNewer · DatabaseDamaged · DiskFull
+│   ├── NoProfile · ProfileExists · ProfileGone · WrongKey · DatabaseNewer · DatabaseDamaged · DiskFull ·
+│   │   FileDamaged
 ├── NodeError                    exit 1   the node process or its socket
 │   ├── NodeGone · NodeSilent · VersionMismatch · Busy
+├── SourceUnreadable             exit 1   a file on this machine that is to be sent
+│   ├── SourceChanged
 ├── MissingPrimitive             exit 1   the installed libraries cannot do what suite 1 needs
+├── MediaMissing                 exit 1   what decodes pictures and sounds is not installed, or cannot be confined
+├── NoPicture                    exit 1   what was taken for a picture cannot be decoded
+├── VoiceMissing · NoSound       exit 1   voice notes need packages, or a sound device, that are not there
 └── PeerError                    never shown: what a peer did; stays inside the program
     ├── CannotOpen               bytes from outside that do not decode, verify or decrypt
     ├── LinkLost                 a stream or its connection ended
@@ -146,6 +152,12 @@ def nothing_to_lock() -> NotNow:
     return NotNow("This profile has no passphrase, so there is nothing to lock", hint=hint)
 
 
+class NoVoiceNote(UsageError):
+    """That is not a sound that can be a voice note."""
+
+    hint = "It can be a WAV or an Ogg Opus file of at most 15 minutes."
+
+
 class NotReached(P2PChatError):
     """Nobody answered in time; the message stays queued and is tried again."""
 
@@ -236,6 +248,20 @@ class DiskFull(ProfileError):
     hint = "Free some space and try again."
 
 
+class FileDamaged(ProfileError):
+    """A part of a file that is kept in the profile is missing or damaged."""
+
+
+class SourceUnreadable(P2PChatError):
+    """The file cannot be read."""
+
+
+class SourceChanged(SourceUnreadable):
+    """The file was changed."""
+
+    hint = "Send it again."
+
+
 class NodeError(P2PChatError):
     """The node did not answer as it should."""
 
@@ -268,6 +294,28 @@ class MissingPrimitive(P2PChatError):
     """The installed cryptography library lacks what p2pchat needs."""
 
     hint = "Install the versions in requirements/run.lock: `make setup`."
+
+
+class MediaMissing(P2PChatError):
+    """What decodes pictures is not installed."""
+
+    hint = "Install it with `make setup`, or with `pipx install '.[pictures]'`."
+
+
+class NoPicture(P2PChatError):
+    """This is no picture that can be decoded here."""
+
+
+class VoiceMissing(P2PChatError):
+    """Voice notes need packages that are not installed."""
+
+    hint = "Install them with: make voice. What you receive can be saved as a file without them."
+
+
+class NoSound(P2PChatError):
+    """There is no microphone or loudspeaker that p2pchat can use."""
+
+    hint = "A recording can be sent with: p2pchat voice CHAT --from FILE."
 
 
 class PeerError(P2PChatError):

@@ -43,6 +43,11 @@ class Profile:
         return self.folder / "profile.db"
 
     @property
+    def files(self) -> Path:
+        """The folder of what is kept of files that were sent or received, sealed."""
+        return self.folder / "files"
+
+    @property
     def lock(self) -> Path:
         """What the running node locks, with its pid inside."""
         return self.folder / "lock"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -81,9 +82,18 @@ BREAKS = [
     ("primitives", "core/session.py", "import nacl.bindings", "core.session -> nacl"),
     ("primitives", "net/frames.py", "import cryptography.hazmat", "net.frames -> cryptography"),
     ("sql", "ports.py", "import sqlcipher3", "ports -> sqlcipher3"),
+    ("voice", "ports.py", "import miniaudio", "ports -> miniaudio"),
     ("libp2p", "ports.py", "import libp2p", "ports -> libp2p"),
     ("faces", "cli/output.py", "def late() -> None:\n    import trio", "cli.output -> trio"),
     ("faces", "cli/output.py", "from p2pchat.engine import engine", "cli.output -> p2pchat.engine.engine"),
+    ("decoders", "ports.py", "from PIL import Image", "ports -> PIL"),
+    ("decoders", "media/pictures.py", "def late() -> None:\n    import PIL.Image", "media.pictures -> PIL"),
+    (
+        "picture-process",
+        "media/pictures.py",
+        "from p2pchat.media import child",
+        "media.pictures -> p2pchat.media.child",
+    ),
     ("cycles", "core/codec.py", "from p2pchat.core import content", "- .content -> .codec"),
 ]
 """Contract, module, a line in it that the contract forbids, and how that is said."""
@@ -335,11 +345,26 @@ def test_dependencies_are_those_of_run_in_and_the_stand_ins_by_their_place() -> 
     """An installer that resolves by itself takes every stand-in from the checkout, and looks for no real one."""
     listed = importlib.metadata.requires("p2pchat-tui") or []
     wanted = [*_requirements("run.in").values(), *(f"{folder.name} @ {folder.as_uri()}" for folder in _STANDINS)]
-    assert sorted(listed) == sorted(wanted)
+    assert sorted(line for line in listed if "extra ==" not in line) == sorted(wanted)
     assert len(_STANDINS) >= 1
 
 
+def test_the_extras_are_the_files_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
+    runpy.run_path(str(ROOT / "setup.py"))
+    extras = ("pictures", "voice")
+    assert given["extras_require"] == {name: [*_requirements(f"{name}.in").values()] for name in extras}
+
+
+def test_make_setup_installs_what_decodes_pictures() -> None:
+    assert "requirements/pictures.in" in (ROOT / "Makefile").read_text()
+    lock = (ROOT / "requirements/run.lock").read_text()
+    assert all(re.search(rf"^{package}==", lock, re.MULTILINE) for package in _requirements("pictures.in"))
+
+
 _DISTRIBUTION = {
+    "PIL": "pillow",
     "nacl": "pynacl",
     "trio_typing": "trio-typing",
     "prometheus_client": "prometheus-client",
@@ -361,14 +386,14 @@ def _third_party() -> set[str]:
 
 
 def test_what_is_imported_is_listed_and_what_is_listed_is_imported() -> None:
-    run, dev = set(_requirements("run.in")), set(_requirements("dev.in"))
+    run, dev, voice, pictures = (set(_requirements(f"{name}.in")) for name in ("run", "dev", "voice", "pictures"))
     used = _third_party()
-    assert used <= run | {"trio-typing"}
+    assert used <= run | voice | pictures | {"trio-typing"}
     assert "trio-typing" in dev  # only for type checkers
-    assert run <= used
+    assert run | voice | pictures <= used | {"opuslib-next-bundled"}  # of which only the C library is loaded
 
 
-@pytest.mark.parametrize("lock", ["build", "run", "dev", "docs"])
+@pytest.mark.parametrize("lock", ["build", "run", "voice", "dev", "docs"])
 def test_lock_pins_every_package_with_hashes(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
@@ -383,12 +408,12 @@ def test_lock_pins_every_package_with_hashes(lock: str) -> None:
     assert not missing, "make lock"
 
 
-def test_dev_lock_has_the_versions_of_run_lock() -> None:
+def test_dev_lock_has_the_versions_of_the_other_locks() -> None:
     pins = [
         set(re.findall(r"^\S+==[^\s;]+", (ROOT / "requirements" / f"{name}.lock").read_text(), re.MULTILINE))
-        for name in ("run", "dev")
+        for name in ("run", "voice", "dev")
     ]
-    assert pins[0] <= pins[1]
+    assert pins[0] | pins[1] <= pins[2]
 
 
 @pytest.mark.parametrize("folder", _STANDINS, ids=lambda folder: folder.name)

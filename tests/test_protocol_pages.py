@@ -11,12 +11,15 @@ import base64
 import hashlib
 import hmac
 import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cbor2
 import msgpack
 import nacl.bindings as sodium
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -24,7 +27,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
 from p2pchat.core import (
+    content,
+    contents,
     envelope,
+    file_frames,
+    files,
     frames,
     handshake,
     identity,
@@ -38,9 +45,15 @@ from p2pchat.core import (
     punch,
     session,
 )
-from p2pchat.core.ids import ContactId, PeerKey, SessionId
+from p2pchat.core.contents.transfer import TransferNews
+from p2pchat.core.files import BlobPlace
+from p2pchat.core.ids import ContactId, FileId, MessageId, PeerKey, SessionId
+from p2pchat.errors import CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
+from p2pchat.store import file_blobs
+from p2pchat.store.file_blobs import BlobMaker, BytesSource
+from p2pchat.store.file_space import FileSpace
 
 NOW = 1_700_000_000_000
 ENTROPY = primitives.system_entropy()
@@ -326,9 +339,75 @@ def test_direct_page() -> None:
     day = NOW // 86_400_000
     made = tag(sides[own], b"hello" + b"".join(sorted((peer, other))) + day.to_bytes(4, "big"))[:16]
     assert session.hello_tag(pair.ours, PeerKey(peer), PeerKey(other), day) == made
+    made = tag(sides[own], b"file" + b"".join(sorted((peer, other))) + day.to_bytes(4, "big"))[:16]
+    assert session.file_tag(pair.ours, PeerKey(peer), PeerKey(other), day) == made
     assert set(session.hello_days(NOW)) == {day - 1, day, day + 1}
     assert session.renew_key(root) == hkdf(root, "renew", 32)
     assert frames.pack(frames.Frame(frames.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)
+
+
+def test_files_page_frames() -> None:
+    file = os.urandom(16)
+    body = (7).to_bytes(4, "big") + file + b"\x02" + (99).to_bytes(8, "big") + b"\x10"
+    get = file_frames.Get(7, FileId(file), BlobPlace(2, 99), 16)
+    assert (file_frames.encode_get(get), file_frames.decode_get(body)) == (body, get)
+    assert file_frames.encode_none(7, 3) == (7).to_bytes(4, "big") + b"\x03"
+    assert file_frames.decode_none(bytes(5)) == (0, 0)
+    for kind, size in ((0, 16), (32, 30), (33, 65_540), (34, 5)):
+        sizes = {**file_frames.FROM_RECIPIENT, **file_frames.FROM_SENDER}[kind]
+        assert [number for number in range(70_000) if number in sizes] == [size]
+    for count in (0, 17):
+        with pytest.raises(CannotOpen):
+            file_frames.decode_get(body[:-1] + bytes([count]))
+
+
+def cut(key: bytes, data: bytes) -> tuple[list[list[bytes]], bytes]:
+    """The blobs of a file by level, chunks first, and the name of the root."""
+    aead = ChaCha20Poly1305(hkdf(key, "file blob", 32))
+    level = [data[at : at + 65_519] for at in range(0, len(data), 65_519)] or [b""]
+    levels: list[list[bytes]] = []
+    while True:
+        heads = [bytes([len(levels), 0, 0, 0]) + number.to_bytes(8, "big") for number in range(len(level))]
+        ad = len(data).to_bytes(8, "big")
+        levels.append([aead.encrypt(head, pad(part, 65_520), ad) for head, part in zip(heads, level, strict=True)])
+        named = [h("p2pchat1 env", blob) for blob in levels[-1]]
+        if len(named) == 1:
+            return levels, named[0]
+        level = [b"".join(named[at : at + 2_047]) for at in range(0, len(named), 2_047)]
+
+
+def test_files_page_blobs() -> None:
+    """Cut as the page says it and opened by the program, and the other way round."""
+    for size in (0, 1, 65_519, 65_520, 3 * 65_519 + 7):
+        key, data = os.urandom(32), os.urandom(size)
+        levels, root = cut(key, data)
+        cipher, source = files.BlobCipher(key, size), BytesSource(data)
+        assert cipher.layout.counts == tuple(map(len, levels))
+        names = {cipher.layout.root: root}
+        for place in cipher.layout.lists():
+            listed = files.names_in(cipher.open(place, names[place], levels[place.level][place.number]))
+            names |= {BlobPlace(place.level - 1, number): each for number, each in enumerate(listed)}
+        chunks = [BlobPlace(0, number) for number in range(len(levels[0]))]
+        assert b"".join(cipher.open(place, names[place], levels[0][place.number]) for place in chunks) == data
+        with tempfile.TemporaryDirectory() as folder:
+            made = file_blobs.cut(FileSpace(Path(folder) / "files"), source, key, keep=False)
+            assert made.root == root
+            maker = BlobMaker(source, made.sealed, key, made.root)
+            assert [maker.blobs(BlobPlace(level, 0), 99) for level in range(len(levels))] == levels
+            maker.close()
+        assert files.file_id(key, root) == h("p2pchat1 file", key + root)[:16]
+
+
+def test_files_page_contents() -> None:
+    key, root, about = os.urandom(32), os.urandom(32), os.urandom(16)
+    fields = [1, "a/b.png", "image/png", 5, key, root, 640, 480, 0, b"jpeg", "look"]
+    raw = pack([1, 4, about, 1, NOW, None, 0, fields, []])
+    read = content.decode_content(raw)
+    assert read.payload == contents.File(*fields)  # type: ignore[arg-type]
+    assert content.encode_content(read) == raw
+    raw = pack([1, 20, about, 0, NOW, None, 0, [about, 3], []])
+    assert content.decode_content(raw).payload == contents.Transfer(MessageId(about), 3)
+    assert list(TransferNews) == [0, 1, 2, 3]
 
 
 def name(key: bytes, what: bytes) -> str:
@@ -338,6 +417,7 @@ def name(key: bytes, what: bytes) -> str:
 def test_names_page() -> None:
     key, host, token = os.urandom(32), os.urandom(32), b"friends.only"
     assert names.link_name(key, host, 20_000) == name(key, b"link" + host + (20_000).to_bytes(4, "big"))
+    assert names.file_name(key, host, 20_000) == name(key, b"file" + host + (20_000).to_bytes(4, "big"))
     assert names.join_name(key, host) == name(key, b"name" + host)
     of_token = hkdf(token, "relay token", 32, context=host)
     assert names.mailbox_name(host, token) == name(of_token, b"mailbox")

@@ -15,6 +15,6 @@ punch        messages for connecting through two routers
 presence     records by which people are found   record_frames  the frames that carry these
 ipns         records that strangers keep         descriptors  what relays say of themselves
 relay_cache  which relays that others tell of are kept
-files        how a file is cut, sealed and named
+files        how a file is cut, sealed and named  file_frames   the frames that ask for its blobs
 safety_words the words for the eight words of a handshake
 """

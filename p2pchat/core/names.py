@@ -32,6 +32,11 @@ def link_name(key: bytes, host: bytes, day: int) -> str:
     return _name(key, b"link" + host + day.to_bytes(4, "big"))
 
 
+def file_name(key: bytes, host: bytes, day: int) -> str:
+    """Return the name by which the same asks `host` for a stream for files; the arguments are those of `link_name`."""
+    return _name(key, b"file" + host + day.to_bytes(4, "big"))
+
+
 def join_name(hello_key: bytes, host: bytes) -> str:
     """Return the name by which whoever holds an invite asks the inviter's `host` (a transport key) for the joining
     dialogue.

@@ -139,8 +139,17 @@ def hello_tag(key: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes
     `peer` and `other_peer` are the transport keys of the connection, in any order; `day` is UTC days since the epoch. A
     tag is good for one pair of hosts, one side and one day.
     """
+    return _tag(key, b"hello", peer, other_peer, day)
+
+
+def file_tag(key: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes:
+    """Return the 16 bytes that prove the same on a stream for files; the arguments are those of `hello_tag`."""
+    return _tag(key, b"file", peer, other_peer, day)
+
+
+def _tag(key: bytes, what: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes:
     ends = b"".join(sorted((peer, other_peer)))
-    return prim.hmac_sha256(key, b"hello" + ends + day.to_bytes(4, "big"))[:HELLO]
+    return prim.hmac_sha256(key, what + ends + day.to_bytes(4, "big"))[:HELLO]
 
 
 def hello_days(now: int) -> tuple[int, int, int]:

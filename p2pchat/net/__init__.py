@@ -1,10 +1,11 @@
 """The network: links with contacts, invites, mailboxes and circuits, over a host that `libp2p` contains.
 
 `network` joins it all for the engine: an `endpoint` for everybody, and another for hidden contacts over a
-`circuit_only_host`. `links` keeps streams with contacts; `mailbox` is the client of relays' mailboxes; `relays` finds
-and keeps circuits, and serves them; `transport` has pipes, WebSocket and look-ups; `admission` bounds what strangers
-may have; `libp2p` is the only package that imports the library; `lan` finds contacts in the local network;
-`kademlia` has records kept by servers of a distributed hash table; `mapping` has the router open a port.
+`circuit_only_host`. `links` keeps streams with contacts; `files` has those on which they give each other files;
+`mailbox` is the client of relays' mailboxes; `relays` finds and keeps circuits, and serves them; `transport` has pipes,
+WebSocket and look-ups; `admission` bounds what strangers may have; `libp2p` is the only package that imports the
+library; `lan` finds contacts in the local network; `kademlia` has records kept by servers of a distributed hash table;
+`mapping` has the router open a port.
 
 view               what is known of the network, for people
 ports              what the rooms need of a host, so that most of them do not know libp2p

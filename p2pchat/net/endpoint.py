@@ -16,6 +16,7 @@ from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.errors import BadAddress
 from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
+from p2pchat.net.files.streams import HostFileStreams
 from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.punching import Punching, observers_of
@@ -51,6 +52,7 @@ class Endpoint:
         hidden = ours is not None
         self.host: Host = host if ours is None else CircuitOnlyHost(host, ours)
         self.links = Links(self.host, handler.links, hidden=hidden)
+        self.files = HostFileStreams(self.host, self.links, handler.links, handler.files, nursery)
         self.reach = Reconnector(self.links, nursery, random)
         self.joining = Joining(self.host, handler.invites, nursery, random, hidden=hidden)
         self._observers = observers
@@ -114,7 +116,8 @@ class Endpoint:
         return self.links.best(contact)
 
     def drop(self, contact: ContactId) -> None:
-        """End the links with a contact."""
+        """End the links with a contact, and the streams beside them."""
+        self.files.drop(contact)
         self._nursery.start_soon(self.links.drop, contact)
 
     def forget(self, contact: ContactId) -> None:

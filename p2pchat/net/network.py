@@ -20,6 +20,7 @@ from p2pchat.errors import BadAddress
 from p2pchat.lib.backoff import jittered
 from p2pchat.net import multiaddrs, network_watch
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
+from p2pchat.net.files.streams import BestFileStreams
 from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.kademlia.where import RelayServers
 from p2pchat.net.lan.discovery import Discovery, Medium
@@ -33,7 +34,7 @@ from p2pchat.net.ports import NewHost, RelayedHost
 from p2pchat.net.relays.lists import RelayLists
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.view import NetworkView
-from p2pchat.ports import LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
+from p2pchat.ports import FileStreams, LanMode, Machine, MailboxCallbacks, Mailboxes, NetHandler, RecordNetwork
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -96,6 +97,7 @@ class Network:
         self._open: Endpoint
         self._hidden: Endpoint
         self.mailboxes: Mailboxes
+        self.files: FileStreams = BestFileStreams(lambda contact: self._endpoint(contact).files)
 
     async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled, and report events to `handler`."""
@@ -344,8 +346,12 @@ class Network:
         return (self._hidden, self._open) if self._handler.links.hidden(contact) else (self._open, self._hidden)
 
     def _best(self, contact: ContactId) -> Link | None:
+        return self._endpoint(contact).best(contact)
+
+    def _endpoint(self, contact: ContactId) -> Endpoint:
+        """Return the endpoint with the best link: that for the contact, or the other while only that one has a link."""
         side, other = self._sides(contact)
-        return side.best(contact) or other.best(contact)
+        return other if side.best(contact) is None and other.best(contact) is not None else side
 
     async def _leave(self, side: Endpoint, contact: ContactId) -> None:
         """End what is left with a contact at this endpoint, since it uses the other one now; unless it came back."""

@@ -79,6 +79,19 @@ class Stream(Protocol):
 
 
 @runtime_checkable
+class Branching(Protocol):
+    """A stream beside which others can be opened."""
+
+    async def beside(self, protocol: str) -> Stream:
+        """Open another stream, speaking `protocol`, on the connection that carries this one. Not on a short one.
+
+        Has a deadline of its own. Raises `errors.Unreachable` where the connection takes no further stream or does not
+        answer, and of these `errors.NotServed` where the peer does not know `protocol`.
+        """
+        ...
+
+
+@runtime_checkable
 class Routed(Protocol):
     """A stream that knows more of the connection which carries it."""
 

@@ -300,6 +300,8 @@ def translated() -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise DiskFull from error
+        if error.errno == errno.EIO:
+            raise _failing_disk() from error
         raise ProfileError(f"Cannot write to the profile: {error.strerror}") from error
 
 
@@ -425,8 +427,7 @@ def meaning(error: Exception) -> Exception:
         case 13:  # FULL
             return DiskFull()
         case 10:  # IOERR
-            text = "The disk cannot be read or written; nothing was sent and nothing was lost"
-            return DiskFull(text, hint="Look whether it is full or failing, then try again.")
+            return _failing_disk()
         case 11 | 26:  # CORRUPT, NOTADB
             return DatabaseDamaged()
         case 5 | 6:  # BUSY, LOCKED
@@ -435,6 +436,11 @@ def meaning(error: Exception) -> Exception:
             return ProfileError("The profile's database cannot be opened for writing", hint="Look at its permissions.")
         case _:
             return error
+
+
+def _failing_disk() -> DiskFull:
+    text = "The disk cannot be read or written; nothing was sent and nothing was lost"
+    return DiskFull(text, hint="Look whether it is full or failing, then try again.")
 
 
 def _inode(path: Path) -> int:

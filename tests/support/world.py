@@ -172,6 +172,12 @@ class FakeStream:
     async def close(self) -> None:
         self.end()
 
+    async def beside(self, protocol: str) -> Stream:
+        await trio.lowlevel.checkpoint()
+        if self._closed or self.there.nursery is None or self._world.is_cut(self.here, self.there, self.by):
+            raise Unreachable
+        return await self.here._connect(self.there, self.by, protocol)
+
     async def prove(self, seconds: float) -> None:
         await trio.lowlevel.checkpoint()
 
@@ -258,11 +264,14 @@ class FakeHost:
             by = self._relay_to(there, addresses)
             if by is None or only == "direct":
                 raise Unreachable
+        return await self._connect(there, by, protocol)
+
+    async def _connect(self, there: FakeHost, by: FakeRelay | None, protocol: str) -> Stream:
         route = Route.DIRECT if by is None else Route.CIRCUIT
         handler = await there._serving(protocol, Caller(self.peer, route))
         if there.nursery is None or self.nursery is None:  # gone meanwhile
             raise Unreachable
-        self._world.opened.append((self.peer, peer, route))
+        self._world.opened.append((self.peer, there.peer, route))
         near, far = memory_stream_pair()
         ours = FakeStream(self._world, self, there, near, inbound=False, by=by)
         theirs = FakeStream(self._world, there, self, far, inbound=True, by=by)

@@ -11,21 +11,23 @@ from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
-from p2pchat.errors import LinkLost
+from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.allowance import Allowance
-from p2pchat.net.libp2p import hardening
-from p2pchat.net.libp2p.secure_channel import shielded
+from p2pchat.net.libp2p import handshake, hardening
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, shielded
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, give_up, take_now, wait_readable
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
+BESIDE_TIMEOUT = 10.0  # seconds within which the other end has to agree to a stream beside one that it has
 
 
 class LibP2PStream:
     """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
-    first. punched: see `ports.Routed`.
+    first. punched: see `ports.Routed`. connection: an object that all streams of one connection share, for comparison
+    only.
     """
 
     def __init__(self, stream: Substream, peer: PeerKey, *, inbound: bool, head: bytes = b"") -> None:
@@ -34,6 +36,7 @@ class LibP2PStream:
         self.inbound = inbound
         self._inner = stream
         self._muxed = stream.muxed_conn
+        self.connection: object = self._muxed
         self.punched = self._muxed.wire.punched
         self._closed = False
         self._head = head
@@ -59,11 +62,6 @@ class LibP2PStream:
     def account(self) -> Account:
         """What the connection may cost: of a contact's, say `prove`."""
         return self._muxed.account
-
-    @property
-    def connection(self) -> object:
-        """An object that all streams of one connection share: for comparison only."""
-        return self._muxed
 
     @property
     def remote(self) -> tuple[str, int] | None:
@@ -137,6 +135,25 @@ class LibP2PStream:
                 await self._muxed.forget(self._inner)
         if self.short is not None:
             self._muxed.abandon()
+
+    async def beside(self, protocol: str) -> LibP2PStream:
+        """Open another stream on the same connection, as `ports.Branching.beside` says."""
+        muxed, inner = self._muxed, None
+        if not muxed.alive or muxed.short is not None or not muxed.stream_backlog_semaphore.value:
+            raise Unreachable("this connection takes no further stream")
+        with suppress(MuxedStreamError), shielded(WRITE_TIMEOUT):
+            inner = await muxed.open_stream()
+        if inner is None:
+            raise Unreachable("the connection ends")
+        try:
+            with trio.fail_after(BESIDE_TIMEOUT):
+                await handshake.propose(NegotiationChannel(inner), protocol.encode())
+        except BaseException as error:
+            await hardening.reset(inner)
+            if isinstance(error, Exception) and not isinstance(error, Unreachable):
+                raise Unreachable(f"no stream could be opened ({type(error).__name__})") from error
+            raise
+        return LibP2PStream(inner, self.peer, inbound=False)
 
     async def prove(self, seconds: float) -> None:
         """Sever the connection that carries the stream unless its other end answers within so many seconds."""

@@ -75,6 +75,8 @@ class Link:
     allowed: int = FIRST_UNACKED
     unacked: int = 0
     used_up: bool = False
+    writing: bool = False
+    written: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
     began: float = field(default_factory=trio.current_time)
 
     @cached_property
@@ -103,6 +105,11 @@ class Link:
         else:
             judge.wrote(frames, judge.asked)
         return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether frames wait that may be written now, or are being written; when that ends, `written` is unparked."""
+        return self.writing or self.wake.is_set()
 
     def take(self) -> list[Frame]:
         """Take the frames that may be written now out of the queue. Until acks have shown that the link carries more,
@@ -172,10 +179,19 @@ class Links:
         """Call `new` with every new link, and `punch` with every PUNCH frame. It may raise CannotOpen."""
         self._on_new, self._on_punch = new, punch
 
+    async def until_written(self, contact: ContactId) -> None:
+        """Wait until no frame of a link with a contact waits to be written. No checkpoint where none does."""
+        while (busy := next((link for link in self._links.get(contact, ()) if link.busy), None)) is not None:
+            await busy.written.park()
+
     def doubt(self, contact: ContactId) -> None:
         """Ask on every link with a contact whether it still works; until it answers, any other is better."""
         for link in self._links.get(contact, ()):
             self._doubt(link)
+
+    def pairs(self, contact: ContactId) -> Sequence[Pair]:
+        """Return the pairs of a contact by which this host knows it, newest session first; none of others."""
+        return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
     def contacts(self) -> list[ContactId]:
         """Return everybody with whom there is a link."""
@@ -205,7 +221,7 @@ class Links:
         sessions: the count of attempts, `attempt`, picks whose hello to say, so that two sides that disagree meet in
         the end.
         """
-        pairs = self._pairs(contact)
+        pairs = self.pairs(contact)
         if not pairs:
             raise LinkLost
         pair = pairs[attempt % len(pairs)]
@@ -226,7 +242,7 @@ class Links:
 
     def _learn(self, contacts: Iterable[ContactId]) -> None:
         for contact in contacts:
-            self._book.put(contact, self._pairs(contact))
+            self._book.put(contact, self.pairs(contact))
 
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
         pair = await self._book.find(name, hello_days(self._callbacks.now()))
@@ -243,9 +259,6 @@ class Links:
             await self._carry(Link(stream, pair.contact, pair.session_id), reader)
         except (CannotOpen, LinkLost):
             return
-
-    def _pairs(self, contact: ContactId) -> Sequence[Pair]:
-        return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
     def _proves(self, frame: Frame, pair: Pair, peer: PeerKey) -> bool:
         """Return whether the other side of the pair made this hello. The two sides prove with different keys, so a
@@ -283,6 +296,7 @@ class Links:
             links.remove(link)
             if not links:
                 del self._links[link.contact]
+            link.written.unpark_all()
             self._settle(link.contact)
             self._callbacks.link_down(link.contact)
         if link.scope.cancelled_caught:
@@ -347,11 +361,15 @@ class Links:
         try:
             while True:
                 await link.wake.wait()
+                link.writing = True
                 link.wake.clear()
                 frames = link.take()
                 # until it is known that something arrives, little goes at once: see FIRST_UNACKED
                 await write_frames(link.stream, frames, WRITE if link.judge.acked else FIRST_WRITE)
                 self._check_room(link)
+                link.writing = False
+                if not link.busy:
+                    link.written.unpark_all()
         except LinkLost:
             ended.cancel()
 
