@@ -87,6 +87,8 @@ class PictureScreen(ModalScreen[Message]):
         self._node = node
         self._message = message
         self._why = why
+        self._turn = 0
+        """Counts the pictures that were asked for, so that an answer for an earlier one is ignored."""
         self._others: list[Message] = [message]
         # Kept, since an answer may come when the screen is closed and nothing can be found in it any more.
         self._title_line = Static("", classes="name", markup=False)
@@ -130,9 +132,10 @@ class PictureScreen(ModalScreen[Message]):
     # --- the picture
 
     def _begin(self) -> None:
-        self.run_worker(self._show(), group="picture", exclusive=True)
+        self._turn += 1
+        self.run_worker(self._show(self._turn))
 
-    async def _show(self) -> None:
+    async def _show(self, turn: int) -> None:
         file = self._message.file
         assert file is not None
         turned = getattr(self.app, "turns_text", True)
@@ -148,8 +151,11 @@ class PictureScreen(ModalScreen[Message]):
         try:
             answer = await self._ask(max(1, columns), max(2, rows), full=is_here)
         except P2PChatError as exc:
-            self._say(said(exc))
+            if turn == self._turn:
+                self._say(said(exc))
             return
+        if turn != self._turn:
+            return  # it is about another picture or size by now
         picture = half_blocks.decoded(answer, columns, rows)
         self._say("" if picture else "This picture could not be read.")
         view.show(picture)
