@@ -82,8 +82,9 @@ class Stream(Protocol):
 class Branching(Protocol):
     """A stream beside which others can be opened."""
 
-    async def beside(self, protocol: str) -> Stream:
-        """Open another stream, speaking `protocol`, on the connection that carries this one. Not on a short one.
+    async def beside(self, protocol: str, window: int) -> Stream:
+        """Open another stream, speaking `protocol`, on the connection that carries this one, if that is no short one.
+        window: bytes that the other side may send before we have read.
 
         Has a deadline of its own. Raises `errors.Unreachable` where the connection takes no further stream or does not
         answer, and of these `errors.NotServed` where the peer does not know `protocol`.

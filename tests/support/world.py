@@ -172,7 +172,7 @@ class FakeStream:
     async def close(self) -> None:
         self.end()
 
-    async def beside(self, protocol: str) -> Stream:
+    async def beside(self, protocol: str, window: int) -> Stream:
         await trio.lowlevel.checkpoint()
         if self._closed or self.there.nursery is None or self._world.is_cut(self.here, self.there, self.by):
             raise Unreachable

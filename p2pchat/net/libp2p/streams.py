@@ -136,7 +136,7 @@ class LibP2PStream:
         if self.short is not None:
             self._muxed.abandon()
 
-    async def beside(self, protocol: str) -> LibP2PStream:
+    async def beside(self, protocol: str, window: int) -> LibP2PStream:
         """Open another stream on the same connection, as `ports.Branching.beside` says."""
         muxed, inner = self._muxed, None
         if not muxed.alive or muxed.short is not None or not muxed.stream_backlog_semaphore.value:
@@ -148,6 +148,7 @@ class LibP2PStream:
         try:
             with trio.fail_after(BESIDE_TIMEOUT):
                 await handshake.propose(NegotiationChannel(inner), protocol.encode())
+                await inner.widen(window)
         except BaseException as error:
             await hardening.reset(inner)
             if isinstance(error, Exception) and not isinstance(error, Unreachable):
