@@ -11,7 +11,9 @@ import base64
 import hashlib
 import hmac
 import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -25,8 +27,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
 from p2pchat.core import (
+    content,
+    contents,
     envelope,
     file_frames,
+    files,
     frames,
     handshake,
     identity,
@@ -40,11 +45,15 @@ from p2pchat.core import (
     punch,
     session,
 )
+from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.files import BlobPlace
-from p2pchat.core.ids import ContactId, FileId, PeerKey, SessionId
+from p2pchat.core.ids import ContactId, FileId, MessageId, PeerKey, SessionId
 from p2pchat.errors import CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
+from p2pchat.store import file_blobs
+from p2pchat.store.file_blobs import BlobMaker, BytesSource
+from p2pchat.store.file_space import FileSpace
 
 NOW = 1_700_000_000_000
 ENTROPY = primitives.system_entropy()
@@ -350,6 +359,55 @@ def test_files_page_frames() -> None:
     for count in (0, 17):
         with pytest.raises(CannotOpen):
             file_frames.decode_get(body[:-1] + bytes([count]))
+
+
+def cut(key: bytes, data: bytes) -> tuple[list[list[bytes]], bytes]:
+    """The blobs of a file by level, chunks first, and the name of the root."""
+    aead = ChaCha20Poly1305(hkdf(key, "file blob", 32))
+    level = [data[at : at + 65_519] for at in range(0, len(data), 65_519)] or [b""]
+    levels: list[list[bytes]] = []
+    while True:
+        heads = [bytes([len(levels), 0, 0, 0]) + number.to_bytes(8, "big") for number in range(len(level))]
+        ad = len(data).to_bytes(8, "big")
+        levels.append([aead.encrypt(head, pad(part, 65_520), ad) for head, part in zip(heads, level, strict=True)])
+        named = [h("p2pchat1 env", blob) for blob in levels[-1]]
+        if len(named) == 1:
+            return levels, named[0]
+        level = [b"".join(named[at : at + 2_047]) for at in range(0, len(named), 2_047)]
+
+
+def test_files_page_blobs() -> None:
+    """Cut as the page says it and opened by the program, and the other way round."""
+    for size in (0, 1, 65_519, 65_520, 3 * 65_519 + 7):
+        key, data = os.urandom(32), os.urandom(size)
+        levels, root = cut(key, data)
+        cipher, source = files.BlobCipher(key, size), BytesSource(data)
+        assert cipher.layout.counts == tuple(map(len, levels))
+        names = {cipher.layout.root: root}
+        for place in cipher.layout.lists():
+            listed = files.names_in(cipher.open(place, names[place], levels[place.level][place.number]))
+            names |= {BlobPlace(place.level - 1, number): each for number, each in enumerate(listed)}
+        chunks = [BlobPlace(0, number) for number in range(len(levels[0]))]
+        assert b"".join(cipher.open(place, names[place], levels[0][place.number]) for place in chunks) == data
+        with tempfile.TemporaryDirectory() as folder:
+            made = file_blobs.cut(FileSpace(Path(folder) / "files"), source, key, keep=False)
+            assert made.root == root
+            maker = BlobMaker(source, made.sealed, key, made.root)
+            assert [maker.blobs(BlobPlace(level, 0), 99) for level in range(len(levels))] == levels
+            maker.close()
+        assert files.file_id(key, root) == h("p2pchat1 file", key + root)[:16]
+
+
+def test_files_page_contents() -> None:
+    key, root, about = os.urandom(32), os.urandom(32), os.urandom(16)
+    fields = [1, "a/b.png", "image/png", 5, key, root, 640, 480, 0, b"jpeg", "look"]
+    raw = pack([1, 4, about, 1, NOW, None, 0, fields, []])
+    read = content.decode_content(raw)
+    assert read.payload == contents.File(*fields)  # type: ignore[arg-type]
+    assert content.encode_content(read) == raw
+    raw = pack([1, 20, about, 0, NOW, None, 0, [about, 3], []])
+    assert content.decode_content(raw).payload == contents.Transfer(MessageId(about), 3)
+    assert list(TransferNews) == [0, 1, 2, 3]
 
 
 def name(key: bytes, what: bytes) -> str:

@@ -5,6 +5,9 @@ to a part of a table. So every table is walked from both ends of its key. Where 
 of keys between them is halved again and again, until the rest is on unreadable pages. Indices and the search index are
 built again from the rows.
 
+What is kept of files lies beside the database, in files that this leaves alone. Where the row of one was unreadable,
+its key is lost, and the node sweeps it away at its next start (`file_space`).
+
 The damaged database is kept beside the new one, under another name.
 """
 
@@ -18,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from p2pchat.core.delivery import DeliveryState
+from p2pchat.core.files import Layout
 from p2pchat.errors import DatabaseDamaged, NoProfile
 from p2pchat.lib.atomic_file import sync_folder
-from p2pchat.store import database, meta, search_backlog
+from p2pchat.store import database, files, meta, search_backlog
 from p2pchat.store.database import Database, Row, Value
 from p2pchat.store.search_index import document
 
@@ -145,8 +149,10 @@ def _copy(reader: _Reader, draft: Path, key: bytes, done: Salvaged) -> None:
             if walk.incomplete:
                 done.incomplete.append(table.name)
         _fill_in(fresh, {table.name for table in tables})
-        for table in tables:
-            _drop_orphans(fresh, table.name)
+        while any(_drop_orphans(fresh, table.name) for table in tables):
+            pass  # rows that belonged to those that were dropped
+        if "file_parts" in done.incomplete:
+            _count_chunks(fresh)
         _keep_numbering(reader, fresh)
         fresh.executemany(
             f"INSERT INTO {_SEARCH_INDEX} (rowid, text) VALUES (?, ?)",
@@ -197,12 +203,24 @@ def _fill_in(fresh: Any, tables: Collection[str]) -> None:
         fresh.execute("DELETE FROM chats WHERE kind = 'direct' AND id NOT IN (SELECT id FROM contacts)")
 
 
-def _drop_orphans(fresh: Any, name: str) -> None:
-    """Delete rows that belong to an unreadable row."""
+def _drop_orphans(fresh: Any, name: str) -> bool:
+    """Delete rows that belong to an unreadable row; return whether there were any."""
+    dropped = 0
     for _, _, parent, column, of_parent, *_ in fresh.execute(f"PRAGMA foreign_key_list({name})").fetchall():
-        fresh.execute(
+        dropped += fresh.execute(
             f"DELETE FROM {name} WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT {of_parent} FROM {parent})"
-        )
+        ).rowcount
+    return dropped > 0
+
+
+def _count_chunks(fresh: Any) -> None:
+    """Count again what is here of the files that are being fetched: some of it is not known any more."""
+    for message, size in fresh.execute(
+        "SELECT message, size FROM files WHERE NOT mine AND ended_at IS NULL"
+    ).fetchall():
+        parts = fresh.execute("SELECT part, slots FROM file_parts WHERE message = ?", (message,)).fetchall()
+        done = files.chunks_in(Layout.of(size), parts)
+        fresh.execute("UPDATE files SET done = ? WHERE message = ?", (done, message))
 
 
 def _keep_numbering(reader: _Reader, fresh: Any) -> None:

@@ -13,9 +13,10 @@ from p2pchat.core import handshake, invite, ipns, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import ContactProfile, Edit, Reaction, Text
+from p2pchat.core.contents import ContactProfile, Edit, File, Reaction, Text, Transfer
 from p2pchat.core.descriptors import Descriptor, decode_list, encode_list, open_descriptor, sign_descriptor
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
+from p2pchat.core.files import BlobCipher, BlobPlace, blob_name
 from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.invite import Invite, InviteWay, decode_invite, encode_invite, read_invite, to_text
 from p2pchat.core.prekeys import dump_set, load_set, make_set, open_bundle
@@ -39,6 +40,11 @@ ABOUT = MessageId(bytes(range(16)))
 REPLY = encode_content(Content(Text("yes", "are we on?"), MessageId(bytes(16)), 2, NOW, reply_to=ABOUT, expire_s=60))
 EDIT = encode_content(Content(Edit(ABOUT, "hello, mended"), MessageId(bytes(16)), 0, NOW))
 REACTION = encode_content(Content(Reaction(ABOUT, 0, "👍🏽"), MessageId(bytes(16)), 0, NOW))
+FILE = encode_content(
+    Content(File(1, "a.png", "image/png", 9, KEY, KEY, 4, 3, 0, b"small", "look"), MessageId(bytes(16)), 3, NOW)
+)
+TRANSFER = encode_content(Content(Transfer(ABOUT, 3), MessageId(bytes(16)), 0, NOW))
+CIPHER, CHUNK = BlobCipher(KEY, 9), BlobPlace(0, 0)
 RECORD = ipns.make(bytes(KEY), 1, NOW, b"sealed" * 20)
 PROFILE = encode_content(
     Content(ContactProfile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
@@ -88,6 +94,9 @@ ENTRANCES: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "reply": (decode_content, REPLY),
     "edit": (decode_content, EDIT),
     "reaction": (decode_content, REACTION),
+    "file": (decode_content, FILE),
+    "transfer": (decode_content, TRANSFER),
+    "blob of a file": (lambda data: CIPHER.open(CHUNK, blob_name(data), data), CIPHER.seal(CHUNK, b"ninebytes")),
     "blob": (lambda data: open_blob(KEY, data), seal_blob(KEY, b"content", Chance("blob").random)),
     "sealed": (lambda data: prim.open_sealed(KEY, data, b""), prim.seal(KEY, b"content", b"", bytes(24))),
     "padding": (prim.unpad, prim.pad(b"content", 100)),

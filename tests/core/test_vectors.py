@@ -30,6 +30,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Unknown
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
+from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
 from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read_invite, to_text
@@ -252,11 +253,34 @@ def a_content(one: Vector) -> None:
         assert encode_content(read_one).hex() == one["bytes"]
 
 
+def a_file(one: Vector) -> None:
+    key, size, pattern = unhex(one["key"]), one["size"], unhex(one["pattern"])
+    cipher, data = BlobCipher(key, size), (pattern * (size // len(pattern) + 1))[:size]
+    level = [data[at : at + CHUNK_BYTES] for at in range(0, max(1, size), CHUNK_BYTES)]
+    for height, of_level in enumerate(one["names"]):
+        made = []
+        for number, (part, name) in enumerate(zip(level, map(unhex, of_level), strict=True)):
+            place = BlobPlace(height, number)
+            blob = cipher.seal(place, part)
+            assert cipher.open(place, name, blob) == part
+            made.append(blob_name(blob))
+        level = list_data(made)
+    assert made == [unhex(one["root"])]
+    assert file_id(key, made[0]).hex() == one["file"]
+
+
+def a_blob_of_a_file(one: Vector) -> None:
+    cipher, place = BlobCipher(unhex(one["key"]), one["size"]), BlobPlace(one["level"], one["number"])
+    assert cipher.open(place, unhex(one["name"]), generate.sealed_blob(one)) == unhex(one["data"])
+
+
 def queue(one: Vector) -> None:
     for kind in ("fetch", "put"):
         assert prim.sign_public(unhex(one[f"{kind}_seed"])).hex() == one[kind]
     keys = unhex(one["fetch"]), unhex(one["put"])
-    assert [mailbox.Queue(*keys, flags).id.hex() for flags in (0, mailbox.BOX, mailbox.STAMPED)] == one["qid"]
+    assert [mailbox.Queue(*keys, flags).id.hex() for flags in (0, mailbox.BOX, mailbox.STAMPED, mailbox.FILES)] == one[
+        "qid"
+    ]
     secret = unhex(one["secret"])
     assert mailbox.invite_box(secret).hex() == one["box_fetch_seed"]
     assert mailbox.invite_put(secret).hex() == one["put_seed_of_invite"]
@@ -304,6 +328,9 @@ FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "end": (mailbox.decode_end, mailbox.encode_end),
     "delete": (mailbox.decode_delete, mailbox.encode_delete),
     "forget": (mailbox.decode_forget, mailbox.encode_forget),
+    "have": (mailbox.decode_have, mailbox.encode_have),
+    "had": (mailbox.decode_had, lambda value: mailbox.encode_had(value.number, value.code, value.held)),
+    "get": (mailbox.decode_get, mailbox.encode_get),
     "put-record": (record_frames.decode_put, record_frames.encode_put),
     "get-record": (record_frames.decode_get, record_frames.encode_get),
     "record": (record_frames.decode_answer, record_frames.encode_answer),
@@ -348,6 +375,8 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "conversation": conversation,
     "envelope": an_envelope,
     "content": a_content,
+    "file": a_file,
+    "file-blob": a_blob_of_a_file,
     "queue": queue,
     "box": box,
     "closed": closed,
@@ -381,7 +410,7 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
     sealed = ("invite", "bundle", "initial", "blob", "envelope")
-    for kind in (*sealed, "content", "opening", "stamp", "frame", "descriptor", "punch"):
+    for kind in (*sealed, "content", "file-blob", "opening", "stamp", "frame", "descriptor", "punch"):
         assert (kind, False) in seen
         assert (kind, True) in seen
 

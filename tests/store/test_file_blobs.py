@@ -7,9 +7,10 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, Layout, blob_name, names_in
@@ -79,8 +80,11 @@ def small_lists(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_lists")
 def test_any_size_has_any_number_of_levels(space: FileSpace) -> None:
     @settings(max_examples=examples(30))
-    @given(st.binary(max_size=6_000), st.booleans())
-    def check(data: bytes, keep: bool) -> None:
+    @given(st.integers(0, 6_000), st.booleans())
+    @example(size=5_999, keep=False)
+    @example(size=5_999, keep=True)
+    def check(size: int, keep: bool) -> None:
+        data = Random(size).randbytes(size)
         source = BytesSource(data)
         maker, root = maker_of(space, source, keep=keep)
         assert fetched(maker, len(data), root, 5) == data

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from p2pchat.core.contents import File
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import NOTES, ChatId, ContactId, EnvelopeId, MessageId, SessionId, direct_chat
+from p2pchat.core.files import CHUNK_BYTES
+from p2pchat.core.ids import (
+    NOTES,
+    ChatId,
+    ContactId,
+    EnvelopeId,
+    MessageId,
+    PeerKey,
+    SessionId,
+    direct_chat,
+    first_device,
+)
 from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
 from p2pchat.store import (
     chats,
@@ -17,6 +30,7 @@ from p2pchat.store import (
     database,
     devices,
     envelopes,
+    files,
     messages,
     meta,
     outbox,
@@ -25,8 +39,9 @@ from p2pchat.store import (
 )
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
-from p2pchat.store.devices import DeviceRow
+from p2pchat.store.devices import DeviceRow, Way
 from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.salvage import salvage
@@ -86,7 +101,11 @@ def damage(path: Path, *pages: int) -> None:
             file.write(bytes([byte[0] ^ 1]))
 
 
-KEYS: dict[str, tuple[str, Sequence[Value]]] = {"messages": ("pk", range(1, MANY + 1)), "envelopes_seen": ("id", SEEN)}
+KEYS: dict[str, tuple[str, Sequence[Value]]] = {
+    "messages": ("pk", range(1, MANY + 1)),
+    "envelopes_seen": ("id", SEEN),
+    "file_parts": ("message", range(10, MANY + 1, 10)),
+}
 """The key of a table, and that of each of its rows."""
 
 
@@ -133,6 +152,65 @@ def whole(db: Database, table: str) -> bool:
     except DatabaseDamaged:
         return False
     return True
+
+
+@pytest.fixture
+def with_files(filled: Path) -> Path:
+    """The same, where every tenth message has a file, of which all is here but a chunk."""
+    db = Database.open(filled, KEY)
+    with db.transaction():
+        for number in range(10, MANY + 1, 10):
+            (row,) = messages.with_id(db, MessageId(number.to_bytes(16, "big")))
+            payload = File(0, f"{number}.bin", "", 5 * CHUNK_BYTES, KEY, KEY, preview=os.urandom(200))
+            file = FileRow.of_message(row, payload, FileState.WAITING)
+            files.add(db, replace(file, space=f"{row.pk:032x}", space_key=KEY))
+            files.mark(db, file, range(file.layout.blobs - 1))
+    db.close()
+    return filled
+
+
+def test_files_are_kept_with_what_is_known_to_be_here(with_files: Path) -> None:
+    done = salvage(with_files, KEY)
+    db = Database.open(with_files, KEY)
+    rows = files.unfinished(db, FileState.WAITING)
+    assert done.rows["files"] == done.rows["file_parts"] == len(rows) == MANY // 10
+    assert {row.done for row in rows} == {4}
+    assert files.marked(db, rows[-1].message) == {0, 1, 2, 3, 4}
+    assert files.unneeded(db) == []
+    db.close()
+
+
+@pytest.mark.parametrize("table", ["messages", "file_parts"])
+def test_a_file_is_not_kept_without_its_message_nor_counted_as_here(with_files: Path, table: str) -> None:
+    (page,) = leaves(with_files, table, 1)
+    db = Database.open(with_files, KEY)
+    before = {row.message: row.space for row in files.unfinished(db, FileState.WAITING)}
+    db.close()
+    damage(with_files, page)
+    done = salvage(with_files, KEY)
+    assert done.incomplete == [table]
+    db = Database.open(with_files, KEY)
+    rows = files.unfinished(db, FileState.WAITING)
+    lost = set(before) - {row.message for row in rows}
+    assert bool(lost) == (table == "messages")
+    assert set(files.unneeded(db)) == {before[message] for message in lost}
+    assert {message for (message,) in db.query("SELECT message FROM file_parts")} <= {row.message for row in rows}
+    assert {row.done for row in rows} == ({4} if table == "messages" else {4, 0})
+    assert all(row.done == max(0, len(files.marked(db, row.message)) - 1) for row in rows)
+    db.close()
+
+
+def test_what_belongs_to_what_belonged_to_a_lost_row_goes_too(filled: Path) -> None:
+    db = Database.open(filled, KEY)
+    for contact in (ALICE, BOB):
+        devices.set_ways(db, first_device(contact), [Way(PeerKey(contact * 4), b"somewhere", 0)], 1)
+    db.query("PRAGMA foreign_keys = OFF")
+    db.execute("DELETE FROM contacts WHERE id = ?", (ALICE,))
+    db.close()
+    salvage(filled, KEY)
+    db = Database.open(filled, KEY)
+    assert db.query("SELECT device FROM ways") == [(BOB,)]
+    db.close()
 
 
 def test_nothing_is_lost_of_a_whole_one(filled: Path) -> None:

@@ -36,17 +36,21 @@ from p2pchat.core.contents import (
     ContactProfile,
     Delete,
     Edit,
+    File,
     Pin,
     Queues,
     Reaction,
     Receipt,
     Text,
     Timer,
+    Transfer,
     Typing,
     Unknown,
 )
 from p2pchat.core.contents.queues import AnnouncedQueue
+from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
+from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
@@ -524,6 +528,8 @@ def contents() -> Iterator[tuple[str, Vector]]:
     whole = ContactProfile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
     answer = Content(Text("ja", "سلام"), number, 2, NOW, reply_to=other)
     edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
+    photo = File(1, "a.png", "image/png", 70_000, bytes(range(32)), b"r" * 32, 640, 480, 0, b"\xff\xd8\xff\xd9", "🦆")
+    voice = File(2, "note.opus", "", 1, bytes(range(32)), b"r" * 32, 0, 0, 1_500, bytes(range(64)))
     later = Content(Unknown(200, ("of a newer client",)), number, 7, NOW)
     for name, one in (
         ("text", said),
@@ -541,6 +547,11 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("typing", Content(Typing(True), other, 0, NOW)),
         ("timer", Content(Timer(3600), other, 3, NOW)),
         ("pin", Content(Pin(number, 0, True), other, 0, NOW)),
+        ("file", Content(photo, other, 4, NOW, reply_to=number, expire_s=60)),
+        ("file-voice", Content(voice, other, 5, NOW)),
+        ("file-newer", Content(replace(photo, form=255, size=MAX_FILE_BYTES), other, 6, NOW)),
+        ("transfer", Content(Transfer(number, TransferNews.WITHDRAWN), other, 0, NOW)),
+        ("transfer-newer", Content(Transfer(number, 255), other, 0, NOW)),
     ):
         payload = None if one is later else shown(one.payload.encode())
         yield (
@@ -589,6 +600,9 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("typing", "a number for a boolean", Typing.KIND.number, [1]),
         ("timer", "a timer without a place in the chat", Timer.KIND.number, [60]),
         ("pin", "a pin without an author", Pin.KIND.number, [number, True]),
+        ("transfer", "a transfer without a state", Transfer.KIND.number, [number]),
+        ("transfer-state", "a transfer with state 256", Transfer.KIND.number, [number, 256]),
+        ("file-seq", "a file without a place in the chat", File.KIND.number, photo.encode()),
         (
             "profile-queues",
             "a profile with a text for queues",
@@ -598,9 +612,97 @@ def contents() -> Iterator[tuple[str, Vector]]:
     ):
         changed = encode([1, kind, number, 0, *fields[4:7], payload, []])
         yield f"content-bad-{name}", refused("content", about, bytes=changed)
+    wrong: tuple[tuple[str, str, int, Any], ...] = (
+        ("form", "a form of 256", 0, 256),
+        ("name", "no name", 1, ""),
+        ("long-name", "a name of 256 bytes", 1, "€" * 85 + "x"),
+        ("media", "a media type of 81 bytes", 2, "m" * 81),
+        ("size", "more than 2^36 bytes", 3, MAX_FILE_BYTES + 1),
+        ("key", "a key of 31 bytes", 4, bytes(31)),
+        ("root", "a root of 16 bytes", 5, bytes(16)),
+        ("width", "a width of 17 bits", 6, 1 << 16),
+        ("duration", "a duration of 33 bits", 8, 1 << 32),
+        ("preview", "a preview of 6,145 bytes", 9, bytes(6_145)),
+        ("caption", "a caption of 4,097 bytes", 10, "x" * 4_097),
+        ("missing", "nothing for the caption", 10, None),
+    )
+    for name, about, at, value in wrong:
+        payload = [value if at == place else field for place, field in enumerate(photo.encode())]
+        changed = encode([1, File.KIND.number, number, 4, NOW, None, 0, payload, []])
+        yield f"content-bad-file-{name}", refused("content", about, bytes=changed)
     good = encode(fields)
     yield "content-bad-end", refused("content", "a byte too many", bytes=good + b"\0")
     yield "content-bad-canonical", refused("content", "type 0 in two bytes", bytes=good[:2] + b"\xcc" + good[2:])
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def files() -> Iterator[tuple[str, Vector]]:
+    """Blobs are too long to be here: a vector says what is sealed, and the name that the result has."""
+    key, pattern = bytes(range(32)), bytes(range(251))
+    for name, about, size in (
+        ("ok", "two chunks and the list that is their root", CHUNK_BYTES + 10),
+        ("one-ok", "one chunk, which is full and is the root", CHUNK_BYTES),
+        ("empty-ok", "an empty file has one chunk without data", 0),
+    ):
+        cipher, data = BlobCipher(key, size), (pattern * (size // 251 + 1))[:size]
+        level = [data[at : at + CHUNK_BYTES] for at in range(0, max(1, size), CHUNK_BYTES)]
+        names = []
+        for height in range(len(cipher.layout.counts)):
+            blobs = [cipher.seal(BlobPlace(height, number), part) for number, part in enumerate(level)]
+            names.append([blob_name(blob) for blob in blobs])
+            level = list_data(names[-1])
+        yield (
+            f"file-{name}",
+            vector(
+                "file",
+                f"{about}; the file is the pattern, repeated",
+                key=key,
+                size=size,
+                pattern=pattern,
+                names=[[each.hex() for each in of_level] for of_level in names],
+                root=names[-1][0],
+                file=file_id(key, names[-1][0]),
+            ),
+        )
+    size = 2 * CHUNK_BYTES + 10
+    good = {"level": 0, "number": 2, "data": pattern[:10], "end": b"\x80", "sealed_at": [0, 2], "size": size}
+    for name, about, changed in (
+        ("blob-ok", "the last chunk: data, the end, zeros up to 65,520 bytes", {}),
+        ("bad-place", "it is another chunk of this file", {"sealed_at": [0, 1]}),
+        ("bad-level", "it is a list", {"sealed_at": [1, 2]}),
+        ("bad-size", "it is of a file of another size", {"size_sealed": size + 1}),
+        ("bad-key", "it is of a file with another key", {"key_sealed": bytes(32)}),
+        ("bad-padding", "its padding has no end", {"end": b""}),
+        ("bad-padding-more", "something is behind its end", {"end": b"\x80\x01"}),
+        ("bad-short", "a byte of its data is missing", {"data": pattern[:9]}),
+        ("bad-long", "it has a byte too many", {"data": pattern[:11]}),
+        ("bad-name", "it has another name", {"name": bytes(32)}),
+        ("bad-tag", "its tag is wrong", {"flip": 65_535}),
+        ("bad-beyond", "the file has no such chunk", {"number": 3, "sealed_at": [0, 3]}),
+    ):
+        fields = {**good, "key": key, "key_sealed": key, "size_sealed": size, "flip": None, "name": b"", **changed}
+        fields["name"] = fields["name"] or blob_name(sealed_blob(fields))
+        yield f"file-{name}", (refused if name.startswith("bad") else vector)("file-blob", about, **fields)
+
+
+def sealed_blob(fields: Vector) -> bytes:
+    """Return the 65,536 bytes that a vector of a blob describes, right or wrong."""
+    key, data, end = (raw(fields[name]) for name in ("key_sealed", "data", "end"))
+    level, number = fields["sealed_at"]
+    nonce = bytes([level, 0, 0, 0]) + number.to_bytes(8, "big")
+    padded_data = (data + end).ljust(CHUNK_BYTES + 1, b"\0")
+    cipher = prim.ShortNonceCipher(prim.hkdf(key, "file blob", 32))
+    blob = bytearray(cipher.encrypt(nonce, padded_data, fields["size_sealed"].to_bytes(8, "big")))
+    if fields["flip"] is not None:
+        blob[fields["flip"]] ^= 1
+    return bytes(blob)
+
+
+def raw(value: bytes | str) -> bytes:
+    """A value of a vector, as it is here or as the file has it."""
+    return bytes.fromhex(value) if isinstance(value, str) else value
 
 
 # --- mailboxes ---------------------------------------------------------------------------------------------------
@@ -609,18 +711,22 @@ def contents() -> Iterator[tuple[str, Vector]]:
 def mailboxes() -> Iterator[tuple[str, Vector]]:
     fetch, put, secret = (bytes((value,)) * 32 for value in (1, 2, 3))
     keys = prim.sign_public(fetch), prim.sign_public(put)
-    queue, box, invited = (mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED))
-    hello = mailbox.Hello(PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26, forgets=True)
+    queue, box, invited, files = (
+        mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED, mailbox.FILES)
+    )
+    hello = mailbox.Hello(
+        PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26, forgets=True, file_bytes=1 << 29, file_hours=168
+    )
     yield (
         "queue-ok",
         vector(
             "queue",
-            "the names of a queue, of a box and of an open queue with the same keys; the seeds of an invite's",
+            "the names of a queue, a box, an open queue and a file box with the same keys; the seeds of an invite's",
             fetch_seed=fetch,
             put_seed=put,
             fetch=queue.fetch,
             put=queue.put,
-            qid=[one.id.hex() for one in (queue, box, invited)],
+            qid=[one.id.hex() for one in (queue, box, invited, files)],
             secret=secret,
             box_fetch_seed=mailbox.invite_box(secret),
             put_seed_of_invite=mailbox.invite_put(secret),
@@ -653,7 +759,9 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("role", "signed to deposit, opened to fetch", said, one._replace(role=mailbox.TO_FETCH)),
         ("key", "signed with the other key", said, opens[mailbox.TO_FETCH]._replace(role=mailbox.TO_PUT)),
         ("flags", "signed for a queue, opened as a box", said, one._replace(queue=box)),
-        ("flag", "a flag that means nothing", said, one._replace(queue=queue._replace(flags=4))),
+        ("flag", "a flag that means nothing", said, one._replace(queue=queue._replace(flags=8))),
+        ("files", "signed for a queue, opened as a file box", said, one._replace(queue=files)),
+        ("mixed", "a file box that is open", said, one._replace(queue=queue._replace(flags=6))),
         ("number", "role 2", said, one._replace(role=2)),
         ("challenge", "signed on another stream", other, one),
         ("relay", "signed for another relay", mailbox.encode_hello(replace(hello, relay=PeerKey(bytes(32)))), one),
@@ -716,6 +824,21 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
             record_frames.encode_answer(record_frames.RecordAnswer(15, b"record")),
             [15, b"record"],
         ),
+        "have": (
+            mailbox.HAVE,
+            mailbox.encode_have(mailbox.Having(16, 7, tuple(map(envelope_id, many)))),
+            [16, 7, [envelope_id(one) for one in many]],
+        ),
+        "had": (
+            mailbox.HAD,
+            mailbox.encode_had(16, 0, [True, False, False, True, *[False] * 251, True]),
+            [16, 0, b"\x90" + bytes(30) + b"\1"],
+        ),
+        "get": (
+            mailbox.GET,
+            mailbox.encode_get(mailbox.Getting(17, 7, tuple(map(envelope_id, many[: mailbox.NAMES_A_GET])))),
+            [17, 7, [envelope_id(one) for one in many[: mailbox.NAMES_A_GET]]],
+        ),
     }
     for name, (kind, body, values) in frames.items():
         frame = {"name": name, "type": kind}
@@ -730,6 +853,9 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("opened", "a byte too many", mailbox.encode_opened(7, 0) + b"\0"),
         ("delete", "a byte too few", mailbox.encode_delete(mailbox.Deletion(1, 7, 1))[1:]),
         ("forget", "255 names", mailbox.encode_forget(mailbox.Forgetting(1, 7, (envelope_id(blob),) * 255))),
+        ("have", "255 names", mailbox.encode_have(mailbox.Having(1, 7, (envelope_id(blob),) * 255))),
+        ("had", "a code that does not exist", mailbox.encode_had(1, 8)),
+        ("get", "17 names", mailbox.encode_get(mailbox.Getting(1, 7, (envelope_id(blob),) * 17))),
         ("put-record", "something behind the record", frames["put-record"][1][:-1] + b"\1"),
         ("get-record", "a byte too few", frames["get-record"][1][1:]),
         ("record", "longer than can be", frames["record"][1][:4] + b"\6\1" + bytes(1536)),
@@ -812,6 +938,7 @@ SOURCES = (
     conversation,
     messages,
     contents,
+    files,
     mailboxes,
     descriptors,
     punches,
