@@ -13,7 +13,7 @@ from p2pchat.core.file_frames import GET, MAX_ASKED, NONE, Get, encode_get
 from p2pchat.core.frames import Frame
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net.files.reading import Answer, AnswerReader
+from p2pchat.net.files.reading import BlobAnswer, AnswerReader
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.ports import BlobRange, Blobs, NoBlob
@@ -140,7 +140,7 @@ class FileAsking:
             pass
         ended.cancel()
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: BlobAnswer) -> None:
         """Take one frame of the oldest request's answer. Raises CannotOpen."""
         if not self._sent or self._sent[0].number != answer.number:
             raise CannotOpen

@@ -21,7 +21,7 @@ _HEAD = struct.Struct(">IBI")
 """Of an answer: its length, its type, and the number of the request."""
 
 
-class Answer(NamedTuple):
+class BlobAnswer(NamedTuple):
     """One frame of the sender's: its type, `BLOB` or `NONE`, the number of the request, and the blob or the reason."""
 
     type: int
@@ -51,7 +51,7 @@ class AnswerReader:
             return Frame(HELLO, tag)
         raise LinkLost
 
-    async def next(self) -> Answer:
+    async def next(self) -> BlobAnswer:
         """Return the next answer."""
         if self._head is None:
             length, kind, number = _HEAD.unpack(await self._exactly(_HEAD.size))
@@ -61,7 +61,7 @@ class AnswerReader:
         kind, number, size = self._head
         rest = await self._exactly(size)
         self._head = None
-        return Answer(kind, number, rest)
+        return BlobAnswer(kind, number, rest)
 
     async def _exactly(self, size: int) -> bytes:
         while self._held < size:
