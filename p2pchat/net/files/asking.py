@@ -13,7 +13,7 @@ from p2pchat.core.file_frames import GET, MAX_ASKED, NONE, Get, encode_get
 from p2pchat.core.frames import Frame
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net.files.reading import BlobAnswer, AnswerReader
+from p2pchat.net.files.reading import AnswerReader, BlobAnswer
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.ports import BlobRange, Blobs, NoBlob
