@@ -22,7 +22,8 @@ from p2pchat.core.ids import ContactId, InviteId, PeerKey, QueueId, SessionId
 from p2pchat.core.names import file_name
 from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, file_tag, hello_days, pair
-from p2pchat.net import multiaddrs
+from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.net import allowance, multiaddrs
 from p2pchat.net.files.streams import WINDOW_BYTES
 from p2pchat.net.frames import write_frames
 from p2pchat.net.libp2p import circuit_messages
@@ -174,9 +175,10 @@ class Person:
 class RunningRelay:
     """A relay that can be killed."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, limits: CircuitLimits) -> None:
         self.host = make(number)
-        self.host.handle(circuit_messages.HOP, CircuitRelay(self.host, CircuitLimits(), clock).serve)
+        self.circuits = CircuitRelay(self.host, limits, clock)
+        self.host.handle(circuit_messages.HOP, self.circuits.serve)
         self._life = trio.CancelScope()
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -192,10 +194,12 @@ class RunningRelay:
 
 
 @asynccontextmanager
-async def people() -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
+async def people(
+    limits: CircuitLimits = CircuitLimits(),  # noqa: B008 - it cannot be changed
+) -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
     """Alice and bob, who are reached by two relays."""
     async with trio.open_nursery() as nursery:
-        relays = [RunningRelay(8), RunningRelay(9)]
+        relays = [RunningRelay(8, limits), RunningRelay(9, limits)]
         for relay in relays:
             await nursery.start(relay.run)
         alice, bob = Person(1, ALICE, BOB), Person(2, BOB, ALICE)
@@ -333,6 +337,34 @@ def test_files_come_by_circuits_and_directly_and_messages_pass_them() -> None:
             assert len(shelf.asked) < 8
             assert await bob.hears(alice) == await alice.hears(bob) == "direct"
             assert conn.alive
+
+    run(main, MockClock(rate=10))
+
+
+def test_a_file_that_is_too_large_for_a_circuit_comes_by_several_and_none_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(allowance, "MIN_FILES_BYTES", 1 << 20)
+
+    async def main() -> None:
+        async with people(CircuitLimits(bytes=3 << 20)) as (alice, bob, relays):
+            bob.network._open.files.answers = Shelf(64)
+            for one, other, other_id in ((alice, bob, BOB), (bob, alice, ALICE)):
+                one.network.reach(other_id, circuits(other))
+            await alice.until(lambda: alice.network.route(BOB) == "circuit")
+            found: list[bytes] = []
+            refused = 0
+            while len(found) < 64:
+                try:
+                    found += (await alice.network.files.get(BOB, blobs(len(found), 8))).blobs
+                except (Unreachable, LinkLost):
+                    refused += 1
+                    await trio.sleep(0.5)
+                assert await bob.hears(alice) == "circuit"
+            assert found == [blob(number) for number in range(64)]
+            assert refused
+            assert sum(relay.circuits.counts.joined for relay in relays) > 2
+            assert sum(relay.circuits.counts.cut for relay in relays) == 0
 
     run(main, MockClock(rate=10))
 

@@ -59,6 +59,7 @@ class HostFileStreams:
         link = self._links.best(contact)
         if link is None or link.judge.doubted or link.stream.short is not None:
             raise Unreachable("there is no link that is good for files")
+        self._keep_to_terms(link)
         over, asking = self._asking.get(contact, (None, None))
         if asking is None or asking.over or over is not link:
             if asking is not None:
@@ -67,6 +68,19 @@ class HostFileStreams:
             self._asking[contact] = link, asking
             self._nursery.start_soon(self._ask, contact, link, asking)
         return await asking.get(wanted)
+
+    def _keep_to_terms(self, link: Link) -> None:
+        """Leave half of what a circuit may carry to messages; where that is reached, have another one made. Raises
+        Unreachable where nothing more may be asked for on this one.
+        """
+        terms = link.stream.terms if isinstance(link.stream, Branching) else None
+        if terms is None:
+            return
+        if not terms.for_files:
+            raise Unreachable("the relay lets circuits carry too little")
+        if terms.half_used:
+            self._links.replace(link)
+            raise Unreachable("the circuit has carried what it may of files")
 
     def drop(self, contact: ContactId) -> None:
         """End every stream with a contact."""
