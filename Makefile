@@ -33,6 +33,8 @@ JS := tests/interop/node_modules/.package-lock.json
 WHOLE := build/site/.whole
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
 STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/standins/*/pyproject.toml)))
+# What need not be installed with the program, and is by `make setup`.
+EXTRAS := requirements/pictures.in
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -135,7 +137,7 @@ fmt: $(VENV)/dev.stamp ## format the code, and fix what the linter can fix
 
 lock: $(VENV)/dev.stamp ## regenerate requirements/*.lock from requirements/*.in; UPGRADE=1 takes newer versions
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/build.in -o requirements/build.lock
-	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in -o requirements/run.lock
+	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in $(EXTRAS) -o requirements/run.lock
 	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/run.lock requirements/voice.in -o requirements/voice.lock
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock -c requirements/voice.lock requirements/dev.in -o requirements/dev.lock
 	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/dev.lock requirements/docs.in -o requirements/docs.lock
@@ -157,7 +159,7 @@ $(MADE):
 
 # The locks name every package, so pip resolves nothing (--no-deps) and takes nothing whose hash is not written there.
 # What comes as source is built with the setuptools of build.lock, not with one that pip would fetch unasked.
-$(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/run.in pyproject.toml setup.py p2pchat/__init__.py $(wildcard requirements/standins/*/pyproject.toml) $(MADE)
+$(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/run.in $(EXTRAS) pyproject.toml setup.py p2pchat/__init__.py $(wildcard requirements/standins/*/pyproject.toml) $(MADE)
 	@echo 'installing what requirements/run.lock names (a minute)'
 	@$(PIP) install --no-deps --require-hashes -r requirements/build.lock || { \
 		echo 'If pip found no version at all, it could not reach the package index: is this machine online?'; exit 1; }

@@ -13,6 +13,7 @@ outbox deletes a message when its encrypted receipt arrives, not before.
 `docs/architecture.md` has the map, `docs/protocol/` every byte on the wire.
 
 core, store, net, engine   the node's four parts: protocol, database, network, decisions
+media        pictures, decoded by processes that can do nothing else
 ports        the interface between engine and net
 node         the node's process: lock, socket, signals, passphrase
 parts        makes the parts of a node and joins them

@@ -19,6 +19,8 @@ P2PChatError                     exit 1
 ├── SourceUnreadable             exit 1   a file on this machine that is to be sent
 │   ├── SourceChanged
 ├── MissingPrimitive             exit 1   the installed libraries cannot do what suite 1 needs
+├── MediaMissing                 exit 1   what decodes pictures and sounds is not installed, or cannot be confined
+├── NoPicture                    exit 1   what was taken for a picture cannot be decoded
 ├── VoiceMissing · NoSound       exit 1   voice notes need packages, or a sound device, that are not there
 └── PeerError                    never shown: what a peer did; stays inside the program
     ├── CannotOpen               bytes from outside that do not decode, verify or decrypt
@@ -292,6 +294,16 @@ class MissingPrimitive(P2PChatError):
     """The installed cryptography library lacks what p2pchat needs."""
 
     hint = "Install the versions in requirements/run.lock: `make setup`."
+
+
+class MediaMissing(P2PChatError):
+    """What decodes pictures is not installed."""
+
+    hint = "Install it with `make setup`, or with `pipx install '.[pictures]'`."
+
+
+class NoPicture(P2PChatError):
+    """This is no picture that can be decoded here."""
 
 
 class VoiceMissing(P2PChatError):

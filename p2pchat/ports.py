@@ -114,8 +114,10 @@ class NoFiles:
 
 
 class FileBoxes(Protocol):
-    """File boxes at relays. A box is that of a queue: theirs, to put, or ours, to get. Each call waits, for some
-    seconds at most, and none raises; None where the relay was not reached, did not answer in time, or has no boxes.
+    """File boxes at relays. A box is that of a queue: theirs, to put, or ours, to get. Each call waits, and none
+    raises; None where the relay was not reached, did not answer in time, or has no boxes. A relay that was not reached
+    is not tried again for a while, and calls return at once. A slow one may take two minutes for one call, and one that
+    is nearly full some seconds of work for each blob.
     """
 
     async def room(self, relay: Relay) -> int | None:
@@ -129,11 +131,13 @@ class FileBoxes(Protocol):
     async def put(
         self, relay: Relay, box: TheirQueue, hours: int, blobs: Sequence[bytes]
     ) -> Sequence[int | None] | None:
-        """Have a relay keep blobs for so many hours. Return a code of `core.mailbox` for each: 0, it is on its disk."""
+        """Have a relay keep at most 16 blobs for so many hours, or for as long as it does. Return a code of
+        `core.mailbox` for each: 0, it is on its disk; None, nobody knows.
+        """
         ...
 
     async def get(self, relay: Relay, box: OwnQueue, names: Sequence[BlobName]) -> Sequence[bytes | None] | None:
-        """Fetch at most 16 blobs, each with the right name; None for one that the relay does not have."""
+        """Fetch at most 16 blobs, each with the right name; None for one that did not come."""
         ...
 
     async def forget(self, relay: Relay, box: TheirQueue | OwnQueue, names: Sequence[BlobName]) -> bool:
@@ -149,6 +153,11 @@ class Mailboxes(Protocol):
     @property
     def records(self) -> RelayRecords:
         """The presence records that relays keep."""
+        ...
+
+    @property
+    def boxes(self) -> FileBoxes:
+        """The file boxes at relays."""
         ...
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,14 @@ BREAKS = [
     ("libp2p", "ports.py", "import libp2p", "ports -> libp2p"),
     ("faces", "cli/output.py", "def late() -> None:\n    import trio", "cli.output -> trio"),
     ("faces", "cli/output.py", "from p2pchat.engine import engine", "cli.output -> p2pchat.engine.engine"),
+    ("decoders", "ports.py", "from PIL import Image", "ports -> PIL"),
+    ("decoders", "media/pictures.py", "def late() -> None:\n    import PIL.Image", "media.pictures -> PIL"),
+    (
+        "picture-process",
+        "media/pictures.py",
+        "from p2pchat.media import child",
+        "media.pictures -> p2pchat.media.child",
+    ),
     ("cycles", "core/codec.py", "from p2pchat.core import content", "- .content -> .codec"),
 ]
 """Contract, module, a line in it that the contract forbids, and how that is said."""
@@ -340,7 +349,22 @@ def test_dependencies_are_those_of_run_in_and_the_stand_ins_by_their_place() -> 
     assert len(_STANDINS) >= 1
 
 
+def test_the_extras_are_the_files_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
+    runpy.run_path(str(ROOT / "setup.py"))
+    extras = ("pictures", "voice")
+    assert given["extras_require"] == {name: [*_requirements(f"{name}.in").values()] for name in extras}
+
+
+def test_make_setup_installs_what_decodes_pictures() -> None:
+    assert "requirements/pictures.in" in (ROOT / "Makefile").read_text()
+    lock = (ROOT / "requirements/run.lock").read_text()
+    assert all(re.search(rf"^{package}==", lock, re.MULTILINE) for package in _requirements("pictures.in"))
+
+
 _DISTRIBUTION = {
+    "PIL": "pillow",
     "nacl": "pynacl",
     "trio_typing": "trio-typing",
     "prometheus_client": "prometheus-client",
@@ -362,11 +386,11 @@ def _third_party() -> set[str]:
 
 
 def test_what_is_imported_is_listed_and_what_is_listed_is_imported() -> None:
-    run, dev, voice = (set(_requirements(f"{name}.in")) for name in ("run", "dev", "voice"))
+    run, dev, voice, pictures = (set(_requirements(f"{name}.in")) for name in ("run", "dev", "voice", "pictures"))
     used = _third_party()
-    assert used <= run | voice | {"trio-typing"}
+    assert used <= run | voice | pictures | {"trio-typing"}
     assert "trio-typing" in dev  # only for type checkers
-    assert run | voice <= used | {"opuslib-next-bundled"}  # of which only the C library is loaded
+    assert run | voice | pictures <= used | {"opuslib-next-bundled"}  # of which only the C library is loaded
 
 
 @pytest.mark.parametrize("lock", ["build", "run", "voice", "dev", "docs"])

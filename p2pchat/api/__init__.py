@@ -7,4 +7,5 @@ finding      who holds a profile                  starting    start a node in th
 listening    the socket, made again if it disappears
 arguments    checks the arguments of a call              table        the rows of the table, by subject
 transcript   a chat as a file: text, JSON, a web page     remarks     what there is to say beside a text
+file_words   a file in words: size, what it is, progress
 """

@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -117,12 +117,16 @@ class Client:
         """Call a method and return its result. Raises the error that the node answered, or NodeGone if it ended
         meanwhile.
         """
+        return self.call_heard(self._events.append, method, **params)
+
+    def call_heard(self, hear: Callable[[JsonObject], object], method: str, **params: Any) -> Any:
+        """Call a method as `call` does, and pass on each event that arrives before its answer."""
         self._last += 1
         self._send(codec.request(self._last, method, params))
         while True:
             message = self._receive()
             if "method" in message:
-                self._events.append(codec.event_from(message))
+                hear(codec.event_from(message))
             elif message.get("id") in (self._last, None):
                 if "error" in message:
                     raise codec.error_from(message["error"])

@@ -7,6 +7,8 @@ from typing import Any
 
 from p2pchat.sanitize import clean_line
 
+_UNKNOWN = "a message you do not have"
+
 
 def remarks(message: Mapping[str, Any], max_quote: int | None = None) -> list[str]:
     """Return each remark about a message object, cleaned and in parentheses: what it answers, of which at most
@@ -15,7 +17,7 @@ def remarks(message: Mapping[str, Any], max_quote: int | None = None) -> list[st
     made = []
     if (quote := message.get("quote")) is not None:
         whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""
-        said = "deleted" if quote["deleted"] else quote["text"] or "a message you do not have"
+        said = "deleted" if quote["deleted"] else quote["text"] or ("a file" if quote["here"] else _UNKNOWN)
         made.append(f"(reply to {whose}{said[:max_quote]})")
     if message.get("deleted"):
         made.append("(deleted)")

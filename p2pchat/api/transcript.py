@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from p2pchat.api import file_words
 from p2pchat.api.remarks import remarks
 from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean, clean_line, escape_json
@@ -102,7 +103,11 @@ class Transcript:
         when = local_time(message["sent_at" if message["mine"] else "received_at"])
         day, clock = (when.strftime("%A %-d %B %Y"), when.strftime("%H:%M")) if when else ("", "  :  ")
         is_new, self._day = day not in ("", self._day), day or self._day
-        sender, said, text = clean_line(str(message["from"])), _remarks(message), clean(message["text"])
+        sender, said, text = (
+            clean_line(str(message["from"])),
+            _remarks(message),
+            clean(file_words.text(message, state=False)),
+        )
         if self._form == HTML:
             return (
                 (f"<h2>{day}</h2>\n" if is_new else "")

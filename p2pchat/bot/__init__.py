@@ -10,7 +10,7 @@
 
     bot.run()
 
-Most bots need only `Bot`, its four decorators and `Message.reply`; `Bot.call` gives access to every method of the API.
+Most bots need only `Bot`, its decorators and `Message.reply`; `Bot.call` gives access to every method of the API.
 A bot is a client of the profile's node and holds no keys, so it can crash at any time without losing a message.
 
 As everywhere in the API, ignore fields that you do not know: there will be more.
@@ -24,7 +24,7 @@ echo        the echo bot
 """
 
 from p2pchat.bot.bot import Bot
-from p2pchat.bot.events import Message, Request, State
+from p2pchat.bot.events import FileMessage, Message, Request, State
 from p2pchat.bot.rate_limit import TooFast
 
-__all__ = ["Bot", "Message", "Request", "State", "TooFast"]
+__all__ = ["Bot", "FileMessage", "Message", "Request", "State", "TooFast"]

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from p2pchat import config, errors
 from p2pchat.api.client import Client
 from p2pchat.bot.bookmark import Bookmark, path_of
-from p2pchat.bot.events import Message, Request, State, message_of, request_of, state_of
+from p2pchat.bot.events import FileMessage, Message, Request, State, message_of, request_of, state_of
 from p2pchat.bot.rate_limit import RateLimit, TooFast
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.lib.backoff import Backoff
@@ -39,6 +39,7 @@ _PAGE = 200
 _UNLOCK = "Unlock it with `p2pchat unlock`, or keep `p2pchat node --passphrase-file F` running beside the bot."
 
 M = TypeVar("M", bound=Callable[[Message], object])
+FM = TypeVar("FM", bound=Callable[[FileMessage], object])
 R = TypeVar("R", bound=Callable[[Request], object])
 S = TypeVar("S", bound=Callable[[State], object])
 F = TypeVar("F", bound=Callable[[], object])
@@ -67,6 +68,7 @@ class Bot:
         self._started = False
         self._on_start: Callable[[], object] | None = None
         self._on_message: Callable[[Message], object] | None = None
+        self._on_file: Callable[[FileMessage], object] | None = None
         self._on_request: Callable[[Request], object] | None = None
         self._on_state: Callable[[State], object] | None = None
 
@@ -80,6 +82,13 @@ class Bot:
     def on_message(self, function: M) -> M:
         """Register a function to call with each text from somebody else, in the order of arrival."""
         self._on_message = function
+        return function
+
+    def on_file(self, function: FM) -> FM:
+        """Register a function to call with each file from somebody else, in the order of arrival among the texts. The
+        file may still be on its way; `FileMessage.save` waits for it.
+        """
+        self._on_file = function
         return function
 
     def on_request(self, function: R) -> R:
@@ -102,11 +111,16 @@ class Bot:
         Within `on_message` it counts for the chat of that message. Raises TooFast, NoSuchContact, AmbiguousName,
         TextTooLong, UsageError, NodeGone (it may or may not be saved).
         """
-        if self._answering:
-            self._rate_limit.take(self._answering)
-            if self._refused == self._answering:
-                self._refused = ""
+        self._take_token()
         return str(self.call("send", chat=chat, text=text)["id"])
+
+    def send_file(self, chat: str, path: str | Path, caption: str = "") -> str:
+        """Send a file; return the id of its message. It is read while it is fetched, so it has to stay where it is, as
+        it is, until it is delivered. Within a function it counts as a text does. Raises what `send` raises, and
+        UsageError if the file cannot be read.
+        """
+        self._take_token()
+        return str(self.call("send_file", chat=chat, path=str(Path(path).absolute()), caption=caption)["id"])
 
     def call(self, method: str, **params: Any) -> Any:
         """Call any method of docs/api.md; starts a node if none is running. Raises the node's error,
@@ -154,6 +168,12 @@ class Bot:
         self._ending.ask()
 
     # --- inside
+
+    def _take_token(self) -> None:
+        if self._answering:
+            self._rate_limit.take(self._answering)
+            if self._refused == self._answering:
+                self._refused = ""
 
     def _live(self, bookmark: Bookmark) -> None:
         backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
@@ -231,23 +251,25 @@ class Bot:
                 self._guarded(self._on_state, state_of(event))
 
     def _wanted(self) -> list[str]:
-        handlers = {"message": self._on_message, "request": self._on_request, "state": self._on_state}
+        handlers = {"message": self._on_message or self._on_file, "request": self._on_request, "state": self._on_state}
         return [name for name, handler in handlers.items() if handler is not None]
 
     def _messages(self, bookmark: Bookmark) -> None:
         """Pass on the messages after the bookmark."""
-        while self._on_message is not None and not self._ending.wanted:
+        by_kind = {"text": self._on_message, "file": self._on_file}
+        while any(by_kind.values()) and not self._ending.wanted:
             page = self.call("messages", position=bookmark.position, limit=_PAGE)
             if not page:
                 return
             for row in page:
                 if self._ending.wanted:
                     return
-                if not row["mine"] and row["kind"] == "text" and not row.get("deleted"):
-                    self._message(row)
+                function = by_kind.get(row["kind"])
+                if function is not None and not row["mine"] and not row.get("deleted"):
+                    self._message(function, row)
                 bookmark.move(row["position"])
 
-    def _message(self, row: dict[str, Any]) -> None:
+    def _message(self, function: Callable[..., object], row: dict[str, Any]) -> None:
         message = message_of(row, self)
         # What waited while the bot was away has an end; only what comes while it answers can be answers to it.
         self._answering = message.chat if message.received_at >= self._connected_at else ""
@@ -255,7 +277,7 @@ class Bot:
         first = self._again != row["position"]
         self._again = row["position"]
         try:
-            self._guarded(self._on_message, message, again=first)
+            self._guarded(function, message, again=first)
         finally:
             self._answering = ""
 

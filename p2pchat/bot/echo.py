@@ -16,8 +16,9 @@ from contextlib import suppress
 
 from p2pchat import errors
 from p2pchat.api.client import Client
+from p2pchat.api.file_words import size
 from p2pchat.bot.bot import Bot
-from p2pchat.bot.events import Message
+from p2pchat.bot.events import FileMessage, Message
 from p2pchat.locations import Profile
 
 NAME = "echo"
@@ -51,6 +52,11 @@ def friend(owner: Profile, ready: Callable[[], object]) -> Bot:
     @bot.on_message
     def repeat(message: Message) -> None:
         message.reply(message.text)
+
+    @bot.on_file
+    def fetch(message: FileMessage) -> None:
+        bot.call("fetch_file", id=message.id)  # also one that is too large to be fetched without asking
+        message.reply(f"I fetch {message.name} ({size(message.size)}), and keep it until you delete it for both of us.")
 
     return bot
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -15,6 +16,8 @@ class Asks(Protocol):
     """The interface of the bot that these values need."""
 
     def send(self, chat: str, text: str) -> str: ...
+
+    def send_file(self, chat: str, path: str | Path, caption: str = "") -> str: ...
 
     def call(self, method: str, **params: Any) -> Any: ...
 
@@ -35,6 +38,31 @@ class Message:
     def reply(self, text: str) -> str:
         """Reply in the same chat; return the id of the reply, which is on disk. Raises what `Bot.send` raises."""
         return self._bot.send(self.chat, text)
+
+    def reply_file(self, path: str | Path, caption: str = "") -> str:
+        """Send a file to the same chat; return its id. Raises what `Bot.send_file` raises."""
+        return self._bot.send_file(self.chat, path, caption)
+
+
+@dataclass(frozen=True, slots=True)
+class FileMessage(Message):
+    """A file that somebody sent; `text` is its caption. It may still be on its way.
+
+    name: without anything that a terminal obeys, and never a path. size: in bytes. type: the media type that the sender
+    says. form: file, picture or voice.
+    """
+
+    name: str = field(default="", repr=False)
+    size: int = 0
+    type: str = ""
+    form: str = "file"
+
+    def save(self, folder: str | Path, timeout: float = 60) -> Path:
+        """Wait until the file is whole, then save it in a folder; return its path. Its name is made safe, and no other
+        file is replaced. Raises NotReached if it is not whole in so many seconds, CannotSave, NotNow.
+        """
+        to = str(Path(folder).absolute())
+        return Path(self._bot.call("save_file", id=self.id, to=to, timeout=timeout)["path"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +97,14 @@ class State:
 
 
 def message_of(row: Mapping[str, Any], bot: Asks) -> Message:
-    """Make a Message from an object of the API."""
+    """Make a Message from an object of the API; of a file, a FileMessage."""
     sent = datetime.fromisoformat(row["sent_at"])
     received = datetime.fromisoformat(row["received_at"] or row["sent_at"])
-    return Message(row["id"], row["chat"], row["from"], row["text"], sent, received, row["route"], bot)
+    common = (row["id"], row["chat"], row["from"], row["text"], sent, received, row["route"], bot)
+    file = row.get("file")
+    if file is None:
+        return Message(*common)
+    return FileMessage(*common, name=file["name"], size=file["size"], type=file["type"], form=file["form"])
 
 
 def request_of(row: Mapping[str, Any], bot: Asks) -> Request:

@@ -7,9 +7,11 @@ starts at once; the one exception is `serve`, which starts the node, and imports
 main, options    runs a command line, and parses it
 context          what every verb is given: the profile, the node, secrets that are typed
 output, answers  printing, as JSON or in words
-outgoing         texts to be sent, from arguments or stdin
+outgoing         texts and files to be sent, from arguments or stdin
 messages         send tail read delete why
 conversation     reply edit history react pin pinned timer
+files            files save voice
+progress         how far a file has come, on a line of the terminal
 chats            chats archive mute clear
 finding          log search
 export           export

@@ -48,6 +48,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "messages": ("send", "tail", "read", "delete", "why"),
             "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
             "finding": ("log", "search"),
+            "files": ("files", "save", "voice"),
             "chats": ("chats", "archive", "mute", "clear"),
             "export": ("export",),
         },

@@ -11,7 +11,7 @@ from p2pchat.api.client import Client
 from p2pchat.cli import answers
 from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import Arg, Verb, count, opt
-from p2pchat.cli.outgoing import SEND_OPTIONS, send_text
+from p2pchat.cli.outgoing import SEND_OPTIONS, send_files, send_text
 from p2pchat.cli.output import MARKS, messages
 from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.moments import localized
@@ -25,7 +25,13 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 
 
 def send(context: Context, args: Namespace) -> int:
-    """Run `p2pchat send`: send a text and print its id."""
+    """Run `p2pchat send`: send a text or files, and print their ids."""
+    if args.file:
+        if args.text_file is not None or (args.text is not None and args.caption is not None):
+            raise errors.UsageError("The text under a file is given twice", hint="Give it with --caption.")
+        return send_files(context, args, args.file, args.caption or args.text or "", as_is=args.as_is)
+    if args.caption is not None or args.as_is:
+        raise errors.UsageError("--caption and --as-is are for files", hint="Name the files with --file.")
     return send_text(context, args, "send", chat=args.chat)
 
 
@@ -217,11 +223,24 @@ def why(context: Context, args: Namespace) -> int:
 VERBS = (
     Verb(
         "send",
-        "send a message",
+        "send a message, or files",
         send,
         (CHAT, Arg("TEXT", "the text; omit it, or write -, to read it from stdin", required=False)),
-        SEND_OPTIONS,
-        "It prints the message's id. Put -- before a text that begins with a dash.",
+        (
+            opt(
+                "--file",
+                action="append",
+                many=True,
+                metavar="PATH",
+                help="send files; put it last, it takes all that follows",
+            ),
+            opt("--caption", metavar="TEXT", help="a text under the first file"),
+            opt("--as-is", action="store_true", help="send pictures byte for byte, with their metadata"),
+            *SEND_OPTIONS,
+        ),
+        "It prints the message's id, or one for each file. Put -- before a text that begins with a dash.\nA file is "
+        "read where it is while it is fetched, so leave it as it is until it is delivered. With --wait delivered "
+        "it has arrived whole. Of a picture, what it says about place, time and camera is left out, unless --as-is.",
         example="p2pchat send bob 'are you there?' --wait delivered",
     ),
     Verb(

@@ -42,11 +42,13 @@ class Opt(NamedTuple):
     flags: tuple[str, ...]
     settings: dict[str, Any]
     required: bool = False
+    many: bool = False
+    """Whether it takes all words up to the next option; its action is `append`."""
 
 
-def opt(*flags: str, required: bool = False, **settings: Any) -> Opt:
+def opt(*flags: str, required: bool = False, many: bool = False, **settings: Any) -> Opt:
     """An option, written like argparse's add_argument."""
-    return Opt(flags, settings, required)
+    return Opt(flags, settings, required, many)
 
 
 class Verb(NamedTuple):
@@ -204,11 +206,14 @@ def _split(parser: _Parser, verb: Verb | None, words: Sequence[str]) -> tuple[li
         for option in (*GLOBAL, *(verb.opts if verb else ()))
         for flag in option.flags
     }
+    many = {flag for option in (verb.opts if verb else ()) if option.many for flag in option.flags}
     given: list[str] = []
     positionals: list[str] = []
     left = iter(words)
+    filling: str | None = None  # an option that takes further words
     for word in left:
         flag, equals, _ = word.partition("=")
+        is_option = word.startswith("-") and len(word) > 1
         if word == "--":
             positionals += left
         elif takes_value.get(word):
@@ -216,13 +221,17 @@ def _split(parser: _Parser, verb: Verb | None, words: Sequence[str]) -> tuple[li
             if value is None or value in takes_value or (value.startswith("--") and " " not in value):
                 parser.error(f"{word} needs a value")
             given.append(f"{word}={value}")
+        elif filling is not None and not is_option:
+            given.append(f"{filling}={word}")
         elif word in takes_value or re.fullmatch("-v+", word) or (equals and takes_value.get(flag)):
             given.append(word)
-        elif len(word) < 2 or word[0] != "-" or re.search(r"\s", word) or re.fullmatch(r"-\d+(\.\d+)?", word):
+        elif not is_option or re.search(r"\s", word) or re.fullmatch(r"-\d+(\.\d+)?", word):
             positionals.append(word)
         else:
             hint = f"`{parser.prog} --help` shows how; put -- before a text that begins with a dash."
             raise errors.UsageError(f"Unknown option {word}", hint=hint)
+        if is_option:
+            filling = word if word in many else None
     return given, positionals
 
 

@@ -1,25 +1,33 @@
-"""A text that a verb sends: where it comes from, how it is checked, and what is printed about it."""
+"""A text or files that a verb sends: where they come from, how they are checked, and what is printed about them."""
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from p2pchat import errors
+from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import duration, opt
+from p2pchat.cli.progress import ProgressLine
 
 MAX_TEXT = 48_000
 """The most bytes of UTF-8 in one message."""
+MAX_CAPTION = 4_096
+"""The most bytes of UTF-8 in the text under a file."""
 ORDER = ("saved", "stored", "delivered", "read")
 
 
-SEND_OPTIONS = (
-    opt("--text-file", metavar="F", help="send the text in this file"),
+WAIT_OPTIONS = (
     opt("--wait", choices=ORDER, default="saved", help="the state to wait for (saved)"),
     opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
 )
+SEND_OPTIONS = (opt("--text-file", metavar="F", help="send the text in this file"), *WAIT_OPTIONS)
 
 
 def send_text(context: Context, args: Namespace, method: str, **target: str) -> int:
@@ -33,6 +41,46 @@ def send_text(context: Context, args: Namespace, method: str, **target: str) -> 
                 print_sent(context, exc.result)
             raise
     return 0
+
+
+def send_files(
+    context: Context, args: Namespace, paths: Sequence[str], caption: str, *, form: str = "auto", as_is: bool = False
+) -> int:
+    """Send files, each as a message, and print their ids. The caption goes with the first. All paths are looked at
+    before anything is sent. Raises UsageError or TextTooLong.
+    """
+    if len(caption.encode("utf-8", "surrogatepass")) > MAX_CAPTION:
+        raise errors.TextTooLong(f"The text under a file can have at most {MAX_CAPTION:,} bytes of UTF-8")
+    found = [readable_file(path) for path in paths]
+    with context.client() as client:
+        for path in found:
+            _send_file(context, args, client, {"path": path, "caption": caption, "form": form, "as_is": as_is})
+            caption = ""
+    return 0
+
+
+def _send_file(context: Context, args: Namespace, client: Client, what: dict[str, Any]) -> None:
+    with ProgressLine(context.out, lambda event: bool(event["file"]["path"] == what["path"])) as line:
+        try:
+            sent = line.call(client, "send_file", chat=args.chat, **what, wait=args.wait, timeout=args.timeout)
+        except errors.P2PChatError as exc:
+            if exc.result:  # saved, if no more: scripts go on with its id
+                print_sent(context, exc.result)
+            raise
+    print_sent(context, sent)
+
+
+def readable_file(path: str) -> str:
+    """Return the absolute path of a regular file that can be read. Raises UsageError."""
+    absolute = Path(path).absolute()
+    try:
+        if not stat.S_ISREG(absolute.stat().st_mode):
+            raise errors.UsageError(f"{path} is not a file")
+        with os.fdopen(os.open(absolute, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"):
+            return str(absolute)
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "its name has letters that no file can have here"
+        raise errors.UsageError(f"{path} cannot be read: {why}") from exc
 
 
 def print_sent(context: Context, result: dict[str, Any]) -> None:

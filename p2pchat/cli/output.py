@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from p2pchat.api import file_words
 from p2pchat.api.remarks import remarks
 from p2pchat.lib.moments import local_time
 from p2pchat.sanitize import clean, clean_line, escape_json
@@ -172,7 +173,7 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
     ]
     # A text of several lines stays in its column: none of them can pass for a line of ours.
     indent = "\n" + " " * (5 + 2 + marks + 2 + senders + 2)
-    text = indent.join(clean(message["text"]).split("\n"))
+    text = indent.join(clean(file_words.text(message)).split("\n"))
     if message.get("late"):  # it stands before what was answered since
         head.append(paint("(arrived late)", "yellow", out.colour_out))
     head += [paint(remark, "dim", out.colour_out) for remark in _remarks(message)]

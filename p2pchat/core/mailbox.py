@@ -41,13 +41,17 @@ class MailboxMessage(IntEnum):
     RECORD = 15
     ASK_LIST = 16
     LIST = 17
+    HAVE = 18
+    HAD = 19
+    GET = 20
 
 
 class QueueFlag(IntEnum):
-    """The known bits of a queue's flags: it is the box of an invite, and its deposits need a stamp."""
+    """The known bits of a queue's flags: it is the box of an invite; its deposits need a stamp; it is a file box."""
 
     BOX = 1
     STAMPED = 2
+    FILES = 4
 
 
 class QueueRole(IntEnum):
@@ -74,7 +78,8 @@ class MailboxCode(IntEnum):
 HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET, *_ = MailboxMessage
 PUT_RECORD, GET_RECORD, RECORD = MailboxMessage.PUT_RECORD, MailboxMessage.GET_RECORD, MailboxMessage.RECORD
 ASK_LIST, LIST = MailboxMessage.ASK_LIST, MailboxMessage.LIST
-BOX, STAMPED = QueueFlag
+HAVE, HAD, GET = MailboxMessage.HAVE, MailboxMessage.HAD, MailboxMessage.GET
+BOX, STAMPED, FILES = QueueFlag
 TO_PUT, TO_FETCH = QueueRole
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
 NO_HANDLE = 0xFFFF
@@ -85,6 +90,8 @@ MAX_PUSHED = 256
 MAX_RESULTS = 256
 MAX_HANDLES = 1024
 NAMES_A_FORGET = 256
+"""Names in a FORGET, and in a HAVE."""
+NAMES_A_GET = 16
 MAX_TOKEN = 64
 
 _OPEN = struct.Struct(">HBB32s32s64s")
@@ -96,6 +103,7 @@ _BLOB = struct.Struct(">HQ")
 _END = struct.Struct(">IBB")
 _DELETE = struct.Struct(">IHQ")
 _FORGET = struct.Struct(">IH")
+_HAD = struct.Struct(">IB32s")
 _LABELS: dict[int, str] = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
 _HELLO_SHAPE = array(
     exactly(1),
@@ -110,6 +118,7 @@ _HELLO_SHAPE = array(
     uint(U32),
     open_end=True,
 )
+_FILES_SHAPE = array(uint(U64), uint(U16))
 _MAX_HELLO = 256
 
 FROM_RELAY: dict[int, frozenset[int] | range] = {
@@ -122,6 +131,7 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
     PING: frozenset({0}),
     PONG: frozenset({0}),
     LIST: frozenset({LIST_BYTES}),
+    HAD: frozenset({_HAD.size}),
 }
 """The sizes of the bodies that a relay sends, by type. Any other frame ends the stream."""
 FROM_CLIENT: dict[int, frozenset[int] | range] = {
@@ -135,6 +145,8 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
     PING: frozenset({0}),
     PONG: frozenset({0}),
     ASK_LIST: range(MAX_DESCRIPTOR + 1),
+    HAVE: frozenset({_FORGET.size + NAMES_A_FORGET * ID_BYTES}),
+    GET: frozenset({_FORGET.size + NAMES_A_GET * ID_BYTES}),
 }
 
 
@@ -143,7 +155,8 @@ class Hello:
     """A relay's description of itself. longest: hours for which it keeps blobs. most_blobs, most_bytes: the quota of a
     queue. crowded: every deposit needs a stamp for now. spread: seconds over which its clients should spread out when
     they reconnect. hour: by the clock of its machine, since the epoch; 0 if it does not say. forgets: whether it knows
-    FORGET. lists: whether it answers ASK_LIST.
+    FORGET. lists: whether it answers ASK_LIST. file_bytes: of blobs in one file box, 0 where it has none; file_hours:
+    for which it keeps those.
     """
 
     relay: PeerKey
@@ -157,6 +170,8 @@ class Hello:
     hour: int = 0
     forgets: bool = False
     lists: bool = False
+    file_bytes: int = 0
+    file_hours: int = 0
 
 
 class Queue(NamedTuple):
@@ -238,6 +253,35 @@ class Forgetting(NamedTuple):
     names: tuple[EnvelopeId, ...]
 
 
+class Having(NamedTuple):
+    """A question which of `NAMES_A_FORGET` blobs are in a file box."""
+
+    number: int
+    handle: int
+    names: tuple[EnvelopeId, ...]
+
+
+class Had(NamedTuple):
+    """The answer: one bit for each name, the highest bit of the first byte first."""
+
+    number: int
+    code: int
+    bits: bytes
+
+    @property
+    def held(self) -> list[bool]:
+        """Return for each name whether the relay has its blob."""
+        return [bool(byte << bit & 0x80) for byte in self.bits for bit in range(8)]
+
+
+class Getting(NamedTuple):
+    """A request for blobs of a file box, `NAMES_A_GET` of them. Their `Blob.place` is the position of the name."""
+
+    number: int
+    handle: int
+    names: tuple[EnvelopeId, ...]
+
+
 # --- what is signed ------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +294,8 @@ def sign_open(seed: bytes, role: int, hello: Hello, queue: Queue) -> bytes:
 
 def check_open(opening: Open, hello: Hello) -> QueueId:
     """Return the id of the queue if the sender holds the private key for this role. Raises CannotOpen if not."""
-    if opening.role not in _LABELS or opening.queue.flags & ~(BOX | STAMPED):
+    flags = opening.queue.flags
+    if opening.role not in _LABELS or (flags != FILES and flags & ~(BOX | STAMPED)):
         raise CannotOpen
     key = opening.queue.put if opening.role == TO_PUT else opening.queue.fetch
     name = opening.queue.id
@@ -336,6 +381,8 @@ def encode_hello(hello: Hello) -> bytes:
             hello.hour,
             hello.forgets,
             hello.lists,
+            hello.file_bytes,
+            hello.file_hours,
         ]
     )
 
@@ -345,6 +392,9 @@ def decode_hello(body: bytes) -> Hello:
     said = decode(body, _MAX_HELLO)
     shown = _HELLO_SHAPE(said)[1:10]
     hello = replace(Hello(*shown), forgets=said[10:11] == [True], lists=said[11:12] == [True])
+    if len(said) > 13:
+        file_bytes, file_hours = _FILES_SHAPE(said[12:14])
+        hello = replace(hello, file_bytes=file_bytes, file_hours=file_hours)
     if hello.stamp_bits > 40:  # too expensive for anybody
         raise CannotOpen
     return hello
@@ -467,16 +517,57 @@ def decode_delete(body: bytes) -> Deletion:
 
 def encode_forget(forget: Forgetting) -> bytes:
     """Encode a FORGET, frame type 12."""
-    return _FORGET.pack(forget.number, forget.handle) + b"".join(forget.names)
+    return _encode_names(forget)
 
 
 def decode_forget(body: bytes) -> Forgetting:
     """Decode a FORGET. Raises CannotOpen."""
+    return Forgetting(*_decode_names(body, NAMES_A_FORGET))
+
+
+def encode_have(have: Having) -> bytes:
+    """Encode a HAVE, frame type 18."""
+    return _encode_names(have)
+
+
+def decode_have(body: bytes) -> Having:
+    """Decode a HAVE. Raises CannotOpen."""
+    return Having(*_decode_names(body, NAMES_A_FORGET))
+
+
+def encode_had(number: int, code: int, held: Sequence[bool] = ()) -> bytes:
+    """Encode a HAD, frame type 19. held: for each name, in order; the rest are not there."""
+    bits = sum(1 << NAMES_A_FORGET - 1 - place for place, there in enumerate(held) if there)
+    return _HAD.pack(number, code, bits.to_bytes(NAMES_A_FORGET // 8, "big"))
+
+
+def decode_had(body: bytes) -> Had:
+    """Decode a HAD. Raises CannotOpen."""
+    had = Had(*_unpack(_HAD, body))
+    _check_code(had.code)
+    return had
+
+
+def encode_get(get: Getting) -> bytes:
+    """Encode a GET, frame type 20."""
+    return _encode_names(get)
+
+
+def decode_get(body: bytes) -> Getting:
+    """Decode a GET. Raises CannotOpen."""
+    return Getting(*_decode_names(body, NAMES_A_GET))
+
+
+def _encode_names(asked: Forgetting | Having | Getting) -> bytes:
+    return _FORGET.pack(asked.number, asked.handle) + b"".join(asked.names)
+
+
+def _decode_names(body: bytes, most: int) -> tuple[int, int, tuple[EnvelopeId, ...]]:
     (number, handle), names = _unpack(_FORGET, body[: _FORGET.size]), body[_FORGET.size :]
-    if len(names) != NAMES_A_FORGET * ID_BYTES:
+    if len(names) != most * ID_BYTES:
         raise CannotOpen
     starts = range(0, len(names), ID_BYTES)
-    return Forgetting(number, handle, tuple(EnvelopeId(names[start : start + ID_BYTES]) for start in starts))
+    return number, handle, tuple(EnvelopeId(names[start : start + ID_BYTES]) for start in starts)
 
 
 def padding(units: int) -> int:

@@ -28,6 +28,8 @@ from p2pchat.engine.contents import ending
 from p2pchat.engine.contents.ending import Endings
 from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
 from p2pchat.engine.delivery.link_sender import LinkSender
+from p2pchat.engine.files import transfers
+from p2pchat.engine.files.files import Files
 from p2pchat.engine.receiving.invite_handler import InviteHandler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
@@ -101,7 +103,7 @@ class Engine:
             storage_limits,
             run_sync,
         )
-        self.committer.before_writing += (_settle_relays, outbound.finish, read_receipts.finish)
+        self.committer.before_writing += (_settle_relays, transfers.settle, outbound.finish, read_receipts.finish)
         self.committer.before_commit.append(self._reload_changed)
         self.copies = Copies()
         self.keep_receiving = settings.keep_receiving(db)
@@ -113,6 +115,7 @@ class Engine:
             self.committer, net, clock, entropy.random, self.presence, self.link_sender
         )
         self.presence_records = PresenceRecords(self.committer, self.me, net, clock, entropy.random)
+        self.files = Files(self.committer, self.events, net, db)
         self.link_handler = LinkHandler(
             self.committer,
             net,
@@ -122,6 +125,7 @@ class Engine:
             self.link_sender,
             self.mailbox_handler,
             self.presence_records,
+            self.files,
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch)
         self.endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
@@ -142,7 +146,7 @@ class Engine:
 
     async def _run_net(self, scope: trio.CancelScope, *, task_status: TaskStatus[None]) -> None:
         with scope:
-            handler = NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler)
+            handler = NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler, self.files.giver)
             await self.net.run(handler, task_status=task_status)
 
     async def _run_on_net(self, task_status: TaskStatus[None]) -> None:
@@ -165,6 +169,7 @@ class Engine:
             nursery.start_soon(self.upkeep.address_updates.run)
             nursery.start_soon(self.upkeep.run, self._retry)
             nursery.start_soon(self.endings.run)
+            await nursery.start(self.files.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.run_due)
             nursery.start_soon(walk.in_slices, others, self.committer.submit, walk.begin)
             task_status.started()
@@ -217,6 +222,7 @@ class Engine:
         for contact in effects.dropped:
             self.link_sender.windows.changed(contact)
         self.endings.committed(effects)
+        self.files.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:

@@ -11,6 +11,8 @@ clock     a time of its own, that never jumps    folder    key, lock and status 
 metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
 dht       a server that keeps records, on a host of its own
 counts    what the mailbox counts, for the metrics
+file_boxes     blobs of files: who may put, ask and delete     box_store  these, apart from messages
+blob_slots     the file in which they lie
 records   presence records, by the key that signs them
 record_shares  whose records are kept, and which give way
 notifications  what is pushed to clients that watch a queue

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import trio
 
+from p2pchat.core import mailbox
 from p2pchat.core.frames import WRITE, Frame, pack
 from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import Hello
@@ -53,6 +54,16 @@ class OpenQueue:
     reading: bool = False
     upto: int = 0
     sent: list[int] | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it is a queue that may be fetched from."""
+        return self.role == mailbox.TO_FETCH and not self.flags & mailbox.FILES
+
+    @property
+    def is_put_box(self) -> bool:
+        """Whether it is a file box that may be put into."""
+        return self.role == mailbox.TO_PUT and bool(self.flags & mailbox.FILES)
 
 
 @dataclass

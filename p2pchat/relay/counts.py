@@ -20,7 +20,9 @@ REASONS: dict[int, str] = {
 
 @dataclass
 class Counts:
-    """Totals over all clients. `refused`: deposits, by reason."""
+    """Totals over all clients. `refused`: deposits, by reason. Blobs in file boxes are counted apart, in those that
+    begin with `files`.
+    """
 
     deposits: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
@@ -28,3 +30,6 @@ class Counts:
     deletes: int = 0
     records_kept: int = 0
     records_asked: int = 0
+    files_deposited: int = 0
+    files_refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
+    files_fetched: int = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -74,13 +74,20 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises DatabaseDamaged, DatabaseNewer, DiskFull or ProfileError. It reads as little as possible; `check` reads
     everything.
     """
+    return opened(path, _migrate)
+
+
+def opened(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """Open or create a database at `path`, readable by its owner only, and have `prepare` make its tables. Raises
+    DatabaseDamaged, DiskFull or ProfileError, and what `prepare` raises.
+    """
     with translated():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}").fetchall()
-            _migrate(connection)
+            prepare(connection)
         except BaseException:
             connection.close()
             raise

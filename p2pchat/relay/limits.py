@@ -30,7 +30,8 @@ class RelayLimits:
 
     token: the secret that clients need; None: everyone is served. stamp_bits: the price of a deposit at an invite's
     queue. longest_hours: how long anything is stored. puts_burst, puts_a_second: the deposits of one stream.
-    place_bytes: how much may be deposited from one network address in a day.
+    place_bytes: how much may be deposited from one network address in a day. file_hours, file_place_bytes: the same two
+    for blobs of files.
     """
 
     token: bytes | None = None
@@ -39,6 +40,8 @@ class RelayLimits:
     puts_burst: int = 10_000
     puts_a_second: float = 200.0
     place_bytes: int = 512 << 20
+    file_hours: int = 7 * 24
+    file_place_bytes: int = 2 << 30
 
 
 class Origin(NamedTuple):

@@ -33,9 +33,11 @@ from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay import records
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, DiskHealth, Fetching, Outcome, Wanted, apply
+from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
 from p2pchat.relay.counts import REASONS, Counts
+from p2pchat.relay.file_boxes import FileBoxServer
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import ServeList
 from p2pchat.relay.notifications import Pushes
@@ -51,7 +53,7 @@ SWEEP_SECONDS = 30.0
 RECHECK_SECONDS = 0.25
 """Seconds between two checks whether a client that has fetched a lot may fetch again."""
 
-InThread = Callable[..., Awaitable[Outcome]]
+InThread = Callable[..., Awaitable[Any]]
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,8 @@ class MailboxServer:
     account_of: the account that pays for a stream's work. write_now: writes all of some bytes to a stream, or nothing
     if that would have to wait. is_over: whether the connection of a stream has ended. mark_proven: called with every
     peer that knows the token or has opened a queue. in_thread: runs the work on the disk. serve_list: answers who asks
-    for relays; None if this one has no list. Raises what the store raises.
+    for relays; None if this one has no list. boxes: where blobs of files are kept, if they are. Raises what the store
+    raises.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class MailboxServer:
         is_over: Callable[[Stream], bool] = lambda stream: False,
         mark_proven: Callable[[PeerKey], None] = lambda peer: None,
         serve_list: ServeList | None = None,
+        boxes: BoxStore | None = None,
     ) -> None:
         self._serve_list = serve_list
         self.counts = Counts()
@@ -103,6 +107,9 @@ class MailboxServer:
         self._mark_proven = mark_proven
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._records = RecordRequests(self.clock, self.counts)
+        self._files: FileBoxServer | None = None
+        if boxes is not None:
+            self._files = FileBoxServer(relay, boxes, limits, self.clock, self.counts, in_thread)
         self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room, write_now)
@@ -123,7 +130,7 @@ class MailboxServer:
     @property
     def failing(self) -> bool:
         """Whether the disk does not work."""
-        return self._disk.failing or self._store.damaged
+        return self._disk.failing or self._store.damaged or (self._files is not None and self._files.failing)
 
     @property
     def waiting_bytes(self) -> int:
@@ -134,10 +141,12 @@ class MailboxServer:
         """Return whether a peer has a stream here, and so knows the token; always True if there is no token."""
         return self._terms.limits.token is None or peer in self._admitted
 
-    def limit(self, limits: RelayLimits, quota: Quota) -> None:
+    def limit(self, limits: RelayLimits, quota: Quota, boxes: BoxQuota | None = None) -> None:
         """Apply other limits. Connected clients stay, even if the token has changed."""
         self._terms.limit(limits)
         self._store.limit(quota)
+        if self._files is not None:
+            self._files.limit(limits, boxes)
 
     async def check(self) -> None:
         """Check the whole store if it was not closed cleanly, and log the outcome. If it is damaged, nothing new is
@@ -159,6 +168,8 @@ class MailboxServer:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._sweep)
+            if self._files is not None:
+                nursery.start_soon(self._files.run)
             task_status.started()
             try:
                 while True:
@@ -183,6 +194,8 @@ class MailboxServer:
         if self._draining or self._nursery is None:
             return
         hello = replace(self._terms.hello(len(self._clients)), lists=self._serve_list is not None)
+        if self._files is not None:
+            hello = self._files.in_hello(hello)
         limits = self._terms.limits
         client = ClientStream(
             stream,
@@ -191,7 +204,7 @@ class MailboxServer:
             self._terms.origin(self._place_of(stream)),
             self._outgoing,
             self._nursery,
-            self.pushes.catch_up,
+            self._emptied,
             self._account_of(stream),
         )
         self._clients.add(client)
@@ -215,6 +228,8 @@ class MailboxServer:
             if not self._admitted[stream.peer]:
                 del self._admitted[stream.peer]
             self.pushes.forget(client)
+            if self._files is not None:
+                self._files.forget(client)
             self._left.unpark_all()
 
     async def drain(self, patience: float) -> None:
@@ -232,6 +247,12 @@ class MailboxServer:
 
     def _wake_up(self) -> None:
         self._wake.set()
+
+    def _emptied(self, client: ClientStream) -> None:
+        """Continue with what a client may be sent: everything that waited for it was written."""
+        self.pushes.catch_up(client)
+        if self._files is not None:
+            self._files.emptied(client)
 
     def _room(self) -> None:
         """Resume reading and pushing: memory was short and is not any more."""
@@ -299,7 +320,8 @@ class MailboxServer:
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()
-                if client.full or self._next.full or frames[-1].type == mailbox.FETCH:
+                waits = frames[-1].type in (mailbox.FETCH, mailbox.GET) or self._is_for_files(client, frames[-1])
+                if client.full or self._next.full or waits:
                     await self._until_room(client, frames[-1])  # last, or others take the room meanwhile
                 client.held = True
                 self._take(client, frames.pop())
@@ -311,18 +333,27 @@ class MailboxServer:
         """
         return kind == mailbox.OPEN and client.opens < mailbox.QUEUES_A_FETCH and client.account.has_credit
 
+    def _is_for_files(self, client: ClientStream, frame: Frame) -> bool:
+        return self._files is not None and self._files.is_about(client, frame)
+
     async def _until_room(self, client: ClientStream, frame: Frame) -> None:
         """Wait while too much waits for this client or for all clients together."""
-        fetches = frame.type == mailbox.FETCH
-        watches = fetches and mailbox.watches(frame.body)  # is answered with nothing that counts
+        fetches = frame.type in (mailbox.FETCH, mailbox.GET)
+        watches = frame.type == mailbox.FETCH and mailbox.watches(frame.body)  # is answered with nothing that counts
+        files = self._files if self._is_for_files(client, frame) else None
         while True:
             if client.full or (fetches and client.fetching):
                 client.flush()
                 await client.changed.park()
+            elif files is not None:
+                if not files.is_full(client):
+                    return
+                client.flush()
+                await files.taken.park()
             elif self._next.full:
                 client.flush()
                 await self._taken.park()
-            elif fetches and not watches and not self._terms.may_fetch(client.origin):
+            elif frame.type == mailbox.FETCH and not watches and not self._terms.may_fetch(client.origin):
                 client.flush()
                 await trio.sleep(RECHECK_SECONDS)
             else:
@@ -343,6 +374,10 @@ class MailboxServer:
             case mailbox.PUT_RECORD | mailbox.GET_RECORD:
                 self._records.take(client, frame, self._next)
                 self._wake_up()
+            case mailbox.HAVE:
+                self._have(client, mailbox.decode_have(frame.body))
+            case mailbox.GET:
+                self._get(client, mailbox.decode_get(frame.body))
             case mailbox.PING:
                 client.send(Frame(mailbox.PONG, b""))
             case mailbox.ASK_LIST:
@@ -365,6 +400,8 @@ class MailboxServer:
                 name = mailbox.check_open(opening, client.hello)
             except CannotOpen:
                 code = mailbox.NOT_ALLOWED
+            if opening.queue.flags & mailbox.FILES and self._files is None:
+                code = mailbox.NOT_ALLOWED
         if code == mailbox.DONE:
             handle, role, queue, _ = opening
             if not client.opened:
@@ -374,6 +411,9 @@ class MailboxServer:
 
     def _put(self, client: ClientStream, put: mailbox.Put) -> None:
         opened = client.opened.get(put.handle)
+        if self._files is not None and opened is not None and opened.is_put_box:
+            self._files.put(client, opened, put)
+            return
         now = self.clock.now()
         if opened is None or opened.role != mailbox.TO_PUT:
             code: int = mailbox.NOT_ALLOWED
@@ -394,7 +434,7 @@ class MailboxServer:
 
     def _delete(self, client: ClientStream, delete: mailbox.Deletion) -> None:
         opened = client.opened.get(delete.handle)
-        if opened is None or opened.role != mailbox.TO_FETCH:
+        if opened is None or opened.role != mailbox.TO_FETCH or opened.flags & mailbox.FILES:
             self._answer(client, delete.number, mailbox.NOT_ALLOWED)
             return
         if opened.sent:
@@ -411,7 +451,9 @@ class MailboxServer:
 
     def _forget(self, client: ClientStream, forget: mailbox.Forgetting) -> None:
         opened = client.opened.get(forget.handle)
-        if opened is None or opened.role != mailbox.TO_FETCH:
+        if self._files is not None and opened is not None and opened.flags & mailbox.FILES:
+            self._files.ask(client, opened, forget)
+        elif opened is None or opened.role != mailbox.TO_FETCH:
             self._answer(client, forget.number, mailbox.NOT_ALLOWED)
         elif opened.flags & mailbox.BOX or not self._store.holds(opened.qid):
             self._answer(client, forget.number, mailbox.DONE)
@@ -419,9 +461,24 @@ class MailboxServer:
             self._next.forget(client, forget.number, opened.qid, forget.names)
             self._wake_up()
 
+    def _have(self, client: ClientStream, have: mailbox.Having) -> None:
+        opened = client.opened.get(have.handle)
+        if self._files is not None and opened is not None and opened.flags & mailbox.FILES:
+            self._files.ask(client, opened, have)
+        else:
+            client.send(Frame(mailbox.HAD, mailbox.encode_had(have.number, mailbox.NOT_ALLOWED)))
+
+    def _get(self, client: ClientStream, get: mailbox.Getting) -> None:
+        opened = client.opened.get(get.handle)
+        boxed = opened is not None and opened.flags & mailbox.FILES and opened.role == mailbox.TO_FETCH
+        if self._files is not None and opened is not None and boxed:
+            self._files.get(client, opened, get)
+        else:
+            self._end(client, get.number, mailbox.NOT_ALLOWED)
+
     def _fetch(self, client: ClientStream, fetch: mailbox.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
-        readable = [(queue, after) for queue, after in queues if queue is not None and queue.role == mailbox.TO_FETCH]
+        readable = [(queue, after) for queue, after in queues if queue is not None and queue.is_readable]
         if len(readable) < len(queues) and fetch.want:
             self._terms.fetched(client.origin, 0)
         if len(readable) < len(queues):
@@ -516,6 +573,8 @@ class MailboxServer:
             self._next.seen = self.clock.seen
             self._next.probe = self._disk.failing
             self._wake_up()
+            if self._files is not None:
+                self._files.tidy()
 
     def _drop_slow_clients(self) -> None:
         """Memory is short: who takes its bytes slower than others wait for them makes room."""

@@ -39,6 +39,8 @@ COSTS: dict[int, int] = {
     mailbox.PUT_RECORD: 150,
     mailbox.GET_RECORD: 60,
     mailbox.ASK_LIST: 1_000,
+    mailbox.HAVE: 300,
+    mailbox.GET: 200,
 }
 """What each frame costs, in units of `net.admission.budget`; the bytes of a deposit cost extra."""
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 from p2pchat.core.contents import File
 from p2pchat.core.files import Layout, file_id
 from p2pchat.core.ids import ChatId, FileId, MessageId
-from p2pchat.store.database import Database, Row, Value, assignments
+from p2pchat.store.database import ID_LIST, Database, Row, Value, assignments, packed
 from p2pchat.store.messages import MAX_PK, ME, MessageRow
 
 PART_BYTES = 512
@@ -174,6 +174,29 @@ def unfinished(db: Database, state: FileState) -> list[FileRow]:
     return [_made(row) for row in db.query(_UNFINISHED, (state.value,))]
 
 
+def not_whole(db: Database, chat: ChatId, ids: Collection[MessageId]) -> set[MessageId]:
+    """Return which of our messages in a chat have a file that is not whole at the other side."""
+    sql = (
+        f"SELECT messages.id FROM messages JOIN files ON files.message = messages.pk WHERE id IN {ID_LIST.format('?1')}"
+        " AND +messages.chat = ?2 AND mine AND files.state <> 'here'"
+    )
+    return {id for (id,) in db.query(sql, (packed(ids), chat))}
+
+
+def gives(db: Database, chat: ChatId) -> bool:
+    """Return whether we sent a file to a chat that is not whole there."""
+    sql = "SELECT 1 FROM files INDEXED BY files_in_chat WHERE chat = ? AND mine AND state <> 'here' LIMIT 1"
+    return db.query_one(sql, (chat,)) is not None
+
+
+def settling(db: Database) -> list[FileRow]:
+    """Return our files that have ended and of which something is still to be cleared away: those whose `ended_at` is
+    not set, and those that were withdrawn and still have a sealed file.
+    """
+    sql = _SELECT + "WHERE mine AND (state = 'here' AND ended_at IS NULL OR state = 'gone' AND space IS NOT NULL)"
+    return [_made(row) for row in db.query(sql)]
+
+
 def update(db: Database, message: int, **changed: Value) -> None:
     """Set fields of one file, by the names of `FileRow`. What `space` named before is unneeded then."""
     db.execute(f"UPDATE files SET {assignments(changed, _CHANGING)} WHERE message = :pk", {**changed, "pk": message})
@@ -206,6 +229,11 @@ def mark(db: Database, row: FileRow, slots: Iterable[int]) -> int:
 def unmark(db: Database, row: FileRow, slots: Iterable[int]) -> int:
     """Note that these blobs are not on the disk: they cannot be read. Return how many chunks are now."""
     return _change(db, row, slots, present=False)
+
+
+def unmark_all(db: Database, message: int) -> None:
+    """Note that no blob of a file is on the disk."""
+    db.execute("DELETE FROM file_parts WHERE message = ?", (message,))
 
 
 def marked(db: Database, message: int) -> set[int]:

@@ -184,6 +184,21 @@ def get(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> Message
     return None if row is None else made(row)
 
 
+def by_pk(db: Database, pk: int) -> MessageRow | None:
+    """Return the message with this pk, or None."""
+    row = db.query_one(_SELECT + "WHERE pk = ?", (pk,))
+    return None if row is None else made(row)
+
+
+def note_read(db: Database, chat: ChatId, ids: Collection[MessageId], at: int) -> None:
+    """Note that our messages of a chat were read at `at` (ms), without changing their states."""
+    sql = (
+        f"UPDATE messages SET read_at = coalesce(read_at, ?1) WHERE id IN {ID_LIST.format('?2')}"
+        " AND +chat = ?3 AND +sender = x''"
+    )
+    db.execute(sql, (at, packed(ids), chat))
+
+
 def was_erased(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> bool:
     """Return whether the message of a sender in a chat with that id was deleted here."""
     sql = "SELECT 1 FROM erased WHERE mark = ? AND chat = ? AND sender = ?"

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from p2pchat.core.contents import File
 from p2pchat.core.ids import ChatId, ContactId, MessageId
-from p2pchat.store import messages, search_backlog
+from p2pchat.store import files, messages, search_backlog
 from p2pchat.store.database import Database, Row
+from p2pchat.store.files import FileRow
 from p2pchat.store.messages import ME, MessageRow
 
 MAX_VERSIONS = 32
@@ -30,11 +32,14 @@ class ReactionRow:
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """The remarks that are shown with a message. quoted: the message that it answers, if it is here."""
+    """The remarks that are shown with a message. quoted: the message that it answers, if it is here. file: its file, if
+    it has one.
+    """
 
     reactions: tuple[ReactionRow, ...] = ()
     pinned: bool = False
     quoted: MessageRow | None = None
+    file: FileRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class _Draft:
     reactions: list[ReactionRow] = field(default_factory=list)
     pinned: bool = False
     quoted: MessageRow | None = None
+    file: FileRow | None = None
 
 
 NOTHING = Remarks()
@@ -132,7 +138,9 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     for row in rows:
         if row.reply_to is not None and (target := quoted(db, row.chat, row.reply_to)) is not None:
             drafts.setdefault(row.pk, _Draft()).quoted = target
-    return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
+    for pk, file in files.of(db, [row.pk for row in rows if row.kind == File.KIND.number]).items():
+        drafts.setdefault(pk, _Draft()).file = file
+    return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted, draft.file) for pk, draft in drafts.items()}
 
 
 def of_message(db: Database, row: MessageRow) -> Remarks:

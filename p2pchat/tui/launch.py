@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -65,6 +66,18 @@ def _runs(profile: Profile) -> bool:
         return False  # the thread finds it too, and says so where it can be shown
 
 
+def import_asyncio() -> None:
+    """Import asyncio as in a Python without OpenSSL, which takes 6 ms to load: the screen has no TLS connection.
+
+    Whoever imports `ssl` afterwards gets it.
+    """
+    if "ssl" not in sys.modules:
+        sys.modules["ssl"] = None  # type: ignore[assignment] # import then raises ImportError, which asyncio expects
+        import asyncio  # noqa: F401
+
+        del sys.modules["ssl"]
+
+
 def run(profile: Profile, passphrase: str | None = None) -> int:
     """Show the screen of a profile until the user quits; return the exit code.
 
@@ -76,6 +89,7 @@ def run(profile: Profile, passphrase: str | None = None) -> int:
         starter.begin()
     gc.disable()  # nothing that is made from here to the first picture is garbage; `tune_gc` takes it up again
     os.environ.setdefault("TEXTUAL_FPS", FRAMES_PER_SECOND)  # read when Textual is imported
+    import_asyncio()
     from p2pchat.tui.app import ChatApp
     from p2pchat.tui.themes import ALWAYS_TRUE
 

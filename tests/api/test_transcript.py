@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from p2pchat.api.transcript import FORMATS, HTML, JSON, TEXT, Transcript, file_name, form_of
-from tests.cli.node import MESSAGE
+from tests.cli.node import FILE, MESSAGE
 
 EVIL = "x\x1b[2J\u202e<script>alert(1)</script>\n10:00  me: I owe you"
 
@@ -76,6 +76,22 @@ def test_a_peer_writes_no_line_no_tag_and_no_escape_sequence() -> None:
     assert "<script" not in page
     assert "default-src 'none'" in page
     assert json.loads(made(JSON, hostile)[0]) == hostile
+
+
+def test_a_file_is_its_kind_its_size_and_its_name() -> None:
+    line = "(picture, image/jpeg, 1.2 MB, 640 x 480) photo.jpg"
+    assert made(TEXT, FILE)[0].endswith(f"03:04  bob: {line}\n       look\n")
+    assert f'<p dir="auto">{line}\nlook</p>' in made(HTML, FILE)[0]
+    assert json.loads(made(JSON, FILE)[0]) == FILE
+
+
+def test_the_name_of_a_file_is_as_harmless_as_a_text() -> None:
+    file = {**FILE["file"], "name": EVIL, "type": EVIL, "problem": EVIL}  # type: ignore[dict-item]
+    text, page = made(TEXT, {**FILE, "file": file})[0], made(HTML, {**FILE, "file": file})[0]
+    for each in (text, page):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", each)
+    assert not re.search("^10:00", text, re.MULTILINE)
+    assert "<script" not in page
 
 
 def test_the_name_of_a_file_says_its_form_and_has_no_strange_letters() -> None:

@@ -8,16 +8,17 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
 from p2pchat import errors
-from p2pchat.bot import Bot, Message, Request, State, TooFast
+from p2pchat.bot import Bot, FileMessage, Message, Request, State, TooFast
 from p2pchat.bot.bookmark import Bookmark, path_of
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.locations import Profile
 from tests.bot.conftest import Meanwhile, Store
-from tests.cli.node import ID, FakeNode
+from tests.cli.node import FILE, ID, FakeNode
 
 ODD = "  exactly\n\tthis \x1b[2J \u202e\U0001f680 "
 
@@ -420,3 +421,70 @@ def test_a_brake_needs_a_number(profile: Profile) -> None:
     with pytest.raises(errors.UsageError):
         Bot(profile.folder, per_minute=0)
     assert issubclass(TooFast, errors.NotNow)
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def test_files_and_texts_come_in_the_order_of_arrival(bot: Bot, node: FakeNode, store: Store) -> None:
+    order: list[tuple[str, str]] = []
+    got: list[FileMessage] = []
+    bot.on_message(lambda message: order.append(("text", message.text)))
+
+    @bot.on_file
+    def take(message: FileMessage) -> None:
+        order.append(("file", message.text))
+        got.append(message)
+        if message.text == "end":
+            bot.stop()
+
+    def begin() -> None:
+        store.add("one")
+        store.add("two", kind="file", file=FILE["file"])
+        store.add("mine", kind="file", file=FILE["file"], mine=True)
+        store.add("", kind="file", file=FILE["file"], deleted=True)
+        store.add("three")
+        store.add("end", kind="file", file=FILE["file"])
+
+    bot.on_start(begin)
+    bot.work()
+    assert order == [("text", "one"), ("file", "two"), ("text", "three"), ("file", "end")]
+    assert (got[0].name, got[0].size, got[0].type, got[0].form) == ("photo.jpg", 1_234_567, "image/jpeg", "picture")
+    assert "photo" not in repr(got[0])
+
+
+def test_a_bot_saves_a_file_and_sends_one(
+    bot: Bot, node: FakeNode, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done: list[object] = []
+
+    @bot.on_file
+    def answer(message: FileMessage) -> None:
+        done.append(message.save("in", timeout=5))
+        done.append(message.reply_file("out.txt", "here"))
+        bot.stop()
+
+    bot.on_start(lambda: store.add("", kind="file", file=FILE["file"]))
+    bot.work()
+    assert done == [Path("/x/photo.jpg"), "bb" * 16]
+    asked = [(method, params) for method, params in node.calls if method.endswith("_file")]
+    assert asked[0] == ("save_file", {"id": f"{1:032x}", "to": str(tmp_path / "in"), "timeout": 5})
+    assert asked[1][0] == "send_file"
+    assert {"chat": ID, "path": str(tmp_path / "out.txt"), "caption": "here"}.items() <= asked[1][1].items()
+
+
+def test_files_count_for_the_rate_limit(node: FakeNode, store: Store, profile: Profile) -> None:
+    bot = Bot(profile.folder, per_minute=2)
+
+    @bot.on_file
+    def flood(message: FileMessage) -> None:
+        try:
+            for _ in range(3):
+                message.reply_file("x")
+        finally:
+            bot.stop()
+
+    bot.on_start(lambda: store.add("", kind="file", file=FILE["file"]))
+    bot.work()
+    assert sum(method == "send_file" for method, _ in node.calls) == 2

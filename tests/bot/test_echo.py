@@ -6,13 +6,16 @@ import queue
 import subprocess
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from p2pchat.bot import Bot, echo
+from p2pchat.bot import Bot, FileMessage, echo
+from p2pchat.bot.events import message_of
 from p2pchat.locations import Profile
 from tests.bot.conftest import Store
-from tests.cli.node import FakeNode
+from tests.cli.node import FILE, FakeNode
 
 
 def sleeper() -> subprocess.Popen[bytes]:
@@ -63,3 +66,13 @@ def test_it_greets_whom_it_never_wrote_to(bot: Bot, node: FakeNode, store: Store
 
 def test_its_place_is_beside_the_profile(tmp_path: Path) -> None:
     assert Profile(tmp_path / "default").echo == Profile(tmp_path / "default.echo")
+
+
+def test_it_fetches_a_file_of_any_size_and_says_what_it_is(profile: Profile, node: FakeNode, store: Store) -> None:
+    owner = cast("Profile", SimpleNamespace(echo=profile))
+    bot = echo.friend(owner, lambda: None)
+    row = {**FILE, "received_at": "2999-01-01T00:00:00.000Z"}
+    assert bot._on_file is not None
+    bot._on_file(cast("FileMessage", message_of(row, bot)))
+    assert ("fetch_file", {"id": FILE["id"]}) in node.calls
+    assert store.sent == [(FILE["chat"], "I fetch photo.jpg (1.2 MB), and keep it until you delete it for both of us.")]

@@ -41,6 +41,28 @@ MESSAGE = {
     "expires_in": None,
     "expires_at": None,
     "deleted": False,
+    "file": None,
+}
+FILE = {
+    **MESSAGE,
+    "text": "look",
+    "kind": "file",
+    "file": {
+        "name": "photo.jpg",
+        "size": 1_234_567,
+        "type": "image/jpeg",
+        "form": "picture",
+        "state": "moving",
+        "progress": 0.25,
+        "rate": 100_000,
+        "problem": "",
+        "path": None,
+        "width": 640,
+        "height": 480,
+        "duration": 0,
+        "peaks": None,
+        "preview": True,
+    },
 }
 
 ANSWERS: dict[str, Answer] = {
@@ -145,6 +167,12 @@ ANSWERS: dict[str, Answer] = {
         "sas": "one two three four five six seven eight",
     },
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
+    "send_file": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
+    "files": [FILE],
+    "fetch_file": FILE,
+    "pause_file": FILE,
+    "cancel_file": FILE,
+    "save_file": {"path": "/x/photo.jpg", "warning": "This is a program."},
     "reply": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
     "edit": MESSAGE,
     "history": [{"text": "helo", "at": "2026-01-02T03:04:05.000Z"}, {"text": "hi", "at": "2026-01-02T03:05:05.000Z"}],

@@ -24,6 +24,9 @@ POSITIONALS = {
     "chats": ["pin", "bob"],
     "clear": ["bob"],
     "export": ["bob"],
+    "files": ["fetch", "ab12"],
+    "save": ["ab12"],
+    "voice": ["bob"],
     "forget": ["bob"],
     "note": ["bob", "met in Lund"],
     "invites": ["revoke", "1a2b"],
@@ -63,7 +66,10 @@ OWN = {
     "clear": ["--yes"],
     "export": ["--format", "html", "--to", "f"],
     "forget": ["--history", "--yes"],
-    "send": ["--wait", "read", "--timeout", "1h", "--text-file", "f"],
+    "send": ["--file", "f", "g", "--caption", "c", "--as-is", "--wait", "read", "--timeout", "1h", "--text-file", "f"],
+    "files": ["--limit", "7"],
+    "save": ["--to", "d", "--timeout", "5m"],
+    "voice": ["--from", "f", "--caption", "c", "--wait", "read", "--timeout", "1h"],
     "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
     "log": ["--limit", "7", "--since", "2d", "--until", "today", "--around", "ab", "--format", "{text} it"],
     "search": ["--chat", "bob", "--limit", "7"],
@@ -87,7 +93,8 @@ def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
         archive mute verify chats export send tail log search read delete why reply edit history react pin pinned timer
-        forget note clear invites relays relay offer keys parcel doctor salvage echo demo rpc completion
+        forget note clear files save voice
+        invites relays relay offer keys parcel doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:

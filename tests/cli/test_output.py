@@ -9,6 +9,7 @@ import pytest
 import segno
 
 from p2pchat import errors
+from p2pchat.api.remarks import remarks
 from p2pchat.cli.output import Output, cell, messages, paint, qr, short_date, width
 from tests.cli.node import MESSAGE
 
@@ -104,6 +105,12 @@ def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reactions.strip() == "👍 me  🎉 bob"
     assert second == "03:04    bob  (reply to a message you do not have)  (disappears once it is read)  no"
     assert third == "03:04    bob  (reply to a message that they quote: what they say)  (deleted)"
+
+
+def test_a_file_that_is_answered_is_not_missing() -> None:
+    quote = {"from": "bob", "text": "", "here": True, "deleted": False, "expires_in": None}
+    assert remarks({**MESSAGE, "quote": quote}) == ["(reply to bob: a file)"]
+    assert remarks({**MESSAGE, "quote": {**quote, "here": False}}) == ["(reply to a message you do not have)"]
 
 
 def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:

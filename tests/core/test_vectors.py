@@ -278,7 +278,9 @@ def queue(one: Vector) -> None:
     for kind in ("fetch", "put"):
         assert prim.sign_public(unhex(one[f"{kind}_seed"])).hex() == one[kind]
     keys = unhex(one["fetch"]), unhex(one["put"])
-    assert [mailbox.Queue(*keys, flags).id.hex() for flags in (0, mailbox.BOX, mailbox.STAMPED)] == one["qid"]
+    assert [mailbox.Queue(*keys, flags).id.hex() for flags in (0, mailbox.BOX, mailbox.STAMPED, mailbox.FILES)] == one[
+        "qid"
+    ]
     secret = unhex(one["secret"])
     assert mailbox.invite_box(secret).hex() == one["box_fetch_seed"]
     assert mailbox.invite_put(secret).hex() == one["put_seed_of_invite"]
@@ -326,6 +328,9 @@ FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "end": (mailbox.decode_end, mailbox.encode_end),
     "delete": (mailbox.decode_delete, mailbox.encode_delete),
     "forget": (mailbox.decode_forget, mailbox.encode_forget),
+    "have": (mailbox.decode_have, mailbox.encode_have),
+    "had": (mailbox.decode_had, lambda value: mailbox.encode_had(value.number, value.code, value.held)),
+    "get": (mailbox.decode_get, mailbox.encode_get),
     "put-record": (record_frames.decode_put, record_frames.encode_put),
     "get-record": (record_frames.decode_get, record_frames.encode_get),
     "record": (record_frames.decode_answer, record_frames.encode_answer),

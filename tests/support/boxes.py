@@ -6,7 +6,7 @@ The client is as plain as a client can be; it also runs over a real host's strea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from p2pchat.errors import LinkLost
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.allowance import Allowance
 from p2pchat.net.ports import Stream
+from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
@@ -34,6 +35,7 @@ RELAY = PeerKey(b"\xaa" * 32)
 NOW = 1_800_001_234_567  # in the middle of an hour
 PATIENCE = 15.0
 LIMITS = RelayLimits(stamp_bits=4)
+FILES = BoxQuota(total_bytes=64 << 20, box_bytes=16 << 20)
 
 
 def blob(number: int | str, size: int = 4096) -> bytes:
@@ -231,11 +233,39 @@ class MailClient:
     async def forget(self, handle: int, *blobs: bytes) -> int:
         """Have blobs forgotten; the code."""
         self._number += 1
-        names = [envelope_id(one) for one in blobs]
-        names += [EnvelopeId(bytes(16))] * (mailbox.NAMES_A_FORGET - len(names))
-        forgetting = mailbox.Forgetting(self._number, handle, tuple(names))
+        forgetting = mailbox.Forgetting(self._number, handle, _names(blobs, mailbox.NAMES_A_FORGET))
         await self.send(Frame(mailbox.FORGET, mailbox.encode_forget(forgetting)))
         return (await self.results([self._number]))[0]
+
+    async def have(self, handle: int, *blobs: bytes) -> list[bool] | int:
+        """Ask which blobs are in a file box; or the code of a refusal."""
+        have = mailbox.Having(self._next(), handle, _names(blobs, mailbox.NAMES_A_FORGET))
+        await self.send(Frame(mailbox.HAVE, mailbox.encode_have(have)))
+        had = mailbox.decode_had((await self.answer(mailbox.HAD)).body)
+        assert had.number == have.number
+        assert not any(had.held[len(blobs) :])
+        return had.held[: len(blobs)] if had.code == mailbox.DONE else had.code
+
+    async def get(self, handle: int, *blobs: bytes) -> list[bytes | None] | int:
+        """Get blobs of a file box by their names; or the code of a refusal."""
+        await self.ask_for(handle, *blobs)
+        return await self.got(len(blobs))
+
+    async def ask_for(self, handle: int, *blobs: bytes) -> None:
+        """Send a get and wait for nothing."""
+        get = mailbox.Getting(self._next(), handle, _names(blobs, mailbox.NAMES_A_GET))
+        await self.send(Frame(mailbox.GET, mailbox.encode_get(get)))
+
+    async def got(self, count: int) -> list[bytes | None] | int:
+        """The answer to a get of so many blobs."""
+        blobs, _, end = await self.fetched()
+        by_place = {one.place: one.blob for one in blobs}
+        assert list(by_place) == sorted(by_place)
+        return [by_place.get(place) for place in range(count)] if end.code == mailbox.DONE else end.code
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
 
     async def ping(self) -> None:
         """Return when the relay has taken all that was sent before."""
@@ -249,6 +279,11 @@ class MailClient:
                 await self.frame()
         except LinkLost:
             return True
+
+
+def _names(blobs: Sequence[bytes], count: int) -> tuple[EnvelopeId, ...]:
+    """The names of these blobs, filled up to so many."""
+    return (*map(envelope_id, blobs), *[EnvelopeId(bytes(16))] * (count - len(blobs)))
 
 
 async def inline(function: Callable[..., Any], *args: Any) -> Any:
@@ -267,6 +302,7 @@ class Relay:
     clock: list[int]
     uptime: list[float]
     peer: PeerKey = RELAY
+    boxes: BoxStore | None = None
     serving: dict[int, trio.Event] = field(default_factory=dict)
 
     def stream(self, room: int = 1 << 18) -> PipeStream:
@@ -306,11 +342,13 @@ async def relay(
     account_of: Callable[[Stream], Account] = lambda stream: Account(),
     now: int = NOW,
     peer: PeerKey = RELAY,
+    files: BoxQuota | None = FILES,
 ) -> AsyncIterator[Relay]:
-    """A relay with its store in `folder`; the same folder is the same relay."""
+    """A relay with its store in `folder`; the same folder is the same relay. files: None for no file boxes."""
     clock = [now]
     uptime: list[float] = []
     store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), now)
+    boxes = None if files is None else BoxStore.open(folder / "files.db", files, now)
     server = MailboxServer(
         peer,
         store,
@@ -321,14 +359,17 @@ async def relay(
         in_thread,
         account_of,
         lambda: uptime[0] if uptime else clock[0] / 1000,
+        boxes=boxes,
     )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
-            yield Relay(server, store, nursery, clock, uptime, peer)
+            yield Relay(server, store, nursery, clock, uptime, peer, boxes)
             nursery.cancel_scope.cancel()
     finally:
         store.close()
+        if boxes is not None:
+            boxes.close()
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

@@ -24,12 +24,15 @@ import trio
 
 from p2pchat.core import ipns, mailbox
 from p2pchat.core.envelope import envelope_id
-from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
+from p2pchat.core.files import BLOB_BYTES, blob_name
+from p2pchat.core.ids import BlobName, EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.net import multiaddrs
+from p2pchat.net.mailbox.box_stream import file_box
+from p2pchat.net.mailbox.boxes import MAX_PUT_BLOBS
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.ports import MailboxCallbacks
 
@@ -92,6 +95,9 @@ class MailRelay:
         """Every presence record that was accepted, by the key that signs it."""
         self.requests: list[RecordRequest] = []
         """All that a relay could write down about these."""
+        self.boxes: dict[QueueId, dict[BlobName, bytes]] = {}
+        self.box_room = 64 << 20
+        """Bytes of blobs in one file box; 0: it has none."""
         self._changed = trio.Event()
 
     @property
@@ -131,6 +137,10 @@ class MailRelay:
         """They do again."""
         self._cut.difference_update(node.name for node in nodes)
         self.change()
+
+    def box(self, box: TheirQueue | OwnQueue) -> dict[BlobName, bytes]:
+        """What lies in the file box with the keys of a queue, by name."""
+        return self.boxes.setdefault(file_box(box).id, {})
 
     def copy(self) -> Disk:
         """A copy of its disk."""
@@ -261,6 +271,65 @@ class FakeRecords:
         return there
 
 
+class FakeFileBoxes:
+    """A node's end of the file boxes at these relays. `MailRelay.boxes` is what lies there, by box and name;
+    `MailRelay.box_room` how many bytes one box takes. `lies` say what such a relay does wrong.
+    """
+
+    def __init__(self, node: WorldNode) -> None:
+        self._node = node
+
+    async def room(self, relay: Relay) -> int | None:
+        there = await self._reached(relay)
+        return None if there is None else there.box_room
+
+    async def have(self, relay: Relay, box: TheirQueue | OwnQueue, names: Sequence[BlobName]) -> Sequence[bool] | None:
+        assert len(names) <= mailbox.NAMES_A_FORGET
+        there = await self._reached(relay)
+        return None if there is None else [name in there.box(box) for name in names]
+
+    async def put(
+        self, relay: Relay, box: TheirQueue, hours: int, blobs: Sequence[bytes]
+    ) -> Sequence[int | None] | None:
+        assert len(blobs) <= MAX_PUT_BLOBS
+        assert all(len(blob) == BLOB_BYTES for blob in blobs)
+        there = await self._reached(relay)
+        if there is None or not there.box_room:
+            return None
+        codes: list[int | None] = []
+        for blob in blobs:
+            held, code = there.box(box), there.answers
+            if code == mailbox.DONE and (len(held) + 1) * BLOB_BYTES > there.box_room:
+                code = mailbox.QUEUE_FULL
+            if code == mailbox.DONE and not there.lies.drops:
+                held[blob_name(blob)] = blob
+            codes.append(code)
+        return codes
+
+    async def get(self, relay: Relay, box: OwnQueue, names: Sequence[BlobName]) -> Sequence[bytes | None] | None:
+        assert len(names) <= mailbox.NAMES_A_GET
+        there = await self._reached(relay)
+        if there is None or not there.box_room:
+            return None
+        held = {} if there.lies.withholds else there.box(box)
+        return [held.get(name) for name in names]
+
+    async def forget(self, relay: Relay, box: TheirQueue | OwnQueue, names: Sequence[BlobName]) -> bool:
+        there = await self._reached(relay)
+        if there is None:
+            return False
+        for name in names:
+            there.box(box).pop(name, None)
+        return True
+
+    async def _reached(self, relay: Relay) -> MailRelay | None:
+        there = self._node.world.mailboxes.get(relay.peer)
+        await trio.sleep(0.05)
+        if there is None or (relay.hidden and not relay.chosen):  # no circuit leads there
+            return None
+        return there if there.state(self._node.name, relay.token) == "connected" else None
+
+
 @dataclass
 class _Use:
     """How one node uses one relay."""
@@ -279,6 +348,7 @@ class FakeMailboxes(MailboxPool):
     def __init__(self, node: WorldNode, mail: MailboxCallbacks, nursery: trio.Nursery) -> None:
         super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
         self.records = FakeRecords(node)
+        self.boxes = FakeFileBoxes(node)
         self._world = node.world
         self._name = node.name
         self._told = mail

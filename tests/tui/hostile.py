@@ -86,6 +86,8 @@ _POISONED = (
     "hint",
     "problem",
     "contact",
+    "type",
+    "path",
 )
 
 
@@ -153,6 +155,18 @@ class HostileNode(FakeNode):
 
     def _do_history(self, id: str, chat: str | None = None) -> list[dict[str, Any]]:
         return [{"text": self.hostile, "at": self._stamp()}]
+
+    def _do_files(self, chat: str, limit: int = 50, before: str | None = None) -> list[dict[str, Any]]:
+        file = {"name": "photo.jpg", "size": 10**18, "type": "image/png", "form": "picture", "state": "moving"}
+        file |= {"progress": 0.5, "rate": 1, "problem": "stuck", "path": "/x", "width": 1, "height": 1}
+        file |= {"duration": 10**15, "peaks": None, "preview": True}
+        return [{**message, "kind": "file", "file": file} for message in self._do_log(self._find(chat))]
+
+    def _do_fetch_file(self, id: str) -> dict[str, Any]:
+        return self._do_files(next(iter(self.people)))[-1]
+
+    def _do_save_file(self, id: str, to: str, timeout: float = 30) -> dict[str, Any]:
+        return {"path": f"{to}/{self.hostile}", "warning": self.hostile}
 
     def _do_pinned(self, chat: str) -> list[dict[str, Any]]:
         return self._do_log(self._find(chat))

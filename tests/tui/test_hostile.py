@@ -49,6 +49,9 @@ VERBS = (
     ["pinned", "{bob}"],
     ["timer", "{bob}"],
     ["send", "{bob}", "hi"],
+    ["files", "{bob}"],
+    ["files", "fetch", "{message}"],
+    ["save", "{message}"],
     ["node", "status"],
 )
 WALKS = 1

@@ -34,6 +34,12 @@ def test_rare_things_are_imported_when_they_are_used() -> None:
     assert "_hashlib" not in found  # OpenSSL
 
 
+def test_the_launch_loads_no_openssl() -> None:
+    launched = "p2pchat.tui.launch as launch; launch.import_asyncio(); import p2pchat.tui.app"
+    assert {"ssl", "_ssl"} & imported_by(launched) == set()
+    assert "ssl" in imported_by(f"{launched}; import ssl")  # nobody else is kept from it
+
+
 def test_the_launch_imports_no_textual() -> None:
     found = imported_by("p2pchat.tui.launch, p2pchat.cli.main")
     assert {name.partition(".")[0] for name in found} & {"textual", "rich", "asyncio", *HEAVY} == set()

@@ -711,18 +711,22 @@ def raw(value: bytes | str) -> bytes:
 def mailboxes() -> Iterator[tuple[str, Vector]]:
     fetch, put, secret = (bytes((value,)) * 32 for value in (1, 2, 3))
     keys = prim.sign_public(fetch), prim.sign_public(put)
-    queue, box, invited = (mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED))
-    hello = mailbox.Hello(PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26, forgets=True)
+    queue, box, invited, files = (
+        mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED, mailbox.FILES)
+    )
+    hello = mailbox.Hello(
+        PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26, forgets=True, file_bytes=1 << 29, file_hours=168
+    )
     yield (
         "queue-ok",
         vector(
             "queue",
-            "the names of a queue, of a box and of an open queue with the same keys; the seeds of an invite's",
+            "the names of a queue, a box, an open queue and a file box with the same keys; the seeds of an invite's",
             fetch_seed=fetch,
             put_seed=put,
             fetch=queue.fetch,
             put=queue.put,
-            qid=[one.id.hex() for one in (queue, box, invited)],
+            qid=[one.id.hex() for one in (queue, box, invited, files)],
             secret=secret,
             box_fetch_seed=mailbox.invite_box(secret),
             put_seed_of_invite=mailbox.invite_put(secret),
@@ -755,7 +759,9 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("role", "signed to deposit, opened to fetch", said, one._replace(role=mailbox.TO_FETCH)),
         ("key", "signed with the other key", said, opens[mailbox.TO_FETCH]._replace(role=mailbox.TO_PUT)),
         ("flags", "signed for a queue, opened as a box", said, one._replace(queue=box)),
-        ("flag", "a flag that means nothing", said, one._replace(queue=queue._replace(flags=4))),
+        ("flag", "a flag that means nothing", said, one._replace(queue=queue._replace(flags=8))),
+        ("files", "signed for a queue, opened as a file box", said, one._replace(queue=files)),
+        ("mixed", "a file box that is open", said, one._replace(queue=queue._replace(flags=6))),
         ("number", "role 2", said, one._replace(role=2)),
         ("challenge", "signed on another stream", other, one),
         ("relay", "signed for another relay", mailbox.encode_hello(replace(hello, relay=PeerKey(bytes(32)))), one),
@@ -818,6 +824,21 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
             record_frames.encode_answer(record_frames.RecordAnswer(15, b"record")),
             [15, b"record"],
         ),
+        "have": (
+            mailbox.HAVE,
+            mailbox.encode_have(mailbox.Having(16, 7, tuple(map(envelope_id, many)))),
+            [16, 7, [envelope_id(one) for one in many]],
+        ),
+        "had": (
+            mailbox.HAD,
+            mailbox.encode_had(16, 0, [True, False, False, True, *[False] * 251, True]),
+            [16, 0, b"\x90" + bytes(30) + b"\1"],
+        ),
+        "get": (
+            mailbox.GET,
+            mailbox.encode_get(mailbox.Getting(17, 7, tuple(map(envelope_id, many[: mailbox.NAMES_A_GET])))),
+            [17, 7, [envelope_id(one) for one in many[: mailbox.NAMES_A_GET]]],
+        ),
     }
     for name, (kind, body, values) in frames.items():
         frame = {"name": name, "type": kind}
@@ -832,6 +853,9 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("opened", "a byte too many", mailbox.encode_opened(7, 0) + b"\0"),
         ("delete", "a byte too few", mailbox.encode_delete(mailbox.Deletion(1, 7, 1))[1:]),
         ("forget", "255 names", mailbox.encode_forget(mailbox.Forgetting(1, 7, (envelope_id(blob),) * 255))),
+        ("have", "255 names", mailbox.encode_have(mailbox.Having(1, 7, (envelope_id(blob),) * 255))),
+        ("had", "a code that does not exist", mailbox.encode_had(1, 8)),
+        ("get", "17 names", mailbox.encode_get(mailbox.Getting(1, 7, (envelope_id(blob),) * 17))),
         ("put-record", "something behind the record", frames["put-record"][1][:-1] + b"\1"),
         ("get-record", "a byte too few", frames["get-record"][1][1:]),
         ("record", "longer than can be", frames["record"][1][:4] + b"\6\1" + bytes(1536)),

@@ -10,6 +10,7 @@ from p2pchat.core.ids import direct_chat, first_device
 from p2pchat.engine.delivery import states
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import HOUR_MS
+from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact
@@ -26,4 +27,10 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt,
     if payload.event == DELIVERED and content.sent_at < tx.now - SLOW_MS:
         for message in store_messages.mine(tx.db, direct_chat(contact.id), payload.ids[:1]):
             tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)
-    states.advance(tx, direct_chat(contact.id), payload.ids, event, route)
+    chat = direct_chat(contact.id)
+    waiting = store_files.not_whole(tx.db, chat, payload.ids) if tx.gives_files(chat) else set()
+    if waiting:  # their node has the message, but not its file
+        states.advance(tx, chat, waiting, DeliveryEvent.STORED, route)
+        if event == DeliveryEvent.READ:
+            store_messages.note_read(tx.db, chat, waiting, tx.now)
+    states.advance(tx, chat, [id for id in payload.ids if id not in waiting], event, route)

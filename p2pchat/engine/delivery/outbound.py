@@ -13,7 +13,7 @@ have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -41,7 +41,9 @@ from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import WRITABLE, Contact, ContactState
+from p2pchat.store.database import Value
 from p2pchat.store.facts import Fact
+from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 from p2pchat.store.remarks import NOTHING, Remarks
@@ -98,14 +100,18 @@ def send(
     payload: Payload,
     message_id: MessageId | None = None,
     reply_to: MessageRow | None = None,
+    file: Mapping[str, Value] | None = None,
 ) -> MessageRow:
-    """Save a visible message for a contact, queue it, and tell the faces. Raises NotNow if nothing can be sent to this
-    contact.
+    """Save a visible message for a contact, queue it, and tell the faces. file: of a file, the fields of its row that
+    say where its bytes are. Raises NotNow if nothing can be sent to this contact.
     """
     check_writable(contact)
     reply_id = None if reply_to is None else reply_to.id
     row = _new_row(tx, contact, payload, message_id or tx.new_message_id(), reply_id)
-    store_messages.insert(tx.db, row)
+    inserted = store_messages.insert(tx.db, row)
+    if inserted is not None and isinstance(payload, File) and file is not None:
+        row = row._replace(pk=inserted.pk)
+        _save_file(tx, contact, row, payload, file)
     tx.message_saved()
     tx.ends(row.expires_at)
     queue(
@@ -120,9 +126,22 @@ def send(
     )
     tx.after(tx.net.nudge, contact.id)
     if tx.listened:
-        notes = NOTHING if reply_to is None else Remarks(quoted=reply_to)
+        notes = NOTHING
+        if reply_to is not None or file is not None:
+            notes = Remarks(quoted=reply_to, file=store_files.get(tx.db, row.pk))
         tx.event("message", **views.message(row, contact.name, notes, tx.counted - tx.now))
     return row
+
+
+def _save_file(tx: Transaction, contact: Contact, row: MessageRow, payload: File, fields: Mapping[str, Value]) -> None:
+    """Save the file of a message of ours. In the chat with oneself it has arrived already."""
+    alone = contact.state == ContactState.SELF
+    state = FileState.HERE if alone else FileState.WAITING
+    store_files.add(tx.db, FileRow.of_message(row, payload, state))
+    ends = {"ended_at": tx.now, "done": FileRow.of_message(row, payload, state).layout.chunks} if alone else {}
+    store_files.update(tx.db, row.pk, **fields, **ends)
+    tx.files_changed[row.pk] = None
+    tx.memory.giving[row.chat] = True
 
 
 def _new_row(
@@ -463,6 +482,7 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
                 continue
             seq = tx.next_seq(chat)
             store_messages.move(tx.db, message.pk, chat, seq)
+            tx.memory.giving[chat] = True
             queue(
                 tx,
                 new,

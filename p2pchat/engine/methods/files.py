@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import base64
+import mimetypes
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from p2pchat.core.contents.file import FileForm
+from p2pchat.core.files import CHUNK_BYTES
+from p2pchat.core.ids import MessageId, direct_chat
+from p2pchat.core.primitives import KEY_BYTES
+from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.files import sending, transfers
+from p2pchat.engine.files.files import Files
+from p2pchat.engine.files.sending import CutFile, OutgoingFile
+from p2pchat.engine.methods import messages
+from p2pchat.engine.methods.conversation import shown
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import NotNow
+from p2pchat.errors import NotAFile, NotNow, NotReached, P2PChatError, UsageError
+from p2pchat.media import voice
+from p2pchat.received.saving import NewFile
+from p2pchat.store import files as store_files
+from p2pchat.store import messages as store_messages
+from p2pchat.store import partners, remarks
+from p2pchat.store.database import Database
+from p2pchat.store.file_blobs import BytesSource, PathSource
+from p2pchat.store.files import FileRow, FileState
+from p2pchat.store.messages import MessageRow
 
-
-class NoFilesYet(NotNow):
-    """This node cannot send or fetch files yet."""
+MAX_FILES = 1000
+MAX_READ_BYTES = 262_144
+"""The most bytes of a file in one answer of `read_file`."""
+_ENDED = frozenset({FileState.FAILED, FileState.GONE})
 
 
 async def send_file(
@@ -23,28 +54,111 @@ async def send_file(
     wait: str = "saved",
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Send a file, then wait up to `timeout` seconds for the delivery state `wait`."""
-    raise NoFilesYet
+    """Cut a file, save its message, then wait up to `timeout` seconds for the delivery state `wait`. Nothing is sent,
+    and nothing stays, before the message is saved. Raises UsageError, SourceUnreadable, NotNow or NotReached.
+    """
+    sending.check_caption(caption)
+    file = Path(path)
+    if not file.is_absolute():
+        raise UsageError("The path of a file to send must be absolute")
+
+    def check(db: Database) -> None:
+        outbound.check_writable(partners.find(db, chat))
+
+    await engine.committer.read(check)
+    outgoing = await _outgoing(engine, file, form, as_is=as_is)
+    key = engine.entropy.random(KEY_BYTES)
+    try:
+        made = await engine.committer.beside(partial(sending.prepare, engine.files.space, outgoing, caption, key))
+    finally:
+        outgoing.source.close()
+    try:
+        return await messages.save_and_wait(engine, wait, timeout, _save, chat, made, reply_to)
+    except NotReached:
+        raise
+    except P2PChatError as error:
+        if made.sealed is not None and "state" not in (error.result or {}):
+            await engine.committer.beside(made.sealed.delete)
+        raise
+    finally:
+        if made.sealed is not None:
+            made.sealed.close()
+
+
+def _save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, message_id: MessageId) -> Json:
+    return messages.as_sent(sending.save(tx, chat, made, reply_to, message_id))
+
+
+async def _outgoing(engine: Engine, path: Path, form: str, *, as_is: bool) -> OutgoingFile:
+    """Return what is sent of a file, in which form."""
+    media = mimetypes.guess_type(path.name)[0] or ""
+    if form == "voice":
+        return await engine.committer.beside(partial(_voice, path))
+    if form == "picture":
+        raise NotNow("Pictures cannot be decoded here")
+    source = await engine.committer.beside(partial(PathSource, path))
+    return OutgoingFile(source, path.name, media, path=path)
+
+
+def _voice(path: Path) -> OutgoingFile:
+    """Return a voice note, which is kept in the profile, in a worker thread. Raises what `voice.describe` raises."""
+    duration, peaks = voice.describe(path)
+    with closing(PathSource(path)) as source:
+        if source.size > voice.MAX_BYTES:
+            raise UsageError("This voice note is too long")
+        data = b"".join(source.chunk(number) for number in range(-(-source.size // CHUNK_BYTES)))
+    return OutgoingFile(
+        BytesSource(data), path.name, voice.MEDIA_TYPE, FileForm.VOICE, duration=duration, preview=peaks
+    )
 
 
 async def list_files(engine: Engine, *, chat: str, limit: int = 50, before: str | None = None) -> list[Json]:
     """Return the files of a chat, newest last."""
-    raise NoFilesYet
+
+    def query(db: Database) -> list[Json]:
+        contact = partners.find(db, chat)
+        here = direct_chat(contact.id)
+        end = None if before is None else store_messages.find_in(db, here, before).pk
+        found = store_files.in_chat(db, here, max(1, min(limit, MAX_FILES)), end)
+        rows = [row for file in found if (row := store_messages.by_pk(db, file.message)) is not None]
+        notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
+        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
+
+    return engine.files.live.show(await engine.committer.read(query))
 
 
 async def fetch_file(engine: Engine, *, id: str) -> Json:
-    """Fetch a file, or go on with it after a pause."""
-    raise NoFilesYet
+    """FileFetch a file, or go on with it after a pause. Raises NotAFile or NotNow."""
+    return await _change(engine, id, transfers.want)
 
 
 async def pause_file(engine: Engine, *, id: str) -> Json:
-    """Pause a file."""
-    raise NoFilesYet
+    """Pause a file. Raises NotAFile."""
+    return await _change(engine, id, transfers.pause)
 
 
 async def cancel_file(engine: Engine, *, id: str) -> Json:
-    """Decline a contact's file, or withdraw one's own."""
-    raise NoFilesYet
+    """Decline a contact's file and delete what came of it, or withdraw one's own. Raises NotAFile."""
+    return await _change(engine, id, transfers.cancel)
+
+
+async def _change(engine: Engine, id: str, change: Callable[[Transaction, FileRow, MessageRow], object]) -> Json:
+    def act(tx: Transaction) -> Json:
+        message, file = _found(tx.db, id)
+        change(tx, file, message)
+        return shown(tx, message)
+
+    result: Json = await engine.committer.submit(act)
+    return engine.files.live.show([result])[0]
+
+
+def _found(db: Database, id: str) -> tuple[MessageRow, FileRow]:
+    """Return the file message that a user means. Raises NoSuchMessage, AmbiguousName or NotAFile."""
+    message = store_messages.find(db, id)
+    file = store_files.get(db, message.pk)
+    if file is None:
+        raise NotAFile
+    return message, file
 
 
 async def save_file(
@@ -54,15 +168,61 @@ async def save_file(
     to: str,
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Write a file into a folder once it is whole."""
-    raise NoFilesYet
+    """Write a file into a folder once it is whole. Raises NotReached, CannotSave, NotNow or SourceUnreadable."""
+    row = await _whole(engine, id, timeout)
+    saved: NewFile = await engine.committer.beside(partial(_write, engine.files, row, to))
+    return {"path": saved.path, "warning": saved.warning}
 
 
-async def read_file(engine: Engine, *, id: str, offset: int = 0, size: int = 262_144) -> Json:
-    """Return a part of a file that is whole."""
-    raise NoFilesYet
+async def _whole(engine: Engine, id: str, timeout: float) -> FileRow:  # noqa: ASYNC109
+    """Wait until a file is here, having it fetched if need be; one's own is. Raises NotReached or NotNow."""
+    _, row = await engine.committer.read(_found, id)
+    if not row.mine and row.state in (FileState.OFFERED, FileState.PAUSED):
+        await fetch_file(engine, id=id)
+    with trio.move_on_after(timeout):
+        while True:
+            moved = engine.files.moved
+            _, row = await engine.committer.read(_found, id)
+            if row.state == FileState.HERE or (row.mine and row.state != FileState.GONE):
+                return row
+            if row.state in _ENDED:
+                raise NotNow(row.problem or "This file cannot be had any more")
+            await moved.wait()
+    raise NotReached(
+        f"The file did not arrive within {timeout:g} s; it goes on being fetched",
+        hint=f"`p2pchat why {id[:12]}` says why.",
+    )
+
+
+def _write(files: Files, row: FileRow, folder: str) -> NewFile:
+    """Write the plain file into a folder, in a worker thread."""
+    with closing(files.open_whole(row)) as source, NewFile(folder, row.name) as new:
+        for number in range(row.layout.chunks):
+            new.write(source.chunk(number))
+    return new
+
+
+async def read_file(engine: Engine, *, id: str, offset: int = 0, size: int = MAX_READ_BYTES) -> Json:
+    """Return a part of a file that is whole. Raises NotNow or SourceUnreadable."""
+    _, row = await engine.committer.read(_found, id)
+    if row.state != FileState.HERE and not (row.mine and row.state != FileState.GONE):
+        raise NotNow("This file is not here yet")
+    end = min(row.size, max(0, offset) + max(0, min(size, MAX_READ_BYTES)))
+    data: bytes = await engine.committer.beside(partial(_read, engine.files, row, max(0, offset), end))
+    return {"data": base64.b64encode(data).decode(), "size": row.size}
+
+
+def _read(files: Files, row: FileRow, begin: int, end: int) -> bytes:
+    """Return the bytes of a file from `begin` to before `end`, in a worker thread."""
+    if begin >= end:
+        return b""
+    first = begin // CHUNK_BYTES
+    with closing(files.open_whole(row)) as source:
+        data = b"".join(source.chunk(number) for number in range(first, -(-end // CHUNK_BYTES)))
+    return data[begin - first * CHUNK_BYTES : end - first * CHUNK_BYTES]
 
 
 async def picture(engine: Engine, *, id: str, columns: int, rows: int, full: bool = False) -> Json:
-    """Return a picture's pixels, scaled to fit."""
-    raise NoFilesYet
+    """Return a picture's pixels, scaled to fit. Raises NotNow."""
+    await engine.committer.read(_found, id)
+    raise NotNow("Pictures cannot be decoded here")

@@ -12,6 +12,7 @@ from p2pchat.core.ids import ChatId, MessageId, direct_chat, direct_contact
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.files import transfers
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.methods.conversation import contact_of, delete_for_both, message_meant
 from p2pchat.engine.methods.finding import UNREAD, milliseconds
@@ -40,7 +41,7 @@ async def send(
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
     """Save a message, then wait up to `timeout` seconds for the delivery state `wait`. Raises NotReached."""
-    return await _sent(engine, wait, timeout, save, chat, text, reply_to)
+    return await save_and_wait(engine, wait, timeout, save, chat, text, reply_to)
 
 
 async def reply(
@@ -52,10 +53,10 @@ async def reply(
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
     """Reply to a message, in its chat; see `send`."""
-    return await _sent(engine, wait, timeout, _save_reply, id, text)
+    return await save_and_wait(engine, wait, timeout, _save_reply, id, text)
 
 
-async def _sent(
+async def save_and_wait(
     engine: Engine,
     wait: str,
     timeout: float,  # noqa: ASYNC109
@@ -105,15 +106,16 @@ def save(
     """Save a text, as a reply or not."""
     contact = tx.partner(chat)
     answered = None if reply_to is None else store_messages.find_in(tx.db, direct_chat(contact.id), reply_to)
-    return _saved(outbound.send_text(tx, contact, text, message_id, answered))
+    return as_sent(outbound.send_text(tx, contact, text, message_id, answered))
 
 
 def _save_reply(tx: Transaction, id: str, text: str, message_id: MessageId) -> Json:
     answered = store_messages.find(tx.db, id)
-    return _saved(outbound.send_text(tx, contact_of(tx, answered), text, message_id, answered))
+    return as_sent(outbound.send_text(tx, contact_of(tx, answered), text, message_id, answered))
 
 
-def _saved(row: MessageRow) -> Json:
+def as_sent(row: MessageRow) -> Json:
+    """Return what is answered to whoever sent a message."""
     return {"id": row.id.hex(), "state": row.state, "route": None, "stored_at": None}
 
 
@@ -154,7 +156,7 @@ async def log(
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
         return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
-    return await engine.committer.read(query)
+    return engine.files.live.show(await engine.committer.read(query))
 
 
 def _page(
@@ -219,7 +221,7 @@ async def list_messages(
             for row in rows
         ]
 
-    return await engine.committer.read(query)
+    return engine.files.live.show(await engine.committer.read(query))
 
 
 async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str | None = None) -> Json:
@@ -231,6 +233,7 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
         row = message_meant(tx.db, id, chat)
         if row.mine:
             about.withdraw(tx, row)
+        transfers.deleted(tx, row)
         about.unquote(tx, row)
         store_messages.delete(tx.db, row.pk)
         if not row.mine and row.read_at is None:

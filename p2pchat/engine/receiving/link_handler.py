@@ -14,6 +14,7 @@ from p2pchat.engine.contacts.address_updates import AddressUpdates
 from p2pchat.engine.contacts.presence import Presence
 from p2pchat.engine.contacts.presence_records import PresenceRecords
 from p2pchat.engine.delivery.link_sender import LinkSender
+from p2pchat.engine.files.files import Files
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
 from p2pchat.engine.runtime.committer import Committer
@@ -39,6 +40,7 @@ class LinkHandler:
         link_sender: LinkSender,
         mailboxes: MailboxHandler,
         records: PresenceRecords,
+        files: Files,
     ) -> None:
         self._committer = committer
         self._net = net
@@ -48,6 +50,7 @@ class LinkHandler:
         self._sender = link_sender
         self._mailboxes = mailboxes
         self._records = records
+        self._files = files
         self._pairs: dict[ContactId, list[Pair]] = {}
         self._hidden: frozenset[ContactId] = frozenset()
         self._followers: list[Callable[[Iterable[ContactId]], None]] = []
@@ -142,12 +145,14 @@ class LinkHandler:
         self._records.linked(contact)
         may_lie_elsewhere = self._mailboxes.link_up(contact)
         self._sender.link_up(contact, hold=may_lie_elsewhere)
+        self._files.link_up(contact)
         self._presence.changed(contact)
 
     def link_down(self, contact: ContactId) -> None:
         """Handle the end of a link: update presence and queues, and dial again."""
         self._sender.link_down(contact)
         self._mailboxes.link_down(contact)
+        self._files.link_down(contact)
         self._net.lost(contact)
         self._presence.changed(contact)
 

@@ -32,6 +32,7 @@ from p2pchat.errors import NoSuchContact
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.ports import Net
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta, partners, search_backlog
 from p2pchat.store import timers as store_timers
@@ -94,10 +95,11 @@ class Memory:
     mailed_hour: int = 0
     refused: dict[ContactId, int] = field(default_factory=dict)
     version_bytes: dict[tuple[ChatId, ContactId], int] = field(default_factory=dict)
+    giving: dict[ChatId, bool] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Clear everything; it is read again when next needed."""
-        for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting):
+        for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting, self.giving):
             kept.clear()
         self.mailed.clear()
         self.refused.clear()
@@ -198,6 +200,13 @@ class Transaction(Effects):
             seconds = self.memory.seconds[chat] = 0 if timer is None else timer.seconds
         return seconds
 
+    def gives_files(self, chat: ChatId) -> bool:
+        """Return whether we may have sent a file to a chat that is not whole there."""
+        known = self.memory.giving.get(chat)
+        if known is None:
+            known = self.memory.giving[chat] = store_files.gives(self.db, chat)
+        return known
+
     def change(self, contact_id: ContactId, **fields: Value) -> Contact:
         """Change fields of a contact; tasks that wait for a change check again after the commit. Raises
         NoSuchContact.
@@ -216,7 +225,7 @@ class Transaction(Effects):
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()
         kept: dict[ChatId, Any]
-        for kept in (self.memory.numbers, self.memory.seconds, self.memory.waiting):
+        for kept in (self.memory.numbers, self.memory.seconds, self.memory.waiting, self.memory.giving):
             kept.pop(direct_chat(contact_id), None)
         self.people_changed = True
 

@@ -7,11 +7,14 @@ from functools import lru_cache
 from typing import Any
 
 from p2pchat.core.contents import kind_of
+from p2pchat.core.contents.file import PEAKS, FileForm
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId
 from p2pchat.core.invite import ONE_TIME, to_text
-from p2pchat.core.text import beginning
+from p2pchat.core.text import beginning, clean_name
+from p2pchat.received.names import safe_name
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.remarks import NOTHING, Remarks
@@ -73,8 +76,32 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
         "expires_in": row.expire_s or None,
         "expires_at": None if row.expires_at is None else timestamp(row.expires_at - ahead),
         "deleted": row.deleted_at is not None,
-        "file": None,
+        "file": None if remarks.file is None else file(remarks.file),
     }
+
+
+def file(row: FileRow) -> Json:
+    """Return the object of a file as the store knows it; while it moves, `engine.files.live` knows more."""
+    voice = row.form == FileForm.VOICE and len(row.preview) == PEAKS
+    return {
+        "name": safe_name(row.name),  # as it is saved
+        "size": row.size,
+        "type": clean_name(row.media, None),
+        "form": _FORMS.get(row.form, "file"),
+        "state": row.state,
+        "progress": 1.0 if row.state == FileState.HERE else row.done / row.layout.chunks,
+        "rate": None,
+        "problem": row.problem,
+        "path": None if row.source is None else row.source.decode(errors="replace"),
+        "width": row.width,
+        "height": row.height,
+        "duration": row.duration,
+        "peaks": list(row.preview) if voice else None,
+        "preview": row.form == FileForm.PICTURE and bool(row.preview),
+    }
+
+
+_FORMS = {form.value: form.name.lower() for form in FileForm}
 
 
 def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:

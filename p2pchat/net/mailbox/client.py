@@ -42,7 +42,7 @@ from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
 from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
 from p2pchat.net.mailbox.shares import Share, Shares
-from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailStream, SaidHour, open_by_circuit, open_mail_stream
+from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailRoute, MailStream, SaidHour, open_as_mail
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host
 from p2pchat.ports import MailboxCallbacks
@@ -55,8 +55,6 @@ RETRY_SECONDS = 1.0
 """Seconds after an attempt during which a call does not start another one."""
 SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as unreachable, so that others are tried meanwhile."""
-FIRST_HOP_SECONDS = 5.0
-"""Seconds in which a circuit has to lead to a relay of ours that may also be reached directly."""
 LONGEST_FOREIGN_WAIT = HOUR_SECONDS
 """The longest wait between attempts, in seconds, at relays that nobody here chose."""
 UNWATCHED_AFTER_SECONDS = 60.0
@@ -71,7 +69,8 @@ SHORT_TURN = 20.0
 """Seconds for which they are, where there are more."""
 _MAX_REFUSED = 3  # streams refused in a row before that
 _LINGER_SECONDS = 5.0  # seconds in which the last deletes are sent, once nothing is watched
-_MAX_ADDRESSES = 4
+MAX_ADDRESSES = 4
+"""Addresses of a relay that are tried."""
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
 _PROBLEMS: dict[type[P2PChatError], str] = {
     CannotOpen: "it does not keep to the protocol",
@@ -111,7 +110,6 @@ class MailboxClient:
         self._peer = known.peer
         self._name = known.mailbox
         self.hidden = known.hidden
-        self._apart = known.hidden and not known.chosen
         self.chosen = known.chosen
         self._with_host = with_host
         self._circuits = circuits
@@ -277,21 +275,10 @@ class MailboxClient:
             self._waiting = False
 
     async def _connect(self) -> MailStream:
-        """Open a stream: by a circuit where that is required; to a relay of ours with mail of hidden contacts by a
-        circuit if one leads there soon; else directly.
-        """
         assert self._host is not None
         addresses, token = self._way()
-        if self._apart or self._hops > 1:
-            return await self._connect_by_relays(token)
-        if self.hidden:
-            with suppress(LinkLost, Unreachable), trio.move_on_after(FIRST_HOP_SECONDS):
-                return await self._connect_by_relays(token)
-        return await open_mail_stream(self._host, self._peer, addresses, token, chosen=self.chosen)
-
-    async def _connect_by_relays(self, token: bytes) -> MailStream:
-        assert self._host is not None
-        return await open_by_circuit(self._host, self._peer, self._circuits(), self._entries(), token)
+        way = MailRoute(addresses, token, self._circuits(), self._entries(), self.chosen, self.hidden, self._hops)
+        return await open_as_mail(self._host, self._peer, way)
 
     async def _attempt(self) -> bool:
         """Open one stream and run it until it ends; return whether we ended it ourselves."""
@@ -356,7 +343,7 @@ class MailboxClient:
         relay = self._ours if self._shares else self._theirs or self._ours
         addresses = () if relay is None else multiaddrs.unpack_known(relay.addresses, circuits=False)
         token = b"" if relay is None else relay.token
-        return multiaddrs.with_websockets(addresses[:_MAX_ADDRESSES], chosen=self.chosen), token
+        return multiaddrs.with_websockets(addresses[:MAX_ADDRESSES], chosen=self.chosen), token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""

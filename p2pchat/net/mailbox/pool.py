@@ -16,11 +16,13 @@ from p2pchat.core.relays import EntryRelay, OwnQueue, Relay, RelayHealth, TheirQ
 from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
-from p2pchat.net.mailbox.client import MailboxClient
+from p2pchat.net.mailbox.boxes import RelayFileBoxes
+from p2pchat.net.mailbox.client import MAX_ADDRESSES, MailboxClient
 from p2pchat.net.mailbox.records import FirstHops, RecordExchange
+from p2pchat.net.mailbox.stream import MailRoute, MailStream, open_as_mail
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
-from p2pchat.ports import MailboxCallbacks, RelayRecords
+from p2pchat.ports import FileBoxes, MailboxCallbacks, RelayRecords
 
 
 class MailboxPool:
@@ -51,6 +53,8 @@ class MailboxPool:
         named: Callable[[PeerKey], Collection[PeerKey | None]] = lambda relay: (),
     ) -> None:
         self.records: RelayRecords = RecordExchange(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
+        self._files = RelayFileBoxes(self._host_for, self._connect_for_files, self._can_reach, nursery, clock, random)
+        self.boxes: FileBoxes = self._files
         self._entries = entries
         self._named = named
         self._hops = hops
@@ -105,6 +109,7 @@ class MailboxPool:
         for mailbox in self._mailboxes.values():
             if mailbox.hidden == hidden:
                 mailbox.network_changed()
+        self._files.network_changed(hidden=hidden)
 
     def relay_health(self) -> dict[RelayName, RelayHealth]:
         """Return the state of every relay that we watch or deposit at, by `Relay.mailbox`."""
@@ -175,6 +180,18 @@ class MailboxPool:
         if self._new_host is None:
             raise RuntimeError("there is no host for hidden contacts' mail")
         return self._new_host()
+
+    def _can_reach(self, relay: Relay) -> bool:
+        """Return whether a relay may be asked for files: it is not this node, and there is a host to ask from."""
+        return not self.is_us(relay.peer) and (self._by_host(relay) or self._new_host is not None)
+
+    async def _connect_for_files(self, host: Host, relay: Relay) -> MailStream:
+        """Open a stream for the file boxes of a relay, as its mail goes, but on no short connection."""
+        readable = multiaddrs.unpack_known(relay.addresses, circuits=False)
+        addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=relay.chosen)
+        by_relays = self._circuits_to(relay), self._entries_to(relay)
+        way = MailRoute(addresses, relay.token, *by_relays, relay.chosen, relay.hidden, self._hops)
+        return await open_as_mail(host, relay.peer, way, lasting=True)
 
     def _by_host(self, relay: Relay) -> bool:
         return not relay.hidden and self._hops == 1

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import trio
 
@@ -26,6 +28,8 @@ from p2pchat.net.multiaddrs import family_of, with_pass
 from p2pchat.net.ports import Host, Routed, Stream
 
 PING_AFTER_SECONDS = 60.0
+FIRST_HOP_SECONDS = 5.0
+"""Seconds in which a circuit has to lead to a relay of ours that may also be reached directly."""
 SHORT_PING_AFTER_SECONDS = 150.0
 """The same over a short connection: just before a relay takes the silence for an end."""
 USEFUL_AFTER_SECONDS = 30.0
@@ -64,15 +68,18 @@ async def open_mail_stream(
     *,
     only: Route | None = None,
     chosen: bool = True,
+    lasting: bool = False,
 ) -> MailStream:
-    """Open a stream and receive the relay's hello. only, chosen: as in `Host.open`.
+    """Open a stream and receive the relay's hello. only, chosen, lasting: as in `Host.open`.
 
     Raises Unreachable or LinkLost if it does not answer, CannotOpen for an invalid hello, and Refused if it does not
     accept the token, or wants one and there is none (b"").
     """
     opened = with_pass(addresses, relay_pass(relay, token))
     try:
-        stream = await host.open(relay, opened, mailbox_name(relay, token), only=only, chosen=chosen, relay=True)
+        stream = await host.open(
+            relay, opened, mailbox_name(relay, token), only=only, chosen=chosen, relay=True, lasting=lasting
+        )
     except NotServed:
         raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
     try:
@@ -89,8 +96,42 @@ async def open_mail_stream(
     return MailStream(stream, reader, hello)
 
 
+class MailRoute(NamedTuple):
+    """How a relay may be reached, for one way of using it. addresses: its own. circuits: through relays of our own.
+    entries: through relays that the user did not choose. chosen, hidden: as in `core.relays.Relay`. hops: 2 if only a
+    circuit may lead there.
+    """
+
+    addresses: Sequence[str]
+    token: bytes
+    circuits: Sequence[str]
+    entries: Sequence[str]
+    chosen: bool = True
+    hidden: bool = False
+    hops: int = 1
+
+
+async def open_as_mail(host: Host, relay: PeerKey, way: MailRoute, *, lasting: bool = False) -> MailStream:
+    """Open a stream: by a circuit where that is required; to a relay of ours with mail of hidden contacts by a circuit
+    if one leads there soon; else directly. Raises as `open_mail_stream` does.
+    """
+    by_circuit = partial(open_by_circuit, host, relay, way.circuits, way.entries, way.token, lasting=lasting)
+    if way.hops > 1 or (way.hidden and not way.chosen):
+        return await by_circuit()
+    if way.hidden:
+        with suppress(LinkLost, Unreachable), trio.move_on_after(FIRST_HOP_SECONDS):
+            return await by_circuit()
+    return await open_mail_stream(host, relay, way.addresses, way.token, chosen=way.chosen, lasting=lasting)
+
+
 async def open_by_circuit(
-    host: Host, relay: PeerKey, circuits: Sequence[str], entries: Sequence[str], token: bytes
+    host: Host,
+    relay: PeerKey,
+    circuits: Sequence[str],
+    entries: Sequence[str],
+    token: bytes,
+    *,
+    lasting: bool = False,
 ) -> MailStream:
     """Open a stream as `open_mail_stream` does, by a circuit: through relays of our own (`circuits`) or, if none of
     these leads there, through others that we have chosen ourselves (`entries`).
@@ -99,7 +140,9 @@ async def open_by_circuit(
     for ways, chosen in ((circuits, True), (entries, False)):
         if ways:
             try:
-                return await open_mail_stream(host, relay, ways, token, only=Route.CIRCUIT, chosen=chosen)
+                return await open_mail_stream(
+                    host, relay, ways, token, only=Route.CIRCUIT, chosen=chosen, lasting=lasting
+                )
             except (LinkLost, Unreachable) as error:
                 failure = error
     raise failure

@@ -1,0 +1,95 @@
+"""A file in words that every face shares: its size, what it is, and how far it has come.
+
+A peer chooses the name, the type and most numbers: everything is cleaned and bounded, and the name comes last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from p2pchat.sanitize import clean_line
+
+_UNITS = ("kB", "MB", "GB", "TB")
+_MAX_SECONDS = 100 * 3600
+_FORMS = {"picture": "picture", "voice": "voice note"}
+_STATES = {
+    "offered": "not fetched",
+    "paused": "paused",
+    "failed": "failed",
+}
+
+
+def size(count: float) -> str:
+    """Return bytes in words: 0 bytes, 999 bytes, 1.2 kB, 34 MB. A kilobyte is 1,000 bytes."""
+    if count < 1000:
+        return f"{int(count)} byte{'' if int(count) == 1 else 's'}"
+    for unit in _UNITS:
+        count /= 1000
+        if count < 999.5 or unit == _UNITS[-1]:
+            break
+    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
+
+
+def length(ms: float) -> str:
+    """Return a duration as a player shows it: 0:07, 12:34, 1:02:03."""
+    seconds = min(int(ms // 1000), _MAX_SECONDS)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def what(file: Mapping[str, Any]) -> list[str]:
+    """Return what a file is, in parts: `picture`, `image/png`, `1.2 MB`, `640 x 480`."""
+    parts = [_FORMS.get(str(file["form"]), "file")]
+    if re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,40}", str(file["type"]), re.ASCII):
+        parts.append(str(file["type"]))
+    parts.append(size(file["size"]))
+    if file["form"] == "picture" and file["width"]:
+        parts.append(f"{file['width']} x {file['height']}")
+    if file["form"] == "voice":
+        parts.append(length(file["duration"] or 0))
+    return parts
+
+
+def stands(file: Mapping[str, Any], *, mine: bool) -> str:
+    """Return how a transfer stands, in a few words; empty if it is whole."""
+    state = str(file["state"])
+    if state == "waiting":
+        return "waits for them to fetch it" if mine else "waits to be fetched"
+    if state == "moving":
+        return progress(file)
+    if state == "gone":
+        return "withdrawn" if mine else "no longer to be had"
+    return _STATES.get(state, "")
+
+
+def progress(file: Mapping[str, Any]) -> str:
+    """Return how far a transfer has come, how fast it is, and when it will be whole, as far as that is known."""
+    done = min(max(float(file["progress"] or 0), 0.0), 1.0)
+    said = f"{int(done * 100)} %"
+    if not file["rate"] or file["rate"] <= 0:
+        return said
+    said += f", {size(file['rate'])}/s"
+    seconds = file["size"] * (1 - done) / file["rate"]
+    if seconds < 90:
+        return f"{said}, {max(1, round(seconds))} s left"
+    return f"{said}, {round(seconds / 60)} min left" if seconds < _MAX_SECONDS else said
+
+
+def line(file: Mapping[str, Any], *, mine: bool, state: bool = True) -> str:
+    """Return one line that says what a file is, with its state unless that is not wanted, and its name at the end."""
+    parts = what(file)
+    if state and (now := stands(file, mine=mine)):
+        parts.append(now)
+    return clean_line(f"({', '.join(parts)}) {file['name']}")
+
+
+def text(message: Mapping[str, Any], *, state: bool = True) -> str:
+    """Return the text of a message object; of a file, the line about it, with its caption below."""
+    file, said = message.get("file"), str(message["text"])
+    if file is None or message.get("deleted"):
+        return said
+    about = line(file, mine=bool(message["mine"]), state=state)
+    return f"{about}\n{said}" if said else about

@@ -1,0 +1,253 @@
+"""Fetches one file: from the sender's node while there is a link, else from our file boxes at relays, blob by blob.
+
+What is asked on one way and not answered is asked on another. Every blob is checked before anything of it is kept: one
+that a relay made up is only missing there, one that the sender made up ends the transfer. What was written is synced
+and noted in the database by `Progress`, some blobs at a time; only then relays are told to forget it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import partial
+
+import trio
+
+from p2pchat.core.files import BlobCipher, BlobPlace
+from p2pchat.core.ids import BlobName, ContactId
+from p2pchat.engine.files.from_relays import FromRelays, Inbox
+from p2pchat.engine.files.live import Moving
+from p2pchat.engine.files.plan import BlobWay, Plan
+from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.wakeup import Wakeup
+from p2pchat.ports import BlobRange, Net, NoBlob
+from p2pchat.store.file_space import SealedFile
+
+AT_ONCE = 4
+"""Chunks in one request to the sender."""
+MAX_REQUESTS = 8
+"""Requests to one contact that are not answered, for all of its files together."""
+MAX_UNSAVED = 32
+"""Blobs that may be on the disk and not yet noted in the database; beyond that nothing is asked for."""
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
+"""Seconds for which a sender is left alone who did not answer, or gives nothing."""
+
+
+class FetchEnd(Enum):
+    """How fetching a file has ended."""
+
+    WHOLE = auto()
+    WRONG = auto()
+    """The sender gave something else than was announced."""
+    CHANGED = auto()
+    """The sender's file is not what it was when it was sent."""
+    WITHDRAWN = auto()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FetchContext:
+    """What a fetch works with, the same for all. beside: runs a function in a worker thread. inboxes: reads where a
+    contact may have left something. save: have what was written synced and noted. told: faces may be told how far it
+    is.
+    """
+
+    net: Net
+    beside: Callable[[Callable[[], object]], Awaitable[object]]
+    inboxes: Callable[[ContactId], Awaitable[Sequence[Inbox]]]
+    save: Callable[[FileFetch], object]
+    told: Callable[[Moving], object]
+
+
+@dataclass(eq=False, repr=False)
+class FileFetch:
+    """One file that is being fetched. credit: the requests that its sender may still be asked."""
+
+    moving: Moving
+    contact: ContactId
+    plan: Plan
+    cipher: BlobCipher
+    sealed: SealedFile
+    around: FetchContext
+    credit: trio.Semaphore
+    unsaved: list[int] = field(default_factory=list)
+    """Slots that were written and are not yet noted in the database."""
+    end: FetchEnd | None = None
+    failure: Exception | None = None
+    """What kept it from being written: a full disk."""
+
+    def __post_init__(self) -> None:
+        self.changed = Wakeup()
+        self._stop = trio.Event()
+        self._again_at = 0.0
+        self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self.relays = FromRelays(
+            self.plan,
+            self.around.net,
+            partial(self.around.inboxes, self.contact),
+            self.keep,
+            self.until_saved,
+            lambda: self.lacks_sender,
+            self.changed,
+        )
+
+    async def run(self) -> FetchEnd:
+        """FileFetch it until it is whole or cannot be had. Raises what kept a blob from being written."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ask_sender, nursery)
+            nursery.start_soon(self.relays.run)
+            self._look_whether_whole()
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+        if self.failure is not None:
+            raise self.failure
+        assert self.end is not None
+        return self.end
+
+    def link_up(self) -> None:
+        """Ask the sender at once: there is a new link."""
+        self._again_at = 0.0
+        self._pauses.reset()
+        self.changed.pulse()
+
+    def link_down(self) -> None:
+        """Ask relays at once: there is no link any more."""
+        self.relays.ask_anew()
+        self.changed.pulse()
+
+    @property
+    def lacks_sender(self) -> bool:
+        """Whether there is no link with the sender, or one that brings nothing."""
+        return self.around.net.route(self.contact) is None or trio.current_time() < self._again_at
+
+    def saved(self, slots: Sequence[int]) -> None:
+        """Note that these slots are on the disk and noted: relays need not keep what came from there."""
+        self.relays.saved(slots)
+        self._look_whether_whole()
+        self.changed.pulse()
+
+    async def until_saved(self) -> None:
+        """Wait while too much is on the disk and not yet noted."""
+        while len(self.unsaved) >= MAX_UNSAVED:
+            await self.changed.wait()
+
+    def fail(self, error: Exception) -> None:
+        """FetchEnd it: something cannot be written."""
+        self.failure = error
+        self._stop.set()
+
+    def _look_whether_whole(self) -> None:
+        if self.plan.whole and not self.unsaved:
+            self._finish(FetchEnd.WHOLE)
+
+    def _finish(self, end: FetchEnd) -> None:
+        if self.end is None:
+            self.end = end
+            self._stop.set()
+
+    # --- from the sender
+
+    async def _ask_sender(self, nursery: trio.Nursery) -> None:
+        way = self.plan.way()
+        while True:
+            await self._until_sender_may_be_asked()
+            await self.credit.acquire()
+            places = self.plan.ask(way, AT_ONCE, adjacent=True) if self._sender_may_be_asked() else []
+            if not places:
+                self.credit.release()
+                await self.changed.wait()
+                continue
+            nursery.start_soon(self._ask_sender_for, way, places)
+
+    def _sender_may_be_asked(self) -> bool:
+        return (
+            self.around.net.route(self.contact) is not None
+            and trio.current_time() >= self._again_at
+            and len(self.unsaved) < MAX_UNSAVED
+        )
+
+    async def _until_sender_may_be_asked(self) -> None:
+        while not self._sender_may_be_asked():
+            with trio.move_on_at(self._again_at if self._again_at > trio.current_time() else trio.current_time() + 60):
+                await self.changed.wait()
+
+    async def _ask_sender_for(self, way: BlobWay, places: Sequence[BlobPlace]) -> None:
+        try:
+            try:
+                wanted = BlobRange(self.moving.row.file, places[0], len(places))
+                answer = await self.around.net.files.get(self.contact, wanted)
+            except (Unreachable, LinkLost):
+                self._wait_for_sender("")
+                return
+            finally:
+                self.credit.release()
+            good = await self.keep(list(zip(places, answer.blobs, strict=False)))
+            if good < min(len(answer.blobs), len(places)):
+                self._finish(FetchEnd.WRONG)
+            if good:
+                self.moving.problem = ""
+                self._pauses.reset()
+            if answer.missing is not None:
+                self._refused(answer.missing)
+            elif not answer.blobs:
+                self._wait_for_sender("")
+        finally:
+            self.plan.done(places)
+            self.changed.pulse()
+
+    def _refused(self, reason: NoBlob) -> None:
+        if reason == NoBlob.CHANGED:
+            self._finish(FetchEnd.CHANGED)
+        elif reason == NoBlob.WITHDRAWN:
+            self._finish(FetchEnd.WITHDRAWN)
+        else:
+            self._wait_for_sender(
+                "Its sender does not give it out now." if reason == NoBlob.NOT_NOW else "Its sender has it no more."
+            )
+
+    def _wait_for_sender(self, problem: str) -> None:
+        """Leave the sender alone for a while. Of several requests that fail together, the first one counts."""
+        if trio.current_time() >= self._again_at:
+            self._again_at = trio.current_time() + self._pauses.pause()
+            self.moving.problem = problem or self.moving.problem
+            self.around.told(self.moving)
+
+    # --- what came
+
+    async def keep(self, came: Sequence[tuple[BlobPlace, bytes]]) -> int:
+        """Check blobs and write them; return how many were right."""
+        checked = [(place, self.plan.name(place), blob) for place, blob in came]
+        try:
+            kept = await self.around.beside(partial(_open, self.cipher, self.sealed, self.plan, checked))
+        except Exception as error:  # noqa: BLE001 - whatever the disk says ends this attempt and not the node
+            self.fail(error)
+            return 0
+        assert isinstance(kept, list)
+        size = 0
+        for place, data in kept:
+            slot = self.plan.layout.slot(place)
+            self.plan.take(place, data if place.level else None)
+            self.unsaved.append(slot)
+            size += len(data)
+        if kept:
+            self.moving.done = self.plan.chunks
+            self.moving.meter.moved(size, trio.current_time())
+            self.around.told(self.moving)
+            self.around.save(self)
+        return len(kept)
+
+
+def _open(
+    cipher: BlobCipher, sealed: SealedFile, plan: Plan, came: Sequence[tuple[BlobPlace, BlobName | None, bytes]]
+) -> list[tuple[BlobPlace, bytes]]:
+    """Open blobs and write their data, in a worker thread; return those that were right."""
+    good = []
+    for place, name, blob in came:
+        try:
+            data = cipher.open(place, name or b"", blob)
+        except CannotOpen:
+            continue
+        sealed.write(plan.layout.slot(place), data)
+        good.append((place, data))
+    return good

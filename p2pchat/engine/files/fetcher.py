@@ -1,0 +1,255 @@
+"""Decides which files are fetched now, and keeps each of them going: one `FileFetch` for each, until it is whole.
+
+Whatever ends a fetch but an answer of its sender, such as a full disk, is only a pause: it is said to the user, and
+tried again. Files that wait for a place begin in the order in which they were sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from p2pchat.core.files import CHUNK_BYTES, BlobCipher
+from p2pchat.core.ids import BlobName, ContactId, MessageId, direct_contact
+from p2pchat.engine.files import transfers
+from p2pchat.engine.files.fetch import MAX_REQUESTS, FetchContext, FetchEnd, FileFetch
+from p2pchat.engine.files.live import Live, Moving
+from p2pchat.engine.files.plan import Bits, Plan
+from p2pchat.engine.runtime.committer import Committer
+from p2pchat.engine.runtime.storage_limits import SCARCE_DISK_BYTES
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import DiskFull, FileDamaged
+from p2pchat.lib.wakeup import Wakeup
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import files as store_files
+from p2pchat.store import messages as store_messages
+from p2pchat.store.contacts import ContactState
+from p2pchat.store.database import Database
+from p2pchat.store.file_space import FileSpace, SealedFile
+from p2pchat.store.files import FileRow, FileState
+
+MAX_AT_ONCE, MAX_OF_CONTACT = 12, 4
+"""Files that are fetched at a time, in all and of one contact."""
+RETRY_SECONDS = 60.0
+"""Seconds until what could not be written is tried again."""
+LOOK_AHEAD = 64
+"""Slots behind the last one that is noted in which something may have been written before a crash."""
+NO_ROOM = "There is no room on this disk for it; it goes on when there is."
+NOT_WRITTEN = "It cannot be written on this disk now; it is tried again."
+WRONG = "Its sender gave something else than was announced, so it cannot be had."
+CHANGED = "The file has changed at its sender since it was sent; it has to be sent again."
+
+log = logging.getLogger(__name__)
+
+
+class NoRoom(Exception):
+    """The disk is too full to begin."""
+
+
+@dataclass(eq=False, repr=False)
+class _Task:
+    """A file that has a place. fetch: None while it is being opened."""
+
+    row: FileRow
+    scope: trio.CancelScope
+    fetch: FileFetch | None = None
+
+
+class Fetcher:
+    """Fetches what is wanted; `run` runs it. around: what all fetches work with. space: the folder of sealed files."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        around: FetchContext,
+        live: Live,
+        space: FileSpace,
+    ) -> None:
+        self._committer, self._around, self._live, self._space = committer, around, live, space
+        self._tasks: dict[int, _Task] = {}
+        self._resting: dict[int, float] = {}
+        self._credits: dict[ContactId, trio.Semaphore] = {}
+        self._changed = Wakeup()
+        self._any = False
+
+    def changed(self) -> None:
+        """Look again which files are wanted."""
+        self._changed.set()
+
+    def people_changed(self) -> None:
+        """Look again whose files may be fetched, if any wait."""
+        if self._any:
+            self._changed.set()
+
+    def link_up(self, contact: ContactId) -> None:
+        """Ask a contact at once, with whom there is a new link."""
+        for task in self._of(contact):
+            task.link_up()
+
+    def link_down(self, contact: ContactId) -> None:
+        """Ask relays for what a contact has sent, whose link has ended."""
+        for task in self._of(contact):
+            task.link_down()
+
+    def _of(self, contact: ContactId) -> list[FileFetch]:
+        return [task.fetch for task in self._tasks.values() if task.fetch is not None and task.fetch.contact == contact]
+
+    async def run(self) -> None:
+        """FileFetch until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._changed.clear()
+                rows, self._any = await self._committer.read(_wanted)
+                self._stop_others({row.message: row for row in rows})
+                self._begin(rows, nursery)
+                with trio.move_on_at(min(self._resting.values(), default=trio.current_time() + 3600)):
+                    await self._changed.wait()
+
+    def _stop_others(self, wanted: dict[int, FileRow]) -> None:
+        """Stop what is not wanted any more, or has another sealed file now."""
+        for pk, task in self._tasks.items():
+            row = wanted.get(pk)
+            ends = task.fetch is not None and task.fetch.plan.whole
+            if not ends and (row is None or task.row.space not in (None, row.space)):
+                task.scope.cancel()
+        for pk in [pk for pk in self._resting if pk not in wanted]:
+            del self._resting[pk]
+
+    def _begin(self, rows: Sequence[FileRow], nursery: trio.Nursery) -> None:
+        now = trio.current_time()
+        for pk in [pk for pk, until in self._resting.items() if until <= now]:
+            del self._resting[pk]
+        busy = Counter(task.row.chat for task in self._tasks.values())
+        for row in rows:
+            if len(self._tasks) >= MAX_AT_ONCE:
+                return
+            if row.message in self._tasks or row.message in self._resting or busy[row.chat] >= MAX_OF_CONTACT:
+                continue
+            busy[row.chat] += 1
+            task = self._tasks[row.message] = _Task(row, trio.CancelScope())
+            nursery.start_soon(self._run_task, task)
+
+    async def _run_task(self, task: _Task) -> None:
+        moving: Moving | None = None
+        try:
+            with task.scope:
+                id = await self._committer.read(_message_id, task.row.message)
+                moving = Moving(task.row, id, task.row.done)
+                self._live.begin(moving)
+                await self._fetch(task, moving)
+        except Exception as error:  # noqa: BLE001 - one file must not stop the others, nor the node
+            if moving is not None:
+                moving.problem = _problem(error)
+                self._live.tell(moving, now=True)
+            log.warning("a file cannot be fetched now: %s", type(error).__name__)
+            self._resting[task.row.message] = trio.current_time() + RETRY_SECONDS
+        else:
+            if moving is not None:
+                self._live.end(moving)
+        finally:
+            del self._tasks[task.row.message]
+            self._changed.set()
+
+    async def _fetch(self, task: _Task, moving: Moving) -> None:
+        sealed = await self._open(task, moving)
+        if sealed is None:
+            return
+        row, beside = task.row, self._committer.beside
+        try:
+            plan = Plan(row.layout, BlobName(row.root), Bits(row.layout.blobs))
+            slots = await self._committer.read(store_files.marked, row.message)
+            found = await beside(partial(_fill, plan, sealed, slots))
+            contact = direct_contact(row.chat)
+            credit = self._credits.setdefault(contact, trio.Semaphore(MAX_REQUESTS))
+            task.fetch = FileFetch(moving, contact, plan, BlobCipher(row.key, row.size), sealed, self._around, credit)
+            task.fetch.unsaved += found
+            if found:
+                self._around.save(task.fetch)
+            moving.done = plan.chunks
+            await self._ended(row, await task.fetch.run())
+            self._live.end(moving)
+            await task.fetch.relays.forget_rest()
+        finally:
+            with trio.CancelScope(shield=True):
+                await beside(sealed.close)
+
+    async def _open(self, task: _Task, moving: Moving) -> SealedFile | None:
+        """Open the sealed file of a file, or make it; None if it is not wanted any more. Raises NoRoom, DiskFull or
+        ProfileError.
+        """
+        row, beside = task.row, self._committer.beside
+        missing = (row.layout.chunks - row.done) * min(row.size, CHUNK_BYTES)
+        if (await beside(partial(shutil.disk_usage, self._space.folder.parent))).free < missing + SCARCE_DISK_BYTES:
+            raise NoRoom
+        if row.space is not None and row.space_key is not None:
+            try:
+                return await beside(partial(self._space.open, row.space, row.space_key))
+            except FileDamaged:
+                pass  # it is gone: begin anew
+        sealed = await beside(self._space.create)
+        named = await self._committer.submit(_begin_anew, row.message, sealed.name, sealed.key)
+        if named is None:
+            await beside(sealed.delete)
+            return None
+        task.row = moving.row = named
+        return sealed
+
+    async def _ended(self, row: FileRow, end: FetchEnd) -> None:
+        if end == FetchEnd.WITHDRAWN:
+            await self._committer.submit(transfers.withdrawn, row.message)
+        elif end != FetchEnd.WHOLE:
+            await self._committer.submit(transfers.fail, row.message, CHANGED if end == FetchEnd.CHANGED else WRONG)
+
+
+def _wanted(db: Database) -> tuple[list[FileRow], bool]:
+    """Return the files to fetch, those of contacts, and whether any others wait too."""
+    waiting = [row for row in store_files.unfinished(db, FileState.WAITING) if not row.mine]
+    people = {chat: store_contacts.get(db, direct_contact(chat)) for chat in {row.chat for row in waiting}}
+    contacts = {chat for chat, person in people.items() if person and person.state == ContactState.CONTACT}
+    return [row for row in waiting if row.chat in contacts], bool(waiting)
+
+
+def _message_id(db: Database, pk: int) -> MessageId:
+    message = store_messages.by_pk(db, pk)
+    return MessageId(b"") if message is None else message.id
+
+
+def _begin_anew(tx: Transaction, pk: int, name: str, key: bytes) -> FileRow | None:
+    """Note the new sealed file of a file that is to be fetched; None if it is not to be any more."""
+    row = store_files.get(tx.db, pk)
+    if row is None or row.state != FileState.WAITING:
+        return None
+    store_files.unmark_all(tx.db, pk)
+    store_files.update(tx.db, pk, space=name, space_key=key, done=0)
+    return store_files.get(tx.db, pk)
+
+
+def _fill(plan: Plan, sealed: SealedFile, slots: set[int]) -> list[int]:
+    """Put what is on the disk into a plan. A list that cannot be read is fetched again. Return the slots of which the
+    database does not know: they were written shortly before the process was killed.
+    """
+    layout = plan.layout
+    frontier = max(slots, default=-1) + 1
+    found = [
+        slot for slot in sealed.sound(range(frontier, min(layout.blobs, frontier + LOOK_AHEAD))) if slot not in slots
+    ]
+    for slot in sorted(slots.union(found)):
+        place = layout.place(slot)
+        data = None
+        if place.level:
+            try:
+                data = sealed.read(slot)
+            except FileDamaged:
+                continue
+        plan.take(place, data)
+    return found
+
+
+def _problem(error: Exception) -> str:
+    return NO_ROOM if isinstance(error, NoRoom | DiskFull) else NOT_WRITTEN

@@ -1,0 +1,134 @@
+"""Fetches blobs of one file from our file boxes at relays, by name, while its sender gives none.
+
+The sender puts them there in order, so a relay that lacks the next ones in order lacks the rest too, and is left for a
+while. What came from a relay is forgotten at all of them once it is on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from p2pchat.core.files import BlobPlace
+from p2pchat.core.ids import BlobName, RelayName
+from p2pchat.engine.files.plan import BlobWay, Plan
+from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.wakeup import Wakeup
+from p2pchat.ports import Net, OwnQueue, Relay
+
+AT_ONCE = 16
+"""Blobs in one request to a relay."""
+MAX_MISSES = 3
+"""Answers of a relay in which nothing was, after which it is left for a while."""
+FORGET_AT_ONCE = 64
+"""Blobs that a relay is told to forget in one request."""
+FORGET_SECONDS = 60.0
+"""Seconds for which relays are told what to forget of a file that is whole; its sender tells them too."""
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 900.0
+"""Seconds between two times of asking the relays."""
+
+Inbox = tuple[Relay, OwnQueue]
+"""A queue of ours at a relay that was announced to the sender: its file box is asked."""
+
+
+@dataclass(eq=False, repr=False)
+class FromRelays:
+    """What comes from relays for one file. inboxes: reads where its sender may have left something. keep: checks blobs
+    and writes them, and returns how many were right. ready: waits until more may come. needed: whether nothing comes
+    from the sender. changed: set by whoever changes the plan.
+    """
+
+    plan: Plan
+    net: Net
+    inboxes: Callable[[], Awaitable[Sequence[Inbox]]]
+    keep: Callable[[Sequence[tuple[BlobPlace, bytes]]], Awaitable[int]]
+    ready: Callable[[], Awaitable[object]]
+    needed: Callable[[], bool]
+    changed: Wakeup
+    _came: set[int] = field(default_factory=set)
+    _to_forget: list[BlobName] = field(default_factory=list)
+    _known: Sequence[Inbox] = ()
+    _ways: dict[RelayName, BlobWay] = field(default_factory=dict)
+    _pauses: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE, LONGEST_PAUSE))
+    _anew: Wakeup = field(default_factory=Wakeup)
+
+    async def run(self) -> None:
+        """Ask while that is needed, and have relays forget what came, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._forget_saved)
+            while True:
+                self._anew.clear()
+                if self.needed():
+                    await self._ask_all()
+                with trio.move_on_after(self._pauses.pause()):
+                    await self._anew.wait()
+
+    def ask_anew(self) -> None:
+        """Ask at once: there may be something new."""
+        self._pauses.reset()
+        self._anew.set()
+
+    def saved(self, slots: Sequence[int]) -> None:
+        """Note that these slots are on the disk."""
+        for slot in slots:
+            if slot in self._came:
+                self._came.discard(slot)
+                name = self.plan.name(self.plan.layout.place(slot))
+                if name is not None:
+                    self._to_forget.append(name)
+
+    async def _ask_all(self) -> None:
+        self._known = await self.inboxes()
+        before = self.plan.here.count
+        async with trio.open_nursery() as nursery:
+            for relay, queue in self._known:
+                if relay.mailbox not in self._ways:
+                    self._ways[relay.mailbox] = self.plan.way()
+                way = self._ways[relay.mailbox]
+                way.ask_anew()
+                nursery.start_soon(self._ask, relay, queue, way)
+        if self.plan.here.count > before:
+            self._pauses.reset()
+
+    async def _ask(self, relay: Relay, queue: OwnQueue, way: BlobWay) -> None:
+        """FileFetch what one relay has, until it has no more of it."""
+        misses = 0
+        while misses < MAX_MISSES and self.needed():
+            await self.ready()
+            places = self.plan.ask(way, AT_ONCE)
+            if not places:
+                return
+            try:
+                names = [name for name in map(self.plan.name, places) if name is not None]
+                blobs = await self.net.mailboxes.boxes.get(relay, queue, names)
+                if blobs is None:
+                    return
+                came = [(place, blob) for place, blob in zip(places, blobs, strict=False) if blob is not None]
+                misses = 0 if await self.keep(came) else misses + 1
+                slots = [self.plan.layout.slot(place) for place in places]
+                self._came.update(slot for slot in slots if slot in self.plan.here)
+                self.plan.lacks(
+                    way, [place for place, slot in zip(places, slots, strict=True) if slot not in self._came]
+                )
+            finally:
+                self.plan.done(places)
+                self.changed.pulse()
+
+    async def _forget_saved(self) -> None:
+        while True:
+            while len(self._to_forget) >= FORGET_AT_ONCE:
+                await self._forget()
+            await self.changed.wait()
+
+    async def _forget(self) -> None:
+        names, self._to_forget = self._to_forget[:FORGET_AT_ONCE], self._to_forget[FORGET_AT_ONCE:]
+        for relay, queue in self._known:
+            await self.net.mailboxes.boxes.forget(relay, queue, names)
+
+    async def forget_rest(self) -> None:
+        """Have relays delete the last of it, for a while at most, once the file is whole."""
+        with trio.move_on_after(FORGET_SECONDS):
+            while self._to_forget:
+                await self._forget()

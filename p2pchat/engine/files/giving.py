@@ -1,0 +1,150 @@
+"""Gives blobs of our files to the contacts to whom they were sent, and to nobody else (`ports.FileCallbacks`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import trio
+
+from p2pchat.core.files import BlobPlace
+from p2pchat.core.ids import ContactId, FileId, MessageId, direct_chat
+from p2pchat.engine.files.live import Live, Moving
+from p2pchat.engine.files.plan import Bits
+from p2pchat.errors import P2PChatError, SourceChanged
+from p2pchat.ports import BlobRange, Blobs, NoBlob
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import files as store_files
+from p2pchat.store import messages as store_messages
+from p2pchat.store.contacts import ContactState
+from p2pchat.store.database import Database
+from p2pchat.store.file_blobs import BlobMaker
+from p2pchat.store.files import FileRow, FileState
+
+MAX_OPEN = 16
+"""Files that are open at a time; the one that was asked for longest ago is closed."""
+MAX_COUNT = 16
+"""Blobs in one answer."""
+CHANGED = "The file has changed since it was sent; send it again."
+UNREADABLE = "{why}. It goes on when it can be read again."
+_REFUSED = {FileState.PAUSED: NoBlob.NOT_NOW, FileState.GONE: NoBlob.WITHDRAWN}
+
+
+@dataclass(eq=False, repr=False)
+class _Given:
+    """One of our files that is being fetched. sent: its chunks that were given out. maker: None while it is closed."""
+
+    moving: Moving
+    sent: Bits
+    maker: BlobMaker | None = None
+    closed: bool = False
+    opening: trio.Lock = field(default_factory=trio.Lock)
+
+    def close(self) -> None:
+        """Close it for good."""
+        self.closed = True
+        if self.maker is not None:
+            self.maker.close()
+
+
+class Giver:
+    """Answers requests for blobs. read, beside: those of the committer. open: opens one of our files, in a thread."""
+
+    def __init__(
+        self,
+        read: Callable[..., Awaitable[Any]],
+        beside: Callable[[Callable[[], object]], Awaitable[Any]],
+        open: Callable[[FileRow], BlobMaker],
+        live: Live,
+    ) -> None:
+        self._read, self._beside, self._open, self._live = read, beside, open, live
+        self._given: dict[tuple[ContactId, FileId], _Given] = {}
+
+    async def blobs(self, contact: ContactId, wanted: BlobRange) -> Blobs:
+        """Return blobs of a file that was sent to this contact."""
+        try:
+            given = self._given.get((contact, wanted.file)) or await self._find(contact, wanted.file)
+            if isinstance(given, NoBlob):
+                return Blobs((), given)
+        except P2PChatError:
+            return Blobs((), NoBlob.NOT_NOW)
+        try:
+            maker = given.maker or await self._opened(given)
+            blobs = await self._beside(partial(maker.blobs, wanted.first, min(wanted.count, MAX_COUNT)))
+        except SourceChanged:
+            self._cannot(given, CHANGED)
+            return Blobs((), NoBlob.CHANGED)
+        except P2PChatError as error:
+            self._cannot(given, UNREADABLE.format(why=str(error).rstrip(".")))
+            return Blobs((), NoBlob.NOT_NOW)
+        self._count(given, wanted.first, blobs)
+        return Blobs(blobs, NoBlob.UNKNOWN if len(blobs) < wanted.count else None)
+
+    def changed(self, pk: int) -> None:
+        """Read the file of a message anew from the store when it is asked for again."""
+        for key, given in list(self._given.items()):
+            if given.moving.row.message == pk:
+                self._close(key)
+
+    def close(self) -> None:
+        """Close everything: contacts have changed, or the node ends."""
+        for key in list(self._given):
+            self._close(key)
+
+    def _close(self, key: tuple[ContactId, FileId]) -> None:
+        given = self._given.pop(key)
+        self._live.end(given.moving)
+        given.close()
+
+    async def _find(self, contact: ContactId, file: FileId) -> _Given | NoBlob:
+        found = await self._read(_wanted, contact, file)
+        if isinstance(found, NoBlob):
+            return found
+        key = contact, file
+        if key not in self._given:
+            row, id = found
+            self._given[key] = _Given(Moving(row, id), Bits(row.layout.chunks))
+            self._live.begin(self._given[key].moving)
+            if len(self._given) > MAX_OPEN:
+                self._close(next(iter(self._given)))
+        return self._given[key]
+
+    async def _opened(self, given: _Given) -> BlobMaker:
+        async with given.opening:
+            if given.maker is None:
+                given.maker = await self._beside(partial(self._open, given.moving.row))
+                if given.closed:
+                    given.close()
+            return given.maker
+
+    def _cannot(self, given: _Given, problem: str) -> None:
+        """Say why one of our files cannot be given, and open it anew the next time: another one may be there then."""
+        if given.maker is not None:
+            given.maker.close()
+            given.maker = None
+        turned, given.moving.problem = given.moving.problem != problem, problem
+        self._live.tell(given.moving, now=turned)
+
+    def _count(self, given: _Given, first: BlobPlace, blobs: Sequence[bytes]) -> None:
+        moving = given.moving
+        if first.level == 0:
+            for number in range(first.number, first.number + len(blobs)):
+                given.sent.add(number)
+        moving.meter.moved(sum(map(len, blobs)), trio.current_time())
+        moving.done = given.sent.count
+        turned, moving.problem = bool(moving.problem), ""
+        self._live.tell(moving, now=turned)
+
+
+def _wanted(db: Database, contact: ContactId, file: FileId) -> tuple[FileRow, MessageId] | NoBlob:
+    """Return a file that a contact may fetch, and the id of its message, or why it may not."""
+    person = store_contacts.get(db, contact)
+    if person is None or person.state != ContactState.CONTACT:
+        return NoBlob.UNKNOWN
+    row = store_files.ours(db, direct_chat(contact), file)
+    message = None if row is None else store_messages.by_pk(db, row.message)
+    if row is None or message is None:
+        return NoBlob.UNKNOWN
+    return _REFUSED.get(row.state, (row, message.id))

@@ -1,0 +1,163 @@
+"""What happens to files in transactions: wanted, paused, whole, declined, withdrawn.
+
+`settle` runs at the end of each transaction, for the files that came in it and those of which the other side said
+something. What may be done when is in the two tables of what a person may ask for.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.contents import Transfer
+from p2pchat.core.contents.transfer import TransferNews
+from p2pchat.core.delivery import DeliveryEvent, DeliveryState
+from p2pchat.core.ids import direct_contact
+from p2pchat.engine.delivery import outbound, states
+from p2pchat.engine.runtime import settings, views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow
+from p2pchat.store import files as store_files
+from p2pchat.store import messages as store_messages
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.database import Value
+from p2pchat.store.files import FileRow, FileState
+from p2pchat.store.messages import MessageRow
+
+MAX_FETCHED_BYTES = 4 * 2**30
+"""Bytes of files that one contact may have us keep without asking; beyond that theirs are only offered."""
+_STOPPED = frozenset({FileState.OFFERED, FileState.PAUSED, FileState.FAILED, FileState.GONE})
+_UNDER_WAY = frozenset({FileState.OFFERED, FileState.WAITING, FileState.PAUSED, FileState.FAILED})
+
+
+def settle(tx: Transaction) -> None:
+    """Decide what follows for the files that came, or of which the other side said something."""
+    for pk in list(tx.files_changed):
+        row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
+        contact = None if row is None else tx.contact(direct_contact(row.chat))
+        if row is None or message is None or contact is None:
+            continue
+        if row.mine:
+            _answered(tx, row, message)
+        elif row.news == TransferNews.WITHDRAWN:
+            if row.state in _UNDER_WAY:
+                _end(tx, row, message, FileState.GONE, f"{contact.name} has withdrawn it.")
+        elif row.state == FileState.OFFERED and _is_wanted(tx, contact, row):
+            change(tx, row, message, state=FileState.WAITING)
+
+
+def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
+    """Apply what the recipient of one of our files says."""
+    if row.news == TransferNews.WHOLE and row.state != FileState.HERE:
+        change(tx, row, message, state=FileState.HERE, problem="", done=row.layout.chunks)
+        read = message.read_at is not None
+        event = DeliveryEvent.READ if read else DeliveryEvent.DELIVERED
+        states.advance(tx, row.chat, [message.id], event, None)
+    elif row.news == TransferNews.DECLINED and row.state in _UNDER_WAY:
+        change(tx, row, message, state=FileState.GONE, problem="It was declined.")
+    elif row.news == TransferNews.WANTED and row.state == FileState.GONE and row.ended_at is None:  # it was declined
+        change(tx, row, message, state=FileState.WAITING, problem="")
+
+
+def _is_wanted(tx: Transaction, contact: Contact, row: FileRow) -> bool:
+    """Return whether a contact's file is fetched without asking the user."""
+    if contact.state != ContactState.CONTACT or row.size > settings.fetch_up_to(tx.db) * settings.MEGABYTE:
+        return False
+    return store_files.kept_bytes(tx.db, row.chat, mine=False) + row.size <= MAX_FETCHED_BYTES
+
+
+def whole(tx: Transaction, row: FileRow) -> None:
+    """Note that every blob of a contact's file is on this disk, and tell them."""
+    message = store_messages.by_pk(tx.db, row.message)
+    if message is not None:
+        change(tx, row, message, state=FileState.HERE, problem="", ended_at=tx.now)
+        _tell(tx, message, TransferNews.WHOLE)
+
+
+def fail(tx: Transaction, pk: int, problem: str) -> None:
+    """FetchEnd a contact's file that cannot be had. What came of it is kept until the user gives it up."""
+    row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
+    if row is not None and message is not None and row.state == FileState.WAITING:
+        change(tx, row, message, state=FileState.FAILED, problem=problem)
+
+
+def withdrawn(tx: Transaction, pk: int) -> None:
+    """FetchEnd a contact's file that they do not give any more."""
+    row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
+    if row is not None and message is not None and row.state in _UNDER_WAY:
+        _end(tx, row, message, FileState.GONE, "Its sender has withdrawn it.")
+
+
+# --- what a person asks for
+
+
+def want(tx: Transaction, row: FileRow, message: MessageRow) -> None:
+    """FileFetch a contact's file, or go on with it; offer one of ours again. Raises NotNow."""
+    if row.state not in _STOPPED:
+        return
+    contact = tx.contact(direct_contact(row.chat))
+    if not row.mine and (contact is None or contact.state != ContactState.CONTACT):
+        raise NotNow("Files are fetched from contacts only")
+    if (row.mine and row.state == FileState.GONE) or row.news == TransferNews.WITHDRAWN:
+        raise NotNow("This file was withdrawn", hint="It has to be sent again.")
+    change(tx, row, message, state=FileState.WAITING, problem="", ended_at=None)
+    if not row.mine and row.state in (FileState.FAILED, FileState.GONE):
+        _tell(tx, message, TransferNews.WANTED)
+
+
+def pause(tx: Transaction, row: FileRow, message: MessageRow) -> None:
+    """Pause a file that is not whole."""
+    if row.state in (FileState.WAITING, FileState.OFFERED, FileState.FAILED):
+        change(tx, row, message, state=FileState.PAUSED, problem="")
+
+
+def cancel(tx: Transaction, row: FileRow, message: MessageRow) -> None:
+    """Decline a contact's file and delete what came of it, or withdraw one of ours."""
+    if row.mine:
+        if row.state in _UNDER_WAY:
+            change(tx, row, message, state=FileState.GONE, problem="You have withdrawn it.", ended_at=tx.now)
+            _tell(tx, message, TransferNews.WITHDRAWN)
+    elif row.state != FileState.GONE:
+        declined = row.state in _UNDER_WAY
+        _end(tx, row, message, FileState.GONE, "You have declined it." if declined else "You have deleted it.")
+        if declined:
+            _tell(tx, message, TransferNews.DECLINED)
+
+
+def deleted(tx: Transaction, message: MessageRow) -> None:
+    """Tell the recipient of a file that is about to be deleted here that it will not be given any more."""
+    row = store_files.get(tx.db, message.pk)
+    if row is None:
+        return
+    tx.files_changed[message.pk] = None
+    if row.mine and row.state in _UNDER_WAY and message.state != DeliveryState.SAVED:
+        _tell(tx, message, TransferNews.WITHDRAWN)
+
+
+# --- what all have in common
+
+
+def change(tx: Transaction, row: FileRow, message: MessageRow, **fields: Value) -> None:
+    """Change fields of a file, and tell the faces and whoever fetches or gives it."""
+    store_files.update(tx.db, row.message, **fields)
+    tx.files_changed[row.message] = None
+    now = store_files.get(tx.db, row.message)
+    if now is not None and tx.listened:
+        tx.event("file", id=message.id.hex(), chat=row.chat.hex(), file=views.file(now))
+
+
+def _end(tx: Transaction, row: FileRow, message: MessageRow, state: FileState, problem: str) -> None:
+    """FetchEnd a contact's file and delete what came of it."""
+    store_files.unmark_all(tx.db, row.message)
+    change(tx, row, message, state=state, problem=problem, ended_at=tx.now, space=None, space_key=None, done=0)
+    tx.erased = True
+
+
+def _tell(tx: Transaction, message: MessageRow, news: TransferNews) -> None:
+    """Say something of a file to the contact; it ends with the message."""
+    contact = tx.contact(direct_contact(message.chat))
+    if contact is None or contact.state != ContactState.CONTACT:
+        return
+    keep_until = None
+    if message.expire_s:
+        ends = 1000 * message.expire_s if message.expires_at is None else message.expires_at - tx.counted
+        keep_until = tx.now + ends
+    outbound.queue(tx, contact, Transfer(message.id, news), expire_s=message.expire_s, keep_until=keep_until)
+    tx.after(tx.net.nudge, contact.id)

@@ -1,0 +1,115 @@
+"""What a process that reads pictures can do: nothing, whoever has taken it over."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import pytest
+import trio
+
+from p2pchat.errors import MediaMissing
+from p2pchat.media.decoder import DecodingFailed, MediaDecoder
+from tests.support.decoding import with_decoder
+from tests.support.probe import ATTEMPTS, HARMLESS
+from tests.support.processes import SOURCE
+
+NEW_FILES = ("read a file", "list a folder", "make a socket", "make a pipe", "make a file in memory", "execute")
+
+
+def _outcomes(entry: str, names: Iterable[str]) -> dict[str, str]:
+    async def ask(decoder: MediaDecoder) -> dict[str, str]:
+        outcomes = {}
+        for name in names:
+            try:
+                outcomes[name] = (await decoder.ask(name.encode())).decode()
+            except DecodingFailed:
+                outcomes[name] = "ended"
+        return outcomes
+
+    return with_decoder(entry, ask)
+
+
+def test_every_attempt_is_refused_in_the_confinement() -> None:
+    assert _outcomes("main", ATTEMPTS) == dict.fromkeys(ATTEMPTS, "EPERM")
+
+
+def test_without_the_filter_no_file_can_be_opened_all_the_same() -> None:
+    """The limits see to it, so nothing rests on the filter alone."""
+    assert set(_outcomes("without_filter", NEW_FILES).values()) <= {"EMFILE", "EACCES"}
+
+
+def test_the_process_that_forks_has_no_files_and_no_network_either() -> None:
+    """Where the kernel has Landlock, in the version that knows of TCP."""
+    script = """if True:
+        import errno, socket
+        from p2pchat.media.sandbox import Sandbox
+        listening = socket.create_server(("127.0.0.1", 0))
+        sandbox, ours = Sandbox(), socket.socket()
+        sandbox.enter()
+        for attempt in (
+            lambda: open("/etc/passwd"),
+            lambda: open("/tmp/p2pchat-probe", "w"),
+            lambda: __import__("os").listdir("/"),
+            lambda: ours.connect(listening.getsockname()),
+            lambda: __import__("os").execv("/bin/true", ["true"]),
+        ):
+            try:
+                print(attempt())
+            except OSError as error:
+                print(errno.errorcode[error.errno])
+    """
+    result = subprocess.run([sys.executable, "-c", script], cwd=SOURCE, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["EACCES"] * 5
+
+
+def test_attempts_succeed_where_nothing_is_given_up() -> None:
+    """Or they would prove nothing."""
+    for name in ("read a file", "list a folder", "look at a file", "make a socket", "make a pipe", "start a thread"):
+        assert ATTEMPTS[name]() not in errno.errorcode.values()
+    assert HARMLESS["take memory"]() == str(600 << 20)
+
+
+def test_only_its_own_connection_is_open_and_the_environment_is_empty() -> None:
+    async def main(decoder: MediaDecoder) -> None:
+        files = [int(number) for number in (await decoder.ask(b"say which files are open")).split()]
+        assert files[:3] == [0, 1, 2]
+        assert len(files) == 4
+        assert set((await decoder.ask(b"say the environment")).split()) <= {b"LC_CTYPE", b"LD_LIBRARY_PATH"}
+
+    with_decoder("main", main)
+
+
+def test_memory_is_bounded() -> None:
+    async def main(decoder: MediaDecoder) -> None:
+        assert await decoder.ask(b"take memory") == b"MemoryError"
+
+    with_decoder("main", main)
+
+
+def test_processor_time_and_time_are_bounded() -> None:
+    async def ended(decoder: MediaDecoder, name: bytes) -> float:
+        await decoder.ask(b"nothing")
+        began = trio.current_time()
+        with pytest.raises(DecodingFailed):
+            await decoder.ask(name)
+        return trio.current_time() - began
+
+    async def spins(decoder: MediaDecoder) -> None:
+        await ended(decoder, b"spin")
+
+    async def hangs(decoder: MediaDecoder) -> None:
+        await ended(decoder, b"hang")
+
+    with_decoder("main", spins)
+    with_decoder("hasty", hangs)
+
+
+def test_where_a_process_cannot_be_confined_nothing_is_decoded() -> None:
+    async def main(decoder: MediaDecoder) -> None:
+        with pytest.raises(MediaMissing, match="cannot confine"):
+            await decoder.ask(b"nothing")
+
+    with_decoder("unconfined", main)
