@@ -57,7 +57,7 @@ class Sandbox:
         self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
         self._enter_landlock()
 
-    def enter_for_good(self, parent: int) -> None:
+    def enter_for_good(self, parent: int, cpu_seconds: int = CPU_SECONDS) -> None:
         """Give up everything but memory, time, and the files that are open. parent: who forked; its end is ours.
 
         Raises OSError where the kernel has no such filter: then nothing of a stranger's may be read.
@@ -65,7 +65,7 @@ class Sandbox:
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        _limit(resource.RLIMIT_CPU, CPU_SECONDS)
+        _limit(resource.RLIMIT_CPU, cpu_seconds)
         _limit(resource.RLIMIT_NOFILE, 0)
         _limit(resource.RLIMIT_NPROC, 0)
         self._filter.install()
