@@ -409,14 +409,6 @@ class WorldNetwork(Network):
         return super()._pool(callbacks, nursery)
 
 
-def _remove(path: Path) -> None:
-    """Delete a file, or a folder with what is in it."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
 class WorldNode:
     """One profile and its running node."""
 
