@@ -1,6 +1,7 @@
-"""Short connections: how much may go over one, on a network that freezes all that carry more.
+"""What may go over a connection that carries only so much: a short one, or a circuit by a relay with limits.
 
-Such networks were seen to let 15 to 20 kB or 25 packets through. What stays below both gets through each time.
+Short connections are for networks that freeze all that carry more. Such networks were seen to let 15 to 20 kB or 25
+packets through. What stays below both gets through each time.
 """
 
 from __future__ import annotations
@@ -37,3 +38,31 @@ class Allowance:
             count + packets <= MAX_SHORT_PACKETS and carried + size + _HEADERS * (count + packets) <= MAX_SHORT_BYTES
             for carried, count in ((bytes_in, packets_in), (bytes_out, packets_out))
         )
+
+
+MIN_FILES_BYTES = 1 << 24
+"""Bytes that a circuit has to be allowed if files are to go over it: a new one for every few blobs is worth nobody's
+while."""
+
+
+class CircuitTerms:
+    """What a relay lets one circuit carry, as it has said, and what it has carried.
+
+    max_bytes: in both directions together; 0: no limit. carried: for who sends and receives to count.
+    """
+
+    __slots__ = ("carried", "max_bytes")
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.carried = 0
+
+    @property
+    def for_files(self) -> bool:
+        """Whether files may go over such a circuit at all."""
+        return not self.max_bytes or self.max_bytes >= MIN_FILES_BYTES
+
+    @property
+    def half_used(self) -> bool:
+        """Whether half of the bytes have gone: the others are for messages."""
+        return 0 < self.max_bytes <= 2 * self.carried

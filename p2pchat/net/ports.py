@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.punch import PunchAddress
-from p2pchat.net.allowance import Allowance
+from p2pchat.net.allowance import Allowance, CircuitTerms
 
 
 class Stream(Protocol):
@@ -80,10 +80,13 @@ class Stream(Protocol):
 
 @runtime_checkable
 class Branching(Protocol):
-    """A stream beside which others can be opened."""
+    """A stream beside which others can be opened. terms: what the connection may carry, if that is a circuit."""
 
-    async def beside(self, protocol: str) -> Stream:
-        """Open another stream, speaking `protocol`, on the connection that carries this one. Not on a short one.
+    terms: CircuitTerms | None
+
+    async def beside(self, protocol: str, window: int) -> Stream:
+        """Open another stream, speaking `protocol`, on the connection that carries this one, if that is no short one.
+        window: bytes that the other side may send before we have read.
 
         Has a deadline of its own. Raises `errors.Unreachable` where the connection takes no further stream or does not
         answer, and of these `errors.NotServed` where the peer does not know `protocol`.
@@ -229,9 +232,10 @@ class RelayedHost(Host, Protocol):
         """Allow the relay `most` more streams than others: each carries somebody to us. 0 ends that."""
         ...
 
-    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
+    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]], terms: CircuitTerms) -> bool:
         """Treat `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted` is called when
-        there is room for it. Returns False if there is none; the stream is then unchanged.
+        there is room for it. terms: what the relay lets it carry. Returns False if there is none; the stream is then
+        unchanged.
         """
         ...
 

@@ -189,7 +189,11 @@ class RelayConfig:
         32, 1, 100_000, "And how many may be begun from one IPv4 address or one IPv6 /64."
     )
     circuit_bytes: int = _number(
-        256 << 20, 0, 1 << 50, "Bytes one circuit may carry, both ways together, before it is cut. 0: no limit."
+        256 << 20,
+        0,
+        1 << 50,
+        "Bytes one circuit may carry, both ways together, before it is cut. Files use half of them, and none goes by a "
+        "circuit with fewer than 16777216. 0: no limit.",
     )
     circuit_seconds: int = _number(0, 0, 31_536_000, "Seconds after which a circuit is cut. 0: no limit.")
     circuit_idle_seconds: int = _number(

@@ -129,6 +129,21 @@ async def open_url(command: Sequence[str], address: str) -> bool:
     return False
 
 
+async def open_file(command: Sequence[str], path: str) -> bool:
+    """Open a file with the desktop's program for it; return whether there is such a program.
+
+    The path is absolute, so it can never be an option; xdg-open does not support `--`.
+    """
+    if not path.startswith("/"):
+        return False
+    with contextlib.suppress(OSError):
+        await asyncio.create_subprocess_exec(
+            *command, path, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True, cwd="/"
+        )
+        return True
+    return False
+
+
 def editor(environment: Mapping[str, str]) -> list[str]:
     """Return the command of the user's editor; `vi` if they have set none."""
     named = environment.get("VISUAL") or environment.get("EDITOR") or "vi"

@@ -15,23 +15,32 @@ from libp2p.identity.identify.pb.identify_pb2 import Identify
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import ENVELOPE, Frame
+from p2pchat.core.file_frames import GET, Get, encode_get
+from p2pchat.core.files import BlobPlace
+from p2pchat.core.frames import ENVELOPE, HELLO, Frame
 from p2pchat.core.ids import ContactId, InviteId, PeerKey, QueueId, SessionId
+from p2pchat.core.names import file_name
 from p2pchat.core.relays import Relay
-from p2pchat.core.session import Pair, pair
-from p2pchat.net import multiaddrs
+from p2pchat.core.session import Pair, file_tag, hello_days, pair
+from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.net import allowance, multiaddrs
+from p2pchat.net.files.streams import WINDOW_BYTES
+from p2pchat.net.frames import write_frames
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.connections import PING_AFTER_SECONDS, PONG_TIMEOUT
 from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.yamux import WINDOW_TIMEOUT
 from p2pchat.net.network import Network
+from p2pchat.net.ports import Branching
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
-from p2pchat.ports import InviteOffer, NetHandler
+from p2pchat.ports import Blobs, InviteOffer, NetHandler
 from tests.conftest import run
 from tests.support.boxes import Keys
 from tests.support.hosts import Middle, live_connections, make
 from tests.support.mails import Letters, own, serving
 from tests.support.relays import NOW, Place, clock, echoes, ended, meeting, refuse_reservations
+from tests.support.shelf import FILE, Shelf, blob, blobs
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -166,9 +175,10 @@ class Person:
 class RunningRelay:
     """A relay that can be killed."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, limits: CircuitLimits) -> None:
         self.host = make(number)
-        self.host.handle(circuit_messages.HOP, CircuitRelay(self.host, CircuitLimits(), clock).serve)
+        self.circuits = CircuitRelay(self.host, limits, clock)
+        self.host.handle(circuit_messages.HOP, self.circuits.serve)
         self._life = trio.CancelScope()
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -184,10 +194,12 @@ class RunningRelay:
 
 
 @asynccontextmanager
-async def people() -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
+async def people(
+    limits: CircuitLimits = CircuitLimits(),  # noqa: B008 - it cannot be changed
+) -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
     """Alice and bob, who are reached by two relays."""
     async with trio.open_nursery() as nursery:
-        relays = [RunningRelay(8), RunningRelay(9)]
+        relays = [RunningRelay(8, limits), RunningRelay(9, limits)]
         for relay in relays:
             await nursery.start(relay.run)
         alice, bob = Person(1, ALICE, BOB), Person(2, BOB, ALICE)
@@ -294,6 +306,86 @@ def test_who_comes_by_a_port_that_the_router_opened_shows_where_we_are_found(mon
                 nursery.cancel_scope.cancel()
 
     run(main, MockClock(rate=10))
+
+
+def test_files_come_by_circuits_and_directly_and_messages_pass_them() -> None:
+    async def main() -> None:
+        async with people() as (alice, bob, _):
+            shelf = bob.network._open.files.answers = Shelf(64)
+            alice.network.reach(BOB, circuits(bob))
+            await alice.until(lambda: alice.network.route(BOB) == "circuit")
+            await _fetch_all(alice, bob, shelf)
+            (circuit,) = live_connections(alice.host, bob.host)
+            alice.network.reach(BOB, bob.network.ways())
+            await alice.until(lambda: alice.network.route(BOB) == "direct")
+            await _fetch_all(alice, bob, shelf)
+            await until_one_connection(alice, bob)
+            assert not circuit.alive
+            # who asks and never reads is left, and nobody else is
+            (conn,) = live_connections(alice.host, bob.host)
+            link = alice.network._best(BOB)
+            assert link is not None
+            assert isinstance(link.stream, Branching)
+            day = hello_days(NOW)[0]
+            name, tag = file_name(alice.pairs(BOB)[0].ours, bob.host.peer, day), file_tag
+            stream = await link.stream.beside(name, WINDOW_BYTES)
+            hello = Frame(HELLO, tag(alice.pairs(BOB)[0].ours, alice.host.peer, bob.host.peer, day))
+            gets = [Frame(GET, encode_get(Get(n, FILE, BlobPlace(0, 16 * n), 16))) for n in range(4)]
+            await write_frames(stream, [hello, *gets])
+            shelf.asked.clear()
+            await trio.sleep(WINDOW_TIMEOUT + 1)
+            assert len(shelf.asked) < 8
+            assert await bob.hears(alice) == await alice.hears(bob) == "direct"
+            assert conn.alive
+
+    run(main, MockClock(rate=10))
+
+
+def test_a_file_that_is_too_large_for_a_circuit_comes_by_several_and_none_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(allowance, "MIN_FILES_BYTES", 1 << 20)
+
+    async def main() -> None:
+        async with people(CircuitLimits(bytes=3 << 20)) as (alice, bob, relays):
+            bob.network._open.files.answers = Shelf(64)
+            for one, other, other_id in ((alice, bob, BOB), (bob, alice, ALICE)):
+                one.network.reach(other_id, circuits(other))
+            await alice.until(lambda: alice.network.route(BOB) == "circuit")
+            found: list[bytes] = []
+            refused = 0
+            while len(found) < 64:
+                try:
+                    found += (await alice.network.files.get(BOB, blobs(len(found), 8))).blobs
+                except (Unreachable, LinkLost):
+                    refused += 1
+                    await trio.sleep(0.5)
+                assert await bob.hears(alice) == "circuit"
+            assert found == [blob(number) for number in range(64)]
+            assert refused
+            assert sum(relay.circuits.counts.joined for relay in relays) > 2
+            assert sum(relay.circuits.counts.cut for relay in relays) == 0
+
+    run(main, MockClock(rate=10))
+
+
+async def _fetch_all(alice: Person, bob: Person, shelf: Shelf) -> None:
+    """Get a file by four calls at once; messages go to and fro meanwhile."""
+    found: dict[int, Blobs] = {}
+
+    async def get(first: int) -> None:
+        found[first] = await alice.network.files.get(BOB, blobs(first, 16))
+
+    async def talk() -> None:
+        while len(found) < 4:
+            await bob.hears(alice)
+            await alice.hears(bob)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(talk)
+        for first in range(0, shelf.chunks, 16):
+            nursery.start_soon(get, first)
+    assert found == {first: Blobs([blob(n) for n in range(first, first + 16)]) for first in range(0, 64, 16)}
 
 
 async def until_one_connection(alice: Person, bob: Person) -> None:

@@ -43,7 +43,7 @@ from p2pchat.engine.methods.service import METHODS
 from p2pchat.engine.runtime import clock_watch
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
-from p2pchat.net.allowance import Allowance
+from p2pchat.net.allowance import Allowance, CircuitTerms
 from p2pchat.net.kademlia.network import KademliaNetwork
 from p2pchat.net.lan.discovery import Medium
 from p2pchat.net.libp2p import circuit_messages
@@ -101,6 +101,7 @@ class FakeStream:
         self._closed = False
         self._written = 0
         self._delivering = trio.Lock()
+        self.terms: CircuitTerms | None = None
 
     @property
     def peer(self) -> PeerKey:
@@ -172,7 +173,7 @@ class FakeStream:
     async def close(self) -> None:
         self.end()
 
-    async def beside(self, protocol: str) -> Stream:
+    async def beside(self, protocol: str, window: int) -> Stream:
         await trio.lowlevel.checkpoint()
         if self._closed or self.there.nursery is None or self._world.is_cut(self.here, self.there, self.by):
             raise Unreachable
@@ -312,7 +313,7 @@ class FakeHost:
     def expect_circuits(self, relay: bytes, most: int) -> None:
         pass
 
-    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
+    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]], terms: CircuitTerms) -> bool:
         raise NotImplementedError  # circuits of this world are made by `open`
 
     def network_changed(self) -> None:
@@ -484,7 +485,7 @@ class WorldNode:
 
     def _thaw(self) -> None:
         """Put back what was on disk. The file that says which copy this is stays what it is: nothing was copied."""
-        for folder, gone in ((self.folder, Path.unlink), (self._left(), self._put)):
+        for folder, gone in ((self.folder, _remove), (self._left(), self._put)):
             for file in folder.iterdir():
                 if file.name != instance.NAME:
                     gone(file)
@@ -549,6 +550,14 @@ class WorldNode:
     async def texts(self, chat: str, *, mine: bool = False) -> list[str]:
         log = await self.call("log", chat=chat, limit=1000)
         return [one["text"] for one in log if (one["from"] == "me") == mine]
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or a folder with what is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 class World:

@@ -2,5 +2,6 @@
 
 streams   recognises and opens them, beside the links of one host
 asking    the side of the recipient: requests, their answers, and when to give up
+reading   takes answers out of a stream
 serving   the side of the sender: answers one request after the other, behind messages
 """

@@ -9,11 +9,12 @@ from math import inf
 
 import trio
 
-from p2pchat.core.file_frames import BLOB, GET, MAX_ASKED, NONE, NUMBER_BYTES, Get, decode_none, encode_get
+from p2pchat.core.file_frames import GET, MAX_ASKED, NONE, Get, encode_get
 from p2pchat.core.frames import Frame
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net.frames import FrameReader, write_frames
+from p2pchat.net.files.reading import AnswerReader, BlobAnswer
+from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.ports import BlobRange, Blobs, NoBlob
 
@@ -77,7 +78,7 @@ class FileAsking:
         self._retired = True
         self._wake.set()
 
-    async def run(self, begin: Callable[[], Awaitable[tuple[Stream, FrameReader]]]) -> None:
+    async def run(self, begin: Callable[[], Awaitable[tuple[Stream, AnswerReader]]]) -> None:
         """Open a stream by `begin`, which says hello on it and may raise Unreachable or LinkLost, and carry it until it
         ends. Whoever still waits then gets an error.
         """
@@ -123,7 +124,7 @@ class FileAsking:
             elif (self._retired or idle.cancelled_caught) and not self._sent and not self._waiting:
                 return
 
-    async def _read(self, reader: FrameReader, ended: trio.CancelScope) -> None:
+    async def _read(self, reader: AnswerReader, ended: trio.CancelScope) -> None:
         """Take answers until the stream ends, says something wrong, or is silent for too long."""
         try:
             while True:
@@ -131,31 +132,26 @@ class FileAsking:
                 if self._sent and trio.current_time() >= silent_at:
                     break
                 with trio.CancelScope(deadline=silent_at if self._sent else inf) as self._silence:
-                    for frame in await reader.read_some():
-                        self._answered(frame)
+                    while True:
+                        self._answered(await reader.next())
+                        if not self._sent:
+                            break
         except (LinkLost, CannotOpen):
             pass
         ended.cancel()
 
-    def _answered(self, frame: Frame) -> None:
+    def _answered(self, answer: BlobAnswer) -> None:
         """Take one frame of the oldest request's answer. Raises CannotOpen."""
-        if not self._sent:
+        if not self._sent or self._sent[0].number != answer.number:
             raise CannotOpen
-        request = self._sent[0]
+        request, answered = self._sent[0], 1
         missing = None
-        if frame.type == BLOB:
-            number = int.from_bytes(frame.body[:NUMBER_BYTES], "big")
-            if not request.abandoned:
-                request.blobs.append(frame.body[NUMBER_BYTES:])
-            answered = 1
-        elif frame.type == NONE:
-            number, reason = decode_none(frame.body)
+        if answer.type == NONE:
+            reason = answer.rest[0]
             missing = NoBlob(reason) if reason in NoBlob.__members__.values() else NoBlob.NOT_NOW
             answered = request.left
-        else:
-            raise CannotOpen
-        if number != request.number:
-            raise CannotOpen
+        elif not request.abandoned:
+            request.blobs.append(answer.rest)
         request.left -= answered
         self._unanswered -= answered
         if not request.left:

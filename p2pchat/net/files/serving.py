@@ -60,7 +60,7 @@ class FileServing:
         self._write_bytes = WRITE
 
     async def run(self) -> None:
-        """Answer until the stream ends, or the other side asks for what it may not."""
+        """BlobAnswer until the stream ends, or the other side asks for what it may not."""
         send, receive = trio.open_memory_channel[_Part](0)
         try:
             async with trio.open_nursery() as nursery:

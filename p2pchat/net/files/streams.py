@@ -11,7 +11,7 @@ from functools import partial
 
 import trio
 
-from p2pchat.core.file_frames import FROM_RECIPIENT, FROM_SENDER
+from p2pchat.core.file_frames import FROM_RECIPIENT
 from p2pchat.core.frames import HELLO, Frame
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import file_name
@@ -19,6 +19,7 @@ from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, file_tag, hello_days
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net.files.asking import FileAsking
+from p2pchat.net.files.reading import AnswerReader
 from p2pchat.net.files.serving import FileServing
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.links.link import Link, Links
@@ -26,6 +27,9 @@ from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Branching, Caller, Handler, Host, Stream
 from p2pchat.ports import BlobRange, Blobs, FileCallbacks, LinkCallbacks
 
+WINDOW_BYTES = 1 << 19
+"""Bytes that may be under way to who asks: twice what other streams have, since each pause costs speed, and no more,
+since a message waits behind them."""
 MAX_SERVED_STREAMS = 2
 """Streams on which one contact may ask at the same time: a second one while the first is left."""
 
@@ -55,6 +59,7 @@ class HostFileStreams:
         link = self._links.best(contact)
         if link is None or link.judge.doubted or link.stream.short is not None:
             raise Unreachable("there is no link that is good for files")
+        self._keep_to_terms(link)
         over, asking = self._asking.get(contact, (None, None))
         if asking is None or asking.over or over is not link:
             if asking is not None:
@@ -63,6 +68,19 @@ class HostFileStreams:
             self._asking[contact] = link, asking
             self._nursery.start_soon(self._ask, contact, link, asking)
         return await asking.get(wanted)
+
+    def _keep_to_terms(self, link: Link) -> None:
+        """Leave half of what a circuit may carry to messages; where that is reached, have another one made. Raises
+        Unreachable where nothing more may be asked for on this one.
+        """
+        terms = link.stream.terms if isinstance(link.stream, Branching) else None
+        if terms is None:
+            return
+        if not terms.for_files:
+            raise Unreachable("the relay lets circuits carry too little")
+        if terms.half_used:
+            self._links.replace(link)
+            raise Unreachable("the circuit has carried what it may of files")
 
     def drop(self, contact: ContactId) -> None:
         """End every stream with a contact."""
@@ -79,18 +97,18 @@ class HostFileStreams:
             if self._asking.get(contact) == (link, asking):
                 del self._asking[contact]
 
-    async def _begin(self, contact: ContactId, link: Link) -> tuple[Stream, FrameReader]:
+    async def _begin(self, contact: ContactId, link: Link) -> tuple[Stream, AnswerReader]:
         """Open a stream on the connection of a link, and say hello as on that link. Raises Unreachable and LinkLost."""
         pairs = self._links.pairs(contact)
         pair = next((pair for pair in pairs if pair.session_id == link.session_id), None)
         if pair is None or not isinstance(link.stream, Branching):
             raise Unreachable("the session of the link has ended")
         day = hello_days(self._callbacks.now())[0]
-        stream = await link.stream.beside(file_name(pair.ours, link.stream.peer, day))
+        stream = await link.stream.beside(file_name(pair.ours, link.stream.peer, day), WINDOW_BYTES)
         try:
-            reader = FrameReader(stream, FROM_SENDER)
+            reader = AnswerReader(stream)
             await self._say_hello(stream, pair, day)
-            if not self._proves(await reader.read_one(), pair, stream.peer):
+            if not self._proves(await reader.hello(), pair, stream.peer):
                 raise LinkLost
         except BaseException as error:
             await stream.close()

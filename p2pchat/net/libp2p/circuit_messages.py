@@ -31,6 +31,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import HOP
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.allowance import CircuitTerms
 from p2pchat.net.ports import Stream
 
 STOP = "/libp2p/circuit/relay/0.2.0/stop"
@@ -79,9 +80,9 @@ async def write_message(stream: Stream, message: HopMessage | StopMessage) -> No
     await stream.write(encode_uvarint(len(data)) + data)
 
 
-async def connect(stream: Stream, peer: PeerKey) -> None:
-    """Ask the relay at the other end to join `stream` with `peer`. Raises Unreachable; the stream is then of no more
-    use.
+async def connect(stream: Stream, peer: PeerKey) -> CircuitTerms:
+    """Ask the relay at the other end to join `stream` with `peer`, and return what it lets the circuit carry. Raises
+    Unreachable; the stream is then of no more use.
     """
     try:
         request = HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=multiaddrs.multihash(peer)))
@@ -91,6 +92,12 @@ async def connect(stream: Stream, peer: PeerKey) -> None:
         raise Unreachable("the relay did not answer") from error
     if answer.type != HopMessage.STATUS or answer.status != OK:
         raise Unreachable(f"the relay says no ({name(answer.status)})")
+    return terms_in(answer)
+
+
+def terms_in(message: HopMessage | StopMessage) -> CircuitTerms:
+    """Return what the relay lets a circuit carry."""
+    return CircuitTerms(message.limit.data)
 
 
 def peer_in(message: HopMessage | StopMessage) -> PeerKey:
@@ -127,5 +134,6 @@ __all__ = [
     "name",
     "peer_in",
     "read_message",
+    "terms_in",
     "write_message",
 ]

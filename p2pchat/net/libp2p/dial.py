@@ -234,8 +234,8 @@ class Dialler:
                 raise Unreachable("no circuit over a circuit")
             key = multiaddrs.peer_from_multihash(peer.to_bytes())
             assert key is not None
-            await circuit_messages.connect(stream, key)
-            wire = RawPipe(CircuitPipe(stream), multiaddrs.place_of_relay(relay))
+            terms = await circuit_messages.connect(stream, key)
+            wire = RawPipe(CircuitPipe(stream, terms), multiaddrs.place_of_relay(relay), terms=terms)
             conn = await self._swarm.dialled(wire, peer)
             conn.muxed_conn.short = stream.short
         except BaseException:

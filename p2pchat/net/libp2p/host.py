@@ -32,6 +32,7 @@ from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.admission.slots import Remembered
+from p2pchat.net.allowance import CircuitTerms
 from p2pchat.net.libp2p import connections, handshake, hardening, standard_protocols
 from p2pchat.net.libp2p.dial import Dialler
 from p2pchat.net.libp2p.hardening import StreamGuard
@@ -263,12 +264,12 @@ class LibP2PHost(InboundConnections):
         """Allow the relay `most` more streams than others: each carries somebody to us. 0 ends that."""
         self._relays[multiaddrs.multihash(relay).hex()] = most
 
-    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
+    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]], terms: CircuitTerms) -> bool:
         """Treat `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted` is called when
         there is room for it. Return False if there is none; the stream is then unchanged.
         """
         assert isinstance(stream, LibP2PStream)
-        return self._running is not None and await self._running.inbound.adopt(stream, accepted)
+        return self._running is not None and await self._running.inbound.adopt(stream, accepted, terms)
 
     async def _negotiate(self, standard: standard_protocols.StandardProtocols, stream: Substream) -> None:
         """Serve one stream that a peer opened, from its first byte to its last. (libp2p's own way of agreeing on a

@@ -30,6 +30,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.admission.arrivals import Arrivals
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.admission.slots import REFUSALS, Pool, Remembered, Slot
+from p2pchat.net.allowance import CircuitTerms
 from p2pchat.net.libp2p import connections, handshake, listen
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream, key_of
@@ -212,7 +213,7 @@ class Inbound:
         outside = multiaddrs.from_outside(here, remote)
         return multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
 
-    async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
+    async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]], terms: CircuitTerms) -> bool:
         """Treat a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
         place = multiaddrs.place_of_relay(stream.peer)
         guest = Guest(place, self._arrivals.number())
@@ -221,7 +222,7 @@ class Inbound:
 
         async def open_pipe() -> RawPipe:
             await accepted()
-            return RawPipe(CircuitPipe(stream), place)
+            return RawPipe(CircuitPipe(stream, terms), place, terms=terms)
 
         guest.scope.deadline = trio.current_time() + self._limits.proof
         try:

@@ -20,6 +20,7 @@ from p2pchat.core.primitives import CountingCipher
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.allowance import CircuitTerms
 from p2pchat.net.transport.pipes import Pipe, TcpPipe
 
 WRITE_TIMEOUT = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
@@ -43,7 +44,7 @@ class RawPipe(ReadWriteCloser):
     One task reads and one writes at a time. place: where it comes from, for limits. account: how much work it may
     cause. remote: IP address and port of the other end, for telling it its public address. local: our own address, of
     a connection that we have dialled. punched: both sides made it, through their routers. moved: when the last byte
-    came, of whatever.
+    came, of whatever. terms: what a circuit may carry.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class RawPipe(ReadWriteCloser):
         local: str = "",
         *,
         punched: bool = False,
+        terms: CircuitTerms | None = None,
     ) -> None:
         self.punched = punched
+        self.terms = terms
         self._pipe = pipe
         self.place = place
         self.account = Account(place)

@@ -14,7 +14,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
-from p2pchat.net.allowance import Allowance
+from p2pchat.net.allowance import Allowance, CircuitTerms
 from p2pchat.net.libp2p import handshake, hardening
 from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, shielded
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge, give_up, take_now, wait_readable
@@ -26,7 +26,7 @@ BESIDE_TIMEOUT = 10.0  # seconds within which the other end has to agree to a st
 
 class LibP2PStream:
     """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
-    first. punched: see `ports.Routed`. connection: an object that all streams of one connection share, for comparison
+    first. punched, terms: see `ports`. connection: an object that all streams of one connection share, for comparison
     only.
     """
 
@@ -38,6 +38,7 @@ class LibP2PStream:
         self._muxed = stream.muxed_conn
         self.connection: object = self._muxed
         self.punched = self._muxed.wire.punched
+        self.terms = self._muxed.wire.terms
         self._closed = False
         self._head = head
 
@@ -136,7 +137,7 @@ class LibP2PStream:
         if self.short is not None:
             self._muxed.abandon()
 
-    async def beside(self, protocol: str) -> LibP2PStream:
+    async def beside(self, protocol: str, window: int) -> LibP2PStream:
         """Open another stream on the same connection, as `ports.Branching.beside` says."""
         muxed, inner = self._muxed, None
         if not muxed.alive or muxed.short is not None or not muxed.stream_backlog_semaphore.value:
@@ -148,6 +149,7 @@ class LibP2PStream:
         try:
             with trio.fail_after(BESIDE_TIMEOUT):
                 await handshake.propose(NegotiationChannel(inner), protocol.encode())
+                await inner.widen(window)
         except BaseException as error:
             await hardening.reset(inner)
             if isinstance(error, Exception) and not isinstance(error, Unreachable):
@@ -239,13 +241,14 @@ class NegotiationChannel:
 class CircuitPipe:
     """`pipes.Pipe` over a stream with a relay that has been joined to somebody's.
 
-    Whoever made it ends the stream with `kill` when the connection on it is over.
+    Whoever made it ends the stream with `kill` when the connection on it is over. terms: what it may carry.
     """
 
     route = Route.CIRCUIT
 
-    def __init__(self, stream: LibP2PStream) -> None:
+    def __init__(self, stream: LibP2PStream, terms: CircuitTerms) -> None:
         self._stream = stream
+        self.terms = terms
 
     @property
     def short(self) -> Allowance | None:
@@ -255,12 +258,15 @@ class CircuitPipe:
     async def receive(self) -> bytes:
         """Wait for 1 to `CHUNK` bytes; b"" at the end. Raises BrokenResourceError."""
         try:
-            return await self._stream.read(CHUNK)
+            data = await self._stream.read(CHUNK)
         except LinkLost as error:
             raise trio.BrokenResourceError from error
+        self.terms.carried += len(data)
+        return data
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`. Raises BrokenResourceError."""
+        self.terms.carried += len(data)
         try:
             await self._stream.write(data)
         except LinkLost as error:

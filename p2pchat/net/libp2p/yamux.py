@@ -33,7 +33,7 @@ PATIENT_TIMES = 10
 WINDOW_TIMEOUT = 5.0
 """Seconds a stream may wait for its other end to make room."""
 _HEAD = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
-_MAX_FRAME = 60_000 + _HEAD.size  # a joined write of ours, and so one Noise message
+_MAX_FRAME = 60_000 + 2 * _HEAD.size  # a joined write of ours, and so one Noise message
 _SYN, _ACK, _FIN, _RST = yamux.FLAG_SYN, yamux.FLAG_ACK, yamux.FLAG_FIN, yamux.FLAG_RST
 
 
@@ -41,11 +41,18 @@ class Substream(yamux.YamuxStream):
     """libp2p's stream, whose window has one account: libp2p's negotiation reads as we do, by `GuardedYamux.take`.
 
     `recv_window`: bytes that the other end may still send. With what is buffered and what was read since the last
-    update of the window, that is `WINDOW`, always. `unacknowledged`: the other end began it, and was not told yet that
-    it has come.
+    update of the window, that is `window`, always: `WINDOW`, or more after `widen`. `unacknowledged`: the other end
+    began it, and was not told yet that it has come.
     """
 
     unacknowledged = False
+    window = WINDOW
+
+    async def widen(self, window: int) -> None:
+        """Let the other end send so many bytes, more than it may now, before we have read. Raises what a write does."""
+        more, self.window = window - self.window, window
+        self.recv_window += more
+        await self.send_window_update(more)
 
     async def read(self, n: int | None = -1) -> bytes:
         """Read 1 to `n` bytes, or whatever the window holds where no number is given. Raises what libp2p does."""
@@ -330,7 +337,8 @@ class GuardedYamux(yamux.Yamux):
         """
         await wait_readable(stream)
         data = take_now(stream, at_most)
-        if stream._pending_recv_release >= WINDOW // 2:
+        window = stream.window if isinstance(stream, Substream) else WINDOW
+        if stream._pending_recv_release >= window // 2:
             granted, stream._pending_recv_release = stream._pending_recv_release, 0
             stream.recv_window += granted
             with shielded(WRITE_TIMEOUT), suppress(Exception):
@@ -368,18 +376,21 @@ class GuardedYamux(yamux.Yamux):
         """
         sent = 0
         while sent < len(data):
-            await self._until_window(stream)
+            await self._until_window(stream, min(len(data) - sent, _MAX_FRAME - 2 * _HEAD.size))
             piece = data[sent : sent + min(stream.send_window, _MAX_FRAME - 2 * _HEAD.size)]
             stream.send_window -= len(piece)
             sent += len(piece)
             head = self._acknowledgement(stream) + _HEAD.pack(0, yamux.TYPE_DATA, 0, stream.stream_id, len(piece))
             await self._write_frame(head + piece)
 
-    async def _until_window(self, stream: yamux.YamuxStream) -> None:
+    async def _until_window(self, stream: yamux.YamuxStream, size: int) -> None:
+        """Wait until the window has room for so many bytes: a frame for each remnant of a window would cost both ends
+        twice the work.
+        """
         while True:
             if stream.send_closed or stream.closed or not self.alive:
                 raise MuxedStreamError("Stream is closed for sending")
-            if stream.send_window:
+            if stream.send_window >= size:
                 return
             with trio.move_on_after(WINDOW_TIMEOUT) as waiting:
                 await self._room.setdefault(stream.stream_id, trio.Event()).wait()

@@ -161,15 +161,23 @@ class Links:
 
     def best(self, contact: ContactId) -> Link | None:
         """Return the link to write on, if there is one: of those that are not in doubt, or else of all, the newest
-        direct one, else the newest.
+        direct one, else the newest whose circuit has not carried enough, else the newest.
         """
         links = self._links.get(contact, ())
         return max(links[::-1], key=_quality, default=None)
 
     def moves(self, contact: ContactId) -> bool:
-        """Return whether there is a link with the contact that is not in doubt."""
+        """Return whether there is a link with the contact that is not in doubt, and whose connection is not used up."""
         best = self.best(contact)
-        return best is not None and not best.judge.doubted
+        return best is not None and not best.judge.doubted and not best.used_up
+
+    def replace(self, link: Link) -> None:
+        """Have a link made on another connection, since this one has carried enough; where it comes, this one ends
+        soon.
+        """
+        if not link.used_up:
+            link.used_up = True
+            self._on_stuck(link.contact)
 
     def tell_of_links(self, linked: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
         """Call `linked` with the contact of every new link, and `stuck` when the best link of a contact has stalled."""
@@ -299,7 +307,9 @@ class Links:
             link.written.unpark_all()
             self._settle(link.contact)
             self._callbacks.link_down(link.contact)
-        if link.scope.cancelled_caught:
+        if link.scope.cancelled_caught and link.used_up:
+            link.stream.sever()
+        elif link.scope.cancelled_caught:
             await self._host.disconnect(link.stream.peer, only=Route.CIRCUIT)
 
     def _doubt(self, link: Link) -> None:
@@ -308,15 +318,16 @@ class Links:
             link.post([Frame(PING, b"")])
 
     def _settle(self, contact: ContactId) -> None:
-        """End a contact's links over circuits soon while there is a direct one that works. Called where a link has come
-        or gone, or is no longer in doubt.
+        """End a contact's links over circuits soon while there is a direct one that works, or one that replaces them.
+        Called where a link has come or gone, or is no longer in doubt.
         """
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT and not best.judge.doubted
         soon = trio.current_time() + CIRCUIT_LINGER_SECONDS
         for link in self._links.get(contact, ()):
             if link.stream.route != Route.DIRECT:
-                link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
+                replaced = link.used_up and best is not link and self.moves(contact)
+                link.scope.deadline = min(link.scope.deadline, soon) if direct or replaced else inf
 
     async def _read(self, link: Link, reader: FrameReader) -> None:
         try:
@@ -417,5 +428,5 @@ class Links:
             self._on_stuck(link.contact)
 
 
-def _quality(link: Link) -> tuple[bool, bool]:
-    return not link.judge.doubted, link.stream.route == Route.DIRECT
+def _quality(link: Link) -> tuple[bool, bool, bool]:
+    return not link.judge.doubted, link.stream.route == Route.DIRECT, not link.used_up

@@ -210,7 +210,8 @@ class Reservations:
             circuit_messages.peer_in(message)
             if message.type == StopMessage.CONNECT:
                 ok = StopMessage(type=StopMessage.STATUS, status=circuit_messages.OK)
-                if await self._host.adopt(stream, partial(circuit_messages.write_message, stream, ok)):
+                accepted = partial(circuit_messages.write_message, stream, ok)
+                if await self._host.adopt(stream, accepted, circuit_messages.terms_in(message)):
                     return
                 status = circuit_messages.RESOURCE_LIMIT_EXCEEDED
         except CannotOpen:

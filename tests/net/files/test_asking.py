@@ -9,11 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from p2pchat.core.file_frames import BLOB, FROM_RECIPIENT, FROM_SENDER, GET, NONE, Get, decode_get, encode_none
+from p2pchat.core.file_frames import BLOB, FROM_RECIPIENT, GET, NONE, Get, decode_get, encode_none
 from p2pchat.core.frames import HELLO, Frame, pack
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NotServed, Unreachable
 from p2pchat.net.files.asking import IDLE_SECONDS, SILENCE_SECONDS, FileAsking
+from p2pchat.net.files.reading import AnswerReader
 from p2pchat.net.frames import FrameReader
 from p2pchat.net.ports import Stream
 from p2pchat.ports import BlobRange, Blobs, NoBlob
@@ -32,8 +33,8 @@ class Sender:
         self.far = PipeStream(PEER, there, back, inbound=True)
         self._reader = FrameReader(self.far, FROM_RECIPIENT)
 
-    async def begin(self) -> tuple[Stream, FrameReader]:
-        return self.near, FrameReader(self.near, FROM_SENDER)
+    async def begin(self) -> tuple[Stream, AnswerReader]:
+        return self.near, AnswerReader(self.near)
 
     async def gets(self, count: int) -> list[Get]:
         """The next requests."""
@@ -184,7 +185,7 @@ def test_one_who_does_not_wait_any_longer_delays_nobody() -> None:
         pack(Frame(HELLO, bytes(16))),
         pack(Frame(BLOB, bytes(4) + bytes(4096))),
         pack(Frame(NONE, bytes(4))),
-        (1 << 31).to_bytes(4, "big") + b"!",
+        (1 << 31).to_bytes(4, "big") + b"!" + bytes(4),
         2 * pack(Frame(BLOB, (1).to_bytes(4, "big") + blob(0))),  # more than was asked for
         b"",  # the end
     ],
@@ -207,7 +208,7 @@ def test_a_wrong_answer_ends_the_stream(wrong: bytes) -> None:
 
 def test_who_waits_is_told_that_there_is_no_stream() -> None:
     async def main() -> None:
-        async def refused() -> tuple[Stream, FrameReader]:
+        async def refused() -> tuple[Stream, AnswerReader]:
             await trio.sleep(1)
             raise NotServed
 

@@ -18,8 +18,10 @@ from p2pchat.core.session import Pair, file_tag, hello_days, hello_tag
 from p2pchat.engine.contacts import transport_keys
 from p2pchat.errors import LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
+from p2pchat.net.allowance import MIN_FILES_BYTES, CircuitTerms
 from p2pchat.net.files.asking import SILENCE_SECONDS
 from p2pchat.net.frames import DEADLINE, FrameReader
+from p2pchat.net.links.link import CIRCUIT_LINGER_SECONDS, Link
 from p2pchat.net.ports import Caller, Stream
 from p2pchat.ports import Blobs, NoBlob
 from p2pchat.store.database import Database
@@ -164,6 +166,68 @@ def test_a_better_link_takes_the_next_requests(tmp_path: Path) -> None:
         assert [stream.by for stream in streams_of(world, bob) if stream.there is alice.host] == [None]
 
     run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("max_bytes", [0, MIN_FILES_BYTES])
+def test_files_leave_half_of_a_circuit_to_messages(tmp_path: Path, max_bytes: int) -> None:
+    async def main(world: World) -> None:
+        alice, _, contact = await by_circuit(world)
+        terms = CircuitTerms(max_bytes)
+        old = set_terms(alice, terms)
+        terms.carried = MIN_FILES_BYTES // 2 - 1
+        await alice.net.files.get(contact, blobs(0, 1))
+        terms.carried += 1
+        if not max_bytes:
+            await alice.net.files.get(contact, blobs(0, 1))
+            return
+        for _ in old:  # there are two where both have dialled
+            with pytest.raises(Unreachable):
+                await alice.net.files.get(contact, blobs(1, 1))
+        await trio.sleep(1)
+        assert alice.net._best(contact) not in old
+        assert await alice.net.files.get(contact, blobs(1, 1)) == Blobs([blob(1)])
+        await trio.sleep(2 * CIRCUIT_LINGER_SECONDS)
+        assert not {*links_of(alice)} & {link.stream for link in old}
+        await alice.call("send", chat="bob", text="still here", wait="delivered")
+        assert await alice.net.files.get(contact, blobs(2, 1)) == Blobs([blob(2)])
+
+    run_world(tmp_path, main)
+
+
+def test_no_file_goes_by_a_circuit_that_may_carry_little(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _, contact = await by_circuit(world)
+        old = set_terms(alice, CircuitTerms(MIN_FILES_BYTES - 1))
+        with pytest.raises(Unreachable):
+            await alice.net.files.get(contact, blobs(0, 1))
+        await trio.sleep(10)
+        assert links_of(alice) == [link.stream for link in old]
+
+    run_world(tmp_path, main)
+
+
+def set_terms(node: WorldNode, terms: CircuitTerms) -> list[Link]:
+    """Have all circuits of a node's links carry so much; those links."""
+    links = [link for links in node.net._open.links._links.values() for link in links]
+    for link in links:
+        assert isinstance(link.stream, FakeStream)
+        link.stream.terms = terms
+    return links
+
+
+async def by_circuit(world: World) -> tuple[WorldNode, WorldNode, ContactId]:
+    """The same where both are behind walls, and he has a file."""
+    hill = world.relay("hill")
+    alice, bob = await world.start("alice"), await world.start("bob")
+    for node in (alice, bob):
+        node.use(hill)
+    await trio.sleep(5)
+    alice.host.walled = bob.host.walled = True
+    await befriend(alice, bob)
+    await alice.call("send", chat="bob", text="begin", wait="delivered")
+    await trio.sleep(60)
+    shelve(bob)
+    return alice, bob, await alice.id_of("bob")
 
 
 def test_a_contact_who_is_forgotten_is_neither_asked_nor_served(tmp_path: Path) -> None:

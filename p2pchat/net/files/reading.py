@@ -1,0 +1,77 @@
+"""Reads what the sender of a file says, so that each blob is copied once on its way out of the stream.
+
+(`net.frames.FrameReader` is for small frames: it copies everything three times.)
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+import trio
+
+from p2pchat.core.file_frames import BLOB, FROM_SENDER, NONE, NUMBER_BYTES
+from p2pchat.core.frames import HELLO, Frame
+from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.net.frames import DEADLINE
+from p2pchat.net.ports import Stream
+
+_HELLO = struct.Struct(">IB16s")
+_HEAD = struct.Struct(">IBI")
+"""Of an answer: its length, its type, and the number of the request."""
+
+
+class BlobAnswer(NamedTuple):
+    """One frame of the sender's: its type, `BLOB` or `NONE`, the number of the request, and the blob or the reason."""
+
+    type: int
+    number: int
+    rest: bytes
+
+
+class AnswerReader:
+    """Reads the hello of a sender, and then its answers. Raises CannotOpen for anything else, before it keeps the body,
+    and LinkLost at the end. Cancelled, it loses nothing. moved: when the last byte came, in seconds of trio's clock.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._head: tuple[int, int, int] | None = None  # of an answer whose rest is coming: type, request, length
+        self.moved = trio.current_time()
+
+    async def hello(self) -> Frame:
+        """Return the first frame. Raises LinkLost if it takes longer than other steps of a dialogue may."""
+        with trio.move_on_after(DEADLINE):
+            said = await self._exactly(_HELLO.size)
+            length, kind, tag = _HELLO.unpack(said)
+            if (length, kind) != (1 + len(tag), HELLO):
+                raise CannotOpen
+            return Frame(HELLO, tag)
+        raise LinkLost
+
+    async def next(self) -> BlobAnswer:
+        """Return the next answer."""
+        if self._head is None:
+            length, kind, number = _HEAD.unpack(await self._exactly(_HEAD.size))
+            if kind not in (BLOB, NONE) or length - 1 not in FROM_SENDER[kind]:
+                raise CannotOpen
+            self._head = kind, number, length - 1 - NUMBER_BYTES
+        kind, number, size = self._head
+        rest = await self._exactly(size)
+        self._head = None
+        return BlobAnswer(kind, number, rest)
+
+    async def _exactly(self, size: int) -> bytes:
+        while self._held < size:
+            piece = await self._stream.read(size - self._held)
+            if not piece:
+                raise LinkLost
+            self.moved = trio.current_time()
+            self._pieces.append(piece)
+            self._held += len(piece)
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._held = 0
+        return data
