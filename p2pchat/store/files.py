@@ -189,12 +189,10 @@ def gives(db: Database, chat: ChatId) -> bool:
     return db.query_one(sql, (chat,)) is not None
 
 
-def settling(db: Database) -> list[FileRow]:
-    """Return our files that have ended and of which something is still to be cleared away: those whose `ended_at` is
-    not set, and those that were withdrawn and still have a sealed file.
-    """
-    sql = _SELECT + "WHERE mine AND (state = 'here' AND ended_at IS NULL OR state = 'gone' AND space IS NOT NULL)"
-    return [_made(row) for row in db.query(sql)]
+def over(db: Database) -> list[FileRow]:
+    """Return our files that nobody is to fetch any more, and that relays have not been told to forget."""
+    states = (FileState.HERE, FileState.GONE, FileState.FAILED)
+    return [row for state in states for row in unfinished(db, state) if row.mine]
 
 
 def update(db: Database, message: int, **changed: Value) -> None:
