@@ -183,25 +183,25 @@ class Conn:
 
 
 class Mail:
-    """A stream of the mailbox, with one queue opened under the handle 0."""
+    """A stream of the mailbox, with one queue, or a file box by its `flags`, opened under the handle 0."""
 
-    def __init__(self, conn: Conn, role: int) -> None:
+    def __init__(self, conn: Conn, role: int, flags: int = 0) -> None:
         self.conn = conn
         self.stream = conn.open(MAILBOX)
         self._number = 0
         kind, body = self._frame()
         assert kind == mailbox.HELLO
         hello, fetch, put = mailbox.decode_hello(body), os.urandom(32), os.urandom(32)
-        queue = mailbox.Queue(sign_public(fetch), sign_public(put))
+        queue = mailbox.Queue(sign_public(fetch), sign_public(put), flags)
         signature = mailbox.sign_open(put if role == mailbox.TO_PUT else fetch, role, hello, queue)
         self._say(mailbox.OPEN, mailbox.encode_open(mailbox.Open(0, role, queue, signature)))
         while self._frame()[0] != mailbox.OPENED:
             pass
 
-    def put(self) -> int:
-        """Deposit 4 KiB and wait for the result."""
+    def put(self, size: int = 4096) -> int:
+        """Deposit so many bytes and wait for the result."""
         self._number += 1
-        self._say(mailbox.PUT, mailbox.encode_put(mailbox.Put(self._number, 0, 1, 0, os.urandom(4096))))
+        self._say(mailbox.PUT, mailbox.encode_put(mailbox.Put(self._number, 0, 1, 0, os.urandom(size))))
         while True:
             kind, body = self._frame()
             if kind == mailbox.RESULTS:

@@ -27,6 +27,7 @@ from benchmarks.lean import (
     websocket,
 )
 from p2pchat.core import mailbox
+from p2pchat.core.files import BLOB_BYTES
 
 
 def _masked(data: bytes, first: int = 0x82) -> bytes:
@@ -52,12 +53,13 @@ ONE_STREAM = {
     "ls": b"\x03ls\n" * 8_000,
     "mail-ping": mail_frame(mailbox.PING, b"") * 10_000,
     "mail-fetch": mail_frame(mailbox.FETCH, mailbox.encode_fetch(1, 512, [(0, 0)])) * 500,
+    "file-have": mail_frame(mailbox.HAVE, bytes(6 + 256 * 16)) * 12,
 }
 """On one stream, as fast as it is taken."""
 HANDSHAKES = ("connect", "half", "full")
-RELAY = [*WEB, "noise-empty", *PLAIN, "syn-rst", *ONE_STREAM, *HANDSHAKES]
+RELAY = [*WEB, "noise-empty", *PLAIN, "syn-rst", *ONE_STREAM, "file-put", *HANDSHAKES]
 NODE = ["noise-empty", *PLAIN, "syn-rst", "ls", "half", "full"]
-SHORT_RELAY = ["ws-empty", "noise-empty", "window", "mail-ping"]
+SHORT_RELAY = ["ws-empty", "noise-empty", "window", "mail-ping", "file-put"]
 SHORT_NODE = ["window"]
 
 
@@ -77,6 +79,11 @@ def _flood(kind: str, port: int, source: str, until: float) -> None:
     try:
         if kind == "full":
             return
+        if kind == "file-put":
+            box = Mail(conn, mailbox.TO_PUT, mailbox.FILES)
+            while time.monotonic() < until:
+                box.put(BLOB_BYTES)
+            return
         stream = _stream_for(kind, conn)
         number = 1001
         while time.monotonic() < until:
@@ -95,6 +102,10 @@ def _flood(kind: str, port: int, source: str, until: float) -> None:
 
 
 def _stream_for(kind: str, conn: Conn) -> int:
+    if kind == "file-have":
+        box = Mail(conn, mailbox.TO_PUT, mailbox.FILES)
+        box.put(BLOB_BYTES)
+        return box.stream
     if kind.startswith("mail"):
         return Mail(conn, mailbox.TO_FETCH).stream
     return conn.open() if kind in ONE_STREAM else 0

@@ -38,6 +38,7 @@ from p2pchat.core import (
     invite,
     ipns,
     lan,
+    mailbox,
     names,
     parcel,
     prekeys,
@@ -47,7 +48,7 @@ from p2pchat.core import (
 )
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.files import BlobPlace
-from p2pchat.core.ids import ContactId, FileId, MessageId, PeerKey, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, FileId, MessageId, PeerKey, SessionId
 from p2pchat.errors import CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
@@ -359,6 +360,36 @@ def test_files_page_frames() -> None:
     for count in (0, 17):
         with pytest.raises(CannotOpen):
             file_frames.decode_get(body[:-1] + bytes([count]))
+
+
+def test_mailbox_page_file_boxes() -> None:
+    fetch, put, blob = os.urandom(32), os.urandom(32), os.urandom(65_536)
+    assert mailbox.Queue(fetch, put, 4).id == h("p2pchat1 qid", fetch + put + b"\x04")
+    name = files.blob_name(blob)[:16]
+    assert name == h("p2pchat1 env", blob)[:16]
+    start = (9).to_bytes(4, "big") + (7).to_bytes(2, "big")
+    names = tuple(EnvelopeId(os.urandom(16)) for _ in range(256))
+    have, get = mailbox.Having(9, 7, names), mailbox.Getting(9, 7, names[:16])
+    assert pack_frame(18, start + b"".join(names)) == frames.pack(frames.Frame(18, mailbox.encode_have(have)))
+    assert pack_frame(20, start + b"".join(names[:16])) == frames.pack(frames.Frame(20, mailbox.encode_get(get)))
+    assert mailbox.decode_get(start + b"".join(names[:16])) == get
+    bits = 1 << 255 | 1 << 252 | 1  # of the first name, the fourth and the last
+    had = mailbox.decode_had((9).to_bytes(4, "big") + b"\0" + bits.to_bytes(32, "big"))
+    assert [place for place, there in enumerate(had.held) if there] == [0, 3, 255]
+    for table, kind, size in (
+        (mailbox.FROM_CLIENT, 18, 4102),
+        (mailbox.FROM_CLIENT, 20, 262),
+        (mailbox.FROM_RELAY, 19, 37),
+    ):
+        assert [number for number in range(5000) if number in table[kind]] == [size]
+    said = [1, fetch, put, 18, 720, 16_384, 1 << 26, False, 0, 0, True, True]
+    assert mailbox.decode_hello(pack(said)).file_bytes == 0
+    hello = mailbox.decode_hello(pack([*said, 1 << 29, 168]))
+    assert (hello.file_bytes, hello.file_hours) == (1 << 29, 168)
+
+
+def pack_frame(kind: int, body: bytes) -> bytes:
+    return (1 + len(body)).to_bytes(4, "big") + bytes([kind]) + body
 
 
 def cut(key: bytes, data: bytes) -> tuple[list[list[bytes]], bytes]:

@@ -65,10 +65,15 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{well}, process {status['pid']}, version {status['version']}, up {status['seconds'] // 60} min")
     held = f"{status['blobs']} blobs in {status['queues']} queues, {status['bytes'] / 1e6:.1f} MB"
     out.line(f"{held} of {status['most_bytes'] / 1e6:.0f} MB")
+    if status["most_file_bytes"]:
+        held = f"{status['file_blobs']} of files in {status['file_boxes']} boxes, {status['file_bytes'] / 1e6:.1f} MB"
+        out.line(f"{held} of {status['most_file_bytes'] / 1e6:.0f} MB")
     out.line(f"{status['connections']} connections, {status['clients']} clients that watch {status['watched']} queues")
     reach = f"{status['reservations']} clients reachable through it, {status['circuits']} circuits"
     out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB relayed in {status['circuits_joined']} so far")
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
+    if status["most_file_bytes"]:
+        out.line(f"{status['files_deposited']} of files, {_turned_away(status['files_refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
     if status["dht"]:
         known = f"{status['dht_records']} records, {status['dht_servers']} other servers known"

@@ -12,6 +12,7 @@ Space is shared as that of messages is (`holdings`), among those who put files h
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -24,7 +25,7 @@ from typing import NamedTuple
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.files import BLOB_BYTES
 from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
-from p2pchat.errors import DatabaseNewer
+from p2pchat.errors import DatabaseNewer, P2PChatError
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import disk
 from p2pchat.relay.blob_slots import GROWTH, BlobSlots
@@ -47,6 +48,8 @@ CREATE INDEX boxed_by_age ON boxed (qid, expires);
 CREATE TABLE loose (slot INTEGER PRIMARY KEY) STRICT; -- hold no blob, and may hold bytes of one
 """
 _SYSTEM = random.SystemRandom()
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,10 @@ class BoxStore:
         """Return for each name whether its blob is in the box."""
         if not self.holds(qid):
             return [False] * len(names)
+        query = f"SELECT name FROM boxed WHERE qid = ? AND name IN ({','.join('?' * len(names))})"
         with translated():
-            return [self._slot(qid, name) is not None for name in names]
+            there = {name for (name,) in self._connection.execute(query, (qid, *names))}
+        return [name in there for name in names]
 
     def get(self, qid: bytes, name: bytes) -> bytes | None:
         """Return a blob; None where it is not there, or the disk has changed it."""
@@ -200,6 +205,20 @@ class BoxStore:
             with translated():
                 busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             self._written = bool(busy)
+
+    @classmethod
+    def open_or_none(cls, path: Path, quota: BoxQuota, now: int, spare: Callable[[], int]) -> BoxStore | None:
+        """Open the store as `open` does. Return None where there is to be none (`quota` is 0), and then delete what is
+        there; and where it cannot be used, which is logged: a relay goes on without file boxes.
+        """
+        if not quota.total_bytes:
+            remove(path)
+            return None
+        try:
+            return cls.open(path, quota, now, spare)
+        except P2PChatError as error:
+            log.error("there are no file boxes: %s", error.line())
+            return None
 
     def limit(self, quota: BoxQuota) -> None:
         """Change the quotas; what is already stored stays. Call it in the thread that changes the store, or while none
@@ -250,11 +269,12 @@ class BoxStore:
         missing = count - len(self._loose)
         if missing <= 0:
             return True
-        while self._slots.empty < missing:
-            there = os.statvfs(self._folder)
-            if there.f_bavail * there.f_frsize < self._spare() + GROWTH * BLOB_BYTES:
-                return False
-            self._slots.grow()
+        with translated():
+            while self._slots.empty < missing:
+                there = os.statvfs(self._folder)
+                if there.f_bavail * there.f_frsize < self._spare() + GROWTH * BLOB_BYTES:
+                    return False
+                self._slots.grow()
         taken = self._slots.take(max(missing, GROWTH))
         try:
             with self._transaction():
@@ -329,6 +349,12 @@ class BoxStore:
         self._stale.difference_update(changes.used)
         self._loose += changes.freed
         self._stale.update(changes.freed)
+
+
+def remove(path: Path) -> None:
+    """Delete the store at `path`, which is closed."""
+    for name in (path, path.with_suffix(".blobs"), *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        name.unlink(missing_ok=True)
 
 
 class _Changes(NamedTuple):

@@ -148,6 +148,20 @@ class RelayConfig:
     )
     puts_a_second: int = _number(200, 1, 1_000_000, "Deposits per second that one client may make in the long run,")
     puts_burst: int = _number(10_000, 1, 10_000_000, "and how many at once, when it comes back with a full outbox.")
+    files_bytes: int = _number(
+        4 << 30,
+        0,
+        1 << 50,
+        "Bytes of blobs of files to store in total, apart from the above: photos, voice notes and other files for "
+        "people who are offline. 0: none. Where messages may need the disk, files leave it to them.",
+    )
+    file_box_bytes: int = _number(
+        512 << 20, 65_536, 1 << 40, "Bytes of these that may wait for one person from one contact."
+    )
+    file_hours: int = _number(7 * 24, 1, 65_535, "Hours after which they are deleted.")
+    file_address_bytes: int = _number(
+        2 << 30, 65_536, 1 << 50, "Bytes of these that may be deposited in a day from one IPv4 address or one IPv6 /64."
+    )
     stamp_bits: int = _number(
         18, 0, 40, "The work that a deposit at an invite costs its sender: 2^bits hashes; 18 takes a laptop 0.2 s."
     )

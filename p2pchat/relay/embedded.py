@@ -1,12 +1,13 @@
 """A small relay inside a node, for its contacts: a mailbox and circuits on the node's own host, with small quotas.
 
-Like any relay, it has a store of its own, apart from the profile's database: sealed blobs, and nothing of the profile.
+Like any relay, it has stores of its own, apart from the profile's database: sealed blobs, and nothing of the profile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -14,12 +15,15 @@ import trio
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
+from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer
-from p2pchat.relay.store import MailboxStore, Quota
+from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 
 QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)
+FILES = BoxQuota(total_bytes=128 << 20, box_bytes=32 << 20)
+"""What contacts may leave of files: photos and voice notes, not films."""
 CIRCUITS = CircuitLimits(
     reservations=64,
     reservations_per_place=8,
@@ -29,6 +33,7 @@ CIRCUITS = CircuitLimits(
     bytes=64 << 20,
 )
 _HOURS = 14 * 24
+_FILE_HOURS = 3 * 24
 _DRAIN_SECONDS = 2.0
 
 
@@ -42,7 +47,13 @@ class EmbeddedRelay:
         self._path = store
         self._token = token
         self._limits = RelayLimits(
-            token, longest_hours=_HOURS, puts_burst=1_000, puts_a_second=20.0, place_bytes=64 << 20
+            token,
+            longest_hours=_HOURS,
+            puts_burst=1_000,
+            puts_a_second=20.0,
+            place_bytes=64 << 20,
+            file_hours=_FILE_HOURS,
+            file_place_bytes=64 << 20,
         )
         self._clock = clock
         self._random = random
@@ -52,6 +63,9 @@ class EmbeddedRelay:
         cannot be opened.
         """
         store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
+        boxes = await trio.to_thread.run_sync(
+            BoxStore.open_or_none, self._path.with_suffix(".files"), FILES, self._clock(), partial(wanted_free, store)
+        )
         try:
             mailbox = MailboxServer(
                 self._host.peer,
@@ -64,6 +78,7 @@ class EmbeddedRelay:
                 write_now=write_now,
                 is_over=is_over,
                 mark_proven=self._host.mark_proven,
+                boxes=boxes,
             )
             # contacts know our addresses; others who have the token are not told the local ones
             hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)
@@ -78,6 +93,8 @@ class EmbeddedRelay:
                 nursery.cancel_scope.cancel()
         finally:
             store.close()
+            if boxes is not None:
+                boxes.close()
 
     @contextmanager
     def _served(self, mailbox: MailboxServer, hop: CircuitRelay) -> Iterator[None]:

@@ -42,6 +42,11 @@ class Folder:
         return self.path / "blobs.db"
 
     @property
+    def files(self) -> Path:
+        """The database of the file boxes; their blobs are in a file beside it."""
+        return self.path / "files.db"
+
+    @property
     def descriptor(self) -> Path:
         """The file with the last descriptor of the relay."""
         return self.path / "descriptor"

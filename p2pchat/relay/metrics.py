@@ -34,6 +34,8 @@ COUNTERS = {
     "deletes": "Delete requests",
     "records_kept": "Presence records that were put or replaced",
     "records_asked": "Requests for presence records",
+    "files_deposited": "Blobs of files deposited",
+    "files_fetched": "Blobs of files given out",
     "reserved": "Reservations granted or renewed",
     "circuits_joined": "Circuits established",
     "circuits_cut": "Circuits cut because they reached a limit",
@@ -48,6 +50,7 @@ COUNTERS = {
 }
 BY_REASON = {
     "refused": "Deposits refused",
+    "files_refused": "Deposits of blobs of files refused",
     "circuits_refused": "Reservations and circuits refused",
     "connections_refused": "Connections refused because all open ones belong to proven clients",
     "connections_ended": "Connections ended to make room or because they proved nothing",
@@ -60,6 +63,10 @@ GAUGES = {
     "records": "Presence records stored, which count as blobs too",
     "bytes": "Bytes of blobs stored",
     "most_bytes": "Limit of bytes of blobs stored",
+    "file_boxes": "File boxes that hold at least one blob",
+    "file_blobs": "Blobs of files stored, which are not counted as blobs",
+    "file_bytes": "Bytes of these",
+    "most_file_bytes": "Limit of bytes of these",
     "waiting_bytes": "Bytes waiting to be written to clients",
     "connections": "Connected peers",
     "tasks": "Tasks in the process",

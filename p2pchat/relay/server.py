@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from p2pchat.net.supervisor import Supervisor
 from p2pchat.net.transport.proxy import Proxy
 from p2pchat.relay import metrics
 from p2pchat.relay.addresses import addresses_of
+from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from p2pchat.relay.dialback import DialBack
@@ -52,7 +54,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.others import follow_other
-from p2pchat.relay.store import MailboxStore, Quota
+from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 from p2pchat.relay.transport import RelayTransport
 
 DRAIN_SECONDS = 5.0
@@ -78,6 +80,7 @@ log = logging.getLogger(__name__)
 
 RELOADED = frozenset(
     {"token_file", "total_bytes", "queue_bytes", "queue_blobs", "least_free", "longest_hours", "address_bytes"}
+    | {"files_bytes", "file_box_bytes", "file_hours", "file_address_bytes"}
     | {"puts_a_second", "puts_burst", "stamp_bits", "connections", "connections_per_address"}
     | {"reservations", "reservations_per_address", "reservation_seconds"}
     | {"circuits", "circuits_per_client", "circuits_per_address"}
@@ -114,7 +117,7 @@ def run(
         except BaseExceptionGroup as group:
             raise _reason(group) or group from None
         finally:
-            relay.store.close()
+            relay.close()
 
 
 def host_limits(config: RelayConfig) -> HostLimits:
@@ -137,6 +140,8 @@ def mailbox_limits(config: RelayConfig) -> RelayLimits:
         config.puts_burst,
         config.puts_a_second,
         config.address_bytes,
+        config.file_hours,
+        config.file_address_bytes,
     )
 
 
@@ -159,6 +164,11 @@ def quota(config: RelayConfig) -> Quota:
     """Return the quotas of the store."""
     reserve = min(RESERVE_BYTES, config.total_bytes // 16)
     return Quota(config.queue_blobs, config.queue_bytes, config.total_bytes, config.least_free, reserve)
+
+
+def box_quota(config: RelayConfig) -> BoxQuota:
+    """Return the quotas of the store of file boxes."""
+    return BoxQuota(config.files_bytes, min(config.file_box_bytes, config.files_bytes))
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
@@ -206,6 +216,7 @@ class _Relay:
             seed, folder.descriptor, self._told, _now, random, private=private, takes=addresses.open
         )
         self.store = MailboxStore.open(folder.store, quota(config), _now())
+        self._boxes = BoxStore.open_or_none(folder.files, box_quota(config), _now(), partial(wanted_free, self.store))
         self._mailbox = MailboxServer(
             peer,
             self.store,
@@ -219,6 +230,7 @@ class _Relay:
             trust_clock=trust_clock,
             mark_proven=self._host.mark_proven,
             serve_list=self._listing.answer,
+            boxes=self._boxes,
         )
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -267,6 +279,12 @@ class _Relay:
                 await self._hop.idle()
             nursery.cancel_scope.cancel()
 
+    def close(self) -> None:
+        """Close the stores."""
+        self.store.close()
+        if self._boxes is not None:
+            self._boxes.close()
+
     def _serve_names(self, *, serve: bool = True) -> None:
         """Serve under the names of the token, or stop it."""
         mailbox, hop = (self._mailbox.serve, self._hop.serve) if serve else (None, None)
@@ -299,7 +317,7 @@ class _Relay:
             for setting in fields(RelayConfig)
             if getattr(config, setting.name) != getattr(self._config, setting.name)
         }
-        self._mailbox.limit(limits, quota(config))
+        self._mailbox.limit(limits, quota(config), box_quota(config))
         set_limits(self._host, host_limits(config))
         self._hop.limit(circuit_limits(config))
         if self._dht is not None:
@@ -363,6 +381,10 @@ class _Relay:
             "records": self.store.records,
             "bytes": self.store.size,
             "most_bytes": self.store.quota.total_bytes,
+            "file_boxes": 0 if self._boxes is None else self._boxes.boxes,
+            "file_blobs": 0 if self._boxes is None else self._boxes.blobs,
+            "file_bytes": 0 if self._boxes is None else self._boxes.size,
+            "most_file_bytes": 0 if self._boxes is None else self._boxes.quota.total_bytes,
             "floods_ended": work().ended,
             "longest_turn_seconds": round(work().turns.longest, 6),
             "restarts": self._supervisor.restarts,

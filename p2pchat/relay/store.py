@@ -49,6 +49,7 @@ _MAX_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
 _NAMES_AT_ONCE = 256  # in one statement
 _GROWTH_PAGES = 1024  # pages by which the file grows
 _MAX = (1 << 63) - 1  # SQLite's integers are signed
+_FILE_SIZE = 6, 5  # bytes of the file, by bytes of blobs
 _SYSTEM = random.SystemRandom()
 
 
@@ -87,6 +88,15 @@ class DepositResult(NamedTuple):
     code: int
     place: int = 0
     new: bool = False
+
+
+def wanted_free(store: MailboxStore) -> int:
+    """Return how many bytes must be free on the disk so that a store can still fill its quota. Any thread may call
+    it.
+    """
+    bytes_of_file, bytes_of_blobs = _FILE_SIZE
+    growth = store.quota.total_bytes * bytes_of_file // bytes_of_blobs - store.path.stat().st_size
+    return store.quota.least_free + store._reserve.missing + max(0, growth)
 
 
 @dataclass

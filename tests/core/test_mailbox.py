@@ -34,7 +34,26 @@ queues = st.builds(Queue, keys, keys, u8)
 pairs = st.lists(st.tuples(st.integers(0, mailbox.NO_HANDLE - 1), u64), max_size=mailbox.QUEUES_A_FETCH)
 
 
-@given(st.builds(Hello, keys, keys, st.integers(0, 40), u16, u32, u64, st.booleans(), u8, u32, st.booleans()))
+@given(
+    st.builds(
+        Hello,
+        *(
+            keys,
+            keys,
+            st.integers(0, 40),
+            u16,
+            u32,
+            u64,
+            st.booleans(),
+            u8,
+            u32,
+            st.booleans(),
+            st.booleans(),
+            u64,
+            u16,
+        ),
+    )
+)
 def test_hellos(hello: Hello) -> None:
     assert mailbox.decode_hello(mailbox.encode_hello(hello)) == hello
 
@@ -42,6 +61,12 @@ def test_hellos(hello: Hello) -> None:
 def test_a_hello_of_an_older_relay_says_less() -> None:
     older = encode(decode(mailbox.encode_hello(replace(HELLO, forgets=True)), 256)[:10])
     assert mailbox.decode_hello(older) == HELLO
+    files = decode(mailbox.encode_hello(replace(HELLO, file_bytes=1 << 29, file_hours=168)), 256)
+    assert mailbox.decode_hello(encode(files[:12])) == HELLO
+    assert mailbox.decode_hello(encode([*files, "later"])).file_hours == 168
+    for wrong in ([-1, 168], [1 << 29, 1 << 16], ["x", 1], [None, 0]):
+        with pytest.raises(CannotOpen):
+            mailbox.decode_hello(encode([*files[:12], *wrong]))
 
 
 @given(st.builds(Open, u16, u8, queues, st.binary(min_size=64, max_size=64)))
@@ -105,6 +130,9 @@ DECODERS: list[Callable[[bytes], Any]] = [
     mailbox.decode_end,
     mailbox.decode_delete,
     mailbox.decode_forget,
+    mailbox.decode_have,
+    mailbox.decode_had,
+    mailbox.decode_get,
 ]
 
 
@@ -140,6 +168,11 @@ def test_arbitrary_frames(side: str, data: bytes) -> None:
         ("client", Frame(1, bytes(65))),
         ("client", Frame(mailbox.FORGET, bytes(6 + 255 * 16))),
         ("client", Frame(13, b"")),
+        ("client", Frame(mailbox.HAVE, bytes(6 + 255 * 16))),
+        ("client", Frame(mailbox.GET, bytes(6 + 17 * 16))),
+        ("client", Frame(mailbox.HAD, bytes(37))),
+        ("relay", Frame(mailbox.HAD, bytes(36))),
+        ("relay", Frame(mailbox.GET, bytes(6 + 16 * 16))),
         ("relay", Frame(mailbox.PUT, bytes(16 + 4096))),
         ("relay", Frame(mailbox.RESULTS, bytes(5 * 257))),
         ("relay", Frame(mailbox.BLOB, bytes(10 + 100))),

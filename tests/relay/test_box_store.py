@@ -19,6 +19,7 @@ from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import blob_slots, box_store
 from p2pchat.relay.blob_slots import GROWTH
 from p2pchat.relay.box_store import BoxDeposit, BoxQuota, BoxStore
+from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 from tests.support.boxes import NOW, blob
 
 SIZE = 65_536
@@ -66,9 +67,12 @@ def test_a_seized_disk_has_box_name_hour_and_blob_and_nothing_of_what_was_delete
     forget(store, *BLOBS[:30])
     store.tidy()
     content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    for one in BLOBS[:30]:
-        assert not any(part in data for part in (one[:64], bytes(envelope_id(one))) for data in content.values())
     assert not content["files.db-wal"]
+    slots_read = [content["files.blobs"][at * SIZE : (at + 1) * SIZE] for at in range(GROWTH)]
+    used = [at for at, slot in enumerate(slots_read) if slot.strip(b"\0")]
+    everything = b"".join([content["files.db"], content["files.db-shm"], *(slots_read[at] for at in used)])
+    for one in BLOBS[:30]:
+        assert not any(part in everything for part in (one[:64], bytes(envelope_id(one))))
     with closing(sqlite3.connect(tmp_path / "files.db")) as reader:
         tables = {name for (name,) in reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         columns = [row[1] for row in reader.execute("PRAGMA table_info(boxed)")]
@@ -76,7 +80,6 @@ def test_a_seized_disk_has_box_name_hour_and_blob_and_nothing_of_what_was_delete
         assert reader.execute("SELECT count(*) FROM loose WHERE slot IN (SELECT slot FROM boxed)").fetchone() == (0,)
     assert tables == {"boxed", "loose"}
     assert columns == ["qid", "name", "expires", "slot"]
-    used = [at for at in range(GROWTH) if content["files.blobs"][at * SIZE : (at + 1) * SIZE].strip(b"\0")]
     assert used == sorted(slots), "nothing else is in the file"
     store.close()
 
@@ -91,6 +94,16 @@ def test_slots_do_not_tell_the_order_of_arrival(tmp_path: Path) -> None:
     assert order not in (sorted(order), sorted(order, reverse=True))
     assert max(order) - min(order) > GROWTH // 4
     store.close()
+
+
+def test_slots_are_taken_anywhere_in_the_file(tmp_path: Path) -> None:
+    slots = blob_slots.BlobSlots(tmp_path / "blobs")
+    slots.grow()
+    slots.grow()
+    taken = slots.take(GROWTH)
+    assert len(set(taken)) == slots.empty == GROWTH
+    assert {slot < GROWTH for slot in taken} == {False, True}
+    slots.close()
 
 
 @pytest.mark.parametrize("when", ["written", "committed", "deleted"])
@@ -235,3 +248,34 @@ def test_a_damaged_or_a_newer_index_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:4096] + b"\xee" * (path.stat().st_size - 4096))
     with pytest.raises((DatabaseDamaged, DatabaseNewer)):
         opened(tmp_path)
+
+
+def test_without_room_for_files_nothing_of_them_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "files.db"
+    store = BoxStore.open_or_none(path, LARGE, NOW, lambda: 0)
+    assert store is not None
+    put(store, BLOBS[0])
+    store.close()
+    assert BoxStore.open_or_none(path, BoxQuota(0, 0), NOW, lambda: 0) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_relay_goes_on_without_a_store_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "files.db"
+    path.write_bytes(b"nonsense" * 1000)
+    assert BoxStore.open_or_none(path, LARGE, NOW, lambda: 0) is None
+    assert "no file boxes" in caplog.text
+    assert str(tmp_path) not in caplog.text
+
+
+def test_messages_are_left_the_space_that_they_may_still_need(tmp_path: Path) -> None:
+    messages = MailboxStore.open(tmp_path / "blobs.db", Quota(total_bytes=1 << 40, least_free=1 << 20), NOW)
+    free = wanted_free(messages)
+    assert 1.19 * (1 << 40) < free < 1.21 * (1 << 40) + (1 << 20)
+    store = opened(tmp_path, spare=lambda: wanted_free(messages))
+    assert put(store, BLOBS[0]) == [RELAY_FULL]
+    messages.limit(Quota(total_bytes=1 << 20, least_free=1 << 20))
+    assert wanted_free(messages) < 3 << 20
+    assert put(store, BLOBS[0]) == [DONE]
+    store.close()
+    messages.close()

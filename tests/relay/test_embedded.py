@@ -87,6 +87,8 @@ def test_the_mailbox_opens_with_the_token_only(tmp_path: Path) -> None:
             stream = await open_mail_stream(here.bob, here.alice.peer, here.alice.addresses(), TOKEN)
             assert stream.hello.relay == here.alice.peer
             assert stream.hello.most_bytes <= 16 << 20
+            assert 0 < stream.hello.file_bytes <= 32 << 20
+            assert stream.hello.file_hours <= 3 * 24
             await stream.close()
             for wrong in (b"", b"open"):
                 with pytest.raises(Refused):
@@ -108,6 +110,7 @@ def test_after_a_no_it_is_gone_and_after_a_yes_back(tmp_path: Path) -> None:
             assert not await speaks(here.bob, here.alice, mailbox_name(here.alice.peer, TOKEN))
             assert await speaks(here.bob, here.alice, ECHO)
             assert (tmp_path / "relay.db").exists()
+            assert (tmp_path / "relay.blobs").exists()
             here.over = trio.Event()
             await here.begin()  # and yes again
             assert await speaks(here.bob, here.alice, mailbox_name(here.alice.peer, TOKEN))

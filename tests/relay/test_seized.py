@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 import trio
 
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.files import BLOB_BYTES
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.mailbox import BOX, DONE, STAMPED, TO_FETCH, TO_PUT, make_stamp
+from p2pchat.core.mailbox import BOX, DONE, FILES, STAMPED, TO_FETCH, TO_PUT, make_stamp
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
@@ -33,6 +35,10 @@ DAVE = NAMES.index("dave")
 
 def queue(sender: str, reader: str) -> Keys:
     return Keys(f"{sender} to {reader}")
+
+
+def file_box(sender: str) -> Keys:
+    return Keys(f"files, {sender} to dave", FILES)
 
 
 INVITE_BOX, INVITE_QUEUE = Keys("box of an invite", BOX), Keys("queue of an invite", STAMPED)
@@ -73,6 +79,7 @@ async def pass_day(day: Day, address: str, monkeypatch: pytest.MonkeyPatch) -> N
                 assert await client.open(2 * handle + 1, TO_FETCH, queue(other, name)) == DONE
             await write(day, client, name)
             await read(day, client, name)
+            await leave_a_file(day, client, name)
             reserve = await by.open(client.hello.relay, (), circuit_messages.HOP)
             assert await ask(reserve, HopMessage(type=HopMessage.RESERVE)) == circuit_messages.OK
             nobody = await by.open(client.hello.relay, (), circuit_messages.HOP)
@@ -88,6 +95,18 @@ async def write(day: Day, client: MailClient, name: str) -> None:
             sent = [blob(f"{name} to {other}, {size}", size) for size in BUCKETS]
             assert await client.put(2 * handle, *sent, hours=48) == [DONE] * 3
             (day.left if other == "dave" or NAMES.index(other) < NAMES.index(name) else day.gone).extend(sent)
+
+
+async def leave_a_file(day: Day, client: MailClient, name: str) -> None:
+    """A file for dave of two blobs, one of which is taken back."""
+    box = file_box(name)
+    stays, goes = (blob(f"{name}'s file, {number}", BLOB_BYTES) for number in range(2))
+    assert await client.open(30, TO_PUT, box) == DONE
+    assert await client.put(30, stays, goes, hours=48) == [DONE] * 2
+    assert await client.forget(30, goes) == DONE
+    assert await client.have(30, stays, goes) == [True, False]
+    day.left.append(stays)
+    day.gone.append(goes)
 
 
 async def read(day: Day, client: MailClient, name: str) -> None:
@@ -118,6 +137,7 @@ async def invite(day: Day, client: MailClient) -> None:
 def secrets() -> list[bytes]:
     """What the relay saw for a moment, and must not have written down."""
     keys = [queue(one, other) for one in NAMES for other in NAMES if one != other] + [INVITE_BOX, INVITE_QUEUE]
+    keys += map(file_box, NAMES)
     seeds = [seed for one in keys for seed in (one.fetch, one.put)]
     return [*seeds, *(key for one in keys for key in (one.queue.fetch, one.queue.put))]
 
@@ -179,6 +199,10 @@ def test_a_seized_relay_says_nothing_about_who_used_it(
         for one in day.gone:
             assert all(one.decode("latin-1")[start : start + 64] not in disk for start in range(0, len(one), 1024))
         check_order(data(here) / "blobs.db", began)
+        with closing(sqlite3.connect(data(here) / "files.db")) as database:
+            rows = database.execute("SELECT qid, name, expires FROM boxed").fetchall()
+            assert {bytes(row[0]) for row in rows} == {file_box(name).queue.id for name in NAMES[:DAVE]}
+            assert {row[2] - int(began // 3600) for row in rows} <= {48, 49, 50}
 
 
 def check_order(path: Path, began: float) -> None:

@@ -27,9 +27,10 @@ from p2pchat.net.allowance import Allowance, Traffic
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.ports import Recognizer, Stream
+from p2pchat.relay.box_store import BoxStore
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
-from tests.support.boxes import LIMITS, NOW, Keys, Pipe, PipeStream
+from tests.support.boxes import FILES, LIMITS, NOW, Keys, Pipe, PipeStream
 from tests.support.boxes import RELAY as RELAY
 
 WHERE = "/ip4/10.0.0.9/tcp/4001"
@@ -130,7 +131,8 @@ class Served:
 async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
     """A relay on this host; the same folder is the same relay's."""
     store = MailboxStore.open(folder / f"{host.peer.hex()[:8]}.db", replace(Quota(), least_free=0), NOW)
-    server = MailboxServer(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes)
+    boxes = BoxStore.open(folder / f"{host.peer.hex()[:8]}.files", FILES, NOW)
+    server = MailboxServer(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes, boxes=boxes)
     host.handle(names.MAILBOX, server.serve)
     try:
         async with trio.open_nursery() as nursery:
@@ -140,6 +142,7 @@ async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
             nursery.cancel_scope.cancel()
     finally:
         store.close()
+        boxes.close()
 
 
 # --- streams in memory ------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from p2pchat.core.files import BLOB_BYTES
 from p2pchat.core.mailbox import DONE
 from p2pchat.core.names import MAILBOX
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -76,6 +77,16 @@ def get(port: int, path: str, at: str = "127.0.0.1") -> str:
 
 
 def everything(folder: Path) -> str:
-    """What the files in a folder hold, but for the relay's own key and the room it reserves."""
+    """What the files in a folder hold, but for the relay's own key, the room it reserves, and slots with nothing but
+    zeros.
+    """
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in ("key", "reserve")]
-    return "".join(path.read_bytes().decode("latin-1") for path in files)
+    return "".join(_content(path).decode("latin-1") for path in files)
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix != ".blobs":
+        return data
+    slots = (data[start : start + BLOB_BYTES] for start in range(0, len(data), BLOB_BYTES))
+    return b"".join(slot for slot in slots if slot.strip(b"\0"))

@@ -34,6 +34,8 @@ IDLE_SECONDS = 30.0
 """Seconds after the last call until the stream is ended."""
 LONGEST_WAIT = 300.0
 """The longest time, in seconds, for which a relay that was not reached is not tried again."""
+AGAIN_SECONDS = 30.0
+"""Seconds within which a relay that ends streams is tried once more at once, and then as one that is not reached."""
 CONNECT_SECONDS = 30.0
 CALL_SECONDS = 120.0
 """Seconds that a call may take, without the stamps that it needs."""
@@ -170,7 +172,8 @@ class _Line:
     |---------|-----------------------------------------|----------------------------------------------------------|
     | idle    | a call                                  | connecting; not for a while after it was not reached     |
     | open    | no call for `IDLE_SECONDS`              | idle                                                     |
-    | open    | the stream ends, after it had answered  | connecting; each call that waits is made once more       |
+    | open    | the stream ends, after it had answered, | connecting; each call that waits is made once more       |
+    |         | for the first time in `AGAIN_SECONDS`   |                                                          |
     | any     | not reached; it breaks the protocol     | idle; the calls end without an answer                    |
     """
 
@@ -192,7 +195,7 @@ class _Line:
         self._nursery = nursery
         self._random = random
         self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, random)
-        self._not_before = -math.inf
+        self._not_before = self._again_at = -math.inf
         self._crowded_at = -math.inf
         self._at_once = trio.CapacityLimiter(MAX_CALLS)
         self._waiting: deque[BoxCall] = deque()
@@ -258,16 +261,20 @@ class _Line:
             if stream.short:  # blobs would fill it, and mail waits for the next one
                 return False
             await self._carry(stream, boxes)
+            self._backoff.reset()
             return True
         except CannotOpen:
             log.info("a relay does not keep to the protocol of file boxes")
             self._end(boxes.pending)
             return False
         except (PeerError, Refused):
-            again = [call for call in boxes.pending if boxes.answered and call.tries == 1 and not call.ended.is_set()]
+            once_more = boxes.answered and trio.current_time() >= self._again_at
+            if once_more:
+                self._again_at = trio.current_time() + AGAIN_SECONDS
+            again = [call for call in boxes.pending if once_more and call.tries == 1]
             self._end([call for call in boxes.pending if call not in again])
             self._waiting.extendleft(reversed(again))
-            return boxes.answered
+            return once_more
         finally:
             self._stream = None
             await stream.close()
@@ -292,7 +299,6 @@ class _Line:
 
         def take(frame: Frame) -> None:
             boxes.take(frame)
-            self._backoff.reset()
             self._called.set()
 
         async def room() -> None:

@@ -16,14 +16,28 @@ from p2pchat.core import mailbox
 from p2pchat.core.files import blob_name
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import DONE, FILES
-from p2pchat.core.relays import Relay
 from p2pchat.net.mailbox import boxes as module
 from p2pchat.net.mailbox.boxes import MAX_PUT_BLOBS
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.relay.box_store import BoxQuota
+from tests.net.mailbox.test_pool import Person
 from tests.net.mailbox.test_records import Hosts
 from tests.support.boxes import NOW, Keys, blob, relay, run
-from tests.support.mails import AT_RELAY, WHERE, Letters, Liar, Scene, client, lied_to, own, theirs, unreachable
+from tests.support.deposits import run_for_real
+from tests.support.hosts import make, running
+from tests.support.mails import (
+    AT_RELAY,
+    WHERE,
+    Letters,
+    Liar,
+    Scene,
+    client,
+    lied_to,
+    own,
+    serving,
+    theirs,
+    unreachable,
+)
 
 SIZE = 65_536
 BOB = Keys("bob")
@@ -199,6 +213,22 @@ def test_what_was_not_asked_for_ends_the_stream(lie: int) -> None:
     run(main)
 
 
+def test_an_answer_of_another_kind_ends_the_stream() -> None:
+    async def main() -> None:
+        async def confused(liar: Liar) -> None:
+            await liar.greet(file_bytes=1 << 20, file_hours=24)
+            await liar.hear_opens()
+            have = mailbox.decode_have(await liar.hear(mailbox.HAVE))
+            await liar.say((mailbox.RESULTS, mailbox.encode_results([(have.number, DONE)])))
+            await trio.sleep_forever()
+
+        async with lied_to(confused) as scene:
+            assert await scene.boxes.boxes.have(AT_RELAY, own(BOB), NAMES[:2]) is None
+            assert scene.lines.streams[0].closed
+
+    run(main)
+
+
 def test_blobs_that_nobody_asked_for_end_the_stream() -> None:
     async def main() -> None:
         async def pushing(liar: Liar) -> None:
@@ -244,8 +274,13 @@ def test_a_call_is_made_once_more_where_the_stream_ends() -> None:
         async with lied_to(ending, answering) as scene:
             assert await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2]) == [None, BLOBS[1]]
         async with lied_to(ending) as scene:
-            assert await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2]) is None
-            assert len(scene.lines.streams) == 2
+            for _ in range(20):
+                assert await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2]) is None
+            assert len(scene.lines.streams) == 2, "after that, as one that is not reached"
+            await trio.sleep(100)
+            for _ in range(20):
+                await scene.boxes.boxes.get(AT_RELAY, own(BOB), NAMES[:2])
+            assert len(scene.lines.streams) == 4
 
     run(main)
 
@@ -305,11 +340,11 @@ def test_files_of_hidden_contacts_take_a_circuit_from_a_host_of_their_own_or_not
             assert all("/p2p-circuit" in address for address in tried)
             pool = MailboxPool(lines, letters, nursery, lambda: NOW, Random(1).randbytes, hosts.new)
             assert await pool.boxes.room(apart) is None, "no relay of ours leads there"
+            assert await pool.boxes.room(replace(AT_RELAY, peer=lines.peer)) is None, "it is this node"
             assert not lines.dialled
             pool = MailboxPool(lines, letters, nursery, lambda: NOW, Random(1).randbytes, hosts.new, hops=2)
             assert await pool.boxes.room(AT_RELAY) is None, "two hops, and none leads there"
             assert not lines.dialled
-            assert await pool.boxes.room(Relay(lines.peer, AT_RELAY.addresses)) is None, "it is this node"
             nursery.cancel_scope.cancel()
 
     run(main)
@@ -322,3 +357,19 @@ def test_more_than_fits_in_one_call_is_not_sent(tmp_path: Path) -> None:
             assert await scene.boxes.boxes.put(AT_RELAY, theirs(BOB), 24, too_many) is None
 
     run(main)
+
+
+def test_over_real_connections_a_file_comes_while_messages_go(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            alice, bob = Person(1, nursery), Person(2, nursery)
+            async with running(alice.host, bob.host), serving(make(8), tmp_path) as served:
+                at = served.relay
+                bob.boxes.watch(at, [own(BOB)])
+                alice.boxes.deposit(at, theirs(BOB), 24, [(number, blob(number)) for number in range(20)])
+                assert await alice.boxes.boxes.put(at, theirs(BOB), 24, BLOBS[:16]) == [DONE] * 16
+                assert await bob.boxes.boxes.get(at, own(BOB), NAMES[:16]) == BLOBS[:16]
+                await bob.letters.until(lambda: len(bob.letters.blobs(BOB)) == 20)
+            nursery.cancel_scope.cancel()
+
+    run_for_real(main)
