@@ -1,9 +1,10 @@
 """The story of the verb demo, on this machine alone, with real processes and temporary profiles.
 
-Two people make profiles, become contacts through an invite and talk in several scripts; one node is killed and comes
-back; the safety numbers are compared. Then there are two relays: messages for anyone who is offline wait there, and go
-on waiting at one when the other is killed. Each step is printed with its time and route. The exit code is 0 only if
-every message arrived once and in order; in any case, its processes end and its folders are deleted.
+Two people make profiles, become contacts through an invite, talk in several scripts and send a file; one node is killed
+and comes back; the safety numbers are compared. Then there are two relays: messages for anyone who is offline wait
+there, and go on waiting at one when the other is killed. Each step is printed with its time and route. The exit code is
+0 only if every message arrived once and in order, and the file as it was; in any case, its processes end and its
+folders are deleted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from p2pchat import errors
+from p2pchat.api import file_words
 from p2pchat.api.client import Client
 from p2pchat.api.starting import command, environment
 from p2pchat.cli.context import Context
@@ -63,6 +65,10 @@ FOR_LATER = (
 )
 FOUND = (("bob", "Found it. Now you are away."),)
 WITH_ONE_RELAY = (("alice", "One relay is gone. This waits at the other one."),)
+
+
+FILE_BYTES = 5_000_000
+FILE_SENT = ("alice", "Five megabytes, in case you are bored.")
 
 
 class DemoFailed(errors.P2PChatError):
@@ -179,6 +185,9 @@ def _face_to_face(story: DemoScript, alice: Person, bob: Person) -> None:
     for sender, text in TALK:
         _say(story, alice, bob, sender, text)
 
+    story.heading("A file")
+    _file(story, alice, bob)
+
     story.heading("Bob's node is killed (SIGKILL)")
     with story.step("bob is gone"):
         _kill(bob)
@@ -191,6 +200,24 @@ def _face_to_face(story: DemoScript, alice: Person, bob: Person) -> None:
         _say(story, alice, bob, sender, text)
     with story.step("their safety numbers are still equal"):
         _compare(alice, bob)
+
+
+def _file(story: DemoScript, alice: Person, bob: Person) -> None:
+    """Send a file to bob, who saves it, and compare."""
+    folder = bob.profile.folder.with_name("saved")
+    folder.mkdir()
+    sent, caption = alice.profile.folder.with_name("heron.bin"), FILE_SENT[1]
+    sent.write_bytes(os.urandom(FILE_BYTES))
+    with story.step(f"alice sends {file_words.size(FILE_BYTES)}, and bob has all of it") as fields:
+        alice.call("send_file", chat=alice.contact, path=str(sent), caption=caption, wait="delivered", timeout=TIMEOUT)
+        story.told.append(FILE_SENT)
+        fields["state"] = "delivered"
+    with story.step("bob saves it, and it is the same") as fields:
+        found = bob.call("files", chat=bob.contact)[-1]
+        saved = Path(bob.call("save_file", id=found["id"], to=str(folder), timeout=TIMEOUT)["path"])
+        fields["name"] = saved.name
+        if saved.read_bytes() != sent.read_bytes():
+            raise DemoFailed("The file that was saved is not the one that was sent")
 
 
 def _by_relays(story: DemoScript, alice: Person, bob: Person, relays: list[RelayProcess], folder: Path) -> None:

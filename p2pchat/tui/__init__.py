@@ -19,6 +19,9 @@
     notices      bell and notices for somebody who does not look
     terminal     what Textual leaves out: clipboard, safe pastes, bell, notification, bidi mode
     formatting   links, code and emphasis in a text
+    file_words   a file in words: its size, how far it has come
+    paths        paths as people write, paste and complete them
+    half_blocks  pictures as cells of two colours
     desktop      the browser, the clipboard tool and the editor
     echo         the echo bot as a child process
     screens/     one file for each screen; a screen knows intents and model, and asks the node through the node client

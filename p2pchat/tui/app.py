@@ -92,6 +92,7 @@ class ChatApp(BaseApp):
             twelve=self.twelve_hours,
             plain=plain,
             links=not plain and themes.colours(os.environ) != themes.FEW_COLOURS,
+            pictures=themes.no_pictures(self.preferences.theme, os.environ, plain=plain),
             now=now,
             rtl=self.preferences.rtl,
             joined=joins_emoji(os.environ),
@@ -247,6 +248,9 @@ class ChatApp(BaseApp):
                 conversation.changed(message)
             if message.deleted:
                 self._message_removed(message.chat, message.id)
+        for (chat, ident), file in news.files.items():
+            if chat == current:
+                conversation.files.moved(ident, file)
         for chat, typing in news.typing.items():
             self.main.chat_title.show_typing(chat, typing)
         for moved in news.removed:
@@ -325,14 +329,26 @@ class ChatApp(BaseApp):
 
     @on(intents.MessageIntent)
     def _about_message(self, intent: intents.MessageIntent) -> None:
+        from p2pchat.tui.actions.files import FILE_ACTIONS
         from p2pchat.tui.actions.finding import BACK, NEWER, OLDER
 
         if intent.what in (OLDER, NEWER, BACK):
             self.begin(self.finding.asked(intent.what))
             return
+        if intent.what in FILE_ACTIONS:
+            self.begin(self._actions.files.asked(intent))
+            return
         if intent.what == "jump":
             self.finding.remember()
         self.begin(self.picking.asked(intent))
+
+    @on(intents.WantPicture)
+    def _want_picture(self, intent: intents.WantPicture) -> None:
+        self.begin(self._actions.files.picture(intent))
+
+    @on(intents.PathPasted)
+    def _path_pasted(self, intent: intents.PathPasted) -> None:
+        self.begin(self._actions.files.pasted(intent))
 
     @on(intents.React)
     def _react(self, intent: intents.React) -> None:

@@ -16,6 +16,7 @@ from p2pchat.tui import preferences
 from p2pchat.tui.themes import NAMES
 
 NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choice", "text"
+PATH = "path"
 SETTING, COMMAND = "setting", "command"
 
 
@@ -83,12 +84,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("edit", "edit the selected message, or your newest one", chat=True),
     Command("react", "react to the selected message, or their newest one", "[EMOJI]", TEXT, chat=True),
     Command("delete", "delete the selected message, or your newest one", chat=True),
+    Command("file", "send a file or a picture; without PATH, pick one", "[PATH]", PATH, chat=True),
+    Command("files", "list the files of this chat", chat=True),
     Command("timer", "make messages of this chat disappear after a time: 1h, 7d, off", "[TIME]", TEXT, chat=True),
     Command("why", "explain where the selected message is, or your newest one", chat=True),
     Command("relays", "show the relays that store messages while you are offline", "[ADDRESS]", TEXT),
     Command("network", "show how you and your contacts are reached, and what to try", also=("doctor",)),
-    Command("open", "open the link in the selected message, or the newest link", chat=True),
-    Command("save", "save the selected or newest message to a file", "[FILE]", TEXT, chat=True),
+    Command("open", "open the link in the selected message, or the newest link; or the selected file", chat=True),
+    Command("save", "save the selected or newest message to a file; a file, to a folder", "[FILE]", PATH, chat=True),
     Command("export", "save this whole chat to a file; .html makes a web page", "[FILE]", TEXT, chat=True),
     Command("editor", "write the message in your editor ($VISUAL or $EDITOR)", chat=True),
     Command("settings", "show every setting, or change one", "[SETTING VALUE]", SETTING, also=("set",)),
@@ -113,6 +116,10 @@ COMMANDS: tuple[Command, ...] = (
 
 BY_NAME = {command.name: command for command in COMMANDS}
 _MEANT = {name: command for command in COMMANDS for name in (command.name, *command.also)}
+
+
+MAX_PATHS = 200
+"""Paths that are offered at once."""
 
 
 class Say(NamedTuple):
@@ -185,6 +192,8 @@ def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> 
     command = called(name)
     if command is None:
         return []
+    if command.takes == PATH:
+        return _paths(f"/{name} ", rest) or [Completion(line, command.shown, command.says)]
     offered = {
         CONTACT: contacts,
         REQUEST: requests,
@@ -198,6 +207,14 @@ def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> 
     return found or [Completion(line, command.shown, command.says)]
 
 
+def _paths(before: str, begun: str) -> list[Completion]:
+    """How a path may go on."""
+    from p2pchat.tui import paths  # nobody needs it before the first picture
+
+    found = paths.completions(begun)[:MAX_PATHS] if begun else []
+    return [Completion(before + each, each[each.rstrip("/").rfind("/") + 1 :], "") for each in found]
+
+
 def _settings(rest: str) -> list[str]:
     """How `/settings` may go on: with the names of settings, or with the values of the one that is named."""
     name, space, _ = rest.lstrip().partition(" ")
@@ -209,9 +226,14 @@ def _settings(rest: str) -> list[str]:
 
 def completed(line: str, found: Sequence[Completion]) -> str:
     """Return the line extended as far as all completions agree; it never gets shorter, or a different one."""
+    return shared_beginning(line, [each.line for each in found])
+
+
+def shared_beginning(line: str, found: Sequence[str]) -> str:
+    """Return a line extended as far as all of these agree; it never gets shorter, or a different one."""
     if not found:
         return line
-    lines = [each.line.casefold() for each in found]
+    lines = [each.casefold() for each in found]
     agreed = 0
     for letters in zip(*lines, strict=False):
         if len(set(letters)) > 1:
@@ -219,4 +241,4 @@ def completed(line: str, found: Sequence[Completion]) -> str:
         agreed += 1
     if agreed <= len(line) or not lines[0].startswith(line.casefold()):
         return line
-    return found[0].line[:agreed]
+    return found[0][:agreed]

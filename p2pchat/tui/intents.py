@@ -75,10 +75,27 @@ class CopyText(Intent):
 
 
 class MessageIntent(Intent):
-    """Do something with a message: reply, edit, react, pin, versions, or jump to the one that it answers."""
+    """Do something with a message: reply, edit, react, pin, versions, or jump to the one that it answers; or with the
+    file that it is: view, fetch, cancel, save, open, speed.
+    """
 
     message: model.Message
     what: str
+
+
+class WantPicture(Intent):
+    """A picture has come into view: have it decoded, to fit so many pixels."""
+
+    message: model.Message
+    columns: int
+    rows: int
+
+
+class PathPasted(Intent):
+    """What was pasted is the path of a file: ask whether to send the file, or else paste the text."""
+
+    path: str
+    text: str
 
 
 class React(Intent):

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 ME = "me"
 
+MAX_PEAKS = 64
+
 NOTES = "00" * 8
 """The id of the chat with oneself."""
 
@@ -24,6 +26,7 @@ class Quote(NamedTuple):
     text: str
     here: bool
     deleted: bool
+    file: File | None = None
 
 
 class Reaction(NamedTuple):
@@ -32,6 +35,32 @@ class Reaction(NamedTuple):
     emoji: str
     sender: str
     mine: bool
+
+
+class File(NamedTuple):
+    """A file that was sent as a message. `form`: file, picture or voice. `state`: offered, waiting, moving, here,
+    paused, failed or gone. `size` is in bytes, `rate` in bytes a second, `duration` in ms; `width` and `height` are in
+    pixels.
+    """
+
+    name: str
+    size: int
+    type: str = ""
+    form: str = "file"
+    state: str = "here"
+    progress: float = 0.0
+    """How much of it is there, 0 to 1."""
+    rate: float | None = None
+    problem: str = ""
+    """Why it is paused or failed, in a sentence."""
+    path: str | None = None
+    """Where one's own file is."""
+    width: int = 0
+    height: int = 0
+    duration: int = 0
+    peaks: tuple[int, ...] = ()
+    """The wave of a voice note, 0 to 255 each."""
+    preview: bool = False
 
 
 class Message(NamedTuple):
@@ -58,6 +87,8 @@ class Message(NamedTuple):
     """Seconds that it stays once it was read, or sent."""
     deleted: bool = False
     """Its sender deleted it for both."""
+    file: File | None = None
+    """What it is where its kind is `file`; the text is then the caption."""
 
     @property
     def mine(self) -> bool:
@@ -161,13 +192,37 @@ def message_of(params: Mapping[str, Any]) -> Message:
         bool(params.get("pinned")),
         params.get("expires_in"),
         bool(params.get("deleted")),
+        file_of(params.get("file")),
+    )
+
+
+def file_of(params: Mapping[str, Any] | None) -> File | None:
+    """A file object of the API. Its numbers are what a peer says, so they are bounded here."""
+    if params is None:
+        return None
+    return File(
+        str(params["name"]),
+        max(0, int(params["size"])),
+        str(params.get("type") or ""),
+        str(params.get("form") or "file"),
+        str(params.get("state") or "here"),
+        min(1.0, max(0.0, float(params.get("progress") or 0))),
+        params.get("rate"),
+        str(params.get("problem") or ""),
+        params.get("path"),
+        max(0, int(params.get("width") or 0)),
+        max(0, int(params.get("height") or 0)),
+        max(0, int(params.get("duration") or 0)),
+        tuple(min(255, max(0, int(each))) for each in (params.get("peaks") or ())[:MAX_PEAKS]),
+        bool(params.get("preview")),
     )
 
 
 def _quote_of(params: Mapping[str, Any] | None) -> Quote | None:
     if params is None:
         return None
-    return Quote(params["from"] or "", params["text"] or "", bool(params["here"]), bool(params["deleted"]))
+    file = file_of(params.get("file"))
+    return Quote(params["from"] or "", params["text"] or "", bool(params["here"]), bool(params["deleted"]), file)
 
 
 def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:

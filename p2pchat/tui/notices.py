@@ -52,10 +52,16 @@ def notice_of(chat: Chat | None, content: str, *, reacted: bool) -> Notice:
     if reacted:
         return Notice(name, "reacted to one of your messages")
     message = chat.last
-    if content == preferences.NAME or message is None or message.mine or message.deleted or message.kind != "text":
+    if content == preferences.NAME or message is None or message.mine or message.deleted:
+        return Notice(name, "wrote to you")
+    if message.kind != "text" and message.file is None:
         return Notice(name, "wrote to you")
     if message.expires_in or chat.timer:
         return Notice(name, "wrote a disappearing message")
+    if message.file is not None:
+        from p2pchat.tui import file_words  # not before the first picture
+
+        return Notice(name, _plain(file_words.summary(message.file, message.text), MAX_BODY))
     return Notice(name, _plain(message.text, MAX_BODY))
 
 

@@ -64,6 +64,7 @@ class Preferences:
     notification_content: str = NOTHING
     quiet_hours: str = ""
     do_not_disturb: bool = False
+    save_folder: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -76,6 +77,13 @@ def hours(text: str) -> tuple[time, time] | None:
         raise ValueError(text)
     first, second, third, fourth = map(int, match.groups())
     return time(first, second), time(third, fourth)
+
+
+def folder(text: str) -> str:
+    """A folder by its whole path, maybe from `~` on; "" for ~/Downloads. Raises ValueError."""
+    if text and (not text.startswith(("/", "~")) or not text.isprintable()):
+        raise ValueError(text)
+    return text
 
 
 class Setting(NamedTuple):
@@ -134,6 +142,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("notification_content", "what a notification shows", (NOTHING, NAME, TEXT)),
     Setting("quiet_hours", "hours without bell or notifications", (), hours, '"22:00-07:00", or "" for never'),
     Setting("do_not_disturb", "no bell and no notifications at all"),
+    Setting("save_folder", "folder into which files are saved", (), folder, 'a folder such as "~/Downloads"'),
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -279,11 +288,11 @@ def _parsed_or_none(text: str) -> dict[str, Any] | None:
         return None
 
 
-def worded(value: Value | None) -> str:
+def worded(value: Value | int | None) -> str:
     """Return a value as the screen writes it: yes and no for the two of a switch."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value or ""
+    return "" if value is None else str(value)
 
 
 def changed(preferences: Preferences, name: str, value: Value) -> Preferences:

@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from p2pchat.tui.labels import labels
-from p2pchat.tui.model import NOTES, Archive, Chat, Message, Request, chat_of, message_of, notes_chat, request_of
+from p2pchat.tui.model import (
+    NOTES,
+    Archive,
+    Chat,
+    File,
+    Message,
+    Request,
+    chat_of,
+    file_of,
+    message_of,
+    notes_chat,
+    request_of,
+)
 
 DELETED = "deleted"
 SAVED = "saved"
@@ -38,6 +50,8 @@ class News:
     removed: list[Moved] = field(default_factory=list)
     changed: list[Message] = field(default_factory=list)
     """Messages that were edited, reacted to, pinned or deleted for both."""
+    files: dict[tuple[str, str], File] = field(default_factory=dict)
+    """(chat, id) of messages whose file moved on, with its newest state."""
     touched: set[str] = field(default_factory=set)
     """Chats in which somebody reacted to a message of ours."""
     typing: dict[str, bool] = field(default_factory=dict)
@@ -211,6 +225,8 @@ class State:
             self._state(event, news)
         elif kind == "changed":
             self._changed(event, news)
+        elif kind == "file":
+            self._file(event, news)
         elif kind == "typing":
             news.typing[event["chat"]] = bool(event["typing"])
         elif kind == "chat":
@@ -265,6 +281,15 @@ class State:
         if chat is not None and chat.last is not None and chat.last.id == message.id:
             self._change(chat.id, last=message)
             news.listed = True
+
+    def _file(self, event: Mapping[str, Any], news: News) -> None:
+        file = file_of(event["file"])
+        if file is None:
+            return
+        news.files[event["chat"], event["id"]] = file
+        chat = self.chat(event["chat"])
+        if chat is not None and chat.last is not None and chat.last.id == event["id"]:
+            self._change(chat.id, last=chat.last._replace(file=file))
 
     def _state(self, event: Mapping[str, Any], news: News) -> None:
         moved = Moved(event["chat"], event["id"], event["state"], event["route"])

@@ -218,6 +218,15 @@ def colours(environment: Mapping[str, str]) -> int:
     return 256 if terminal.endswith("-256color") else FEW_COLOURS
 
 
+def no_pictures(theme: str, environment: Mapping[str, str], *, plain: bool) -> str:
+    """Return why no picture is drawn in a theme, in a few words; "" if they are. plain: signs are ASCII."""
+    if environment.get("NO_COLOR") or theme == MONO:
+        return "not shown without colours"
+    if colours(environment) == FEW_COLOURS:
+        return "not shown in 16 colours"
+    return "not shown with ASCII signs" if plain else ""
+
+
 def chosen(kept: str, environment: Mapping[str, str]) -> str:
     """The theme to begin with: without our colours where NO_COLOR asks for it or the terminal has sixteen, which no
     theme of true colours survives; else the kept one, else the dark one.

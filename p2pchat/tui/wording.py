@@ -75,8 +75,17 @@ def preview(chat: Chat) -> str:
         return f"draft: {_begun(chat.draft)}"
     if chat.last is None:
         return ""
-    words = _begun(chat.last.text) if chat.last.kind == "text" else unsaid(chat.last)
+    words = said(chat.last)
     return f"you: {words}" if chat.last.mine else words
+
+
+def said(message: Message) -> str:
+    """What a message says, on one line: its text, or what it is."""
+    if message.file is not None and not message.deleted:
+        from p2pchat.tui import file_words  # the list is drawn first where nobody has sent a file
+
+        return file_words.summary(message.file, message.text)
+    return _begun(message.text) if message.kind == "text" else unsaid(message)
 
 
 def unsaid(message: Message) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from p2pchat.errors import NoSound, NoVoiceNote, VoiceMissing
 from p2pchat.media import notes, sound
 from p2pchat.media.sound import Player, Recorder
-from tests.support.sounds import FakeLoudspeaker, FakeMicrophone, hum, likeness, needs_voice
+from tests.support.sounds import FakeDevice, FakeLoudspeaker, FakeMicrophone, hum, likeness, needs_voice
 
 
 @needs_voice
@@ -90,6 +93,25 @@ def test_a_player_pauses_seeks_and_ends() -> None:
     player.close()
 
 
+def test_what_ends_while_the_loudspeaker_is_being_opened_leaves_it_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AtOnce(threading.Thread):
+        def start(self) -> None:
+            self.run()
+
+    class Hasty(FakeLoudspeaker):
+        def __call__(self, give: Callable[[int], bytes]) -> FakeDevice:
+            give(960)
+            return super().__call__(give)
+
+    monkeypatch.setattr(threading, "Thread", AtOnce)
+    loudspeaker, ended = Hasty(), list[bool]()
+    player = Player(b"", loudspeaker=loudspeaker, ended=lambda: ended.append(True))
+    player.play()
+    assert ended == [True]
+    assert not player.playing
+    assert loudspeaker.devices[0].closed
+
+
 def test_a_player_plays_faster() -> None:
     loudspeaker = FakeLoudspeaker()
     player = Player(hum(1, 24_000), loudspeaker=loudspeaker)
@@ -117,6 +139,25 @@ def test_the_null_device_records_and_plays() -> None:
 
 
 @needs_voice
+@pytest.mark.parametrize("end", ["", "raise SystemExit(0)"])
+def test_a_process_ends_while_it_records_and_plays(end: str) -> None:
+    """The devices' threads call back into an interpreter that is going down."""
+    script = f"""if True:
+        from functools import partial
+        from p2pchat.media import sound
+        recorder = sound.Recorder(partial(sound.microphone, backends=("NULL",)))
+        player = sound.Player(bytes(10**7), loudspeaker=partial(sound.loudspeaker, backends=("NULL",)))
+        player.play()
+        recorder.start()
+        assert recorder.heard.wait(30)
+        print("recording", flush=True)
+        {end}
+    """
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "recording\n", "")
+
+
+@needs_voice
 @pytest.mark.parametrize("opener", [sound.microphone, sound.loudspeaker])
 def test_without_a_device_a_sentence_says_so_and_nothing_else_does(
     opener: Any, capfd: pytest.CaptureFixture[str]
@@ -129,6 +170,6 @@ def test_without_a_device_a_sentence_says_so_and_nothing_else_does(
 
 
 def test_without_the_packages_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "miniaudio", None)
+    monkeypatch.setitem(sys.modules, "miniaudio", None)
     with pytest.raises(VoiceMissing):
         sound.microphone(lambda _: None)

@@ -18,6 +18,7 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.api.codec import API_VERSION
+from tests.tui.fake_files import FakeFiles
 
 Json = dict[str, Any]
 
@@ -28,7 +29,7 @@ SAS = "anchor velvet tulip orbit candy mosquito raven fossil"
 STATES = ("saved", "stored", "delivered", "read")
 
 
-class FakeNode:
+class FakeNode(FakeFiles):
     """A node with contacts, messages and requests, that can be locked, die and come back."""
 
     def __init__(
@@ -61,6 +62,8 @@ class FakeNode:
             "typing": True,
             "lan": "auto",
             "port_mapping": True,
+            "fetch_up_to": 25,
+            "pictures": "verified",
         }
         self.reachable = True
         self.relayed = False
@@ -592,7 +595,14 @@ class FakeNode:
         return (self.now + more).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def _message(
-        self, chat: str, sender: str, text: str, state: str, ago: timedelta | None, reply_to: str | None = None
+        self,
+        chat: str,
+        sender: str,
+        text: str,
+        state: str,
+        ago: timedelta | None,
+        reply_to: str | None = None,
+        **more: Any,
     ) -> Json:
         self.now += timedelta(seconds=1)
         at = self._stamp(-(ago or timedelta(0)))
@@ -619,6 +629,7 @@ class FakeNode:
             "expires_at": None,
             "deleted": False,
             "file": None,
+            **more,
         }
         self.history[chat].append(message)
         self._emit("message", message)

@@ -203,7 +203,8 @@ def noting(paints):
     return render_lines
 
 Widget.render_lines = noting(Widget.render_lines)
-import textual.widgets._option_list, textual.widgets._text_area, p2pchat.tui.widgets.conversation
+import textual.widgets._option_list, textual.widgets._text_area
+import p2pchat.tui.screens.picture, p2pchat.tui.widgets.conversation
 note(Widget)
 from p2pchat.cli.main import main
 code = main(sys.argv[2:])

@@ -16,6 +16,9 @@ from rich.style import Style
 from textual._context import visible_screen_stack
 from textual.app import App
 
+from p2pchat.tui import half_blocks
+
+PHOTO = "a picture's own colours"
 LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits + "!#$%&*+=?@^~"
 _ATTRIBUTES = ("bold", "dim", "italic", "underline", "reverse", "strike")
 
@@ -41,7 +44,7 @@ def take(app: App[Any]) -> Picture:
     for strip in app.screen._compositor.render_strips():
         line, marks = io.StringIO(), io.StringIO()
         for segment in strip:
-            style = described(segment.style)
+            style = PHOTO if set(segment.text) == {half_blocks.CELL} else described(segment.style)
             letter = legend.setdefault(style, LETTERS[len(legend)] if style not in legend else "")
             line.write(segment.text)
             marks.write(letter * segment.cell_length)

@@ -16,11 +16,16 @@ from textual.widgets import Input, TextArea
 
 from p2pchat.locations import Profile
 from p2pchat.tui.app import ChatApp
+from p2pchat.tui.model import file_of
 from p2pchat.tui.node_client import NodeClient
+from p2pchat.tui.screens.pick_file import PickFileScreen
+from p2pchat.tui.screens.save_file import SaveFileScreen
+from p2pchat.tui.screens.send_file import SendFileScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
 from tests.support.processes import PATIENCE
 from tests.support.quick_loop import QuickLoop
 from tests.tui.conftest import until
+from tests.tui.fake_files import file_object, photo, voice
 from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
 
@@ -269,6 +274,80 @@ async def talked(app: ChatApp, pilot: Pilot_) -> None:
     await all_seen(app, pilot)
 
 
+async def filed(app: ChatApp, pilot: Pilot_) -> None:
+    """A conversation with a picture, a voice note, and transfers in every state."""
+    node, chat = node_of(app), app.state.current
+    assert chat is not None
+    node.history[chat].clear()
+    node.read_upto[chat] = 0
+    minutes = iter(range(59, 0, -6))
+
+    def at() -> timedelta:
+        return timedelta(minutes=next(minutes))
+
+    node.says(chat, "look what is left of the bridge", ago=at())
+    node.sends_file(chat, photo("the bridge, seen from the old mill.jpg"), "It was still snowing", ago=at())
+    node.sent_file(
+        chat, file_object("scores.pdf", 480_000, state="waiting", progress=0.0, path="/home/me/scores.pdf"), ago=at()
+    )
+    moving = {"state": "moving", "progress": 0.42, "rate": 1_230_000}
+    node.sends_file(
+        chat, file_object("lighthouse keepers of the north, first draft.epub", 34_500_000, **moving), ago=at()
+    )
+    paused = {"state": "paused", "progress": 0.77, "problem": "The disk is full: 2 GB are missing."}
+    node.sends_file(chat, file_object("concert.flac", 2_900_000_000, **paused), ago=at())
+    node.sends_file(chat, file_object("archive.zip", 80_000_000, state="offered", progress=0.0), ago=at())
+    node.sends_file(chat, voice(), ago=at())
+    node.emit("lagged")
+    await until(pilot, lambda: "archive.zip" in take(app).shown)
+    await all_seen(app, pilot)
+    await settled(app, pilot)
+
+
+def in_files(*keys: str) -> Act:
+    """Keys in the conversation with files."""
+
+    async def act(app: ChatApp, pilot: Pilot_) -> None:
+        await filed(app, pilot)
+        await press(*keys)(app, pilot)
+
+    return act
+
+
+async def picked(app: ChatApp, pilot: Pilot_) -> None:
+    """A folder with a few files, of which one is to be sent."""
+    folder = papers(app)
+    await app.push_screen(PickFileScreen(folder, home=folder.parent))
+    await settled(app, pilot)
+    await press("down", "down")(app, pilot)
+
+
+async def offered(app: ChatApp, pilot: Pilot_) -> None:
+    """A picture is about to be sent."""
+    folder = papers(app)
+    await app.push_screen(SendFileScreen(folder / "bridge.jpg", "Anna Lindqvist", home=folder.parent))
+    await settled(app, pilot)
+    await press(*"snow")(app, pilot)
+
+
+def papers(app: ChatApp) -> Path:
+    """A folder with files and folders."""
+    folder = app.profile.folder / "papers"
+    (folder / "letters").mkdir(parents=True)
+    (folder / "2025").mkdir()
+    for name, size in (("bridge.jpg", 1_240_000), ("scores.pdf", 480_000), ("notes.txt", 812), (".hidden", 1)):
+        (folder / name).write_bytes(bytes(size))
+    return folder
+
+
+async def saved_to(app: ChatApp, pilot: Pilot_) -> None:
+    """The folder is asked for into which a file is to be saved."""
+    file = file_of(file_object("lighthouse keepers of the north.epub", 34_500_000))
+    assert file is not None
+    await app.push_screen(SaveFileScreen(file, "~/Downloads"))
+    await settled(app, pilot)
+
+
 async def answering(app: ChatApp, pilot: Pilot_) -> None:
     """An answer to a message is written."""
     await talked(app, pilot)
@@ -410,6 +489,13 @@ SCENES = {
     "main-persian": Scene(press(), "10:01", talk="persian"),
     "main-chinese": Scene(press(), "两张照片", talk="chinese"),
     "talk": Scene(talked, "2 photos"),
+    "files": Scene(filed, "archive.zip"),
+    "files-picked": Scene(in_files("ctrl+up", "up", "up", "up"), "pause"),
+    "files-list": Scene(in_files(*typed("/files"), "enter"), "concert.flac", recoloured=False),
+    "files-pick": Scene(picked, "scores.pdf", recoloured=False),
+    "files-send": Scene(offered, "bridge.jpg", recoloured=False),
+    "files-save": Scene(saved_to, "~/Downloads", recoloured=False),
+    "picture": Scene(in_files("ctrl+up", *["up"] * 5, "space"), "bridge", recoloured=False),
     "answering": Scene(answering, "reply to"),
     "react": Scene(press("ctrl+up", "plus"), "React"),
     "delete": Scene(press("ctrl+up", "up", "up", "d"), "Delete it for both"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from tests.support.terminal import Terminal
+from tests.tui.fake_files import photo
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import SEEN, HostileNode
 from tests.tui.served import Service
@@ -49,6 +50,7 @@ def everywhere(shown: Terminal, service: Service, node: HostileNode) -> None:
     _relays(shown, node)
     _network(shown, node)
     _messages(shown)
+    _files(shown, service, node, bob)
     _remarks(shown, service, node, bob)
     _commands(shown)
     shown.press("ctrl+q")
@@ -283,6 +285,38 @@ def _commands(shown: Terminal) -> None:
     shown.type("/chat b")
     shown.press("enter")
     shown.wait("That could be bob")
+
+
+def _files(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
+    """A picture whose name, caption and problem are hostile; its pages, and those for files of this computer."""
+    file = {**photo(), "state": "paused", "problem": "so", "progress": 0.5}
+    service.do(lambda: node.sends_file(bob, file, node.hostile))
+    shown.press("ctrl+end")
+    shown.wait("▣ bridge", SEEN)
+    shown.press("ctrl+up")
+    shown.wait("f resume")
+    shown.type("s")
+    shown.wait("Save this file", "bridge.jpg")
+    _back(shown)
+    shown.press("ctrl+up")
+    shown.wait("f resume")
+    shown.type(" ")
+    shown.wait("Pictures of this contact are not shown")
+    shown.press("esc")
+    shown.gone("s save   Esc back")
+    shown.press("ctrl+up")
+    shown.wait("f resume")
+    shown.press("esc")
+    shown.gone("f resume")
+    for typed, heading in (("/files", "Files in the chat"), ("/file", "Send a file from")):
+        shown.type(typed)
+        shown.press("enter")
+        shown.wait(heading)
+        _back(shown)
+    shown.type("/file /etc/passwd")
+    shown.press("enter")
+    shown.wait("Send this file to bob", "passwd")
+    _back(shown)
 
 
 def _reads(shown: Terminal, words: str) -> None:

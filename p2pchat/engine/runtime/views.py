@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -13,6 +12,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId
 from p2pchat.core.invite import ONE_TIME, to_text
 from p2pchat.core.text import beginning, clean_name
+from p2pchat.received.names import safe_name
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.invites import InviteRow, InviteState
@@ -84,7 +84,7 @@ def file(row: FileRow) -> Json:
     """Return the object of a file as the store knows it; while it moves, `engine.files.live` knows more."""
     voice = row.form == FileForm.VOICE and len(row.preview) == PEAKS
     return {
-        "name": clean_name(_AFTER_SEPARATOR.split(row.name)[-1], None) or "file",
+        "name": safe_name(row.name),  # as it is saved
         "size": row.size,
         "type": clean_name(row.media, None),
         "form": _FORMS.get(row.form, "file"),
@@ -101,7 +101,6 @@ def file(row: FileRow) -> Json:
     }
 
 
-_AFTER_SEPARATOR = re.compile(r"[/\\]")
 _FORMS = {form.value: form.name.lower() for form in FileForm}
 
 

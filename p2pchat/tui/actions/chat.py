@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
-from p2pchat.lib.times import HOUR_SECONDS, format_duration, seconds_or_off
 from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
 from p2pchat.tui.actions.drafts import Drafts
@@ -20,6 +19,7 @@ from p2pchat.tui.formatting import in_italics
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
+from p2pchat.tui.wording import said
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
@@ -208,6 +208,15 @@ class ChatActions:
             self._meanings[message.chat] = meaning
             self.show_meaning()
 
+    def take_answer(self, chat: str) -> dict[str, str]:
+        """Return what makes the next thing sent in a chat an answer, which is then no longer pending; an edit stays."""
+        meaning = self._meanings.get(chat)
+        if meaning is None or meaning.edits:
+            return {}
+        del self._meanings[chat]
+        self.show_meaning()
+        return {"reply_to": meaning.message.id}
+
     def write_about(self, message: Message, *, edits: bool) -> None:
         """Write an answer to a message, or another wording of it."""
         self._meanings[message.chat] = Meaning(message, edits)
@@ -247,7 +256,8 @@ class ChatActions:
             self._app.main.entry.say("", "")
             return
         who = "you" if meaning.message.mine else chat.label
-        self._app.main.entry.say("edit" if meaning.edits else f"reply to {who}", meaning.message.text)
+        words = said(meaning.message) if meaning.message.file is not None else meaning.message.text
+        self._app.main.entry.say("edit" if meaning.edits else f"reply to {who}", words)
 
     async def typing(self, chat: str, now: float) -> None:
         """Tell the contact that one writes; the node knows whether that is wanted."""
@@ -306,29 +316,6 @@ class ChatActions:
             app.say("Your editor ended with an error, so the text was not changed.", "warning")
         else:
             composer.put(clean(text).rstrip("\n"))
-
-    async def timer(self, wanted: str) -> None:
-        """Run /timer [TIME]: say how long the messages of this chat stay, or set it."""
-        chat = self._app.state.shown
-        if chat is None:
-            return
-        try:
-            seconds = seconds_or_off(wanted) if wanted else None
-        except ValueError:
-            self._app.say(f"{wanted} is neither off nor a time such as 30s, 5m, 2h or 7d.", "warning")
-            return
-        answer = await self._app.node.call("timer", chat=chat.id, seconds=seconds)
-        if answer["timer"] is None:
-            self._app.say(
-                "No timer is on: messages stay until they are deleted. /timer 1d makes them disappear after a day."
-            )
-        else:
-            online_only = " No relay stores them: they arrive only while both of you are connected."
-            self._app.say(
-                f"Messages disappear {format_duration(answer['timer'])} after they are read. "
-                "The other side's program is asked to delete them too; that cannot prevent "
-                f"copies.{online_only if answer['timer'] < HOUR_SECONDS else ''}"
-            )
 
     async def leave(self) -> None:
         """Before the end: all that was written is kept, if the node can be had in time."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
+from p2pchat.tui.actions.files import FileActions
 from p2pchat.tui.actions.finding import FindActions
 from p2pchat.tui.actions.message import MessageActions
 from p2pchat.tui.actions.order import OrderActions
@@ -24,11 +25,12 @@ class Actions:
 
     def __init__(self, app: BaseApp) -> None:
         self.talk = ChatActions(app)
-        self.picking = MessageActions(app, self.talk)
+        self.wishes = PreferenceActions(app)
+        self.files = FileActions(app, self.talk, self.wishes)
+        self.picking = MessageActions(app, self.talk, self.files)
         self.finding = FindActions(app, self.talk)
         self.people = ContactActions(app, self.talk)
         self.order = OrderActions(app, self.talk)
-        self.wishes = PreferenceActions(app)
         self.settings = SettingsActions(app, self.talk, self.wishes)
 
     def handlers(self) -> dict[str, Doing]:
@@ -66,7 +68,9 @@ class Actions:
             "reply": self.picking.reply_picked,
             "edit": self.picking.edit_picked,
             "react": self.picking.react_picked,
-            "timer": self.talk.timer,
+            "file": self.files.file,
+            "files": self.files.files,
+            "timer": self.order.timer,
             "typing": self.settings.typing,
             "delete": self.picking.delete_picked,
             "open": self.picking.open_picked,

@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.actions.files import FileActions
     from p2pchat.tui.base import BaseApp
 
 
 class MessageActions:
     """The app's hands for a message."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions, files: FileActions) -> None:
         self._app = app
         self._talk = talk
+        self._files = files
         self._source = NodeSource(app.node)
         self._about = ""
         """The message whose page is shown."""
@@ -63,7 +65,9 @@ class MessageActions:
         if message is None and (chat := self._app.state.shown) is not None:
             newest = await self._source.newest(chat.id, LOOK_BACK)
             message = next((each for each in reversed(newest) if formatting.links(each.text)), None)
-        if message is None:
+        if message is not None and message.file is not None:
+            await self._files.asked(MessageIntent(message, "open"))
+        elif message is None:
             self._app.say("There is no link to open.")
         else:
             await self.open_link(OpenLink(message))
@@ -88,10 +92,12 @@ class MessageActions:
             self._app.begin(self._app.copy_text(CopyText(address, "No browser can be reached from here. Copied")))
 
     async def save(self, name: str) -> None:
-        """Run /save [FILE]: write the selected message, or the newest, to a file of its own."""
+        """Run /save [FILE]: write the selected message, or the newest, to a file of its own; a file, into a folder."""
         message = self.picked() or await self.newest(mine=False)
         if message is None:
             self._app.say("There is no message to save.")
+        elif message.file is not None and not message.deleted:
+            await self._files.save(message, name)
         else:
             await self._app.save(SaveText(message.text, name or "message.txt"))
 
@@ -148,7 +154,9 @@ class MessageActions:
         if intent.what in ("reply", "edit"):
             if intent.what == "edit" and not message.mine:
                 self._app.say("Only its author can edit a message.")
-            elif message.deleted or message.kind != "text":
+            elif intent.what == "edit" and message.file is not None:
+                self._app.say("A file cannot be edited.")
+            elif message.deleted or (message.kind != "text" and message.file is None):
                 self._app.say("That message was deleted, so there is nothing to reply to.")
             else:
                 self._talk.write_about(message, edits=intent.what == "edit")

@@ -1,5 +1,5 @@
-"""What the app does to keep chats and contacts in order: pin, archive, mute, clear, export, unblock, forget, notes,
-invites.
+"""What the app does to keep chats and contacts in order: pin, archive, mute, timer, clear, export, unblock, forget,
+notes, invites.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2pchat.api import transcript
-from p2pchat.lib.times import seconds_or_off
+from p2pchat.lib.times import HOUR_SECONDS, format_duration, seconds_or_off
 from p2pchat.tui import desktop
 from p2pchat.tui.model import NOTES, Chat
 
@@ -64,6 +64,29 @@ class OrderActions:
             app.say(f"{chat.label} is unmuted.")
         else:
             app.say(f"{chat.label} is muted. /mute off unmutes it.")
+
+    async def timer(self, wanted: str) -> None:
+        """Run /timer [TIME]: say how long the messages of this chat stay, or set it."""
+        chat = self._app.state.shown
+        if chat is None:
+            return
+        try:
+            seconds = seconds_or_off(wanted) if wanted else None
+        except ValueError:
+            self._app.say(f"{wanted} is neither off nor a time such as 30s, 5m, 2h or 7d.", "warning")
+            return
+        answer = await self._app.node.call("timer", chat=chat.id, seconds=seconds)
+        if answer["timer"] is None:
+            self._app.say(
+                "No timer is on: messages stay until they are deleted. /timer 1d makes them disappear after a day."
+            )
+        else:
+            online_only = " No relay stores them: they arrive only while both of you are connected."
+            self._app.say(
+                f"Messages disappear {format_duration(answer['timer'])} after they are read. "
+                "The other side's program is asked to delete them too; that cannot prevent "
+                f"copies.{online_only if answer['timer'] < HOUR_SECONDS else ''}"
+            )
 
     async def clear(self, name: str) -> None:
         """Run /clear [NAME]: delete what was said in a chat, after a question."""

@@ -95,10 +95,12 @@ class PreferenceActions:
             return  # the screen was made as it should be
         if is_new("theme"):
             app.theme = now.theme if now.theme and not app.no_color else themes.chosen(now.theme, os.environ)
-        if is_new("signs", "clock", "density", "rtl"):
+        if is_new("signs", "clock", "density", "rtl", "theme"):
             main.conversation.restyle(
                 compact=now.density == preferences.COMPACT,
                 marks=MARKS if app.draws_unicode else PLAIN_MARKS,
+                plain=not app.draws_unicode,
+                pictures=themes.no_pictures(app.theme, os.environ, plain=not app.draws_unicode),
                 rtl=now.rtl,
                 twelve=app.twelve_hours,
             )
@@ -200,10 +202,10 @@ class PreferenceActions:
         if wish == "edit":
             self.edit_file()
 
-    def _change_node(self, name: str, value: Value) -> None:
+    def _change_node(self, name: str, value: Value | int) -> None:
         self._app.begin(self._tell_node(name, value))
 
-    async def _tell_node(self, name: str, value: Value) -> None:
+    async def _tell_node(self, name: str, value: Value | int) -> None:
         self._source.node = await self._app.node.call("settings", **{name: value})
         if self._page is not None:
             self._page.renew()

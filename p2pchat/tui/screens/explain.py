@@ -15,6 +15,7 @@ from p2pchat.tui.model import MAILBOX, Message
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel
 from p2pchat.tui.text import MARKS, cut
+from p2pchat.tui.wording import said
 
 _MAX_QUOTED = 200
 
@@ -64,7 +65,8 @@ class ExplainScreen(Panel[None]):
         self._message = message
 
     def body(self) -> ComposeResult:
-        quoted = cut(self.drawn(self._message.text[:_MAX_QUOTED]), _MAX_QUOTED // 2)
+        words = self._message.text if self._message.file is None else said(self._message)
+        quoted = cut(self.drawn(words[:_MAX_QUOTED]), _MAX_QUOTED // 2)
         yield Static(quoted, id="quoted", classes="box", markup=False)
         yield Static("", id="state", classes="para", markup=False)
         yield Static("", id="facts", classes="para last", markup=False)

@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
+from p2pchat.tui import file_words
 from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.rtl import visual
@@ -176,7 +177,8 @@ class FindScreen(Panel[str]):
         if self._chat is None and message.mine:
             who = f"you to {self.drawn(self._called(message))}"
         head = f"{who} · {self.when(message.at)}"
-        return Content.assemble((head, MUTED), "\n", self._snippet(message.text, words))
+        text = message.text if message.file is None else f"{file_words.called(message.file)}: {message.text}"
+        return Content.assemble((head, MUTED), "\n", self._snippet(text, words))
 
     def _called(self, message: Message) -> str:
         return self._names.get(message.chat, "") if self._chat is None else self._chat.label

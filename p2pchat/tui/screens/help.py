@@ -23,6 +23,8 @@ _SIGNS = (
     ("✓ at a name", "you have compared safety numbers"),
     ("↑ ~ at a name", "the chat is pinned to the top, or muted"),
     ("▸ Archived", "your archived chats; Enter or a click shows them, and ▾ hides them again"),
+    ("▤ ▣ ► ♪", "a file, a picture, a voice note that can be played, and one that is not here yet"),
+    ("━━━──", "how much of a file has moved; a click pauses it"),
     ("◷", "your message is waiting on this computer"),
     ("✓", "it has left: a relay stores it, or their computer has it but has not confirmed it yet"),
     ("✓✓", "it is on their computer"),

@@ -129,6 +129,7 @@ class MainScreen(Screen[None]):
         twelve: bool = False,
         plain: bool = False,
         links: bool = True,
+        pictures: str = "",
         now: Callable[[], datetime],
         rtl: str = "auto",
         joined: bool = False,
@@ -136,7 +137,7 @@ class MainScreen(Screen[None]):
     ) -> None:
         """`rtl`: the setting. `joined`: the terminal joins emoji (`text.joins_emoji`). `compact`: a message takes one
         line where it fits. `twelve`: times of day have twelve hours. `plain`: lines and marks in ASCII. `links`: the
-        terminal is told where they lead.
+        terminal is told where they lead. `pictures`: why none is drawn; "" if they are.
         """
         super().__init__()
         self._state = state
@@ -146,6 +147,7 @@ class MainScreen(Screen[None]):
         self._rtl = rtl
         self._joined = joined
         self._compact, self._plain, self._links, self._twelve = compact, plain, links, twelve
+        self._pictures = pictures
         self._now = now
         self._desk = Horizontal(id="desk")
         self._talk = Vertical(id="talk")
@@ -203,6 +205,7 @@ class MainScreen(Screen[None]):
             plain=self._plain,
             links=self._links,
             compact=self._compact,
+            pictures=self._pictures,
             clock=self._now,
         )
         self._conversation.restyle(twelve=self._twelve)

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets.option_list import Option
 
+from p2pchat.tui import file_words
 from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.list_panel import ListPanel
@@ -56,7 +57,8 @@ class PinnedScreen(ListPanel):
     def _row(self, message: Message) -> Content:
         who = "you" if message.mine else self.drawn(self._chat.label)
         head = f"{who} · {self.when(message.at)}"
-        words = cut(displayable_line(" ".join(message.text[:_BEGINNING].split())), max(8, self.size.width - _FRAME))
+        text = message.text if message.file is None else file_words.summary(message.file, message.text)
+        words = cut(displayable_line(" ".join(text[:_BEGINNING].split())), max(8, self.size.width - _FRAME))
         return Content.assemble((head, MUTED), "\n", self.drawn(words))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -24,12 +24,16 @@ from p2pchat.tui.themes import DARK, MUTED
 MAX_TOLD = 3
 """Problems of the file that are shown here; a toast has shown all of them."""
 
-NODE_SETTINGS: tuple[tuple[str, str, tuple[Value, ...]], ...] = (
+NodeValue = Value | int
+
+NODE_SETTINGS: tuple[tuple[str, str, tuple[NodeValue, ...]], ...] = (
     ("keep_receiving", "while the screen is closed", (False, True)),
     ("read_receipts", "tell others what you have read", (False, True)),
     ("typing", "show when either of you is typing", (False, True)),
     ("lan", "find contacts on this network", ("auto", "on", "off")),
     ("port_mapping", "ask the router to open a port", (False, True)),
+    ("fetch_up_to", "MB of a file fetched unasked", (0, 5, 25, 100, 1000)),
+    ("pictures", "whose pictures are shown", ("verified", "contacts", "off")),
 )
 """Settings of the node, by their names in the API, with what they can be."""
 
@@ -37,7 +41,8 @@ _NAME_CELLS = 22
 _ROOMY = 76
 """The width in columns from which the description of a setting is shown."""
 _VALUE_CELLS = 12
-_EMPTY = {"theme": DARK, "quiet_hours": "none"}
+_EXAMPLES = {"quiet_hours": "22:00-07:00, or nothing", "save_folder": "~/Downloads"}
+_EMPTY = {"theme": DARK, "quiet_hours": "none", "save_folder": "~/Downloads"}
 """What the value "" means, by setting."""
 
 
@@ -46,8 +51,8 @@ class Choice(NamedTuple):
 
     name: str
     says: str
-    value: Value | None
-    choices: tuple[Value, ...]
+    value: NodeValue | None
+    choices: tuple[NodeValue, ...]
     node: bool = False
 
 
@@ -59,13 +64,13 @@ class SettingsSource:
         preferences: Callable[[], Preferences],
         problems: Callable[[], Sequence[str]],
         change: Callable[[str, Value], None],
-        change_node: Callable[[str, Value], None],
+        change_node: Callable[[str, NodeValue], None],
     ) -> None:
         self.preferences = preferences
         self.problems = problems
         self.change = change
         self.change_node = change_node
-        self.node: dict[str, Value | None] = {}
+        self.node: dict[str, NodeValue | None] = {}
         """The node's settings; empty if it has not answered."""
 
     def rows(self) -> list[Choice]:
@@ -162,6 +167,7 @@ class SettingsScreen(Panel[str]):
         if row.node:
             self._source.change_node(row.name, value)
         else:
+            assert isinstance(value, str | bool)
             self._source.change(row.name, value)
 
     def action_edit_file(self) -> None:
@@ -179,7 +185,7 @@ class SettingsScreen(Panel[str]):
         self._asked = row
         asked = self.query_one(Field)
         asked.value = str(row.value or "")
-        asked.placeholder = "22:00-07:00, or nothing"
+        asked.placeholder = _EXAMPLES.get(row.name, "")
         asked.add_class("-asked")
         asked.focus()
 

@@ -7,6 +7,9 @@ window        the messages in memory
 paging        which messages are read next
 viewport      which rows are on the screen
 rendering     the layout of a message
+file_rows     the rows of a file: its line, its picture, its wave
+files_in_view pictures that are asked for, transfers that are drawn again
+spans         the pieces that rows are made of
 painting      rows as strips
 looks         colours
 marking       text marked with the mouse

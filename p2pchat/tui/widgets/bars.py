@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from p2pchat.lib.times import format_duration
-from p2pchat.tui import formatting
+from p2pchat.tui import file_words, formatting
 from p2pchat.tui.keymap import USUAL, Keymap
-from p2pchat.tui.model import NOTES, Chat, Message
+from p2pchat.tui.model import NOTES, Chat, File, Message
 from p2pchat.tui.text import STATES, clock, day, displayable_line, width, wrap
-from p2pchat.tui.widgets.rendering import Look, Row, TextSpan, edge_word
+from p2pchat.tui.widgets.rendering import Look, edge_word
+from p2pchat.tui.widgets.spans import Row, TextSpan
 
 _KEYS = (
     ("reply", "reply"),
@@ -30,6 +31,24 @@ _KEYS = (
 """The actions on a selected message, in the order of the line: (description, action)."""
 
 
+_FILE_KEYS = (
+    ("view", "view_file"),
+    ("fetch", "fetch_file"),
+    ("open", "open_link"),
+    ("save", "select_text"),
+    ("cancel", "cancel_file"),
+    ("reply", "reply"),
+    ("react", "react"),
+    ("speed", "speed"),
+    ("copy the caption", "copy"),
+    ("go to quoted", "jump_quoted"),
+    ("why", "explain"),
+    ("delete", "delete"),
+    ("pin", "pin"),
+    ("back", "leave"),
+)
+"""The same for a file."""
+
 _JUMPED = (("older hit", "older_hit"), ("newer hit", "newer_hit"), ("jump back", "back"))
 """The actions after a jump, which come first."""
 
@@ -45,9 +64,11 @@ def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collectio
     last ones are left out, and the key of the menu, which has all of them, stands for them. jumped: the actions to
     continue from the jump that led here, or to undo it.
     """
-    possible = [way for way in _JUMPED if way[1] in jumped] + [way for way in _KEYS if _concerns(way[1], message)]
-    *shown, back = [_hint(keymap, way) for way in possible]
-    more = _hint(keymap, _MENU)
+    possible = [way for way in _JUMPED if way[1] in jumped] + [
+        way for way in _table(message) if _concerns(way[1], message)
+    ]
+    *shown, back = [_hint(keymap, way, message) for way in possible]
+    more = _hint(keymap, _MENU, message)
     for count in range(len(shown), -1, -1):
         hints = [*shown[:count], *([more] if count < len(shown) else []), back]
         pieces = (TextSpan(" ", "bar"), *(piece for hint in hints for piece in hint))
@@ -56,9 +77,10 @@ def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collectio
     return pieces
 
 
-def _hint(keymap: Keymap, way: tuple[str, str]) -> tuple[TextSpan, ...]:
+def _hint(keymap: Keymap, way: tuple[str, str], message: Message) -> tuple[TextSpan, ...]:
     """A key with what it does; nothing where the action has no key."""
     says, action = way
+    says = _worded(says, action, message)
     key = keymap.shown(f"message_{action}")
     return (TextSpan(key, "key", action), TextSpan(f" {says}  ", "bar", action)) if key else ()
 
@@ -66,8 +88,8 @@ def _hint(keymap: Keymap, way: tuple[str, str]) -> tuple[TextSpan, ...]:
 def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:
     """Return the actions on a message: (key, description, action)."""
     return [
-        (keymap.shown(f"message_{action}"), says, action)
-        for says, action in (*_KEYS, *_MORE)
+        (keymap.shown(f"message_{action}"), _worded(says, action, message), action)
+        for says, action in (*_table(message), *(_MORE if message.file is None else ()))
         if action != "leave" and _concerns(action, message)
     ]
 
@@ -83,7 +105,46 @@ def marked(keymap: Keymap) -> Row:
     return tuple(pieces)
 
 
+def _table(message: Message) -> tuple[tuple[str, str], ...]:
+    return _KEYS if message.file is None or message.deleted else _FILE_KEYS
+
+
+def _worded(says: str, action: str, message: Message) -> str:
+    """Return what an action does with this message."""
+    file = message.file
+    if file is None:
+        return says
+    if action == "fetch_file":
+        return "pause" if file.state in file_words.UNDER_WAY else "resume" if file.state == file_words.PAUSED else says
+    if action == "cancel_file":
+        return "withdraw" if message.mine else "decline"
+    if action == "view_file":
+        return "play or pause" if file.form == file_words.VOICE else says
+    return says
+
+
+def _concerns_file(action: str, message: Message, file: File) -> bool:
+    is_over = file.state in (file_words.HERE, file_words.GONE)
+    return {
+        "copy": bool(message.text),
+        "fetch_file": not is_over and not (message.mine and file.state == file_words.FAILED),
+        "cancel_file": not is_over,
+        "view_file": file.form == file_words.PICTURE or (file.form == file_words.VOICE and _is_here(message, file)),
+        "speed": file.form == file_words.VOICE and _is_here(message, file),
+        "open_link": _is_here(message, file),
+        "select_text": file.state != file_words.GONE or _is_here(message, file),
+        "jump_quoted": message.quote is not None and message.quote.here,
+    }.get(action, action in ("reply", "react", "pin", "explain", "delete", "leave"))
+
+
+def _is_here(message: Message, file: File) -> bool:
+    """Return whether the whole file is on this computer."""
+    return message.mine or file.state == file_words.HERE
+
+
 def _concerns(action: str, message: Message) -> bool:
+    if message.file is not None and not message.deleted:
+        return _concerns_file(action, message, message.file)
     if message.deleted or message.kind != "text":
         return action in ("explain", "delete", "leave")
     return {

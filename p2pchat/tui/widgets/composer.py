@@ -21,7 +21,7 @@ from textual.widgets import Static, TextArea
 from p2pchat.lib.shortcodes import begun_in, emoji_named
 from p2pchat.sanitize import clean
 from p2pchat.tui.commands import Completion, completed
-from p2pchat.tui.intents import Cancelled, CopyText, DraftChanged, Intent, Submitted
+from p2pchat.tui.intents import Cancelled, CopyText, DraftChanged, Intent, PathPasted, Submitted
 from p2pchat.tui.keymap import USUAL, Keymap
 from p2pchat.tui.keys import SEND, WRITING, bindings
 from p2pchat.tui.rtl import drawn
@@ -41,6 +41,9 @@ _AROUND = 8
 
 _ROOMY = 48
 """Columns from which the way out of an answer or an edit is told in words."""
+
+_PATH_BEGINS = ("/", "~", "f", "'", '"')
+"""What the path of a file may begin with, as a terminal pastes it."""
 
 MAX_REMEMBERED = 100
 """Earlier texts of a chat that are remembered."""
@@ -201,7 +204,21 @@ class Composer(TurnedArea, inherit_bindings=False):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
+        if event.text.strip()[:1] in _PATH_BEGINS and self._chat is not None and not self._is_command():
+            from p2pchat.tui import paths  # nobody pastes a path before the first picture
+
+            path = paths.pasted(event.text)
+            if path is not None:
+                self.post_message(PathPasted(str(path), event.text))
+                return
         self._insert(event.text)
+
+    def insert_text(self, text: str) -> None:
+        """Insert a text that was pasted."""
+        self._insert(text)
+
+    def _is_command(self) -> bool:
+        return self.text.lstrip(" ").startswith("/")
 
     def action_submit(self) -> None:
         """Submit the text."""

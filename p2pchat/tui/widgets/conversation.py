@@ -21,18 +21,21 @@ from textual.strip import Strip
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import keys
+from p2pchat.tui.half_blocks import ROWS
 from p2pchat.tui.intents import CopyText, Intent, MessageIntent, React, Seen
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
 from p2pchat.tui.widgets import bars
 from p2pchat.tui.widgets.feed import Feed, last_theirs, reveal_selected
+from p2pchat.tui.widgets.files_in_view import FilesInView
 from p2pchat.tui.widgets.looks import CSS, ROLES
 from p2pchat.tui.widgets.marking import Spot, TextMarks
 from p2pchat.tui.widgets.message_keys import MessageKeys
 from p2pchat.tui.widgets.paging import MessageSource
 from p2pchat.tui.widgets.painting import Painter
-from p2pchat.tui.widgets.rendering import Look, Row, TextSpan
+from p2pchat.tui.widgets.rendering import Look
+from p2pchat.tui.widgets.spans import Row, TextSpan
 from p2pchat.tui.widgets.viewport import RowPosition
 
 __all__ = ["ROLES", "Conversation", "MessageSource"]
@@ -40,6 +43,8 @@ __all__ = ["ROLES", "Conversation", "MessageSource"]
 _WHEEL = 3
 _ROOMY = 11
 """The height in rows from which there are empty lines between groups."""
+_MIN_PICTURE = 4
+"""The rows that a picture has at least, however low the window is."""
 _SEEN_PAUSE = 0.25
 _DAY_CHECK = 30.0
 
@@ -72,19 +77,34 @@ class Conversation(MessageKeys, can_focus=True):
         plain: bool = False,
         links: bool = True,
         compact: bool = False,
+        pictures: str = "",
         clock: Callable[[], datetime] = _now,
         id: str | None = None,
     ) -> None:
         """rtl: the setting. joined_emoji: see `text.joins_emoji`. plain: use ASCII marks. links: tell the terminal
-        where links lead. compact: a message takes one line if it fits.
+        where links lead. compact: a message takes one line if it fits. pictures: why no picture is drawn; "" if they
+        are.
         """
         super().__init__(id=id)
         self._clock = clock
         self._plain = plain
         marks = PLAIN_MARKS if plain else MARKS
-        look = Look(80, "", "", clock().date(), rtl=rtl, joined=joined_emoji, marks=marks, compact=compact)
+        today = clock().date()
+        look = Look(
+            80,
+            "",
+            "",
+            today,
+            rtl=rtl,
+            joined=joined_emoji,
+            marks=marks,
+            compact=compact,
+            plain=plain,
+            pictures=pictures,
+        )
         self._feed = Feed(look)
         self.marks = TextMarks(self._feed)
+        self.files = FilesInView(self._feed, self._redraw, self._changed, self.post_message)
         self._painter = Painter(self._role_style, links=links)
         self._role_styles: dict[str, Style] = {}
         self.jumped: Sequence[str] = ()
@@ -102,6 +122,7 @@ class Conversation(MessageKeys, can_focus=True):
         """
         self._seen = None
         self.marks.drop()
+        self.files.forget_refusals()
         if await self._feed.open(chat, source):
             self._changed()
 
@@ -117,7 +138,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     def changed(self, message: Message) -> None:
         """Update a message that was edited, reacted to, pinned, or deleted for both."""
-        if self._feed.changed(message):
+        if self._feed.apply(lambda window: window.replace(message)):
             self._changed()
 
     def removed(self, id: str) -> None:
@@ -127,8 +148,11 @@ class Conversation(MessageKeys, can_focus=True):
 
     def update_chat(self, chat: Chat) -> None:
         """Update the shown chat, whose name or state has changed. Other chats are ignored."""
+        before = self._feed.chat
         if self._feed.update(chat):
             self._changed()
+        if before is not None and before.id == chat.id and before.verified != chat.verified:
+            self.files.forget_refusals()
 
     async def jump(self, message_id: str) -> None:
         """Show a message, wherever it is in the chat, and select it. Raises what the source does (`NoSuchMessage`)."""
@@ -314,7 +338,8 @@ class Conversation(MessageKeys, can_focus=True):
 
     def on_resize(self) -> None:
         self._painter.cells = self.size.width
-        self._feed.restyle(cells=self.size.width, gap=self.size.height >= _ROOMY)
+        rows = max(_MIN_PICTURE, min(ROWS, self.size.height // 2))
+        self._feed.restyle(cells=self.size.width, gap=self.size.height >= _ROOMY, picture_rows=rows)
         self._painter.forget()
         self._changed()
 
@@ -423,7 +448,22 @@ class Conversation(MessageKeys, can_focus=True):
             self.refresh()
         if self.is_mounted and feed.needs_page(rows):
             self._work(feed.extend())
+        if self.is_mounted:
+            self.files.ask(rows)
         self._report()
+
+    def _redraw(self, id: str) -> None:
+        """Draw one message again, and nothing else if it has as many rows as before."""
+        before, self._shown = self._shown, None
+        rows, index = self._shown_rows(), self._feed.window.index(id)
+        if rows != before or self._feed.selected is not None:
+            self._changed()
+            return
+        top = self._feed.view.height - len(rows)
+        lines = [top + line for line, place in enumerate(rows) if place.item == index]
+        if lines:
+            self.refresh(Region(0, lines[0], self.size.width, len(lines)))
+            self.files.ask(rows)
 
     def _shown_rows(self) -> list[RowPosition]:
         if self._shown is None:

@@ -203,11 +203,13 @@ class Feed:
         index = self.window.moved(id, state, route)
         return index is not None and any(place.item == index for place in self.view.rows())
 
-    def changed(self, message: Message) -> bool:
-        """Update a message that was edited, reacted to, pinned, or deleted for both."""
+    def apply(self, change: Callable[[Window], int | None]) -> bool:
+        """Change a message of the window: it was edited, reacted to, pinned, deleted for both, or its file moved on.
+        change: returns its index, or None if nothing has changed.
+        """
         if self._loads:
-            self._late.append(lambda: self.window.replace(message))
-        if self.window.replace(message) is None:
+            self._late.append(lambda: change(self.window))
+        if change(self.window) is None:
             return False
         self.view.settle()
         return True

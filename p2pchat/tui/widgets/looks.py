@@ -21,6 +21,7 @@ ROLES = frozenset(
     }
     | {"note", "date", "line", "unread", "selected", "marker", "bar", "key", "pill", "hint"}
     | {"quoted", "reaction", "reaction-mine", "pinned"}
+    | {"sign", "file", "progress", "picture", "wave"}
     | {"link", "code", "code-edge", "language", "strong", "em", "strike", "quote"}
 )
 """The roles of pieces; each is styled by the component class `conversation--<role>`."""
@@ -46,6 +47,10 @@ Conversation {
     & > .conversation--code { background: $panel; }
     & > .conversation--code-edge { color: $text-muted; background: $panel; }
     & > .conversation--language { color: $text-muted; background: $panel; text-style: italic; }
+    & > .conversation--sign { color: $accent; text-style: bold; }
+    & > .conversation--file { text-style: bold; }
+    & > .conversation--progress { color: $accent; text-style: bold; }
+    & > .conversation--wave { color: $accent; }
     & > .conversation--strong { text-style: bold; }
     & > .conversation--em { text-style: italic; }
     & > .conversation--strike { text-style: strike; }

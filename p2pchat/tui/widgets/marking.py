@@ -17,7 +17,8 @@ from p2pchat.tui import formatting
 from p2pchat.tui.model import Message
 from p2pchat.tui.text import JOINER, displayable, has_rtl, width, written
 from p2pchat.tui.widgets.feed import Feed
-from p2pchat.tui.widgets.rendering import Block, Look, Row
+from p2pchat.tui.widgets.rendering import Block, Look
+from p2pchat.tui.widgets.spans import Row
 from p2pchat.tui.widgets.viewport import RowPosition
 
 _TEXT = frozenset({"text", "match", "link", "code", "strong", "em", "strike", "quote"})

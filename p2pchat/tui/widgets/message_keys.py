@@ -30,8 +30,10 @@ class MessageKeys(Widget):
                 self.post_message(CopyText("\n\n".join(blocks), "Copied the code"))
 
     def action_open_link(self) -> None:
-        """Ask to open the address in the text."""
-        if self.selected is not None:
+        """Ask to open the address in the text, or the file."""
+        if self.selected is not None and self.selected.file is not None:
+            self._ask("open")
+        elif self.selected is not None:
             self.post_message(OpenLink(self.selected))
 
     def _ask(self, what: str) -> None:
@@ -71,8 +73,24 @@ class MessageKeys(Widget):
         self._ask("menu")
 
     def action_select_text(self) -> None:
-        """Select a part of the text."""
-        self._ask("select")
+        """Select a part of the text; save a file."""
+        self._ask("select" if self.selected is None or self.selected.file is None else "save")
+
+    def action_view_file(self) -> None:
+        """Look at the picture, play the voice note or pause it."""
+        self._ask("view")
+
+    def action_fetch_file(self) -> None:
+        """Fetch the file, pause that, or go on with it."""
+        self._ask("fetch")
+
+    def action_cancel_file(self) -> None:
+        """Ask to cancel the transfer of the file."""
+        self._ask("cancel")
+
+    def action_speed(self) -> None:
+        """Play voice notes faster, or as they were spoken."""
+        self._ask("speed")
 
     def action_pin(self) -> None:
         """Pin or unpin the message."""

@@ -9,8 +9,10 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from p2pchat.tui import half_blocks
 from p2pchat.tui.text import cut, width
-from p2pchat.tui.widgets.rendering import Block, Row, TextSpan
+from p2pchat.tui.widgets.rendering import Block
+from p2pchat.tui.widgets.spans import Row, TextSpan
 
 _MARKER = "▌"
 _MAX_KEPT = 150
@@ -63,7 +65,13 @@ class Painter:
 
     def paint(self, row: Row) -> Strip:
         """Return a row as a strip, `cells` wide."""
-        return self._filled([Segment(piece.text, self._styled(piece)) for piece in row], self._style("text"))
+        segments: list[Segment] = []
+        for piece in row:
+            if piece.colours:
+                segments += half_blocks.segments(piece.colours[: 6 * len(piece.text)])
+            else:
+                segments.append(Segment(piece.text, self._styled(piece)))
+        return self._filled(segments, self._style("text"))
 
     def _styled(self, piece: TextSpan) -> Style:
         style = self._style(piece.role)
@@ -94,7 +102,12 @@ class Painter:
     def _chosen(self, row: Row) -> Strip:
         over = self._style("selected")
         ground = Style(bgcolor=over.bgcolor, reverse=over.reverse, bold=over.bold)
-        segments = [Segment(piece.text, self._styled(piece) + ground) for piece in row]
+        segments: list[Segment] = []
+        for piece in row:
+            if piece.colours:  # a picture keeps its colours
+                segments += half_blocks.segments(piece.colours[: 6 * len(piece.text)])
+            else:
+                segments.append(Segment(piece.text, self._styled(piece) + ground))
         if segments and segments[0].text.startswith(" "):
             first = segments[0]
             segments[:1] = [Segment(_MARKER, self._style("marker") + ground), Segment(first.text[1:], first.style)]

@@ -16,9 +16,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import NamedTuple
 
-from p2pchat.tui import formatting
+from p2pchat.tui import file_words, formatting, half_blocks
 from p2pchat.tui.formatting import Part, Span
 from p2pchat.tui.model import ME, NOTES, Message
 from p2pchat.tui.rtl import visual, visual_line
@@ -37,6 +36,8 @@ from p2pchat.tui.text import (
     width,
     wrap,
 )
+from p2pchat.tui.widgets.file_rows import FileLook, Media, file_rows
+from p2pchat.tui.widgets.spans import Row, TextSpan
 from p2pchat.tui.wording import unsaid
 
 NARROW = 60
@@ -53,17 +54,6 @@ _NAMES = 4
 _ALIKE = {"е": "[её]", "ё": "[её]", "ي": "[يی]", "ی": "[يی]", "ك": "[كک]", "ک": "[كک]"}  # noqa: RUF001 - letters of one sound
 
 
-class TextSpan(NamedTuple):
-    """A text with a role, which determines its colour through the component class `conversation--<role>`. link: the
-    address it leads to, always the one that it shows, or `action:` and what a click does.
-    """
-
-    text: str
-    role: str
-    link: str = ""
-
-
-Row = tuple[TextSpan, ...]
 _GAP = TextSpan("  ", "gutter")
 
 
@@ -108,6 +98,11 @@ class Look:
     """Whether times use a twelve-hour clock."""
     gap: bool = True
     """Whether there is an empty line between groups."""
+    plain: bool = False
+    """Whether signs are ASCII."""
+    pictures: str = ""
+    """Why no picture is drawn; "" if they are."""
+    picture_rows: int = half_blocks.ROWS
 
     def __post_init__(self) -> None:
         label = displayable_line(self.label, joined=self.joined)
@@ -128,6 +123,7 @@ class Look:
         set_(self, "text_cells", min(_MAX_TEXT, max(4, self.cells - self.indent - edge)))
         set_(self, "column", min(self.cells, self.indent + self.text_cells + (edge - 1 if self.compact else 0)))
         set_(self, "found", pattern(self.search))
+        set_(self, "files", FileLook(self.text_cells, self.plain, self.pictures, self.picture_rows, self.drawn))
 
     narrow: bool = field(init=False)
     name: str = field(init=False)
@@ -139,6 +135,7 @@ class Look:
     column: int = field(init=False)
     """The cell at which dates, rules and states end."""
     found: re.Pattern[str] | None = field(init=False)
+    files: FileLook = field(init=False)
 
     @property
     def shapes(self) -> bool:
@@ -167,13 +164,17 @@ def continues(message: Message, previous: Message | None) -> bool:
     )
 
 
-def lay_out(message: Message, previous: Message | None, look: Look, unread: int | None = None) -> Block:
+def lay_out(
+    message: Message, previous: Message | None, look: Look, unread: int | None = None, media: Media | None = None
+) -> Block:
     """Return the rows of `message` below `previous`, each at most `look.cells` wide. unread: the unread line is above
-    it, with this number.
+    it, with this number. media: what is known of its file beside the message.
     """
     grouped = unread is None and continues(message, previous)
     lead = _lead(message, previous, look, grouped, unread)
-    if message.kind == "text" and not message.deleted:
+    if message.file is not None and not message.deleted:
+        body, starts = _file_rows(message, look, media)
+    elif message.kind == "text" and not message.deleted:
         body, starts = _text_rows(displayable(message.text, joined=look.joined), look, _quoted(message, look))
     else:
         body, starts = [[TextSpan(cut(unsaid(message), look.text_cells), "note")]], [0]
@@ -190,6 +191,18 @@ def lay_out(message: Message, previous: Message | None, look: Look, unread: int 
     return Block(tuple(_fit(row, look.cells) for row in rows), len(lead), tuple(starts))
 
 
+def _file_rows(message: Message, look: Look, media: Media | None) -> tuple[list[list[TextSpan]], list[int]]:
+    """Return the rows of a file and its caption, and for each the position at which it begins."""
+    quoted = _quoted(message, look)
+    body = [*([quoted] if quoted else []), *file_rows(message, look.files, media)]
+    starts = list(range(len(body)))
+    if message.text.strip():
+        rows, begins = _text_rows(displayable(message.text, joined=look.joined), look, [])
+        starts += [len(body) + begin for begin in begins]
+        body += rows
+    return body, starts
+
+
 def _quoted(message: Message, look: Look) -> list[TextSpan]:
     """Return the quote above a reply: the author and the beginning of the quoted message. A click goes there."""
     quote = message.quote
@@ -197,6 +210,9 @@ def _quoted(message: Message, look: Look) -> list[TextSpan]:
         return []
     who = "you" if quote.sender == ME else look.drawn(cut(displayable_line(quote.sender), _MAX_NAME[-1]))
     words = "deleted" if quote.deleted else displayable_line(" ".join(quote.text[:200].split()))
+    if quote.file is not None and not quote.deleted:
+        words = file_words.summary(quote.file, quote.text)
+    words = words or "a file"
     link = "action:jump_quoted" if quote.here and not quote.deleted else ""
     room = look.text_cells - width(who) - 4
     pieces = [TextSpan("┃ ", "line"), TextSpan(who, "quoted", link)]

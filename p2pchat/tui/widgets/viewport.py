@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from p2pchat.tui.model import Message
+from p2pchat.tui.widgets.file_rows import Media
 from p2pchat.tui.widgets.rendering import Block, Look, lay_out
 from p2pchat.tui.widgets.window import Window
 
@@ -28,6 +29,7 @@ class _LaidOut(NamedTuple):
     previous: Message | None
     look: Look
     unread: int | None
+    media: Media | None
     block: Block
 
 
@@ -40,23 +42,27 @@ class Blocks:
         self.look = look
         self.unread: tuple[str | None, int] = (None, 0)
         """The message with the unread line above it, and its number. No other block depends on it."""
+        self.media: dict[str, Media] = {}
+        """What is known of the files of messages, by the message."""
 
     def __call__(self, index: int) -> Block:
         message = self._window[index]
         previous = self._window[index - 1] if index else None
         kept = self._kept.get(message.id)
         unread = self.unread[1] if message.id == self.unread[0] else None
+        media = self.media.get(message.id) if message.file is not None else None
         if (
             kept is None
             or kept.message is not message
             or kept.previous is not previous
             or kept.look is not self.look
             or kept.unread != unread
+            or kept.media is not media
         ):
             if len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
-            block = lay_out(message, previous, self.look, unread)
-            kept = self._kept[message.id] = _LaidOut(message, previous, self.look, unread, block)
+            block = lay_out(message, previous, self.look, unread, media)
+            kept = self._kept[message.id] = _LaidOut(message, previous, self.look, unread, media, block)
         return kept.block
 
 

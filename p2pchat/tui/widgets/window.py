@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from p2pchat.tui.model import Message
+from p2pchat.tui.model import File, Message
 
 MAX = 400
 """Messages in memory at most."""
@@ -101,6 +101,14 @@ class Window:
             if _ORDER.get(message.state, 9) < _ORDER.get(old.state, 0):
                 message = message._replace(state=old.state)
             self._messages[index] = message
+        return index
+
+    def moved_file(self, id: str, file: File) -> int | None:
+        """Update the file of a message; return its index, or None if nothing has changed."""
+        index = self.index(id)
+        if index is None or self._messages[index].file == file:
+            return None
+        self._messages[index] = self._messages[index]._replace(file=file)
         return index
 
     def remove(self, id: str) -> int | None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from p2pchat.tui.model import Message
 from p2pchat.tui.text import PLAIN_MARKS, width
 from p2pchat.tui.widgets.conversation import ROLES
-from p2pchat.tui.widgets.rendering import Block, Look, Row, lay_out, pattern
+from p2pchat.tui.widgets.rendering import Block, Look, lay_out, pattern
+from p2pchat.tui.widgets.spans import Row
 from tests.tui.conversing import NOW, START, message
 from tests.tui.test_text import HOSTILE, letters
 

@@ -1,0 +1,122 @@
+"""A file in words: its size, what it is, how far it has come. Whatever is said about a file anywhere is made here.
+
+Everything is bounded: a peer chooses the name and the numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from rich.cells import cell_len, split_graphemes
+
+from p2pchat.tui.model import File
+from p2pchat.tui.text import cut, displayable_line
+
+FILE, PICTURE, VOICE = "file", "picture", "voice"
+OFFERED, WAITING, MOVING, HERE, PAUSED, FAILED, GONE = (
+    "offered",
+    "waiting",
+    "moving",
+    "here",
+    "paused",
+    "failed",
+    "gone",
+)
+UNDER_WAY = (WAITING, MOVING)
+
+_UNITS = ("kB", "MB", "GB", "TB")
+_MAX_NAME = 300
+"""Characters of a name that are looked at."""
+_MAX_SUFFIX = 12
+_MAX_SECONDS = 100 * 3600
+
+
+def size(count: float) -> str:
+    """Bytes in words: 0 bytes, 999 bytes, 1.2 kB, 34 MB. A kilobyte is 1,000 bytes."""
+    if count < 1000:
+        return f"{int(count)} byte{'' if int(count) == 1 else 's'}"
+    for unit in _UNITS:
+        count /= 1000
+        if count < 999.5 or unit == _UNITS[-1]:
+            break
+    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
+
+
+def length(ms: float) -> str:
+    """A duration as a player shows it: 0:07, 12:34, 1:02:03."""
+    seconds = min(int(ms // 1000), _MAX_SECONDS)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def left(file: File) -> str:
+    """The time until a running transfer ends, as `12 s left`; "" if nobody can know."""
+    if not file.rate or file.rate <= 0:
+        return ""
+    seconds = file.size * (1 - file.progress) / file.rate
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s left"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min left"
+    return f"{round(seconds / 3600)} h left" if seconds < _MAX_SECONDS else ""
+
+
+def shortened(name: str, cells: int) -> str:
+    """A name on one line in at most so many cells. A long one is shortened in the middle, so that its ending stays."""
+    name = displayable_line(name[:_MAX_NAME]) or "file"
+    if cell_len(name) <= cells:
+        return name
+    suffix = PurePath(name).suffix
+    suffix = suffix if 1 < len(suffix) <= _MAX_SUFFIX else ""
+    stem = name[: len(name) - len(suffix)]
+    room = cells - cell_len(suffix) - 1
+    if room < 4:
+        return cut(name, cells)
+    last = _end(stem, room // 3)
+    return f"{cut(stem, cells - cell_len(suffix) - cell_len(last))}{last}{suffix}"
+
+
+def _end(text: str, cells: int) -> str:
+    """The end of a text in at most so many cells."""
+    used, begin = 0, len(text)
+    for start, _, wide in reversed(split_graphemes(text)[0]):
+        if used + wide > cells:
+            break
+        used, begin = used + wide, start
+    return text[begin:]
+
+
+def called(file: File, cells: int = 60) -> str:
+    """What a file is, for a list, a quote, a notification: Photo, Voice note 0:12, File report.pdf."""
+    if file.form == PICTURE:
+        return "Photo"
+    if file.form == VOICE:
+        return f"Voice note {length(file.duration)}"
+    return f"File {shortened(file.name, max(8, cells - 5))}"
+
+
+def summary(file: File, caption: str) -> str:
+    """The same with the beginning of the caption."""
+    words = displayable_line(" ".join(caption[:200].split()))
+    return f"{called(file)}: {words}" if words else called(file)
+
+
+def stands(file: File, mine: bool) -> str:
+    """How a transfer stands, in a few words; "" if it is over and all is well. A problem has a sentence of its own."""
+    if file.state == OFFERED:
+        return "not fetched"
+    if file.state == WAITING:
+        return "waits for them to fetch it" if mine else "waits to be fetched"
+    if file.state == PAUSED:
+        return f"paused at {percent(file)}" if file.progress else "paused"
+    if file.state == FAILED:
+        return "failed"
+    if file.state == GONE:
+        return "withdrawn" if mine else "no longer available"
+    return ""
+
+
+def percent(file: File) -> str:
+    """How much of it is there: 42 %."""
+    return f"{int(file.progress * 100)} %"

@@ -1,0 +1,189 @@
+"""A picture on a screen of its own, as large as the window, with the one before and the next of the chat."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Region
+from textual.screen import ModalScreen
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Static
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui import file_words, half_blocks
+from p2pchat.tui.half_blocks import Rgb
+from p2pchat.tui.model import Message, message_of
+from p2pchat.tui.node_client import ApiCaller
+from p2pchat.tui.rtl import drawn
+from p2pchat.tui.screens.panel import Hint, Hints, said
+from p2pchat.tui.text import cut, displayable_line
+
+MAX_SIDE = 2_000
+"""Pixels; no window is larger."""
+
+_PAGE = 200
+"""Files of the chat among which the pictures before and after are looked for."""
+
+
+class PictureView(Widget):
+    """Draws a picture in the middle of the room that there is, in half blocks."""
+
+    DEFAULT_CSS = "PictureView { width: 100%; height: 1fr; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[bytes] = []
+
+    def show(self, picture: Rgb | None) -> None:
+        """Show a picture; None for nothing."""
+        self._rows = [] if picture is None else half_blocks.rows(picture)
+        self.refresh()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a region."""
+        strips = [self._line(y) for y in crop.line_range]
+        return [strip.crop(crop.x, crop.right) for strip in strips]
+
+    def _line(self, y: int) -> Strip:
+        width, ground = self.size.width, self.rich_style
+        at = y - (self.size.height - len(self._rows)) // 2
+        if not 0 <= at < len(self._rows):
+            return Strip.blank(width, ground)
+        colours = self._rows[at]
+        left = max(0, (width - len(colours) // 6) // 2)
+        cells = Strip(half_blocks.segments(colours))
+        return Strip.join([Strip.blank(left, ground), cells]).adjust_cell_length(width, ground)
+
+
+class PictureScreen(ModalScreen[Message]):
+    """Dismisses with the message whose picture is to be saved, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "save", "save"),
+        Binding("left,p,pageup", "step(-1)", "previous"),
+        Binding("right,n,pagedown", "step(1)", "next"),
+        Binding("escape,q,enter,space", "back", "back"),
+    ]
+    DEFAULT_CSS = """
+    PictureScreen {
+        background: $background;
+        &:ansi { background: ansi_default; }
+        overflow: hidden;
+        .name { height: 1; padding: 0 1; color: $text-muted; }
+        .why { width: 100%; height: auto; padding: 1 2; text-align: center; }
+        .hidden { display: none; }
+        Hints { dock: bottom; padding: 0 1; max-height: 1; }
+    }
+    """
+
+    def __init__(self, node: ApiCaller, message: Message, *, why: str = "") -> None:
+        """why: why no picture is drawn in this terminal; "" if they are."""
+        super().__init__()
+        self._node = node
+        self._message = message
+        self._why = why
+        self._turn = 0
+        """Counts the pictures that were asked for, so that an answer for an earlier one is ignored."""
+        self._others: list[Message] = [message]
+        # Kept, since an answer may come when the screen is closed and nothing can be found in it any more.
+        self._title_line = Static("", classes="name", markup=False)
+        self._line = Static("", classes="why hidden", markup=False)
+        self._view = PictureView()
+        self._hints = Hints()
+
+    def compose(self) -> ComposeResult:
+        yield self._title_line
+        yield self._line
+        yield self._view
+        yield self._hints
+
+    def on_mount(self) -> None:
+        """Show the picture, and find the others of the chat."""
+        self._hint()
+        self._begin()
+        self.run_worker(self._find())
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the picture to the window."""
+        if self.is_mounted:
+            self._begin()
+
+    async def _find(self) -> None:
+        try:
+            page = await self._node.call("files", chat=self._message.chat, limit=_PAGE)
+        except P2PChatError:
+            return  # this picture is there without the others
+        pictures = [each for each in map(message_of, page) if each.file and each.file.form == file_words.PICTURE]
+        if any(each.id == self._message.id for each in pictures):
+            self._others = [each for each in pictures if not each.deleted]
+            self._hint()
+
+    def _hint(self) -> None:
+        hints = [Hint("s", "save", "save")]
+        if len(self._others) > 1:
+            hints += [Hint("←", "previous", "step(-1)"), Hint("→", "next", "step(1)")]
+        self._hints.show([*hints, Hint("Esc", "back", "back")])
+
+    # --- the picture
+
+    def _begin(self) -> None:
+        self._turn += 1
+        self.run_worker(self._show(self._turn))
+
+    async def _show(self, turn: int) -> None:
+        file = self._message.file
+        assert file is not None
+        turned = getattr(self.app, "turns_text", True)
+        place = f"  {self._place() + 1} of {len(self._others)}" if len(self._others) > 1 else ""
+        name = drawn(file_words.shortened(file.name, max(12, self.size.width - 30)), turned)
+        self._title_line.update(Content(f"{name}  {file_words.size(file.size)}{place}"))
+        if self._why:
+            self._say(self._why)
+            return
+        view = self._view
+        columns, rows = min(MAX_SIDE, view.size.width or self.size.width), min(MAX_SIDE, 2 * (self.size.height - 2))
+        is_here = file.state == file_words.HERE or self._message.mine
+        try:
+            answer = await self._ask(max(1, columns), max(2, rows), full=is_here)
+        except P2PChatError as exc:
+            if turn == self._turn:
+                self._say(said(exc))
+            return
+        if turn != self._turn:
+            return  # it is about another picture or size by now
+        picture = half_blocks.decoded(answer, columns, rows)
+        self._say("" if picture else "This picture could not be read.")
+        view.show(picture)
+
+    async def _ask(self, columns: int, rows: int, *, full: bool) -> Any:
+        return await self._node.call("picture", id=self._message.id, columns=columns, rows=rows, full=full)
+
+    def _say(self, why: str) -> None:
+        self._line.update(Content(cut(displayable_line(why), 300)))
+        self._line.set_class(not why, "hidden")
+        if why:
+            self._view.show(None)
+
+    def _place(self) -> int:
+        ids = [each.id for each in self._others]
+        return ids.index(self._message.id) if self._message.id in ids else 0
+
+    def action_step(self, step: int) -> None:
+        """Show the next picture of the chat, or the one before."""
+        at = max(0, min(len(self._others) - 1, self._place() + step))
+        if self._others[at].id != self._message.id:
+            self._message = self._others[at]
+            self._begin()
+
+    def action_save(self) -> None:
+        """Save the picture."""
+        self.dismiss(self._message)
+
+    def action_back(self) -> None:
+        """Leave."""
+        self.dismiss(None)
