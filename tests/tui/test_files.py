@@ -28,14 +28,9 @@ from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
 from tests.tui.test_remarks import click_on
 
+pytestmark = pytest.mark.usefixtures("all_colours")
+
 Steps = Callable[[ChatApp, "Pilot[Any]", FakeNode, str], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture(autouse=True)
-def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The terminal of these tests shows all colours."""
-    for name in ("NO_COLOR", "COLORTERM", "TERM"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def with_bob(folder: Path, steps: Steps, *files: dict[str, Any], verified: bool = True) -> None:
