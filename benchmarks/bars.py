@@ -55,6 +55,8 @@ BARS: dict[str, Bar] = {
     "search_1m_ms": floors(100),
     "search_1m_prefix_ms": floors(100),
     "list_1k_ms": floors(60),
+    "picture_warm_ms": floors(80),
+    "picture_cold_ms": Bar(2, "ratio"),
     "beside_flood_per_s": Bar(1.4, "ratio", least=True),
     "beside_collect_s": Bar(0.45, "ratio"),
     "beside_deposits_16_per_s": Bar(1.2, "ratio", least=True),

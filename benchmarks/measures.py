@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, finding, floor, large, moved, relay, relayed, screen
+from benchmarks import baselines, finding, floor, large, moved, pictures, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -281,6 +281,15 @@ def searches(table: Table, runs: int) -> None:
     table.add("list_1k_shown_ms", "ms", found.list_shown_ms, no_less, least)
 
 
+def shows(table: Table, runs: int) -> None:
+    """Pictures, each decoded by a process of its own."""
+    took, floors = pictures.measure(runs), [floor.measure().round_trip_ms for _ in range(runs)]
+    bare, least = statistics.median(took.import_ms), statistics.median(floors)
+    table.add("picture_warm_ms", "ms", took.warm_ms, f"the floor: {least:.2f} ms", least)
+    table.add("picture_cold_ms", "ms", took.cold_ms, f"importing Pillow: {bare:.0f} ms", bare)
+    table.add("picture_prepared_ms", "ms", took.photo_ms, "12 million pixels", None)
+
+
 def many(table: Table, runs: int) -> None:
     """Thousands of contacts, and hundreds of whom nobody is there, two minutes after the start."""
     table.add("large_ready_cpu_s", "s", [large.ready_cpu_s()], "2,000 contacts, 1,000,000 messages", None)
@@ -315,6 +324,7 @@ PIECES: dict[str, Piece] = {
     "at-relays": Piece(at_relays, 300),
     "screens": Piece(screens, 300),
     "searches": Piece(searches, 200),
+    "shows": Piece(shows, 60),
     "crowds": Piece(crowds, 400),
     "many": Piece(many, 600),
 }

@@ -13,7 +13,7 @@ outbox deletes a message when its encrypted receipt arrives, not before.
 `docs/architecture.md` has the map, `docs/protocol/` every byte on the wire.
 
 core, store, net, engine   the node's four parts: protocol, database, network, decisions
-media        pictures, decoded by processes that can do nothing else
+media        pictures and voice notes, decoded by processes that can do nothing else
 ports        the interface between engine and net
 node         the node's process: lock, socket, signals, passphrase
 parts        makes the parts of a node and joins them
@@ -28,7 +28,6 @@ locations    the folders and files of a profile, and its lock
 errors       all errors, one tree
 log          logging, without anybody's secrets
 sanitize     makes text from others harmless
-media        voice notes: recorded, played, encoded, and decoded in a process of its own
 lib          small tools that know nothing of p2pchat
 __main__     the program's entry point
 """

@@ -115,7 +115,7 @@ class Engine:
             self.committer, net, clock, entropy.random, self.presence, self.link_sender
         )
         self.presence_records = PresenceRecords(self.committer, self.me, net, clock, entropy.random)
-        self.files = Files(self.committer, self.events, net, db)
+        self.files = Files(self.committer, self.events, net, db, clock, lambda: self.clock_watch.counted)
         self.link_handler = LinkHandler(
             self.committer,
             net,
@@ -205,7 +205,12 @@ class Engine:
         """Return whether this node has a reason to stay without a face: an invite made here that can still be used,
         being a relay for contacts, or something that is about to leave for relays.
         """
-        return self.relay_offer.wanted or self._open_until > self.clock() or self.mailbox_handler.busy
+        return (
+            self.relay_offer.wanted
+            or self._open_until > self.clock()
+            or self.mailbox_handler.busy
+            or self.files.to_relays.busy
+        )
 
     # --- after a transaction ----------------------------------------------------------------------------------------
 

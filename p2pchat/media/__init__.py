@@ -9,7 +9,8 @@ every request, which `sandbox` (with the table of system calls in `seccomp`) lea
 Sound: voice notes are recorded, played and brought into one form. `voice` is what the verb, the screen and the engine
 call. `notes` is the form of a note: `ogg` pages with what the codec in `opus` makes. `sound` records and plays, with
 `stretch` for faster speech, and is the one that opens a microphone or a loudspeaker. `voice_child` is the process that
-reads a stranger's bytes.
+reads a stranger's bytes, one process for each note, in the same `sandbox`. The decision is
+docs/decisions/0082-voice-notes.md.
 
 The packages for all this may be missing.
 """

@@ -17,6 +17,8 @@ from p2pchat.media.picture_format import (
     MAX_PIXELS,
     MAX_PREVIEW_BYTES,
     MAX_SIDE,
+    OWN_CPU_SECONDS,
+    OWN_WALL_SECONDS,
     Format,
     Operation,
     PictureAnswer,
@@ -48,8 +50,13 @@ _TRANSPOSED = {
 
 
 def main() -> None:
-    """Answer requests until the node ends this process."""
+    """Answer requests about pictures of others until the node ends this process."""
     serve(prepared)
+
+
+def main_of_own() -> None:
+    """The same for one's own, with more time."""
+    serve(prepared, cpu_seconds=OWN_CPU_SECONDS, wall_seconds=OWN_WALL_SECONDS)
 
 
 def prepared() -> Handler:

@@ -29,14 +29,17 @@ from p2pchat.media.sandbox import Sandbox
 READY, UNSAFE, MISSING, DONE, FAILED = b"R", b"U", b"M", b"D", b"F"
 MAX_BODY_BYTES = 32 << 20
 """Bytes of a request, and of an answer."""
-WALL_SECONDS = 6
+CPU_SECONDS, WALL_SECONDS = 5, 6
+"""What one request may use, if nothing else is said."""
 SIZE = struct.Struct(">I")
 
 Handler = Callable[[memoryview], Sequence[bytes]]
 """Takes a request, returns the pieces of the answer. What it raises ends the process without an answer."""
 
 
-def serve(prepare: Callable[[], Handler], *, wall_seconds: float = WALL_SECONDS) -> None:
+def serve(
+    prepare: Callable[[], Handler], *, cpu_seconds: int = CPU_SECONDS, wall_seconds: float = WALL_SECONDS
+) -> None:
     """Answer requests until the node closes its end. prepare: loads all that requests need, while files can be read."""
     control = socket.socket(fileno=os.dup(0))
     try:
@@ -47,7 +50,7 @@ def serve(prepare: Callable[[], Handler], *, wall_seconds: float = WALL_SECONDS)
     try:
         sandbox = Sandbox()
         sandbox.enter()
-        _try(sandbox)
+        _try(sandbox, cpu_seconds)
     except OSError:
         control.send(UNSAFE)
         return
@@ -59,15 +62,16 @@ def serve(prepare: Callable[[], Handler], *, wall_seconds: float = WALL_SECONDS)
         _, given, _, _ = socket.recv_fds(control, 1, 1)
         if not given:
             return
-        control.send(_fork(sandbox, handle, control, given[0], wall_seconds))
+        child = _fork(sandbox, handle, control, given[0], cpu_seconds)
+        control.send(_ended(sandbox, child, control, wall_seconds))
 
 
-def _try(sandbox: Sandbox) -> None:
+def _try(sandbox: Sandbox, cpu_seconds: int) -> None:
     """Raise OSError if a forked process cannot give up everything here."""
     this, child = os.getpid(), os.fork()
     if child == 0:
         try:
-            sandbox.enter_for_good(this)
+            sandbox.enter_for_good(this, cpu_seconds)
         except BaseException:  # noqa: BLE001 - this is a copy of the process, which must not go on
             os._exit(1)
         os._exit(0)
@@ -76,13 +80,18 @@ def _try(sandbox: Sandbox) -> None:
     os.close(sandbox.pidfd(this))
 
 
-def _fork(sandbox: Sandbox, handle: Handler, control: socket.socket, given: int, wall_seconds: float) -> bytes:
-    """Have a new process answer what comes through the file `given`, and return how that went."""
+def _fork(sandbox: Sandbox, handle: Handler, control: socket.socket, given: int, cpu_seconds: int) -> int:
+    """Have a new process answer what comes through the file `given`, and return its number."""
     this, child = os.getpid(), os.fork()
     if child == 0:
         control.close()
-        _work(sandbox, handle, this, given)
+        _work(sandbox, handle, given, this, cpu_seconds)
     os.close(given)
+    return child
+
+
+def _ended(sandbox: Sandbox, child: int, control: socket.socket, wall_seconds: float) -> bytes:
+    """Wait until a process has ended, or end it, and return how that went."""
     ended = sandbox.pidfd(child)
     waiting = select.poll()
     waiting.register(ended, select.POLLIN)
@@ -93,12 +102,12 @@ def _fork(sandbox: Sandbox, handle: Handler, control: socket.socket, given: int,
     return DONE if os.waitpid(child, 0)[1] == 0 else FAILED
 
 
-def _work(sandbox: Sandbox, handle: Handler, parent: int, given: int) -> NoReturn:
+def _work(sandbox: Sandbox, handle: Handler, given: int, parent: int, cpu_seconds: int) -> NoReturn:
     """Answer one request, and end. The status says whether there is an answer."""
     try:
         gc.disable()
         with io.FileIO(given, "r+") as connection:
-            sandbox.enter_for_good(parent)
+            sandbox.enter_for_good(parent, cpu_seconds)
             (size,) = SIZE.unpack(_read(connection, SIZE.size))
             if size > MAX_BODY_BYTES:
                 os._exit(1)

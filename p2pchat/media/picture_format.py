@@ -23,6 +23,8 @@ MAX_SIDE = 2_560
 MAX_PREVIEW_BYTES = 6_144
 MAX_RENDERED_SIDE = 4_096
 MAX_RENDERED_PIXELS = 4_000_000
+OWN_CPU_SECONDS, OWN_WALL_SECONDS = 20, 24
+"""What encoding a picture of one's own again may take: 24 million pixels take 3 s here, and more on a small machine."""
 HEAD_BYTES = 12
 """Bytes of a file that tell its format."""
 

@@ -23,6 +23,7 @@ from p2pchat.media.picture_format import (
     HEAD_BYTES,
     MAX_RENDERED_PIXELS,
     MAX_RENDERED_SIDE,
+    OWN_WALL_SECONDS,
     Format,
     Operation,
     PictureAnswer,
@@ -72,7 +73,9 @@ class PictureDecoder:
     """Both kinds of work have a process of their own, so that no stranger's picture delays one's own."""
 
     def __init__(self, preparing: MediaDecoder | None = None, rendering: MediaDecoder | None = None) -> None:
-        self._preparing = preparing or MediaDecoder("p2pchat.media.child:main", "PIL")
+        own_seconds = OWN_WALL_SECONDS + 2.0
+        own = MediaDecoder("p2pchat.media.child:main_of_own", "PIL", answer_seconds=own_seconds)
+        self._preparing = preparing or own
         self._rendering = rendering or MediaDecoder("p2pchat.media.child:main", "PIL")
         self._failed: OrderedDict[bytes, str] = OrderedDict()
 

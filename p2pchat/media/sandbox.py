@@ -13,7 +13,6 @@ import signal
 from p2pchat.media.seccomp import Filter
 
 MEMORY_BYTES = 512 << 20
-CPU_SECONDS = 5
 """What one request may use."""
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
@@ -57,15 +56,15 @@ class Sandbox:
         self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
         self._enter_landlock()
 
-    def enter_for_good(self, parent: int) -> None:
-        """Give up everything but memory, time, and the files that are open. parent: who forked; its end is ours.
+    def enter_for_good(self, parent: int, cpu_seconds: int) -> None:
+        """Give up everything but memory, so much time, and the files that are open. parent: whose end is ours.
 
         Raises OSError where the kernel has no such filter: then nothing of a stranger's may be read.
         """
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        _limit(resource.RLIMIT_CPU, CPU_SECONDS)
+        _limit(resource.RLIMIT_CPU, cpu_seconds)
         _limit(resource.RLIMIT_NOFILE, 0)
         _limit(resource.RLIMIT_NPROC, 0)
         self._filter.install()

@@ -209,7 +209,11 @@ class Player:
             if self._stretch.position >= self._stretch.length:
                 self._stretch.seek(0)
             self._over = False
-        self._device = self._open(self._give)
+        device = self._open(self._give)
+        with self._lock:
+            self._device, over = device, self._over
+        if over:  # a short one has ended before its loudspeaker was known here
+            self.pause()
 
     def pause(self) -> None:
         """Close the loudspeaker; the position stays."""
@@ -233,9 +237,10 @@ class Player:
             while len(self._rest) < 2 * frames and (piece := self._stretch.read()):
                 self._rest += piece
             given, self._rest = self._rest[: 2 * frames], self._rest[2 * frames :]
-            if not given and not self._over:
-                self._over = True  # a device cannot be closed by its own thread
-                threading.Thread(target=self._end, daemon=True).start()
+            ends = not given and not self._over
+            self._over |= ends
+        if ends:  # a device cannot be closed by its own thread
+            threading.Thread(target=self._end, daemon=True).start()
         return given.ljust(2 * frames, b"\0")
 
     def _end(self) -> None:

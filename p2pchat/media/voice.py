@@ -126,7 +126,8 @@ def _decoded(file: IO[bytes], rate: int) -> Iterator[bytes]:
     """Yield the samples in a file, from its beginning, as the confined process gives them; then raise what it says."""
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # not file.seek, which may only move within its buffer
     root = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-I", "-c", _CHILD, root, str(rate)]
+    kind = "ogg" if os.pread(file.fileno(), 4, 0) == b"OggS" else "wav"
+    command = [sys.executable, "-I", "-c", _CHILD, root, kind, str(rate), str(os.getpid())]
     child = subprocess.Popen(  # noqa: S603
         command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}, cwd="/"
     )
@@ -149,5 +150,9 @@ def _decoded(file: IO[bytes], rate: int) -> Iterator[bytes]:
         child.stdout.close()
     if status == voice_child.MISSING:
         raise VoiceMissing
+    if status == voice_child.UNSAFE:
+        raise VoiceMissing(
+            "This machine cannot take everything from what decodes sound, so nothing is decoded", hint=""
+        )
     if status != 0:
         raise NoVoiceNote

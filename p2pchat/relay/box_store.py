@@ -172,7 +172,9 @@ class BoxStore:
         return [name in there for name in names]
 
     def get(self, qid: bytes, name: bytes) -> bytes | None:
-        """Return a blob; None where it is not there, or the disk has changed it."""
+        """Return a blob; None where it is not there. One that the disk has changed is deleted, so that it can be put
+        again.
+        """
         if not self.holds(qid):
             return None
         with translated():
@@ -180,7 +182,11 @@ class BoxStore:
         if slot is None:
             return None
         blob = self._slots.read(slot)
-        return blob if len(blob) == BLOB_BYTES and envelope_id(blob) == name else None
+        if len(blob) == BLOB_BYTES and envelope_id(blob) == name:
+            return blob
+        with self._transaction() as changes:
+            self._remove("qid = ? AND name = ?", (qid, name), changes)
+        return None
 
     def expire(self, now: int) -> int:
         """Delete blobs that have expired, at most `MAX_EXPIRED_AT_ONCE`, and return their number."""
@@ -315,6 +321,8 @@ class BoxStore:
     def _count(self, now: int) -> None:
         if self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise disk.damaged()
+        for table in ("boxed", "loose"):  # if the file was cut short
+            self._connection.execute(f"DELETE FROM {table} WHERE slot >= ?", (self._slots.slots,))
         self._holdings.begin(now // HOUR_MS)
         for qid, count in self._connection.execute("SELECT qid, count(*) FROM boxed GROUP BY qid"):
             self._holdings.add(qid, count * BLOB_BYTES, (), count)

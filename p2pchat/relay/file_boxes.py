@@ -29,6 +29,7 @@ from p2pchat.relay.box_store import MAX_EXPIRED_AT_ONCE, BoxDeposit, BoxQuota, B
 from p2pchat.relay.clients import ClientStream, OpenQueue
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.counts import REASONS, Counts
+from p2pchat.relay.holdings import Source
 from p2pchat.relay.limits import PlaceBudget, RelayLimits, Spent
 
 MAX_BATCH_BYTES = 2 << 20
@@ -39,10 +40,16 @@ MAX_QUESTIONS = 64
 """Requests without blobs (have, forget) that may wait for the disk."""
 BLOBS_A_TURN = 2
 """Blobs that one client is given before the others have their turn."""
+_TURN_BYTES = BLOBS_A_TURN * BLOB_BYTES
+MAX_LOOKED_AT = 256
+"""Clients whose turn it may be that are looked at for one batch."""
 READS_A_BATCH = 8
 """Clients that are given blobs in one batch."""
 MAX_OUT = 16 << 20
 """Bytes of blobs of files that may wait to be written to all clients: a part of what may wait in all."""
+FREE_FOR_ALL = MAX_OUT // 2
+"""Bytes of these that anybody may make wait; beyond that, each network has a share:"""
+MAX_OUT_OF_NETWORK = MAX_OUT // 8
 SLOW_SECONDS = 10.0
 """Seconds in which a client has to take what it was given, while others wait for that."""
 EGRESS_BYTES, EGRESS_RATE = 1 << 30, 4 << 20
@@ -65,6 +72,11 @@ class Giving:
     names: tuple[EnvelopeId, ...]
     given: int = 0
     since: float = 0.0
+
+    @property
+    def network(self) -> Source:
+        """The widest network from which its client comes."""
+        return self.client.origin.names[:1]
 
 
 @dataclass(slots=True)
@@ -321,20 +333,23 @@ class FileBoxServer:
     def _next_reads(self) -> list[Giving]:
         """Return whose turn it is to be given blobs, as far as there is room for these."""
         reads: list[Giving] = []
-        for _ in range(len(self._ready)):
+        waiting = Counter(giving.network for giving in self._given.values() if self._ready)
+        for _ in range(min(len(self._ready), MAX_LOOKED_AT)):
             if len(reads) >= READS_A_BATCH:
                 break
-            if (len(self._given) + len(reads)) * BLOBS_A_TURN * BLOB_BYTES >= MAX_OUT:
+            out = (len(self._given) + len(reads)) * _TURN_BYTES
+            if out >= MAX_OUT:
                 self._drop_slow_clients()
                 break
             giving = self._ready.popleft()
-            if giving.client.ended:
+            client, network = giving.client, giving.network
+            if client.ended:
                 continue
-            if giving.client.full or not self._egress.take(
-                giving.client.origin, trio.current_time(), BLOBS_A_TURN * BLOB_BYTES
-            ):
+            crowds = out >= FREE_FOR_ALL and waiting[network] * _TURN_BYTES >= MAX_OUT_OF_NETWORK
+            if client.full or crowds or not self._egress.take(client.origin, trio.current_time(), _TURN_BYTES):
                 self._ready.append(giving)
                 continue
+            waiting[network] += 1
             reads.append(giving)
         return reads
 

@@ -83,12 +83,6 @@ class FileSpace:
         self.delete(left)
         return len(left)
 
-    def used_bytes(self) -> int:
-        """Return how much room all sealed files take up on the disk, in bytes. Raises ProfileError."""
-        with translated(), suppress(FileNotFoundError), os.scandir(self.folder) as entries:
-            return sum(512 * entry.stat(follow_symlinks=False).st_blocks for entry in entries)
-        return 0
-
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:  # the database is authentic, so only a mistake could lead out of the folder
             raise ValueError("this is not the name of a sealed file")

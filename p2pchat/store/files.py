@@ -16,7 +16,7 @@ from p2pchat.core.contents import File
 from p2pchat.core.files import Layout, file_id
 from p2pchat.core.ids import ChatId, FileId, MessageId
 from p2pchat.store.database import ID_LIST, Database, Row, Value, assignments, packed
-from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.messages import MAX_PK, ME, MessageRow
 
 PART_BYTES = 512
 PART_SLOTS = 8 * PART_BYTES
@@ -128,6 +128,10 @@ _MINE, _STATE = _NAMES.index("mine"), _NAMES.index("state")
 _STATES = {state.value: state for state in FileState}
 _values = attrgetter(*_NAMES)
 _CHANGING = frozenset(_NAMES) - {"message", "chat", "mine", "file", "key", "root", "size"}
+_OURS = _SELECT + "WHERE file = ? AND +chat = ? AND mine ORDER BY message LIMIT 1"
+_IN_CHAT = _SELECT + "WHERE chat = ? AND message < ? ORDER BY message DESC LIMIT ?"
+_UNFINISHED = _SELECT + "WHERE state = ? AND ended_at IS NULL ORDER BY message"
+_KEPT_BYTES = "SELECT total(size) FROM files WHERE chat = ? AND mine = ? AND space IS NOT NULL"
 _PUT_PART = """
 INSERT INTO file_parts (message, part, slots) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET slots = excluded.slots
 """
@@ -155,20 +159,19 @@ def of(db: Database, messages: Collection[int]) -> dict[int, FileRow]:
 
 def ours(db: Database, chat: ChatId, file: FileId) -> FileRow | None:
     """Return the file with this id that we sent to a chat, or None."""
-    row = db.query_one(_SELECT + "WHERE file = ? AND +chat = ? AND mine ORDER BY message LIMIT 1", (file, chat))
+    row = db.query_one(_OURS, (file, chat))
     return None if row is None else _made(row)
 
 
 def in_chat(db: Database, chat: ChatId, limit: int, before: int | None = None) -> list[FileRow]:
     """Return the newest files of a chat, or the newest before the message with the pk `before`; newest last."""
-    sql = _SELECT + "WHERE chat = ?1 AND (?3 IS NULL OR message < ?3) ORDER BY message DESC LIMIT ?2"
-    return [_made(row) for row in db.query(sql, (chat, limit, before))][::-1]
+    rows = db.query(_IN_CHAT, (chat, MAX_PK if before is None else before, limit))
+    return [_made(row) for row in rows][::-1]
 
 
 def unfinished(db: Database, state: FileState) -> list[FileRow]:
     """Return the files in a state that have not ended, oldest first."""
-    sql = _SELECT + "INDEXED BY files_by_state WHERE state = ? AND ended_at IS NULL ORDER BY message"
-    return [_made(row) for row in db.query(sql, (state.value,))]
+    return [_made(row) for row in db.query(_UNFINISHED, (state.value,))]
 
 
 def not_whole(db: Database, chat: ChatId, ids: Collection[MessageId]) -> set[MessageId]:
@@ -186,12 +189,10 @@ def gives(db: Database, chat: ChatId) -> bool:
     return db.query_one(sql, (chat,)) is not None
 
 
-def settling(db: Database) -> list[FileRow]:
-    """Return our files that have ended and of which something is still to be cleared away: those whose `ended_at` is
-    not set, and those that were withdrawn and still have a sealed file.
-    """
-    sql = _SELECT + "WHERE mine AND (state = 'here' AND ended_at IS NULL OR state = 'gone' AND space IS NOT NULL)"
-    return [_made(row) for row in db.query(sql)]
+def over(db: Database) -> list[FileRow]:
+    """Return our files that nobody is to fetch any more, and that relays have not been told to forget."""
+    states = (FileState.HERE, FileState.GONE, FileState.FAILED)
+    return [row for state in states for row in unfinished(db, state) if row.mine]
 
 
 def update(db: Database, message: int, **changed: Value) -> None:
@@ -209,8 +210,7 @@ def kept_bytes(db: Database, chat: ChatId, *, mine: bool) -> int:
     """Return the sizes of all files of a chat that have a sealed file, ours or theirs, in bytes: what they take up once
     they are whole.
     """
-    sql = "SELECT total(size) FROM files INDEXED BY files_kept WHERE chat = ? AND mine = ? AND space IS NOT NULL"
-    row = db.query_one(sql, (chat, mine))
+    row = db.query_one(_KEPT_BYTES, (chat, mine))
     return 0 if row is None else int(row[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from p2pchat.errors import NoSound, NoVoiceNote, VoiceMissing
 from p2pchat.media import notes, sound
 from p2pchat.media.sound import Player, Recorder
-from tests.support.sounds import FakeLoudspeaker, FakeMicrophone, hum, likeness, needs_voice
+from tests.support.sounds import FakeDevice, FakeLoudspeaker, FakeMicrophone, hum, likeness, needs_voice
 
 
 @needs_voice
@@ -88,6 +89,25 @@ def test_a_player_pauses_seeks_and_ends() -> None:
     player.play()
     assert loudspeaker.play(600) == spoken[:1_200]
     player.close()
+
+
+def test_what_ends_while_the_loudspeaker_is_being_opened_leaves_it_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AtOnce(threading.Thread):
+        def start(self) -> None:
+            self.run()
+
+    class Hasty(FakeLoudspeaker):
+        def __call__(self, give: Callable[[int], bytes]) -> FakeDevice:
+            give(960)
+            return super().__call__(give)
+
+    monkeypatch.setattr(threading, "Thread", AtOnce)
+    loudspeaker, ended = Hasty(), list[bool]()
+    player = Player(b"", loudspeaker=loudspeaker, ended=lambda: ended.append(True))
+    player.play()
+    assert ended == [True]
+    assert not player.playing
+    assert loudspeaker.devices[0].closed
 
 
 def test_a_player_plays_faster() -> None:

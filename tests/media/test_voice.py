@@ -77,6 +77,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     [
         (f"raise SystemExit({voice_child.NOT_A_SOUND})", NoVoiceNote),
         (f"raise SystemExit({voice_child.MISSING})", VoiceMissing),
+        (f"raise SystemExit({voice_child.UNSAFE})", VoiceMissing),
         ("import os, sys; sys.stdout.write('12345678'); sys.stdout.flush(); os.abort()", NoVoiceNote),
         ("import sys\nwhile True: sys.stdout.write('x' * 65536)", NoVoiceNote),
     ],
@@ -86,6 +87,49 @@ def test_a_decoder_that_fails_or_was_taken_over_costs_nothing(
 ) -> None:
     monkeypatch.setattr(voice, "_CHILD", script)
     with pytest.raises(error):
+        voice.sound(b"OggS")
+
+
+TRIES = """\
+import ctypes, os, socket, sys
+sys.path.append(sys.argv.pop(1))
+from p2pchat.media import voice_child
+
+def tried(source, rate):
+    for name, do in {
+        "open": lambda: open("/etc/hostname"),
+        "socket": lambda: socket.socket(),
+        "fork": os.fork,
+        "run": lambda: os.execv("/bin/true", ["true"]),
+        "signal": lambda: os.kill(os.getppid(), 0),
+        "look": lambda: os.listdir("/proc/self/fd"),
+    }.items():
+        try:
+            do()
+        except OSError:
+            continue
+        yield name.encode()
+    yield source.read(4)
+
+voice_child.sound = tried
+voice_child.main()
+"""
+
+
+@needs_voice
+def test_what_decodes_can_do_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice, "_CHILD", TRIES)
+    assert voice.sound(b"OggS") == b"OggS"
+    bare = TRIES.replace("voice_child.main()", "[*map(sys.stdout.buffer.write, tried(sys.stdin.buffer, 0))]")
+    monkeypatch.setattr(voice, "_CHILD", bare.replace('"fork"', "#").replace('"run"', "#"))
+    assert voice.sound(b"OggS") == b"opensocketsignallookOggS"  # the tries do succeed where there is no sandbox
+
+
+@needs_voice
+def test_without_a_sandbox_nothing_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    unsafe = "voice_child.Sandbox.enter_for_good = lambda *_: open('/'); voice_child.main()"
+    monkeypatch.setattr(voice, "_CHILD", voice._CHILD.replace("voice_child.main()", unsafe))
+    with pytest.raises(VoiceMissing, match="nothing is decoded"):
         voice.sound(b"OggS")
 
 

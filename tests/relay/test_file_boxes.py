@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 
 import pytest
@@ -184,7 +185,8 @@ def test_who_reads_slowly_delays_nobody_and_no_message(tmp_path: Path) -> None:
 
 def test_where_memory_is_short_the_slowest_makes_room(tmp_path: Path) -> None:
     async def main() -> None:
-        async with relay(tmp_path) as at:
+        places = (f"203.0.{number}.1" for number in count())
+        async with relay(tmp_path, place_of=lambda stream: next(places)) as at:
             sender, _ = await both(at)
             await sender.put(0, *BLOBS[:16])
             most = file_boxes.MAX_OUT // (file_boxes.BLOBS_A_TURN * SIZE)
@@ -197,6 +199,28 @@ def test_where_memory_is_short_the_slowest_makes_room(tmp_path: Path) -> None:
             with trio.fail_after(60):
                 assert await quick.get(0, *BLOBS[:16]) == BLOBS[:16]
             assert at.mailbox.clients == 2 + most - 1 + 1, "one was ended"
+
+    run(main)
+
+
+def test_one_network_of_slow_clients_keeps_nobody_out(tmp_path: Path) -> None:
+    async def main() -> None:
+        places = chain(["192.0.2.1"] * 3, (f"203.0.113.{number % 250}" for number in range(100)), ["192.0.2.2"])
+        async with relay(tmp_path, place_of=lambda stream: next(places)) as at:
+            sender, _ = await both(at)
+            await sender.put(0, *BLOBS[:16])
+            await opened(at, TO_FETCH, BOX)
+            for _ in range(100):
+                client = await opened(at, TO_FETCH, BOX, room=1000)
+                await client.ask_for(0, *BLOBS[:16])
+            turn = file_boxes.BLOBS_A_TURN
+            while at.mailbox.counts.files_fetched * SIZE < file_boxes.FREE_FOR_ALL:
+                await trio.lowlevel.checkpoint()
+            quick = await opened(at, TO_FETCH, BOX)
+            before = trio.current_time()
+            assert await quick.get(0, *BLOBS[:16]) == BLOBS[:16]
+            assert trio.current_time() - before < 16 / turn * file_boxes.RECHECK_SECONDS + 1
+            assert at.mailbox.clients == 104
 
     run(main)
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core import mailbox
-from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import QueueId
-from p2pchat.core.mailbox import BOX, DONE, NOT_ALLOWED, TO_FETCH, TO_PUT, TOO_FAST, Queue
+from p2pchat.core.ids import EnvelopeId, QueueId
+from p2pchat.core.mailbox import BOX, DONE, FILES, NOT_ALLOWED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
@@ -367,7 +367,15 @@ def test_deposits_wait_for_the_disk_and_do_not_pile_up(tmp_path: Path, monkeypat
 
 _handles = st.integers(0, 3) | st.just(mailbox.NO_HANDLE) | st.integers(0, 0xFFFF)
 _u64 = st.integers(0, 3) | st.integers(0, (1 << 64) - 1)
-_numbers = st.integers(0, (1 << 32) - 1)
+_numbers = st.integers(0, 3) | st.integers(0, (1 << 32) - 1)
+
+
+def _named(few: list[int], count: int) -> tuple[EnvelopeId, ...]:
+    """So many names, of blobs that may have been put."""
+    names = [envelope_id(blob(number, BUCKETS[-1])) for number in few]
+    return (*names, *[EnvelopeId(bytes(16))] * (count - len(names)))
+
+
 _frames = st.one_of(
     st.builds(
         lambda number, handle, hours, stamped, size: Frame(
@@ -401,13 +409,25 @@ _frames = st.one_of(
         st.integers(0, 3),
         st.integers(0, 5),
     ),
-    st.builds(Frame, st.integers(0, 13), st.binary(max_size=90)),
+    st.builds(
+        lambda kind, number, handle, few: Frame(
+            kind,
+            mailbox.encode_get(
+                mailbox.Getting(number, handle, _named(few, 16 if kind == mailbox.GET else mailbox.NAMES_A_FORGET))
+            ),
+        ),
+        st.sampled_from([mailbox.HAVE, mailbox.GET, mailbox.FORGET]),
+        _numbers,
+        _handles,
+        st.lists(st.integers(0, 3), max_size=16),
+    ),
+    st.builds(Frame, st.integers(0, 21), st.binary(max_size=90)),
     st.just(Frame(mailbox.PING, b"")),
 )
 
 
 @settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(_frames, max_size=12), st.integers(0, 3))
+@given(st.lists(_frames, max_size=12), st.integers(0, 5))
 def test_any_frames_from_a_client_leave_the_relay_whole(
     tmp_path_factory: pytest.TempPathFactory, frames: list[Frame], opens: int
 ) -> None:
@@ -416,7 +436,8 @@ def test_any_frames_from_a_client_leave_the_relay_whole(
             eve, bob, alice = await at.client(), await opened(at, TO_FETCH), await opened(at, TO_PUT)
             await bob.watch((0, 0))
             for handle in range(opens):
-                assert await eve.open(handle, handle % 2, Keys("eve", BOX if handle == 2 else 0)) == DONE
+                flags = (0, 0, BOX, FILES, FILES)[handle]
+                assert await eve.open(handle, handle % 2, Keys("eve", flags)) == DONE
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(eve.has_ended)
                 for frame in frames:
@@ -430,6 +451,11 @@ def test_any_frames_from_a_client_leave_the_relay_whole(
             there = at.store._connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM blobs").fetchone()
             assert there == (at.store.blobs, at.store.size)
             assert (at.mailbox.clients, at.mailbox.waiting_bytes, at.mailbox.pushes.watched) == (2, 0, 1)
+            assert await alice.open(1, TO_PUT, Keys("files", FILES)) == DONE
+            assert await alice.put(1, blob("a file", BUCKETS[-1])) == [DONE]
+            assert at.boxes is not None
+            rows = at.boxes._connection.execute("SELECT count(*), count(DISTINCT slot) FROM boxed").fetchone()
+            assert rows == (at.boxes.blobs, at.boxes.blobs)
 
     run(main)
 

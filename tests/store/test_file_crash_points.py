@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from p2pchat.core.contents import File
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.files import CHUNK_BYTES
 from p2pchat.core.ids import MessageId
+from p2pchat.errors import DiskFull
 from p2pchat.store import files, messages
 from p2pchat.store.database import Database
 from p2pchat.store.file_space import FileSpace
@@ -23,6 +25,7 @@ from tests.store.conftest import ALICE, ALICE_CHAT
 from tests.support.databases import KEY, new_database
 
 CHUNKS, AT_ONCE = 20, 8
+commit = Database.commit
 PAYLOAD = File(0, "a", "", CHUNKS * CHUNK_BYTES, KEY, KEY)
 
 
@@ -39,6 +42,8 @@ class Steps:
     until: int
     taken: int = 0
     synced: dict[str, bytes] = field(default_factory=dict)
+    fails: Exception | None = None
+    """What the one step fails with; None: the process ends there."""
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(os, "pwrite", self._counted(os.pwrite))
@@ -49,8 +54,10 @@ class Steps:
     def _counted(self, call: Callable[..., object]) -> Callable[..., object]:
         def step(*values: object, **named: object) -> object:
             self.taken += 1
-            if self.taken > self.until:
+            if self.taken > self.until and self.fails is None:
                 raise Killed
+            if self.taken == self.until + 1 and self.fails is not None:
+                raise DiskFull if call is commit else self.fails
             return call(*values, **named)
 
         return step
@@ -198,3 +205,27 @@ def test_a_file_is_deleted_wherever_it_stops(tmp_path: Path) -> None:
         db.close()
         until += 1
     assert until == 4
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_is_full_at_any_step_loses_nothing(tmp_path: Path, number: int) -> None:
+    """One step fails, and the same process goes on later."""
+    until, whole = 0, False
+    while not whole:
+        folder, written = tmp_path / str(until), set[int]()
+        steps = Steps(until, fails=OSError(number, os.strerror(number)))
+        offered(folder)
+        db, space = start(folder), FileSpace(folder / "files")
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                steps.watch(patch)
+                receive(db, space, written)
+            whole = True
+        except DiskFull:
+            check(db, space, written)
+            receive(db, space, written)
+        check(db, space, written)
+        row = files.in_chat(db, ALICE_CHAT, 1)[0]
+        assert (row.state, row.done) == (FileState.HERE, CHUNKS)
+        db.close()
+        until += 1

@@ -12,7 +12,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.files import CHUNK_BYTES, file_id
 from p2pchat.core.ids import ChatId, ContactId, MessageId
-from p2pchat.store import chats, clearing, contacts, files, messages, remarks
+from p2pchat.store import chats, clearing, contacts, database, files, messages, remarks
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.files import PART_SLOTS, FileRow, FileState
@@ -111,15 +111,20 @@ def test_bytes_are_summed_for_each_side_of_a_chat(db: Database) -> None:
     assert files.kept_bytes(db, ALICE_CHAT, mine=True) == 100
 
 
-def test_the_list_and_the_search_by_id_need_an_index(db: Database) -> None:
-    plans = {
-        "files_by_id": "SELECT * FROM files WHERE file = x'' AND +chat = x'' AND mine ORDER BY message LIMIT 1",
-        "files_in_chat": "SELECT * FROM files WHERE chat = x'' AND message < 5 ORDER BY message DESC LIMIT 5",
-    }
-    for index, sql in plans.items():
-        plan = [detail for *_, detail in db.query(f"EXPLAIN QUERY PLAN {sql}")]
-        assert index in plan[0], plan
-    assert "TEMP B-TREE" not in " ".join(plan)
+@pytest.mark.parametrize(
+    ("sql", "values", "index"),
+    [
+        (files._OURS, (b"", b""), "files_by_id (file=?)"),
+        (files._IN_CHAT, (b"", 1, 1), "files_in_chat (chat=? AND message<?)"),
+        (files._UNFINISHED, ("",), "files_by_state (state=?)"),
+        (files._KEPT_BYTES, (b"", 0), "files_kept (chat=? AND mine=?)"),
+    ],
+)
+def test_nothing_reads_more_rows_than_it_returns(
+    db: Database, sql: str, values: tuple[database.Value, ...], index: str
+) -> None:
+    (plan,) = [detail for *_, detail in db.query(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert plan.endswith(index)
 
 
 # --- news ----------------------------------------------------------------------------------------

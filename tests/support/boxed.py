@@ -23,12 +23,14 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import mailbox_name
 from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Stream
+from p2pchat.relay.box_store import BoxStore
 from p2pchat.relay.dialback import DialBack
 from p2pchat.relay.host_streams import place_of
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
+from tests.support.boxes import FILES
 from tests.support.mailboxes import RecordRequest
 from tests.support.world import BEGAN, FakeHost, FakeRelay, World, WorldNode
 
@@ -118,6 +120,7 @@ async def full_relay(
         return function(*args)
 
     store = MailboxStore.open(folder / f"{name}.relay", replace(Quota(), least_free=0), clock())
+    boxes = BoxStore.open(folder / f"{name}.files", FILES, clock())
     random, where = world.entropy.random, folder / f"{name}.descriptor"
     listing = RelayListing(host.seed, where, host.addresses, clock, random, private=private)
     answer = listing.answer if listed else None
@@ -131,7 +134,9 @@ async def full_relay(
     if listed:
         world.soon(DialBack(listing, new_host, host.addresses, place_of, random).run)
     up = partial(_seconds, clock)
-    box = MailboxServer(host.peer, store, limits, clock, random, in_thread=inline, uptime=up, serve_list=answer)
+    box = MailboxServer(
+        host.peer, store, limits, clock, random, in_thread=inline, uptime=up, serve_list=answer, boxes=boxes
+    )
     await world.run_beside(box.run)
     relay = FullRelay(host, store, box, listing, clock)
     host.handle(mailbox_name(host.peer, limits.token or b""), relay.serve)

@@ -11,6 +11,7 @@ import trio
 
 from p2pchat.errors import P2PChatError
 from p2pchat.ports import MailboxCallbacks, Mailboxes
+from p2pchat.store.file_space import SealedFile
 from tests.support.mailboxes import MailRelay
 from tests.support.sampling import SEED
 from tests.support.world import World, WorldNetwork, WorldNode, run_world
@@ -140,6 +141,33 @@ class Person:
         ):
             setattr(place, name, watched)
         watch(net, RELEASED)
+        space = node.engine.files.space
+        for name in ("create", "open"):
+            setattr(space, name, _watched_files(getattr(space, name), boundary))
+
+
+class _WatchedFile:
+    """A sealed file of a node, each write and sync of which has a boundary before and after it."""
+
+    def __init__(self, sealed: SealedFile, boundary: Callable[[], None]) -> None:
+        self._sealed, self._boundary = sealed, boundary
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sealed, name)
+
+    def write(self, slot: int, data: bytes) -> None:
+        self._boundary()
+        self._sealed.write(slot, data)
+        self._boundary()
+
+    def sync(self) -> None:
+        self._boundary()
+        self._sealed.sync()
+        self._boundary()
+
+
+def _watched_files(make: Callable[..., SealedFile], boundary: Callable[[], None]) -> Callable[..., _WatchedFile]:
+    return lambda *args: _WatchedFile(make(*args), boundary)
 
 
 @asynccontextmanager

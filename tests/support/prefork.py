@@ -48,6 +48,8 @@ TITLE_BYTES = 2048
 """Room for the command line of a forked process, where that of the waiting one stands."""
 STARTS_NONE = {"node", "relay", "init"}
 """Verbs that start no process."""
+APART = {"p2pchat.media.child", "p2pchat.media.voice_child"}
+"""What no process of ours imports: decoders, which are executed."""
 LATER = ("cryptography.hazmat.backends.openssl", "importlib.readers", "stringprep", "tomllib", "wsproto")
 """What the program imports of others only when it runs. Its own modules are all imported beforehand."""
 
@@ -254,7 +256,8 @@ def _shift_clock(seconds: int) -> None:
 def main() -> None:
     """Import the program, wait, and be the program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the tests, and their end is ours
-    for name in (*(module.name for module in walk_packages(p2pchat.__path__, "p2pchat.")), *LATER):
+    ours = {module.name for module in walk_packages(p2pchat.__path__, "p2pchat.")} - APART
+    for name in (*sorted(ours), *LATER):
         import_module(name)
     _cheapen_passphrases()
     gc.collect()

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from p2pchat.media import sandbox
 from p2pchat.media.fork_server import Handler, serve
 from p2pchat.media.seccomp import Filter
 
@@ -158,8 +157,7 @@ def _prepared() -> Handler:
 
 def main() -> None:
     """The confinement as it is, with less time."""
-    sandbox.CPU_SECONDS = 1
-    serve(_prepared, wall_seconds=3)
+    serve(_prepared, cpu_seconds=1, wall_seconds=3)
 
 
 def hasty() -> None:
@@ -200,5 +198,4 @@ def pictures() -> None:
     """Pictures, with less time for each."""
     from p2pchat.media import child
 
-    sandbox.CPU_SECONDS = 1
-    serve(child.prepared)
+    serve(child.prepared, cpu_seconds=1)

@@ -485,7 +485,7 @@ class WorldNode:
 
     def _thaw(self) -> None:
         """Put back what was on disk. The file that says which copy this is stays what it is: nothing was copied."""
-        for folder, gone in ((self.folder, Path.unlink), (self._left(), self._put)):
+        for folder, gone in ((self.folder, _remove), (self._left(), self._put)):
             for file in folder.iterdir():
                 if file.name != instance.NAME:
                     gone(file)
@@ -550,6 +550,14 @@ class WorldNode:
     async def texts(self, chat: str, *, mine: bool = False) -> list[str]:
         log = await self.call("log", chat=chat, limit=1000)
         return [one["text"] for one in log if (one["from"] == "me") == mine]
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or a folder with what is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 class World:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,16 +14,20 @@ from p2pchat.core.contents import Delete, File, Text, Transfer
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.ids import ContactId, MessageId, direct_chat
 from p2pchat.engine.delivery import outbound
+from p2pchat.engine.files.files import Files
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store.database import Database
+from p2pchat.store.file_space import FileSpace
 from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import ME
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_conversation import Author, last, settled, take
 from tests.world.test_delivery import friends
+from tests.world.test_seizure import pages
 
+MARKER = "zauberwort"
 PHOTO = File(1, "a.png", "image/png", 70_000_000, b"k" * 32, b"r" * 32, 4, 3, preview=b"small", caption="look, a heron")
 
 
@@ -223,5 +228,70 @@ def test_a_file_that_waits_for_a_contact_goes_to_the_same_person_as_another_cont
         await settled(alice)
         (theirs,) = await in_store(world.nodes["robert"])
         assert theirs.payload(PHOTO.caption) == PHOTO
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("way", ["here", "for both", "timer"])
+def test_a_profile_that_is_seized_after_a_deletion_has_nothing_that_opens_the_file(tmp_path: Path, way: str) -> None:
+    """Neither in a page of either database nor in the folder of files: no key, root, name, caption, or byte of it."""
+    source = tmp_path / f"{MARKER}.bin"
+    source.write_bytes(Random(way).randbytes(150_000))
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        if way == "timer":
+            await alice.call("timer", chat="bob", seconds=60)
+        sent = await alice.call("send_file", chat="bob", path=str(source), caption=MARKER, wait="delivered")
+        await settled(alice, bob)
+        secrets = [MARKER.encode()]
+        for node in (alice, bob):
+            (row,) = await in_store(node)
+            assert row.space is not None
+            assert row.space_key is not None
+            secrets += [row.key, row.root, row.file, row.space_key]
+            await node.engine.committer.read(Database.checkpoint)
+            assert [path.name for path in (node.folder / "files").iterdir()] == [row.space]
+        assert all(any(secret in pages(node.folder / "p2pchat.db") for node in (alice, bob)) for secret in secrets)
+        if way == "timer":
+            await bob.call("read", chat="alice")
+        elif way == "here":
+            await bob.call("delete", id=sent["id"])
+            await alice.call("delete", id=sent["id"])
+        else:
+            await alice.call("delete", id=sent["id"], for_both=True)
+        await settled(alice, bob)
+        await trio.sleep(120)
+        for node in (alice, bob):
+            assert list((node.folder / "files").iterdir()) == []
+            left = pages(node.folder / "p2pchat.db")
+            assert [secret for secret in secrets if secret in left] == []
+
+    run_world(tmp_path, main)
+
+
+def test_what_a_crash_leaves_over_is_deleted_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file whose message was deleted just before, and one that was made and not yet noted."""
+
+    async def nothing(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        for number in range(2):
+            path = tmp_path / f"{number}.bin"
+            path.write_bytes(bytes(1_000))
+            sent = await alice.call("send_file", chat="bob", path=str(path), wait="delivered")
+        folder = bob.folder / "files"
+        with monkeypatch.context() as patch:
+            patch.setattr(Files, "delete_unneeded", nothing)
+            await bob.call("delete", id=sent["id"])
+            FileSpace(folder).create().close()
+            await bob.crash()
+        assert len(list(folder.iterdir())) == 3
+        bob = await world.start("bob")
+        (row,) = await in_store(bob)
+        assert [path.name for path in folder.iterdir()] == [row.space]
+        assert await bob.engine.committer.read(store_files.unneeded) == []
 
     run_world(tmp_path, main)

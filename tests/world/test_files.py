@@ -8,7 +8,10 @@ from typing import Any
 
 import trio
 
-from tests.support.world import World, WorldNode, run_world
+from p2pchat.core.files import BLOB_BYTES
+from tests.support.mail_worlds import apart
+from tests.support.mailboxes import MailRelay
+from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_delivery import friends
 
 Json = dict[str, Any]
@@ -54,3 +57,95 @@ def test_a_file_over_a_link_is_whole_there_and_delivered_here(tmp_path: Path) ->
         assert (await last_file(alice, "bob"))["file"]["state"] == "here"
 
     run_world(tmp_path, main)
+
+
+# --- by relays --------------------------------------------------------------------------------------------------------
+
+
+def lying(relays: list[MailRelay]) -> list[int]:
+    """How many blobs of files lie at each relay."""
+    return [sum(map(len, relay.boxes.values())) for relay in relays]
+
+
+async def is_left(relays: list[MailRelay], blobs: int) -> bool:
+    return all(count == blobs for count in lying(relays))
+
+
+def test_a_file_waits_at_both_relays_for_one_who_is_away(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 300_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        sent = await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        await until(lambda: is_left(relays, 6), 120)
+        await alice.stop()
+        bob = await world.start("bob")
+        await until(lambda: is_here(bob, "alice"), 60)
+        assert await saved(bob, "alice", tmp_path / "saved") == source.read_bytes()
+        await until(lambda: is_left(relays, 0), 60)
+        alice = await world.start("alice")
+        await until(lambda: is_here(alice, "bob"), 120)
+        log = await alice.call("log", chat="bob")
+        assert [(one["id"], one["state"]) for one in log] == [(sent["id"], "delivered")]
+
+    run_world(tmp_path, main)
+
+
+def test_the_second_relay_has_what_the_first_lost_and_the_link_the_rest(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 700_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        for relay, chunks in zip(relays, (5, 8), strict=True):
+            relay.box_room = (chunks + 1) * BLOB_BYTES
+        await bob.stop()
+        await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        await until(lambda: is_full(relays), 120)
+        (first,) = relays[0].boxes.values()
+        del first[list(first)[3]]
+        bob = await world.start("bob")
+        await until(lambda: has_progress(bob, "alice", 8 / 11), 120)
+        world.mend(alice, bob)
+        await until(lambda: is_here(bob, "alice"), 600)
+        assert await saved(bob, "alice", tmp_path / "saved") == source.read_bytes()
+        await until(lambda: is_left(relays, 0), 900)
+
+    run_world(tmp_path, main)
+
+
+async def is_full(relays: list[MailRelay]) -> bool:
+    return all(count * BLOB_BYTES == relay.box_room for count, relay in zip(lying(relays), relays, strict=True))
+
+
+async def has_progress(node: WorldNode, chat: str, share: float) -> bool:
+    files = await node.call("files", chat=chat)
+    return bool(files) and abs(files[-1]["file"]["progress"] - share) < 0.001
+
+
+def test_what_is_withdrawn_is_forgotten_at_relays_also_after_a_restart(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 200_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        sent = await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        await until(lambda: is_left(relays, 5), 120)
+        for relay in relays:
+            relay.stop()
+        shown = await alice.call("cancel_file", id=sent["id"])
+        assert shown["file"]["state"] == "gone"
+        await alice.crash()
+        for relay in relays:
+            relay.start()
+        alice = await world.start("alice")
+        await until(lambda: is_left(relays, 0), 1200)
+        bob = await world.start("bob")
+        await until(lambda: has_state(bob, "alice", "gone"), 600)
+
+    run_world(tmp_path, main)
+
+
+async def has_state(node: WorldNode, chat: str, state: str) -> bool:
+    files = await node.call("files", chat=chat)
+    return bool(files) and files[-1]["file"]["state"] == state

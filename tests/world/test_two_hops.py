@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import trio
 
 from p2pchat.core.descriptors import open_descriptor
+from p2pchat.core.files import BLOB_BYTES
+from p2pchat.core.mailbox import FILES
 from p2pchat.engine.contacts import relay_web
 from p2pchat.net import multiaddrs
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import known_relays as store_known_relays
 from tests.support.boxed import FullRelay, full_relay, visits
+from tests.support.boxes import Keys, blob
+from tests.support.mails import theirs
 from tests.support.world import World, WorldNode, befriend, run_world
 from tests.world.test_hidden import befriend_hidden
 
@@ -27,6 +32,13 @@ async def two_relays(world: World, folder: Path) -> list[FullRelay]:
 def keys_by(world: World, node: WorldNode, relay: FullRelay, route: str) -> set[bytes]:
     """The transport keys of a node that a relay has seen come by a route."""
     return {key for key, by in visits(world, node, relay) if by == route}
+
+
+async def put_a_file(node: WorldNode, relay: FullRelay, *, hidden: bool = False) -> bool:
+    """Put a blob into a file box; return whether the relay has it."""
+    mailboxes = node.net.mailboxes
+    at = replace(mailboxes.relay_at(relay.line), hidden=hidden)
+    return await mailboxes.boxes.put(at, theirs(Keys(f"{node.name}'s files")), 24, [blob(1, BLOB_BYTES)]) == [0]
 
 
 def test_no_relay_sees_both_who_comes_and_which_box_is_opened(tmp_path: Path) -> None:
@@ -47,8 +59,11 @@ def test_no_relay_sees_both_who_comes_and_which_box_is_opened(tmp_path: Path) ->
         await trio.sleep(60)
         await bob.call("send", chat="alice", text="in", wait="delivered", timeout=3600)
         await alice.call("send", chat="bob", text="out", wait="delivered", timeout=3600)
+        for relay in relays:
+            assert await put_a_file(alice, relay)
         ours = {host.peer for host in alice.hosts}
         for relay in relays:
+            assert theirs(Keys("alice's files", FILES)).queue.id in {qid for _, qid in relay.opened}
             boxes = {key for key, _ in relay.opened if key in ours}
             assert boxes
             assert boxes <= keys_by(world, alice, relay, "circuit")
@@ -59,6 +74,7 @@ def test_no_relay_sees_both_who_comes_and_which_box_is_opened(tmp_path: Path) ->
         await alice.stop()
         alice = await world.start("alice")
         await alice.call("send", chat="bob", text="not at any price")
+        assert not await put_a_file(alice, relays[0])
         await trio.sleep(3600)
         (opened,) = [{key for key, _ in relay.opened} for relay in relays[:1]]
         assert opened.isdisjoint({host.peer for host in alice.hosts})
@@ -133,6 +149,8 @@ def test_mail_of_hidden_contacts_goes_by_two_relays_where_one_leads_to_the_other
         await trio.sleep(600)
         await bob.stop()
         await alice.call("send", chat="bob", text="by two", wait="stored", timeout=600)
+        for relay in relays:
+            assert await put_a_file(alice, relay, hidden=True)
         hidden = {host.peer for host in alice.others}
         for relay in relays:
             boxes = {key for key, _ in relay.opened if key in hidden}

@@ -145,7 +145,7 @@ class Fetcher:
                 await self._fetch(task, moving)
         except Exception as error:  # noqa: BLE001 - one file must not stop the others, nor the node
             if moving is not None:
-                moving.problem = _problem(error)
+                moving.problem, moving.state = _problem(error), FileState.PAUSED
                 self._live.tell(moving, now=True)
             log.warning("a file cannot be fetched now: %s", type(error).__name__)
             self._resting[task.row.message] = trio.current_time() + RETRY_SECONDS
@@ -176,8 +176,7 @@ class Fetcher:
             self._live.end(moving)
             await task.fetch.relays.forget_rest()
         finally:
-            with trio.CancelScope(shield=True):
-                await beside(sealed.close)
+            sealed.close()
 
     async def _open(self, task: _Task, moving: Moving) -> SealedFile | None:
         """Open the sealed file of a file, or make it; None if it is not wanted any more. Raises NoRoom, DiskFull or

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,17 @@ from p2pchat.engine.files.fetcher import Fetcher
 from p2pchat.engine.files.giving import Giver
 from p2pchat.engine.files.live import Live
 from p2pchat.engine.files.progress import Progress
+from p2pchat.engine.files.to_relays import ToRelays
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import FileDamaged, P2PChatError
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.ports import Net
+from p2pchat.ports import Clock, Net
 from p2pchat.store import files as store_files
 from p2pchat.store.database import Database
-from p2pchat.store.file_blobs import BlobMaker, PathSource, SealedSource, Source
+from p2pchat.store.file_blobs import BlobMaker, BytesSource, PathSource, SealedSource, Source
 from p2pchat.store.file_space import FileSpace, SealedFile
 from p2pchat.store.files import FileRow
 
@@ -42,7 +43,15 @@ log = logging.getLogger(__name__)
 class Files:
     """The files of an open profile: fetches theirs, gives ours. `run` runs it."""
 
-    def __init__(self, committer: Committer, events: EventHub, net: Net, db: Database) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        events: EventHub,
+        net: Net,
+        db: Database,
+        clock: Clock,
+        counted: Callable[[], int],
+    ) -> None:
         self.space = FileSpace(db.path.parent / "files")
         self.live = Live(events.publish)
         self._committer, self._net = committer, net
@@ -59,6 +68,7 @@ class Files:
             told=self.live.tell,
         )
         self.fetcher = Fetcher(committer, around, self.live, self.space)
+        self.to_relays = ToRelays(committer, net, clock, counted, self.open_ours, self.open_names)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. It has started when what a crash left over is deleted: then files may be made."""
@@ -69,6 +79,7 @@ class Files:
                 nursery.start_soon(self._progress.run)
                 nursery.start_soon(self.live.run)
                 nursery.start_soon(self.fetcher.run)
+                nursery.start_soon(self.to_relays.run)
                 nursery.start_soon(self._delete_when_unneeded)
         finally:
             self.giver.close()
@@ -80,21 +91,26 @@ class Files:
         if effects.people_changed:
             self.giver.close()
             self.fetcher.people_changed()
+        if effects.people_changed or effects.mail_changed or effects.mail_of:
+            self.to_relays.queues_changed()
         if effects.files_changed:
             self.moved.set()
             self.moved = trio.Event()
             self.fetcher.changed()
+            self.to_relays.changed()
         if effects.erased or effects.files_changed:
             self._erased.set()
 
     def link_up(self, contact: ContactId) -> None:
         """Ask a contact for files: there is a new link."""
         self.fetcher.link_up(contact)
+        self.to_relays.link_up(contact)
 
     def link_down(self, contact: ContactId) -> None:
         """Ask relays for the files of a contact: a link has ended."""
         if self._net.route(contact) is None:
             self.fetcher.link_down(contact)
+            self.to_relays.link_down(contact)
 
     async def delete_unneeded(self) -> None:
         """Delete the sealed files that nothing needs any more."""
@@ -132,6 +148,10 @@ class Files:
                 sealed.close()
             raise
 
+    def open_names(self, row: FileRow) -> BlobMaker:
+        """Open one of our files for the names of its blobs alone, in a worker thread. Raises ProfileError."""
+        return BlobMaker(_NoSource(row.size), self._open_sealed(row), row.key, row.root)
+
     def open_whole(self, row: FileRow) -> Source:
         """Open a file that is whole here, ours or theirs, to read its chunks, in a worker thread. Raises
         SourceUnreadable or ProfileError.
@@ -164,3 +184,11 @@ class Files:
 
 def _forget_names(tx: Transaction, names: Sequence[str]) -> None:
     store_files.unlinked(tx.db, names)
+
+
+class _NoSource(BytesSource):
+    """The source of a file of which only names are asked. size: its bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(b"")
+        self.size = size

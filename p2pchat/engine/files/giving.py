@@ -74,10 +74,10 @@ class Giver:
             maker = given.maker or await self._opened(given)
             blobs = await self._beside(partial(maker.blobs, wanted.first, min(wanted.count, MAX_COUNT)))
         except SourceChanged:
-            self._cannot(given, CHANGED)
+            self._cannot(given, CHANGED, FileState.FAILED)
             return Blobs((), NoBlob.CHANGED)
         except P2PChatError as error:
-            self._cannot(given, UNREADABLE.format(why=str(error).rstrip(".")))
+            self._cannot(given, UNREADABLE.format(why=str(error).rstrip(".")), FileState.PAUSED)
             return Blobs((), NoBlob.NOT_NOW)
         self._count(given, wanted.first, blobs)
         return Blobs(blobs, NoBlob.UNKNOWN if len(blobs) < wanted.count else None)
@@ -119,11 +119,12 @@ class Giver:
                     given.close()
             return given.maker
 
-    def _cannot(self, given: _Given, problem: str) -> None:
+    def _cannot(self, given: _Given, problem: str, state: FileState) -> None:
         """Say why one of our files cannot be given, and open it anew the next time: another one may be there then."""
         if given.maker is not None:
             given.maker.close()
             given.maker = None
+        given.moving.state = state
         turned, given.moving.problem = given.moving.problem != problem, problem
         self._live.tell(given.moving, now=turned)
 

@@ -21,13 +21,14 @@ _Key = tuple[str, str, bool]
 @dataclass(eq=False, repr=False)
 class Moving:
     """A file that is fetched, here or by its recipient. id: of its message. done: chunks that have come, or were given
-    out. problem: a whole sentence while nothing moves, or "".
+    out. problem: a whole sentence while nothing moves, or "". state: what is shown while there is one.
     """
 
     row: FileRow
     id: MessageId
     done: int = 0
     problem: str = ""
+    state: FileState = FileState.WAITING
     meter: FileMeter = field(default_factory=FileMeter)
     moves: bool = False
     """Whether faces were told last that it moves."""
@@ -42,7 +43,7 @@ class Moving:
         self.moves = self.meter.moves(now)
         return {
             **views.file(self.row),
-            "state": "moving" if self.moves else self.row.state,
+            "state": "moving" if self.moves else self.state if self.problem else self.row.state,
             "progress": self.done / self.row.layout.chunks,
             "rate": self.meter.rate(now),
             "problem": "" if self.moves else self.problem or self.row.problem,

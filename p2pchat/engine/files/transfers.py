@@ -51,9 +51,9 @@ def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
         event = DeliveryEvent.READ if read else DeliveryEvent.DELIVERED
         states.advance(tx, row.chat, [message.id], event, None)
     elif row.news == TransferNews.DECLINED and row.state in _UNDER_WAY:
-        change(tx, row, message, state=FileState.GONE, problem="It was declined.")
-    elif row.news == TransferNews.WANTED and row.state == FileState.GONE and row.ended_at is None:  # it was declined
-        change(tx, row, message, state=FileState.WAITING, problem="")
+        change(tx, row, message, state=FileState.FAILED, problem="It was declined.")
+    elif row.news == TransferNews.WANTED and row.state == FileState.FAILED:
+        change(tx, row, message, state=FileState.WAITING, problem="", ended_at=None)
 
 
 def _is_wanted(tx: Transaction, contact: Contact, row: FileRow) -> bool:
@@ -112,7 +112,7 @@ def cancel(tx: Transaction, row: FileRow, message: MessageRow) -> None:
     """Decline a contact's file and delete what came of it, or withdraw one of ours."""
     if row.mine:
         if row.state in _UNDER_WAY:
-            change(tx, row, message, state=FileState.GONE, problem="You have withdrawn it.", ended_at=tx.now)
+            change(tx, row, message, state=FileState.GONE, problem="You have withdrawn it.")
             _tell(tx, message, TransferNews.WITHDRAWN)
     elif row.state != FileState.GONE:
         declined = row.state in _UNDER_WAY

@@ -22,7 +22,7 @@ from p2pchat.core.relays import OwnQueue, TheirQueue
 from p2pchat.errors import CannotOpen
 from p2pchat.net.mailbox.stream import MailStream
 
-MAX_UNANSWERED = 1 << 20
+MAX_UNANSWERED = 2 << 20
 """Bytes of blobs that may be unanswered on one stream; while there are more, the next put waits."""
 
 

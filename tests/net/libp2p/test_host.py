@@ -168,7 +168,7 @@ def test_a_way_that_froze_twice_gets_short_connections_that_carry_one_stream_eac
             await wait_connections(b, a, 0)
             nursery.cancel_scope.cancel()
 
-    run(main, MockClock(rate=20))
+    run(main, MockClock(rate=5))
 
 
 def test_when_a_connection_has_gone_silent_the_others_have_to_answer() -> None:
@@ -188,7 +188,7 @@ def test_when_a_connection_has_gone_silent_the_others_have_to_answer() -> None:
             assert len(live_connections(a, b)) == 1
             nursery.cancel_scope.cancel()
 
-    run(main, MockClock(rate=20))
+    run(main, MockClock(rate=5))
 
 
 def test_where_others_froze_a_quiet_connection_has_to_answer() -> None:
@@ -209,7 +209,7 @@ def test_where_others_froze_a_quiet_connection_has_to_answer() -> None:
             assert not live_connections(a, b)
             nursery.cancel_scope.cancel()
 
-    run(main, MockClock(rate=20))
+    run(main, MockClock(rate=5))
 
 
 async def works_by(a: LibP2PHost, b: LibP2PHost, address: str) -> bool:
@@ -242,7 +242,7 @@ def test_on_another_network_what_does_not_answer_is_ended(monkeypatch: pytest.Mo
             assert not live_connections(a, b)
             nursery.cancel_scope.cancel()
 
-    run(main, MockClock(rate=20))
+    run(main, MockClock(rate=5))
 
 
 def test_closing_wakes_our_own_reader() -> None:

@@ -39,10 +39,10 @@ def test_a_text_is_forgotten_with_its_message_however_it_was_sent(tmp_path: Path
 
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
-            for text in ("stays", line):
+            for count, text in enumerate(("stays", line), 1):
                 app.main.composer.put(text)
                 await pilot.press("enter")
-                await until(pilot, lambda text=text: sent(node) and app.settled)  # type: ignore[misc]
+                await until(pilot, lambda count=count: len(sent(node)) == count and app.settled)  # type: ignore[misc]
             message = max((row for rows in node.history.values() for row in rows), key=lambda row: str(row["id"]))
             node.emit("state", id=message["id"], chat=message["chat"], state="deleted", route=None, at=None)
             await pilot.press("alt+p")

@@ -1,0 +1,317 @@
+"""Leaves our files at the relays of those who are away: blobs in the file boxes of the queues they have announced.
+
+A contact without a link for `AWAY_SECONDS` gets the root and the lists of each file that it lacks, then the chunks in
+order, as far as there is room; a relay is asked first which it has. That is done again daily, for a week. Whatever
+becomes of a file then, relays are told to forget it: that a row has no `ended_at` yet says so after a restart too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+
+import trio
+
+from p2pchat.core import mailbox
+from p2pchat.core.files import BLOB_BYTES, BlobPlace
+from p2pchat.core.ids import BlobName, ContactId, direct_contact, first_device
+from p2pchat.core.relays import Relay, TheirQueue
+from p2pchat.engine.delivery import mailbox_queues
+from p2pchat.engine.runtime.committer import Committer
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import P2PChatError
+from p2pchat.lib.times import DAY_MS, DAY_SECONDS, HOUR_MS
+from p2pchat.lib.wakeup import Wakeup
+from p2pchat.ports import FileBoxes, Net
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import files as store_files
+from p2pchat.store import messages as store_messages
+from p2pchat.store.contacts import ContactState
+from p2pchat.store.database import Database
+from p2pchat.store.file_blobs import BlobMaker
+from p2pchat.store.files import FileRow, FileState
+
+AWAY_SECONDS = 20.0
+"""Seconds without a link after which a contact counts as away."""
+FOR_MS = 7 * DAY_MS
+"""For how long a file is left at relays after it was sent, and for how long they keep each blob."""
+MAX_CONTACTS = 4
+"""Contacts for whom something is left at the same time."""
+AT_ONCE = 16
+"""Blobs in one request to a relay."""
+_OVER = frozenset({FileState.HERE, FileState.GONE, FileState.FAILED})
+NAMES_AT_ONCE = 256
+RETRY_SECONDS = 600.0
+"""Seconds until a relay that was not reached, or had no room, is tried again."""
+
+log = logging.getLogger(__name__)
+
+Outbox = tuple[int, Relay, TheirQueue]
+"""A queue of a contact by its row, its relay, and its keys: its file box takes what is left."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Left:
+    """A file that is to be left for a contact at these relays, or to be forgotten there. hours: for how long they keep
+    it, 0 if it is to be forgotten. over: it was sent so long ago that nothing of it lies anywhere.
+    """
+
+    row: FileRow
+    contact: ContactId
+    boxes: Sequence[Outbox]
+    hours: int
+    over: bool
+
+
+@dataclass(eq=False, repr=False)
+class ToRelays:
+    """Leaves files at relays; `run` runs it. clock: ms since the epoch; counted: by the clock of timed messages. open:
+    opens one of our files, in a thread; open_names: for its names alone.
+    """
+
+    committer: Committer
+    net: Net
+    clock: Callable[[], int]
+    counted: Callable[[], int]
+    open: Callable[[FileRow], BlobMaker]
+    open_names: Callable[[FileRow], BlobMaker]
+    _since: dict[ContactId, float] = field(default_factory=dict)
+    """Since when contacts have had no link, in seconds of trio's clock; without an entry: since the start."""
+    _not_before: dict[tuple[int, int], float] = field(default_factory=dict)
+    """When each file, by message, may be left in each queue again."""
+    _may_lie: set[int] = field(default_factory=set)
+    """Messages whose file may lie at relays."""
+    _busy: set[ContactId] = field(default_factory=set)
+    _started: float = 0.0
+    _any: bool = False
+    _wake: Wakeup = field(default_factory=Wakeup)
+
+    def changed(self) -> None:
+        """Look again what is to be left."""
+        self._wake.set()
+
+    def queues_changed(self) -> None:
+        """Look again where something is to be left, if anything is."""
+        if self._any:
+            self._wake.set()
+
+    def link_up(self, contact: ContactId) -> None:
+        """Leave nothing for this contact, who asks for it."""
+        self._since[contact] = inf
+
+    def link_down(self, contact: ContactId) -> None:
+        """Leave what this contact lacks, if it stays away."""
+        self._since[contact] = trio.current_time()
+        self._wake.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being left now."""
+        return bool(self._busy)
+
+    async def run(self) -> None:
+        """Leave and forget until cancelled."""
+        self._started, first = trio.current_time(), True
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._wake.clear()
+                read = partial(_read, now=self.clock(), counted=self.counted())
+                wanted: list[_Left] = await self.committer.read(read)
+                if first:
+                    self._may_lie.update(left.row.message for left in wanted)  # an earlier run may have left them
+                first = False
+                self._any = bool(wanted)
+                self._begin(wanted, nursery)
+                with trio.move_on_at(self._next(wanted)):
+                    await self._wake.wait()
+
+    def _begin(self, wanted: Sequence[_Left], nursery: trio.Nursery) -> None:
+        by_contact: dict[ContactId, list[_Left]] = {}
+        for left in wanted:
+            if self._due(left) <= trio.current_time():
+                by_contact.setdefault(left.contact, []).append(left)
+        for contact, lefts in by_contact.items():
+            if contact not in self._busy and len(self._busy) < MAX_CONTACTS:
+                self._busy.add(contact)
+                nursery.start_soon(self._serve, contact, lefts)
+
+    def _next(self, wanted: Sequence[_Left]) -> float:
+        times = [self._due(left) for left in wanted if left.contact not in self._busy]
+        return max(min(times, default=inf), trio.current_time() + 1)
+
+    def _due(self, left: _Left) -> float:
+        """Return when a file is to be left, or forgotten, next, in seconds of trio's clock."""
+        boxes = min((self._not_before.get((left.row.message, id), 0.0) for id, _, _ in left.boxes), default=inf)
+        if not left.hours:
+            return boxes if left.boxes else 0.0
+        return max(boxes, self._since.get(left.contact, self._started) + AWAY_SECONDS)
+
+    def _is_away(self, contact: ContactId) -> bool:
+        return self.net.route(contact) is None
+
+    async def _serve(self, contact: ContactId, lefts: Sequence[_Left]) -> None:
+        """Leave or forget the files of one contact, one after the other."""
+        try:
+            for left in lefts:
+                if not left.hours:
+                    await self._forget(left)
+                elif self._is_away(contact):
+                    await self._leave(left)
+        finally:
+            self._busy.discard(contact)
+            self._wake.set()
+
+    # --- leaving
+
+    async def _leave(self, left: _Left) -> None:
+        try:
+            maker = await self.committer.beside(partial(self.open, left.row))
+        except P2PChatError as error:  # its recipient is told why, when it asks
+            log.info("a file cannot be left at relays now: %s", type(error).__name__)
+            self._rest(left, RETRY_SECONDS)
+            return
+        try:
+            async with trio.open_nursery() as nursery:
+                for id, relay, queue in left.boxes:
+                    if self._not_before.get((left.row.message, id), 0.0) <= trio.current_time():
+                        nursery.start_soon(self._leave_at, left, maker, id, relay, queue)
+        finally:
+            maker.close()
+
+    async def _leave_at(self, left: _Left, maker: BlobMaker, id: int, relay: Relay, queue: TheirQueue) -> None:
+        key = left.row.message, id
+        self._not_before[key] = trio.current_time() + RETRY_SECONDS
+        self._may_lie.add(left.row.message)
+        try:
+            if await self._put_all(left, maker, relay, queue):
+                self._not_before[key] = trio.current_time() + DAY_SECONDS
+            elif not self._is_away(left.contact):
+                del self._not_before[key]  # it goes on when the link ends
+        except P2PChatError as error:
+            log.info("a file cannot be left at relays now: %s", type(error).__name__)
+
+    async def _put_all(self, left: _Left, maker: BlobMaker, relay: Relay, queue: TheirQueue) -> bool:
+        """Put what a relay does not have, in order; return whether it has everything then, or takes nothing. Raises
+        SourceChanged, SourceUnreadable or ProfileError.
+        """
+        boxes = self._boxes
+        room = await boxes.room(relay)
+        if not room:
+            return room == 0
+        layout = left.row.layout
+        for start in range(0, min(layout.blobs, room // BLOB_BYTES), NAMES_AT_ONCE):
+            places = list(map(layout.place, range(start, min(layout.blobs, start + NAMES_AT_ONCE))))
+            names = await self._names(maker, places)
+            held = await boxes.have(relay, queue, names)
+            if held is None:
+                return False
+            missing = [place for place, there in zip(places, held, strict=True) if not there]
+            for first in range(0, len(missing), AT_ONCE):
+                if not self._is_away(left.contact):
+                    return False
+                if not await self._put(left, maker, relay, queue, missing[first : first + AT_ONCE]):
+                    return False
+        return True
+
+    async def _put(
+        self, left: _Left, maker: BlobMaker, relay: Relay, queue: TheirQueue, places: Sequence[BlobPlace]
+    ) -> bool:
+        blobs = await self.committer.beside(partial(_made, maker, places))
+        codes = await self._boxes.put(relay, queue, left.hours, blobs)
+        return codes is not None and all(code == mailbox.DONE for code in codes)
+
+    async def _names(self, maker: BlobMaker, places: Sequence[BlobPlace]) -> list[BlobName]:
+        names: list[BlobName] = await self.committer.beside(
+            lambda: [name for place in places for name in maker.names(place, 1)]
+        )
+        return names
+
+    @property
+    def _boxes(self) -> FileBoxes:
+        return self.net.mailboxes.boxes
+
+    def _rest(self, left: _Left, seconds: float) -> None:
+        for id, _, _ in left.boxes:
+            self._not_before[left.row.message, id] = trio.current_time() + seconds
+
+    # --- forgetting
+
+    async def _forget(self, left: _Left) -> None:
+        """Tell relays to forget a file, and note when all have."""
+        done = left.row.message not in self._may_lie
+        if not done:
+            try:
+                done = await self._forget_everywhere(left)
+            except P2PChatError as error:  # its names cannot be read, so it ends there by itself
+                log.info("relays cannot be told to forget a file: %s", type(error).__name__)
+                done = True
+        if done or left.over:
+            await self.committer.submit(_end, left.row.message)
+        else:
+            self._rest(left, RETRY_SECONDS)
+
+    async def _forget_everywhere(self, left: _Left) -> bool:
+        maker = await self.committer.beside(partial(self.open_names, left.row))
+        try:
+            layout, told = left.row.layout, True
+            for _, relay, queue in left.boxes:
+                room = await self._boxes.room(relay)
+                blobs = layout.blobs if room is None else min(layout.blobs, room // BLOB_BYTES)
+                for start in range(0, blobs, NAMES_AT_ONCE):
+                    names = await self._names(
+                        maker, list(map(layout.place, range(start, min(blobs, start + NAMES_AT_ONCE))))
+                    )
+                    if not await self._boxes.forget(relay, queue, names):
+                        told = False
+                        break
+            return told
+        finally:
+            maker.close()
+
+
+def _made(maker: BlobMaker, places: Sequence[BlobPlace]) -> list[bytes]:
+    """Make blobs, in a worker thread."""
+    return [blob for place in places for blob in maker.blobs(place, 1)]
+
+
+def _end(tx: Transaction, pk: int) -> None:
+    """Note that relays have forgotten one of our files, or never had it."""
+    row = store_files.get(tx.db, pk)
+    if row is not None and row.state in _OVER and row.ended_at is None:
+        store_files.update(tx.db, pk, ended_at=tx.now)
+
+
+def _read(db: Database, now: int, counted: int) -> list[_Left]:
+    """Return the files to leave for contacts, and those to forget. now, counted: ms, by the two clocks of messages."""
+    found: list[_Left] = []
+    boxes: dict[ContactId, Sequence[Outbox]] = {}
+    for row in [*store_files.unfinished(db, FileState.WAITING), *store_files.over(db)]:
+        contact, message = direct_contact(row.chat), store_messages.by_pk(db, row.message)
+        if not row.mine or message is None:
+            continue
+        over = now > message.sent_at + FOR_MS
+        hours = 0
+        if row.state == FileState.WAITING:
+            person = store_contacts.get(db, contact)
+            left = FOR_MS if message.expires_at is None else min(FOR_MS, message.expires_at - counted)
+            hours = left // HOUR_MS
+            if over or hours < 1 or person is None or person.state != ContactState.CONTACT:
+                continue
+        if contact not in boxes:
+            boxes[contact] = _boxes(db, contact)
+        if boxes[contact] or not hours:
+            found.append(_Left(row, contact, boxes[contact], hours, over))
+    return found
+
+
+def _boxes(db: Database, contact: ContactId) -> list[Outbox]:
+    device = first_device(contact)
+    known = mailbox_queues.read(db, [device]).outlets.get(device, ())
+    return [
+        (outlet.row.id, outlet.relay, TheirQueue(outlet.row.fetch, outlet.row.put_seed, outlet.row.flags))
+        for outlet in known
+        if outlet.row.flags == 0
+    ]
