@@ -2,7 +2,8 @@
 
 A shell's script calls `p2pchat completion words` with the words up to the cursor on stdin, one per line, and gets the
 possible completions, one per line. Names of contacts come from the node, if one is running and unlocked: pressing Tab
-starts no node. Peers chose these names: the scripts never evaluate them, and quote them for bash.
+starts no node. Where there are none, as behind --file, the shell completes names of files. Peers chose the names of
+contacts: the scripts never evaluate them, and quote them for bash.
 """
 
 from __future__ import annotations
@@ -39,13 +40,22 @@ complete -o default -F _p2pchat p2pchat
 _p2pchat() {
     local -a found
     found=("${(@f)$(printf '%s\n' "${(@)words[2,CURRENT]}" | p2pchat completion words 2>/dev/null)}")
-    compadd -a found
+    if [[ -n "${found[1]}" ]]; then
+        compadd -a found
+    else
+        _files
+    fi
 }
 compdef _p2pchat p2pchat
 """,
     "fish": r"""function __p2pchat_words
     set -l before (commandline -opc)
-    printf '%s\n' $before[2..] (commandline -ct) | p2pchat completion words 2>/dev/null
+    set -l found (printf '%s\n' $before[2..] (commandline -ct) | p2pchat completion words 2>/dev/null)
+    if set -q found[1]
+        printf '%s\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
 complete -c p2pchat -f -a '(__p2pchat_words)'
 """,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from p2pchat import errors
+from p2pchat.api import file_words
 from p2pchat.api.client import Client
 from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
@@ -19,7 +20,7 @@ from p2pchat.sanitize import clean_line
 _LAST = 50
 """The number of messages shown by default."""
 _PAGE = 200
-_FIELDS = ("id", "chat", "from", "text", "kind", "sent_at", "received_at", "state", "route", "date", "time")
+_FIELDS = ("id", "chat", "from", "text", "kind", "sent_at", "received_at", "state", "route", "date", "time", "file")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 
 
@@ -71,6 +72,7 @@ def _filled(template: str, message: dict[str, Any]) -> str:
         **message,
         "date": when.strftime("%Y-%m-%d") if when else "",
         "time": when.strftime("%H:%M") if when else "",
+        "file": file_words.line(message["file"], mine=message["mine"]) if message.get("file") else "",
     }
 
     def fill(match: re.Match[str]) -> str:

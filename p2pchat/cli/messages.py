@@ -7,6 +7,7 @@ from argparse import Namespace
 from typing import Any
 
 from p2pchat import config, errors
+from p2pchat.api import file_words
 from p2pchat.api.client import Client
 from p2pchat.cli import answers
 from p2pchat.cli.context import STDIN, Context
@@ -182,6 +183,11 @@ class _Printer:
         elif event["event"] == "state":
             mark = MARKS.get(str(event.get("state")), str(event.get("state")))
             self._out.note(f"{mark}  {event.get('id')}")
+        elif event["event"] == "file":
+            file = event["file"]
+            self._out.note(
+                f"{file_words.progress(file) if file['state'] == 'moving' else file['state']}  {event['id']}"
+            )
         elif event["event"] == "changed":
             self._out.note(f"{_CHANGES.get(str(event['what']), 'changed')}  {event['id']}")
         else:

@@ -39,6 +39,8 @@ def named(node: FakeNode) -> FakeNode:
         (["send", "andrea", ""], []),
         (["send", "--wait", "s"], ["saved", "stored"]),
         (["send", "--ti"], ["--timeout"]),
+        (["send", "andrea", "--file", "a", "s"], []),
+        (["files", "an"], ["Anna Lindqvist", "andrea"]),
         (["--js"], ["--json"]),
         (["contacts", ""], ["hide", "show"]),
         (["fly", "x"], []),

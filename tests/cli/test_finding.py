@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
-from tests.cli.node import MESSAGE, FakeNode
+from tests.cli.node import FILE, MESSAGE, FakeNode
 
 
 def test_from_a_beginning_on_every_page_is_shown(node: FakeNode, p2pchat: Run) -> None:
@@ -65,6 +65,9 @@ def test_a_line_for_each_message_in_a_form_of_ones_own(node: FakeNode, p2pchat: 
         patch.setenv("TZ", "UTC")
         result = p2pchat("log", "bob", "--format", form)
     assert result.out == "2026-01-02 03:04\tbob: hi\\ direct\n2026-01-02 03:04\tme: a\ufffd[2J\\n{id} b c\\ \n"
+    node.answers["log"] = [MESSAGE, FILE]
+    named = p2pchat("log", "bob", "--format", "{file}|{text}").out
+    assert named == "|hi\n(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %, 100 kB/s, 9 s left) photo.jpg|look\n"
     wrong = p2pchat("log", "bob", "--format", "{text} {colour}")
     assert (wrong.code, wrong.out) == (2, "")
     assert "{colour}" in wrong.err

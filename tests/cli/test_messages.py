@@ -11,7 +11,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.locations import Profile
 from tests.cli.conftest import Run
-from tests.cli.node import ID, MESSAGE, FakeNode
+from tests.cli.node import FILE, ID, MESSAGE, FakeNode
 
 M = "aa" * 16
 
@@ -120,11 +120,14 @@ def test_tail_says_what_was_changed_on_one_line(node: FakeNode, p2pchat: Run) ->
     def happen() -> None:
         for what in ("edit", "reaction", "pin", "deleted"):
             node.publish({"event": "changed", **MESSAGE, "text": "two\nlines", "what": what, "notify": False})
+        for state in ("moving", "here"):
+            node.publish({"event": "file", "id": M, "chat": ID, "file": {**FILE["file"], "state": state}})  # type: ignore[dict-item]
         saved.tell(1)
 
     with _meanwhile(node, saved, happen):
         result = p2pchat("tail", "--events", "--count", "1")
-    assert result.err.splitlines() == [f"{word}  {M}" for word in ("edited", "reaction", "pin", "deleted for both")]
+    words = ("edited", "reaction", "pin", "deleted for both", "25 %, 100 kB/s, 9 s left", "here")
+    assert result.err.splitlines() == [f"{word}  {M}" for word in words]
 
 
 def test_tail_goes_on_with_the_next_node(

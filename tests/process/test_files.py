@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import stat
+import wave
 from pathlib import Path
 from random import Random
 
@@ -69,3 +70,22 @@ def test_what_is_sent_is_what_is_saved_whatever_it_is_called(here: Place) -> Non
     assert here.run("bob", "save", waiting, "--to", str(inbox)).out == f"{inbox}/heron (2).bin\n"
     assert digest(inbox / "heron (2).bin") == digest(big)
     fine(here.run("bob", "files", "cancel", waiting, "--json"))
+
+
+def test_a_voice_note_from_a_file_arrives_as_one(here: Place) -> None:
+    make(here, "alice", "bob")
+    start(here, "alice", "bob")
+    befriended(here, "alice", "bob")
+    source = here.folder / "said.wav"
+    with wave.open(str(source), "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+        sound.writeframes(b"\x00\x20\x00\xe0" * 16_000)
+    words = ["voice", "bob", "--from", str(source), "--caption", "listen", "--wait", "delivered", "--timeout", "60s"]
+    fine(here.run("alice", *words, "--json"))
+    (heard,) = fine(here.run("bob", "files", "alice", "--json"))
+    assert (heard["text"], heard["file"]["form"], heard["file"]["duration"]) == ("listen", "voice", 2_000)
+    assert len(heard["file"]["peaks"]) == 64
+    saved = here.run("bob", "save", heard["id"], "--to", str(here.folder)).out.strip()
+    assert Path(saved).read_bytes().startswith(b"OggS")
+    source.write_text("no sound at all")
+    failed(here.run("alice", "voice", "bob", "--from", str(source)), 2, "not a sound")
