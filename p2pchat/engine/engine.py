@@ -41,6 +41,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged
+from p2pchat.media.pictures import PictureDecoder
 from p2pchat.ports import AskDht, AskProxy, Clock, LanMode, Net, NetHandler, NetView
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -116,6 +117,7 @@ class Engine:
         )
         self.presence_records = PresenceRecords(self.committer, self.me, net, clock, entropy.random)
         self.files = Files(self.committer, self.events, net, db, clock, lambda: self.clock_watch.counted)
+        self.pictures = PictureDecoder()
         self.link_handler = LinkHandler(
             self.committer,
             net,
@@ -170,6 +172,7 @@ class Engine:
             nursery.start_soon(self.upkeep.run, self._retry)
             nursery.start_soon(self.endings.run)
             await nursery.start(self.files.run)
+            nursery.start_soon(self.pictures.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.run_due)
             nursery.start_soon(walk.in_slices, others, self.committer.submit, walk.begin)
             task_status.started()

@@ -38,6 +38,7 @@ ANSWER_SECONDS = WALL_SECONDS + 2.0
 MAX_WAITING, MAX_WAITING_EACH = 128, 32
 """Requests that may wait, of all and of one owner."""
 MAX_WAITING_BYTES = 2 * MAX_BODY_BYTES
+NOT_STARTED = "The process that decodes what others send did not start"
 _BOOT = """\
 import importlib, sys
 module, function, *paths = sys.argv[1:]
@@ -208,7 +209,7 @@ class _Process:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> _Process:
-        """Start a process. Raises MediaMissing where it cannot work on this machine, DecodingFailed where it ends."""
+        """Start a process. Raises MediaMissing where it cannot work on this machine, or does not start."""
         ours, theirs = socket.socketpair()
         environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         with theirs:
@@ -224,7 +225,7 @@ class _Process:
                 )
             except OSError as error:
                 ours.close()
-                raise DecodingFailed from error
+                raise MediaMissing(NOT_STARTED, hint="Try again later.") from error
         started, state = cls(process, trio.socket.from_stdlib_socket(ours)), b""
         try:
             with trio.move_on_after(START_SECONDS), suppress(OSError):
@@ -238,7 +239,7 @@ class _Process:
             raise MediaMissing
         if state != READY:
             log.warning("a decoding process did not start")
-            raise DecodingFailed
+            raise MediaMissing(NOT_STARTED, hint="Try again later.")
         return started
 
     async def ask(self, body: bytes) -> bytes | None:

@@ -9,7 +9,6 @@ import os
 import stat
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +37,10 @@ if TYPE_CHECKING:
 MAX_PICTURE_BYTES = MAX_BODY_BYTES - 64
 """Bytes of a picture that is read at all."""
 MAX_REMEMBERED = 256
-"""PictureDecoder that could not be rendered, which are not tried again."""
+FAILED_SECONDS = 600.0
+"""Pictures that could not be rendered, and how long they are not tried again."""
+HASHED_BYTES = 1 << 16
+"""Bytes of one by which, with its size and owner, it is recognised."""
 _MEDIA = {Format.JPEG: "image/jpeg", Format.PNG: "image/png"}
 
 
@@ -69,6 +71,22 @@ def is_picture(head: bytes) -> bool:
     return bool(format_of(head))
 
 
+def read_picture(path: Path) -> bytes | None:
+    """Return a file if it is a picture of a format that is decoded here, else None; takes a while. Raises NoPicture if
+    it is too large, and OSError.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # a pipe must not hold us
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return None
+        head = file.read(HEAD_BYTES)
+        if not is_picture(head):
+            return None
+        picture = head + file.read(MAX_PICTURE_BYTES + 1 - len(head))
+    if len(picture) > MAX_PICTURE_BYTES:
+        raise NoPicture("This picture file is too large to be decoded here")
+    return picture
+
+
 class PictureDecoder:
     """Both kinds of work have a process of their own, so that no stranger's picture delays one's own."""
 
@@ -77,7 +95,7 @@ class PictureDecoder:
         own = MediaDecoder("p2pchat.media.child:main_of_own", "PIL", answer_seconds=own_seconds)
         self._preparing = preparing or own
         self._rendering = rendering or MediaDecoder("p2pchat.media.child:main", "PIL")
-        self._failed: OrderedDict[bytes, str] = OrderedDict()
+        self._failed: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. A process runs only while there is something to do, and 30 s longer."""
@@ -86,17 +104,13 @@ class PictureDecoder:
             await nursery.start(self._rendering.run)
             task_status.started()
 
-    async def prepare(self, path: Path, *, as_is: bool = False) -> Prepared | None:
-        """Encode the picture in a file again: upright, in sRGB, up to 2,560 pixels a side, without metadata, of an
+    async def prepare(self, picture: bytes, *, as_is: bool = False) -> Prepared:
+        """Encode a picture of one's own again: upright, in sRGB, up to 2,560 pixels a side, without metadata, of an
         animation the first frame. as_is: leave the file alone, only return the size of the picture and a preview.
 
-        Returns None if the file is none of the formats that are read here. Raises NoPicture if it is one and cannot be
-        decoded (it must not be sent as a file then unless the user says so: its metadata would go too), MediaMissing,
-        Busy, and OSError if the file cannot be read.
+        Raises NoPicture if it cannot be decoded (it must not be sent as a file then unless the user says so: its
+        metadata would go too), MediaMissing and Busy.
         """
-        picture = await trio.to_thread.run_sync(_read, path)
-        if picture is None:
-            return None
         operation = Operation.DESCRIBE if as_is else Operation.PREPARE
         answer = await self._ask(self._preparing, PictureRequest(operation, 0, 0, picture), b"")
         data, media = (None, "") if as_is else (answer.data, _MEDIA[answer.format])
@@ -114,13 +128,14 @@ class PictureDecoder:
             raise ValueError("that are too many pixels")
         if not is_picture(data[:HEAD_BYTES]):
             raise NoPicture
-        name = (await trio.to_thread.run_sync(partial(blake2b, digest_size=16), data)).digest()
-        if name in self._failed:
-            raise NoPicture(self._failed[name])
+        name = blake2b(b"%d " % len(data) + owner + data[:HASHED_BYTES], digest_size=16).digest()
+        until, why = self._failed.get(name, (0.0, ""))
+        if trio.current_time() < until:
+            raise NoPicture(why)
         try:
             answer = await self._ask(self._rendering, PictureRequest(Operation.RENDER, columns, rows, data), owner)
         except NoPicture as error:
-            self._failed[name] = error.message
+            self._failed[name] = trio.current_time() + FAILED_SECONDS, error.message
             if len(self._failed) > MAX_REMEMBERED:
                 self._failed.popitem(last=False)
             raise
@@ -137,17 +152,3 @@ class PictureDecoder:
         if answer.outcome is not PictureOutcome.OK:
             raise NoPicture
         return answer
-
-
-def _read(path: Path) -> bytes | None:
-    """Return the file if it is a picture. Raises NoPicture if it is one that is too large to read, and OSError."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # a pipe must not hold us
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return None
-        head = file.read(HEAD_BYTES)
-        if not is_picture(head):
-            return None
-        picture = head + file.read(MAX_PICTURE_BYTES + 1 - len(head))
-    if len(picture) > MAX_PICTURE_BYTES:
-        raise NoPicture("This picture file is too large to be decoded here")
-    return picture

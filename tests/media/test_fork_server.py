@@ -42,9 +42,9 @@ def test_one_that_cannot_load_what_it_needs_says_so() -> None:
     with_decoder("incomplete", main)
 
 
-def test_one_that_does_not_start_is_a_failure() -> None:
+def test_one_that_does_not_start_is_no_fault_of_what_was_to_be_decoded() -> None:
     async def main(decoder: MediaDecoder) -> None:
-        with pytest.raises(DecodingFailed):
+        with pytest.raises(MediaMissing, match="did not start"):
             await decoder.ask(b"nothing")
 
     with_decoder("mute", main)

@@ -1,4 +1,4 @@
-"""PictureDecoder from files and from strangers, through the real decoding process."""
+"""Pictures from files and from strangers, through the real decoding process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ import pytest
 from PIL import Image
 
 from p2pchat.errors import NoPicture
-from p2pchat.media.pictures import MAX_PICTURE_BYTES, PictureDecoder, Rgb, is_picture
+from p2pchat.media.pictures import MAX_PICTURE_BYTES, PictureDecoder, Prepared, Rgb, is_picture, read_picture
 from tests.support.decoding import chunk, encoded, photo, png, with_pictures, written
 from tests.support.sampling import SEED, WHOLE, sampled
 
 KINDS = ("JPEG", "PNG", "GIF", "WEBP")
+
+
+async def prepared_of(pictures: PictureDecoder, path: Path, *, as_is: bool = False) -> Prepared | None:
+    """What is sent of a file, or None if it is no picture."""
+    picture = read_picture(path)
+    return None if picture is None else await pictures.prepare(picture, as_is=as_is)
 
 
 async def outcome(pictures: PictureDecoder, data: bytes, owner: bytes = b"") -> Rgb | None:
@@ -30,12 +36,12 @@ async def outcome(pictures: PictureDecoder, data: bytes, owner: bytes = b"") -> 
 def test_a_picture_is_prepared_and_its_preview_rendered(tmp_path: Path) -> None:
     async def main(pictures: PictureDecoder) -> None:
         path = written(tmp_path, encoded(photo(800, 600), "JPEG", comment=b"somewhere"))
-        prepared = await pictures.prepare(path)
+        prepared = await prepared_of(pictures, path)
         assert prepared is not None
         assert prepared.data is not None
         assert (prepared.media, prepared.width, prepared.height) == ("image/jpeg", 800, 600)
         assert b"somewhere" not in prepared.data
-        as_is = await pictures.prepare(path, as_is=True)
+        as_is = await prepared_of(pictures, path, as_is=True)
         assert as_is is not None
         assert (as_is.data, as_is.media, as_is.width, as_is.height) == (None, "", 800, 600)
         for data in (prepared.data, prepared.preview, as_is.preview):
@@ -53,13 +59,13 @@ def test_what_is_no_picture_of_the_four_formats_is_none(tmp_path: Path) -> None:
 
     async def main(pictures: PictureDecoder) -> None:
         for data in (heif % b"heic", heif % b"avif", *other):
-            assert await pictures.prepare(written(tmp_path, data)) is None
+            assert await prepared_of(pictures, written(tmp_path, data)) is None
             with pytest.raises(NoPicture):
                 await pictures.render(data, 4, 4)
         os.mkfifo(tmp_path / "pipe")
-        assert await pictures.prepare(tmp_path / "pipe") is None
+        assert await prepared_of(pictures, tmp_path / "pipe") is None
         with pytest.raises(FileNotFoundError):
-            await pictures.prepare(tmp_path / "nothing")
+            await prepared_of(pictures, tmp_path / "nothing")
 
     with_pictures(main)
 
@@ -69,11 +75,11 @@ def test_a_picture_that_cannot_be_read_is_not_taken_for_a_file(tmp_path: Path) -
 
     async def main(pictures: PictureDecoder) -> None:
         with pytest.raises(NoPicture):
-            await pictures.prepare(written(tmp_path, encoded(photo(), "JPEG")[:300]))
+            await prepared_of(pictures, written(tmp_path, encoded(photo(), "JPEG")[:300]))
         with pytest.raises(NoPicture, match="too many pixels"):
-            await pictures.prepare(written(tmp_path, png(65535, 65535, b"")))
+            await prepared_of(pictures, written(tmp_path, png(65535, 65535, b"")))
         with pytest.raises(NoPicture, match="too large"):
-            await pictures.prepare(written(tmp_path, encoded(photo(), "JPEG") + bytes(MAX_PICTURE_BYTES)))
+            await prepared_of(pictures, written(tmp_path, encoded(photo(), "JPEG") + bytes(MAX_PICTURE_BYTES)))
 
     with_pictures(main)
 

@@ -10,6 +10,8 @@ import wave
 from pathlib import Path
 from random import Random
 
+from tests.support.decoding import encoded
+from tests.support.decoding import photo as photo_of_many_colours
 from tests.support.processes import Place
 from tests.support.steps import befriended, failed, fine, make, start, until
 
@@ -69,6 +71,18 @@ def test_what_is_sent_is_what_is_saved_whatever_it_is_called(here: Place) -> Non
     start(here, "alice")
     assert here.run("bob", "save", waiting, "--to", str(inbox)).out == f"{inbox}/heron (2).bin\n"
     assert digest(inbox / "heron (2).bin") == digest(big)
+
+    # A picture comes without what was written into it.
+    photo = outbox / "photo.jpg"
+    photo.write_bytes(encoded(photo_of_many_colours(), "JPEG", comment=b"51.5 N 0.1 W"))
+    fine(here.run("bob", "settings", "fetch_up_to", "25", "--json"))
+    fine(here.run("alice", *words[:2], *words[4:], str(photo)))
+    picture = fine(here.run("bob", "files", "alice", "--json"))[-1]
+    assert (picture["file"]["form"], picture["file"]["preview"], picture["file"]["width"]) == ("picture", True, 64)
+    assert here.run("bob", "save", picture["id"], "--to", str(inbox)).out == f"{inbox}/photo.jpg\n"
+    saved_picture = (inbox / "photo.jpg").read_bytes()
+    assert saved_picture[:3] == b"\xff\xd8\xff"
+    assert b"51.5 N" not in saved_picture
     fine(here.run("bob", "files", "cancel", waiting, "--json"))
 
 

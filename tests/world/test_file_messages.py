@@ -118,15 +118,22 @@ def test_the_newest_news_of_the_sender_counts(tmp_path: Path, early: bool) -> No
         said = author.say(PHOTO)
         about = said.message_id
         ignored = [author.say(Transfer(about, news)) for news in (TransferNews.WHOLE, TransferNews.WANTED, 77)]
-        withdrawn = author.say(Transfer(about, TransferNews.WITHDRAWN))
+        earlier, withdrawn = (author.say(Transfer(about, TransferNews.WITHDRAWN)) for _ in range(2))
         later = [author.say(Transfer(about, news)) for news in (TransferNews.DECLINED, 4)]
-        said_of_it = [*ignored, withdrawn, *later]
+        said_of_it = [*ignored, earlier, withdrawn, *later]
         for content in [*said_of_it, said] if early else [said, *reversed(said_of_it)]:
             await take(bob, "alice", content)
+            assert await bob.engine.committer.read(_waiting_withdrawals) <= 1
         (row,) = await in_store(bob)
         assert (row.news, row.news_id) == (TransferNews.WITHDRAWN, withdrawn.message_id)
 
     run_world(tmp_path, main)
+
+
+def _waiting_withdrawals(db: Database) -> int:
+    """How many withdrawals wait for a message of somebody else's."""
+    sql = "SELECT count(*) FROM waiting WHERE kind = ? AND author <> x''"
+    return int(db.query(sql, (Transfer.KIND.number,))[0][0])
 
 
 def test_the_recipient_tells_of_our_file_and_nobody_of_a_text(tmp_path: Path) -> None:
@@ -228,6 +235,19 @@ def test_a_file_that_waits_for_a_contact_goes_to_the_same_person_as_another_cont
         await settled(alice)
         (theirs,) = await in_store(world.nodes["robert"])
         assert theirs.payload(PHOTO.caption) == PHOTO
+
+    run_world(tmp_path, main)
+
+
+def test_a_file_that_waits_is_not_sent_after_its_chat_was_cleared(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await bob.stop()
+        await send(alice, "bob")
+        await alice.call("clear", chat="bob")
+        bob = await world.start("bob")
+        await alice.call("send", chat="bob", text="something else", wait="delivered")
+        assert await in_store(bob) == []
 
     run_world(tmp_path, main)
 

@@ -4,6 +4,7 @@ service         the table of methods, and the service that calls them
 messages        sending, reading and deleting messages
 conversation    replies, edits, reactions, pins and timers
 files           sending, fetching, saving and showing files
+pictures        what becomes of a picture that is sent or shown
 chats           the list of chats, drafts and settings of a chat
 finding         search
 contacts        contacts and requests

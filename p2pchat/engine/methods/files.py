@@ -20,13 +20,14 @@ from p2pchat.engine.engine import Engine
 from p2pchat.engine.files import sending, transfers
 from p2pchat.engine.files.files import Files
 from p2pchat.engine.files.sending import CutFile, OutgoingFile
-from p2pchat.engine.methods import messages
+from p2pchat.engine.methods import messages, pictures
 from p2pchat.engine.methods.conversation import shown
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import NotAFile, NotNow, NotReached, P2PChatError, UsageError
+from p2pchat.errors import NoPicture, NotAFile, NotNow, NotReached, P2PChatError, UsageError
 from p2pchat.media import voice
+from p2pchat.media.pictures import MAX_PICTURE_BYTES
 from p2pchat.received.saving import NewFile
 from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
@@ -94,8 +95,14 @@ async def _outgoing(engine: Engine, path: Path, form: str, *, as_is: bool) -> Ou
     media = mimetypes.guess_type(path.name)[0] or ""
     if form == "voice":
         return await engine.committer.beside(partial(_voice, path))
-    if form == "picture":
-        raise NotNow("Pictures cannot be decoded here")
+    if form != "file":
+        picture = await pictures.outgoing(engine, path, as_is=as_is)
+        if picture is not None:
+            return picture
+        if form == "picture":
+            raise NoPicture(
+                "This is no picture that can be sent as one", hint="It can be a JPEG, PNG, GIF or WebP file."
+            )
     source = await engine.committer.beside(partial(PathSource, path))
     return OutgoingFile(source, path.name, media, path=path)
 
@@ -223,6 +230,22 @@ def _read(files: Files, row: FileRow, begin: int, end: int) -> bytes:
 
 
 async def picture(engine: Engine, *, id: str, columns: int, rows: int, full: bool = False) -> Json:
-    """Return a picture's pixels, scaled to fit. Raises NotNow."""
-    await engine.committer.read(_found, id)
-    raise NotNow("Pictures cannot be decoded here")
+    """Return a picture's pixels, scaled to fit. Raises NotNow, PicturesOff, NoPicture or MediaMissing."""
+    row = await engine.committer.read(_shown, id)
+    if not full:
+        return await pictures.render(engine, row, row.preview, columns, rows)
+    if row.state != FileState.HERE and not (row.mine and row.state != FileState.GONE):
+        raise NotNow("This picture is not here yet")
+    if row.size > MAX_PICTURE_BYTES:
+        raise NoPicture("This picture file is too large to be decoded here")
+    data: bytes = await engine.committer.beside(partial(_read, engine.files, row, 0, row.size))
+    return await pictures.render(engine, row, data, columns, rows)
+
+
+def _shown(db: Database, id: str) -> FileRow:
+    """Return the picture that a user means. Raises NoSuchMessage, AmbiguousName, NotAFile, NotNow or PicturesOff."""
+    _, row = _found(db, id)
+    if row.form != FileForm.PICTURE:
+        raise NotNow("This file is no picture")
+    pictures.check_shown(db, row)
+    return row
