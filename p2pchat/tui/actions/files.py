@@ -26,7 +26,7 @@ SAVE_TIMEOUT = 600
 VIEW, FETCH, CANCEL, SAVE, OPEN, SPEED = FILE_ACTIONS = ("view", "fetch", "cancel", "save", "open", "speed")
 """What `MessageIntent` may ask for a file."""
 
-_NOT_SHOWN = "not shown: pictures are for verified contacts only (/settings pictures)"
+_NOT_SHOWN = "not shown: only pictures of verified contacts are (see /settings)"
 _MAX_WHY = 120
 
 
