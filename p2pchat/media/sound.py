@@ -6,6 +6,7 @@ recorded is encoded as it comes and stays in memory until it is taken or thrown 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -54,6 +55,24 @@ def _quiet_alsa() -> Any:
     return handler  # as long as the process runs, since the library has it
 
 
+class _OpenDevice:
+    """A device of miniaudio that is closed before the interpreter ends.
+
+    Later nothing could close it: that waits for its thread, which waits for the interpreter to call back into it.
+    """
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Stop for good."""
+        atexit.unregister(self.close)
+        with self._lock:
+            self._device.close()
+
+
 def _open(kind: str, rate: int, backends: tuple[str, ...], generator: Generator[Any, Any, None]) -> SoundDevice:
     try:
         import miniaudio
@@ -70,7 +89,7 @@ def _open(kind: str, rate: int, backends: tuple[str, ...], generator: Generator[
         device.start(generator)
     except miniaudio.MiniaudioError as exc:
         raise NoSound from exc
-    return device  # type: ignore[no-any-return]
+    return _OpenDevice(device)
 
 
 BACKENDS = ("PULSEAUDIO", "ALSA", "JACK", "COREAUDIO")

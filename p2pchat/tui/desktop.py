@@ -10,6 +10,7 @@ import errno
 import os
 import shlex
 import shutil
+import stat
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
@@ -130,13 +131,15 @@ async def open_url(command: Sequence[str], address: str) -> bool:
 
 
 async def open_file(command: Sequence[str], path: str) -> bool:
-    """Open a file with the desktop's program for it; return whether there is such a program.
+    """Open a file with the desktop's program for it; return whether there are such a file and such a program.
 
-    The path is absolute, so it can never be an option; xdg-open does not support `--`.
+    The path is absolute, so it can never be an option or an address; xdg-open does not support `--`.
     """
     if not path.startswith("/"):
         return False
     with contextlib.suppress(OSError):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
         await asyncio.create_subprocess_exec(
             *command, path, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True, cwd="/"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -137,6 +139,25 @@ def test_the_null_device_records_and_plays() -> None:
 
 
 @needs_voice
+@pytest.mark.parametrize("end", ["", "raise SystemExit(0)"])
+def test_a_process_ends_while_it_records_and_plays(end: str) -> None:
+    """The devices' threads call back into an interpreter that is going down."""
+    script = f"""if True:
+        from functools import partial
+        from p2pchat.media import sound
+        recorder = sound.Recorder(partial(sound.microphone, backends=("NULL",)))
+        player = sound.Player(bytes(10**7), loudspeaker=partial(sound.loudspeaker, backends=("NULL",)))
+        player.play()
+        recorder.start()
+        assert recorder.heard.wait(30)
+        print("recording", flush=True)
+        {end}
+    """
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "recording\n", "")
+
+
+@needs_voice
 @pytest.mark.parametrize("opener", [sound.microphone, sound.loudspeaker])
 def test_without_a_device_a_sentence_says_so_and_nothing_else_does(
     opener: Any, capfd: pytest.CaptureFixture[str]
@@ -149,6 +170,6 @@ def test_without_a_device_a_sentence_says_so_and_nothing_else_does(
 
 
 def test_without_the_packages_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "miniaudio", None)
+    monkeypatch.setitem(sys.modules, "miniaudio", None)
     with pytest.raises(VoiceMissing):
         sound.microphone(lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 from collections.abc import Callable
@@ -46,6 +47,31 @@ def test_only_addresses_of_the_web_are_opened(tmp_path: Path) -> None:
     assert run(desktop.open_url(["/bin/true"], "https://example.org/")) is True
     for address in ("--help", "file:///etc/passwd", "javascript:x", ""):
         assert run(desktop.open_url(["/bin/true"], address)) is False
+
+
+@pytest.mark.parametrize("name", ["-rf", "--help", "a b;$(id).txt", "\u202ea.txt", "http:x"])
+def test_a_file_is_opened_by_its_whole_path_and_never_taken_for_an_option(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, program = tmp_path / "pipe", tmp_path / "open"
+    os.mkfifo(pipe)
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$#" "$1" > {pipe}\n')
+    program.chmod(0o700)
+    path = tmp_path / name
+    path.write_text("")
+    assert run(desktop.open_file([str(program)], str(path))) is True
+    assert pipe.read_text() == f"1\n{path}\n"
+    monkeypatch.chdir(tmp_path)
+    assert run(desktop.open_file([str(program)], name)) is False
+
+
+def test_only_a_file_is_opened(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "gone", "."):
+        assert run(desktop.open_file(["/bin/true"], str(tmp_path / name))) is False
+    assert run(desktop.open_file(["/bin/true"], str(real))) is True
 
 
 @pytest.mark.parametrize(("named", "command"), [("", ["vi"]), ("nano -w", ["nano", "-w"]), ("'x", ["vi"])])

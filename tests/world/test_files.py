@@ -53,6 +53,10 @@ def test_a_file_over_a_link_is_whole_there_and_delivered_here(tmp_path: Path) ->
         theirs = await last_file(bob, "alice")
         assert (theirs["text"], theirs["file"]["name"]) == ("a heron", "heron.bin")
         assert (theirs["file"]["state"], theirs["file"]["progress"]) == ("here", 1.0)
+        for node, state in ((alice, "waiting"), (bob, "offered")):
+            [told] = [each for each in node.heard if each["event"] == "message" and each["kind"] == "file"]
+            assert told["file"]["name"] == "heron.bin"
+            assert told["file"]["state"] == state
         assert await saved(bob, "alice", tmp_path / "saved") == source.read_bytes()
         assert (await last_file(alice, "bob"))["file"]["state"] == "here"
 
