@@ -1,15 +1,20 @@
 """How fast a file goes, and what it does to messages: `python -m benchmarks.files`.
 
-Two processes with the net of a node each, on loopback, and a relay for the circuit. What is sent is read from a file,
-sealed, opened, checked and written to another one, as the engine does it; there is no database.
+Real nodes on loopback, and a real relay for the circuit:
 
-file_direct_mb_s      MB of a file a second, on a direct link
-file_circuit_mb_s     the same by a circuit
-chat_under_file_ms    an envelope to the ack of the other process while that goes on, direct
-chat_circuit_file_ms  the same by a circuit
+file_direct_mb_s        MB of a file a second, from the sender's node that has cut it until it is whole at the other
+file_circuit_mb_s       the same by a circuit
+chat_under_file_ms      `send` to its receipt while a file goes on the same link; beside it, without one
 
-What they are held to: one process that reads, seals and sends framed blobs on plain TCP, and another that opens, checks
-and writes them, without any of our work; and the round trip of an envelope with nothing else on the link.
+Two processes with nothing but the net of a node. What is sent is read from a file, sealed, opened, checked and written
+to another one; there is no database:
+
+net_file_direct_mb_s    MB of a file a second, on a direct link
+net_file_circuit_mb_s   the same by a circuit
+net_chat_under_file_ms  an envelope to its ack while a file goes; beside it, without one
+
+They are held to two processes without any of our work: one reads, seals and sends framed blobs on plain TCP, the other
+takes, opens, checks and writes them.
 """
 
 from __future__ import annotations
@@ -32,8 +37,9 @@ from typing import Any
 
 import trio
 
+from benchmarks import relayed
 from benchmarks.figures import cpu_seconds, percentile
-from benchmarks.people import ENVIRONMENT
+from benchmarks.people import ENVIRONMENT, Line, Person, befriend, two_people
 from benchmarks.relay import relay
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import ID_BYTES
@@ -42,6 +48,7 @@ from p2pchat.core.frames import ACKS, ENVELOPE, Frame
 from p2pchat.core.ids import BlobName, ContactId, FileId, InviteId, PeerKey, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, pair
+from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.network import Network
@@ -54,6 +61,7 @@ IN_A_GET = 16
 GETS = 3
 """Requests that wait at once."""
 ROUND_TRIPS = 200
+PATIENCE = 40.0
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 _NAMES = struct.Struct("32s")
 
@@ -223,7 +231,7 @@ async def fetch(task: Task) -> None:
     names = [name for (name,) in _NAMES.iter_unpack((task.folder / "names").read_bytes())]
     given = json.loads(task.address)
     async with trio.open_nursery() as nursery:
-        node = Node(2, () if task.relay else LOOPBACK)
+        node = Node(2, LOOPBACK)
         await node.run(None, task.relays, nursery)
         node.network.reach(node.other, [(PeerKey(bytes.fromhex(given["peer"])), bytes.fromhex(given["way"]))])
         await node.linked.wait()
@@ -264,8 +272,7 @@ async def _transfer(node: Node, target: Target, chunks: int, chats: list[float] 
     async def get() -> None:
         for first in firsts:
             wanted = BlobRange(FILE, BlobPlace(0, first), min(IN_A_GET, chunks - first))
-            answer = await node.network.files.get(node.other, wanted)
-            assert answer.missing is None
+            answer = await _asked(node, wanted)
             await trio.to_thread.run_sync(target.write, first, answer.blobs)
 
     async def chat() -> None:
@@ -280,6 +287,18 @@ async def _transfer(node: Node, target: Target, chunks: int, chats: list[float] 
                 getting.start_soon(get)
         nursery.cancel_scope.cancel()
     return time.perf_counter() - began
+
+
+async def _asked(node: Node, wanted: BlobRange) -> Blobs:
+    """Get blobs; while a circuit has carried what it may of files, another one is being made."""
+    while True:
+        try:
+            answer = await node.network.files.get(node.other, wanted)
+        except (LinkLost, Unreachable):
+            await trio.sleep(0.05)
+        else:
+            assert answer.missing is None
+            return answer
 
 
 # --- what they are held to --------------------------------------------------------------------------------------------
@@ -360,11 +379,101 @@ def made_file(size: int = FILE_BYTES) -> Iterator[Path]:
         yield Path(place)
 
 
+# --- real nodes -------------------------------------------------------------------------------------------------------
+
+
+def _by_nodes(alice: Person, bob: Person, folder: Path, runs: int) -> list[dict[str, Any]]:
+    """Send the file from alice to bob, once alone and once beside messages, so many times."""
+    size, said = (folder / "source").stat().st_size, list[dict[str, Any]]()
+    pids = [person.process.pid for person in (alice, bob) if person.process is not None]
+    with Line(alice) as one, Line(bob) as two:
+        two.call("settings", fetch_up_to=1 + size // 1_000_000)
+        for _ in range(runs):
+            quiet = [_round_trip(one) for _ in range(ROUND_TRIPS // 4)]
+            before = [cpu_seconds(pid) for pid in pids]
+            alone = _send(one, two, folder)
+            cpu = [cpu_seconds(pid) - was for pid, was in zip(pids, before, strict=True)]
+            chats: list[float] = []
+            under = _send(one, two, folder, lambda chats=chats: chats.append(_round_trip(one)))  # type: ignore[misc]
+            said.append(
+                {
+                    "quiet_ms": statistics.median(quiet),
+                    "mb_s": size / 1e6 / alone,
+                    "under_mb_s": size / 1e6 / under,
+                    "under_ms": statistics.median(chats),
+                    "under_p95": percentile(chats, 0.95),
+                    "cpu_ms_mb": [round(1e9 * seconds / size, 2) for seconds in reversed(cpu)],
+                }
+            )
+    return said
+
+
+def _round_trip(one: Line) -> float:
+    began = time.perf_counter()
+    one.call("send", chat="bob", text="and now?", wait="delivered")
+    return (time.perf_counter() - began) * 1000
+
+
+def _send(one: Line, two: Line, folder: Path, beside: Callable[[], None] = lambda: None) -> float:
+    """Send the file, and wait until it is whole; seconds from when it was cut. beside: called meanwhile."""
+    one.call("send_file", chat="bob", path=str(folder / "source"))
+    began = time.perf_counter()
+    while not (rows := two.call("files", chat="alice", limit=1)) or rows[-1]["file"]["state"] != "here":
+        if time.perf_counter() > began + PATIENCE:
+            raise TimeoutError(f"the file has not come: {rows and rows[-1]}")
+        beside()
+        time.sleep(0.01)
+    took = time.perf_counter() - began
+    two.call("cancel_file", id=rows[-1]["id"])  # there is room for one
+    return took
+
+
+def _direct(folder: Path, runs: int) -> list[dict[str, Any]]:
+    with two_people() as (alice, bob):
+        befriend(alice, bob)
+        return _by_nodes(alice, bob, folder, runs)
+
+
+def _circuit(folder: Path, runs: int) -> list[dict[str, Any]]:
+    with relayed.two_with_relays(1) as (alice, bob, _):
+        relayed.meet(alice, bob)
+        return _by_nodes(alice, bob, folder, runs)
+
+
+def _plain(folder: Path, runs: int) -> list[dict[str, Any]]:
+    return [between("send-plain", "take-plain", folder) for _ in range(runs)]
+
+
+def _net_direct(folder: Path, runs: int) -> list[dict[str, Any]]:
+    return [between("serve", "fetch", folder) for _ in range(runs)]
+
+
+def _net_circuit(folder: Path, runs: int) -> list[dict[str, Any]]:
+    with relay("") as there:
+        return [between("serve", "fetch", folder, there.address) for _ in range(runs)]
+
+
+PARTS: dict[str, Callable[[Path, int], list[dict[str, Any]]]] = {
+    "plain": _plain,
+    "net-direct": _net_direct,
+    "net-circuit": _net_circuit,
+    "direct": _direct,
+    "circuit": _circuit,
+}
+"""What can be measured by itself."""
+
+
+def measure(runs: int) -> dict[str, list[dict[str, Any]]]:
+    """Measure all parts, so many times each."""
+    with made_file() as folder:
+        return {name: part(folder, runs) for name, part in PARTS.items()}
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.files", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", choices=["plain", "direct", "circuit"])
+    parser.add_argument("--only", nargs="+", choices=PARTS)
     parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--by", default="", help=argparse.SUPPRESS)
@@ -373,14 +482,10 @@ def main() -> None:
     if given.role:
         ROLES[given.role](Task(given.folder, given.by, given.address))
         return
-    with made_file() as folder, relay("") as there:
-        for _ in range(given.runs):
-            if given.only in (None, "plain"):
-                print("plain", between("send-plain", "take-plain", folder))
-            if given.only in (None, "direct"):
-                print("direct", between("serve", "fetch", folder))
-            if given.only in (None, "circuit"):
-                print("circuit", between("serve", "fetch", folder, there.address))
+    with made_file() as folder:
+        for part in given.only or PARTS:
+            for said in PARTS[part](folder, given.runs):
+                print(part, said, flush=True)
 
 
 if __name__ == "__main__":

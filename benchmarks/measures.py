@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, finding, floor, large, moved, pictures, relay, relayed, screen
+from benchmarks import baselines, files, finding, floor, large, moved, pictures, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -228,6 +228,21 @@ def by_relays(table: Table, runs: int) -> None:
     table.add("failover_relay_s", "s", away.failover_s, "none", None)
 
 
+def sends_files(table: Table, runs: int) -> None:
+    """A file of 100 MB between two nodes, and between two nets alone, and messages meanwhile."""
+    said = files.measure(runs)
+    plain = statistics.median(row["mb_s"] for row in said["plain"])
+    bare = f"framed and sealed over raw TCP: {plain:.0f} MB/s"
+    for part, prefix in (("", ""), ("net-", "net_")):
+        for way in ("direct", "circuit"):
+            rows = said[f"{part}{way}"]
+            table.add(f"{prefix}file_{way}_mb_s", "MB/s", [row["mb_s"] for row in rows], bare, plain)
+        rows = said[f"{part}direct"]
+        quiet = statistics.median(row["quiet_ms"] for row in rows)
+        alone = f"without a file: {quiet:.2f} ms"
+        table.add(f"{prefix}chat_under_file_ms", "ms", [row["under_ms"] for row in rows], alone, quiet)
+
+
 def moves(table: Table, runs: int) -> None:
     """Two people who have both moved."""
     least = floor.measure().round_trip_ms
@@ -320,6 +335,7 @@ PIECES: dict[str, Piece] = {
     "talks": Piece(talks, 150),
     "starts": Piece(starts, 180),
     "by-relays": Piece(by_relays, 300),
+    "files": Piece(sends_files, 300),
     "moves": Piece(moves, 400),
     "at-relays": Piece(at_relays, 300),
     "screens": Piece(screens, 300),
