@@ -22,6 +22,8 @@
     file_words   a file in words: its size, how far it has come
     paths        paths as people write, paste and complete them
     half_blocks  pictures as cells of two colours
+    sound        what plays a voice note, and what records one
+    kitty        pictures in full, where the terminal knows how
     desktop      the browser, the clipboard tool and the editor
     echo         the echo bot as a child process
     screens/     one file for each screen; a screen knows intents and model, and asks the node through the node client

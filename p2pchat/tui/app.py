@@ -282,6 +282,7 @@ class ChatApp(BaseApp):
     def _message_removed(self, chat: str, message: str) -> None:
         self.talk.message_removed(chat, message)
         self.picking.message_removed(message)
+        self._actions.voice.message_removed(message)
 
     def _looks(self) -> bool:
         return self.app_focus and self._clock() - self._touched < AWAY
@@ -470,6 +471,7 @@ class ChatApp(BaseApp):
         composer = self.main.composer
         if composer.chat is not None:
             self.talk.drafts.write(composer.chat, composer.written)  # what it tells by itself would come too late
+        self._actions.voice.stop()
         await self.talk.leave()
         await self.node.close()
         self.exit()

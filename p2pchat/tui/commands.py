@@ -86,6 +86,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("delete", "delete the selected message, or your newest one", chat=True),
     Command("file", "send a file or a picture; without PATH, pick one", "[PATH]", PATH, chat=True),
     Command("files", "list the files of this chat", chat=True),
+    Command("voice", "record a voice note, listen to it, and send it", chat=True),
     Command("timer", "make messages of this chat disappear after a time: 1h, 7d, off", "[TIME]", TEXT, chat=True),
     Command("why", "explain where the selected message is, or your newest one", chat=True),
     Command("relays", "show the relays that store messages while you are offline", "[ADDRESS]", TEXT),

@@ -1,4 +1,4 @@
-"""A file in words: its size, what it is, how far it has come. Whatever is said about a file anywhere is made here.
+"""A file in words: its size, what it is, how far it has come. Whatever the screen says about a file is made here.
 
 Everything is bounded: a peer chooses the name and the numbers.
 """
@@ -9,8 +9,11 @@ from pathlib import PurePath
 
 from rich.cells import cell_len, split_graphemes
 
+from p2pchat.api.file_words import length, size
 from p2pchat.tui.model import File
 from p2pchat.tui.text import cut, displayable_line
+
+__all__ = ["called", "left", "length", "percent", "shortened", "size", "stands", "summary"]
 
 FILE, PICTURE, VOICE = "file", "picture", "voice"
 OFFERED, WAITING, MOVING, HERE, PAUSED, FAILED, GONE = (
@@ -24,30 +27,10 @@ OFFERED, WAITING, MOVING, HERE, PAUSED, FAILED, GONE = (
 )
 UNDER_WAY = (WAITING, MOVING)
 
-_UNITS = ("kB", "MB", "GB", "TB")
 _MAX_NAME = 300
 """Characters of a name that are looked at."""
 _MAX_SUFFIX = 12
 _MAX_SECONDS = 100 * 3600
-
-
-def size(count: float) -> str:
-    """Bytes in words: 0 bytes, 999 bytes, 1.2 kB, 34 MB. A kilobyte is 1,000 bytes."""
-    if count < 1000:
-        return f"{int(count)} byte{'' if int(count) == 1 else 's'}"
-    for unit in _UNITS:
-        count /= 1000
-        if count < 999.5 or unit == _UNITS[-1]:
-            break
-    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
-
-
-def length(ms: float) -> str:
-    """A duration as a player shows it: 0:07, 12:34, 1:02:03."""
-    seconds = min(int(ms // 1000), _MAX_SECONDS)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def left(file: File) -> str:

@@ -199,6 +199,8 @@ class Terminal(LinuxDriver):
         know_alt()
         super().__init__(app, **settings)
         self._presses = Presses()
+        self.sift: Callable[[str], str] = lambda typed: typed
+        """Takes out of what comes what nobody typed: an answer of the terminal."""
         assert sys.__stdout__ is not None
         self._file: Any = TerminalOutput(sys.__stdout__.fileno())
 
@@ -259,7 +261,7 @@ class Terminal(LinuxDriver):
             data = b"-"
             if select.select([self.fileno], [], [], _LOOK_UP)[0]:
                 data = os.read(self.fileno, 4096)
-                if typed := pastes.filter_input(decode(data)):
+                if typed := pastes.filter_input(self.sift(decode(data))):
                     for event in parser.feed(typed):
                         self.process_message(event)
             for event in parser.tick():
@@ -274,6 +276,12 @@ class Terminal(LinuxDriver):
         # Without a terminal there is nothing more to read; what Textual shows then is a traceback.
         with contextlib.suppress(OSError):
             self.run_input_thread()
+
+
+def driver_of(app: App[Any]) -> Terminal | None:
+    """Return the terminal of an app; None in a test without one."""
+    driver = app._driver
+    return driver if isinstance(driver, Terminal) and not app.is_headless else None
 
 
 def vanished(descriptor: int) -> bool:

@@ -36,7 +36,7 @@ def test_what_is_sent_is_what_is_saved_whatever_it_is_called(here: Place) -> Non
     failed(here.run("alice", "send", "bob", "--file", str(big), str(outbox / "gone")), 2, "gone cannot be read")
     words = ["send", "bob", "--caption", "a heron", "--wait", "delivered", "--timeout", "60s", "--json", "--file"]
     (sent,) = fine(here.run("alice", *words, str(big)))
-    assert sent["state"] == "delivered"
+    assert (sent["state"], sent["route"]) == ("delivered", "direct")
     (listed,) = fine(here.run("bob", "files", "alice", "--json"))
     assert (listed["text"], listed["file"]["state"], listed["file"]["size"]) == ("a heron", "here", SIZE)
     first, second = (here.run("bob", "save", listed["id"][:12], "--to", str(inbox)) for _ in range(2))

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from p2pchat.errors import P2PChatError
@@ -20,6 +21,13 @@ from tests.support.quick_loop import run
 from tests.tui.fakes import FakeNode
 
 __all__ = ["opened", "run", "until"]
+
+
+@pytest.fixture
+def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal of a test shows all colours."""
+    for name in ("NO_COLOR", "COLORTERM", "TERM"):
+        monkeypatch.delenv(name, raising=False)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:

@@ -154,6 +154,6 @@ class FakeFiles:
         if not message["mine"] and not (person and person["verified"]):
             raise errors.PicturesOff
         width, height = message["file"]["width"], message["file"]["height"]
-        scale = min(columns / width, rows / height, 1.0)
+        scale = min(columns / width, rows / height, 200 / width)
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
         return {"width": width, "height": height, "rgb": base64.b64encode(gradient(width, height)).decode()}

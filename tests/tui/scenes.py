@@ -19,6 +19,7 @@ from p2pchat.tui.app import ChatApp
 from p2pchat.tui.model import file_of
 from p2pchat.tui.node_client import NodeClient
 from p2pchat.tui.screens.pick_file import PickFileScreen
+from p2pchat.tui.screens.record import RecordScreen
 from p2pchat.tui.screens.save_file import SaveFileScreen
 from p2pchat.tui.screens.send_file import SendFileScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
@@ -26,6 +27,7 @@ from tests.support.processes import PATIENCE
 from tests.support.quick_loop import QuickLoop
 from tests.tui.conftest import until
 from tests.tui.fake_files import file_object, photo, voice
+from tests.tui.fake_sound import FakeSound
 from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
 
@@ -340,6 +342,13 @@ def papers(app: ChatApp) -> Path:
     return folder
 
 
+async def recording(app: ChatApp, pilot: Pilot_) -> None:
+    """A voice note is being recorded."""
+    await app.push_screen(RecordScreen(FakeSound(), "Anna Lindqvist"))
+    await settled(app, pilot)
+    await press("enter")(app, pilot)
+
+
 async def saved_to(app: ChatApp, pilot: Pilot_) -> None:
     """The folder is asked for into which a file is to be saved."""
     file = file_of(file_object("lighthouse keepers of the north.epub", 34_500_000))
@@ -495,6 +504,7 @@ SCENES = {
     "files-pick": Scene(picked, "scores.pdf", recoloured=False),
     "files-send": Scene(offered, "bridge.jpg", recoloured=False),
     "files-save": Scene(saved_to, "~/Downloads", recoloured=False),
+    "voice": Scene(recording, "0:07", recoloured=False),
     "picture": Scene(in_files("ctrl+up", *["up"] * 5, "space"), "bridge", recoloured=False),
     "answering": Scene(answering, "reply to"),
     "react": Scene(press("ctrl+up", "plus"), "React"),

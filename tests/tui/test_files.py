@@ -28,14 +28,9 @@ from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
 from tests.tui.test_remarks import click_on
 
+pytestmark = pytest.mark.usefixtures("all_colours")
+
 Steps = Callable[[ChatApp, "Pilot[Any]", FakeNode, str], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture(autouse=True)
-def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The terminal of these tests shows all colours."""
-    for name in ("NO_COLOR", "COLORTERM", "TERM"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def with_bob(folder: Path, steps: Steps, *files: dict[str, Any], verified: bool = True) -> None:
@@ -356,7 +351,7 @@ def test_a_picture_is_asked_for_when_it_comes_into_view_and_once(tmp_path: Path)
 
 def test_pictures_of_those_who_are_not_verified_say_so_until_they_are(tmp_path: Path) -> None:
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
-        await until(pilot, lambda: "pictures are for verified contacts only" in take(app).shown)
+        await until(pilot, lambda: "only pictures of verified contacts are" in take(app).shown)
         assert pictures_shown(app) == 0
         node._do_verify(bob, set=True)
         await until(pilot, lambda: pictures_shown(app) == 12)

@@ -17,6 +17,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: File, ro
     row = visible.save(tx, contact, content, route)
     if row is None:
         return
-    store_files.add(tx.db, FileRow.of_message(row, payload, FileState.OFFERED))
+    file = FileRow.of_message(row, payload, FileState.OFFERED)
+    store_files.add(tx.db, file)
     tx.files_changed[row.pk] = None
-    visible.show(tx, contact, row)
+    visible.show(tx, contact, row, file)

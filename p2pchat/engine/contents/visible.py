@@ -12,8 +12,9 @@ from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
+from p2pchat.store.files import FileRow
 from p2pchat.store.messages import ME, MessageRow
-from p2pchat.store.remarks import NOTHING, Remarks, quoted
+from p2pchat.store.remarks import Remarks, quoted
 
 
 def insert(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
@@ -51,12 +52,13 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
     return row._replace(pk=inserted.pk, late=inserted.late)
 
 
-def show(tx: Transaction, contact: Contact, row: MessageRow) -> None:
-    """Tell the faces about a message that was just saved."""
+def show(tx: Transaction, contact: Contact, row: MessageRow, file: FileRow | None = None) -> None:
+    """Tell the faces about a message that was just saved, with its file if it has one."""
     if tx.listened:
         if not kind_of(row.kind).quiet:
             tx.unread[row.chat] = None
-        notes = NOTHING if row.reply_to is None else Remarks(quoted=quoted(tx.db, row.chat, row.reply_to))
+        answered = None if row.reply_to is None else quoted(tx.db, row.chat, row.reply_to)
+        notes = Remarks(quoted=answered, file=file)
         tx.event("message", **views.message(row, contact.name, notes))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from p2pchat.core.contents import Transfer
 from p2pchat.core.contents.transfer import TransferNews
-from p2pchat.core.delivery import DeliveryEvent, DeliveryState
+from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
 from p2pchat.core.ids import direct_contact
 from p2pchat.engine.delivery import outbound, states
 from p2pchat.engine.runtime import settings, views
@@ -49,7 +49,7 @@ def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
         change(tx, row, message, state=FileState.HERE, problem="", done=row.layout.chunks)
         read = message.read_at is not None
         event = DeliveryEvent.READ if read else DeliveryEvent.DELIVERED
-        states.advance(tx, row.chat, [message.id], event, None)
+        states.advance(tx, row.chat, [message.id], event, None if message.route is None else Route(message.route))
     elif row.news == TransferNews.DECLINED and row.state in _UNDER_WAY:
         change(tx, row, message, state=FileState.FAILED, problem="It was declined.")
     elif row.news == TransferNews.WANTED and row.state == FileState.FAILED:

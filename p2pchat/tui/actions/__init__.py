@@ -4,6 +4,7 @@ chat         opening a chat, sending, marking as read
 drafts       saving what is written and not sent yet
 message      copying, deleting and explaining a message
 files        sending, fetching, saving and opening files; pictures
+voice        playing voice notes, and recording one
 finding      search, pins, dates, unread messages, and the way back
 contact      invites, requests, the page of a contact, relays
 order        pinning, archiving, muting, clearing and exporting chats; forgetting contacts

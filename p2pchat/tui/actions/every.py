@@ -13,6 +13,7 @@ from p2pchat.tui.actions.message import MessageActions
 from p2pchat.tui.actions.order import OrderActions
 from p2pchat.tui.actions.preferences import PreferenceActions
 from p2pchat.tui.actions.settings import SettingsActions
+from p2pchat.tui.actions.voice import VoiceActions
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
@@ -26,7 +27,8 @@ class Actions:
     def __init__(self, app: BaseApp) -> None:
         self.talk = ChatActions(app)
         self.wishes = PreferenceActions(app)
-        self.files = FileActions(app, self.talk, self.wishes)
+        self.voice = VoiceActions(app, self.talk)
+        self.files = FileActions(app, self.talk, self.wishes, self.voice)
         self.picking = MessageActions(app, self.talk, self.files)
         self.finding = FindActions(app, self.talk)
         self.people = ContactActions(app, self.talk)
@@ -70,6 +72,7 @@ class Actions:
             "react": self.picking.react_picked,
             "file": self.files.file,
             "files": self.files.files,
+            "voice": self.voice.voice,
             "timer": self.order.timer,
             "typing": self.settings.typing,
             "delete": self.picking.delete_picked,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2pchat import errors
-from p2pchat.tui import desktop, file_words, half_blocks, paths
+from p2pchat.tui import desktop, file_words, half_blocks, kitty, paths, terminal
 from p2pchat.tui.intents import MessageIntent, PathPasted, WantPicture
 from p2pchat.tui.model import File, Message
 from p2pchat.tui.node_client import READY
@@ -17,6 +17,7 @@ from p2pchat.tui.widgets.file_rows import Unshown
 if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
     from p2pchat.tui.actions.preferences import PreferenceActions
+    from p2pchat.tui.actions.voice import VoiceActions
     from p2pchat.tui.base import BaseApp
 
 SAVE_TIMEOUT = 600
@@ -25,17 +26,19 @@ SAVE_TIMEOUT = 600
 VIEW, FETCH, CANCEL, SAVE, OPEN, SPEED = FILE_ACTIONS = ("view", "fetch", "cancel", "save", "open", "speed")
 """What `MessageIntent` may ask for a file."""
 
-_NOT_SHOWN = "not shown: pictures are for verified contacts only (/settings pictures)"
+_NOT_SHOWN = "not shown: only pictures of verified contacts are (see /settings)"
 _MAX_WHY = 120
 
 
 class FileActions:
     """The app's hands for files."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions, wishes: PreferenceActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions, wishes: PreferenceActions, voice: VoiceActions) -> None:
         self._app = app
         self._talk = talk
         self._wishes = wishes
+        self._voice = voice
+        self._kitty: kitty.Graphics | None = None
         self._last = Path.home()
         """The folder of the last file that was sent."""
 
@@ -107,6 +110,8 @@ class FileActions:
             await self._cancel(message, file)
         elif intent.what == SAVE:
             await self.save(message)
+        elif intent.what == SPEED and file.form == file_words.VOICE:
+            self._voice.speed()
         elif intent.what == OPEN:
             await self._open(message, file)
 
@@ -206,16 +211,29 @@ class FileActions:
         conversation.files.show(ident, shown or Unshown("not shown: it could not be read"))
 
     async def _view(self, message: Message, file: File) -> None:
-        """Look at a picture."""
+        """Look at a picture; play a voice note or pause it."""
         if file.form == file_words.PICTURE:
             from p2pchat.tui.screens.picture import PictureScreen
 
-            screen = PictureScreen(self._app.node, message, why=self._app.main.conversation.files.no_pictures)
+            why = self._app.main.conversation.files.no_pictures
+            screen = PictureScreen(self._app.node, message, why=why, graphics=self._graphics())
             wanted = await self._app.ask(screen)
             if wanted is not None:
                 await self.save(wanted)
+        elif file.form == file_words.VOICE and (message.mine or file.state == file_words.HERE):
+            await self._voice.play(message)
+        elif file.form == file_words.VOICE:
+            self._app.say("This voice note is not here yet; f fetches it.")
         else:
             self._app.say("This is neither a picture nor a voice note; o opens it.")
+
+    def _graphics(self) -> kitty.Graphics | None:
+        """Return what draws pictures in full, where the terminal may know how."""
+        driver = terminal.driver_of(self._app)
+        if self._kitty is None and driver is not None and kitty.may_know(os.environ):
+            self._kitty = kitty.Graphics(driver.write)
+            driver.sift = self._kitty.replies.sift
+        return self._kitty
 
     # --- lists and commands
 

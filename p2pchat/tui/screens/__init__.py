@@ -17,6 +17,7 @@ menu, react, links, select, versions, delete, explain   about one message
 palette, help    everything there is
 settings, theme  settings
 pick_file, send_file, save_file   a file of this computer, and a folder for one of theirs
+record           a voice note, before it is sent
 files, picture   the files of a chat, and one of its pictures
 qr               a text as a QR code
 """

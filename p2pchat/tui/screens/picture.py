@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from p2pchat.errors import P2PChatError
-from p2pchat.tui import file_words, half_blocks
+from p2pchat.tui import file_words, half_blocks, kitty
 from p2pchat.tui.half_blocks import Rgb
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import ApiCaller
@@ -31,17 +34,25 @@ _PAGE = 200
 
 
 class PictureView(Widget):
-    """Draws a picture in the middle of the room that there is, in half blocks."""
+    """Draws a picture in the middle of the room that there is: in half blocks, or in full by what stands for it."""
 
     DEFAULT_CSS = "PictureView { width: 100%; height: 1fr; }"
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: list[bytes] = []
+        self._rows: list[Strip] = []
 
     def show(self, picture: Rgb | None) -> None:
-        """Show a picture; None for nothing."""
-        self._rows = [] if picture is None else half_blocks.rows(picture)
+        """Show a picture in half blocks; None for nothing."""
+        rows = [] if picture is None else half_blocks.rows(picture)
+        self._rows = [Strip(half_blocks.segments(colours)) for colours in rows]
+        self.refresh()
+
+    def show_in_full(self, picture: Rgb) -> None:
+        """Show the picture that the terminal was handed."""
+        columns, rows = kitty.size_in_cells(picture)
+        style = Style(color=Color.from_rgb(*kitty.COLOUR))
+        self._rows = [Strip([Segment(kitty.placeholders(row, columns), style)]) for row in range(rows)]
         self.refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -54,10 +65,9 @@ class PictureView(Widget):
         at = y - (self.size.height - len(self._rows)) // 2
         if not 0 <= at < len(self._rows):
             return Strip.blank(width, ground)
-        colours = self._rows[at]
-        left = max(0, (width - len(colours) // 6) // 2)
-        cells = Strip(half_blocks.segments(colours))
-        return Strip.join([Strip.blank(left, ground), cells]).adjust_cell_length(width, ground)
+        row = self._rows[at]
+        left = max(0, (width - row.cell_length) // 2)
+        return Strip.join([Strip.blank(left, ground), row]).adjust_cell_length(width, ground)
 
 
 class PictureScreen(ModalScreen[Message]):
@@ -81,14 +91,21 @@ class PictureScreen(ModalScreen[Message]):
     }
     """
 
-    def __init__(self, node: ApiCaller, message: Message, *, why: str = "") -> None:
-        """why: why no picture is drawn in this terminal; "" if they are."""
+    def __init__(
+        self, node: ApiCaller, message: Message, *, why: str = "", graphics: kitty.Graphics | None = None
+    ) -> None:
+        """why: why no picture is drawn in this terminal; "" if they are. graphics: draws them in full, if the terminal
+        knows how.
+        """
         super().__init__()
         self._node = node
         self._message = message
         self._why = why
+        self._graphics = graphics
         self._turn = 0
         """Counts the pictures that were asked for, so that an answer for an earlier one is ignored."""
+        self._handed = False
+        """Whether the terminal has a picture."""
         self._others: list[Message] = [message]
         # Kept, since an answer may come when the screen is closed and nothing can be found in it any more.
         self._title_line = Static("", classes="name", markup=False)
@@ -112,6 +129,15 @@ class PictureScreen(ModalScreen[Message]):
         """Fit the picture to the window."""
         if self.is_mounted:
             self._begin()
+
+    def on_unmount(self) -> None:
+        """Have the terminal forget the picture."""
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._graphics is not None and self._handed:
+            self._handed = False
+            self._graphics.remove()
 
     async def _find(self) -> None:
         try:
@@ -145,11 +171,11 @@ class PictureScreen(ModalScreen[Message]):
         if self._why:
             self._say(self._why)
             return
-        view = self._view
-        columns, rows = min(MAX_SIDE, view.size.width or self.size.width), min(MAX_SIDE, 2 * (self.size.height - 2))
+        in_full = self._graphics is not None and await self._graphics.known()
+        columns, rows = self._room(in_full=in_full)
         is_here = file.state == file_words.HERE or self._message.mine
         try:
-            answer = await self._ask(max(1, columns), max(2, rows), full=is_here)
+            answer = await self._ask(columns, rows, full=is_here)
         except P2PChatError as exc:
             if turn == self._turn:
                 self._say(said(exc))
@@ -158,7 +184,19 @@ class PictureScreen(ModalScreen[Message]):
             return  # it is about another picture or size by now
         picture = half_blocks.decoded(answer, columns, rows)
         self._say("" if picture else "This picture could not be read.")
-        view.show(picture)
+        if picture is not None and in_full and self._graphics is not None and self.is_attached:
+            self._graphics.show(picture)
+            self._handed = True
+            self._view.show_in_full(picture)
+        else:
+            self._view.show(picture)
+
+    def _room(self, *, in_full: bool) -> tuple[int, int]:
+        """Return the most pixels that the window shows: (columns, rows)."""
+        width, height = max(1, self.size.width), max(1, self.size.height - 2)
+        if in_full:
+            return min(MAX_SIDE, width * kitty.CELL_WIDTH), min(height, kitty.MAX_ROWS) * kitty.CELL_HEIGHT
+        return min(MAX_SIDE, width), min(MAX_SIDE, 2 * height)
 
     async def _ask(self, columns: int, rows: int, *, full: bool) -> Any:
         return await self._node.call("picture", id=self._message.id, columns=columns, rows=rows, full=full)

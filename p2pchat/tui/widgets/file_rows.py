@@ -117,7 +117,7 @@ def _moving(file: File, look: FileLook) -> list[tuple[TextSpan, ...]]:
     done = int(file.progress * cells)
     bar = (
         TextSpan((_PLAIN_DONE if look.plain else DONE) * done, "progress", _TRANSFER),
-        TextSpan((_PLAIN_REST if look.plain else REST) * (cells - done), "line", _TRANSFER),
+        TextSpan((_PLAIN_REST if look.plain else REST) * (cells - done), "rest", _TRANSFER),
         TextSpan(file_words.percent(file).rjust(6), "text"),
     )
     told = [tuple(piece for piece in bar if piece.text)]
@@ -194,22 +194,25 @@ def _voice(file: File, mine: bool, look: FileLook, playing: Playing | None) -> l
         told.append((TextSpan(words, "failed" if file.state == FAILED else "note"),))
     beginning = [TextSpan(f"{sign} ", "sign", _VIEW), TextSpan(time, "text", _VIEW)]
     used = sum(width(piece.text) for piece in beginning) + len(_GAP.text) + _cells(told)
-    wave = _wave(file.peaks, min(64, look.cells - used), _PLAIN_WAVE if look.plain else _WAVE)
-    done = len(wave)
+    shown = wave(file.peaks, min(64, look.cells - used), plain=look.plain)
+    done = len(shown)
     if playing is not None and file.duration:
-        done = min(len(wave), len(wave) * playing.position // file.duration)
-    pieces = [TextSpan(wave[:done], "wave", _VIEW), TextSpan(wave[done:], "line", _VIEW)]
-    if wave:
+        done = min(len(shown), len(shown) * playing.position // file.duration)
+    pieces = [TextSpan(shown[:done], "wave", _VIEW), TextSpan(shown[done:], "rest", _VIEW)]
+    if shown:
         told.insert(0, tuple(piece for piece in pieces if piece.text))
     return [*beginning, *_apart(told)]
 
 
-def _wave(peaks: Sequence[int], cells: int, signs: str) -> str:
-    """Return the wave in so many cells at most; each shows the highest of its peaks."""
+def wave(peaks: Sequence[int], cells: int, *, plain: bool, highest: int = 0) -> str:
+    """Return a wave in so many cells at most; each shows the highest of its peaks. highest: the peak that fills a cell,
+    by default the highest there is.
+    """
+    signs = _PLAIN_WAVE if plain else _WAVE
     if cells < 1 or not peaks:
         return ""
     cells = min(cells, len(peaks))
-    highest = max(1, *peaks)
+    highest = highest or max(1, *peaks)
     made = []
     for cell in range(cells):
         part = peaks[cell * len(peaks) // cells : max(cell * len(peaks) // cells + 1, (cell + 1) * len(peaks) // cells)]

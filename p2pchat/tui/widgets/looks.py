@@ -21,7 +21,7 @@ ROLES = frozenset(
     }
     | {"note", "date", "line", "unread", "selected", "marker", "bar", "key", "pill", "hint"}
     | {"quoted", "reaction", "reaction-mine", "pinned"}
-    | {"sign", "file", "progress", "picture", "wave"}
+    | {"sign", "file", "progress", "picture", "wave", "rest"}
     | {"link", "code", "code-edge", "language", "strong", "em", "strike", "quote"}
 )
 """The roles of pieces; each is styled by the component class `conversation--<role>`."""
@@ -51,6 +51,7 @@ Conversation {
     & > .conversation--file { text-style: bold; }
     & > .conversation--progress { color: $accent; text-style: bold; }
     & > .conversation--wave { color: $accent; }
+    & > .conversation--rest { color: $text-muted; }
     & > .conversation--strong { text-style: bold; }
     & > .conversation--em { text-style: italic; }
     & > .conversation--strike { text-style: strike; }

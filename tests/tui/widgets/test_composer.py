@@ -359,7 +359,7 @@ def shown(desk: Desk) -> list[str]:
 
 def test_tab_completes_and_the_ways_to_go_on_are_shown() -> None:
     async def steps(desk: Desk, pilot: Pilot[None]) -> None:
-        await pilot.press("/", "v")
+        await pilot.press("/", "v", "e")
         assert shown(desk) == ["/verify [NAME]  compare safety numbers with a contact"]
         await pilot.press("tab")
         assert desk.composer.text == "/verify "

@@ -90,8 +90,8 @@ def test_a_voice_note_is_a_wave_that_shows_where_it_is() -> None:
     assert shown(VOICE) == [f"► 0:12  {_wave()}"]
     half = file_rows(message(VOICE), LOOK, Playing(6_000, 1.5))[0]
     assert "".join(piece.text for piece in half).startswith("‖ 0:06 / 0:12  ▁")
-    waves = {piece.role: len(piece.text) for piece in half if piece.role in ("wave", "line")}
-    assert abs(waves["wave"] - waves["line"]) <= 1
+    waves = {piece.role: len(piece.text) for piece in half if piece.role in ("wave", "rest")}
+    assert abs(waves["wave"] - waves["rest"]) <= 1
     assert half[-1].text == "1.5x"
     assert shown(VOICE, media=Playing(6_000, 1.0, paused=True))[0].startswith("► 0:06 / 0:12")
     assert shown(VOICE._replace(state="offered"))[0] == "♪ voice note 0:12  36 kB  not fetched  fetch"

@@ -1,0 +1,148 @@
+"""A photo, a large file and a voice note between two homes: direct, by a circuit, by relays while the recipient is
+away, with a relay killed, a node killed on each side, and the way changing in the middle. What arrives is the same,
+once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pchat.core.files import Layout
+from p2pchat.relay.folder import Folder
+from tests.lab.topology import Lab, Nat
+from tests.lab.town import RELAYS, Town
+
+LARGE = (300 if os.environ.get("P2PCHAT_LAB") == "all" else 24) << 20
+"""Bytes of the large file."""
+AT_RELAYS = (100 if os.environ.get("P2PCHAT_LAB") == "all" else 8) << 20
+"""Bytes of the one that waits at relays."""
+SENT = 90.0
+"""Seconds in which a file has arrived, on two cores that play several stories."""
+
+
+def made(lab: Lab, name: str, size: int) -> Path:
+    """Return a file of random bytes, the same in every run."""
+    path = lab.place.folder / name
+    path.write_bytes(random.Random(name).randbytes(size))
+    return path
+
+
+def met(town: Town, nat: Nat) -> None:
+    """Alice and Bob, both behind such a router, with two relays, are contacts, and linked as well as they can be."""
+    for person in ("alice", "bob"):
+        town.lab.translate(person, nat)
+    for relay in RELAYS:
+        town.open(relay)
+    town.settle("alice", "bob")
+    town.befriend("alice", "bob")
+    town.verb("bob", "settings", "fetch_up_to", "1000")
+    best = "punched" if nat is Nat.CONE else "circuit"
+    town.until("alice", lambda client: [one["route"] for one in client.call("contacts")] == [best])
+
+
+def give(town: Town, *paths: Path, wait: str = "saved") -> list[str]:
+    """Alice sends files as they are; their ids."""
+    sent = town.verb(
+        "alice",
+        "send",
+        "bob",
+        "--as-is",
+        *(word for path in paths for word in ("--file", str(path))),
+        "--wait",
+        wait,
+        "--timeout",
+        f"{SENT:.0f}s",
+    )
+    return [str(one["id"]) for one in sent]
+
+
+def files(town: Town, person: str, other: str) -> dict[str, dict[str, Any]]:
+    """What somebody's node says of the files of the chat, by name."""
+    with town.client(person) as client:
+        return {one["file"]["name"]: one["file"] for one in client.call("files", chat=other)}
+
+
+def under_way(town: Town, name: str, least: float = 0.05) -> None:
+    """Wait until Bob has some of a file."""
+    town.until(
+        "bob",
+        lambda client: any(
+            one["file"]["name"] == name and one["file"]["progress"] >= least
+            for one in client.call("files", chat="alice")
+        ),
+    )
+
+
+def arrived(town: Town, *paths: Path) -> None:
+    """Bob has every file, the same and once, and Alice knows it."""
+    names = {path.name for path in paths}
+
+    def here(client: Any, chat: str) -> bool:
+        every = client.call("files", chat=chat)
+        return {one["file"]["name"] for one in every if one["file"]["state"] == "here"} == names
+
+    town.until("bob", lambda client: here(client, "alice"), SENT)
+    town.until("alice", lambda client: here(client, "bob"), SENT)
+    listed = town.verb("bob", "files", "alice")
+    assert sorted(one["file"]["name"] for one in listed) == sorted(names)
+    inbox = town.folder("inbox")
+    inbox.mkdir()
+    for one in listed:
+        (saved,) = town.verb("bob", "save", one["id"], "--to", str(inbox))
+        path = next(path for path in paths if path.name == one["file"]["name"])
+        assert hashlib.sha256(Path(saved["path"]).read_bytes()).digest() == hashlib.sha256(path.read_bytes()).digest()
+
+
+@pytest.mark.parametrize("nat", [Nat.CONE, Nat.SYMMETRIC], ids=["direct", "by a circuit"])
+def test_nodes_are_killed_while_files_move(town: Town, nat: Nat) -> None:
+    met(town, nat)
+    paths = [
+        made(town.lab, "photo.jpg", 400_000),
+        made(town.lab, "film.mkv", LARGE),
+        made(town.lab, "note.ogg", 180_000),
+    ]
+    give(town, *paths)
+    under_way(town, "film.mkv")
+    town.off("bob", signal.SIGKILL)
+    town.on("bob")
+    under_way(town, "film.mkv", 0.3)
+    town.off("alice", signal.SIGKILL)
+    town.on("alice")
+    arrived(town, *paths)
+
+
+def test_the_recipient_is_away_and_a_relay_is_killed(town: Town) -> None:
+    """They are never on together; what is at the second relay alone comes from there."""
+    met(town, Nat.SYMMETRIC)
+    town.off("bob")
+    paths = [made(town.lab, "photo.jpg", 400_000), made(town.lab, "report.pdf", AT_RELAYS)]
+    give(town, *paths, wait="stored")
+    blobs = sum(Layout.of(path.stat().st_size).blobs for path in paths)
+    town.until(
+        "alice", lambda _: all(Folder(town.folder(relay)).ask()["file_blobs"] == blobs for relay in RELAYS), SENT
+    )
+    town.off("alice")
+    town.off("relay1", signal.SIGKILL)
+    town.on("bob")
+    town.until(
+        "bob", lambda client: [one["file"]["state"] for one in client.call("files", chat="alice")] == ["here"] * 2, SENT
+    )
+    town.on("alice")
+    arrived(town, *paths)
+
+
+def test_the_way_changes_in_the_middle(town: Town) -> None:
+    """A direct link is cut while a file moves on it: it goes on by a circuit, or by relays."""
+    met(town, Nat.CONE)
+    path = made(town.lab, "film.mkv", LARGE)
+    give(town, path)
+    under_way(town, "film.mkv")
+    town.lab.part("alice", "bob")
+    arrived(town, path)
