@@ -387,6 +387,30 @@ def test_pictures_of_those_who_are_not_verified_say_so_until_they_are(tmp_path: 
     with_bob(tmp_path, steps, photo(), verified=False)
 
 
+def test_while_the_node_is_gone_nothing_is_asked_for_again_and_again(tmp_path: Path) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        node.fail["picture"] = errors.NodeGone()
+        node.sends_file(bob, photo())
+        await until(pilot, lambda: "shown as soon as the node is back" in take(app).shown)
+        await pilot.pause()
+        assert len(node.named("picture")) == 1
+        node.emit("lagged")
+        await until(pilot, lambda: pictures_shown(app) == 12)
+
+    with_bob(tmp_path, steps)
+
+
+def test_another_setting_takes_pictures_away_and_brings_them_back(tmp_path: Path) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        await until(pilot, lambda: pictures_shown(app) == 12)
+        node.fail["picture"] = errors.PicturesOff()
+        app.main.conversation.files.forget_pictures()
+        await until(pilot, lambda: "only pictures of verified contacts are" in take(app).shown)
+        assert pictures_shown(app) == 0
+
+    with_bob(tmp_path, steps, photo())
+
+
 def test_what_the_node_answers_is_not_trusted(tmp_path: Path) -> None:
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
         vars(node)["_do_picture"] = lambda **_: {"width": 9_000, "height": 9_000, "rgb": ""}

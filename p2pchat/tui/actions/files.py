@@ -30,6 +30,7 @@ VIEW, FETCH, CANCEL, SAVE, OPEN, SPEED = FILE_ACTIONS = ("view", "fetch", "cance
 """What `MessageIntent` may ask for a file."""
 
 _NOT_SHOWN = "not shown: only pictures of verified contacts are (see /settings)"
+_LATER = "shown as soon as the node is back"
 _MAX_WHY = 120
 
 
@@ -215,7 +216,7 @@ class FileActions:
         try:
             answer = await self._app.node.call("picture", id=ident, columns=intent.columns, rows=intent.rows)
         except errors.NodeGone:
-            conversation.files.show(ident, None)
+            conversation.files.show(ident, Unshown(_LATER))  # it is asked for again once the node is back
             return
         except errors.PicturesOff:
             conversation.files.show(ident, Unshown(_NOT_SHOWN))
