@@ -20,7 +20,9 @@ def test_nothing_of_a_request_is_left_for_the_next_one() -> None:
     with_decoder("main", main)
 
 
-@pytest.mark.parametrize("name", ["crash", "raise", "end well without an answer", "say a lot", "no such name"])
+@pytest.mark.parametrize(
+    "name", ["crash", "raise", "answer and fail", "end well without an answer", "say a lot", "no such name"]
+)
 def test_after_a_failure_another_process_answers(name: str) -> None:
     async def main(decoder: MediaDecoder) -> None:
         assert await decoder.ask(b"nothing") == b""
