@@ -300,3 +300,59 @@ def test_a_picture_is_sent_without_its_metadata_and_shown_to_those_who_are_verif
         assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
 
     run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_519, 65_520])
+def test_a_file_of_any_size_arrives(tmp_path: Path, size: int) -> None:
+    source = new_file(tmp_path, size)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await send(alice, source, wait="delivered")
+        assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
+        noted = await alice.call("send_file", chat="notes", path=str(source))
+        assert (noted["state"], (await last_file(alice, "notes"))["file"]["state"]) == ("read", "here")
+        assert await saved(alice, "notes", tmp_path / "noted") == await trio.Path(source).read_bytes()
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("way", ["for both", "by its timer", "cleared", "forgotten"])
+def test_what_is_deleted_in_the_middle_is_neither_given_nor_fetched_any_more(tmp_path: Path, way: str) -> None:
+    source = new_file(tmp_path, 3_000_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        if way == "by its timer":
+            await alice.call("timer", chat="bob", seconds=20)
+            await trio.sleep(5)
+        giver, given = alice.engine.files.giver, list[BlobRange]()
+        honest = giver.blobs
+
+        async def slow(contact: ContactId, wanted: BlobRange) -> Blobs:
+            await trio.sleep(2)
+            given.append(wanted)
+            return await honest(contact, wanted)
+
+        giver.blobs = slow  # type: ignore[method-assign]
+        sent = await send(alice, source)
+        ours, contact = await row_of(alice, "bob"), await alice.id_of("bob")
+        await until(lambda: has_state(bob, "alice", "moving"), 60)
+        await bob.call("read", chat="alice")
+        if way == "for both":
+            await alice.call("delete", id=sent["id"], for_both=True)
+        elif way == "cleared":
+            await alice.call("clear", chat="bob")
+        elif way == "forgotten":
+            await alice.call("forget", contact="bob", history=True)
+        await trio.sleep(30)
+        assert (await honest(contact, BlobRange(ours.file, BlobPlace(0, 0), 1))).missing == NoBlob.UNKNOWN
+        assert await keeps_nothing(alice)
+        if way in ("for both", "by its timer"):
+            assert await keeps_nothing(bob)
+            assert not bob.engine.files.fetcher._tasks
+        before = len(given)
+        await trio.sleep(10)
+        assert len(given) - before < 20, "it is asked for again and again"
+
+    run_world(tmp_path, main)
