@@ -113,14 +113,14 @@ def _scaled(image: Image.Image, box: tuple[int, int]) -> tuple[Image.Image, bool
     """
     orientation = _orientation(image)
     turned = orientation >= 5
-    width, height = image.size
-    columns, rows = box[::-1] if turned else box
-    scale = min(columns / width, rows / height, 1)
-    size = max(1, min(columns, round(width * scale))), max(1, min(rows, round(height * scale)))
-    finer = 2 if width * height <= MAX_PIXELS else 1
-    image.draft(None, (size[0] * finer, size[1] * finer))  # a JPEG can be read at a half, a quarter or an eighth
+    box = box[::-1] if turned else box
+    columns, rows = _fitting(image.size, box)
+    least = next(part for part in (1, 2, 4, 8) if image.width * image.height <= MAX_PIXELS * part * part)
+    # A JPEG is read at a half, a quarter or an eighth if that is still twice as large as needed, or has to be.
+    image.draft(None, (min(columns * 2, image.width // least), min(rows * 2, image.height // least)))
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
+    size = _fitting(image.size, box)
     image.load()
     profile = image.info.get("icc_profile")
     if image.mode not in ("RGB", "RGBA", "L", "CMYK") or "transparency" in image.info:
@@ -135,6 +135,12 @@ def _scaled(image: Image.Image, box: tuple[int, int]) -> tuple[Image.Image, bool
     clean = image.copy()
     clean.info = {}
     return clean, turned
+
+
+def _fitting(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """Return the greatest size that fits into the box, and is not larger than `size`."""
+    scale = min(box[0] / size[0], box[1] / size[1], 1)
+    return max(1, min(box[0], round(size[0] * scale))), max(1, min(box[1], round(size[1] * scale)))
 
 
 def _orientation(image: Image.Image) -> int:

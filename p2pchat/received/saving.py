@@ -1,7 +1,8 @@
 """Write a file that somebody sent into a folder of the user's.
 
 The folder is opened once and everything happens in that one, so a symlink that is swapped into its path leads nowhere
-else. The file is written under a hidden name, and gets its own only when it is whole, by a link, which never replaces
+else. The file is written without a name, so that nothing of it is left if the machine stops, or under a hidden one
+where the file system has no such files. It gets its own name only when it is whole, by a link, which never replaces
 anything. It can be read only by its owner and is never executable.
 """
 
@@ -20,6 +21,8 @@ from p2pchat.received.names import MAX_NAME_BYTES, numbered, safe_name
 
 MAX_NUMBER = 999
 """The last number that is tried for a name that is taken."""
+_OPEN_FILES = "/proc/self/fd"
+"""Where a file without a name can be reached, to be given one (open(2), O_TMPFILE)."""
 _SHORTER_BYTES = 140
 """A length that file systems take which encrypt their names."""
 
@@ -52,7 +55,8 @@ class NewFile:
         self.warning = ""
         self._folder = folder
         self._name = safe_name(name)
-        self._draft = f".p2pchat-{secrets.token_hex(8)}.part"
+        self._draft = ""
+        """The hidden name; empty while there is none."""
         self._folder_fd = -1
         self._fd = -1
 
@@ -62,8 +66,12 @@ class NewFile:
             raise errors.UsageError("The path of a folder to save in must be absolute")
         try:
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fd = os.open(self._draft, flags, 0o600, dir_fd=self._folder_fd)
+            self._fd = self._unnamed()
+            if self._fd < 0:
+                draft = f".p2pchat-{secrets.token_hex(8)}.part"
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._fd = os.open(draft, flags, 0o600, dir_fd=self._folder_fd)
+                self._draft = draft
         except OSError as error:
             self._close()
             raise self._failure(error) from error
@@ -88,9 +96,17 @@ class NewFile:
         except OSError as failed:
             raise self._failure(failed) from failed
         finally:
-            with suppress(OSError):
-                os.unlink(self._draft, dir_fd=self._folder_fd)
+            if self._draft:
+                with suppress(OSError):
+                    os.unlink(self._draft, dir_fd=self._folder_fd)
             self._close()
+
+    def _unnamed(self) -> int:
+        """Return a new file without a name in the folder, or -1 if there can be none."""
+        if hasattr(os, "O_TMPFILE") and os.path.isdir(_OPEN_FILES):
+            with suppress(OSError):
+                return os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=self._folder_fd)
+        return -1
 
     def _finish(self) -> None:
         os.fsync(self._fd)
@@ -122,6 +138,9 @@ class NewFile:
 
     def _link(self, name: str) -> None:
         folder = self._folder_fd
+        if not self._draft:
+            os.link(f"{_OPEN_FILES}/{self._fd}", name, dst_dir_fd=folder, follow_symlinks=True)
+            return
         try:
             os.link(self._draft, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except OSError as error:

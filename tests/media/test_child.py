@@ -209,6 +209,10 @@ def test_a_jpeg_in_cmyk_and_in_grey_is_read() -> None:
 
 
 def test_where_it_is_transparent_a_middle_grey_shows_through() -> None:
+    half = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    half.paste((0, 255, 0, 255), (0, 0, 4, 8))
+    shown_half = shown(ask(encoded(half), Operation.RENDER))
+    assert (shown_half.getpixel((1, 4)), shown_half.getpixel((6, 4))) == ((0, 255, 0), child.BACKGROUND)
     clear = encoded(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
     assert shown(ask(clear, Operation.RENDER)).getpixel((4, 4)) == child.BACKGROUND
     palette = Image.new("P", (8, 8), 0)
@@ -289,11 +293,31 @@ def test_what_has_too_many_pixels_is_not_decoded() -> None:
         assert ask(picture, Operation.RENDER).outcome is PictureOutcome.TOO_LARGE
 
 
-def test_a_jpeg_of_ones_own_may_be_larger_if_it_can_be_read_at_a_half() -> None:
-    picture = encoded(Image.new("L", (8000, 6000), 99), "JPEG")
+@pytest.mark.parametrize(
+    ("size", "sent"), [((8000, 6000), (2560, 1920)), ((5000, 4900), (2500, 2450)), ((10200, 10000), (2550, 2500))]
+)
+def test_a_jpeg_of_ones_own_may_be_larger_if_it_can_be_read_at_a_part_of_its_size(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], sent: tuple[int, int]
+) -> None:
+    picture = encoded(Image.new("L", size, 99), "JPEG")
     answer = ask(picture)
-    assert (answer.width, answer.height) == (2560, 1920)
+    assert (answer.width, answer.height) == sent
     assert ask(picture, Operation.RENDER).outcome is PictureOutcome.TOO_LARGE
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", lambda *arguments: None)
+    assert ask(picture).outcome is PictureOutcome.TOO_LARGE
+
+
+def test_one_format_alone_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def note(file: io.BytesIO, formats: tuple[str, ...]) -> Image.Image:
+        tried.append(formats)
+        raise OSError
+
+    monkeypatch.setattr(Image, "open", note)
+    for name, head in (("JPEG", b"\xff\xd8\xff"), ("GIF", b"GIF89a")):
+        ask(head)
+        assert tried.pop() == (name,)
 
 
 def test_a_format_is_told_by_its_content_and_others_are_never_tried() -> None:

@@ -64,6 +64,10 @@ def test_what_is_no_picture_of_the_four_formats_is_none(tmp_path: Path) -> None:
                 await pictures.render(data, 4, 4)
         os.mkfifo(tmp_path / "pipe")
         assert await prepared_of(pictures, tmp_path / "pipe") is None
+        with os.fdopen(os.open(tmp_path / "pipe", os.O_RDWR), "wb") as pipe:
+            pipe.write(encoded(photo()))
+            pipe.flush()
+            assert await prepared_of(pictures, tmp_path / "pipe") is None
         with pytest.raises(FileNotFoundError):
             await prepared_of(pictures, tmp_path / "nothing")
 

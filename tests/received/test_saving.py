@@ -16,6 +16,13 @@ from p2pchat.received.saving import CannotSave, NewFile
 from tests.received.hostile_names import NAMES
 
 
+@pytest.fixture(params=["without a name", "under a hidden name"], autouse=True)
+def draft(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system have files without a name, if it has, or none."""
+    if request.param == "under a hidden name":
+        monkeypatch.setattr(NewFile, "_unnamed", lambda _self: -1)
+
+
 def save(folder: Path, name: str, *parts: bytes) -> Path:
     with NewFile(str(folder), name) as new:
         for part in parts:
@@ -55,8 +62,7 @@ def test_every_hostile_name_ends_in_the_folder(tmp_path: Path) -> None:
 def test_it_is_hidden_until_it_is_whole(tmp_path: Path) -> None:
     with NewFile(str(tmp_path), "a.txt") as new:
         new.write(b"ab")
-        (draft,) = listing(tmp_path)
-        assert draft.startswith(".")
+        assert [name[0] for name in listing(tmp_path)] == (["."] if new._draft else [])
         assert new.path == ""
         new.write(b"c")
     assert listing(tmp_path) == ["a.txt"]
@@ -119,6 +125,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
 
 
 def test_without_links_it_gets_its_name_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NewFile, "_unnamed", lambda _self: -1)
     (tmp_path / "a.txt").write_text("mine")
     (tmp_path / "a (1).txt").symlink_to(tmp_path / "nowhere")
     monkeypatch.setattr(os, "link", failing(errno.EPERM))

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 from PIL import Image
@@ -18,11 +18,11 @@ from p2pchat.media.pictures import PictureDecoder
 T = TypeVar("T")
 
 
-def with_decoder(entry: str, main: Callable[[MediaDecoder], Awaitable[T]], warm_seconds: float = 30.0) -> T:
+def with_decoder(entry: str, main: Callable[[MediaDecoder], Awaitable[T]], **options: Any) -> T:
     """Run `main` with a decoder whose process begins at this function of `tests.support.probe`; then it has ended."""
 
     async def bounded() -> T:
-        decoder = MediaDecoder(f"tests.support.probe:{entry}", "PIL", warm_seconds=warm_seconds)
+        decoder = MediaDecoder(f"tests.support.probe:{entry}", "PIL", **options)
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 await nursery.start(decoder.run)

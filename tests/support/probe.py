@@ -13,7 +13,7 @@ import resource
 import socket
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from p2pchat.media.fork_server import Handler, serve
@@ -33,16 +33,17 @@ def _checked(result: int) -> str:
 
 
 def _open_files() -> str:
-    """Which of the numbers of files are open."""
+    """Which of the numbers of files are open: "null" for one that can be moved in, else "socket"."""
     files = []
     for number in range(64):
         try:
             os.lseek(number, 0, os.SEEK_CUR)
         except OSError as error:
-            if error.errno == errno.EBADF:
-                continue
-        files.append(number)
-    return " ".join(map(str, files))
+            if error.errno != errno.EBADF:
+                files.append("socket")
+        else:
+            files.append("null")
+    return " ".join(files)
 
 
 def _open(path: str) -> str:
@@ -96,6 +97,20 @@ def _remember() -> str:
     return str(len(_SEEN))
 
 
+class _Sly(list[bytes]):
+    """An answer after which the process fails."""
+
+    def __init__(self) -> None:
+        super().__init__([b"x"])
+        self._read = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._read += 1
+        yield from super().__iter__()
+        if self._read > 1:  # once for its size
+            raise ValueError
+
+
 _SEEN: list[int] = []
 
 ATTEMPTS: dict[str, Callable[[], str]] = {
@@ -144,6 +159,8 @@ HARMLESS: dict[str, Callable[[], str]] = {
 
 def _attempt(body: memoryview) -> Sequence[bytes]:
     name = bytes(body).decode()
+    if name == "answer and fail":
+        return _Sly()
     try:
         result = {**ATTEMPTS, **HARMLESS}[name]()
     except OSError as error:
@@ -157,7 +174,7 @@ def _prepared() -> Handler:
 
 def main() -> None:
     """The confinement as it is, with less time."""
-    serve(_prepared, cpu_seconds=1, wall_seconds=3)
+    serve(_prepared, cpu_seconds=1, wall_seconds=40)
 
 
 def hasty() -> None:

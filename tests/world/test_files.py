@@ -6,9 +6,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 import trio
 
-from p2pchat.core.files import BLOB_BYTES
+from p2pchat.core.files import BLOB_BYTES, BlobPlace
+from p2pchat.core.ids import ContactId
+from p2pchat.ports import BlobRange, Blobs
 from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
@@ -153,3 +156,67 @@ def test_what_is_withdrawn_is_forgotten_at_relays_also_after_a_restart(tmp_path:
 async def has_state(node: WorldNode, chat: str, state: str) -> bool:
     files = await node.call("files", chat=chat)
     return bool(files) and files[-1]["file"]["state"] == state
+
+
+@pytest.mark.parametrize("lie", ["garbage", "withholds", "dies"])
+def test_what_a_relay_does_wrong_costs_nothing_where_another_is_honest(tmp_path: Path, lie: str) -> None:
+    source = new_file(tmp_path, 500_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        await until(lambda: is_left(relays, 9), 120)
+        await alice.stop()
+        (box,) = relays[0].boxes.values()
+        if lie == "garbage":
+            box.update({name: bytes(BLOB_BYTES) for name in box})
+        elif lie == "withholds":
+            relays[0].lies.withholds = True
+        else:
+            relays[0].stop()
+        bob = await world.start("bob")
+        await until(lambda: is_here(bob, "alice"), 300)
+        assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
+
+    run_world(tmp_path, main)
+
+
+def test_while_the_link_comes_and_goes_and_both_nodes_with_it_nothing_begins_anew(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 3_000_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        for relay in relays:
+            relay.box_room = 20 * BLOB_BYTES
+        await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        given: list[BlobPlace] = []
+        seen = 0.0
+        for _ in range(6):
+            blobs = alice.engine.files.giver.blobs
+
+            async def counted(contact: ContactId, wanted: BlobRange, blobs: Any = blobs) -> Blobs:
+                if len(given) % 20 > 12:
+                    await trio.sleep(3)
+                given.extend(BlobPlace(wanted.first.level, wanted.first.number + n) for n in range(wanted.count))
+                answer: Blobs = await blobs(contact, wanted)
+                return answer
+
+            alice.engine.files.giver.blobs = counted  # type: ignore[method-assign]
+            world.mend(alice, bob)
+            await trio.sleep(15)
+            world.cut(alice, bob)
+            await trio.sleep(40)
+            await bob.crash()
+            bob = await world.start("bob")
+            await alice.crash()
+            alice = await world.start("alice")
+            now = (await last_file(bob, "alice"))["file"]["progress"]
+            assert now >= seen
+            seen = now
+        world.mend(alice, bob)
+        await until(lambda: is_here(bob, "alice"), 1200)
+        assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
+        await until(lambda: is_here(alice, "bob"), 1200)
+
+    run_world(tmp_path, main)

@@ -171,11 +171,14 @@ def _new_row(
 
 
 def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: int) -> None:
-    """Queue one of our texts again that had failed, under its old id and number."""
+    """Queue one of our texts or files again that had failed, under its old id and number."""
+    payload = _moved(tx, message)
+    if payload is None:
+        return
     queue(
         tx,
         contact,
-        Text(message.text, message.quote),
+        Text(message.text, message.quote) if isinstance(payload, Text) else payload,
         message_id=message.id,
         seq=message.seq,
         sent_at=message.sent_at,

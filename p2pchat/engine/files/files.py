@@ -88,10 +88,10 @@ class Files:
         """Go on with what a transaction has changed, once it is on disk."""
         for pk in effects.files_changed:
             self.giver.changed(pk)
-        if effects.people_changed:
+        if effects.people_changed or effects.erased:  # what is not there any more is not given out, nor fetched
             self.giver.close()
             self.fetcher.people_changed()
-        if effects.people_changed or effects.mail_changed or effects.mail_of:
+        if effects.people_changed or effects.erased or effects.mail_changed or effects.mail_of:
             self.to_relays.queues_changed()
         if effects.files_changed:
             self.moved.set()

@@ -98,6 +98,9 @@ class FromRelays:
         while misses < MAX_MISSES and self.needed():
             await self.ready()
             places = self.plan.ask(way, AT_ONCE)
+            if not places and self.plan.is_asked:  # elsewhere, and perhaps in vain
+                await self.changed.wait()
+                continue
             if not places:
                 return
             try:

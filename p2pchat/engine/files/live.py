@@ -43,10 +43,10 @@ class Moving:
         self.moves = self.meter.moves(now)
         return {
             **views.file(self.row),
-            "state": "moving" if self.moves else self.state if self.problem else self.row.state,
+            "state": self.state if self.problem else "moving" if self.moves else self.row.state,
             "progress": self.done / self.row.layout.chunks,
             "rate": self.meter.rate(now),
-            "problem": "" if self.moves else self.problem or self.row.problem,
+            "problem": self.problem or self.row.problem,
         }
 
 
@@ -73,6 +73,11 @@ class Live:
         if moving.meter.is_due(at) or now:
             self._send(moving, at)
             self._told.set()
+
+    def problem(self, row: FileRow, id: MessageId) -> str:
+        """Return why nothing of a file comes now, as a whole sentence, or ""; id: that of its message."""
+        moving = self._moving.get((row.chat.hex(), id.hex(), row.mine))
+        return "" if moving is None else moving.problem
 
     def show(self, messages: list[Json]) -> list[Json]:
         """Put what is known of files that move into message objects that were read from the store, and return these."""

@@ -92,6 +92,11 @@ class Plan:
         return self.here.full
 
     @property
+    def is_asked(self) -> bool:
+        """Whether anything is asked for now, on any way."""
+        return bool(self._asked)
+
+    @property
     def chunks(self) -> int:
         """How many chunks are here."""
         return self.here.count - self.lists

@@ -36,6 +36,8 @@ from p2pchat.store.files import FileRow, FileState
 
 AWAY_SECONDS = 20.0
 """Seconds without a link after which a contact counts as away."""
+AWAY_AT_START_SECONDS = 5.0
+"""The same for those with whom there was no link since the node started."""
 FOR_MS = 7 * DAY_MS
 """For how long a file is left at relays after it was sent, and for how long they keep each blob."""
 MAX_CONTACTS = 4
@@ -147,7 +149,9 @@ class ToRelays:
         boxes = min((self._not_before.get((left.row.message, id), 0.0) for id, _, _ in left.boxes), default=inf)
         if not left.hours:
             return boxes if left.boxes else 0.0
-        return max(boxes, self._since.get(left.contact, self._started) + AWAY_SECONDS)
+        since = self._since.get(left.contact)
+        away = self._started + AWAY_AT_START_SECONDS if since is None else since + AWAY_SECONDS
+        return max(boxes, away)
 
     def _is_away(self, contact: ContactId) -> bool:
         return self.net.route(contact) is None

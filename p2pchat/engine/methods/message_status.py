@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from p2pchat.core.contents import File
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import first_device
+from p2pchat.core.ids import MessageId, first_device
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import format_difference
@@ -11,12 +14,14 @@ from p2pchat.engine.runtime.views import Json
 from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
 from p2pchat.store import deposits as store_deposits
+from p2pchat.store import files as store_files
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import DepositedCopy
+from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 
@@ -29,14 +34,25 @@ _HIDDEN = (
 
 
 def why(
-    db: Database, row: MessageRow, contact: Contact | None, net: Net, apart: int = 0, *, full: bool = False
+    db: Database,
+    row: MessageRow,
+    contact: Contact | None,
+    net: Net,
+    apart: int = 0,
+    *,
+    full: bool = False,
+    problem: Callable[[FileRow, MessageId], str] = lambda file, id: "",
 ) -> Json:
     """Return the answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is
-    known. `full`: the contact's node said that it has no room for more of ours now.
+    known. `full`: the contact's node said that it has no room for more of ours now. `problem`: why nothing of a file
+    moves now, as far as is known.
     """
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for row in waiting for deposit in store_deposits.of(db, row.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
+    file = store_files.get(db, row.pk) if row.kind == File.KIND.number and not waiting else None
+    if file is not None and file.state != FileState.HERE and contact is not None:
+        reason, following = _why_file(file, contact, problem(file, row.id), linked=net.route(contact.id) is not None)
     if full and contact is not None and row.state in (DeliveryState.SAVED, DeliveryState.STORED):
         reason = (
             f"{contact.name}'s node has no room for more from you now. It accepts more as they read, and every hour."
@@ -90,6 +106,31 @@ def _why(
             )
         return "It is on its way.", f"An answer is due at any moment. {gives_up}"
     return _without_link(db, row, contact, lies, gives_up)
+
+
+def _why_file(file: FileRow, contact: Contact, problem: str, *, linked: bool) -> tuple[str, str]:
+    """Return the explanation of a file whose message has arrived, while the file has not."""
+    if file.state == FileState.GONE:
+        return file.problem or "It is gone.", _NOTHING
+    if file.state == FileState.FAILED:
+        return file.problem, "It can be sent again." if file.mine else "It can be fetched again."
+    if file.state == FileState.PAUSED:
+        return "You have paused it.", "It goes on when you say so."
+    if file.state == FileState.OFFERED:
+        return (
+            "It is not fetched by itself: it is too large, or the setting says so.",
+            "It is fetched when you ask for it.",
+        )
+    if problem:
+        return problem, "It is tried again and again."
+    if not linked:
+        where = (
+            "what there is room for is left at their relays, for a week" if file.mine else "their relays are asked too"
+        )
+        return f"There is no link with {contact.name}'s node; {where}.", "It goes on when there is a link."
+    if file.mine:
+        return f"{contact.name}'s node has the message, and not the whole file yet.", "It is given as it is asked for."
+    return "It is being fetched.", "It is here when every part has come."
 
 
 def _why_settled(row: MessageRow, contact: Contact | None) -> tuple[str, str] | None:

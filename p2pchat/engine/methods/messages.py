@@ -256,6 +256,7 @@ async def why(engine: Engine, *, id: str) -> Json:
         contact_id = direct_contact(row.chat)
         apart = engine.committer.clock_hints.apart(contact_id)
         full = engine.committer.storage_limits.is_told_full(contact_id, engine.clock())
-        return message_status.why(db, row, partners.of(db, row.chat), engine.net, apart, full=full)
+        contact, problem = partners.of(db, row.chat), engine.files.live.problem
+        return message_status.why(db, row, contact, engine.net, apart, full=full, problem=problem)
 
     return await engine.committer.read(query)
