@@ -62,7 +62,9 @@ class FetchContext:
 
 @dataclass(eq=False, repr=False)
 class FileFetch:
-    """One file that is being fetched. credit: the requests that its sender may still be asked."""
+    """One file that is being fetched. credit: the requests that its sender may still be asked. moved_at: when the last
+    blob came, or it began, in seconds of trio's clock.
+    """
 
     moving: Moving
     contact: ContactId
@@ -79,6 +81,7 @@ class FileFetch:
 
     def __post_init__(self) -> None:
         self.changed = Wakeup()
+        self.moved_at = trio.current_time()
         self._stop = trio.Event()
         self._again_at = 0.0
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -231,6 +234,7 @@ class FileFetch:
             self.unsaved.append(slot)
             size += len(data)
         if kept:
+            self.moved_at = trio.current_time()
             self.moving.done = self.plan.chunks
             self.moving.meter.moved(size, trio.current_time())
             self.around.told(self.moving)
