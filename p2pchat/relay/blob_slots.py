@@ -86,6 +86,13 @@ class BlobSlots:
         """Note that these are empty again, and that nothing else says so any more."""
         self._empty += (slot for slot in slots if slot < self.slots)
 
+    def clear(self) -> None:
+        """Give the space back to the disk; no slot may hold anything."""
+        with translated():
+            os.ftruncate(self._file, 0)
+        self.slots = 0
+        self._empty.clear()
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)

@@ -19,6 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,9 @@ from p2pchat.relay.disk import translated
 from p2pchat.relay.holdings import Holdings, Source
 
 MAX_EXPIRED_AT_ONCE = 256
-"""Blobs that `expire` removes, and overwrites, at once: others wait meanwhile."""
+"""Blobs that `expire` removes at once: others wait meanwhile."""
+MAX_OVERWRITTEN_AT_ONCE = 256
+"""Slots that `tidy` overwrites at once, 16 MiB."""
 _SCHEMA = 1
 _TABLES = """
 CREATE TABLE boxed (
@@ -197,20 +200,30 @@ class BoxStore:
             self._remove(f"(qid, name) IN ({expired})", (now // HOUR_MS, MAX_EXPIRED_AT_ONCE), changes)
         return before - self.blobs
 
-    def tidy(self) -> None:
-        """Overwrite what was deleted, and truncate the write-ahead log, which has the order of what happened."""
-        stale = list(self._stale)
+    def tidy(self) -> bool:
+        """Overwrite what was deleted, at most `MAX_OVERWRITTEN_AT_ONCE` slots, and truncate the write-ahead log, which
+        has the order of what happened. A large file in which nothing is left gives its space back. Return whether more
+        is to be overwritten.
+        """
+        stale = list(islice(self._stale, MAX_OVERWRITTEN_AT_ONCE))
         if stale:
             self._slots.overwrite(stale)
             with self._transaction():
                 self._connection.executemany("DELETE FROM loose WHERE slot = ?", ((slot,) for slot in stale))
-            self._loose = [slot for slot in self._loose if slot not in self._stale]
-            self._stale.clear()
+            self._stale.difference_update(stale)
+            done = set(stale)
+            self._loose = [slot for slot in self._loose if slot not in done]
             self._slots.overwritten(stale)
+        if not self.blobs and not self._stale and self._slots.slots > GROWTH:
+            with self._transaction():
+                self._connection.execute("DELETE FROM loose")
+            self._loose.clear()
+            self._slots.clear()
         if self._written:
             with translated():
                 busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             self._written = bool(busy)
+        return bool(self._stale)
 
     @classmethod
     def open_or_none(cls, path: Path, quota: BoxQuota, now: int, spare: Callable[[], int]) -> BoxStore | None:
@@ -237,7 +250,8 @@ class BoxStore:
         """Overwrite what was deleted, and close the files."""
         try:
             with suppress(Exception):  # it is done at the next start
-                self.tidy()
+                while self.tidy():
+                    pass
             with translated():
                 self._connection.close()
         finally:

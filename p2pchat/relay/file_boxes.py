@@ -150,7 +150,7 @@ def apply(store: BoxStore, batch: BoxBatch, now: int) -> BoxOutcome:
     if batch.tidy:
         try:
             outcome.untidy = store.expire(now) == MAX_EXPIRED_AT_ONCE
-            store.tidy()
+            outcome.untidy = store.tidy() or outcome.untidy
         except P2PChatError as error:
             outcome.failure = error
     return outcome

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import trio
@@ -11,6 +14,7 @@ import trio
 from p2pchat.errors import MediaMissing
 from p2pchat.media.decoder import DecodingFailed, MediaDecoder
 from tests.support.decoding import is_running, with_decoder
+from tests.support.processes import SOURCE
 
 
 def test_nothing_of_a_request_is_left_for_the_next_one() -> None:
@@ -67,6 +71,30 @@ def test_what_was_forked_ends_with_the_one_that_forked() -> None:
                 await trio.sleep(0.005)
 
     with_decoder("main", main)
+
+
+def test_nothing_outlives_a_node_that_is_killed() -> None:
+    """Not even a process that a picture has taken over, and that waits."""
+    script = """if True:
+        import trio
+        from tests.support.decoding import with_decoder
+        async def main(decoder):
+            await decoder.ask(b"nothing")
+            print(decoder.pid, flush=True)
+            await decoder.ask(b"hang")
+        with_decoder("main", main, answer_seconds=60)
+    """
+    with subprocess.Popen([sys.executable, "-c", script], cwd=SOURCE, stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        server = int(node.stdout.readline())
+        while not (workers := _children(server)):
+            os.sched_yield()
+        node.kill()
+    latest = time.monotonic() + 30
+    for pid in (server, *workers):
+        while is_running(pid):
+            assert time.monotonic() < latest
+            os.sched_yield()
 
 
 async def _expect_failure(decoder: MediaDecoder) -> None:

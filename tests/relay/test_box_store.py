@@ -242,6 +242,38 @@ def test_slots_are_used_again(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_large_file_with_nothing_left_gives_its_space_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (blob_slots, box_store):
+        monkeypatch.setattr(module, "GROWTH", 8)
+    store, path = opened(tmp_path), tmp_path / "files.blobs"
+    put(store, *BLOBS[:20])
+    forget(store, *BLOBS[:19])
+    store.tidy()
+    assert path.stat().st_size >= 20 * SIZE
+    forget(store, BLOBS[19])
+    store.tidy()
+    assert not path.stat().st_size
+    assert put(store, *BLOBS[:5]) == [DONE] * 5
+    assert held(store, *BLOBS[:5]) == [True] * 5
+    store.close()
+    store = opened(tmp_path)
+    assert held(store, *BLOBS[:5]) == [True] * 5
+    store.close()
+
+
+def test_what_was_deleted_is_overwritten_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(box_store, "MAX_OVERWRITTEN_AT_ONCE", 8)
+    store = opened(tmp_path)
+    put(store, *BLOBS[:20])
+    forget(store, *BLOBS[:20])
+    assert [store.tidy(), store.tidy(), store.tidy()] == [True, True, False]
+    assert not (tmp_path / "files.blobs").read_bytes().strip(b"\0")
+    put(store, *BLOBS[:20])
+    forget(store, *BLOBS[:20])
+    store.close()
+    assert not (tmp_path / "files.blobs").read_bytes().strip(b"\0")
+
+
 def test_a_damaged_or_a_newer_index_is_refused(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, *BLOBS[:3])

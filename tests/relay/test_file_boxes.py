@@ -13,7 +13,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import FILES, TO_FETCH, TO_PUT
 from p2pchat.lib.times import HOUR_MS
-from p2pchat.relay import file_boxes
+from p2pchat.relay import box_store, file_boxes
 from p2pchat.relay.box_store import BoxQuota
 from tests.support.boxes import LIMITS, RELAY, Keys, MailClient, Relay, blob, opened, relay, run
 
@@ -161,6 +161,24 @@ def test_files_expire_and_are_overwritten(tmp_path: Path) -> None:
             await trio.sleep(31)
             content = disk.read_bytes()
             assert [one in content for one in BLOBS[:4]] == [False, True, False, True]
+
+    run(main)
+
+
+def test_however_much_is_deleted_all_of_it_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAX_OVERWRITTEN_AT_ONCE", "MAX_EXPIRED_AT_ONCE"):
+        monkeypatch.setattr(box_store, name, 4)
+    monkeypatch.setattr(file_boxes, "MAX_EXPIRED_AT_ONCE", 4)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            sender, _ = await both(at)
+            await sender.put(0, *BLOBS[:10])
+            await sender.put(0, *BLOBS[10:], hours=2)
+            await sender.forget(0, *BLOBS[:10])
+            at.clock[0] += 3 * HOUR_MS
+            await trio.sleep(31)
+            assert not (tmp_path / "files.blobs").read_bytes().strip(b"\0")
 
     run(main)
 

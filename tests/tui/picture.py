@@ -22,6 +22,7 @@ PICTURES = {
     "guide/tour/invite.svg": ("invite", _USUAL),
     "guide/tour/verify.svg": ("contact-latin", _USUAL),
     "guide/tour/message.svg": ("selected", _USUAL),
+    "guide/tour/files.svg": ("files", (84, 43)),
     "guide/tour/find.svg": ("find-latin", _USUAL),
     "guide/tour/palette.svg": ("palette", _USUAL),
     "guide/tour/relays.svg": ("relays", _USUAL),
@@ -47,6 +48,8 @@ async def drawn(name: str, folder: Path) -> str:
 def main() -> None:
     """Write all of them."""
     os.environ["TZ"] = "UTC"
+    for name in ("NO_COLOR", "COLORTERM", "TERM", "TERM_PROGRAM", "TMUX"):  # as of a terminal with all colours
+        os.environ.pop(name, None)
     time.tzset()
     with tempfile.TemporaryDirectory() as folder:
         for name in PICTURES:

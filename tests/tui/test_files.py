@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from p2pchat import errors
+from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.half_blocks import CELL, Rgb
@@ -25,6 +27,7 @@ from tests.tui.app_helpers import notices
 from tests.tui.conftest import opened, run, until
 from tests.tui.fake_files import file_object, photo
 from tests.tui.fakes import FakeNode
+from tests.tui.hostile import TEXTS
 from tests.tui.pictures import take
 from tests.tui.test_remarks import click_on
 
@@ -312,15 +315,40 @@ def test_opening_is_asked_first_and_says_what_it_is(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(desktop, "open_file", open_file)
 
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        head = {"data": base64.b64encode(b"\x7fELF\x02\x01\x01" + bytes(200)).decode(), "size": 1_000}
+        vars(node)["_do_read_file"] = lambda **_: head
         await pilot.press("ctrl+up", "o")
         await asks(app, pilot, ConfirmScreen)
-        assert "It is a PDF document." in take(app).shown
+        assert "This is a program" in take(app).shown
+        await pilot.press("n")
+        await until(pilot, lambda: app.screen is app.main)
         assert not ran
+        assert not node.named("save_file")
+        del vars(node)["_do_read_file"]
+        await pilot.press("ctrl+up", "o")
+        await asks(app, pilot, ConfirmScreen)
         await pilot.press("y")
         await until(pilot, lambda: ran)
         assert ran == [(["xdg-open"], f"{tmp_path}/report.pdf")]
 
     with_bob(tmp_path, steps, file_object("report.pdf", 1_000))
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_names_on_this_computer_say_nothing_to_the_terminal_either(text: str, tmp_path: Path) -> None:
+    folder = tmp_path / text.translate({0: " ", ord("/"): " "}).encode()[:200].decode(errors="ignore")
+    folder.mkdir()
+    (folder / f"{folder.name}.pdf").touch()
+
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        app._actions.files._last = folder
+        await pilot.press(*"/file", "enter")
+        await asks(app, pilot, PickFileScreen)
+        await pilot.press("down", "enter")
+        await asks(app, pilot, SendFileScreen)
+        assert clean(take(app).shown) == take(app).shown
+
+    with_bob(tmp_path, steps)
 
 
 # --- pictures
@@ -357,6 +385,30 @@ def test_pictures_of_those_who_are_not_verified_say_so_until_they_are(tmp_path: 
         await until(pilot, lambda: pictures_shown(app) == 12)
 
     with_bob(tmp_path, steps, photo(), verified=False)
+
+
+def test_while_the_node_is_gone_nothing_is_asked_for_again_and_again(tmp_path: Path) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        node.fail["picture"] = errors.NodeGone()
+        node.sends_file(bob, photo())
+        await until(pilot, lambda: "shown as soon as the node is back" in take(app).shown)
+        await pilot.pause()
+        assert len(node.named("picture")) == 1
+        node.emit("lagged")
+        await until(pilot, lambda: pictures_shown(app) == 12)
+
+    with_bob(tmp_path, steps)
+
+
+def test_another_setting_takes_pictures_away_and_brings_them_back(tmp_path: Path) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        await until(pilot, lambda: pictures_shown(app) == 12)
+        node.fail["picture"] = errors.PicturesOff()
+        app.main.conversation.files.forget_pictures()
+        await until(pilot, lambda: "only pictures of verified contacts are" in take(app).shown)
+        assert pictures_shown(app) == 0
+
+    with_bob(tmp_path, steps, photo())
 
 
 def test_what_the_node_answers_is_not_trusted(tmp_path: Path) -> None:

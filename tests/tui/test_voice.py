@@ -90,6 +90,24 @@ def test_a_note_is_recorded_heard_again_and_sent(tmp_path: Path) -> None:
     with_bob(tmp_path, steps)
 
 
+def test_a_note_that_cannot_be_sent_is_not_lost(tmp_path: Path) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        sound = faked(app)
+        vars(node)["_do_send_file"] = lambda **_: {"id": "0" * 32, "state": "saved"}
+        node.fail["send_file"] = errors.NotNow("The disk is full")
+        await pilot.press(*"/voice", "enter")
+        await asks(app, pilot, RecordScreen)
+        await pilot.press("enter")
+        await until(pilot, lambda: "Not sent yet" in take(app).shown)
+        await pilot.press("enter")
+        await until(pilot, lambda: "The disk is full" in take(app).shown)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(node.named("send_file")) == 2 and app.screen is app.main)
+        assert len(sound.recorders) == 1
+
+    with_bob(tmp_path, steps)
+
+
 def test_a_note_that_is_thrown_away_is_never_sent(tmp_path: Path) -> None:
     async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
         sound = faked(app)

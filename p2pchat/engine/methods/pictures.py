@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import mimetypes
 from functools import partial
 from pathlib import Path
@@ -15,14 +16,15 @@ from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.settings import Pictures
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import MediaMissing, NoPicture, PicturesOff, UsageError
+from p2pchat.media.picture_format import MAX_RENDERED_SIDE
 from p2pchat.media.pictures import read_picture
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 from p2pchat.store.file_blobs import BytesSource, PathSource
 from p2pchat.store.files import FileRow
 
-MAX_SHOWN_PIXELS = 200_000
-"""Pixels of one answer: as a line of JSON they have 800 kB."""
+MAX_SHOWN_PIXELS = 2_000_000
+"""Pixels of one answer: as a line of JSON they have 8 MB."""
 _AS_IS = "With --as-is it is sent as it is, with everything that it says about place, time and camera."
 _SUFFIXES = {"image/jpeg": (".jpg", ".jpeg"), "image/png": (".png",)}
 
@@ -67,11 +69,13 @@ def check_shown(db: Database, row: FileRow) -> None:
 
 
 async def render(engine: Engine, row: FileRow, data: bytes, columns: int, rows: int) -> Json:
-    """Return a picture's pixels, scaled to fit. Raises NoPicture, MediaMissing, Busy or UsageError."""
-    if columns < 1 or rows < 1 or columns * rows > MAX_SHOWN_PIXELS:
-        raise UsageError(f"A picture is shown with 1 to {MAX_SHOWN_PIXELS:,} pixels")
-    try:
-        shown = await engine.pictures.render(data, columns, rows, b"" if row.mine else row.chat)
-    except ValueError:
-        raise UsageError("A picture is not shown so wide or so high") from None
+    """Return a picture's pixels, scaled to fit, in a greater box as many as one answer has. Raises NoPicture,
+    MediaMissing, Busy or UsageError.
+    """
+    if columns < 1 or rows < 1:
+        raise UsageError("A picture is shown with at least one pixel in each direction")
+    columns, rows = min(columns, MAX_RENDERED_SIDE), min(rows, MAX_RENDERED_SIDE)
+    scale = min(1.0, math.sqrt(MAX_SHOWN_PIXELS / (columns * rows)))
+    columns, rows = max(1, int(columns * scale)), max(1, int(rows * scale))
+    shown = await engine.pictures.render(data, columns, rows, b"" if row.mine else row.chat)
     return {"width": shown.width, "height": shown.height, "rgb": base64.b64encode(shown.data).decode()}

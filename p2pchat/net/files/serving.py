@@ -28,6 +28,8 @@ SLOW_WRITE_SECONDS = 0.1
 long behind it,"""
 MIN_WRITE = 4_000
 """but so many bytes."""
+NOTHING_UNITS = 1_000
+"""Units of work for looking up what is not there."""
 
 
 class _Part(NamedTuple):
@@ -39,7 +41,9 @@ class _Part(NamedTuple):
 
 
 class FileServing:
-    """What one contact asks for on one stream, after the hellos. until_written: waits while messages are written."""
+    """What one contact asks for on one stream, after the hellos. until_written: waits while messages are written.
+    charge: takes units of work (`admission.budget`) from whoever asks.
+    """
 
     def __init__(
         self,
@@ -48,12 +52,14 @@ class FileServing:
         contact: ContactId,
         callbacks: FileCallbacks,
         until_written: Callable[[], Awaitable[None]],
+        charge: Callable[[float], None],
     ) -> None:
         self._stream = stream
         self._reader = reader
         self._contact = contact
         self._callbacks = callbacks
         self._until_written = until_written
+        self._charge = charge
         self._gets: deque[Get] = deque()
         self._asked = 0
         self._wake = Wakeup()
@@ -104,6 +110,8 @@ class FileServing:
 
     async def _write(self, part: _Part) -> None:
         """Write a part of an answer, in pieces between which messages go. Raises LinkLost."""
+        if not part.answer.blobs:
+            self._charge(NOTHING_UNITS)  # what carries blobs pays for itself
         pieces = _Pieces(part)
         while piece := pieces.take(self._write_bytes):
             await self._until_written()

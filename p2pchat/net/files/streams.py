@@ -22,6 +22,7 @@ from p2pchat.net.files.asking import FileAsking
 from p2pchat.net.files.reading import AnswerReader
 from p2pchat.net.files.serving import FileServing
 from p2pchat.net.frames import FrameReader, write_frames
+from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.links.link import Link, Links
 from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Branching, Caller, Handler, Host, Stream
@@ -73,7 +74,7 @@ class HostFileStreams:
         """Leave half of what a circuit may carry to messages; where that is reached, have another one made. Raises
         Unreachable where nothing more may be asked for on this one.
         """
-        terms = link.stream.terms if isinstance(link.stream, Branching) else None
+        terms = link.terms
         if terms is None:
             return
         if not terms.for_files:
@@ -136,6 +137,7 @@ class HostFileStreams:
         except (CannotOpen, LinkLost):
             return
         until_written = partial(self._links.until_written, pair.contact)
+        charge = stream.account.charge if isinstance(stream, LibP2PStream) else _charge_nothing
         served = self._served.setdefault(pair.contact, [])
         scope = trio.CancelScope()
         served.append(scope)
@@ -143,7 +145,7 @@ class HostFileStreams:
             served[0].cancel()
         try:
             with scope:
-                await FileServing(stream, reader, pair.contact, self.answers, until_written).run()
+                await FileServing(stream, reader, pair.contact, self.answers, until_written, charge).run()
         finally:
             served.remove(scope)
             if not served:
@@ -171,3 +173,7 @@ class BestFileStreams:
     async def get(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         """Ask a contact for blobs."""
         return await self._side(contact).get(contact, wanted)
+
+
+def _charge_nothing(units: float) -> None:
+    pass

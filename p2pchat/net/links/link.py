@@ -32,12 +32,13 @@ from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import interfaces, multiaddrs
+from p2pchat.net.allowance import CircuitTerms
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.links import judging
 from p2pchat.net.links.judging import Judge, Verdict
 from p2pchat.net.name_book import NameBook
-from p2pchat.net.ports import Caller, Handler, Host, Routed, Stream
+from p2pchat.net.ports import Branching, Caller, Handler, Host, Routed, Stream
 from p2pchat.ports import LinkCallbacks
 
 CIRCUIT_LINGER_SECONDS = 5.0
@@ -90,6 +91,11 @@ class Link:
         if isinstance(stream, LibP2PStream) and stream.route == Route.DIRECT and interfaces.is_near(stream.place):
             return Route.LAN
         return stream.route
+
+    @cached_property
+    def terms(self) -> CircuitTerms | None:
+        """What its connection may carry, if that is a circuit."""
+        return self.stream.terms if isinstance(self.stream, Branching) else None  # this question takes long
 
     def post(self, frames: Sequence[Frame]) -> bool:
         """Queue frames for writing; return False if this link does not take any more."""

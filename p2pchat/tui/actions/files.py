@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2pchat import errors
+from p2pchat.received import content
+from p2pchat.received.names import safe_name
 from p2pchat.tui import desktop, file_words, half_blocks, kitty, paths, terminal
 from p2pchat.tui.intents import MessageIntent, PathPasted, WantPicture
 from p2pchat.tui.model import File, Message
 from p2pchat.tui.node_client import READY
-from p2pchat.tui.text import cut
+from p2pchat.tui.text import cut, displayable_line
 from p2pchat.tui.widgets.file_rows import Unshown
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ VIEW, FETCH, CANCEL, SAVE, OPEN, SPEED = FILE_ACTIONS = ("view", "fetch", "cance
 """What `MessageIntent` may ask for a file."""
 
 _NOT_SHOWN = "not shown: only pictures of verified contacts are (see /settings)"
+_LATER = "shown as soon as the node is back"
 _MAX_WHY = 120
 
 
@@ -169,27 +173,40 @@ class FileActions:
         return self._app.preferences.save_folder or usual
 
     async def _open(self, message: Message, file: File) -> None:
-        """Open a file with a program of the desktop: it is saved first, and the user asked, who hears what it is."""
+        """Open a file with a program of the desktop, after a question that says what it is by its content. Theirs is
+        saved for that.
+        """
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
         app = self._app
         command = desktop.opener(os.environ)
         if not command:
             app.say("No program of a desktop can be reached from here; s saves the file.")
-            return
-        if message.mine and file.path:
-            path, warning = file.path, ""
-        else:
-            answer = await self._saved(message, paths.expanded(self.folder))
-            path, warning = str(answer["path"]), str(answer.get("warning") or "")
-            app.say(f"Saved as {path}.")
-        name = file_words.shortened(file.name, 40)
-        more = warning or "Another program reads it, and may do what it says. Open only what you expected."
-        if await app.ask(ConfirmScreen(f"Open {name} with another program?", "Open", "Cancel", more)):
-            if await desktop.open_file(command, path):
-                app.say(f"Opening {name}")
+        elif file.state != file_words.HERE and not message.mine:
+            app.say("Not all of this file is here yet; f fetches it.")
+        elif await app.ask(
+            ConfirmScreen("Open this with another program?", "Open", "Cancel", await self._kind(message))
+        ):
+            if message.mine and file.path:
+                path = file.path
             else:
+                path = str((await self._saved(message, paths.expanded(self.folder)))["path"])
+                app.say(f"Saved as {path}.")
+            if not await desktop.open_file(command, path):
                 app.say("The file could not be opened.", "error")
+
+    async def _kind(self, message: Message) -> str:
+        """Return what a file is by its content, and what it can do, in a sentence. Raises P2PChatError."""
+        assert message.file is not None
+        name, size = safe_name(message.file.name), message.file.size
+        head = await self._read(message, 0, content.HEAD_BYTES)
+        tail = await self._read(message, max(0, size - content.TAIL_BYTES), content.TAIL_BYTES)
+        kind = content.kind_of(head, tail, name)
+        return displayable_line(content.warning(kind, name) or content.question(kind, name))
+
+    async def _read(self, message: Message, offset: int, size: int) -> bytes:
+        answer = await self._app.node.call("read_file", id=message.id, offset=offset, size=size)
+        return base64.b64decode(answer["data"])
 
     # --- pictures
 
@@ -199,7 +216,7 @@ class FileActions:
         try:
             answer = await self._app.node.call("picture", id=ident, columns=intent.columns, rows=intent.rows)
         except errors.NodeGone:
-            conversation.files.show(ident, None)
+            conversation.files.show(ident, Unshown(_LATER))  # it is asked for again once the node is back
             return
         except errors.PicturesOff:
             conversation.files.show(ident, Unshown(_NOT_SHOWN))

@@ -19,6 +19,7 @@ from p2pchat.tui.intents import (
 )
 from p2pchat.tui.model import NOTES, Message
 from p2pchat.tui.text import cut, displayable
+from p2pchat.tui.widgets.message_keys import copied
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -57,7 +58,7 @@ class MessageActions:
         if message is None:
             self._app.say("There is no message to copy.")
         else:
-            self._app.copy(CopyText(message.text))
+            self._app.copy(CopyText(copied(message)))
 
     async def open_picked(self, _rest: str) -> None:
         """Run /open: open the link in the selected message, or in the newest that has one."""

@@ -207,6 +207,8 @@ class PreferenceActions:
 
     async def _tell_node(self, name: str, value: Value | int) -> None:
         self._source.node = await self._app.node.call("settings", **{name: value})
+        if name == "pictures":
+            self._app.main.conversation.files.forget_pictures()
         if self._page is not None:
             self._page.renew()
 

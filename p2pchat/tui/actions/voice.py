@@ -137,10 +137,13 @@ class VoiceActions:
             return
         self.stop()
         note = await self._app.ask(RecordScreen(self.sound, chat.label))
-        if note is None:
-            return
-        more = self._talk.take_answer(chat.id)
-        with self.sound.kept(note) as path:
-            await self._app.node.call("send_file", chat=chat.id, path=str(path), form="voice", **more)
-        if chat.id == self._app.state.current:
+        more = self._talk.take_answer(chat.id) if note is not None else {}
+        while note is not None:
+            try:
+                with self.sound.kept(note) as path:
+                    await self._app.node.call("send_file", chat=chat.id, path=str(path), form="voice", **more)
+                break
+            except errors.P2PChatError as exc:  # what was said is not lost by that
+                note = await self._app.ask(RecordScreen(self.sound, chat.label, note, self._app.said(exc)))
+        if note is not None and chat.id == self._app.state.current:
             self._app.main.conversation.to_end()

@@ -39,13 +39,16 @@ class RecordScreen(Panel[Any]):
     ]
     AUTO_FOCUS = ""
 
-    def __init__(self, sound: Sound, to: str) -> None:
-        """sound: makes the recording and the player. to: the label of the chat."""
+    def __init__(self, sound: Sound, to: str, note: Any = None, problem: str = "") -> None:
+        """sound: makes the recording and the player. to: the label of the chat. note: one that could not be sent yet,
+        and why.
+        """
         super().__init__()
+        self._problem = problem
         self._sound = sound
         self._to = to
         self._recorder: Any = None
-        self._note: Any = None
+        self._note: Any = note
         self._player: Plays | None = None
         self._levels: list[int] = []
         self._stopping = False
@@ -58,7 +61,12 @@ class RecordScreen(Panel[Any]):
         """Begin to record."""
         self.set_heading(f"Voice note for {self.drawn(self._to)}")
         self.set_interval(SHOWN_EVERY, self._look)
-        self.action_again()
+        if self._note is None:
+            self.action_again()
+        else:
+            self.say(self._problem, "problem")
+            self._show()
+            self.show_keys()
 
     def on_unmount(self) -> None:
         """Leave the microphone and the loudspeaker alone."""

@@ -31,7 +31,7 @@ from p2pchat.tui.widgets.feed import Feed, last_theirs, reveal_selected
 from p2pchat.tui.widgets.files_in_view import FilesInView
 from p2pchat.tui.widgets.looks import CSS, ROLES
 from p2pchat.tui.widgets.marking import Spot, TextMarks
-from p2pchat.tui.widgets.message_keys import MessageKeys
+from p2pchat.tui.widgets.message_keys import MessageKeys, copied
 from p2pchat.tui.widgets.paging import MessageSource
 from p2pchat.tui.widgets.painting import Painter
 from p2pchat.tui.widgets.rendering import Look
@@ -152,7 +152,7 @@ class Conversation(MessageKeys, can_focus=True):
         if self._feed.update(chat):
             self._changed()
         if before is not None and before.id == chat.id and before.verified != chat.verified:
-            self.files.forget_refusals()
+            self.files.forget_pictures()
 
     async def jump(self, message_id: str) -> None:
         """Show a message, wherever it is in the chat, and select it. Raises what the source does (`NoSuchMessage`)."""
@@ -162,6 +162,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     async def reread(self) -> None:
         """Read the shown messages again, after `lagged` or a late message. Nothing jumps."""
+        self.files.forget_refusals()
         if await self._feed.reread():
             self._changed()
 
@@ -288,7 +289,7 @@ class Conversation(MessageKeys, can_focus=True):
             self.call_later(self.run_action, link.removeprefix("action:"))
             return
         if event.chain == 2:
-            self.post_message(CopyText(message.text))
+            self.post_message(CopyText(copied(message)))
 
     def _link_at(self, place: RowPosition, x: int) -> str:
         """Return the link of the piece of the row that was clicked, or ""."""

@@ -6,7 +6,9 @@ A picture is asked for when it comes into view, and kept for a few screens.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import UnionType
 
+from p2pchat.tui.half_blocks import Rgb
 from p2pchat.tui.intents import WantPicture
 from p2pchat.tui.model import File
 from p2pchat.tui.widgets.feed import Feed
@@ -45,12 +47,10 @@ class FilesInView:
             self._redraw(id)
 
     def show(self, id: str, media: Media | None) -> None:
-        """Show the picture of a message, or how its voice note plays. None: ask for it again when it is in view."""
+        """Show the picture of a message, or how its voice note plays; None for neither."""
         known = self._feed.blocks.media
         known.pop(id, None)
-        if media is None:
-            self._asked.pop(id, None)
-        else:
+        if media is not None:
             known[id] = media
         while len(known) > MAX_MEDIA:
             oldest = next(iter(known))
@@ -60,13 +60,20 @@ class FilesInView:
         self._redraw(id)
 
     def forget_refusals(self) -> None:
-        """Ask again for pictures that were not shown, because what decides it has changed."""
+        """Ask again for pictures that were not shown: it may be possible now."""
+        self._forget(Unshown)
+
+    def forget_pictures(self) -> None:
+        """Ask again for all pictures, because what decides whether they are shown has changed."""
+        self._forget(Unshown | Rgb)
+
+    def _forget(self, kind: type[Media] | UnionType) -> None:
         known = self._feed.blocks.media
-        refused = [id for id, media in known.items() if isinstance(media, Unshown)]
-        for id in refused:
+        gone = [id for id, media in known.items() if isinstance(media, kind)]
+        for id in gone:
             del known[id]
             self._asked.pop(id, None)
-        if refused:
+        if gone:
             self._changed()
 
     def ask(self, rows: Sequence[RowPosition]) -> None:

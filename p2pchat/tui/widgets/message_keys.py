@@ -9,6 +9,11 @@ from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Message
 from p2pchat.tui.model import Message
 
 
+def copied(message: Message) -> str:
+    """Return what copying a message copies: its text, or the name of a file without a caption."""
+    return message.text or ("" if message.file is None else message.file.name)
+
+
 class MessageKeys(Widget):
     """The actions of the keys on a message. The widget says which message is selected."""
 
@@ -18,9 +23,9 @@ class MessageKeys(Widget):
         raise NotImplementedError
 
     def action_copy(self) -> None:
-        """Copy the text as it was written."""
+        """Copy the text as it was written; of a file without a caption, its name."""
         if self.selected is not None:
-            self.post_message(CopyText(self.selected.text))
+            self.post_message(CopyText(copied(self.selected)))
 
     def action_copy_code(self) -> None:
         """Copy the code in the text, without what is around it."""

@@ -83,9 +83,13 @@ def test_a_picture_is_sent_encoded_again_and_shown_to_who_has_verified_its_sende
             await bob.call("picture", id=theirs["id"], columns=8, rows=4)
         ours = (await _last(alice, "bob"))["id"]
         await alice.call("picture", id=ours, columns=8, rows=4)  # one's own needs no verification
-        for columns, rows in ((0, 1), (1, 0), (1000, 1000)):
+        for columns, rows in ((0, 1), (1, 0)):
             with pytest.raises(UsageError):
                 await alice.call("picture", id=ours, columns=columns, rows=rows)
+        for columns, rows in ((2000, 1000), (4000, 2000), (9000, 10), (10, 99_999)):
+            await alice.call("picture", id=ours, columns=columns, rows=rows)
+        boxes = [asked[1:] for asked in alice.engine.pictures.asked[1:]]  # type: ignore[attr-defined]
+        assert boxes == [(2000, 1000), (2000, 1000), (4096, 10), (10, 4096)]
 
     run_world(tmp_path, main)
 

@@ -13,7 +13,7 @@ from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.frames import HELLO, WRITE, Frame, pack
 from p2pchat.core.ids import ContactId, FileId, PeerKey
 from p2pchat.errors import LinkLost
-from p2pchat.net.files.serving import MIN_WRITE, PART_BLOBS, SLOW_WRITE_SECONDS, FileServing
+from p2pchat.net.files.serving import MIN_WRITE, NOTHING_UNITS, PART_BLOBS, SLOW_WRITE_SECONDS, FileServing
 from p2pchat.net.frames import FrameReader
 from p2pchat.ports import NoBlob
 from tests.support.boxes import Pipe, PipeStream
@@ -43,12 +43,17 @@ class Recipient:
             await pass_on(data)
 
         far.write = write  # type: ignore[method-assign]
-        self.serving = FileServing(far, FrameReader(far, FROM_RECIPIENT), BOB, shelf, self._until_written)
+        self.charged = 0.0
+        reader = FrameReader(far, FROM_RECIPIENT)
+        self.serving = FileServing(far, reader, BOB, shelf, self._until_written, self._charge)
         self.ended = trio.Event()
 
     async def run(self) -> None:
         await self.serving.run()
         self.ended.set()
+
+    def _charge(self, units: float) -> None:
+        self.charged += units
 
     async def _until_written(self) -> None:
         await self.messages.wait()
@@ -113,6 +118,21 @@ def test_who_asks_for_too_much_is_left() -> None:
         assert not recipient.ended.is_set()
         await recipient.ask(99, 0, 1)
         await recipient.ended.wait()
+
+    serves(main)
+
+
+def test_who_asks_for_nothing_pays_for_it() -> None:
+    async def main(recipient: Recipient, shelf: Shelf) -> None:
+        await recipient.ask(1, 0, 16)
+        await recipient.ask(2, 99, 16)
+        for _ in range(18):
+            await recipient.answer()
+        assert recipient.charged == 0
+        for number in range(5):
+            await recipient.ask(number, 200, 1)
+            assert (await recipient.answer())[0] == NONE
+        assert recipient.charged == 5 * NOTHING_UNITS
 
     serves(main)
 

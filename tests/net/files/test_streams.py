@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -184,10 +185,12 @@ def test_files_leave_half_of_a_circuit_to_messages(tmp_path: Path, max_bytes: in
             with pytest.raises(Unreachable):
                 await alice.net.files.get(contact, blobs(1, 1))
         await trio.sleep(1)
-        assert alice.net._best(contact) not in old
+        new = alice.net._best(contact)
+        assert new not in old
         assert await alice.net.files.get(contact, blobs(1, 1)) == Blobs([blob(1)])
         await trio.sleep(2 * CIRCUIT_LINGER_SECONDS)
         assert not {*links_of(alice)} & {link.stream for link in old}
+        assert alice.net._best(contact) is new
         await alice.call("send", chat="bob", text="still here", wait="delivered")
         assert await alice.net.files.get(contact, blobs(2, 1)) == Blobs([blob(2)])
 
@@ -246,6 +249,29 @@ def test_a_contact_who_is_forgotten_is_neither_asked_nor_served(tmp_path: Path) 
                 await wait_all_tasks_blocked()
                 node.net.relink(await node.id_of(other))
             await alice.call("send", chat="bob", text="again", wait="delivered")
+
+    run_world(tmp_path, main)
+
+
+def test_a_stream_can_be_ended_by_itself(tmp_path: Path) -> None:
+    """Whatever becomes of the connection that it is on."""
+
+    async def main(world: World) -> None:
+        alice, bob, contact = await friends(world)
+        shelf = shelve(bob)
+        shelf.before = trio.sleep_forever
+
+        async def fetch() -> None:
+            with pytest.raises(LinkLost), trio.fail_after(SILENCE_SECONDS / 2):
+                await alice.net.files.get(contact, blobs(0, 1))
+
+        links = links_of(alice)
+        for node, other in ((alice, "bob"), (bob, "alice")):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fetch)
+                await wait_all_tasks_blocked()
+                node.net._open.files.drop(await node.id_of(other))
+        assert links_of(alice) == links
 
     run_world(tmp_path, main)
 
@@ -352,8 +378,12 @@ def test_one_who_lies_about_files_keeps_the_link(tmp_path: Path) -> None:
         says: list[bytes] = []
 
         async def lie(stream: Stream) -> None:
-            await FrameReader(stream, FROM_RECIPIENT).read_one()
+            reader = FrameReader(stream, FROM_RECIPIENT)
+            await reader.read_one()
             await stream.write(says[0])
+            with suppress(LinkLost):  # where the hello was believed, the answer is right
+                number = (await reader.read_one()).body[:4]
+                await stream.write(pack(Frame(BLOB, number + blob(0))))
             await is_left(stream)
 
         async def recognize(name: str, caller: Caller) -> object:

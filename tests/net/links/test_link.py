@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from p2pchat.core import frames
 from p2pchat.core.delivery import Route
@@ -117,6 +118,24 @@ def test_a_cut_link_is_noticed_by_both_and_mended(tmp_path: Path) -> None:
 
 async def everything_arrived(node: WorldNode, count: int) -> bool:
     return len(await node.texts("alice")) == count
+
+
+def test_who_waits_for_a_link_to_have_written_is_woken_by_its_end(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        contact = await alice.id_of("bob")
+        links = alice.net._open.links
+        with trio.fail_after(0):
+            await links.until_written(contact)
+        for link in links._links[contact]:
+            link.writing = True  # it does not end
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(links.until_written, contact)
+            await wait_all_tasks_blocked()
+            assert nursery.child_tasks
+            await bob.stop()
+
+    run_world(tmp_path, main)
 
 
 def test_an_idle_link_stays_and_a_silence_is_broken_by_a_ping(tmp_path: Path) -> None:
