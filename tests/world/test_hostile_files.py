@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from p2pchat.core.contents import File, Transfer
 from p2pchat.core.contents.transfer import TransferNews
-from p2pchat.core.files import BlobPlace
+from p2pchat.core.files import MAX_FILE_BYTES, BlobPlace
 from p2pchat.core.ids import MessageId
 from p2pchat.engine.files import fetcher, transfers
 from p2pchat.ports import BlobRange, NoBlob
+from p2pchat.sanitize import clean_line
 from p2pchat.store.files import FileState
+from tests.received.hostile_names import NAMES
 from tests.support.world import World, befriend, run_world, until
 from tests.world.test_conversation import Author, take
 from tests.world.test_delivery import friends
@@ -78,3 +81,69 @@ def test_what_is_withdrawn_is_not_given_to_one_who_says_that_it_is_there(tmp_pat
         assert (await in_store(alice))[0].state == FileState.GONE
 
     run_world(tmp_path, main)
+
+
+SIZES = (0, 1, 65_519, 65_520, 25_000_000, 1 << 32, MAX_FILE_BYTES)
+PREVIEWS = (b"", b"\xff\xd8\xff", b"\x1b[2J" * 1_536, bytes(63), bytes(64), bytes(65), b"<svg onload=x>")
+
+
+def test_two_hundred_hostile_files_are_lines_that_say_nothing_to_a_terminal(tmp_path: Path) -> None:
+    """Whatever is claimed of size, form, width, length, type and preview: nothing is made room for before it comes."""
+    evil = "\x1b]8;;file:///etc\x07a\x9b2J\u202e[@click=app.quit]\n-rf <b>\0"
+
+    def claims(number: int, name: str) -> File:
+        side, long = (0, 1, 65_535)[number % 3], (0, 2**32 - 1)[number % 2]
+        return File(
+            number % 5,
+            name[:200] or "a",
+            evil,
+            SIZES[number % len(SIZES)],
+            bytes([number]) * 32,
+            bytes(32),
+            side,
+            65_535 - side,
+            long,
+            PREVIEWS[number % len(PREVIEWS)],
+            evil,
+        )
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        sent = [claims(number, name) for number, name in enumerate(NAMES)]
+        assert len(sent) >= 200
+        author = Author(world)
+        said = [author.say(file) for file in sent if encodable(file)]
+        before = everything(tmp_path)
+        await take(bob, "alice", *said)
+        await trio.sleep(5 * fetcher.IDLE_SECONDS)
+        shown = await bob.call("files", chat="alice", limit=1000)
+        assert len(shown) == len(said)
+        for event in [*shown, *(one for one in bob.heard if one.get("file"))]:
+            file = event["file"]
+            assert all(clean_line(file[key]) == file[key] for key in ("name", "type", "problem"))
+            assert not {"/", "\\"} & set(file["name"])
+            assert file["peaks"] is None or len(file["peaks"]) == 64
+        largest = next(one for one in shown if one["file"]["size"] == MAX_FILE_BYTES)
+        await bob.call("fetch_file", id=largest["id"])
+        await trio.sleep(60)
+        new = {path: size for path, size in everything(tmp_path).items() if path not in before}
+        assert {path.parent for path in new} <= {bob.folder, bob.folder / "files"}
+        assert not sum(size for path, size in new.items() if path.parent.name == "files")
+        assert len(bob.engine.files.fetcher._tasks) <= fetcher.MAX_AT_ONCE
+        await alice.call("send", chat="bob", text="and a text", wait="delivered")
+
+    run_world(tmp_path, main)
+
+
+def encodable(file: File) -> bool:
+    """Whether somebody can say this at all: names that are not Unicode are refused with the envelope."""
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def everything(folder: Path) -> dict[Path, int]:
+    """All that is in a folder, with its size."""
+    return {path: path.stat().st_size for path in folder.rglob("*")}
