@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from p2pchat.tui.half_blocks import Rgb
 
 CELL_WIDTH, CELL_HEIGHT = 8, 16
-"""Pixels that are asked for for each cell."""
+"""Pixels of a cell, roughly: more are not asked for, and a small picture is not enlarged beyond them."""
 
 ANSWER_SECONDS = 0.4
 """How long the terminal has to answer. It is asked once."""
@@ -66,12 +67,12 @@ class Replies:
 
     def ask(self, write: Callable[[str], object]) -> bool:
         """Return whether the terminal knows the protocol; `write` writes to it. Waits for the answer, so call it in a
-        thread; it is asked only once.
+        thread; it is asked, and waited for, only once.
         """
         if not self._asked:
             self._asked = True
             write(QUESTION)
-        self._answered.wait(ANSWER_SECONDS)
+            self._answered.wait(ANSWER_SECONDS)
         return self._knows
 
     def sift(self, typed: str) -> str:
@@ -105,23 +106,34 @@ class Graphics:
         """Return whether the terminal knows the protocol, as it says itself."""
         return await asyncio.to_thread(self.replies.ask, self._write)
 
-    def show(self, picture: Rgb) -> None:
-        """Hand a picture over, in place of the one before; `placeholders` show it."""
-        self._write(sequences(picture))
+    def show(self, picture: Rgb, columns: int, rows: int) -> None:
+        """Hand a picture over, in place of the one before; `placeholders` show it in so many cells."""
+        self._write(sequences(picture, columns, rows))
 
     def remove(self) -> None:
         """Have the terminal forget the picture."""
         self._write(REMOVE)
 
 
-def size_in_cells(picture: Rgb) -> tuple[int, int]:
-    """Return the cells that a picture takes: (columns, rows)."""
-    return max(1, round(picture.width / CELL_WIDTH)), max(1, min(MAX_ROWS, round(picture.height / CELL_HEIGHT)))
+def room(columns: int, rows: int, max_pixels: int) -> tuple[int, int]:
+    """Return the pixels, (columns, rows), that are to be asked for to fill so many cells, `max_pixels` at most."""
+    width, height = columns * CELL_WIDTH, min(rows, MAX_ROWS) * CELL_HEIGHT
+    scale = min(1.0, math.sqrt(max_pixels / (width * height)))
+    return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def sequences(picture: Rgb) -> str:
-    """Return the sequences that hand a picture over and have placeholders show it. The terminal answers nothing."""
-    columns, rows = size_in_cells(picture)
+def size_in_cells(picture: Rgb, columns: int, rows: int, width: int) -> tuple[int, int]:
+    """Return the cells, (columns, rows), that a picture takes within these. width: of the original, in pixels."""
+    scale = min(columns / picture.width, 2 * min(rows, MAX_ROWS) / picture.height)
+    scale = min(scale, max(1.0, width / CELL_WIDTH) / picture.width)
+    fits = max(1, round(picture.height * scale / 2))
+    return max(1, min(columns, round(picture.width * scale))), min(rows, MAX_ROWS, fits)
+
+
+def sequences(picture: Rgb, columns: int, rows: int) -> str:
+    """Return the sequences that hand a picture over and have placeholders show it, in so many cells. The terminal
+    answers nothing.
+    """
     data = base64.b64encode(zlib.compress(picture.data, 1)).decode()
     chunks = [data[at : at + _MAX_CHUNK] for at in range(0, len(data), _MAX_CHUNK)]
     made = [REMOVE]

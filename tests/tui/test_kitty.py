@@ -72,7 +72,7 @@ def test_only_terminals_that_may_know_it_are_asked() -> None:
 
 def test_a_picture_is_handed_over_in_parts_and_placed() -> None:
     data = random.Random(1).randbytes(160 * 64 * 3)
-    said = kitty.sequences(Rgb(160, 64, data))
+    said = kitty.sequences(Rgb(160, 64, data), 20, 4)
     parts = re.findall(r"\x1b_G([^;\x1b]*);?([^\x1b]*)\x1b\\", said)
     assert "".join(f"\x1b_G{keys}{';' * bool(body)}{body}\x1b\\" for keys, body in parts) == said
     assert "a=d" in parts[0][0]
@@ -90,7 +90,18 @@ def test_a_row_of_placeholders_has_a_cell_for_each_column() -> None:
         assert cell_len(kitty.placeholders(row, 20)) == 20
     assert kitty.placeholders(0, 2) == "\U0010eeee\u0305\u0305\U0010eeee\u0305"
     assert kitty.placeholders(1, 1) == "\U0010eeee\u030d\u0305"
-    assert kitty.size_in_cells(Rgb(1, 1, b"abc")) == (1, 1)
+
+
+def test_a_picture_fills_the_window_as_far_as_the_node_answers() -> None:
+    assert kitty.room(80, 22, 200_000) == (603, 331)
+    assert kitty.room(20, 5, 200_000) == (160, 80)
+    assert kitty.room(1, 10_000, 200_000)[1] == kitty.MAX_ROWS * kitty.CELL_HEIGHT
+    wide, small = Rgb(600, 300, b""), Rgb(64, 64, b"")
+    assert kitty.size_in_cells(wide, 80, 22, 4_000) == (80, 20)
+    assert kitty.size_in_cells(wide, 80, 10, 4_000) == (40, 10)
+    assert kitty.size_in_cells(small, 80, 22, 64) == (8, 4), "it is not enlarged"
+    assert kitty.size_in_cells(Rgb(1, 1, b""), 80, 22, 1) == (1, 1)
+    assert kitty.size_in_cells(Rgb(1, 4_000, b""), 80, 22, 1) == (1, 22)
 
 
 def test_the_picture_screen_hands_the_picture_over_and_has_it_forgotten(tmp_path: Path) -> None:
@@ -105,7 +116,8 @@ def test_the_picture_screen_hands_the_picture_over_and_has_it_forgotten(tmp_path
         await until(pilot, lambda: "\U0010eeee" in take(app).shown)
         assert written[0] == kitty.QUESTION
         assert "U=1" in written[1]
-        assert node.named("picture")[-1]["rows"] == 28 * kitty.CELL_HEIGHT
+        asked = node.named("picture")[-1]
+        assert asked["columns"] * asked["rows"] <= 200_000
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.main)
         assert written[-1] == kitty.REMOVE

@@ -26,8 +26,8 @@ from p2pchat.tui.rtl import drawn
 from p2pchat.tui.screens.panel import Hint, Hints, said
 from p2pchat.tui.text import cut, displayable_line
 
-MAX_SIDE = 2_000
-"""Pixels; no window is larger."""
+MAX_PIXELS = 200_000
+"""The most pixels in one answer of the node."""
 
 _PAGE = 200
 """Files of the chat among which the pictures before and after are looked for."""
@@ -48,9 +48,8 @@ class PictureView(Widget):
         self._rows = [Strip(half_blocks.segments(colours)) for colours in rows]
         self.refresh()
 
-    def show_in_full(self, picture: Rgb) -> None:
-        """Show the picture that the terminal was handed."""
-        columns, rows = kitty.size_in_cells(picture)
+    def show_in_full(self, columns: int, rows: int) -> None:
+        """Show the picture that the terminal was handed, in so many cells."""
         style = Style(color=Color.from_rgb(*kitty.COLOUR))
         self._rows = [Strip([Segment(kitty.placeholders(row, columns), style)]) for row in range(rows)]
         self.refresh()
@@ -185,18 +184,23 @@ class PictureScreen(ModalScreen[Message]):
         picture = half_blocks.decoded(answer, columns, rows)
         self._say("" if picture else "This picture could not be read.")
         if picture is not None and in_full and self._graphics is not None and self.is_attached:
-            self._graphics.show(picture)
+            cells = kitty.size_in_cells(picture, *self._cells(), file.width or picture.width)
+            self._graphics.show(picture, *cells)
             self._handed = True
-            self._view.show_in_full(picture)
+            self._view.show_in_full(*cells)
         else:
             self._view.show(picture)
 
     def _room(self, *, in_full: bool) -> tuple[int, int]:
         """Return the most pixels that the window shows: (columns, rows)."""
-        width, height = max(1, self.size.width), max(1, self.size.height - 2)
+        columns, rows = self._cells()
         if in_full:
-            return min(MAX_SIDE, width * kitty.CELL_WIDTH), min(height, kitty.MAX_ROWS) * kitty.CELL_HEIGHT
-        return min(MAX_SIDE, width), min(MAX_SIDE, 2 * height)
+            return kitty.room(columns, rows, MAX_PIXELS)
+        return columns, min(2 * rows, MAX_PIXELS // columns)
+
+    def _cells(self) -> tuple[int, int]:
+        """Return the cells of the window beside the lines of text: (columns, rows)."""
+        return max(1, self.size.width), max(1, self.size.height - 2)
 
     async def _ask(self, columns: int, rows: int, *, full: bool) -> Any:
         return await self._node.call("picture", id=self._message.id, columns=columns, rows=rows, full=full)
