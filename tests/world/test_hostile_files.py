@@ -85,7 +85,7 @@ def test_files_that_come_slowly_keep_their_places(tmp_path: Path, monkeypatch: p
             files = await bob.call("files", chat="alice")
             return [one["file"]["state"] for one in files] == ["here"] * len(sources)
 
-        await until(all_here, 60)
+        await until(all_here, 120)
         assert len(given) == len(set(given)) == 2 * len(sources)
 
     run_world(tmp_path, main)
