@@ -25,7 +25,7 @@ from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.storage_limits import SCARCE_DISK_BYTES
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import DiskFull, FileDamaged
+from p2pchat.errors import DiskFull, FileDamaged, P2PChatError
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import files as store_files
@@ -113,7 +113,12 @@ class Fetcher:
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed.clear()
-                rows, self._any = await self._committer.read(_wanted)
+                try:
+                    rows, self._any = await self._committer.read(_wanted)
+                except P2PChatError as error:
+                    log.warning("what is to be fetched cannot be read: %s", type(error).__name__)
+                    await trio.sleep(RETRY_SECONDS)
+                    continue
                 self._stop_others({row.message: row for row in rows})
                 room_at = self._begin(rows, nursery)
                 with trio.move_on_at(min([room_at, *self._resting.values()])):

@@ -11,6 +11,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
 from p2pchat.core.ids import direct_contact
 from p2pchat.engine.delivery import outbound, states
+from p2pchat.engine.files import taking_back
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
@@ -139,13 +140,16 @@ def cancel(tx: Transaction, row: FileRow, message: MessageRow) -> None:
             _tell(tx, message, TransferNews.DECLINED)
 
 
-def deleted(tx: Transaction, message: MessageRow) -> None:
-    """Tell the recipient of a file that is about to be deleted here that it will not be given any more."""
+def deleted(tx: Transaction, message: MessageRow, *, tell: bool = True) -> None:
+    """Take a file that is about to be deleted here back from relays, and `tell` its recipient that it is not given any
+    more.
+    """
     row = store_files.get(tx.db, message.pk)
     if row is None:
         return
     tx.files_changed[message.pk] = None
-    if row.mine and row.state in _UNDER_WAY and message.state != DeliveryState.SAVED:
+    taking_back.note(tx, row)
+    if tell and row.mine and row.state in _UNDER_WAY and message.state != DeliveryState.SAVED:
         _tell(tx, message, TransferNews.WITHDRAWN)
 
 
