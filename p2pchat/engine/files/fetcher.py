@@ -38,8 +38,8 @@ MAX_AT_ONCE, MAX_OF_CONTACT = 12, 4
 """Files that are fetched at a time, in all and of one contact."""
 RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
-LOOK_AHEAD = 64
-"""Slots behind the last one that is noted in which something may have been written before a crash."""
+LOOK_AHEAD = 128
+"""Slots on either side of the last one that is noted in which something may have been written before a crash."""
 NO_ROOM = "There is no room on this disk for it; it goes on when there is."
 NOT_WRITTEN = "It cannot be written on this disk now; it is tried again."
 WRONG = "Its sender gave something else than was announced, so it cannot be had."
@@ -234,10 +234,9 @@ def _fill(plan: Plan, sealed: SealedFile, slots: set[int]) -> list[int]:
     database does not know: they were written shortly before the process was killed.
     """
     layout = plan.layout
-    frontier = max(slots, default=-1) + 1
-    found = [
-        slot for slot in sealed.sound(range(frontier, min(layout.blobs, frontier + LOOK_AHEAD))) if slot not in slots
-    ]
+    end = max(slots, default=-1) + 1
+    nearby = range(max(0, end - LOOK_AHEAD), min(layout.blobs, end + LOOK_AHEAD))
+    found = sealed.sound(slot for slot in nearby if slot not in slots)
     for slot in sorted(slots.union(found)):
         place = layout.place(slot)
         data = None
