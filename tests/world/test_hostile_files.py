@@ -11,9 +11,9 @@ import trio
 from p2pchat.core.contents import File, Transfer
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.files import MAX_FILE_BYTES, BlobPlace
-from p2pchat.core.ids import MessageId
+from p2pchat.core.ids import ContactId, MessageId
 from p2pchat.engine.files import fetcher, transfers
-from p2pchat.ports import BlobRange, NoBlob
+from p2pchat.ports import BlobRange, Blobs, NoBlob
 from p2pchat.sanitize import clean_line
 from p2pchat.store.files import FileState
 from tests.received.hostile_names import NAMES
@@ -59,6 +59,34 @@ def test_files_that_nobody_gives_keep_no_other_from_coming(tmp_path: Path, monke
         await until(lambda: is_here(bob, "carol"), 60)
         await alice.call("send_file", chat="bob", path=str(source))
         await until(lambda: is_here(bob, "alice"), 300)
+
+    run_world(tmp_path, main)
+
+
+def test_files_that_come_slowly_keep_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher, "IDLE_SECONDS", 2.0)
+    sources = [new_file(tmp_path, 100_000, f"{number}.bin") for number in range(fetcher.MAX_OF_CONTACT + 2)]
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        giver, given = alice.engine.files.giver, list[BlobRange]()
+        honest = giver.blobs
+
+        async def slow(contact: ContactId, wanted: BlobRange) -> Blobs:
+            given.append(wanted)
+            await trio.sleep(8)
+            return await honest(contact, wanted)
+
+        giver.blobs = slow  # type: ignore[method-assign]
+        for source in sources:
+            await alice.call("send_file", chat="bob", path=str(source))
+
+        async def all_here() -> bool:
+            files = await bob.call("files", chat="alice")
+            return [one["file"]["state"] for one in files] == ["here"] * len(sources)
+
+        await until(all_here, 120)
+        assert len(given) == len(set(given)) == 2 * len(sources)
 
     run_world(tmp_path, main)
 

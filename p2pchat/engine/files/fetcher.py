@@ -37,8 +37,10 @@ from p2pchat.store.files import FileRow, FileState
 
 MAX_AT_ONCE, MAX_OF_CONTACT = 12, 4
 """Files that are fetched at a time, in all and of one contact."""
-IDLE_SECONDS = 30.0
-"""Seconds without a blob after which a file leaves its place to another one."""
+IDLE_SECONDS, SLOW_SECONDS = 30.0, 600.0
+"""Seconds without a blob after which a file leaves its place to another one, and those after which it does even though
+something may be on its way.
+"""
 RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
 LOOK_AHEAD = 128
@@ -171,9 +173,11 @@ class Fetcher:
             if not others and task.row.chat not in waiting:
                 continue
             fetch = task.fetch
-            if fetch is None or now < fetch.moved_at + IDLE_SECONDS:
-                look_at = min(look_at, (now if fetch is None else fetch.moved_at) + IDLE_SECONDS)
-            elif left and not fetch.plan.whole:
+            if fetch is None or fetch.plan.whole or (fetch.may_move and now < fetch.moved_at + SLOW_SECONDS):
+                look_at = min(look_at, now + IDLE_SECONDS)
+            elif now < fetch.moved_at + IDLE_SECONDS:
+                look_at = min(look_at, fetch.moved_at + IDLE_SECONDS)
+            elif left:
                 left -= 1
                 task.scope.cancel()
         return look_at
