@@ -20,6 +20,8 @@ from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import BlobName, ContactId, direct_contact, first_device
 from p2pchat.core.relays import Relay, TheirQueue
 from p2pchat.engine.delivery import mailbox_queues
+from p2pchat.engine.files import taking_back
+from p2pchat.engine.files.taking_back import TakenBack
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
@@ -44,8 +46,12 @@ MAX_CONTACTS = 4
 """Contacts for whom something is left at the same time."""
 AT_ONCE = 16
 """Blobs in one request to a relay."""
+_ALL = 0
+"""Stands for all queues; those in the database have other numbers."""
 _OVER = frozenset({FileState.HERE, FileState.GONE, FileState.FAILED})
 NAMES_AT_ONCE = 256
+TAKE_BACK_SECONDS = 60.0
+"""Seconds until relays that were not reached are told again what to forget."""
 RETRY_SECONDS = 600.0
 """Seconds until a relay that was not reached, or had no room, is tried again."""
 
@@ -89,6 +95,7 @@ class ToRelays:
     _busy: set[ContactId] = field(default_factory=set)
     _started: float = 0.0
     _any: bool = False
+    _taking: bool = False
     _wake: Wakeup = field(default_factory=Wakeup)
 
     def changed(self) -> None:
@@ -121,11 +128,18 @@ class ToRelays:
             while True:
                 self._wake.clear()
                 read = partial(_read, now=self.clock(), counted=self.counted())
-                wanted: list[_Left] = await self.committer.read(read)
+                try:
+                    wanted: list[_Left] = await self.committer.read(read)
+                    taken = await self.committer.read(_read_taken)
+                except P2PChatError as error:
+                    log.warning("what is to be left at relays cannot be read: %s", type(error).__name__)
+                    await trio.sleep(RETRY_SECONDS)
+                    continue
                 if first:
                     self._may_lie.update(left.row.message for left in wanted)  # an earlier run may have left them
                 first = False
                 self._any = bool(wanted)
+                self._take_back(taken, nursery)
                 self._begin(wanted, nursery)
                 with trio.move_on_at(self._next(wanted)):
                     await self._wake.wait()
@@ -146,9 +160,11 @@ class ToRelays:
 
     def _due(self, left: _Left) -> float:
         """Return when a file is to be left, or forgotten, next, in seconds of trio's clock."""
-        boxes = min((self._not_before.get((left.row.message, id), 0.0) for id, _, _ in left.boxes), default=inf)
+        pk = left.row.message
+        boxes = min((self._not_before.get((pk, id), 0.0) for id, _, _ in left.boxes), default=0.0)
+        boxes = max(boxes, self._not_before.get((pk, _ALL), 0.0))
         if not left.hours:
-            return boxes if left.boxes else 0.0
+            return boxes
         since = self._since.get(left.contact)
         away = self._started + AWAY_AT_START_SECONDS if since is None else since + AWAY_SECONDS
         return max(boxes, away)
@@ -164,6 +180,10 @@ class ToRelays:
                     await self._forget(left)
                 elif self._is_away(contact):
                     await self._leave(left)
+        except P2PChatError as error:  # a full disk now may have room soon
+            log.warning("what lies at relays cannot be noted: %s", type(error).__name__)
+            for left in lefts:
+                self._rest(left, RETRY_SECONDS)
         finally:
             self._busy.discard(contact)
             self._wake.set()
@@ -238,10 +258,30 @@ class ToRelays:
         return self.net.mailboxes.boxes
 
     def _rest(self, left: _Left, seconds: float) -> None:
-        for id, _, _ in left.boxes:
-            self._not_before[left.row.message, id] = trio.current_time() + seconds
+        self._not_before[left.row.message, _ALL] = trio.current_time() + seconds
 
     # --- forgetting
+
+    def _take_back(self, taken: Sequence[tuple[TakenBack, Sequence[Outbox]]], nursery: trio.Nursery) -> None:
+        """Tell relays to forget the files of deleted messages, one contact after the other, and again in a while."""
+        if taken and not self._taking:
+            self._taking = True
+            nursery.start_soon(self._tell_taken, taken)
+
+    async def _tell_taken(self, taken: Sequence[tuple[TakenBack, Sequence[Outbox]]]) -> None:
+        try:
+            for file, boxes in taken:
+                names, told = file.all_names(), True
+                for _, relay, queue in boxes:
+                    for start in range(0, len(names), NAMES_AT_ONCE):
+                        told &= await self._boxes.forget(relay, queue, names[start : start + NAMES_AT_ONCE])
+                if told or self.clock() > file.until:
+                    await self.committer.submit(taking_back.done, file)
+        except P2PChatError as error:
+            log.warning("what lies at relays cannot be noted: %s", type(error).__name__)
+        await trio.sleep(TAKE_BACK_SECONDS)
+        self._taking = False
+        self._wake.set()
 
     async def _forget(self, left: _Left) -> None:
         """Tell relays to forget a file, and note when all have."""
@@ -309,6 +349,11 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
         if boxes[contact] or not hours:
             found.append(_Left(row, contact, boxes[contact], hours, over))
     return found
+
+
+def _read_taken(db: Database) -> list[tuple[TakenBack, Sequence[Outbox]]]:
+    """Return the files of deleted messages that relays are to forget, and where."""
+    return [(file, _boxes(db, file.contact)) for file in taking_back.waiting(db)]
 
 
 def _boxes(db: Database, contact: ContactId) -> list[Outbox]:
