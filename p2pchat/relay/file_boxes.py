@@ -48,13 +48,15 @@ READS_A_BATCH = 8
 MAX_OUT = 16 << 20
 """Bytes of blobs of files that may wait to be written to all clients: a part of what may wait in all."""
 FREE_FOR_ALL = MAX_OUT // 2
-"""Bytes of these that anybody may make wait; beyond that, each network has a share:"""
+"""Bytes of these that anybody may make wait; beyond that, each network has a share."""
 MAX_OUT_OF_NETWORK = MAX_OUT // 8
+"""Bytes of these that clients of one network may make wait then."""
 SLOW_SECONDS = 10.0
 """Seconds in which a client has to take what it was given, while others wait for that."""
 EGRESS_BYTES, EGRESS_RATE = 1 << 30, 4 << 20
 """Bytes of blobs that one place gets: at once, and then per second."""
 RECHECK_SECONDS = 0.25
+"""Seconds until those who had no turn, because something was used up, are looked at again."""
 CROWDED = 3, 4
 """Numerator and denominator of the part of the space above which a deposit needs a stamp."""
 
@@ -204,7 +206,7 @@ class FileBoxServer:
         self._wake = Wakeup()
 
     def limit(self, limits: RelayLimits, quota: BoxQuota | None) -> None:
-        """Apply other limits."""
+        """Apply other limits and, unless it is None, another quota."""
         if quota is not None:
             self._store.limit(quota)
         self._limits = limits
@@ -354,7 +356,7 @@ class FileBoxServer:
         return reads
 
     def _drop_slow_clients(self) -> None:
-        """Memory is short: the client that was given blobs first makes room, if it has not taken them for long."""
+        """End the client that was given blobs first, if it has not taken them for long: memory is short."""
         for giving in islice(self._given.values(), 1):
             if trio.current_time() - giving.since > SLOW_SECONDS:
                 giving.client.scope.cancel()

@@ -97,7 +97,7 @@ class FileFetch:
         )
 
     async def run(self) -> FetchEnd:
-        """FileFetch it until it is whole or cannot be had. Raises what kept a blob from being written."""
+        """Fetch it until it is whole or cannot be had. Raises what kept a blob from being written."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ask_sender, nursery)
             nursery.start_soon(self.relays.run)
@@ -142,7 +142,7 @@ class FileFetch:
             await self.changed.wait()
 
     def fail(self, error: Exception) -> None:
-        """FetchEnd it: something cannot be written."""
+        """End it: something cannot be written."""
         self.failure = error
         self._stop.set()
 

@@ -95,7 +95,7 @@ class FromRelays:
             self._pauses.reset()
 
     async def _ask(self, relay: Relay, queue: OwnQueue, way: BlobWay) -> None:
-        """FileFetch what one relay has, until it has no more of it."""
+        """Fetch what one relay has, until it has no more of it."""
         misses = 0
         while misses < MAX_MISSES and self.needed():
             await self.ready()

@@ -128,7 +128,7 @@ class FilesScreen(Panel[str]):
 
 
 def _name(message: Message) -> str:
-    """What a file is called in the list."""
+    """Return what a file is called in the list."""
     assert message.file is not None
     if message.file.form == file_words.VOICE:
         return file_words.called(message.file)
