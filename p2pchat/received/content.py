@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from enum import Enum, auto
-from pathlib import Path
 from typing import NamedTuple
 
 from p2pchat.received.names import split
@@ -200,18 +198,6 @@ def kind_of(head: bytes, tail: bytes, name: str) -> FileKind:
     found = _by_bytes(head, tail)
     named = _BY_EXTENSION.get(_extension(name))
     return found if named is None or found.family in (Family.PROGRAM, named.family) else named
-
-
-def kind_of_file(path: Path) -> FileKind:
-    """Return what a saved file is. No symlink is followed, and only a regular file is read. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            return _UNKNOWN
-        return kind_of(*ends(descriptor, found.st_size), path.name)
-    finally:
-        os.close(descriptor)
 
 
 def ends(descriptor: int, size: int) -> tuple[bytes, bytes]:

@@ -6,12 +6,11 @@ import io
 import os
 import tarfile
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from p2pchat.received import content
-from p2pchat.received.content import Family, kind_of, kind_of_file, question, warning
+from p2pchat.received.content import Family, kind_of, question, warning
 
 
 def zipped(*names: str, padding: int = 0) -> bytes:
@@ -141,15 +140,3 @@ def test_what_is_not_what_it_seems_gets_a_warning(name: str, data: bytes, begins
 def test_what_is_what_it_seems_gets_none(name: str, data: bytes) -> None:
     assert warning(kind(data, name), name) == ""
     assert question(kind(data, name), name).endswith(f", called {name}.")
-
-
-def test_a_saved_file_is_looked_at_without_following_anything(tmp_path: Path) -> None:
-    real = tmp_path / "x.txt"
-    real.write_bytes(b"#!/bin/sh\n" + bytes(200_000))
-    assert kind_of_file(real).family is Family.PROGRAM
-    link = tmp_path / "y.txt"
-    link.symlink_to(real)
-    with pytest.raises(OSError, match="symbolic links"):
-        kind_of_file(link)
-    os.mkfifo(tmp_path / "pipe")
-    assert kind_of_file(tmp_path / "pipe").family is Family.OTHER
