@@ -13,7 +13,7 @@ import trio
 
 from p2pchat.core.files import BLOB_BYTES, BlobCipher, BlobPlace
 from p2pchat.core.ids import ContactId, direct_chat
-from p2pchat.errors import DiskFull, NotNow, PicturesOff
+from p2pchat.errors import DiskFull, FileDamaged, NotNow, PicturesOff
 from p2pchat.media.pictures import Prepared, Rgb
 from p2pchat.ports import BlobRange, Blobs, NoBlob
 from p2pchat.store import files as store_files
@@ -356,3 +356,48 @@ def test_what_is_deleted_in_the_middle_is_neither_given_nor_fetched_any_more(tmp
         assert len(given) - before < 20, "it is asked for again and again"
 
     run_world(tmp_path, main)
+
+
+def test_what_is_lost_of_a_file_that_was_whole_is_fetched_again(tmp_path: Path) -> None:
+    source = new_file(tmp_path, SIZE)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await send(alice, source, wait="delivered")
+        (sealed,) = (bob.folder / "files").iterdir()
+        with sealed.open("r+b") as file:
+            file.seek(200_000)
+            file.write(b"?")
+        with pytest.raises(FileDamaged):
+            await saved(bob, "alice", tmp_path / "saved")
+        assert not list((tmp_path / "saved").iterdir())
+        assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
+        assert (await last_file(alice, "bob"))["state"] == "delivered"
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("what", ["fetcher._wanted", "to_relays._read", "to_relays._end", "transfers.withdrawn"])
+def test_a_database_that_cannot_be_used_for_a_while_ends_no_node(tmp_path: Path, what: str) -> None:
+    source = new_file(tmp_path, SIZE)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await bob.call("settings", fetch_up_to=0)
+        with mock.patch(f"p2pchat.engine.files.{what}", side_effect=DiskFull):
+            sent = await send(alice, source)
+            await until(lambda: has_state(bob, "alice", "offered"), 60)
+            if what == "transfers.withdrawn":
+                with mock.patch.object(alice.engine.files.giver, "blobs", withdrawn):
+                    await bob.call("fetch_file", id=sent["id"])
+                    await trio.sleep(300)
+            else:
+                await bob.call("fetch_file", id=sent["id"])
+                await trio.sleep(300)
+        await until(lambda: is_here(bob, "alice"), 1200)
+
+    run_world(tmp_path, main)
+
+
+async def withdrawn(contact: ContactId, wanted: BlobRange) -> Blobs:
+    return Blobs((), NoBlob.WITHDRAWN)

@@ -24,7 +24,7 @@ from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.storage_limits import SCARCE_DISK_BYTES
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import DiskFull, FileDamaged
+from p2pchat.errors import DiskFull, FileDamaged, P2PChatError
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import files as store_files
@@ -38,8 +38,8 @@ MAX_AT_ONCE, MAX_OF_CONTACT = 12, 4
 """Files that are fetched at a time, in all and of one contact."""
 RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
-LOOK_AHEAD = 64
-"""Slots behind the last one that is noted in which something may have been written before a crash."""
+LOOK_AHEAD = 128
+"""Slots on either side of the last one that is noted in which something may have been written before a crash."""
 NO_ROOM = "There is no room on this disk for it; it goes on when there is."
 NOT_WRITTEN = "It cannot be written on this disk now; it is tried again."
 WRONG = "Its sender gave something else than was announced, so it cannot be had."
@@ -105,7 +105,12 @@ class Fetcher:
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed.clear()
-                rows, self._any = await self._committer.read(_wanted)
+                try:
+                    rows, self._any = await self._committer.read(_wanted)
+                except P2PChatError as error:
+                    log.warning("what is to be fetched cannot be read: %s", type(error).__name__)
+                    await trio.sleep(RETRY_SECONDS)
+                    continue
                 self._stop_others({row.message: row for row in rows})
                 self._begin(rows, nursery)
                 with trio.move_on_at(min(self._resting.values(), default=trio.current_time() + 3600)):
@@ -234,10 +239,9 @@ def _fill(plan: Plan, sealed: SealedFile, slots: set[int]) -> list[int]:
     database does not know: they were written shortly before the process was killed.
     """
     layout = plan.layout
-    frontier = max(slots, default=-1) + 1
-    found = [
-        slot for slot in sealed.sound(range(frontier, min(layout.blobs, frontier + LOOK_AHEAD))) if slot not in slots
-    ]
+    end = max(slots, default=-1) + 1
+    nearby = range(max(0, end - LOOK_AHEAD), min(layout.blobs, end + LOOK_AHEAD))
+    found = sealed.sound(slot for slot in nearby if slot not in slots)
     for slot in sorted(slots.union(found)):
         place = layout.place(slot)
         data = None

@@ -44,6 +44,8 @@ MAX_CONTACTS = 4
 """Contacts for whom something is left at the same time."""
 AT_ONCE = 16
 """Blobs in one request to a relay."""
+_ALL = 0
+"""Stands for all queues; those in the database have other numbers."""
 _OVER = frozenset({FileState.HERE, FileState.GONE, FileState.FAILED})
 NAMES_AT_ONCE = 256
 RETRY_SECONDS = 600.0
@@ -121,7 +123,12 @@ class ToRelays:
             while True:
                 self._wake.clear()
                 read = partial(_read, now=self.clock(), counted=self.counted())
-                wanted: list[_Left] = await self.committer.read(read)
+                try:
+                    wanted: list[_Left] = await self.committer.read(read)
+                except P2PChatError as error:
+                    log.warning("what is to be left at relays cannot be read: %s", type(error).__name__)
+                    await trio.sleep(RETRY_SECONDS)
+                    continue
                 if first:
                     self._may_lie.update(left.row.message for left in wanted)  # an earlier run may have left them
                 first = False
@@ -146,9 +153,11 @@ class ToRelays:
 
     def _due(self, left: _Left) -> float:
         """Return when a file is to be left, or forgotten, next, in seconds of trio's clock."""
-        boxes = min((self._not_before.get((left.row.message, id), 0.0) for id, _, _ in left.boxes), default=inf)
+        pk = left.row.message
+        boxes = min((self._not_before.get((pk, id), 0.0) for id, _, _ in left.boxes), default=0.0)
+        boxes = max(boxes, self._not_before.get((pk, _ALL), 0.0))
         if not left.hours:
-            return boxes if left.boxes else 0.0
+            return boxes
         since = self._since.get(left.contact)
         away = self._started + AWAY_AT_START_SECONDS if since is None else since + AWAY_SECONDS
         return max(boxes, away)
@@ -164,6 +173,10 @@ class ToRelays:
                     await self._forget(left)
                 elif self._is_away(contact):
                     await self._leave(left)
+        except P2PChatError as error:  # a full disk now may have room soon
+            log.warning("what lies at relays cannot be noted: %s", type(error).__name__)
+            for left in lefts:
+                self._rest(left, RETRY_SECONDS)
         finally:
             self._busy.discard(contact)
             self._wake.set()
@@ -238,8 +251,7 @@ class ToRelays:
         return self.net.mailboxes.boxes
 
     def _rest(self, left: _Left, seconds: float) -> None:
-        for id, _, _ in left.boxes:
-            self._not_before[left.row.message, id] = trio.current_time() + seconds
+        self._not_before[left.row.message, _ALL] = trio.current_time() + seconds
 
     # --- forgetting
 

@@ -85,6 +85,16 @@ def withdrawn(tx: Transaction, pk: int) -> None:
         _end(tx, row, message, FileState.GONE, "Its sender has withdrawn it.")
 
 
+def damaged(tx: Transaction, pk: int) -> None:
+    """Fetch a contact's file again that was whole, and of which something is lost here."""
+    row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
+    if row is not None and message is not None and not row.mine and row.state == FileState.HERE:
+        store_files.unmark_all(tx.db, pk)
+        nothing: dict[str, Value] = {"space": None, "space_key": None, "done": 0, "ended_at": None}
+        change(tx, row, message, state=FileState.WAITING, problem="", **nothing)
+        _tell(tx, message, TransferNews.WANTED)
+
+
 # --- what a person asks for
 
 

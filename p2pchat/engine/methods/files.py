@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -25,7 +26,7 @@ from p2pchat.engine.methods.conversation import shown
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import NoPicture, NotAFile, NotNow, NotReached, P2PChatError, UsageError
+from p2pchat.errors import FileDamaged, NoPicture, NotAFile, NotNow, NotReached, P2PChatError, UsageError
 from p2pchat.media import voice
 from p2pchat.media.pictures import MAX_PICTURE_BYTES
 from p2pchat.received.saving import NewFile
@@ -36,6 +37,8 @@ from p2pchat.store.database import Database
 from p2pchat.store.file_blobs import BytesSource, PathSource
 from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import MessageRow
+
+T = TypeVar("T")
 
 MAX_FILES = 1000
 MAX_READ_BYTES = 262_144
@@ -177,7 +180,7 @@ async def save_file(
 ) -> Json:
     """Write a file into a folder once it is whole. Raises NotReached, CannotSave, NotNow or SourceUnreadable."""
     row = await _whole(engine, id, timeout)
-    saved: NewFile = await engine.committer.beside(partial(_write, engine.files, row, to))
+    saved: NewFile = await _with_whole(engine, row, partial(_write, engine.files, row, to))
     return {"path": saved.path, "warning": saved.warning}
 
 
@@ -201,6 +204,20 @@ async def _whole(engine: Engine, id: str, timeout: float) -> FileRow:  # noqa: A
     )
 
 
+async def _with_whole(engine: Engine, row: FileRow, function: Callable[[], T]) -> T:
+    """Run `function`, which reads a whole file, in a worker thread. A contact's file of which something is lost here is
+    fetched again. Raises FileDamaged, and what `function` raises.
+    """
+    try:
+        result: T = await engine.committer.beside(function)
+    except FileDamaged:
+        if row.mine or row.state != FileState.HERE:
+            raise
+        await engine.committer.submit(transfers.damaged, row.message)
+        raise FileDamaged(hint="It is fetched again, if its sender still has it.") from None
+    return result
+
+
 def _write(files: Files, row: FileRow, folder: str) -> NewFile:
     """Write the plain file into a folder, in a worker thread."""
     with closing(files.open_whole(row)) as source, NewFile(folder, row.name) as new:
@@ -215,7 +232,7 @@ async def read_file(engine: Engine, *, id: str, offset: int = 0, size: int = MAX
     if row.state != FileState.HERE and not (row.mine and row.state != FileState.GONE):
         raise NotNow("This file is not here yet")
     end = min(row.size, max(0, offset) + max(0, min(size, MAX_READ_BYTES)))
-    data: bytes = await engine.committer.beside(partial(_read, engine.files, row, max(0, offset), end))
+    data: bytes = await _with_whole(engine, row, partial(_read, engine.files, row, max(0, offset), end))
     return {"data": base64.b64encode(data).decode(), "size": row.size}
 
 
@@ -238,7 +255,7 @@ async def picture(engine: Engine, *, id: str, columns: int, rows: int, full: boo
         raise NotNow("This picture is not here yet")
     if row.size > MAX_PICTURE_BYTES:
         raise NoPicture("This picture file is too large to be decoded here")
-    data: bytes = await engine.committer.beside(partial(_read, engine.files, row, 0, row.size))
+    data: bytes = await _with_whole(engine, row, partial(_read, engine.files, row, 0, row.size))
     return await pictures.render(engine, row, data, columns, rows)
 
 
