@@ -170,7 +170,7 @@ $(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/ru
 
 $(VENV)/voice.stamp: requirements/voice.lock $(VENV)/run.stamp
 	@echo 'installing what requirements/voice.lock names'
-	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r requirements/voice.lock
+	@$(PIP) install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/voice.lock
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp

@@ -88,7 +88,10 @@ def _open(kind: str, rate: int, backends: tuple[str, ...], generator: Generator[
         )
         device.start(generator)
     except miniaudio.MiniaudioError as exc:
-        raise NoSound from exc
+        if kind == "CaptureDevice":
+            raise NoSound("There is no microphone that p2pchat can use") from exc
+        hint = "A voice note can be saved, and played elsewhere."
+        raise NoSound("There is no loudspeaker that p2pchat can use", hint=hint) from exc
     return _OpenDevice(device)
 
 

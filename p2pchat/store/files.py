@@ -132,6 +132,10 @@ _OURS = _SELECT + "WHERE file = ? AND +chat = ? AND mine ORDER BY message LIMIT 
 _IN_CHAT = _SELECT + "WHERE chat = ? AND message < ? ORDER BY message DESC LIMIT ?"
 _UNFINISHED = _SELECT + "WHERE state = ? AND ended_at IS NULL ORDER BY message"
 _KEPT_BYTES = "SELECT total(size) FROM files WHERE chat = ? AND mine = ? AND space IS NOT NULL"
+_AWAITED = """
+SELECT count(*), total(CASE WHEN space IS NULL THEN size ELSE 0 END) FROM files INDEXED BY files_by_state
+WHERE state = 'waiting' AND ended_at IS NULL AND chat = ? AND NOT mine
+"""
 _PUT_PART = """
 INSERT INTO file_parts (message, part, slots) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET slots = excluded.slots
 """
@@ -212,6 +216,12 @@ def kept_bytes(db: Database, chat: ChatId, *, mine: bool) -> int:
     """
     row = db.query_one(_KEPT_BYTES, (chat, mine))
     return 0 if row is None else int(row[0])
+
+
+def awaited(db: Database, chat: ChatId) -> tuple[int, int]:
+    """Return how many files of a contact are to be fetched, and the sizes of those that have no sealed file yet."""
+    row = db.query_one(_AWAITED, (chat,))
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
 # --- which blobs are on the disk

@@ -76,7 +76,8 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
     (folder / "a.txt").write_text("mine")
     (folder / "a (1).txt").symlink_to(elsewhere)
     (folder / "a (2).txt").mkdir()
-    assert save(folder, "a.txt", b"theirs").name == "a (3).txt"
+    os.mkfifo(folder / "a (3).txt")
+    assert save(folder, "a.txt", b"theirs").name == "a (4).txt"
     assert (folder / "a.txt").read_text() == "mine"
     assert not elsewhere.exists()
 

@@ -109,6 +109,7 @@ def test_bytes_are_summed_for_each_side_of_a_chat(db: Database) -> None:
     sent(db, 5, size=1000)
     assert files.kept_bytes(db, ALICE_CHAT, mine=False) == 12
     assert files.kept_bytes(db, ALICE_CHAT, mine=True) == 100
+    assert files.awaited(db, ALICE_CHAT) == (3, 1000)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,7 @@ def test_bytes_are_summed_for_each_side_of_a_chat(db: Database) -> None:
         (files._IN_CHAT, (b"", 1, 1), "files_in_chat (chat=? AND message<?)"),
         (files._UNFINISHED, ("",), "files_by_state (state=?)"),
         (files._KEPT_BYTES, (b"", 0), "files_kept (chat=? AND mine=?)"),
+        (files._AWAITED, (b"",), "files_by_state (state=?)"),
     ],
 )
 def test_nothing_reads_more_rows_than_it_returns(

@@ -91,6 +91,24 @@ _POISONED = (
 )
 
 
+_FILE = {
+    "name": "photo.jpg",
+    "size": 10**18,
+    "type": "image/png",
+    "form": "picture",
+    "state": "moving",
+    "progress": 0.5,
+    "rate": 1,
+    "problem": "stuck",
+    "path": "/x",
+    "width": 1,
+    "height": 1,
+    "duration": 10**15,
+    "peaks": None,
+    "preview": True,
+}
+
+
 class HostileNode(FakeNode):
     """A node that has let everything in: each text that others could have a part in ends in a hostile one."""
 
@@ -133,6 +151,9 @@ class HostileNode(FakeNode):
             "quote": {"from": "bob", "text": self.hostile, "here": True, "deleted": False, "expires_in": None},
             "reactions": [{"emoji": "👍", "from": "bob", "mine": False}],
         }
+        for form in ("picture", "voice", "file"):
+            self.says(bob, self.hostile[:60])
+            self.history[bob][-1] |= {"kind": "file", "file": {**_FILE, "form": form}}
         self.says(bob, "good night")
         self.on_event = told
         self.emit("lagged")
@@ -157,10 +178,7 @@ class HostileNode(FakeNode):
         return [{"text": self.hostile, "at": self._stamp()}]
 
     def _do_files(self, chat: str, limit: int = 50, before: str | None = None) -> list[dict[str, Any]]:
-        file = {"name": "photo.jpg", "size": 10**18, "type": "image/png", "form": "picture", "state": "moving"}
-        file |= {"progress": 0.5, "rate": 1, "problem": "stuck", "path": "/x", "width": 1, "height": 1}
-        file |= {"duration": 10**15, "peaks": None, "preview": True}
-        return [{**message, "kind": "file", "file": file} for message in self._do_log(self._find(chat))]
+        return [{**message, "kind": "file", "file": _FILE} for message in self._do_log(self._find(chat))]
 
     def _do_fetch_file(self, id: str) -> dict[str, Any]:
         return self._do_files(next(iter(self.people)))[-1]

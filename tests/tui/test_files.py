@@ -147,8 +147,11 @@ def test_a_file_that_is_not_there_or_is_refused_is_said(tmp_path: Path) -> None:
         app.main.composer.put(f"/file {note}")
         await pilot.press("enter")
         await asks(app, pilot, SendFileScreen)
+        await pilot.press(*"here", "enter")
+        await until(pilot, lambda: "The disk is full" in take(app).shown)
         await pilot.press("enter")
-        await until(pilot, lambda: "The disk is full" in notices(app))
+        await until(pilot, lambda: len(node.named("send_file")) == 2)
+        assert node.named("send_file")[1]["caption"] == "here", "it can be tried again"
 
     with_bob(tmp_path, steps)
 

@@ -290,7 +290,7 @@ def _commands(shown: Terminal) -> None:
 def _files(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
     """A picture whose name, caption and problem are hostile; its pages, and those for files of this computer."""
     file = {**photo(), "state": "paused", "problem": "so", "progress": 0.5}
-    service.do(lambda: node.sends_file(bob, file, node.hostile))
+    service.do(lambda: node.sends_file(bob, file, node.hostile[:200]))
     shown.press("ctrl+end")
     shown.wait("▣ bridge", SEEN)
     shown.press("ctrl+up")

@@ -11,6 +11,7 @@ import trio
 
 from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import ContactId
+from p2pchat.engine.files import taking_back
 from p2pchat.errors import NotReached
 from p2pchat.ports import BlobRange, Blobs
 from tests.support.mail_worlds import apart
@@ -156,6 +157,31 @@ def test_what_is_withdrawn_is_forgotten_at_relays_also_after_a_restart(tmp_path:
         await until(lambda: is_left(relays, 0), 1200)
         bob = await world.start("bob")
         await until(lambda: has_state(bob, "alice", "gone"), 600)
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("for_both", [False, True])
+def test_what_is_deleted_is_taken_back_from_relays_also_after_a_restart(tmp_path: Path, for_both: bool) -> None:
+    source = new_file(tmp_path, 200_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        sent = await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        await until(lambda: is_left(relays, 5), 120)
+        for relay in relays:
+            relay.stop()
+        await alice.call("delete", id=sent["id"], for_both=for_both)
+        await trio.sleep(30)
+        assert not list((alice.folder / "files").iterdir())
+        await alice.crash()
+        for relay in relays:
+            relay.start()
+        alice = await world.start("alice")
+        await until(lambda: is_left(relays, 0), 300)
+        await trio.sleep(120)
+        assert await alice.engine.committer.read(taking_back.waiting) == []
 
     run_world(tmp_path, main)
 

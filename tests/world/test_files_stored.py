@@ -36,11 +36,11 @@ async def stored(node: WorldNode, share: float | None) -> bool:
 
 
 async def says(node: WorldNode, chat: str, problem: str) -> bool:
-    return problem in (await last_file(node, chat))["file"]["problem"]
+    return problem in str((await last_file(node, chat))["file"]["problem"])
 
 
 async def says_nothing(node: WorldNode, chat: str) -> bool:
-    return (await last_file(node, chat))["file"]["problem"] == ""
+    return str((await last_file(node, chat))["file"]["problem"]) == ""
 
 
 def told(node: WorldNode) -> list[Json]:
@@ -58,7 +58,7 @@ def test_for_one_who_is_known_to_be_away_it_is_left_at_once_and_faces_hear_how_m
             await trio.sleep(0.1)
             return await put(relay, queue, hours, blobs)
 
-        alice.engine.net.mailboxes.boxes.put = slow  # type: ignore[method-assign]
+        alice.engine.net.mailboxes.boxes.put = slow  # type: ignore[method-assign, assignment]
         hear = alice.engine.events.subscribe()
         began = trio.current_time()
         await alice.call("send_file", chat="bob", path=str(source), wait="stored")

@@ -8,6 +8,7 @@ from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import direct_chat
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
+from p2pchat.engine.files import transfers
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
@@ -65,6 +66,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
 
 def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     about.withdraw(tx, row)
+    transfers.deleted(tx, row, tell=False)
     remarks.retract(tx.db, row, tx.now, tx.counted)
     about.unquote(tx, row)
     if row.expire_s:

@@ -62,7 +62,9 @@ class FetchContext:
 
 @dataclass(eq=False, repr=False)
 class FileFetch:
-    """One file that is being fetched. credit: the requests that its sender may still be asked."""
+    """One file that is being fetched. credit: the requests that its sender may still be asked. moved_at: when the last
+    blob came, or it began, in seconds of trio's clock.
+    """
 
     moving: Moving
     contact: ContactId
@@ -79,6 +81,8 @@ class FileFetch:
 
     def __post_init__(self) -> None:
         self.changed = Wakeup()
+        self.moved_at = trio.current_time()
+        self._is_refused = False  # since the last blob came
         self._stop = trio.Event()
         self._again_at = 0.0
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -122,6 +126,11 @@ class FileFetch:
     def lacks_sender(self) -> bool:
         """Whether there is no link with the sender, or one that brings nothing."""
         return self.around.net.route(self.contact) is None or trio.current_time() < self._again_at
+
+    @property
+    def may_move(self) -> bool:
+        """Whether something was asked for that may come yet, however slowly."""
+        return self.plan.is_asked and not self._is_refused
 
     def saved(self, slots: Sequence[int]) -> None:
         """Note that these slots are on the disk and noted: relays need not keep what came from there."""
@@ -210,6 +219,7 @@ class FileFetch:
 
     def _wait_for_sender(self, problem: str) -> None:
         """Leave the sender alone for a while. Of several requests that fail together, the first one counts."""
+        self._is_refused = True
         if trio.current_time() >= self._again_at:
             self._again_at = trio.current_time() + self._pauses.pause()
             self.moving.problem = problem or self.moving.problem
@@ -243,6 +253,7 @@ class FileFetch:
             self.unsaved.append(slot)
             size += len(data)
         if kept:
+            self.moved_at, self._is_refused = trio.current_time(), False
             self.moving.done = self.plan.chunks
             self.moving.problem = ""
             self.moving.meter.moved(size, trio.current_time())

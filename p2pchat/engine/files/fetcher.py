@@ -1,22 +1,23 @@
 """Decides which files are fetched now, and keeps each of them going: one `FileFetch` for each, until it is whole.
 
 Whatever ends a fetch but an answer of its sender, such as a full disk, is only a pause: it is said to the user, and
-tried again. Files that wait for a place begin in the order in which they were sent.
+tried again. There are only so many places, and one for which nothing comes is left to a file that waits: contacts
+have turns, and so have the files of each. So nobody keeps others out by files that they do not give.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import trio
 
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher
-from p2pchat.core.ids import BlobName, ContactId, MessageId, direct_contact
+from p2pchat.core.ids import BlobName, ChatId, ContactId, MessageId, direct_contact
 from p2pchat.engine.files import transfers
 from p2pchat.engine.files.fetch import MAX_REQUESTS, FetchContext, FetchEnd, FileFetch
 from p2pchat.engine.files.live import Live, Moving
@@ -36,6 +37,10 @@ from p2pchat.store.files import FileRow, FileState
 
 MAX_AT_ONCE, MAX_OF_CONTACT = 12, 4
 """Files that are fetched at a time, in all and of one contact."""
+IDLE_SECONDS, SLOW_SECONDS = 30.0, 600.0
+"""Seconds without a blob after which a file leaves its place to another one, and those after which it does even though
+something may be on its way.
+"""
 RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
 LOOK_AHEAD = 128
@@ -74,6 +79,9 @@ class Fetcher:
         self._committer, self._around, self._live, self._space = committer, around, live, space
         self._tasks: dict[int, _Task] = {}
         self._resting: dict[int, float] = {}
+        self._turns: dict[int, int] = {}
+        """The turn in which each file had its last place, by message."""
+        self._turn = 0
         self._credits: dict[ContactId, trio.Semaphore] = {}
         self._changed = Wakeup()
         self._any = False
@@ -112,8 +120,8 @@ class Fetcher:
                     await trio.sleep(RETRY_SECONDS)
                     continue
                 self._stop_others({row.message: row for row in rows})
-                self._begin(rows, nursery)
-                with trio.move_on_at(min(self._resting.values(), default=trio.current_time() + 3600)):
+                room_at = self._begin(rows, nursery)
+                with trio.move_on_at(min([room_at, *self._resting.values()])):
                     await self._changed.wait()
 
     def _stop_others(self, wanted: dict[int, FileRow]) -> None:
@@ -125,20 +133,54 @@ class Fetcher:
                 task.scope.cancel()
         for pk in [pk for pk in self._resting if pk not in wanted]:
             del self._resting[pk]
+        for pk in [pk for pk in self._turns if pk not in wanted]:
+            del self._turns[pk]
 
-    def _begin(self, rows: Sequence[FileRow], nursery: trio.Nursery) -> None:
+    def _begin(self, rows: Sequence[FileRow], nursery: trio.Nursery) -> float:
+        """Begin what there are places for, and have idle ones make room for the rest. Return when to look again."""
         now = trio.current_time()
         for pk in [pk for pk, until in self._resting.items() if until <= now]:
             del self._resting[pk]
         busy = Counter(task.row.chat for task in self._tasks.values())
-        for row in rows:
-            if len(self._tasks) >= MAX_AT_ONCE:
-                return
-            if row.message in self._tasks or row.message in self._resting or busy[row.chat] >= MAX_OF_CONTACT:
-                continue
-            busy[row.chat] += 1
+        turns: dict[ChatId, int] = {}
+        ready: dict[ChatId, deque[FileRow]] = {}
+        for row in sorted(rows, key=lambda row: self._turns.get(row.message, 0)):
+            turns[row.chat] = self._turns.get(row.message, 0)
+            if row.message not in self._tasks and row.message not in self._resting:
+                ready.setdefault(row.chat, deque()).append(row)
+        while len(self._tasks) < MAX_AT_ONCE:
+            chats = [chat for chat in ready if busy[chat] < MAX_OF_CONTACT]
+            if not chats:
+                break
+            chat = min(chats, key=lambda chat: (busy[chat], turns[chat]))
+            row = ready[chat].popleft()
+            if not ready[chat]:
+                del ready[chat]
+            busy[chat] += 1
+            self._turn += 1
+            turns[chat] = self._turns[row.message] = self._turn
             task = self._tasks[row.message] = _Task(row, trio.CancelScope())
             nursery.start_soon(self._run_task, task)
+        return self._make_room({chat: len(waiting) for chat, waiting in ready.items()}, busy, now)
+
+    def _make_room(self, waiting: Mapping[ChatId, int], busy: Mapping[ChatId, int], now: float) -> float:
+        """Stop idle files whose places others wait for: waiting, busy: how many of each chat wait, and have a place.
+        Return when to look again.
+        """
+        full, left, look_at = len(self._tasks) >= MAX_AT_ONCE, sum(waiting.values()), now + 3600
+        others = full and any(busy[chat] < MAX_OF_CONTACT for chat in waiting)
+        for task in self._tasks.values():
+            if not others and task.row.chat not in waiting:
+                continue
+            fetch = task.fetch
+            if fetch is None or fetch.plan.whole or (fetch.may_move and now < fetch.moved_at + SLOW_SECONDS):
+                look_at = min(look_at, now + IDLE_SECONDS)
+            elif now < fetch.moved_at + IDLE_SECONDS:
+                look_at = min(look_at, fetch.moved_at + IDLE_SECONDS)
+            elif left:
+                left -= 1
+                task.scope.cancel()
+        return look_at
 
     async def _run_task(self, task: _Task) -> None:
         moving: Moving | None = None

@@ -18,6 +18,7 @@ from p2pchat.engine.files.fetcher import Fetcher
 from p2pchat.engine.files.giving import Giver
 from p2pchat.engine.files.live import Live
 from p2pchat.engine.files.progress import Progress
+from p2pchat.engine.files.taking_back import NoSource
 from p2pchat.engine.files.to_relays import ToRelays
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
@@ -28,7 +29,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Clock, Net
 from p2pchat.store import files as store_files
 from p2pchat.store.database import Database
-from p2pchat.store.file_blobs import BlobMaker, BytesSource, PathSource, SealedSource, Source
+from p2pchat.store.file_blobs import BlobMaker, PathSource, SealedSource, Source
 from p2pchat.store.file_space import FileSpace, SealedFile
 from p2pchat.store.files import FileRow
 
@@ -155,7 +156,7 @@ class Files:
 
     def open_names(self, row: FileRow) -> BlobMaker:
         """Open one of our files for the names of its blobs alone, in a worker thread. Raises ProfileError."""
-        return BlobMaker(_NoSource(row.size), self._open_sealed(row), row.key, row.root)
+        return BlobMaker(NoSource(row.size), self._open_sealed(row), row.key, row.root)
 
     def open_whole(self, row: FileRow) -> Source:
         """Open a file that is whole here, ours or theirs, to read its chunks, in a worker thread. Raises
@@ -189,11 +190,3 @@ class Files:
 
 def _forget_names(tx: Transaction, names: Sequence[str]) -> None:
     store_files.unlinked(tx.db, names)
-
-
-class _NoSource(BytesSource):
-    """The source of a file of which only names are asked. size: its bytes."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(b"")
-        self.size = size

@@ -22,6 +22,8 @@ AT_ONCE = 16
 """Blobs in one request to a relay."""
 MAX_MISSES = 3
 """Answers of a relay in which nothing was, after which it is left for a while."""
+LATE_SECONDS = 15.0
+"""Seconds after which others are asked too for what a relay was asked for. Its answer counts when it comes."""
 FORGET_AT_ONCE = 64
 """Blobs that a relay is told to forget in one request."""
 FORGET_SECONDS = 60.0
@@ -52,7 +54,7 @@ class FromRelays:
     ready: Callable[[], Awaitable[object]]
     needed: Callable[[], bool]
     changed: Wakeup
-    asked: Callable[[str], object]
+    asked: Callable[[str], object] = lambda problem: None
     _came: set[int] = field(default_factory=set)
     _to_forget: list[BlobName] = field(default_factory=list)
     _known: Sequence[Inbox] = ()
@@ -121,22 +123,38 @@ class FromRelays:
                 continue
             if not places:
                 return
+            held = list(places)
             try:
                 names = [name for name in map(self.plan.name, places) if name is not None]
-                blobs = await self.net.mailboxes.boxes.get(relay, queue, names)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._give_back_late, held)
+                    blobs = await self.net.mailboxes.boxes.get(relay, queue, names)
+                    nursery.cancel_scope.cancel()
                 if blobs is None:
                     return
                 self._answered = True
-                came = [(place, blob) for place, blob in zip(places, blobs, strict=False) if blob is not None]
-                misses = 0 if await self.keep(came) else misses + 1
+                missing = [slot not in self.plan.here for slot in map(self.plan.layout.slot, places)]
+                came = [
+                    (place, blob)
+                    for place, blob, wanted in zip(places, blobs, missing, strict=False)
+                    if blob is not None and wanted
+                ]
+                misses = 0 if await self.keep(came) or not any(missing) else misses + 1
                 slots = [self.plan.layout.slot(place) for place in places]
                 self._came.update(slot for slot in slots if slot in self.plan.here)
                 self.plan.lacks(
                     way, [place for place, slot in zip(places, slots, strict=True) if slot not in self._came]
                 )
             finally:
-                self.plan.done(places)
+                self.plan.done(held)
                 self.changed.pulse()
+
+    async def _give_back_late(self, held: list[BlobPlace]) -> None:
+        """Let others be asked too for what a relay does not give in time."""
+        await trio.sleep(LATE_SECONDS)
+        self.plan.done(held)
+        held.clear()
+        self.changed.pulse()
 
     async def _forget_saved(self) -> None:
         while True:

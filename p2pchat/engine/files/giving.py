@@ -61,6 +61,7 @@ class Giver:
     ) -> None:
         self._read, self._beside, self._open, self._live = read, beside, open, live
         self._given: dict[tuple[ContactId, FileId], _Given] = {}
+        self._changes = 0
 
     async def blobs(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         """Return blobs of a file that was sent to this contact."""
@@ -84,12 +85,14 @@ class Giver:
 
     def changed(self, pk: int) -> None:
         """Read the file of a message anew from the store when it is asked for again."""
+        self._changes += 1
         for key, given in list(self._given.items()):
             if given.moving.row.message == pk:
                 self._close(key)
 
     def close(self) -> None:
         """Close everything: contacts have changed, or the node ends."""
+        self._changes += 1
         for key in list(self._given):
             self._close(key)
 
@@ -99,9 +102,13 @@ class Giver:
         given.close()
 
     async def _find(self, contact: ContactId, file: FileId) -> _Given | NoBlob:
-        found = await self._read(_wanted, contact, file)
-        if isinstance(found, NoBlob):
-            return found
+        while True:
+            changes = self._changes
+            found = await self._read(_wanted, contact, file)
+            if isinstance(found, NoBlob):
+                return found
+            if changes == self._changes:
+                break  # otherwise it may have been blocked or withdrawn since it was read
         key = contact, file
         if key not in self._given:
             row, id = found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from p2pchat.core.files import NAME_BYTES, BlobPlace, Layout
+from p2pchat.core.files import NAME_BYTES, NAMES_IN_LIST, BlobPlace, Layout
 from p2pchat.core.ids import BlobName
 
 
@@ -45,10 +45,10 @@ class Bits:
         self._bytes = bytearray(len(self._bytes))
         self.count = 0
 
-    def absent(self, start: int = 0) -> Iterator[int]:
-        """Yield the numbers that are not in the set, from `start` on."""
-        number = start
-        while number < self.size:
+    def absent(self, start: int = 0, end: int | None = None) -> Iterator[int]:
+        """Yield the numbers that are not in the set, from `start` on and below `end`."""
+        number, end = start, self.size if end is None else end
+        while number < end:
             byte = self._bytes[number >> 3]
             if byte == 0xFF:
                 number = (number | 7) + 1
@@ -170,16 +170,27 @@ class Plan:
                 if self.name(place) is not None:
                     yield place
         first = True
-        for slot in self.here.absent(max(way.start, self.first_chunk)):
-            if not self._may_ask(way, slot):
+        for start, end, named in self._chunk_runs(max(way.start, self.first_chunk)):
+            if not named:  # not one by one: there may be a million of them
+                if first:
+                    way.start, first = start, False
                 continue
-            if first:
-                way.start, first = slot, False
-            place = BlobPlace(0, slot - self.first_chunk)
-            if self.name(place) is not None:
-                yield place
+            for slot in self.here.absent(start, end):
+                if not self._may_ask(way, slot):
+                    continue
+                if first:
+                    way.start, first = slot, False
+                yield BlobPlace(0, slot - self.first_chunk)
         if first:
             way.start = self.layout.blobs
+
+    def _chunk_runs(self, start: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield the slots of chunks from `start` on, as those that one list names: (first, end, whether it is here)."""
+        while start < self.layout.blobs:
+            index = (start - self.first_chunk) // NAMES_IN_LIST
+            end = min(self.layout.blobs, self.first_chunk + (index + 1) * NAMES_IN_LIST)
+            yield start, end, not self.first_chunk or BlobPlace(1, index) in self._lists
+            start = end
 
     def _may_ask(self, way: BlobWay, slot: int) -> bool:
         return slot not in self._asked and slot not in way.absent

@@ -92,6 +92,7 @@ def check_caption(caption: str) -> None:
 
 
 def _within(text: str, size: int) -> str:
-    """Return a text that has at most so many bytes in UTF-8, cut at its beginning, so that the end of a name stays."""
-    encoded = text.encode(errors="replace")
-    return text if len(encoded) <= size else encoded[-size:].decode(errors="ignore")
+    """Return a text that has at most so many bytes in UTF-8, cut at its beginning, so that the end of a name stays.
+    What is not Unicode, in a name from another time, becomes a question mark.
+    """
+    return text.encode(errors="replace")[-size:].decode(errors="ignore")

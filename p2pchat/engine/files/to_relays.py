@@ -20,8 +20,9 @@ from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import BlobName, ContactId, MessageId, direct_contact, first_device
 from p2pchat.core.relays import Relay, TheirQueue
 from p2pchat.engine.delivery import mailbox_queues
-from p2pchat.engine.files import live
+from p2pchat.engine.files import live, taking_back
 from p2pchat.engine.files.live import Leaving, Live
+from p2pchat.engine.files.taking_back import TakenBack
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
@@ -50,6 +51,8 @@ _ALL, _NONE = 0, -1
 """Stand for all queues, and for none where there is none; those in the database have other numbers."""
 _OVER = frozenset({FileState.HERE, FileState.GONE, FileState.FAILED})
 NAMES_AT_ONCE = 256
+TAKE_BACK_SECONDS = 60.0
+"""Seconds until relays that were not reached are told again what to forget."""
 RETRY_SECONDS = 600.0
 """Seconds until a relay that was not reached, or had no room, is tried again."""
 
@@ -97,6 +100,7 @@ class ToRelays:
     _busy: set[ContactId] = field(default_factory=set)
     _started: float = 0.0
     _any: bool = False
+    _taking: bool = False
     _wake: Wakeup = field(default_factory=Wakeup)
 
     def changed(self) -> None:
@@ -131,6 +135,7 @@ class ToRelays:
                 read = partial(_read, now=self.clock(), counted=self.counted())
                 try:
                     wanted: list[_Left] = await self.committer.read(read)
+                    taken = await self.committer.read(_read_taken)
                 except P2PChatError as error:
                     log.warning("what is to be left at relays cannot be read: %s", type(error).__name__)
                     await trio.sleep(RETRY_SECONDS)
@@ -140,6 +145,7 @@ class ToRelays:
                 first = False
                 self.live.look(self.clock())
                 self._any = bool(wanted)
+                self._take_back(taken, nursery)
                 self._begin(wanted, nursery)
                 with trio.move_on_at(self._next(wanted)):
                     await self._wake.wait()
@@ -301,6 +307,27 @@ class ToRelays:
 
     # --- forgetting
 
+    def _take_back(self, taken: Sequence[tuple[TakenBack, Sequence[Outbox]]], nursery: trio.Nursery) -> None:
+        """Tell relays to forget the files of deleted messages, one contact after the other, and again in a while."""
+        if taken and not self._taking:
+            self._taking = True
+            nursery.start_soon(self._tell_taken, taken)
+
+    async def _tell_taken(self, taken: Sequence[tuple[TakenBack, Sequence[Outbox]]]) -> None:
+        try:
+            for file, boxes in taken:
+                names, told = file.all_names(), True
+                for _, relay, queue in boxes:
+                    for start in range(0, len(names), NAMES_AT_ONCE):
+                        told &= await self._boxes.forget(relay, queue, names[start : start + NAMES_AT_ONCE])
+                if told or self.clock() > file.until:
+                    await self.committer.submit(taking_back.done, file)
+        except P2PChatError as error:
+            log.warning("what lies at relays cannot be noted: %s", type(error).__name__)
+        await trio.sleep(TAKE_BACK_SECONDS)
+        self._taking = False
+        self._wake.set()
+
     async def _forget(self, left: _Left) -> None:
         """Tell relays to forget a file, and note when all have."""
         done = left.row.message not in self._may_lie
@@ -370,6 +397,11 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
             boxes[contact] = _boxes(db, contact)
         found.append(_Left(row, message.id, contact, boxes[contact], hours, until, over))
     return found
+
+
+def _read_taken(db: Database) -> list[tuple[TakenBack, Sequence[Outbox]]]:
+    """Return the files of deleted messages that relays are to forget, and where."""
+    return [(file, _boxes(db, file.contact)) for file in taking_back.waiting(db)]
 
 
 def _boxes(db: Database, contact: ContactId) -> list[Outbox]:

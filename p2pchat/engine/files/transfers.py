@@ -11,6 +11,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
 from p2pchat.core.ids import direct_contact
 from p2pchat.engine.delivery import outbound, states
+from p2pchat.engine.files import taking_back
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
@@ -22,7 +23,10 @@ from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import MessageRow
 
 MAX_FETCHED_BYTES = 4 * 2**30
-"""Bytes of files that one contact may have us keep without asking; beyond that theirs are only offered."""
+"""Bytes of files that one contact may have us keep or wait for without asking; beyond that theirs are only offered,"""
+MAX_AWAITED = 1_000
+"""and so they are while so many wait."""
+WITHDRAWN_TOO_LATE = "You have withdrawn it, but it had arrived."
 _STOPPED = frozenset({FileState.OFFERED, FileState.PAUSED, FileState.FAILED, FileState.GONE})
 _UNDER_WAY = frozenset({FileState.OFFERED, FileState.WAITING, FileState.PAUSED, FileState.FAILED})
 
@@ -46,7 +50,10 @@ def settle(tx: Transaction) -> None:
 def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
     """Apply what the recipient of one of our files says."""
     if row.news == TransferNews.WHOLE and row.state != FileState.HERE:
-        change(tx, row, message, state=FileState.HERE, problem="", done=row.layout.chunks)
+        if row.state == FileState.GONE:  # whatever they say of it, it is not given again
+            change(tx, row, message, problem=WITHDRAWN_TOO_LATE)
+        else:
+            change(tx, row, message, state=FileState.HERE, problem="", done=row.layout.chunks)
         read = message.read_at is not None
         event = DeliveryEvent.READ if read else DeliveryEvent.DELIVERED
         states.advance(tx, row.chat, [message.id], event, None if message.route is None else Route(message.route))
@@ -60,7 +67,9 @@ def _is_wanted(tx: Transaction, contact: Contact, row: FileRow) -> bool:
     """Return whether a contact's file is fetched without asking the user."""
     if contact.state != ContactState.CONTACT or row.size > settings.fetch_up_to(tx.db) * settings.MEGABYTE:
         return False
-    return store_files.kept_bytes(tx.db, row.chat, mine=False) + row.size <= MAX_FETCHED_BYTES
+    files, awaited = store_files.awaited(tx.db, row.chat)
+    kept = store_files.kept_bytes(tx.db, row.chat, mine=False)
+    return files < MAX_AWAITED and kept + awaited + row.size <= MAX_FETCHED_BYTES
 
 
 def whole(tx: Transaction, row: FileRow) -> None:
@@ -131,13 +140,16 @@ def cancel(tx: Transaction, row: FileRow, message: MessageRow) -> None:
             _tell(tx, message, TransferNews.DECLINED)
 
 
-def deleted(tx: Transaction, message: MessageRow) -> None:
-    """Tell the recipient of a file that is about to be deleted here that it will not be given any more."""
+def deleted(tx: Transaction, message: MessageRow, *, tell: bool = True) -> None:
+    """Take a file that is about to be deleted here back from relays, and `tell` its recipient that it is not given any
+    more.
+    """
     row = store_files.get(tx.db, message.pk)
     if row is None:
         return
     tx.files_changed[message.pk] = None
-    if row.mine and row.state in _UNDER_WAY and message.state != DeliveryState.SAVED:
+    taking_back.note(tx, row)
+    if tell and row.mine and row.state in _UNDER_WAY and message.state != DeliveryState.SAVED:
         _tell(tx, message, TransferNews.WITHDRAWN)
 
 

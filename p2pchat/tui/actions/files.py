@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from p2pchat.tui.actions.preferences import PreferenceActions
     from p2pchat.tui.actions.voice import VoiceActions
     from p2pchat.tui.base import BaseApp
+    from p2pchat.tui.screens.send_file import Sending
 
 SAVE_TIMEOUT = 600
 """Seconds that saving waits for the rest of a file."""
@@ -87,14 +89,18 @@ class FileActions:
         if sending is None:
             return False
         self._last = path.parent
-        await self._send(chat.id, path, sending.caption, as_is=sending.as_is)
+        answers = self._talk.take_answer(chat.id)
+        while sending is not None:
+            try:
+                await self._send(chat.id, path, sending, answers)
+                break
+            except errors.P2PChatError as exc:  # the caption is not lost by that
+                sending = await app.ask(SendFileScreen(path, chat.label, before=sending, problem=app.said(exc)))
         return True
 
-    async def _send(self, chat: str, path: Path, caption: str, *, as_is: bool) -> None:
-        more: dict[str, Any] = dict(self._talk.take_answer(chat))
-        if as_is:
-            more["as_is"] = True
-        await self._app.node.call("send_file", chat=chat, path=str(path), caption=caption, **more)
+    async def _send(self, chat: str, path: Path, sending: Sending, answers: Mapping[str, str]) -> None:
+        as_is = {"as_is": True} if sending.as_is else {}
+        await self._app.node.call("send_file", chat=chat, path=str(path), caption=sending.caption, **answers, **as_is)
         if chat == self._app.state.current:
             self._app.main.conversation.to_end()
 

@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from p2pchat.tui import file_words, paths
 from p2pchat.tui.screens.panel import Field, Panel
+from p2pchat.tui.text import displayable_line
 from p2pchat.tui.themes import MUTED
 
 MAX_CAPTION = 1_000
@@ -44,19 +45,27 @@ class SendFileScreen(Panel[Sending]):
     ]
     AUTO_FOCUS = "Field"
 
-    def __init__(self, path: Path, to: str, *, home: Path | None = None) -> None:
-        """to: the label of the chat. home: the folder that `~` stands for."""
+    def __init__(
+        self, path: Path, to: str, *, home: Path | None = None, before: Sending | None = None, problem: str = ""
+    ) -> None:
+        """to: the label of the chat. home: the folder that `~` stands for. before: what it could not be sent with, and
+        why not.
+        """
         super().__init__()
+        self._before = before or Sending("", False)
+        self._problem = problem
         self._path = path
         self._to = to
         self._home = home
         self._is_picture = path.suffix.lower() in PICTURES
-        self._as_is = False
+        self._as_is = self._before.as_is
 
     def body(self) -> ComposeResult:
         yield Static("", id="file", classes="para", markup=False)
         yield Static("", id="how", classes="note", markup=False)
-        yield Field(placeholder="Caption, or nothing", max_length=MAX_CAPTION)
+        if self._problem:
+            yield Static(displayable_line(self._problem), classes="warn", markup=False)
+        yield Field(self._before.caption, placeholder="Caption, or nothing", max_length=MAX_CAPTION)
 
     def on_mount(self) -> None:
         """Show the file, and whom it is for."""

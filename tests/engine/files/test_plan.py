@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from p2pchat.core.files import CHUNK_BYTES, NAMES_IN_LIST, BlobPlace, Layout, blob_name, list_data
+import pytest
+
+from p2pchat.core.files import (
+    CHUNK_BYTES,
+    MAX_FILE_BYTES,
+    NAME_BYTES,
+    NAMES_IN_LIST,
+    BlobPlace,
+    Layout,
+    blob_name,
+    list_data,
+)
 from p2pchat.core.ids import BlobName
 from p2pchat.engine.files.plan import Bits, Plan
 
@@ -97,3 +108,25 @@ def test_adjacent_blobs_end_at_a_gap_and_at_a_level() -> None:
     assert plan.whole
     assert plan.chunks == 8
     assert plan.ask(way, 4) == []
+
+
+def test_of_the_largest_file_only_what_has_a_name_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout.of(MAX_FILE_BYTES)
+    plan = Plan(layout, BlobName(bytes(32)), Bits(layout.blobs))
+    way, looked_at = plan.way(), list[int]()
+
+    def may_ask(way: object, slot: int) -> bool:
+        looked_at.append(slot)
+        return slot not in plan._asked
+
+    monkeypatch.setattr(plan, "_may_ask", may_ask)
+    assert plan.ask(way, 4) == [layout.root]
+    assert plan.ask(way, 4) == []
+    plan.take(layout.root, bytes(32 * layout.counts[1]))
+    assert len(plan.ask(way, layout.counts[1])) == layout.counts[1]
+    assert plan.ask(way, 4) == []
+    plan.take(BlobPlace(1, 1), bytes(NAME_BYTES * NAMES_IN_LIST))
+    assert plan.ask(way, 4, adjacent=True) == chunks(*range(NAMES_IN_LIST, NAMES_IN_LIST + 4))
+    plan.take(BlobPlace(1, 0), bytes(NAME_BYTES * NAMES_IN_LIST))
+    assert plan.ask(way, 2) == chunks(0, 1)
+    assert len(looked_at) < 10 * layout.counts[1]

@@ -166,6 +166,21 @@ def test_no_more_work_is_done_for_a_relay_than_is_right() -> None:
     run(main)
 
 
+def test_a_relay_cannot_have_us_work_for_it_all_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with at_a_relay(tmp_path, files=BoxQuota(16 * SIZE, 64 * SIZE)) as (_, scene):
+            files: Any = scene.boxes.boxes
+            hello = await files._hello(AT_RELAY)
+            monkeypatch.setattr(module, "DAILY_STAMP_WORK", 3 << hello.stamp_bits)
+            assert await files.put(AT_RELAY, theirs(BOB), 24, BLOBS[:13]) == [DONE] * 13
+            assert await files.put(AT_RELAY, theirs(Keys("eve")), 24, BLOBS[13:15]) == [DONE] * 2
+            assert await files.put(AT_RELAY, theirs(Keys("eve")), 24, BLOBS[15:17]) == [mailbox.BAD_STAMP] * 2
+            await trio.sleep(24 * 3600)
+            assert await files.put(AT_RELAY, theirs(Keys("eve")), 24, BLOBS[15:16]) == [DONE]
+
+    run(main)
+
+
 async def _asked(liar: Liar, **changes: Any) -> mailbox.Getting:
     """Greet, and take the first get."""
     await liar.greet(file_bytes=1 << 20, file_hours=24, **changes)

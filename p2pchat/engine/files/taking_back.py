@@ -1,0 +1,91 @@
+"""Takes back from relays what was left there of a file whose message was deleted, and whose row is gone with it.
+
+The names of its first blobs are noted in the transaction that deletes it, and stay until relays have been told to
+forget them, or have forgotten them by themselves. They say nothing of the file, and its key is gone.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+
+from p2pchat.core import codec
+from p2pchat.core.files import NAME_BYTES, names_in
+from p2pchat.core.ids import BlobName, ContactId, direct_contact
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import P2PChatError
+from p2pchat.lib.times import DAY_MS
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+from p2pchat.store.file_blobs import BlobMaker, BytesSource
+from p2pchat.store.file_space import FileSpace
+from p2pchat.store.files import FileRow
+
+MAX_NAMES, MAX_FILES = 1024, 64
+"""Names of one file, 64 MiB of it, and files; beyond that relays forget by themselves within a week."""
+FOR_MS = 7 * DAY_MS
+_KEY = "files to take back"
+_MAX_BYTES = MAX_FILES * (MAX_NAMES * NAME_BYTES + 64)
+_SHAPE = codec.listing(
+    codec.array(codec.binary(8), codec.uint(codec.U64), codec.binary_upto(MAX_NAMES * NAME_BYTES)), MAX_FILES
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TakenBack:
+    """A file that its contact's relays are to forget until a time (ms), by the names of its blobs."""
+
+    contact: ContactId
+    until: int
+    names: bytes
+
+    def all_names(self) -> list[BlobName]:
+        """Return the names one by one."""
+        return names_in(self.names)
+
+
+class NoSource(BytesSource):
+    """The source of a file of which only names are asked. size: its bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(b"")
+        self.size = size
+
+
+def note(tx: Transaction, row: FileRow) -> None:
+    """Note that relays are to forget one of our files, whose row is about to be deleted."""
+    if not row.mine or row.ended_at is not None:
+        return
+    space = FileSpace(tx.db.path.parent / "files")
+    try:
+        sealed = None if row.space is None or row.space_key is None else space.open(row.space, row.space_key)
+        with closing(BlobMaker(NoSource(row.size), sealed, row.key, row.root)) as maker:
+            slots = range(min(row.layout.blobs, MAX_NAMES))
+            names = b"".join(name for slot in slots for name in maker.names(row.layout.place(slot), 1))
+    except P2PChatError:  # it ends there by itself
+        return
+    taken = TakenBack(direct_contact(row.chat), tx.now + FOR_MS, names)
+    _put(tx, [*waiting(tx.db), taken][-MAX_FILES:])
+    tx.files_changed[row.message] = None
+
+
+def waiting(db: Database) -> list[TakenBack]:
+    """Return what relays are still to forget, oldest first."""
+    kept = meta.get(db, _KEY)
+    if kept is None:
+        return []
+    return [
+        TakenBack(ContactId(contact), until, names) for contact, until, names in _SHAPE(codec.decode(kept, _MAX_BYTES))
+    ]
+
+
+def done(tx: Transaction, taken: TakenBack) -> None:
+    """Note that all relays have been told, or need not be."""
+    _put(tx, [one for one in waiting(tx.db) if one != taken])
+
+
+def _put(tx: Transaction, taken: list[TakenBack]) -> None:
+    if taken:
+        meta.put(tx.db, _KEY, codec.encode([[one.contact, one.until, one.names] for one in taken]))
+    else:
+        meta.remove(tx.db, _KEY)
