@@ -12,7 +12,7 @@ import trio
 from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import ContactId
 from p2pchat.engine.files import taking_back
-from p2pchat.errors import NotReached
+from p2pchat.errors import NotReached, Unreachable
 from p2pchat.ports import BlobRange, Blobs
 from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
@@ -64,6 +64,29 @@ def test_a_file_over_a_link_is_whole_there_and_delivered_here(tmp_path: Path) ->
             assert told["file"]["state"] == state
         assert await saved(bob, "alice", tmp_path / "saved") == source.read_bytes()
         assert (await last_file(alice, "bob"))["file"]["state"] == "here"
+
+    run_world(tmp_path, main)
+
+
+def test_a_sender_who_could_not_be_asked_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a circuit has carried what it may of files."""
+    source = new_file(tmp_path, 5_000_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        real, asked = bob.net.files.get, 0
+
+        async def get(contact: ContactId, wanted: BlobRange) -> Blobs:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise Unreachable  # at once, while the next request is being made
+            return await real(contact, wanted)
+
+        monkeypatch.setattr(bob.net.files, "get", get)
+        await alice.call("send_file", chat="bob", path=str(source))
+        await until(lambda: is_here(bob, "alice"), 60)
+        assert asked > 1
 
     run_world(tmp_path, main)
 

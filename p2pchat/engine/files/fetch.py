@@ -167,7 +167,8 @@ class FileFetch:
             places = self.plan.ask(way, AT_ONCE, adjacent=True) if self._sender_may_be_asked() else []
             if not places:
                 self.credit.release()
-                await self.changed.wait()
+                if self._sender_may_be_asked():  # otherwise it is waited for until when it may be, above
+                    await self.changed.wait()
                 continue
             nursery.start_soon(self._ask_sender_for, way, places)
 

@@ -178,11 +178,12 @@ class Links:
         return best is not None and not best.judge.doubted and not best.used_up
 
     def replace(self, link: Link) -> None:
-        """Have a link made on another connection, since this one has carried enough; where it comes, this one ends
-        soon.
+        """Have a link made on another connection, since the circuit of this one has carried enough; where it comes, all
+        links on that circuit end soon.
         """
         if not link.used_up:
-            link.used_up = True
+            for other in self._links.get(link.contact, ()):
+                other.used_up = other.used_up or other.terms is link.terms
             self._on_stuck(link.contact)
 
     def tell_of_links(self, linked: Callable[[ContactId], None], stuck: Callable[[ContactId], None]) -> None:
