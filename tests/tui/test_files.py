@@ -74,7 +74,7 @@ def test_a_file_is_sent_after_a_look_at_it(tmp_path: Path) -> None:
         await pilot.press(*"here", "enter")
         await until(pilot, lambda: node.named("send_file"))
         assert node.named("send_file") == [{"chat": bob, "path": str(report), "caption": "here"}]
-        await until(pilot, lambda: "waits for them to fetch it" in take(app).shown)
+        await until(pilot, lambda: "waits here: keep this computer on" in take(app).shown)
 
     with_bob(tmp_path, steps)
 

@@ -24,8 +24,9 @@ METHODS: Final[tuple[Method, ...]] = (
         "send_file",
         "Sends a file, which the node reads. It is read again while it is being fetched, so it has to stay where it is "
         "and as it is; only a picture that was encoded again, and a voice note, are kept in the profile. A picture is "
-        "encoded again, without what it says about where and how it was taken, unless `as_is`. With `wait`, "
-        "`delivered` means that the whole file has arrived.",
+        "encoded again, without what it says about where and how it was taken, unless `as_is`. With `wait`, `stored` "
+        "means that all of it is at one relay of the recipient at least, or has arrived, and `delivered` that it has "
+        "arrived.",
         "{id, state, route, stored_at}",
         (
             CHAT,
