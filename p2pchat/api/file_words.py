@@ -57,7 +57,7 @@ def stands(file: Mapping[str, Any], *, mine: bool) -> str:
     """Return how a transfer stands, in a few words; empty if it is whole."""
     state = str(file["state"])
     if state == "waiting":
-        return left(file) if mine else "waits to be fetched"
+        return at_relays(file) if mine else "waits to be fetched"
     if state == "moving":
         return progress(file)
     if state == "gone":
@@ -65,7 +65,7 @@ def stands(file: Mapping[str, Any], *, mine: bool) -> str:
     return _STATES.get(state, "")
 
 
-def left(file: Mapping[str, Any]) -> str:
+def at_relays(file: Mapping[str, Any]) -> str:
     """Return how much of one's own file is at the recipient's relays: whether this computer has to stay on."""
     stored = float(file.get("stored") or 0)
     if stored <= 0:
@@ -83,11 +83,11 @@ def progress(file: Mapping[str, Any]) -> str:
     if not file["rate"] or file["rate"] <= 0:
         return said
     said += f", {size(file['rate'])}/s"
-    until = left(file["size"] * (1 - done) / file["rate"])
+    until = time_left(file["size"] * (1 - done) / file["rate"])
     return f"{said}, {until}" if until else said
 
 
-def left(seconds: float) -> str:
+def time_left(seconds: float) -> str:
     """Return the time until a transfer ends: 12 s left, 14 min left, 3 h left; empty if that is days."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s left"

@@ -9,12 +9,12 @@ from pathlib import PurePath
 
 from rich.cells import cell_len, split_graphemes
 
-from p2pchat.api import file_words as api_words
+from p2pchat.api import file_words
 from p2pchat.api.file_words import length, size
 from p2pchat.tui.model import File
 from p2pchat.tui.text import cut, displayable_line
 
-__all__ = ["called", "left", "length", "percent", "shortened", "size", "stands", "summary"]
+__all__ = ["called", "length", "percent", "shortened", "size", "stands", "summary", "time_left"]
 
 FILE, PICTURE, VOICE = "file", "picture", "voice"
 OFFERED, WAITING, MOVING, HERE, PAUSED, FAILED, GONE = (
@@ -33,11 +33,11 @@ _MAX_NAME = 300
 _MAX_SUFFIX = 12
 
 
-def left(file: File) -> str:
+def time_left(file: File) -> str:
     """Return the time until a running transfer ends, as `12 s left`; "" if nobody can know."""
     if not file.rate or file.rate <= 0:
         return ""
-    return api_words.left(file.size * (1 - file.progress) / file.rate)
+    return file_words.time_left(file.size * (1 - file.progress) / file.rate)
 
 
 def shortened(name: str, cells: int) -> str:

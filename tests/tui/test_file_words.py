@@ -13,10 +13,10 @@ from tests.tui.hostile import TEXTS
 
 def test_the_time_left_is_told_where_it_can_be_known() -> None:
     file = File("a", 10_000_000, state="moving", progress=0.5, rate=100_000)
-    assert file_words.left(file) == "50 s left"
-    assert file_words.left(file._replace(rate=1_000)) == "83 min left"
-    assert file_words.left(file._replace(rate=100)) == "14 h left"
-    assert [file_words.left(file._replace(rate=rate)) for rate in (None, 0, 1)] == ["", "", ""]
+    assert file_words.time_left(file) == "50 s left"
+    assert file_words.time_left(file._replace(rate=1_000)) == "83 min left"
+    assert file_words.time_left(file._replace(rate=100)) == "14 h left"
+    assert [file_words.time_left(file._replace(rate=rate)) for rate in (None, 0, 1)] == ["", "", ""]
 
 
 def test_a_long_name_keeps_its_ending() -> None:
