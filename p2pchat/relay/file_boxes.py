@@ -45,11 +45,11 @@ MAX_LOOKED_AT = 256
 """Clients whose turn it may be that are looked at for one batch."""
 READS_A_BATCH = 8
 """Clients that are given blobs in one batch."""
-MAX_OUT = 16 << 20
+MAX_OUT_BYTES = 16 << 20
 """Bytes of blobs of files that may wait to be written to all clients: a part of what may wait in all."""
-FREE_FOR_ALL = MAX_OUT // 2
+UNSHARED_OUT_BYTES = MAX_OUT_BYTES // 2
 """Bytes of these that anybody may make wait; beyond that, each network has a share."""
-MAX_OUT_OF_NETWORK = MAX_OUT // 8
+MAX_OUT_OF_NETWORK_BYTES = MAX_OUT_BYTES // 8
 """Bytes of these that clients of one network may make wait then."""
 SLOW_SECONDS = 10.0
 """Seconds in which a client has to take what it was given, while others wait for that."""
@@ -340,14 +340,14 @@ class FileBoxServer:
             if len(reads) >= READS_A_BATCH:
                 break
             out = (len(self._given) + len(reads)) * _TURN_BYTES
-            if out >= MAX_OUT:
+            if out >= MAX_OUT_BYTES:
                 self._drop_slow_clients()
                 break
             giving = self._ready.popleft()
             client, network = giving.client, giving.network
             if client.ended:
                 continue
-            crowds = out >= FREE_FOR_ALL and waiting[network] * _TURN_BYTES >= MAX_OUT_OF_NETWORK
+            crowds = out >= UNSHARED_OUT_BYTES and waiting[network] * _TURN_BYTES >= MAX_OUT_OF_NETWORK_BYTES
             if client.full or crowds or not self._egress.take(client.origin, trio.current_time(), _TURN_BYTES):
                 self._ready.append(giving)
                 continue

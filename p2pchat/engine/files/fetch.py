@@ -16,7 +16,7 @@ import trio
 
 from p2pchat.core.files import BlobCipher, BlobPlace
 from p2pchat.core.ids import BlobName, ContactId
-from p2pchat.engine.files.from_relays import FromRelays, Inbox
+from p2pchat.engine.files.from_relays import FromRelays, OwnFileBox
 from p2pchat.engine.files.live import Moving
 from p2pchat.engine.files.plan import BlobWay, Plan
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
@@ -25,7 +25,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import BlobRange, Net, NoBlob
 from p2pchat.store.file_space import SealedFile
 
-AT_ONCE = 4
+CHUNKS_A_REQUEST = 4
 """Chunks in one request to the sender."""
 MAX_REQUESTS = 8
 """Requests to one contact that are not answered, for all of its files together."""
@@ -48,14 +48,14 @@ class FetchEnd(Enum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FetchContext:
-    """What a fetch works with, the same for all. beside: runs a function in a worker thread. inboxes: reads where a
+    """What a fetch works with, the same for all. beside: runs a function in a worker thread. own_boxes: reads where a
     contact may have left something. save: have what was written synced and noted. told: faces may be told how far it
     is.
     """
 
     net: Net
     beside: Callable[[Callable[[], object]], Awaitable[object]]
-    inboxes: Callable[[ContactId], Awaitable[Sequence[Inbox]]]
+    own_boxes: Callable[[ContactId], Awaitable[Sequence[OwnFileBox]]]
     save: Callable[[FileFetch], object]
     told: Callable[[Moving], object]
 
@@ -89,7 +89,7 @@ class FileFetch:
         self.relays = FromRelays(
             self.plan,
             self.around.net,
-            partial(self.around.inboxes, self.contact),
+            partial(self.around.own_boxes, self.contact),
             self.keep,
             self.until_saved,
             lambda: self.lacks_sender,
@@ -164,7 +164,7 @@ class FileFetch:
         while True:
             await self._until_sender_may_be_asked()
             await self.credit.acquire()
-            places = self.plan.ask(way, AT_ONCE, adjacent=True) if self._sender_may_be_asked() else []
+            places = self.plan.ask(way, CHUNKS_A_REQUEST, adjacent=True) if self._sender_may_be_asked() else []
             if not places:
                 self.credit.release()
                 if self._sender_may_be_asked():  # otherwise it is waited for until when it may be, above
