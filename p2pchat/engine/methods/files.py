@@ -67,7 +67,7 @@ async def send_file(
     """
     sending.check_caption(caption)
     file = Path(path)
-    if not file.is_absolute():
+    if not file.is_absolute() or "\0" in path:
         raise UsageError("The path of a file to send must be absolute")
 
     def check(db: Database) -> ContactId:
@@ -166,8 +166,8 @@ async def _outgoing(engine: Engine, path: Path, form: str, *, as_is: bool) -> Ou
 
 def _voice(path: Path) -> OutgoingFile:
     """Return a voice note, which is kept in the profile, in a worker thread. Raises what `voice.describe` raises."""
-    duration, peaks = voice.describe(path)
     with closing(PathSource(path)) as source:
+        duration, peaks = voice.describe(path)
         if source.size > voice.MAX_BYTES:
             raise UsageError("This voice note is too long")
         data = b"".join(source.chunk(number) for number in range(-(-source.size // CHUNK_BYTES)))
