@@ -57,12 +57,23 @@ def stands(file: Mapping[str, Any], *, mine: bool) -> str:
     """Return how a transfer stands, in a few words; empty if it is whole."""
     state = str(file["state"])
     if state == "waiting":
-        return "waits for them to fetch it" if mine else "waits to be fetched"
+        return left(file) if mine else "waits to be fetched"
     if state == "moving":
         return progress(file)
     if state == "gone":
         return "withdrawn" if mine else "no longer to be had"
     return _STATES.get(state, "")
+
+
+def left(file: Mapping[str, Any]) -> str:
+    """Return how much of one's own file is at the recipient's relays: whether this computer has to stay on."""
+    stored = float(file.get("stored") or 0)
+    if stored <= 0:
+        return "waits here: keep this computer on"
+    if stored >= 1:
+        return "at their relays"
+    rate = f", {size(file['rate'])}/s" if file["rate"] and file["rate"] > 0 else ""
+    return f"{int(stored * 100)} % at their relays{rate}"
 
 
 def progress(file: Mapping[str, Any]) -> str:

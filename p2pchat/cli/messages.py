@@ -185,9 +185,10 @@ class _Printer:
             self._out.note(f"{mark}  {event.get('id')}")
         elif event["event"] == "file":
             file = event["file"]
-            self._out.note(
-                f"{file_words.progress(file) if file['state'] == 'moving' else file['state']}  {event['id']}"
-            )
+            stands = file_words.progress(file) if file["state"] == "moving" else str(file["state"])
+            if file["state"] == "waiting" and file["stored"] is not None:
+                stands = file_words.left(file)
+            self._out.note(f"{stands}  {event['id']}")
         elif event["event"] == "changed":
             self._out.note(f"{_CHANGES.get(str(event['what']), 'changed')}  {event['id']}")
         else:

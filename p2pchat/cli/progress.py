@@ -37,7 +37,10 @@ class ProgressLine:
         """Show an event of the node, if it is about this file."""
         if event["event"] == "file" and self._concerns(event):
             file = event["file"]
-            self._show(file_words.progress(file) if file["state"] in ("moving", "here") else str(file["problem"]))
+            text = file_words.progress(file) if file["state"] in ("moving", "here") else str(file["problem"])
+            if file["state"] == "waiting" and file["stored"] is not None:
+                text = f"{file_words.left(file)}. {text}".removesuffix(". ")
+            self._show(text)
 
     def __enter__(self) -> Self:
         return self

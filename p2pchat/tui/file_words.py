@@ -90,7 +90,7 @@ def stands(file: File, mine: bool) -> str:
     if file.state == OFFERED:
         return "not fetched"
     if file.state == WAITING:
-        return "waits for them to fetch it" if mine else "waits to be fetched"
+        return _at_relays(file) if mine else "waits to be fetched"
     if file.state == PAUSED:
         return f"paused at {percent(file)}" if file.progress else "paused"
     if file.state == FAILED:
@@ -98,6 +98,13 @@ def stands(file: File, mine: bool) -> str:
     if file.state == GONE:
         return "withdrawn" if mine else "no longer available"
     return ""
+
+
+def _at_relays(file: File) -> str:
+    """How much of one's own file is at the recipient's relays: whether this computer has to stay on."""
+    if not file.stored:
+        return "waits here: keep this computer on"
+    return "at their relays" if file.stored >= 1 else f"{int(file.stored * 100)} % at their relays"
 
 
 def percent(file: File) -> str:

@@ -61,6 +61,8 @@ class File(NamedTuple):
     peaks: tuple[int, ...] = ()
     """The wave of a voice note, 0 to 255 each."""
     preview: bool = False
+    stored: float | None = None
+    """How much of one's own file is at a relay of its recipient, 0 to 1."""
 
 
 class Message(NamedTuple):
@@ -215,6 +217,7 @@ def file_of(params: Mapping[str, Any] | None) -> File | None:
         max(0, int(params.get("duration") or 0)),
         tuple(min(255, max(0, int(each))) for each in (params.get("peaks") or ())[:MAX_PEAKS]),
         bool(params.get("preview")),
+        None if params.get("stored") is None else min(1.0, max(0.0, float(params["stored"]))),
     )
 
 

@@ -57,7 +57,11 @@ def test_a_line_about_a_file(fields: dict[str, Any], words: str) -> None:
 
 
 def test_who_waits_for_whom_is_said() -> None:
-    assert file_words.stands({**PICTURE, "state": "waiting"}, mine=True) == "waits for them to fetch it"
+    waiting = {**PICTURE, "state": "waiting"}
+    assert file_words.stands(waiting, mine=True) == "waits here: keep this computer on"
+    assert file_words.stands({**waiting, "stored": 0.389}, mine=True) == "38 % at their relays, 100 kB/s"
+    assert file_words.stands({**waiting, "stored": 0.999, "rate": None}, mine=True) == "99 % at their relays"
+    assert file_words.stands({**waiting, "stored": 1}, mine=True) == "at their relays"
     assert file_words.stands({**PICTURE, "state": "waiting"}, mine=False) == "waits to be fetched"
     assert file_words.stands({**PICTURE, "state": "gone"}, mine=True) == "withdrawn"
 

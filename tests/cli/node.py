@@ -55,6 +55,7 @@ FILE = {
         "state": "moving",
         "progress": 0.25,
         "rate": 100_000,
+        "stored": None,
         "problem": "",
         "path": None,
         "width": 640,

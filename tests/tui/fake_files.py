@@ -25,6 +25,7 @@ def file_object(name: str, size: int, **more: object) -> Json:
         "state": "here",
         "progress": 1.0,
         "rate": None,
+        "stored": None,
         "problem": "",
         "path": None,
         "width": 0,

@@ -290,7 +290,9 @@ async def filed(app: ChatApp, pilot: Pilot_) -> None:
     node.says(chat, "look what is left of the bridge", ago=at())
     node.sends_file(chat, photo("the bridge, seen from the old mill.jpg"), "It was still snowing", ago=at())
     node.sent_file(
-        chat, file_object("scores.pdf", 480_000, state="waiting", progress=0.0, path="/home/me/scores.pdf"), ago=at()
+        chat,
+        file_object("scores.pdf", 480_000, state="waiting", progress=0.0, stored=0.38, path="/home/me/scores.pdf"),
+        ago=at(),
     )
     moving = {"state": "moving", "progress": 0.42, "rate": 1_230_000}
     node.sends_file(

@@ -12,7 +12,7 @@ import trio
 from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import ContactId
 from p2pchat.engine.files import taking_back
-from p2pchat.errors import Unreachable
+from p2pchat.errors import NotReached, Unreachable
 from p2pchat.ports import BlobRange, Blobs
 from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
@@ -110,6 +110,10 @@ def test_a_file_waits_at_both_relays_for_one_who_is_away(tmp_path: Path) -> None
         alice, bob, relays = await apart(world)
         await bob.stop()
         sent = await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        assert 6 in lying(relays)
+        shown = await last_file(alice, "bob")
+        assert (shown["state"], shown["file"]["state"], shown["file"]["stored"]) == ("stored", "waiting", 1.0)
+        assert "The whole file is at their relays" in (await alice.call("why", id=sent["id"]))["reason"]
         await until(lambda: is_left(relays, 6), 120)
         await alice.stop()
         bob = await world.start("bob")
@@ -132,7 +136,9 @@ def test_the_second_relay_has_what_the_first_lost_and_the_link_the_rest(tmp_path
         for relay, chunks in zip(relays, (5, 8), strict=True):
             relay.box_room = (chunks + 1) * BLOB_BYTES
         await bob.stop()
-        await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        said = r"75 % of it is at their relays: keep this computer on.*no room for a file of this size"
+        with pytest.raises(NotReached, match=said):
+            await alice.call("send_file", chat="bob", path=str(source), wait="stored")
         await until(lambda: is_full(relays), 120)
         (first,) = relays[0].boxes.values()
         del first[list(first)[3]]
@@ -239,7 +245,8 @@ def test_while_the_link_comes_and_goes_and_both_nodes_with_it_nothing_begins_ane
         alice, bob, relays = await apart(world)
         for relay in relays:
             relay.box_room = 20 * BLOB_BYTES
-        await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        await alice.call("send_file", chat="bob", path=str(source))
+        await until(lambda: is_full(relays), 120)
         given: list[BlobPlace] = []
         seen = 0.0
         for _ in range(6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.files import MAX_FILE_BYTES, BlobPlace
 from p2pchat.core.ids import ContactId, MessageId
 from p2pchat.engine.files import fetcher, transfers
+from p2pchat.errors import P2PChatError
 from p2pchat.ports import BlobRange, Blobs, NoBlob
 from p2pchat.sanitize import clean_line
 from p2pchat.store.files import FileState
@@ -111,6 +113,7 @@ def test_what_is_withdrawn_is_not_given_to_one_who_says_that_it_is_there(tmp_pat
     run_world(tmp_path, main)
 
 
+FORMS = ("auto", "file", "picture", "voice")
 SIZES = (0, 1, 65_519, 65_520, 25_000_000, 1 << 32, MAX_FILE_BYTES)
 PREVIEWS = (b"", b"\xff\xd8\xff", b"\x1b[2J" * 1_536, bytes(63), bytes(64), bytes(65), b"<svg onload=x>")
 
@@ -175,3 +178,14 @@ def encodable(file: File) -> bool:
 def everything(folder: Path) -> dict[Path, int]:
     """All that is in a folder, with its size."""
     return {path: path.stat().st_size for path in folder.rglob("*")}
+
+
+def test_a_path_that_cannot_be_read_is_a_sentence_in_every_form(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await friends(world)
+        for path, form in product(("/\0", "relative", "/no/such", f"/{'a' * 300}", "/dev/zero", "/"), FORMS):
+            with pytest.raises(P2PChatError):
+                await alice.call("send_file", chat="bob", path=path, form=form)
+        assert await alice.call("files", chat="bob") == []
+
+    run_world(tmp_path, main)

@@ -24,9 +24,11 @@ METHODS: Final[tuple[Method, ...]] = (
         "send_file",
         "Sends a file, which the node reads. It is read again while it is being fetched, so it has to stay where it is "
         "and as it is; only a picture that was encoded again, and a voice note, are kept in the profile. A picture is "
-        "encoded again, without what it says about where and how it was taken, unless `as_is`. With `wait`, "
-        "`delivered` means that the whole file has arrived.",
-        "{id, state, route, stored_at}",
+        "encoded again, without what it says about where and how it was taken, unless `as_is`. With `wait`, `stored` "
+        "means that all of it is at one relay of the recipient at least, or has arrived, and `delivered` that it has "
+        "arrived. `warning` is a sentence if it is of a kind that may say where and by which camera it was made, "
+        "and is sent as it is; empty otherwise, and with `as_is`.",
+        "{id, state, route, stored_at, warning}",
         (
             CHAT,
             Param("path", "text", "The absolute path of the file."),

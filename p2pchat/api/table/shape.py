@@ -71,12 +71,14 @@ FIELDS = (
     "`text` is the caption; `files` says what is in it."
 )
 FILE = (
-    "`file` is {name, size, type, form, state, progress, rate, problem, path, width, height, duration, peaks, "
+    "`file` is {name, size, type, form, state, progress, rate, stored, problem, path, width, height, duration, peaks, "
     "preview}. `name` is without anything that a terminal obeys, and never a path; `size` is in bytes; `type` is the "
     "media type that the sender says. `form` is file, picture or voice. `state` of a contact's file is offered "
     "(`fetch_file` fetches it), waiting (wanted, and nobody has it now), moving, here (whole on this disk), paused, "
     "failed or gone; of one's own it is waiting (nobody fetches it now), moving, here (whole on the other side), "
     "paused, failed or gone (withdrawn or deleted). `progress` is from 0 to 1, `rate` in bytes per second or null, "
+    "`stored` is how much of one's own file, from 0 to 1, is at the relay of its recipient that has most of it: at 1 "
+    "this node may stop before it is fetched; null if nothing is there, as far as this run of the node knows. "
     "`problem` is a sentence or empty, `path` is where one's own file is, or null. `width` and `height` are a "
     "picture's, in pixels; `duration` is a voice note's, in ms, and `peaks` its 64 levels from 0 to 255, or null. "
     "`preview`: `picture` has something to show before the picture is here."

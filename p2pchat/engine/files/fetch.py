@@ -94,6 +94,7 @@ class FileFetch:
             self.until_saved,
             lambda: self.lacks_sender,
             self.changed,
+            self._lies_nowhere,
         )
 
     async def run(self) -> FetchEnd:
@@ -113,6 +114,7 @@ class FileFetch:
         """Ask the sender at once: there is a new link."""
         self._again_at = 0.0
         self._pauses.reset()
+        self._problem("")
         self.changed.pulse()
 
     def link_down(self) -> None:
@@ -224,6 +226,16 @@ class FileFetch:
             self.moving.problem = problem or self.moving.problem
             self.around.told(self.moving)
 
+    def _lies_nowhere(self, problem: str) -> None:
+        """Say why relays have no more of it, unless its sender gives it or has said why not."""
+        if self.around.net.route(self.contact) is None:
+            self._problem(problem)
+
+    def _problem(self, problem: str) -> None:
+        if self.moving.problem != problem:
+            self.moving.problem = problem
+            self.around.told(self.moving)
+
     # --- what came
 
     async def keep(self, came: Sequence[tuple[BlobPlace, bytes]]) -> int:
@@ -244,6 +256,7 @@ class FileFetch:
         if kept:
             self.moved_at, self._is_refused = trio.current_time(), False
             self.moving.done = self.plan.chunks
+            self.moving.problem = ""
             self.moving.meter.moved(size, trio.current_time())
             self.around.told(self.moving)
             self.around.save(self)

@@ -54,7 +54,7 @@ class Files:
         counted: Callable[[], int],
     ) -> None:
         self.space = FileSpace(db.path.parent / "files")
-        self.live = Live(events.publish)
+        self.live = Live(events.publish, lambda contact: net.route(contact) is not None)
         self._committer, self._net = committer, net
         self._erased = Wakeup()
         self.moved = trio.Event()
@@ -69,7 +69,7 @@ class Files:
             told=self.live.tell,
         )
         self.fetcher = Fetcher(committer, around, self.live, self.space)
-        self.to_relays = ToRelays(committer, net, clock, counted, self.open_ours, self.open_names)
+        self.to_relays = ToRelays(committer, net, clock, counted, self.open_ours, self.open_names, self.live)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. It has started when what a crash left over is deleted: then files may be made."""
@@ -86,7 +86,10 @@ class Files:
             self.giver.close()
 
     def committed(self, effects: Effects) -> None:
-        """Go on with what a transaction has changed, once it is on disk."""
+        """Go on with what a transaction has changed, once it is on disk, before faces are told."""
+        for event in effects.events:
+            if event.get("file") and event.get("mine", True):
+                self.live.add_left(event["file"], event["chat"], event["id"])
         for pk in effects.files_changed:
             self.giver.changed(pk)
         if effects.people_changed or effects.erased:  # what is not there any more is not given out, nor fetched
@@ -106,12 +109,14 @@ class Files:
         """Ask a contact for files: there is a new link."""
         self.fetcher.link_up(contact)
         self.to_relays.link_up(contact)
+        self.live.link_changed(contact)
 
     def link_down(self, contact: ContactId) -> None:
         """Ask relays for the files of a contact: a link has ended."""
         if self._net.route(contact) is None:
             self.fetcher.link_down(contact)
             self.to_relays.link_down(contact)
+            self.live.link_changed(contact)
 
     async def delete_unneeded(self) -> None:
         """Delete the sealed files that nothing needs any more."""

@@ -30,6 +30,10 @@ FORGET_SECONDS = 60.0
 """Seconds for which relays are told what to forget of a file that is whole; its sender tells them too."""
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 900.0
 """Seconds between two times of asking the relays."""
+NOT_THERE = "It waits for its sender: it is not at your relays."
+NOT_ALL_THERE = "The rest waits for its sender: it is not at your relays."
+NOT_REACHED = "It waits for its sender: your relays cannot be reached now."
+NO_RELAY = "It waits for its sender: you use no relay where it could be."
 
 Inbox = tuple[Relay, OwnQueue]
 """A queue of ours at a relay that was announced to the sender: its file box is asked."""
@@ -39,7 +43,8 @@ Inbox = tuple[Relay, OwnQueue]
 class FromRelays:
     """What comes from relays for one file. inboxes: reads where its sender may have left something. keep: checks blobs
     and writes them, and returns how many were right. ready: waits until more may come. needed: whether nothing comes
-    from the sender. changed: set by whoever changes the plan.
+    from the sender. changed: set by whoever changes the plan. asked: is told why no more comes from relays, in a whole
+    sentence.
     """
 
     plan: Plan
@@ -49,9 +54,12 @@ class FromRelays:
     ready: Callable[[], Awaitable[object]]
     needed: Callable[[], bool]
     changed: Wakeup
+    asked: Callable[[str], object] = lambda problem: None
     _came: set[int] = field(default_factory=set)
     _to_forget: list[BlobName] = field(default_factory=list)
     _known: Sequence[Inbox] = ()
+    _answered: bool = False
+    """Whether a relay has answered since all were asked last."""
     _ways: dict[RelayName, BlobWay] = field(default_factory=dict)
     _pauses: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE, LONGEST_PAUSE))
     _anew: Wakeup = field(default_factory=Wakeup)
@@ -83,6 +91,7 @@ class FromRelays:
 
     async def _ask_all(self) -> None:
         self._known = await self.inboxes()
+        self._answered = False
         before = self.plan.here.count
         async with trio.open_nursery() as nursery:
             for relay, queue in self._known:
@@ -93,6 +102,15 @@ class FromRelays:
                 nursery.start_soon(self._ask, relay, queue, way)
         if self.plan.here.count > before:
             self._pauses.reset()
+        if self.needed() and not self.plan.whole:
+            self.asked(self._why_no_more())
+
+    def _why_no_more(self) -> str:
+        if not self._known:
+            return NO_RELAY
+        if not self._answered:
+            return NOT_REACHED
+        return NOT_ALL_THERE if self.plan.here.count else NOT_THERE
 
     async def _ask(self, relay: Relay, queue: OwnQueue, way: BlobWay) -> None:
         """FileFetch what one relay has, until it has no more of it."""
@@ -114,6 +132,7 @@ class FromRelays:
                     nursery.cancel_scope.cancel()
                 if blobs is None:
                     return
+                self._answered = True
                 missing = [slot not in self.plan.here for slot in map(self.plan.layout.slot, places)]
                 came = [
                     (place, blob)

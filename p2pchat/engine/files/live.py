@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
 
-from p2pchat.core.ids import MessageId
+from p2pchat.core.files import BLOB_BYTES
+from p2pchat.core.ids import ContactId, MessageId, direct_contact
 from p2pchat.engine.files.meter import TELL_EVERY_SECONDS, FileMeter
+from p2pchat.engine.files.plan import Bits
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.views import Json
 from p2pchat.lib.wakeup import Wakeup
@@ -50,11 +52,83 @@ class Moving:
         }
 
 
-class Live:
-    """All files that move. publish: tells the faces."""
+NOT_READ = "It cannot be read here now, so no more of it is left at their relays."
+NO_RELAY = "They use no relay where it could wait."
+NO_BOX = "Their relays keep no files."
+TOO_LARGE = "Their relays have no room for a file of this size."
+NO_ROOM = "Their relays have no room for more now; it is tried again."
+NOT_REACHED = "Their relays cannot be reached now; it is tried again."
+_PROBLEMS = (NOT_READ, NO_RELAY, NO_ROOM, NOT_REACHED, TOO_LARGE, NO_BOX)
+"""Why a file cannot be left at a relay. Where relays differ, the first of these is said."""
+_MAY_LIE = frozenset({FileState.WAITING.value, FileState.PAUSED.value, "moving"})
+"""The states in which something of one of our files may be at relays for its recipient."""
 
-    def __init__(self, publish: Callable[[dict[str, Any]], object]) -> None:
+
+@dataclass(eq=False, repr=False)
+class Leaving:
+    """One of our files that is being left at relays, or was. id: of its message. until: when relays drop it (ms).
+    problems: why one of them does not take all of it, by their queues.
+    """
+
+    row: FileRow
+    id: MessageId
+    until: int
+    problems: dict[int, str] = field(default_factory=dict)
+    meter: FileMeter = field(default_factory=FileMeter)
+    _lying: dict[int, Bits] = field(default_factory=dict)
+    """The slots of the blobs that lie in each queue."""
+
+    @property
+    def contact(self) -> ContactId:
+        """Whom it is for."""
+        return direct_contact(self.row.chat)
+
+    @property
+    def key(self) -> _Key:
+        """By what its message is found among those that are shown."""
+        return self.row.chat.hex(), self.id.hex(), True
+
+    @property
+    def stored(self) -> float | None:
+        """The share of its blobs that is at the relay that has most of them, or None if none has any."""
+        return self._most / self.row.layout.blobs or None
+
+    @property
+    def problem(self) -> str:
+        """Why no relay takes all of it, as a whole sentence, or ""."""
+        if any(queue not in self.problems for queue in self._lying):
+            return ""
+        return next((problem for problem in _PROBLEMS if problem in self.problems.values()), "")
+
+    def use(self, queues: Iterable[int]) -> None:
+        """Count only what is in these queues from now on."""
+        wanted = set(queues)
+        self._lying = {queue: self._lying.get(queue) or Bits(self.row.layout.blobs) for queue in wanted}
+        self.problems = {queue: problem for queue, problem in self.problems.items() if queue in wanted}
+
+    def note(self, queue: int, slots: Iterable[int], *, there: bool, now: float | None = None) -> None:
+        """Note that blobs are in a queue, or are not. now: when they were put there, in seconds of trio's clock."""
+        bits, before = self._lying.get(queue), self._most
+        if bits is not None:
+            for slot in slots:
+                (bits.add if there else bits.discard)(slot)
+        if now is not None:
+            self.meter.moved(BLOB_BYTES * max(0, self._most - before), now)
+
+    @property
+    def _most(self) -> int:
+        return max((bits.count for bits in self._lying.values()), default=0)
+
+
+class Live:
+    """All files that move. publish: tells the faces. linked: whether there is a link with a contact."""
+
+    def __init__(
+        self, publish: Callable[[dict[str, Any]], object], linked: Callable[[ContactId], bool] = lambda contact: False
+    ) -> None:
         self._publish = publish
+        self._linked = linked
+        self._leaving: dict[_Key, Leaving] = {}
         self._moving: dict[_Key, Moving] = {}
         self._told = Wakeup()
 
@@ -76,8 +150,73 @@ class Live:
 
     def problem(self, row: FileRow, id: MessageId) -> str:
         """Return why nothing of a file comes now, as a whole sentence, or ""; id: that of its message."""
-        moving = self._moving.get((row.chat.hex(), id.hex(), row.mine))
-        return "" if moving is None else moving.problem
+        moving, leaving = self._moving.get(key := (row.chat.hex(), id.hex(), row.mine)), self._leaving.get(key)
+        said = "" if moving is None else moving.problem
+        return said if leaving is None or self._linked(leaving.contact) else said or leaving.problem
+
+    # --- what of ours lies at relays
+
+    def leaving(self, row: FileRow, id: MessageId, until: int) -> Leaving:
+        """Return what is known of one of our files at relays, of which the store has this row now."""
+        new = Leaving(row, id, until)
+        known = self._leaving.setdefault(new.key, new)
+        known.row, known.until = row, until
+        return known
+
+    def taken_back(self, row: FileRow) -> None:
+        """Forget about relays: nothing of one of our files is there any more."""
+        self._drop([key for key, leaving in self._leaving.items() if leaving.row.message == row.message])
+
+    def look(self, now: int) -> None:
+        """Forget about files that relays have dropped. now: ms."""
+        self._drop([key for key, leaving in self._leaving.items() if leaving.until < now])
+
+    def _drop(self, keys: Iterable[_Key]) -> None:
+        for key in keys:
+            del self._leaving[key]
+
+    def stored(self, chat: str, id: str) -> float | None:
+        """Return the share of one of our files that is at a relay of its recipient, or None. chat, id: in hex."""
+        leaving = self._leaving.get((chat, id, True))
+        return None if leaving is None else leaving.stored
+
+    def why_not(self, chat: str, id: str) -> str:
+        """Return why no relay takes all of one of our files, as a whole sentence, or "". chat, id: in hex."""
+        leaving = self._leaving.get((chat, id, True))
+        return "" if leaving is None else leaving.problem
+
+    def tell_left(self, leaving: Leaving, *, now: bool = False) -> None:
+        """Tell the faces how much of a file is at relays, as `tell` does."""
+        at = trio.current_time()
+        if self._leaving.get(leaving.key) is leaving and (leaving.meter.is_due(at) or now):
+            self._send_left(leaving, at)
+            self._told.set()
+
+    def link_changed(self, contact: ContactId) -> None:
+        """Tell the faces of what is left for a contact, with whom a link has begun or ended."""
+        for leaving in self._leaving.values():
+            if leaving.contact == contact and leaving.problem:
+                self._send_left(leaving, trio.current_time())
+
+    def add_left(self, file: Json, chat: str, id: str) -> None:
+        """Put into the object of one of our files what is known of it at relays. chat, id: in hex."""
+        leaving = self._leaving.get((chat, id, True))
+        if leaving is None or file["state"] not in _MAY_LIE:
+            return
+        file["stored"] = leaving.stored
+        if file["state"] == FileState.WAITING:
+            file["rate"] = file["rate"] or leaving.meter.rate(trio.current_time())
+            if not self._linked(leaving.contact):
+                file["problem"] = file["problem"] or leaving.problem
+
+    def _send_left(self, leaving: Leaving, at: float) -> None:
+        chat, id, _ = leaving.key
+        moving = self._moving.get(leaving.key)
+        file = views.file(leaving.row) if moving is None else moving.shown(at)
+        self.add_left(file, chat, id)
+        self._publish({"event": "file", "id": id, "chat": chat, "file": file})
+
+    # --- all of them
 
     def show(self, messages: list[Json]) -> list[Json]:
         """Put what is known of files that move into message objects that were read from the store, and return these."""
@@ -87,6 +226,8 @@ class Live:
                 moving = self._moving.get((message["chat"], message["id"], message["mine"]))
                 if moving is not None and message["file"]["state"] == FileState.WAITING:
                     message["file"] = moving.shown(now)
+                if message["mine"]:
+                    self.add_left(message["file"], message["chat"], message["id"])
         return messages
 
     async def run(self) -> None:
@@ -98,9 +239,17 @@ class Live:
             for moving in [moving for moving in self._moving.values() if moving.moves]:
                 if not moving.meter.moves(now):
                     self._send(moving, now)
-            if not any(moving.moves for moving in self._moving.values()):
+            leaving = [leaving for leaving in self._leaving.values() if leaving.meter.moved_before]
+            for each in leaving:
+                if not each.meter.moves(now):
+                    each.meter = FileMeter()
+                    self._send_left(each, now)
+            if not any(moving.moves for moving in self._moving.values()) and not leaving:
                 self._told.clear()
 
     def _send(self, moving: Moving, now: float) -> None:
-        chat, id, _ = moving.key
-        self._publish({"event": "file", "id": id, "chat": chat, "file": moving.shown(now)})
+        chat, id, mine = moving.key
+        file = moving.shown(now)
+        if mine:
+            self.add_left(file, chat, id)
+        self._publish({"event": "file", "id": id, "chat": chat, "file": file})

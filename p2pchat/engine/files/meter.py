@@ -40,6 +40,11 @@ class FileMeter:
         self._drop(now)
         return bool(self._samples)
 
+    @property
+    def moved_before(self) -> bool:
+        """Whether anything has moved since it was made."""
+        return self._moved > 0
+
     def is_due(self, now: float) -> bool:
         """Return whether faces may be told now; if so, note that they are."""
         if now - self._told_at < TELL_EVERY_SECONDS:

@@ -34,6 +34,12 @@ class Bits:
             self._bytes[number >> 3] |= 1 << (number & 7)
             self.count += 1
 
+    def discard(self, number: int) -> None:
+        """Remove a number, if it is there."""
+        if number in self:
+            self._bytes[number >> 3] &= ~(1 << (number & 7))
+            self.count -= 1
+
     def clear(self) -> None:
         """Remove all numbers."""
         self._bytes = bytearray(len(self._bytes))

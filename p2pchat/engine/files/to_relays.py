@@ -17,10 +17,11 @@ import trio
 
 from p2pchat.core import mailbox
 from p2pchat.core.files import BLOB_BYTES, BlobPlace
-from p2pchat.core.ids import BlobName, ContactId, direct_contact, first_device
+from p2pchat.core.ids import BlobName, ContactId, MessageId, direct_contact, first_device
 from p2pchat.core.relays import Relay, TheirQueue
 from p2pchat.engine.delivery import mailbox_queues
-from p2pchat.engine.files import taking_back
+from p2pchat.engine.files import live, taking_back
+from p2pchat.engine.files.live import Leaving, Live
 from p2pchat.engine.files.taking_back import TakenBack
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
@@ -46,8 +47,8 @@ MAX_CONTACTS = 4
 """Contacts for whom something is left at the same time."""
 AT_ONCE = 16
 """Blobs in one request to a relay."""
-_ALL = 0
-"""Stands for all queues; those in the database have other numbers."""
+_ALL, _NONE = 0, -1
+"""Stand for all queues, and for none where there is none; those in the database have other numbers."""
 _OVER = frozenset({FileState.HERE, FileState.GONE, FileState.FAILED})
 NAMES_AT_ONCE = 256
 TAKE_BACK_SECONDS = 60.0
@@ -63,21 +64,24 @@ Outbox = tuple[int, Relay, TheirQueue]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Left:
-    """A file that is to be left for a contact at these relays, or to be forgotten there. hours: for how long they keep
-    it, 0 if it is to be forgotten. over: it was sent so long ago that nothing of it lies anywhere.
+    """A file that is to be left for a contact at these relays, or to be forgotten there. id: of its message. hours: for
+    how long they keep it, 0 if it is to be forgotten. until: when they drop it at the latest (ms). over: it was sent so
+    long ago that nothing of it lies anywhere.
     """
 
     row: FileRow
+    id: MessageId
     contact: ContactId
     boxes: Sequence[Outbox]
     hours: int
+    until: int
     over: bool
 
 
 @dataclass(eq=False, repr=False)
 class ToRelays:
     """Leaves files at relays; `run` runs it. clock: ms since the epoch; counted: by the clock of timed messages. open:
-    opens one of our files, in a thread; open_names: for its names alone.
+    opens one of our files, in a thread; open_names: for its names alone. live: is told what lies where.
     """
 
     committer: Committer
@@ -86,6 +90,7 @@ class ToRelays:
     counted: Callable[[], int]
     open: Callable[[FileRow], BlobMaker]
     open_names: Callable[[FileRow], BlobMaker]
+    live: Live
     _since: dict[ContactId, float] = field(default_factory=dict)
     """Since when contacts have had no link, in seconds of trio's clock; without an entry: since the start."""
     _not_before: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -138,6 +143,7 @@ class ToRelays:
                 if first:
                     self._may_lie.update(left.row.message for left in wanted)  # an earlier run may have left them
                 first = False
+                self.live.look(self.clock())
                 self._any = bool(wanted)
                 self._take_back(taken, nursery)
                 self._begin(wanted, nursery)
@@ -161,7 +167,8 @@ class ToRelays:
     def _due(self, left: _Left) -> float:
         """Return when a file is to be left, or forgotten, next, in seconds of trio's clock."""
         pk = left.row.message
-        boxes = min((self._not_before.get((pk, id), 0.0) for id, _, _ in left.boxes), default=0.0)
+        none = self._not_before.get((pk, _NONE), 0.0)
+        boxes = min((self._not_before.get((pk, id), 0.0) for id, _, _ in left.boxes), default=none)
         boxes = max(boxes, self._not_before.get((pk, _ALL), 0.0))
         if not left.hours:
             return boxes
@@ -191,61 +198,99 @@ class ToRelays:
     # --- leaving
 
     async def _leave(self, left: _Left) -> None:
+        leaving = self.live.leaving(left.row, left.id, left.until)
+        leaving.use(id for id, _, _ in left.boxes)
+        if not left.boxes:
+            self._not_before[left.row.message, _NONE] = trio.current_time() + RETRY_SECONDS
+            self._cannot(leaving, _NONE, live.NO_RELAY)
+            return
         try:
             maker = await self.committer.beside(partial(self.open, left.row))
         except P2PChatError as error:  # its recipient is told why, when it asks
             log.info("a file cannot be left at relays now: %s", type(error).__name__)
             self._rest(left, RETRY_SECONDS)
+            for id, _, _ in left.boxes:
+                self._cannot(leaving, id, live.NOT_READ)
             return
         try:
             async with trio.open_nursery() as nursery:
                 for id, relay, queue in left.boxes:
                     if self._not_before.get((left.row.message, id), 0.0) <= trio.current_time():
-                        nursery.start_soon(self._leave_at, left, maker, id, relay, queue)
+                        nursery.start_soon(self._leave_at, left, leaving, maker, id, relay, queue)
         finally:
             maker.close()
 
-    async def _leave_at(self, left: _Left, maker: BlobMaker, id: int, relay: Relay, queue: TheirQueue) -> None:
+    def _cannot(self, leaving: Leaving, id: int, problem: str) -> None:
+        """Note why the relay of a queue does not take all of a file."""
+        before = leaving.problem
+        leaving.problems[id] = problem
+        if leaving.problem != before:
+            self.live.tell_left(leaving, now=True)
+
+    async def _leave_at(
+        self, left: _Left, leaving: Leaving, maker: BlobMaker, id: int, relay: Relay, queue: TheirQueue
+    ) -> None:
         key = left.row.message, id
         self._not_before[key] = trio.current_time() + RETRY_SECONDS
         self._may_lie.add(left.row.message)
         try:
-            if await self._put_all(left, maker, relay, queue):
+            if await self._put_all(left, leaving, maker, id, relay, queue):
                 self._not_before[key] = trio.current_time() + DAY_SECONDS
             elif not self._is_away(left.contact):
                 del self._not_before[key]  # it goes on when the link ends
         except P2PChatError as error:
             log.info("a file cannot be left at relays now: %s", type(error).__name__)
+            self._cannot(leaving, id, live.NOT_READ)
+        finally:
+            self.live.tell_left(leaving, now=True)
 
-    async def _put_all(self, left: _Left, maker: BlobMaker, relay: Relay, queue: TheirQueue) -> bool:
+    async def _put_all(
+        self, left: _Left, leaving: Leaving, maker: BlobMaker, id: int, relay: Relay, queue: TheirQueue
+    ) -> bool:
         """Put what a relay does not have, in order; return whether it has everything then, or takes nothing. Raises
         SourceChanged, SourceUnreadable or ProfileError.
         """
         boxes = self._boxes
         room = await boxes.room(relay)
         if not room:
+            self._cannot(leaving, id, live.NOT_REACHED if room is None else live.NO_BOX)
             return room == 0
         layout = left.row.layout
+        leaving.problems.pop(id, None)
+        if layout.blobs * BLOB_BYTES > room:  # as much as it takes is left nevertheless
+            self._cannot(leaving, id, live.TOO_LARGE)
         for start in range(0, min(layout.blobs, room // BLOB_BYTES), NAMES_AT_ONCE):
             places = list(map(layout.place, range(start, min(layout.blobs, start + NAMES_AT_ONCE))))
             names = await self._names(maker, places)
             held = await boxes.have(relay, queue, names)
             if held is None:
+                self._cannot(leaving, id, live.NOT_REACHED)
                 return False
             missing = [place for place, there in zip(places, held, strict=True) if not there]
+            lacking = set(missing)
+            leaving.note(id, map(layout.slot, missing), there=False)
+            leaving.note(id, (layout.slot(place) for place in places if place not in lacking), there=True)
+            self.live.tell_left(leaving)
             for first in range(0, len(missing), AT_ONCE):
                 if not self._is_away(left.contact):
                     return False
-                if not await self._put(left, maker, relay, queue, missing[first : first + AT_ONCE]):
+                here = missing[first : first + AT_ONCE]
+                codes = await self._put(left, maker, relay, queue, here)
+                put = [layout.slot(place) for place, code in zip(here, codes, strict=False) if code == mailbox.DONE]
+                leaving.note(id, put, there=True, now=trio.current_time())
+                self.live.tell_left(leaving)
+                if len(put) < len(here):
+                    if layout.blobs * BLOB_BYTES <= room:
+                        full = any(code in (mailbox.QUEUE_FULL, mailbox.RELAY_FULL) for code in codes)
+                        self._cannot(leaving, id, live.NO_ROOM if full else live.NOT_REACHED)
                     return False
         return True
 
     async def _put(
         self, left: _Left, maker: BlobMaker, relay: Relay, queue: TheirQueue, places: Sequence[BlobPlace]
-    ) -> bool:
+    ) -> Sequence[int | None]:
         blobs = await self.committer.beside(partial(_made, maker, places))
-        codes = await self._boxes.put(relay, queue, left.hours, blobs)
-        return codes is not None and all(code == mailbox.DONE for code in codes)
+        return await self._boxes.put(relay, queue, left.hours, blobs) or ()
 
     async def _names(self, maker: BlobMaker, places: Sequence[BlobPlace]) -> list[BlobName]:
         names: list[BlobName] = await self.committer.beside(
@@ -292,8 +337,11 @@ class ToRelays:
             except P2PChatError as error:  # its names cannot be read, so it ends there by itself
                 log.info("relays cannot be told to forget a file: %s", type(error).__name__)
                 done = True
+        self.live.taken_back(left.row)
         if done or left.over:
             await self.committer.submit(_end, left.row.message)
+            for key in [key for key in self._not_before if key[0] == left.row.message]:
+                del self._not_before[key]  # if it is wanted again, it is left at once
         else:
             self._rest(left, RETRY_SECONDS)
 
@@ -336,7 +384,8 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
         contact, message = direct_contact(row.chat), store_messages.by_pk(db, row.message)
         if not row.mine or message is None:
             continue
-        over = now > message.sent_at + FOR_MS
+        until = message.sent_at + FOR_MS
+        over = now > until
         hours = 0
         if row.state == FileState.WAITING:
             person = store_contacts.get(db, contact)
@@ -346,8 +395,7 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
                 continue
         if contact not in boxes:
             boxes[contact] = _boxes(db, contact)
-        if boxes[contact] or not hours:
-            found.append(_Left(row, contact, boxes[contact], hours, over))
+        found.append(_Left(row, message.id, contact, boxes[contact], hours, until, over))
     return found
 
 

@@ -12,9 +12,11 @@ from typing import TypeVar
 
 import trio
 
+from p2pchat.core import delivery
 from p2pchat.core.contents.file import FileForm
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.files import CHUNK_BYTES
-from p2pchat.core.ids import MessageId, direct_chat
+from p2pchat.core.ids import ContactId, MessageId, direct_chat
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
@@ -29,6 +31,7 @@ from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import FileDamaged, NoPicture, NotAFile, NotNow, NotReached, P2PChatError, UsageError
 from p2pchat.media import voice
 from p2pchat.media.pictures import MAX_PICTURE_BYTES
+from p2pchat.received import content
 from p2pchat.received.saving import NewFile
 from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
@@ -58,26 +61,49 @@ async def send_file(
     wait: str = "saved",
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Cut a file, save its message, then wait up to `timeout` seconds for the delivery state `wait`. Nothing is sent,
-    and nothing stays, before the message is saved. Raises UsageError, SourceUnreadable, NotNow or NotReached.
+    """Cut a file, save its message, then wait up to `timeout` seconds for the delivery state `wait`. A file is stored
+    when all of it is at one relay of its recipient. Nothing is sent, and nothing stays, before the message is saved.
+    Raises UsageError, SourceUnreadable, NotNow or NotReached.
     """
     sending.check_caption(caption)
     file = Path(path)
-    if not file.is_absolute():
+    if not file.is_absolute() or "\0" in path:
         raise UsageError("The path of a file to send must be absolute")
 
-    def check(db: Database) -> None:
-        outbound.check_writable(partners.find(db, chat))
+    def check(db: Database) -> ContactId:
+        contact = partners.find(db, chat)
+        outbound.check_writable(contact)
+        return contact.id
 
-    await engine.committer.read(check)
+    contact = await engine.committer.read(check)
     outgoing = await _outgoing(engine, file, form, as_is=as_is)
+    warning = ""
+    if outgoing.path is not None and not as_is:
+        warning = await engine.committer.beside(partial(_warning, file))
     key = engine.entropy.random(KEY_BYTES)
     try:
         made = await engine.committer.beside(partial(sending.prepare, engine.files.space, outgoing, caption, key))
     finally:
         outgoing.source.close()
     try:
-        return await messages.save_and_wait(engine, wait, timeout, _save, chat, made, reply_to)
+        live, here = engine.files.live, direct_chat(contact).hex()
+        return await messages.save_and_wait(
+            engine,
+            wait,
+            timeout,
+            _save,
+            chat,
+            made,
+            reply_to,
+            warning,
+            reached=lambda sent, goal: _reached(sent, goal, live.stored(here, sent["id"])),
+            says=lambda sent: _where(
+                sent,
+                live.stored(here, sent["id"]),
+                live.why_not(here, sent["id"]),
+                linked=engine.net.route(contact) is not None,
+            ),
+        )
     except NotReached:
         raise
     except P2PChatError as error:
@@ -89,8 +115,36 @@ async def send_file(
             made.sealed.close()
 
 
-def _save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, message_id: MessageId) -> Json:
-    return messages.as_sent(sending.save(tx, chat, made, reply_to, message_id))
+def _reached(sent: Json, goal: DeliveryState, stored: float | None) -> bool:
+    """Return whether a file is as far as a caller wants. stored: the share of it at the relay that has most of it."""
+    if goal == DeliveryState.STORED and stored != 1:
+        goal = DeliveryState.DELIVERED  # its message may be stored: the file is not
+    return delivery.reached(sent["state"], goal)
+
+
+def _where(sent: Json, stored: float | None, problem: str, *, linked: bool) -> str:
+    """Return where a file is that is not where its sender wants it. problem: why no relay takes all of it."""
+    if sent["state"] == DeliveryState.DELIVERED:
+        return "it was delivered, and nobody has read it yet"
+    if linked:
+        return "their node has a link with this one, and has not fetched all of it yet"
+    if stored == 1:
+        return "their relays have it, until their node fetches it"
+    share = "nothing" if stored is None else f"{int(100 * stored)} %"
+    said = f"{share} of it is at their relays: keep this computer on until it has been fetched"
+    return f"{said}. {problem}".removesuffix(".") if problem else said
+
+
+def _save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, warning: str, message_id: MessageId) -> Json:
+    return {**messages.as_sent(sending.save(tx, chat, made, reply_to, message_id)), "warning": warning}
+
+
+def _warning(path: Path) -> str:
+    """Return what to say about a file that is sent as it is, in a worker thread."""
+    try:
+        return content.may_tell(content.kind_of_file(path, follow=True))
+    except OSError:
+        return ""  # it was there when it was opened
 
 
 async def _outgoing(engine: Engine, path: Path, form: str, *, as_is: bool) -> OutgoingFile:
@@ -112,8 +166,8 @@ async def _outgoing(engine: Engine, path: Path, form: str, *, as_is: bool) -> Ou
 
 def _voice(path: Path) -> OutgoingFile:
     """Return a voice note, which is kept in the profile, in a worker thread. Raises what `voice.describe` raises."""
-    duration, peaks = voice.describe(path)
     with closing(PathSource(path)) as source:
+        duration, peaks = voice.describe(path)
         if source.size > voice.MAX_BYTES:
             raise UsageError("This voice note is too long")
         data = b"".join(source.chunk(number) for number in range(-(-source.size // CHUNK_BYTES)))

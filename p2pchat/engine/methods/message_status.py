@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from p2pchat.core.contents import File
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import MessageId, first_device
+from p2pchat.core.ids import first_device
 from p2pchat.engine.delivery import mailbox_queues
+from p2pchat.engine.files.live import Live
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.engine.runtime.views import Json
@@ -41,18 +40,24 @@ def why(
     apart: int = 0,
     *,
     full: bool = False,
-    problem: Callable[[FileRow, MessageId], str] = lambda file, id: "",
+    live: Live | None = None,
 ) -> Json:
     """Return the answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is
-    known. `full`: the contact's node said that it has no room for more of ours now. `problem`: why nothing of a file
-    moves now, as far as is known.
+    known. `full`: the contact's node said that it has no room for more of ours now. `live`: what is known of files
+    that move or are left at relays.
     """
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for row in waiting for deposit in store_deposits.of(db, row.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
-    file = store_files.get(db, row.pk) if row.kind == File.KIND.number and not waiting else None
+    file = store_files.get(db, row.pk) if row.kind == File.KIND.number else None
     if file is not None and file.state != FileState.HERE and contact is not None:
-        reason, following = _why_file(file, contact, problem(file, row.id), linked=net.route(contact.id) is not None)
+        problem = "" if live is None else live.problem(file, row.id)
+        stored = None if live is None else live.stored(row.chat.hex(), row.id.hex())
+        linked = net.route(contact.id) is not None
+        if not waiting:
+            reason, following = _why_file(file, contact, problem, stored if row.mine else None, linked=linked)
+        elif file.state == FileState.WAITING and not linked:
+            reason += f" {_lies(stored, problem)}"
     if full and contact is not None and row.state in (DeliveryState.SAVED, DeliveryState.STORED):
         reason = (
             f"{contact.name}'s node has no room for more from you now. It accepts more as they read, and every hour."
@@ -108,7 +113,15 @@ def _why(
     return _without_link(db, row, contact, lies, gives_up)
 
 
-def _why_file(file: FileRow, contact: Contact, problem: str, *, linked: bool) -> tuple[str, str]:
+def _lies(stored: float | None, problem: str) -> str:
+    """Return how much of one of our files is at relays, for one whose recipient is away."""
+    if stored is not None and stored >= 1:
+        return "The whole file is at their relays, so this computer can be off."
+    share = "Nothing" if stored is None else f"{int(100 * stored)} %"
+    return f"{share} of the file is at their relays; keep this computer on. {problem}".strip()
+
+
+def _why_file(file: FileRow, contact: Contact, problem: str, stored: float | None, *, linked: bool) -> tuple[str, str]:
     """Return the explanation of a file whose message has arrived, while the file has not."""
     if file.state == FileState.GONE:
         return file.problem or "It is gone.", _NOTHING
@@ -121,13 +134,16 @@ def _why_file(file: FileRow, contact: Contact, problem: str, *, linked: bool) ->
             "It is not fetched by itself: it is too large, or the setting says so.",
             "It is fetched when you ask for it.",
         )
+    if not linked and file.mine:
+        return f"There is no link with {contact.name}'s node. {_lies(stored, problem)}", (
+            "Their node fetches it from there when it runs." if stored == 1 else "It goes on when there is a link."
+        )
     if problem:
         return problem, "It is tried again and again."
     if not linked:
-        where = (
-            "what there is room for is left at their relays, for a week" if file.mine else "their relays are asked too"
+        return f"There is no link with {contact.name}'s node; your relays are asked too.", (
+            "It goes on when there is a link."
         )
-        return f"There is no link with {contact.name}'s node; {where}.", "It goes on when there is a link."
     if file.mine:
         return f"{contact.name}'s node has the message, and not the whole file yet.", "It is given as it is asked for."
     return "It is being fetched.", "It is here when every part has come."

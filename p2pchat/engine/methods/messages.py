@@ -62,23 +62,29 @@ async def save_and_wait(
     timeout: float,  # noqa: ASYNC109
     function: Callable[..., Json],
     *args: object,
+    reached: Callable[[Json, DeliveryState], bool] | None = None,
+    says: Callable[[Json], str] | None = None,
 ) -> Json:
-    """Save a message with `function(tx, *args, message id)`, and wait for the requested state."""
+    """Save a message with `function(tx, *args, message id)`, and wait for the requested state. reached: whether it is
+    reached, by what is answered; says: where the message is, for one who has waited in vain. Both differ for a file.
+    """
+    reached, says = reached or _reached, says or _where
     goal = DeliveryState(wait)
     message_id = engine.committer.message_ids.new(engine.clock())
     with engine.events.follow(message_id) as following:
         sent: Json = await engine.committer.submit(function, *args, message_id, brief=True)
         with trio.move_on_after(timeout):
-            while not delivery.reached(sent["state"], goal):
+            while not reached(sent, goal):
                 if sent["state"] == DeliveryState.FAILED:
                     break
                 await following.moved.wait()
                 following.moved.clear()
-                assert following.newest is not None
+                if following.newest is None:
+                    continue
                 sent |= {key: following.newest[key] for key in ("state", "route")}
                 if sent["state"] != DeliveryState.FAILED:
                     sent["stored_at"] = sent["stored_at"] or following.newest["at"]
-    if delivery.reached(sent["state"], goal):
+    if reached(sent, goal):
         return sent
     if sent["state"] == DeliveryState.FAILED:
         raise P2PChatError(
@@ -87,10 +93,18 @@ async def save_and_wait(
             result=sent,
         )
     raise NotReached(
-        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; {_STATE_TEXTS[sent['state']]}",
+        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; {says(sent)}",
         hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
         result=sent,
     )
+
+
+def _reached(sent: Json, goal: DeliveryState) -> bool:
+    return delivery.reached(sent["state"], goal)
+
+
+def _where(sent: Json) -> str:
+    return _STATE_TEXTS[sent["state"]]
 
 
 _STATE_TEXTS = {
@@ -256,7 +270,7 @@ async def why(engine: Engine, *, id: str) -> Json:
         contact_id = direct_contact(row.chat)
         apart = engine.committer.clock_hints.apart(contact_id)
         full = engine.committer.storage_limits.is_told_full(contact_id, engine.clock())
-        contact, problem = partners.of(db, row.chat), engine.files.live.problem
-        return message_status.why(db, row, contact, engine.net, apart, full=full, problem=problem)
+        contact, live = partners.of(db, row.chat), engine.files.live
+        return message_status.why(db, row, contact, engine.net, apart, full=full, live=live)
 
     return await engine.committer.read(query)

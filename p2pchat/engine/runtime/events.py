@@ -63,7 +63,7 @@ class Subscription:
 
 @dataclass(eq=False)
 class Following:
-    """How far one message has come, for a caller that waits: its newest state event."""
+    """How far one message has come, for a caller that waits: its newest state event, also that its file moved."""
 
     newest: Event | None = None
     moved: Wakeup = field(default_factory=Wakeup)
@@ -96,8 +96,9 @@ class EventHub:
         """Tell everybody; waits for nobody."""
         for subscription in self._subscribers:
             subscription.put(event)
-        if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:
-            following.newest = event
+        if event["event"] in ("state", "file") and (following := self._following.get(event["id"])) is not None:
+            if event["event"] == "state":
+                following.newest = event
             following.moved.set()
 
     @contextmanager

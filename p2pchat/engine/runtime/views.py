@@ -91,6 +91,7 @@ def file(row: FileRow) -> Json:
         "state": row.state,
         "progress": 1.0 if row.state == FileState.HERE else row.done / row.layout.chunks,
         "rate": None,
+        "stored": None,
         "problem": row.problem,
         "path": None if row.source is None else row.source.decode(errors="replace"),
         "width": row.width,

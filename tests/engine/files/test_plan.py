@@ -43,6 +43,10 @@ def test_bits_are_a_set() -> None:
     for number in (1, 1, 3, 4, 5, 6, 7):
         bits.add(number)
     assert bits.full
+    for number in (4, 4):
+        bits.discard(number)
+    assert list(bits.absent()) == [4]
+    assert bits.count == 10
     bits.clear()
     assert not bits.count
     assert list(bits.absent(9)) == [9, 10]
