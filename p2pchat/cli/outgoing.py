@@ -65,9 +65,15 @@ def _send_file(context: Context, args: Namespace, client: Client, what: dict[str
             sent = line.call(client, "send_file", chat=args.chat, **what, wait=args.wait, timeout=args.timeout)
         except errors.P2PChatError as exc:
             if exc.result:  # saved, if no more: scripts go on with its id
-                print_sent(context, exc.result)
+                _print_file(context, exc.result)
             raise
+    _print_file(context, sent)
+
+
+def _print_file(context: Context, sent: dict[str, Any]) -> None:
     print_sent(context, sent)
+    if sent.get("warning") and not context.out.json:
+        context.out.note(sent["warning"])
 
 
 def readable_file(path: str) -> str:

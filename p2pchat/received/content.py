@@ -1,4 +1,4 @@
-"""What a file is by its bytes, whatever its name and its sender say, and what to say before it is opened.
+"""What a file is by its bytes, whatever its name and its sender say, and what to say before it is opened, or sent.
 
 The table is short on purpose: what somebody could be tricked into starting, and what people send each other. Nothing is
 decoded here: bytes are compared, so a hostile file can at most be called by a wrong name.
@@ -96,6 +96,11 @@ _SIGNS = (
     _sign(b"GIF8", "a GIF picture", Family.PICTURE),
     _sign(b"II*\x00", "a TIFF picture", Family.PICTURE),
     _sign(b"MM\x00*", "a TIFF picture", Family.PICTURE),
+    _sign(b"FUJIFILMCCD-RAW", "a raw photo", Family.PICTURE),
+    _sign(b"IIRO", "a raw photo", Family.PICTURE),
+    _sign(b"IIRS", "a raw photo", Family.PICTURE),
+    _sign(b"MMOR", "a raw photo", Family.PICTURE),
+    _sign(b"IIU\x00", "a raw photo", Family.PICTURE),
     _sign(b"\x00\x00\x01\x00", "an icon", Family.PICTURE),
     _sign(b"8BPS", "a Photoshop picture", Family.PICTURE),
     _sign(b"\xff\x0a", "a JPEG XL picture", Family.PICTURE),
@@ -132,12 +137,17 @@ _RIFF = {
 }
 _FTYP = {
     b"avif": FileKind("an AVIF picture", Family.PICTURE),
-    b"heic": FileKind("a HEIC picture", Family.PICTURE),
-    b"heix": FileKind("a HEIC picture", Family.PICTURE),
+    b"avis": FileKind("an AVIF picture", Family.PICTURE),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc"), FileKind("a HEIC picture", Family.PICTURE)),
     b"mif1": FileKind("a HEIF picture", Family.PICTURE),
+    b"msf1": FileKind("a HEIF picture", Family.PICTURE),
+    b"crx ": FileKind("a raw photo", Family.PICTURE),
+    b"qt  ": FileKind("a QuickTime video", Family.VIDEO),
     b"M4A ": FileKind("an M4A recording", Family.SOUND),
 }
 _WINDOWS = FileKind("a program for Windows", Family.PROGRAM)
+_QUICKTIME = FileKind("a QuickTime video", Family.VIDEO)
+_STREAM = FileKind("an MPEG video", Family.VIDEO)
 _MP4 = FileKind("an MP4 video", Family.VIDEO)
 _BMP = FileKind("a BMP picture", Family.PICTURE)
 _EMPTY = FileKind("an empty file", Family.TEXT)
@@ -154,6 +164,9 @@ _OFFICE = FileKind("an Office document", Family.DOCUMENT)
 _OFFICE_MACROS = FileKind("an Office document with macros", Family.MACROS)
 _OPEN_DOCUMENT = FileKind("an OpenDocument file", Family.DOCUMENT)
 _EBOOK = FileKind("an e-book", Family.DOCUMENT)
+
+_SILENT = frozenset({"an icon", "a BMP picture", "a GIF picture", "a Flash video"})
+"""Pictures and videos in which no camera writes where they were taken."""
 
 # Texts and archives that a system starts or obeys because of their names.
 _BY_EXTENSION: dict[str, FileKind] = {
@@ -202,9 +215,12 @@ def kind_of(head: bytes, tail: bytes, name: str) -> FileKind:
     return found if named is None or found.family in (Family.PROGRAM, named.family) else named
 
 
-def kind_of_file(path: Path) -> FileKind:
-    """Return what a saved file is. No symlink is followed, and only a regular file is read. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def kind_of_file(path: Path, *, follow: bool = False) -> FileKind:
+    """Return what a file on the disk is. A symlink is followed only if that is wanted, and only a regular file is read.
+    Raises OSError.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -232,6 +248,15 @@ def warning(kind: FileKind, name: str) -> str:
     return f"{question(kind, name)} {risk}".rstrip() if risk or _lies(kind, name) else ""
 
 
+def may_tell(kind: FileKind) -> str:
+    """Return what to say before one's own file is sent as it is: that it may say where and with what it was taken.
+    Empty for a kind that does not.
+    """
+    if kind.family not in (Family.PICTURE, Family.VIDEO) or kind.what in _SILENT:
+        return ""
+    return f"This is {kind.what}: it is sent as it is, with whatever it says about place, time and camera."
+
+
 def _lies(kind: FileKind, name: str) -> bool:
     looks = _LOOKS.get(_extension(name))
     if looks is None or kind in (_EMPTY, _UNKNOWN):
@@ -250,6 +275,10 @@ def _by_bytes(head: bytes, tail: bytes) -> FileKind:
         return _RIFF.get(head[8:12], _UNKNOWN)
     if head[4:8] == b"ftyp":
         return _FTYP.get(head[8:12], _MP4)
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip") and head[:2] in (b"\0\0", b"\0\x01"):
+        return _QUICKTIME
+    if any(head[start] == head[start + step] == head[start + 2 * step] == 0x47 for start, step in _packets(head)):
+        return _STREAM
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
         return _zipped(head, tail)
     if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
@@ -260,6 +289,11 @@ def _by_bytes(head: bytes, tail: bytes) -> FileKind:
         if head.startswith(sign.magic, sign.offset):
             return sign.kind
     return _DMG if tail[-512:-508] == b"koly" else _written(head)
+
+
+def _packets(head: bytes) -> list[tuple[int, int]]:
+    """Return where the packets of an MPEG stream would begin, and their size, as cameras and as others write them."""
+    return [(start, step) for start, step in ((0, 188), (4, 192)) if len(head) > start + 2 * step]
 
 
 def _zipped(head: bytes, tail: bytes) -> FileKind:

@@ -132,6 +132,21 @@ def test_a_hostile_name_is_the_end_of_its_line(node: FakeNode, p2pchat: Run) -> 
         assert p2pchat(*words, "--json").objects()[0]["file"] == file
 
 
+def test_a_warning_about_what_was_sent_is_on_stderr(node: FakeNode, p2pchat: Run, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.tif"
+    photo.write_bytes(b"II*")
+    warning = "This is a TIFF picture: it is sent as it is."
+    node.answers["send_file"] = {
+        "id": "bb" * 16,
+        "state": "saved",
+        "route": None,
+        "stored_at": None,
+        "warning": warning,
+    }
+    said = p2pchat("send", "bob", "--file", str(photo))
+    assert (said.code, said.out, said.err) == (0, "bb" * 16 + "\n", warning + "\n")
+
+
 # --- voice notes
 
 

@@ -36,6 +36,12 @@ def kind(data: bytes, name: str = "x") -> content.FileKind:
 @pytest.mark.parametrize(
     ("data", "what", "family"),
     [
+        (b"FUJIFILMCCD-RAW 0201", "a raw photo", Family.PICTURE),
+        (b"\0\0\0\x18ftypcrx ", "a raw photo", Family.PICTURE),
+        (b"\0\0\0\x18ftypqt  ", "a QuickTime video", Family.VIDEO),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "a QuickTime video", Family.VIDEO),
+        (3 * (b"G" + bytes(187)), "an MPEG video", Family.VIDEO),
+        (3 * (bytes(4) + b"G" + bytes(187)), "an MPEG video", Family.VIDEO),
         (b"\x7fELF\x02", "a program (ELF)", Family.PROGRAM),
         (b"MZ\x90\0", "a program for Windows", Family.PROGRAM),
         (b"\xcf\xfa\xed\xfe", "a program for macOS", Family.PROGRAM),
@@ -153,3 +159,30 @@ def test_a_saved_file_is_looked_at_without_following_anything(tmp_path: Path) ->
         kind_of_file(link)
     os.mkfifo(tmp_path / "pipe")
     assert kind_of_file(tmp_path / "pipe").family is Family.OTHER
+
+
+@pytest.mark.parametrize(
+    ("head", "tells"),
+    [
+        (b"\0\0\0\x18ftypheic", "a HEIC picture"),
+        (b"II*\0", "a TIFF picture"),
+        (b"IIU\0", "a raw photo"),
+        (b"\0\0\0\x18ftypmp42", "an MP4 video"),
+        (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+        (b"\xff\xd8\xff", "a JPEG picture"),
+        (b"GIF89a", ""),
+        (b"%PDF-1.7", ""),
+        (b"plain words", ""),
+    ],
+)
+def test_what_may_say_where_it_was_taken(head: bytes, tells: str) -> None:
+    assert content.may_tell(kind(head)).startswith(f"This is {tells}: " if tells else "")
+    assert bool(content.may_tell(kind(head))) == bool(tells)
+
+
+def test_a_symlink_is_followed_only_for_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    (tmp_path / "b").symlink_to(tmp_path / "a.tif")
+    assert kind_of_file(tmp_path / "b", follow=True).what == "a TIFF picture"
+    with pytest.raises(OSError, match="symbolic"):
+        kind_of_file(tmp_path / "b")

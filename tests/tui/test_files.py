@@ -79,6 +79,26 @@ def test_a_file_is_sent_after_a_look_at_it(tmp_path: Path) -> None:
     with_bob(tmp_path, steps)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("holiday.mov", b"\0\0\0\x14ftypqt  ", "This is a QuickTime video"),
+        ("IMG_1.jpg", b"\0\0\0\x18ftypheic", "This is a HEIC picture"),
+    ],
+)
+def test_what_may_tell_its_place_is_said_before_it_is_sent(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    film = tmp_path / name
+    film.write_bytes(data)
+
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        app.main.composer.put(f"/file {film}")
+        await pilot.press("enter")
+        await asks(app, pilot, SendFileScreen)
+        assert f"{said}: it is sent as it is" in " ".join(take(app).shown.split())
+
+    with_bob(tmp_path, steps)
+
+
 def test_a_picture_can_be_sent_as_it_is_and_a_file_may_answer_a_message(tmp_path: Path) -> None:
     bridge = tmp_path / "bridge.png"
     bridge.write_bytes(b"x")

@@ -429,3 +429,27 @@ def test_a_database_that_cannot_be_used_for_a_while_ends_no_node(tmp_path: Path,
 
 async def withdrawn(contact: ContactId, wanted: BlobRange) -> Blobs:
     return Blobs((), NoBlob.WITHDRAWN)
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "warns"),
+    [
+        (b"II*\0", {}, "a TIFF picture"),
+        (b"II*\0", {"as_is": True}, ""),
+        (b"\xff\xd8\xff", {"form": "file"}, "a JPEG picture"),
+        (b"a plain text", {}, ""),
+    ],
+)
+def test_who_sends_what_may_say_where_it_was_taken_is_warned(
+    tmp_path: Path, data: bytes, more: Json, warns: str
+) -> None:
+    source = tmp_path / "photo"
+    source.write_bytes(data)
+
+    async def main(world: World) -> None:
+        alice, _ = await friends(world)
+        sent = await send(alice, source, **more)
+        assert sent["warning"].startswith(f"This is {warns}: it is sent as it is" if warns else "")
+        assert bool(sent["warning"]) == bool(warns)
+
+    run_world(tmp_path, main)

@@ -26,8 +26,9 @@ METHODS: Final[tuple[Method, ...]] = (
         "and as it is; only a picture that was encoded again, and a voice note, are kept in the profile. A picture is "
         "encoded again, without what it says about where and how it was taken, unless `as_is`. With `wait`, `stored` "
         "means that all of it is at one relay of the recipient at least, or has arrived, and `delivered` that it has "
-        "arrived.",
-        "{id, state, route, stored_at}",
+        "arrived. `warning` is a sentence if it is of a kind that may say where and by which camera it was made, "
+        "and is sent as it is; empty otherwise, and with `as_is`.",
+        "{id, state, route, stored_at, warning}",
         (
             CHAT,
             Param("path", "text", "The absolute path of the file."),

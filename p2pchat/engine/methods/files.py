@@ -31,6 +31,7 @@ from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import FileDamaged, NoPicture, NotAFile, NotNow, NotReached, P2PChatError, UsageError
 from p2pchat.media import voice
 from p2pchat.media.pictures import MAX_PICTURE_BYTES
+from p2pchat.received import content
 from p2pchat.received.saving import NewFile
 from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
@@ -76,6 +77,9 @@ async def send_file(
 
     contact = await engine.committer.read(check)
     outgoing = await _outgoing(engine, file, form, as_is=as_is)
+    warning = ""
+    if outgoing.path is not None and not as_is:
+        warning = await engine.committer.beside(partial(_warning, file))
     key = engine.entropy.random(KEY_BYTES)
     try:
         made = await engine.committer.beside(partial(sending.prepare, engine.files.space, outgoing, caption, key))
@@ -91,6 +95,7 @@ async def send_file(
             chat,
             made,
             reply_to,
+            warning,
             reached=lambda sent, goal: _reached(sent, goal, live.stored(here, sent["id"])),
             says=lambda sent: _where(
                 sent,
@@ -130,8 +135,16 @@ def _where(sent: Json, stored: float | None, problem: str, *, linked: bool) -> s
     return f"{said}. {problem}".removesuffix(".") if problem else said
 
 
-def _save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, message_id: MessageId) -> Json:
-    return messages.as_sent(sending.save(tx, chat, made, reply_to, message_id))
+def _save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, warning: str, message_id: MessageId) -> Json:
+    return {**messages.as_sent(sending.save(tx, chat, made, reply_to, message_id)), "warning": warning}
+
+
+def _warning(path: Path) -> str:
+    """Return what to say about a file that is sent as it is, in a worker thread."""
+    try:
+        return content.may_tell(content.kind_of_file(path, follow=True))
+    except OSError:
+        return ""  # it was there when it was opened
 
 
 async def _outgoing(engine: Engine, path: Path, form: str, *, as_is: bool) -> OutgoingFile:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from p2pchat.received import content
 from p2pchat.tui import file_words, paths
 from p2pchat.tui.screens.panel import Field, Panel
 from p2pchat.tui.text import displayable_line
@@ -22,6 +23,7 @@ MAX_CAPTION = 1_000
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
 """Endings of files that are sent as pictures; the node looks at what is in them."""
 
+_ENCODED_AGAIN = frozenset({"a JPEG picture", "a PNG picture", "a GIF picture", "a WebP picture"})
 _NAME = 54
 _HOW = {
     True: "Sent as it is, with what it says about its camera, place and time.",
@@ -59,6 +61,8 @@ class SendFileScreen(Panel[Sending]):
         self._home = home
         self._is_picture = path.suffix.lower() in PICTURES
         self._as_is = self._before.as_is
+        self._warning = ""
+        """What to say of a file that may tell of its camera, and is never encoded again."""
 
     def body(self) -> ComposeResult:
         yield Static("", id="file", classes="para", markup=False)
@@ -75,6 +79,8 @@ class SendFileScreen(Panel[Sending]):
     def _show(self) -> None:
         try:
             size = self._path.stat().st_size
+            kind = content.kind_of_file(self._path, follow=True)
+            self._warning = "" if kind.what in _ENCODED_AGAIN else content.may_tell(kind)
         except OSError as exc:
             size = 0
             self.say(f"It cannot be read: {exc.strerror}", "problem")
@@ -82,9 +88,10 @@ class SendFileScreen(Panel[Sending]):
         folder = self.drawn(file_words.shortened(paths.shown(self._path.parent, self._home), _NAME))
         words = Content.assemble((name, "bold"), f"  {file_words.size(size)}", "\n", (folder, MUTED))
         self.query_one("#file", Static).update(words)
+        said = _HOW[self._as_is] if self._is_picture and not self._warning else self._warning
         how = self.query_one("#how", Static)
-        how.set_class(not self._is_picture, "hidden")
-        how.update(Content(_HOW[self._as_is]))
+        how.set_class(not said, "hidden")
+        how.update(Content(said))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "as_is" or self._is_picture
