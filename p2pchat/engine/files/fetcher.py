@@ -19,7 +19,7 @@ import trio
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher
 from p2pchat.core.ids import BlobName, ChatId, ContactId, MessageId, direct_contact
 from p2pchat.engine.files import transfers
-from p2pchat.engine.files.fetch import MAX_REQUESTS, FetchContext, FetchEnd, FileFetch
+from p2pchat.engine.files.fetch import MAX_REQUESTS, MAX_UNSAVED, FetchContext, FetchEnd, FileFetch
 from p2pchat.engine.files.live import Live, Moving
 from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.engine.runtime.committer import Committer
@@ -43,8 +43,9 @@ something may be on its way.
 """
 RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
-LOOK_AHEAD = 128
-"""Slots on either side of the last one that is noted in which something may have been written before a crash."""
+LOOK_AHEAD = 2 * MAX_UNSAVED
+"""Slots on either side of the last one that is noted in which something may have been written before a crash: what may
+have come and not be noted, and what was asked for then."""
 NO_ROOM = "There is no room on this disk for it; it goes on when there is."
 NOT_WRITTEN = "It cannot be written on this disk now; it is tried again."
 WRONG = "Its sender gave something else than was announced, so it cannot be had."
