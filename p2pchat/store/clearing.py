@@ -15,6 +15,10 @@ MAX_CLEARED_AT_ONCE = 1000
 """Messages that one transaction deletes; about 30 ms."""
 
 _BEGIN = "UPDATE chats SET clear_to = (SELECT max(pk) FROM messages) WHERE id = ?"
+_NEXT = """
+SELECT pk FROM messages WHERE chat = ?1 AND pk <= (SELECT clear_to FROM chats WHERE id = ?1)
+ORDER BY place, seq, pk LIMIT ?2
+"""
 _GOING_ON = "SELECT id, clear_to FROM chats WHERE clear_to IS NOT NULL ORDER BY id"
 
 
@@ -38,6 +42,11 @@ def takes_long(db: Database, chat: ChatId) -> bool:
 def under_way(db: Database) -> list[ChatId]:
     """Return the chats that are being cleared, in the order in which it was requested."""
     return [chat for chat, _ in db.query(_GOING_ON)]
+
+
+def next_part(db: Database, chat: ChatId) -> list[int]:
+    """Return the pks of the messages that `go_on` deletes next."""
+    return [pk for (pk,) in db.query(_NEXT, (chat, MAX_CLEARED_AT_ONCE))]
 
 
 def go_on(db: Database, chat: ChatId, *, remember: bool = True) -> bool:

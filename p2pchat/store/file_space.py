@@ -144,6 +144,12 @@ class SealedFile:
         """The name in the folder."""
         return self._path.name
 
+    @property
+    def slots(self) -> int:
+        """How many slots the file has by its size, whether anything is in them or not. Raises ProfileError."""
+        with self._file.in_use() as descriptor, translated():
+            return os.fstat(descriptor).st_size // SLOT_BYTES
+
     def read(self, slot: int) -> bytes:
         """Return what was written into a slot. Raises FileDamaged if that was nothing, or cannot be read any more: the
         slot then counts as missing, and may be written again.

@@ -11,7 +11,7 @@ import trio
 
 from p2pchat.errors import P2PChatError
 from p2pchat.ports import MailboxCallbacks, Mailboxes
-from p2pchat.store.file_space import SealedFile
+from p2pchat.store.file_space import SLOT_BYTES, SealedFile
 from tests.support.mailboxes import MailRelay
 from tests.support.sampling import SEED
 from tests.support.world import World, WorldNetwork, WorldNode, run_world
@@ -100,10 +100,16 @@ class Person:
         await self.do(act, done)
 
     def _watch(self, node: WorldNode) -> None:
+        unsynced: dict[str, set[int]] = {}
+
         def boundary() -> None:
             self.boundaries += 1
             if self.boundaries - 1 == self._cut_at:
-                node.cut_power()
+                try:
+                    node.cut_power()
+                finally:
+                    for name, slots in unsynced.items():
+                        lose(node.left() / "files" / name, slots)
 
         commit, publish, net = node.db.commit, node.engine.events.publish, node.engine.net
         assert isinstance(net, WorldNetwork)
@@ -143,31 +149,46 @@ class Person:
         watch(net, RELEASED)
         space = node.engine.files.space
         for name in ("create", "open"):
-            setattr(space, name, _watched_files(getattr(space, name), boundary))
+            setattr(space, name, _watched_files(getattr(space, name), boundary, unsynced))
 
 
 class _WatchedFile:
-    """A sealed file of a node, each write and sync of which has a boundary before and after it."""
+    """A sealed file of a node, each write and sync of which has a boundary before and after it. unsynced: the slots
+    that a power cut would lose, by the name of the file.
+    """
 
-    def __init__(self, sealed: SealedFile, boundary: Callable[[], None]) -> None:
-        self._sealed, self._boundary = sealed, boundary
+    def __init__(self, sealed: SealedFile, boundary: Callable[[], None], unsynced: dict[str, set[int]]) -> None:
+        self._sealed, self._boundary, self._unsynced = sealed, boundary, unsynced
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sealed, name)
 
     def write(self, slot: int, data: bytes) -> None:
         self._boundary()
+        self._unsynced.setdefault(self._sealed.name, set()).add(slot)
         self._sealed.write(slot, data)
         self._boundary()
 
     def sync(self) -> None:
         self._boundary()
         self._sealed.sync()
+        self._unsynced.pop(self._sealed.name, None)
         self._boundary()
 
 
-def _watched_files(make: Callable[..., SealedFile], boundary: Callable[[], None]) -> Callable[..., _WatchedFile]:
-    return lambda *args: _WatchedFile(make(*args), boundary)
+def _watched_files(
+    make: Callable[..., SealedFile], boundary: Callable[[], None], unsynced: dict[str, set[int]]
+) -> Callable[..., _WatchedFile]:
+    return lambda *args: _WatchedFile(make(*args), boundary, unsynced)
+
+
+def lose(sealed: Path, slots: Iterable[int]) -> None:
+    """Lose what was written into these slots of a sealed file, as a power cut does before they are synced."""
+    if sealed.exists():  # it may have been deleted meanwhile
+        with sealed.open("r+b") as file:
+            for slot in slots:
+                file.seek(slot * SLOT_BYTES)
+                file.write(bytes(SLOT_BYTES))
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 
 import pytest
 import trio
@@ -184,18 +185,25 @@ def test_what_is_withdrawn_is_forgotten_at_relays_also_after_a_restart(tmp_path:
     run_world(tmp_path, main)
 
 
-@pytest.mark.parametrize("for_both", [False, True])
-def test_what_is_deleted_is_taken_back_from_relays_also_after_a_restart(tmp_path: Path, for_both: bool) -> None:
+@pytest.mark.parametrize("way", ["here", "for both", "cleared", "by its timer"])
+def test_what_is_deleted_is_taken_back_from_relays_also_after_a_restart(tmp_path: Path, way: str) -> None:
     source = new_file(tmp_path, 200_000)
 
     async def main(world: World) -> None:
         alice, bob, relays = await apart(world)
         await bob.stop()
+        if way == "by its timer":
+            await alice.call("timer", chat="bob", seconds=5 * 3600)
         sent = await alice.call("send_file", chat="bob", path=str(source), wait="stored")
         await until(lambda: is_left(relays, 5), 120)
         for relay in relays:
             relay.stop()
-        await alice.call("delete", id=sent["id"], for_both=for_both)
+        if way == "cleared":
+            await alice.call("clear", chat="bob")
+        elif way == "by its timer":
+            await trio.sleep(5 * 3600)
+        else:
+            await alice.call("delete", id=sent["id"], for_both=way == "for both")
         await trio.sleep(30)
         assert not list((alice.folder / "files").iterdir())
         await alice.crash()
@@ -277,3 +285,34 @@ def test_while_the_link_comes_and_goes_and_both_nodes_with_it_nothing_begins_ane
         await until(lambda: is_here(alice, "bob"), 1200)
 
     run_world(tmp_path, main)
+
+
+def test_what_is_cleared_while_it_is_being_left_does_not_stay_at_relays(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 8_000_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        boxes = alice.net.mailboxes.boxes
+        put, puts = boxes.put, 0
+
+        async def slow(*args: Any) -> Any:
+            nonlocal puts
+            puts += 1
+            await trio.sleep(10)
+            return await put(*args)
+
+        with mock.patch.object(boxes, "put", slow):
+            await alice.call("send_file", chat="bob", path=str(source))
+            await until(lambda: is_begun(relays), 120)
+            await alice.call("clear", chat="bob")
+            before = puts
+            await trio.sleep(300)
+            assert puts - before <= len(relays), "it was left after it was deleted"
+        await until(lambda: is_left(relays, 0), 300)
+
+    run_world(tmp_path, main)
+
+
+async def is_begun(relays: list[MailRelay]) -> bool:
+    return any(lying(relays))

@@ -8,14 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import trio
 
+from p2pchat.core.files import CHUNK_BYTES, Layout
+from p2pchat.core.ids import ContactId
+from p2pchat.engine.files import progress
+from p2pchat.engine.files.fetch import AT_ONCE, MAX_REQUESTS, MAX_UNSAVED
+from p2pchat.ports import BlobRange, Blobs
 from tests.support.mailboxes import MailRelay
-from tests.support.power_cuts import Person, become_contacts, is_contact, nothing, played, two_people
+from tests.support.power_cuts import Person, become_contacts, is_contact, lose, nothing, played, two_people
 from tests.support.sampling import chosen
-from tests.support.world import World, WorldNode
+from tests.support.world import World, WorldNode, run_world, until
+from tests.world.test_delivery import friends
 from tests.world.test_files import is_here, new_file, saved
 
 POINTS = 3
@@ -90,3 +97,47 @@ def test_a_power_cut_in_a_transfer_costs_nothing_but_time(tmp_path: Path, victim
     assert boundaries > 30
     for cut_at in chosen(boundaries, POINTS, victim, relays):
         run(tmp_path / str(cut_at), cut_at)
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_a_kill_costs_no_chunk_that_came_and_a_power_cut_a_bounded_number(tmp_path: Path, power: bool) -> None:
+    """At the worst moment: nothing was synced, and as much has come as may come then."""
+    source = new_file(tmp_path, 200 * CHUNK_BYTES)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        given: list[int] = []
+        honest = alice.engine.files.giver.blobs
+
+        async def counted(contact: ContactId, wanted: BlobRange) -> Blobs:
+            answer = await honest(contact, wanted)
+            first = Layout.of(200 * CHUNK_BYTES).slot(wanted.first)
+            given.extend(range(first, first + len(answer.blobs)))
+            return answer
+
+        with (
+            mock.patch.object(alice.engine.files.giver, "blobs", counted),
+            mock.patch.object(progress.Progress, "_save", held),
+        ):
+            await alice.call("send_file", chat="bob", path=str(source))
+            await trio.sleep(60)
+            (task,) = bob.engine.files.fetcher._tasks.values()
+            assert task.fetch is not None
+            came = set(task.fetch.unsaved)
+            assert MAX_UNSAVED <= len(came) < MAX_UNSAVED + MAX_REQUESTS * AT_ONCE
+            await bob.crash()
+        if power:
+            lose(bob.folder / "files" / str(task.row.space), came)
+        with mock.patch.object(alice.engine.files.giver, "blobs", counted):
+            before, bob = len(given), await world.start("bob")
+            await until(lambda: is_here(bob, "alice"), 120)
+        again = came.intersection(given[before:])
+        assert again == (came if power else set())
+        assert len(given) <= 201 + len(again) + MAX_REQUESTS * AT_ONCE
+        assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
+
+    run_world(tmp_path, main)
+
+
+async def held(*args: object) -> None:
+    """Save nothing."""

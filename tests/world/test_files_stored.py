@@ -48,14 +48,14 @@ def told(node: WorldNode) -> list[Json]:
 
 
 def test_for_one_who_is_known_to_be_away_it_is_left_at_once_and_faces_hear_how_much(tmp_path: Path) -> None:
-    source = new_file(tmp_path, 20_000_000)
+    source = new_file(tmp_path, 5_000_000)
 
     async def main(world: World) -> None:
         alice, _ = await away(world)
         put = alice.engine.net.mailboxes.boxes.put
 
         async def slow(relay: Any, queue: Any, hours: int, blobs: Sequence[bytes]) -> Any:
-            await trio.sleep(0.1)
+            await trio.sleep(0.5)
             return await put(relay, queue, hours, blobs)
 
         alice.engine.net.mailboxes.boxes.put = slow  # type: ignore[method-assign, assignment]

@@ -12,11 +12,13 @@ from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.ids import ChatId, direct_chat, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import states
+from p2pchat.engine.files import taking_back
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
 from p2pchat.store import clearing as store_clearing
+from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import partners
@@ -95,6 +97,7 @@ def go_on_clearing(tx: Transaction) -> bool:
         return False
     partner = partners.of(tx.db, chat)
     forgotten = partner is not None and partner.state == ContactState.FORGOTTEN
+    taking_back.note(tx, store_files.of(tx.db, store_clearing.next_part(tx.db, chat)).values())
     done = store_clearing.go_on(tx.db, chat, remember=not forgotten)
     tx.erased = True
     if done and forgotten:

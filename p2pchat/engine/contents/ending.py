@@ -12,11 +12,13 @@ import trio
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import read_receipts
+from p2pchat.engine.files import taking_back
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.store import chats as store_chats
+from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
@@ -40,6 +42,7 @@ def end(tx: Transaction) -> bool:
     """
     clearing = forgetting.go_on_clearing(tx)
     rows = store_timers.ended(tx.db, tx.counted, MAX_ENDED_AT_ONCE)
+    taking_back.note(tx, store_files.of(tx.db, [row.pk for row in rows]).values())
     for row in rows:
         about.withdraw(tx, row)
         about.unquote(tx, row)

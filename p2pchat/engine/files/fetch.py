@@ -30,7 +30,7 @@ AT_ONCE = 4
 """Chunks in one request to the sender."""
 MAX_REQUESTS = 8
 """Requests to one contact that are not answered, for all of its files together."""
-MAX_UNSAVED = 96
+MAX_UNSAVED = 64
 """Blobs that may have come and not yet be noted in the database; beyond that nothing is asked for."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds for which a sender is left alone who did not answer, or gives nothing."""

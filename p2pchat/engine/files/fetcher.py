@@ -19,7 +19,7 @@ import trio
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher
 from p2pchat.core.ids import BlobName, ChatId, ContactId, MessageId, direct_contact
 from p2pchat.engine.files import transfers
-from p2pchat.engine.files.fetch import MAX_REQUESTS, MAX_UNSAVED, FetchContext, FetchEnd, FileFetch
+from p2pchat.engine.files.fetch import MAX_REQUESTS, FetchContext, FetchEnd, FileFetch
 from p2pchat.engine.files.live import Live, Moving
 from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.engine.runtime.committer import Committer
@@ -43,9 +43,6 @@ something may be on its way.
 """
 RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
-LOOK_AHEAD = 2 * MAX_UNSAVED
-"""Slots on either side of the last one that is noted in which something may have been written before a crash: what may
-have come and not be noted, and what was asked for then."""
 NO_ROOM = "There is no room on this disk for it; it goes on when there is."
 NOT_WRITTEN = "It cannot be written on this disk now; it is tried again."
 WRONG = "Its sender gave something else than was announced, so it cannot be had."
@@ -279,12 +276,10 @@ def _begin_anew(tx: Transaction, pk: int, name: str, key: bytes) -> FileRow | No
 
 def _fill(plan: Plan, sealed: SealedFile, slots: set[int]) -> list[int]:
     """Put what is on the disk into a plan. A list that cannot be read is fetched again. Return the slots of which the
-    database does not know: they were written shortly before the process was killed.
+    database does not know: they were written shortly before the process was killed, wherever there was a gap.
     """
     layout = plan.layout
-    end = max(slots, default=-1) + 1
-    nearby = range(max(0, end - LOOK_AHEAD), min(layout.blobs, end + LOOK_AHEAD))
-    found = sealed.sound(slot for slot in nearby if slot not in slots)
+    found = sealed.sound(slot for slot in range(min(layout.blobs, sealed.slots)) if slot not in slots)
     for slot in sorted(slots.union(found)):
         place = layout.place(slot)
         data = None

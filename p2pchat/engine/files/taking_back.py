@@ -6,6 +6,7 @@ forget them, or have forgotten them by themselves. They say nothing of the file,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -52,21 +53,28 @@ class NoSource(BytesSource):
         self.size = size
 
 
-def note(tx: Transaction, row: FileRow) -> None:
-    """Note that relays are to forget one of our files, whose row is about to be deleted."""
-    if not row.mine or row.ended_at is not None:
-        return
+def note(tx: Transaction, rows: Iterable[FileRow]) -> None:
+    """Note that relays are to forget those files of ours, whose rows are about to be deleted."""
+    lying = [row for row in rows if row.mine and row.ended_at is None][-MAX_FILES:]
     space = FileSpace(tx.db.path.parent / "files")
+    taken = [
+        TakenBack(direct_contact(row.chat), tx.now + FOR_MS, names) for row in lying if (names := _names(space, row))
+    ]
+    if taken:
+        _put(tx, [*waiting(tx.db), *taken][-MAX_FILES:])
+    for row in lying:
+        tx.files_changed[row.message] = None
+
+
+def _names(space: FileSpace, row: FileRow) -> bytes:
+    """Return the names of a file's first blobs; nothing where they cannot be read: it ends at relays by itself."""
     try:
         sealed = None if row.space is None or row.space_key is None else space.open(row.space, row.space_key)
         with closing(BlobMaker(NoSource(row.size), sealed, row.key, row.root)) as maker:
             slots = range(min(row.layout.blobs, MAX_NAMES))
-            names = b"".join(name for slot in slots for name in maker.names(row.layout.place(slot), 1))
-    except P2PChatError:  # it ends there by itself
-        return
-    taken = TakenBack(direct_contact(row.chat), tx.now + FOR_MS, names)
-    _put(tx, [*waiting(tx.db), taken][-MAX_FILES:])
-    tx.files_changed[row.message] = None
+            return b"".join(name for slot in slots for name in maker.names(row.layout.place(slot), 1))
+    except P2PChatError:
+        return b""
 
 
 def waiting(db: Database) -> list[TakenBack]:

@@ -98,6 +98,10 @@ class ToRelays:
     _may_lie: set[int] = field(default_factory=set)
     """Messages whose file may lie at relays."""
     _busy: set[ContactId] = field(default_factory=set)
+    _being_left: dict[ContactId, int] = field(default_factory=dict)
+    """The message whose file is being left for a contact."""
+    _wanted: frozenset[int] = frozenset()
+    """Messages whose file is to be left, or forgotten, now."""
     _started: float = 0.0
     _any: bool = False
     _taking: bool = False
@@ -144,7 +148,7 @@ class ToRelays:
                     self._may_lie.update(left.row.message for left in wanted)  # an earlier run may have left them
                 first = False
                 self.live.look(self.clock())
-                self._any = bool(wanted)
+                self._any, self._wanted = bool(wanted), frozenset(left.row.message for left in wanted)
                 self._take_back(taken, nursery)
                 self._begin(wanted, nursery)
                 with trio.move_on_at(self._next(wanted)):
@@ -212,12 +216,14 @@ class ToRelays:
             for id, _, _ in left.boxes:
                 self._cannot(leaving, id, live.NOT_READ)
             return
+        self._being_left[left.contact] = left.row.message
         try:
             async with trio.open_nursery() as nursery:
                 for id, relay, queue in left.boxes:
                     if self._not_before.get((left.row.message, id), 0.0) <= trio.current_time():
                         nursery.start_soon(self._leave_at, left, leaving, maker, id, relay, queue)
         finally:
+            del self._being_left[left.contact]
             maker.close()
 
     def _cannot(self, leaving: Leaving, id: int, problem: str) -> None:
@@ -272,7 +278,7 @@ class ToRelays:
             leaving.note(id, (layout.slot(place) for place in places if place not in lacking), there=True)
             self.live.tell_left(leaving)
             for first in range(0, len(missing), AT_ONCE):
-                if not self._is_away(left.contact):
+                if not self._is_away(left.contact) or left.row.message not in self._wanted:
                     return False
                 here = missing[first : first + AT_ONCE]
                 codes = await self._put(left, maker, relay, queue, here)
@@ -316,6 +322,8 @@ class ToRelays:
     async def _tell_taken(self, taken: Sequence[tuple[TakenBack, Sequence[Outbox]]]) -> None:
         try:
             for file, boxes in taken:
+                if self._being_left.get(file.contact, 0) not in {0, *self._wanted}:
+                    continue  # it may be just this one that is still being left: in a while
                 names, told = file.all_names(), True
                 for _, relay, queue in boxes:
                     for start in range(0, len(names), NAMES_AT_ONCE):

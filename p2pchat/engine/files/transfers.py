@@ -148,7 +148,7 @@ def deleted(tx: Transaction, message: MessageRow, *, tell: bool = True) -> None:
     if row is None:
         return
     tx.files_changed[message.pk] = None
-    taking_back.note(tx, row)
+    taking_back.note(tx, [row])
     if tell and row.mine and row.state in _UNDER_WAY and message.state != DeliveryState.SAVED:
         _tell(tx, message, TransferNews.WITHDRAWN)
 

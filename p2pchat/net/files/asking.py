@@ -9,10 +9,12 @@ from math import inf
 
 import trio
 
-from p2pchat.core.file_frames import GET, MAX_ASKED, NONE, Get, encode_get
+from p2pchat.core.file_frames import GET, NONE, Get, encode_get
+from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.frames import Frame
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.lib.wakeup import Wakeup
+from p2pchat.net.files.credit import Credit
 from p2pchat.net.files.reading import AnswerReader, BlobAnswer
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
@@ -27,11 +29,12 @@ _NUMBERS = 1 << 32
 
 @dataclass(eq=False)
 class _Request:
-    """One call of `get`. left: how many blobs have not come. abandoned: nobody waits for it any more."""
+    """One call of `get`. unsent: how many of its blobs were not asked for yet, the last ones. abandoned: nobody waits
+    for it any more.
+    """
 
     wanted: BlobRange
-    left: int
-    number: int = 0
+    unsent: int
     blobs: list[bytes] = field(default_factory=list)
     answer: Blobs | None = None
     error: LinkLost | Unreachable | None = None
@@ -39,15 +42,35 @@ class _Request:
     done: trio.Event = field(default_factory=trio.Event)
 
 
-class FileAsking:
-    """What one contact is asked on one stream. `run` opens the stream and carries it; `get` may be called before."""
+@dataclass(eq=False)
+class _Sent:
+    """One frame *get*, for some blobs of a request. left: how many have not come. alone: nothing else was unanswered.
+    received: how many bytes had come before on the stream.
+    """
 
-    def __init__(self) -> None:
+    request: _Request
+    number: int
+    left: int
+    at: float
+    alone: bool
+    received: int
+    answered: bool = False
+
+
+class FileAsking:
+    """What one contact is asked on one stream. `run` opens the stream and carries it; `get` may be called before.
+
+    credit: how many blobs may be unanswered; a request for more is sent in several frames.
+    """
+
+    def __init__(self, credit: Credit | None = None) -> None:
         self.over = False
         self.scope = trio.CancelScope()
+        self._credit = Credit() if credit is None else credit
         self._waiting: deque[_Request] = deque()
-        self._sent: deque[_Request] = deque()
+        self._sent: deque[_Sent] = deque()
         self._unanswered = 0
+        self._received = 0
         self._numbers = 0
         self._wake = Wakeup()
         self._asked_at = -inf  # since when an answer is due
@@ -97,7 +120,7 @@ class FileAsking:
             error = failed
         finally:
             self.over = True
-            for request in (*self._sent, *self._waiting):
+            for request in (*(sent.request for sent in self._sent), *self._waiting):
                 request.error = error
                 request.done.set()
 
@@ -108,21 +131,35 @@ class FileAsking:
                 await self._wake.wait()
             self._wake.clear()
             gets = []
-            while self._waiting and self._unanswered + self._waiting[0].left <= MAX_ASKED:
-                request = self._waiting.popleft()
-                request.number = self._numbers = (self._numbers + 1) % _NUMBERS
-                if not self._sent:
-                    self._asked_at = trio.current_time()
-                    self._silence.deadline = self._asked_at + SILENCE_SECONDS
-                self._sent.append(request)
-                self._unanswered += request.left
-                wanted = request.wanted
-                get = Get(request.number, wanted.file, wanted.first, wanted.count)
-                gets.append(Frame(GET, encode_get(get)))
+            while count := self._count():
+                gets.append(Frame(GET, encode_get(self._send(self._waiting[0], count))))
             if gets:
                 await write_frames(stream, gets)
             elif (self._retired or idle.cancelled_caught) and not self._sent and not self._waiting:
                 return
+
+    def _count(self) -> int:
+        """Return how many blobs to ask for next; 0 where nothing waits, or too little could be asked for at once."""
+        if not self._waiting:
+            return 0
+        unsent, room = self._waiting[0].unsent, self._credit.blobs - self._unanswered
+        return 0 if room < min(unsent, max(1, self._credit.blobs // 2)) else min(unsent, room)
+
+    def _send(self, request: _Request, count: int) -> Get:
+        """Return the frame for the next blobs of a request, as sent now."""
+        now, alone = trio.current_time(), not self._sent
+        if alone:
+            self._asked_at = now
+            self._silence.deadline = now + SILENCE_SECONDS
+        self._numbers = (self._numbers + 1) % _NUMBERS
+        self._sent.append(_Sent(request, self._numbers, count, now, alone, self._received))
+        self._unanswered += count
+        wanted = request.wanted
+        first = BlobPlace(wanted.first.level, wanted.first.number + wanted.count - request.unsent)
+        request.unsent -= count
+        if not request.unsent:
+            self._waiting.popleft()
+        return Get(self._numbers, wanted.file, first, count)
 
     async def _read(self, reader: AnswerReader, ended: trio.CancelScope) -> None:
         """Take answers until the stream ends, says something wrong, or is silent for too long."""
@@ -133,30 +170,47 @@ class FileAsking:
                     break
                 with trio.CancelScope(deadline=silent_at if self._sent else inf) as self._silence:
                     while True:
-                        self._answered(await reader.next())
+                        self._answered(await reader.next(), reader.began)
                         if not self._sent:
                             break
         except (LinkLost, CannotOpen):
             pass
         ended.cancel()
 
-    def _answered(self, answer: BlobAnswer) -> None:
-        """Take one frame of the oldest request's answer. Raises CannotOpen."""
+    def _answered(self, answer: BlobAnswer, began: float) -> None:
+        """Take one frame of the answer that is due. began: when its first byte came. Raises CannotOpen."""
         if not self._sent or self._sent[0].number != answer.number:
             raise CannotOpen
-        request, answered = self._sent[0], 1
+        sent = self._sent[0]
+        request, answered = sent.request, 1
+        if sent.alone and not sent.answered:
+            self._credit.began(began - sent.at)
+        sent.answered = True
         missing = None
         if answer.type == NONE:
             reason = answer.rest[0]
             missing = NoBlob(reason) if reason in NoBlob.__members__.values() else NoBlob.NOT_NOW
-            answered = request.left
-        elif not request.abandoned:
-            request.blobs.append(answer.rest)
-        request.left -= answered
+            answered = sent.left
+        else:
+            self._received += BLOB_BYTES
+            if not request.abandoned:
+                request.blobs.append(answer.rest)
+        sent.left -= answered
         self._unanswered -= answered
-        if not request.left:
+        if not sent.left:
             self._sent.popleft()
-            request.answer = Blobs(request.blobs, missing)
-            request.done.set()
-        if self._retired or (self._waiting and self._unanswered + self._waiting[0].left <= MAX_ASKED):
+            if missing is None:
+                self._credit.came(self._received - sent.received, trio.current_time() - sent.at)
+        if missing is not None or len(request.blobs) == request.wanted.count:
+            self._end(request, missing)
+        if self._retired or self._count():
             self._wake.set()
+
+    def _end(self, request: _Request, missing: NoBlob | None) -> None:
+        """Hand over the answer to a request; what else of it still comes is for nobody."""
+        if request.answer is None:
+            request.answer = Blobs(request.blobs, missing)
+            request.blobs, request.abandoned = [], True
+            request.done.set()
+        if request in self._waiting:
+            self._waiting.remove(request)

@@ -31,7 +31,8 @@ class BlobAnswer(NamedTuple):
 
 class AnswerReader:
     """Reads the hello of a sender, and then its answers. Raises CannotOpen for anything else, before it keeps the body,
-    and LinkLost at the end. Cancelled, it loses nothing. moved: when the last byte came, in seconds of trio's clock.
+    and LinkLost at the end. Cancelled, it loses nothing. moved, began: when the
+    last byte came, and the first one of the last answer, in seconds of trio's clock.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -39,7 +40,7 @@ class AnswerReader:
         self._pieces: list[bytes] = []
         self._held = 0
         self._head: tuple[int, int, int] | None = None  # of an answer whose rest is coming: type, request, length
-        self.moved = trio.current_time()
+        self.moved = self.began = trio.current_time()
 
     async def hello(self) -> Frame:
         """Return the first frame. Raises LinkLost if it takes longer than other steps of a dialogue may."""
@@ -58,6 +59,7 @@ class AnswerReader:
             if kind not in (BLOB, NONE) or length - 1 not in FROM_SENDER[kind]:
                 raise CannotOpen
             self._head = kind, number, length - 1 - NUMBER_BYTES
+            self.began = self.moved
         kind, number, size = self._head
         rest = await self._exactly(size)
         self._head = None

@@ -1,10 +1,8 @@
-"""How much may come of a file that is not on the disk, and what a kill leaves of it."""
+"""How much may come of a file that is not on the disk."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +12,8 @@ import trio.testing
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, Layout, blob_name
 from p2pchat.core.ids import BlobName, ContactId
 from p2pchat.engine.files.fetch import AT_ONCE, MAX_REQUESTS, MAX_UNSAVED, FetchContext, FileFetch
-from p2pchat.engine.files.fetcher import _fill
 from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.ports import BlobRange, Blobs
-from p2pchat.store.file_space import FileSpace
 
 CHUNKS = 4 * MAX_UNSAVED
 SIZE = CHUNKS * CHUNK_BYTES
@@ -75,14 +71,3 @@ def test_a_slow_disk_stops_the_asking_and_what_has_gathered_is_written_together(
         assert disk.turns == 2
 
     trio.run(main)
-
-
-def test_all_that_may_have_been_written_before_a_kill_is_recognised(tmp_path: Path) -> None:
-    sealed, noted = FileSpace(tmp_path / "files").create(), set(range(150))
-    written = [150 + offset for offset in range(MAX_UNSAVED + MAX_REQUESTS * AT_ONCE)]
-    for slot in (*noted, *written):
-        sealed.write(slot, os.urandom(32) * 10 if slot else bytes(32 * CHUNKS))
-    plan = Plan(LAYOUT, BlobName(bytes(32)), Bits(LAYOUT.blobs))
-    assert _fill(plan, sealed, noted) == written
-    assert plan.here.count == len(noted) + len(written)
-    sealed.close()

@@ -9,11 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from p2pchat.core.file_frames import BLOB, FROM_RECIPIENT, GET, NONE, Get, decode_get, encode_none
+from p2pchat.core.file_frames import BLOB, FROM_RECIPIENT, GET, MAX_ASKED, NONE, Get, decode_get, encode_none
 from p2pchat.core.frames import HELLO, Frame, pack
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NotServed, Unreachable
 from p2pchat.net.files.asking import IDLE_SECONDS, SILENCE_SECONDS, FileAsking
+from p2pchat.net.files.credit import Credit
 from p2pchat.net.files.reading import AnswerReader
 from p2pchat.net.frames import FrameReader
 from p2pchat.net.ports import Stream
@@ -52,11 +53,20 @@ class Sender:
 
 
 def asks(main: Callable[[FileAsking, Sender, trio.Nursery], Awaitable[None]]) -> None:
+    """Play with one who asks for as much as may be, whatever the line is like."""
+
+    async def asked(sender: Sender, nursery: trio.Nursery) -> None:
+        asking = FileAsking(Credit(MAX_ASKED))
+        nursery.start_soon(asking.run, sender.begin)
+        await main(asking, sender, nursery)
+
+    plays(asked)
+
+
+def plays(main: Callable[[Sender, trio.Nursery], Awaitable[None]]) -> None:
     async def inside() -> None:
         async with trio.open_nursery() as nursery:
-            sender, asking = Sender(), FileAsking()
-            nursery.start_soon(asking.run, sender.begin)
-            await main(asking, sender, nursery)
+            await main(Sender(), nursery)
             nursery.cancel_scope.cancel()
 
     trio.run(inside, clock=MockClock(autojump_threshold=0))
@@ -114,6 +124,69 @@ def test_no_more_than_32_blobs_are_unanswered() -> None:
         assert third.first.number == 32
 
     asks(main)
+
+
+def test_on_a_slow_line_one_blob_is_asked_for_at_a_time() -> None:
+    async def main(sender: Sender, nursery: trio.Nursery) -> None:
+        found: list[object] = []
+        asking = FileAsking()
+        nursery.start_soon(asking.run, sender.begin)
+        for number in (0, 2):
+            nursery.start_soon(into, found, asking, blobs(number, 2))
+            await wait_all_tasks_blocked()
+        for number in range(4):
+            (get,) = await sender.gets(1)
+            assert (get.first.number, get.count) == (number, 1)
+            answer = pack(Frame(BLOB, get.number.to_bytes(4, "big") + blob(number)))
+            await sender.far.write(answer[:1000])
+            with trio.move_on_after(0.5):  # 65 kB in half a second
+                await sender.gets(1)
+                pytest.fail("another one was asked for")
+            await sender.far.write(answer[1000:])
+        await wait_all_tasks_blocked()
+        assert found == [Blobs([blob(0), blob(1)]), Blobs([blob(2), blob(3)])]
+
+    plays(main)
+
+
+def test_what_is_asked_for_ahead_grows_with_what_comes() -> None:
+    """10 MB/s at a distance of 0.1 s: as much as comes in 0.4 s, and then no more than may be."""
+
+    async def main(sender: Sender, nursery: trio.Nursery) -> None:
+        asking, ahead = FileAsking(), list[int]()
+        nursery.start_soon(asking.run, sender.begin)
+        for number in range(40):
+            nursery.start_soon(into, [], asking, blobs(16 * number, 16))
+        for _ in range(6):
+            (get,) = gets = await sender.gets(1)
+            with trio.move_on_after(0.1):
+                while True:
+                    gets += await sender.gets(1)
+            ahead.append(sum(get.count for get in gets))
+            for get in gets:
+                await sender.give(get)
+        assert ahead[0] == 1
+        assert sorted(ahead) == ahead
+        assert ahead[-1] == MAX_ASKED
+
+    plays(main)
+
+
+def test_of_a_request_that_was_sent_in_parts_the_rest_is_not_asked_for_once_something_is_missing() -> None:
+    async def main(sender: Sender, nursery: trio.Nursery) -> None:
+        found: list[object] = []
+        asking = FileAsking()
+        nursery.start_soon(asking.run, sender.begin)
+        nursery.start_soon(into, found, asking, blobs(0, 4))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(into, found, asking, blobs(9, 1))
+        (get,) = await sender.gets(1)
+        await sender.refuse(get, NoBlob.NOT_NOW)
+        (get,) = await sender.gets(1)
+        assert get.first.number == 9
+        assert found == [Blobs([], NoBlob.NOT_NOW)]
+
+    plays(main)
 
 
 def test_a_silence_with_an_answer_due_ends_the_stream() -> None:
