@@ -34,6 +34,11 @@ MAX_UNSAVED = 64
 """Blobs that may have come and not yet be noted in the database; beyond that nothing is asked for."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds for which a sender is left alone who did not answer, or gives nothing."""
+MAX_LINKS_IN_VAIN = 2
+"""Links on which files may be asked for at once that bring nothing of them; some networks freeze a connection that
+carries more than a few messages, and further links are for these.
+"""
+IN_VAIN = "The connections with its sender end when it is asked for; it is tried again later."
 
 
 class FetchEnd(Enum):
@@ -92,6 +97,7 @@ class FileFetch:
         self.changed = Wakeup()
         self.moved_at = trio.current_time()
         self._is_refused = False  # since the last blob came
+        self._in_vain = 0  # streams that ended, since the last blob came
         self._stop = trio.Event()
         self._again_at = 0.0
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -123,9 +129,10 @@ class FileFetch:
         return self.end
 
     def link_up(self) -> None:
-        """Ask the sender at once: there is a new link."""
-        self._again_at = 0.0
-        self._pauses.reset()
+        """Ask the sender at once: there is a new link; unless the last ones have brought nothing."""
+        if self._in_vain < MAX_LINKS_IN_VAIN:
+            self._again_at = 0.0
+            self._pauses.reset()
         self._problem("")
         self.changed.pulse()
 
@@ -203,8 +210,12 @@ class FileFetch:
             try:
                 wanted = BlobRange(self.moving.row.file, places[0], len(places))
                 answer = await self.around.net.files.get(self.contact, wanted)
-            except (Unreachable, LinkLost):
+            except Unreachable:
                 self._wait_for_sender("")
+                return
+            except LinkLost:
+                self._in_vain += trio.current_time() >= self._again_at  # of several that fail together, one counts
+                self._wait_for_sender(IN_VAIN if self._in_vain >= MAX_LINKS_IN_VAIN else "")
                 return
             finally:
                 self.credit.release()
@@ -213,6 +224,7 @@ class FileFetch:
                 self._finish(FetchEnd.WRONG)
             if good:
                 self.moving.problem = ""
+                self._in_vain = 0
                 self._pauses.reset()
             if answer.missing is not None:
                 self._refused(answer.missing)

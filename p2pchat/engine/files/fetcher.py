@@ -237,7 +237,14 @@ class Fetcher:
             except FileDamaged:
                 pass  # it is gone: begin anew
         sealed = await beside(self._space.create)
-        named = await self._committer.submit(_begin_anew, row.message, sealed.name, sealed.key)
+        try:
+            named = await self._committer.submit(_begin_anew, row.message, sealed.name, sealed.key)
+        except Exception:  # it was not noted, so nobody would delete it before the next start
+            await beside(sealed.delete)
+            raise
+        except BaseException:  # cancelled: it may have been noted
+            sealed.close()
+            raise
         if named is None:
             await beside(sealed.delete)
             return None
