@@ -11,7 +11,7 @@ import trio.testing
 
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, Layout, blob_name
 from p2pchat.core.ids import BlobName, ContactId
-from p2pchat.engine.files.fetch import AT_ONCE, MAX_REQUESTS, MAX_UNSAVED, FetchContext, FileFetch
+from p2pchat.engine.files.fetch import CHUNKS_A_REQUEST, MAX_REQUESTS, MAX_UNSAVED, FetchContext, FileFetch
 from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.ports import BlobRange, Blobs
 
@@ -62,7 +62,7 @@ def test_a_slow_disk_stops_the_asking_and_what_has_gathered_is_written_together(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(disk.fetch.run)
             await trio.testing.wait_all_tasks_blocked()
-            assert MAX_UNSAVED <= disk.given <= MAX_UNSAVED + MAX_REQUESTS * AT_ONCE
+            assert MAX_UNSAVED <= disk.given <= MAX_UNSAVED + MAX_REQUESTS * CHUNKS_A_REQUEST
             assert not disk.fetch.unsaved
             disk.free.set()
             await trio.testing.wait_all_tasks_blocked()
