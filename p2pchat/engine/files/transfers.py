@@ -23,9 +23,9 @@ from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import MessageRow
 
 MAX_FETCHED_BYTES = 4 * 2**30
-"""Bytes of files that one contact may have us keep or wait for without asking; beyond that theirs are only offered,"""
+"""Bytes of files that one contact may have us keep or wait for without asking; beyond that theirs are only offered."""
 MAX_AWAITED = 1_000
-"""and so they are while so many wait."""
+"""Files of one contact that may wait to be fetched without asking; beyond that theirs are only offered."""
 WITHDRAWN_TOO_LATE = "You have withdrawn it, but it had arrived."
 _STOPPED = frozenset({FileState.OFFERED, FileState.PAUSED, FileState.FAILED, FileState.GONE})
 _UNDER_WAY = frozenset({FileState.OFFERED, FileState.WAITING, FileState.PAUSED, FileState.FAILED})
