@@ -107,7 +107,7 @@ class Fetcher:
         return [task.fetch for task in self._tasks.values() if task.fetch is not None and task.fetch.contact == contact]
 
     async def run(self) -> None:
-        """FileFetch until cancelled."""
+        """Fetch until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed.clear()

@@ -193,7 +193,7 @@ async def list_files(engine: Engine, *, chat: str, limit: int = 50, before: str 
 
 
 async def fetch_file(engine: Engine, *, id: str) -> Json:
-    """FileFetch a file, or go on with it after a pause. Raises NotAFile or NotNow."""
+    """Fetch a file, or go on with it after a pause. Raises NotAFile or NotNow."""
     return await _change(engine, id, transfers.want)
 
 
