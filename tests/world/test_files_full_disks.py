@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from p2pchat.errors import DiskFull, P2PChatError
+from p2pchat.media.pictures import Prepared
 from tests.support.mail_worlds import apart
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, run_world, until
@@ -127,3 +128,32 @@ def test_a_disk_that_fails_at_any_write_of_a_transfer_loses_nothing(
     assert steps > 4
     for fails_at in chosen(steps, POINTS, victim, by_relays, number):
         run(str(fails_at), fails_at)
+
+
+class Again:
+    """A decoder that makes another picture of one, which is kept in the profile: its sender has no such file."""
+
+    async def prepare(self, path: Path, *, as_is: bool = False) -> Prepared | None:
+        return Prepared(await trio.Path(path).read_bytes(), "image/jpeg", 4, 3, b"small")
+
+
+def test_a_picture_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
+    """Each write of cutting it fails in turn, and so does the commit of its message."""
+    source = new_file(tmp_path, 200_000, "heron.png")
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        alice.engine.pictures = Again()  # type: ignore[assignment]
+        for fails_at in range(100):
+            disk = Disk(alice, fails_at, errno.ENOSPC)
+            try:
+                with disk.watched():
+                    await alice.call("send_file", chat="bob", path=str(source))
+                break
+            except P2PChatError:
+                await until(lambda: keeps(alice, 0), 600)
+        assert fails_at > 4
+        await until(lambda: is_here(alice, "bob"), 600)
+        assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
+
+    run_world(tmp_path, main)
