@@ -18,13 +18,13 @@ from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Net, OwnQueue, Relay
 
-AT_ONCE = 16
+BLOBS_A_REQUEST = 16
 """Blobs in one request to a relay."""
 MAX_MISSES = 3
 """Answers of a relay in which nothing was, after which it is left for a while."""
 LATE_SECONDS = 15.0
 """Seconds after which others are asked too for what a relay was asked for. Its answer counts when it comes."""
-FORGET_AT_ONCE = 64
+NAMES_A_REQUEST = 64
 """Blobs that a relay is told to forget in one request."""
 FORGET_SECONDS = 60.0
 """Seconds for which relays are told what to forget of a file that is whole; its sender tells them too."""
@@ -35,13 +35,13 @@ NOT_ALL_THERE = "The rest waits for its sender: it is not at your relays."
 NOT_REACHED = "It waits for its sender: your relays cannot be reached now."
 NO_RELAY = "It waits for its sender: you use no relay where it could be."
 
-Inbox = tuple[Relay, OwnQueue]
+OwnFileBox = tuple[Relay, OwnQueue]
 """A queue of ours at a relay that was announced to the sender: its file box is asked."""
 
 
 @dataclass(eq=False, repr=False)
 class FromRelays:
-    """What comes from relays for one file. inboxes: reads where its sender may have left something. keep: checks blobs
+    """What comes from relays for one file. own_boxes: reads where its sender may have put something. keep: checks blobs
     and writes them, and returns how many were right. ready: waits until more may come. needed: whether nothing comes
     from the sender. changed: set by whoever changes the plan. asked: is told why no more comes from relays, in a whole
     sentence.
@@ -49,7 +49,7 @@ class FromRelays:
 
     plan: Plan
     net: Net
-    inboxes: Callable[[], Awaitable[Sequence[Inbox]]]
+    own_boxes: Callable[[], Awaitable[Sequence[OwnFileBox]]]
     keep: Callable[[Sequence[tuple[BlobPlace, bytes]]], Awaitable[int]]
     ready: Callable[[], Awaitable[object]]
     needed: Callable[[], bool]
@@ -57,7 +57,7 @@ class FromRelays:
     asked: Callable[[str], object] = lambda problem: None
     _came: set[int] = field(default_factory=set)
     _to_forget: list[BlobName] = field(default_factory=list)
-    _known: Sequence[Inbox] = ()
+    _known: Sequence[OwnFileBox] = ()
     _answered: bool = False
     """Whether a relay has answered since all were asked last."""
     _ways: dict[RelayName, BlobWay] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class FromRelays:
                     self._to_forget.append(name)
 
     async def _ask_all(self) -> None:
-        self._known = await self.inboxes()
+        self._known = await self.own_boxes()
         self._answered = False
         before = self.plan.here.count
         async with trio.open_nursery() as nursery:
@@ -113,11 +113,11 @@ class FromRelays:
         return NOT_ALL_THERE if self.plan.here.count else NOT_THERE
 
     async def _ask(self, relay: Relay, queue: OwnQueue, way: BlobWay) -> None:
-        """FileFetch what one relay has, until it has no more of it."""
+        """Fetch what one relay has, until it has no more of it."""
         misses = 0
         while misses < MAX_MISSES and self.needed():
             await self.ready()
-            places = self.plan.ask(way, AT_ONCE)
+            places = self.plan.ask(way, BLOBS_A_REQUEST)
             if not places and self.plan.is_asked:  # elsewhere, and perhaps in vain
                 await self.changed.wait()
                 continue
@@ -158,12 +158,12 @@ class FromRelays:
 
     async def _forget_saved(self) -> None:
         while True:
-            while len(self._to_forget) >= FORGET_AT_ONCE:
+            while len(self._to_forget) >= NAMES_A_REQUEST:
                 await self._forget()
             await self.changed.wait()
 
     async def _forget(self) -> None:
-        names, self._to_forget = self._to_forget[:FORGET_AT_ONCE], self._to_forget[FORGET_AT_ONCE:]
+        names, self._to_forget = self._to_forget[:NAMES_A_REQUEST], self._to_forget[NAMES_A_REQUEST:]
         for relay, queue in self._known:
             await self.net.mailboxes.boxes.forget(relay, queue, names)
 
