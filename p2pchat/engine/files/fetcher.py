@@ -45,7 +45,7 @@ RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
 NO_ROOM = "There is no room on this disk for it; it goes on when there is."
 NOT_WRITTEN = "It cannot be written on this disk now; it is tried again."
-WRONG = "Its sender gave something else than was announced, so it cannot be had."
+WRONG = "Its sender gave something else than was announced, so it cannot be fetched."
 CHANGED = "The file has changed at its sender since it was sent; it has to be sent again."
 
 log = logging.getLogger(__name__)

@@ -256,7 +256,7 @@ async def _whole(engine: Engine, id: str, timeout: float) -> FileRow:  # noqa: A
                 return row
             if row.state in _ENDED:
                 error = Refused if not row.mine and row.news == TransferNews.WITHDRAWN else NotNow
-                raise error(row.problem or "This file cannot be had any more")
+                raise error(row.problem or "This file is no longer available")
             await moved.wait()
     raise NotReached(
         f"The file did not arrive within {timeout:g} s; it goes on being fetched",
