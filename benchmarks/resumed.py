@@ -68,7 +68,10 @@ def memory(size: int) -> tuple[float, float]:
             pids = [person.process.pid for person in (alice, bob) if person.process is not None]
             before = [resident_mb(pid) for pid in pids]
             with _sampled(pids) as peaks:
-                one.call("send_file", chat="bob", path=str(source), timeout=SECONDS_PER_GB)
+                one.call("send_file", chat="bob", path=str(source))
+                offered = _until(two, "offered", SECONDS_PER_GB, part=0)
+                if offered["state"] == "offered":  # more than is fetched unasked
+                    two.call("fetch_file", id=two.call("files", chat="alice", limit=1)[-1]["id"])
                 _until(two, "here", SECONDS_PER_GB * max(1.0, size / 1e9))
     return max((peak - was, was) for peak, was in zip(peaks, before, strict=True))
 
@@ -135,7 +138,7 @@ def _until(two: Line, state: str, seconds: float, part: float = 1.0) -> Any:
     until = time.monotonic() + seconds
     while True:
         rows = two.call("files", chat="alice", limit=1)
-        if rows and (rows[-1]["file"]["state"] == state or part <= rows[-1]["file"]["progress"] < 1):
+        if rows and (rows[-1]["file"]["state"] in (state, "here") or part <= rows[-1]["file"]["progress"] < 1):
             return rows[-1]["file"]
         if time.monotonic() > until:
             raise TimeoutError(f"the file has not come: {rows and rows[-1]}")

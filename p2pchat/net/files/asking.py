@@ -78,8 +78,17 @@ class FileAsking:
         self._numbers = 0
         self._wake = Wakeup()
         self._asked_at = -inf  # since when an answer is due
+        self._reader: AnswerReader | None = None
         self._retired = False
         self._silence = trio.CancelScope()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come for `ASK_AFTER_SECONDS` where an answer is due, or the stream is being opened."""
+        if self._reader is None:
+            return True
+        since = max(self._reader.moved, self._asked_at)
+        return bool(self._sent) and trio.current_time() >= since + ASK_AFTER_SECONDS
 
     async def get(self, wanted: BlobRange) -> Blobs:
         """Ask for blobs, after those that were asked for before. Raises Unreachable where no stream was made, and
@@ -113,6 +122,7 @@ class FileAsking:
         try:
             with self.scope:
                 stream, reader = await begin()
+                self._reader = reader
                 try:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._read, reader, nursery.cancel_scope)

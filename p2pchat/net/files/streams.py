@@ -91,9 +91,11 @@ class HostFileStreams:
             scope.cancel()
 
     def _stalled(self, link: Link) -> None:
-        """Give up what is asked on the connection of a link that has stalled, so that it is asked on the next one."""
+        """Give up what is asked on the connection of a link that has stalled, so that it is asked on the next one;
+        unless blobs come there, behind which answers wait on a slow line.
+        """
         over, asking = self._asking.get(link.contact, (None, None))
-        if asking is not None and over is link:
+        if asking is not None and over is link and asking.silent:
             asking.scope.cancel()
 
     # --- asking ----------------------------------------------------------------------------------------------------

@@ -223,7 +223,9 @@ def test_the_link_is_asked_soon_after_answers_stop() -> None:
         await sender.give(get, 1)
         await trio.sleep(ASK_AFTER_SECONDS * 3 / 4)
         assert asked_at == []
+        assert not asking.silent
         await trio.sleep(ASK_AFTER_SECONDS)
+        assert asking.silent
         assert asked_at == [began + ASK_AFTER_SECONDS * 3 / 2]
         assert not asking.over
 
