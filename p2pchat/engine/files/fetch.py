@@ -241,7 +241,7 @@ class FileFetch:
             self._finish(FetchEnd.WITHDRAWN)
         else:
             self._wait_for_sender(
-                "Its sender does not give it out now." if reason == NoBlob.NOT_NOW else "Its sender has it no more."
+                "Its sender does not give it out now." if reason == NoBlob.NOT_NOW else "Its sender no longer has it."
             )
 
     def _wait_for_sender(self, problem: str) -> None:
