@@ -48,6 +48,8 @@ BARS: dict[str, Bar] = {
     "file_direct_mb_s": Bar(0.6, "ratio", least=True, note=" (150 MB/s)"),
     "file_circuit_mb_s": Bar(0.16, "ratio", least=True, note=" (40 MB/s)"),
     "chat_under_file_ms": Bar(3, "ratio"),
+    "file_resume_s": floors(1000),
+    "file_rss_mb": Bar(20),
     "node_ready_ms": Bar(0.75, "ratio"),
     "node_idle_mb": Bar(72),
     "first_paint_ms": Bar(1.2, "ratio"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, files, finding, floor, large, moved, pictures, relay, relayed, screen
+from benchmarks import baselines, files, finding, floor, large, moved, pictures, relay, relayed, resumed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -229,7 +229,7 @@ def by_relays(table: Table, runs: int) -> None:
 
 
 def sends_files(table: Table, runs: int) -> None:
-    """A file of 100 MB between two nodes, and between two nets alone, and messages meanwhile."""
+    """A file of 100 MB between two nodes, and between two nets alone, messages meanwhile, a kill, and memory."""
     said = files.measure(runs)
     plain = statistics.median(row["mb_s"] for row in said["plain"])
     bare = f"framed and sealed over raw TCP: {plain:.0f} MB/s"
@@ -241,6 +241,12 @@ def sends_files(table: Table, runs: int) -> None:
         quiet = statistics.median(row["quiet_ms"] for row in rows)
         alone = f"without a file: {quiet:.2f} ms"
         table.add(f"{prefix}chat_under_file_ms", "ms", [row["under_ms"] for row in rows], alone, quiet)
+    kept, least = resumed.measure(runs), floor.measure().round_trip_ms
+    message = statistics.median(kept.message_s)
+    no_less = f"the floor: {least:.2f} ms (a message after a kill: {1000 * message:.0f} ms)"
+    table.add("file_resume_s", "s", kept.resume_s, no_less, least / 1000)
+    before = statistics.median(kept.rss_before_mb)
+    table.add("file_rss_mb", "MB", kept.rss_mb, f"what it had before: {before:.0f} MB", before)
 
 
 def moves(table: Table, runs: int) -> None:

@@ -19,14 +19,19 @@ from typing import Any
 
 from p2pchat.__main__ import main
 from p2pchat.api.server import _Connection
-from p2pchat.core import ratchet
-from p2pchat.core.primitives import CountingCipher
+from p2pchat.core import files, ratchet
+from p2pchat.core.primitives import CountingCipher, ShortNonceCipher
 from p2pchat.engine.delivery import outbound
+from p2pchat.engine.files import fetch
+from p2pchat.engine.files.giving import Giver
+from p2pchat.engine.files.progress import Progress
 from p2pchat.engine.methods.service import EngineService
 from p2pchat.engine.receiving import inbound, mailbox_handler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.runtime import session_cache
 from p2pchat.engine.runtime.committer import Committer
+from p2pchat.net.files.asking import FileAsking
+from p2pchat.net.files.serving import FileServing
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.links.link import Links
 from p2pchat.net.mailbox.fetch import Collecting
@@ -35,7 +40,10 @@ from p2pchat.net.relays.circuit_relay import _Circuit
 from p2pchat.net.transport.pipes import TcpPipe
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore
+from p2pchat.store import file_blobs
 from p2pchat.store.database import Database
+from p2pchat.store.file_blobs import BlobMaker, PathSource
+from p2pchat.store.file_space import SealedFile
 
 STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("API: lines, calls, events", _Connection, ("_read", "_write", "_pump", "_run")),
@@ -63,6 +71,20 @@ STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("relay: batches and answers", MailboxServer, ("run",)),
     ("relay: store, written", MailboxStore, ("change",)),
     ("relay: store, read", MailboxStore, ("fetch", "holds_behind")),
+    ("files: read", PathSource, ("chunk",)),
+    ("files: sealed, here also anew", ShortNonceCipher, ("encrypt",)),
+    ("files: opened", ShortNonceCipher, ("decrypt",)),
+    ("files: named", files, ("blob_name",)),
+    ("files: named", file_blobs, ("blob_name",)),
+    ("files: written, padding, nonces", SealedFile, ("write",)),
+    ("files: fsync", SealedFile, ("sync",)),
+    ("files: padding, places, copies", BlobMaker, ("blobs",)),
+    ("files: padding, places, copies", fetch, ("_open",)),
+    ("files: frames", FileServing, ("_read", "_prepare", "_write")),
+    ("files: frames", FileAsking, ("_read", "_write")),
+    ("files: what comes next", fetch.FileFetch, ("_ask_sender", "_ask_sender_for")),
+    ("files: what comes next", Giver, ("blobs",)),
+    ("files: noted", Progress, ("run",)),
     ("Yamux and streams", GuardedYamux, ("handle_incoming", "put", "take")),
     ("Noise", CountingCipher, ("encrypt", "decrypt")),
     ("socket", TcpPipe, ("receive", "send_now")),

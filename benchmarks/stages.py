@@ -4,6 +4,7 @@ round-trips  by a direct link, one at a time
 flood        by a direct link, as fast as they go
 circuit      round trips by a relay
 mail         messages that are deposited at two relays, and then collected
+file         MB of a file by a direct link, which is cut before
 
 The nodes run with a stopwatch round the functions of each stage (`benchmarks.staged`): CPU time of a stage is without
 that of the stages within it, and what is left of the process's own is the loop with everything else. The stopwatch
@@ -25,11 +26,13 @@ from typing import Any, NamedTuple
 import trio
 
 from benchmarks import relayed
+from benchmarks.files import made_file
 from benchmarks.measures import flood
 from benchmarks.people import Line, Person, Program, befriend, people
+from benchmarks.relayed import wait_until
 
 STAGED = Program(module="benchmarks.staged")
-NAMES = ("round-trips", "flood", "circuit", "mail")
+NAMES = ("round-trips", "flood", "circuit", "mail", "file")
 WARM_UP = 30
 WITHIN_SECONDS = 10.0
 
@@ -151,6 +154,24 @@ def by_relay(names: Sequence[str], count: int, waiting: int) -> None:
             measure("collected", waiting, collector, lambda: relayed.wait_for_last(alice, texts[-1]))
 
 
+def file(megabytes: int) -> None:
+    """Measure a file over a direct link."""
+    with people("alice", "bob", program=STAGED) as (alice, bob), made_file(1_000_000 * megabytes) as folder:
+        befriend(alice, bob)
+        round_trips(bob, WARM_UP)
+        with Line(alice) as one, Line(bob) as two:
+            two.call("settings", fetch_up_to=0)
+            one.call("send_file", chat="bob", path=str(folder / "source"))
+            wait_until(lambda: bool(two.call("files", chat="alice", limit=1)))
+            id = two.call("files", chat="alice", limit=1)[0]["id"]
+
+            def fetch() -> None:
+                two.call("fetch_file", id=id)
+                wait_until(lambda: two.call("files", chat="alice", limit=1)[0]["file"]["state"] == "here", 0.1)
+
+            measure("file, for a MB", megabytes, {"sender": node(alice), "recipient": node(bob)}, fetch)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=(__doc__ or "").split("\n\n")[0])
@@ -158,6 +179,7 @@ def main() -> None:
     parser.add_argument("--trips", type=int, default=300)
     parser.add_argument("--flood", type=int, default=3000)
     parser.add_argument("--waiting", type=int, default=5000)
+    parser.add_argument("--megabytes", type=int, default=300)
     given = parser.parse_args()
     names = given.names or NAMES
     if unknown := set(names).difference(NAMES):
@@ -166,6 +188,8 @@ def main() -> None:
         direct(names, given.trips, given.flood)
     if set(names) & {"circuit", "mail"}:
         by_relay(names, given.trips, given.waiting)
+    if "file" in names:
+        file(given.megabytes)
 
 
 if __name__ == "__main__":

@@ -57,15 +57,15 @@ def stands(file: Mapping[str, Any], *, mine: bool) -> str:
     """Return how a transfer stands, in a few words; empty if it is whole."""
     state = str(file["state"])
     if state == "waiting":
-        return left(file) if mine else "waits to be fetched"
+        return at_relays(file) if mine else "waits to be fetched"
     if state == "moving":
         return progress(file)
     if state == "gone":
-        return "withdrawn" if mine else "no longer to be had"
+        return "withdrawn" if mine else "no longer available"
     return _STATES.get(state, "")
 
 
-def left(file: Mapping[str, Any]) -> str:
+def at_relays(file: Mapping[str, Any]) -> str:
     """Return how much of one's own file is at the recipient's relays: whether this computer has to stay on."""
     stored = float(file.get("stored") or 0)
     if stored <= 0:
@@ -83,10 +83,17 @@ def progress(file: Mapping[str, Any]) -> str:
     if not file["rate"] or file["rate"] <= 0:
         return said
     said += f", {size(file['rate'])}/s"
-    seconds = file["size"] * (1 - done) / file["rate"]
+    until = time_left(file["size"] * (1 - done) / file["rate"])
+    return f"{said}, {until}" if until else said
+
+
+def time_left(seconds: float) -> str:
+    """Return the time until a transfer ends: 12 s left, 14 min left, 3 h left; empty if that is days."""
     if seconds < 90:
-        return f"{said}, {max(1, round(seconds))} s left"
-    return f"{said}, {round(seconds / 60)} min left" if seconds < _MAX_SECONDS else said
+        return f"{max(1, round(seconds))} s left"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min left"
+    return f"{round(seconds / 3600)} h left" if seconds < _MAX_SECONDS else ""
 
 
 def line(file: Mapping[str, Any], *, mine: bool, state: bool = True) -> str:

@@ -75,7 +75,9 @@ def _type(param: Param) -> str:
 def _default(param: Param) -> str:
     if param.default is REQUIRED:
         return "required"
-    return {None: "null", False: "false", True: "true"}.get(param.default, str(param.default))
+    if param.default is None or isinstance(param.default, bool):
+        return {None: "null", False: "false", True: "true"}[param.default]
+    return str(param.default)
 
 
 def _code(result: str) -> str:

@@ -91,7 +91,7 @@ VERBS = (
         "list the files of a chat, or fetch, pause or cancel one",
         files,
         (
-            Arg("CHAT", f"{CHAT.help}; or {FETCH}, {PAUSE} or {CANCEL}, with an ID behind it"),
+            Arg("CHAT", f"{CHAT.help}; or {FETCH}, {PAUSE} or {CANCEL}, followed by an ID"),
             Arg("ID", "the message of a file: its id or a unique prefix of it", required=False),
         ),
         (opt("--limit", type=count, default=_LAST, metavar="N", help="the number of files (50)"),),
@@ -127,11 +127,11 @@ VERBS = (
         (
             opt("--from", dest="source", metavar="FILE", help="a file of sound: WAV, or Opus in Ogg"),
             opt("--seconds", type=count, metavar="N", help="record for so many seconds"),
-            opt("--caption", metavar="TEXT", help="a text under it"),
+            opt("--caption", metavar="TEXT", help="a text to be shown under it"),
             *WAIT_OPTIONS,
         ),
-        "It prints the message's id. The sound is made small (3 kB a second), and kept in the profile until it is "
-        "deleted. Both need the extra `voice`, which `make voice` installs.",
+        "It prints the message's id. The note has 3 kB a second and is kept in the profile until its message is "
+        "deleted. To record or convert sound takes the extra `voice`, which `make voice` installs.",
         example="p2pchat voice bob --seconds 10",
     ),
 )

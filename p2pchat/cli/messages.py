@@ -187,7 +187,7 @@ class _Printer:
             file = event["file"]
             stands = file_words.progress(file) if file["state"] == "moving" else str(file["state"])
             if file["state"] == "waiting" and file["stored"] is not None:
-                stands = file_words.left(file)
+                stands = file_words.at_relays(file)
             self._out.note(f"{stands}  {event['id']}")
         elif event["event"] == "changed":
             self._out.note(f"{_CHANGES.get(str(event['what']), 'changed')}  {event['id']}")

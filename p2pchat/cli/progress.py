@@ -39,7 +39,7 @@ class ProgressLine:
             file = event["file"]
             text = file_words.progress(file) if file["state"] in ("moving", "here") else str(file["problem"])
             if file["state"] == "waiting" and file["stored"] is not None:
-                text = f"{file_words.left(file)}. {text}".removesuffix(". ")
+                text = f"{file_words.at_relays(file)}. {text}".removesuffix(". ")
             self._show(text)
 
     def __enter__(self) -> Self:

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def main_of_own() -> None:
-    """The same for one's own, with more time."""
+    """Answer requests about pictures of one's own, which may take more time, until the node ends this process."""
     serve(prepared, cpu_seconds=OWN_CPU_SECONDS, wall_seconds=OWN_WALL_SECONDS)
 
 

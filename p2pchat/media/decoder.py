@@ -33,11 +33,13 @@ WARM_SECONDS = 30.0
 MAX_REQUESTS = 200
 """Requests after which a process is replaced."""
 START_SECONDS = 15.0
+"""Seconds in which a process has to have started."""
 ANSWER_SECONDS = WALL_SECONDS + 2.0
-"""The process itself ends a request after WALL_SECONDS; this is for one that does not."""
+"""Seconds after which a process is killed that does not answer: it ends a request itself after WALL_SECONDS."""
 MAX_WAITING, MAX_WAITING_EACH = 128, 32
 """Requests that may wait, of all and of one owner."""
 MAX_WAITING_BYTES = 2 * MAX_BODY_BYTES
+"""Bytes of all requests that wait."""
 NOT_STARTED = "The process that decodes what others send did not start"
 _BOOT = """\
 import importlib, sys

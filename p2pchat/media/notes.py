@@ -114,7 +114,7 @@ def decode(data: bytes, rate: int = PLAY_RATE) -> Iterator[bytes]:
 
 
 def is_ours(data: bytes) -> bool:
-    """Whether `data` is exactly what this program would write: constant packets, and no comments."""
+    """Return whether `data` is exactly what this program would write: constant packets, and no comments."""
     try:
         stream = ogg.read(data, MAX_SAMPLES)
     except NoVoiceNote:

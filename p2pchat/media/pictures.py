@@ -67,7 +67,7 @@ class Rgb:
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether a file that begins so (HEAD_BYTES are enough) is a JPEG, a PNG, a GIF or a WebP."""
+    """Return whether a file that begins so (HEAD_BYTES are enough) is a JPEG, a PNG, a GIF or a WebP."""
     return bool(format_of(head))
 
 
@@ -125,7 +125,7 @@ class PictureDecoder:
         if not (0 < columns <= MAX_RENDERED_SIDE and 0 < rows <= MAX_RENDERED_SIDE):
             raise ValueError("columns and rows are from 1 to 4,096")
         if columns * rows > MAX_RENDERED_PIXELS:
-            raise ValueError("that are too many pixels")
+            raise ValueError("a box has at most 4,000,000 pixels")
         if not is_picture(data[:HEAD_BYTES]):
             raise NoPicture
         name = blake2b(b"%d " % len(data) + owner + data[:HASHED_BYTES], digest_size=16).digest()

@@ -67,7 +67,7 @@ class _OpenDevice:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Stop for good."""
+        """Stop for good: nothing is called back any more."""
         atexit.unregister(self.close)
         with self._lock:
             self._device.close()
@@ -170,7 +170,7 @@ class Recorder:
             self._writer = None
 
     def _take(self, pcm: bytes) -> None:
-        """Called by the microphone's thread."""
+        """Take sound from the microphone, in its thread."""
         with self._lock:
             if self._writer is not None:
                 level = self._writer.add(pcm)
@@ -254,7 +254,7 @@ class Player:
             self._over = False
 
     def _give(self, frames: int) -> bytes:
-        """Called by the loudspeaker's thread: that many samples, with silence behind the end."""
+        """Return that many samples for the loudspeaker, in its thread; behind the end they are silence."""
         with self._lock:
             while len(self._rest) < 2 * frames and (piece := self._stretch.read()):
                 self._rest += piece

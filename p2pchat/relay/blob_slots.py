@@ -15,7 +15,7 @@ from pathlib import Path
 from p2pchat.core.files import BLOB_BYTES
 from p2pchat.relay.disk import translated
 
-GROWTH = 256
+GROWTH_SLOTS = 256
 """Slots by which the file grows: as many places, at least, may a blob have been put at."""
 _ZEROS = bytes(BLOB_BYTES)
 _SYSTEM = random.SystemRandom()
@@ -46,9 +46,9 @@ class BlobSlots:
     def grow(self) -> None:
         """Add empty slots, for which the disk has space then."""
         with translated():
-            os.posix_fallocate(self._file, self.slots * BLOB_BYTES, GROWTH * BLOB_BYTES)
-        self._empty += range(self.slots, self.slots + GROWTH)
-        self.slots += GROWTH
+            os.posix_fallocate(self._file, self.slots * BLOB_BYTES, GROWTH_SLOTS * BLOB_BYTES)
+        self._empty += range(self.slots, self.slots + GROWTH_SLOTS)
+        self.slots += GROWTH_SLOTS
 
     def take(self, count: int) -> list[int]:
         """Return at most so many empty slots, anywhere in the file: its order says nothing about when they are used."""

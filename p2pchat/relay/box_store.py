@@ -29,7 +29,7 @@ from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseNewer, P2PChatError
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import disk
-from p2pchat.relay.blob_slots import GROWTH, BlobSlots
+from p2pchat.relay.blob_slots import GROWTH_SLOTS, BlobSlots
 from p2pchat.relay.disk import translated
 from p2pchat.relay.holdings import Holdings, Source
 
@@ -214,7 +214,7 @@ class BoxStore:
             done = set(stale)
             self._loose = [slot for slot in self._loose if slot not in done]
             self._slots.overwritten(stale)
-        if not self.blobs and not self._stale and self._slots.slots > GROWTH:
+        if not self.blobs and not self._stale and self._slots.slots > GROWTH_SLOTS:
             with self._transaction():
                 self._connection.execute("DELETE FROM loose")
             self._loose.clear()
@@ -292,10 +292,10 @@ class BoxStore:
         with translated():
             while self._slots.empty < missing:
                 there = os.statvfs(self._folder)
-                if there.f_bavail * there.f_frsize < self._spare() + GROWTH * BLOB_BYTES:
+                if there.f_bavail * there.f_frsize < self._spare() + GROWTH_SLOTS * BLOB_BYTES:
                     return False
                 self._slots.grow()
-        taken = self._slots.take(max(missing, GROWTH))
+        taken = self._slots.take(max(missing, GROWTH_SLOTS))
         try:
             with self._transaction():
                 self._connection.executemany("INSERT INTO loose VALUES (?)", ((slot,) for slot in taken))

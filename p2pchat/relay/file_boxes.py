@@ -45,16 +45,18 @@ MAX_LOOKED_AT = 256
 """Clients whose turn it may be that are looked at for one batch."""
 READS_A_BATCH = 8
 """Clients that are given blobs in one batch."""
-MAX_OUT = 16 << 20
+MAX_OUT_BYTES = 16 << 20
 """Bytes of blobs of files that may wait to be written to all clients: a part of what may wait in all."""
-FREE_FOR_ALL = MAX_OUT // 2
-"""Bytes of these that anybody may make wait; beyond that, each network has a share:"""
-MAX_OUT_OF_NETWORK = MAX_OUT // 8
+UNSHARED_OUT_BYTES = MAX_OUT_BYTES // 2
+"""Bytes of these that anybody may make wait; beyond that, each network has a share."""
+MAX_OUT_OF_NETWORK_BYTES = MAX_OUT_BYTES // 8
+"""Bytes of these that clients of one network may make wait then."""
 SLOW_SECONDS = 10.0
 """Seconds in which a client has to take what it was given, while others wait for that."""
 EGRESS_BYTES, EGRESS_RATE = 1 << 30, 4 << 20
 """Bytes of blobs that one place gets: at once, and then per second."""
 RECHECK_SECONDS = 0.25
+"""Seconds until those who had no turn, because something was used up, are looked at again."""
 CROWDED = 3, 4
 """Numerator and denominator of the part of the space above which a deposit needs a stamp."""
 
@@ -204,7 +206,7 @@ class FileBoxServer:
         self._wake = Wakeup()
 
     def limit(self, limits: RelayLimits, quota: BoxQuota | None) -> None:
-        """Apply other limits."""
+        """Apply other limits and, unless it is None, another quota."""
         if quota is not None:
             self._store.limit(quota)
         self._limits = limits
@@ -338,14 +340,14 @@ class FileBoxServer:
             if len(reads) >= READS_A_BATCH:
                 break
             out = (len(self._given) + len(reads)) * _TURN_BYTES
-            if out >= MAX_OUT:
+            if out >= MAX_OUT_BYTES:
                 self._drop_slow_clients()
                 break
             giving = self._ready.popleft()
             client, network = giving.client, giving.network
             if client.ended:
                 continue
-            crowds = out >= FREE_FOR_ALL and waiting[network] * _TURN_BYTES >= MAX_OUT_OF_NETWORK
+            crowds = out >= UNSHARED_OUT_BYTES and waiting[network] * _TURN_BYTES >= MAX_OUT_OF_NETWORK_BYTES
             if client.full or crowds or not self._egress.take(client.origin, trio.current_time(), _TURN_BYTES):
                 self._ready.append(giving)
                 continue
@@ -354,7 +356,7 @@ class FileBoxServer:
         return reads
 
     def _drop_slow_clients(self) -> None:
-        """Memory is short: the client that was given blobs first makes room, if it has not taken them for long."""
+        """End the client that was given blobs first, if it has not taken them for long: memory is short."""
         for giving in islice(self._given.values(), 1):
             if trio.current_time() - giving.since > SLOW_SECONDS:
                 giving.client.scope.cancel()

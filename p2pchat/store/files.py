@@ -232,12 +232,23 @@ def mark(db: Database, row: FileRow, slots: Iterable[int]) -> int:
     """Note that these blobs are on the disk, by `Layout.slot`; their bytes must be there already. Return how many
     chunks are now.
     """
-    return _change(db, row, slots, present=True)
-
-
-def unmark(db: Database, row: FileRow, slots: Iterable[int]) -> int:
-    """Note that these blobs are not on the disk: they cannot be read. Return how many chunks are now."""
-    return _change(db, row, slots, present=False)
+    parts: dict[int, list[int]] = {}
+    layout = row.layout
+    for slot in slots:
+        if not 0 <= slot < layout.blobs:
+            raise ValueError("the file has no such blob")
+        parts.setdefault(slot // PART_SLOTS, []).append(slot % PART_SLOTS)
+    first_chunk, added = layout.slot_of_first_chunk, 0
+    for part, of_part in parts.items():
+        before = db.query_one("SELECT slots FROM file_parts WHERE message = ? AND part = ?", (row.message, part))
+        bits = bytearray(PART_BYTES) if before is None else bytearray(before[0])
+        for slot in of_part:
+            if not bits[slot // 8] & 1 << slot % 8:
+                bits[slot // 8] |= 1 << slot % 8
+                added += part * PART_SLOTS + slot >= first_chunk
+        db.execute(_PUT_PART, (row.message, part, bytes(bits)))
+    done = db.query("UPDATE files SET done = done + ? WHERE message = ? RETURNING done", (added, row.message))
+    return int(done[0][0]) if done else 0
 
 
 def unmark_all(db: Database, message: int) -> None:
@@ -255,27 +266,6 @@ def chunks_in(layout: Layout, parts: Iterable[Row]) -> int:
     """Return how many chunks are marked in the parts of a bitmap, given as (part, slots)."""
     first = layout.slot_of_first_chunk
     return sum(part * PART_SLOTS + slot >= first for part, bits in parts for slot in _slots_in(bits))
-
-
-def _change(db: Database, row: FileRow, slots: Iterable[int], *, present: bool) -> int:
-    parts: dict[int, list[int]] = {}
-    layout = row.layout
-    for slot in slots:
-        if not 0 <= slot < layout.blobs:
-            raise ValueError("the file has no such blob")
-        parts.setdefault(slot // PART_SLOTS, []).append(slot % PART_SLOTS)
-    first_chunk, changed = layout.slot_of_first_chunk, 0
-    for part, of_part in parts.items():
-        before = db.query_one("SELECT slots FROM file_parts WHERE message = ? AND part = ?", (row.message, part))
-        bits = bytearray(PART_BYTES) if before is None else bytearray(before[0])
-        for slot in of_part:
-            if bool(bits[slot // 8] & 1 << slot % 8) != present:
-                bits[slot // 8] ^= 1 << slot % 8
-                changed += part * PART_SLOTS + slot >= first_chunk
-        db.execute(_PUT_PART, (row.message, part, bytes(bits)))
-    sql = "UPDATE files SET done = done + ? WHERE message = ? RETURNING done"
-    done = db.query(sql, (changed if present else -changed, row.message))
-    return int(done[0][0]) if done else 0
 
 
 def _slots_in(bits: bytes) -> Iterator[int]:

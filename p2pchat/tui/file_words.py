@@ -9,11 +9,12 @@ from pathlib import PurePath
 
 from rich.cells import cell_len, split_graphemes
 
+from p2pchat.api import file_words
 from p2pchat.api.file_words import length, size
 from p2pchat.tui.model import File
 from p2pchat.tui.text import cut, displayable_line
 
-__all__ = ["called", "left", "length", "percent", "shortened", "size", "stands", "summary"]
+__all__ = ["called", "length", "percent", "shortened", "size", "stands", "summary", "time_left"]
 
 FILE, PICTURE, VOICE = "file", "picture", "voice"
 OFFERED, WAITING, MOVING, HERE, PAUSED, FAILED, GONE = (
@@ -30,23 +31,17 @@ UNDER_WAY = (WAITING, MOVING)
 _MAX_NAME = 300
 """Characters of a name that are looked at."""
 _MAX_SUFFIX = 12
-_MAX_SECONDS = 100 * 3600
 
 
-def left(file: File) -> str:
-    """The time until a running transfer ends, as `12 s left`; "" if nobody can know."""
+def time_left(file: File) -> str:
+    """Return the time until a running transfer ends, as `12 s left`; "" if nobody can know."""
     if not file.rate or file.rate <= 0:
         return ""
-    seconds = file.size * (1 - file.progress) / file.rate
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s left"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min left"
-    return f"{round(seconds / 3600)} h left" if seconds < _MAX_SECONDS else ""
+    return file_words.time_left(file.size * (1 - file.progress) / file.rate)
 
 
 def shortened(name: str, cells: int) -> str:
-    """A name on one line in at most so many cells. A long one is shortened in the middle, so that its ending stays."""
+    """Return a name on one line in at most so many cells. A long one is shortened in the middle: its ending stays."""
     name = displayable_line(name[:_MAX_NAME]) or "file"
     if cell_len(name) <= cells:
         return name
@@ -61,7 +56,7 @@ def shortened(name: str, cells: int) -> str:
 
 
 def _end(text: str, cells: int) -> str:
-    """The end of a text in at most so many cells."""
+    """Return the end of a text in at most so many cells."""
     used, begin = 0, len(text)
     for start, _, wide in reversed(split_graphemes(text)[0]):
         if used + wide > cells:
@@ -71,7 +66,7 @@ def _end(text: str, cells: int) -> str:
 
 
 def called(file: File, cells: int = 60) -> str:
-    """What a file is, for a list, a quote, a notification: Photo, Voice note 0:12, File report.pdf."""
+    """Return what a file is, for a list, a quote or a notification: Photo, Voice note 0:12, File report.pdf."""
     if file.form == PICTURE:
         return "Photo"
     if file.form == VOICE:
@@ -80,13 +75,15 @@ def called(file: File, cells: int = 60) -> str:
 
 
 def summary(file: File, caption: str) -> str:
-    """The same with the beginning of the caption."""
+    """Return what a file is, as `called` does, with the beginning of its caption."""
     words = displayable_line(" ".join(caption[:200].split()))
     return f"{called(file)}: {words}" if words else called(file)
 
 
 def stands(file: File, mine: bool) -> str:
-    """How a transfer stands, in a few words; "" if it is over and all is well. A problem has a sentence of its own."""
+    """Return how a transfer stands, in a few words; "" while it moves, or once it is whole. A problem has a sentence of
+    its own.
+    """
     if file.state == OFFERED:
         return "not fetched"
     if file.state == WAITING:
@@ -108,5 +105,5 @@ def _at_relays(file: File) -> str:
 
 
 def percent(file: File) -> str:
-    """How much of it is there: 42 %."""
+    """Return how much of a file is there: 42 %."""
     return f"{int(file.progress * 100)} %"

@@ -49,7 +49,7 @@ MAX_ROWS = len(_MARKS)
 
 
 def may_know(environment: Mapping[str, str]) -> bool:
-    """Whether the terminal may know the protocol with placeholders: kitty and Ghostty, with nothing in between."""
+    """Return whether the terminal may know the protocol with placeholders: kitty and Ghostty, with nothing between."""
     if environment.get("TMUX") or environment.get("STY"):
         return False
     terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "").lower()

@@ -32,7 +32,8 @@ def test_sizes(count: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ms", "words"), [(0, "0:00"), (7_999, "0:07"), (754_000, "12:34"), (3_723_000, "1:02:03"), (10**15, "100:00:00")]
+    ("ms", "words"),
+    [(0, "0:00"), (7_999, "0:07"), (754_000, "12:34"), (3_723_000, "1:02:03"), ((1 << 32) - 1, "100:00:00")],
 )
 def test_lengths(ms: int, words: str) -> None:
     assert file_words.length(ms) == words
@@ -49,6 +50,7 @@ def test_lengths(ms: int, words: str) -> None:
         ({"rate": None}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %) photo.jpg"),
         ({"rate": 1}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %, 1 byte/s) photo.jpg"),
         ({"rate": 1_000}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %, 1.0 kB/s, 15 min left) photo.jpg"),
+        ({"rate": 100}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %, 100 bytes/s, 3 h left) photo.jpg"),
         ({"progress": 7, "rate": None}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 100 %) photo.jpg"),
     ],
 )
@@ -64,6 +66,7 @@ def test_who_waits_for_whom_is_said() -> None:
     assert file_words.stands({**waiting, "stored": 1}, mine=True) == "at their relays"
     assert file_words.stands({**PICTURE, "state": "waiting"}, mine=False) == "waits to be fetched"
     assert file_words.stands({**PICTURE, "state": "gone"}, mine=True) == "withdrawn"
+    assert file_words.stands({**PICTURE, "state": "gone"}, mine=False) == "no longer available"
 
 
 def test_a_caption_is_below_and_other_messages_are_as_they_were() -> None:

@@ -32,6 +32,7 @@ def test_no_packet_goes_past_the_proxy(town: Town) -> None:
     town.verb("alice", "add", invite, "--name", "dave", "--wait", "accepted")
     for by, to in (("alice", "dave"), ("dave", "alice")):
         town.say(by, to, "hello", "delivered")
+        town.give(by, to, "delivered")
     town.off("alice")
     town.say("dave", "alice", "while you are away", "stored")
     server.end()
@@ -39,6 +40,8 @@ def test_no_packet_goes_past_the_proxy(town: Town) -> None:
     town.say("alice", "dave", "without a proxy", "saved")
     proxy(town.lab, names)
     town.agree("alice", "dave")
+    town.until_here("alice", "dave")
+    town.until_here("dave", "alice")
 
     alice = town.lab["alice"].address
     met = {end for pair in town.lab["alice"].talked() if alice in pair for end in pair}

@@ -113,7 +113,18 @@ class Town:
             self.say(by, to, text)
         self.until(by, lambda client: all(one["state"] != "saved" for one in _waiting(client, to)))
 
+    def give(self, by: str, to: str, wait: str = "saved") -> None:
+        """Send a file of 200 kB, without a caption: in the log its text is empty."""
+        self.said[by].append("")
+        path = self.lab.place.folder / f"{by}.bin"
+        path.write_bytes(bytes(200_000))
+        self.verb(by, "send", to, "--as-is", "--file", str(path), "--wait", wait, "--timeout", f"{PATIENCE:.0f}s")
+
     # --- what they see
+
+    def until_here(self, person: str, by: str) -> None:
+        """Wait until somebody has the whole of every file that the other one has sent."""
+        self.until(person, lambda client: _all_here(client, by), SETTLED)
 
     def until(self, person: str, holds: Callable[[Client], bool], timeout: float = PATIENCE) -> None:
         """Wait until it holds at somebody's node, looking again at every event, and often for what no event tells."""
@@ -163,6 +174,10 @@ class Town:
 def _theirs(client: Client, by: str) -> list[dict[str, Any]]:
     log: list[dict[str, Any]] = client.call("log", chat=by, limit=1000)
     return [one for one in log if one["from"] == by]
+
+
+def _all_here(client: Client, by: str) -> bool:
+    return all(one["file"]["state"] == "here" for one in _theirs(client, by) if one["kind"] == "file")
 
 
 def _waiting(client: Client, other: str) -> list[dict[str, Any]]:

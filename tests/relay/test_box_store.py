@@ -17,7 +17,7 @@ from p2pchat.core.mailbox import DONE, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import blob_slots, box_store
-from p2pchat.relay.blob_slots import GROWTH
+from p2pchat.relay.blob_slots import GROWTH_SLOTS
 from p2pchat.relay.box_store import BoxDeposit, BoxQuota, BoxStore
 from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 from tests.support.boxes import NOW, blob
@@ -68,7 +68,7 @@ def test_a_seized_disk_has_box_name_hour_and_blob_and_nothing_of_what_was_delete
     store.tidy()
     content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert not content["files.db-wal"]
-    slots_read = [content["files.blobs"][at * SIZE : (at + 1) * SIZE] for at in range(GROWTH)]
+    slots_read = [content["files.blobs"][at * SIZE : (at + 1) * SIZE] for at in range(GROWTH_SLOTS)]
     used = [at for at, slot in enumerate(slots_read) if slot.strip(b"\0")]
     everything = b"".join([content["files.db"], content["files.db-shm"], *(slots_read[at] for at in used)])
     for one in BLOBS[:30]:
@@ -92,7 +92,7 @@ def test_slots_do_not_tell_the_order_of_arrival(tmp_path: Path) -> None:
         slot_of = dict(reader.execute("SELECT name, slot FROM boxed"))
     order = [slot_of[envelope_id(one)] for one in BLOBS]
     assert order not in (sorted(order), sorted(order, reverse=True))
-    assert max(order) - min(order) > GROWTH // 4
+    assert max(order) - min(order) > GROWTH_SLOTS // 4
     store.close()
 
 
@@ -100,9 +100,9 @@ def test_slots_are_taken_anywhere_in_the_file(tmp_path: Path) -> None:
     slots = blob_slots.BlobSlots(tmp_path / "blobs")
     slots.grow()
     slots.grow()
-    taken = slots.take(GROWTH)
-    assert len(set(taken)) == slots.empty == GROWTH
-    assert GROWTH // 4 < sum(slot < GROWTH for slot in taken) < GROWTH * 3 // 4
+    taken = slots.take(GROWTH_SLOTS)
+    assert len(set(taken)) == slots.empty == GROWTH_SLOTS
+    assert GROWTH_SLOTS // 4 < sum(slot < GROWTH_SLOTS for slot in taken) < GROWTH_SLOTS * 3 // 4
     slots.close()
 
 
@@ -237,14 +237,14 @@ def test_slots_are_used_again(tmp_path: Path) -> None:
         forget(store, *BLOBS[start : start + 10])
         if start % 20:
             store.tidy()
-    assert (tmp_path / "files.blobs").stat().st_size == GROWTH * SIZE
-    assert blob_slots.BlobSlots(tmp_path / "files.blobs").slots == GROWTH
+    assert (tmp_path / "files.blobs").stat().st_size == GROWTH_SLOTS * SIZE
+    assert blob_slots.BlobSlots(tmp_path / "files.blobs").slots == GROWTH_SLOTS
     store.close()
 
 
 def test_a_large_file_with_nothing_left_gives_its_space_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (blob_slots, box_store):
-        monkeypatch.setattr(module, "GROWTH", 8)
+        monkeypatch.setattr(module, "GROWTH_SLOTS", 8)
     store, path = opened(tmp_path), tmp_path / "files.blobs"
     put(store, *BLOBS[:20])
     forget(store, *BLOBS[:19])

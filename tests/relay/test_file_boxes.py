@@ -207,7 +207,7 @@ def test_where_memory_is_short_the_slowest_makes_room(tmp_path: Path) -> None:
         async with relay(tmp_path, place_of=lambda stream: next(places)) as at:
             sender, _ = await both(at)
             await sender.put(0, *BLOBS[:16])
-            most = file_boxes.MAX_OUT // (file_boxes.BLOBS_A_TURN * SIZE)
+            most = file_boxes.MAX_OUT_BYTES // (file_boxes.BLOBS_A_TURN * SIZE)
             slow = [await opened(at, TO_FETCH, BOX, room=1000) for _ in range(most)]
             for client in slow:
                 await client.ask_for(0, *BLOBS[:16])
@@ -232,7 +232,7 @@ def test_one_network_of_slow_clients_keeps_nobody_out(tmp_path: Path) -> None:
                 client = await opened(at, TO_FETCH, BOX, room=1000)
                 await client.ask_for(0, *BLOBS[:16])
             turn = file_boxes.BLOBS_A_TURN
-            while at.mailbox.counts.files_fetched * SIZE < file_boxes.FREE_FOR_ALL:
+            while at.mailbox.counts.files_fetched * SIZE < file_boxes.UNSHARED_OUT_BYTES:
                 await trio.lowlevel.checkpoint()
             quick = await opened(at, TO_FETCH, BOX)
             before = trio.current_time()

@@ -11,42 +11,12 @@ from p2pchat.tui.model import File
 from tests.tui.hostile import TEXTS
 
 
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (1, "1 byte"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (9_949, "9.9 kB"),
-        (9_960, "10 kB"),
-        (999_400, "999 kB"),
-        (999_600, "1.0 MB"),
-        (34_500_000, "34 MB"),
-        (1 << 36, "69 GB"),
-    ],
-)
-def test_a_size_has_two_or_three_digits(count: int, words: str) -> None:
-    assert file_words.size(count) == words
-
-
-def test_a_duration_reads_as_at_a_player() -> None:
-    assert [file_words.length(ms) for ms in (0, 999, 12_000, 754_000, 3_723_000)] == [
-        "0:00",
-        "0:00",
-        "0:12",
-        "12:34",
-        "1:02:03",
-    ]
-    assert file_words.length((1 << 32) - 1) == "100:00:00", "a peer says how long it is"
-
-
 def test_the_time_left_is_told_where_it_can_be_known() -> None:
     file = File("a", 10_000_000, state="moving", progress=0.5, rate=100_000)
-    assert file_words.left(file) == "50 s left"
-    assert file_words.left(file._replace(rate=1_000)) == "83 min left"
-    assert file_words.left(file._replace(rate=100)) == "14 h left"
-    assert [file_words.left(file._replace(rate=rate)) for rate in (None, 0, 1)] == ["", "", ""]
+    assert file_words.time_left(file) == "50 s left"
+    assert file_words.time_left(file._replace(rate=1_000)) == "83 min left"
+    assert file_words.time_left(file._replace(rate=100)) == "14 h left"
+    assert [file_words.time_left(file._replace(rate=rate)) for rate in (None, 0, 1)] == ["", "", ""]
 
 
 def test_a_long_name_keeps_its_ending() -> None:

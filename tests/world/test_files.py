@@ -13,7 +13,8 @@ import trio
 from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import ContactId
 from p2pchat.engine.files import taking_back
-from p2pchat.errors import NotReached, Unreachable
+from p2pchat.errors import NotReached, Refused, Unreachable
+from p2pchat.lib.times import DAY_MS, DAY_SECONDS
 from p2pchat.ports import BlobRange, Blobs
 from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
@@ -181,6 +182,8 @@ def test_what_is_withdrawn_is_forgotten_at_relays_also_after_a_restart(tmp_path:
         await until(lambda: is_left(relays, 0), 1200)
         bob = await world.start("bob")
         await until(lambda: has_state(bob, "alice", "gone"), 600)
+        with pytest.raises(Refused, match="withdrawn"):
+            await saved(bob, "alice", tmp_path / "saved")
 
     run_world(tmp_path, main)
 
@@ -316,3 +319,37 @@ def test_what_is_cleared_while_it_is_being_left_does_not_stay_at_relays(tmp_path
 
 async def is_begun(relays: list[MailRelay]) -> bool:
     return any(lying(relays))
+
+
+def test_a_file_is_left_again_daily_for_a_week_and_no_longer(tmp_path: Path) -> None:
+    """Whatever the relays lose, and whatever becomes of the sender's node and clock meanwhile."""
+    source = new_file(tmp_path, 200_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        lose_blobs(relays)
+        await alice.crash()
+        alice = await world.start("alice")
+        await until(lambda: is_left(relays, 5), 120)
+        lose_blobs(relays)
+        alice.skew = 2 * DAY_MS
+        await trio.sleep(DAY_SECONDS - 600)
+        assert await is_left(relays, 0)
+        await until(lambda: is_left(relays, 5), 1200)
+        lose_blobs(relays)
+        alice.skew = 8 * DAY_MS
+        await trio.sleep(DAY_SECONDS + 1200)
+        assert await is_left(relays, 0)
+        alice.skew = 0
+        world.mend(alice, bob)
+        bob = await world.start("bob")
+        await until(lambda: is_here(bob, "alice"), 600)
+
+    run_world(tmp_path, main)
+
+
+def lose_blobs(relays: list[MailRelay]) -> None:
+    for relay in relays:
+        relay.boxes.clear()

@@ -16,7 +16,7 @@ import trio
 from p2pchat.core.files import CHUNK_BYTES, Layout
 from p2pchat.core.ids import ContactId
 from p2pchat.engine.files import progress
-from p2pchat.engine.files.fetch import AT_ONCE, MAX_REQUESTS, MAX_UNSAVED
+from p2pchat.engine.files.fetch import CHUNKS_A_REQUEST, MAX_REQUESTS, MAX_UNSAVED
 from p2pchat.ports import BlobRange, Blobs
 from tests.support.mailboxes import MailRelay
 from tests.support.power_cuts import Person, become_contacts, is_contact, lose, nothing, played, two_people
@@ -124,7 +124,7 @@ def test_a_kill_costs_no_chunk_that_came_and_a_power_cut_a_bounded_number(tmp_pa
             (task,) = bob.engine.files.fetcher._tasks.values()
             assert task.fetch is not None
             came = set(task.fetch.unsaved)
-            assert MAX_UNSAVED <= len(came) < MAX_UNSAVED + MAX_REQUESTS * AT_ONCE
+            assert MAX_UNSAVED <= len(came) < MAX_UNSAVED + MAX_REQUESTS * CHUNKS_A_REQUEST
             await bob.crash()
         if power:
             lose(bob.folder / "files" / str(task.row.space), came)
@@ -133,7 +133,7 @@ def test_a_kill_costs_no_chunk_that_came_and_a_power_cut_a_bounded_number(tmp_pa
             await until(lambda: is_here(bob, "alice"), 120)
         again = came.intersection(given[before:])
         assert again == (came if power else set())
-        assert len(given) <= 201 + len(again) + MAX_REQUESTS * AT_ONCE
+        assert len(given) <= 201 + len(again) + MAX_REQUESTS * CHUNKS_A_REQUEST
         assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
 
     run_world(tmp_path, main)

@@ -13,7 +13,7 @@ import trio
 
 from p2pchat.core.files import BLOB_BYTES, BlobCipher, BlobPlace
 from p2pchat.core.ids import ContactId, direct_chat
-from p2pchat.errors import DiskFull, FileDamaged, NotNow, PicturesOff
+from p2pchat.errors import DiskFull, FileDamaged, LinkLost, NotNow, PicturesOff
 from p2pchat.media.pictures import Prepared, Rgb
 from p2pchat.ports import BlobRange, Blobs, NoBlob
 from p2pchat.store import files as store_files
@@ -113,6 +113,34 @@ def test_only_the_contact_to_whom_it_was_sent_gets_anything(tmp_path: Path) -> N
         assert (await giver.blobs(contact, BlobRange(ours.file, BlobPlace(7, 0), 1))).missing is not None
         await alice.call("block", contact="bob")
         assert await giver.blobs(contact, wanted) == Blobs((), NoBlob.UNKNOWN)
+
+    run_world(tmp_path, main)
+
+
+def test_where_links_end_once_files_are_asked_for_further_links_are_for_messages(tmp_path: Path) -> None:
+    """As on networks that freeze each connection after some kilobytes."""
+    source = new_file(tmp_path, SIZE)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await bob.call("settings", fetch_up_to=0)
+        await send(alice, source)
+        await until(lambda: has_state(bob, "alice", "offered"), 60)
+        contact, asked = await bob.id_of("alice"), 0
+
+        async def lost(self: object, contact: ContactId, wanted: BlobRange) -> Blobs:
+            nonlocal asked
+            asked += 1
+            await trio.sleep(0.1)
+            raise LinkLost
+
+        with mock.patch.object(type(bob.net.files), "get", lost):
+            await bob.call("fetch_file", id=(await last_file(bob, "alice"))["id"])
+            for _ in range(30):
+                await trio.sleep(1)
+                bob.engine.files.fetcher.link_up(contact)
+            assert 2 <= asked <= 6  # at once on two links, and then after 4, 8 and 16 s
+        await until(lambda: is_here(bob, "alice"), 60)
 
     run_world(tmp_path, main)
 

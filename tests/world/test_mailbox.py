@@ -46,9 +46,9 @@ def test_a_message_is_stored_at_both_relays_then_delivered(tmp_path: Path) -> No
         assert sent["stored_at"] is not None
         assert [len(relay.blobs()) for relay in relays] == [1, 1]
         assert relays[0].blobs() == relays[1].blobs()
-        bob = await world.start("bob")
         tried = mock.Mock(side_effect=open_envelope)
         with mock.patch.object(session_cache, "open_envelope", tried):
+            bob = await world.start("bob")
             await until(lambda: has(bob, "alice", ["hello"]), 5)
             await until(lambda: everything_taken(relays), 5)
         assert tried.call_count == 1, "to try to open the copy at the other relay takes as long as to open it"

@@ -55,6 +55,7 @@ def test_nothing_is_left_in_an_outbox_after_settling(tmp_path: Path, seed: int, 
             await node.call("send", chat=other[name], text="at last")
         for name, node in nodes.items():
             await until(lambda node=node, name=name: all_delivered(node, other[name]), 30 * HOUR)  # type: ignore[misc]
+        for name, node in nodes.items():
             assert (await node.texts(other[name]))[-1] == "at last"
         await until(lambda: nothing_waits(*nodes.values()), 30 * HOUR)
 

@@ -14,7 +14,7 @@ from p2pchat.api.table.shape import (
     Param,
 )
 
-MAX_READ = 262_144
+MAX_READ_BYTES = 262_144
 """The most bytes of a file in one answer of `read_file`."""
 
 _FILE_ID = Param("id", "text", "A message that is a file: its id or a unique prefix of it.")
@@ -92,7 +92,7 @@ METHODS: Final[tuple[Method, ...]] = (
         (
             _FILE_ID,
             Param("offset", "integer", "The first byte of the part.", default=0),
-            Param("size", "integer", f"The bytes in it, at most {MAX_READ:,}.", default=MAX_READ),
+            Param("size", "integer", f"The bytes in it, at most {MAX_READ_BYTES:,}.", default=MAX_READ_BYTES),
         ),
     ),
     Method(

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
+from typing import NamedTuple
 
 import trio
 
 from p2pchat.core.files import BlobCipher, BlobPlace
 from p2pchat.core.ids import BlobName, ContactId
-from p2pchat.engine.files.from_relays import FromRelays, Inbox
+from p2pchat.engine.files.from_relays import FromRelays, OwnFileBox
 from p2pchat.engine.files.live import Moving
 from p2pchat.engine.files.plan import BlobWay, Plan
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
@@ -25,14 +26,19 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import BlobRange, Net, NoBlob
 from p2pchat.store.file_space import SealedFile
 
-AT_ONCE = 4
+CHUNKS_A_REQUEST = 4
 """Chunks in one request to the sender."""
 MAX_REQUESTS = 8
 """Requests to one contact that are not answered, for all of its files together."""
 MAX_UNSAVED = 64
-"""Blobs that may be on the disk and not yet noted in the database; beyond that nothing is asked for."""
+"""Blobs that may have come and not yet be noted in the database; beyond that nothing is asked for."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds for which a sender is left alone who did not answer, or gives nothing."""
+MAX_LINKS_IN_VAIN = 2
+"""Links on which files may be asked for at once that bring nothing of them; some networks freeze a connection that
+carries more than a few messages, and further links are for these.
+"""
+IN_VAIN = "The connections with its sender end when it is asked for; it is tried again later."
 
 
 class FetchEnd(Enum):
@@ -48,16 +54,24 @@ class FetchEnd(Enum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FetchContext:
-    """What a fetch works with, the same for all. beside: runs a function in a worker thread. inboxes: reads where a
+    """What a fetch works with, the same for all. beside: runs a function in a worker thread. own_boxes: reads where a
     contact may have left something. save: have what was written synced and noted. told: faces may be told how far it
     is.
     """
 
     net: Net
     beside: Callable[[Callable[[], object]], Awaitable[object]]
-    inboxes: Callable[[ContactId], Awaitable[Sequence[Inbox]]]
+    own_boxes: Callable[[ContactId], Awaitable[Sequence[OwnFileBox]]]
     save: Callable[[FileFetch], object]
     told: Callable[[Moving], object]
+
+
+@dataclass(eq=False, repr=False)
+class _Arrival:
+    """Blobs that came together. kept: how many of them were right; None until they are written."""
+
+    blobs: Sequence[tuple[BlobPlace, bytes]]
+    kept: int | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -83,13 +97,17 @@ class FileFetch:
         self.changed = Wakeup()
         self.moved_at = trio.current_time()
         self._is_refused = False  # since the last blob came
+        self._in_vain = 0  # streams that ended, since the last blob came
         self._stop = trio.Event()
         self._again_at = 0.0
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._arrivals: list[_Arrival] = []
+        self._unwritten = 0
+        self._writing = trio.Lock()
         self.relays = FromRelays(
             self.plan,
             self.around.net,
-            partial(self.around.inboxes, self.contact),
+            partial(self.around.own_boxes, self.contact),
             self.keep,
             self.until_saved,
             lambda: self.lacks_sender,
@@ -99,7 +117,7 @@ class FileFetch:
         )
 
     async def run(self) -> FetchEnd:
-        """FileFetch it until it is whole or cannot be had. Raises what kept a blob from being written."""
+        """Fetch it until it is whole or cannot be had. Raises what kept a blob from being written."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ask_sender, nursery)
             nursery.start_soon(self.relays.run)
@@ -112,9 +130,10 @@ class FileFetch:
         return self.end
 
     def link_up(self) -> None:
-        """Ask the sender at once: there is a new link."""
-        self._again_at = 0.0
-        self._pauses.reset()
+        """Ask the sender at once: there is a new link; unless the last ones have brought nothing."""
+        if self._in_vain < MAX_LINKS_IN_VAIN:
+            self._again_at = 0.0
+            self._pauses.reset()
         self._problem("")
         self.changed.pulse()
 
@@ -140,12 +159,16 @@ class FileFetch:
         self.changed.pulse()
 
     async def until_saved(self) -> None:
-        """Wait while too much is on the disk and not yet noted."""
-        while len(self.unsaved) >= MAX_UNSAVED:
+        """Wait while too much has come and is not yet noted."""
+        while not self._has_room:
             await self.changed.wait()
 
+    @property
+    def _has_room(self) -> bool:
+        return self._unwritten + len(self.unsaved) < MAX_UNSAVED
+
     def fail(self, error: Exception) -> None:
-        """FetchEnd it: something cannot be written."""
+        """End it: something cannot be written."""
         self.failure = error
         self._stop.set()
 
@@ -165,7 +188,7 @@ class FileFetch:
         while True:
             await self._until_sender_may_be_asked()
             await self.credit.acquire()
-            places = self.plan.ask(way, AT_ONCE, adjacent=True) if self._sender_may_be_asked() else []
+            places = self.plan.ask(way, CHUNKS_A_REQUEST, adjacent=True) if self._sender_may_be_asked() else []
             if not places:
                 self.credit.release()
                 if self._sender_may_be_asked():  # otherwise it is waited for until when it may be, above
@@ -175,9 +198,7 @@ class FileFetch:
 
     def _sender_may_be_asked(self) -> bool:
         return (
-            self.around.net.route(self.contact) is not None
-            and trio.current_time() >= self._again_at
-            and len(self.unsaved) < MAX_UNSAVED
+            self.around.net.route(self.contact) is not None and trio.current_time() >= self._again_at and self._has_room
         )
 
     async def _until_sender_may_be_asked(self) -> None:
@@ -190,8 +211,12 @@ class FileFetch:
             try:
                 wanted = BlobRange(self.moving.row.file, places[0], len(places))
                 answer = await self.around.net.files.get(self.contact, wanted)
-            except (Unreachable, LinkLost):
+            except Unreachable:
                 self._wait_for_sender("")
+                return
+            except LinkLost:
+                self._in_vain += trio.current_time() >= self._again_at  # of several that fail together, one counts
+                self._wait_for_sender(IN_VAIN if self._in_vain >= MAX_LINKS_IN_VAIN else "")
                 return
             finally:
                 self.credit.release()
@@ -200,6 +225,7 @@ class FileFetch:
                 self._finish(FetchEnd.WRONG)
             if good:
                 self.moving.problem = ""
+                self._in_vain = 0
                 self._pauses.reset()
             if answer.missing is not None:
                 self._refused(answer.missing)
@@ -240,40 +266,71 @@ class FileFetch:
     # --- what came
 
     async def keep(self, came: Sequence[tuple[BlobPlace, bytes]]) -> int:
-        """Check blobs and write them; return how many were right."""
-        checked = [(place, self.plan.name(place), blob) for place, blob in came]
+        """Check blobs and write them; return how many were right. What comes while others are written waits, and is
+        written together in the next turn of a worker thread.
+        """
+        arrival = _Arrival(came)
+        self._arrivals.append(arrival)
+        self._unwritten += len(came)
+        async with self._writing:
+            if arrival.kept is None:
+                await self._write_arrivals()
+        assert arrival.kept is not None
+        return arrival.kept
+
+    async def _write_arrivals(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        checked = [[(place, self.plan.name(place), blob) for place, blob in arrival.blobs] for arrival in arrivals]
         try:
-            kept = await self.around.beside(partial(_open, self.cipher, self.sealed, self.plan, checked))
+            written = await self.around.beside(partial(_open, self.cipher, self.sealed, self.plan, checked))
         except Exception as error:  # noqa: BLE001 - whatever the disk says ends this attempt and not the node
             self.fail(error)
-            return 0
-        assert isinstance(kept, list)
-        size = 0
-        for place, data in kept:
-            slot = self.plan.layout.slot(place)
-            self.plan.take(place, data if place.level else None)
-            self.unsaved.append(slot)
-            size += len(data)
+            written = [[] for _ in arrivals]
+        finally:
+            self._unwritten -= sum(len(arrival.blobs) for arrival in arrivals)
+        assert isinstance(written, list)
+        for arrival, kept in zip(arrivals, written, strict=True):
+            arrival.kept = len(kept)
+            self._take(kept)
+
+    def _take(self, kept: Sequence[_Kept]) -> None:
+        """Note what was written."""
+        for place, _, data in kept:
+            self.plan.take(place, data)
+            self.unsaved.append(self.plan.layout.slot(place))
         if kept:
             self.moved_at, self._is_refused = trio.current_time(), False
             self.moving.done = self.plan.chunks
             self.moving.problem = ""
-            self.moving.meter.moved(size, trio.current_time())
+            self.moving.meter.moved(sum(blob.size for blob in kept), trio.current_time())
             self.around.told(self.moving)
             self.around.save(self)
-        return len(kept)
+
+
+class _Kept(NamedTuple):
+    """A blob that is written, and the bytes of data in it. data: that of a list."""
+
+    place: BlobPlace
+    size: int
+    data: bytes | None
 
 
 def _open(
-    cipher: BlobCipher, sealed: SealedFile, plan: Plan, came: Sequence[tuple[BlobPlace, BlobName | None, bytes]]
-) -> list[tuple[BlobPlace, bytes]]:
-    """Open blobs and write their data, in a worker thread; return those that were right."""
-    good = []
-    for place, name, blob in came:
-        try:
-            data = cipher.open(place, name or b"", blob)
-        except CannotOpen:
-            continue
-        sealed.write(plan.layout.slot(place), data)
-        good.append((place, data))
-    return good
+    cipher: BlobCipher,
+    sealed: SealedFile,
+    plan: Plan,
+    arrivals: Sequence[Sequence[tuple[BlobPlace, BlobName | None, bytes]]],
+) -> list[list[_Kept]]:
+    """Open blobs and write their data, in a worker thread; return those of each arrival that were right."""
+    return [[kept for blob in came if (kept := _opened(cipher, sealed, plan, *blob))] for came in arrivals]
+
+
+def _opened(
+    cipher: BlobCipher, sealed: SealedFile, plan: Plan, place: BlobPlace, name: BlobName | None, blob: bytes
+) -> _Kept | None:
+    try:
+        data = cipher.open(place, name or b"", blob)
+    except CannotOpen:
+        return None
+    sealed.write(plan.layout.slot(place), data)
+    return _Kept(place, len(data), data if place.level else None)

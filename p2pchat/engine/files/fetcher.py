@@ -45,7 +45,7 @@ RETRY_SECONDS = 60.0
 """Seconds until what could not be written is tried again."""
 NO_ROOM = "There is no room on this disk for it; it goes on when there is."
 NOT_WRITTEN = "It cannot be written on this disk now; it is tried again."
-WRONG = "Its sender gave something else than was announced, so it cannot be had."
+WRONG = "Its sender gave something else than was announced, so it cannot be fetched."
 CHANGED = "The file has changed at its sender since it was sent; it has to be sent again."
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Fetcher:
         return [task.fetch for task in self._tasks.values() if task.fetch is not None and task.fetch.contact == contact]
 
     async def run(self) -> None:
-        """FileFetch until cancelled."""
+        """Fetch until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed.clear()
@@ -237,7 +237,14 @@ class Fetcher:
             except FileDamaged:
                 pass  # it is gone: begin anew
         sealed = await beside(self._space.create)
-        named = await self._committer.submit(_begin_anew, row.message, sealed.name, sealed.key)
+        try:
+            named = await self._committer.submit(_begin_anew, row.message, sealed.name, sealed.key)
+        except Exception:  # it was not noted, so nobody would delete it before the next start
+            await beside(sealed.delete)
+            raise
+        except BaseException:  # cancelled: it may have been noted
+            sealed.close()
+            raise
         if named is None:
             await beside(sealed.delete)
             return None

@@ -64,7 +64,7 @@ class Files:
         around = FetchContext(
             net=net,
             beside=committer.beside,
-            inboxes=self._inboxes,
+            own_boxes=self._own_boxes,
             save=self._progress.note,
             told=self.live.tell,
         )
@@ -177,7 +177,7 @@ class Files:
             raise FileDamaged
         return SealedSource(sealed, row.size)
 
-    async def _inboxes(self, contact: ContactId) -> Sequence[tuple[Relay, OwnQueue]]:
+    async def _own_boxes(self, contact: ContactId) -> Sequence[tuple[Relay, OwnQueue]]:
         """Return the queues that were announced to a contact, at whose relays it may leave blobs."""
         device = first_device(contact)
         known = await self._committer.read(partial(mailbox_queues.read, owners=[device]))

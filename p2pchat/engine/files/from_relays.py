@@ -20,17 +20,17 @@ from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Net, OwnQueue, Relay
 
-AT_ONCE = 16
+BLOBS_A_REQUEST = 16
 """Blobs in one request to a relay."""
 MAX_MISSES = 3
 """Answers of a relay in which nothing was, after which it is left for a while."""
 LATE_SECONDS = 15.0
 """Seconds after which others are asked too for what a relay was asked for. Its answer counts when it comes."""
-FORGET_AT_ONCE = 64
+NAMES_A_REQUEST = 64
 """Blobs that a relay is told to forget in one request."""
 FORGET_LATE_SECONDS = 5.0
 """Seconds after which it is told to forget fewer: a box may be smaller than that."""
-AGAIN_AT_ONCE = 4_096
+FORGOTTEN_AGAIN = 4_096
 """Blobs that relays without room for all of a file are told to forget, and may long have forgotten, each time that
 nothing new was there.
 """
@@ -43,13 +43,13 @@ NOT_ALL_THERE = "The rest waits for its sender: it is not at your relays."
 NOT_REACHED = "It waits for its sender: your relays cannot be reached now."
 NO_RELAY = "It waits for its sender: you use no relay where it could be."
 
-Inbox = tuple[Relay, OwnQueue]
+OwnFileBox = tuple[Relay, OwnQueue]
 """A queue of ours at a relay that was announced to the sender: its file box is asked."""
 
 
 @dataclass(eq=False, repr=False)
 class FromRelays:
-    """What comes from relays for one file. inboxes: reads where its sender may have left something. keep: checks blobs
+    """What comes from relays for one file. own_boxes: reads where its sender may have put something. keep: checks blobs
     and writes them, and returns how many were right. ready: waits until more may come. needed: whether nothing comes
     from the sender. changed: set by whoever changes the plan. asked: is told why no more comes from relays, in a whole
     sentence. unsaved: the slots of blobs that are here and not yet noted in the database.
@@ -57,7 +57,7 @@ class FromRelays:
 
     plan: Plan
     net: Net
-    inboxes: Callable[[], Awaitable[Sequence[Inbox]]]
+    own_boxes: Callable[[], Awaitable[Sequence[OwnFileBox]]]
     keep: Callable[[Sequence[tuple[BlobPlace, bytes]]], Awaitable[int]]
     ready: Callable[[], Awaitable[object]]
     needed: Callable[[], bool]
@@ -68,7 +68,7 @@ class FromRelays:
     _to_forget: list[BlobName] = field(default_factory=list)
     _forgotten_again: int = 0
     """The slot up to which relays were told again what to forget."""
-    _known: Sequence[Inbox] = ()
+    _known: Sequence[OwnFileBox] = ()
     _answered: bool = False
     """Whether a relay has answered since all were asked last."""
     _ways: dict[tuple[RelayName, QueueId], BlobWay] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class FromRelays:
                     self._to_forget.append(name)
 
     async def _ask_all(self) -> None:
-        self._known = await self.inboxes()
+        self._known = await self.own_boxes()
         self._answered = False
         before = self.plan.here.count
         async with trio.open_nursery() as nursery:
@@ -127,11 +127,11 @@ class FromRelays:
         return NOT_ALL_THERE if self.plan.here.count else NOT_THERE
 
     async def _ask(self, relay: Relay, queue: OwnQueue, way: BlobWay) -> None:
-        """FileFetch what one relay has, until it has no more of it."""
+        """Fetch what one relay has, until it has no more of it."""
         misses = 0
         while misses < MAX_MISSES and self.needed():
             await self.ready()
-            places = self.plan.ask(way, AT_ONCE)
+            places = self.plan.ask(way, BLOBS_A_REQUEST)
             if not places and self.plan.is_asked:  # elsewhere, and perhaps in vain
                 await self.changed.wait()
                 continue
@@ -175,12 +175,12 @@ class FromRelays:
             while not self._to_forget:
                 await self.changed.wait()
             with trio.move_on_after(FORGET_LATE_SECONDS):
-                while len(self._to_forget) < FORGET_AT_ONCE:
+                while len(self._to_forget) < NAMES_A_REQUEST:
                     await self.changed.wait()
             await self._forget()
 
     async def _forget(self) -> None:
-        names, self._to_forget = self._to_forget[:FORGET_AT_ONCE], self._to_forget[FORGET_AT_ONCE:]
+        names, self._to_forget = self._to_forget[:NAMES_A_REQUEST], self._to_forget[NAMES_A_REQUEST:]
         for relay, queue in self._known:
             await self.net.mailboxes.boxes.forget(relay, queue, names)
 
@@ -190,9 +190,9 @@ class FromRelays:
         for slot in range(self._forgotten_again, self.plan.layout.blobs):
             if slot in self.plan.here and slot not in unsaved:
                 slots.append(slot)
-                if len(slots) == AGAIN_AT_ONCE:
+                if len(slots) == FORGOTTEN_AGAIN:
                     break
-        self._forgotten_again = slots[-1] + 1 if len(slots) == AGAIN_AT_ONCE else 0
+        self._forgotten_again = slots[-1] + 1 if len(slots) == FORGOTTEN_AGAIN else 0
         names = [name for name in map(self.plan.name, map(self.plan.layout.place, slots)) if name is not None]
         for relay, queue in self._known:
             room = await self.net.mailboxes.boxes.room(relay)

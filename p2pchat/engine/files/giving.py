@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from p2pchat.core.file_frames import MAX_IN_GET
 from p2pchat.core.files import BlobPlace
 from p2pchat.core.ids import ContactId, FileId, MessageId, direct_chat
 from p2pchat.engine.files.live import Live, Moving
@@ -25,8 +26,6 @@ from p2pchat.store.files import FileRow, FileState
 
 MAX_OPEN = 16
 """Files that are open at a time; the one that was asked for longest ago is closed."""
-MAX_COUNT = 16
-"""Blobs in one answer."""
 CHANGED = "The file has changed since it was sent; send it again."
 UNREADABLE = "{why}. It goes on when it can be read again."
 _REFUSED = {FileState.PAUSED: NoBlob.NOT_NOW, FileState.GONE: NoBlob.WITHDRAWN}
@@ -73,7 +72,7 @@ class Giver:
             return Blobs((), NoBlob.NOT_NOW)
         try:
             maker = given.maker or await self._opened(given)
-            blobs = await self._beside(partial(maker.blobs, wanted.first, min(wanted.count, MAX_COUNT)))
+            blobs = await self._beside(partial(maker.blobs, wanted.first, min(wanted.count, MAX_IN_GET)))
         except SourceChanged:
             self._cannot(given, CHANGED, FileState.FAILED)
             return Blobs((), NoBlob.CHANGED)

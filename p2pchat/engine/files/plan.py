@@ -87,7 +87,7 @@ class Plan:
     def __init__(self, layout: Layout, root: BlobName, here: Bits) -> None:
         self.layout, self.here = layout, here
         self.first_chunk = layout.slot_of_first_chunk
-        self._root = root
+        self._root, self._root_place = root, layout.root
         self._lists: dict[BlobPlace, bytes] = {}
         self._asked: set[int] = set()
         self._ways: list[BlobWay] = []
@@ -120,7 +120,7 @@ class Plan:
 
     def name(self, place: BlobPlace) -> BlobName | None:
         """Return the name that the blob at a place must have; None while the list that has it is not here."""
-        if place == self.layout.root:
+        if place == self._root_place:
             return self._root
         above, position = self.layout.named_by(place)
         data = self._lists.get(above)

@@ -18,9 +18,9 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.store import files as store_files
 from p2pchat.store.files import FileRow, FileState
 
-SAVE_EVERY = 8
-"""Blobs of one file after which it is synced at once: a power cut loses no more than these, and what came while they
-were being saved. A process that is killed loses none of them: see `fetcher`.
+SAVE_EVERY = 32
+"""Blobs of one file, 2 MiB, after which it is synced at once: a power cut loses no more than these, and what came while
+they were being saved. A process that is killed loses none of them: see `fetcher`.
 """
 SAVE_SECONDS = 0.5
 """Seconds after which fewer are synced too."""

@@ -25,6 +25,7 @@ from p2pchat.store.files import FileRow
 MAX_NAMES, MAX_FILES = 1024, 64
 """Names of one file, 64 MiB of it, and files; beyond that relays forget by themselves within a week."""
 FOR_MS = 7 * DAY_MS
+"""For how long relays are told: by then they have dropped it by themselves."""
 _KEY = "files to take back"
 _MAX_BYTES = MAX_FILES * (MAX_NAMES * NAME_BYTES + 64)
 _SHAPE = codec.listing(

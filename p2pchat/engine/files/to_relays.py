@@ -50,12 +50,13 @@ FOR_MS = 7 * DAY_MS
 """For how long a file is left at relays after it was sent, and for how long they keep each blob."""
 MAX_CONTACTS = 4
 """Contacts for whom something is left at the same time."""
-AT_ONCE = 16
+BLOBS_A_REQUEST = 16
 """Blobs in one request to a relay."""
 _ALL, _NONE = 0, -1
 """Stand for all queues, and for none where there is none; those in the database have other numbers."""
 _OVER = frozenset({FileState.HERE, FileState.GONE, FileState.FAILED})
-NAMES_AT_ONCE = 256
+NAMES_A_REQUEST = 256
+"""Blobs that a relay is asked about, or told to forget, in one request."""
 TAKE_BACK_SECONDS = 60.0
 """Seconds until relays that were not reached are told again what to forget."""
 RETRY_SECONDS = 600.0
@@ -65,7 +66,7 @@ LOOK_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
-Outbox = tuple[int, Relay, TheirQueue]
+TheirFileBox = tuple[int, Relay, TheirQueue]
 """A queue of a contact by its row, its relay, and its keys: its file box takes what is left."""
 
 
@@ -79,7 +80,7 @@ class _Left:
     row: FileRow
     id: MessageId
     contact: ContactId
-    boxes: Sequence[Outbox]
+    boxes: Sequence[TheirFileBox]
     hours: int
     until: int
     over: bool
@@ -321,8 +322,8 @@ class ToRelays:
             return False
         box.full, box.again_at = False, trio.current_time() + RETRY_SECONDS
         # after a restart, what lies there is among the last that was put
-        for start in range(max(0, box.start - places_there), layout.blobs, NAMES_AT_ONCE):
-            slots = [slot for slot in range(start, min(layout.blobs, start + NAMES_AT_ONCE)) if slot not in box.put]
+        for start in range(max(0, box.start - places_there), layout.blobs, NAMES_A_REQUEST):
+            slots = [slot for slot in range(start, min(layout.blobs, start + NAMES_A_REQUEST)) if slot not in box.put]
             if not slots:
                 continue
             held = await boxes.have(relay, queue, await self._names(maker, list(map(layout.place, slots))))
@@ -343,7 +344,7 @@ class ToRelays:
             while missing:
                 if not self._is_away(left.contact) or left.row.message not in self._wanted:
                     return False
-                here = missing[: min(AT_ONCE, max(0, places_there - len(box.lying)))]
+                here = missing[: min(BLOBS_A_REQUEST, max(0, places_there - len(box.lying)))]
                 codes = await self._put(left, maker, relay, queue, list(map(layout.place, here))) if here else ()
                 put = [slot for slot, code in zip(here, codes, strict=False) if code == mailbox.DONE]
                 for slot in put:
@@ -382,7 +383,7 @@ class ToRelays:
         """
         went = 0
         while box.full and box.lying:
-            slots = [box.lying.popleft() for _ in range(min(NAMES_AT_ONCE, len(box.lying)))]
+            slots = [box.lying.popleft() for _ in range(min(NAMES_A_REQUEST, len(box.lying)))]
             names = await self._names(maker, list(map(left.row.layout.place, slots)))
             held = await self._boxes.have(relay, queue, names)
             still = slots if held is None else [slot for slot, there in zip(slots, held, strict=True) if there]
@@ -425,21 +426,21 @@ class ToRelays:
 
     # --- forgetting
 
-    def _take_back(self, taken: Sequence[tuple[TakenBack, Sequence[Outbox]]], nursery: trio.Nursery) -> None:
+    def _take_back(self, taken: Sequence[tuple[TakenBack, Sequence[TheirFileBox]]], nursery: trio.Nursery) -> None:
         """Tell relays to forget the files of deleted messages, one contact after the other, and again in a while."""
         if taken and not self._taking:
             self._taking = True
             nursery.start_soon(self._tell_taken, taken)
 
-    async def _tell_taken(self, taken: Sequence[tuple[TakenBack, Sequence[Outbox]]]) -> None:
+    async def _tell_taken(self, taken: Sequence[tuple[TakenBack, Sequence[TheirFileBox]]]) -> None:
         try:
             for file, boxes in taken:
                 if self._being_left.get(file.contact, 0) not in {0, *self._wanted}:
                     continue  # it may be just this one that is still being left: in a while
                 names, told = file.all_names(), True
                 for _, relay, queue in boxes:
-                    for start in range(0, len(names), NAMES_AT_ONCE):
-                        told &= await self._boxes.forget(relay, queue, names[start : start + NAMES_AT_ONCE])
+                    for start in range(0, len(names), NAMES_A_REQUEST):
+                        told &= await self._boxes.forget(relay, queue, names[start : start + NAMES_A_REQUEST])
                 if told or self.clock() > file.until:
                     await self.committer.submit(taking_back.done, file)
         except P2PChatError as error:
@@ -471,9 +472,9 @@ class ToRelays:
             layout, told = left.row.layout, True
             for _, relay, queue in left.boxes:
                 blobs = 0 if await self._boxes.room(relay) == 0 else layout.blobs
-                for start in range(0, blobs, NAMES_AT_ONCE):
+                for start in range(0, blobs, NAMES_A_REQUEST):
                     names = await self._names(
-                        maker, list(map(layout.place, range(start, min(blobs, start + NAMES_AT_ONCE))))
+                        maker, list(map(layout.place, range(start, min(blobs, start + NAMES_A_REQUEST))))
                     )
                     if not await self._boxes.forget(relay, queue, names):
                         told = False
@@ -505,7 +506,7 @@ def _end(tx: Transaction, pk: int) -> None:
 def _read(db: Database, now: int, counted: int) -> list[_Left]:
     """Return the files to leave for contacts, and those to forget. now, counted: ms, by the two clocks of messages."""
     found: list[_Left] = []
-    boxes: dict[ContactId, Sequence[Outbox]] = {}
+    boxes: dict[ContactId, Sequence[TheirFileBox]] = {}
     for row in [*store_files.unfinished(db, FileState.WAITING), *store_files.over(db)]:
         contact, message = direct_contact(row.chat), store_messages.by_pk(db, row.message)
         if not row.mine or message is None:
@@ -525,12 +526,12 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
     return found
 
 
-def _read_taken(db: Database) -> list[tuple[TakenBack, Sequence[Outbox]]]:
+def _read_taken(db: Database) -> list[tuple[TakenBack, Sequence[TheirFileBox]]]:
     """Return the files of deleted messages that relays are to forget, and where."""
     return [(file, _boxes(db, file.contact)) for file in taking_back.waiting(db)]
 
 
-def _boxes(db: Database, contact: ContactId) -> list[Outbox]:
+def _boxes(db: Database, contact: ContactId) -> list[TheirFileBox]:
     device = first_device(contact)
     known = mailbox_queues.read(db, [device]).outlets.get(device, ())
     return [

@@ -23,9 +23,9 @@ from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import MessageRow
 
 MAX_FETCHED_BYTES = 4 * 2**30
-"""Bytes of files that one contact may have us keep or wait for without asking; beyond that theirs are only offered,"""
+"""Bytes of files that one contact may have us keep or wait for without asking; beyond that theirs are only offered."""
 MAX_AWAITED = 1_000
-"""and so they are while so many wait."""
+"""Files of one contact that may wait to be fetched without asking; beyond that theirs are only offered."""
 WITHDRAWN_TOO_LATE = "You have withdrawn it, but it had arrived."
 _STOPPED = frozenset({FileState.OFFERED, FileState.PAUSED, FileState.FAILED, FileState.GONE})
 _UNDER_WAY = frozenset({FileState.OFFERED, FileState.WAITING, FileState.PAUSED, FileState.FAILED})
@@ -81,14 +81,14 @@ def whole(tx: Transaction, row: FileRow) -> None:
 
 
 def fail(tx: Transaction, pk: int, problem: str) -> None:
-    """FetchEnd a contact's file that cannot be had. What came of it is kept until the user gives it up."""
+    """End a contact's file that cannot be had. What came of it is kept until the user gives it up."""
     row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
     if row is not None and message is not None and row.state == FileState.WAITING:
         change(tx, row, message, state=FileState.FAILED, problem=problem)
 
 
 def withdrawn(tx: Transaction, pk: int) -> None:
-    """FetchEnd a contact's file that they do not give any more."""
+    """End a contact's file that they do not give any more."""
     row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
     if row is not None and message is not None and row.state in _UNDER_WAY:
         _end(tx, row, message, FileState.GONE, "Its sender has withdrawn it.")
@@ -108,7 +108,7 @@ def damaged(tx: Transaction, pk: int) -> None:
 
 
 def want(tx: Transaction, row: FileRow, message: MessageRow) -> None:
-    """FileFetch a contact's file, or go on with it; offer one of ours again. Raises NotNow."""
+    """Fetch a contact's file, or go on with it; offer one of ours again. Raises NotNow."""
     if row.state not in _STOPPED:
         return
     contact = tx.contact(direct_contact(row.chat))
@@ -166,7 +166,7 @@ def change(tx: Transaction, row: FileRow, message: MessageRow, **fields: Value) 
 
 
 def _end(tx: Transaction, row: FileRow, message: MessageRow, state: FileState, problem: str) -> None:
-    """FetchEnd a contact's file and delete what came of it."""
+    """End a contact's file and delete what came of it."""
     store_files.unmark_all(tx.db, row.message)
     change(tx, row, message, state=state, problem=problem, ended_at=tx.now, space=None, space_key=None, done=0)
     tx.erased = True

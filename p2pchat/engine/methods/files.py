@@ -14,6 +14,7 @@ import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.contents.file import FileForm
+from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.files import CHUNK_BYTES
 from p2pchat.core.ids import ContactId, MessageId, direct_chat
@@ -28,7 +29,7 @@ from p2pchat.engine.methods.conversation import shown
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import FileDamaged, NoPicture, NotAFile, NotNow, NotReached, P2PChatError, UsageError
+from p2pchat.errors import FileDamaged, NoPicture, NotAFile, NotNow, NotReached, P2PChatError, Refused, UsageError
 from p2pchat.media import voice
 from p2pchat.media.pictures import MAX_PICTURE_BYTES
 from p2pchat.received import content
@@ -192,7 +193,7 @@ async def list_files(engine: Engine, *, chat: str, limit: int = 50, before: str 
 
 
 async def fetch_file(engine: Engine, *, id: str) -> Json:
-    """FileFetch a file, or go on with it after a pause. Raises NotAFile or NotNow."""
+    """Fetch a file, or go on with it after a pause. Raises NotAFile or NotNow."""
     return await _change(engine, id, transfers.want)
 
 
@@ -232,14 +233,18 @@ async def save_file(
     to: str,
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
-    """Write a file into a folder once it is whole. Raises NotReached, CannotSave, NotNow or SourceUnreadable."""
+    """Write a file into a folder once it is whole. Raises NotReached, CannotSave, NotNow, Refused or
+    SourceUnreadable.
+    """
     row = await _whole(engine, id, timeout)
     saved: NewFile = await _with_whole(engine, row, partial(_write, engine.files, row, to))
     return {"path": saved.path, "warning": saved.warning}
 
 
 async def _whole(engine: Engine, id: str, timeout: float) -> FileRow:  # noqa: ASYNC109
-    """Wait until a file is here, having it fetched if need be; one's own is. Raises NotReached or NotNow."""
+    """Wait until a file is here, having it fetched if need be; one's own is. Raises NotReached, NotNow,
+    or Refused where its sender has withdrawn it.
+    """
     _, row = await engine.committer.read(_found, id)
     if not row.mine and row.state in (FileState.OFFERED, FileState.PAUSED):
         await fetch_file(engine, id=id)
@@ -250,7 +255,8 @@ async def _whole(engine: Engine, id: str, timeout: float) -> FileRow:  # noqa: A
             if row.state == FileState.HERE or (row.mine and row.state != FileState.GONE):
                 return row
             if row.state in _ENDED:
-                raise NotNow(row.problem or "This file cannot be had any more")
+                error = Refused if not row.mine and row.news == TransferNews.WITHDRAWN else NotNow
+                raise error(row.problem or "This file is no longer available")
             await moved.wait()
     raise NotReached(
         f"The file did not arrive within {timeout:g} s; it goes on being fetched",

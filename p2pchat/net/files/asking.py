@@ -22,6 +22,8 @@ from p2pchat.ports import BlobRange, Blobs, NoBlob
 
 SILENCE_SECONDS = 10.0
 """Seconds without a byte, where an answer is due, after which the stream ends."""
+ASK_AFTER_SECONDS = 1.0
+"""Seconds of the same after which the link is asked whether it still works."""
 IDLE_SECONDS = 60.0
 """Seconds without a request after which the stream ends."""
 _NUMBERS = 1 << 32
@@ -60,12 +62,14 @@ class _Sent:
 class FileAsking:
     """What one contact is asked on one stream. `run` opens the stream and carries it; `get` may be called before.
 
-    credit: how many blobs may be unanswered; a request for more is sent in several frames.
+    credit: how many blobs may be unanswered; a request for more is sent in several frames. ask_link: called where
+    nothing comes for `ASK_AFTER_SECONDS`.
     """
 
-    def __init__(self, credit: Credit | None = None) -> None:
+    def __init__(self, ask_link: Callable[[], object], credit: Credit | None = None) -> None:
         self.over = False
         self.scope = trio.CancelScope()
+        self._ask_link = ask_link
         self._credit = Credit() if credit is None else credit
         self._waiting: deque[_Request] = deque()
         self._sent: deque[_Sent] = deque()
@@ -74,8 +78,17 @@ class FileAsking:
         self._numbers = 0
         self._wake = Wakeup()
         self._asked_at = -inf  # since when an answer is due
+        self._reader: AnswerReader | None = None
         self._retired = False
         self._silence = trio.CancelScope()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come for `ASK_AFTER_SECONDS` where an answer is due, or the stream is being opened."""
+        if self._reader is None:
+            return True
+        since = max(self._reader.moved, self._asked_at)
+        return bool(self._sent) and trio.current_time() >= since + ASK_AFTER_SECONDS
 
     async def get(self, wanted: BlobRange) -> Blobs:
         """Ask for blobs, after those that were asked for before. Raises Unreachable where no stream was made, and
@@ -109,6 +122,7 @@ class FileAsking:
         try:
             with self.scope:
                 stream, reader = await begin()
+                self._reader = reader
                 try:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._read, reader, nursery.cancel_scope)
@@ -150,7 +164,7 @@ class FileAsking:
         now, alone = trio.current_time(), not self._sent
         if alone:
             self._asked_at = now
-            self._silence.deadline = now + SILENCE_SECONDS
+            self._silence.deadline = now + ASK_AFTER_SECONDS
         self._numbers = (self._numbers + 1) % _NUMBERS
         self._sent.append(_Sent(request, self._numbers, count, now, alone, self._received))
         self._unanswered += count
@@ -165,10 +179,15 @@ class FileAsking:
         """Take answers until the stream ends, says something wrong, or is silent for too long."""
         try:
             while True:
-                silent_at = max(reader.moved, self._asked_at) + SILENCE_SECONDS
-                if self._sent and trio.current_time() >= silent_at:
-                    break
-                with trio.CancelScope(deadline=silent_at if self._sent else inf) as self._silence:
+                since, look_at = max(reader.moved, self._asked_at), inf
+                if self._sent:
+                    look_at = since + ASK_AFTER_SECONDS
+                    if trio.current_time() >= look_at:
+                        look_at = since + SILENCE_SECONDS
+                        if trio.current_time() >= look_at:
+                            break
+                        self._ask_link()
+                with trio.CancelScope(deadline=look_at) as self._silence:
                     while True:
                         self._answered(await reader.next(), reader.began)
                         if not self._sent:

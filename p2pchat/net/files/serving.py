@@ -24,10 +24,10 @@ from p2pchat.ports import BlobRange, Blobs, FileCallbacks
 PART_BLOBS = 8
 """Blobs that are asked of the engine at once: 512 KiB."""
 SLOW_WRITE_SECONDS = 0.1
-"""Seconds that a write may take; after one that takes longer, less is written at once, so that a message does not wait
-long behind it,"""
+"""Seconds that a write may take; after one that takes longer, half as much is written at once, so that a message does
+not wait long behind it."""
 MIN_WRITE = 4_000
-"""but so many bytes."""
+"""Bytes that are written at once however long a write takes."""
 NOTHING_UNITS = 1_000
 """Units of work for looking up what is not there."""
 

@@ -54,6 +54,7 @@ class HostFileStreams:
         self._book: NameBook[Pair] = NameBook(lambda pair, day: file_name(pair.theirs, host.peer, day))
         callbacks.follow(self._learn)
         host.recognize(self._recognize)
+        links.tell_of_stalls(self._stalled)
 
     async def get(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         """Ask a contact for blobs, as `ports.FileStreams.get` says."""
@@ -65,7 +66,7 @@ class HostFileStreams:
         if asking is None or asking.over or over is not link:
             if asking is not None:
                 asking.retire()
-            asking = FileAsking()
+            asking = FileAsking(partial(self._links.ask, link))
             self._asking[contact] = link, asking
             self._nursery.start_soon(self._ask, contact, link, asking)
         return await asking.get(wanted)
@@ -88,6 +89,14 @@ class HostFileStreams:
         _, asking = self._asking.get(contact, (None, None))
         for scope in (*([] if asking is None else [asking.scope]), *self._served.get(contact, ())):
             scope.cancel()
+
+    def _stalled(self, link: Link) -> None:
+        """Give up what is asked on the connection of a link that has stalled, so that it is asked on the next one;
+        unless blobs come there, behind which answers wait on a slow line.
+        """
+        over, asking = self._asking.get(link.contact, (None, None))
+        if asking is not None and over is link and asking.silent:
+            asking.scope.cancel()
 
     # --- asking ----------------------------------------------------------------------------------------------------
 

@@ -159,6 +159,7 @@ class Links:
         self._links: dict[ContactId, list[Link]] = {}
         self._on_link: Callable[[ContactId], None] = lambda contact: None
         self._on_stuck: Callable[[ContactId], None] = lambda contact: None
+        self._on_stall: Callable[[Link], None] = lambda link: None
         self._on_new: Callable[[Link], None] = lambda link: None
         self._on_punch: Callable[[Link, Frame], None] = lambda link, frame: None
         self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
@@ -190,6 +191,10 @@ class Links:
         """Call `linked` with the contact of every new link, and `stuck` when the best link of a contact has stalled."""
         self._on_link, self._on_stuck = linked, stuck
 
+    def tell_of_stalls(self, stalled: Callable[[Link], None]) -> None:
+        """Call `stalled` with every link that stalls."""
+        self._on_stall = stalled
+
     def tell_of_punching(self, new: Callable[[Link], None], punch: Callable[[Link, Frame], None]) -> None:
         """Call `new` with every new link, and `punch` with every PUNCH frame. It may raise CannotOpen."""
         self._on_new, self._on_punch = new, punch
@@ -203,6 +208,11 @@ class Links:
         """Ask on every link with a contact whether it still works; until it answers, any other is better."""
         for link in self._links.get(contact, ()):
             self._doubt(link)
+
+    def ask(self, link: Link) -> None:
+        """Ask on a link whether it still works: where no answer comes, it stalls."""
+        if not link.judge.pinged:
+            link.post([Frame(PING, b"")])
 
     def pairs(self, contact: ContactId) -> Sequence[Pair]:
         """Return the pairs of a contact by which this host knows it, newest session first; none of others."""
@@ -321,8 +331,7 @@ class Links:
 
     def _doubt(self, link: Link) -> None:
         link.judge.doubted = True
-        if not link.judge.pinged:
-            link.post([Frame(PING, b"")])
+        self.ask(link)
 
     def _settle(self, contact: ContactId) -> None:
         """End a contact's links over circuits soon while there is a direct one that works, or one that replaces them.
@@ -427,6 +436,7 @@ class Links:
     def _stalled(self, link: Link) -> None:
         """Have what is in flight sent over another link, if there is one that moves, or else have one made."""
         log.info("a link has stalled")
+        self._on_stall(link)
         self._settle(link.contact)
         if self.moves(link.contact):
             self._callbacks.link_down(link.contact)

@@ -38,6 +38,7 @@ LONGEST_WAIT = 300.0
 AGAIN_SECONDS = 30.0
 """Seconds within which a relay that ends streams is tried once more at once, and then as one that is not reached."""
 CONNECT_SECONDS = 30.0
+"""Seconds in which a stream has to be open."""
 CALL_SECONDS = 120.0
 """Seconds that a call may take, without the stamps that it needs."""
 MAX_PUT_BLOBS = 16
@@ -46,7 +47,7 @@ MAX_CALLS = 8
 """Calls that are made at the same time at one relay; more wait."""
 DAILY_STAMP_WORK = 1 << 31
 """Numbers that may be tried in a day for stamps of one relay: half an hour of a processor or so, whatever the file."""
-MAX_LINES = 256
+MAX_CLIENTS = 256
 """Relays about which is remembered, while nothing is asked there, that they were not reached."""
 
 WithHost = Callable[[Relay], AbstractAsyncContextManager[Host]]
@@ -75,7 +76,7 @@ class RelayFileBoxes:
         self._nursery = nursery
         self._clock = clock
         self._random = random
-        self._lines: dict[RelayName, _Line] = {}
+        self._clients: dict[RelayName, _BoxClient] = {}
 
     async def room(self, relay: Relay) -> int | None:
         """Return how many bytes of blobs the relay keeps in one box; 0: none."""
@@ -96,14 +97,14 @@ class RelayFileBoxes:
         hello = await self._hello(relay)
         if hello is None or not hello.file_bytes or len(blobs) > MAX_PUT_BLOBS:
             return None
-        line, codes = self._of(relay), dict[int, int]()
+        client, codes = self._of(relay), dict[int, int]()
         places = list(range(len(blobs)))
-        if not line.crowded:
+        if not client.crowded:
             call = await self._made(relay, BoxCall(mailbox.PUT, box, (), blobs, [0] * len(blobs), hours))
             codes.update(call.codes)
             places = [place for place, code in codes.items() if code == mailbox.STAMP_NEEDED]
             if places:
-                line.note_crowded()
+                client.note_crowded()
         if places:
             codes.update(await self._put_stamped(relay, box, hours, {place: blobs[place] for place in places}, hello))
         return [codes.get(place) for place in range(len(blobs))] if codes or not blobs else None
@@ -123,9 +124,9 @@ class RelayFileBoxes:
 
     def network_changed(self, *, hidden: bool) -> None:
         """Have every relay that is used for `hidden` contacts, or for the others, show that it is still there."""
-        for line in self._lines.values():
-            if line.hidden == hidden:
-                line.network_changed()
+        for client in self._clients.values():
+            if client.hidden == hidden:
+                client.network_changed()
 
     async def _hello(self, relay: Relay) -> Hello | None:
         return (await self._made(relay, BoxCall(mailbox.HELLO))).hello
@@ -157,19 +158,19 @@ class RelayFileBoxes:
                 return stamp
             begin += STAMP_BATCH
 
-    def _of(self, relay: Relay) -> _Line:
-        line = self._lines.get(relay.mailbox)
-        if line is None:
-            idle = [name for name, known in self._lines.items() if not known.running]
-            for name in idle[: max(0, len(idle) - MAX_LINES + 1)]:
-                del self._lines[name]
-            line = _Line(relay, self._with_host, self._connect, self._usable, self._nursery, self._random)
-            self._lines[relay.mailbox] = line
-        return line
+    def _of(self, relay: Relay) -> _BoxClient:
+        client = self._clients.get(relay.mailbox)
+        if client is None:
+            idle = [name for name, known in self._clients.items() if not known.running]
+            for name in idle[: max(0, len(idle) - MAX_CLIENTS + 1)]:
+                del self._clients[name]
+            client = _BoxClient(relay, self._with_host, self._connect, self._usable, self._nursery, self._random)
+            self._clients[relay.mailbox] = client
+        return client
 
 
-class _Line:
-    """The way to one relay, and the calls that wait for it.
+class _BoxClient:
+    """The client of one relay's file boxes: its stream, and the calls that wait for it.
 
     | state   | event                                   | then                                                     |
     |---------|-----------------------------------------|----------------------------------------------------------|

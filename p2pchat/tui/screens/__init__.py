@@ -2,7 +2,7 @@
 
 main             the chats, the conversation and the composer
 panel            the base of all others: a panel with a title and its keys
-list_panel       a panel with a list
+list_panel       a panel with a list, with or without a field above it
 confirm          a question with two answers
 welcome, unlock  before the profile is open
 keep             the question whether the node keeps running

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import events, on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, OptionList
@@ -14,7 +13,8 @@ from textual.widgets.option_list import Option
 from p2pchat.tui import file_words
 from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.node_client import ApiCaller
-from p2pchat.tui.screens.panel import Field, Panel
+from p2pchat.tui.screens.list_panel import SearchPanel
+from p2pchat.tui.screens.panel import Field
 from p2pchat.tui.themes import MUTED
 
 PAGE = 100
@@ -24,25 +24,13 @@ MAX_LISTED = 1_000
 _FRAME = 12
 
 
-class FilesScreen(Panel[str]):
+class FilesScreen(SearchPanel[str]):
     """Dismisses with the id of the message to go to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "go there"),
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("pageup", "move(-5)", show=False),
-        Binding("pagedown", "move(5)", show=False),
     ]
-    AUTO_FOCUS = "Field"
-    DEFAULT_CSS = """
-    FilesScreen {
-        .panel { height: 100%; max-height: 28; }
-        .body { height: 100%; overflow: hidden; }
-        OptionList { height: 1fr; margin: 1 0 0 0; }
-        &.-low OptionList, &.-tiny OptionList { margin: 0; }
-    }
-    """
+    PLACEHOLDER = "Type a part of a name or caption"
 
     def __init__(self, node: ApiCaller, chat: Chat) -> None:
         super().__init__()
@@ -52,13 +40,9 @@ class FilesScreen(Panel[str]):
         """Newest first."""
         self._shown: list[Message] = []
 
-    def body(self) -> ComposeResult:
-        yield Field(placeholder="Type a part of a name or caption")
-        yield OptionList()
-
     def on_mount(self) -> None:
         """Read the files from the node."""
-        self.query_one(OptionList).can_focus = False
+        super().on_mount()
         self.set_heading(f"Files in the chat with {self.drawn(self._chat.label)}")
         self.begin(self._read(), "Asking…")
 
@@ -109,12 +93,6 @@ class FilesScreen(Panel[str]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "go" or bool(self._shown)
 
-    def action_move(self, lines: int) -> None:
-        """Highlight another file, `lines` further down."""
-        listed = self.query_one(OptionList)
-        if self._shown:
-            listed.highlighted = max(0, min(len(self._shown) - 1, (listed.highlighted or 0) + lines))
-
     @on(Input.Submitted)
     def action_go(self) -> None:
         """Go to the highlighted file."""
@@ -128,7 +106,7 @@ class FilesScreen(Panel[str]):
 
 
 def _name(message: Message) -> str:
-    """What a file is called in the list."""
+    """Return what a file is called in the list."""
     assert message.file is not None
     if message.file.form == file_words.VOICE:
         return file_words.called(message.file)

@@ -19,7 +19,8 @@ from p2pchat.tui import file_words
 from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.rtl import visual
-from p2pchat.tui.screens.panel import Field, Panel, said
+from p2pchat.tui.screens.list_panel import SearchPanel
+from p2pchat.tui.screens.panel import Field, said
 from p2pchat.tui.text import displayable_line, has_rtl, is_rtl
 from p2pchat.tui.themes import MUTED
 
@@ -60,24 +61,14 @@ _HOW = "A message has to contain all the words; the last may be incomplete."
 _HOW_EVERYWHERE = 'Also "a phrase", from:me, before:2026-11-20, after:2026-11-01, and has:link.'
 
 
-class FindScreen(Panel[str]):
+class FindScreen(SearchPanel[str]):
     """Dismisses with the id of the message to go to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "go there"),
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("pageup", "move(-5)", show=False),
-        Binding("pagedown", "move(5)", show=False),
     ]
-    AUTO_FOCUS = "Input"
     DEFAULT_CSS = """
-    FindScreen {
-        .panel { height: 100%; max-height: 24; }
-        .body { height: 100%; overflow: hidden; }
-        OptionList { height: 1fr; margin: 1 0 0 0; }
-        &.-low OptionList, &.-tiny OptionList { margin: 0; }
-    }
+    FindScreen .panel { max-height: 24; }
     """
 
     def __init__(self, node: ApiCaller, chat: Chat | None, words: str = "") -> None:
@@ -98,7 +89,7 @@ class FindScreen(Panel[str]):
 
     def on_mount(self) -> None:
         """Begin with the words with which the screen was opened."""
-        self.query_one(OptionList).can_focus = False  # the arrows move in it while the focus stays in the field
+        super().on_mount()
         where = "all chats" if self._chat is None else f"the chat with {self.drawn(self._chat.label)}"
         self.set_heading(f"Search in {where}")
         self._search()
@@ -201,12 +192,6 @@ class FindScreen(Panel[str]):
         glyphs = visual(line[: min(_SNIPPET_RTL, self.size.width - _FRAME)], is_rtl(line))
         inside = {at for begin, end in marked for at in range(begin, end)}
         return Content.assemble(*((glyph.text, _LOOK if glyph.origin in inside else "") for glyph in glyphs))
-
-    def action_move(self, lines: int) -> None:
-        """Highlight another result, `lines` further down."""
-        listed = self.query_one(OptionList)
-        if self._found:
-            listed.highlighted = max(0, min(len(self._found) - 1, (listed.highlighted or 0) + lines))
 
     @on(Input.Submitted)
     def action_go(self) -> None:

@@ -9,7 +9,6 @@ from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
 from textual import events, on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.fuzzy import Matcher
@@ -22,7 +21,8 @@ from p2pchat.tui.intents import Intent, OpenChat, RunCommand
 from p2pchat.tui.keymap import Keymap, keymap_of
 from p2pchat.tui.keys import shown
 from p2pchat.tui.model import Chat
-from p2pchat.tui.screens.panel import Field, Panel
+from p2pchat.tui.screens.list_panel import SearchPanel
+from p2pchat.tui.screens.panel import Field
 from p2pchat.tui.text import cut, displayable_line, has_rtl
 from p2pchat.tui.themes import MUTED
 from p2pchat.tui.wording import VERIFIED, mark, presence
@@ -68,24 +68,20 @@ def rows(chats: Sequence[Chat], keymap: Keymap) -> list[Row]:
     return found
 
 
-class PaletteScreen(Panel[Intent]):
+class PaletteScreen(SearchPanel[Intent]):
     """Dismisses with the intent of the chosen row."""
 
     HEADING = "Go to a chat, or do something"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "choose"),
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
         Binding("pageup", "move(-8)", show=False),
         Binding("pagedown", "move(8)", show=False),
     ]
-    AUTO_FOCUS = "Input"
+    PLACEHOLDER = "A name, or what you want to do"
     DEFAULT_CSS = """
     PaletteScreen {
-        .panel { height: 100%; max-width: 92; max-height: 26; }
-        .body { height: 100%; overflow: hidden; }
-        OptionList { height: 1fr; margin: 1 0 0 0; scrollbar-gutter: stable; }
-        &.-low OptionList, &.-tiny OptionList { margin: 0; }
+        .panel { max-width: 92; max-height: 26; }
+        OptionList { scrollbar-gutter: stable; }
     }
     """
 
@@ -95,14 +91,10 @@ class PaletteScreen(Panel[Intent]):
         self._rows: list[Row] = []
         self._matching: list[Row] = []
 
-    def body(self) -> ComposeResult:
-        yield Field(placeholder="A name, or what you want to do")
-        yield OptionList()
-
     def on_mount(self) -> None:
-        """Keep the focus in the field; the arrows move in the list."""
+        """Note everything there is to choose from."""
         self._rows = rows(self._chats, keymap_of(self.app))
-        self.query_one(OptionList).can_focus = False
+        super().on_mount()
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw the rows again, with the keys at the right end."""
@@ -144,12 +136,6 @@ class PaletteScreen(Panel[Intent]):
         if cell_len(says) >= min(_LEAST_SAID, cell_len(row.says)):
             left = Content.assemble(left, " " * gap, (says, MUTED))
         return Content.assemble(left, " " * max(0, room - left.cell_length - cell_len(right)), (right, "bold"))
-
-    def action_move(self, lines: int) -> None:
-        """Highlight another row, `lines` further down."""
-        listed = self.query_one(OptionList)
-        if self._matching:
-            listed.highlighted = max(0, min(len(self._matching) - 1, (listed.highlighted or 0) + lines))
 
     @on(Input.Submitted)
     def action_go(self) -> None:

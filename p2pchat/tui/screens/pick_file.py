@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from textual import events, on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, OptionList
@@ -15,7 +14,8 @@ from textual.widgets.option_list import Option
 
 from p2pchat.tui import file_words, paths
 from p2pchat.tui.paths import Entry
-from p2pchat.tui.screens.panel import Field, Panel
+from p2pchat.tui.screens.list_panel import SearchPanel
+from p2pchat.tui.screens.panel import Field
 from p2pchat.tui.themes import MUTED
 
 MAX_LISTED = 300
@@ -26,27 +26,17 @@ _SIZE = 9
 _FRAME = 14
 
 
-class PickFileScreen(Panel[Path]):
+class PickFileScreen(SearchPanel[Path]):
     """Dismisses with the path of the file."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "open"),
         Binding("left", "up", "folder above", priority=True),
         Binding("alt+i", "hidden", "hidden files"),
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
         Binding("pageup", "move(-8)", show=False),
         Binding("pagedown", "move(8)", show=False),
     ]
-    AUTO_FOCUS = "Field"
-    DEFAULT_CSS = """
-    PickFileScreen {
-        .panel { height: 100%; max-height: 28; }
-        .body { height: 100%; overflow: hidden; }
-        OptionList { height: 1fr; margin: 1 0 0 0; }
-        &.-low OptionList, &.-tiny OptionList { margin: 0; }
-    }
-    """
+    PLACEHOLDER = "Type a part of the name"
 
     def __init__(self, folder: Path, *, home: Path | None = None) -> None:
         """home: the folder that `~` stands for."""
@@ -57,13 +47,9 @@ class PickFileScreen(Panel[Path]):
         self._shown: list[Entry] = []
         self._hidden = False
 
-    def body(self) -> ComposeResult:
-        yield Field(placeholder="Type a part of the name")
-        yield OptionList()
-
     def on_mount(self) -> None:
         """Show the folder."""
-        self.query_one(OptionList).can_focus = False  # the arrows move in it while the focus stays in the field
+        super().on_mount()
         self._read(self._folder)
 
     def _read(self, folder: Path, *, at: str = "") -> None:
@@ -132,11 +118,9 @@ class PickFileScreen(Panel[Path]):
         return binding.description
 
     def action_move(self, lines: int) -> None:
-        """Highlight another entry, `lines` further down."""
-        listed = self.query_one(OptionList)
-        if self._shown:
-            listed.highlighted = max(0, min(len(self._shown) - 1, (listed.highlighted or 0) + lines))
-            self.show_keys()
+        """Highlight another entry, `lines` further down; Enter opens a folder and sends a file."""
+        super().action_move(lines)
+        self.show_keys()
 
     def action_up(self) -> None:
         """Go to the folder above."""

@@ -227,5 +227,5 @@ class PictureScreen(ModalScreen[Message]):
         self.dismiss(self._message)
 
     def action_back(self) -> None:
-        """Leave."""
+        """Leave the picture."""
         self.dismiss(None)

@@ -123,7 +123,7 @@ def _moving(file: File, look: FileLook) -> list[tuple[TextSpan, ...]]:
     told = [tuple(piece for piece in bar if piece.text)]
     if file.rate is not None and not narrow:
         told.append((TextSpan(f"{file_words.size(file.rate)}/s".ljust(_RATE), "time"),))
-        told.append((TextSpan(file_words.left(file).ljust(_LEFT), "time"),))
+        told.append((TextSpan(file_words.time_left(file).ljust(_LEFT), "time"),))
     return told
 
 

@@ -42,13 +42,13 @@ class Relays:
 def test_a_relay_that_does_not_answer_delays_what_another_one_has_by_seconds() -> None:
     layout = Layout.of(CHUNKS * CHUNK_BYTES)
     plan, changed, relays = Plan(layout, ROOT, Bits(layout.blobs)), Wakeup(), Relays()
-    inboxes: list[Any] = [
+    own_boxes: list[Any] = [
         (SimpleNamespace(mailbox=name), SimpleNamespace(queue=SimpleNamespace(id=b"q"))) for name in ("one", "other")
     ]
 
     async def known() -> list[Any]:
         await trio.lowlevel.checkpoint()
-        return inboxes
+        return own_boxes
 
     async def keep(came: Sequence[tuple[BlobPlace, bytes]]) -> int:
         await trio.lowlevel.checkpoint()

@@ -13,7 +13,7 @@ from p2pchat.core.file_frames import BLOB, FROM_RECIPIENT, GET, MAX_ASKED, NONE,
 from p2pchat.core.frames import HELLO, Frame, pack
 from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NotServed, Unreachable
-from p2pchat.net.files.asking import IDLE_SECONDS, SILENCE_SECONDS, FileAsking
+from p2pchat.net.files.asking import ASK_AFTER_SECONDS, IDLE_SECONDS, SILENCE_SECONDS, FileAsking
 from p2pchat.net.files.credit import Credit
 from p2pchat.net.files.reading import AnswerReader
 from p2pchat.net.frames import FrameReader
@@ -56,7 +56,7 @@ def asks(main: Callable[[FileAsking, Sender, trio.Nursery], Awaitable[None]]) ->
     """Play with one who asks for as much as may be, whatever the line is like."""
 
     async def asked(sender: Sender, nursery: trio.Nursery) -> None:
-        asking = FileAsking(Credit(MAX_ASKED))
+        asking = FileAsking(bool, Credit(MAX_ASKED))
         nursery.start_soon(asking.run, sender.begin)
         await main(asking, sender, nursery)
 
@@ -129,7 +129,7 @@ def test_no_more_than_32_blobs_are_unanswered() -> None:
 def test_on_a_slow_line_one_blob_is_asked_for_at_a_time() -> None:
     async def main(sender: Sender, nursery: trio.Nursery) -> None:
         found: list[object] = []
-        asking = FileAsking()
+        asking = FileAsking(bool)
         nursery.start_soon(asking.run, sender.begin)
         for number in (0, 2):
             nursery.start_soon(into, found, asking, blobs(number, 2))
@@ -153,7 +153,7 @@ def test_what_is_asked_for_ahead_grows_with_what_comes() -> None:
     """10 MB/s at a distance of 0.1 s: as much as comes in 0.4 s, and then no more than may be."""
 
     async def main(sender: Sender, nursery: trio.Nursery) -> None:
-        asking, ahead = FileAsking(), list[int]()
+        asking, ahead = FileAsking(bool), list[int]()
         nursery.start_soon(asking.run, sender.begin)
         for number in range(40):
             nursery.start_soon(into, [], asking, blobs(16 * number, 16))
@@ -175,7 +175,7 @@ def test_what_is_asked_for_ahead_grows_with_what_comes() -> None:
 def test_of_a_request_that_was_sent_in_parts_the_rest_is_not_asked_for_once_something_is_missing() -> None:
     async def main(sender: Sender, nursery: trio.Nursery) -> None:
         found: list[object] = []
-        asking = FileAsking()
+        asking = FileAsking(bool)
         nursery.start_soon(asking.run, sender.begin)
         nursery.start_soon(into, found, asking, blobs(0, 4))
         await wait_all_tasks_blocked()
@@ -208,6 +208,28 @@ def test_a_silence_with_an_answer_due_ends_the_stream() -> None:
             await asking.get(blobs(0, 1))
 
     asks(main)
+
+
+def test_the_link_is_asked_soon_after_answers_stop() -> None:
+    async def main(sender: Sender, nursery: trio.Nursery) -> None:
+        asked_at: list[float] = []
+        asking = FileAsking(lambda: asked_at.append(trio.current_time()), Credit(MAX_ASKED))
+        nursery.start_soon(asking.run, sender.begin)
+        await trio.sleep(30)  # nothing is due
+        nursery.start_soon(into, [], asking, blobs(0, 2))
+        (get,) = await sender.gets(1)
+        began = trio.current_time()
+        await trio.sleep(ASK_AFTER_SECONDS / 2)
+        await sender.give(get, 1)
+        await trio.sleep(ASK_AFTER_SECONDS * 3 / 4)
+        assert asked_at == []
+        assert not asking.silent
+        await trio.sleep(ASK_AFTER_SECONDS)
+        assert asking.silent
+        assert asked_at == [began + ASK_AFTER_SECONDS * 3 / 2]
+        assert not asking.over
+
+    plays(main)
 
 
 def test_a_stream_that_is_not_used_ends() -> None:
@@ -285,7 +307,7 @@ def test_who_waits_is_told_that_there_is_no_stream() -> None:
             await trio.sleep(1)
             raise NotServed
 
-        asking, found = FileAsking(), list[object]()
+        asking, found = FileAsking(bool), list[object]()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(asking.run, refused)
             nursery.start_soon(into, found, asking, blobs(0, 1))

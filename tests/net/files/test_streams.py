@@ -20,8 +20,9 @@ from p2pchat.engine.contacts import transport_keys
 from p2pchat.errors import LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.allowance import MIN_FILES_BYTES, CircuitTerms
-from p2pchat.net.files.asking import SILENCE_SECONDS
+from p2pchat.net.files.asking import ASK_AFTER_SECONDS, SILENCE_SECONDS
 from p2pchat.net.frames import DEADLINE, FrameReader
+from p2pchat.net.links.judging import STALLED_AFTER_SECONDS
 from p2pchat.net.links.link import CIRCUIT_LINGER_SECONDS, Link
 from p2pchat.net.ports import Caller, Stream
 from p2pchat.ports import Blobs, NoBlob
@@ -117,7 +118,7 @@ def test_a_cut_is_noticed_and_the_next_link_has_its_own_stream(tmp_path: Path) -
         began = trio.current_time()
         with pytest.raises(LinkLost):
             await alice.net.files.get(contact, blobs(1, 1))
-        assert trio.current_time() - began == pytest.approx(SILENCE_SECONDS)
+        assert trio.current_time() - began == pytest.approx(ASK_AFTER_SECONDS + STALLED_AFTER_SECONDS)
         world.mend(alice, bob)
         await alice.call("send", chat="bob", text="again", wait="delivered")
         assert await alice.net.files.get(contact, blobs(1, 1)) == Blobs([blob(1)])

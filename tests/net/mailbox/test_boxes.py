@@ -175,10 +175,10 @@ def test_a_relay_cannot_have_us_work_for_it_all_day(tmp_path: Path, monkeypatch:
             assert await files.put(AT_RELAY, theirs(BOB), 24, BLOBS[:13]) == [DONE] * 13
             assert await files.put(AT_RELAY, theirs(Keys("eve")), 24, BLOBS[13:15]) == [DONE] * 2
             assert await files.put(AT_RELAY, theirs(Keys("eve")), 24, BLOBS[15:17]) == [mailbox.BAD_STAMP] * 2
-            line = files._of(AT_RELAY)
-            assert not line.may_work(2 << hello.stamp_bits)
+            client = files._of(AT_RELAY)
+            assert not client.may_work(2 << hello.stamp_bits)
             await trio.sleep(24 * 3600)
-            assert line.may_work(2 << hello.stamp_bits)
+            assert client.may_work(2 << hello.stamp_bits)
 
     run(main)
 

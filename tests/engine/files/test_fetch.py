@@ -1,0 +1,73 @@
+"""How much may come of a file that is not on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import trio
+import trio.testing
+
+from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, Layout, blob_name
+from p2pchat.core.ids import BlobName, ContactId
+from p2pchat.engine.files.fetch import CHUNKS_A_REQUEST, MAX_REQUESTS, MAX_UNSAVED, FetchContext, FileFetch
+from p2pchat.engine.files.plan import Bits, Plan
+from p2pchat.ports import BlobRange, Blobs
+
+CHUNKS = 4 * MAX_UNSAVED
+SIZE = CHUNKS * CHUNK_BYTES
+CIPHER = BlobCipher(bytes(32), SIZE)
+LAYOUT = Layout.of(SIZE)
+
+
+def chunk(number: int) -> bytes:
+    return CIPHER.seal(BlobPlace(0, number), bytes(CHUNK_BYTES))
+
+
+class Disk:
+    """A worker thread that does nothing until it is `free`, and a sender who has everything at once."""
+
+    def __init__(self) -> None:
+        self.free = trio.Event()
+        self.given = self.turns = 0
+        moving: Any = SimpleNamespace(row=SimpleNamespace(file=b""), done=0, problem="", meter=SimpleNamespace())
+        moving.meter.moved = lambda size, now: None
+        net: Any = SimpleNamespace(route=lambda contact: "direct", files=self)
+        around = FetchContext(net, self._beside, self._no_inboxes, lambda fetch: None, lambda moving: None)
+        plan = Plan(LAYOUT, BlobName(bytes(32)), Bits(LAYOUT.blobs))
+        plan.take(LAYOUT.root, b"".join(blob_name(chunk(number)) for number in range(CHUNKS)))
+        sealed: Any = SimpleNamespace(write=lambda slot, data: None)
+        credit = trio.Semaphore(MAX_REQUESTS)
+        self.fetch = FileFetch(moving, ContactId(bytes(8)), plan, CIPHER, sealed, around, credit)
+
+    async def get(self, contact: ContactId, wanted: BlobRange) -> Blobs:
+        await trio.lowlevel.checkpoint()
+        self.given += wanted.count
+        return Blobs([chunk(wanted.first.number + number) for number in range(wanted.count)])
+
+    async def _beside(self, function: Callable[[], object]) -> object:
+        await self.free.wait()
+        self.turns += 1
+        return function()
+
+    async def _no_inboxes(self, contact: ContactId) -> list[Any]:
+        await trio.lowlevel.checkpoint()
+        return []
+
+
+def test_a_slow_disk_stops_the_asking_and_what_has_gathered_is_written_together() -> None:
+    async def main() -> None:
+        disk = Disk()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disk.fetch.run)
+            await trio.testing.wait_all_tasks_blocked()
+            assert MAX_UNSAVED <= disk.given <= MAX_UNSAVED + MAX_REQUESTS * CHUNKS_A_REQUEST
+            assert not disk.fetch.unsaved
+            disk.free.set()
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(disk.fetch.unsaved) == disk.given
+            nursery.cancel_scope.cancel()
+        assert disk.turns == 2
+
+    trio.run(main)
