@@ -138,7 +138,7 @@ def test_the_second_relay_has_what_the_first_lost_and_the_link_the_rest(tmp_path
         for relay, chunks in zip(relays, (5, 8), strict=True):
             relay.box_room = (chunks + 1) * BLOB_BYTES
         await bob.stop()
-        said = r"75 % of it is at their relays: keep this computer on.*no room for a file of this size"
+        said = r"75 % of it is at their relays: keep this computer on.*room for a part of it at a time"
         with pytest.raises(NotReached, match=said):
             await alice.call("send_file", chat="bob", path=str(source), wait="stored")
         await until(lambda: is_full(relays), 120)

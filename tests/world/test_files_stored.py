@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.support.mail_worlds import apart
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_delivery import friends
-from tests.world.test_files import has_state, is_left, last_file, lying, new_file
+from tests.world.test_files import has_state, is_here, is_left, last_file, lying, new_file, saved
 
 Json = dict[str, Any]
 SIZE = 300_000
@@ -106,7 +107,7 @@ def test_after_a_restart_relays_say_what_they_have_and_get_nothing_twice(tmp_pat
 
 @pytest.mark.parametrize(
     ("room", "share", "sentence"),
-    [(4 * BLOB_BYTES, 4 / BLOBS, "no room for a file of this size"), (0, None, "Their relays keep no files")],
+    [(4 * BLOB_BYTES, 4 / BLOBS, "room for a part of it at a time"), (0, None, "Their relays keep no files")],
 )
 def test_what_no_relay_has_room_for_is_said_at_once(
     tmp_path: Path, room: int, share: float | None, sentence: str
@@ -188,3 +189,75 @@ def test_one_who_fetches_is_told_what_is_not_at_the_relays(tmp_path: Path) -> No
         await until(lambda: has_state(bob, "alice", "here"), 1200)
 
     run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("trouble", ["none", "the sender crashes", "a relay drops all"])
+def test_a_file_of_five_boxes_comes_piece_by_piece_without_a_link(tmp_path: Path, trouble: str) -> None:
+    source = new_file(tmp_path, 19 * BLOB_BYTES)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        for relay in relays:
+            relay.box_room = 4 * BLOB_BYTES
+        await alice.call("send_file", chat="bob", path=str(source))
+        relays[0].lies.drops = trouble == "a relay drops all"
+        if trouble == "the sender crashes":
+            await until(lambda: has_come(bob, 6), 3600)
+            await alice.crash()
+            await trio.sleep(60)
+            alice = await world.start("alice")
+        await until(lambda: is_here(bob, "alice"), 3600)
+        assert await saved(bob, "alice", tmp_path / "saved") == source.read_bytes()
+        await until(lambda: is_here(alice, "bob"), 600)
+        await until(lambda: is_left(relays, 0), 900)
+
+    run_world(tmp_path, main)
+
+
+def test_a_file_of_five_boxes_comes_though_they_are_never_on_at_once(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 19 * BLOB_BYTES)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        for relay in relays:
+            relay.box_room = 4 * BLOB_BYTES
+        await bob.stop()
+        await alice.call("send_file", chat="bob", path=str(source))
+        for blobs in (4, 4, 4, 4, 4, 1):
+            await until(partial(is_left, relays, blobs), 1200)
+            await alice.stop()
+            bob = await world.start("bob")
+            await until(lambda: is_left(relays, 0), 600)
+            if blobs == 4:
+                await bob.stop()
+                alice = await world.start("alice")
+        await until(lambda: is_here(bob, "alice"), 60)
+        assert await saved(bob, "alice", tmp_path / "saved") == source.read_bytes()
+
+    run_world(tmp_path, main)
+
+
+def test_what_was_fetched_and_is_put_again_takes_no_room_from_the_rest(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 9 * BLOB_BYTES)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        for relay in relays:
+            relay.box_room = 4 * BLOB_BYTES
+        await bob.stop()
+        await alice.call("send_file", chat="bob", path=str(source))
+        await until(lambda: is_left(relays, 4), 120)
+        await alice.engine.committer.submit(lambda tx: tx.db.execute("UPDATE files SET done = 0"))
+        await alice.stop()
+        bob = await world.start("bob")
+        await until(lambda: is_left(relays, 0), 600)
+        alice = await world.start("alice")
+        await until(lambda: is_left(relays, 4), 120)
+        await until(lambda: is_here(bob, "alice"), 3600)
+
+    run_world(tmp_path, main)
+
+
+async def has_come(node: WorldNode, chunks: int) -> bool:
+    files = await node.call("files", chat="alice")
+    return bool(files) and bool(files[-1]["file"]["progress"] * 20 >= chunks)

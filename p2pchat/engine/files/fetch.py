@@ -113,6 +113,7 @@ class FileFetch:
             lambda: self.lacks_sender,
             self.changed,
             self._lies_nowhere,
+            lambda: self.unsaved,
         )
 
     async def run(self) -> FetchEnd:

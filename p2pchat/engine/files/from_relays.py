@@ -1,18 +1,20 @@
 """Fetches blobs of one file from our file boxes at relays, by name, while its sender gives none.
 
 The sender puts them there in order, so a relay that lacks the next ones in order lacks the rest too, and is left for a
-while. What came from a relay is forgotten at all of them once it is on the disk.
+while. What came from a relay is forgotten at all of them once it is on the disk. When nothing new comes, so is what was
+here before, where there is no room for all of the file: the sender may have put it again, in place of what is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
-from p2pchat.core.files import BlobPlace
-from p2pchat.core.ids import BlobName, RelayName
+from p2pchat.core.files import BLOB_BYTES, BlobPlace
+from p2pchat.core.ids import BlobName, QueueId, RelayName
+from p2pchat.core.mailbox import NAMES_A_FORGET
 from p2pchat.engine.files.plan import BlobWay, Plan
 from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.wakeup import Wakeup
@@ -26,6 +28,12 @@ LATE_SECONDS = 15.0
 """Seconds after which others are asked too for what a relay was asked for. Its answer counts when it comes."""
 NAMES_A_REQUEST = 64
 """Blobs that a relay is told to forget in one request."""
+FORGET_LATE_SECONDS = 5.0
+"""Seconds after which it is told to forget fewer: a box may be smaller than that."""
+FORGOTTEN_AGAIN = 4_096
+"""Blobs that relays without room for all of a file are told to forget, and may long have forgotten, each time that
+nothing new was there.
+"""
 FORGET_SECONDS = 60.0
 """Seconds for which relays are told what to forget of a file that is whole; its sender tells them too."""
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 900.0
@@ -44,7 +52,7 @@ class FromRelays:
     """What comes from relays for one file. own_boxes: reads where its sender may have put something. keep: checks blobs
     and writes them, and returns how many were right. ready: waits until more may come. needed: whether nothing comes
     from the sender. changed: set by whoever changes the plan. asked: is told why no more comes from relays, in a whole
-    sentence.
+    sentence. unsaved: the slots of blobs that are here and not yet noted in the database.
     """
 
     plan: Plan
@@ -55,12 +63,15 @@ class FromRelays:
     needed: Callable[[], bool]
     changed: Wakeup
     asked: Callable[[str], object] = lambda problem: None
+    unsaved: Callable[[], Collection[int]] = tuple
     _came: set[int] = field(default_factory=set)
     _to_forget: list[BlobName] = field(default_factory=list)
+    _forgotten_again: int = 0
+    """The slot up to which relays were told again what to forget."""
     _known: Sequence[OwnFileBox] = ()
     _answered: bool = False
     """Whether a relay has answered since all were asked last."""
-    _ways: dict[RelayName, BlobWay] = field(default_factory=dict)
+    _ways: dict[tuple[RelayName, QueueId], BlobWay] = field(default_factory=dict)
     _pauses: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE, LONGEST_PAUSE))
     _anew: Wakeup = field(default_factory=Wakeup)
 
@@ -95,15 +106,18 @@ class FromRelays:
         before = self.plan.here.count
         async with trio.open_nursery() as nursery:
             for relay, queue in self._known:
-                if relay.mailbox not in self._ways:
-                    self._ways[relay.mailbox] = self.plan.way()
-                way = self._ways[relay.mailbox]
+                box = relay.mailbox, queue.queue.id  # of two boxes at one relay, one may have what the other lacks
+                if box not in self._ways:
+                    self._ways[box] = self.plan.way()
+                way = self._ways[box]
                 way.ask_anew()
                 nursery.start_soon(self._ask, relay, queue, way)
         if self.plan.here.count > before:
             self._pauses.reset()
         if self.needed() and not self.plan.whole:
             self.asked(self._why_no_more())
+            if self._answered and self.plan.here.count == before:
+                await self._forget_again()
 
     def _why_no_more(self) -> str:
         if not self._known:
@@ -158,14 +172,35 @@ class FromRelays:
 
     async def _forget_saved(self) -> None:
         while True:
-            while len(self._to_forget) >= NAMES_A_REQUEST:
-                await self._forget()
-            await self.changed.wait()
+            while not self._to_forget:
+                await self.changed.wait()
+            with trio.move_on_after(FORGET_LATE_SECONDS):
+                while len(self._to_forget) < NAMES_A_REQUEST:
+                    await self.changed.wait()
+            await self._forget()
 
     async def _forget(self) -> None:
         names, self._to_forget = self._to_forget[:NAMES_A_REQUEST], self._to_forget[NAMES_A_REQUEST:]
         for relay, queue in self._known:
             await self.net.mailboxes.boxes.forget(relay, queue, names)
+
+    async def _forget_again(self) -> None:
+        """Have relays delete some of what was here before, and the next time others."""
+        unsaved, slots = set(self.unsaved()), []
+        for slot in range(self._forgotten_again, self.plan.layout.blobs):
+            if slot in self.plan.here and slot not in unsaved:
+                slots.append(slot)
+                if len(slots) == FORGOTTEN_AGAIN:
+                    break
+        self._forgotten_again = slots[-1] + 1 if len(slots) == FORGOTTEN_AGAIN else 0
+        names = [name for name in map(self.plan.name, map(self.plan.layout.place, slots)) if name is not None]
+        for relay, queue in self._known:
+            room = await self.net.mailboxes.boxes.room(relay)
+            if room is None or self.plan.layout.blobs * BLOB_BYTES <= room:
+                continue  # nothing of it is in the way there
+            for start in range(0, len(names), NAMES_A_FORGET):
+                if not await self.net.mailboxes.boxes.forget(relay, queue, names[start : start + NAMES_A_FORGET]):
+                    break
 
     async def forget_rest(self) -> None:
         """Have relays delete the last of it, for a while at most, once the file is whole."""

@@ -55,7 +55,7 @@ class Moving:
 NOT_READ = "It cannot be read here now, so no more of it is left at their relays."
 NO_RELAY = "They use no relay where it could wait."
 NO_BOX = "Their relays keep no files."
-TOO_LARGE = "Their relays have no room for a file of this size."
+TOO_LARGE = "Their relays have room for a part of it at a time; the next follows while this computer is on."
 NO_ROOM = "Their relays have no room for more now; it is tried again."
 NOT_REACHED = "Their relays cannot be reached now; it is tried again."
 _PROBLEMS = (NOT_READ, NO_RELAY, NO_ROOM, NOT_REACHED, TOO_LARGE, NO_BOX)
@@ -66,8 +66,8 @@ _MAY_LIE = frozenset({FileState.WAITING.value, FileState.PAUSED.value, "moving"}
 
 @dataclass(eq=False, repr=False)
 class Leaving:
-    """One of our files that is being left at relays, or was. id: of its message. until: when relays drop it (ms).
-    problems: why one of them does not take all of it, by their queues.
+    """One of our files that is being left at relays, or was; what has been fetched from there counts too. id: of its
+    message. until: when relays drop it (ms). problems: why one of them does not take all of it, by their queues.
     """
 
     row: FileRow
@@ -76,7 +76,7 @@ class Leaving:
     problems: dict[int, str] = field(default_factory=dict)
     meter: FileMeter = field(default_factory=FileMeter)
     _lying: dict[int, Bits] = field(default_factory=dict)
-    """The slots of the blobs that lie in each queue."""
+    """The slots of the blobs that lie in each queue, or have lain there."""
 
     @property
     def contact(self) -> ContactId:
@@ -90,7 +90,7 @@ class Leaving:
 
     @property
     def stored(self) -> float | None:
-        """The share of its blobs that is at the relay that has most of them, or None if none has any."""
+        """The share of its blobs that is, or has been, at the relay that got most of them; None if none got any."""
         return self._most / self.row.layout.blobs or None
 
     @property

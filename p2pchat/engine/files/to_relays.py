@@ -1,13 +1,16 @@
 """Leaves our files at the relays of those who are away: blobs in the file boxes of the queues they have announced.
 
 A contact without a link for `AWAY_SECONDS` gets the root and the lists of each file that it lacks, then the chunks in
-order, as far as there is room; a relay is asked first which it has. That is done again daily, for a week. Whatever
-becomes of a file then, relays are told to forget it: that a row has no `ended_at` yet says so after a restart too.
+order; a relay is asked first which it has. What was put counts as done there. Where a relay has no room for more, it is
+asked for the blobs that were put first: once they have been fetched and forgotten, the next ones follow. All of it is
+done again daily, for a week. Whatever becomes of a file then, relays are told to forget it: that a row has no
+`ended_at` yet says so after a restart too.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,10 +25,12 @@ from p2pchat.core.relays import Relay, TheirQueue
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.files import live, taking_back
 from p2pchat.engine.files.live import Leaving, Live
+from p2pchat.engine.files.plan import Bits
 from p2pchat.engine.files.taking_back import TakenBack
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
+from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.times import DAY_MS, DAY_SECONDS, HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import FileBoxes, Net
@@ -56,6 +61,8 @@ TAKE_BACK_SECONDS = 60.0
 """Seconds until relays that were not reached are told again what to forget."""
 RETRY_SECONDS = 600.0
 """Seconds until a relay that was not reached, or had no room, is tried again."""
+LOOK_SECONDS = 60.0
+"""Seconds until a relay without room is asked whether what was put there is gone, while it goes bit by bit."""
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +87,36 @@ class _Left:
 
 
 @dataclass(eq=False, repr=False)
+class _Put:
+    """What was put of a file in one queue. put: the slots of the blobs that were put or found there, beside all before
+    `start`. news_id: the row's when it began. large: the relay has no room for all of the file.
+    """
+
+    put: Bits
+    start: int
+    news_id: MessageId | None
+    large: bool
+    lying: deque[int] = field(default_factory=deque)
+    """The slots that may still lie there, those put first in front."""
+    complete: bool = False
+    full: bool = False
+    """It had no room when it was asked last."""
+    again_at: float = 0.0
+    """When to put something even though nothing has gone, in seconds of trio's clock."""
+    pauses: Backoff = field(default_factory=lambda: Backoff(LOOK_SECONDS, RETRY_SECONDS))
+
+    @property
+    def reached(self) -> int:
+        """The first slot that was not put."""
+        return next(self.put.absent(self.start), self.put.size)
+
+    def add(self, slot: int) -> None:
+        """Note that a blob lies there."""
+        self.put.add(slot)
+        self.lying.append(slot)
+
+
+@dataclass(eq=False, repr=False)
 class ToRelays:
     """Leaves files at relays; `run` runs it. clock: ms since the epoch; counted: by the clock of timed messages. open:
     opens one of our files, in a thread; open_names: for its names alone. live: is told what lies where.
@@ -96,6 +133,8 @@ class ToRelays:
     """Since when contacts have had no link, in seconds of trio's clock; without an entry: since the start."""
     _not_before: dict[tuple[int, int], float] = field(default_factory=dict)
     """When each file, by message, may be left in each queue again."""
+    _put_in: dict[tuple[int, int], _Put] = field(default_factory=dict)
+    """What was put of each file, by message, in each queue."""
     _may_lie: set[int] = field(default_factory=set)
     """Messages whose file may lie at relays."""
     _busy: set[ContactId] = field(default_factory=set)
@@ -150,6 +189,8 @@ class ToRelays:
                 first = False
                 self.live.look(self.clock())
                 self._any, self._wanted = bool(wanted), frozenset(left.row.message for left in wanted)
+                for key in [key for key in self._put_in if key[0] not in self._wanted]:
+                    del self._put_in[key]
                 self._take_back(taken, nursery)
                 self._begin(wanted, nursery)
                 with trio.move_on_at(self._next(wanted)):
@@ -245,6 +286,8 @@ class ToRelays:
                 self._not_before[key] = trio.current_time() + DAY_SECONDS
             elif not self._is_away(left.contact):
                 del self._not_before[key]  # it goes on when the link ends
+            elif key in self._put_in and self._put_in[key].full:
+                self._not_before[key] = trio.current_time() + self._put_in[key].pauses.pause()
         except P2PChatError as error:
             log.info("a file cannot be left at relays now: %s", type(error).__name__)
             self._cannot(leaving, id, live.NOT_READ)
@@ -254,7 +297,7 @@ class ToRelays:
     async def _put_all(
         self, left: _Left, leaving: Leaving, maker: BlobMaker, id: int, relay: Relay, queue: TheirQueue
     ) -> bool:
-        """Put what a relay does not have, in order; return whether it has everything then, or takes nothing. Raises
+        """Put what a relay has not had, in order; return whether it has had everything then, or takes nothing. Raises
         SourceChanged, SourceUnreadable or ProfileError.
         """
         boxes = self._boxes
@@ -262,36 +305,105 @@ class ToRelays:
         if not room:
             self._cannot(leaving, id, live.NOT_REACHED if room is None else live.NO_BOX)
             return room == 0
-        layout = left.row.layout
-        leaving.problems.pop(id, None)
-        if layout.blobs * BLOB_BYTES > room:  # as much as it takes is left nevertheless
+        layout, places_there = left.row.layout, room // BLOB_BYTES
+        box = self._box(left, id, places_there)
+        leaving.note(id, range(box.start), there=True)
+        if box.large:  # it comes piece by piece
             self._cannot(leaving, id, live.TOO_LARGE)
-        for start in range(0, min(layout.blobs, room // BLOB_BYTES), NAMES_A_REQUEST):
-            places = list(map(layout.place, range(start, min(layout.blobs, start + NAMES_A_REQUEST))))
-            names = await self._names(maker, places)
-            held = await boxes.have(relay, queue, names)
+        else:
+            leaving.problems.pop(id, None)
+        went = await self._look_what_went(maker, box, left, relay, queue)
+        if went is None:
+            self._cannot(leaving, id, live.NOT_REACHED)
+            return False
+        if not went and box.full and trio.current_time() < box.again_at:
+            if not box.large:
+                self._cannot(leaving, id, live.NO_ROOM)
+            return False
+        box.full, box.again_at = False, trio.current_time() + RETRY_SECONDS
+        # after a restart, what lies there is among the last that was put
+        for start in range(max(0, box.start - places_there), layout.blobs, NAMES_A_REQUEST):
+            slots = [slot for slot in range(start, min(layout.blobs, start + NAMES_A_REQUEST)) if slot not in box.put]
+            if not slots:
+                continue
+            held = await boxes.have(relay, queue, await self._names(maker, list(map(layout.place, slots))))
             if held is None:
                 self._cannot(leaving, id, live.NOT_REACHED)
                 return False
-            missing = [place for place, there in zip(places, held, strict=True) if not there]
-            lacking = set(missing)
-            leaving.note(id, map(layout.slot, missing), there=False)
-            leaving.note(id, (layout.slot(place) for place in places if place not in lacking), there=True)
+            missing = []
+            for slot, there in zip(slots, held, strict=True):
+                if there:
+                    box.add(slot)
+                elif slot < box.start:
+                    box.put.add(slot)
+                else:
+                    missing.append(slot)
+            leaving.note(id, missing, there=False)
+            leaving.note(id, (slot for slot in slots if slot in box.put), there=True)
             self.live.tell_left(leaving)
-            for first in range(0, len(missing), BLOBS_A_REQUEST):
+            while missing:
                 if not self._is_away(left.contact) or left.row.message not in self._wanted:
                     return False
-                here = missing[first : first + BLOBS_A_REQUEST]
-                codes = await self._put(left, maker, relay, queue, here)
-                put = [layout.slot(place) for place, code in zip(here, codes, strict=False) if code == mailbox.DONE]
+                here = missing[: min(BLOBS_A_REQUEST, max(0, places_there - len(box.lying)))]
+                codes = await self._put(left, maker, relay, queue, list(map(layout.place, here))) if here else ()
+                put = [slot for slot, code in zip(here, codes, strict=False) if code == mailbox.DONE]
+                for slot in put:
+                    box.add(slot)
                 leaving.note(id, put, there=True, now=trio.current_time())
                 self.live.tell_left(leaving)
-                if len(put) < len(here):
-                    if layout.blobs * BLOB_BYTES <= room:
-                        full = any(code in (mailbox.QUEUE_FULL, mailbox.RELAY_FULL) for code in codes)
-                        self._cannot(leaving, id, live.NO_ROOM if full else live.NOT_REACHED)
+                await self._note_put(left)
+                if len(put) < len(here) or not here:
+                    box.full = not here or any(code in (mailbox.QUEUE_FULL, mailbox.RELAY_FULL) for code in codes)
+                    if not box.large:
+                        self._cannot(leaving, id, live.NO_ROOM if box.full else live.NOT_REACHED)
                     return False
+                del missing[: len(here)]
+        leaving.note(id, range(layout.blobs), there=True)
+        leaving.problems.pop(id, None)
+        box.complete = True
         return True
+
+    def _box(self, left: _Left, id: int, places: int) -> _Put:
+        """Return what was put of a file in a queue with so many places, or begin anew: a day after all of it was, and
+        when its recipient has said something new of it.
+        """
+        row, key = left.row, (left.row.message, id)
+        known = self._put_in.get(key)
+        if known is None or known.complete or known.news_id != row.news_id:
+            large = row.layout.blobs > places
+            start = row.layout.slot_of_first_chunk + row.done if known is None and large and row.done else 0
+            known = self._put_in[key] = _Put(Bits(row.layout.blobs), start, row.news_id, large)
+        return known
+
+    async def _look_what_went(
+        self, maker: BlobMaker, box: _Put, left: _Left, relay: Relay, queue: TheirQueue
+    ) -> int | None:
+        """Ask a relay that had no room what has been forgotten of what was put first; return how many blobs, or None if
+        it does not answer.
+        """
+        went = 0
+        while box.full and box.lying:
+            slots = [box.lying.popleft() for _ in range(min(NAMES_A_REQUEST, len(box.lying)))]
+            names = await self._names(maker, list(map(left.row.layout.place, slots)))
+            held = await self._boxes.have(relay, queue, names)
+            still = slots if held is None else [slot for slot, there in zip(slots, held, strict=True) if there]
+            box.lying.extendleft(reversed(still))
+            if held is None:
+                return None
+            went += len(slots) - len(still)
+            if still:
+                break
+        if went:
+            box.pauses.reset()
+        return went
+
+    async def _note_put(self, left: _Left) -> None:
+        """Note how far a file was put that is larger than a relay's room, so that it goes on there after a restart."""
+        boxes = [box for (pk, _), box in self._put_in.items() if pk == left.row.message]
+        if any(box.large for box in boxes):
+            reached = min(box.reached for box in boxes)
+            done = max(0, reached - left.row.layout.slot_of_first_chunk)
+            await self.committer.submit(_reached, left.row.message, done)
 
     async def _put(
         self, left: _Left, maker: BlobMaker, relay: Relay, queue: TheirQueue, places: Sequence[BlobPlace]
@@ -359,8 +471,7 @@ class ToRelays:
         try:
             layout, told = left.row.layout, True
             for _, relay, queue in left.boxes:
-                room = await self._boxes.room(relay)
-                blobs = layout.blobs if room is None else min(layout.blobs, room // BLOB_BYTES)
+                blobs = 0 if await self._boxes.room(relay) == 0 else layout.blobs
                 for start in range(0, blobs, NAMES_A_REQUEST):
                     names = await self._names(
                         maker, list(map(layout.place, range(start, min(blobs, start + NAMES_A_REQUEST))))
@@ -376,6 +487,13 @@ class ToRelays:
 def _made(maker: BlobMaker, places: Sequence[BlobPlace]) -> list[bytes]:
     """Make blobs, in a worker thread."""
     return [blob for place in places for blob in maker.blobs(place, 1)]
+
+
+def _reached(tx: Transaction, pk: int, done: int) -> None:
+    """Note how many chunks of one of our files were put at relays."""
+    row = store_files.get(tx.db, pk)
+    if row is not None and row.state == FileState.WAITING and row.done != done:
+        store_files.update(tx.db, pk, done=done)
 
 
 def _end(tx: Transaction, pk: int) -> None:

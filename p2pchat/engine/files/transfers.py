@@ -58,9 +58,9 @@ def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
         event = DeliveryEvent.READ if read else DeliveryEvent.DELIVERED
         states.advance(tx, row.chat, [message.id], event, None if message.route is None else Route(message.route))
     elif row.news == TransferNews.DECLINED and row.state in _UNDER_WAY:
-        change(tx, row, message, state=FileState.FAILED, problem="It was declined.")
+        change(tx, row, message, state=FileState.FAILED, problem="It was declined.", done=0)
     elif row.news == TransferNews.WANTED and row.state == FileState.FAILED:
-        change(tx, row, message, state=FileState.WAITING, problem="", ended_at=None)
+        change(tx, row, message, state=FileState.WAITING, problem="", ended_at=None, done=0)
 
 
 def _is_wanted(tx: Transaction, contact: Contact, row: FileRow) -> bool:

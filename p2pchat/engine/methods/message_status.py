@@ -116,7 +116,7 @@ def _why(
 def _lies(stored: float | None, problem: str) -> str:
     """Return how much of one of our files is at relays, for one whose recipient is away."""
     if stored is not None and stored >= 1:
-        return "The whole file is at their relays, so this computer can be off."
+        return "The whole file is at their relays, or was fetched from there, so this computer can be off."
     share = "Nothing" if stored is None else f"{int(100 * stored)} %"
     return f"{share} of the file is at their relays; keep this computer on. {problem}".strip()
 

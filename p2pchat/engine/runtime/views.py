@@ -89,7 +89,7 @@ def file(row: FileRow) -> Json:
         "type": clean_name(row.media, None),
         "form": _FORMS.get(row.form, "file"),
         "state": row.state,
-        "progress": 1.0 if row.state == FileState.HERE else row.done / row.layout.chunks,
+        "progress": 1.0 if row.state == FileState.HERE else 0.0 if row.mine else row.done / row.layout.chunks,
         "rate": None,
         "stored": None,
         "problem": row.problem,

@@ -42,7 +42,9 @@ class Relays:
 def test_a_relay_that_does_not_answer_delays_what_another_one_has_by_seconds() -> None:
     layout = Layout.of(CHUNKS * CHUNK_BYTES)
     plan, changed, relays = Plan(layout, ROOT, Bits(layout.blobs)), Wakeup(), Relays()
-    own_boxes: list[Any] = [(SimpleNamespace(mailbox=name), None) for name in ("one", "other")]
+    own_boxes: list[Any] = [
+        (SimpleNamespace(mailbox=name), SimpleNamespace(queue=SimpleNamespace(id=b"q"))) for name in ("one", "other")
+    ]
 
     async def known() -> list[Any]:
         await trio.lowlevel.checkpoint()
