@@ -225,3 +225,28 @@ def test_a_file_that_does_not_come_keeps_no_room_from_one_that_does(tmp_path: Pa
 
 async def are_here(node: WorldNode) -> bool:
     return all(one["file"]["state"] == "here" for one in await node.call("files", chat="alice"))
+
+
+def test_the_name_of_a_new_sealed_file_is_on_the_disk_before_the_database_has_it(tmp_path: Path) -> None:
+    """Else a power cut after blobs are noted could lose them all."""
+    source = new_file(tmp_path, 700_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        steps: list[str] = []
+        fsync, begin_anew = os.fsync, fetcher._begin_anew
+
+        def counted(descriptor: int) -> None:
+            steps.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            fsync(descriptor)
+
+        def named(*args: Any) -> Any:
+            steps.append("named")
+            return begin_anew(*args)
+
+        with mock.patch.object(os, "fsync", counted), mock.patch.object(fetcher, "_begin_anew", named):
+            await alice.call("send_file", chat="bob", path=str(source))
+            await until(lambda: is_here(bob, "alice"), 60)
+        assert str(bob.folder / "files") in steps[: steps.index("named")]
+
+    run_world(tmp_path, main)

@@ -247,6 +247,7 @@ class Fetcher:
                 pass  # it is gone: begin anew
         sealed = await beside(self._space.create)
         try:
+            await beside(sealed.sync)  # so its name is in the folder; once it is opened anew, nobody would sync that
             named = await self._committer.submit(_begin_anew, row.message, sealed.name, sealed.key)
         except Exception:  # it was not noted, so nobody would delete it before the next start
             await beside(sealed.delete)
