@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from p2pchat.core.files import BLOB_BYTES, BlobCipher, BlobPlace
+from p2pchat.core.frames import ENVELOPE
 from p2pchat.core.ids import ContactId, direct_chat
 from p2pchat.errors import DiskFull, FileDamaged, LinkLost, NotNow, PicturesOff
 from p2pchat.media.pictures import Prepared, Rgb
@@ -21,8 +22,9 @@ from p2pchat.store.file_space import SealedFile
 from p2pchat.store.files import FileRow
 from tests.support.asking import events_of
 from tests.support.mail_worlds import apart
+from tests.support.meddler import Meddler
 from tests.support.world import World, WorldNode, run_world, until
-from tests.world.test_delivery import friends
+from tests.world.test_delivery import DAY_S, friends, set_skew
 from tests.world.test_files import has_state, is_here, is_left, last_file, new_file, saved
 
 Json = dict[str, Any]
@@ -338,6 +340,32 @@ def test_a_message_that_was_read_before_its_file_came_is_read_once_it_is_whole(t
         assert (await last_file(alice, "bob"))["state"] == "read"
 
     run_world(tmp_path, main)
+
+
+def test_a_file_message_that_failed_has_arrived_after_all_once_a_late_receipt_says_so(tmp_path: Path) -> None:
+    source = new_file(tmp_path, SIZE)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await bob.call("settings", fetch_up_to=0)
+        meddler = Meddler(world)
+        meddler.keep(ENVELOPE, sender=bob)  # the receipt
+        await send(alice, source)
+        await until(lambda: has_state(bob, "alice", "offered"), 60)
+        await bob.stop()
+        await world.sleep_days(30)
+        assert (await last_file(alice, "bob"))["state"] == "failed"
+        meddler.clear()
+        bob = await world.start("bob", lambda node: set_skew(node, -DAY_S))
+        await until(lambda: is_message(alice, "bob", "stored"), 600)
+        await bob.call("fetch_file", id=(await last_file(bob, "alice"))["id"])
+        await until(lambda: is_message(alice, "bob", "delivered"), 600)
+
+    run_world(tmp_path, main)
+
+
+async def is_message(node: WorldNode, chat: str, state: str) -> bool:
+    return bool((await last_file(node, chat))["state"] == state)
 
 
 class FakePictures:

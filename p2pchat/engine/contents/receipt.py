@@ -30,6 +30,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt,
     chat = direct_chat(contact.id)
     waiting = store_files.not_whole(tx.db, chat, payload.ids) if tx.gives_files(chat) else set()
     if waiting:  # their node has the message, but not its file
+        states.advance(tx, chat, waiting, DeliveryEvent.RESUMED, None)  # those that had failed are there after all
         states.advance(tx, chat, waiting, DeliveryEvent.STORED, route)
         if event == DeliveryEvent.READ:
             store_messages.note_read(tx.db, chat, waiting, tx.now)
