@@ -258,6 +258,26 @@ def test_what_was_fetched_and_is_put_again_takes_no_room_from_the_rest(tmp_path:
     run_world(tmp_path, main)
 
 
+def test_a_relay_that_is_announced_later_gets_a_file_from_its_beginning(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 19 * BLOB_BYTES)
+
+    async def main(world: World) -> None:
+        third = world.mailbox("another relay")
+        third.box_room = 20 * BLOB_BYTES
+        alice, bob, relays = await apart(world)
+        for relay in relays:
+            relay.box_room = 4 * BLOB_BYTES
+        relays[1].stop()
+        await alice.call("send_file", chat="bob", path=str(source))
+        await until(lambda: has_come(bob, 6), 3600)
+        await bob.call("relays", add=third.address)
+        await bob.call("relays", remove=relays[1].address)
+        await bob.stop()
+        await until(lambda: is_left([third], 20), 3600)
+
+    run_world(tmp_path, main)
+
+
 async def has_come(node: WorldNode, chunks: int) -> bool:
     files = await node.call("files", chat="alice")
     return bool(files) and bool(files[-1]["file"]["progress"] * 20 >= chunks)

@@ -135,6 +135,8 @@ class ToRelays:
     """When each file, by message, may be left in each queue again."""
     _put_in: dict[tuple[int, int], _Put] = field(default_factory=dict)
     """What was put of each file, by message, in each queue."""
+    _begun_at: set[tuple[int, int]] = field(default_factory=set)
+    """For which files, by message, their `done` counts in which queues: a queue that is announced later has nothing."""
     _may_lie: set[int] = field(default_factory=set)
     """Messages whose file may lie at relays."""
     _busy: set[ContactId] = field(default_factory=set)
@@ -179,7 +181,8 @@ class ToRelays:
                 read = partial(_read, now=self.clock(), counted=self.counted())
                 try:
                     if first:
-                        self._may_lie.update(await self.committer.read(_read_not_ended))
+                        self._begun_at = await self.committer.read(_read_not_ended)
+                        self._may_lie.update(pk for pk, _ in self._begun_at)
                     wanted: list[_Left] = await self.committer.read(read)
                     taken = await self.committer.read(_read_taken)
                 except P2PChatError as error:
@@ -371,7 +374,9 @@ class ToRelays:
         known = self._put_in.get(key)
         if known is None or known.complete or known.news_id != row.news_id:
             large = row.layout.blobs > places
-            start = row.layout.slot_of_first_chunk + row.done if known is None and large and row.done else 0
+            goes_on = known is None and large and row.done and key in self._begun_at
+            start = row.layout.slot_of_first_chunk + row.done if goes_on else 0
+            self._begun_at.add(key)
             known = self._put_in[key] = _Put(Bits(row.layout.blobs), start, row.news_id, large)
         return known
 
@@ -464,6 +469,7 @@ class ToRelays:
             for known in (self._not_before, self._put_in):  # if it is wanted again, it is left at once, and all of it
                 for key in [key for key in known if key[0] == left.row.message]:
                     del known[key]
+            self._begun_at = {key for key in self._begun_at if key[0] != left.row.message}
         else:
             self._rest(left, RETRY_SECONDS)
 
@@ -527,12 +533,14 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
     return found
 
 
-def _read_not_ended(db: Database) -> list[int]:
-    """Return the messages of our files of which an earlier run may have left something: also of those that are paused,
-    or not left for now.
+def _read_not_ended(db: Database) -> set[tuple[int, int]]:
+    """Return the messages of our files of which an earlier run may have left something, each with the queues where:
+    also of those that are paused, or not left for now.
     """
     rows = [row for state in (FileState.WAITING, FileState.PAUSED) for row in store_files.unfinished(db, state)]
-    return [row.message for row in [*rows, *store_files.over(db)] if row.mine]
+    mine = [row for row in [*rows, *store_files.over(db)] if row.mine]
+    queues = {chat: [id for id, _, _ in _boxes(db, direct_contact(chat))] for chat in {row.chat for row in mine}}
+    return {(row.message, id) for row in mine for id in queues[row.chat]}
 
 
 def _read_taken(db: Database) -> list[tuple[TakenBack, Sequence[TheirFileBox]]]:
