@@ -201,6 +201,26 @@ def test_who_reads_slowly_delays_nobody_and_no_message(tmp_path: Path) -> None:
     run(main)
 
 
+def test_however_answers_are_asked_for_little_waits(tmp_path: Path) -> None:
+    async def main() -> None:
+        places = (f"203.0.{number}.1" for number in count())
+        async with relay(tmp_path, place_of=lambda stream: next(places)) as at:
+            sender, _ = await both(at)
+            await sender.put(0, BLOBS[0])
+            slow = [await opened(at, TO_FETCH, BOX, room=8000) for _ in range(20)]
+            for client in slow:
+                for _ in range(16):
+                    await client.ask_for(0, BLOBS[0])
+            await trio.sleep(1)
+            assert at.mailbox.waiting_bytes <= 20 * (file_boxes.BLOBS_A_TURN + 1) * (SIZE + 100)
+            assert at.mailbox.counts.files_fetched >= 20, "each has its turn"
+            for client in slow:
+                for _ in range(16):
+                    assert await client.got(1) == [BLOBS[0]]
+
+    run(main)
+
+
 def test_where_memory_is_short_the_slowest_makes_room(tmp_path: Path) -> None:
     async def main() -> None:
         places = (f"203.0.{number}.1" for number in count())
