@@ -117,13 +117,13 @@ class BoxBatch:
 
 @dataclass(slots=True)
 class BoxOutcome:
-    """The result of a batch. failure: the last error; forgot: whether what was to be deleted is; read: for each giving
-    the next positions and blobs.
+    """The result of a batch. failure: the last error; forgot: whether what was to be deleted is; held: for each
+    question which blobs are there, None where the disk failed; read: for each giving the next positions and blobs.
     """
 
     puts: list[BoxResult]
     forgot: bool = True
-    held: list[list[bool]] = field(default_factory=list)
+    held: list[list[bool] | None] = field(default_factory=list)
     read: list[list[tuple[int, bytes]]] = field(default_factory=list)
     untidy: bool = False
     failure: P2PChatError | None = None
@@ -150,6 +150,8 @@ def apply(store: BoxStore, batch: BoxBatch, now: int) -> BoxOutcome:
                 outcome.held[-1] = store.have(question.qid, question.names)
         except P2PChatError as error:
             outcome.failure = error
+            if not question.forgets:
+                outcome.held[-1] = None
     for giving in batch.reads:
         outcome.read.append(_next_blobs(store, giving, outcome))
     if batch.tidy:
@@ -387,8 +389,8 @@ class FileBoxServer:
             client.changed.unpark_all()
         for question, held in zip(batch.questions, outcome.held, strict=True):
             question.client.waiting -= 1
-            done = outcome.forgot or not question.forgets
-            self._answer(question, mailbox.DONE if done else mailbox.RELAY_FULL, held)
+            done = outcome.forgot if question.forgets else held is not None
+            self._answer(question, mailbox.DONE if done else mailbox.RELAY_FULL, held or [])
             question.client.changed.unpark_all()
         for giving, blobs in zip(batch.reads, outcome.read, strict=True):
             self._give(giving, blobs)

@@ -12,6 +12,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import FILES, TO_FETCH, TO_PUT
+from p2pchat.errors import DiskFull
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import box_store, file_boxes
 from p2pchat.relay.box_store import BoxQuota
@@ -217,6 +218,22 @@ def test_however_answers_are_asked_for_little_waits(tmp_path: Path) -> None:
             for client in slow:
                 for _ in range(16):
                     assert await client.got(1) == [BLOBS[0]]
+
+    run(main)
+
+
+def test_a_disk_that_fails_does_not_say_that_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise DiskFull("full")
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            sender, _ = await both(at)
+            await sender.put(0, BLOBS[0])
+            with monkeypatch.context() as patch:
+                patch.setattr(box_store.BoxStore, "have", full)
+                assert await sender.have(0, BLOBS[0]) == mailbox.RELAY_FULL
+            assert await sender.have(0, BLOBS[0]) == [True]
 
     run(main)
 
