@@ -163,6 +163,8 @@ class MediaDecoder:
                     job.result = await self._answer(job.body)
                 except (DecodingFailed, MediaMissing) as error:
                     job.result = error
+                except OSError:  # such as that no descriptor is left
+                    job.result = DecodingFailed()
                 job.done.set()
         finally:
             await self._end()

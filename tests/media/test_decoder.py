@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -179,3 +180,27 @@ def test_the_process_ends_when_it_is_not_used_and_with_the_node() -> None:
 
     with_decoder("main", idle, warm_seconds=0.05)
     assert not is_running(with_decoder("main", leave))
+
+
+@pytest.mark.parametrize("where", ["start", "ask"])
+def test_where_no_descriptor_is_left_the_next_request_is_answered(
+    fake: _Fake, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    works, failed = getattr(fake, where), list[str]()
+
+    async def once(given: Any) -> Any:
+        if not failed:
+            failed.append(where)
+            raise OSError(errno.EMFILE, "")
+        return await works(given)
+
+    monkeypatch.setattr(fake, where, once)
+    monkeypatch.setattr(decoder, "_Process", SimpleNamespace(start=fake.start))
+    fake.may.set()
+
+    async def main(made: MediaDecoder, nursery: trio.Nursery) -> None:
+        with pytest.raises(DecodingFailed):
+            await made.ask(b"a picture", b"bob")
+        assert await made.ask(b"a picture", b"bob") == b"a picture"
+
+    _run(main)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
 import trio
 
+from p2pchat.core.ids import ContactId, FileId
+from p2pchat.engine.files import fetcher
+from p2pchat.engine.runtime.storage_limits import SCARCE_DISK_BYTES
 from p2pchat.errors import DiskFull, P2PChatError
 from p2pchat.media.pictures import Prepared
+from p2pchat.ports import BlobRange, Blobs, NoBlob
 from tests.support.mail_worlds import apart
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, run_world, until
@@ -155,5 +161,92 @@ def test_a_picture_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
         assert fails_at > 4
         await until(lambda: is_here(alice, "bob"), 600)
         assert await saved(bob, "alice", tmp_path / "saved") == await trio.Path(source).read_bytes()
+
+    run_world(tmp_path, main)
+
+
+@contextmanager
+def room_for_one_and_a_half() -> Iterator[None]:
+    """The free bytes stay the same: so the second of two files has room when the first is whole."""
+    usage = SimpleNamespace(free=SCARCE_DISK_BYTES + 1_050_000)
+    with mock.patch.object(shutil, "disk_usage", return_value=usage):
+        yield
+
+
+async def problem_of(node: WorldNode, number: int, problem: str) -> bool:
+    files = await node.call("files", chat="alice")
+    return len(files) > number and files[number]["file"]["problem"] == problem
+
+
+def test_files_that_do_not_fit_on_the_disk_together_are_fetched_one_after_the_other(tmp_path: Path) -> None:
+    sources = [new_file(tmp_path, 700_000, name) for name in ("heron.bin", "egret.bin")]
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        real, may_come = bob.net.files.get, trio.Event()
+
+        async def get(contact: ContactId, wanted: BlobRange) -> Blobs:
+            await may_come.wait()
+            return await real(contact, wanted)
+
+        with mock.patch.object(bob.net.files, "get", get), room_for_one_and_a_half():
+            for source in sources:
+                await alice.call("send_file", chat="bob", path=str(source))
+            await until(lambda: problem_of(bob, 1, fetcher.NO_ROOM), 20)
+            assert await problem_of(bob, 0, "")
+            may_come.set()
+            await until(lambda: is_here(bob, "alice"), 200)
+            assert [one["file"]["state"] for one in await bob.call("files", chat="alice")] == ["here", "here"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_file_that_does_not_come_keeps_no_room_from_one_that_does(tmp_path: Path) -> None:
+    sources = [new_file(tmp_path, 700_000, name) for name in ("heron.bin", "egret.bin")]
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        real, asked = bob.net.files.get, list[FileId]()
+
+        async def get(contact: ContactId, wanted: BlobRange) -> Blobs:
+            asked.append(wanted.file)
+            return Blobs([], NoBlob.NOT_NOW) if wanted.file == asked[0] else await real(contact, wanted)
+
+        with room_for_one_and_a_half():
+            with mock.patch.object(bob.net.files, "get", get):
+                await alice.call("send_file", chat="bob", path=str(sources[0]))
+                await until(lambda: problem_of(bob, 0, "Its sender does not give it out now."), 20)
+                await alice.call("send_file", chat="bob", path=str(sources[1]))
+                await until(lambda: is_here(bob, "alice"), 200)
+            await until(lambda: are_here(bob), 1200)
+
+    run_world(tmp_path, main)
+
+
+async def are_here(node: WorldNode) -> bool:
+    return all(one["file"]["state"] == "here" for one in await node.call("files", chat="alice"))
+
+
+def test_the_name_of_a_new_sealed_file_is_on_the_disk_before_the_database_has_it(tmp_path: Path) -> None:
+    """Else a power cut after blobs are noted could lose them all."""
+    source = new_file(tmp_path, 700_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        steps: list[str] = []
+        fsync, begin_anew = os.fsync, fetcher._begin_anew
+
+        def counted(descriptor: int) -> None:
+            steps.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            fsync(descriptor)
+
+        def named(*args: Any) -> Any:
+            steps.append("named")
+            return begin_anew(*args)
+
+        with mock.patch.object(os, "fsync", counted), mock.patch.object(fetcher, "_begin_anew", named):
+            await alice.call("send_file", chat="bob", path=str(source))
+            await until(lambda: is_here(bob, "alice"), 60)
+        assert str(bob.folder / "files") in steps[: steps.index("named")]
 
     run_world(tmp_path, main)

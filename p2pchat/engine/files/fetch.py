@@ -295,20 +295,24 @@ class FileFetch:
 
     def _take(self, kept: Sequence[_Kept]) -> None:
         """Note what was written."""
-        for place, _, data in kept:
-            self.plan.take(place, data)
-            self.unsaved.append(self.plan.layout.slot(place))
-        if kept:
+        new: list[int] = []
+        for place, size, data in kept:
+            slot = self.plan.layout.slot(place)
+            if slot not in self.plan.here:  # otherwise it came twice
+                self.plan.take(place, data)
+                self.unsaved.append(slot)
+                new.append(size)
+        if new:
             self.moved_at, self._is_refused = trio.current_time(), False
             self.moving.done = self.plan.chunks
             self.moving.problem = ""
-            self.moving.meter.moved(sum(blob.size for blob in kept), trio.current_time())
+            self.moving.meter.moved(sum(new), trio.current_time())
             self.around.told(self.moving)
             self.around.save(self)
 
 
 class _Kept(NamedTuple):
-    """A blob that is written, and the bytes of data in it. data: that of a list."""
+    """A blob that is on the disk, and the bytes of data in it. data: that of a list."""
 
     place: BlobPlace
     size: int
@@ -332,5 +336,7 @@ def _opened(
         data = cipher.open(place, name or b"", blob)
     except CannotOpen:
         return None
-    sealed.write(plan.layout.slot(place), data)
+    slot = plan.layout.slot(place)
+    if slot not in plan.here:  # one that is noted must not be written again: a power cut could tear it
+        sealed.write(slot, data)
     return _Kept(place, len(data), data if place.level else None)

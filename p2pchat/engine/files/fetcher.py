@@ -57,11 +57,24 @@ class NoRoom(Exception):
 
 @dataclass(eq=False, repr=False)
 class _Task:
-    """A file that has a place. fetch: None while it is being opened."""
+    """A file that has a place. fetch: None while it is being opened. room: bytes of the disk kept for it then."""
 
     row: FileRow
     scope: trio.CancelScope
     fetch: FileFetch | None = None
+    room: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many bytes it may still write."""
+        return self.room if self.fetch is None else _missing_bytes(self.row, self.fetch.plan.chunks)
+
+    def idle_at(self, now: float) -> float:
+        """Return since when it is idle, or when to look again."""
+        fetch = self.fetch
+        if fetch is None or fetch.plan.whole or (fetch.may_move and now < fetch.moved_at + SLOW_SECONDS):
+            return now + IDLE_SECONDS
+        return fetch.moved_at + IDLE_SECONDS
 
 
 class Fetcher:
@@ -170,11 +183,9 @@ class Fetcher:
         for task in self._tasks.values():
             if not others and task.row.chat not in waiting:
                 continue
-            fetch = task.fetch
-            if fetch is None or fetch.plan.whole or (fetch.may_move and now < fetch.moved_at + SLOW_SECONDS):
-                look_at = min(look_at, now + IDLE_SECONDS)
-            elif now < fetch.moved_at + IDLE_SECONDS:
-                look_at = min(look_at, fetch.moved_at + IDLE_SECONDS)
+            idle_at = task.idle_at(now)
+            if now < idle_at:
+                look_at = min(look_at, idle_at)
             elif left:
                 left -= 1
                 task.scope.cancel()
@@ -228,9 +239,7 @@ class Fetcher:
         ProfileError.
         """
         row, beside = task.row, self._committer.beside
-        missing = (row.layout.chunks - row.done) * min(row.size, CHUNK_BYTES)
-        if (await beside(partial(shutil.disk_usage, self._space.folder.parent))).free < missing + SCARCE_DISK_BYTES:
-            raise NoRoom
+        self._take_room(task, (await beside(partial(shutil.disk_usage, self._space.folder.parent))).free)
         if row.space is not None and row.space_key is not None:
             try:
                 return await beside(partial(self._space.open, row.space, row.space_key))
@@ -238,6 +247,7 @@ class Fetcher:
                 pass  # it is gone: begin anew
         sealed = await beside(self._space.create)
         try:
+            await beside(sealed.sync)  # so its name is in the folder; once it is opened anew, nobody would sync that
             named = await self._committer.submit(_begin_anew, row.message, sealed.name, sealed.key)
         except Exception:  # it was not noted, so nobody would delete it before the next start
             await beside(sealed.delete)
@@ -251,11 +261,33 @@ class Fetcher:
         task.row = moving.row = named
         return sealed
 
+    def _take_room(self, task: _Task, free: int) -> None:
+        """Leave room to a file, beside what the others still lack. Idle ones lose theirs if it does not do otherwise.
+        free: bytes that are free on the disk. Raises NoRoom.
+        """
+        now, needed = trio.current_time(), _missing_bytes(task.row, task.row.done)
+        others = [other for other in self._tasks.values() if other is not task and not other.scope.cancel_called]
+        lacking = needed + sum(other.left for other in others) + SCARCE_DISK_BYTES - free
+        idle = [other for other in others if other.idle_at(now) <= now]
+        if lacking > sum(other.left for other in idle):
+            raise NoRoom
+        for other in idle:
+            if lacking > 0:
+                lacking -= other.left
+                self._resting[other.row.message] = now + RETRY_SECONDS
+                other.scope.cancel()
+        task.room = needed
+
     async def _ended(self, row: FileRow, end: FetchEnd) -> None:
         if end == FetchEnd.WITHDRAWN:
             await self._committer.submit(transfers.withdrawn, row.message)
         elif end != FetchEnd.WHOLE:
             await self._committer.submit(transfers.fail, row.message, CHANGED if end == FetchEnd.CHANGED else WRONG)
+
+
+def _missing_bytes(row: FileRow, chunks: int) -> int:
+    """Return how many bytes a file still takes of which so many chunks are here."""
+    return (row.layout.chunks - chunks) * min(row.size, CHUNK_BYTES)
 
 
 def _wanted(db: Database) -> tuple[list[FileRow], bool]:

@@ -159,6 +159,8 @@ class FromRelays:
                 self.plan.lacks(
                     way, [place for place, slot in zip(places, slots, strict=True) if slot not in self._came]
                 )
+                unsaved = set(self.unsaved())  # what is noted already, since it came on another way, is not saved again
+                self.saved([slot for slot in slots if slot in self._came and slot not in unsaved])
             finally:
                 self.plan.done(held)
                 self.changed.pulse()

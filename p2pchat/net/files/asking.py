@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
@@ -126,17 +127,23 @@ class FileAsking:
                 try:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._read, reader, nursery.cancel_scope)
-                        await self._write(stream)
+                        with suppress(LinkLost):  # out of a nursery it would come as a group
+                            await self._write(stream)
                         nursery.cancel_scope.cancel()
                 finally:
+                    self._give_up(error)  # closing takes as long as the line does
                     await stream.close()
         except (LinkLost, Unreachable) as failed:
             error = failed
         finally:
-            self.over = True
-            for request in (*(sent.request for sent in self._sent), *self._waiting):
-                request.error = error
-                request.done.set()
+            self._give_up(error)
+
+    def _give_up(self, error: LinkLost | Unreachable) -> None:
+        """Let nobody wait any more, nor begin to."""
+        self.over = True
+        for request in (*(sent.request for sent in self._sent), *self._waiting):
+            request.error = request.error or error
+            request.done.set()
 
     async def _write(self, stream: Stream) -> None:
         """Send the requests for whose blobs there is credit, until the stream is no longer needed. Raises LinkLost."""

@@ -358,9 +358,11 @@ class GuardedYamux(yamux.Yamux):
                 raise MuxedStreamError("Connection is shutting down")
             self._add(stream)
             await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _SYN, stream.stream_id, 0))
-        except Exception as error:
+        except BaseException as error:
             self._finalize_stream_locked(stream, fully_closed=True)
-            raise MuxedStreamError(f"no stream could be begun: {type(error).__name__}") from error
+            if isinstance(error, Exception):
+                raise MuxedStreamError(f"no stream could be begun: {type(error).__name__}") from error
+            raise
         return stream
 
     def _add(self, stream: Substream) -> None:

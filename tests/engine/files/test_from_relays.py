@@ -67,3 +67,39 @@ def test_a_relay_that_does_not_answer_delays_what_another_one_has_by_seconds() -
             nursery.cancel_scope.cancel()
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def test_what_had_come_another_way_and_is_noted_is_forgotten_at_the_relay_too() -> None:
+    """Its answer was late: meanwhile the sender gave the same, which was synced and noted."""
+    layout = Layout.of(CHUNK_BYTES)
+    plan = Plan(layout, ROOT, Bits(layout.blobs))
+    forgotten: list[BlobName] = []
+
+    async def get(relay: object, box: object, names: Sequence[BlobName]) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        plan.take(BlobPlace(0, 0))
+        return [b"blob"]
+
+    async def forget(relay: object, box: object, names: Sequence[BlobName]) -> bool:
+        await trio.lowlevel.checkpoint()
+        forgotten.extend(names)
+        return True
+
+    async def known() -> list[Any]:
+        await trio.lowlevel.checkpoint()
+        return [(SimpleNamespace(mailbox="one"), SimpleNamespace(queue=SimpleNamespace(id=b"q")))]
+
+    async def keep(came: Sequence[tuple[BlobPlace, bytes]]) -> int:
+        await trio.lowlevel.checkpoint()
+        return len(came)
+
+    async def main() -> None:
+        net: Any = SimpleNamespace(mailboxes=SimpleNamespace(boxes=SimpleNamespace(get=get, forget=forget)))
+        fetched = FromRelays(plan, net, known, keep, trio.lowlevel.checkpoint, lambda: True, Wakeup())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fetched.run)
+            await trio.sleep(12)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert forgotten == [ROOT]

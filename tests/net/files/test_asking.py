@@ -314,3 +314,36 @@ def test_who_waits_is_told_that_there_is_no_stream() -> None:
         assert found == [NotServed]
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def test_a_request_that_cannot_be_written_ends_this_stream_only() -> None:
+    async def main(sender: Sender, nursery: trio.Nursery) -> None:
+        async def fails(data: bytes) -> None:
+            raise LinkLost
+
+        sender.near.write = fails  # type: ignore[method-assign]
+        asking, found = FileAsking(bool), list[object]()
+        nursery.start_soon(asking.run, sender.begin)
+        nursery.start_soon(into, found, asking, blobs(0, 1))
+        await wait_all_tasks_blocked()
+        assert asking.over
+        assert found == [LinkLost]
+
+    plays(main)
+
+
+def test_nobody_waits_for_a_stream_to_be_closed() -> None:
+    async def main(sender: Sender, nursery: trio.Nursery) -> None:
+        async def slow() -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(15)
+
+        sender.near.close = slow  # type: ignore[method-assign]
+        asking, found = FileAsking(bool), list[object]()
+        nursery.start_soon(asking.run, sender.begin)
+        nursery.start_soon(into, found, asking, blobs(0, 1))
+        await trio.sleep(SILENCE_SECONDS + 1)
+        assert found == [LinkLost]
+        assert asking.over
+
+    plays(main)

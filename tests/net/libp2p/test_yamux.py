@@ -253,6 +253,20 @@ def test_a_stream_of_ours_has_the_same_window() -> None:
     run(main)
 
 
+def test_a_stream_that_is_given_up_before_it_begins_leaves_nothing() -> None:
+    async def main() -> None:
+        async with muxer_in_memory() as (_, muxed):
+            free = muxed.stream_backlog_semaphore.value
+            async with muxed._write_lock, trio.open_nursery() as nursery:
+                nursery.start_soon(muxed.open_stream)
+                await wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+            assert not muxed.streams
+            assert muxed.stream_backlog_semaphore.value == free
+
+    run(main)
+
+
 # --- out ----------------------------------------------------------------------------------------------------------
 
 
