@@ -45,10 +45,10 @@ class FileRow:
     message: the pk of the message. file: its `file_id`. form, name, media, size, key, root, width, height, duration,
     preview: as the sender says, see `core.contents.File`. problem: a whole sentence about why it does not go on, or "".
     done: how many chunks have arrived here, or were put at relays; of one of ours that is HERE, all. news: the newest
-    `TransferNews` of the other side, and news_id the id of its content. ended_at: when it was whole, or nothing more
-    was to come (ms). source: the path of one of ours that is read where it lies; with source_size in bytes,
-    source_mtime in ns and source_inode as they were when it was cut. space, space_key: the name and the key of its
-    `SealedFile`.
+    `TransferNews` of the other side, of one of ours None once it was applied, and news_id the id of its content.
+    ended_at: when it was whole, or nothing more was to come (ms). source: the path of one of ours that is read where it
+    lies; with source_size in bytes, source_mtime in ns and source_inode as they were when it was cut. space, space_key:
+    the name and the key of its `SealedFile`.
     """
 
     message: int

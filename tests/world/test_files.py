@@ -188,6 +188,28 @@ def test_what_is_withdrawn_is_forgotten_at_relays_also_after_a_restart(tmp_path:
     run_world(tmp_path, main)
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_is_withdrawn_is_forgotten_soon_also_if_it_was_paused_before_a_restart(
+    tmp_path: Path, paused: bool
+) -> None:
+    source = new_file(tmp_path, 200_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.stop()
+        sent = await alice.call("send_file", chat="bob", path=str(source), wait="stored")
+        await until(lambda: is_left(relays, 5), 120)
+        if paused:
+            await alice.call("pause_file", id=sent["id"])
+            await alice.crash()
+            alice = await world.start("alice")
+            await trio.sleep(60)
+        await alice.call("cancel_file", id=sent["id"])
+        await until(lambda: is_left(relays, 0), 60)
+
+    run_world(tmp_path, main)
+
+
 @pytest.mark.parametrize("way", ["here", "for both", "cleared", "by its timer"])
 def test_what_is_deleted_is_taken_back_from_relays_also_after_a_restart(tmp_path: Path, way: str) -> None:
     source = new_file(tmp_path, 200_000)

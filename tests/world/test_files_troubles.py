@@ -20,9 +20,10 @@ from p2pchat.store import files as store_files
 from p2pchat.store.file_space import SealedFile
 from p2pchat.store.files import FileRow
 from tests.support.asking import events_of
+from tests.support.mail_worlds import apart
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_delivery import friends
-from tests.world.test_files import has_state, is_here, last_file, new_file, saved
+from tests.world.test_files import has_state, is_here, is_left, last_file, new_file, saved
 
 Json = dict[str, Any]
 SIZE = 700_000
@@ -270,6 +271,49 @@ def test_what_is_declined_or_deleted_leaves_nothing_and_may_be_wanted_again(tmp_
         await bob.call("clear", chat="alice")
         for node in (alice, bob):
             await until(partial(keeps_nothing, node, 1 if node is alice else 0), 60)
+
+    run_world(tmp_path, main)
+
+
+def test_a_file_that_was_declined_can_be_offered_again(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 200_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        await bob.call("settings", fetch_up_to=0)
+        sent = await send(alice, source, wait="stored")
+        await until(lambda: has_state(bob, "alice", "offered"), 60)
+        await until(lambda: is_left(relays, 5), 120)
+        await bob.call("cancel_file", id=sent["id"])
+        await until(lambda: has_state(alice, "bob", "failed"), 60)
+        await until(lambda: is_left(relays, 0), 120)
+        await bob.stop()
+        assert (await alice.call("fetch_file", id=sent["id"]))["file"]["state"] == "waiting"
+        await until(lambda: is_left(relays, 5), 120)
+        assert (await alice.call("pause_file", id=sent["id"]))["file"]["state"] == "paused"
+
+    run_world(tmp_path, main)
+
+
+def test_a_file_that_was_whole_and_is_wanted_again_is_left_at_relays_again(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 200_000)
+
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world)
+        sent = await send(alice, source, wait="delivered")
+        await until(lambda: has_state(alice, "bob", "here"), 60)
+        await until(lambda: is_left(relays, 0), 120)
+        await alice.stop()
+        await bob.call("cancel_file", id=sent["id"])
+        await bob.call("fetch_file", id=sent["id"])
+        await trio.sleep(60)  # their wish waits at the relays of its sender
+        await bob.stop()
+        alice = await world.start("alice")
+        await until(lambda: is_left(relays, 5), 120)
+        assert (await last_file(alice, "bob"))["state"] == "delivered"
+        bob = await world.start("bob")
+        await until(lambda: is_here(bob, "alice"), 120)
+        await until(lambda: has_state(alice, "bob", "here"), 120)
 
     run_world(tmp_path, main)
 

@@ -178,14 +178,14 @@ class ToRelays:
                 self._wake.clear()
                 read = partial(_read, now=self.clock(), counted=self.counted())
                 try:
+                    if first:
+                        self._may_lie.update(await self.committer.read(_read_not_ended))
                     wanted: list[_Left] = await self.committer.read(read)
                     taken = await self.committer.read(_read_taken)
                 except P2PChatError as error:
                     log.warning("what is to be left at relays cannot be read: %s", type(error).__name__)
                     await trio.sleep(RETRY_SECONDS)
                     continue
-                if first:
-                    self._may_lie.update(left.row.message for left in wanted)  # an earlier run may have left them
                 first = False
                 self.live.look(self.clock())
                 self._any, self._wanted = bool(wanted), frozenset(left.row.message for left in wanted)
@@ -213,11 +213,11 @@ class ToRelays:
     def _due(self, left: _Left) -> float:
         """Return when a file is to be left, or forgotten, next, in seconds of trio's clock."""
         pk = left.row.message
-        none = self._not_before.get((pk, _NONE), 0.0)
-        boxes = min((self._not_before.get((pk, id), 0.0) for id, _, _ in left.boxes), default=none)
-        boxes = max(boxes, self._not_before.get((pk, _ALL), 0.0))
+        rest = self._not_before.get((pk, _ALL), 0.0)
         if not left.hours:
-            return boxes
+            return rest  # however soon it was to be left again
+        none = self._not_before.get((pk, _NONE), 0.0)
+        boxes = max(rest, min((self._not_before.get((pk, id), 0.0) for id, _, _ in left.boxes), default=none))
         since = self._since.get(left.contact)
         away = self._started + AWAY_AT_START_SECONDS if since is None else since + AWAY_SECONDS
         return max(boxes, away)
@@ -461,8 +461,9 @@ class ToRelays:
         self.live.taken_back(left.row)
         if done or left.over:
             await self.committer.submit(_end, left.row.message)
-            for key in [key for key in self._not_before if key[0] == left.row.message]:
-                del self._not_before[key]  # if it is wanted again, it is left at once
+            for known in (self._not_before, self._put_in):  # if it is wanted again, it is left at once, and all of it
+                for key in [key for key in known if key[0] == left.row.message]:
+                    del known[key]
         else:
             self._rest(left, RETRY_SECONDS)
 
@@ -524,6 +525,14 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
             boxes[contact] = _boxes(db, contact)
         found.append(_Left(row, message.id, contact, boxes[contact], hours, until, over))
     return found
+
+
+def _read_not_ended(db: Database) -> list[int]:
+    """Return the messages of our files of which an earlier run may have left something: also of those that are paused,
+    or not left for now.
+    """
+    rows = [row for state in (FileState.WAITING, FileState.PAUSED) for row in store_files.unfinished(db, state)]
+    return [row.message for row in [*rows, *store_files.over(db)] if row.mine]
 
 
 def _read_taken(db: Database) -> list[tuple[TakenBack, Sequence[TheirFileBox]]]:

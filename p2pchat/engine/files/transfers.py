@@ -48,7 +48,10 @@ def settle(tx: Transaction) -> None:
 
 
 def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
-    """Apply what the recipient of one of our files says."""
+    """Apply what the recipient of one of our files says, once: it may be offered again then."""
+    if row.news is None:
+        return
+    store_files.update(tx.db, row.message, news=None)
     if row.news == TransferNews.WHOLE and row.state != FileState.HERE:
         if row.state == FileState.GONE:  # whatever they say of it, it is not given again
             change(tx, row, message, problem=WITHDRAWN_TOO_LATE)
@@ -59,7 +62,7 @@ def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
         states.advance(tx, row.chat, [message.id], event, None if message.route is None else Route(message.route))
     elif row.news == TransferNews.DECLINED and row.state in _UNDER_WAY:
         change(tx, row, message, state=FileState.FAILED, problem="It was declined.", done=0)
-    elif row.news == TransferNews.WANTED and row.state == FileState.FAILED:
+    elif row.news == TransferNews.WANTED and row.state in (FileState.FAILED, FileState.HERE):
         change(tx, row, message, state=FileState.WAITING, problem="", ended_at=None, done=0)
 
 
