@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from p2pchat.core.files import BLOB_BYTES
+from p2pchat.lib.atomic_file import sync_folder
 from p2pchat.relay.disk import translated
 
 GROWTH_SLOTS = 256
@@ -31,7 +32,9 @@ class BlobSlots:
     def __init__(self, path: Path) -> None:
         with translated():
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self.slots = os.fstat(self._file).st_size // BLOB_BYTES
+            self.slots = os.fstat(self._file).st_size // BLOB_BYTES
+            if not self.slots:  # it may be new, and what is committed to it is found by its name
+                sync_folder(path.parent)
         self._empty: list[int] = []
 
     def begin(self, used: Iterable[int]) -> None:

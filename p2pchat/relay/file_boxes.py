@@ -65,7 +65,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Giving:
-    """An answer to a get: what was asked for, how far it was given, and since when its client has had the last part."""
+    """An answer to a get: what was asked for, how far it was given, since when its client has had the last part, and
+    whether nothing comes after that.
+    """
 
     client: ClientStream
     number: int
@@ -74,6 +76,7 @@ class Giving:
     names: tuple[EnvelopeId, ...]
     given: int = 0
     since: float = 0.0
+    last: bool = False
 
     @property
     def network(self) -> Source:
@@ -114,13 +117,13 @@ class BoxBatch:
 
 @dataclass(slots=True)
 class BoxOutcome:
-    """The result of a batch. failure: the last error; forgot: whether what was to be deleted is; read: for each giving
-    the next positions and blobs.
+    """The result of a batch. failure: the last error; forgot: whether what was to be deleted is; held: for each
+    question which blobs are there, None where the disk failed; read: for each giving the next positions and blobs.
     """
 
     puts: list[BoxResult]
     forgot: bool = True
-    held: list[list[bool]] = field(default_factory=list)
+    held: list[list[bool] | None] = field(default_factory=list)
     read: list[list[tuple[int, bytes]]] = field(default_factory=list)
     untidy: bool = False
     failure: P2PChatError | None = None
@@ -147,6 +150,8 @@ def apply(store: BoxStore, batch: BoxBatch, now: int) -> BoxOutcome:
                 outcome.held[-1] = store.have(question.qid, question.names)
         except P2PChatError as error:
             outcome.failure = error
+            if not question.forgets:
+                outcome.held[-1] = None
     for giving in batch.reads:
         outcome.read.append(_next_blobs(store, giving, outcome))
     if batch.tidy:
@@ -272,9 +277,11 @@ class FileBoxServer:
     def emptied(self, client: ClientStream) -> None:
         """Note that a client has taken everything that waited for it."""
         giving = self._given.pop(client, None)
-        if giving is not None:
+        if giving is None:
+            return
+        if not giving.last:
             self._ready.append(giving)
-            self._wake.set()
+        self._wake.set()
 
     def forget(self, client: ClientStream) -> None:
         """Forget a client that has disconnected."""
@@ -348,7 +355,8 @@ class FileBoxServer:
             if client.ended:
                 continue
             crowds = out >= UNSHARED_OUT_BYTES and waiting[network] * _TURN_BYTES >= MAX_OUT_OF_NETWORK_BYTES
-            if client.full or crowds or not self._egress.take(client.origin, trio.current_time(), _TURN_BYTES):
+            waits = client in self._given or client.full or crowds
+            if waits or not self._egress.take(client.origin, trio.current_time(), _TURN_BYTES):
                 self._ready.append(giving)
                 continue
             waiting[network] += 1
@@ -381,8 +389,8 @@ class FileBoxServer:
             client.changed.unpark_all()
         for question, held in zip(batch.questions, outcome.held, strict=True):
             question.client.waiting -= 1
-            done = outcome.forgot or not question.forgets
-            self._answer(question, mailbox.DONE if done else mailbox.RELAY_FULL, held)
+            done = outcome.forgot if question.forgets else held is not None
+            self._answer(question, mailbox.DONE if done else mailbox.RELAY_FULL, held or [])
             question.client.changed.unpark_all()
         for giving, blobs in zip(batch.reads, outcome.read, strict=True):
             self._give(giving, blobs)
@@ -406,23 +414,22 @@ class FileBoxServer:
             return
         self._counts.files_fetched += len(found)
         giving.since = trio.current_time()
-        last = len(found) < BLOBS_A_TURN or found[-1][0] == len(giving.names) - 1
+        giving.last = len(found) < BLOBS_A_TURN or found[-1][0] == len(giving.names) - 1
         if found:
             giving.given = found[-1][0] + 1
-        if not last:
             self._given[client] = giving
+        client.held = True  # it has taken nothing before all is sent
         for place, blob in found:
             client.send(Frame(mailbox.BLOB, mailbox.encode_blob(Blob(giving.handle, place, blob))))
-        if not last:
-            client.flush()
-            if not client.out_bytes:  # it took them at once
-                self.emptied(client)
-            return
-        client.send(Frame(mailbox.END, mailbox.encode_end(End(giving.number, mailbox.DONE, more=False))))
-        client.fetching = False
-        client.waiting -= 1
+        if giving.last:
+            client.send(Frame(mailbox.END, mailbox.encode_end(End(giving.number, mailbox.DONE, more=False))))
+            client.fetching = False
+            client.waiting -= 1
         client.flush()
-        client.changed.unpark_all()
+        if not client.out_bytes:  # it took them at once
+            self.emptied(client)
+        if giving.last:
+            client.changed.unpark_all()
 
     def _answer(self, question: _Question, code: int, held: list[bool]) -> None:
         if question.forgets:

@@ -106,6 +106,21 @@ def test_slots_are_taken_anywhere_in_the_file(tmp_path: Path) -> None:
     slots.close()
 
 
+def test_the_name_of_a_new_file_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[set[str]] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        if os.path.samestat(os.fstat(descriptor), tmp_path.stat()):
+            synced.append({path.name for path in tmp_path.iterdir()})
+
+    monkeypatch.setattr(os, "fsync", watched)
+    store = opened(tmp_path)
+    assert any("files.blobs" in names for names in synced), "or a power cut takes the file, and its blobs"
+    store.close()
+
+
 @pytest.mark.parametrize("when", ["written", "committed", "deleted"])
 def test_a_power_cut_leaves_no_name_without_its_blob_and_no_blob_without_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str

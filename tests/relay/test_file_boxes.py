@@ -12,6 +12,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import FILES, TO_FETCH, TO_PUT
+from p2pchat.errors import DiskFull
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import box_store, file_boxes
 from p2pchat.relay.box_store import BoxQuota
@@ -197,6 +198,42 @@ def test_who_reads_slowly_delays_nobody_and_no_message(tmp_path: Path) -> None:
             assert at.mailbox.waiting_bytes <= 9 * (file_boxes.BLOBS_A_TURN + 1) * (SIZE + 100)
             queue = await opened(at, TO_PUT, Keys("letters"))
             assert await queue.put(0, blob("letter")) == [0]
+
+    run(main)
+
+
+def test_however_answers_are_asked_for_little_waits(tmp_path: Path) -> None:
+    async def main() -> None:
+        places = (f"203.0.{number}.1" for number in count())
+        async with relay(tmp_path, place_of=lambda stream: next(places)) as at:
+            sender, _ = await both(at)
+            await sender.put(0, BLOBS[0])
+            slow = [await opened(at, TO_FETCH, BOX, room=8000) for _ in range(20)]
+            for client in slow:
+                for _ in range(16):
+                    await client.ask_for(0, BLOBS[0])
+            await trio.sleep(1)
+            assert at.mailbox.waiting_bytes <= 20 * (file_boxes.BLOBS_A_TURN + 1) * (SIZE + 100)
+            assert at.mailbox.counts.files_fetched >= 20, "each has its turn"
+            for client in slow:
+                for _ in range(16):
+                    assert await client.got(1) == [BLOBS[0]]
+
+    run(main)
+
+
+def test_a_disk_that_fails_does_not_say_that_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise DiskFull("full")
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            sender, _ = await both(at)
+            await sender.put(0, BLOBS[0])
+            with monkeypatch.context() as patch:
+                patch.setattr(box_store.BoxStore, "have", full)
+                assert await sender.have(0, BLOBS[0]) == mailbox.RELAY_FULL
+            assert await sender.have(0, BLOBS[0]) == [True]
 
     run(main)
 

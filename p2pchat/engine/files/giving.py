@@ -26,6 +26,8 @@ from p2pchat.store.files import FileRow, FileState
 
 MAX_OPEN = 16
 """Files that are open at a time; the one that was asked for longest ago is closed."""
+MAX_TRIES = 3
+"""How often a request is tried whose file is closed meanwhile."""
 CHANGED = "The file has changed since it was sent; send it again."
 UNREADABLE = "{why}. It goes on when it can be read again."
 _REFUSED = {FileState.PAUSED: NoBlob.NOT_NOW, FileState.GONE: NoBlob.WITHDRAWN}
@@ -64,23 +66,37 @@ class Giver:
 
     async def blobs(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         """Return blobs of a file that was sent to this contact."""
-        try:
-            given = self._given.get((contact, wanted.file)) or await self._find(contact, wanted.file)
+        for _ in range(MAX_TRIES):
+            try:
+                given = await self._find(contact, wanted.file)
+            except P2PChatError:
+                break
             if isinstance(given, NoBlob):
                 return Blobs((), given)
-        except P2PChatError:
-            return Blobs((), NoBlob.NOT_NOW)
+            blobs = await self._made(given, wanted)
+            if blobs is not None:
+                return blobs
+        return Blobs((), NoBlob.NOT_NOW)
+
+    async def _made(self, given: _Given, wanted: BlobRange) -> Blobs | None:
+        """Make blobs of a file; None if it was closed meanwhile, because others were asked for or a contact or its
+        message has changed: the store says which.
+        """
         try:
             maker = given.maker or await self._opened(given)
             blobs = await self._beside(partial(maker.blobs, wanted.first, min(wanted.count, MAX_IN_GET)))
-        except SourceChanged:
-            self._cannot(given, CHANGED, FileState.FAILED)
-            return Blobs((), NoBlob.CHANGED)
         except P2PChatError as error:
-            self._cannot(given, UNREADABLE.format(why=str(error).rstrip(".")), FileState.PAUSED)
-            return Blobs((), NoBlob.NOT_NOW)
+            return None if given.closed else self._failed(given, error)
         self._count(given, wanted.first, blobs)
         return Blobs(blobs, NoBlob.UNKNOWN if len(blobs) < wanted.count else None)
+
+    def _failed(self, given: _Given, error: P2PChatError) -> Blobs:
+        """Say why a file cannot be given, and return the answer."""
+        if isinstance(error, SourceChanged):
+            self._cannot(given, CHANGED, FileState.FAILED)
+            return Blobs((), NoBlob.CHANGED)
+        self._cannot(given, UNREADABLE.format(why=str(error).rstrip(".")), FileState.PAUSED)
+        return Blobs((), NoBlob.NOT_NOW)
 
     def changed(self, pk: int) -> None:
         """Read the file of a message anew from the store when it is asked for again."""
@@ -101,20 +117,20 @@ class Giver:
         given.close()
 
     async def _find(self, contact: ContactId, file: FileId) -> _Given | NoBlob:
-        while True:
+        key = contact, file
+        while key not in self._given:
             changes = self._changes
             found = await self._read(_wanted, contact, file)
             if isinstance(found, NoBlob):
                 return found
-            if changes == self._changes:
-                break  # otherwise it may have been blocked or withdrawn since it was read
-        key = contact, file
-        if key not in self._given:
-            row, id = found
-            self._given[key] = _Given(Moving(row, id), Bits(row.layout.chunks))
-            self._live.begin(self._given[key].moving)
-            if len(self._given) > MAX_OPEN:
-                self._close(next(iter(self._given)))
+            if changes == self._changes and key not in self._given:
+                # otherwise it may have been blocked or withdrawn since it was read
+                row, id = found
+                self._given[key] = _Given(Moving(row, id), Bits(row.layout.chunks))
+                self._live.begin(self._given[key].moving)
+                if len(self._given) > MAX_OPEN:
+                    self._close(next(iter(self._given)))
+        self._given[key] = self._given.pop(key)  # the last one now to be closed for others
         return self._given[key]
 
     async def _opened(self, given: _Given) -> BlobMaker:

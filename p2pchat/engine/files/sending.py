@@ -11,6 +11,7 @@ from p2pchat.core.contents.file import MAX_CAPTION_BYTES, MAX_MEDIA_BYTES, MAX_N
 from p2pchat.core.ids import MessageId, direct_chat
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.worker import check_cancelled
 from p2pchat.errors import UsageError
 from p2pchat.store import messages as store_messages
 from p2pchat.store.database import Value
@@ -48,9 +49,11 @@ class CutFile:
 
 
 def prepare(space: FileSpace, outgoing: OutgoingFile, caption: str, key: bytes) -> CutFile:
-    """Read a file and cut it under a new 32-byte key, in a worker thread. Raises SourceUnreadable or ProfileError."""
+    """Read a file and cut it under a new 32-byte key, in a worker thread. Raises SourceUnreadable or ProfileError, and
+    ends soon, with nothing kept, when its task is cancelled.
+    """
     source = outgoing.source
-    made = cut(space, source, key, keep=outgoing.path is None)
+    made = cut(space, source, key, keep=outgoing.path is None, step=lambda chunks: check_cancelled())
     payload = File(
         outgoing.form,
         _within(outgoing.name, MAX_NAME_BYTES) or "file",

@@ -29,6 +29,7 @@ from p2pchat.engine.methods.conversation import shown
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
+from p2pchat.engine.runtime.worker import check_cancelled
 from p2pchat.errors import FileDamaged, NoPicture, NotAFile, NotNow, NotReached, P2PChatError, Refused, UsageError
 from p2pchat.media import voice
 from p2pchat.media.pictures import MAX_PICTURE_BYTES
@@ -282,6 +283,7 @@ def _write(files: Files, row: FileRow, folder: str) -> NewFile:
     """Write the plain file into a folder, in a worker thread."""
     with closing(files.open_whole(row)) as source, NewFile(folder, row.name) as new:
         for number in range(row.layout.chunks):
+            check_cancelled()
             new.write(source.chunk(number))
     return new
 

@@ -44,6 +44,10 @@ Hook = Callable[[Transaction], object]
 
 HIGH_WATER_MARK = 512
 """Inputs from the network that may wait; above it, links are not read."""
+MAX_BESIDE = 16
+"""Functions that run beside transactions at a time. Fewer than trio has threads (40), so that one is always left for a
+transaction, even where a network file system hangs.
+"""
 MAX_CALLS = 10_000
 """Calls of faces that may wait for a transaction; above it, faces are told that the node is busy."""
 KEYS_AHEAD = 4
@@ -100,6 +104,7 @@ class Committer:
         self._route = route
         self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
+        self._beside = trio.CapacityLimiter(MAX_BESIDE)
         self._inbox = Inbox()
         self._contacts_changed = trio.Event()
         self._unsaved: set[InputSource] = set()
@@ -161,8 +166,11 @@ class Committer:
             return result
 
     async def beside(self, function: Callable[[], T]) -> T:
-        """Run `function`, which may take seconds and has its own database connection, while transactions go on."""
-        result: T = await self._run_sync(function)
+        """Run `function`, which may take seconds and has its own database connection, while transactions go on.
+        At most `MAX_BESIDE` run at a time; the others wait.
+        """
+        async with self._beside:
+            result: T = await self._run_sync(function)
         return result
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
@@ -25,6 +26,14 @@ SMOOTHING = 0.9
 """By this the longest brief transaction counts less with each further one: one slow moment of a disk is not for
 ever.
 """
+
+
+def check_cancelled() -> None:
+    """In a worker thread, raise trio.Cancelled if the task that waits for it has been cancelled. Elsewhere do nothing.
+    What takes long calls this now and then, because a thread cannot be ended from outside.
+    """
+    with suppress(RuntimeError):  # the thread is not one of trio's
+        trio.from_thread.check_cancelled()
 
 
 class Worker:

@@ -82,8 +82,12 @@ class BoxStream:
         return list(dict.fromkeys([*(call for call, _ in self._sent.values()), *(call for _, call, _ in self._gets)]))
 
     def has_room(self, call: BoxCall) -> bool:
-        """Return whether a call may be sent now."""
-        return call.kind != mailbox.PUT or self._unanswered + len(call.blobs) * BLOB_BYTES <= MAX_UNANSWERED
+        """Return whether a call may be sent now. A relay reads nothing behind a second get before it has answered the
+        first: blobs put there would fill the connection.
+        """
+        if call.kind != mailbox.PUT:
+            return True
+        return len(self._gets) < 2 and self._unanswered + len(call.blobs) * BLOB_BYTES <= MAX_UNANSWERED
 
     def send(self, call: BoxCall) -> bool:
         """Send a call; return False where this stream can open no further box."""

@@ -159,6 +159,29 @@ def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) ->
     run(main)
 
 
+def test_a_disk_that_hangs_stops_no_transaction(tmp_path: Path) -> None:
+    """Files that are sent may lie on a network file system whose server is gone."""
+    db = new_database(tmp_path / "p2pchat.db")
+    profile.write_identity(db, "alice", system_entropy())
+    engine = Engine(db, lambda: 0, system_entropy(), cast(Net, None), cast(NetView, None))
+    go_on = threading.Event()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.committer.run)
+            for _ in range(50):
+                nursery.start_soon(engine.committer.beside, go_on.wait)
+            await wait_all_tasks_blocked()
+            try:
+                with trio.fail_after(5):
+                    assert await engine.committer.submit(lambda tx: 7) == 7
+            finally:
+                go_on.set()
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
 def test_a_skipped_key_whose_header_key_is_gone_is_forgotten(tmp_path: Path) -> None:
     """Nothing can be opened with it any more, but by somebody with a recording and this database."""
 

@@ -277,6 +277,30 @@ def test_a_relay_that_goes_silent_delays_no_more_than_it_may() -> None:
     run(main)
 
 
+def test_nothing_is_put_behind_a_second_get_that_a_relay_has_not_read() -> None:
+    async def main() -> None:
+        async def busy(liar: Liar) -> None:
+            first = await _asked(liar)
+            second = mailbox.decode_get(await liar.hear(mailbox.GET))
+            with trio.move_on_after(1):
+                await liar.hear(mailbox.PUT)
+                raise AssertionError("it was put while two gets were unanswered")
+            await liar.end(first.number)
+            numbers = [mailbox.decode_put(await liar.hear(mailbox.PUT)).number for _ in range(16)]
+            await liar.say((mailbox.RESULTS, mailbox.encode_results([(number, DONE) for number in numbers])))
+            await liar.end(second.number)
+            await trio.sleep_forever()
+
+        async with lied_to(busy) as scene, trio.open_nursery() as nursery:
+            files = scene.boxes.boxes
+            for place in range(2):
+                nursery.start_soon(files.get, AT_RELAY, own(BOB), NAMES[place : place + 1])
+            await trio.sleep(0.1)
+            assert await files.put(AT_RELAY, theirs(BOB), 24, BLOBS[:16]) == [DONE] * 16
+
+    run(main)
+
+
 def test_a_call_is_made_once_more_where_the_stream_ends() -> None:
     async def main() -> None:
         async def ending(liar: Liar) -> None:
