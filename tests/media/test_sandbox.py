@@ -80,7 +80,8 @@ def test_attempts_succeed_where_nothing_is_given_up() -> None:
 
 def test_only_its_own_connection_is_open_and_the_environment_is_empty() -> None:
     async def main(decoder: MediaDecoder) -> None:
-        assert await decoder.ask(b"say which files are open") == b"null null null socket"
+        *others, last = (await decoder.ask(b"say which files are open")).split()
+        assert (set(others), last) == ({b"null"}, b"socket")
         assert set((await decoder.ask(b"say the environment")).split()) <= {b"LC_CTYPE", b"LD_LIBRARY_PATH"}
 
     with_decoder("main", main)
