@@ -29,7 +29,10 @@ SENT = 90.0
 def made(lab: Lab, name: str, size: int) -> Path:
     """Return a file of random bytes, the same in every run."""
     path = lab.place.folder / name
-    path.write_bytes(random.Random(name).randbytes(size))
+    chance = random.Random(name)
+    with path.open("wb") as file:
+        for start in range(0, size, 1 << 20):
+            file.write(chance.randbytes(min(1 << 20, size - start)))
     return path
 
 
