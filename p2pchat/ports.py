@@ -105,7 +105,7 @@ class FileCallbacks(Protocol):
 
 
 class NoFiles:
-    """`FileCallbacks` of who has sent no file to anybody."""
+    """`FileCallbacks` of a node that has sent no file to anybody."""
 
     async def blobs(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         """Return nothing."""

@@ -48,7 +48,7 @@ while."""
 class CircuitTerms:
     """What a relay lets one circuit carry, as it has said, and what it has carried.
 
-    max_bytes: in both directions together; 0: no limit. carried: for who sends and receives to count.
+    max_bytes: in both directions together; 0: no limit. carried: counted by those who send and receive.
     """
 
     __slots__ = ("carried", "max_bytes")

@@ -215,7 +215,8 @@ class Holes(Protocol):
 
     async def punch(self, peer: PeerKey, addresses: Sequence[PunchAddress], *, leads: bool, seconds: float) -> bool:
         """Connect to `peer` at these addresses, at the moment at which it does the same. Return whether there is a
-        direct connection now, for who `leads`; the other side's connections count as inbound ones. Raises nothing.
+        direct connection now, for the one who `leads`; the other side's connections count as inbound ones. Raises
+        nothing.
         """
         ...
 

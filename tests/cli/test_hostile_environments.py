@@ -39,6 +39,7 @@ from p2pchat.cli import main
 for module in set(main.MODULES.values()):
     importlib.import_module("p2pchat.cli." + module)
 import p2pchat.api.client, p2pchat.api.starting, p2pchat.cli.context, tempfile
+import p2pchat.relay.config, p2pchat.relay.folder  # of another user's child, which cannot read every checkout
 
 def run(case):
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()

@@ -1,4 +1,4 @@
-"""Real relays keep a file for one who is away: it arrives while its sender is away, though one relay was killed."""
+"""A file waits at real relays, one of which is killed, and arrives while its sender is offline."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ async def full_relay(
     listed: bool = False,
     private: bool = False,
 ) -> FullRelay:
-    """Start one; its disk is in `folder`. listed: it says what it is to who asks, and which others it knows."""
+    """Start one; its disk is in `folder`. listed: it tells anyone who asks what it is, and which others it knows."""
     limits = limits or CHEAP_STAMPS
     host = world.relay(name)
 

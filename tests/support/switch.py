@@ -25,7 +25,7 @@ class Switch:
         return Plug(self, Place(ip_address(ip), port))
 
     def pass_on(self, source: IP, packet: bytes) -> None:
-        """Pass a packet to everybody, also to who sent it."""
+        """Pass a packet to everybody, also to the one who sent it."""
         self.sent.append((trio.current_time(), source, packet))
         for plug in self.plugged:
             plug.came.append((packet, source))

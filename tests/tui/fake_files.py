@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -59,11 +60,12 @@ def gradient(width: int, height: int) -> bytes:
     return bytes(made)
 
 
-class FakeFiles:
+class FakeFiles(ABC):
     """The methods about files. The class that inherits it has the messages."""
 
     history: dict[str, list[Json]]
 
+    @abstractmethod
     def _message(
         self,
         chat: str,
@@ -74,10 +76,11 @@ class FakeFiles:
         reply_to: str | None = None,
         **more: Any,
     ) -> Json:
-        raise NotImplementedError
+        """Return a new message object of a chat, which `history` has now."""
 
+    @abstractmethod
     def _find(self, named: str) -> str:
-        raise NotImplementedError
+        """Return the id of a contact by their id or name."""
 
     def _find_message(self, ident: str) -> Json:
         raise NotImplementedError

@@ -258,7 +258,7 @@ def test_nobody_who_keeps_all_records_and_logs_of_a_week_follows_anybody(
 
 async def probe(world: World, week: Week) -> None:
     """Dial every address that people had, by every key that was seen: only a key in use answers, and nobody serves
-    anything to who has no secret.
+    anything to anyone who has no secret.
     """
     prober = world.outsider("prober")
     in_use = {node.host.peer for node in world.nodes.values()}

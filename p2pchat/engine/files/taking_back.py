@@ -24,8 +24,10 @@ from p2pchat.store.files import FileRow
 
 MAX_NAMES, MAX_FILES = 1024, 64
 """Names of one file, 64 MiB of it, and files; beyond that relays forget by themselves within a week."""
-FOR_MS = 7 * DAY_MS
-"""For how long relays are told: by then they have dropped it by themselves."""
+AT_RELAYS_MS = 7 * DAY_MS
+"""For how long a file is left at relays after it was sent, and for how long they keep each blob; for as long after its
+message was deleted they are told to forget it.
+"""
 _KEY = "files to take back"
 _MAX_BYTES = MAX_FILES * (MAX_NAMES * NAME_BYTES + 64)
 _SHAPE = codec.listing(
@@ -59,7 +61,9 @@ def note(tx: Transaction, rows: Iterable[FileRow]) -> None:
     lying = [row for row in rows if row.mine and row.ended_at is None][-MAX_FILES:]
     space = FileSpace(tx.db.path.parent / "files")
     taken = [
-        TakenBack(direct_contact(row.chat), tx.now + FOR_MS, names) for row in lying if (names := _names(space, row))
+        TakenBack(direct_contact(row.chat), tx.now + AT_RELAYS_MS, names)
+        for row in lying
+        if (names := _names(space, row))
     ]
     if taken:
         _put(tx, [*waiting(tx.db), *taken][-MAX_FILES:])

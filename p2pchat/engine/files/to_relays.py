@@ -26,12 +26,12 @@ from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.files import live, taking_back
 from p2pchat.engine.files.live import Leaving, Live
 from p2pchat.engine.files.plan import Bits
-from p2pchat.engine.files.taking_back import TakenBack
+from p2pchat.engine.files.taking_back import AT_RELAYS_MS, TakenBack
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.backoff import Backoff
-from p2pchat.lib.times import DAY_MS, DAY_SECONDS, HOUR_MS
+from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import FileBoxes, Net
 from p2pchat.store import contacts as store_contacts
@@ -46,8 +46,6 @@ AWAY_SECONDS = 20.0
 """Seconds without a link after which a contact counts as away."""
 AWAY_AT_START_SECONDS = 5.0
 """The same for those with whom there was no link since the node started."""
-FOR_MS = 7 * DAY_MS
-"""For how long a file is left at relays after it was sent, and for how long they keep each blob."""
 MAX_CONTACTS = 4
 """Contacts for whom something is left at the same time."""
 BLOBS_A_REQUEST = 16
@@ -518,12 +516,12 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
         contact, message = direct_contact(row.chat), store_messages.by_pk(db, row.message)
         if not row.mine or message is None:
             continue
-        until = message.sent_at + FOR_MS
+        until = message.sent_at + AT_RELAYS_MS
         over = now > until
         hours = 0
         if row.state == FileState.WAITING:
             person = store_contacts.get(db, contact)
-            left = FOR_MS if message.expires_at is None else min(FOR_MS, message.expires_at - counted)
+            left = AT_RELAYS_MS if message.expires_at is None else min(AT_RELAYS_MS, message.expires_at - counted)
             hours = left // HOUR_MS
             if over or hours < 1 or person is None or person.state != ContactState.CONTACT:
                 continue

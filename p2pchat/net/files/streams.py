@@ -29,8 +29,8 @@ from p2pchat.net.ports import Branching, Caller, Handler, Host, Stream
 from p2pchat.ports import BlobRange, Blobs, FileCallbacks, LinkCallbacks
 
 WINDOW_BYTES = 1 << 19
-"""Bytes that may be under way to who asks: twice what other streams have, since each pause costs speed, and no more,
-since a message waits behind them."""
+"""Bytes that may be under way to the recipient: twice what other streams have, since each pause costs speed, and no
+more, since a message waits behind them."""
 MAX_SERVED_STREAMS = 2
 """Streams on which one contact may ask at the same time: a second one while the first is left."""
 

@@ -68,7 +68,7 @@ class Peer:
 
 @asynccontextmanager
 async def muxer_in_memory(unread: int = 10**6) -> AsyncIterator[tuple[Peer, GuardedYamux]]:
-    """The muxer of who was dialled: the other end's streams have odd numbers."""
+    """The muxer of the side that was dialled: the other end's streams have odd numbers."""
     peer = Peer()
     muxed = GuardedYamux(peer, ID(b"x"), unread)  # type: ignore[arg-type]
     async with trio.open_nursery() as nursery:
