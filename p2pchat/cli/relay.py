@@ -147,7 +147,7 @@ VERBS = (
         ),
         "It prints `ready`, its addresses and the line to give to friends. SIGTERM and SIGINT end it once "
         "it has\nanswered what it accepted. SIGHUP makes it read the token and the limits again.\n"
-        "A channel that is refused is deleted and not mirrored any more, within half a minute; nothing else is touched.",
+        "A channel that is refused is deleted and not mirrored any more, within half a minute.",
         example="p2pchat relay --listen /ip4/0.0.0.0/tcp/4001",
     ),
 )
