@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.cli import serve
 from p2pchat.core.ids import PeerKey
+from p2pchat.errors import UsageError
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.mirror import Mirror, feed_quota
+from p2pchat.relay.refused_channels import RefusedChannels
 
 
 def mirror(config: RelayConfig, folder: Path) -> Mirror:
@@ -42,3 +45,16 @@ def test_limits_follow_the_settings(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="refused_channels"):
         one.limit(replace(config, refused_channels=("beef",)))
     one.close()
+
+
+def test_the_verb_writes_the_list_that_the_relay_reads(tmp_path: Path) -> None:
+    flags, id = {"data": str(tmp_path)}, "ab" * 32
+    assert serve.refused_channels(flags, {}, None) == []
+    assert serve.refused_channels(flags, {}, None, "refuse", id, "reported") == [{"id": id, "remark": "reported"}]
+    listed = RefusedChannels(Folder(tmp_path).refused_channels)
+    assert listed.read() == frozenset({bytes.fromhex(id)})
+    assert serve.refused_channels(flags, {}, None, "allow", id) == []
+    with pytest.raises(UsageError):
+        serve.refused_channels(flags, {}, None, "refuse", "beef")
+    beside = {"P2PCHAT_RELAY_REFUSED_CHANNELS": id}
+    assert serve.refused_channels(flags, beside, None) == [{"id": id, "remark": "by the settings"}]
