@@ -564,7 +564,7 @@ def test_channels_page() -> None:
         state = feeds.take_post(state, ours[-1], lambda seq: ours[seq])
     head = posts.decode_head(feed, page.head([[bytes(32), "bob", 3]]))
     assert feeds.take_head(state, head, lambda seq: ours[seq]).withheld == 0
-    assert (head.name, head.writers) == ("news", (posts.Writer(WriterKey(bytes(32)), "bob", 3),))
+    assert (head.name, head.writers) == ("news", (posts.ChannelWriter(WriterKey(bytes(32)), "bob", 3),))
     assert bodies.decode_body(ours[5].body or b"") == contents.Text("post 5")
 
     program = posts.make_post(page.seed, feed, 258, state.last, NOW, b"\x92\x00\x91\xa2hi")
@@ -589,7 +589,7 @@ def test_channels_page() -> None:
     assert links.decode_link(link).key == page.key
     assert links.encode_link(links.decode_link(link)) == link
     get = (1).to_bytes(4, "big") + page.key * 2 + (1 << 53).to_bytes(8, "big") + b"\0\x32" + b"\1"
-    assert feed_frames.encode_get(feed_frames.Get(1, feed, feed_frames.NEWEST, 50, watch=True)) == get
+    assert feed_frames.encode_get(feed_frames.FeedGet(1, feed, feed_frames.NEWEST, 50, watch=True)) == get
     end = (1).to_bytes(4, "big") + b"\0\1" + (2).to_bytes(8, "big") + (9).to_bytes(8, "big")
     assert feed_frames.decode_end(end) == (1, 0, True, 2, 9)
     assert feed_frames.encode_terms(feed_frames.FeedTerms(5, 6, 7, new=True)) == pack([1, 5, 6, 7, True])

@@ -17,5 +17,6 @@ ipns         records that strangers keep         descriptors  what relays say of
 relay_cache  which relays that others tell of are kept
 files        how a file is cut, sealed and named  file_frames   the frames that ask for its blobs
 channels/    feeds that one key signs and anyone may read
+groups/      groups of many people: who belongs to one, and what it is encrypted with
 safety_words the words for the eight words of a handshake
 """

@@ -28,7 +28,7 @@ import trio
 from p2pchat import __version__
 from p2pchat.core.descriptors import MAX_ADDRESSES
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.names import dht_name, hop_name, mailbox_name, relay_pass, web_path
+from p2pchat.core.names import dht_name, feed_name, hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import Random, self_test, sign_public, system_entropy
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.proxy_address import ProxyAddress
@@ -53,6 +53,7 @@ from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
+from p2pchat.relay.mirror import Mirror
 from p2pchat.relay.others import follow_other
 from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 from p2pchat.relay.transport import RelayTransport
@@ -81,6 +82,8 @@ log = logging.getLogger(__name__)
 RELOADED = frozenset(
     {"token_file", "total_bytes", "queue_bytes", "queue_blobs", "least_free", "longest_hours", "address_bytes"}
     | {"files_bytes", "file_box_bytes", "file_hours", "file_address_bytes"}
+    | {"channels_bytes", "channel_bytes", "channel_posts", "channel_hours", "channel_address_bytes"}
+    | {"known_channels_only", "refused_channels"}
     | {"puts_a_second", "puts_burst", "stamp_bits", "connections", "connections_per_address"}
     | {"reservations", "reservations_per_address", "reservation_seconds"}
     | {"circuits", "circuits_per_client", "circuits_per_address"}
@@ -232,6 +235,8 @@ class _Relay:
             serve_list=self._listing.answer,
             boxes=self._boxes,
         )
+        spare = partial(wanted_free, self.store)
+        self._mirror = Mirror(config, folder, peer, self._mailbox.clock, random, spare)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
         )
@@ -245,6 +250,8 @@ class _Relay:
         async with trio.open_nursery() as nursery:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 await nursery.start(self._mailbox.run)
+                if self._mirror.server is not None:
+                    await nursery.start(self._mirror.server.run)
                 await nursery.start(self._supervisor.run)
                 if self._dht is not None:
                     await nursery.start(self._dht.run)
@@ -282,6 +289,7 @@ class _Relay:
     def close(self) -> None:
         """Close the stores."""
         self.store.close()
+        self._mirror.close()
         if self._boxes is not None:
             self._boxes.close()
 
@@ -290,6 +298,9 @@ class _Relay:
         mailbox, hop = (self._mailbox.serve, self._hop.serve) if serve else (None, None)
         self._host.handle(mailbox_name(self._host.peer, self._token), mailbox, speaks_first=True)
         self._host.handle(hop_name(self._pass), hop)
+        if self._mirror.handler is not None:
+            name, feeds = feed_name(self._host.peer, self._token), self._mirror.handler if serve else None
+            self._host.handle(name, feeds, speaks_first=True)
         if self._dht is not None:
             self._host.handle(dht_name(self._pass), self._dht.tell if serve else None)
 
@@ -309,6 +320,7 @@ class _Relay:
             config = reload()
             config = replace(config, connections=_with_files_for(config.connections))
             limits = mailbox_limits(config)
+            self._mirror.limit(config)
         except P2PChatError as error:
             log.error("SIGHUP: nothing was changed: %s", error.line())
             return
@@ -385,12 +397,13 @@ class _Relay:
             "file_blobs": 0 if self._boxes is None else self._boxes.blobs,
             "file_bytes": 0 if self._boxes is None else self._boxes.size,
             "most_file_bytes": 0 if self._boxes is None else self._boxes.quota.total_bytes,
+            **self._mirror.numbers(),
             "floods_ended": work().ended,
             "longest_turn_seconds": round(work().turns.longest, 6),
             "restarts": self._supervisor.restarts,
             **(NO_NUMBERS if self._dht is None else self._dht.numbers()),
             "clock_held": int(self._mailbox.clock.held),
-            "healthy": int(not (self._mailbox.failing or self._supervisor.waiting)),
+            "healthy": int(not (self._mailbox.failing or self._mirror.failing or self._supervisor.waiting)),
         }
 
     def _status(self) -> dict[str, Any]:

@@ -923,7 +923,7 @@ def channels() -> Iterator[tuple[str, Vector]]:
     first = posts.make_post(seed, feed, 0, posts.NOTHING, NOW, bodies.encode_body(Text("hello")))
     second = posts.make_post(seed, feed, 1, first.header.hash, NOW + 1, bodies.encode_body(Text("again")))
     other = posts.make_post(seed, feed, 1, first.header.hash, NOW + 1, bodies.encode_body(Text("differently")))
-    writer = posts.Writer(WriterKey(prim.sign_public(other_seed)), "bob", 9)
+    writer = posts.ChannelWriter(WriterKey(prim.sign_public(other_seed)), "bob", 9)
     head = posts.make_head(seed, feed, 2, second.header.hash, NOW + 2, "news", (writer,))
     yield (
         "post-ok",

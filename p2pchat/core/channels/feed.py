@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from p2pchat.core.channels import checkpoints
-from p2pchat.core.channels.posts import NOTHING, FeedName, Fork, Head, Header, Post, statement
+from p2pchat.core.channels.posts import NOTHING, FeedHead, FeedName, Fork, Post, PostHeader, statement
 from p2pchat.errors import CannotOpen
 
 Known = Callable[[int], Post | None]
@@ -47,7 +47,7 @@ class Feed:
     first: int = 0
     count: int = 0
     last: bytes = NOTHING
-    head: Head | None = None
+    head: FeedHead | None = None
     missing: int = 0
     fork: Fork | None = None
 
@@ -95,7 +95,7 @@ def take_post(feed: Feed, post: Post, known: Known, most: int | None = None) -> 
     return grown
 
 
-def take_head(feed: Feed, head: Head, known: Known) -> Feed:
+def take_head(feed: Feed, head: FeedHead, known: Known) -> Feed:
     """Return the feed with a head, whose signature is valid, if it is newer; frozen if it contradicts a post."""
     if feed.fork is not None:
         return feed
@@ -112,7 +112,7 @@ def take_head(feed: Feed, head: Head, known: Known) -> Feed:
     return replace(feed, head=head)
 
 
-def begin(name: FeedName, head: Head, posts: Sequence[Post]) -> Feed:
+def begin(name: FeedName, head: FeedHead, posts: Sequence[Post]) -> Feed:
     """Return what a new reader knows from a head and the last page: `posts`, in order, up to the one that the head
     names. Of these only the head's signature counts, since each header names the one before. Raises CannotOpen if they
     do not lead to the head.
@@ -135,13 +135,13 @@ def skip_to(feed: Feed, post: Post) -> Feed:
     return replace(feed, count=seq, last=post.header.prev, missing=feed.missing + seq - feed.count)
 
 
-def check_earlier(first: Header, posts: Sequence[Post]) -> None:
+def check_earlier(first: PostHeader, posts: Sequence[Post]) -> None:
     """Return if these posts, in order, are those before the one with the header `first`. Raises CannotOpen if not."""
     headers = [post.header for post in posts] + [first]
     _check_linked(headers)
 
 
-def check_page(mark: Header, posts: Sequence[Post]) -> None:
+def check_page(mark: PostHeader, posts: Sequence[Post]) -> None:
     """Return if these are the 256 posts that the checkpoint of `mark`, a checked header, is about. Raises CannotOpen if
     not.
     """
@@ -154,13 +154,13 @@ def check_page(mark: Header, posts: Sequence[Post]) -> None:
         raise CannotOpen
 
 
-def _check_linked(headers: Sequence[Header]) -> None:
+def _check_linked(headers: Sequence[PostHeader]) -> None:
     for before, after in pairwise(headers):
         if after.seq != before.seq + 1 or after.prev != before.hash:
             raise CannotOpen
 
 
-def _check_point(feed: Feed, header: Header, post: Post, known: Known) -> Feed | None:
+def _check_point(feed: Feed, header: PostHeader, post: Post, known: Known) -> Feed | None:
     """Check the checkpoint of the next post, as far as what it is about is here. Return the frozen feed if it names
     another post than the one that is here. Raises CannotOpen for a wrong root.
     """
@@ -180,5 +180,5 @@ def _check_point(feed: Feed, header: Header, post: Post, known: Known) -> Feed |
     return None
 
 
-def _frozen(feed: Feed, first: Post | Head, second: Post | Head) -> Feed:
+def _frozen(feed: Feed, first: Post | FeedHead, second: Post | FeedHead) -> Feed:
     return replace(feed, fork=Fork(feed.name, statement(first), statement(second)))

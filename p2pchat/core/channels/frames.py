@@ -86,7 +86,7 @@ class FeedTerms(NamedTuple):
     new: bool
 
 
-class Get(NamedTuple):
+class FeedGet(NamedTuple):
     """A request for at most `want` posts of a feed, from the number `start` on, or the newest; with `watch`,
     also for what comes later.
     """
@@ -98,7 +98,7 @@ class Get(NamedTuple):
     watch: bool
 
 
-class End(NamedTuple):
+class FeedEnd(NamedTuple):
     """The end of an answer. more: there are further posts behind these. first, next: of the posts that the relay has,
     the number of the first and that behind the last; both 0 if it has none.
     """
@@ -110,7 +110,7 @@ class End(NamedTuple):
     next: int
 
 
-class Put(NamedTuple):
+class FeedPut(NamedTuple):
     """A post or a head, as `data`, for a relay."""
 
     number: int
@@ -128,17 +128,17 @@ def decode_terms(body: bytes) -> FeedTerms:
     return FeedTerms(*_TERMS_SHAPE(decode(body, _MAX_TERMS))[1:5])
 
 
-def encode_get(get: Get) -> bytes:
+def encode_get(get: FeedGet) -> bytes:
     """Encode a GET, frame type 1."""
     return _GET.pack(get.number, *get.feed, get.start, get.want, get.watch)
 
 
-def decode_get(body: bytes) -> Get:
+def decode_get(body: bytes) -> FeedGet:
     """Decode a GET. Raises CannotOpen."""
     number, channel, writer, start, want, watch = _unpack(_GET, body)
     if start > NEWEST or want > MAX_WANTED or watch > 1:
         raise CannotOpen
-    return Get(number, FeedName(channel, WriterKey(writer)), start, want, bool(watch))
+    return FeedGet(number, FeedName(channel, WriterKey(writer)), start, want, bool(watch))
 
 
 def encode_answer(number: int, data: bytes) -> bytes:
@@ -151,29 +151,29 @@ def decode_answer(body: bytes) -> tuple[int, bytes]:
     return _NUMBER.unpack_from(body)[0], body[_NUMBER.size :]
 
 
-def encode_end(end: End) -> bytes:
+def encode_end(end: FeedEnd) -> bytes:
     """Encode an END, frame type 4."""
     return _END.pack(*end)
 
 
-def decode_end(body: bytes) -> End:
+def decode_end(body: bytes) -> FeedEnd:
     """Decode an END. Raises CannotOpen."""
     number, code, more, first, behind = _unpack(_END, body)
     _check_code(code)
     if more > 1 or not 0 <= first <= behind <= NEWEST:
         raise CannotOpen
-    return End(number, code, bool(more), first, behind)
+    return FeedEnd(number, code, bool(more), first, behind)
 
 
-def encode_put(put: Put) -> bytes:
+def encode_put(put: FeedPut) -> bytes:
     """Encode the body of a PUT or PUT_HEAD, frame types 5 and 6."""
     return _PUT.pack(put.number, *put.feed) + put.data
 
 
-def decode_put(body: bytes) -> Put:
+def decode_put(body: bytes) -> FeedPut:
     """Decode the body of a PUT or PUT_HEAD."""
     number, channel, writer = _PUT.unpack_from(body)
-    return Put(number, FeedName(channel, WriterKey(writer)), body[_PUT.size :])
+    return FeedPut(number, FeedName(channel, WriterKey(writer)), body[_PUT.size :])
 
 
 def encode_result(number: int, code: int) -> bytes:

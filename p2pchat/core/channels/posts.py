@@ -76,7 +76,7 @@ class Checkpoint(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class PostHeader:
     """What is signed of a post. seq: from 0. prev: the hash of the one before. at: ms by the writer's clock. digest,
     size: of the body. raw: the bytes that were signed.
     """
@@ -101,12 +101,12 @@ class Header:
 class Post:
     """A post whose signature is valid. body: None where whoever handed it out has the header only."""
 
-    header: Header
+    header: PostHeader
     signature: bytes
     body: bytes | None
 
 
-class Writer(NamedTuple):
+class ChannelWriter(NamedTuple):
     """Somebody else who may write in a channel, in a feed of their own. most: how many posts of it count: a writer who
     is removed keeps those that the channel's owner had seen.
     """
@@ -117,7 +117,7 @@ class Writer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class FeedHead:
     """Where a feed ended at `at` (ms): it had `count` posts, the last with the hash `last`. name: the channel's, None
     if only the link says it. writers: of the channel; only its own feed names any. raw, signature: as they were signed.
     """
@@ -128,7 +128,7 @@ class Head:
     last: bytes
     at: int
     name: str | None
-    writers: tuple[Writer, ...]
+    writers: tuple[ChannelWriter, ...]
     raw: bytes
     signature: bytes
 
@@ -138,7 +138,7 @@ class Head:
         """
         if writer == self.writer:
             return MAX_SEQ + 1
-        return max((one.most for one in self.writers if one.key == writer), default=0)
+        return max((named.most for named in self.writers if named.key == writer), default=0)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def make_post(
     digest = body_digest(body)
     marks = None if checkpoint is None else list(checkpoint)
     raw = encode([1, channel_id(feed.channel), feed.writer, seq, prev, at, digest, len(body), marks])
-    header = Header(channel_id(feed.channel), feed.writer, seq, prev, at, digest, len(body), checkpoint, raw)
+    header = PostHeader(channel_id(feed.channel), feed.writer, seq, prev, at, digest, len(body), checkpoint, raw)
     return Post(header, prim.sign(seed, _POST, raw), body)
 
 
@@ -162,12 +162,14 @@ def make_head(
     last: bytes,
     at: int,
     name: str | None = None,
-    writers: tuple[Writer, ...] = (),
-) -> Head:
+    writers: tuple[ChannelWriter, ...] = (),
+) -> FeedHead:
     """Sign where a feed ends."""
-    raw = encode([1, channel_id(feed.channel), feed.writer, count, last, at, name, [list(one) for one in writers]])
+    raw = encode(
+        [1, channel_id(feed.channel), feed.writer, count, last, at, name, [list(writer) for writer in writers]]
+    )
     signature = prim.sign(seed, _HEAD, raw)
-    return Head(channel_id(feed.channel), feed.writer, count, last, at, name, writers, raw, signature)
+    return FeedHead(channel_id(feed.channel), feed.writer, count, last, at, name, writers, raw, signature)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -225,12 +227,12 @@ def open_post(feed: FeedName, raw: bytes, signature: bytes, body: bytes | None) 
     return Post(header, signature, body)
 
 
-def encode_head(head: Head) -> bytes:
+def encode_head(head: FeedHead) -> bytes:
     """Return a head as it travels: [head, signature]."""
     return encode([head.raw, head.signature])
 
 
-def decode_head(feed: FeedName, data: bytes) -> Head:
+def decode_head(feed: FeedName, data: bytes) -> FeedHead:
     """Return a head of this feed, its signature checked. Raises CannotOpen."""
     raw, signature = _SIGNED_HEAD_SHAPE(decode(data, MAX_HEAD_BYTES + 128))
     _, channel, writer, count, last, at, name, named = _HEAD_SHAPE(decode(raw, MAX_HEAD_BYTES))
@@ -238,19 +240,19 @@ def decode_head(feed: FeedName, data: bytes) -> Head:
         raise CannotOpen
     if named and not feed.is_own:
         raise CannotOpen
-    writers = tuple(Writer(WriterKey(key), clean_name(word), most) for key, word, most in named)
+    writers = tuple(ChannelWriter(WriterKey(key), clean_name(word), most) for key, word, most in named)
     prim.verify(feed.writer, _HEAD, raw, signature)
     shown = None if name is None else clean_name(name) or None
-    return Head(ChannelId(channel), feed.writer, count, last, at, shown, writers, raw, signature)
+    return FeedHead(ChannelId(channel), feed.writer, count, last, at, shown, writers, raw, signature)
 
 
-def _header(feed: FeedName, raw: bytes) -> Header:
+def _header(feed: FeedName, raw: bytes) -> PostHeader:
     _, channel, writer, seq, prev, at, digest, size, marks = _HEADER_SHAPE(decode(raw, MAX_HEADER_BYTES))
     checkpoint = None if marks is None else Checkpoint(*marks)
     wrong = channel != channel_id(feed.channel) or writer != feed.writer or not size
     if wrong or (seq == 0) != (prev == NOTHING) or (checkpoint is not None) != checkpoints.is_due(seq):
         raise CannotOpen
-    return Header(ChannelId(channel), feed.writer, seq, prev, at, digest, size, checkpoint, raw)
+    return PostHeader(ChannelId(channel), feed.writer, seq, prev, at, digest, size, checkpoint, raw)
 
 
 # --- forks ---------------------------------------------------------------------------------------------------------
@@ -271,7 +273,7 @@ class Fork(NamedTuple):
     second: Statement
 
 
-def statement(of: Post | Head) -> Statement:
+def statement(of: Post | FeedHead) -> Statement:
     """Return what is signed of a post or a head."""
     return Statement(of.header.raw, of.signature) if isinstance(of, Post) else Statement(of.raw, of.signature)
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from p2pchat.core.channels.feed import Feed, Gap, skip_to, take_head, take_post
 from p2pchat.core.channels.posts import (
-    Head,
+    FeedHead,
     Post,
     check_fork,
     decode_head,
@@ -35,7 +35,7 @@ class ReaderMachine(RuleBasedStateMachine):
         super().__init__()
         self.writer = FeedWriter()
         self.copy: FeedWriter | None = None
-        self.heads: list[Head] = []
+        self.heads: list[FeedHead] = []
         self.feed = Feed(FEED)
         self.kept: dict[int, Post] = {}
         self.seen = 0

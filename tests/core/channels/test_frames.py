@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from p2pchat.core.channels import frames
-from p2pchat.core.channels.frames import End, FeedTerms, Get, Put
+from p2pchat.core.channels.frames import FeedEnd, FeedGet, FeedPut, FeedTerms
 from p2pchat.errors import CannotOpen
 from tests.core.channels.writing import FEED
 
-GET = Get(7, FEED, frames.NEWEST, 50, watch=True)
-END = End(7, frames.DONE, more=True, first=3, next=9)
+GET = FeedGet(7, FEED, frames.NEWEST, 50, watch=True)
+END = FeedEnd(7, frames.DONE, more=True, first=3, next=9)
 
 
 def test_frames_read_back() -> None:
@@ -20,7 +20,7 @@ def test_frames_read_back() -> None:
     assert frames.decode_end(frames.encode_end(END)) == END
     terms = FeedTerms(16 << 20, 4096, 720, new=True)
     assert frames.decode_terms(frames.encode_terms(terms)) == terms
-    assert frames.decode_put(frames.encode_put(Put(1, FEED, b"post"))) == Put(1, FEED, b"post")
+    assert frames.decode_put(frames.encode_put(FeedPut(1, FEED, b"post"))) == FeedPut(1, FEED, b"post")
     assert frames.decode_answer(frames.encode_answer(9, b"post")) == (9, b"post")
     assert frames.decode_result(frames.encode_result(9, frames.FORK)) == (9, frames.FORK)
 

@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from p2pchat.core.channels import posts
-from p2pchat.core.channels.posts import Fork, Writer, check_fork, decode_fork, decode_head, decode_post, statement
+from p2pchat.core.channels.posts import (
+    ChannelWriter,
+    Fork,
+    check_fork,
+    decode_fork,
+    decode_head,
+    decode_post,
+    statement,
+)
 from p2pchat.core.codec import encode
 from p2pchat.core.ids import WriterKey
 from p2pchat.errors import CannotOpen
@@ -36,7 +44,7 @@ def test_a_changed_post_is_refused(place: int) -> None:
 
 
 def test_a_head_names_writers_only_in_the_channels_own_feed() -> None:
-    writer = Writer(OTHER.writer, "bob", 3)
+    writer = ChannelWriter(OTHER.writer, "bob", 3)
     head = FeedWriter().head(writers=(writer,))
     opened = decode_head(FEED, posts.encode_head(head))
     assert opened.writers == (writer,)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from p2pchat.core import primitives as prim
 from p2pchat.core.channels import checkpoints
 from p2pchat.core.channels.bodies import encode_body
-from p2pchat.core.channels.posts import NOTHING, Checkpoint, FeedName, Head, Post, Writer, make_head, make_post
+from p2pchat.core.channels.posts import (
+    NOTHING,
+    ChannelWriter,
+    Checkpoint,
+    FeedHead,
+    FeedName,
+    Post,
+    make_head,
+    make_post,
+)
 from p2pchat.core.contents import Text
 from p2pchat.core.ids import WriterKey
 
@@ -49,7 +58,7 @@ class FeedWriter:
         hashes = [post.header.hash for post in self.posts[seq - checkpoints.EVERY : seq]]
         return Checkpoint(checkpoints.merkle_root(hashes), hashes[0])
 
-    def head(self, at: int = NOW, writers: tuple[Writer, ...] = ()) -> Head:
+    def head(self, at: int = NOW, writers: tuple[ChannelWriter, ...] = ()) -> FeedHead:
         """Sign where the feed ends."""
         last = self.posts[-1].header.hash if self.posts else NOTHING
         return make_head(self.seed, self.feed, len(self.posts), last, at, "news", writers)
