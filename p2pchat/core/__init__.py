@@ -17,4 +17,5 @@ ipns         records that strangers keep         descriptors  what relays say of
 relay_cache  which relays that others tell of are kept
 files        how a file is cut, sealed and named  file_frames   the frames that ask for its blobs
 safety_words the words for the eight words of a handshake
+groups/      the secrets and messages of groups
 """

@@ -33,6 +33,16 @@ FileId = NewType("FileId", bytes)
 """A file between its two ends: 16 bytes that commit to its key and its bytes."""
 BlobName = NewType("BlobName", bytes)
 """The 32-byte hash of a blob of a file."""
+GroupId = NewType("GroupId", bytes)
+"""A group: the 32-byte hash of the first event of its membership log."""
+EventId = NewType("EventId", bytes)
+"""An event of a membership log: 32 bytes."""
+EpochId = NewType("EpochId", bytes)
+"""An epoch of a group: the id of the event that made it."""
+MemberId = NewType("MemberId", bytes)
+"""A member of one group: the first 8 bytes of the hash of the key that it signs with there."""
+ItemId = NewType("ItemId", bytes)
+"""An item of a group: the 32-byte hash of its sealed bytes."""
 
 NOTES = ChatId(bytes(8))
 """The chat with oneself."""
