@@ -34,13 +34,13 @@ FileId = NewType("FileId", bytes)
 BlobName = NewType("BlobName", bytes)
 """The 32-byte hash of a blob of a file."""
 GroupId = NewType("GroupId", bytes)
-"""A group: the 32-byte hash of the first event of its membership log."""
-EventId = NewType("EventId", bytes)
-"""An event of a membership log: 32 bytes."""
-EpochId = NewType("EpochId", bytes)
-"""An epoch of a group: the id of the event that made it."""
+"""A group, the same for everybody: the 32-byte id of its first event."""
 MemberId = NewType("MemberId", bytes)
-"""A member of one group: the first 8 bytes of the hash of the key that it signs with there."""
+"""A member of one group, 8 bytes; see `core.groups.roles.member_id`."""
+EventId = NewType("EventId", bytes)
+"""An event of a membership log: the 32-byte hash of what its author signed."""
+EpochId = EventId
+"""An epoch of a group: the id of the event that made it."""
 ItemId = NewType("ItemId", bytes)
 """An item of a group: the 32-byte hash of its sealed bytes."""
 

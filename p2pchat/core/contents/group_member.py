@@ -8,10 +8,10 @@ from typing import Any, Self
 from p2pchat.core import codec
 from p2pchat.core import primitives as prim
 from p2pchat.core.contents.kind import Kind, Payload
-from p2pchat.core.groups.messages import MEMBER_ID
+from p2pchat.core.groups.roles import MEMBER_ID_BYTES
 from p2pchat.core.ids import GroupId, MemberId
 
-_SHAPE = codec.array(codec.binary(32), codec.binary(MEMBER_ID), codec.binary(prim.SIGNATURE), open_end=True)
+_SHAPE = codec.array(codec.binary(32), codec.binary(MEMBER_ID_BYTES), codec.binary(prim.SIGNATURE), open_end=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class GroupRefusal(Payload):
 
     def encode(self) -> list[object]:
         """Return [group, reason]."""
-        return [self.group, self.reason]
+        return [self.group, int(self.reason)]
 
     @classmethod
     def decode(cls, value: Any) -> Self:

@@ -1,6 +1,8 @@
-"""Groups without input or output: who is a member, what they read, and how it travels.
+"""Groups: who belongs to one, who may do what, what they read, and how it travels.
 
-epochs   secrets of a group, and when they are deleted     chains   a key for each message of each member
-messages  messages, signed and sealed                      items    all that travels, as its carriers see it
-parts    cutting what is too long, and joining it again    welcome  what a newcomer is sent
+roles        what members may do               events       signed entries of the membership log
+state        members and settings at one time  epochs       secrets of a group, and when they are deleted
+chains       keys for each member's messages   messages     messages, signed and sealed
+items        all that travels                  parts        cutting what is too long, and joining it
+welcome      what a newcomer is sent
 """

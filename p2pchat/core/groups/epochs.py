@@ -237,7 +237,9 @@ class EpochAge(NamedTuple):
     has_links: bool = True
 
 
-def to_delete(epochs: Mapping[EpochId, EpochAge], now: int, *, merged: bool) -> tuple[tuple[EpochId, EpochDeletion], ...]:
+def to_delete(
+    epochs: Mapping[EpochId, EpochAge], now: int, *, merged: bool
+) -> tuple[tuple[EpochId, EpochDeletion], ...]:
     """Return what is to be deleted by `now`, in ms, of the epochs of one group.
 
     merged: whether there is one head. While there are several, the event that merges them is yet to come, and may go on

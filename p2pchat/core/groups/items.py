@@ -14,8 +14,9 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U32, binary, binary_upto, decode, encode, uint
 from p2pchat.core.groups import parts
 from p2pchat.core.groups.epochs import EpochSecrets
-from p2pchat.core.groups.messages import MAX_BODY, MEMBER_ID
+from p2pchat.core.groups.messages import MAX_BODY
 from p2pchat.core.groups.parts import Part
+from p2pchat.core.groups.roles import MEMBER_ID_BYTES
 from p2pchat.core.ids import EpochId, ItemId, MemberId
 from p2pchat.errors import CannotOpen
 
@@ -114,7 +115,7 @@ def open_whole(whole: bytes) -> MessageItem | EventItem:
     return item
 
 
-_KIND, _MEMBER, _NUMBER, _BODY = uint(U8), binary(MEMBER_ID), uint(U32), binary_upto(MAX_BODY)
+_KIND, _MEMBER, _NUMBER, _BODY = uint(U8), binary(MEMBER_ID_BYTES), uint(U32), binary_upto(MAX_BODY)
 
 
 def _read(fields: Any, most: int) -> Item:

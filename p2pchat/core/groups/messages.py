@@ -13,10 +13,10 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode, exactly, listing, uint
 from p2pchat.core.envelope import MAX_CONTENT
 from p2pchat.core.groups import chains
-from p2pchat.core.groups.chains import Chain, FindSkipped, SoughtKey, MaySkip
+from p2pchat.core.groups.chains import Chain, FindSkipped, MaySkip, SoughtKey
+from p2pchat.core.groups.roles import MEMBER_ID_BYTES
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 
-MEMBER_ID = 8
 MAX_LOG_HEADS = 8
 MAX_BODY = MAX_CONTENT + 512
 MAX_RECORD = MAX_BODY + 512
@@ -142,7 +142,7 @@ def encode_record(message: GroupMessage) -> bytes:
 _RECORD = array(
     exactly(1),
     binary(32),
-    binary(MEMBER_ID),
+    binary(MEMBER_ID_BYTES),
     uint(U32),
     _HEADS,
     binary_upto(MAX_CONTENT),

@@ -10,6 +10,7 @@ from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets, Leaf, LeafKeys
 from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.groups.messages import GroupMessage, ReadMessage
+from p2pchat.core.groups.roles import member_id
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 from tests.core.people import Chance
 
@@ -96,7 +97,7 @@ def member(name: str, *, kem: bool = True) -> GroupPerson:
     chance = Chance(f"group {name}")
     seed = chance.random(32)
     made = prim.KemKey(chance.random(64)) if kem else None
-    leaf = LeafKeys(MemberId(prim.blake2b(prim.sign_public(seed), b"p2pchat1 member")[:8]), chance.random(32), made)
+    leaf = LeafKeys(member_id(prim.sign_public(seed)), chance.random(32), made)
     return GroupPerson(seed, leaf, chance)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.groups import epochs
-from p2pchat.core.groups.epochs import EpochDeletion, EpochAge, Leaf, Rekeyed
+from p2pchat.core.groups.epochs import EpochAge, EpochDeletion, Leaf, Rekeyed
 from p2pchat.core.ids import EpochId, GroupId, MemberId
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS, HOUR_MS

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from p2pchat.core.groups import epochs, items, messages
+from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochAge, EpochDeletion, EpochSecrets
 from p2pchat.core.groups.items import MessageItem
-from p2pchat.core.ids import EpochId
+from p2pchat.core.ids import EpochId, MemberId
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from tests.core.groups.members import GROUP, GroupPerson, core_hash, crew, epoch_id, leaves, member
@@ -87,14 +88,21 @@ def stolen(thief: GroupPerson, people: list[GroupPerson], recording: Recording, 
 
 
 def opens(
-    sealed: bytes, epoch: EpochId, secrets: EpochSecrets, people: list[GroupPerson], chains: dict[bytes, object]
+    sealed: bytes, epoch: EpochId, secrets: EpochSecrets, people: list[GroupPerson], chains: dict[MemberId, Chain]
 ) -> bool:
     item = items.open_item(sealed, epoch, secrets)
     assert isinstance(item, MessageItem)
     author = next(person for person in people if person.id == item.member)
     try:
         messages.read(
-            GROUP, epoch, item.member, author.sign, chains[item.member], item.number, item.body, lambda _: None  # type: ignore[arg-type]
+            GROUP,
+            epoch,
+            item.member,
+            author.sign,
+            chains[item.member],
+            item.number,
+            item.body,
+            lambda _: None,
         )
     except CannotOpen:
         return False
