@@ -33,6 +33,14 @@ FileId = NewType("FileId", bytes)
 """A file between its two ends: 16 bytes that commit to its key and its bytes."""
 BlobName = NewType("BlobName", bytes)
 """The 32-byte hash of a blob of a file."""
+GroupId = NewType("GroupId", bytes)
+"""A group, the same for everybody: the 32-byte id of its first event."""
+MemberId = NewType("MemberId", bytes)
+"""A member of one group, 8 bytes; see `core.groups.roles.member_id`."""
+EventId = NewType("EventId", bytes)
+"""An event of a membership log: the 32-byte hash of what its author signed."""
+EpochId = EventId
+"""An epoch of a group: the id of the event that made it."""
 
 NOTES = ChatId(bytes(8))
 """The chat with oneself."""
