@@ -68,12 +68,17 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     if status["most_file_bytes"]:
         held = f"{status['file_blobs']} of files in {status['file_boxes']} boxes, {status['file_bytes'] / 1e6:.1f} MB"
         out.line(f"{held} of {status['most_file_bytes'] / 1e6:.0f} MB")
+    if status["most_log_bytes"]:
+        held = f"{status['log_blobs']} in {status['logs']} logs of groups, {status['log_bytes'] / 1e6:.1f} MB"
+        out.line(f"{held} of {status['most_log_bytes'] / 1e6:.0f} MB, {status['log_followers']} times followed now")
     out.line(f"{status['connections']} connections, {status['clients']} clients that watch {status['watched']} queues")
     reach = f"{status['reservations']} clients reachable through it, {status['circuits']} circuits"
     out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB relayed in {status['circuits_joined']} so far")
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     if status["most_file_bytes"]:
         out.line(f"{status['files_deposited']} of files, {_turned_away(status['files_refused'])}")
+    if status["most_log_bytes"]:
+        out.line(f"{status['logs_appended']} in logs, {_turned_away(status['logs_refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
     if status["dht"]:
         known = f"{status['dht_records']} records, {status['dht_servers']} other servers known"

@@ -8,6 +8,7 @@ session      the life of sessions of a pair      envelope     the padded, sealed
 content      what an envelope holds              contents/    one module for each kind of content
 delivery     states of a message                 frames       messages on a link
 mailbox      messages between client and relay   relays       addresses of relays
+logs         queues that many read and nobody empties
 names        names of protocols, by a secret     text         cleaning of what others wrote
 ids          a type for each kind of id          emoji        what may be a reaction
 lan          announcements on a local network    parcel       an outbox as a file

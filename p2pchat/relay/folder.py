@@ -47,6 +47,11 @@ class Folder:
         return self.path / "files.db"
 
     @property
+    def logs(self) -> Path:
+        """The database of the logs."""
+        return self.path / "logs.db"
+
+    @property
     def descriptor(self) -> Path:
         """The file with the last descriptor of the relay."""
         return self.path / "descriptor"
