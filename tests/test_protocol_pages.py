@@ -38,6 +38,7 @@ from p2pchat.core import (
     invite,
     ipns,
     lan,
+    logs,
     mailbox,
     names,
     parcel,
@@ -389,6 +390,37 @@ def test_mailbox_page_file_boxes() -> None:
     assert mailbox.decode_hello(pack(said)).file_bytes == 0
     hello = mailbox.decode_hello(pack([*said, 1 << 29, 168]))
     assert (hello.file_bytes, hello.file_hours) == (1 << 29, 168)
+
+
+def test_logs_page() -> None:
+    topic, relay, challenge, admin = (os.urandom(32) for _ in range(4))
+    seeds = hkdf(topic, "log keys", 64, context=relay)
+    public = [sodium.crypto_sign_seed_keypair(seed)[0] for seed in (seeds[:32], seeds[32:], admin)]
+    keys = logs.log_keys(topic, PeerKey(relay), public[2], admin)
+    name = h("p2pchat1 log", b"".join(public) + b"\x08")
+    assert (list(keys.log[:3]), keys.log.id) == (public, name)
+    for role, (seed, label) in enumerate(((seeds[32:], "put"), (seeds[:32], "read"), (admin, "admin"))):
+        secret = sodium.crypto_sign_seed_keypair(seed)[1]
+        signed = b"p2pchat/1 log " + label.encode() + b"\0" + relay + challenge + name
+        signature = sodium.crypto_sign(signed, secret)[:64]
+        opening = logs.decode_open_log(b"\0\7" + bytes([role, 8]) + b"".join(public) + signature)
+        assert logs.check_open_log(opening, PeerKey(relay), challenge) == name
+    read = logs.LogRead(9, 7, 512, True, 5)
+    assert logs.encode_read(read) == (9).to_bytes(4, "big") + b"\0\7\2\0\1" + (5).to_bytes(8, "big")
+    small, large = os.urandom(1024), os.urandom(65_536)
+    items = b"\0\7" + (5).to_bytes(8, "big") + b"\0\1" + small + (9).to_bytes(8, "big") + b"\0\1" + small
+    assert logs.decode_items(items) == logs.Items(7, ((5, small), (9, small)))
+    assert [len(body) for body in logs.encode_items(7, [(5, large), *((6 + n, small) for n in range(63))])] == [
+        65_548,
+        2 + 63 * 1034,
+    ]
+    sizes = mailbox.FROM_RELAY[23]
+    assert 65_548 in sizes
+    assert 65_549 not in sizes
+    said = [1, relay, challenge, 18, 720, 16_384, 1 << 26, False, 0, 0, True, True, 0, 0]
+    assert mailbox.decode_hello(pack(said)).log_bytes == 0
+    hello = mailbox.decode_hello(pack([*said, 1 << 26, 336]))
+    assert (hello.log_bytes, hello.log_hours) == (1 << 26, 336)
 
 
 def pack_frame(kind: int, body: bytes) -> bytes:

@@ -91,6 +91,9 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     if status["most_file_bytes"]:
         held = f"{status['file_blobs']} of files in {status['file_boxes']} boxes, {status['file_bytes'] / 1e6:.1f} MB"
         out.line(f"{held} of {status['most_file_bytes'] / 1e6:.0f} MB")
+    if status["most_log_bytes"]:
+        held = f"{status['log_blobs']} in {status['logs']} logs of groups, {status['log_bytes'] / 1e6:.1f} MB"
+        out.line(f"{held} of {status['most_log_bytes'] / 1e6:.0f} MB, {status['log_followers']} times followed now")
     if status["feeds"]:
         held = (
             f"{status['feed_posts']} posts in {status['feeds']} feeds of channels, {status['feed_bytes'] / 1e6:.1f} MB"
@@ -102,6 +105,8 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     if status["most_file_bytes"]:
         out.line(f"{status['files_deposited']} of files, {_turned_away(status['files_refused'])}")
+    if status["most_log_bytes"]:
+        out.line(f"{status['logs_appended']} in logs, {_turned_away(status['logs_refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
     if status["dht"]:
         known = f"{status['dht_records']} records, {status['dht_servers']} other servers known"

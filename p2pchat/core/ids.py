@@ -45,6 +45,8 @@ EventId = NewType("EventId", bytes)
 """An event of a membership log: the 32-byte hash of what its author signed."""
 EpochId = EventId
 """An epoch of a group: the id of the event that made it."""
+ItemId = NewType("ItemId", bytes)
+"""An item of a group: the 32-byte hash of its sealed bytes."""
 
 NOTES = ChatId(bytes(8))
 """The chat with oneself."""

@@ -162,6 +162,35 @@ class RelayConfig:
     file_address_bytes: int = _number(
         2 << 30, 65_536, 1 << 50, "Bytes of these that may be deposited in a day from one IPv4 address or one IPv6 /64."
     )
+    logs_bytes: int = _number(
+        2 << 30,
+        0,
+        1 << 50,
+        "Bytes of blobs of logs to store in total, apart from the above. Groups and private channels are carried by "
+        "logs, which everybody in one reads and nobody empties. 0: none. Where messages may need the disk, logs leave "
+        "it to them.",
+    )
+    log_bytes: int = _number(
+        64 << 20,
+        1 << 20,
+        1 << 40,
+        "Bytes one log may hold. A tenth is kept for the admins of its group, so that nobody who floods it keeps his "
+        "own removal out.",
+    )
+    log_hours: int = _number(14 * 24, 1, 65_535, "Hours after which what is in a log is deleted.")
+    log_address_bytes: int = _number(
+        512 << 20,
+        65_536,
+        1 << 50,
+        "Bytes that may be put into logs in a day from one IPv4 address or one IPv6 /64.",
+    )
+    log_bytes_a_second: int = _number(
+        32 << 10,
+        1024,
+        1 << 30,
+        "Bytes a second that one log takes in the long run, and 512 times as many at once. Each is sent to everybody "
+        "who reads the log. A tenth is kept for admins here too.",
+    )
     channels_bytes: int = _number(
         256 << 20,
         0,

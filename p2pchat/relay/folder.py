@@ -47,6 +47,11 @@ class Folder:
         return self.path / "files.db"
 
     @property
+    def logs(self) -> Path:
+        """The database of the logs."""
+        return self.path / "logs.db"
+
+    @property
     def feeds(self) -> Path:
         """The database of channels."""
         return self.path / "channels.db"

@@ -17,6 +17,7 @@ from p2pchat.core import (
     invite,
     ipns,
     lan,
+    logs,
     mailbox,
     names,
     parcel,
@@ -332,6 +333,10 @@ FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "have": (mailbox.decode_have, mailbox.encode_have),
     "had": (mailbox.decode_had, lambda value: mailbox.encode_had(value.number, value.code, value.held)),
     "get": (mailbox.decode_get, mailbox.encode_get),
+    "read": (logs.decode_read, logs.encode_read),
+    "items": (logs.decode_items, lambda value: logs.encode_items(*value)[0]),
+    "behind": (logs.decode_handle, logs.encode_handle),
+    "append": (mailbox.decode_put, mailbox.encode_put),
     "put-record": (record_frames.decode_put, record_frames.encode_put),
     "get-record": (record_frames.decode_get, record_frames.encode_get),
     "record": (record_frames.decode_answer, record_frames.encode_answer),
@@ -344,6 +349,22 @@ def a_frame(one: Vector) -> None:
     values = list(generate.vars_of(value)) if one["name"] == "hello" else value
     assert generate.shown(values) == one["values"]
     assert make_it(value).hex() == one["body"]
+
+
+def a_log(one: Vector) -> None:
+    admin_seed = unhex(one["admin_seed"])
+    keys = logs.log_keys(unhex(one["topic"]), PeerKey(unhex(one["relay"])), prim.sign_public(admin_seed), admin_seed)
+    assert [keys.fetch_seed.hex(), keys.put_seed.hex()] == [one["fetch_seed"], one["put_seed"]]
+    assert [key.hex() for key in keys.log[:3]] == one["keys"]
+    assert keys.log.id.hex() == one["id"]
+
+
+def opening_a_log(one: Vector) -> None:
+    relay, challenge = PeerKey(unhex(one["relay"])), unhex(one["challenge"])
+    opened = logs.decode_open_log(unhex(one["body"]))
+    assert logs.check_open_log(opened, relay, challenge) == opened.log.id
+    signature = logs.sign_open_log(unhex(one["seed"]), opened.role, relay, challenge, opened.log)
+    assert logs.encode_open_log(opened._replace(signature=signature)).hex() == one["body"]
 
 
 def a_descriptor(one: Vector) -> None:
@@ -420,6 +441,8 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "file": a_file,
     "file-blob": a_blob_of_a_file,
     "queue": queue,
+    "log": a_log,
+    "log-opening": opening_a_log,
     "box": box,
     "closed": closed,
     "opening": opening,

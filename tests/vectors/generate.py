@@ -21,6 +21,7 @@ from p2pchat.core import (
     invite,
     ipns,
     lan,
+    logs,
     mailbox,
     names,
     parcel,
@@ -716,7 +717,17 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED, mailbox.FILES)
     )
     hello = mailbox.Hello(
-        PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26, forgets=True, file_bytes=1 << 29, file_hours=168
+        PeerKey(b"\xaa" * 32),
+        b"\xbb" * 32,
+        8,
+        720,
+        16_384,
+        1 << 26,
+        forgets=True,
+        file_bytes=1 << 29,
+        file_hours=168,
+        log_bytes=1 << 26,
+        log_hours=336,
     )
     yield (
         "queue-ok",
@@ -862,6 +873,58 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("record", "longer than can be", frames["record"][1][:4] + b"\6\1" + bytes(1536)),
     ):
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
+
+
+def logs_at_relays() -> Iterator[tuple[str, Vector]]:
+    topic, relay, challenge, admin_seed = (bytes((value,)) * 32 for value in (4, 0xAA, 0xBB, 5))
+    keys = logs.log_keys(topic, PeerKey(relay), prim.sign_public(admin_seed), admin_seed)
+    log, said = keys.log, {"relay": relay, "challenge": challenge}
+    fields = {"topic": topic, "fetch_seed": keys.fetch_seed, "put_seed": keys.put_seed, "admin_seed": admin_seed}
+    about = "the keys of an epoch's log at a relay, and its name"
+    yield "log-ok", vector("log", about, relay=relay, **fields, keys=list(map(bytes.hex, log[:3])), id=log.id)
+    opens = {
+        role: logs.OpenLog(7, role, log, logs.sign_open_log(keys.seed(role), role, PeerKey(relay), challenge, log))
+        for role in logs.LogRole
+    }
+    for role, opening in opens.items():
+        name = f"log-opening-{role.value}-ok"
+        body = logs.encode_open_log(opening)
+        yield name, vector("log-opening", role.name.lower(), **said, seed=keys.seed(role), body=body)
+    one = opens[logs.LogRole.APPEND]
+    for name, about, changed in (
+        ("role", "signed to append, opened to read", one._replace(role=logs.LogRole.READ)),
+        ("admin", "signed to append, opened as an admin", one._replace(role=logs.LogRole.APPEND_AS_ADMIN)),
+        ("number", "role 3", one._replace(role=3)),
+        ("key", "with another admins' key", one._replace(log=log._replace(admin=log.put))),
+        ("flags", "flags that are not a log's", one._replace(log=log._replace(flags=12))),
+        ("queue", "flags of a queue", one._replace(log=log._replace(flags=0))),
+    ):
+        yield f"log-opening-bad-{name}", refused("log-opening", about, **said, body=logs.encode_open_log(changed))
+    elsewhere = {"relay": relay, "challenge": bytes(32)}
+    about = "signed on another stream"
+    yield "log-opening-bad-challenge", refused("log-opening", about, **elsewhere, body=logs.encode_open_log(one))
+    small, larger = bytes(range(256)) * 4, bytes(BUCKETS[0])
+    read = logs.LogRead(18, 7, 512, True, 1 << 62)
+    (items,) = logs.encode_items(7, [(5, small), (1 << 40, larger)])
+    frames: dict[str, tuple[int, bytes, Any]] = {
+        "read": (mailbox.READ, logs.encode_read(read), list(read)),
+        "items": (mailbox.ITEMS, items, [7, [[5, small], [1 << 40, larger]]]),
+        "behind": (mailbox.BEHIND, logs.encode_handle(7), 7),
+        "append": (mailbox.PUT, mailbox.encode_put(mailbox.Put(19, 7, 336, 0, small)), [19, 7, 336, 0, small]),
+    }
+    for name, (kind, body, values) in frames.items():
+        about = f"type {kind}" + (", into a log" if name == "append" else "")
+        yield f"frame-{name}-ok", vector("frame", about, name=name, type=kind, body=body, values=shown(values))
+    for name, end, about, body in (
+        ("read", "", "more wanted than may be", logs.encode_read(read._replace(want=513))),
+        ("read", "-nothing", "follows and wants nothing", logs.encode_read(read._replace(want=0))),
+        ("items", "", "a place that does not grow", logs.encode_items(7, [(5, small), (5, larger)])[0]),
+        ("items", "-place", "a place of 64 bits", logs.encode_items(7, [(1 << 63, small)])[0]),
+        ("items", "-size", "a blob of 2,048 bytes", logs.encode_items(7, [(5, small + small)])[0]),
+        ("items", "-short", "a byte too few", items[:-1]),
+        ("behind", "", "a byte too many", b"\0\0\7"),
+    ):
+        yield f"frame-bad-{name}{end}", refused("frame", about, name=name, type=frames[name][0], body=body)
 
 
 def descriptors() -> Iterator[tuple[str, Vector]]:
@@ -1030,6 +1093,7 @@ SOURCES = (
     contents,
     files,
     mailboxes,
+    logs_at_relays,
     descriptors,
     punches,
     channels,
