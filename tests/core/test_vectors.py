@@ -39,11 +39,12 @@ from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
 from p2pchat.core.session import Session, file_tag, hello_tag, pair, renew_key
 from p2pchat.errors import BadInvite, CannotOpen
 from p2pchat.lib.times import HOUR_MS
+from tests.core.groups.vector_checks import CHECKS as GROUP_CHECKS
 from tests.core.people import meet, nothing
 from tests.vectors import generate
+from tests.vectors.making import Vector, shown
 
 FILES = {path.stem: path for path in sorted(Path(generate.__file__).parent.glob("*.json"))}
-Vector = dict[str, Any]
 
 
 def unhex(value: str) -> bytes:
@@ -250,7 +251,7 @@ def a_content(one: Vector) -> None:
     if one["payload"] is None:
         assert read_one.payload == Unknown(one["type"])
     else:
-        assert generate.shown(read_one.payload.encode()) == one["payload"]
+        assert shown(read_one.payload.encode()) == one["payload"]
         assert encode_content(read_one).hex() == one["bytes"]
 
 
@@ -346,7 +347,7 @@ def a_frame(one: Vector) -> None:
     read_it, make_it = FRAMES[one["name"]]
     value = read_it(unhex(one["body"]))
     values = list(generate.vars_of(value)) if one["name"] == "hello" else value
-    assert generate.shown(values) == one["values"]
+    assert shown(values) == one["values"]
     assert make_it(value).hex() == one["body"]
 
 
@@ -377,7 +378,7 @@ def a_descriptor(one: Vector) -> None:
 
 def a_punch(one: Vector) -> None:
     said = punch.decode(unhex(one["body"]))
-    assert generate.shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
+    assert shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
     assert punch.encode(said).hex() == one["body"]
 
 
@@ -408,6 +409,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "frame": a_frame,
     "descriptor": a_descriptor,
     "punch": a_punch,
+    **GROUP_CHECKS,
 }
 
 
@@ -433,7 +435,17 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
     sealed = ("invite", "bundle", "initial", "blob", "envelope")
-    for kind in (*sealed, "content", "file-blob", "opening", "stamp", "frame", "descriptor", "punch"):
+    for kind in (
+        *sealed,
+        "content",
+        "file-blob",
+        "opening",
+        "stamp",
+        "frame",
+        "descriptor",
+        "punch",
+        *(kind for kind in GROUP_CHECKS if kind != "group-epoch"),
+    ):
         assert (kind, False) in seen
         assert (kind, True) in seen
 
