@@ -28,7 +28,7 @@ import trio
 from p2pchat import __version__
 from p2pchat.core.descriptors import MAX_ADDRESSES
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.names import dht_name, hop_name, mailbox_name, relay_pass, web_path
+from p2pchat.core.names import dht_name, feed_name, hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import Random, self_test, sign_public, system_entropy
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.proxy_address import ProxyAddress
@@ -54,6 +54,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.log_store import LogStore, log_quota
 from p2pchat.relay.mailbox import MailboxServer
+from p2pchat.relay.mirror import Mirror
 from p2pchat.relay.others import follow_other
 from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 from p2pchat.relay.transport import RelayTransport
@@ -83,6 +84,8 @@ RELOADED = frozenset(
     {"token_file", "total_bytes", "queue_bytes", "queue_blobs", "least_free", "longest_hours", "address_bytes"}
     | {"files_bytes", "file_box_bytes", "file_hours", "file_address_bytes"}
     | {"logs_bytes", "log_bytes", "log_hours", "log_address_bytes", "log_bytes_a_second"}
+    | {"channels_bytes", "channel_bytes", "channel_posts", "channel_hours", "channel_address_bytes"}
+    | {"known_channels_only", "refused_channels"}
     | {"puts_a_second", "puts_burst", "stamp_bits", "connections", "connections_per_address"}
     | {"reservations", "reservations_per_address", "reservation_seconds"}
     | {"circuits", "circuits_per_client", "circuits_per_address"}
@@ -245,6 +248,8 @@ class _Relay:
             boxes=self._boxes,
             logs_store=self._logs,
         )
+        spare = partial(wanted_free, self.store)
+        self._mirror = Mirror(config, folder, peer, self._mailbox.clock, random, spare)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
         )
@@ -258,6 +263,8 @@ class _Relay:
         async with trio.open_nursery() as nursery:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 await nursery.start(self._mailbox.run)
+                if self._mirror.server is not None:
+                    await nursery.start(self._mirror.server.run)
                 await nursery.start(self._supervisor.run)
                 if self._dht is not None:
                     await nursery.start(self._dht.run)
@@ -297,12 +304,16 @@ class _Relay:
         for store in (self.store, self._boxes, self._logs):
             if store is not None:
                 store.close()
+        self._mirror.close()
 
     def _serve_names(self, *, serve: bool = True) -> None:
         """Serve under the names of the token, or stop it."""
         mailbox, hop = (self._mailbox.serve, self._hop.serve) if serve else (None, None)
         self._host.handle(mailbox_name(self._host.peer, self._token), mailbox, speaks_first=True)
         self._host.handle(hop_name(self._pass), hop)
+        if self._mirror.handler is not None:
+            name, feeds = feed_name(self._host.peer, self._token), self._mirror.handler if serve else None
+            self._host.handle(name, feeds, speaks_first=True)
         if self._dht is not None:
             self._host.handle(dht_name(self._pass), self._dht.tell if serve else None)
 
@@ -322,6 +333,7 @@ class _Relay:
             config = reload()
             config = replace(config, connections=_with_files_for(config.connections))
             limits = mailbox_limits(config)
+            self._mirror.limit(config)
         except P2PChatError as error:
             log.error("SIGHUP: nothing was changed: %s", error.line())
             return
@@ -400,12 +412,13 @@ class _Relay:
             "most_file_bytes": 0 if self._boxes is None else self._boxes.quota.total_bytes,
             **_log_numbers(self._logs),
             "log_followers": self._mailbox.followers,
+            **self._mirror.numbers(),
             "floods_ended": work().ended,
             "longest_turn_seconds": round(work().turns.longest, 6),
             "restarts": self._supervisor.restarts,
             **(NO_NUMBERS if self._dht is None else self._dht.numbers()),
             "clock_held": int(self._mailbox.clock.held),
-            "healthy": int(not (self._mailbox.failing or self._supervisor.waiting)),
+            "healthy": int(not (self._mailbox.failing or self._mirror.failing or self._supervisor.waiting)),
         }
 
     def _status(self) -> dict[str, Any]:

@@ -28,12 +28,13 @@ from p2pchat.core import (
     session,
 )
 from p2pchat.core import primitives as prim
+from p2pchat.core.channels import bodies, links, posts
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import Unknown
+from p2pchat.core.contents import Text, Unknown
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
-from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId
+from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId, WriterKey
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read_invite, to_text
 from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
 from p2pchat.core.session import Session, file_tag, hello_tag, pair, renew_key
@@ -382,6 +383,47 @@ def a_punch(one: Vector) -> None:
     assert punch.encode(said).hex() == one["body"]
 
 
+def feed_of(one: Vector) -> posts.FeedName:
+    return posts.FeedName(unhex(one["channel"]), WriterKey(unhex(one["writer"])))
+
+
+def a_channel_post(one: Vector) -> None:
+    feed = feed_of(one)
+    post = posts.decode_post(feed, unhex(one["post"]))
+    header = post.header
+    assert generate.shown(list(generate.vars_of(header))) == one["values"]
+    assert (header.hash.hex(), bodies.message_id(post).hex()) == (one["hash"], one["message"])
+    assert post.body is not None
+    assert bodies.decode_body(post.body) == Text(one["text"])
+    again = posts.make_post(unhex(one["seed"]), feed, header.seq, header.prev, header.at, post.body, header.checkpoint)
+    assert posts.encode_post(again).hex() == one["post"]
+
+
+def a_channel_head(one: Vector) -> None:
+    feed = feed_of(one)
+    head = posts.decode_head(feed, unhex(one["head"]))
+    assert generate.shown(list(generate.vars_of(head))) == one["values"]
+    again = posts.make_head(unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers)
+    assert posts.encode_head(again).hex() == one["head"]
+
+
+def a_fork(one: Vector) -> None:
+    assert posts.encode_fork(posts.decode_fork(unhex(one["fork"]))).hex() == one["fork"]
+
+
+def a_sealed_body(one: Vector) -> None:
+    secret, feed = unhex(one["secret"]), feed_of(one)
+    assert bodies.open_body(secret, feed, one["seq"], unhex(one["body"])) == Text(one["text"])
+    body = bodies.encode_body(Text(one["text"]))
+    assert bodies.seal_body(secret, feed, one["seq"], body, Recorded(one).random).hex() == one["body"]
+
+
+def a_channel_link(one: Vector) -> None:
+    link = links.decode_link(invite.from_text(one["link"]))
+    assert generate.shown(list(generate.vars_of_link(link))) == one["values"]
+    assert to_text(links.encode_link(link)) == one["link"]
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "identity": identity,
     "tags": tags,
@@ -410,6 +452,11 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "descriptor": a_descriptor,
     "punch": a_punch,
     **GROUP_CHECKS,
+    "post": a_channel_post,
+    "head": a_channel_head,
+    "fork": a_fork,
+    "body": a_sealed_body,
+    "link": a_channel_link,
 }
 
 
@@ -432,6 +479,9 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
         assert read(name) == json.loads(json.dumps(one)), name
 
 
+_OF_CHANNELS = ("post", "head", "fork", "body", "link")
+
+
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
     sealed = ("invite", "bundle", "initial", "blob", "envelope")
@@ -444,6 +494,7 @@ def test_there_is_something_refused_of_everything_that_is_read() -> None:
         "frame",
         "descriptor",
         "punch",
+        *_OF_CHANNELS,
         *(kind for kind in GROUP_CHECKS if kind != "group-epoch"),
     ):
         assert (kind, False) in seen

@@ -31,6 +31,7 @@ from p2pchat.core import (
     record_frames,
 )
 from p2pchat.core import primitives as prim
+from p2pchat.core.channels import bodies, links, posts
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import (
@@ -53,7 +54,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
 from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
-from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
+from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId, WriterKey
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
@@ -266,7 +267,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
 
     def checked(*changed: object) -> str:
         unchecked = encode([*changed, bytes(4)])[:-4]
-        return to_text(unchecked + invite._check(unchecked))
+        return to_text(unchecked + invite.check_bytes(unchecked))
 
     longer = good[:3].replace(b"\x98\x01\x00", b"\x98\x01\xcc") + b"\0" + good[3:-4]
     assert longer[2:4] == b"\xcc\0"
@@ -290,7 +291,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
     )
     yield (
         "invite-bad-canonical",
-        refused("invite", "kind 0 written in two bytes", text=to_text(longer + invite._check(longer))),
+        refused("invite", "kind 0 written in two bytes", text=to_text(longer + invite.check_bytes(longer))),
     )
 
 
@@ -951,6 +952,95 @@ def punches() -> Iterator[tuple[str, Vector]]:
         yield f"punch-bad-{name}", refused("punch", about, body=bad)
 
 
+def channels() -> Iterator[tuple[str, Vector]]:
+    seed, other_seed = bytes(range(32)), bytes(range(1, 33))
+    feed = posts.own_feed(prim.sign_public(seed))
+    first = posts.make_post(seed, feed, 0, posts.NOTHING, NOW, bodies.encode_body(Text("hello")))
+    second = posts.make_post(seed, feed, 1, first.header.hash, NOW + 1, bodies.encode_body(Text("again")))
+    other = posts.make_post(seed, feed, 1, first.header.hash, NOW + 1, bodies.encode_body(Text("differently")))
+    writer = posts.ChannelWriter(WriterKey(prim.sign_public(other_seed)), "bob", 9)
+    head = posts.make_head(seed, feed, 2, second.header.hash, NOW + 2, "news", (writer,))
+    yield (
+        "post-ok",
+        vector(
+            "post",
+            "the second of a channel's own feed",
+            seed=seed,
+            channel=feed.channel,
+            writer=feed.writer,
+            post=posts.encode_post(second),
+            values=shown(list(vars_of(second.header))),
+            hash=second.header.hash,
+            message=bodies.message_id(second),
+            text="again",
+        ),
+    )
+    yield (
+        "head-ok",
+        vector(
+            "head",
+            "with a writer",
+            seed=seed,
+            channel=feed.channel,
+            writer=feed.writer,
+            head=posts.encode_head(head),
+            values=shown(list(vars_of(head))),
+        ),
+    )
+    fork = posts.Fork(feed, posts.statement(second), posts.statement(other))
+    yield "fork-ok", vector("fork", "two second posts", fork=posts.encode_fork(fork))
+    chance = Recorder("vector channel")
+    body = bodies.seal_body(bytes(32), feed, 1, bodies.encode_body(Text("sealed")), chance.random)
+    sealed = {"secret": bytes(32), "channel": feed.channel, "writer": feed.writer, "seq": 1}
+    yield "body-ok", vector("body", "sealed", **sealed, body=body, text="sealed", random=chance.drawn)
+    link = links.ChannelLink(feed.channel, bytes(32), (InviteWay(PeerKey(bytes(32)), IPV4, 1, b"token"),), "news")
+    text = to_text(links.encode_link(link))
+    yield "link-ok", vector("link", "to a private channel", link=text, values=shown(list(vars_of_link(link))))
+
+    def signed(label: str, *fields: object) -> bytes:
+        raw = encode(list(fields))
+        return encode([raw, prim.sign(seed, label, raw)])
+
+    def bad(kind: str, name: str, about: str, data: bytes) -> tuple[str, Vector]:
+        named = {"channel": feed.channel, "writer": feed.writer, kind: data}
+        return f"{kind}-bad-{name}", refused(kind, about, **named)
+
+    header = list(decode(second.header.raw, 512))
+    wrong = {
+        "version": ("version 2", [2, *header[1:]]),
+        "channel": ("another channel", [1, bytes(32), *header[2:]]),
+        "first": ("number 0 behind another", [*header[:3], 0, *header[4:]]),
+        "mark": ("a checkpoint where none is due", [*header[:8], [bytes(32), bytes(32)]]),
+        "unmarked": ("no checkpoint where one is due", [*header[:3], 256, *header[4:]]),
+        "size": ("the size of another body", [*header[:7], 5, None]),
+        "more": ("a field too many", [*header, 0]),
+    }
+    for name, (about, fields) in wrong.items():
+        raw = encode(fields)
+        yield bad("post", name, about, encode([raw, prim.sign(seed, "chan post", raw), second.body]))
+    yield bad("post", "body", "the body of another post", encode([second.header.raw, second.signature, first.body]))
+    forged = prim.sign(other_seed, "chan post", second.header.raw)
+    yield bad("post", "signer", "signed by somebody else", encode([second.header.raw, forged, second.body]))
+    said = list(decode(head.raw, 4_096))
+    yield bad("head", "signature", "a bit", flipped(posts.encode_head(head), -1))
+    yield bad("head", "label", "signed as a post", signed("chan post", *said))
+    yield bad("head", "empty", "no posts, and a last one", signed("chan head", *said[:3], 0, *said[4:]))
+    yield bad("head", "writers", "17 writers", signed("chan head", *said[:7], said[7] * 17))
+    agreed = posts.Fork(feed, posts.statement(first), posts.statement(second))
+    yield "fork-bad-agreed", refused("fork", "a post and the next", fork=posts.encode_fork(agreed))
+    unsigned = posts.Fork(feed, fork.first, fork.second._replace(signature=fork.first.signature))
+    yield "fork-bad-signature", refused("fork", "one is not signed", fork=posts.encode_fork(unsigned))
+    yield "body-bad-place", refused("body", "sealed for another number", **{**sealed, "seq": 2}, body=body)
+    node = encode([1, 3, feed.channel, None, [[bytes(32), IPV4, 0]], "", bytes(4)])[:-4]
+    text = to_text(node + invite.check_bytes(node))
+    yield "link-bad-way", refused("link", "by somebody's node", link=text)
+
+
+def vars_of_link(link: links.ChannelLink) -> Iterator[Any]:
+    """The fields of a link, each way as a list."""
+    return iter([link.key, link.secret, [list(vars_of(way)) for way in link.ways], link.name])
+
+
 def vars_of(value: Any) -> Iterator[Any]:
     """The fields of a dataclass, in order."""
     return (getattr(value, field.name) for field in dataclasses.fields(value))
@@ -975,6 +1065,7 @@ SOURCES = (
     groups.messages_of_a_group,
     groups.items_of_a_group,
     groups.newcomers,
+    channels,
 )
 
 
