@@ -391,7 +391,7 @@ def a_channel_post(one: Vector) -> None:
     feed = feed_of(one)
     post = posts.decode_post(feed, unhex(one["post"]))
     header = post.header
-    assert generate.shown(list(generate.vars_of(header))) == one["values"]
+    assert shown(list(generate.vars_of(header))) == one["values"]
     assert (header.hash.hex(), bodies.message_id(post).hex()) == (one["hash"], one["message"])
     assert post.body is not None
     assert bodies.decode_body(post.body) == Text(one["text"])
@@ -402,7 +402,7 @@ def a_channel_post(one: Vector) -> None:
 def a_channel_head(one: Vector) -> None:
     feed = feed_of(one)
     head = posts.decode_head(feed, unhex(one["head"]))
-    assert generate.shown(list(generate.vars_of(head))) == one["values"]
+    assert shown(list(generate.vars_of(head))) == one["values"]
     again = posts.make_head(unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers)
     assert posts.encode_head(again).hex() == one["head"]
 
@@ -420,7 +420,7 @@ def a_sealed_body(one: Vector) -> None:
 
 def a_channel_link(one: Vector) -> None:
     link = links.decode_link(invite.from_text(one["link"]))
-    assert generate.shown(list(generate.vars_of_link(link))) == one["values"]
+    assert shown(list(generate.vars_of_link(link))) == one["values"]
     assert to_text(links.encode_link(link)) == one["link"]
 
 
