@@ -232,6 +232,7 @@ def check_order(path: Path, began: float) -> None:
     assert {expires for _, _, expires in rows} <= {int(began // 3600) + hours for hours in (24, 25, 26, 48, 49, 50)}
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert tables == {"blobs", "places", "spare", "clock"}
-    assert database.execute("SELECT count(*), max(ahead), max(settled) FROM clock").fetchone() == (1, 0, None)
+    clock = database.execute("SELECT count(*), max(ahead), max(settled) FROM clock").fetchone()
+    assert clock == ((1, 0, None) if path.name == "blobs.db" else (0, None, None))
     assert database.execute("SELECT count(*) FROM spare").fetchone() == (0,)
     database.close()
