@@ -60,39 +60,11 @@ from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
+from tests.vectors import groups
+from tests.vectors.making import Recorder, Vector, refused, shown, vector
 
 FOLDER = Path(__file__).parent
-Vector = dict[str, Any]
 IPV4 = bytes.fromhex("04c0000201060fa1")  # /ip4/192.0.2.1/tcp/4001
-
-
-class Recorder:
-    """Seeded chance that writes down what it gave."""
-
-    def __init__(self, seed: str) -> None:
-        self._chance = Chance(seed, frozen=True)
-        self.drawn: list[str] = []
-        self.encapsulations: list[list[str]] = []
-        self.entropy = prim.Entropy(self.random, self.encapsulate)
-
-    def random(self, size: int) -> bytes:
-        value = self._chance.random(size)
-        self.drawn.append(value.hex())
-        return value
-
-    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
-        ciphertext, secret = self._chance.entropy.encapsulate(public)
-        self.encapsulations.append([ciphertext.hex(), secret.hex()])
-        return ciphertext, secret
-
-
-def vector(kind: str, about: str, /, **fields: Any) -> Vector:
-    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
-    return {"object": kind, "about": about, **plain}
-
-
-def refused(kind: str, about: str, /, **fields: Any) -> Vector:
-    return vector(kind, about, refused=True, **fields)
 
 
 # --- people ------------------------------------------------------------------------------------------------------
@@ -1074,13 +1046,6 @@ def vars_of(value: Any) -> Iterator[Any]:
     return (getattr(value, field.name) for field in dataclasses.fields(value))
 
 
-def shown(value: Any) -> Any:
-    """A payload in JSON: bytes as {"hex": …}."""
-    if isinstance(value, bytes):
-        return {"hex": value.hex()}
-    return [shown(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 SOURCES = (
     identities,
     ipns_records,
@@ -1096,6 +1061,10 @@ SOURCES = (
     logs_at_relays,
     descriptors,
     punches,
+    groups.secrets,
+    groups.messages_of_a_group,
+    groups.items_of_a_group,
+    groups.newcomers,
     channels,
 )
 
