@@ -29,6 +29,7 @@ from p2pchat.core.codec import (
     text,
     uint,
 )
+from p2pchat.core.groups.epochs import CONFIRM_BYTES, MAX_REKEY
 from p2pchat.core.groups.roles import MEMBER_ID_BYTES, Role, member_id
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 from p2pchat.errors import CannotOpen
@@ -42,9 +43,7 @@ MAX_KEY_BYTES = 32
 MAX_VALUE_BYTES = 4_096
 MAX_FIRST_SETTINGS = 32
 MAX_CORE_BYTES = 400_000
-MAX_REKEY_BYTES = 524_288
-MAX_EVENT_BYTES = MAX_CORE_BYTES + MAX_REKEY_BYTES + 256
-CONFIRM_BYTES = 16
+MAX_EVENT_BYTES = MAX_CORE_BYTES + MAX_REKEY + 256
 HASH_BYTES = 32
 ID_BYTES = 32
 
@@ -361,7 +360,7 @@ _EVENT = array(
     maybe(binary(CONFIRM_BYTES)),
     maybe(binary(HASH_BYTES)),
     binary(prim.SIGNATURE),
-    maybe(binary_upto(MAX_REKEY_BYTES)),
+    maybe(binary_upto(MAX_REKEY)),
 )
 
 
