@@ -583,7 +583,9 @@ class LogCallbacks(Protocol):
         ...
 
     def logs_down(self, relay: RelayName, problem: str) -> None:
-        """Note that the logs of a relay are not reached, said after each attempt: why, for people."""
+        """Note that the logs of a relay are not reached, said after each attempt: why, for people; "" where nothing is
+        needed of them now.
+        """
         ...
 
 

@@ -263,32 +263,35 @@ class _LogClient:
         except (PeerError, Refused, trio.TooSlowError):
             self._callbacks.logs_down(self._name, "it does not answer")
             return False
-        problem = "the connection was lost"
         logs = LogStream(stream, self._random, self._came)
         self._stream = stream
         try:
-            if stream.short or not stream.hello.log_bytes:
-                problem = "it is reached over short connections" if stream.short else "it has no logs"
-                return False
-            self._callbacks.logs_up(self._name)
-            await self._carry(stream, logs)
-            return True
-        except CannotOpen:
-            log.info("a relay does not keep to the protocol of logs")
-            problem = "it does not keep to the protocol"
-            return False
-        except (PeerError, Refused):
-            return False
+            problem = await self._run_stream(stream, logs)
         finally:
             self._stream = None
             self._arrived.clear()
             self._arrived_bytes = 0
             for appending in logs.pending:
                 appending.ended.set()
-            self._callbacks.logs_down(self._name, problem)
             await stream.close()
             if stream.silent:  # otherwise the next stream would use the same dead connection
                 await host.disconnect(self._relay.peer)
+        self._callbacks.logs_down(self._name, problem)
+        return not problem
+
+    async def _run_stream(self, stream: MailStream, logs: LogStream) -> str:
+        """Use a stream until it ends; return why it did, "" where we ended it."""
+        if stream.short or not stream.hello.log_bytes:
+            return "it is reached over short connections" if stream.short else "it has no logs"
+        self._callbacks.logs_up(self._name)
+        try:
+            await self._carry(stream, logs)
+        except CannotOpen:
+            log.info("a relay does not keep to the protocol of logs")
+            return "it does not keep to the protocol"
+        except (PeerError, Refused):
+            return "the connection was lost"
+        return ""
 
     async def _carry(self, stream: MailStream, logs: LogStream) -> None:
         for watched in self._watched.values():
