@@ -107,7 +107,9 @@ class Ancestry:
         """Of authors who signed several events with one number: number → their bits."""
         self.recoveries: list[LogEntry] = []
         self.requests: list[LogEntry] = []
+        self.handovers: list[LogEntry] = []
         self.levels: dict[Role, list[LogEntry]] = {Role.OWNER: [], Role.ADMIN: [], Role.MODERATOR: []}
+        """All others, by the level of their authors."""
         self.owners = 0
         """The bits of all events of owners."""
 
@@ -124,13 +126,16 @@ class Ancestry:
         same = self.numbered[author, event.seq] = self.numbered.get((author, event.seq), 0) | entry.bit
         if same != entry.bit:
             self.forks.setdefault(author, {})[event.seq] = same
-        self.levels[entry.level].append(entry)
         if entry.level is Role.OWNER:
             self.owners |= entry.bit
         for newcomer in newcomers(event):
             self.added.setdefault(newcomer.id, []).append(entry)
         if entry.displaced:
             self.recoveries.append(entry)
+        elif isinstance(event.action, HandOver):
+            self.handovers.append(entry)
+        else:
+            self.levels[entry.level].append(entry)
         if isinstance(event.action, RecoverOwner | ConfirmRecovery):
             self.requests.append(entry)
         for subject in (*_deciding(entry), *entry.displaced):

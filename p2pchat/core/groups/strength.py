@@ -24,9 +24,9 @@ def void_bits(log: Ancestry, known: int) -> int:
     for entry in log.recoveries:
         if known >> entry.index & 1 and _recovery_is_void(log, entry, known, void):
             void |= entry.bit
-    for level in log.levels:
-        for entry in log.levels[level]:
-            if known >> entry.index & 1 and not entry.displaced and _is_void(log, entry, known, known & ~void):
+    for entries in (log.handovers, *log.levels.values()):
+        for entry in entries:
+            if known >> entry.index & 1 and _is_void(log, entry, known, known & ~void):
                 void |= entry.bit
     return void
 

@@ -130,27 +130,13 @@ class LogView:
 
     def _tabulate(self) -> None:
         self._clear()
-        void = []
         for entry in self._log.entries:
             if self.known >> entry.index & 1:
                 self._take(entry)
-                if self.void >> entry.index & 1:
-                    void.append(entry)
-        for entry in sorted(void, key=lambda entry: entry.order):
-            self._endorse(entry)
-
-    def _endorse(self, entry: LogEntry) -> None:
-        """Keep whom a void event added, if a senior has given it a role since."""
-        for newcomer in newcomers(entry.event):
-            if newcomer.id not in self.added:
-                level = strength.level_of(self._log, newcomer.id, self.counted)
-                if level != strength.NOBODY:
-                    self.added[newcomer.id] = entry, newcomer
-                    self.roles[newcomer.id] = Role(level)
 
     def _take(self, entry: LogEntry) -> None:
         self.heads = (*(head for head in self.heads if not entry.knew(head)), entry)
-        if self.void >> entry.index & 1:
+        if self._is_void(entry):
             return
         event = entry.event
         action = event.action
@@ -182,7 +168,7 @@ class LogView:
     def _add(self, entry: LogEntry) -> None:
         for newcomer in newcomers(entry.event):
             before = self.added.get(newcomer.id)
-            if before is None or entry.order < before[0].order:
+            if before is None or self._is_void(before[0]) or entry.order < before[0].order:
                 self.added[newcomer.id] = entry, newcomer
                 self.roles[newcomer.id] = newcomer.role
             if newcomer.id in self._log.about:
@@ -195,8 +181,16 @@ class LogView:
 
     def _find_role(self, member: MemberId) -> None:
         level = strength.level_of(self._log, member, self.counted)
-        if level != strength.NOBODY:
-            self.roles[member] = Role(level)
+        if level == strength.NOBODY:
+            return
+        self.roles[member] = Role(level)
+        if member not in self.added:  # whom a senior has given a role stays, though what added it is void
+            entries = [entry for entry in self._log.added[member] if self.known >> entry.index & 1]
+            entry = min(entries, key=lambda entry: entry.order)
+            self.added[member] = entry, next(new for new in newcomers(entry.event) if new.id == member)
+
+    def _is_void(self, entry: LogEntry) -> bool:
+        return bool(self.void >> entry.index & 1)
 
 
 def _later(before: LogEntry | None, entry: LogEntry) -> LogEntry:

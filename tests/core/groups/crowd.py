@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.groups import events
+from p2pchat.core.groups.epochs import CONFIRM_BYTES
 from p2pchat.core.groups.events import Action, EpochMode, GroupEvent, Newcomer, encode_core, sign_event
 from p2pchat.core.groups.membership import LogAnswer, MembershipLog
 from p2pchat.core.groups.roles import Role, member_id
@@ -33,7 +34,9 @@ def finish(core: bytes, name: str) -> GroupEvent:
     event = events.unsigned(core)
     makes_epoch = event.mode != EpochMode.NONE
     rekey = hashlib.sha256(core).digest() if event.mode == EpochMode.FRESH and event.group else None
-    return sign_event(core, hashlib.sha256(core).digest()[:16] if makes_epoch else None, rekey, seed_of(name))
+    return sign_event(
+        core, hashlib.sha256(core).digest()[:CONFIRM_BYTES] if makes_epoch else None, rekey, seed_of(name)
+    )
 
 
 def found(name: str, /, **settings: object) -> GroupEvent:
