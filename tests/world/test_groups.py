@@ -233,3 +233,63 @@ def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) 
         assert "erin is here" not in await dave.texts("hikers")
 
     run_world(tmp_path, main, seed=seed)
+
+
+def test_a_message_is_stored_once_somebody_has_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await bob.stop()
+        await carol.stop()
+        sent = await alice.call("send", chat="hikers", text="anybody?")
+        assert "bob, carol" in (await alice.call("why", id=sent["id"]))["reason"]
+        bob = await world.start("bob")
+        await reads(bob, "hikers", "anybody?")
+
+        async def stored() -> bool:
+            (message,) = await alice.call("log", chat="hikers")
+            return bool(message["state"] == "stored")
+
+        await until(stored)
+        assert "carol" in (await alice.call("why", id=sent["id"]))["reason"]
+
+    run_world(tmp_path, main)
+
+
+def test_the_chat_of_a_group_that_was_left_can_be_deleted_with_all_of_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("send", chat="hikers", text="hello")
+        await reads(bob, "hikers", "hello")
+        with pytest.raises(NotNow):
+            await bob.call("forget", contact="hikers", history=True)
+        await bob.call("clear", chat="hikers")
+        assert await bob.call("log", chat="hikers") == []
+        await bob.call("leave_group", chat="hikers")
+        await trio.sleep(10)
+        await bob.call("clear", chat="hikers")
+        assert [one["name"] for one in await bob.call("chats")] == ["alice"]
+        tables = bob.db.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'group%'")
+        assert not any(bob.db.query(f"SELECT 1 FROM {table} LIMIT 1") for (table,) in tables)
+
+    run_world(tmp_path, main)
+
+
+def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await world.sleep_days(2)
+        keys = "SELECT exporter IS NULL, over_since IS NULL FROM group_epochs ORDER BY pk"
+        assert bob.db.query(keys) == [(1, 0), (0, 1)]
+        assert alice.db.query(keys)[-1] == (0, 1)
+        assert {first for first, last in alice.db.query(keys) if not last} == {1}
+        await bob.stop()
+        bob = await world.start("bob")
+        await bob.call("send", chat="hikers", text="after the restart")
+        await reads(alice, "hikers", "after the restart")
+        await world.sleep_days(31)
+        await trio.sleep(3700)
+        assert len(bob.db.query(keys)) == 1
+
+    run_world(tmp_path, main)

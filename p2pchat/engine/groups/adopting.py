@@ -108,6 +108,7 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     _settle_chat(tx, chat, state, present=me is not None)
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
+        store_epochs.send_under(tx.db, chat, epoch, tx.now)
         sending.send_waiting(tx, chat)
 
 
