@@ -15,6 +15,7 @@ import trio
 from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode
+from tests.world.test_groups import said
 
 POINTS = 3
 CHAT = "hikers"
@@ -71,11 +72,11 @@ async def _play(alice: Person, bob: Person, carol: Person) -> None:
     await alice.do(nothing, _texts(5))
     await bob.do(nothing, _texts(5))
     for person, others in ((alice, ("bob", "carol")), (bob, ("alice", "carol"))):
-        texts = await (await person.node()).texts(CHAT)
+        texts = await said(await person.node(), CHAT)
         for name in others:
             assert [text for text in texts if text.startswith(name)] == [f"{name} 0", f"{name} 1"]
         assert len(texts) == 5
-    assert "among us" not in await (await carol.node()).texts(CHAT)
+    assert "among us" not in await said(await carol.node(), CHAT)
 
 
 def _members(count: int) -> Done:
@@ -89,7 +90,7 @@ def _members(count: int) -> Done:
 
 def _texts(count: int) -> Done:
     async def done(node: WorldNode) -> bool:
-        return len(await node.texts(CHAT)) >= count
+        return len(await said(node, CHAT)) >= count
 
     return done
 

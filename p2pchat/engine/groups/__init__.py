@@ -13,6 +13,7 @@ siblings   tells those whom we added what they cannot read
 sending    seals our contents under the right epoch
 carriage   carries items by every way
 pairwise   the way to members who are contacts
+notices    lines in the chat about what was done
 summary    a group as faces see it
 wording    events as sentences
 """
