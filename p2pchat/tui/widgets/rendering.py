@@ -38,13 +38,14 @@ from p2pchat.tui.text import (
 from p2pchat.tui.widgets import senders
 from p2pchat.tui.widgets.file_rows import FileLook, Media, file_rows
 from p2pchat.tui.widgets.spans import Row, TextSpan
-from p2pchat.tui.wording import unsaid
+from p2pchat.tui.wording import NOTICES, unsaid
 
 NARROW = 60
 _GROUP = timedelta(minutes=5)
 _MIN_NAME = 3
 _MAX_NAME = range(12, 21)  # by the width of the conversation
 _MAX_HEADED = 40
+_MAX_NOTICE_ROWS = 6
 _MAX_TEXT = 100  # longer lines are hard to read
 _MAX_ROWS = 1000  # enough even for a text of many empty lines; y copies all of it
 _EDGE = 4  # a space, the mark's two cells, a space
@@ -157,7 +158,9 @@ class Look:
     def called(self, member: Author, cells: int) -> str:
         """Return the label of a member as it is drawn, in so many cells; digits that tell it apart stay."""
         label = self.labels.get(member.id, member.name)
-        name, dot, digits = label.rpartition(" ·") if label != member.name else (label, "", "")
+        name, dot, digits = label.rpartition(" ·")
+        if not dot or not member.id.startswith(digits):
+            name, dot, digits = label, "", ""
         end = dot + digits
         room = max(1, cells - width(end))
         return self.drawn(cut(displayable_line(name, joined=self.joined), room)) + end
@@ -175,6 +178,7 @@ def continues(message: Message, previous: Message | None) -> bool:
     return (
         previous is not None
         and previous.author == message.author
+        and previous.kind not in NOTICES
         and message.at.date() == previous.at.date()
         and abs(message.at - previous.at) <= _GROUP
     )
@@ -186,6 +190,8 @@ def lay_out(
     """Return the rows of `message` below `previous`, each at most `look.cells` wide. unread: the unread line is above
     it, with this number. media: what is known of its file beside the message.
     """
+    if look.group and message.kind in NOTICES and not message.deleted:
+        return _notice(message, previous, look, unread)
     grouped = unread is None and continues(message, previous)
     lead = _lead(message, previous, look, grouped, unread)
     if message.file is not None and not message.deleted:
@@ -193,7 +199,7 @@ def lay_out(
     elif message.kind == "text" and not message.deleted:
         body, starts = _text_rows(displayable(message.text, joined=look.joined), look, message)
     else:
-        body, starts = [[TextSpan(cut(unsaid(message), look.text_cells), "note")]], [0]
+        body, starts = [[TextSpan(cut(unsaid(message, group=look.group), look.text_cells), "note")]], [0]
     if look.compact or grouped:
         told = look.compact or previous is None or clock(previous.at) == clock(message.at)
         _put_edge(message, look, body, starts, [] if told else [_time(message, look)])
@@ -205,6 +211,23 @@ def lay_out(
     for index, pieces in enumerate(body):
         rows.append((*_margin(message, previous, look, index, grouped), *pieces))
     return Block(tuple(_fit(row, look.cells) for row in rows), len(lead), tuple(starts))
+
+
+def _notice(message: Message, previous: Message | None, look: Look, unread: int | None) -> Block:
+    """Return the rows of what was done in a group: a sentence that nobody wrote, with the time."""
+    lead = _above(message, previous, look, unread)
+    if not lead and not look.compact and look.gap and previous is not None and previous.kind not in NOTICES:
+        lead = [()]
+    when, begin = clock(message.at, look.twelve), "- " if look.plain else "· "
+    cells = max(4, look.column - 1 - len(begin) - len(when) - 2)
+    lines = wrap(displayable(message.text, joined=look.joined), cells, _MAX_NOTICE_ROWS)
+    rows: list[Row] = []
+    for number, line in enumerate(lines):
+        edge = TextSpan(" " * (1 + len(begin)) if number else f" {begin}", "note")
+        rows.append((edge, TextSpan(look.drawn(line.shown), "note")))
+    rows[-1] += (_GAP, TextSpan(when, "time"))
+    starts = tuple(line.start for line in lines)
+    return Block(tuple(_fit(row, look.cells) for row in (*lead, *rows)), len(lead), starts)
 
 
 def _file_rows(message: Message, look: Look, media: Media | None) -> tuple[list[list[TextSpan]], list[int]]:
@@ -266,7 +289,8 @@ def _reacted(message: Message, look: Look) -> list[list[TextSpan]]:
 # ---------------------------------------------------------------- above a message
 
 
-def _lead(message: Message, previous: Message | None, look: Look, grouped: bool, unread: int | None) -> list[Row]:
+def _above(message: Message, previous: Message | None, look: Look, unread: int | None) -> list[Row]:
+    """Return the rows above a message that do not tell who wrote it: its date, and the unread line."""
     rows: list[Row] = []
     on = message.at.date()
     if previous is None or previous.at.date() != on:
@@ -279,6 +303,11 @@ def _lead(message: Message, previous: Message | None, look: Look, grouped: bool,
         if not rows and look.gap and not look.compact:
             rows.append(())
         rows.append(_rule(f"{unread} new" if unread else "new", look, "unread", "unread", last=True))
+    return rows
+
+
+def _lead(message: Message, previous: Message | None, look: Look, grouped: bool, unread: int | None) -> list[Row]:
+    rows = _above(message, previous, look, unread)
     if look.compact:
         if look.narrow and not grouped:
             if rows == [] and previous is not None:
@@ -377,12 +406,13 @@ def _text_rows(text: str, look: Look, message: Message) -> tuple[list[list[TextS
         rows.append(quoted)
         starts.append(0)
         base = 1
-    for part in formatting.parts(text):
+    for plain in formatting.parts(text):
         if len(rows) > _MAX_ROWS:
             break
+        part = plain
         if look.group:
-            spans = senders.with_mentions(part, look.labels, look.me, mentions_me=message.mentions_me)
-            part = part._replace(spans=tuple(spans))
+            marked = senders.with_mentions(plain, look.labels, look.me, mentions_me=message.mentions_me)
+            part = plain._replace(spans=tuple(marked))
         _put_part(part, look, base, rows, starts, reordered)
         base += len(part.text) + 2
     if len(rows) > _MAX_ROWS:

@@ -113,3 +113,22 @@ def _kept(text: str) -> list[Span]:
     [part] = parts(text)
     part = part._replace(spans=(Span(0, 1, "x"),))
     return list(with_mentions(part, {}, "", mentions_me=False))
+
+
+def test_what_was_done_is_a_line_without_an_author() -> None:
+    first = by(ANNA)
+    added = after(first, kind="group", text="anna added Bob the builder. " * 4)
+    for look in (GROUP, replace(GROUP, compact=False)):
+        rows = [row for row in shown(lay_out(added, first, look)) if row]
+        assert rows[0].startswith(" · anna added Bob the builder. anna added")
+        assert rows[1].startswith("   ")
+        assert rows[-1].endswith("  09:01")
+    assert body(lay_out(after(added, kind="text"), added, GROUP))[0].startswith(" anna"), "a group of its own"
+    assert shown(lay_out(added, None, GROUP))[0].strip(" ─") == "Friday 20 November"
+
+
+def test_digits_stay_where_a_name_is_cut() -> None:
+    labelled = Author("9a9a" * 4, "a name that is much too long ·9a9a")
+    assert roles(lay_out(by(labelled), None, GROUP), role(labelled.id)) == ["a name th… ·9a9a"]
+    pretends = Author("7b7b" * 4, "a name that is much too long ·9a9a")
+    assert roles(lay_out(by(pretends), None, GROUP), role(pretends.id)) == ["a name that is…"]
