@@ -11,14 +11,16 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
+from textual.actions import ActionParseResult
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from p2pchat import errors
@@ -408,6 +410,17 @@ class ChatApp(BaseApp):
         self.wishes.change("folded", intent.folded)
 
     # --- commands
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Run an action; ignore a key for a screen of which no part exists yet: whoever types fast is ahead of it."""
+        if isinstance(default_namespace, Screen) and not default_namespace.is_mounted:
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
 
     def action_command(self, name: str) -> None:
         """Run a command of the table, for a key."""

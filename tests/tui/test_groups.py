@@ -24,13 +24,18 @@ from p2pchat.tui.groups import (
     SETTINGS,
     acts_on,
     group_of,
+    member_of,
     roles_to_give,
     worded,
 )
+from p2pchat.tui.screens.members import MembersScreen
+from p2pchat.tui.text import width
+from p2pchat.tui.widgets.member_list import row_of
 from tests.tui.app_helpers import notices, sent
 from tests.tui.conftest import opened, run, until
 from tests.tui.fake_groups import METHODS, member, offer_groups
 from tests.tui.fakes import FakeNode
+from tests.tui.hostile import TEXTS
 from tests.tui.pictures import take
 
 ANNA, BOB, EVE = member(1, "anna", ADMIN, contact="Anna", verified=True), member(2, "Bob"), member(3, "eve", OBSERVER)
@@ -75,6 +80,18 @@ def test_verbs_are_completed_with_what_they_take(monkeypatch: pytest.MonkeyPatch
     assert [line for line, _, _ in ways("set locked y", [])] == ["set locked yes"]
     assert ways("nothing at", []) == []
     assert [shown for _, shown, _ in ways("remove bob", [])] == ["remove MEMBER"]
+
+
+def test_members_are_drawn_in_any_width() -> None:
+    named = member_of(member(1, "anna", ADMIN, contact="Anna Lindqvist", verified=True))
+    assert row_of(named, "anna ·0001", 40) == ("anna ·0001", "Anna Lindqvist", True, ADMIN)
+    assert row_of(named, "anna ·0001", 23) == ("anna ·0001", "", True, ADMIN)
+    assert row_of(named, "a long name ·0001", 20) == ("a lo… ·0001", "", True, ADMIN)
+    assert row_of(named._replace(contact="anna"), "anna", 40).known == "contact"
+    for text in (*TEXTS.values(), "سارا رضایی"):
+        row = row_of(named._replace(name=text, contact=text), text, 30)
+        assert width(row.name) + width(row.known) + 2 + 2 + len(row.role) + 2 <= 30 + 2
+        assert not any(char < " " or char == "\x7f" for char in row.name + row.known)
 
 
 # --- in the app
@@ -190,6 +207,33 @@ def test_members_are_found_and_removed(tmp_path: Path, monkeypatch: pytest.Monke
             await until(pilot, lambda: node.named("remove_member"))
             assert node.named("remove_member") == [{"chat": chat, "member": BOB["id"], "ban": False}]
             await until(pilot, lambda: "Bob is removed, for everyone who has seen it" in notices(app))
+
+    run(main())
+
+
+def test_only_pages_in_view_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
+            node.members[chat] += [member(100 + number, f"m{number:04}") for number in range(5_000)]
+            await enter(app, pilot, "/members")
+            await until(pilot, lambda: "m0000" in take(app).shown)
+            await pilot.press("ctrl+end")
+            await until(pilot, lambda: "m4999" in take(app).shown or "eve" in take(app).shown)
+            offsets = [call["offset"] for call in node.named("group_members")]
+            assert offsets == [0, 5_000, 4_900]
+
+    run(main())
+
+
+def test_keys_for_a_page_that_is_not_there_yet_do_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
+            page = MembersScreen(node, group_of(node._do_group(chat)))
+            assert await app.run_action("move(1)", page)
+            await app.push_screen(page)
+            await until(pilot, lambda: "anna" in take(app).shown)
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: "go to the chat" in take(app).shown)
 
     run(main())
 

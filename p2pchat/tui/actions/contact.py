@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from p2pchat.tui.actions.order import refuses
+from p2pchat.tui.base import contact_named
 from p2pchat.tui.model import Chat, Request
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class ContactActions:
         """/block [NAME], after a question."""
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
-        chat = self._app.contact_named(name)
+        chat = contact_named(self._app, name)
         if chat is None:
             return
         more = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import group_verbs
+from p2pchat.tui.base import contact_named
 from p2pchat.tui.groups import OBSERVER, ROLES, SETTINGS, GroupInfo, Member, group_of, member_of, offers, with_article
 from p2pchat.tui.model import GROUP, Chat
 
@@ -134,7 +135,7 @@ class GroupActions:
 
         app = self._app
         if name:
-            contact = app.contact_named(name)
+            contact = contact_named(app, name)
             if contact is not None:
                 await app.node.call("add_members", chat=chat.id, contacts=[contact.id])
                 app.say(f"{contact.label} is added to {chat.label}.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from p2pchat.api import transcript
 from p2pchat.lib.times import HOUR_SECONDS, format_duration, seconds_or_off
 from p2pchat.tui import desktop
+from p2pchat.tui.base import contact_named
 from p2pchat.tui.model import NOTES, Chat
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class OrderActions:
 
     async def unblock(self, name: str) -> None:
         """Run /unblock [NAME]: take what they write again."""
-        chat = self._app.contact_named(name)
+        chat = contact_named(self._app, name)
         if chat is not None:
             await self._app.node.call("unblock", contact=chat.id)
             await self._app.reader.reread()
@@ -142,7 +143,7 @@ class OrderActions:
         """Run /note [TEXT]: keep a note about the contact shown, or show it."""
         chat = self._app.state.shown
         if chat is not None and chat.is_group:
-            chat = self._app.contact_named(chat.id)
+            chat = contact_named(self._app, chat.id)
         if chat is None:
             return
         if text:
