@@ -258,7 +258,11 @@ class Log:
         if level == 0:
             return False
         counted = self.counted(known) if counted is None else counted
-        decisions = [e for e in counted if self._about(self.events[e], who) and self.level[e] < level]
+        decisions = [
+            e
+            for e in counted
+            if self._changes(self.events[e], who) and self._rank(e) < level and self.events[e].by != who
+        ]
         numbers: dict[int, set[bytes]] = {}
         for e in known:
             if self.events[e].by == who and self.events[e].seq <= seq:
@@ -282,10 +286,13 @@ class Log:
             return 99
         newest = [e for e in about if not any(e.id in self.ancestors[other.id] for other in about)]
         if newest:
-            rank = {e.id: -1 if e.id in self.completes else self.level[e.id] for e in newest}
-            return max(self._gives(e, who) for e in newest if rank[e.id] == min(rank.values()))
+            rank = min(self._rank(e.id) for e in newest)
+            return max(self._gives(e, who) for e in newest if self._rank(e.id) == rank)
         first = min((e for e in counted if who in self.events[e].added), key=lambda e: (self.depth(e), e), default=None)
         return self.events[first].added[who][3] if first else 99
+
+    def _rank(self, e: bytes) -> int:
+        return -1 if e in self.completes else self.level[e]
 
     def _changes(self, event: Event, who: bytes) -> bool:
         if event.op == HAND_OVER:
