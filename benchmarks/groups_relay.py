@@ -12,28 +12,23 @@ relay alone takes is its CPU for one push to one reader, which is printed beside
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import trio
 
-from benchmarks.mail import AT_ONCE, PING, Client, next_order, say
-from benchmarks.relay import SETTINGS, Relay, relay
+from benchmarks.log_readers import group_log, open_log
+from benchmarks.mail import Client
+from benchmarks.relay import SETTINGS, Helpers, Relay, relay
 from p2pchat.core import logs, mailbox
-from p2pchat.core import primitives as prim
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import PeerKey, QueueId, RelayName
-from p2pchat.core.logs import LogKeys, LogRead, LogRole, OpenLog
+from p2pchat.core.logs import LogRole
 from p2pchat.core.relays import Relay as RelayOf
 from p2pchat.net import multiaddrs
 from p2pchat.net.frames import write_frames
@@ -51,120 +46,6 @@ BUSY_SECONDS, BUSY_A_SECOND = 10, 5
 CATCH_UP = 10_000
 SIZE = logs.SMALL_BYTES
 _SETTINGS = SETTINGS + "log_address_bytes = 1099511627776\nlog_bytes_a_second = 1073741824\nlog_bytes = 1073741824\n"
-
-
-def group_log() -> LogKeys:
-    """Return the keys of the log that everybody here reads."""
-    seeds = [hashlib.sha256(role.encode()).digest() for role in ("fetch", "put", "admin")]
-    return LogKeys(seeds[0], seeds[1], prim.sign_public(seeds[2]), seeds[2])
-
-
-async def open_log(client: Client, role: int) -> None:
-    """Open the log as handle 0; the answer is not waited for."""
-    keys = group_log()
-    signature = logs.sign_open_log(keys.seed(role), role, client.hello.relay, client.hello.challenge, keys.log)
-    opening = logs.encode_open_log(OpenLog(0, role, keys.log, signature))
-    await write_frames(client.stream, [Frame(mailbox.OPEN_LOG, opening)])
-
-
-# --- readers, in their process ------------------------------------------------------------------------------------
-
-
-class Readers:
-    """Readers who follow the log."""
-
-    def __init__(self) -> None:
-        self.clients: list[Client] = []
-
-    async def connect(self, at: str, count: int, nursery: trio.Nursery) -> None:
-        """Connect so many."""
-        limit = trio.CapacityLimiter(AT_ONCE)
-
-        async def one() -> None:
-            async with limit:
-                client = await Client.connect(at, nursery)
-                await open_log(client, LogRole.READ)
-                read = logs.encode_read(LogRead(1, 0, logs.MAX_WANTED, True, 0))
-                await write_frames(client.stream, [Frame(mailbox.READ, read)])
-                while not any(frame.type == mailbox.END for frame in await client.frames()):
-                    pass
-                self.clients.append(client)
-
-        async with trio.open_nursery() as connecting:
-            for _ in range(count):
-                connecting.start_soon(one)
-
-    async def hear(self, count: int) -> list[float]:
-        """Wait until each has so many more items; when each had them, by the clock that all processes share."""
-        heard: list[float] = []
-
-        async def one(client: Client) -> None:
-            left = count
-            while left > 0:
-                for frame in await client.frames():
-                    if frame.type == mailbox.BEHIND:
-                        raise RuntimeError("a reader was left behind")
-                    if frame.type == mailbox.ITEMS:
-                        left -= len(logs.decode_items(frame.body).items)
-            heard.append(time.monotonic())
-
-        async with trio.open_nursery() as nursery:
-            for client in self.clients:
-                nursery.start_soon(one, client)
-        return heard
-
-    async def ping(self) -> None:
-        """Say something now and then, so that nobody is let go."""
-        while True:
-            await trio.sleep(PING)
-            for client in self.clients:
-                await write_frames(client.stream, [Frame(mailbox.PING, b"")])
-
-
-async def _read() -> None:
-    quiet()
-    order = await next_order()
-    readers = Readers()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(readers.ping)
-        await readers.connect(order["relay"], order["count"], nursery)
-        say("connected")
-        while True:
-            order = await next_order()
-            say("heard", at=await readers.hear(order["count"]))
-
-
-class Crowd:
-    """A process with readers."""
-
-    def __init__(self, at: str, count: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.groups_relay", "--reader"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.tell(relay=at, count=count)
-
-    def tell(self, **order: Any) -> None:
-        """Write one order."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-
-    def hear(self) -> dict[str, Any]:
-        """Wait for what it says."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("a crowd of readers ended")
-        said: dict[str, Any] = json.loads(line)
-        return said
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
 
 
 # --- what is measured ---------------------------------------------------------------------------------------------
@@ -188,12 +69,12 @@ class Reach:
 
 
 @contextmanager
-def crowds(at: Relay, count: int) -> Iterator[list[Crowd]]:
+def crowds(at: Relay, count: int) -> Iterator[list[Helpers]]:
     """Readers, all connected."""
     with ExitStack() as stack:
         made = []
         for start in range(0, count, A_CROWD):
-            crowd = Crowd(at.address, min(A_CROWD, count - start))
+            crowd = Helpers(at.program, "benchmarks.log_readers", relay=at.address, count=min(A_CROWD, count - start))
             stack.callback(crowd.close)
             made.append(crowd)
         for crowd in made:
@@ -323,11 +204,7 @@ def main() -> None:
     )
     parser.add_argument("--readers", type=int, default=READERS, help=f"how many ({READERS})")
     parser.add_argument("--only", choices=("reach", "collect"), help="measure one thing only")
-    parser.add_argument("--reader", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.reader:
-        trio.run(_read)
-        return
     os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
     if given.only in (None, "reach"):
         seen = reach(given.readers)

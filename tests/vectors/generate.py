@@ -239,6 +239,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
     for name, about, which in (
         ("ok", "one-time, one way, no name", one),
         ("reusable-ok", "reusable, two ways, a name", lasting),
+        ("group-ok", "to a group, named as that", replace(lasting, kind=2, name="The group")),
         ("relays-ok", "one-time, by two relays, of which one wants a token", by_relay),
     ):
         data = encode_invite(which)
@@ -275,7 +276,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
     yield "invite-bad-letter", refused("invite", "one letter of the text is another", text=text[:99] + "7" + text[100:])
     yield "invite-bad-end", refused("invite", "the last letter is missing", text=text[:-1])
     yield "invite-bad-version", refused("invite", "version 2", text=checked(2, *fields[1:]))
-    yield "invite-bad-kind", refused("invite", "kind 2", text=checked(1, 2, *fields[2:]))
+    yield "invite-bad-kind", refused("invite", "kind 4", text=checked(1, 4, *fields[2:]))
     yield "invite-bad-secret", refused("invite", "a reusable one with 16 bytes", text=checked(1, 1, *fields[2:]))
     for name, about, way in (
         ("token", "a token for the inviter's node", [b"\1" * 32, IPV4, 0, b"let me in"]),

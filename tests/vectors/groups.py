@@ -9,6 +9,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import (
+    GroupAsk,
     GroupHistory,
     GroupItem,
     GroupJoin,
@@ -262,6 +263,7 @@ def _contents(keys: welcome.JoinKeys, part: parts.Part, proof: bytes) -> Iterato
         ("group-member", GroupMember(GROUP, LEAVES[0].member, proof)),
         ("group-history", GroupHistory(part)),
         ("group-refusal", GroupRefusal(GROUP, 1)),
+        ("group-ask", GroupAsk(bytes(range(32)))),
     ):
         one = Content(payload, number, 0, NOW)
         yield (
