@@ -73,6 +73,9 @@ def read(raw: bytes) -> Event:
     fits &= (group is None) == first == (not parents) and (not first or seq == 0)
     fits &= (confirm is not None) == (mode > 0) and (prev is not None) == (mode > 0 and not first)
     fits &= (rekey_hash is not None) == (mode == 2 and not first)
+    fits &= op <= CONFIRM and (op != ROLE or args[1] in (1, 2, 9, 10))
+    listed = args[0] if op == REMOVE else [member(new[0]) for new in args[0]] if op == ADD else [b""]
+    fits &= bool(listed) and len(listed) <= 256 and listed == sorted(set(listed))
     if not fits or pack([core, confirm, rekey_hash, signature, rekey]) != raw:
         raise ValueError("form")
     return Event(h("p2pchat1 grp ev", statement), group, tuple(parents), seq, author, op, args, mode, prev)
