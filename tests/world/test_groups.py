@@ -431,3 +431,55 @@ def test_a_newcomer_reads_nothing_older_and_who_comes_back_reads_on(tmp_path: Pa
         assert await said(bob, "hikers") == ["before"]
 
     run_world(tmp_path, main)
+
+
+def test_who_was_restored_from_a_copy_comes_back_into_the_group(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        copy = bob.copy()
+        await bob.call("send", chat="hikers", text="of the time that is gone")
+        await reads(alice, "hikers", "of the time that is gone")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await bob.stop()
+        world.put_back(copy)
+        bob = await world.start("bob")
+        await trio.sleep(600)
+        assert (await bob.call("group", chat="hikers"))["members"] == 3
+        await alice.call("send", chat="hikers", text="where are you?")
+        await has_members(bob, "hikers", 2)
+        assert bob.db.query("SELECT 1 FROM group_waiting") == []
+        await alice.call("send", chat="hikers", text="there")
+        await reads(bob, "hikers", "there")
+        await bob.call("send", chat="hikers", text="here again")
+        await reads(alice, "hikers", "of the time that is gone", "here again")
+
+    run_world(tmp_path, main)
+
+
+def test_the_timer_of_a_group_is_a_setting_of_all(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        with pytest.raises(NotNow):
+            await bob.call("timer", chat="hikers", seconds=60)
+        assert (await alice.call("timer", chat="hikers", seconds=60))["timer"] == 60
+
+        async def told() -> bool:
+            return bool((await bob.call("timer", chat="hikers"))["timer"] == 60)
+
+        await until(told)
+        dave = await world.start("dave")
+        await befriend(alice, dave)
+        await alice.call("add_members", chat="hikers", contacts=["dave"])
+        await has_members(dave, "hikers", 4)
+        assert (await dave.call("timer", chat="hikers"))["timer"] == 60
+        await bob.call("send", chat="hikers", text="for a minute")
+        await reads(dave, "hikers", "for a minute")
+        await dave.call("read", chat="hikers")
+        await trio.sleep(120)
+        assert await said(dave, "hikers") == []
+        assert await talk(bob, "hikers") == []
+        with pytest.raises(NotNow):
+            await bob.call("send_file", chat="hikers", path=str(tmp_path / "nothing"))
+
+    run_world(tmp_path, main)

@@ -28,6 +28,7 @@ from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.items import WaitingItem
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,13 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
             row = store_groups.get(tx.db, chat)
             if row is None:
                 return
+            if waiting.epoch is None and not store_epochs.with_tag(tx.db, chat, waiting.item[: items.TAG_BYTES]):
+                continue
             store_items.waits_no_more(tx.db, chat, waiting.id)
             if waiting.epoch is None:
                 again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE)
             elif (epoch := store_epochs.by_pk(tx.db, waiting.epoch)) is not None:
-                again |= _open(tx, row, epoch, waiting.item, route)
+                again |= _open(tx, row, epoch, waiting, route)
 
 
 def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId]) -> bool:
@@ -92,16 +95,20 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
     return outcome is ItemOutcome.NEW
 
 
-def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, plain: bytes, route: Route) -> bool:
+def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, waiting: WaitingItem, route: Route) -> bool:
     """Handle what was open already, and waited; return as `_take`."""
     try:
-        return _apply(tx, row, epoch, items.open_whole(plain), route) is ItemOutcome.NEW
+        return _apply(tx, row, epoch, items.open_whole(waiting.item), route, waiting.at) is ItemOutcome.NEW
     except CannotOpen:
         return False
 
 
-def _apply(tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route) -> ItemOutcome:
-    """Apply what is in an item of an epoch. Raises CannotOpen if it is not valid."""
+def _apply(
+    tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route, since: int | None = None
+) -> ItemOutcome:
+    """Apply what is in an item of an epoch. since: when (ms) one came that waited. Raises CannotOpen if it is not
+    valid.
+    """
     if isinstance(item, PartItem):
         whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
         outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), route)
@@ -113,7 +120,7 @@ def _apply(tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: R
     if adopting.take(tx, row, item.event):
         siblings.tell(tx, row, epoch, item.event)
         return ItemOutcome.NEW
-    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), tx.now, epoch.pk)
+    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), since or tx.now, epoch.pk)
     return ItemOutcome.TAKEN
 
 

@@ -6,9 +6,9 @@ the ack of an item, what it changed and what is passed on of it are on disk toge
 
 from __future__ import annotations
 
-from p2pchat.core.contents import GroupItem, GroupJoin, GroupMember, GroupOffer, GroupWelcome
+from p2pchat.core.contents import GroupItem, GroupJoin, GroupLost, GroupMember, GroupOffer, GroupWelcome
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import duties, joining, receive, sending, summary
+from p2pchat.engine.groups import catching_up, duties, joining, receive, sending, summary
 from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -44,9 +44,14 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
     if isinstance(payload, GroupOffer):
         joining.offered(tx, contact, payload)
     elif isinstance(payload, GroupWelcome):
-        joining.welcomed(tx, contact, payload)
+        welcomed = joining.welcomed(tx, contact, payload)
+        if welcomed is not None:
+            receive.take_waiting(tx, welcomed, arrival.route)
+            catching_up.caught_up(tx, welcomed)
     elif isinstance(payload, GroupMember):
         joining.introduced(tx, contact, payload)
+    elif isinstance(payload, GroupLost):
+        catching_up.lost(tx, contact, payload)
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)

@@ -19,6 +19,7 @@ from p2pchat.core.ids import (
     ChatId,
     ContactId,
     EnvelopeId,
+    MemberId,
     MessageId,
     direct_chat,
 )
@@ -84,7 +85,8 @@ class Memory:
     envelope is at two relays. refused: why the invites of contacts were given up, a number of `core.frames`, until the
     caller who added them asks. version_bytes: about what the earlier texts of a contact's messages take up. logs: the
     membership logs of groups. keys_due: since when (ms) new keys are due in a group that we manage.
-    grouped: whether there are groups.
+    grouped: whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read,
+    and lost_answered: when a member had us make new ones.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -103,6 +105,8 @@ class Memory:
     logs: dict[ChatId, MembershipLog] = field(default_factory=dict)
     keys_due: dict[ChatId, int] = field(default_factory=dict)
     grouped: bool | None = None
+    lost_asked: dict[ChatId, int] = field(default_factory=dict)
+    lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Clear everything; it is read again when next needed."""
