@@ -146,6 +146,22 @@ class MembershipLog:
         entry = self._log.by_id[epoch]
         return tuple(sorted(self._view(entry.ancestors | entry.bit).members()))
 
+    def members_at(self, epoch: EpochId) -> tuple[Member, ...]:
+        """Return the members as of the event that made an epoch, with the keys and names that they have now, in the
+        order of their ids. Raises KeyError if its event is not here.
+        """
+        entry = self._log.by_id[epoch]
+        view = self._view(entry.ancestors | entry.bit)
+        return tuple(self._summary.member(view, self._personal, member) for member in sorted(view.members()))
+
+    def beside(self, event: EventId) -> tuple[EventId, ...]:
+        """Return the events that this one did not know, without itself, parents first: those made beside it or after
+        it. Raises KeyError if it is not here.
+        """
+        entry = self._log.by_id[event]
+        known = entry.ancestors | entry.bit
+        return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
+
     # --- taking events -------------------------------------------------------------------------------------------
 
     def _add(self, event: GroupEvent, *, bounded: bool = True) -> LogResult:

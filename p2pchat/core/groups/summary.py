@@ -42,7 +42,7 @@ class Summary:
         """Return the state that a view of everything shows."""
         left = frozenset(member for member in personal.leaves if self._left(view, personal, member))
         members = {
-            member: self._member(view, personal, member) for member in sorted(view.members()) if member not in left
+            member: self.member(view, personal, member) for member in sorted(view.members()) if member not in left
         }
         epochs = tuple(self._epoch(entry, view, members, left) for entry in sorted(view.epochs, key=epoch_order))
         successor = view.successor
@@ -66,7 +66,7 @@ class Summary:
     def members_after(self, view: LogView, action: Action, personal: PersonalEvents) -> tuple[Member, ...]:
         """Return the members once an action is done, in the order of their ids; new ones as if added by nobody."""
         removed = set(action.members) if isinstance(action, RemoveMembers) else set()
-        members = {member: self._member(view, personal, member) for member in view.members() if member not in removed}
+        members = {member: self.member(view, personal, member) for member in view.members() if member not in removed}
         for newcomer in action.newcomers if isinstance(action, AddMembers) else ():
             if newcomer.id not in view.added:
                 members[newcomer.id] = _new(newcomer)
@@ -78,7 +78,7 @@ class Summary:
         added = view.added.get(member)
         return added is not None and member not in view.gone and added[1].sign == personal.leaves[member].author
 
-    def _member(self, view: LogView, personal: PersonalEvents, member: MemberId) -> Member:
+    def member(self, view: LogView, personal: PersonalEvents, member: MemberId) -> Member:
         entry, newcomer = view.added[member]
         update = personal.updates.get(member)
         made_of = (entry, view.roles[member], update)
