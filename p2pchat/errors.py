@@ -2,10 +2,10 @@
 
 P2PChatError                     exit 1
 ├── UsageError                   exit 2   the request itself is not valid
-│   ├── AmbiguousName · NoSuchContact · NoSuchMessage · NoSuchInvite
+│   ├── AmbiguousName · NoSuchContact · NoSuchMember · NoSuchMessage · NoSuchInvite
 │   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotAFile · NoVoiceNote
 │   ├── NotNow
-│       └── PicturesOff
+│       ├── PicturesOff · NotAGroup · NotAllowed
 ├── NotReached                   exit 3   it stays queued; nobody answered in time
 ├── Locked                       exit 4   the keys are not available
 │   ├── WrongPassphrase · ProfileInUse
@@ -90,6 +90,12 @@ class NoSuchContact(UsageError):
     hint = "`p2pchat contacts` lists them."
 
 
+class NoSuchMember(UsageError):
+    """The group has no member with that name or id."""
+
+    hint = "`p2pchat group members CHAT` lists them."
+
+
 class NoSuchMessage(UsageError):
     """There is no message with that id."""
 
@@ -144,6 +150,18 @@ class PicturesOff(NotNow):
     """Pictures of this contact are not shown."""
 
     hint = "Verify the contact, or change it with `p2pchat settings pictures contacts`."
+
+
+class NotAGroup(NotNow):
+    """That chat is not a group."""
+
+    hint = "`p2pchat chats` lists the chats."
+
+
+class NotAllowed(NotNow):
+    """Your role in this group does not allow that."""
+
+    hint = "`p2pchat group members CHAT` shows who has which role."
 
 
 def nothing_to_lock() -> NotNow:

@@ -8,6 +8,7 @@ contacts: the scripts never evaluate them, and quote them for bash.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -78,6 +79,9 @@ def candidates(context: Context, typed: list[str]) -> list[str]:
     *before, current = typed
     name, rest = options.find_verb(before)
     verb = None if name not in MODULES else find(name)
+    if verb is not None:
+        with contextlib.suppress(errors.UsageError):
+            verb, rest = options.chosen(verb, rest)
     allowed = (*options.GLOBAL, *(verb.opts if verb else ()))
     last = next((option for option in allowed if before and before[-1] in option.flags), None)
     if last is not None and _takes_value(last):
@@ -88,6 +92,8 @@ def candidates(context: Context, typed: list[str]) -> list[str]:
         found = [flag for option in allowed for flag in option.flags]
     elif verb is None:
         found = list(MODULES)
+    elif verb.actions:
+        found = [] if rest else [action.name.partition(" ")[2] for action in verb.actions]
     else:
         found = _positional(context, verb, before, rest)
     return sorted(word for word in found if word.casefold().startswith(current.casefold()))
@@ -100,9 +106,9 @@ def _takes_value(option: options.Opt) -> bool:
 def _positional(context: Context, verb: Verb, before: list[str], rest: list[str]) -> list[str]:
     valued = {flag for option in (*options.GLOBAL, *verb.opts) if _takes_value(option) for flag in option.flags}
     place = sum(not word.startswith("-") and not (at and rest[at - 1] in valued) for at, word in enumerate(rest))
-    if place >= len(verb.args):
+    if place >= len(verb.args) and not (verb.args and verb.args[-1].each):
         return []
-    arg = verb.args[place]
+    arg = verb.args[min(place, len(verb.args) - 1)]
     return _names(context, before, chats=arg.name == "CHAT") if arg.name in _NAMED else list(arg.choices)
 
 

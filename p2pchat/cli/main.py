@@ -111,7 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     name, rest = options.find_verb(words)
-    verb = None if name is None else find(name)
+    verb = None
+    if name is not None:
+        verb, rest = options.chosen(find(name), rest)
     arguments = options.read(verb, rest)
     config = FaceConfig(
         profile_folder(arguments.profile, os.environ),

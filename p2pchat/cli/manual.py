@@ -54,8 +54,9 @@ def document() -> str:
     ]
     for title, modules in GROUPS:
         lines.append(f'.SH "VERBS: {_escaped(title.upper())}"')
-        for name in (name for verbs in modules.values() for name in verbs):
-            lines += _verb(find(name))
+        for verb in (find(name) for verbs in modules.values() for name in verbs):
+            for each in verb.actions or (verb,):
+                lines += _verb(each)
     lines.append(".SH GLOBAL OPTIONS")
     for option in GLOBAL:
         lines += _option(option)
@@ -84,7 +85,7 @@ def _verb(verb: Verb) -> Iterator[str]:
 
 
 def _argument(arg: Arg) -> str:
-    name = rf"\fI{_escaped(arg.name)}\fR{' ...' * arg.many}"
+    name = rf"\fI{_escaped(arg.name)}\fR{' ...' * (arg.many or arg.each)}"
     return name if arg.required else f"[{name}]"
 
 

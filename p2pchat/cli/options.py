@@ -34,6 +34,8 @@ class Arg(NamedTuple):
     choices: tuple[str, ...] = ()
     many: bool = False
     """Whether it takes all remaining words, as one text with spaces between them."""
+    each: bool = False
+    """Whether it takes all remaining words, as a list."""
 
 
 class Opt(NamedTuple):
@@ -62,6 +64,10 @@ class Verb(NamedTuple):
     notes: str = ""
     example: str = ""
     """A command line that works as it is, except for names and ids."""
+    actions: tuple[Verb, ...] = ()
+    """Verbs of two words, such as `group add`, each with arguments, options and help of its own. A verb with actions
+    has neither arguments nor options, and does nothing without one of them.
+    """
 
 
 GLOBAL = (
@@ -99,6 +105,33 @@ def find_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
         elif not word.startswith("-"):
             return word, [*argv[:index], *argv[index + 1 :]]
     return None, list(argv)
+
+
+def chosen(verb: Verb, words: Sequence[str]) -> tuple[Verb, list[str]]:
+    """Return the action that a line without its verb names, and the line without it; the verb itself if it has no
+    actions, or none is named. Raises UsageError if there is no such action.
+    """
+    name, rest = find_verb(words) if verb.actions else (None, list(words))
+    if name is None:
+        return verb, list(words)
+    for action in verb.actions:
+        if action.name == f"{verb.name} {name}":
+            return action, rest
+    raise errors.UsageError(
+        f"There is no {verb.name} {name}", hint=f"`p2pchat {verb.name} --help` lists what there is."
+    )
+
+
+def with_actions(name: str, text: str, actions: Sequence[Verb]) -> Verb:
+    """Return the verb to which these actions belong. `text`: its help."""
+
+    def run(_context: Context, _arguments: argparse.Namespace) -> int:
+        known = ", ".join(action.name.partition(" ")[2] for action in actions)
+        raise errors.UsageError(
+            f"What is {name} to do?", hint=f"One of {known}; `p2pchat {name} --help` explains them."
+        )
+
+    return Verb(name, text, run, actions=tuple(actions), example=actions[0].example)
 
 
 def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
@@ -168,25 +201,30 @@ def _parser(verb: Verb | None) -> _Parser:
 
 
 def _usage(verb: Verb) -> str:
+    if verb.actions:
+        return f"p2pchat {verb.name} ACTION ..."
     names = [_shown(arg) for arg in verb.args]
     return " ".join(["p2pchat", verb.name, *names, "[options]" if verb.opts else ""]).rstrip()
 
 
 def _shown(arg: Arg) -> str:
-    name = arg.name + "..." * arg.many
+    name = arg.name + "..." * (arg.many or arg.each)
     return name if arg.required else f"[{name}]"
 
 
 def _description(verb: Verb) -> str:
     lines = [_wrapped(verb.help)]
-    if verb.args:
-        width = max(len(arg.name) for arg in verb.args)
-        lines += ["", *(_wrapped(arg.help, f"  {arg.name:<{width}}  ", " " * (width + 4)) for arg in verb.args)]
+    explained = [(arg.name, arg.help) for arg in verb.args]
+    explained += [(action.name.partition(" ")[2], action.help) for action in verb.actions]
+    if explained:
+        width = max(len(name) for name, _ in explained)
+        lines += ["", *(_wrapped(text, f"  {name:<{width}}  ", " " * (width + 4)) for name, text in explained)]
     return "\n".join(lines)
 
 
 def _epilog(verb: Verb) -> str:
-    return "\n\n".join([*([_wrapped(verb.notes)] if verb.notes else []), f"example:\n  {verb.example}"])
+    notes = verb.notes or (f"`p2pchat {verb.name} ACTION --help` explains one of them." if verb.actions else "")
+    return "\n\n".join([*([_wrapped(notes)] if notes else []), f"example:\n  {verb.example}"])
 
 
 def _wrapped(text: str, first: str = "", further: str = "") -> str:
@@ -238,6 +276,13 @@ def _split(parser: _Parser, verb: Verb | None, words: Sequence[str]) -> tuple[li
 def _bind(parser: _Parser, args: tuple[Arg, ...], words: list[str], into: argparse.Namespace) -> None:
     if args and args[-1].many and len(words) > len(args):
         words = [*words[: len(args) - 1], " ".join(words[len(args) - 1 :])]
+    if args and args[-1].each:
+        given = words[len(args) - 1 :]
+        words = words[: len(args) - 1]
+        setattr(into, args[-1].name.lower(), given)
+        if args[-1].required and not given and len(words) == len(args) - 1:
+            parser.error(f"{args[-1].name} is missing")
+        args = args[:-1]
     for arg, word in zip(args, words, strict=False):
         if arg.choices and word not in arg.choices:
             parser.error(f"{arg.name} is one of {', '.join(arg.choices)}, not {word}")

@@ -7,10 +7,12 @@ acknowledged to it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, TypeVar
+
+import trio
 
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
@@ -33,6 +35,9 @@ MAX_ANSWER = 2 << 20
 """Bytes of blobs in one answer to a fetch."""
 MAX_REFILL = 1 << 20
 """Bytes of blobs in one refill."""
+
+AnyBatch = TypeVar("AnyBatch")
+AnyOutcome = TypeVar("AnyOutcome")
 
 log = logging.getLogger(__name__)
 
@@ -156,19 +161,38 @@ class Outcome:
     failure: P2PChatError | None = None
 
 
+async def commit_all(
+    next_batch: Callable[[], Awaitable[AnyBatch]],
+    applied: Callable[[AnyBatch], Awaitable[AnyOutcome]],
+    release: Callable[[AnyBatch, AnyOutcome], object],
+) -> NoReturn:
+    """Take batches, apply each and release its outcome until cancelled; a batch in progress is finished first."""
+    while True:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        batch = await next_batch()
+        with trio.CancelScope(shield=True):
+            outcome = await applied(batch)
+        release(batch, outcome)
+
+
 class DiskHealth:
-    """Whether the disk works, by what became of batches. To be read is no sign of health: a full disk can be."""
+    """Whether the disk works, by what became of batches. To be read is no sign of health: a full disk can be. what:
+    which store it is, for the log.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "the store") -> None:
         self.failing = False
+        self._what = what
 
-    def note(self, outcome: Outcome) -> None:
-        """Log when the disk begins to fail and when it is well again, not every time in between."""
-        if outcome.failure is not None and not self.failing:
-            log.error("the store: %s", type(outcome.failure).__name__)
+    def note(self, failure: P2PChatError | None, *, wrote: bool) -> None:
+        """Log when the disk begins to fail and when it is well again, not every time in between. failure, wrote: as in
+        `Outcome`.
+        """
+        if failure is not None and not self.failing:
+            log.error("%s: %s", self._what, type(failure).__name__)
             self.failing = True
-        elif outcome.wrote and self.failing:
-            log.warning("the store works again")
+        elif wrote and self.failing:
+            log.warning("%s works again", self._what)
             self.failing = False
 
 

@@ -7,7 +7,6 @@ what came before. So a client's share is the same whether it asks for much or li
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
@@ -25,12 +24,14 @@ from p2pchat.core.mailbox import Blob, End
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
+from p2pchat.relay.batches import DiskHealth, commit_all
 from p2pchat.relay.box_store import MAX_EXPIRED_AT_ONCE, BoxDeposit, BoxQuota, BoxResult, BoxStore
 from p2pchat.relay.clients import ClientStream, OpenQueue
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.holdings import Source
 from p2pchat.relay.limits import PlaceBudget, RelayLimits, Spent
+from p2pchat.relay.terms import stamp_code
 
 MAX_BATCH_BYTES = 2 << 20
 """Bytes of blobs that one transaction writes: while it does, the disk writes no messages."""
@@ -59,8 +60,6 @@ RECHECK_SECONDS = 0.25
 """Seconds until those who had no turn, because something was used up, are looked at again."""
 CROWDED = 3, 4
 """Numerator and denominator of the part of the space above which a deposit needs a stamp."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -194,7 +193,7 @@ class FileBoxServer:
         counts: Counts,
         in_thread: Callable[..., Awaitable[Any]],
     ) -> None:
-        self.failing = False
+        self._disk = DiskHealth("the store of files")
         self.taken = trio.lowlevel.ParkingLot()
         """Where tasks wait until there is room again."""
         self._relay = relay
@@ -210,6 +209,11 @@ class FileBoxServer:
         self._ready: deque[Giving] = deque()
         self._given: dict[ClientStream, Giving] = {}
         self._wake = Wakeup()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk does not work."""
+        return self._disk.failing
 
     def limit(self, limits: RelayLimits, quota: BoxQuota | None) -> None:
         """Apply other limits and, unless it is None, another quota."""
@@ -305,11 +309,7 @@ class FileBoxServer:
         if not client.puts.take(at) or not self._deposits.take(client.origin, at, BLOB_BYTES):
             return mailbox.TOO_FAST
         times, bits = {now, self._clock.wall()}, self._limits.stamp_bits
-        if crowded and not any(
-            mailbox.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times
-        ):
-            return mailbox.BAD_STAMP
-        return mailbox.DONE
+        return stamp_code(self._relay, opened.qid, put, times, bits) if crowded else mailbox.DONE
 
     @property
     def _crowded(self) -> bool:
@@ -320,12 +320,11 @@ class FileBoxServer:
 
     async def run(self) -> None:
         """Commit batches until cancelled; a batch in progress is finished first."""
-        while True:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            batch = await self._next_batch()
-            with trio.CancelScope(shield=True):
-                outcome = await self._in_thread(apply, self._store, batch, self._clock.now())
-            self._release(batch, outcome)
+        await commit_all(self._next_batch, self._applied, self._release)
+
+    async def _applied(self, batch: BoxBatch) -> BoxOutcome:
+        outcome: BoxOutcome = await self._in_thread(apply, self._store, batch, self._clock.now())
+        return outcome
 
     async def _next_batch(self) -> BoxBatch:
         while True:
@@ -374,7 +373,8 @@ class FileBoxServer:
 
     def _release(self, batch: BoxBatch, outcome: BoxOutcome) -> None:
         """Tell clients what is on the disk now, and give them what was read."""
-        self._note(outcome)
+        wrote = outcome.failure is None and any(result.new for result in outcome.puts)
+        self._disk.note(outcome.failure, wrote=wrote)
         results: dict[ClientStream, list[tuple[int, int]]] = {}
         for (client, number, deposit), result in zip(batch.puts, outcome.puts, strict=True):
             results.setdefault(client, []).append((number, result.code))
@@ -397,15 +397,6 @@ class FileBoxServer:
             self._give(giving, blobs)
         if outcome.untidy:
             self.tidy()
-
-    def _note(self, outcome: BoxOutcome) -> None:
-        """Log when the disk begins to fail and when it is well again."""
-        if outcome.failure is not None and not self.failing:
-            log.error("the store of files: %s", type(outcome.failure).__name__)
-            self.failing = True
-        elif outcome.failure is None and self.failing and any(result.new for result in outcome.puts):
-            log.warning("the store of files works again")
-            self.failing = False
 
     def _give(self, giving: Giving, found: list[tuple[int, bytes]]) -> None:
         client = giving.client

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from p2pchat.cli import options
 from p2pchat.cli.main import MODULES, find
 from p2pchat.locations import Profile
 from tests.cli.node import FakeNode
@@ -98,12 +99,13 @@ for line in sys.stdin:
 
 def words_of(verb: str) -> list[str]:
     """A command line of the verb with everything it demands."""
-    table = find(verb)
+    first, *second = verb.split()
+    table = options.chosen(find(first), second)[0]
     given = [arg.choices[0] if arg.choices else "bob" for arg in table.args if arg.required]
     for option in table.opts:
         if option.required:
             given += [option.flags[-1], "x"]
-    return [verb, *ENDING.get(verb, given)]
+    return [*verb.split(), *ENDING.get(verb, given)]
 
 
 Environment = dict[str, Any]
@@ -151,7 +153,8 @@ def test_every_verb_ends_with_a_clear_line_wherever_it_runs(tmp_path: Path, prof
         found = list(environments(tmp_path, profile.folder).items())
         for name, environment in sampled(found, 6, "environments"):
             with FakeNode(profile):
-                for verb in sorted(MODULES, key=lambda verb: verb == "lock"):  # which ends the node
+                verbs = [verb.name for name in MODULES for verb in (find(name), *find(name).actions)]
+                for verb in sorted(verbs, key=lambda verb: verb == "lock"):  # which ends the node
                     tell.write(json.dumps({**environment, "words": words_of(verb)}) + "\n")
                     tell.flush()
                     done = json.loads(runner.stdout.readline())

@@ -9,7 +9,7 @@ import pytest
 
 from p2pchat.cli import manual
 from p2pchat.cli.main import MODULES, find
-from p2pchat.cli.options import GLOBAL
+from p2pchat.cli.options import GLOBAL, Verb
 
 PAGE = Path(manual.__file__).with_name("p2pchat.1")
 
@@ -18,10 +18,13 @@ def test_the_page_is_the_table() -> None:
     assert PAGE.read_text() == manual.document(), "run: make man"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_every_verb_is_there_with_its_arguments_options_and_example(name: str) -> None:
-    page, verb = PAGE.read_text().replace(r"\-", "-"), find(name)
-    part = page[page.index(rf"\fBp2pchat {name}\fR") :].split("\n.RE\n", 1)[0]
+VERBS = [verb for name in MODULES for verb in find(name).actions or (find(name),)]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=[verb.name for verb in VERBS])
+def test_every_verb_is_there_with_its_arguments_options_and_example(verb: Verb) -> None:
+    page = PAGE.read_text().replace(r"\-", "-")
+    part = page[page.index(rf"\fBp2pchat {verb.name}\fR") :].split("\n.RE\n", 1)[0]
     assert all(rf"\fI{arg.name}\fR" in part for arg in verb.args)
     told = [option for option in verb.opts if option.settings["help"] != SUPPRESS]
     assert all(rf"\fB{flag}\fR" in part for option in told for flag in option.flags)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from p2pchat import errors
-from p2pchat.cli import options
+from p2pchat.cli import manual, options
 from p2pchat.cli.main import MODULES, find
+from p2pchat.cli.options import Arg, Verb, opt
 
 POSITIONALS = {
     "add": ["P2PCHAT:X"],
@@ -81,12 +82,25 @@ OWN = {
     "echo": ["--wake"],
     "parcel": ["--to", "bob", "--to", "carol"],
 }
+VERBS = [verb.name for name in MODULES for verb in find(name).actions or (find(name),)]
+"""Every verb, those of two words by both."""
+
+
+def table(name: str) -> Verb:
+    """The verb of one or two words."""
+    first, *second = name.split()
+    return options.chosen(find(first), second)[0]
+
+
 GLOBALS = [["--profile", "/p"], ["--json"], ["--passphrase-file", "f"], ["-v", "-v"]]
 
 
 def parse(*words: str) -> tuple[str | None, dict[str, object]]:
     name, rest = options.find_verb(words)
-    return name, vars(options.read(None if name is None else find(name), rest))
+    if name is None:
+        return None, vars(options.read(None, rest))
+    verb, rest = options.chosen(find(name), rest)
+    return verb.name, vars(options.read(verb, rest))
 
 
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
@@ -101,16 +115,17 @@ def test_the_table_of_verbs_is_what_the_modules_have() -> None:
         assert find(name).name == name
 
 
-@pytest.mark.parametrize("verb", MODULES)
+@pytest.mark.parametrize("verb", VERBS)
 def test_global_options_go_anywhere(verb: str) -> None:
     shared = list(itertools.chain(*GLOBALS))
-    positionals, own = POSITIONALS.get(verb, []), OWN.get(verb, [])
+    words, positionals, own = verb.split(), POSITIONALS.get(verb, []), OWN.get(verb, [])
     lines = [
-        [*shared, verb, *own, *positionals],
-        [verb, *shared, *positionals, *own],
-        [verb, *positionals, *own, *shared],
-        [*shared[:3], verb, *positionals[:1], *shared[3:], *own, *positionals[1:]],
-        [f"--profile={shared[1]}", verb, *shared[2:], *own, "--", *positionals],
+        [*shared, *words, *own, *positionals],
+        [*words, *shared, *positionals, *own],
+        [*words, *positionals, *own, *shared],
+        [*shared[:3], *words, *positionals[:1], *shared[3:], *own, *positionals[1:]],
+        [words[0], *shared, *words[1:], *positionals, *own],
+        [f"--profile={shared[1]}", *words, *shared[2:], *own, "--", *positionals],
     ]
     found = [parse(*line) for line in lines]
     assert all(each == found[0] for each in found)
@@ -119,9 +134,9 @@ def test_global_options_go_anywhere(verb: str) -> None:
     assert (values["profile"], values["json"], values["passphrase_file"], values["verbose"]) == ("/p", True, "f", 2)
 
 
-@pytest.mark.parametrize("verb", MODULES)
+@pytest.mark.parametrize("verb", VERBS)
 def test_without_global_options_they_have_their_defaults(verb: str) -> None:
-    _, values = parse(verb, *OWN.get(verb, []), *POSITIONALS.get(verb, []))
+    _, values = parse(*verb.split(), *OWN.get(verb, []), *POSITIONALS.get(verb, []))
     assert (values["profile"], values["json"], values["passphrase_file"], values["verbose"]) == (None, False, None, 0)
 
 
@@ -192,9 +207,9 @@ def test_there_is_no_such_verb() -> None:
         parse("fly")
 
 
-@pytest.mark.parametrize("verb", MODULES)
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_names_everything(verb: str) -> None:
-    text = options.help_text(find(verb))
+    text = options.help_text(table(verb))
     for word in [*OWN.get(verb, [])[::1], "--profile", "--json"]:
         if word.startswith("--"):
             assert word in text
@@ -204,16 +219,72 @@ def test_help_names_everything(verb: str) -> None:
     assert "--serve" not in text
 
 
-@pytest.mark.parametrize("verb", MODULES)
+@pytest.mark.parametrize("verb", [*VERBS, *(name for name in MODULES if find(name).actions)])
 def test_help_fits_80_columns_and_shows_an_example_that_is_taken(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    text = options.help_text(find(verb))
+    text = options.help_text(table(verb))
     assert [line for line in text.splitlines() if len(line) > 80] == []
-    example = find(verb).example
+    example = table(verb).example
     assert text.endswith(f"example:\n  {example}\n")
     program, *words = shlex.split(example.split(" < ")[0])
     assert program == "p2pchat"
-    assert parse(*words)[0] == verb
+    assert str(parse(*words)[0]).startswith(verb)
+
+
+def _ran(_context: object, arguments: object) -> int:
+    return 0
+
+
+CLUB = options.with_actions(
+    "club",
+    "a verb of two words",
+    (
+        Verb(
+            "club add",
+            "add people",
+            _ran,
+            (Arg("CHAT", "a chat"), Arg("C", "people", each=True)),
+            (opt("--role", metavar="ROLE", help="a role"),),
+            example="p2pchat club add friends bob",
+        ),
+        Verb("club leave", "leave", _ran, (Arg("CHAT", "a chat"),), example="p2pchat club leave friends"),
+    ),
+)
+
+
+def in_club(*words: str) -> tuple[str, dict[str, object]]:
+    verb, rest = options.chosen(CLUB, words)
+    return verb.name, vars(options.read(verb, rest))
+
+
+def test_an_action_has_arguments_and_options_of_its_own() -> None:
+    name, values = in_club("add", "friends", "bob", "--role", "admin", "Anna L", "--json")
+    assert (name, values["chat"], values["c"], values["role"]) == ("club add", "friends", ["bob", "Anna L"], "admin")
+    assert in_club("--profile", "leave", "add", "friends", "--", "-x")[1]["c"] == ["-x"]
+    name, values = in_club("leave", "friends")
+    assert (name, values["chat"]) == ("club leave", "friends")
+    for words, why in (
+        (["fly"], "no club fly"),
+        (["leave", "friends", "--role", "x"], "Unknown option --role"),
+        (["leave", "friends", "bob"], "Too many"),
+        (["add", "friends"], "C is missing"),
+        (["add"], "CHAT is missing"),
+    ):
+        with pytest.raises(errors.UsageError, match=why):
+            in_club(*words)
+
+
+def test_a_verb_with_actions_lists_them_and_does_nothing_alone() -> None:
+    assert in_club("--json")[0] == "club"
+    text = options.help_text(CLUB)
+    assert text.startswith("usage: p2pchat club ACTION")
+    assert "add    add people" in text
+    assert options.help_text(CLUB.actions[0]).startswith("usage: p2pchat club add CHAT C... [options]")
+    with pytest.raises(errors.UsageError) as caught:
+        CLUB.run(None, None)  # type: ignore[arg-type]
+    assert "One of add, leave" in caught.value.line()
+    page = "\n".join(line for action in CLUB.actions for line in manual._verb(action))
+    assert r"\fBp2pchat club add\fR \fICHAT\fR \fIC\fR ... [options]" in page
 
 
 def test_the_default_profile_is_in_the_data_folder(tmp_path: Path) -> None:

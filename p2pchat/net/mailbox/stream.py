@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -18,8 +18,10 @@ from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import WRITE, Frame
 from p2pchat.core.ids import PeerKey
+from p2pchat.core.logs import Log, OpenLog, encode_open_log, sign_open_log
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
+from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
@@ -148,6 +150,21 @@ async def open_by_circuit(
     raise failure
 
 
+class StreamWays(NamedTuple):
+    """What it takes to have a stream of one's own to a relay, beside that of its mail.
+
+    with_host: the host from which a relay is reached, for as long as it is used. connect: opens a stream there. usable:
+    whether there is a way to a relay: there is none to this node. nursery: where tasks run. clock: ms since the epoch.
+    """
+
+    with_host: Callable[[Relay], AbstractAsyncContextManager[Host]]
+    connect: Callable[[Host, Relay], Awaitable[MailStream]]
+    usable: Callable[[Relay], bool]
+    nursery: trio.Nursery
+    clock: Callable[[], int]
+    random: Callable[[int], bytes]
+
+
 class SaidHour:
     """The time of a relay's clock: `hour` since the epoch, or 0 if it was not sent. It is only a hint for people. Any
     thread may use it.
@@ -210,9 +227,12 @@ class MailStream:
 
     def ask(self, kind: int, body: bytes) -> None:
         """Write a frame of type `kind` that the relay has to answer; call `answered` when it has."""
+        self._owe(kind)
+        self.post(kind, body)
+
+    def _owe(self, kind: int) -> None:
         self._owed.setdefault(kind, trio.current_time())
         self._asked.set()
-        self.post(kind, body)
 
     def answered(self, kind: int, *, left: bool) -> None:
         """Note an answer to a frame of type `kind`; `left`: whether more answers are due."""
@@ -279,13 +299,18 @@ class MailStream:
         """The number of queues that can still be opened on this stream."""
         return mailbox.MAX_HANDLES - self.opens
 
-    def open(self, role: int, seed: bytes, queue: Queue) -> int:
-        """Open a queue with the private key for this role, and return its handle. There must be room."""
+    def open(self, role: int, seed: bytes, queue: Queue | Log) -> int:
+        """Open a queue or a log with the private key for this role, and return its handle. There must be room."""
         handle = self.opens
         self.opens += 1
         self._unanswered.add(handle)
-        opening = Open(handle, role, queue, mailbox.sign_open(seed, role, self.hello, queue))
-        self.ask(mailbox.OPEN, mailbox.encode_open(opening))
+        self._owe(mailbox.OPEN)
+        if isinstance(queue, Log):
+            signature = sign_open_log(seed, role, self.hello.relay, self.hello.challenge, queue)
+            self.post(mailbox.OPEN_LOG, encode_open_log(OpenLog(handle, role, queue, signature)))
+        else:
+            opening = Open(handle, role, queue, mailbox.sign_open(seed, role, self.hello, queue))
+            self.post(mailbox.OPEN, mailbox.encode_open(opening))
         return handle
 
     def opened(self, handle: int) -> None:

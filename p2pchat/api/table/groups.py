@@ -1,0 +1,151 @@
+"""The methods about groups. Each joins `methods.METHODS`, and so the API, together with the engine's method."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from p2pchat.api.table.shape import (
+    CHAT,
+    Method,
+    Param,
+)
+
+ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
+"""What a member may be, from the one who may do everything to those who only read and react."""
+
+SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history")
+"""What `set_group` can change."""
+
+GROUP: Final = "{chat, name, topic, role, members, settings, epoch, problem}"
+_MEMBER = Param("member", "text", "A member of the group: their id, a unique prefix of it, or their name in the group.")
+_ROLE_DOC = "`role` is owner, admin, moderator, member or observer"
+
+METHODS: Final[tuple[Method, ...]] = (
+    Method(
+        "create_group",
+        "Founds a group with the user as its owner, and adds contacts to it as `add_members` does.",
+        "a chat, as in `chats`",
+        (
+            Param("name", "text", "What the group is called: at most 64 bytes of UTF-8."),
+            Param("contacts", "texts", "Contacts: their ids, unique prefixes of them, or their names.", default=None),
+        ),
+    ),
+    Method(
+        "add_members",
+        "Adds contacts to a group. They are not asked: the group appears among their chats, with a line that says who "
+        "added them, and they can leave it. Every member sees every other member.",
+        f"{GROUP}; as in `group`",
+        (CHAT, Param("contacts", "texts", "Contacts: their ids, unique prefixes of them, or their names.")),
+    ),
+    Method(
+        "remove_member",
+        "Removes a member whose role is below the user's. They are removed for everyone who has seen it, and whoever "
+        "has writes nothing that they can read; they keep what they have. With `ban`, nobody can join by the link that "
+        "they used, and they cannot be added again under the same name.",
+        f"{GROUP}; as in `group`",
+        (
+            CHAT,
+            _MEMBER,
+            Param("ban", "flag", "Also keep them from joining again.", default=False),
+            Param("reason", "text", "A reason for all members to see, at most 256 bytes of UTF-8.", default=""),
+        ),
+    ),
+    Method(
+        "set_role",
+        "Gives a member another role. The user's own role has to be above both the old and the new one.",
+        f"{GROUP}; as in `group`",
+        (CHAT, _MEMBER, Param("role", "text", "The new role.", choices=ROLES)),
+    ),
+    Method(
+        "leave_group",
+        "Leaves a group. The members are told; what was written stays in the chat, which can only be read from then "
+        "on. An owner who leaves alone leaves a group without an owner.",
+        "{chat, name}",
+        (CHAT,),
+    ),
+    Method(
+        "set_group",
+        "Changes a setting of a group, for all members.",
+        f"{GROUP}; as in `group`",
+        (
+            CHAT,
+            Param("key", "text", "The setting.", choices=SETTINGS),
+            Param(
+                "value",
+                "text",
+                "`name`, `topic` and `description` are texts. `slow_mode` is the number of seconds between two "
+                "messages of one member, 0 for none. `locked` is yes (only moderators and above write) or no. "
+                "`invites` is admins or members: who may invite. `newcomers` is the number of hours in which somebody "
+                "new sends neither links nor files. `history` is how many earlier messages somebody new is given: 0, "
+                "50 or 500.",
+            ),
+        ),
+    ),
+    Method(
+        "group",
+        "Returns what there is to know about a group. `role` is the user's, null if they are not a member any more; "
+        "`members` is their number. `settings` has the settings that `set_group` changes. `epoch` says in words for "
+        "people how old the present keys are; `problem` is a sentence about what is wrong, or empty.",
+        f"{GROUP}; {_ROLE_DOC}",
+        (CHAT,),
+    ),
+    Method(
+        "group_members",
+        "Lists the members of a group, the highest roles first. `name` is what a member calls themselves in this "
+        "group, `me` is true for the user, `contact` is the name that the user gave to this person if they are a "
+        "contact and said that this is them, otherwise null.",
+        f"{{total, members: [{{id, name, role, me, contact, verified}}]}}; {_ROLE_DOC}",
+        (
+            CHAT,
+            Param("search", "text", "Only those in whose name this appears.", default=""),
+            Param("offset", "integer", "How many to leave out, from the top.", default=0),
+            Param("limit", "integer", "The maximum number of members, up to 1,000.", default=100),
+        ),
+    ),
+    Method(
+        "group_log",
+        "Returns what was done in a group, newest last, in whole sentences for people: `text`. `op` is the kind of the "
+        "event, `by` the name of the member who did it, and `known_by` how many members are known to have seen it, "
+        "null where that is not known.",
+        "[{id, text, by, op, known_by}]",
+        (
+            CHAT,
+            Param("limit", "integer", "The maximum number of events.", default=50),
+            Param("before", "text", "Only events before this one (its id).", default=None),
+        ),
+    ),
+)
+
+INVITES: Final[tuple[Method, ...]] = (
+    Method(
+        "group_requests",
+        "Lists those who ask to join a group. `words` is what they wrote, `via` the invite that they used.",
+        "[{id, name, words, at, via}]",
+        (CHAT,),
+    ),
+    Method(
+        "answer_request",
+        "Lets somebody join who asked to, or declines; whoever is declined is not told.",
+        "{id, name}",
+        (
+            CHAT,
+            Param("id", "text", "A request: its id or a unique prefix of it."),
+            Param("accept", "flag", "False declines.", default=True),
+        ),
+    ),
+    Method(
+        "group_invite",
+        "Makes an invite to a group: whoever has its text can join, and `add` takes it. `text` is what to pass on.",
+        "{id, text, expires}",
+        (
+            CHAT,
+            Param("expires", "integer", "Seconds until it expires.", default=604_800),
+            Param("uses", "integer", "How many people can use it; null for no limit.", default=None),
+            Param(
+                "ask", "flag", "Whoever uses it waits in `group_requests` until somebody lets them in.", default=False
+            ),
+            Param("role", "text", "The role of those who join by it.", default="member", choices=ROLES[1:]),
+        ),
+    ),
+)
+"""The methods about invites to groups."""
