@@ -66,7 +66,7 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
         "route": row.route,
         "late": bool(row.late),
         "reply_to": None if row.reply_to is None else row.reply_to.hex(),
-        "quote": None if row.reply_to is None else _quote(row, name, remarks.quoted),
+        "quote": None if row.reply_to is None else _quote(row, name, remarks),
         "edited_at": timestamp(row.edited_at),
         "reactions": [
             {"emoji": one.emoji, "from": "me" if one.sender == ME else name, "mine": one.sender == ME}
@@ -105,16 +105,18 @@ def file(row: FileRow) -> Json:
 _FORMS = {form.value: form.name.lower() for form in FileForm}
 
 
-def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
+def _quote(row: MessageRow, name: str, remarks: Remarks) -> Json:
     """Return the quoted message of a reply if it is here, else the quote that the sender of the reply gave."""
+    quoted = remarks.quoted
     if quoted is None:
-        return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None}
+        return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None, "file": None}
     return {
         "from": "me" if quoted.sender == ME else name,
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,
         "expires_in": quoted.expire_s or None,
+        "file": None if remarks.quoted_file is None else file(remarks.quoted_file),
     }
 
 
