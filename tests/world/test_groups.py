@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.engine.delivery import group_rules
 from p2pchat.errors import DiskFull, NoSuchContact, NotAGroup, NotNow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -481,5 +482,39 @@ def test_the_timer_of_a_group_is_a_setting_of_all(tmp_path: Path) -> None:
         assert await talk(bob, "hikers") == []
         with pytest.raises(NotNow):
             await bob.call("send_file", chat="hikers", path=str(tmp_path / "nothing"))
+
+    run_world(tmp_path, main)
+
+
+def test_slow_mode_and_the_rule_for_newcomers_hold_at_every_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_group", chat="hikers", key="slow_mode", value="30")
+        await alice.call("set_group", chat="hikers", key="newcomers", value="2")
+
+        async def told() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["settings"]["newcomers"] == 2)
+
+        await until(told)
+        await bob.call("send", chat="hikers", text="one")
+        with pytest.raises(NotNow):
+            await bob.call("send", chat="hikers", text="two")
+        await trio.sleep(31)
+        with pytest.raises(NotNow):
+            await bob.call("send", chat="hikers", text="see https://example.org")
+        monkeypatch.setattr(group_rules, "check_post", lambda *_: None)  # a node that does not keep the rules
+        await bob.call("send", chat="hikers", text="three")
+        await bob.call("send", chat="hikers", text="four")
+        await trio.sleep(31)
+        await bob.call("send", chat="hikers", text="see https://example.org")
+        await alice.call("send", chat="hikers", text="moderators may")
+        await alice.call("send", chat="hikers", text="always")
+        await reads(bob, "hikers", "moderators may", "always")
+        assert await said(alice, "hikers") == ["one", "three"]
+        await trio.sleep(3 * 3600)
+        await bob.call("send", chat="hikers", text="see https://example.org now")
+        await reads(alice, "hikers", "one", "three", "see https://example.org now")
 
     run_world(tmp_path, main)

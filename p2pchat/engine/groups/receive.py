@@ -14,7 +14,6 @@ from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, items, messages
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
-from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
@@ -154,7 +153,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         content = decode_content(read.message.content)
     except CannotOpen:  # its author's node is newer, or lies
         return ItemOutcome.TAKEN
-    if content.kind.in_group and group_rules.may_post(row, Role(member.role), content.payload):
+    if content.kind.in_group and group_rules.may_post(tx, row, member, content):
         shown = store_members.shown_name(tx.db, row.chat, item.member)
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
     return ItemOutcome.TAKEN
