@@ -137,7 +137,8 @@ class MembershipLog:
             right = right_to(self._log, view, unsigned(core))
             if not isinstance(right, EventRight):
                 raise NotAllowed(f"The group would refuse that: {right}")
-        return EventDraft(core, prev, self._summary.members_after(view, action, self._personal))
+        made = self.state.members if view is self._now else {}
+        return EventDraft(core, prev, self._summary.members_after(view, action, self._personal, made))
 
     def recipients(self, epoch: EpochId) -> tuple[MemberId, ...]:
         """Return who was to have the secret of an epoch when it began, in the order of their ids. Raises KeyError if
