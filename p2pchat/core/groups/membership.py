@@ -28,7 +28,7 @@ from p2pchat.core.groups.personal import PersonalEvents
 from p2pchat.core.groups.rights import EventRight, right_to
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.state import GroupState, Member
-from p2pchat.core.groups.summary import Summary, epoch_order
+from p2pchat.core.groups.summary import Summary, epoch_order, member_of
 from p2pchat.core.groups.view import LogView
 from p2pchat.core.groups.waiting import WaitingEvents
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
@@ -146,6 +146,22 @@ class MembershipLog:
         """
         entry = self._log.by_id[epoch]
         return tuple(sorted(self._view(entry.ancestors | entry.bit).members()))
+
+    def members_at(self, epoch: EpochId) -> tuple[Member, ...]:
+        """Return the members as of the event that made an epoch, with the keys and names that they have now, in the
+        order of their ids. Raises KeyError if its event is not here.
+        """
+        entry = self._log.by_id[epoch]
+        view = self._view(entry.ancestors | entry.bit)
+        return tuple(member_of(view, self._personal, member) for member in sorted(view.members()))
+
+    def beside(self, event: EventId) -> tuple[EventId, ...]:
+        """Return the events that this one did not know, without itself, parents first: those made beside it or after
+        it. Raises KeyError if it is not here.
+        """
+        entry = self._log.by_id[event]
+        known = entry.ancestors | entry.bit
+        return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
 
     # --- taking events -------------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class Summary:
         """
         removed = set(action.members) if isinstance(action, RemoveMembers) else set()
         members = {
-            member: made.get(member) or _member(view, personal, member)
+            member: made.get(member) or member_of(view, personal, member)
             for member in view.members()
             if member not in removed
         }
@@ -90,7 +90,7 @@ class Summary:
         members = {} if changed is None else dict(self._members)
         for member in view.added if changed is None else changed:
             if view.is_member(member) and member not in left:
-                members[member] = _member(view, personal, member)
+                members[member] = member_of(view, personal, member)
             else:
                 members.pop(member, None)
         if changed is None or members.keys() != self._members.keys():
@@ -165,11 +165,15 @@ def epoch_order(entry: LogEntry) -> tuple[int, EventId]:
     return -(entry.epoch or 0), entry.event.id
 
 
-def _member(view: LogView, personal: PersonalEvents, member: MemberId) -> Member:
+def member_of(view: LogView, personal: PersonalEvents, member: MemberId) -> Member:
+    """Return a member as a view shows it, with its newest keys and name. An update cannot say that there is a KEM key,
+    or that there is none: for whom a rekey has a ciphertext is a matter of who is a member.
+    """
     entry, newcomer = view.added[member]
     update = personal.updates.get(member)
-    own = update.action if update is not None and update.author == newcomer.sign else newcomer
-    assert isinstance(own, Newcomer | UpdateMember)
+    own: Newcomer | UpdateMember = newcomer
+    if update is not None and update.author == newcomer.sign and isinstance(update.action, UpdateMember):
+        own = update.action if (update.action.kem is None) == (newcomer.kem is None) else newcomer
     return Member(
         id=member,
         sign=newcomer.sign,

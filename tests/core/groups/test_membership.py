@@ -252,6 +252,14 @@ def test_only_the_newest_update_of_a_member_is_kept() -> None:
     assert log.add(updates[2].raw).answer is LogAnswer.KNOWN
 
 
+def test_an_update_neither_adds_nor_takes_away_a_kem_key() -> None:
+    team = Team.founded()
+    log = team.log()
+    update = forge(team.group, "max", events.UpdateMember(bytes(32), bytes(1184), "max"), log.state.heads, 0)
+    log.add(update.raw)
+    assert log.state.members[id_of("max")] == team.state().members[id_of("max")]
+
+
 def test_an_admin_who_signs_two_events_with_one_number_is_suspended_until_a_senior_decides() -> None:
     team = Team.founded()
     apart = team.copy()
@@ -342,8 +350,8 @@ def test_recipients_are_those_who_stay() -> None:
     removal = team.write("ada", REMOVE_MAX)
     later = team.write("ada", events.AddMembers((newcomer("ned"),)))
     log = team.log()
-    assert log.recipients(removal.id) == tuple(member.id for member in draft.recipients)
-    assert log.recipients(later.id) == tuple(log.state.members)
+    assert log.members_at(removal.id) == draft.recipients
+    assert log.members_at(later.id) == tuple(log.state.members.values())
 
 
 def test_events_of_another_group_and_other_bytes_are_refused() -> None:
