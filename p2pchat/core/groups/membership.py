@@ -7,7 +7,7 @@ is refused if its author had no right to it as of these, which is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -162,6 +162,36 @@ class MembershipLog:
         entry = self._log.by_id[event]
         known = entry.ancestors | entry.bit
         return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
+
+    def knew(self, heads: Iterable[EventId], event: EventId) -> bool:
+        """Return whether somebody who knew these events as the newest knew this one. False for what is not here, and
+        for what concerns its author alone.
+        """
+        entry = self._log.by_id.get(event)
+        known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
+        return entry is not None and bool(_known(known) >> entry.index & 1)
+
+    # --- what was done -------------------------------------------------------------------------------------------
+
+    def graph(self) -> Sequence[LogEntry]:
+        """Return the events of the graph, in the order in which they were taken."""
+        return self._log.entries
+
+    def place(self, event: EventId) -> int:
+        """Return how many events of the graph were taken before one. Raises KeyError if it is not here."""
+        return self._log.by_id[event].index
+
+    def counts(self, event: EventId) -> bool:
+        """Tell whether an event of the graph counts. Raises KeyError if it is not here."""
+        return bool(self._now.counted >> self._log.by_id[event].index & 1)
+
+    def forks(self) -> tuple[tuple[MemberId, int, tuple[EventId, ...]], ...]:
+        """Return who signed several events with one number: author, number and events."""
+        return tuple(
+            (author, seq, tuple(sorted(entry.event.id for entry in self._log.of(bits))))
+            for author, numbers in self._log.forks.items()
+            for seq, bits in numbers.items()
+        )
 
     # --- taking events -------------------------------------------------------------------------------------------
 
