@@ -35,7 +35,12 @@ from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 from p2pchat.errors import CannotOpen, NotAllowed
 
 MAX_EVENTS = 32_768
+MAX_CORES_BYTES = 64 * 1024 * 1024
 """A log of more has to go on as another group. It bounds memory: what events know of each other takes 64 MB then."""
+MAX_VOID_EVENTS = 4_096
+MAX_VOID_BYTES = 4 * 1024 * 1024
+"""Of one author who has been removed: it may sign events that name old ones for ever, all of which are right and void;
+they must not fill the log."""
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4
 
@@ -248,8 +253,10 @@ class MembershipLog:
             if not any(known >> entry.index & 1 for entry in added):
                 return "its author was never added", ()
             return "", self._personal.take(event)
-        if len(self._log) >= MAX_EVENTS:
+        if len(self._log) >= MAX_EVENTS or self._log.size + len(event.core) > MAX_CORES_BYTES:
             return "the log is full", ()
+        if self._says_enough(event.author_id):
+            return "its author was removed, and has signed enough that is void", ()
         view = self._view(known)
         right = right_to(self._log, view, event)
         if not isinstance(right, EventRight):
@@ -265,6 +272,7 @@ class MembershipLog:
             epoch=1 + max((epoch.epoch or 0 for epoch in view.epochs), default=-1) if makes_epoch(event) else None,
             strong=right.strong,
             displaced=right.displaced,
+            size=len(event.core),
         )
         self._log.record(entry)
         if view is not self._now:
@@ -273,6 +281,13 @@ class MembershipLog:
             self._keep_view(view)
         self._now.follow(entry)
         return "", ()
+
+    def _says_enough(self, author: MemberId) -> bool:
+        if author not in self._now.gone:
+            return False
+        void = self._now.void & self._log.authored.get(author, 0)
+        size = sum(entry.size for entry in self._log.of(void))
+        return void.bit_count() >= MAX_VOID_EVENTS or size > MAX_VOID_BYTES
 
     def _view(self, known: int) -> LogView:
         """Return the view of somebody who knows these events. One that is a step behind another is kept, so that what

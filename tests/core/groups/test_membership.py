@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from p2pchat.core.groups import events
+from p2pchat.core.groups import events, membership
 from p2pchat.core.groups.events import Action
 from p2pchat.core.groups.membership import LogAnswer, MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId
 from p2pchat.errors import NotAllowed
-from tests.core.groups.crowd import Team, forge, found, id_of, log_of, newcomer, roles, state_of
+from tests.core.groups.crowd import Team, forge, found, id_of, log_of, newcomer, roles, state_of, write
 
 REMOVE_MAX = events.RemoveMembers((id_of("max"),), False, "")
 OLGA = {"olga": Role.OWNER}
@@ -372,6 +372,44 @@ def test_an_unknown_parent_waits_within_a_bound() -> None:
         event = forge(team.group, "eve", events.ChangeSetting("x", number), [parent], 0)
         dropped += log.add(event.raw).dropped
     assert len(dropped) == 6
+
+
+def test_a_removed_admin_cannot_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MAX_VOID_EVENTS", 5)
+    team = Team.founded()
+    apart = team.copy()
+    team.write("olga", remove("ada"))
+    log, other = team.log(), apart.log()
+    answers = [
+        log.add(write(other, "ada", events.ChangeSetting("topic", f"{number}")).raw).answer for number in range(8)
+    ]
+    assert answers == [LogAnswer.TAKEN] * 5 + [LogAnswer.REFUSED] * 3
+    monkeypatch.setattr(membership, "MAX_VOID_BYTES", 100)
+    late = write(log_of(team.written[:3]), "ada", events.RotateEpoch())
+    assert log.add(late.raw).answer is LogAnswer.REFUSED
+    assert log.state.members == team.state().members
+
+
+def test_a_log_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = Team.founded()
+    log = team.log()
+    size = sum(len(event.core) for event in team.written)
+    topic = write(team.log(), "olga", events.ChangeSetting("topic", "x"))
+    monkeypatch.setattr(membership, "MAX_CORES_BYTES", size + len(topic.core) - 1)
+    assert log.add(topic.raw).answer is LogAnswer.REFUSED
+    monkeypatch.undo()
+    monkeypatch.setattr(membership, "MAX_EVENTS", 3)
+    assert team.log().add(topic.raw).reason == "the log is full"
+
+
+def test_settings_have_an_end() -> None:
+    team = Team.founded(**{f"key {number:02}": number for number in range(30)})
+    log = team.log()
+    for number in range(30, 64):
+        write(log, "ada", events.ChangeSetting(f"key {number}", number))
+    with pytest.raises(NotAllowed):
+        write(log, "ada", events.ChangeSetting("one more", 1))
+    write(log, "ada", events.ChangeSetting("key 63", 1))
 
 
 def test_everything_is_the_same_after_only_part_of_it() -> None:
