@@ -276,6 +276,39 @@ def test_an_admin_who_signs_two_events_with_one_number_is_suspended_until_a_seni
     assert both.state().settings == {"topic": "again"}
 
 
+def test_a_hand_over_to_who_forked_decides_about_it() -> None:
+    team = Team.founded()
+    early = Team(team.written[:2])
+    early.write("ada", events.ChangeSetting("topic", "fork"))
+    assert set(roles(team.state(early))) == {"olga", "ada", "abe"}
+    both = Team([*team.written, early.written[-1]])
+    both.write("olga", events.HandOver(id_of("ada")))
+    state = both.state()
+    assert roles(state) == ALL | {"olga": Role.ADMIN, "ada": Role.OWNER}
+    assert state.settings == {"topic": "fork"}
+
+
+def test_the_first_event_that_adds_a_member_says_its_role() -> None:
+    team = Team.founded()
+    team.write("olga", events.AddMembers((newcomer("max", Role.ADMIN),)))
+    assert roles(team.state())["max"] is Role.MEMBER
+    team.write("ada", REMOVE_MAX)
+    apart = Team(team.written[:3])
+    apart.write("olga", events.ChangeSetting("topic", "x"))
+    assert "max" not in roles(team.state(apart))
+
+
+def test_an_owner_who_hands_over_twice_makes_two_who_cannot_remove_each_other() -> None:
+    team = Team.founded()
+    apart = team.copy()
+    team.write("olga", events.HandOver(id_of("ada")))
+    apart.write("olga", events.HandOver(id_of("max")))
+    both = Team([*team.written, apart.written[-1]])
+    assert roles(both.state()) == ALL | {"olga": Role.ADMIN, "ada": Role.OWNER, "max": Role.OWNER}
+    with pytest.raises(NotAllowed):
+        both.write("max", remove("ada"))
+
+
 def test_a_removed_admin_cannot_take_back_the_past_by_forking_it() -> None:
     team = Team.founded()
     early = team.copy()
