@@ -111,6 +111,8 @@ class Ancestry:
         self.handovers: list[LogEntry] = []
         self.levels: dict[Role, list[LogEntry]] = {Role.OWNER: [], Role.ADMIN: [], Role.MODERATOR: []}
         """All others, by the level of their authors."""
+        self.first = 1
+        """The bit of the first event."""
         self.size = 0
         """The bytes of all cores."""
         self.owners = 0
@@ -138,7 +140,7 @@ class Ancestry:
             self.recoveries.append(entry)
         elif isinstance(event.action, HandOver):
             self.handovers.append(entry)
-        else:
+        elif entry.index:
             self.levels[entry.level].append(entry)
         if isinstance(event.action, RecoverOwner | ConfirmRecovery):
             self.requests.append(entry)

@@ -288,6 +288,22 @@ def test_a_hand_over_to_who_forked_decides_about_it() -> None:
     assert state.settings == {"topic": "fork"}
 
 
+def test_a_removal_that_counts_again_ends_what_came_of_it_not_counting() -> None:
+    team = Team.founded()
+    team.write("ada", events.SetRole(id_of("mia"), Role.MODERATOR))
+    apart = team.copy()
+    apart.write("abe", events.ChangeSetting("name", "fork"))
+    team.write("abe", remove("mia"))
+    both = Team([*team.written, apart.written[-1]])
+    both.write("olga", events.SetRole(id_of("mia"), Role.ADMIN))
+    both.write("mia", events.ChangeSetting("topic", "mine"))
+    assert both.state().settings == {"topic": "mine"}
+    both.write("olga", events.SetRole(id_of("abe"), Role.ADMIN))
+    state = both.state()
+    assert "mia" not in roles(state)
+    assert state.settings == {"name": "fork"}
+
+
 def test_the_first_event_that_adds_a_member_says_its_role() -> None:
     team = Team.founded()
     team.write("olga", events.AddMembers((newcomer("max", Role.ADMIN),)))
