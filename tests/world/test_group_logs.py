@@ -11,7 +11,7 @@ import trio
 from p2pchat.core import mailbox
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import has_members, reads
+from tests.world.test_groups import has_members, reads, said
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 
@@ -78,7 +78,7 @@ def test_nothing_is_lost_while_one_relay_has_it(tmp_path: Path) -> None:
         towers[2].stop()
         await bob.call("send", chat="town", text="later")
         await trio.sleep(600)
-        assert await carol.texts("town") == ["by the third"]
+        assert await said(carol, "town") == ["by the third"]
         for tower in towers[:2]:
             tower.start()
         await reads(carol, "town", "by the third", "later")
@@ -121,7 +121,7 @@ def test_who_was_removed_reads_nothing_more_at_the_relays(tmp_path: Path) -> Non
         after = set(towers[0].logs) - before
         assert len(after) == 1, "a log of its own, whose keys mallory does not have"
         await trio.sleep(3600)
-        assert await mallory.texts("town") == ["with mallory"]
+        assert await said(mallory, "town") == ["with mallory"]
 
     run_world(tmp_path, main)
 
@@ -154,7 +154,7 @@ def test_a_log_that_is_full_for_members_takes_the_removal_of_who_filled_it(tmp_p
         await alice.stop()
         await bob.call("send", chat="town", text="it is full")
         await trio.sleep(60)
-        assert await carol.texts("town") == ["there is room"]
+        assert await said(carol, "town") == ["there is room"]
         alice = await world.start("alice")
         await alice.call("remove_member", chat="town", member="bob")
         await has_members(carol, "town", 9)
@@ -182,7 +182,7 @@ def test_a_relay_that_refuses_for_a_while_gets_it_later(tmp_path: Path) -> None:
         tower.answers = mailbox.TOO_FAST
         await bob.call("send", chat="town", text="patience")
         await trio.sleep(120)
-        assert await carol.texts("town") == []
+        assert await said(carol, "town") == []
         tower.answers = mailbox.DONE
         await reads(carol, "town", "patience")
 
@@ -204,6 +204,6 @@ def test_a_restart_in_between_loses_nothing_and_shows_nothing_twice(tmp_path: Pa
         await world.nodes[stopped].stop()
         await world.start(stopped)
         await trio.sleep(600)
-        assert await world.nodes["carol"].texts("town") == ["first", "second"]
+        assert await said(world.nodes["carol"], "town") == ["first", "second"]
 
     run_world(tmp_path, main)

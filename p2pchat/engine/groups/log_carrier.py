@@ -24,7 +24,7 @@ from p2pchat.core.ids import QueueId, RelayName
 from p2pchat.core.logs import LogKeys, log_keys
 from p2pchat.core.primitives import Random, hmac_sha256
 from p2pchat.engine.delivery import group_rules, mailbox_queues
-from p2pchat.engine.groups import adopting, log_duties, logs
+from p2pchat.engine.groups import adopting, log_duties
 from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
 from p2pchat.errors import NodeError, P2PChatError, ProfileError
 from p2pchat.lib.backoff import Backoff, jittered
@@ -211,7 +211,6 @@ class LogCarrier:
         while True:
             await trio.sleep(jittered(HOUR_SECONDS, self._random))
             self._visits += 1
-            await self._committer.submit(logs.tick)
             others = [place.pk for place in self._places.values() if not place.watched]
             self._visited = {pk for number, pk in enumerate(others) if number % 2 == self._visits % 2}
             self._watch()
