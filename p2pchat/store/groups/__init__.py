@@ -5,5 +5,6 @@ events   the membership log                             epochs   keys, sender ch
 records  messages as signed, for newcomers
 links    invites of ours to groups, and who uses them
 items    what was seen, waits, and is to be passed on
+logs     logs at relays, and what is to be put there
 joins    becoming a member: offers, and keys made for them
 """
