@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from p2pchat.core.contents import (
     GroupAsk,
+    GroupHistory,
     GroupItem,
     GroupJoin,
     GroupLost,
@@ -17,7 +18,7 @@ from p2pchat.core.contents import (
     GroupWelcome,
 )
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, joining, links, receive, sending, summary
+from p2pchat.engine.groups import catching_up, duties, joining, links, log_duties, past, receive, sending, summary
 from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -42,6 +43,7 @@ def settle(tx: Transaction) -> None:
     joining.answered(tx, joins)
     for chat in list(tx.groups_changed):
         duties.check(tx, chat)
+        log_duties.settle(tx, chat)
     for content in tx.group_contents:
         sending.send(tx, content)
     for chat in tx.groups_changed:
@@ -59,6 +61,8 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         if welcomed is not None:
             receive.take_waiting(tx, welcomed, arrival.route)
             catching_up.caught_up(tx, welcomed)
+    elif isinstance(payload, GroupHistory):
+        past.take(tx, contact, payload)
     elif isinstance(payload, GroupRefusal):
         joining.refused(tx, contact, payload)
     elif isinstance(payload, GroupMember):

@@ -9,7 +9,6 @@ import pytest
 import trio
 
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import MemberId, MessageId
 from p2pchat.engine.groups import pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import groups as store_groups
@@ -39,9 +38,7 @@ async def written(world: World, patch: pytest.MonkeyPatch) -> tuple[WorldNode, W
     await bob.stop()
     items: list[bytes] = []
 
-    def keep(
-        tx: Transaction, row: GroupRow, sealed: bytes, known: frozenset[MemberId], message: MessageId | None
-    ) -> None:
+    def keep(tx: Transaction, row: GroupRow, sealed: bytes, *more: object, **rest: object) -> None:
         items.append(sealed)
 
     with patch.context() as patched:
