@@ -17,6 +17,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, MailOwner, RelayName, first_device
 from p2pchat.core.primitives import KEY_BYTES, Entropy
+from p2pchat.engine.channels.sync import ChannelSync
 from p2pchat.engine.contacts import contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
@@ -124,6 +125,7 @@ class Engine:
         )
         self.presence_records = PresenceRecords(self.committer, self.me, net, clock, entropy.random)
         self.files = Files(self.committer, self.events, net, db, clock, lambda: self.clock_watch.counted)
+        self.channels = ChannelSync(self.committer, net, clock, entropy.random)
         self.pictures = PictureDecoder()
         self.link_handler = LinkHandler(
             self.committer,
@@ -179,6 +181,7 @@ class Engine:
             nursery.start_soon(self.upkeep.run, self._retry)
             nursery.start_soon(self.endings.run)
             await nursery.start(self.files.run)
+            nursery.start_soon(self.channels.run)
             nursery.start_soon(self.pictures.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.run_due)
             nursery.start_soon(walk.in_slices, others, self.committer.submit, walk.begin)
@@ -220,6 +223,7 @@ class Engine:
             or self._open_until > self.clock()
             or self.mailbox_handler.busy
             or self.files.to_relays.busy
+            or self.channels.busy
         )
 
     # --- after a transaction ----------------------------------------------------------------------------------------
@@ -238,6 +242,7 @@ class Engine:
             self.link_sender.windows.changed(contact)
         self.endings.committed(effects)
         self.files.committed(effects)
+        self.channels.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:

@@ -35,14 +35,14 @@ def mark(chat: Chat) -> str:
         return BLOCKED
     if chat.state == "waiting":
         return WAITING
-    if chat.state in ("notes", "forgotten"):
+    if chat.state in _ALONE:
         return NOBODY
     if chat.online:
         return RELAYED if chat.route == "circuit" else ONLINE
     return OFFLINE
 
 
-_ALONE = {"notes": "only you", "forgotten": "forgotten; read only"}
+_ALONE = {"notes": "only you", "forgotten": "forgotten; read only", "channel": "channel"}
 
 
 def order(chat: Chat, now: datetime) -> str:
@@ -150,7 +150,7 @@ def status_line(
     if state == "gone":
         return ["node ended, restarting…", *([trouble] if trouble else [])], True
     said: list[str] = []
-    states = {chat.state for chat in chats} - {"notes"}
+    states = {chat.state for chat in chats} - {"notes", "channel"}
     if states - {"forgotten"}:
         said += links(chats)
     else:

@@ -116,6 +116,13 @@ class Effects:
     groups_changed: dict[ChatId, None] = field(default_factory=dict)
     """Groups of which members, settings or keys changed."""
 
+    # --- channels
+
+    channels_changed: bool = False
+    """Whether a channel was founded, followed or forgotten, or has other writers."""
+    channels_written: dict[ChatId, None] = field(default_factory=dict)
+    """Channels in which we have written."""
+
     # --- files
 
     files_changed: dict[int, None] = field(default_factory=dict)

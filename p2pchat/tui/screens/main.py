@@ -414,6 +414,8 @@ def placeholder(chat: Chat) -> str:
         return "forgotten: nothing can be sent"
     if chat.state == "notes":
         return "write a note to yourself"
+    if chat.state == "channel":
+        return "post for everybody who has its link"
     if chat.state == "waiting":
         return "sent as soon as they accept"
     return "sent as soon as they are online" if chat.route is None else "write a message"
