@@ -98,7 +98,7 @@ class ChannelSync:
 
     def committed(self, effects: Effects) -> None:
         """Go on after a transaction: with channels that were added or removed, and with posts that were written."""
-        if effects.channels_changed or effects.people_changed:
+        if effects.channels_changed:
             self._changed.set()
         for chat in effects.channels_written:
             if (mirrored := self._channels.get(chat)) is not None:

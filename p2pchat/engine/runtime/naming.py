@@ -33,8 +33,9 @@ def of_one(db: Database, partner: Contact, row: MessageRow, notes: Remarks = NOT
 def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> dict[ChatId, Names]:
     """Return the same for messages of many chats, by chat."""
     names: dict[ChatId, Names] = {**partners.names(db)}
-    for channel in store_channels.all(db):
-        names[channel.chat] = store_channels.names(db, channel, partners.names(db).get(channel.chat, ""))
+    for chat in {row.chat for row in rows}:
+        if (channel := store_channels.get(db, chat)) is not None:
+            names[chat] = store_channels.names(db, channel, partners.names(db).get(chat, ""))
     for chat in store_groups.chats(db) & {row.chat for row in rows}:
         names[chat] = _members(db, chat, [row for row in rows if row.chat == chat], notes)
     return names
