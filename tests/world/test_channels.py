@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from p2pchat.core.channels.posts import Post
+from p2pchat.core.ids import ChatId
 from p2pchat.core.names import FEED
-from p2pchat.engine.channels import sync
-from p2pchat.errors import NotNow, UsageError
+from p2pchat.engine.channels import intake, sync
+from p2pchat.errors import DiskFull, NotNow, UsageError
 from p2pchat.net import multiaddrs
+from p2pchat.store import channels as store_channels
+from p2pchat.store.database import Database
 from tests.support.asking import events_of
 from tests.support.feeds import FeedRelay, feed_relay
 from tests.support.world import FakeHost, World, WorldNode, run_world, until
@@ -390,5 +395,52 @@ def test_another_writer_writes_beside_the_owner_until_removed(tmp_path: Path) ->
             assert [one["from"] for one in listed] == ["bob", "news"]
             with pytest.raises(NotNow, match="not yours"):
                 await carol.call("channel_writers", chat="news", add="carol")
+
+    run_world(tmp_path, main)
+
+
+def test_a_channel_that_says_too_much_is_read_on_later_and_the_node_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "DAILY_BYTES", 3_000)
+
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            for number in range(5):
+                await alice.call("send", chat="news", text=f"{number}" * 1_000, wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+
+            async def enough() -> bool:
+                return "more than this node takes" in (await bob.call("channel", chat="news"))["problem"]
+
+            await until(enough, 60)
+            assert await bob.texts("news") == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_full_disk_of_a_follower_loses_nothing_and_ends_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            await until(reads(bob, "one"), 60)
+
+            real = store_channels.add_post
+
+            def fail(db: Database, chat: ChatId, post: Post, *, body: bool) -> None:
+                if not body:  # a follower's
+                    raise DiskFull
+                real(db, chat, post, body=body)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(store_channels, "add_post", fail)
+                await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
+                await trio.sleep(60)
+            await until(reads(bob, "one", "two"), 3600)
 
     run_world(tmp_path, main)

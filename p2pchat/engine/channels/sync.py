@@ -24,7 +24,7 @@ from p2pchat.engine.channels.intake import Intake
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import LinkLost, PeerError, Refused
+from p2pchat.errors import LinkLost, P2PChatError, Refused
 from p2pchat.feed_ports import FeedAnswer, FeedStream
 from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
@@ -47,8 +47,8 @@ MAX_PUT_POSTS = 32
 log = logging.getLogger(__name__)
 
 
-class _Enough(Exception):
-    """The channel says more than a node takes in a day."""
+class _Enough(Refused):
+    """It says more than this node takes in a day."""
 
 
 @dataclass(eq=False)
@@ -111,7 +111,13 @@ class ChannelSync:
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed.clear()
-                wanted = await self._committer.read(_all)
+                try:
+                    wanted = await self._committer.read(_all)
+                except P2PChatError as error:  # the disk: others report it
+                    log.error("channels cannot be read: %s", type(error).__name__)
+                    await trio.sleep(LONGEST_WAIT)
+                    self._changed.set()
+                    continue
                 for chat, mirrored in list(self._channels.items()):
                     if wanted.get(chat) != (mirrored.row, mirrored.feeds):
                         mirrored.scope.cancel()
@@ -136,14 +142,10 @@ class ChannelSync:
             try:
                 async with self._net.mailboxes.feeds.open(relay) as stream:
                     await self._use(mirrored, relay, stream, backoff)
-            except Refused as error:
+            except P2PChatError as error:  # of the relay, or of our own disk, which others report
                 mirrored.problems[relay.peer] = error.line()
-                pause = REFUSED_WAIT
-            except PeerError as error:
-                mirrored.problems[relay.peer] = error.line()
-            except _Enough:
-                mirrored.problems[relay.peer] = "it says more than this node takes in a day"
-                pause = HOUR_SECONDS
+                if isinstance(error, Refused):
+                    pause = HOUR_SECONDS if isinstance(error, _Enough) else REFUSED_WAIT
             mirrored.lacking.add(relay.peer)
             wakeup = mirrored.wanted[relay.peer]
             with trio.move_on_after(backoff.pause() if math.isnan(pause) else pause):
@@ -160,21 +162,21 @@ class ChannelSync:
         backoff.reset()
         if mirrored.row.seed is None:
             await self._follow(mirrored, relay, stream)
-        failure: PeerError | Refused | _Enough | None = None
+        failure: P2PChatError | None = None
         async with trio.open_nursery() as nursery:
 
             async def follow() -> None:
                 nonlocal failure
                 try:
                     await self._follow(mirrored, relay, stream)
-                except (PeerError, Refused, _Enough) as error:
+                except P2PChatError as error:
                     failure = error
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(follow)
             try:
                 await self._write(mirrored, relay, stream)
-            except (PeerError, Refused, _Enough) as error:
+            except P2PChatError as error:
                 failure = error
             nursery.cancel_scope.cancel()
         raise failure or LinkLost()
