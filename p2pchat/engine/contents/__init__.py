@@ -6,8 +6,9 @@ receipt is queued. A content that was received before, by (contact, message id),
 text, timer, edit, delete, reaction, pin, typing, receipt   the chat
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
-group_ask, group_offer, group_join, group_welcome, group_refusal       becoming a member of a group
-group_item, group_history, group_member                     what is said in it, what was said before, and by whom
+group_ask, group_offer, group_join, group_welcome           becoming a member of a group
+group_refusal, group_member, group_meet                     the same, and which member is which contact
+group_item, group_history                                   what is said there, and was said before
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
 ending    deleting timed messages and clearing chats
@@ -21,7 +22,23 @@ from importlib import import_module
 from typing import Any
 
 from p2pchat.core.content import Content, decode_content
-from p2pchat.core.contents import KINDS, AnyPayload
+from p2pchat.core.contents import (
+    KINDS,
+    Addresses,
+    AnyPayload,
+    ContactProfile,
+    GroupAsk,
+    GroupHistory,
+    GroupItem,
+    GroupJoin,
+    GroupMember,
+    GroupOffer,
+    GroupRefusal,
+    GroupWelcome,
+    NewBundle,
+    Queues,
+    Receipt,
+)
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, member_of
 from p2pchat.engine.runtime.transaction import Transaction
@@ -30,6 +47,11 @@ from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import members as store_members
 
+_FOR_GROUPS = (
+    *(ContactProfile, Addresses, Queues, NewBundle, Receipt),
+    *(GroupAsk, GroupOffer, GroupJoin, GroupWelcome, GroupItem, GroupMember, GroupHistory, GroupRefusal),
+)
+"""What is taken from somebody who is only known for a group."""
 Apply = Callable[[Transaction, Contact, Content, Any, Route], None]
 
 
@@ -51,6 +73,8 @@ def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> 
     it.
     """
     effect = effect_of(type(content.payload))
+    if contact.for_group and not isinstance(content.payload, _FOR_GROUPS):
+        return  # they are shown nowhere, so they can say nothing
     if effect is not None:
         effect(tx, contact, content, content.payload, route)
     if content.kind.visible and _is_waited_for(tx, contact):

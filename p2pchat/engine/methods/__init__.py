@@ -9,6 +9,7 @@ chats           the list of chats, drafts and settings of a chat
 channels        founding channels, their links, what is known of them
 finding         search
 groups          groups: their members, roles, settings, log
+group_invites   invites to groups, and those who use them
 contacts        contacts and requests
 invites         making and listing invites
 relays          the relays that this profile uses

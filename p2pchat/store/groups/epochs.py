@@ -17,7 +17,7 @@ from p2pchat.store.database import Database, Row
 
 class EpochRow(NamedTuple):
     """An epoch. before: the epoch from which its event went on, None for the first. join, exporter: None once they are
-    deleted. adopted_at: in ms.
+    deleted. adopted_at: in ms. over_since: since when another one is sent under in its place (ms).
     """
 
     pk: int
@@ -30,6 +30,7 @@ class EpochRow(NamedTuple):
     join_key: bytes | None
     exporter: bytes | None
     adopted_at: int
+    over_since: int | None = None
 
 
 _COLUMNS = ", ".join(EpochRow._fields)
@@ -96,6 +97,13 @@ def groups_with_tag(db: Database, tag: bytes) -> list[ChatId]:
     return [ChatId(chat) for (chat,) in db.query("SELECT DISTINCT chat FROM group_epochs WHERE tag = ?", (tag,))]
 
 
+def send_under(db: Database, chat: ChatId, id: EpochId, at: int) -> None:
+    """Note that an epoch is sent under from now on, in place of all others of a group. at: ms."""
+    db.execute("UPDATE group_epochs SET over_since = NULL WHERE chat = ? AND id = ?", (chat, id))
+    sql = "UPDATE group_epochs SET over_since = ? WHERE chat = ? AND id <> ? AND over_since IS NULL"
+    db.execute(sql, (at, chat, id))
+
+
 def drop_links(db: Database, pk: int) -> None:
     """Delete what leads from an epoch to those that go on from it."""
     db.execute("UPDATE group_epochs SET join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))
@@ -144,7 +152,7 @@ def use_skipped(db: Database, epoch: int, member: MemberId, number: int) -> None
 
 def count_skipped(db: Database, chat: ChatId, member: MemberId) -> tuple[int, int]:
     """Return how many skipped keys there are of a member, and of the whole group."""
-    row = db.query_one(f"SELECT total(member = ?2), count(*) FROM group_skipped WHERE {_IN_CHAT}", (chat, member))
+    row = db.query_one(f"SELECT total(member = ?), count(*) FROM group_skipped WHERE {_IN_CHAT}", (member, chat))
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
