@@ -30,7 +30,7 @@ from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
 from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.files import transfers
 from p2pchat.engine.files.files import Files
-from p2pchat.engine.groups import settle
+from p2pchat.engine.groups import links, settle
 from p2pchat.engine.groups.upkeep import GroupUpkeep
 from p2pchat.engine.receiving.invite_handler import InviteHandler
 from p2pchat.engine.receiving.link_handler import LinkHandler
@@ -118,7 +118,7 @@ class Engine:
         self.keep_receiving = settings.keep_receiving(db)
         self.relay_offer = RelayOffer(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
-        self.upkeep = Upkeep(self.committer, self.copies, self.relay_offer)
+        self.upkeep = Upkeep(self.committer, self.copies, self.relay_offer, (links.tidy,))
         self.link_sender = LinkSender(net, self._refill)
         self.mailbox_handler = MailboxHandler(
             self.committer, net, clock, entropy.random, self.presence, self.link_sender

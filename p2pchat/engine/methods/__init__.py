@@ -8,6 +8,7 @@ pictures        what becomes of a picture that is sent or shown
 chats           the list of chats, drafts and settings of a chat
 finding         search
 groups          groups: their members, roles, settings, log
+group_invites   invites to groups, and those who use them
 contacts        contacts and requests
 invites         making and listing invites
 relays          the relays that this profile uses

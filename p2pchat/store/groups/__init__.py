@@ -2,6 +2,7 @@
 
 groups   who we are in a group, and its settings        members  all of them, in pages
 events   the membership log                             epochs   keys, sender chains, skipped keys
+links    invites of ours to groups, and who uses them
 items    what was seen, waits, and is to be passed on
 joins    becoming a member: offers, and keys made for them
 """

@@ -53,13 +53,13 @@ ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded, role =
 _LEAVE = "UPDATE group_members SET gone = 1, sign = x'', leaf = x'', kem = NULL, head = NULL WHERE chat = ? AND id = ?"
 _LISTED = """
 SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0)
-FROM group_members LEFT JOIN contacts ON contacts.id = contact WHERE chat = ?1 AND gone = 0
+FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1 AND gone = 0
 """
 _ORDER = " ORDER BY role, folded, group_members.id LIMIT ?2 OFFSET ?3"
 _MATCHING = " AND (instr(folded, ?4) OR instr(lower(coalesce(contacts.name, '')), ?5))"
 _SHOWN = f"""
 SELECT group_members.id, coalesce(contacts.name, nullif(group_members.name, ''), '{NAMELESS}')
-FROM group_members LEFT JOIN contacts ON contacts.id = contact WHERE chat = ?1
+FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1
 """
 
 
@@ -156,6 +156,16 @@ def of_contact(db: Database, contact: ContactId) -> list[ChatId]:
     """Return the chats of the groups in which a contact is."""
     sql = "SELECT chat FROM group_members WHERE contact = ? AND NOT gone ORDER BY chat"
     return [ChatId(chat) for (chat,) in db.query(sql, (contact,))]
+
+
+def carries(db: Database, contact: ContactId, most: int) -> bool:
+    """Return whether a contact is a member, with us, of a group of at most so many."""
+    sql = """
+    SELECT 1 FROM group_members AS theirs JOIN chats ON chats.id = theirs.chat AND chats.ended_at IS NULL
+    WHERE theirs.contact = ?1 AND NOT theirs.gone
+        AND (SELECT count(*) FROM group_members WHERE chat = theirs.chat AND NOT gone) <= ?2
+    """
+    return db.query_one(sql, (contact, most)) is not None
 
 
 def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:

@@ -141,6 +141,31 @@ CREATE TABLE group_offers (
     PRIMARY KEY (chat, contact)
 ) STRICT, WITHOUT ROWID;
 
+-- Invites of ours to groups. `uses`: how many became members by one, and `max_uses`: how many may, or NULL.
+CREATE TABLE group_invites (
+    invite BLOB NOT NULL PRIMARY KEY REFERENCES invites (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    chat BLOB NOT NULL REFERENCES groups (chat) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    role INTEGER NOT NULL,
+    ask INTEGER NOT NULL,
+    max_uses INTEGER,
+    uses INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_invites_by_chat ON group_invites (chat);
+
+-- Who uses an invite of ours to a group. `answer`: the content with their keys, as they sent it, while somebody has yet to decide.
+CREATE TABLE group_requests (
+    chat BLOB NOT NULL REFERENCES groups (chat) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    contact BLOB NOT NULL REFERENCES contacts (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    invite BLOB NOT NULL REFERENCES group_invites (invite) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    answer BLOB,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (chat, contact)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_requests_by_invite ON group_requests (invite);
+
+-- Whether a contact is only known for a group, and shown nowhere.
+ALTER TABLE contacts ADD COLUMN for_group INTEGER NOT NULL DEFAULT 0;
+
 -- Groups to which a contact would add us, with the keys that we made for them, until the welcome is here.
 CREATE TABLE group_joins (
     group_id BLOB NOT NULL,
