@@ -16,5 +16,8 @@ carriage   carries items by every way
 pairwise   the way to members who are contacts
 notices    lines in the chat about what was done
 summary    a group as faces see it
+logs       which logs at relays a group has, and what waits for them
+log_duties what comes of logs, and whose relays have them
+log_carrier reads logs and appends to them
 wording    events as sentences
 """

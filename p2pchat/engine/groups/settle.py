@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from p2pchat.core.contents import GroupAsk, GroupItem, GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import duties, joining, links, receive, sending, summary
+from p2pchat.engine.groups import duties, joining, links, log_duties, receive, sending, summary
 from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -33,6 +33,7 @@ def settle(tx: Transaction) -> None:
     joining.answered(tx, joins)
     for chat in list(tx.groups_changed):
         duties.check(tx, chat)
+        log_duties.settle(tx, chat)
     for content in tx.group_contents:
         sending.send(tx, content)
     for chat in tx.groups_changed:

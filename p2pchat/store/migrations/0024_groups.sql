@@ -94,10 +94,13 @@ CREATE TABLE group_items (
 ) STRICT;
 CREATE INDEX group_items_by_time ON group_items (at);
 
--- Items that are to be put into a log of their group.
+-- Items that are to be put into a log of their group. `message`: the one of ours that is stored once this is done. `admin`: it is put with the
+-- admins' key.
 CREATE TABLE group_outgoing (
     item INTEGER NOT NULL REFERENCES group_items (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     log INTEGER NOT NULL REFERENCES group_logs (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    message BLOB,
+    admin INTEGER NOT NULL,
     PRIMARY KEY (log, item)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX group_outgoing_by_item ON group_outgoing (item);
@@ -186,17 +189,21 @@ CREATE TABLE group_unsent (
     content BLOB NOT NULL
 ) STRICT;
 
--- The logs of groups at relays, and how far each was read.
+-- The logs of groups at relays, one for each epoch, and how far each was read. `admin`: the public key with which admins append. `until`: when
+-- it is read for the last time (ms); NULL while it is in use.
 CREATE TABLE group_logs (
     pk INTEGER PRIMARY KEY AUTOINCREMENT,
     chat BLOB NOT NULL REFERENCES groups (chat) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
-    epoch BLOB NOT NULL,
+    epoch INTEGER NOT NULL REFERENCES group_epochs (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     relay BLOB NOT NULL,
     address BLOB NOT NULL,
     token BLOB NOT NULL,
+    admin BLOB NOT NULL,
     cursor INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (chat, epoch, relay)
+    until INTEGER,
+    UNIQUE (chat, epoch, relay, admin)
 ) STRICT;
+CREATE INDEX group_logs_by_epoch ON group_logs (epoch);
 
 -- Who said what waits for its message: in a direct chat always the author of that.
 ALTER TABLE waiting ADD COLUMN sender BLOB NOT NULL DEFAULT x'';
