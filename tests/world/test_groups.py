@@ -252,6 +252,35 @@ def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) 
     run_world(tmp_path, main, seed=seed)
 
 
+def test_what_somebody_did_who_was_removed_meanwhile_does_not_count(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        await until(is_admin)
+        world.cut(alice, bob)
+        world.cut(bob, carol)
+        await alice.call("remove_member", chat="hikers", member="bob")
+        await bob.call("set_group", chat="hikers", key="topic", value="mine")
+        await trio.sleep(60)
+        world.mend(alice, bob)
+
+        async def told() -> bool:
+            log = await alice.call("group_log", chat="hikers")
+            return any(
+                one["text"].endswith("it does not count, since the right to it had been taken away.") for one in log
+            )
+
+        await until(told)
+        assert (await alice.call("group", chat="hikers"))["topic"] == ""
+        assert not any("topic" in one["text"] for one in await alice.call("log", chat="hikers"))
+
+    run_world(tmp_path, main)
+
+
 def test_a_message_is_stored_once_somebody_has_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await found(world, "alice", "bob", "carol")
