@@ -444,3 +444,21 @@ def test_a_full_disk_of_a_follower_loses_nothing_and_ends_nothing(tmp_path: Path
             await until(reads(bob, "one", "two"), 3600)
 
     run_world(tmp_path, main)
+
+
+def test_a_relay_that_pushes_nothing_is_asked_within_the_hour(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            await until(reads(bob, "one"), 60)
+            relays[0].at.server._watching.clear()
+            relays[0].at.server._watched.clear()
+            await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
+            await trio.sleep(60)
+            assert await bob.texts("news") == ["one"]
+            await until(reads(bob, "one", "two"), 3600)
+
+    run_world(tmp_path, main)
