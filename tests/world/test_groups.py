@@ -61,6 +61,7 @@ def test_three_people_found_a_group_and_talk(tmp_path: Path) -> None:
         assert made["kind"] == "group"
         for node in (alice, bob, carol):
             await has_members(node, "hikers", 3)
+            assert node.db.query("SELECT 1 FROM group_waiting") == []
         await alice.call("send", chat="hikers", text="hello")
         await bob.call("send", chat="hikers", text="hi from bob")
         await carol.call("send", chat="hikers", text="hi from carol")

@@ -92,7 +92,7 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
         return False
     now = store_groups.get(tx.db, row.chat)
     if now is not None and known is not None:  # those who have what it waits for can use it at once
-        carriage.pass_on(tx, now, sealed, known)
+        carriage.pass_on(tx, now, found[0], sealed, known)
     return outcome is ItemOutcome.NEW
 
 
