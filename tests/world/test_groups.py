@@ -575,3 +575,30 @@ def test_slow_mode_and_the_rule_for_newcomers_hold_at_every_reader(
         await reads(alice, "hikers", "one", "three", "see https://example.org now")
 
     run_world(tmp_path, main)
+
+
+def test_people_who_are_never_there_together_read_each_other_by_their_relay(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        relay = world.mailbox("hill")
+        nodes = {node.name: node for node in await found(world, "alice", "bob", "carol")}
+        for node in nodes.values():
+            await node.call("relays", add=relay.address)
+        await trio.sleep(120)
+        for node in nodes.values():
+            await node.stop()
+
+        async def visit(name: str, text: str, *expected: str) -> None:
+            node = nodes[name] = await world.start(name)
+            await reads(node, "hikers", *expected)
+            await node.call("send", chat="hikers", text=text, wait="stored", timeout=600)
+            await trio.sleep(300)
+            await node.stop()
+
+        await visit("alice", "alice was here")
+        await visit("bob", "bob was here", "alice was here")
+        await visit("carol", "carol was here", "alice was here")
+        await visit("alice", "alice again", "bob was here", "carol was here")
+        await visit("carol", "carol again", "alice was here", "bob was here", "alice again")
+        await visit("bob", "bob again", "alice was here", "carol was here", "alice again")
+
+    run_world(tmp_path, main)

@@ -14,7 +14,7 @@ from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, items, messages
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
-from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import adopting, carriage, past, siblings
@@ -30,6 +30,10 @@ from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.items import WaitingItem
 
 log = logging.getLogger(__name__)
+
+
+FLOOD_WEIGHT = 4
+"""How many times a byte of a member counts: what they write is passed on too, on the account of whoever does that."""
 
 
 class ItemOutcome(Enum):
@@ -131,6 +135,10 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
     chain = store_epochs.chain(tx.db, epoch.pk, item.member)
     if member is None or chain is None or item.member == row.member:
         return ItemOutcome.DROPPED
+    author, size = sender_of(item.member), FLOOD_WEIGHT * len(item.body)
+    if not tx.storage_limits.has_room(tx.db, author, size, tx.now):
+        log.info("a member of a group writes more than one may have us store")
+        return ItemOutcome.DROPPED
     read = messages.read(
         row.group_id,
         epoch.id,
@@ -150,6 +158,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
+    tx.storage_limits.spend(author, size, tx.now, unread=False)
     store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))
     try:
         content = decode_content(read.message.content)
