@@ -543,9 +543,7 @@ def test_the_timer_of_a_group_is_a_setting_of_all(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
-def test_slow_mode_and_the_rule_for_newcomers_hold_at_every_reader(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readers_apply_slow_mode_and_the_rule_for_newcomers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(world: World) -> None:
         alice, bob, _ = await found(world, "alice", "bob", "carol")
         await alice.call("set_group", chat="hikers", key="slow_mode", value="30")
