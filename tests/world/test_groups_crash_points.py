@@ -15,7 +15,7 @@ import trio
 from p2pchat.engine.groups import pairwise
 from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
 from tests.support.sampling import chosen
-from tests.support.world import World, WorldNode
+from tests.support.world import World, WorldNode, until
 from tests.world.test_groups import said
 
 POINTS = 3
@@ -41,8 +41,11 @@ async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = 
 
                 await people["alice"].do(use, uses)
             await _play(*people.values())
-            while relay is not None and not any(relay.logs.values()):
-                await trio.sleep(1)  # the group goes by logs too
+
+            async def went_by_logs() -> bool:
+                return relay is None or any(relay.logs.values())
+
+            await until(went_by_logs)
         nursery.cancel_scope.cancel()
     return people[victim].boundaries
 
