@@ -129,7 +129,7 @@ class MembershipLog:
         me = member_id(author)
         if not self._now.is_member(me) or me in self.state.left:
             raise NotAllowed("Only members change a group")
-        parents = tuple(sorted(self._now.heads, key=lambda entry: entry.order)[-MAX_PARENTS:])
+        parents = self._now.newest(MAX_PARENTS, me)
         known = _known(parents)
         view = self._view(known)
         leaves = isinstance(action, LeaveGroup) and self._now.roles[me] >= Role.MEMBER
@@ -270,11 +270,12 @@ class MembershipLog:
             size=len(event.core),
         )
         self._log.record(entry)
+        void = view.void
         if view is not self._now:
             del self._views[known]
-            view.follow(entry)
+            view.follow(entry, void)
             self._keep_view(view)
-        self._now.follow(entry)
+        self._now.follow(entry, void)
         return "", ()
 
     def _says_enough(self, author: MemberId) -> bool:
