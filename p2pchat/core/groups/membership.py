@@ -37,7 +37,7 @@ from p2pchat.errors import CannotOpen, NotAllowed
 MAX_EVENTS = 32_768
 MAX_CORES_BYTES = 64 * 1024 * 1024
 """A log of more has to go on as another group. It bounds memory: what events know of each other takes 64 MB then."""
-MAX_VOID_EVENTS = 4_096
+MAX_VOID_EVENTS = 1_024
 MAX_VOID_BYTES = 4 * 1024 * 1024
 """Of one author who has been removed: it may sign events that name old ones for ever, all of which are right and void;
 they must not fill the log."""

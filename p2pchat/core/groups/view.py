@@ -118,8 +118,8 @@ class LogView:
         self.known |= entry.bit
         if self._decides_about_others(entry, before, void):
             void = strength.void_bits(self._log, self.known)
-            if void != self.void:
-                self.void = void
+            changed, self.void = void ^ self.void, void
+            if changed & ~entry.bit:
                 self._tabulate()
                 return
         self._take(entry)
@@ -153,6 +153,7 @@ class LogView:
     def _take(self, entry: LogEntry) -> None:
         self.heads = (*(head for head in self.heads if not entry.knew(head)), entry)
         if self._is_void(entry):
+            self._prefer(entry)
             return
         event = entry.event
         action = event.action
@@ -210,6 +211,14 @@ class LogView:
             entries = [entry for entry in self._log.added[member] if self.known >> entry.index & 1]
             entry = min(entries, key=lambda entry: entry.order)
             self.added[member] = entry, next(new for new in newcomers(entry.event) if new.id == member)
+
+    def _prefer(self, entry: LogEntry) -> None:
+        """Of several void events that add somebody who is kept, the first one says the keys."""
+        for newcomer in newcomers(entry.event):
+            before = self.added.get(newcomer.id)
+            if before is not None and self._is_void(before[0]) and entry.order < before[0].order:
+                self.added[newcomer.id] = entry, newcomer
+                self._note(newcomer.id)
 
     def _note(self, member: MemberId) -> None:
         if self.changed is not None:

@@ -80,6 +80,23 @@ def test_what_others_did_apart_is_followed_step_by_step_too(counter: Counter) ->
     assert counter.calls["void_bits"] == 1
 
 
+def test_what_a_removed_admin_signs_later_is_judged_and_nothing_else_is_done(counter: Counter) -> None:
+    team = long_team()
+    apart = team.log()
+    team.write("olga", events.RemoveMembers((id_of("ada"),), False, ""))
+    late = [write(apart, "ada", events.ChangeSetting("topic", f"{number}")) for number in range(10)]
+    log = team.log()
+    counter.calls = dict.fromkeys(counter.calls, 0)
+    for event in late:
+        assert log.add(event.raw).answer is LogAnswer.TAKEN
+    assert counter.calls["_tabulate"] == 1, "the view of who did not know of the removal"
+    assert counter.calls["void_bits"] == 1 + len(late)
+    assert log.state.settings == {}
+    counter.calls = dict.fromkeys(counter.calls, 0)
+    write(log, "abe", events.ChangeSetting("topic", "ours"))
+    assert counter.calls["void_bits"] == 0
+
+
 def test_only_some_views_of_others_are_kept() -> None:
     team = Team.founded()
     log = team.log()
