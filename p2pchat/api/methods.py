@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from p2pchat.api.codec import API_VERSION, MAX_REQUEST
-from p2pchat.api.table import chats, events, files, messages, node, people, relays
+from p2pchat.api.table import chats, events, files, groups, messages, node, people, relays
 from p2pchat.api.table.shape import REQUIRED, Event, Method, Param
 
 METHODS: Final[tuple[Method, ...]] = (
@@ -20,6 +20,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *chats.METHODS,
     *messages.METHODS,
     *files.METHODS,
+    *groups.METHODS,
     *relays.METHODS,
 )
 EVENTS: Final[tuple[Event, ...]] = events.EVENTS

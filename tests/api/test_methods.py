@@ -31,7 +31,7 @@ def test_defaults_fit_their_own_type() -> None:
 
 
 def _example(param: Param) -> object:
-    return {"text": "x", "integer": 1}[param.kind]
+    return param.choices[0] if param.choices else {"text": "x", "integer": 1, "texts": ["x"]}[param.kind]
 
 
 def test_the_promised_methods_are_there() -> None:
