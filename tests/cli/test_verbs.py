@@ -426,8 +426,8 @@ def test_a_chat_that_is_a_group_says_so_before_its_name(node: FakeNode, p2pchat:
     group = {**bob, "id": "ab" * 8, "kind": "group", "name": "bob", "unread": 12, "mentions": 2, "last": None}
     node.answers["chats"] = [{**bob, "name": "group  friends", "last": None}, group]
     assert p2pchat("chats").out.splitlines() == [
-        f"{ID}  2 unread             -         group  friends",
-        f"{'ab' * 8}  12 unread, 2 for you  -           group  bob",
+        f"{ID}  {'2 unread':20}  -  {'':5}  group  friends",
+        f"{'ab' * 8}  12 unread, 2 for you  -  group  bob",
     ]
 
 
