@@ -40,6 +40,8 @@ _DRAWN_LIKE = {
     "y": "уγү",
     "z": "ζ3з",
 }
+_DOTS = "·•‧∙⋅・･ꞏ᛫"
+"""What looks like the sign before the digits: a name that has one could pass for a label."""
 _FOLD = {ord(like): latin for latin, all_like in _DRAWN_LIKE.items() for like in all_like}
 
 
@@ -55,7 +57,7 @@ def skeleton(name: str) -> str:
 
 def labels(named: Sequence[tuple[str, str]]) -> list[str]:
     """Return for each name, given with the hexadecimal id of whose it is, what is shown: the name, and ` ·` with digits
-    of the id where another looks like it.
+    of the id where another looks like it, or where it looks like a label itself.
     """
     alike: defaultdict[str, list[str]] = defaultdict(list)
     skeletons = [skeleton(name) for name, _ in named]
@@ -65,7 +67,7 @@ def labels(named: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _label(name: str, ident: str, alike: list[str]) -> str:
-    if len(alike) == 1:
+    if len(alike) == 1 and (name.isascii() or not any(dot in name for dot in _DOTS)):
         return name
     digits = _DIGITS
     # Somebody with patience finds an id with the same first digits.
