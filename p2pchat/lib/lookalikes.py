@@ -67,10 +67,16 @@ def labels(named: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _label(name: str, ident: str, alike: list[str]) -> str:
-    if len(alike) == 1 and (name.isascii() or not any(dot in name for dot in _DOTS)):
+    if is_label(name, ident) or (len(alike) == 1 and not any(dot in name for dot in _DOTS)):
         return name
     digits = _DIGITS
     # Somebody with patience finds an id with the same first digits.
     while digits < len(ident) and len({each[:digits] for each in alike}) < len(alike):
         digits += _DIGITS
     return f"{name} ·{ident[:digits]}"
+
+
+def is_label(name: str, ident: str) -> bool:
+    """Return whether a name ends in digits of the id of whose it is: the node has labelled it."""
+    _, dot, digits = name.rpartition(" ·")
+    return bool(dot) and len(digits) >= _DIGITS and ident.startswith(digits)

@@ -40,3 +40,10 @@ def test_an_id_that_begins_alike_is_shown_longer() -> None:
 @pytest.mark.parametrize("dot", ["·", "•", "\u30fb"])
 def test_a_name_that_passes_for_a_label_gets_one_of_its_own(dot: str) -> None:
     assert labels([("Al", "a" * 16), (f"Al {dot}aaaa", "b" * 16)]) == ["Al", f"Al {dot}aaaa ·bbbb"]
+
+
+def test_labels_of_labels_are_the_same() -> None:
+    named = [("Al", "a" * 16), ("AI", "b" * 16), ("Al ·aaaa", "c" * 16)]
+    once = labels(named)
+    assert once == ["Al ·aaaa", "AI ·bbbb", "Al ·aaaa ·cccc"]
+    assert labels([(label, ident) for label, (_, ident) in zip(once, named, strict=True)]) == once
