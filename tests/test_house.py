@@ -509,7 +509,7 @@ def test_glossary_is_in_order_and_its_words_are_used() -> None:
     unused = [part for word in words for part in word.split(", ") if part.casefold() not in used]
     assert not unused
     kinds = {re.sub(r"(?<=ss)es$|(?<!s)s$", "", payload.KIND.name) for payload in contents.KINDS.values()}
-    assert [kind for kind in kinds if kind not in " ".join(words)] == []
+    assert [kind for kind in kinds if kind.replace("_", " ") not in " ".join(words)] == []
 
 
 def _targets() -> set[str]:

@@ -38,6 +38,7 @@ from p2pchat.core import (
     invite,
     ipns,
     lan,
+    logs,
     mailbox,
     names,
     parcel,
@@ -46,9 +47,12 @@ from p2pchat.core import (
     punch,
     session,
 )
+from p2pchat.core.channels import bodies, links, posts
+from p2pchat.core.channels import feed as feeds
+from p2pchat.core.channels import frames as feed_frames
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.files import BlobPlace
-from p2pchat.core.ids import ContactId, EnvelopeId, FileId, MessageId, PeerKey, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, FileId, MessageId, PeerKey, SessionId, WriterKey
 from p2pchat.errors import CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
@@ -388,6 +392,37 @@ def test_mailbox_page_file_boxes() -> None:
     assert (hello.file_bytes, hello.file_hours) == (1 << 29, 168)
 
 
+def test_logs_page() -> None:
+    topic, relay, challenge, admin = (os.urandom(32) for _ in range(4))
+    seeds = hkdf(topic, "log keys", 64, context=relay)
+    public = [sodium.crypto_sign_seed_keypair(seed)[0] for seed in (seeds[:32], seeds[32:], admin)]
+    keys = logs.log_keys(topic, PeerKey(relay), public[2], admin)
+    name = h("p2pchat1 log", b"".join(public) + b"\x08")
+    assert (list(keys.log[:3]), keys.log.id) == (public, name)
+    for role, (seed, label) in enumerate(((seeds[32:], "put"), (seeds[:32], "read"), (admin, "admin"))):
+        secret = sodium.crypto_sign_seed_keypair(seed)[1]
+        signed = b"p2pchat/1 log " + label.encode() + b"\0" + relay + challenge + name
+        signature = sodium.crypto_sign(signed, secret)[:64]
+        opening = logs.decode_open_log(b"\0\7" + bytes([role, 8]) + b"".join(public) + signature)
+        assert logs.check_open_log(opening, PeerKey(relay), challenge) == name
+    read = logs.LogRead(9, 7, 512, True, 5)
+    assert logs.encode_read(read) == (9).to_bytes(4, "big") + b"\0\7\2\0\1" + (5).to_bytes(8, "big")
+    small, large = os.urandom(1024), os.urandom(65_536)
+    items = b"\0\7" + (5).to_bytes(8, "big") + b"\0\1" + small + (9).to_bytes(8, "big") + b"\0\1" + small
+    assert logs.decode_items(items) == logs.Items(7, ((5, small), (9, small)))
+    assert [len(body) for body in logs.encode_items(7, [(5, large), *((6 + n, small) for n in range(63))])] == [
+        65_548,
+        2 + 63 * 1034,
+    ]
+    sizes = mailbox.FROM_RELAY[23]
+    assert 65_548 in sizes
+    assert 65_549 not in sizes
+    said = [1, relay, challenge, 18, 720, 16_384, 1 << 26, False, 0, 0, True, True, 0, 0]
+    assert mailbox.decode_hello(pack(said)).log_bytes == 0
+    hello = mailbox.decode_hello(pack([*said, 1 << 26, 336]))
+    assert (hello.log_bytes, hello.log_hours) == (1 << 26, 336)
+
+
 def pack_frame(kind: int, body: bytes) -> bytes:
     return (1 + len(body)).to_bytes(4, "big") + bytes([kind]) + body
 
@@ -452,6 +487,8 @@ def test_names_page() -> None:
     assert names.join_name(key, host) == name(key, b"name" + host)
     of_token = hkdf(token, "relay token", 32, context=host)
     assert names.mailbox_name(host, token) == name(of_token, b"mailbox")
+    assert names.feed_name(host, token) == name(of_token, b"feed")
+    assert names.feed_name(host, b"") == "/p2pchat/feed/1"
     opened = tag(of_token, b"pass")[:10]
     assert names.relay_pass(host, token) == opened
     assert names.hop_name(opened) == name(opened, b"hop")
@@ -515,6 +552,79 @@ def test_ipns_page() -> None:
     record = ipns.read(b"/ipns/\0\x24\x08\1\x12\x20" + public, raw, NOW)
     assert (record.sealed, record.sequence, record.expires_at) == (sealed, 1 << 40, 1_835_481_598_700)
     assert ipns.make(bytes(range(32)), 1 << 40, record.expires_at, sealed) == record
+
+
+class PageChannel:
+    """A channel as channels.md describes it: its writer, and its reader."""
+
+    def __init__(self, seed: bytes) -> None:
+        self.seed, self.key = seed, sodium.crypto_sign_seed_keypair(seed)[0]
+        self.id = h("p2pchat1 channel", self.key)
+        self.posts: list[list[Any]] = []
+
+    def hash(self, seq: int) -> bytes:
+        return h("p2pchat1 ch post", self.posts[seq][0])
+
+    def root(self, first: int) -> bytes:
+        level = [h("p2pchat1 ch tree", b"\0" + self.hash(seq)) for seq in range(first, first + 256)]
+        while len(level) > 1:
+            level = [h("p2pchat1 ch tree", b"\1" + level[at] + level[at + 1]) for at in range(0, len(level), 2)]
+        return level[0]
+
+    def write(self, body: bytes) -> None:
+        seq = len(self.posts)
+        prev = self.hash(seq - 1) if seq else bytes(32)
+        mark = [self.root(seq - 256), self.hash(seq - 256)] if seq and seq % 256 == 0 else None
+        digest = h("p2pchat1 ch body", body)
+        header = pack([1, self.id, self.key, seq, prev, NOW, digest, len(body), mark])
+        self.posts.append([header, sign(self.seed, "chan post", header), body])
+
+    def head(self, writers: list[list[Any]]) -> bytes:
+        last = self.hash(len(self.posts) - 1) if self.posts else bytes(32)
+        head = pack([1, self.id, self.key, len(self.posts), last, NOW, "news", writers])
+        return pack([head, sign(self.seed, "chan head", head)])
+
+
+def test_channels_page() -> None:
+    page = PageChannel(bytes(range(32)))
+    feed = posts.own_feed(page.key)
+    ours: list[posts.Post] = []
+    state = feeds.Feed(feed)
+    for number in range(258):
+        page.write(pack([0, [f"post {number}"]]))
+        ours.append(posts.decode_post(feed, pack(page.posts[-1])))
+        state = feeds.take_post(state, ours[-1], lambda seq: ours[seq])
+    head = posts.decode_head(feed, page.head([[bytes(32), "bob", 3]]))
+    assert feeds.take_head(state, head, lambda seq: ours[seq]).withheld == 0
+    assert (head.name, head.writers) == ("news", (posts.ChannelWriter(WriterKey(bytes(32)), "bob", 3),))
+    assert bodies.decode_body(ours[5].body or b"") == contents.Text("post 5")
+
+    program = posts.make_post(page.seed, feed, 258, state.last, NOW, b"\x92\x00\x91\xa2hi")
+    page.write(pack([0, ["hi"]]))
+    assert posts.encode_post(program) == pack(page.posts[-1])
+    assert posts.encode_head(posts.make_head(page.seed, feed, 0, bytes(32), NOW, "news")) == PageChannel(
+        page.seed
+    ).head([])
+
+    secret = bytes(32)
+    sealed = bodies.seal_body(secret, feed, 7, pack([0, ["hi"]]), ENTROPY.random)
+    key = hkdf(secret, "chan read", 32, context=page.id)
+    place = page.id + page.key + (7).to_bytes(8, "big")
+    assert len(sealed) == 1024
+    assert unpad(unseal(key, sealed, place)) == pack([0, ["hi"]])
+    theirs = seal(key, pad(pack([0, ["ho"]]), 1024 - 40), place)
+    assert bodies.open_body(secret, feed, 7, theirs) == contents.Text("ho")
+
+    way = [bytes(32), b"\4", 1]
+    unchecked = pack([1, 3, page.key, None, [way], "news", bytes(4)])[:-4]
+    link = unchecked + h("p2pchat1 invite", unchecked)[:4]
+    assert links.decode_link(link).key == page.key
+    assert links.encode_link(links.decode_link(link)) == link
+    get = (1).to_bytes(4, "big") + page.key * 2 + (1 << 53).to_bytes(8, "big") + b"\0\x32" + b"\1"
+    assert feed_frames.encode_get(feed_frames.FeedGet(1, feed, feed_frames.NEWEST, 50, watch=True)) == get
+    end = (1).to_bytes(4, "big") + b"\0\1" + (2).to_bytes(8, "big") + (9).to_bytes(8, "big")
+    assert feed_frames.decode_end(end) == (1, 0, True, 2, 9)
+    assert feed_frames.encode_terms(feed_frames.FeedTerms(5, 6, 7, new=True)) == pack([1, 5, 6, 7, True])
 
 
 def test_identity_page() -> None:

@@ -296,6 +296,30 @@ def relay_status(flags: Mapping[str, Any], environment: Mapping[str, str], path:
     return Folder(Path(load(flags, environment, path).data).expanduser().absolute()).ask()
 
 
+def refused_channels(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    path: str | None,
+    change: str | None = None,
+    channel: str = "",
+    remark: str = "",
+) -> list[dict[str, str]]:
+    """Return the channels that the relay of that folder refuses, after refusing one or allowing it again. Raises
+    UsageError for an id that is none.
+    """
+    from p2pchat.relay.config import load
+    from p2pchat.relay.folder import Folder
+    from p2pchat.relay.refused_channels import RefusedChannels, parse_id
+
+    config = load(flags, environment, path)
+    folder = Folder(Path(config.data).expanduser().absolute())
+    listed = RefusedChannels(folder.refused_channels)
+    if change is not None:
+        listed.change(parse_id(channel), None if change == "allow" else remark)
+    found = [{"id": id.hex(), "remark": about} for id, about in listed.listed().items()]
+    return [*found, *({"id": text, "remark": "by the settings"} for text in config.refused_channels)]
+
+
 def relay_example() -> str:
     """Return an example of a relay's configuration."""
     from p2pchat.relay.config import example

@@ -115,6 +115,11 @@ def pack(frame: Frame) -> bytes:
     return _FRAME_HEAD.pack(len(frame.body) + 1, frame.type) + frame.body
 
 
+def head(kind: int, body_bytes: int) -> bytes:
+    """Return what comes before the body of a frame of type `kind`, which has so many bytes."""
+    return _FRAME_HEAD.pack(body_bytes + 1, kind)
+
+
 def acks(ids: Iterable[EnvelopeId]) -> list[Frame]:
     """Make ack frames for any number of envelope ids."""
     every = list(ids)

@@ -33,6 +33,20 @@ FileId = NewType("FileId", bytes)
 """A file between its two ends: 16 bytes that commit to its key and its bytes."""
 BlobName = NewType("BlobName", bytes)
 """The 32-byte hash of a blob of a file."""
+ChannelId = NewType("ChannelId", bytes)
+"""A channel: the 32-byte hash of its public key."""
+WriterKey = NewType("WriterKey", bytes)
+"""The public key that signs one feed of a channel: the channel's own, or that of another writer."""
+GroupId = NewType("GroupId", bytes)
+"""A group, the same for everybody: the 32-byte id of its first event."""
+MemberId = NewType("MemberId", bytes)
+"""A member of one group, 8 bytes; see `core.groups.roles.member_id`."""
+EventId = NewType("EventId", bytes)
+"""An event of a membership log: the 32-byte hash of what its author signed."""
+EpochId = EventId
+"""An epoch of a group: the id of the event that made it."""
+ItemId = NewType("ItemId", bytes)
+"""An item of a group: the 32-byte hash of its sealed bytes."""
 
 NOTES = ChatId(bytes(8))
 """The chat with oneself."""

@@ -27,7 +27,7 @@ MAX_WAYS = 3
 MAX_ADDRESS = 192
 MAX_INVITE = 1024
 TAG_BYTES = 16
-_CHECK = 4
+CHECK_BYTES = 4
 MAX_WRITTEN = 16 * MAX_INVITE
 """Characters at the beginning of a text in which an invite is searched for."""
 _MAX_LETTERS = MAX_INVITE * 8 // 5 + 1
@@ -81,10 +81,10 @@ def encode_invite(invite: Invite) -> bytes:
         [[way.peer, way.address, way.role, *([way.token] if way.token else [])] for way in invite.ways],
         invite.name,
         *([invite.writer] if invite.writer is not None else []),
-        bytes(_CHECK),
+        bytes(CHECK_BYTES),
     ]
-    unchecked = encode(fields)[:-_CHECK]
-    return unchecked + _check(unchecked)
+    unchecked = encode(fields)[:-CHECK_BYTES]
+    return unchecked + check_bytes(unchecked)
 
 
 _NODE_WAY = array(binary(prim.KEY_BYTES), binary_upto(MAX_ADDRESS, least=1), uint(U8))
@@ -93,7 +93,8 @@ _RELAY_WAY = array(
 )
 
 
-def _way(value: Any) -> InviteWay:
+def way_shape(value: Any) -> InviteWay:
+    """Check that a value is a way, and return it. Raises CannotOpen."""
     shape = _RELAY_WAY if isinstance(value, list) and len(value) > 3 else _NODE_WAY
     return InviteWay(*shape(value))
 
@@ -104,11 +105,11 @@ _FIELDS = (
     binary(prim.KEY_BYTES),
     binary_upto(32, least=16),
     uint(U32),
-    listing(_way, MAX_WAYS),
+    listing(way_shape, MAX_WAYS),
     maybe(text(32)),
 )
-_SHAPE = array(*_FIELDS, binary(_CHECK))
-_SHAPE_WITH_BOX = array(*_FIELDS, binary(prim.KEY_BYTES), binary(_CHECK))
+_SHAPE = array(*_FIELDS, binary(CHECK_BYTES))
+_SHAPE_WITH_BOX = array(*_FIELDS, binary(prim.KEY_BYTES), binary(CHECK_BYTES))
 
 
 def decode_invite(data: bytes) -> Invite:
@@ -118,7 +119,7 @@ def decode_invite(data: bytes) -> Invite:
     _, kind, digest, secret, expires_at, ways, name, *writer, check = (_SHAPE_WITH_BOX if with_box else _SHAPE)(value)
     if writer and not any(way.role == ROLE_RELAY for way in ways):
         raise CannotOpen
-    if check != _check(data[:-_CHECK]) or len(secret) != (16 if kind == ONE_TIME else 32):
+    if check != check_bytes(data[:-CHECK_BYTES]) or len(secret) != (16 if kind == ONE_TIME else 32):
         raise CannotOpen
     cleaned = None if name is None else clean_name(name) or None
     return Invite(kind, digest, secret, expires_at, ways, cleaned, writer[0] if writer else None)
@@ -141,13 +142,18 @@ def from_text(written: str) -> bytes:
     letters = _LETTERS.sub("", rest)[:_MAX_LETTERS]
     size = len(letters) * 5 // 8
     data = base64.b32decode(letters + "A" * (-len(letters) % 8))[: min(size, MAX_INVITE)]
-    for end in range(len(data), _CHECK, -1):
-        body, check = data[: end - _CHECK], data[end - _CHECK : end]
-        if check == _check(body):
+    for end in range(len(data), CHECK_BYTES, -1):
+        body, check = data[: end - CHECK_BYTES], data[end - CHECK_BYTES : end]
+        if check == check_bytes(body):
             text = to_text(data[:end])[len(PREFIX) :]
             if letters.startswith(text):  # otherwise the last letter has stray bits
                 return data[:end]
     raise BadInvite
+
+
+def kind_in(data: bytes) -> int | None:
+    """Return the kind that the bytes of an invite name, so that a reader knows what they are; None if there is none."""
+    return data[2] if len(data) > 2 and data[1] == 1 and data[2] < 0x80 else None  # an array, version 1, a kind
 
 
 def read_invite(written: str) -> tuple[Invite, bytes]:
@@ -229,5 +235,6 @@ def _boxed(invite: bytes, bundle: bytes, fetch: bytes) -> bytes:
     return encode([prim.blake2b(invite, b"p2pchat1 inv box"), bundle, fetch])
 
 
-def _check(unchecked: bytes) -> bytes:
-    return prim.blake2b(unchecked, b"p2pchat1 invite")[:_CHECK]
+def check_bytes(unchecked: bytes) -> bytes:
+    """Return the check bytes at the end of what is an invite without them."""
+    return prim.blake2b(unchecked, b"p2pchat1 invite")[:CHECK_BYTES]

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import IntEnum
 from itertools import count
 from typing import Any, NamedTuple
 
+from p2pchat.core import logs, record_frames
 from p2pchat.core import primitives as prim
-from p2pchat.core import record_frames
 from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
 from p2pchat.core.descriptors import LIST_BYTES, MAX_DESCRIPTOR
 from p2pchat.core.envelope import BUCKETS, ID_BYTES, envelope_id
@@ -44,6 +44,10 @@ class MailboxMessage(IntEnum):
     HAVE = 18
     HAD = 19
     GET = 20
+    OPEN_LOG = 21
+    READ = 22
+    ITEMS = 23
+    BEHIND = 24
 
 
 class QueueFlag(IntEnum):
@@ -79,6 +83,7 @@ HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG, FORGET,
 PUT_RECORD, GET_RECORD, RECORD = MailboxMessage.PUT_RECORD, MailboxMessage.GET_RECORD, MailboxMessage.RECORD
 ASK_LIST, LIST = MailboxMessage.ASK_LIST, MailboxMessage.LIST
 HAVE, HAD, GET = MailboxMessage.HAVE, MailboxMessage.HAD, MailboxMessage.GET
+OPEN_LOG, READ, ITEMS, BEHIND = list(MailboxMessage)[-4:]
 BOX, STAMPED, FILES = QueueFlag
 TO_PUT, TO_FETCH = QueueRole
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
@@ -118,7 +123,7 @@ _HELLO_SHAPE = array(
     uint(U32),
     open_end=True,
 )
-_FILES_SHAPE = array(uint(U64), uint(U16))
+_SPACE_SHAPE = array(uint(U64), uint(U16))
 _MAX_HELLO = 256
 
 FROM_RELAY: dict[int, frozenset[int] | range] = {
@@ -132,11 +137,13 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
     PONG: frozenset({0}),
     LIST: frozenset({LIST_BYTES}),
     HAD: frozenset({_HAD.size}),
+    ITEMS: logs.ITEMS_BYTES,
+    BEHIND: frozenset({logs.BEHIND_BYTES}),
 }
 """The sizes of the bodies that a relay sends, by type. Any other frame ends the stream."""
 FROM_CLIENT: dict[int, frozenset[int] | range] = {
     OPEN: frozenset({_OPEN.size}),
-    PUT: frozenset(_PUT.size + bucket for bucket in BUCKETS),
+    PUT: frozenset(_PUT.size + size for size in logs.LOG_SIZES),
     FETCH: frozenset({_FETCH.size}),
     DELETE: frozenset({_DELETE.size}),
     FORGET: frozenset({_FORGET.size + NAMES_A_FORGET * ID_BYTES}),
@@ -147,6 +154,8 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
     ASK_LIST: range(MAX_DESCRIPTOR + 1),
     HAVE: frozenset({_FORGET.size + NAMES_A_FORGET * ID_BYTES}),
     GET: frozenset({_FORGET.size + NAMES_A_GET * ID_BYTES}),
+    OPEN_LOG: frozenset({logs.OPEN_BYTES}),
+    READ: frozenset({logs.READ_BYTES}),
 }
 
 
@@ -156,7 +165,7 @@ class Hello:
     queue. crowded: every deposit needs a stamp for now. spread: seconds over which its clients should spread out when
     they reconnect. hour: by the clock of its machine, since the epoch; 0 if it does not say. forgets: whether it knows
     FORGET. lists: whether it answers ASK_LIST. file_bytes: of blobs in one file box, 0 where it has none; file_hours:
-    for which it keeps those.
+    for which it keeps those. log_bytes, log_hours: the same of a log.
     """
 
     relay: PeerKey
@@ -172,6 +181,8 @@ class Hello:
     lists: bool = False
     file_bytes: int = 0
     file_hours: int = 0
+    log_bytes: int = 0
+    log_hours: int = 0
 
 
 class Queue(NamedTuple):
@@ -366,25 +377,8 @@ def invite_put(secret: bytes) -> bytes:
 
 
 def encode_hello(hello: Hello) -> bytes:
-    """Encode a HELLO, frame type 0."""
-    return encode(
-        [
-            1,
-            hello.relay,
-            hello.challenge,
-            hello.stamp_bits,
-            hello.longest,
-            hello.most_blobs,
-            hello.most_bytes,
-            hello.crowded,
-            hello.spread,
-            hello.hour,
-            hello.forgets,
-            hello.lists,
-            hello.file_bytes,
-            hello.file_hours,
-        ]
-    )
+    """Encode a HELLO, frame type 0: its fields in the order of the class."""
+    return encode([1, *astuple(hello)])
 
 
 def decode_hello(body: bytes) -> Hello:
@@ -393,8 +387,11 @@ def decode_hello(body: bytes) -> Hello:
     shown = _HELLO_SHAPE(said)[1:10]
     hello = replace(Hello(*shown), forgets=said[10:11] == [True], lists=said[11:12] == [True])
     if len(said) > 13:
-        file_bytes, file_hours = _FILES_SHAPE(said[12:14])
+        file_bytes, file_hours = _SPACE_SHAPE(said[12:14])
         hello = replace(hello, file_bytes=file_bytes, file_hours=file_hours)
+    if len(said) > 15:
+        log_bytes, log_hours = _SPACE_SHAPE(said[14:16])
+        hello = replace(hello, log_bytes=log_bytes, log_hours=log_hours)
     if hello.stamp_bits > 40:  # too expensive for anybody
         raise CannotOpen
     return hello
@@ -430,9 +427,9 @@ def encode_put(put: Put) -> bytes:
 
 
 def decode_put(body: bytes) -> Put:
-    """Decode a PUT. Raises CannotOpen."""
+    """Decode a PUT, which for a log may be smaller than any other. Raises CannotOpen."""
     (number, handle, hours, stamp), blob = _unpack(_PUT, body[: _PUT.size]), body[_PUT.size :]
-    if len(blob) not in BUCKETS:
+    if len(blob) not in logs.LOG_SIZES:
         raise CannotOpen
     return Put(number, handle, hours, stamp, blob)
 

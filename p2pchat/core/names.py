@@ -19,6 +19,8 @@ MAILBOX = "/p2pchat/mailbox/1"
 """The mailbox of a relay without a token, which is meant to be found."""
 DHT = "/p2pchat/dht/1"
 """Where a relay without a token says which DHT server it runs."""
+FEED = "/p2pchat/feed/1"
+"""Where a relay without a token mirrors channels."""
 HOP = "/libp2p/circuit/relay/0.2.0/hop"
 """Circuits of a relay without a token, as libp2p names them."""
 
@@ -47,6 +49,11 @@ def join_name(hello_key: bytes, host: bytes) -> str:
 def mailbox_name(relay: bytes, token: bytes) -> str:
     """Return the name of the mailbox at the relay with this transport key; `token` is b"" where it has none."""
     return _name(_relay_key(relay, token), b"mailbox") if token else MAILBOX
+
+
+def feed_name(relay: bytes, token: bytes) -> str:
+    """Return the name by which the relay with this transport key mirrors channels; `token` as in `mailbox_name`."""
+    return _name(_relay_key(relay, token), b"feed") if token else FEED
 
 
 def relay_pass(relay: bytes, token: bytes) -> bytes:

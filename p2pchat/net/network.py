@@ -144,6 +144,7 @@ class Network:
             self._entries_to,
             self._hops,
             self._named_by,
+            self._handler.logs,
         )
         return self._pooled
 

@@ -12,7 +12,12 @@ metrics   numbers for Prometheus                 embedded  a small relay inside 
 dht       a server that keeps records, on a host of its own
 counts    what the mailbox counts, for the metrics
 file_boxes     blobs of files: who may put, ask and delete     box_store  these, apart from messages
+feeds          channels, for anyone who reads them            feed_store these, checked and bounded
+refused_channels  those that the operator does not mirror     mirror     the three together
 blob_slots     the file in which they lie
+logs      queues that many read and nobody empties        log_store  these, apart from messages
+log_rounds     pushing what is new to all who follow one
+openings  who may use what on a stream
 records   presence records, by the key that signs them
 record_shares  whose records are kept, and which give way
 notifications  what is pushed to clients that watch a queue

@@ -157,18 +157,23 @@ class Outcome:
 
 
 class DiskHealth:
-    """Whether the disk works, by what became of batches. To be read is no sign of health: a full disk can be."""
+    """Whether the disk works, by what became of batches. To be read is no sign of health: a full disk can be. what:
+    which store it is, for the log.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "the store") -> None:
         self.failing = False
+        self._what = what
 
-    def note(self, outcome: Outcome) -> None:
-        """Log when the disk begins to fail and when it is well again, not every time in between."""
-        if outcome.failure is not None and not self.failing:
-            log.error("the store: %s", type(outcome.failure).__name__)
+    def note(self, failure: P2PChatError | None, *, wrote: bool) -> None:
+        """Log when the disk begins to fail and when it is well again, not every time in between. failure, wrote: as in
+        `Outcome`.
+        """
+        if failure is not None and not self.failing:
+            log.error("%s: %s", self._what, type(failure).__name__)
             self.failing = True
-        elif outcome.wrote and self.failing:
-            log.warning("the store works again")
+        elif wrote and self.failing:
+            log.warning("%s works again", self._what)
             self.failing = False
 
 

@@ -17,6 +17,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.frames import WRITE, Frame, pack
 from p2pchat.core.ids import QueueId
+from p2pchat.core.logs import LOG
 from p2pchat.core.mailbox import Hello
 from p2pchat.errors import LinkLost
 from p2pchat.lib.token_bucket import TokenBucket
@@ -42,7 +43,8 @@ SLOW_WRITE_BYTES = 256 << 10
 @dataclass(eq=False, slots=True)
 class OpenQueue:
     """A queue that a client has opened. `upto` is the last place that was pushed, `sent` the places that were pushed
-    and not deleted yet. While `reading`, the blobs behind `upto` are being read from the disk.
+    and not deleted yet. While `reading`, the blobs behind `upto` are being read from the disk. `follows`: what is
+    appended to it, which is a log, is pushed.
     """
 
     client: ClientStream
@@ -54,11 +56,17 @@ class OpenQueue:
     reading: bool = False
     upto: int = 0
     sent: list[int] | None = None
+    follows: bool = False
 
     @property
     def is_readable(self) -> bool:
         """Whether it is a queue that may be fetched from."""
-        return self.role == mailbox.TO_FETCH and not self.flags & mailbox.FILES
+        return self.role == mailbox.TO_FETCH and not self.flags & (mailbox.FILES | LOG)
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it is a log, whose role is a `core.logs.LogRole`."""
+        return bool(self.flags & LOG)
 
     @property
     def is_put_box(self) -> bool:
@@ -205,13 +213,17 @@ class ClientStream:
 
     def send(self, frame: Frame) -> None:
         """Write a frame, after what already waits."""
+        self.send_packed(pack(frame))
+
+    def send_packed(self, *pieces: bytes) -> None:
+        """Write the pieces of a frame, each of which may be on its way to others too, after what already waits."""
         if self.ended:
             return
-        packed = pack(frame)
-        size = len(packed)
-        self._append(packed, size)
-        self.out_bytes += size
-        self._outgoing.total += size
+        for piece in pieces:
+            size = len(piece)
+            self._append(piece, size)
+            self.out_bytes += size
+            self._outgoing.total += size
         if not self.held:
             self.flush()
 

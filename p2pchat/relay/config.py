@@ -162,6 +162,54 @@ class RelayConfig:
     file_address_bytes: int = _number(
         2 << 30, 65_536, 1 << 50, "Bytes of these that may be deposited in a day from one IPv4 address or one IPv6 /64."
     )
+    logs_bytes: int = _number(
+        2 << 30,
+        0,
+        1 << 50,
+        "Bytes of blobs of logs to store in total, apart from the above. Groups and private channels are carried by "
+        "logs, which everybody in one reads and nobody empties. 0: none. Where messages may need the disk, logs leave "
+        "it to them.",
+    )
+    log_bytes: int = _number(
+        64 << 20,
+        1 << 20,
+        1 << 40,
+        "Bytes one log may hold. A tenth is kept for the admins of its group, so that nobody who floods it keeps his "
+        "own removal out.",
+    )
+    log_hours: int = _number(14 * 24, 1, 65_535, "Hours after which what is in a log is deleted.")
+    log_address_bytes: int = _number(
+        512 << 20,
+        65_536,
+        1 << 50,
+        "Bytes that may be put into logs in a day from one IPv4 address or one IPv6 /64.",
+    )
+    log_bytes_a_second: int = _number(
+        32 << 10,
+        1024,
+        1 << 30,
+        "Bytes a second that one log takes in the long run, and 512 times as many at once. Each is sent to everybody "
+        "who reads the log. A tenth is kept for admins here too.",
+    )
+    channels_bytes: int = _number(
+        256 << 20,
+        0,
+        1 << 50,
+        "Bytes of channels to mirror in total, apart from the above. What is in a public channel can be read by anyone "
+        "who has its link, here too. 0: none.",
+    )
+    channel_bytes: int = _number(16 << 20, 65_536, 1 << 40, "Bytes of these for one feed of a channel: the newest.")
+    channel_posts: int = _number(4_096, 1, 10_000_000, "Posts of one feed.")
+    channel_hours: int = _number(30 * 24, 1, 65_535, "Hours after the last sign of its writer until a feed is deleted.")
+    channel_address_bytes: int = _number(
+        64 << 20, 65_536, 1 << 50, "Bytes of these that may be put in a day from one IPv4 address or one IPv6 /64."
+    )
+    known_channels_only: bool = _flag("Mirror only the channels that are here already.")
+    refused_channels: tuple[str, ...] = _texts(
+        (),
+        "The ids of channels never to mirror. `p2pchat relay channels` refuses others while the relay runs. Refusing a "
+        "channel touches nothing else that is stored.",
+    )
     stamp_bits: int = _number(
         18, 0, 40, "The work that a deposit at an invite costs its sender: 2^bits hashes; 18 takes a laptop 0.2 s."
     )

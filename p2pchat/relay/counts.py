@@ -20,8 +20,8 @@ REASONS: dict[int, str] = {
 
 @dataclass
 class Counts:
-    """Totals over all clients. `refused`: deposits, by reason. Blobs in file boxes are counted apart, in those that
-    begin with `files`.
+    """Totals over all clients. `refused`: deposits, by reason. Blobs in file boxes and in logs are counted
+    apart, in those that begin with `files` and `logs`.
     """
 
     deposits: int = 0
@@ -33,3 +33,7 @@ class Counts:
     files_deposited: int = 0
     files_refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
     files_fetched: int = 0
+    logs_appended: int = 0
+    logs_refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
+    logs_read: int = 0
+    logs_pushed: int = 0

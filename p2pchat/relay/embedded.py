@@ -18,12 +18,15 @@ from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.log_store import LogStore, log_quota
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 
 QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)
 FILES = BoxQuota(total_bytes=128 << 20, box_bytes=32 << 20)
 """What contacts may leave of files: photos and voice notes, not films."""
+LOGS = log_quota(total_bytes=64 << 20, log_bytes=16 << 20)
+"""What groups of contacts may leave."""
 CIRCUITS = CircuitLimits(
     reservations=64,
     reservations_per_place=8,
@@ -54,6 +57,9 @@ class EmbeddedRelay:
             place_bytes=64 << 20,
             file_hours=_FILE_HOURS,
             file_place_bytes=64 << 20,
+            log_hours=_HOURS,
+            log_place_bytes=32 << 20,
+            log_rate=8 << 10,
         )
         self._clock = clock
         self._random = random
@@ -63,8 +69,12 @@ class EmbeddedRelay:
         cannot be opened.
         """
         store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
+        spare = partial(wanted_free, store)
         boxes = await trio.to_thread.run_sync(
-            BoxStore.open_or_none, self._path.with_suffix(".files"), FILES, self._clock(), partial(wanted_free, store)
+            BoxStore.open_or_none, self._path.with_suffix(".files"), FILES, self._clock(), spare
+        )
+        logs = await trio.to_thread.run_sync(
+            LogStore.open_or_none, self._path.with_suffix(".logs"), LOGS, self._clock(), spare
         )
         try:
             mailbox = MailboxServer(
@@ -79,6 +89,7 @@ class EmbeddedRelay:
                 is_over=is_over,
                 mark_proven=self._host.mark_proven,
                 boxes=boxes,
+                logs_store=logs,
             )
             # contacts know our addresses; others who have the token are not told the local ones
             hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)
@@ -92,9 +103,9 @@ class EmbeddedRelay:
                 await mailbox.drain(_DRAIN_SECONDS)
                 nursery.cancel_scope.cancel()
         finally:
-            store.close()
-            if boxes is not None:
-                boxes.close()
+            for opened in (store, boxes, logs):
+                if opened is not None:
+                    opened.close()
 
     @contextmanager
     def _served(self, mailbox: MailboxServer, hop: CircuitRelay) -> Iterator[None]:

@@ -7,7 +7,6 @@ what came before. So a client's share is the same whether it asks for much or li
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
@@ -25,6 +24,7 @@ from p2pchat.core.mailbox import Blob, End
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
+from p2pchat.relay.batches import DiskHealth
 from p2pchat.relay.box_store import MAX_EXPIRED_AT_ONCE, BoxDeposit, BoxQuota, BoxResult, BoxStore
 from p2pchat.relay.clients import ClientStream, OpenQueue
 from p2pchat.relay.clock import RelayClock
@@ -59,8 +59,6 @@ RECHECK_SECONDS = 0.25
 """Seconds until those who had no turn, because something was used up, are looked at again."""
 CROWDED = 3, 4
 """Numerator and denominator of the part of the space above which a deposit needs a stamp."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -193,7 +191,7 @@ class FileBoxServer:
         counts: Counts,
         in_thread: Callable[..., Awaitable[Any]],
     ) -> None:
-        self.failing = False
+        self._disk = DiskHealth("the store of files")
         self.taken = trio.lowlevel.ParkingLot()
         """Where tasks wait until there is room again."""
         self._relay = relay
@@ -209,6 +207,11 @@ class FileBoxServer:
         self._ready: deque[Giving] = deque()
         self._given: dict[ClientStream, Giving] = {}
         self._wake = Wakeup()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk does not work."""
+        return self._disk.failing
 
     def limit(self, limits: RelayLimits, quota: BoxQuota | None) -> None:
         """Apply other limits and, unless it is None, another quota."""
@@ -373,7 +376,8 @@ class FileBoxServer:
 
     def _release(self, batch: BoxBatch, outcome: BoxOutcome) -> None:
         """Tell clients what is on the disk now, and give them what was read."""
-        self._note(outcome)
+        wrote = outcome.failure is None and any(result.new for result in outcome.puts)
+        self._disk.note(outcome.failure, wrote=wrote)
         results: dict[ClientStream, list[tuple[int, int]]] = {}
         for (client, number, deposit), result in zip(batch.puts, outcome.puts, strict=True):
             results.setdefault(client, []).append((number, result.code))
@@ -396,15 +400,6 @@ class FileBoxServer:
             self._give(giving, blobs)
         if outcome.untidy:
             self.tidy()
-
-    def _note(self, outcome: BoxOutcome) -> None:
-        """Log when the disk begins to fail and when it is well again."""
-        if outcome.failure is not None and not self.failing:
-            log.error("the store of files: %s", type(outcome.failure).__name__)
-            self.failing = True
-        elif outcome.failure is None and self.failing and any(result.new for result in outcome.puts):
-            log.warning("the store of files works again")
-            self.failing = False
 
     def _give(self, giving: Giving, found: list[tuple[int, bytes]]) -> None:
         client = giving.client

@@ -47,6 +47,21 @@ class Folder:
         return self.path / "files.db"
 
     @property
+    def logs(self) -> Path:
+        """The database of the logs."""
+        return self.path / "logs.db"
+
+    @property
+    def feeds(self) -> Path:
+        """The database of channels."""
+        return self.path / "channels.db"
+
+    @property
+    def refused_channels(self) -> Path:
+        """The list of channels that are not mirrored."""
+        return self.path / "refused-channels"
+
+    @property
     def descriptor(self) -> Path:
         """The file with the last descriptor of the relay."""
         return self.path / "descriptor"

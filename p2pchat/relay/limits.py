@@ -15,6 +15,8 @@ MAX_PLACES = 1 << 16
 NETWORK_FACTOR = 4
 """The budget of a network around a place, and of all clients that come through other relays, in budgets of one place at
 most. Bytes last, so a network gets proportionally fewer of them than connections (`places.FACTORS_IPV4`)."""
+LOG_BURST_SECONDS = 512
+"""Of a log's bytes a second, how many seconds' worth it takes at once."""
 MAX_SPENT = 1 << 18
 STAMP_SECONDS = 7_200.0
 """A stamp is valid in the hour that it names and in the next."""
@@ -31,7 +33,8 @@ class RelayLimits:
     token: the secret that clients need; None: everyone is served. stamp_bits: the price of a deposit at an invite's
     queue. longest_hours: how long anything is stored. puts_burst, puts_a_second: the deposits of one stream.
     place_bytes: how much may be deposited from one network address in a day. file_hours, file_place_bytes: the same two
-    for blobs of files.
+    for blobs of files; log_hours, log_place_bytes: for logs. log_rate: the bytes a second that one log takes in the
+    long run, and `LOG_BURST_SECONDS` times as many at once.
     """
 
     token: bytes | None = None
@@ -42,6 +45,9 @@ class RelayLimits:
     place_bytes: int = 512 << 20
     file_hours: int = 7 * 24
     file_place_bytes: int = 2 << 30
+    log_hours: int = 14 * 24
+    log_place_bytes: int = 512 << 20
+    log_rate: int = 32 << 10
 
 
 class Origin(NamedTuple):

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from p2pchat.core import mailbox
+from p2pchat.core import logs, mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
-from p2pchat.core.ids import PeerKey, QueueId
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.lib.times import HOUR_MS
@@ -34,13 +34,16 @@ from p2pchat.net.ports import Stream
 from p2pchat.relay import records
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, DiskHealth, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.box_store import BoxQuota, BoxStore
-from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, OpenQueue, Outgoing
+from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
 from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.file_boxes import FileBoxServer
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import ServeList
+from p2pchat.relay.log_store import LogStore
+from p2pchat.relay.logs import LogServer
 from p2pchat.relay.notifications import Pushes
+from p2pchat.relay.openings import Openings
 from p2pchat.relay.records import RecordRequests
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 from p2pchat.relay.terms import COSTS, Terms
@@ -54,6 +57,8 @@ RECHECK_SECONDS = 0.25
 """Seconds between two checks whether a client that has fetched a lot may fetch again."""
 
 InThread = Callable[..., Awaitable[Any]]
+_READS = frozenset({mailbox.FETCH, mailbox.GET, mailbox.READ})
+"""The frames whose answers may be long: a client gets one after the other."""
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +72,8 @@ class MailboxServer:
     account_of: the account that pays for a stream's work. write_now: writes all of some bytes to a stream, or nothing
     if that would have to wait. is_over: whether the connection of a stream has ended. mark_proven: called with every
     peer that knows the token or has opened a queue. in_thread: runs the work on the disk. serve_list: answers who asks
-    for relays; None if this one has no list. boxes: where blobs of files are kept, if they are. Raises what the store
-    raises.
+    for relays; None if this one has no list. boxes, logs_store: where blobs of files and of logs are kept, if they are.
+    Raises what the store raises.
     """
 
     def __init__(
@@ -89,11 +94,11 @@ class MailboxServer:
         mark_proven: Callable[[PeerKey], None] = lambda peer: None,
         serve_list: ServeList | None = None,
         boxes: BoxStore | None = None,
+        logs_store: LogStore | None = None,
     ) -> None:
         self._serve_list = serve_list
         self.counts = Counts()
         self._disk = DiskHealth()
-        self._relay = relay
         self._store = store
         self._limits = limits
         self.clock = RelayClock(clock, uptime, store.seen, trust=trust_clock)
@@ -105,14 +110,19 @@ class MailboxServer:
         self._account_of = account_of
         self._is_over = is_over
         self._mark_proven = mark_proven
+        self._openings = Openings(relay, mark_proven, files=boxes is not None, logs=logs_store is not None)
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._records = RecordRequests(self.clock, self.counts)
-        self._files: FileBoxServer | None = None
-        if boxes is not None:
-            self._files = FileBoxServer(relay, boxes, limits, self.clock, self.counts, in_thread)
         self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room, write_now)
+        of_all = self.clock, self.counts, in_thread
+        self._files = None if boxes is None else FileBoxServer(relay, boxes, limits, *of_all)
+        self._logs: LogServer | None = None
+        if logs_store is not None:
+            self._logs = LogServer(relay, logs_store, limits, *of_all, self._outgoing, self._drop_slow_clients)
+        self._log_store = logs_store
+        self._apart = tuple(part for part in (self._files, self._logs) if part is not None)
         self.pushes = Pushes(self._wake_up, store.holds)
         self._next = Batch()
         self._fetches: deque[Fetching] = deque()
@@ -130,7 +140,12 @@ class MailboxServer:
     @property
     def failing(self) -> bool:
         """Whether the disk does not work."""
-        return self._disk.failing or self._store.damaged or (self._files is not None and self._files.failing)
+        return self._disk.failing or self._store.damaged or any(part.failing for part in self._apart)
+
+    @property
+    def followers(self) -> int:
+        """How many clients follow a log, each counted once for each."""
+        return 0 if self._logs is None else self._logs.followers
 
     @property
     def waiting_bytes(self) -> int:
@@ -141,35 +156,40 @@ class MailboxServer:
         """Return whether a peer has a stream here, and so knows the token; always True if there is no token."""
         return self._terms.limits.token is None or peer in self._admitted
 
-    def limit(self, limits: RelayLimits, quota: Quota, boxes: BoxQuota | None = None) -> None:
+    def limit(
+        self, limits: RelayLimits, quota: Quota, boxes: BoxQuota | None = None, logs_quota: Quota | None = None
+    ) -> None:
         """Apply other limits. Connected clients stay, even if the token has changed."""
         self._terms.limit(limits)
         self._store.limit(quota)
         if self._files is not None:
             self._files.limit(limits, boxes)
+        if self._logs is not None:
+            self._logs.limit(limits, logs_quota)
 
     async def check(self) -> None:
-        """Check the whole store if it was not closed cleanly, and log the outcome. If it is damaged, nothing new is
+        """Check each whole store that was not closed cleanly, and log the outcome. If it is damaged, nothing new is
         stored from then on.
         """
-        if not self._store.unchecked:
-            return
-        log.info("the relay did not end cleanly the last time: checking the store")
-        try:
-            options: dict[str, Any] = {"abandon_on_cancel": True}  # missing in the type stubs
-            await trio.to_thread.run_sync(self._store.check, **options)
-        except P2PChatError as error:
-            log.error("the store was checked: %s", error.line())
-        else:
-            log.info("the store was checked: it is undamaged")
+        for store in (self._store, self._log_store):
+            if store is None or not store.unchecked:
+                continue
+            log.info("the relay did not end cleanly the last time: checking the store")
+            try:
+                options: dict[str, Any] = {"abandon_on_cancel": True}  # missing in the type stubs
+                await trio.to_thread.run_sync(store.check, **options)
+            except P2PChatError as error:
+                log.error("the store was checked: %s", error.line())
+            else:
+                log.info("the store was checked: it is undamaged")
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit batches until cancelled; a batch in progress is finished first."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._sweep)
-            if self._files is not None:
-                nursery.start_soon(self._files.run)
+            for part in self._apart:
+                nursery.start_soon(part.run)
             task_status.started()
             try:
                 while True:
@@ -194,8 +214,8 @@ class MailboxServer:
         if self._draining or self._nursery is None:
             return
         hello = replace(self._terms.hello(len(self._clients)), lists=self._serve_list is not None)
-        if self._files is not None:
-            hello = self._files.in_hello(hello)
+        for part in self._apart:
+            hello = part.in_hello(hello)
         limits = self._terms.limits
         client = ClientStream(
             stream,
@@ -228,8 +248,8 @@ class MailboxServer:
             if not self._admitted[stream.peer]:
                 del self._admitted[stream.peer]
             self.pushes.forget(client)
-            if self._files is not None:
-                self._files.forget(client)
+            for part in self._apart:
+                part.forget(client)
             self._left.unpark_all()
 
     async def drain(self, patience: float) -> None:
@@ -251,8 +271,8 @@ class MailboxServer:
     def _emptied(self, client: ClientStream) -> None:
         """Continue with what a client may be sent: everything that waited for it was written."""
         self.pushes.catch_up(client)
-        if self._files is not None:
-            self._files.emptied(client)
+        for part in self._apart:
+            part.emptied(client)
 
     def _room(self) -> None:
         """Resume reading and pushing: memory was short and is not any more."""
@@ -320,7 +340,7 @@ class MailboxServer:
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()
-                waits = frames[-1].type in (mailbox.FETCH, mailbox.GET) or self._is_for_files(client, frames[-1])
+                waits = frames[-1].type in _READS or self._part_for(client, frames[-1]) is not None
                 if client.full or self._next.full or waits:
                     await self._until_room(client, frames[-1])  # last, or others take the room meanwhile
                 client.held = True
@@ -331,25 +351,30 @@ class MailboxServer:
         """Return whether the client opens its first queues, up to as many as one fetch names: these are checked without
         a pause.
         """
-        return kind == mailbox.OPEN and client.opens < mailbox.QUEUES_A_FETCH and client.account.has_credit
+        return (
+            kind in (mailbox.OPEN, mailbox.OPEN_LOG)
+            and client.opens < mailbox.QUEUES_A_FETCH
+            and client.account.has_credit
+        )
 
-    def _is_for_files(self, client: ClientStream, frame: Frame) -> bool:
-        return self._files is not None and self._files.is_about(client, frame)
+    def _part_for(self, client: ClientStream, frame: Frame) -> FileBoxServer | LogServer | None:
+        """Return what has a store of its own and handles this frame; None if it is about a queue."""
+        return next((part for part in self._apart if part.is_about(client, frame)), None)
 
     async def _until_room(self, client: ClientStream, frame: Frame) -> None:
         """Wait while too much waits for this client or for all clients together."""
-        fetches = frame.type in (mailbox.FETCH, mailbox.GET)
+        fetches = frame.type in _READS
         watches = frame.type == mailbox.FETCH and mailbox.watches(frame.body)  # is answered with nothing that counts
-        files = self._files if self._is_for_files(client, frame) else None
+        part = self._part_for(client, frame)
         while True:
             if client.full or (fetches and client.fetching):
                 client.flush()
                 await client.changed.park()
-            elif files is not None:
-                if not files.is_full(client):
+            elif part is not None:
+                if not part.is_full(client):
                     return
                 client.flush()
-                await files.taken.park()
+                await part.taken.park()
             elif self._next.full:
                 client.flush()
                 await self._taken.park()
@@ -370,7 +395,15 @@ class MailboxServer:
             case mailbox.FETCH:
                 self._fetch(client, mailbox.decode_fetch(frame.body))
             case mailbox.OPEN:
-                self._open(client, mailbox.decode_open(frame.body))
+                self._openings.open(client, mailbox.decode_open(frame.body))
+            case mailbox.OPEN_LOG:
+                self._openings.open_log(client, logs.decode_open_log(frame.body))
+            case mailbox.READ:
+                read = logs.decode_read(frame.body)
+                if self._logs is not None:
+                    self._logs.read(client, client.opened.get(read.handle), read)
+                else:
+                    self._end(client, read.number, mailbox.NOT_ALLOWED)
             case mailbox.PUT_RECORD | mailbox.GET_RECORD:
                 self._records.take(client, frame, self._next)
                 self._wake_up()
@@ -388,32 +421,16 @@ class MailboxServer:
                 self._terms.fetched(client.origin, len(body))
                 client.send(Frame(mailbox.LIST, body))
 
-    def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
-        if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:
-            raise CannotOpen
-        code, name = mailbox.DONE, QueueId(b"")
-        client.opens += 1
-        if client.opens > mailbox.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
-            code = mailbox.TOO_FAST
-        else:
-            try:
-                name = mailbox.check_open(opening, client.hello)
-            except CannotOpen:
-                code = mailbox.NOT_ALLOWED
-            if opening.queue.flags & mailbox.FILES and self._files is None:
-                code = mailbox.NOT_ALLOWED
-        if code == mailbox.DONE:
-            handle, role, queue, _ = opening
-            if not client.opened:
-                self._mark_proven(client.stream.peer)
-            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, name)
-        client.send(Frame(mailbox.OPENED, mailbox.encode_opened(opening.handle, code)))
-
     def _put(self, client: ClientStream, put: mailbox.Put) -> None:
         opened = client.opened.get(put.handle)
         if self._files is not None and opened is not None and opened.is_put_box:
             self._files.put(client, opened, put)
             return
+        if self._logs is not None and opened is not None and opened.is_log:
+            self._logs.put(client, opened, put)
+            return
+        if opened is not None and len(put.blob) not in BUCKETS:
+            raise CannotOpen
         now = self.clock.now()
         if opened is None or opened.role != mailbox.TO_PUT:
             code: int = mailbox.NOT_ALLOWED
@@ -434,7 +451,7 @@ class MailboxServer:
 
     def _delete(self, client: ClientStream, delete: mailbox.Deletion) -> None:
         opened = client.opened.get(delete.handle)
-        if opened is None or opened.role != mailbox.TO_FETCH or opened.flags & mailbox.FILES:
+        if opened is None or not opened.is_readable:
             self._answer(client, delete.number, mailbox.NOT_ALLOWED)
             return
         if opened.sent:
@@ -453,7 +470,7 @@ class MailboxServer:
         opened = client.opened.get(forget.handle)
         if self._files is not None and opened is not None and opened.flags & mailbox.FILES:
             self._files.ask(client, opened, forget)
-        elif opened is None or opened.role != mailbox.TO_FETCH:
+        elif opened is None or not opened.is_readable:
             self._answer(client, forget.number, mailbox.NOT_ALLOWED)
         elif opened.flags & mailbox.BOX or not self._store.holds(opened.qid):
             self._answer(client, forget.number, mailbox.DONE)
@@ -501,7 +518,7 @@ class MailboxServer:
 
     def _release(self, batch: Batch, outcome: Outcome) -> None:
         """Tell clients what is on the disk now. What is for one client goes in one write."""
-        self._disk.note(outcome)
+        self._disk.note(outcome.failure, wrote=outcome.wrote)
         with self._outgoing.gathering():
             self._answer_all(batch, outcome)
         self._next.tidy = self._next.tidy or outcome.untidy
@@ -573,8 +590,8 @@ class MailboxServer:
             self._next.seen = self.clock.seen
             self._next.probe = self._disk.failing
             self._wake_up()
-            if self._files is not None:
-                self._files.tidy()
+            for part in self._apart:
+                part.tidy()
 
     def _drop_slow_clients(self) -> None:
         """Memory is short: who takes its bytes slower than others wait for them makes room."""

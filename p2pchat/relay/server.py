@@ -28,7 +28,7 @@ import trio
 from p2pchat import __version__
 from p2pchat.core.descriptors import MAX_ADDRESSES
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.names import dht_name, hop_name, mailbox_name, relay_pass, web_path
+from p2pchat.core.names import dht_name, feed_name, hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import Random, self_test, sign_public, system_entropy
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.proxy_address import ProxyAddress
@@ -52,7 +52,9 @@ from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
+from p2pchat.relay.log_store import LogStore, log_quota
 from p2pchat.relay.mailbox import MailboxServer
+from p2pchat.relay.mirror import Mirror
 from p2pchat.relay.others import follow_other
 from p2pchat.relay.store import MailboxStore, Quota, wanted_free
 from p2pchat.relay.transport import RelayTransport
@@ -81,6 +83,9 @@ log = logging.getLogger(__name__)
 RELOADED = frozenset(
     {"token_file", "total_bytes", "queue_bytes", "queue_blobs", "least_free", "longest_hours", "address_bytes"}
     | {"files_bytes", "file_box_bytes", "file_hours", "file_address_bytes"}
+    | {"logs_bytes", "log_bytes", "log_hours", "log_address_bytes", "log_bytes_a_second"}
+    | {"channels_bytes", "channel_bytes", "channel_posts", "channel_hours", "channel_address_bytes"}
+    | {"known_channels_only", "refused_channels"}
     | {"puts_a_second", "puts_burst", "stamp_bits", "connections", "connections_per_address"}
     | {"reservations", "reservations_per_address", "reservation_seconds"}
     | {"circuits", "circuits_per_client", "circuits_per_address"}
@@ -142,6 +147,9 @@ def mailbox_limits(config: RelayConfig) -> RelayLimits:
         config.address_bytes,
         config.file_hours,
         config.file_address_bytes,
+        config.log_hours,
+        config.log_address_bytes,
+        config.log_bytes_a_second,
     )
 
 
@@ -169,6 +177,11 @@ def quota(config: RelayConfig) -> Quota:
 def box_quota(config: RelayConfig) -> BoxQuota:
     """Return the quotas of the store of file boxes."""
     return BoxQuota(config.files_bytes, min(config.file_box_bytes, config.files_bytes))
+
+
+def logs_quota(config: RelayConfig) -> Quota:
+    """Return the quotas of the store of logs."""
+    return log_quota(config.logs_bytes, min(config.log_bytes, config.logs_bytes))
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
@@ -216,7 +229,9 @@ class _Relay:
             seed, folder.descriptor, self._told, _now, random, private=private, takes=addresses.open
         )
         self.store = MailboxStore.open(folder.store, quota(config), _now())
-        self._boxes = BoxStore.open_or_none(folder.files, box_quota(config), _now(), partial(wanted_free, self.store))
+        spare = partial(wanted_free, self.store)
+        self._boxes = BoxStore.open_or_none(folder.files, box_quota(config), _now(), spare)
+        self._logs = LogStore.open_or_none(folder.logs, logs_quota(config), _now(), spare)
         self._mailbox = MailboxServer(
             peer,
             self.store,
@@ -231,7 +246,10 @@ class _Relay:
             mark_proven=self._host.mark_proven,
             serve_list=self._listing.answer,
             boxes=self._boxes,
+            logs_store=self._logs,
         )
+        spare = partial(wanted_free, self.store)
+        self._mirror = Mirror(config, folder, peer, self._mailbox.clock, random, spare)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
         )
@@ -245,6 +263,8 @@ class _Relay:
         async with trio.open_nursery() as nursery:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 await nursery.start(self._mailbox.run)
+                if self._mirror.server is not None:
+                    await nursery.start(self._mirror.server.run)
                 await nursery.start(self._supervisor.run)
                 if self._dht is not None:
                     await nursery.start(self._dht.run)
@@ -281,15 +301,19 @@ class _Relay:
 
     def close(self) -> None:
         """Close the stores."""
-        self.store.close()
-        if self._boxes is not None:
-            self._boxes.close()
+        for store in (self.store, self._boxes, self._logs):
+            if store is not None:
+                store.close()
+        self._mirror.close()
 
     def _serve_names(self, *, serve: bool = True) -> None:
         """Serve under the names of the token, or stop it."""
         mailbox, hop = (self._mailbox.serve, self._hop.serve) if serve else (None, None)
         self._host.handle(mailbox_name(self._host.peer, self._token), mailbox, speaks_first=True)
         self._host.handle(hop_name(self._pass), hop)
+        if self._mirror.handler is not None:
+            name, feeds = feed_name(self._host.peer, self._token), self._mirror.handler if serve else None
+            self._host.handle(name, feeds, speaks_first=True)
         if self._dht is not None:
             self._host.handle(dht_name(self._pass), self._dht.tell if serve else None)
 
@@ -309,6 +333,7 @@ class _Relay:
             config = reload()
             config = replace(config, connections=_with_files_for(config.connections))
             limits = mailbox_limits(config)
+            self._mirror.limit(config)
         except P2PChatError as error:
             log.error("SIGHUP: nothing was changed: %s", error.line())
             return
@@ -317,7 +342,7 @@ class _Relay:
             for setting in fields(RelayConfig)
             if getattr(config, setting.name) != getattr(self._config, setting.name)
         }
-        self._mailbox.limit(limits, quota(config), box_quota(config))
+        self._mailbox.limit(limits, quota(config), box_quota(config), logs_quota(config))
         set_limits(self._host, host_limits(config))
         self._hop.limit(circuit_limits(config))
         if self._dht is not None:
@@ -385,12 +410,15 @@ class _Relay:
             "file_blobs": 0 if self._boxes is None else self._boxes.blobs,
             "file_bytes": 0 if self._boxes is None else self._boxes.size,
             "most_file_bytes": 0 if self._boxes is None else self._boxes.quota.total_bytes,
+            **_log_numbers(self._logs),
+            "log_followers": self._mailbox.followers,
+            **self._mirror.numbers(),
             "floods_ended": work().ended,
             "longest_turn_seconds": round(work().turns.longest, 6),
             "restarts": self._supervisor.restarts,
             **(NO_NUMBERS if self._dht is None else self._dht.numbers()),
             "clock_held": int(self._mailbox.clock.held),
-            "healthy": int(not (self._mailbox.failing or self._supervisor.waiting)),
+            "healthy": int(not (self._mailbox.failing or self._mirror.failing or self._supervisor.waiting)),
         }
 
     def _status(self) -> dict[str, Any]:
@@ -416,6 +444,18 @@ class _Relay:
             await stream.aclose()
 
         await trio.serve_listeners(tell, [listener])
+
+
+def _log_numbers(store: LogStore | None) -> dict[str, int]:
+    """Return what a store of logs holds, by the names of the metrics."""
+    if store is None:
+        return dict.fromkeys(("logs", "log_blobs", "log_bytes", "most_log_bytes"), 0)
+    return {
+        "logs": store.queues,
+        "log_blobs": store.blobs,
+        "log_bytes": store.size,
+        "most_log_bytes": store.quota.total_bytes,
+    }
 
 
 def _proxies(config: RelayConfig) -> list[str]:

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from p2pchat.core import ipns
 from p2pchat.core.envelope import BUCKETS, envelope_id
@@ -69,7 +69,8 @@ class Quota:
 class NewBlob(NamedTuple):
     """A blob to be stored in a queue until an hour. box: it replaces what its queue holds. spent: its stamp was already
     used. source: where it comes from (`holdings`). record: what the blob is, if it is a presence record: then it only
-    replaces older ones. stamp: that of the deposit, 0 without one.
+    replaces older ones. stamp: that of the deposit, 0 without one. admin: it may use what is kept for admins
+    (`log_store`).
     """
 
     qid: bytes
@@ -80,6 +81,7 @@ class NewBlob(NamedTuple):
     source: Source = ()
     record: IpnsRecord | None = None
     stamp: int = 0
+    admin: bool = False
 
 
 class DepositResult(NamedTuple):
@@ -103,6 +105,8 @@ def wanted_free(store: MailboxStore) -> int:
 class MailboxStore:
     """The open store, for one thread at a time. A method that raises has changed nothing."""
 
+    keeps_records: ClassVar[bool] = True
+    """Whether blobs that are smaller than any envelope are presence records."""
     path: Path
     quota: Quota
     _connection: sqlite3.Connection
@@ -408,7 +412,7 @@ class MailboxStore:
         ).fetchall():
             self._written = True
             taken = self._holdings.remove(qid, size)
-            if size not in BUCKETS:
+            if self.keeps_records and size not in BUCKETS:
                 self._records.drop(qid)
             for number, (source, part) in enumerate(taken, start=1):
                 self._undo.append((qid, -(number == len(taken)), -part, source))
@@ -445,7 +449,9 @@ class MailboxStore:
             "SELECT qid, count(*), sum(size) FROM blobs INDEXED BY blobs_by_name GROUP BY qid"
         ):
             self._holdings.add(qid, size, (), blobs)
-            if size < BUCKETS[0]:  # a record is alone under its name, and smaller than any envelope
+            if (
+                self.keeps_records and size < BUCKETS[0]
+            ):  # a record is alone under its name, and smaller than any envelope
                 self._records.put(qid, (), 0)
         self._records.commit()
         clock = self._connection.execute("SELECT hour, ahead, settled FROM clock").fetchone()

@@ -41,6 +41,8 @@ COSTS: dict[int, int] = {
     mailbox.ASK_LIST: 1_000,
     mailbox.HAVE: 300,
     mailbox.GET: 200,
+    mailbox.OPEN_LOG: 100,
+    mailbox.READ: 100,
 }
 """What each frame costs, in units of `net.admission.budget`; the bytes of a deposit cost extra."""
 

@@ -56,6 +56,7 @@ from p2pchat.core.relays import Relay
 from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import format_duration
+from tests.core.contents.test_groups import PAYLOADS as ABOUT_GROUPS
 from tests.core.people import NOW, Chance
 
 ID = MessageId(bytes(range(MESSAGE_ID)))
@@ -124,6 +125,7 @@ EXAMPLES = {
         ),
     ),
     **{case: Content(payload, ID, 0, NOW) for case, payload in PAYLOADS.items()},
+    **{f"{type(payload).__name__} {place}": Content(payload, ID, 0, NOW) for place, payload in enumerate(ABOUT_GROUPS)},
 }
 
 
@@ -160,7 +162,7 @@ def test_later_versions_may_append(case: str) -> None:
 
 
 @pytest.mark.parametrize("seq", [0, 7])
-@pytest.mark.parametrize("kind", [8, 13, 21, 255])
+@pytest.mark.parametrize("kind", [8, 13, 28, 255])
 def test_a_type_of_a_newer_client_breaks_nothing(kind: int, seq: int) -> None:
     one = decode_content(encode_content(Content(Unknown(kind, ("file", [1, 2])), ID, seq, NOW)))
     assert (one.type, one.seq, one.payload) == (kind, seq, Unknown(kind))

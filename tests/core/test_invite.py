@@ -38,7 +38,7 @@ SMALL = Invite(ONE_TIME, b"\xaa" * 32, b"\xbb" * 16, 1_800_000_000, (WAY,), None
 def signed(fields: list[object]) -> bytes:
     """The bytes of any fields, with a right checksum."""
     unchecked = encode([*fields, bytes(4)])[:-4]
-    return unchecked + invite._check(unchecked)
+    return unchecked + invite.check_bytes(unchecked)
 
 
 def fields_of(one: Invite) -> list[object]:

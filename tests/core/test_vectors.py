@@ -17,6 +17,7 @@ from p2pchat.core import (
     invite,
     ipns,
     lan,
+    logs,
     mailbox,
     names,
     parcel,
@@ -27,12 +28,13 @@ from p2pchat.core import (
     session,
 )
 from p2pchat.core import primitives as prim
+from p2pchat.core.channels import bodies, links, posts
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import Unknown
+from p2pchat.core.contents import Text, Unknown
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
-from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId
+from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId, WriterKey
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read_invite, to_text
 from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
 from p2pchat.core.session import Session, file_tag, hello_tag, pair, renew_key
@@ -331,6 +333,10 @@ FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "have": (mailbox.decode_have, mailbox.encode_have),
     "had": (mailbox.decode_had, lambda value: mailbox.encode_had(value.number, value.code, value.held)),
     "get": (mailbox.decode_get, mailbox.encode_get),
+    "read": (logs.decode_read, logs.encode_read),
+    "items": (logs.decode_items, lambda value: logs.encode_items(*value)[0]),
+    "behind": (logs.decode_handle, logs.encode_handle),
+    "append": (mailbox.decode_put, mailbox.encode_put),
     "put-record": (record_frames.decode_put, record_frames.encode_put),
     "get-record": (record_frames.decode_get, record_frames.encode_get),
     "record": (record_frames.decode_answer, record_frames.encode_answer),
@@ -343,6 +349,22 @@ def a_frame(one: Vector) -> None:
     values = list(generate.vars_of(value)) if one["name"] == "hello" else value
     assert generate.shown(values) == one["values"]
     assert make_it(value).hex() == one["body"]
+
+
+def a_log(one: Vector) -> None:
+    admin_seed = unhex(one["admin_seed"])
+    keys = logs.log_keys(unhex(one["topic"]), PeerKey(unhex(one["relay"])), prim.sign_public(admin_seed), admin_seed)
+    assert [keys.fetch_seed.hex(), keys.put_seed.hex()] == [one["fetch_seed"], one["put_seed"]]
+    assert [key.hex() for key in keys.log[:3]] == one["keys"]
+    assert keys.log.id.hex() == one["id"]
+
+
+def opening_a_log(one: Vector) -> None:
+    relay, challenge = PeerKey(unhex(one["relay"])), unhex(one["challenge"])
+    opened = logs.decode_open_log(unhex(one["body"]))
+    assert logs.check_open_log(opened, relay, challenge) == opened.log.id
+    signature = logs.sign_open_log(unhex(one["seed"]), opened.role, relay, challenge, opened.log)
+    assert logs.encode_open_log(opened._replace(signature=signature)).hex() == one["body"]
 
 
 def a_descriptor(one: Vector) -> None:
@@ -358,6 +380,47 @@ def a_punch(one: Vector) -> None:
     said = punch.decode(unhex(one["body"]))
     assert generate.shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
     assert punch.encode(said).hex() == one["body"]
+
+
+def feed_of(one: Vector) -> posts.FeedName:
+    return posts.FeedName(unhex(one["channel"]), WriterKey(unhex(one["writer"])))
+
+
+def a_channel_post(one: Vector) -> None:
+    feed = feed_of(one)
+    post = posts.decode_post(feed, unhex(one["post"]))
+    header = post.header
+    assert generate.shown(list(generate.vars_of(header))) == one["values"]
+    assert (header.hash.hex(), bodies.message_id(post).hex()) == (one["hash"], one["message"])
+    assert post.body is not None
+    assert bodies.decode_body(post.body) == Text(one["text"])
+    again = posts.make_post(unhex(one["seed"]), feed, header.seq, header.prev, header.at, post.body, header.checkpoint)
+    assert posts.encode_post(again).hex() == one["post"]
+
+
+def a_channel_head(one: Vector) -> None:
+    feed = feed_of(one)
+    head = posts.decode_head(feed, unhex(one["head"]))
+    assert generate.shown(list(generate.vars_of(head))) == one["values"]
+    again = posts.make_head(unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers)
+    assert posts.encode_head(again).hex() == one["head"]
+
+
+def a_fork(one: Vector) -> None:
+    assert posts.encode_fork(posts.decode_fork(unhex(one["fork"]))).hex() == one["fork"]
+
+
+def a_sealed_body(one: Vector) -> None:
+    secret, feed = unhex(one["secret"]), feed_of(one)
+    assert bodies.open_body(secret, feed, one["seq"], unhex(one["body"])) == Text(one["text"])
+    body = bodies.encode_body(Text(one["text"]))
+    assert bodies.seal_body(secret, feed, one["seq"], body, Recorded(one).random).hex() == one["body"]
+
+
+def a_channel_link(one: Vector) -> None:
+    link = links.decode_link(invite.from_text(one["link"]))
+    assert generate.shown(list(generate.vars_of_link(link))) == one["values"]
+    assert to_text(links.encode_link(link)) == one["link"]
 
 
 CHECKS: dict[str, Callable[[Vector], None]] = {
@@ -378,6 +441,8 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "file": a_file,
     "file-blob": a_blob_of_a_file,
     "queue": queue,
+    "log": a_log,
+    "log-opening": opening_a_log,
     "box": box,
     "closed": closed,
     "opening": opening,
@@ -385,6 +450,11 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "frame": a_frame,
     "descriptor": a_descriptor,
     "punch": a_punch,
+    "post": a_channel_post,
+    "head": a_channel_head,
+    "fork": a_fork,
+    "body": a_sealed_body,
+    "link": a_channel_link,
 }
 
 
@@ -407,10 +477,13 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
         assert read(name) == json.loads(json.dumps(one)), name
 
 
+_OF_CHANNELS = ("post", "head", "fork", "body", "link")
+
+
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
     sealed = ("invite", "bundle", "initial", "blob", "envelope")
-    for kind in (*sealed, "content", "file-blob", "opening", "stamp", "frame", "descriptor", "punch"):
+    for kind in (*sealed, "content", "file-blob", "opening", "stamp", "frame", "descriptor", "punch", *_OF_CHANNELS):
         assert (kind, False) in seen
         assert (kind, True) in seen
 

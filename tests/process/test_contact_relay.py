@@ -63,13 +63,14 @@ def test_what_is_kept_for_others_may_be_broken_and_the_node_goes_on(here: Place)
     until(store.exists)
     alice.end()
     store.write_bytes(b"nonsense" * 1024)
+    # a node that is ended while it makes the store leaves all of it in the log, from which SQLite would mend the file
+    store.with_name("relay.db-wal").unlink(missing_ok=True)
     alice = node(here, "alice")
+    alice.until_said("the relay for contacts failed: DatabaseDamaged")
     assert "is a relay" in here.run("alice", "offer").out
     assert here.run("alice", "doctor").code == 0
     assert here.run("alice", "offer", "no").code == 0
     until(lambda: not store.exists())
     assert here.run("alice", "offer", "yes").code == 0
     until(store.exists)
-    done = alice.end()
-    assert done.code == 0
-    assert "the relay for contacts failed: DatabaseDamaged" in done.err
+    assert alice.end().code == 0

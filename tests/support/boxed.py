@@ -30,7 +30,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
-from tests.support.boxes import FILES
+from tests.support.boxes import FILES, log_store
 from tests.support.mailboxes import RecordRequest
 from tests.support.world import BEGAN, FakeHost, FakeRelay, World, WorldNode
 
@@ -135,7 +135,16 @@ async def full_relay(
         world.soon(DialBack(listing, new_host, host.addresses, place_of, random).run)
     up = partial(_seconds, clock)
     box = MailboxServer(
-        host.peer, store, limits, clock, random, in_thread=inline, uptime=up, serve_list=answer, boxes=boxes
+        host.peer,
+        store,
+        limits,
+        clock,
+        random,
+        in_thread=inline,
+        uptime=up,
+        serve_list=answer,
+        boxes=boxes,
+        logs_store=log_store(folder / f"{name}.logs", clock()),
     )
     await world.run_beside(box.run)
     relay = FullRelay(host, store, box, listing, clock)

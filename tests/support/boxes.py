@@ -15,12 +15,13 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from p2pchat.core import mailbox
+from p2pchat.core import logs, mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.ids import EnvelopeId, PeerKey
+from p2pchat.core.logs import Item, LogKeys, LogRead, OpenLog
 from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.net.admission.budget import Account
@@ -28,6 +29,7 @@ from p2pchat.net.allowance import Allowance
 from p2pchat.net.ports import Stream
 from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.log_store import LogStore, log_quota
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 
@@ -36,6 +38,7 @@ NOW = 1_800_001_234_567  # in the middle of an hour
 PATIENCE = 15.0
 LIMITS = RelayLimits(stamp_bits=4)
 FILES = BoxQuota(total_bytes=64 << 20, box_bytes=16 << 20)
+LOGS = log_quota(total_bytes=64 << 20, log_bytes=16 << 20)
 
 
 def blob(number: int | str, size: int = 4096) -> bytes:
@@ -61,6 +64,12 @@ class Keys:
     @property
     def queue(self) -> Queue:
         return Queue(prim.sign_public(self.fetch), prim.sign_public(self.put), self.flags)
+
+
+def group_log(name: str = "group", *, admin: bool = True) -> LogKeys:
+    """The keys of a log, those of its admins too unless `admin` is False."""
+    seeds = [hashlib.sha256(f"{role} of {name}".encode()).digest() for role in ("fetch", "put", "admin")]
+    return LogKeys(seeds[0], seeds[1], prim.sign_public(seeds[2]), seeds[2] if admin else b"")
 
 
 class Pipe:
@@ -136,6 +145,10 @@ class MailClient:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.pushed: list[Blob] = []
+        self.items: list[tuple[int, Item]] = []
+        """What came of logs, each with its handle, since it was last asked for."""
+        self.behind: list[int] = []
+        """The handles of logs that are not followed any more."""
         self._parser = FrameParser(mailbox.FROM_RELAY)
         self._frames: list[Frame] = []
         self._number = 0
@@ -166,11 +179,21 @@ class MailClient:
         return self
 
     async def answer(self, kind: int) -> Frame:
-        """The next frame of that type; blobs before it were pushed."""
+        """The next frame of that type; blobs before it were pushed, and items of logs are in `items`."""
         while (frame := await self.frame()).type != kind:
-            assert frame.type == mailbox.BLOB, frame.type
-            self.pushed.append(mailbox.decode_blob(frame.body))
+            self._pushed(frame)
         return frame
+
+    def _pushed(self, frame: Frame) -> None:
+        match frame.type:
+            case mailbox.ITEMS:
+                read = logs.decode_items(frame.body)
+                self.items += [(read.handle, item) for item in read.items]
+            case mailbox.BEHIND:
+                self.behind.append(logs.decode_handle(frame.body))
+            case _:
+                assert frame.type == mailbox.BLOB, frame.type
+                self.pushed.append(mailbox.decode_blob(frame.body))
 
     async def open(self, handle: int, role: int, keys: Keys, /, **changes: Any) -> int:
         """Open a queue; the code."""
@@ -263,6 +286,35 @@ class MailClient:
         assert list(by_place) == sorted(by_place)
         return [by_place.get(place) for place in range(count)] if end.code == mailbox.DONE else end.code
 
+    async def open_log(self, handle: int, role: int, keys: LogKeys, /, **changes: Any) -> int:
+        """Open a log; the code."""
+        signature = logs.sign_open_log(keys.seed(role), role, self.hello.relay, self.hello.challenge, keys.log)
+        opening = OpenLog(handle, role, keys.log, signature)._replace(**changes)
+        await self.send(Frame(mailbox.OPEN_LOG, logs.encode_open_log(opening)))
+        answered, code = mailbox.decode_opened((await self.answer(mailbox.OPENED)).body)
+        assert answered == handle
+        return code
+
+    async def read(
+        self, handle: int, after: int = 0, want: int = logs.MAX_WANTED, *, follow: bool = False
+    ) -> tuple[list[Item], End]:
+        """Read a log; what came of it, and the end of the answer."""
+        await self.send(Frame(mailbox.READ, logs.encode_read(LogRead(self._next(), handle, want, follow, after))))
+        end = mailbox.decode_end((await self.answer(mailbox.END)).body)
+        return self.read_of(handle), end
+
+    def read_of(self, handle: int) -> list[Item]:
+        """What came of a log since this was last asked."""
+        items = [item for opened, item in self.items if opened == handle]
+        self.items = [(opened, item) for opened, item in self.items if opened != handle]
+        return items
+
+    async def next_items(self, count: int, handle: int = 0) -> list[bytes]:
+        """The next blobs that are pushed of a log, so many."""
+        while sum(opened == handle for opened, _ in self.items) < count:
+            self._pushed(await self.frame())
+        return [blob for _, blob in self.read_of(handle)]
+
     def _next(self) -> int:
         self._number += 1
         return self._number
@@ -303,6 +355,7 @@ class Relay:
     uptime: list[float]
     peer: PeerKey = RELAY
     boxes: BoxStore | None = None
+    logs: LogStore | None = None
     serving: dict[int, trio.Event] = field(default_factory=dict)
 
     def stream(self, room: int = 1 << 18) -> PipeStream:
@@ -343,12 +396,17 @@ async def relay(
     now: int = NOW,
     peer: PeerKey = RELAY,
     files: BoxQuota | None = FILES,
+    logs_quota: Quota | None = LOGS,
+    write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
 ) -> AsyncIterator[Relay]:
-    """A relay with its store in `folder`; the same folder is the same relay. files: None for no file boxes."""
+    """A relay with its store in `folder`; the same folder is the same relay. files: None for no file boxes; logs_quota:
+    for no logs.
+    """
     clock = [now]
     uptime: list[float] = []
     store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), now)
     boxes = None if files is None else BoxStore.open(folder / "files.db", files, now)
+    stored = None if logs_quota is None else log_store(folder / "logs.db", now, logs_quota)
     server = MailboxServer(
         peer,
         store,
@@ -359,17 +417,26 @@ async def relay(
         in_thread,
         account_of,
         lambda: uptime[0] if uptime else clock[0] / 1000,
+        write_now=write_now,
         boxes=boxes,
+        logs_store=stored,
     )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
-            yield Relay(server, store, nursery, clock, uptime, peer, boxes)
+            yield Relay(server, store, nursery, clock, uptime, peer, boxes, stored)
             nursery.cancel_scope.cancel()
     finally:
-        store.close()
-        if boxes is not None:
-            boxes.close()
+        for each in (store, boxes, stored):
+            if each is not None:
+                each.close()
+
+
+def log_store(path: Path, now: int, quota: Quota = LOGS) -> LogStore:
+    """A store of logs."""
+    store = LogStore.open(path, quota, now)
+    assert isinstance(store, LogStore)
+    return store
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
@@ -386,4 +453,11 @@ async def opened(at: Relay, role: int, keys: Keys = Keys("bob"), room: int = 1 <
     """Return a client of the relay that has opened a queue as handle 0. room: bytes that its stream can hold."""
     client = await at.client(room)
     assert await client.open(0, role, keys) == mailbox.DONE
+    return client
+
+
+async def opened_log(at: Relay, role: int, keys: LogKeys | None = None, room: int = 1 << 18) -> MailClient:
+    """Return a client of the relay that has opened a log as handle 0. room: bytes that its stream can hold."""
+    client = await at.client(room)
+    assert await client.open_log(0, role, keys or group_log()) == mailbox.DONE
     return client

@@ -26,6 +26,7 @@ from p2pchat.core import ipns, mailbox
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.files import BLOB_BYTES, blob_name
 from p2pchat.core.ids import BlobName, EnvelopeId, PeerKey, QueueId, RelayName
+from p2pchat.core.logs import LOG_SIZES, LogKeys
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen
@@ -33,8 +34,9 @@ from p2pchat.lib.times import HOUR_MS
 from p2pchat.net import multiaddrs
 from p2pchat.net.mailbox.box_stream import file_box
 from p2pchat.net.mailbox.boxes import MAX_PUT_BLOBS
+from p2pchat.net.mailbox.logs import MAX_APPENDED, NoLogs
 from p2pchat.net.mailbox.pool import MailboxPool
-from p2pchat.ports import MailboxCallbacks
+from p2pchat.ports import LogCallbacks, MailboxCallbacks
 
 if TYPE_CHECKING:
     from tests.support.world import World, WorldNode
@@ -96,6 +98,10 @@ class MailRelay:
         self.requests: list[RecordRequest] = []
         """All that a relay could write down about these."""
         self.boxes: dict[QueueId, dict[BlobName, bytes]] = {}
+        self.logs: dict[QueueId, list[bytes]] = {}
+        """What lies in each log; the place of a blob is its position, from 1."""
+        self.log_room = 4096
+        """Blobs that one log takes, of which nine tenths from those who are no admins; 0: it has none."""
         self.box_room = 64 << 20
         """Bytes of blobs in one file box; 0: it has none."""
         self._changed = trio.Event()
@@ -141,6 +147,10 @@ class MailRelay:
     def box(self, box: TheirQueue | OwnQueue) -> dict[BlobName, bytes]:
         """What lies in the file box with the keys of a queue, by name."""
         return self.boxes.setdefault(file_box(box).id, {})
+
+    def log(self, keys: LogKeys) -> list[bytes]:
+        """What lies in a log."""
+        return self.logs.setdefault(keys.log.id, [])
 
     def copy(self) -> Disk:
         """A copy of its disk."""
@@ -330,6 +340,103 @@ class FakeFileBoxes:
         return there if there.state(self._node.name, relay.token) == "connected" else None
 
 
+class FakeLogs:
+    """A node's end of the logs at these relays. `MailRelay.logs` is what lies there. Of the relay's `lies`, `drops`,
+    `withholds`, `repeats`, `reorders` and `invents` have their meaning here too.
+    """
+
+    def __init__(self, node: WorldNode, callbacks: LogCallbacks, nursery: trio.Nursery) -> None:
+        self._node = node
+        self._callbacks = callbacks
+        self._nursery = nursery
+        self._watched: dict[RelayName, tuple[Relay, dict[QueueId, int]]] = {}
+        self._wake: dict[RelayName, trio.Event] = {}
+
+    def watch(self, relay: Relay, logs: Sequence[tuple[LogKeys, int]]) -> None:
+        name = relay.mailbox
+        known = self._watched.get(name, (relay, {}))[1]
+        wanted = {keys.log.id: after for keys, after in logs}
+        self._watched[name] = relay, {qid: known.get(qid, after) for qid, after in wanted.items()}
+        if name in self._wake:
+            self._wake[name].set()
+        else:
+            self._wake[name] = trio.Event()
+            self._nursery.start_soon(self._serve, name)
+
+    async def append(
+        self, relay: Relay, keys: LogKeys, hours: int, blobs: Sequence[bytes], *, as_admin: bool = False
+    ) -> Sequence[int | None] | None:
+        assert len(blobs) <= MAX_APPENDED
+        assert all(len(blob) in LOG_SIZES for blob in blobs)
+        await trio.sleep(0.05)
+        there = self._reached(relay)
+        if there is None or not there.log_room:
+            return None
+        codes: list[int | None] = []
+        for blob in blobs:
+            there.given.append((self._node.name, keys.log.id, blob))
+            held, code = there.log(keys), there.answers
+            if code == mailbox.DONE and blob not in held:
+                most = there.log_room if as_admin and keys.admin_seed else there.log_room * 9 // 10
+                code = mailbox.QUEUE_FULL if len(held) >= most else mailbox.DONE
+                if code == mailbox.DONE and not there.lies.drops:
+                    held.append(blob)
+            codes.append(code)
+        there.change()
+        return codes
+
+    def _reached(self, relay: Relay) -> MailRelay | None:
+        there = self._node.world.mailboxes.get(relay.peer)
+        if there is None or (relay.hidden and not relay.chosen):  # no circuit leads there
+            return None
+        return there if there.state(self._node.name, relay.token) == "connected" else None
+
+    async def _serve(self, name: RelayName) -> None:
+        up, ended = False, set[QueueId]()
+        while True:
+            self._wake[name] = trio.Event()
+            await trio.lowlevel.checkpoint()  # nothing is answered within a call
+            relay, watched = self._watched[name]
+            reached = self._reached(relay)
+            answers = reached is not None and bool(reached.log_room and watched)
+            if answers != up:
+                up = answers
+                ended.clear()
+                if up:
+                    self._callbacks.logs_up(name)
+                else:
+                    self._callbacks.logs_down(name, "it does not answer")
+            if reached is not None and answers:
+                for qid in list(watched):
+                    await self._give(name, reached, qid, watched, ended)
+            there = self._node.world.mailboxes.get(relay.peer)
+            async with trio.open_nursery() as nursery:
+                for wait in (self._wake[name].wait, trio.sleep_forever if there is None else there.changed):
+                    nursery.start_soon(_then_cancel, wait, nursery.cancel_scope)
+
+    async def _give(
+        self, name: RelayName, there: MailRelay, qid: QueueId, watched: dict[QueueId, int], ended: set[QueueId]
+    ) -> None:
+        """Pass on what is new in a log; that there is nothing, once."""
+        held = [] if there.lies.withholds else there.logs.get(qid, [])
+        after = watched[qid]
+        blobs = held[after:]
+        if not blobs and qid in ended:
+            return
+        ended.add(qid)
+        upto = max(after, len(held))
+        if there.lies.repeats:
+            blobs = [*held[:after], *blobs, *blobs]
+        if there.lies.reorders:
+            Random(len(blobs)).shuffle(blobs)
+        size = len(blobs[0]) if blobs else LOG_SIZES[0]
+        blobs += [self._node.world.entropy.random(size) for _ in range(there.lies.invents if blobs else 0)]
+        items = [(after + place, blob) for place, blob in enumerate(blobs, start=1)]
+        await self._callbacks.log_items(name, qid, items, upto, more=False)
+        if qid in watched:
+            watched[qid] = upto
+
+
 @dataclass
 class _Use:
     """How one node uses one relay."""
@@ -345,8 +452,11 @@ class _Use:
 class FakeMailboxes(MailboxPool):
     """A node's end of these relays."""
 
-    def __init__(self, node: WorldNode, mail: MailboxCallbacks, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, node: WorldNode, mail: MailboxCallbacks, log_callbacks: LogCallbacks | None, nursery: trio.Nursery
+    ) -> None:
         super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
+        self.logs = FakeLogs(node, log_callbacks or NoLogs(), nursery)
         self.records = FakeRecords(node)
         self.boxes = FakeFileBoxes(node)
         self._world = node.world

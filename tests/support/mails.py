@@ -19,6 +19,7 @@ from p2pchat.core import mailbox, names
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.ids import PeerKey, QueueId, RelayName
+from p2pchat.core.logs import LogKeys
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
 from p2pchat.errors import LinkLost, NotServed, Unreachable
@@ -30,7 +31,7 @@ from p2pchat.net.ports import Recognizer, Stream
 from p2pchat.relay.box_store import BoxStore
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
-from tests.support.boxes import FILES, LIMITS, NOW, Keys, Pipe, PipeStream
+from tests.support.boxes import FILES, LIMITS, NOW, Keys, Pipe, PipeStream, log_store
 from tests.support.boxes import RELAY as RELAY
 
 WHERE = "/ip4/10.0.0.9/tcp/4001"
@@ -57,6 +58,9 @@ class Letters:
         self.codes: dict[int, int] = {}
         self.lost: list[int] = []
         self.told: list[str] = []
+        self.of_logs: dict[bytes, list[tuple[int, bytes]]] = {}
+        self.ended_at: dict[bytes, int] = {}
+        self.told_of_logs: list[str] = []
         self._changed = trio.lowlevel.ParkingLot()
 
     async def collected(self, relay: bytes, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
@@ -96,6 +100,27 @@ class Letters:
     def relays_told(self, relay: bytes, descriptors: Sequence[bytes]) -> None:
         self.listed = descriptors
 
+    async def log_items(
+        self, relay: bytes, log: QueueId, items: Sequence[tuple[int, bytes]], upto: int, *, more: bool
+    ) -> None:
+        assert upto == items[-1][0] if items else True
+        self.of_logs.setdefault(log, []).extend(items)
+        self.ended_at = {**self.ended_at, log: upto} if not more else self.ended_at
+        self._changed.unpark_all()
+        if self.held is not None:
+            await self.held.wait()
+
+    def logs_up(self, relay: bytes) -> None:
+        self.told_of_logs.append("up")
+        self._changed.unpark_all()
+
+    def logs_down(self, relay: bytes, problem: str) -> None:
+        self.told_of_logs.append(problem)
+        self._changed.unpark_all()
+
+    def items(self, keys: LogKeys) -> list[bytes]:
+        return [blob for _, blob in self.of_logs.get(keys.log.id, [])]
+
     def blobs(self, keys: Keys) -> list[bytes]:
         return [blob for _, blob in self.came.get(keys.queue.id, [])]
 
@@ -132,7 +157,8 @@ async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
     """A relay on this host; the same folder is the same relay's."""
     store = MailboxStore.open(folder / f"{host.peer.hex()[:8]}.db", replace(Quota(), least_free=0), NOW)
     boxes = BoxStore.open(folder / f"{host.peer.hex()[:8]}.files", FILES, NOW)
-    server = MailboxServer(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes, boxes=boxes)
+    logs = log_store(folder / f"{host.peer.hex()[:8]}.logs", NOW)
+    server = MailboxServer(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes, boxes=boxes, logs_store=logs)
     host.handle(names.MAILBOX, server.serve)
     try:
         async with trio.open_nursery() as nursery:
@@ -141,8 +167,8 @@ async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
             yield Served(host, server, store)
             nursery.cancel_scope.cancel()
     finally:
-        store.close()
-        boxes.close()
+        for each in (store, boxes, logs):
+            each.close()
 
 
 # --- streams in memory ------------------------------------------------------------------------------------------------
@@ -289,7 +315,14 @@ async def client(
     letters = letters or Letters()
     lines = Lines(there, token=token)
     async with trio.open_nursery() as nursery:
-        letters.boxes = MailboxPool(lines, letters, nursery, lambda: NOW + lines.milliseconds(), Random(1).randbytes)
+        letters.boxes = MailboxPool(
+            lines,
+            letters,
+            nursery,
+            lambda: NOW + lines.milliseconds(),
+            Random(1).randbytes,
+            log_callbacks=letters,
+        )
         yield Scene(letters.boxes, letters, lines, nursery)
         nursery.cancel_scope.cancel()
 

@@ -405,7 +405,7 @@ class WorldNetwork(Network):
 
     def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
         if self._node.world.mailboxes:
-            return FakeMailboxes(self._node, callbacks, nursery)
+            return FakeMailboxes(self._node, callbacks, self._handler.logs, nursery)
         return super()._pool(callbacks, nursery)
 
 

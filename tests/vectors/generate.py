@@ -21,6 +21,7 @@ from p2pchat.core import (
     invite,
     ipns,
     lan,
+    logs,
     mailbox,
     names,
     parcel,
@@ -30,6 +31,7 @@ from p2pchat.core import (
     record_frames,
 )
 from p2pchat.core import primitives as prim
+from p2pchat.core.channels import bodies, links, posts
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import (
@@ -52,7 +54,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
 from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
-from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
+from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId, WriterKey
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
@@ -293,7 +295,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
 
     def checked(*changed: object) -> str:
         unchecked = encode([*changed, bytes(4)])[:-4]
-        return to_text(unchecked + invite._check(unchecked))
+        return to_text(unchecked + invite.check_bytes(unchecked))
 
     longer = good[:3].replace(b"\x98\x01\x00", b"\x98\x01\xcc") + b"\0" + good[3:-4]
     assert longer[2:4] == b"\xcc\0"
@@ -317,7 +319,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
     )
     yield (
         "invite-bad-canonical",
-        refused("invite", "kind 0 written in two bytes", text=to_text(longer + invite._check(longer))),
+        refused("invite", "kind 0 written in two bytes", text=to_text(longer + invite.check_bytes(longer))),
     )
 
 
@@ -715,7 +717,17 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED, mailbox.FILES)
     )
     hello = mailbox.Hello(
-        PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26, forgets=True, file_bytes=1 << 29, file_hours=168
+        PeerKey(b"\xaa" * 32),
+        b"\xbb" * 32,
+        8,
+        720,
+        16_384,
+        1 << 26,
+        forgets=True,
+        file_bytes=1 << 29,
+        file_hours=168,
+        log_bytes=1 << 26,
+        log_hours=336,
     )
     yield (
         "queue-ok",
@@ -863,6 +875,58 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 
 
+def logs_at_relays() -> Iterator[tuple[str, Vector]]:
+    topic, relay, challenge, admin_seed = (bytes((value,)) * 32 for value in (4, 0xAA, 0xBB, 5))
+    keys = logs.log_keys(topic, PeerKey(relay), prim.sign_public(admin_seed), admin_seed)
+    log, said = keys.log, {"relay": relay, "challenge": challenge}
+    fields = {"topic": topic, "fetch_seed": keys.fetch_seed, "put_seed": keys.put_seed, "admin_seed": admin_seed}
+    about = "the keys of an epoch's log at a relay, and its name"
+    yield "log-ok", vector("log", about, relay=relay, **fields, keys=list(map(bytes.hex, log[:3])), id=log.id)
+    opens = {
+        role: logs.OpenLog(7, role, log, logs.sign_open_log(keys.seed(role), role, PeerKey(relay), challenge, log))
+        for role in logs.LogRole
+    }
+    for role, opening in opens.items():
+        name = f"log-opening-{role.value}-ok"
+        body = logs.encode_open_log(opening)
+        yield name, vector("log-opening", role.name.lower(), **said, seed=keys.seed(role), body=body)
+    one = opens[logs.LogRole.APPEND]
+    for name, about, changed in (
+        ("role", "signed to append, opened to read", one._replace(role=logs.LogRole.READ)),
+        ("admin", "signed to append, opened as an admin", one._replace(role=logs.LogRole.APPEND_AS_ADMIN)),
+        ("number", "role 3", one._replace(role=3)),
+        ("key", "with another admins' key", one._replace(log=log._replace(admin=log.put))),
+        ("flags", "flags that are not a log's", one._replace(log=log._replace(flags=12))),
+        ("queue", "flags of a queue", one._replace(log=log._replace(flags=0))),
+    ):
+        yield f"log-opening-bad-{name}", refused("log-opening", about, **said, body=logs.encode_open_log(changed))
+    elsewhere = {"relay": relay, "challenge": bytes(32)}
+    about = "signed on another stream"
+    yield "log-opening-bad-challenge", refused("log-opening", about, **elsewhere, body=logs.encode_open_log(one))
+    small, larger = bytes(range(256)) * 4, bytes(BUCKETS[0])
+    read = logs.LogRead(18, 7, 512, True, 1 << 62)
+    (items,) = logs.encode_items(7, [(5, small), (1 << 40, larger)])
+    frames: dict[str, tuple[int, bytes, Any]] = {
+        "read": (mailbox.READ, logs.encode_read(read), list(read)),
+        "items": (mailbox.ITEMS, items, [7, [[5, small], [1 << 40, larger]]]),
+        "behind": (mailbox.BEHIND, logs.encode_handle(7), 7),
+        "append": (mailbox.PUT, mailbox.encode_put(mailbox.Put(19, 7, 336, 0, small)), [19, 7, 336, 0, small]),
+    }
+    for name, (kind, body, values) in frames.items():
+        about = f"type {kind}" + (", into a log" if name == "append" else "")
+        yield f"frame-{name}-ok", vector("frame", about, name=name, type=kind, body=body, values=shown(values))
+    for name, end, about, body in (
+        ("read", "", "more wanted than may be", logs.encode_read(read._replace(want=513))),
+        ("read", "-nothing", "follows and wants nothing", logs.encode_read(read._replace(want=0))),
+        ("items", "", "a place that does not grow", logs.encode_items(7, [(5, small), (5, larger)])[0]),
+        ("items", "-place", "a place of 64 bits", logs.encode_items(7, [(1 << 63, small)])[0]),
+        ("items", "-size", "a blob of 2,048 bytes", logs.encode_items(7, [(5, small + small)])[0]),
+        ("items", "-short", "a byte too few", items[:-1]),
+        ("behind", "", "a byte too many", b"\0\0\7"),
+    ):
+        yield f"frame-bad-{name}{end}", refused("frame", about, name=name, type=frames[name][0], body=body)
+
+
 def descriptors() -> Iterator[tuple[str, Vector]]:
     seed = bytes(range(32))
     relay = PeerKey(prim.sign_public(seed))
@@ -916,6 +980,95 @@ def punches() -> Iterator[tuple[str, Vector]]:
         yield f"punch-bad-{name}", refused("punch", about, body=bad)
 
 
+def channels() -> Iterator[tuple[str, Vector]]:
+    seed, other_seed = bytes(range(32)), bytes(range(1, 33))
+    feed = posts.own_feed(prim.sign_public(seed))
+    first = posts.make_post(seed, feed, 0, posts.NOTHING, NOW, bodies.encode_body(Text("hello")))
+    second = posts.make_post(seed, feed, 1, first.header.hash, NOW + 1, bodies.encode_body(Text("again")))
+    other = posts.make_post(seed, feed, 1, first.header.hash, NOW + 1, bodies.encode_body(Text("differently")))
+    writer = posts.ChannelWriter(WriterKey(prim.sign_public(other_seed)), "bob", 9)
+    head = posts.make_head(seed, feed, 2, second.header.hash, NOW + 2, "news", (writer,))
+    yield (
+        "post-ok",
+        vector(
+            "post",
+            "the second of a channel's own feed",
+            seed=seed,
+            channel=feed.channel,
+            writer=feed.writer,
+            post=posts.encode_post(second),
+            values=shown(list(vars_of(second.header))),
+            hash=second.header.hash,
+            message=bodies.message_id(second),
+            text="again",
+        ),
+    )
+    yield (
+        "head-ok",
+        vector(
+            "head",
+            "with a writer",
+            seed=seed,
+            channel=feed.channel,
+            writer=feed.writer,
+            head=posts.encode_head(head),
+            values=shown(list(vars_of(head))),
+        ),
+    )
+    fork = posts.Fork(feed, posts.statement(second), posts.statement(other))
+    yield "fork-ok", vector("fork", "two second posts", fork=posts.encode_fork(fork))
+    chance = Recorder("vector channel")
+    body = bodies.seal_body(bytes(32), feed, 1, bodies.encode_body(Text("sealed")), chance.random)
+    sealed = {"secret": bytes(32), "channel": feed.channel, "writer": feed.writer, "seq": 1}
+    yield "body-ok", vector("body", "sealed", **sealed, body=body, text="sealed", random=chance.drawn)
+    link = links.ChannelLink(feed.channel, bytes(32), (InviteWay(PeerKey(bytes(32)), IPV4, 1, b"token"),), "news")
+    text = to_text(links.encode_link(link))
+    yield "link-ok", vector("link", "to a private channel", link=text, values=shown(list(vars_of_link(link))))
+
+    def signed(label: str, *fields: object) -> bytes:
+        raw = encode(list(fields))
+        return encode([raw, prim.sign(seed, label, raw)])
+
+    def bad(kind: str, name: str, about: str, data: bytes) -> tuple[str, Vector]:
+        named = {"channel": feed.channel, "writer": feed.writer, kind: data}
+        return f"{kind}-bad-{name}", refused(kind, about, **named)
+
+    header = list(decode(second.header.raw, 512))
+    wrong = {
+        "version": ("version 2", [2, *header[1:]]),
+        "channel": ("another channel", [1, bytes(32), *header[2:]]),
+        "first": ("number 0 behind another", [*header[:3], 0, *header[4:]]),
+        "mark": ("a checkpoint where none is due", [*header[:8], [bytes(32), bytes(32)]]),
+        "unmarked": ("no checkpoint where one is due", [*header[:3], 256, *header[4:]]),
+        "size": ("the size of another body", [*header[:7], 5, None]),
+        "more": ("a field too many", [*header, 0]),
+    }
+    for name, (about, fields) in wrong.items():
+        raw = encode(fields)
+        yield bad("post", name, about, encode([raw, prim.sign(seed, "chan post", raw), second.body]))
+    yield bad("post", "body", "the body of another post", encode([second.header.raw, second.signature, first.body]))
+    forged = prim.sign(other_seed, "chan post", second.header.raw)
+    yield bad("post", "signer", "signed by somebody else", encode([second.header.raw, forged, second.body]))
+    said = list(decode(head.raw, 4_096))
+    yield bad("head", "signature", "a bit", flipped(posts.encode_head(head), -1))
+    yield bad("head", "label", "signed as a post", signed("chan post", *said))
+    yield bad("head", "empty", "no posts, and a last one", signed("chan head", *said[:3], 0, *said[4:]))
+    yield bad("head", "writers", "17 writers", signed("chan head", *said[:7], said[7] * 17))
+    agreed = posts.Fork(feed, posts.statement(first), posts.statement(second))
+    yield "fork-bad-agreed", refused("fork", "a post and the next", fork=posts.encode_fork(agreed))
+    unsigned = posts.Fork(feed, fork.first, fork.second._replace(signature=fork.first.signature))
+    yield "fork-bad-signature", refused("fork", "one is not signed", fork=posts.encode_fork(unsigned))
+    yield "body-bad-place", refused("body", "sealed for another number", **{**sealed, "seq": 2}, body=body)
+    node = encode([1, 3, feed.channel, None, [[bytes(32), IPV4, 0]], "", bytes(4)])[:-4]
+    text = to_text(node + invite.check_bytes(node))
+    yield "link-bad-way", refused("link", "by somebody's node", link=text)
+
+
+def vars_of_link(link: links.ChannelLink) -> Iterator[Any]:
+    """The fields of a link, each way as a list."""
+    return iter([link.key, link.secret, [list(vars_of(way)) for way in link.ways], link.name])
+
+
 def vars_of(value: Any) -> Iterator[Any]:
     """The fields of a dataclass, in order."""
     return (getattr(value, field.name) for field in dataclasses.fields(value))
@@ -940,8 +1093,10 @@ SOURCES = (
     contents,
     files,
     mailboxes,
+    logs_at_relays,
     descriptors,
     punches,
+    channels,
 )
 
 

@@ -15,6 +15,11 @@ typing     somebody is typing                 profile    what a person tells abo
 addresses  where the sender can be dialled    queues     where to deposit for the sender
 bundle     new keys for beginning a session   relay      the sender's node as a relay
 request    a request for a new session        reset      the beginning of a renewed session
+
+group_offer    an invitation to a group         group_join     its answer, with the newcomer's keys
+group_welcome  what a new member needs          group_refusal  why somebody does not become one
+group_history  what was written before          group_item     what is said in a group, passed on
+group_member   which member the sender is
 """
 
 from __future__ import annotations
@@ -24,6 +29,13 @@ from p2pchat.core.contents.bundle import NewBundle
 from p2pchat.core.contents.delete import Delete
 from p2pchat.core.contents.edit import Edit
 from p2pchat.core.contents.file import File
+from p2pchat.core.contents.group_history import GroupHistory
+from p2pchat.core.contents.group_item import GroupItem
+from p2pchat.core.contents.group_join import GroupJoin
+from p2pchat.core.contents.group_member import GroupMember
+from p2pchat.core.contents.group_offer import GroupOffer
+from p2pchat.core.contents.group_refusal import GroupRefusal
+from p2pchat.core.contents.group_welcome import GroupWelcome
 from p2pchat.core.contents.kind import AnyPayload, Kind, Payload, Unknown
 from p2pchat.core.contents.pin import Pin
 from p2pchat.core.contents.profile import ContactProfile
@@ -47,6 +59,13 @@ __all__ = [
     "Delete",
     "Edit",
     "File",
+    "GroupHistory",
+    "GroupItem",
+    "GroupJoin",
+    "GroupMember",
+    "GroupOffer",
+    "GroupRefusal",
+    "GroupWelcome",
     "Kind",
     "NewBundle",
     "Payload",
@@ -84,6 +103,13 @@ KINDS: dict[int, type[Payload]] = {
         RenewalRequest,
         Pin,
         Transfer,
+        GroupOffer,
+        GroupJoin,
+        GroupWelcome,
+        GroupItem,
+        GroupMember,
+        GroupHistory,
+        GroupRefusal,
     )
 }
 

@@ -6,6 +6,8 @@ receipt is queued. A content that was received before, by (contact, message id),
 text, timer, edit, delete, reaction, pin, typing, receipt   the chat
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
+group_offer, group_join, group_welcome, group_refusal       becoming a member of a group
+group_item, group_history, group_member                     what is said in it, what was said before, and by whom
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
 ending    deleting timed messages and clearing chats

@@ -25,7 +25,7 @@ from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.reconnect import FIRST_WAIT
 from p2pchat.net.mailbox.box_stream import BoxCall, BoxStream, file_box
-from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, STAMP_BATCH, UNSTAMPED_AFTER_SECONDS
+from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, UNSTAMPED_AFTER_SECONDS, find_in_thread
 from p2pchat.net.mailbox.stream import MailStream
 from p2pchat.net.ports import Host
 
@@ -148,15 +148,8 @@ class RelayFileBoxes:
         return {places[place]: code for place, code in call.codes.items()}
 
     async def _stamp(self, hello: Hello, box: TheirQueue, blob: bytes) -> int:
-        qid, begin = file_box(box).id, 1 + int.from_bytes(self._random(6), "big")
-        while True:
-            numbers = range(begin, begin + STAMP_BATCH)
-            stamp = await trio.to_thread.run_sync(
-                mailbox.find_stamp, hello.relay, qid, blob, self._clock(), hello.stamp_bits, numbers
-            )
-            if stamp is not None:
-                return stamp
-            begin += STAMP_BATCH
+        qid = file_box(box).id
+        return await find_in_thread(hello.relay, qid, blob, hello.stamp_bits, self._clock, self._random)
 
     def _of(self, relay: Relay) -> _BoxClient:
         client = self._clients.get(relay.mailbox)

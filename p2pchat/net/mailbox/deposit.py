@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.mailbox import Put
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import TheirQueue
@@ -226,20 +227,7 @@ class Depositing:
 
     async def _stamp(self, deposit: DepositRequest, bits: int) -> int:
         hello, qid = self._stream.hello, deposit.queue.queue.id
-        begin = 1 + int.from_bytes(self._random(6), "big")  # a stamp is valid for one deposit, even of the same blob
-        while True:
-            stamp = await trio.to_thread.run_sync(
-                mailbox.find_stamp,
-                hello.relay,
-                qid,
-                deposit.blob,
-                self._clock(),
-                bits,
-                range(begin, begin + STAMP_BATCH),
-            )
-            if stamp is not None:
-                return stamp
-            begin += STAMP_BATCH
+        return await find_in_thread(hello.relay, qid, deposit.blob, bits, self._clock, self._random)
 
     # --- what the relay says
 
@@ -277,3 +265,16 @@ class Depositing:
         for deposit, _ in done:
             self._deposits.settled(deposit)
         self._report([(deposit.number, code) for deposit, code in done])
+
+
+async def find_in_thread(
+    relay: PeerKey, qid: QueueId, blob: bytes, bits: int, clock: Callable[[], int], random: Callable[[int], bytes]
+) -> int:
+    """Return a stamp with so many zero bits. It is looked for in a thread, in pieces, so that it can be cancelled."""
+    begin = 1 + int.from_bytes(random(6), "big")  # a stamp is valid for one deposit, even of the same blob
+    while True:
+        numbers = range(begin, begin + STAMP_BATCH)
+        stamp = await trio.to_thread.run_sync(mailbox.find_stamp, relay, qid, blob, clock(), bits, numbers)
+        if stamp is not None:
+            return stamp
+        begin += STAMP_BATCH

@@ -18,11 +18,12 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.boxes import RelayFileBoxes
 from p2pchat.net.mailbox.client import MAX_ADDRESSES, MailboxClient
+from p2pchat.net.mailbox.logs import NoLogs, RelayLogs
 from p2pchat.net.mailbox.records import FirstHops, RecordExchange
 from p2pchat.net.mailbox.stream import MailRoute, MailStream, open_as_mail
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
-from p2pchat.ports import FileBoxes, MailboxCallbacks, RelayRecords
+from p2pchat.ports import FileBoxes, GroupLogs, LogCallbacks, MailboxCallbacks, RelayRecords
 
 
 class MailboxPool:
@@ -35,7 +36,8 @@ class MailboxPool:
     answered: called with each relay that was connected to from `host`.
     entries: the relays that may be the first hop to a relay where none of ours leads there. named: those through which
     a relay says that it can be reached. hops: 2 if every mailbox has a `new_host`, and relays are reached by circuits
-    alone, also for records; otherwise only records go by circuits, where one of ours leads.
+    alone, also for records; otherwise only records go by circuits, where one of ours leads. log_callbacks: what comes
+    of logs is passed to them.
     """
 
     def __init__(
@@ -51,10 +53,14 @@ class MailboxPool:
         entries: Callable[[PeerKey], Sequence[EntryRelay]] = lambda relay: (),
         hops: int = 1,
         named: Callable[[PeerKey], Collection[PeerKey | None]] = lambda relay: (),
+        log_callbacks: LogCallbacks | None = None,
     ) -> None:
         self.records: RelayRecords = RecordExchange(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
-        self._files = RelayFileBoxes(self._host_for, self._connect_for_files, self._can_reach, nursery, clock, random)
+        ways = self._host_for, self._connect_beside, self._can_reach, nursery, clock, random
+        self._files = RelayFileBoxes(*ways)
         self.boxes: FileBoxes = self._files
+        self._logs = RelayLogs(log_callbacks or NoLogs(), *ways)
+        self.logs: GroupLogs = self._logs
         self._entries = entries
         self._named = named
         self._hops = hops
@@ -110,6 +116,7 @@ class MailboxPool:
             if mailbox.hidden == hidden:
                 mailbox.network_changed()
         self._files.network_changed(hidden=hidden)
+        self._logs.network_changed(hidden=hidden)
 
     def relay_health(self) -> dict[RelayName, RelayHealth]:
         """Return the state of every relay that we watch or deposit at, by `Relay.mailbox`."""
@@ -182,11 +189,15 @@ class MailboxPool:
         return self._new_host()
 
     def _can_reach(self, relay: Relay) -> bool:
-        """Return whether a relay may be asked for files: it is not this node, and there is a host to ask from."""
+        """Return whether a relay may be asked for files and logs: it is not this node, and there is a host to ask
+        from.
+        """
         return not self.is_us(relay.peer) and (self._by_host(relay) or self._new_host is not None)
 
-    async def _connect_for_files(self, host: Host, relay: Relay) -> MailStream:
-        """Open a stream for the file boxes of a relay, as its mail goes, but on no short connection."""
+    async def _connect_beside(self, host: Host, relay: Relay) -> MailStream:
+        """Open a stream for the file boxes of a relay, or for its logs, as its mail goes, but on no short
+        connection.
+        """
         readable = multiaddrs.unpack_known(relay.addresses, circuits=False)
         addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=relay.chosen)
         by_relays = self._circuits_to(relay), self._entries_to(relay)

@@ -18,6 +18,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import WRITE, Frame
 from p2pchat.core.ids import PeerKey
+from p2pchat.core.logs import Log, OpenLog, encode_open_log, sign_open_log
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused, Unreachable
@@ -210,9 +211,12 @@ class MailStream:
 
     def ask(self, kind: int, body: bytes) -> None:
         """Write a frame of type `kind` that the relay has to answer; call `answered` when it has."""
+        self._owe(kind)
+        self.post(kind, body)
+
+    def _owe(self, kind: int) -> None:
         self._owed.setdefault(kind, trio.current_time())
         self._asked.set()
-        self.post(kind, body)
 
     def answered(self, kind: int, *, left: bool) -> None:
         """Note an answer to a frame of type `kind`; `left`: whether more answers are due."""
@@ -279,13 +283,18 @@ class MailStream:
         """The number of queues that can still be opened on this stream."""
         return mailbox.MAX_HANDLES - self.opens
 
-    def open(self, role: int, seed: bytes, queue: Queue) -> int:
-        """Open a queue with the private key for this role, and return its handle. There must be room."""
+    def open(self, role: int, seed: bytes, queue: Queue | Log) -> int:
+        """Open a queue or a log with the private key for this role, and return its handle. There must be room."""
         handle = self.opens
         self.opens += 1
         self._unanswered.add(handle)
-        opening = Open(handle, role, queue, mailbox.sign_open(seed, role, self.hello, queue))
-        self.ask(mailbox.OPEN, mailbox.encode_open(opening))
+        self._owe(mailbox.OPEN)
+        if isinstance(queue, Log):
+            signature = sign_open_log(seed, role, self.hello.relay, self.hello.challenge, queue)
+            self.post(mailbox.OPEN_LOG, encode_open_log(OpenLog(handle, role, queue, signature)))
+        else:
+            opening = Open(handle, role, queue, mailbox.sign_open(seed, role, self.hello, queue))
+            self.post(mailbox.OPEN, mailbox.encode_open(opening))
         return handle
 
     def opened(self, handle: int) -> None:

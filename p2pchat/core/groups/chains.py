@@ -1,0 +1,96 @@
+"""Sender chains: in each epoch every member has a chain of keys, one for each message that it sends.
+
+All chains come from the epoch's secret, so nobody has to hand out any; then the secret is dropped, and a key that was
+used cannot be computed again. State is a frozen value: a step returns a new one, and whoever fails to open a message
+keeps the old (docs/protocol/group-messages.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.codec import U32
+from p2pchat.core.ids import MemberId
+from p2pchat.errors import CannotOpen
+
+MAX_JUMP = 5_000
+"""How many keys are skipped at once at most; an epoch should have no more messages than that."""
+MAX_SKIPPED_SENDER = 2_000
+MAX_SKIPPED_GROUP = 20_000
+MAX_NUMBER = U32 - 1
+
+FindSkipped = Callable[[int], bytes | None]
+"""Looks up the key of a skipped message of this chain, by number."""
+MaySkip = Callable[[int], bool]
+"""Called with the number of keys to be derived; if it returns False, the message cannot be opened."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Chain:
+    """The place in a member's chain. key: 32 bytes. next: the number of the next message, from 0."""
+
+    key: bytes
+    next: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SoughtKey:
+    """The result of `seek`: the key of one message, and what changes if the message opens with it.
+
+    chain: the chain afterwards. skipped: the new keys of messages that were passed over, oldest first. used: the key
+    was a skipped one, and is to be deleted.
+    """
+
+    key: bytes
+    chain: Chain
+    skipped: tuple[tuple[int, bytes], ...] = ()
+    used: bool = False
+
+
+def chain_heads(secret: bytes, members: Iterable[MemberId]) -> dict[MemberId, Chain]:
+    """Return the beginning of every member's chain in the epoch with this 32-byte secret."""
+    return {member: Chain(prim.hmac_sha256(secret, b"chain" + member)) for member in members}
+
+
+def advance_chain(chain: Chain) -> tuple[bytes, Chain]:
+    """Return the key of the next message, 32 bytes, and the chain after it. Raises ValueError at the chain's end."""
+    if chain.next > MAX_NUMBER:
+        raise ValueError("the chain has no more keys")
+    return prim.hmac_sha256(chain.key, b"\x01"), Chain(prim.hmac_sha256(chain.key, b"\x02"), chain.next + 1)
+
+
+def as_many_as_it_takes(count: int) -> bool:
+    """Allow any number of skipped keys; `MAX_JUMP` still holds."""
+    return True
+
+
+def seek(chain: Chain, number: int, find: FindSkipped, may_skip: MaySkip = as_many_as_it_takes) -> SoughtKey:
+    """Return the key of message `number`. Raises CannotOpen, with nothing changed, if it was used or is too far ahead.
+
+    Only the newest `MAX_SKIPPED_SENDER` keys that are passed over are returned.
+    """
+    if number < chain.next:
+        key = find(number)
+        if key is None:
+            raise CannotOpen
+        return SoughtKey(key, chain, used=True)
+    jump = number - chain.next
+    if jump > MAX_JUMP or number > MAX_NUMBER or (jump and not may_skip(jump)):
+        raise CannotOpen
+    skipped = []
+    for passed in range(chain.next, number):
+        key, chain = advance_chain(chain)
+        skipped.append((passed, key))
+    key, chain = advance_chain(chain)
+    return SoughtKey(key, chain, tuple(skipped[-MAX_SKIPPED_SENDER:]))
+
+
+def surplus(of_sender: int, of_group: int) -> tuple[int, int]:
+    """Return how many skipped keys to delete, oldest first: of this sender, and then of the group.
+
+    of_sender, of_group: how many are kept with those that `seek` returned; a sender is a member in all epochs.
+    """
+    from_sender = max(0, of_sender - MAX_SKIPPED_SENDER)
+    return from_sender, max(0, of_group - from_sender - MAX_SKIPPED_GROUP)

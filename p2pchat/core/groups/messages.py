@@ -1,0 +1,178 @@
+"""Messages of a group: signed by their author, sealed with the next key of the author's chain.
+
+The signature is over the hash of the content and the message's place, and over no key: so whoever has the message can
+show a newcomer later who wrote it (`encode_record`). docs/protocol/group-messages.md is the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode, exactly, listing, uint
+from p2pchat.core.envelope import MAX_CONTENT
+from p2pchat.core.groups import chains
+from p2pchat.core.groups.chains import Chain, FindSkipped, MaySkip, SoughtKey
+from p2pchat.core.groups.roles import MEMBER_ID_BYTES
+from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
+
+MAX_LOG_HEADS = 8
+MAX_BODY = MAX_CONTENT + 512
+MAX_RECORD = MAX_BODY + 512
+TRANSCRIPT_HEAD = 8
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupMessage:
+    """A signed message. number: in the member's chain of the epoch. log_heads: the newest events of the membership log
+    that the author knew, at most 8. content: the bytes of a `Content`.
+    """
+
+    group: GroupId
+    epoch: EpochId
+    member: MemberId
+    number: int
+    log_heads: tuple[EventId, ...]
+    content: bytes
+    signature: bytes
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes that the signature is over."""
+        return _signed(self.group, self.epoch, self.member, self.number, self.log_heads, self.content)
+
+    @property
+    def digest(self) -> bytes:
+        """The 32 bytes that name the message to all members. Two of one member, epoch and number prove that its author
+        has told members different things.
+        """
+        return prim.blake2b(self.signed, b"p2pchat1 grp msg")
+
+    @property
+    def transcript_head(self) -> bytes:
+        """The 8 bytes by which later contents say that they have seen this message (`Content.heads`)."""
+        return self.digest[:TRANSCRIPT_HEAD]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Written:
+    """The result of `write`: the message, the author's chain after it, and what goes into an item."""
+
+    message: GroupMessage
+    chain: Chain
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadMessage:
+    """The result of `read`: the message, and the changes of its chain and skipped keys."""
+
+    message: GroupMessage
+    found: SoughtKey
+
+
+def write(
+    group: GroupId,
+    epoch: EpochId,
+    member: MemberId,
+    seed: bytes,
+    chain: Chain,
+    log_heads: Sequence[EventId],
+    content: bytes,
+    random: prim.Random,
+) -> Written:
+    """Sign a content with our seed of this group and seal it with the next key of our chain. Raises ValueError for a
+    content of more than `MAX_CONTENT` bytes or more than 8 heads.
+    """
+    if len(content) > MAX_CONTENT or len(log_heads) > MAX_LOG_HEADS:
+        raise ValueError("too long for a message of a group")
+    number, heads = chain.next, tuple(log_heads)
+    key, after = chains.advance_chain(chain)
+    signature = prim.sign(seed, "grp msg", _signed(group, epoch, member, number, heads, content))
+    plain = encode([content, list(heads), signature])
+    body = prim.seal(key, plain, _place(epoch, member, number), random(prim.NONCE_BYTES))
+    return Written(GroupMessage(group, epoch, member, number, heads, content, signature), after, body)
+
+
+_HEADS = listing(binary(32), MAX_LOG_HEADS)
+_BODY = array(binary_upto(MAX_CONTENT), _HEADS, binary(prim.SIGNATURE))
+
+
+def read(
+    group: GroupId,
+    epoch: EpochId,
+    member: MemberId,
+    sign_key: bytes,
+    chain: Chain,
+    number: int,
+    body: bytes,
+    find: FindSkipped,
+    may_skip: MaySkip = chains.as_many_as_it_takes,
+) -> ReadMessage:
+    """Open and verify message `number` of a member. chain: the member's, in this epoch. sign_key: the member's 32-byte
+    public key. Raises CannotOpen, with nothing changed.
+    """
+    found = chains.seek(chain, number, find, may_skip)
+    plain = prim.open_sealed(found.key, body, _place(epoch, member, number))
+    content, heads, signature = _BODY(decode(plain, MAX_BODY))
+    message = GroupMessage(group, epoch, member, number, heads, content, signature)
+    prim.verify(sign_key, "grp msg", message.signed, signature)
+    return ReadMessage(message, found)
+
+
+# --- messages as a newcomer gets them ----------------------------------------------------------------------------
+
+
+def encode_record(message: GroupMessage) -> bytes:
+    """Return a message without its group as bytes, for those who have no key of its epoch."""
+    return encode(
+        [
+            1,
+            message.epoch,
+            message.member,
+            message.number,
+            list(message.log_heads),
+            message.content,
+            message.signature,
+        ]
+    )
+
+
+_RECORD = array(
+    exactly(1),
+    binary(32),
+    binary(MEMBER_ID_BYTES),
+    uint(U32),
+    _HEADS,
+    binary_upto(MAX_CONTENT),
+    binary(prim.SIGNATURE),
+)
+
+
+def open_record(record: bytes, group: GroupId) -> GroupMessage:
+    """Return the message of `encode_record`. The caller finds its author's key and calls `verify_message`. Raises
+    CannotOpen.
+    """
+    _, epoch, member, number, heads, content, signature = _RECORD(decode(record, MAX_RECORD))
+    return GroupMessage(group, epoch, member, number, heads, content, signature)
+
+
+def verify_message(message: GroupMessage, sign_key: bytes) -> None:
+    """Return if the message is signed by the holder of this 32-byte public key. Raises CannotOpen."""
+    prim.verify(sign_key, "grp msg", message.signed, message.signature)
+
+
+def _signed(
+    group: GroupId,
+    epoch: EpochId,
+    member: MemberId,
+    number: int,
+    log_heads: Sequence[EventId],
+    content: bytes,
+) -> bytes:
+    return encode([group, epoch, member, number, list(log_heads), prim.blake2b(content, b"p2pchat1 grp cnt")])
+
+
+def _place(epoch: EpochId, member: MemberId, number: int) -> bytes:
+    return epoch + member + number.to_bytes(4, "big")

@@ -1,0 +1,375 @@
+"""The relay's store of channels' feeds: one run of posts and the newest head of each (docs/protocol/channels.md).
+
+Everything is checked before it is kept: signatures, links, and who may write. The file is apart from those of messages
+and files, and has a quota of its own. Nothing in it says who put or read anything, or from where.
+
+Where the store is full, a feed makes room with its own oldest posts, and nothing is taken from another.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from p2pchat.core.channels import frames, posts
+from p2pchat.core.channels.frames import NEWEST, FeedGet
+from p2pchat.core.channels.posts import FeedHead, FeedName, Post, channel_id, own_feed
+from p2pchat.core.ids import ChannelId
+from p2pchat.errors import CannotOpen, DatabaseNewer, P2PChatError
+from p2pchat.lib.times import HOUR_MS
+from p2pchat.relay import disk
+from p2pchat.relay.disk import translated
+
+MAX_PAGE_BYTES = 1 << 20
+"""Bytes of posts in one answer."""
+MAX_EXPIRED_AT_ONCE = 16
+"""Feeds that `expire` removes at once: others wait meanwhile."""
+ROW_BYTES = 64
+"""Bytes that a row counts for besides what is in it."""
+_SCHEMA = 1
+_TABLES = """
+CREATE TABLE feeds (
+    id INTEGER PRIMARY KEY,
+    channel BLOB NOT NULL, -- its key
+    writer BLOB NOT NULL,
+    head BLOB, -- the newest, as it was put
+    first INTEGER NOT NULL, -- the posts that are here: from this number
+    next INTEGER NOT NULL, -- to before this one
+    last BLOB NOT NULL, -- the hash of the last
+    bytes INTEGER NOT NULL,
+    expires INTEGER NOT NULL, -- in hours of the relay's own time
+    UNIQUE (channel, writer)
+) STRICT;
+CREATE INDEX feeds_by_expiry ON feeds (expires);
+CREATE TABLE posts (
+    feed INTEGER NOT NULL REFERENCES feeds (id),
+    seq INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    post BLOB NOT NULL,
+    PRIMARY KEY (feed, seq)
+) STRICT, WITHOUT ROWID;
+"""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FeedQuota:
+    """The bytes of all feeds, and the bytes and posts of one. hours: for which a feed is kept after its newest head.
+    new: whether channels are taken that are not here. total_bytes 0: none are.
+    """
+
+    total_bytes: int = 0
+    feed_bytes: int = 16 << 20
+    feed_posts: int = 4_096
+    hours: int = 720
+    new: bool = True
+
+
+class FeedChange(NamedTuple):
+    """A post or a head to be kept. is_head: which of the two `data` is."""
+
+    feed: FeedName
+    data: bytes
+    is_head: bool
+
+
+class FeedResult(NamedTuple):
+    """What became of a change: a code of the protocol. new: it was not here before."""
+
+    code: int
+    new: bool = False
+
+
+class FeedPage(NamedTuple):
+    """An answer to a GET: the newest head, posts in order, whether more are behind them, and which posts are here."""
+
+    head: bytes | None
+    posts: list[bytes]
+    more: bool = False
+    first: int = 0
+    next: int = 0
+    code: int = frames.DONE
+
+
+class _Row(NamedTuple):
+    id: int
+    head: bytes | None
+    first: int
+    next: int
+    last: bytes
+    bytes: int
+
+
+class FeedStore:
+    """The database of feeds. Used by one thread at a time. room: whether the disk has space for what this would add."""
+
+    def __init__(self, connection: sqlite3.Connection, quota: FeedQuota, room: Callable[[], bool]) -> None:
+        self._db = connection
+        self._room = room
+        self.quota = quota
+        self.refused: frozenset[ChannelId] = frozenset()
+        with translated():
+            size, self.feeds, self.posts = connection.execute(
+                "SELECT (SELECT coalesce(sum(bytes), 0) FROM feeds), (SELECT count(*) FROM feeds),"
+                " (SELECT count(*) FROM posts)"
+            ).fetchone()
+        self.size = int(size)
+
+    @classmethod
+    def open(cls, path: Path, quota: FeedQuota, room: Callable[[], bool] = lambda: True) -> FeedStore:
+        """Open or create the database at `path`. Raises DatabaseDamaged, DatabaseNewer, DiskFull or ProfileError."""
+        return cls(disk.opened(path, _migrate), quota, room)
+
+    @classmethod
+    def open_or_none(cls, path: Path, quota: FeedQuota, room: Callable[[], bool]) -> FeedStore | None:
+        """Open the store as `open` does. Return None where there is to be none (a quota of 0), and then delete what is
+        there; and where it cannot be used, which is logged: a relay goes on without it.
+        """
+        if not quota.total_bytes:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            return None
+        try:
+            return cls.open(path, quota, room)
+        except P2PChatError as error:
+            log.error("no channels are mirrored: %s", error.line())
+            return None
+
+    def close(self) -> None:
+        """Close the database."""
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+    # --- what changes it ---------------------------------------------------------------------------------------------
+
+    def change(self, changes: Sequence[FeedChange], now: int) -> list[FeedResult]:
+        """Keep posts and heads in one transaction; return what became of each. now: ms of the relay's own time. Raises
+        DiskFull, DatabaseDamaged or ProfileError, and has then changed nothing.
+        """
+        with self._transaction():
+            return [self._change(change, now) for change in changes]
+
+    def refuse(self, channels: Iterable[ChannelId]) -> int:
+        """Refuse exactly these channels from now on, and delete what is here of them; return how many feeds that were.
+        Raises as `change`.
+        """
+        self.refused = frozenset(channels)
+        with self._transaction():
+            rows = self._db.execute("SELECT id, channel FROM feeds").fetchall() if self.refused else []
+            gone = [id for id, key in rows if channel_id(key) in self.refused]
+            for id in gone:
+                self._delete(id)
+        if gone:
+            self.checkpoint()
+        return len(gone)
+
+    def expire(self, now: int) -> int:
+        """Delete feeds whose time is over, some at a time; return how many. now: ms. Raises as `change`."""
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT id FROM feeds WHERE expires <= ? LIMIT ?", (now // HOUR_MS, MAX_EXPIRED_AT_ONCE)
+            ).fetchall()
+            for (id,) in rows:
+                self._delete(id)
+        return len(rows)
+
+    def checkpoint(self) -> None:
+        """Have what was deleted gone from the log of the database too. Raises as `change`."""
+        with translated():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    # --- what reads it -----------------------------------------------------------------------------------------------
+
+    def page(self, get: FeedGet) -> FeedPage:
+        """Return the answer to a GET. Raises DatabaseDamaged or ProfileError."""
+        if channel_id(get.feed.channel) in self.refused or not self.quota.total_bytes:
+            return FeedPage(None, [], code=frames.REFUSED)
+        with translated():
+            row = self._row(get.feed)
+            if row is None:
+                return FeedPage(None, [])
+            start = max(row.first, row.next - get.want) if get.start == NEWEST else max(get.start, row.first)
+            found, left = list[bytes](), MAX_PAGE_BYTES
+            rows = self._db.execute(
+                "SELECT post FROM posts WHERE feed = ? AND seq >= ? ORDER BY seq LIMIT ?", (row.id, start, get.want)
+            )
+            for (post,) in rows:
+                if found and len(post) > left:
+                    break
+                left -= len(post)
+                found.append(post)
+            more = start + len(found) < row.next
+            return FeedPage(row.head, found, more, row.first, row.next)
+
+    # --- one change --------------------------------------------------------------------------------------------------
+
+    def _change(self, change: FeedChange, now: int) -> FeedResult:
+        feed = change.feed
+        if channel_id(feed.channel) in self.refused or not self.quota.total_bytes:
+            return FeedResult(frames.REFUSED)
+        row = self._row(feed)
+        if row is None and not self.quota.new and self._row(own_feed(feed.channel)) is None:
+            return FeedResult(frames.REFUSED)
+        try:
+            most = posts.MAX_SEQ + 1 if feed.is_own else self._most(feed)
+            if change.is_head:
+                return self._keep_head(feed, row, posts.decode_head(feed, change.data), change.data, now, most)
+            return self._keep_post(feed, row, posts.decode_post(feed, change.data), change.data, now, most)
+        except CannotOpen:
+            return FeedResult(frames.MALFORMED)
+
+    def _keep_head(
+        self, feed: FeedName, row: _Row | None, head: FeedHead, data: bytes, now: int, most: int
+    ) -> FeedResult:
+        if not most or head.count > most:
+            return FeedResult(frames.MALFORMED)
+        if row is not None:
+            if row.head is not None:
+                old = posts.decode_head(feed, row.head)
+                if old.count == head.count and old.last != head.last:
+                    return FeedResult(frames.FORK)
+                if (head.count, head.at) <= (old.count, old.at):
+                    return FeedResult(frames.DONE)
+            named = self._hash_of(feed, row, head.count - 1)
+            if named is not None and named != head.last:
+                return FeedResult(frames.FORK)
+        grown = len(data) - (0 if row is None or row.head is None else len(row.head))
+        if self._is_full(grown):
+            return FeedResult(frames.RELAY_FULL)
+        id = self._new(feed, now) if row is None else row.id
+        expires = now // HOUR_MS + self.quota.hours
+        self._db.execute(
+            "UPDATE feeds SET head = ?, expires = max(expires, ?), bytes = bytes + ? WHERE id = ?",
+            (data, expires, grown, id),
+        )
+        self.size += grown
+        return FeedResult(frames.DONE, new=True)
+
+    def _keep_post(self, feed: FeedName, row: _Row | None, post: Post, data: bytes, now: int, most: int) -> FeedResult:
+        seq, header = post.header.seq, post.header
+        if seq >= most or post.body is None:
+            return FeedResult(frames.MALFORMED)
+        if row is not None and row.next > row.first:
+            if seq > row.next or seq < row.first:
+                return FeedResult(frames.GAP)
+            if seq < row.next:
+                same = self._hash_of(feed, row, seq) == header.hash
+                return FeedResult(frames.DONE if same else frames.FORK)
+            if header.prev != row.last:
+                return FeedResult(frames.FORK)
+        if row is not None and row.head is not None:
+            head = posts.decode_head(feed, row.head)
+            if head.count == seq + 1 and head.last != header.hash:
+                return FeedResult(frames.FORK)
+        size = len(data) + ROW_BYTES
+        if size > self.quota.feed_bytes:
+            return FeedResult(frames.FEED_FULL)
+        if not self._make_room(row, size):
+            return FeedResult(frames.RELAY_FULL)
+        id = self._new(feed, now) if row is None else row.id
+        self._db.execute("INSERT INTO posts (feed, seq, size, post) VALUES (?, ?, ?, ?)", (id, seq, size, data))
+        self._db.execute(
+            "UPDATE feeds SET first = CASE WHEN first = next THEN ? ELSE first END, next = ?, last = ?,"
+            " bytes = bytes + ? WHERE id = ?",
+            (seq, seq + 1, header.hash, size, id),
+        )
+        self.size += size
+        self.posts += 1
+        self._trim(id)
+        return FeedResult(frames.DONE, new=True)
+
+    def _most(self, feed: FeedName) -> int:
+        """Return how many posts of another writer count, by the channel's own newest head here."""
+        own = own_feed(feed.channel)
+        row = self._row(own)
+        return 0 if row is None or row.head is None else posts.decode_head(own, row.head).most(feed.writer)
+
+    def _hash_of(self, feed: FeedName, row: _Row, seq: int) -> bytes | None:
+        found = self._db.execute("SELECT post FROM posts WHERE feed = ? AND seq = ?", (row.id, seq)).fetchone()
+        return None if found is None else posts.decode_post(feed, found[0]).header.hash
+
+    def _new(self, feed: FeedName, now: int) -> int:
+        expires = now // HOUR_MS + self.quota.hours
+        row = self._db.execute(
+            "INSERT INTO feeds (channel, writer, first, next, last, bytes, expires) VALUES (?, ?, 0, 0, ?, ?, ?)"
+            " RETURNING id",
+            (*feed, posts.NOTHING, ROW_BYTES, expires),
+        ).fetchone()
+        self.size += ROW_BYTES
+        self.feeds += 1
+        return int(row[0])
+
+    def _row(self, feed: FeedName) -> _Row | None:
+        row = self._db.execute(
+            "SELECT id, head, first, next, last, bytes FROM feeds WHERE channel = ? AND writer = ?", feed
+        ).fetchone()
+        return None if row is None else _Row(*row)
+
+    # --- room --------------------------------------------------------------------------------------------------------
+
+    def _is_full(self, grown: int) -> bool:
+        return self.size + grown > self.quota.total_bytes or not self._room()
+
+    def _make_room(self, row: _Row | None, size: int) -> bool:
+        """Delete the oldest posts of a feed until there is room for one more in the store; return whether there is."""
+        if not self._room():
+            return False
+        while self.size + size > self.quota.total_bytes:
+            if row is None or not self._drop_oldest(row.id):
+                return False
+        return True
+
+    def _trim(self, id: int) -> None:
+        """Delete the oldest posts of a feed as far as it has more than it may."""
+        while True:
+            count, size = self._db.execute("SELECT next - first, bytes FROM feeds WHERE id = ?", (id,)).fetchone()
+            if count <= 1 or (size <= self.quota.feed_bytes and count <= self.quota.feed_posts):
+                return
+            self._drop_oldest(id)
+
+    def _drop_oldest(self, id: int) -> bool:
+        row = self._db.execute(
+            "DELETE FROM posts WHERE feed = ?1 AND seq = (SELECT first FROM feeds WHERE id = ?1) RETURNING size", (id,)
+        ).fetchone()
+        if row is None:
+            return False
+        self._db.execute("UPDATE feeds SET first = first + 1, bytes = bytes - ? WHERE id = ?", (row[0], id))
+        self.size -= row[0]
+        self.posts -= 1
+        return True
+
+    def _delete(self, id: int) -> None:
+        count = self._db.execute("DELETE FROM posts WHERE feed = ?", (id,)).rowcount
+        (size,) = self._db.execute("DELETE FROM feeds WHERE id = ? RETURNING bytes", (id,)).fetchone()
+        self.posts -= count
+        self.feeds -= 1
+        self.size -= size
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        before = self.size, self.feeds, self.posts
+        with translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self.size, self.feeds, self.posts = before
+                with suppress(sqlite3.Error):
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                raise
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > _SCHEMA:
+        raise DatabaseNewer("The relay's store of channels was written by a newer p2pchat")
+    if version < _SCHEMA:
+        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version = {_SCHEMA};COMMIT;")

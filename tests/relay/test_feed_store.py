@@ -1,0 +1,231 @@
+"""The relay's store of feeds: everything is checked, and has its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.channels import frames, posts
+from p2pchat.core.channels.frames import NEWEST, FeedGet
+from p2pchat.core.channels.posts import ChannelWriter, FeedHead, FeedName, Post, channel_id
+from p2pchat.errors import DatabaseNewer
+from p2pchat.lib.times import HOUR_MS
+from p2pchat.relay.feed_store import FeedChange, FeedPage, FeedQuota, FeedStore
+from tests.core.channels.writing import FEED, KEY, OTHER, OTHER_SEED, FeedWriter
+
+NOW = 1_800_000_000_000
+QUOTA = FeedQuota(total_bytes=1 << 20, feed_bytes=1 << 18, feed_posts=100, hours=24)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FeedStore]:
+    opened = FeedStore.open(tmp_path / "channels.db", QUOTA)
+    yield opened
+    opened.close()
+
+
+def put(store: FeedStore, *made: Post | FeedHead, feed: FeedName = FEED, now: int = NOW) -> list[int]:
+    """Put these; the codes."""
+    encoded = [posts.encode_head(one) if isinstance(one, FeedHead) else posts.encode_post(one) for one in made]
+    changes = [FeedChange(feed, data, isinstance(one, FeedHead)) for data, one in zip(encoded, made, strict=True)]
+    return [result.code for result in store.change(changes, now)]
+
+
+def page(store: FeedStore, start: int = NEWEST, want: int = 256, feed: FeedName = FEED) -> FeedPage:
+    return store.page(FeedGet(1, feed, start, want, watch=False))
+
+
+def numbers(found: FeedPage) -> list[int]:
+    return [posts.decode_post(FEED, post).header.seq for post in found.posts]
+
+
+def test_a_feed_is_handed_out_from_its_end_and_from_any_number(store: FeedStore) -> None:
+    one = FeedWriter()
+    made: list[Post | FeedHead] = [*one.write_many(10), one.head()]
+    assert put(store, *made) == [0] * 11
+    last = page(store, want=3)
+    assert (numbers(last), last.more, last.first, last.next) == ([7, 8, 9], False, 0, 10)
+    assert last.head == posts.encode_head(one.head())
+    middle = page(store, 2, 3)
+    assert (numbers(middle), middle.more) == ([2, 3, 4], True)
+    assert numbers(page(store, 10)) == []
+    assert numbers(page(store, want=0)) == []
+
+
+def test_what_is_there_is_kept_once(store: FeedStore) -> None:
+    one = FeedWriter()
+    first = one.write("a")
+    assert put(store, first, first) == [0, 0]
+    before = store.size
+    assert put(store, first, one.head(), one.head()) == [0] * 3
+    assert store.size == before + len(posts.encode_head(one.head()))
+    assert put(store, one.head(at=1)) == [0]
+    assert page(store).head == posts.encode_head(one.head())
+
+
+def test_a_gap_and_a_fork_are_refused_and_change_nothing(store: FeedStore) -> None:
+    one = FeedWriter()
+    one.write_many(3)
+    two = one.copy()
+    one.write("a")
+    assert put(store, *one.posts) == [0] * 4
+    two.write_many(2)
+    assert put(store, two.posts[3], two.posts[4], one.posts[3]) == [frames.FORK, frames.FORK, 0]
+    two.posts.pop()
+    assert put(store, two.head()) == [frames.FORK]
+    one.write_many(2)
+    assert put(store, one.posts[5]) == [frames.GAP]
+    assert page(store).next == 4
+    assert put(store, one.head(), two.copy().write("late")) == [0, frames.FORK]
+
+
+def test_a_head_that_came_first_is_no_way_to_slip_in_another_post(store: FeedStore) -> None:
+    one, two = FeedWriter(), FeedWriter()
+    one.write("a")
+    two.write("b")
+    assert put(store, one.head(), two.posts[0], one.posts[0]) == [0, frames.FORK, 0]
+
+
+def test_what_is_not_signed_by_the_writer_is_refused(store: FeedStore) -> None:
+    one = FeedWriter()
+    post = one.write("a")
+    forged = replace(post, signature=bytes(64))
+    assert put(store, forged, replace(post, body=None)) == [frames.MALFORMED] * 2
+    assert put(store, post, feed=OTHER) == [frames.MALFORMED]
+    assert put(store, replace(one.head(), signature=bytes(64))) == [frames.MALFORMED]
+    assert (store.feeds, store.posts, store.size) == (0, 0, 0)
+
+
+def test_other_writers_write_as_far_as_the_newest_head_says(store: FeedStore) -> None:
+    one, other = FeedWriter(), FeedWriter(OTHER_SEED, OTHER)
+    other.write_many(3)
+    assert put(store, other.posts[0], feed=OTHER) == [frames.MALFORMED], "nobody has named them"
+    named = ChannelWriter(OTHER.writer, "bob", 2)
+    assert put(store, one.head(writers=(named,))) == [0]
+    assert put(store, *other.posts, feed=OTHER) == [0, 0, frames.MALFORMED]
+    assert put(store, other.head(), feed=OTHER) == [frames.MALFORMED], "it counts a post too many"
+    assert put(store, one.head(at=1 << 50)) == [0]
+    assert put(store, other.posts[1], feed=OTHER) == [frames.MALFORMED]
+
+
+def test_a_feed_keeps_its_newest_posts(store: FeedStore) -> None:
+    one = FeedWriter()
+    assert put(store, *one.write_many(150)) == [0] * 150
+    found = page(store)
+    assert (found.first, found.next, store.posts) == (50, 150, 100)
+    assert numbers(page(store, 0, 2)) == [50, 51]
+    long = [one.write("x" * 40_000) for _ in range(10)]
+    assert put(store, *long) == [0] * 10
+    assert store.size <= QUOTA.feed_bytes
+    assert page(store).next == 160
+    assert put(store, one.posts[0]) == [frames.GAP]
+
+
+def test_a_full_store_takes_nothing_from_others(tmp_path: Path) -> None:
+    quota = FeedQuota(total_bytes=100_000, feed_bytes=90_000)
+    store = FeedStore.open(tmp_path / "channels.db", quota)
+    one = FeedWriter()
+    assert put(store, *[one.write("x" * 20_000) for _ in range(5)]) == [0] * 5
+    assert page(store).next - page(store).first == 4
+    seed = bytes(range(2, 34))
+    feed = posts.own_feed(prim.sign_public(seed))
+    other = FeedWriter(seed, feed)
+    assert put(store, other.write("x" * 30_000), feed=feed) == [frames.RELAY_FULL]
+    assert put(store, one.write("x" * 30_000)) == [0], "who is here makes room with what is oldest of their own"
+    assert put(store, one.write("x" * 40_000), one.write("x" * 48_000)) == [0, 0]
+    assert page(store).next == 8
+    store.close()
+
+
+def test_a_post_larger_than_a_feed_is_refused(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", FeedQuota(total_bytes=1 << 20, feed_bytes=10_000))
+    assert put(store, FeedWriter().write("x" * 20_000)) == [frames.FEED_FULL]
+    store.close()
+
+
+def test_a_disk_without_space_takes_nothing_more(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", QUOTA, lambda: False)
+    one = FeedWriter()
+    assert put(store, one.head(), one.write("a")) == [frames.RELAY_FULL] * 2
+    store.close()
+
+
+def test_a_refused_channel_is_deleted_and_not_taken_again(store: FeedStore) -> None:
+    one = FeedWriter()
+    seed = bytes(range(2, 34))
+    feed = posts.own_feed(prim.sign_public(seed))
+    other = FeedWriter(seed, feed)
+    named = ChannelWriter(OTHER.writer, "bob")
+    put(store, one.head(writers=(named,)), *one.write_many(3))
+    put(store, FeedWriter(OTHER_SEED, OTHER).write("b"), feed=OTHER)
+    put(store, other.write("kept"), feed=feed)
+    assert store.refuse([channel_id(KEY)]) == 2
+    assert (store.feeds, store.posts) == (1, 1)
+    assert page(store) == FeedPage(None, [], code=frames.REFUSED)
+    assert put(store, one.posts[0], one.head()) == [frames.REFUSED] * 2
+    assert len(page(store, feed=feed).posts) == 1
+    assert store.refuse([]) == 0
+    assert put(store, *one.posts) == [0] * 3
+
+
+def test_a_relay_that_takes_no_new_channels_goes_on_with_what_it_has(store: FeedStore) -> None:
+    one = FeedWriter()
+    put(store, one.write("a"), one.head(writers=(ChannelWriter(OTHER.writer, "bob"),)))
+    store.quota = replace(QUOTA, new=False)
+    assert put(store, one.write("b")) == [0]
+    assert put(store, FeedWriter(OTHER_SEED, OTHER).write("b"), feed=OTHER) == [0]
+    seed = bytes(range(2, 34))
+    feed = posts.own_feed(prim.sign_public(seed))
+    assert put(store, FeedWriter(seed, feed).write("b"), feed=feed) == [frames.REFUSED]
+
+
+def test_a_feed_without_a_sign_of_its_writer_ends(store: FeedStore) -> None:
+    one = FeedWriter()
+    put(store, one.write("a"), one.head())
+    assert store.expire(NOW + 23 * HOUR_MS) == 0
+    put(store, one.head(at=NOW), now=NOW + 20 * HOUR_MS)
+    assert store.expire(NOW + 25 * HOUR_MS) == 0
+    assert store.expire(NOW + 45 * HOUR_MS) == 1
+    assert (store.feeds, store.posts, store.size) == (0, 0, 0)
+
+
+def test_a_failure_changes_nothing(store: FeedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = FeedWriter()
+    monkeypatch.setattr(FeedStore, "_trim", lambda self, id: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        put(store, one.write("a"))
+    assert (store.feeds, store.posts, store.size) == (0, 0, 0)
+    assert page(store) == FeedPage(None, [])
+
+
+def test_it_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "channels.db"
+    one = FeedWriter()
+    store = FeedStore.open(path, QUOTA)
+    put(store, *one.write_many(3), one.head())
+    before = (store.feeds, store.posts, store.size, page(store))
+    store.close()
+    store = FeedStore.open(path, QUOTA)
+    assert (store.feeds, store.posts, store.size, page(store)) == before
+    store._db.execute("PRAGMA user_version = 9")
+    store.close()
+    with pytest.raises(DatabaseNewer):
+        FeedStore.open(path, QUOTA)
+    assert FeedStore.open_or_none(path, QUOTA, lambda: True) is None
+    assert path.exists()
+    assert FeedStore.open_or_none(path, FeedQuota(), lambda: True) is None
+    assert not path.exists()
+
+
+def test_an_answer_is_bounded(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", FeedQuota(total_bytes=4 << 20))
+    one = FeedWriter()
+    put(store, *[one.write("x" * 45_000) for _ in range(30)])
+    found = page(store, 0)
+    assert found.more
+    assert 20 < len(found.posts) < 25
+    store.close()
