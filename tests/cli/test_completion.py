@@ -53,7 +53,7 @@ def named(node: FakeNode) -> FakeNode:
         (["contacts", ""], ["hide", "show"]),
         (["fly", "x"], []),
         (["gr"], ["group"]),
-        (["group", "re"], ["remove", "requests"]),
+        (["group", "re"], ["remove"]),
         (["group", "fly", "x"], []),
         (["group", "add", ""], ["friends"]),
         (["group", "add", "friends", "an"], ["Anna Lindqvist", "andrea"]),
@@ -64,7 +64,7 @@ def named(node: FakeNode) -> FakeNode:
         (["group", "remove", "--reason", "an", "friends", "$"], ["$(touch x)"]),
         (["group", "role", "friends", "andrea", "o"], ["observer", "owner"]),
         (["group", "set", "friends", "s"], ["slow_mode"]),
-        (["group", "invite", "--role", "o"], ["observer"]),
+        (["group", "remove", "--re"], ["--reason"]),
     ],
 )
 def test_what_may_stand_at_the_cursor(named: FakeNode, p2pchat: Run, typed: list[str], found: list[str]) -> None:

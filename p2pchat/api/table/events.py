@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from p2pchat.api.table.groups import GROUP
 from p2pchat.api.table.shape import (
     MESSAGE,
     Event,
@@ -53,6 +54,12 @@ EVENTS: Final[tuple[Event, ...]] = (
         "timer changed. If the chat was pinned, archived or muted, or that ended, the three fields about it "
         "are present too. If its draft has come to the end that the timer gave it, `draft` is present, and empty.",
         "{id, unread, first_unread, timer, archived, pinned, muted_until, draft}",
+    ),
+    Event(
+        "group",
+        "A group changed: who is in it, somebody's role, a setting, or its keys. The fields are those of the method "
+        "`group`.",
+        GROUP,
     ),
     Event("request", "Somebody asks to become a contact, or to begin anew.", "{id, name, since, sas, known}"),
     Event("node", "Something the user should know, in `warning`.", "{warning}"),

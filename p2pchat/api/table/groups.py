@@ -103,6 +103,21 @@ METHODS: Final[tuple[Method, ...]] = (
         ),
     ),
     Method(
+        "group_log",
+        "Returns what was done in a group, newest last, in whole sentences for people: `text`. `op` is the kind of the "
+        "event, `by` the name of the member who did it, and `known_by` how many members are known to have seen it, "
+        "null where that is not known.",
+        "[{id, text, by, op, known_by}]",
+        (
+            CHAT,
+            Param("limit", "integer", "The maximum number of events.", default=50),
+            Param("before", "text", "Only events before this one (its id).", default=None),
+        ),
+    ),
+)
+
+INVITES: Final[tuple[Method, ...]] = (
+    Method(
         "group_requests",
         "Lists those who ask to join a group. `words` is what they wrote, `via` the invite that they used.",
         "[{id, name, words, at, via}]",
@@ -132,16 +147,5 @@ METHODS: Final[tuple[Method, ...]] = (
             Param("role", "text", "The role of those who join by it.", default="member", choices=ROLES[1:]),
         ),
     ),
-    Method(
-        "group_log",
-        "Returns what was done in a group, newest last, in whole sentences for people: `text`. `op` is the kind of the "
-        "event, `by` the name of the member who did it, and `known_by` how many members are known to have seen it, "
-        "null where that is not known.",
-        "[{id, text, by, op, known_by}]",
-        (
-            CHAT,
-            Param("limit", "integer", "The maximum number of events.", default=50),
-            Param("before", "text", "Only events before this one (its id).", default=None),
-        ),
-    ),
 )
+"""The methods about invites to groups."""
