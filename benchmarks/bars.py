@@ -62,6 +62,8 @@ BARS: dict[str, Bar] = {
     "list_1k_ms": floors(60),
     "picture_warm_ms": floors(80),
     "picture_cold_ms": Bar(2, "ratio"),
+    "group_last_reader_s": floors(3000),
+    "group_log_10k_s": floors(3000),
     "beside_flood_per_s": Bar(1.4, "ratio", least=True),
     "beside_collect_s": Bar(0.45, "ratio"),
     "beside_deposits_16_per_s": Bar(1.2, "ratio", least=True),

@@ -256,11 +256,13 @@ async def _collect(client: Client, count: int) -> None:
                 await write_frames(client.stream, [delete])
 
 
-def _say(what: str, **more: Any) -> None:
+def say(what: str, **more: Any) -> None:
+    """Write one object to stdout."""
     print(json.dumps({"said": what, **more}), flush=True)
 
 
-async def _line() -> dict[str, Any]:
+async def next_order() -> dict[str, Any]:
+    """Wait for the next object on stdin; end this process at its end."""
     line = await trio.to_thread.run_sync(sys.stdin.readline)
     if not line:
         raise SystemExit
@@ -270,14 +272,14 @@ async def _line() -> dict[str, Any]:
 
 async def _main() -> None:
     quiet()
-    order = await _line()
+    order = await next_order()
     crowd = Crowd(order["relay"], order["role"], order["names"])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(crowd.ping)
         await crowd.connect(nursery)
-        _say("connected")
+        say("connected")
         while True:
-            order = await _line()
+            order = await next_order()
             if order["do"] == "end":
                 nursery.cancel_scope.cancel()
                 return
@@ -289,7 +291,7 @@ async def _main() -> None:
                     await crowd.take(order["each"])
                 case _:
                     await _collect(crowd.clients[0], order["count"])
-            _say("done", seconds=time.perf_counter() - began)
+            say("done", seconds=time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,20 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, files, finding, floor, large, moved, pictures, relay, relayed, resumed, screen
+from benchmarks import (
+    baselines,
+    files,
+    finding,
+    floor,
+    groups_relay,
+    large,
+    moved,
+    pictures,
+    relay,
+    relayed,
+    resumed,
+    screen,
+)
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -270,6 +283,17 @@ def at_relays(table: Table, runs: int) -> None:
     table.add("relay_kb_per_client", "kB", [relays.crowds[-1].kb], "none", None)
 
 
+def groups_at_relays(table: Table, runs: int) -> None:
+    """How soon a message reaches all who follow a large group's log at one relay, and one who was away."""
+    least = floor.measure().round_trip_ms
+    no_less = f"the floor: {least:.2f} ms"
+    seen = groups_relay.reach(groups_relay.READERS)
+    table.add("group_last_reader_s", "ms", [1000 * took for took in seen.last_s], no_less, least)
+    table.add("group_push_cpu_us", "us", [seen.push_us], f"{seen.readers} readers", None)
+    collected = [1000 * groups_relay.catch_up() for _ in range(runs)]
+    table.add("group_log_10k_s", "ms", collected, no_less, least)
+
+
 def crowds(table: Table, runs: int) -> None:
     """How many clients a relay of 512 MiB has."""
     count, _ = relay.clients(relay.MOST)
@@ -344,6 +368,7 @@ PIECES: dict[str, Piece] = {
     "files": Piece(sends_files, 300),
     "moves": Piece(moves, 400),
     "at-relays": Piece(at_relays, 300),
+    "groups-at-relays": Piece(groups_at_relays, 300),
     "screens": Piece(screens, 300),
     "searches": Piece(searches, 200),
     "shows": Piece(shows, 60),

@@ -102,18 +102,18 @@ def relay(settings: str = SETTINGS, program: Program = THIS) -> Iterator[Relay]:
             process.wait()
 
 
-class Crowd:
-    """Clients in a process of their own, of the relay's checkout."""
+class Helpers:
+    """A process of `program` that runs a module of the measurements, and does what it is told."""
 
-    def __init__(self, at: Relay, role: int, names: list[str]) -> None:
+    def __init__(self, program: Program, module: str, **order: Any) -> None:
         self.process = subprocess.Popen(
-            [at.program.command[0], "-m", "benchmarks.mail"],
-            cwd=at.program.folder,
+            [program.command[0], "-m", module],
+            cwd=program.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.tell(relay=at.address, role=role, names=names)
+        self.tell(**order)
 
     def tell(self, **order: Any) -> None:
         """Write one order."""
@@ -126,7 +126,7 @@ class Crowd:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError("a crowd of clients ended")
+            raise RuntimeError("a process of the measurement ended")
         said: dict[str, Any] = json.loads(line)
         return said
 
@@ -134,6 +134,13 @@ class Crowd:
         """End it."""
         self.process.kill()
         self.process.wait()
+
+
+class Crowd(Helpers):
+    """Clients in a process of their own, of the relay's checkout."""
+
+    def __init__(self, at: Relay, role: int, names: list[str]) -> None:
+        super().__init__(at.program, "benchmarks.mail", relay=at.address, role=role, names=names)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
 from p2pchat.core.relays import TheirQueue as TheirQueue
 from p2pchat.core.session import Pair
+from p2pchat.feed_ports import Feeds as Feeds
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -172,8 +173,10 @@ class GroupLogs(Protocol):
 
 class Mailboxes(Protocol):
     """The mailboxes of relays as the engine sees them. Nothing here waits; results are reported to the
-    `MailboxCallbacks`.
+    `MailboxCallbacks`. feeds: the channels that relays mirror.
     """
+
+    feeds: Feeds
 
     @property
     def records(self) -> RelayRecords:
@@ -580,7 +583,9 @@ class LogCallbacks(Protocol):
         ...
 
     def logs_down(self, relay: RelayName, problem: str) -> None:
-        """Note that the logs of a relay are not reached, said after each attempt: why, for people."""
+        """Note that the logs of a relay are not reached, said after each attempt: why, for people; "" where nothing is
+        needed of them now.
+        """
         ...
 
 

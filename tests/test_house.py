@@ -199,7 +199,7 @@ def _check_own_names(node: ast.ImportFrom) -> None:
     parent = (node.module or "").removeprefix("p2pchat").lstrip(".")
     for imported in node.names:
         allowed = {imported.name, _ALIASES.get(f"{parent}.{imported.name}")}
-        if parent == "store":
+        if parent.split(".")[0] == "store":
             allowed.add(f"store_{imported.name}")
         assert imported.asname is None or imported.asname in allowed, f"line {node.lineno}: another name"
 

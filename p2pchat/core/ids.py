@@ -80,3 +80,13 @@ def direct_chat(contact: ContactId) -> ChatId:
 def direct_contact(chat: ChatId) -> ContactId:
     """Return the contact of a direct chat."""
     return ContactId(chat)
+
+
+def sender_of(member: MemberId) -> ContactId:
+    """Return the sender of what a member writes in a group: there, the member's id takes the place of a contact's."""
+    return ContactId(member)
+
+
+def member_of(sender: ContactId) -> MemberId:
+    """Return the member of a group who is the sender of a message there."""
+    return MemberId(sender)

@@ -2,7 +2,7 @@
 
 [1, kind, digest, secret, expiry (u32 seconds), [[peer, address, role] or [peer, address, 1, token]... <= 3],
 name hint | nil, writer (only where a way is a relay), check], as text "P2PCHAT:" + base32. The digest pins who answers:
-of the one bundle made for a one-time invite, of IK and DK for a reusable one. From the secret come the keys of the
+of the one bundle made for a one-time invite, of IK and DK for any other. From the secret come the keys of the
 joining dialogue (`docs/protocol/joining.md`) and of the queues at relays (`docs/protocol/mailbox.md`).
 """
 
@@ -21,7 +21,7 @@ from p2pchat.core.text import clean_name
 from p2pchat.errors import BadInvite, CannotOpen
 
 PREFIX = "P2PCHAT:"
-ONE_TIME, REUSABLE = 0, 1
+ONE_TIME, REUSABLE, GROUP = 0, 1, 2
 ROLE_NODE, ROLE_RELAY = 0, 1
 MAX_WAYS = 3
 MAX_ADDRESS = 192
@@ -50,7 +50,7 @@ class InviteWay:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Invite:
-    """An invite. expires_at: seconds since the epoch. secret: 16 bytes (one-time) or 32 (reusable). writer: the public
+    """An invite. expires_at: seconds since the epoch. secret: 16 bytes (one-time) or 32. writer: the public
     put key of the invite's box at its relays; None if it names no relay.
     """
 
@@ -101,7 +101,7 @@ def way_shape(value: Any) -> InviteWay:
 
 _FIELDS = (
     exactly(1),
-    uint(REUSABLE),
+    uint(GROUP),
     binary(prim.KEY_BYTES),
     binary_upto(32, least=16),
     uint(U32),

@@ -4,6 +4,7 @@ engine       starts and joins the parts
 new_profile  makes the files of a new profile
 methods/     what a face calls: messages, chats, contacts, invites, relays, node, doctor, message status
 receiving/   what the net calls: inbound envelopes, and the link, invite and mailbox handlers
+groups/      membership, epochs, items: what comes, what we change, what is sent
 contents/    what each kind of content does where it arrives
 contacts/    contacts, invites, renewal of sessions, relays, names, addresses, housekeeping
 files/       files: sent, fetched, given to others

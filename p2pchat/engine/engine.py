@@ -30,6 +30,7 @@ from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
 from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.files import transfers
 from p2pchat.engine.files.files import Files
+from p2pchat.engine.groups import settle
 from p2pchat.engine.receiving.invite_handler import InviteHandler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
@@ -104,7 +105,13 @@ class Engine:
             storage_limits,
             run_sync,
         )
-        self.committer.before_writing += (_settle_relays, transfers.settle, outbound.finish, read_receipts.finish)
+        self.committer.before_writing += (
+            _settle_relays,
+            settle.settle,
+            transfers.settle,
+            outbound.finish,
+            read_receipts.finish,
+        )
         self.committer.before_commit.append(self._reload_changed)
         self.copies = Copies()
         self.keep_receiving = settings.keep_receiving(db)

@@ -7,10 +7,12 @@ acknowledged to it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, TypeVar
+
+import trio
 
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
@@ -33,6 +35,9 @@ MAX_ANSWER = 2 << 20
 """Bytes of blobs in one answer to a fetch."""
 MAX_REFILL = 1 << 20
 """Bytes of blobs in one refill."""
+
+AnyBatch = TypeVar("AnyBatch")
+AnyOutcome = TypeVar("AnyOutcome")
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +159,20 @@ class Outcome:
     untidy: bool = False
     wrote: bool = False
     failure: P2PChatError | None = None
+
+
+async def commit_all(
+    next_batch: Callable[[], Awaitable[AnyBatch]],
+    applied: Callable[[AnyBatch], Awaitable[AnyOutcome]],
+    release: Callable[[AnyBatch, AnyOutcome], object],
+) -> NoReturn:
+    """Take batches, apply each and release its outcome until cancelled; a batch in progress is finished first."""
+    while True:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        batch = await next_batch()
+        with trio.CancelScope(shield=True):
+            outcome = await applied(batch)
+        release(batch, outcome)
 
 
 class DiskHealth:

@@ -24,13 +24,14 @@ from p2pchat.core.mailbox import Blob, End
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.relay.batches import DiskHealth
+from p2pchat.relay.batches import DiskHealth, commit_all
 from p2pchat.relay.box_store import MAX_EXPIRED_AT_ONCE, BoxDeposit, BoxQuota, BoxResult, BoxStore
 from p2pchat.relay.clients import ClientStream, OpenQueue
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.holdings import Source
 from p2pchat.relay.limits import PlaceBudget, RelayLimits, Spent
+from p2pchat.relay.terms import stamp_code
 
 MAX_BATCH_BYTES = 2 << 20
 """Bytes of blobs that one transaction writes: while it does, the disk writes no messages."""
@@ -307,11 +308,7 @@ class FileBoxServer:
         if not client.puts.take(at) or not self._deposits.take(client.origin, at, BLOB_BYTES):
             return mailbox.TOO_FAST
         times, bits = {now, self._clock.wall()}, self._limits.stamp_bits
-        if crowded and not any(
-            mailbox.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times
-        ):
-            return mailbox.BAD_STAMP
-        return mailbox.DONE
+        return stamp_code(self._relay, opened.qid, put, times, bits) if crowded else mailbox.DONE
 
     @property
     def _crowded(self) -> bool:
@@ -322,12 +319,11 @@ class FileBoxServer:
 
     async def run(self) -> None:
         """Commit batches until cancelled; a batch in progress is finished first."""
-        while True:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            batch = await self._next_batch()
-            with trio.CancelScope(shield=True):
-                outcome = await self._in_thread(apply, self._store, batch, self._clock.now())
-            self._release(batch, outcome)
+        await commit_all(self._next_batch, self._applied, self._release)
+
+    async def _applied(self, batch: BoxBatch) -> BoxOutcome:
+        outcome: BoxOutcome = await self._in_thread(apply, self._store, batch, self._clock.now())
+        return outcome
 
     async def _next_batch(self) -> BoxBatch:
         while True:

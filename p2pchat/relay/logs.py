@@ -22,7 +22,7 @@ from p2pchat.core.logs import Item, LogRead, LogRole
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.relay.batches import DiskHealth
+from p2pchat.relay.batches import DiskHealth, commit_all
 from p2pchat.relay.clients import ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.counts import REASONS, Counts
@@ -31,7 +31,7 @@ from p2pchat.relay.limits import LOG_BURST_SECONDS, Origin, PlaceBudget, RelayLi
 from p2pchat.relay.log_rounds import LogRounds, packed_items
 from p2pchat.relay.log_store import MEMBERS_PART, LogStore
 from p2pchat.relay.store import MAX_EXPIRED_AT_ONCE, DepositResult, NewBlob, Quota
-from p2pchat.relay.terms import CROWDED
+from p2pchat.relay.terms import CROWDED, stamp_code
 
 MAX_BATCH_BYTES = 2 << 20
 """Bytes of blobs that one transaction writes: while it does, the disk writes no messages."""
@@ -302,11 +302,7 @@ class LogServer:
         if not self._takes(opened, at, size):
             return mailbox.TOO_FAST
         times, bits = {now, self._clock.wall()}, self._limits.stamp_bits
-        if needed and not any(
-            mailbox.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times
-        ):
-            return mailbox.BAD_STAMP
-        return mailbox.DONE
+        return stamp_code(self._relay, opened.qid, put, times, bits) if needed else mailbox.DONE
 
     def _takes(self, opened: OpenQueue, at: float, size: int) -> bool:
         """Return whether a log takes so many more bytes now, of which a part is kept for admins."""
@@ -330,12 +326,11 @@ class LogServer:
         """Commit batches and push in rounds until cancelled; a batch in progress is finished first."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._rounds.run)
-            while True:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                batch = await self._next_batch()
-                with trio.CancelScope(shield=True):
-                    outcome = await self._in_thread(apply, self._store, batch, self._clock.now())
-                self._release(batch, outcome)
+            await commit_all(self._next_batch, self._applied, self._release)
+
+    async def _applied(self, batch: LogBatch) -> LogOutcome:
+        outcome: LogOutcome = await self._in_thread(apply, self._store, batch, self._clock.now())
+        return outcome
 
     async def _next_batch(self) -> LogBatch:
         while True:

@@ -31,7 +31,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.ports import Stream
-from p2pchat.relay import records
+from p2pchat.relay import batches, records
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, DiskHealth, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, Outgoing
@@ -192,12 +192,7 @@ class MailboxServer:
                 nursery.start_soon(part.run)
             task_status.started()
             try:
-                while True:
-                    await trio.lowlevel.checkpoint_if_cancelled()
-                    batch = await self._next_batch()
-                    with trio.CancelScope(shield=True):
-                        outcome = await self._applied(batch)
-                    self._release(batch, outcome)
+                await batches.commit_all(self._next_batch, self._applied, self._release)
             finally:
                 self._nursery = None
                 for client in self._clients:  # their tasks belong to the host, which may continue

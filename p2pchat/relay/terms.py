@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random
 from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
@@ -45,6 +46,13 @@ COSTS: dict[int, int] = {
     mailbox.READ: 100,
 }
 """What each frame costs, in units of `net.admission.budget`; the bytes of a deposit cost extra."""
+
+
+def stamp_code(relay: PeerKey, qid: QueueId, put: mailbox.Put, times: Iterable[int], bits: int) -> int:
+    """Return DONE if a deposit has a stamp of so many bits that is valid at one of these times (ms), else the code."""
+    if any(mailbox.stamp_holds(relay, qid, put.blob, time, bits, put.stamp) for time in times):
+        return mailbox.DONE
+    return mailbox.BAD_STAMP
 
 
 class Terms:
@@ -104,9 +112,7 @@ class Terms:
             return mailbox.DONE
         bits = self.limits.stamp_bits if invited else mailbox.crowded_bits(self.limits.stamp_bits, put.blob)
         times = {now, self._clock.wall()}  # one of them may be wrong; accepting both costs nothing
-        if any(mailbox.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times):
-            return mailbox.DONE
-        return mailbox.BAD_STAMP
+        return stamp_code(self._relay, opened.qid, put, times, bits)
 
     @property
     def crowded(self) -> bool:

@@ -53,8 +53,8 @@ class ChatRow(NamedTuple):
     """A chat. Times are in ms.
 
     draft: an unsent text, kept until its `draft_expires_at` by the counted clock. muted_until: a time. pinned: its
-    place among the pinned chats, or None. name: only of a chat whose contact was forgotten, else "". The timer is in
-    `store.timers`.
+    place among the pinned chats, or None. name: of a group, or of a chat whose contact was forgotten, else "". The
+    timer is in `store.timers`. ended_at: since when a group can only be read, because we are not in it any more.
     """
 
     id: ChatId
@@ -70,6 +70,7 @@ class ChatRow(NamedTuple):
     timer_at: int | None = None
     timer_id: MessageId | None = None
     name: str = ""
+    ended_at: int | None = None
 
 
 class ListedChat(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 
-from p2pchat.core.ids import ContactId, InviteId, direct_chat, first_device
+from p2pchat.core.ids import ChatId, ContactId, InviteId, direct_chat, first_device
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store import chats, devices
 from p2pchat.store.database import Database, Row, Value, assignments
@@ -25,15 +25,23 @@ class ContactState(StrEnum):
     CONTACT = "contact"
     BLOCKED = "blocked"
     FORGOTTEN = "forgotten"
-    """They were forgotten, and only the chat is left. No row has this state or the next; see `partners`."""
+    """They were forgotten, and only the chat is left. No row has this state or the next ones; see `partners`."""
     SELF = "notes"
     """The user, in the chat with oneself."""
+    GROUP = "group"
+    """A group that we are in."""
+    LEFT = "left"
+    """A group that we were in."""
+    MEMBER = "member"
+    """A member of a group, as the author of what was written there."""
 
 
 ACCEPTED = (ContactState.CONTACT, ContactState.WAITING)
 """The states of those whom the user wants as a contact."""
-WRITABLE = (*ACCEPTED, ContactState.SELF)
+WRITABLE = (*ACCEPTED, ContactState.SELF, ContactState.GROUP)
 """The states of those in whose chats the user can write."""
+GROUPS = (ContactState.GROUP, ContactState.LEFT)
+"""The states of what stands for the whole of a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,8 @@ class Contact:
     identity: their public key. device, bundle: the public key of their first device (see `devices`), and its newest
     prekey bundle as it was sent. All three are None until they are known. invite: the canonical bytes of the invite
     that is being joined, until `invite_until`. invite_id: the invite of ours that they used, or the digest of theirs
-    that we used. hidden: they must not learn our network address. note: the user's note about them.
+    that we used. hidden: they must not learn our network address. note: the user's note about them. group: only of a
+    stand-in for a group or for a member of one (`partners`): the group's chat.
     """
 
     id: ContactId
@@ -63,9 +72,15 @@ class Contact:
     profile_name: str = ""
     hidden: bool = False
     note: str = ""
+    group: ChatId | None = None
+
+    @property
+    def chat(self) -> ChatId:
+        """The chat in which we and they write."""
+        return direct_chat(self.id) if self.group is None else self.group
 
 
-_NAMES = tuple(field.name for field in fields(Contact))
+_NAMES = tuple(field.name for field in fields(Contact) if field.name != "group")
 _OF_DEVICE = {"device": "key", "bundle": "bundle"}  # the columns of `devices`
 _COLUMNS = ", ".join(f"devices.{_OF_DEVICE[name]}" if name in _OF_DEVICE else f"contacts.{name}" for name in _NAMES)
 _OWN = tuple(name for name in _NAMES if name not in _OF_DEVICE)

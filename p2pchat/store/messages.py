@@ -211,6 +211,13 @@ def next_seq(db: Database, chat: ChatId) -> int:
     return 1 + (row[0] if row else 0)
 
 
+def newest_of(db: Database, chat: ChatId, sender: ContactId) -> int | None:
+    """Return when (ms, by its sender) the newest message of a sender in a chat was written; None without any."""
+    sql = "SELECT sent_at FROM messages WHERE chat = ? AND sender = ? ORDER BY seq DESC LIMIT 1"
+    row = db.query_one(sql, (chat, sender))
+    return None if row is None else int(row[0])
+
+
 def with_id(db: Database, id: MessageId) -> list[MessageRow]:
     """Return all messages with that id: one, unless a peer has reused an id from another chat."""
     return [made(row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]

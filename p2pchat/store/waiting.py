@@ -6,8 +6,8 @@ from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.store.database import Database
 
 MAX_WAITING = 256
-"""Waiting remarks of each contact; the oldest are dropped for new ones."""
-_ADD = "INSERT INTO waiting (chat, message, author, kind, id, until, content) VALUES (?, ?, ?, ?, ?, ?, ?)"
+"""Waiting remarks of each chat; the oldest are dropped for new ones."""
+_ADD = "INSERT INTO waiting (chat, message, author, kind, id, until, content, sender) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _ABOUT = "FROM waiting WHERE chat = ?1 AND message = ?2 AND author = ?3 "
 _TRIM = f"""
 DELETE FROM waiting WHERE chat = ?1 AND pk NOT IN (
@@ -25,28 +25,30 @@ def add(
     content: bytes,
     until: int,
     *,
+    sender: ContactId,
     latest_only: bool,
 ) -> None:
-    """Save a content that waits for a message, given by id and sender. latest_only: only the newest of its kind
-    matters.
+    """Save a content of `sender` that waits for a message, given by id and author. latest_only: only the sender's
+    newest of its kind matters.
     """
+    about = (chat, message, author, sender)
     if latest_only:
-        newer = db.query_one(f"SELECT 1 {_ABOUT} AND kind = ?4 AND id >= ?5", (chat, message, author, kind, id))
+        newer = db.query_one(f"SELECT 1 {_ABOUT} AND sender = ?4 AND kind = ?5 AND id >= ?6", (*about, kind, id))
         if newer is not None:
             return
-        db.execute(f"DELETE {_ABOUT} AND kind = ?4", (chat, message, author, kind))
-    elif db.query_one(f"SELECT 1 {_ABOUT} AND id = ?4", (chat, message, author, id)) is not None:
+        db.execute(f"DELETE {_ABOUT} AND sender = ?4 AND kind = ?5", (*about, kind))
+    elif db.query_one(f"SELECT 1 {_ABOUT} AND sender = ?4 AND id = ?5", (*about, id)) is not None:
         return
-    db.execute(_ADD, (chat, message, author, kind, id, until, content))
+    db.execute(_ADD, (chat, message, author, kind, id, until, content, sender))
     db.execute(_TRIM, (chat,))
 
 
-def take(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> list[bytes]:
-    """Remove and return the contents that waited for a message, oldest first."""
-    rows = db.query(f"SELECT content {_ABOUT} ORDER BY id", (chat, message, author))
+def take(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> list[tuple[ContactId, bytes]]:
+    """Remove and return the contents that waited for a message, each with its sender, oldest first."""
+    rows = db.query(f"SELECT sender, content {_ABOUT} ORDER BY id", (chat, message, author))
     if rows:
         db.execute(f"DELETE {_ABOUT}", (chat, message, author))
-    return [content for (content,) in rows]
+    return [(ContactId(sender), content) for sender, content in rows]
 
 
 def any_for(db: Database, chat: ChatId) -> bool:
@@ -54,9 +56,9 @@ def any_for(db: Database, chat: ChatId) -> bool:
     return db.query_one("SELECT 1 FROM waiting WHERE chat = ? LIMIT 1", (chat,)) is not None
 
 
-def forget(db: Database, chat: ChatId, message: MessageId) -> None:
+def forget(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> None:
     """Delete the contents that wait for one message of a chat."""
-    db.execute("DELETE FROM waiting WHERE chat = ? AND message = ?", (chat, message))
+    db.execute(f"DELETE {_ABOUT}", (chat, message, author))
 
 
 def forget_chat(db: Database, chat: ChatId) -> None:

@@ -40,11 +40,12 @@ from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
 from p2pchat.core.session import Session, file_tag, hello_tag, pair, renew_key
 from p2pchat.errors import BadInvite, CannotOpen
 from p2pchat.lib.times import HOUR_MS
+from tests.core.groups.vector_checks import CHECKS as GROUP_CHECKS
 from tests.core.people import meet, nothing
 from tests.vectors import generate
+from tests.vectors.making import Vector, shown
 
 FILES = {path.stem: path for path in sorted(Path(generate.__file__).parent.glob("*.json"))}
-Vector = dict[str, Any]
 
 
 def unhex(value: str) -> bytes:
@@ -251,7 +252,7 @@ def a_content(one: Vector) -> None:
     if one["payload"] is None:
         assert read_one.payload == Unknown(one["type"])
     else:
-        assert generate.shown(read_one.payload.encode()) == one["payload"]
+        assert shown(read_one.payload.encode()) == one["payload"]
         assert encode_content(read_one).hex() == one["bytes"]
 
 
@@ -347,7 +348,7 @@ def a_frame(one: Vector) -> None:
     read_it, make_it = FRAMES[one["name"]]
     value = read_it(unhex(one["body"]))
     values = list(generate.vars_of(value)) if one["name"] == "hello" else value
-    assert generate.shown(values) == one["values"]
+    assert shown(values) == one["values"]
     assert make_it(value).hex() == one["body"]
 
 
@@ -378,7 +379,7 @@ def a_descriptor(one: Vector) -> None:
 
 def a_punch(one: Vector) -> None:
     said = punch.decode(unhex(one["body"]))
-    assert generate.shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
+    assert shown([said.step.value, said.attempt, said.held, said.addresses]) == one["values"]
     assert punch.encode(said).hex() == one["body"]
 
 
@@ -390,7 +391,7 @@ def a_channel_post(one: Vector) -> None:
     feed = feed_of(one)
     post = posts.decode_post(feed, unhex(one["post"]))
     header = post.header
-    assert generate.shown(list(generate.vars_of(header))) == one["values"]
+    assert shown(list(generate.vars_of(header))) == one["values"]
     assert (header.hash.hex(), bodies.message_id(post).hex()) == (one["hash"], one["message"])
     assert post.body is not None
     assert bodies.decode_body(post.body) == Text(one["text"])
@@ -401,7 +402,7 @@ def a_channel_post(one: Vector) -> None:
 def a_channel_head(one: Vector) -> None:
     feed = feed_of(one)
     head = posts.decode_head(feed, unhex(one["head"]))
-    assert generate.shown(list(generate.vars_of(head))) == one["values"]
+    assert shown(list(generate.vars_of(head))) == one["values"]
     again = posts.make_head(unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers)
     assert posts.encode_head(again).hex() == one["head"]
 
@@ -419,7 +420,7 @@ def a_sealed_body(one: Vector) -> None:
 
 def a_channel_link(one: Vector) -> None:
     link = links.decode_link(invite.from_text(one["link"]))
-    assert generate.shown(list(generate.vars_of_link(link))) == one["values"]
+    assert shown(list(generate.vars_of_link(link))) == one["values"]
     assert to_text(links.encode_link(link)) == one["link"]
 
 
@@ -450,6 +451,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "frame": a_frame,
     "descriptor": a_descriptor,
     "punch": a_punch,
+    **GROUP_CHECKS,
     "post": a_channel_post,
     "head": a_channel_head,
     "fork": a_fork,
@@ -483,7 +485,18 @@ _OF_CHANNELS = ("post", "head", "fork", "body", "link")
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
     sealed = ("invite", "bundle", "initial", "blob", "envelope")
-    for kind in (*sealed, "content", "file-blob", "opening", "stamp", "frame", "descriptor", "punch", *_OF_CHANNELS):
+    for kind in (
+        *sealed,
+        "content",
+        "file-blob",
+        "opening",
+        "stamp",
+        "frame",
+        "descriptor",
+        "punch",
+        *_OF_CHANNELS,
+        *(kind for kind in GROUP_CHECKS if kind != "group-epoch"),
+    ):
         assert (kind, False) in seen
         assert (kind, True) in seen
 

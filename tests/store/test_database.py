@@ -16,7 +16,7 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
 from p2pchat.core.ids import NOTES, ContactId, MessageId, PeerKey, SessionId, first_device
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, ProfileGone
-from p2pchat.store import chats, contacts, database, devices, facts, meta, outbox, queues, renewals, sessions
+from p2pchat.store import chats, contacts, database, devices, facts, meta, outbox, queues, renewals, sessions, waiting
 from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.database import Database, assignments
 from p2pchat.store.devices import DeviceRow, Way
@@ -664,6 +664,25 @@ def test_an_old_profile_loses_quotes_that_could_outlive_their_messages(
     db = Database.open(path, KEY)
     found = db.query("SELECT chat, reply_to FROM messages WHERE quote <> '' ORDER BY pk")
     assert found == [(b"\1", b"stays"), (b"\2", b"stays"), (b"\2", b"absent")]
+    db.close()
+
+
+def test_what_waits_in_an_old_profile_was_said_by_the_author_of_its_message(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = database.migrations()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: real[:23])
+        old = Database.create(path, KEY)
+        old.execute(
+            "INSERT INTO waiting (chat, message, author, kind, id, until, content)"
+            " VALUES (?, x'01', ?, 3, x'02', 9, x'03')",
+            (ALICE, ALICE),
+        )
+        old.close()
+    db = Database.open(path, KEY)
+    assert waiting.take(db, ALICE_CHAT, MessageId(b"\x01"), ALICE) == [(ALICE, b"\x03")]
+    assert db.query("PRAGMA foreign_key_check") == []
     db.close()
 
 

@@ -60,39 +60,11 @@ from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
+from tests.vectors import groups
+from tests.vectors.making import Recorder, Vector, refused, shown, vector
 
 FOLDER = Path(__file__).parent
-Vector = dict[str, Any]
 IPV4 = bytes.fromhex("04c0000201060fa1")  # /ip4/192.0.2.1/tcp/4001
-
-
-class Recorder:
-    """Seeded chance that writes down what it gave."""
-
-    def __init__(self, seed: str) -> None:
-        self._chance = Chance(seed, frozen=True)
-        self.drawn: list[str] = []
-        self.encapsulations: list[list[str]] = []
-        self.entropy = prim.Entropy(self.random, self.encapsulate)
-
-    def random(self, size: int) -> bytes:
-        value = self._chance.random(size)
-        self.drawn.append(value.hex())
-        return value
-
-    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
-        ciphertext, secret = self._chance.entropy.encapsulate(public)
-        self.encapsulations.append([ciphertext.hex(), secret.hex()])
-        return ciphertext, secret
-
-
-def vector(kind: str, about: str, /, **fields: Any) -> Vector:
-    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
-    return {"object": kind, "about": about, **plain}
-
-
-def refused(kind: str, about: str, /, **fields: Any) -> Vector:
-    return vector(kind, about, refused=True, **fields)
 
 
 # --- people ------------------------------------------------------------------------------------------------------
@@ -267,6 +239,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
     for name, about, which in (
         ("ok", "one-time, one way, no name", one),
         ("reusable-ok", "reusable, two ways, a name", lasting),
+        ("group-ok", "to a group, named as that", replace(lasting, kind=2, name="The group")),
         ("relays-ok", "one-time, by two relays, of which one wants a token", by_relay),
     ):
         data = encode_invite(which)
@@ -303,7 +276,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
     yield "invite-bad-letter", refused("invite", "one letter of the text is another", text=text[:99] + "7" + text[100:])
     yield "invite-bad-end", refused("invite", "the last letter is missing", text=text[:-1])
     yield "invite-bad-version", refused("invite", "version 2", text=checked(2, *fields[1:]))
-    yield "invite-bad-kind", refused("invite", "kind 2", text=checked(1, 2, *fields[2:]))
+    yield "invite-bad-kind", refused("invite", "kind 4", text=checked(1, 4, *fields[2:]))
     yield "invite-bad-secret", refused("invite", "a reusable one with 16 bytes", text=checked(1, 1, *fields[2:]))
     for name, about, way in (
         ("token", "a token for the inviter's node", [b"\1" * 32, IPV4, 0, b"let me in"]),
@@ -1074,13 +1047,6 @@ def vars_of(value: Any) -> Iterator[Any]:
     return (getattr(value, field.name) for field in dataclasses.fields(value))
 
 
-def shown(value: Any) -> Any:
-    """A payload in JSON: bytes as {"hex": …}."""
-    if isinstance(value, bytes):
-        return {"hex": value.hex()}
-    return [shown(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 SOURCES = (
     identities,
     ipns_records,
@@ -1096,6 +1062,10 @@ SOURCES = (
     logs_at_relays,
     descriptors,
     punches,
+    groups.secrets,
+    groups.messages_of_a_group,
+    groups.items_of_a_group,
+    groups.newcomers,
     channels,
 )
 

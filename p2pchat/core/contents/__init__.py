@@ -19,7 +19,7 @@ request    a request for a new session        reset      the beginning of a rene
 group_offer    an invitation to a group         group_join     its answer, with the newcomer's keys
 group_welcome  what a new member needs          group_refusal  why somebody does not become one
 group_history  what was written before          group_item     what is said in a group, passed on
-group_member   which member the sender is
+group_member   which member the sender is       group_ask      an invite to a group is used
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from p2pchat.core.contents.bundle import NewBundle
 from p2pchat.core.contents.delete import Delete
 from p2pchat.core.contents.edit import Edit
 from p2pchat.core.contents.file import File
+from p2pchat.core.contents.group_ask import GroupAsk
 from p2pchat.core.contents.group_history import GroupHistory
 from p2pchat.core.contents.group_item import GroupItem
 from p2pchat.core.contents.group_join import GroupJoin
@@ -59,6 +60,7 @@ __all__ = [
     "Delete",
     "Edit",
     "File",
+    "GroupAsk",
     "GroupHistory",
     "GroupItem",
     "GroupJoin",
@@ -110,6 +112,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupMember,
         GroupHistory,
         GroupRefusal,
+        GroupAsk,
     )
 }
 

@@ -21,7 +21,7 @@ class Delete(Payload):
     missing if it never arrives.
     """
 
-    KIND = Kind(2, "delete")
+    KIND = Kind(2, "delete", in_group=True)
     message: MessageId
     seq: int
 

@@ -21,7 +21,7 @@ _SHAPE = codec.array(TARGET, codec.text(MAX_TEXT_BYTES), open_end=True)
 class Edit(Payload):
     """message: the id of one of the sender's texts. written: the new text, as in `Text`."""
 
-    KIND = Kind(1, "edit")
+    KIND = Kind(1, "edit", in_group=True)
     message: MessageId
     written: str
 

@@ -16,7 +16,7 @@ class Kind:
     recipient's receipt, otherwise until an ack or until relays have it. latest_only: it supersedes an older one of its
     kind, which is then not sent any more. in_session: it has an effect when it arrives in a session, otherwise only in
     a first message or in a request. quiet: it is visible, but never unread, and no timer deletes it. fleeting: it is
-    sent over an existing link or not at all, and is never stored.
+    sent over an existing link or not at all, and is never stored. in_group: it may be said in a group.
     """
 
     number: int
@@ -27,6 +27,7 @@ class Kind:
     in_session: bool = True
     quiet: bool = False
     fleeting: bool = False
+    in_group: bool = False
 
 
 class AnyPayload(ABC):

@@ -20,7 +20,7 @@ class Text(Payload):
     beginning of the message that it answers, for a reader who does not have that one; at most 480 bytes.
     """
 
-    KIND = Kind(0, "text", visible=True)
+    KIND = Kind(0, "text", visible=True, in_group=True)
     written: str
     quote: str = ""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -93,6 +93,11 @@ class Newcomer:
     kem: bytes | None
     role: Role
     name: str
+
+    @property
+    def id(self) -> MemberId:
+        """The id that the newcomer's key gives it."""
+        return member_id(self.sign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +311,7 @@ _NEWCOMER = array(_KEY, _KEY, _KEM, _role, _NAME)
 _SETTING = array(_setting_key, _setting_value)
 _SHAPES: dict[EventOp, Callable[[Any], tuple[Any, ...]]] = {
     EventOp.FOUND: array(_ordered(_SETTING, MAX_FIRST_SETTINGS, lambda setting: setting[0]), _KEY, _KEM, _NAME),
-    EventOp.ADD: array(_some(_ordered(_newcomer, MAX_ADDED, lambda newcomer: member_id(newcomer.sign)))),
+    EventOp.ADD: array(_some(_ordered(_newcomer, MAX_ADDED, lambda newcomer: newcomer.id))),
     EventOp.REMOVE: array(_some(_ordered(_MEMBER, MAX_REMOVED, bytes)), boolean, text(MAX_REASON_BYTES)),
     EventOp.SET_ROLE: array(_MEMBER, _role),
     EventOp.LEAVE: array(),
@@ -395,7 +400,7 @@ def _arguments(action: Action) -> list[Any]:
                 action.name,
             ]
         case AddMembers():
-            newcomers = sorted(action.newcomers, key=lambda newcomer: member_id(newcomer.sign))
+            newcomers = sorted(action.newcomers, key=lambda newcomer: newcomer.id)
             return [[[new.sign, new.leaf, new.kem, int(new.role), new.name] for new in newcomers]]
         case RemoveMembers():
             return [sorted(action.members), action.ban, action.reason]
@@ -461,28 +466,21 @@ def decode_verified(raw: bytes) -> GroupEvent:
     return _decoded(raw)
 
 
-def _decoded(raw: bytes) -> GroupEvent:
-    core, confirm, rekey_hash, signature, rekey = _EVENT(decode(raw, MAX_EVENT_BYTES))
-    if rekey is not None and (rekey_hash is None or prim.blake2b(rekey, _REKEY_PERSON) != rekey_hash):
-        raise CannotOpen
+def unsigned(core: bytes) -> GroupEvent:
+    """Return an event as far as its core says it, with nothing for an id. Raises CannotOpen."""
     _, group, parents, seq, author, number, args, mode, prev_epoch = _CORE(decode(core, MAX_CORE_BYTES))
     try:
         op = EventOp(number)
     except ValueError:
         raise CannotOpen from None
     action = _ACTIONS[op](*_SHAPES[op](args))
-    if mode != _MODES.get(op, EpochMode.NONE):
-        raise CannotOpen
     first = op is EventOp.FOUND
-    if first != (group is None) or first != (not parents) or (first and seq):
+    if mode != _MODES.get(op, EpochMode.NONE) or first != (group is None) or first != (not parents) or (first and seq):
         raise CannotOpen
-    makes_epoch = mode != EpochMode.NONE
-    if makes_epoch != (confirm is not None) or (makes_epoch and not first) != (prev_epoch is not None):
-        raise CannotOpen
-    if (mode == EpochMode.FRESH and not first) != (rekey_hash is not None):
+    if (mode != EpochMode.NONE and not first) != (prev_epoch is not None):
         raise CannotOpen
     return GroupEvent(
-        id=EventId(prim.blake2b(_statement(core, confirm, rekey_hash), _EVENT_PERSON)),
+        id=EventId(b""),
         group=group,
         parents=parents,
         seq=seq,
@@ -492,10 +490,29 @@ def _decoded(raw: bytes) -> GroupEvent:
         action=action,
         mode=EpochMode(mode),
         prev_epoch=prev_epoch,
+        confirm=None,
+        rekey_hash=None,
+        rekey=None,
+        signature=b"",
+        core=core,
+        raw=b"",
+    )
+
+
+def _decoded(raw: bytes) -> GroupEvent:
+    core, confirm, rekey_hash, signature, rekey = _EVENT(decode(raw, MAX_EVENT_BYTES))
+    if rekey is not None and (rekey_hash is None or prim.blake2b(rekey, _REKEY_PERSON) != rekey_hash):
+        raise CannotOpen
+    event = unsigned(core)
+    distributes = event.mode == EpochMode.FRESH and event.op is not EventOp.FOUND
+    if (event.mode != EpochMode.NONE) != (confirm is not None) or distributes != (rekey_hash is not None):
+        raise CannotOpen
+    return replace(
+        event,
+        id=EventId(prim.blake2b(_statement(core, confirm, rekey_hash), _EVENT_PERSON)),
         confirm=confirm,
         rekey_hash=rekey_hash,
         rekey=rekey,
         signature=signature,
-        core=core,
         raw=raw,
     )

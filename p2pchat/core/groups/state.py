@@ -45,14 +45,30 @@ class EpochHead:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenRecovery:
+    """A request to replace a lost owner, of which no owner has spoken since.
+
+    member: who is to be the owner. needed: how many admins have to ask for it, and then to confirm it. asked,
+    confirmed: who did. requests: the events that ask, whose age is what is confirmed.
+    """
+
+    member: MemberId
+    needed: int
+    asked: frozenset[MemberId]
+    confirmed: frozenset[MemberId]
+    requests: tuple[EventId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GroupState:
     """A group as all valid events that are known make it; the same for everybody who knows the same events.
 
-    members: in the order of their ids. settings: key → value, as written (see `docs/protocol/groups.md`); of those that
-    this program does not know, too. muted: until when, in ms since the epoch. suspended: who signed two events with one
-    number, so that what they do does not count. heads: the parents of the next event. epoch_heads: more than one calls
-    for a merge. sending: the epoch to send under; None while there is none that only members can read. successor: the
-    group that takes this one's place.
+    members: in the order of their ids. settings: key → value, as written (see `settings`); of those that this program
+    does not know, too. muted: until when, in ms since the epoch. suspended: who signed two events with one number, so
+    that what they do does not count until a senior decides. left: who left and still has the secret, until an admin
+    removes them. heads: what the next event should know. epoch_heads: more than one calls for a merge; the one with the
+    highest number first. sending: the epoch to send under; None while there is none that only members can read.
+    successor: the group that takes this one's place, and who says so.
     """
 
     group: GroupId
@@ -60,7 +76,9 @@ class GroupState:
     settings: Mapping[str, Any]
     muted: Mapping[MemberId, int]
     suspended: frozenset[MemberId]
+    left: frozenset[MemberId]
     heads: tuple[EventId, ...]
     epoch_heads: tuple[EpochHead, ...]
     sending: EpochId | None
-    successor: GroupId | None
+    successor: tuple[GroupId, MemberId] | None
+    recoveries: tuple[OpenRecovery, ...]

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from p2pchat.core.contents import Addresses
 from p2pchat.core.delivery import DeliveryEvent
-from p2pchat.core.ids import ContactId, SessionId, direct_chat, first_device
+from p2pchat.core.ids import ContactId, SessionId, first_device
 from p2pchat.core.invite import decode_invite
 from p2pchat.core.session import LINGER_MS, Session
 from p2pchat.engine.contacts import introductions, names, news, reaching
@@ -147,7 +147,7 @@ def block(tx: Transaction, contact: Contact) -> Contact:
     """Receive nothing more from a contact and send nothing: messages not delivered yet fail. The history stays."""
     failed = states.unsent(tx, contact)
     store_outbox.clear(tx.db, first_device(contact.id))
-    states.advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
+    states.advance(tx, contact.chat, failed, DeliveryEvent.EXPIRED, None)
     queues.leave(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.BLOCKED, invite=None, invite_until=None)
     tx.pairs_of.add(contact.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from p2pchat.core.contents import Edit, File, Pin, Reaction, Text
 from p2pchat.core.delivery import DeliveryEvent
-from p2pchat.core.ids import ChatId, direct_chat, direct_contact, first_device
+from p2pchat.core.ids import ChatId, direct_contact, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import states
 from p2pchat.engine.files import taking_back
@@ -36,7 +36,7 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
         raise NotNow("Notes to self are not a contact", hint="`p2pchat clear notes` deletes them.")
     if contact.state == ContactState.REQUEST:
         raise NotNow(f"{contact.name} has only asked to become a contact", hint=f"`p2pchat decline {contact.id.hex()}`")
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     if contact.state == ContactState.FORGOTTEN:
         if history:
             _forget_chat(tx, chat)
@@ -78,7 +78,7 @@ def clear(tx: Transaction, contact: Contact) -> None:
     if contact.state == ContactState.FORGOTTEN:
         forget(tx, contact, history=True)
         return
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     if contact.state in ACCEPTED:
         store_outbox.clear(tx.db, first_device(contact.id), SAID)
         tx.dropped[contact.id] = None

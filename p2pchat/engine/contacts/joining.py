@@ -10,7 +10,7 @@ from p2pchat.core.codec import array, binary, binary_upto, decode, exactly
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
-from p2pchat.core.ids import ContactId, PeerKey, direct_chat, first_device
+from p2pchat.core.ids import ContactId, PeerKey, first_device
 from p2pchat.core.invite import (
     ONE_TIME,
     ROLE_NODE,
@@ -325,4 +325,4 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     tx.pairs_of.add(contact.id)
     tx.after(tx.net.forget, contact.id)
     store_outbox.clear(tx.db, device)
-    states.advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
+    states.advance(tx, contact.chat, failed, DeliveryEvent.EXPIRED, None)

@@ -6,7 +6,7 @@ receipt is queued. A content that was received before, by (contact, message id),
 text, timer, edit, delete, reaction, pin, typing, receipt   the chat
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
-group_offer, group_join, group_welcome, group_refusal       becoming a member of a group
+group_ask, group_offer, group_join, group_welcome, group_refusal       becoming a member of a group
 group_item, group_history, group_member                     what is said in it, what was said before, and by whom
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
@@ -23,10 +23,12 @@ from typing import Any
 from p2pchat.core.content import Content, decode_content
 from p2pchat.core.contents import KINDS, AnyPayload
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import direct_chat
+from p2pchat.core.ids import ContactId, member_of
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import partners
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import members as store_members
 
 Apply = Callable[[Transaction, Contact, Content, Any, Route], None]
 
@@ -52,13 +54,21 @@ def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> 
     if effect is not None:
         effect(tx, contact, content, content.payload, route)
     if content.kind.visible and _is_waited_for(tx, contact):
-        for waited in store_waiting.take(tx.db, direct_chat(contact.id), content.message_id, contact.id):
-            apply(tx, contact, decode_content(waited), route)
+        for sender, waited in store_waiting.take(tx.db, contact.chat, content.message_id, contact.id):
+            apply(tx, _who(tx, contact, sender), decode_content(waited), route)
+
+
+def _who(tx: Transaction, contact: Contact, sender: ContactId) -> Contact:
+    """Return who said what waited for a message of this contact: in a group, any member."""
+    if sender == contact.id or contact.group is None:
+        return contact
+    member = member_of(sender)
+    return partners.member(contact.group, member, store_members.shown_name(tx.db, contact.group, member))
 
 
 def _is_waited_for(tx: Transaction, contact: Contact) -> bool:
     """Return whether anything waits for messages of this contact; asked once, since for almost nobody it does."""
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     known = tx.memory.waiting.get(chat)
     if known is None:
         known = tx.memory.waiting[chat] = store_waiting.any_for(tx.db, chat)

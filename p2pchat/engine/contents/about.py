@@ -5,9 +5,9 @@ from __future__ import annotations
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Payload
 from p2pchat.core.contents.target import OURS, THEIRS
-from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact, first_device
+from p2pchat.core.ids import ContactId, MemberId, MessageId, direct_contact, first_device, member_of, sender_of
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import UsageError
 from p2pchat.lib.times import DAY_MS
@@ -16,20 +16,38 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
 from p2pchat.store.messages import ME, MessageRow
 
 WAIT_FOR_MS = 30 * DAY_MS
 """How long a remark waits for its message: one that has not come by then has failed at its sender."""
 
 
-def author_of(contact: Contact, author: int) -> ContactId | None:
-    """Return the sender of a message that a content of this contact names; None for a number that says nothing here."""
-    return {OURS: contact.id, THEIRS: ME}.get(author)
+def author_of(tx: Transaction, contact: Contact, author: int, member: MemberId | None) -> ContactId | None:
+    """Return the sender of a message that a content of this contact names; None for what says nothing here. member: the
+    author, in a group, where there is more than one other.
+    """
+    if author == OURS:
+        return contact.id
+    if author != THEIRS:
+        return None
+    if contact.group is None:
+        return ME
+    group = None if member is None else store_groups.get(tx.db, contact.group)
+    if member is None or group is None:
+        return None
+    return ME if member == group.member else sender_of(member)
 
 
 def author_for(row: MessageRow) -> int:
     """Return how a content of ours says whose message this is."""
     return OURS if row.sender == ME else THEIRS
+
+
+def member_for(contact: Contact, row: MessageRow) -> MemberId | None:
+    """Return the author of a message, as a content of ours names them in a group; None for ourselves."""
+    return None if contact.group is None or row.sender == ME else member_of(row.sender)
 
 
 def find(
@@ -46,7 +64,7 @@ def find(
     """
     if author is None:
         return None
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     row = store_messages.get(tx.db, chat, author, message)
     if row is not None:
         return None if row.deleted_at is not None else row
@@ -61,6 +79,7 @@ def find(
             content.message_id,
             encode_content(content),
             until,
+            sender=contact.id,
             latest_only=latest_only,
         )
         tx.memory.waiting[chat] = True
@@ -74,7 +93,9 @@ def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, no
         return
     now = store_messages.get(tx.db, row.chat, row.sender, row.id)
     if now is not None:
-        shown = views.message(now, contact.name, remarks.of_message(tx.db, now), tx.counted - tx.now)
+        notes = remarks.of_message(tx.db, now)
+        names = naming.of_one(tx.db, contact, now, notes)
+        shown = views.message(now, names, notes, tx.counted - tx.now)
         tx.event("changed", **shown, what=what, notify=notify)
 
 
@@ -95,7 +116,7 @@ def tell(tx: Transaction, contact: Contact, row: MessageRow, payload: Payload, m
         expire_s=row.expire_s,
         keep_until=keep_until(tx, row),
     )
-    tx.after(tx.net.nudge, contact.id)
+    outbound.nudge(tx, contact)
     changed(tx, contact, row, payload.KIND.name)
 
 
@@ -109,6 +130,7 @@ def keep_until(tx: Transaction, row: MessageRow) -> int | None:
 def withdraw(tx: Transaction, row: MessageRow) -> None:
     """Stop sending one of our messages, or our remarks on one; to be called while their ids are still known."""
     contact_id = direct_contact(row.chat)
+    store_items.withdraw(tx.db, row.chat, remarks.contents_of_ours(tx.db, row))
     if store_outbox.forget_messages(tx.db, first_device(contact_id), remarks.contents_of_ours(tx.db, row)):
         tx.dropped[contact_id] = None
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Delete, File, Text
 from p2pchat.core.delivery import DeliveryState, Route
-from p2pchat.core.ids import direct_chat
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.files import transfers
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import messages as store_messages
@@ -24,13 +23,13 @@ RETRACTABLE = frozenset({Text.KIND.number, File.KIND.number})
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, route: Route) -> None:
     """Delete the message, or remember to delete it when it arrives."""
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     row = store_messages.get(tx.db, chat, contact.id, payload.message)
     if row is not None:
         if row.deleted_at is None:
             _retract(tx, contact, row)
         return
-    store_waiting.forget(tx.db, chat, payload.message)
+    store_waiting.forget(tx.db, chat, payload.message, contact.id)
     absent = MessageRow(
         id=payload.message,
         chat=chat,
@@ -46,7 +45,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, 
         route=route,
     )
     if store_messages.insert(tx.db, absent) and tx.listened:
-        tx.event("message", **views.message(absent, contact.name))
+        tx.event("message", **views.message(absent, naming.of_one(tx.db, contact, absent)))
 
 
 def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
@@ -61,7 +60,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
         return
     _retract(tx, contact, row)
     outbound.queue(tx, contact, Delete(row.id, row.seq))
-    tx.after(tx.net.nudge, contact.id)
+    outbound.nudge(tx, contact)
 
 
 def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:

@@ -7,6 +7,7 @@ from p2pchat.core.contents import Pin
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, MessageId, first_device
 from p2pchat.engine.contents import about
+from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import outbox as store_outbox
@@ -19,7 +20,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Pin, rou
     """Pin or unpin the message, if this is the newest pin for it. An id from the future counts as one of tomorrow;
     otherwise nobody could remove such a pin.
     """
-    author = about.author_of(contact, payload.author)
+    author = about.author_of(tx, contact, payload.author, payload.member)
     row = about.find(tx, contact, content, payload.message, author, latest_only=True)
     if row is None:
         return
@@ -31,10 +32,12 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Pin, rou
 def put(tx: Transaction, contact: Contact, row: MessageRow, *, pinned: bool) -> None:
     """Pin or unpin a message, and tell the contact. Raises NotNow or UsageError."""
     about.check(contact, row)
+    said = Pin(row.id, about.author_for(row), pinned, about.member_for(contact, row))
+    group_rules.check_post(tx, contact, said)
     before = remarks.pin_of(tx.db, row.pk)
     message_id = tx.new_id_above(None if before is None else before.id)
     _note(tx, contact, row, ME, message_id, tx.now, pinned=pinned)
-    about.tell(tx, contact, row, Pin(row.id, about.author_for(row), pinned), message_id)
+    about.tell(tx, contact, row, said, message_id)
 
 
 def _note(

@@ -18,7 +18,7 @@ from p2pchat.store.messages import ME, MessageRow
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Reaction, route: Route) -> None:
     """Save the reaction if it is this person's newest; notify the user if it is to one of their messages."""
-    author = about.author_of(contact, payload.author)
+    author = about.author_of(tx, contact, payload.author, payload.member)
     row = about.find(tx, contact, content, payload.message, author, latest_only=True)
     if row is None:
         return
@@ -38,4 +38,5 @@ def give(tx: Transaction, contact: Contact, row: MessageRow, emoji: str) -> None
         tx.dropped[contact.id] = None  # the new one says all that this one said
     message_id = tx.new_message_id()
     remarks.react(tx.db, row.pk, ME, message_id, emoji, tx.now)
-    about.tell(tx, contact, row, Reaction(row.id, about.author_for(row), emoji), message_id)
+    said = Reaction(row.id, about.author_for(row), emoji, about.member_for(contact, row))
+    about.tell(tx, contact, row, said, message_id)

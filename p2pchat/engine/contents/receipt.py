@@ -6,7 +6,7 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import Receipt
 from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.delivery import DeliveryEvent, Route
-from p2pchat.core.ids import direct_chat, first_device
+from p2pchat.core.ids import first_device
 from p2pchat.engine.delivery import states
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import HOUR_MS
@@ -25,9 +25,9 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt,
     event = DeliveryEvent.READ if payload.event == READ else DeliveryEvent.DELIVERED
     tx.sessions.dequeued(device, store_outbox.forget_messages(tx.db, device, payload.ids))
     if payload.event == DELIVERED and content.sent_at < tx.now - SLOW_MS:
-        for message in store_messages.mine(tx.db, direct_chat(contact.id), payload.ids[:1]):
+        for message in store_messages.mine(tx.db, contact.chat, payload.ids[:1]):
             tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     waiting = store_files.not_whole(tx.db, chat, payload.ids) if tx.gives_files(chat) else set()
     if waiting:  # their node has the message, but not its file
         states.advance(tx, chat, waiting, DeliveryEvent.RESUMED, None)  # those that had failed are there after all

@@ -7,7 +7,6 @@ from dataclasses import replace
 from p2pchat.core.content import Content, newest_message_id
 from p2pchat.core.contents import Timer
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import direct_chat
 from p2pchat.engine.contents.visible import insert
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -27,7 +26,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Timer, r
 
 def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
     """Set the timer of a chat to so many seconds (0: none), and tell the contact. Raises NotNow."""
-    before = store_timers.get(tx.db, direct_chat(contact.id))
+    before = store_timers.get(tx.db, contact.chat)
     message_id = tx.new_id_above(None if before is None else before.id)
     row = outbound.send(tx, contact, Timer(seconds), message_id)
     _settle(tx, contact, ChatTimer(seconds, ME, message_id, tx.now))
@@ -38,7 +37,7 @@ def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
     """Apply the rule of `news.is_new`: an id from the future counts as one of tomorrow, and a noted one from later as
     none.
     """
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY_MS)
     if known is not None and timer.id <= known.id <= tomorrow:
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Typing
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import direct_chat
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
@@ -17,7 +16,7 @@ TELL_EVERY_MS = 5_000
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Typing, route: Route) -> None:
     """Tell the faces, unless typing is turned off. From a relay, it is too old."""
     if tx.listened and route != Route.MAILBOX and settings.typing(tx.db):
-        tx.event("typing", chat=direct_chat(contact.id).hex(), typing=payload.writing)
+        tx.event("typing", chat=contact.chat.hex(), typing=payload.writing)
 
 
 def tell(tx: Transaction, contact: Contact, *, writing: bool) -> bool:

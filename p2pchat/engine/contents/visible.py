@@ -5,8 +5,7 @@ from __future__ import annotations
 from p2pchat.core.content import Content
 from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryState, Route
-from p2pchat.core.ids import direct_chat
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
@@ -29,7 +28,7 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
     ends = content.expire_s if not content.kind.quiet else 0
     row = MessageRow(
         id=content.message_id,
-        chat=direct_chat(contact.id),
+        chat=contact.chat,
         sender=contact.id,
         kind=content.type,
         seq=content.seq,
@@ -59,7 +58,7 @@ def show(tx: Transaction, contact: Contact, row: MessageRow, file: FileRow | Non
             tx.unread[row.chat] = None
         answered = None if row.reply_to is None else quoted(tx.db, row.chat, row.reply_to)
         notes = Remarks(quoted=answered, file=file)
-        tx.event("message", **views.message(row, contact.name, notes))
+        tx.event("message", **views.message(row, naming.of_one(tx.db, contact, row, notes), notes))
 
 
 def _quote(tx: Transaction, contact: Contact, content: Content) -> str:
@@ -69,7 +68,7 @@ def _quote(tx: Transaction, contact: Contact, content: Content) -> str:
     quote = content.payload.quoted()
     if content.reply_to is None or not quote:
         return ""
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     row = quoted(tx.db, chat, content.reply_to)
     if row is not None:
         gone = row.deleted_at is not None or bool(row.expire_s)

@@ -8,5 +8,6 @@ mailbox_queues  which queues to watch, and where to deposit, read from the store
 relay_answers   which relays answer, so that something can be left there
 queues          our own queues, announced to each contact
 states          the delivery states of messages
+group_rules     what the rules of a group let its members write
 read_receipts   marking messages as read, and telling their senders
 """

@@ -25,13 +25,13 @@ from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat, first_device
+from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, first_device
 from p2pchat.core.ratchet import dump_seal, load_seal
 from p2pchat.core.session import Sealed, Session, same_envelope
 from p2pchat.core.text import MAX_TEXT_BYTES, beginning
-from p2pchat.engine.delivery import queues
-from p2pchat.engine.runtime import settings, views
-from p2pchat.engine.runtime.effects import OutgoingEnvelope
+from p2pchat.engine.delivery import group_rules, queues
+from p2pchat.engine.runtime import naming, settings, views
+from p2pchat.engine.runtime.effects import GroupContent, OutgoingEnvelope
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow, TextTooLong, UsageError
 from p2pchat.lib.times import DAY_MS
@@ -78,6 +78,8 @@ def check_writable(contact: Contact) -> None:
         raise NotNow(f"{contact.name} is blocked", hint="Unblock them first.")
     if contact.state == ContactState.FORGOTTEN:
         raise NotNow(f"{contact.name} was forgotten", hint="A new invite makes you contacts again.")
+    if contact.state == ContactState.LEFT:
+        raise NotNow(f"You are not a member of {contact.name} any more")
     if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
 
@@ -106,6 +108,7 @@ def send(
     say where its bytes are. Raises NotNow if nothing can be sent to this contact.
     """
     check_writable(contact)
+    group_rules.check_post(tx, contact, payload)
     reply_id = None if reply_to is None else reply_to.id
     row = _new_row(tx, contact, payload, message_id or tx.new_message_id(), reply_id)
     inserted = store_messages.insert(tx.db, row)
@@ -124,13 +127,19 @@ def send(
         expire_s=row.expire_s,
         keep_until=tx.now + 1000 * row.expire_s if row.expire_s else None,
     )
-    tx.after(tx.net.nudge, contact.id)
+    nudge(tx, contact)
     if tx.listened:
         notes = NOTHING
         if reply_to is not None or file is not None:
             notes = Remarks(quoted=reply_to, file=store_files.get(tx.db, row.pk))
-        tx.event("message", **views.message(row, contact.name, notes, tx.counted - tx.now))
+        tx.event("message", **views.message(row, naming.of_one(tx.db, contact, row, notes), notes, tx.counted - tx.now))
     return row
+
+
+def nudge(tx: Transaction, contact: Contact) -> None:
+    """Have a link with the contact made soon, once this transaction is on disk."""
+    if contact.group is None:
+        tx.after(tx.net.nudge, contact.id)
 
 
 def _save_file(tx: Transaction, contact: Contact, row: MessageRow, payload: File, fields: Mapping[str, Value]) -> None:
@@ -149,7 +158,7 @@ def _new_row(
 ) -> MessageRow:
     """Return the row of a new message of ours. In the chat with oneself it has been read already."""
     alone = contact.state == ContactState.SELF
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     expire_s = 0 if payload.KIND.quiet else tx.timer(chat)
     return MessageRow(
         id=message_id,
@@ -203,19 +212,23 @@ def queue(
     expire_s: int = 0,
     keep_until: int | None = None,
 ) -> None:
-    """Put a content for a contact into the outbox, sealed if that is possible now. A content for oneself is not sent.
+    """Put a content for a contact into the outbox, sealed if that is possible now. A content for oneself is not sent;
+    one for a group is sealed at the end of the transaction, under the epoch that the group has then.
 
     expires_at: when to give up (ms). expire_s: the seconds that the message stays, or the one that the content refers
     to. keep_until: no relay may store it for longer (ms).
     """
     if contact.state == ContactState.SELF:
         return  # nobody else is to hear of it
-    if payload.KIND.latest_only:
-        # of one that was sealed, a key is skipped
-        store_outbox.clear(tx.db, first_device(contact.id), [payload.number])
     message_id = message_id or tx.new_message_id()
     said_at = tx.now if sent_at is None else sent_at
     content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
+    if contact.group is not None:
+        tx.group_contents.append(GroupContent(contact.group, message_id, content))
+        return
+    if payload.KIND.latest_only:
+        # of one that was sealed, a key is skipped
+        store_outbox.clear(tx.db, first_device(contact.id), [payload.number])
     at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(first_device(contact.id)) if at_once else None
     sealed = None if session is None else tx.sessions.seal(first_device(contact.id), session, content, tx.entropy)
@@ -476,9 +489,9 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
     """Move to `new` what was written to `old` and not sent, since they are one person. Each content keeps its id and
     its place.
     """
-    chat = direct_chat(new.id)
+    chat = new.chat
     for row in store_outbox.for_recipient(tx.db, first_device(old.id)):
-        ours = [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id])
+        ours = [] if row.msg_id is None else store_messages.mine(tx.db, old.chat, [row.msg_id])
         for message in ours:
             payload = _moved(tx, message)
             if payload is None:

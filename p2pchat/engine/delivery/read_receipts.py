@@ -8,7 +8,6 @@ setting is on: a message read while it was off is never reported later.
 from __future__ import annotations
 
 from p2pchat.core.contents.receipt import MAX_RECEIPTS, READ, Receipt
-from p2pchat.core.ids import direct_chat
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings, withholding
 from p2pchat.engine.runtime.transaction import Transaction
@@ -22,7 +21,7 @@ def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
     """Mark what the contact wrote as read, up to the message with this pk or completely (None). Return what is still
     unread.
     """
-    chat = direct_chat(contact.id)
+    chat = contact.chat
     ids = store_chats.read(tx.db, chat, up_to, tx.now, tx.counted)
     if ids:
         tx.unread[chat] = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from p2pchat.core.contents import File
 from p2pchat.core.contents.file import MAX_CAPTION_BYTES, MAX_MEDIA_BYTES, MAX_NAME_BYTES, FileForm
-from p2pchat.core.ids import MessageId, direct_chat
+from p2pchat.core.ids import MessageId
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.worker import check_cancelled
@@ -80,7 +80,7 @@ def prepare(space: FileSpace, outgoing: OutgoingFile, caption: str, key: bytes) 
 def save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, message_id: MessageId) -> MessageRow:
     """Save the message of a file that was cut, and queue it. Raises NotNow or NoSuchMessage."""
     contact = tx.partner(chat)
-    answered = None if reply_to is None else store_messages.find_in(tx.db, direct_chat(contact.id), reply_to)
+    answered = None if reply_to is None else store_messages.find_in(tx.db, contact.chat, reply_to)
     return outbound.send(tx, contact, made.payload, message_id, answered, file=made.row)
 
 

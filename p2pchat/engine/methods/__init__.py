@@ -7,6 +7,7 @@ files           sending, fetching, saving and showing files
 pictures        what becomes of a picture that is sent or shown
 chats           the list of chats, drafts and settings of a chat
 finding         search
+groups          groups: their members, roles, settings, log
 contacts        contacts and requests
 invites         making and listing invites
 relays          the relays that this profile uses

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import inf
 
-from p2pchat.core.ids import ChatId, direct_chat, direct_contact
+from p2pchat.core.ids import ChatId, direct_contact
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.delivery import read_receipts
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.engine.runtime.views import Json
+from p2pchat.engine.runtime.views import Json, Names
 from p2pchat.errors import DatabaseDamaged, UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import clearing as store_clearing
@@ -34,12 +34,20 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
     newest activity.
     """
 
-    def query(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
+    def query(
+        db: Database,
+    ) -> tuple[list[tuple[Contact, ListedChat]], dict[ChatId, Names], dict[int, Remarks], dict[ChatId, ChatTimer]]:
         listed = _in_order(_listed(db)) if limit is None else _first(db, limit)
         last = [row.last for _, row in listed if row.last is not None]
-        return listed, remarks.of(db, last), store_timers.all(db)
+        notes = remarks.of(db, last)
+        names = {
+            partner.chat: naming.of_one(db, partner, row.last, notes.get(row.last.pk, NOTHING))
+            for partner, row in listed
+            if row.last is not None
+        }
+        return listed, names, notes, store_timers.all(db)
 
-    listed, notes, timers = await engine.committer.read(query)
+    listed, names, notes, timers = await engine.committer.read(query)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
@@ -48,7 +56,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             **read_receipts.shown(row.unread),
             "last": None
             if (last := row.last) is None
-            else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
+            else views.message(last, names[contact.chat], notes.get(last.pk, NOTHING), ahead),
             "draft": row.chat.draft,
             **_put_away(row.chat, now),
             "timer": timers[row.chat.id].seconds or None if row.chat.id in timers else None,
@@ -63,7 +71,7 @@ def _listed(db: Database) -> list[tuple[Contact, ListedChat]]:
     """
     rows = store_chats.listed(db)
     going = store_clearing.under_way(db)
-    people = {direct_chat(contact.id): contact for contact in store_contacts.listed(db)}
+    people = {contact.chat: contact for contact in store_contacts.listed(db)}
     pairs = ((people.get(chat) or partners.stand_in(row.chat), row) for chat, row in rows.items())
     return [pair for pair in pairs if _is_listed(*pair, going)]
 
@@ -110,7 +118,7 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
 
     def note(tx: Transaction) -> Json:
         contact = tx.partner(chat)
-        last = None if upto is None else store_messages.find_in(tx.db, direct_chat(contact.id), upto).pk
+        last = None if upto is None else store_messages.find_in(tx.db, contact.chat, upto).pk
         return read_receipts.shown(read_receipts.read(tx, contact, last))
 
     return await engine.committer.submit(note)
@@ -122,7 +130,7 @@ async def clear(engine: Engine, *, chat: str) -> Json:
     def act(tx: Transaction) -> tuple[ChatId, Json]:
         partner = tx.partner(chat)
         forgetting.clear(tx, partner)
-        return direct_chat(partner.id), {"id": partner.id.hex(), "name": partner.name}
+        return partner.chat, {"id": partner.id.hex(), "name": partner.name}
 
     here, cleared = await engine.committer.submit(act)
 
@@ -137,7 +145,7 @@ async def pin_chat(engine: Engine, *, chat: str, pinned: bool = True) -> Json:
     """Pin a chat to the top, below those already pinned, or unpin it."""
 
     def act(tx: Transaction) -> Json:
-        here = direct_chat(tx.partner(chat).id)
+        here = tx.partner(chat).chat
         row = store_chats.get(tx.db, here)
         if row is None or (row.pinned is not None) == pinned:
             return _shown_after(tx, here)
@@ -161,7 +169,7 @@ async def mute(engine: Engine, *, chat: str, seconds: int | None = None) -> Json
 
 async def _set(engine: Engine, chat: str, **fields: int) -> Json:
     def act(tx: Transaction) -> Json:
-        return _changed(tx, direct_chat(tx.partner(chat).id), **fields)
+        return _changed(tx, tx.partner(chat).chat, **fields)
 
     changed: Json = await engine.committer.submit(act)
     return changed
@@ -198,7 +206,7 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError("This text is not valid Unicode") from None
-        here = direct_chat(tx.partner(chat).id)
+        here = tx.partner(chat).chat
         seconds = tx.timer(here)
         ends = tx.counted + 1000 * seconds if seconds and text else None
         tx.ends(ends)

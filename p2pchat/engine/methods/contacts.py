@@ -10,7 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
-from p2pchat.core.ids import ChatId, ContactId, direct_chat, first_device
+from p2pchat.core.ids import ChatId, ContactId, first_device
 from p2pchat.engine.contacts import contacts, forgetting, joining
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -167,7 +167,7 @@ async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json
     def act(tx: Transaction) -> tuple[ChatId, Json]:
         partner = tx.partner(contact)
         forgetting.forget(tx, partner, history=history)
-        return direct_chat(partner.id), {"id": partner.id.hex(), "name": partner.name, "history": history}
+        return partner.chat, {"id": partner.id.hex(), "name": partner.name, "history": history}
 
     here, forgotten = await engine.committer.submit(act)
 

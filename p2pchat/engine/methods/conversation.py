@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
-from p2pchat.core.ids import direct_chat, direct_contact
+from p2pchat.core.ids import direct_contact
 from p2pchat.engine.contents import delete, edit, pin, reaction, timer, typing
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import NoSuchContact, UsageError
@@ -27,7 +27,7 @@ def message_meant(db: Database, id: str, chat: str | None) -> MessageRow:
     """
     if chat is None:
         return store_messages.find(db, id)
-    return store_messages.find_in(db, direct_chat(partners.find(db, chat).id), id)
+    return store_messages.find_in(db, partners.find(db, chat).chat, id)
 
 
 def contact_of(tx: Transaction, row: MessageRow) -> Contact:
@@ -50,7 +50,8 @@ def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
 def shown(tx: Transaction, row: MessageRow) -> Json:
     """Return a message as it is now, after what was done to it."""
     now = store_messages.get(tx.db, row.chat, row.sender, row.id) or row
-    return views.message(now, contact_of(tx, row).name, remarks.of_message(tx.db, now), tx.counted - tx.now)
+    notes = remarks.of_message(tx.db, now)
+    return views.message(now, naming.of_one(tx.db, contact_of(tx, row), now, notes), notes, tx.counted - tx.now)
 
 
 async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None = None) -> Json:
@@ -94,10 +95,11 @@ async def pinned(engine: Engine, *, chat: str) -> list[Json]:
 
     def query(db: Database) -> list[Json]:
         contact = partners.find(db, chat)
-        rows = remarks.pinned(db, direct_chat(contact.id), MAX_PINNED)
+        rows = remarks.pinned(db, contact.chat, MAX_PINNED)
         notes = remarks.of(db, rows)
         ahead = engine.clock_watch.ahead
-        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
+        names = naming.of(db, contact, rows, notes)
+        return [views.message(row, names, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
     return await engine.committer.read(query)
 
@@ -119,7 +121,7 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
 
     def query(db: Database) -> Json:
         contact = partners.find(db, chat)
-        here = direct_chat(contact.id)
+        here = contact.chat
         timer = store_timers.get(db, here)
         if timer is None:
             return {"chat": here.hex(), "timer": None, "by": None, "at": None}
@@ -128,7 +130,7 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
 
     def change(tx: Transaction, seconds: int) -> None:
         partner = tx.partner(chat)
-        now = store_timers.get(tx.db, direct_chat(partner.id))
+        now = store_timers.get(tx.db, partner.chat)
         if seconds != (0 if now is None else now.seconds):  # the same again would only add a line to the chat
             timer.put(tx, partner, seconds)
 

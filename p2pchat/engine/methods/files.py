@@ -26,7 +26,7 @@ from p2pchat.engine.files.files import Files
 from p2pchat.engine.files.sending import CutFile, OutgoingFile
 from p2pchat.engine.methods import messages, pictures
 from p2pchat.engine.methods.conversation import shown
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.engine.runtime.worker import check_cancelled
@@ -183,12 +183,13 @@ async def list_files(engine: Engine, *, chat: str, limit: int = 50, before: str 
 
     def query(db: Database) -> list[Json]:
         contact = partners.find(db, chat)
-        here = direct_chat(contact.id)
+        here = contact.chat
         end = None if before is None else store_messages.find_in(db, here, before).pk
         found = store_files.in_chat(db, here, max(1, min(limit, MAX_FILES)), end)
         rows = [row for file in found if (row := store_messages.by_pk(db, file.message)) is not None]
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
-        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
+        names = naming.of(db, contact, rows, notes)
+        return [views.message(row, names, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
     return engine.files.live.show(await engine.committer.read(query))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from p2pchat.core.ids import ContactId, direct_chat
+from p2pchat.core.ids import ContactId
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import UsageError
 from p2pchat.lib.moments import moment
@@ -50,15 +50,15 @@ async def search(
     most = max(1, min(limit, MAX_HITS))
 
     def read(db: Database) -> list[Json]:
-        where = None if chat is None else direct_chat(partners.find(db, chat).id)
+        where = None if chat is None else partners.find(db, chat).chat
         rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
-        names = partners.names(db)
+        names, chats = naming.of_all(db, rows, notes), partners.names(db)
         return [
             {
                 **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),
                 "position": row.pk,
-                "chat_name": names.get(row.chat, "unknown"),
+                "chat_name": chats.get(row.chat, "unknown"),
                 "snippet": [{"text": part.text, "hit": part.hit} for part in snippet(row.text, wanted.terms, context)],
             }
             for row in rows
@@ -78,7 +78,7 @@ async def locate(engine: Engine, *, chat: str, to: str) -> Json:
     at = None if to == UNREAD else milliseconds(engine, to)
 
     def query(db: Database) -> bytes | None:
-        here = direct_chat(partners.find(db, chat).id)
+        here = partners.find(db, chat).chat
         if at is None:
             return store_chats.unread(db, here).first
         row = store_search.first_since(db, here, at)

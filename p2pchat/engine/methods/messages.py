@@ -8,7 +8,7 @@ import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import ChatId, MessageId, direct_chat, direct_contact
+from p2pchat.core.ids import ChatId, MessageId, direct_contact
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
@@ -16,7 +16,7 @@ from p2pchat.engine.files import transfers
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.methods.conversation import contact_of, delete_for_both, message_meant
 from p2pchat.engine.methods.finding import UNREAD, milliseconds
-from p2pchat.engine.runtime import views, withholding
+from p2pchat.engine.runtime import naming, views, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NotReached, P2PChatError, UsageError
@@ -119,7 +119,7 @@ def save(
 ) -> Json:
     """Save a text, as a reply or not."""
     contact = tx.partner(chat)
-    answered = None if reply_to is None else store_messages.find_in(tx.db, direct_chat(contact.id), reply_to)
+    answered = None if reply_to is None else store_messages.find_in(tx.db, contact.chat, reply_to)
     return as_sent(outbound.send_text(tx, contact, text, message_id, answered))
 
 
@@ -158,7 +158,7 @@ async def log(
 
     def query(db: Database) -> list[Json]:
         contact = partners.find(db, chat)
-        here = direct_chat(contact.id)
+        here = contact.chat
         most = max(1, min(limit, MAX_PAGE))
         if search is not None:
             words = plain(search)
@@ -168,7 +168,8 @@ async def log(
         else:
             rows = _page(db, here, most, before, after, start, end)
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
-        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
+        names = naming.of(db, contact, rows, notes)
+        return [views.message(row, names, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
     return engine.files.live.show(await engine.committer.read(query))
 
@@ -217,8 +218,7 @@ async def list_messages(
     """
 
     def query(db: Database) -> list[Json]:
-        wanted = None if chat is None else direct_chat(partners.find(db, chat).id)
-        names = partners.names(db)
+        wanted = None if chat is None else partners.find(db, chat).chat
         after = position
         if since is not None:
             after = store_messages.find(db, since).pk if since else 0
@@ -227,6 +227,7 @@ async def list_messages(
         else:
             rows = store_messages.newest(db, wanted, min(limit or 0, MAX_PAGE))
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
+        names = naming.of_all(db, rows, notes)
         return [
             {
                 **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),

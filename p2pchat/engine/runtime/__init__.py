@@ -14,6 +14,7 @@ clock_hints     what messages reveal about the clock
 timers          waking something after a while
 events          events for faces
 views           rows as faces get them
+naming          by which names those are shown who wrote a message
 message_ids     ids that always grow
 settings        the user's settings in the profile
 """

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from p2pchat.core.contents import Payload
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import (
     ChatId,
@@ -41,6 +43,24 @@ class OutgoingEnvelope:
     form: OutboxForm = OutboxForm.CONTENT
     keep_until: int | None = None
     keep_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupContent:
+    """A content of ours that is to be sent to a group. message: its id."""
+
+    chat: ChatId
+    message: MessageId
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupArrival:
+    """What a contact sent about a group, and how it came."""
+
+    contact: ContactId
+    payload: Payload
+    route: Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +106,15 @@ class Effects:
     """and those whose time has come."""
     unread: dict[ChatId, None] = field(default_factory=dict)
     """Chats whose unread messages changed."""
+
+    # --- groups, at the end of the transaction
+
+    group_contents: list[GroupContent] = field(default_factory=list)
+    """Contents of ours for groups, in the order in which they were written."""
+    group_arrivals: list[GroupArrival] = field(default_factory=list)
+    """What contacts sent about groups, in the order in which it came."""
+    groups_changed: dict[ChatId, None] = field(default_factory=dict)
+    """Groups of which members, settings or keys changed."""
 
     # --- files
 

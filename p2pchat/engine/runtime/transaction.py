@@ -13,6 +13,7 @@ from typing import Any
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import Route
+from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import (
     ChatId,
@@ -36,7 +37,7 @@ from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta, partners, search_backlog
 from p2pchat.store import timers as store_timers
-from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.contacts import GROUPS, Contact, ContactState
 from p2pchat.store.database import Database, Value
 
 MAX_SEALED_BYTES = 1 << 20
@@ -80,7 +81,8 @@ class Memory:
     typing: when (ms) each contact was last told that the user is typing. unindexed: messages saved since the search
     index caught up. mailed: the senders of envelopes received by mail within the hour `mailed_hour`, because each
     envelope is at two relays. refused: why the invites of contacts were given up, a number of `core.frames`, until the
-    caller who added them asks. version_bytes: about what the earlier texts of a contact's messages take up.
+    caller who added them asks. version_bytes: about what the earlier texts of a contact's messages take up. logs: the
+    membership logs of groups. keys_due: since when (ms, by `passed`) new keys are due in a group that we manage.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -96,6 +98,8 @@ class Memory:
     refused: dict[ContactId, int] = field(default_factory=dict)
     version_bytes: dict[tuple[ChatId, ContactId], int] = field(default_factory=dict)
     giving: dict[ChatId, bool] = field(default_factory=dict)
+    logs: dict[ChatId, MembershipLog] = field(default_factory=dict)
+    keys_due: dict[ChatId, int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Clear everything; it is read again when next needed."""
@@ -104,6 +108,7 @@ class Memory:
         self.mailed.clear()
         self.refused.clear()
         self.version_bytes.clear()
+        self.logs.clear()
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact was received by mail at `now` (ms) and is saved."""
@@ -179,7 +184,7 @@ class Transaction(Effects):
         """Return the partner of the chat that a user names, as `store.partners.find`."""
         if named not in self.memory.named:
             partner = partners.find(self.db, named)
-            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF):
+            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF, *GROUPS):
                 return partner
         return self.find(named)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,8 @@ from p2pchat.store.remarks import NOTHING, Remarks
 
 Json = dict[str, Any]
 """An object that JSON can hold."""
+Names = str | Mapping[ContactId, str]
+"""The names of everybody else in a chat: of the one other, or by the sender of a message."""
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
@@ -45,18 +48,20 @@ def day(ms: int) -> str:
     return f"{at.day} {at:%b}"
 
 
-def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int = 0) -> Json:
+def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: int = 0) -> Json:
     """Return the message object.
 
-    name: the contact's. remarks: the remarks on the message. ahead: by how many ms the clock of timed messages is ahead
-    of the wall clock. The object's `sender` is the author's id, None if it is `mine`.
+    names: of those who wrote it and remarked on it. remarks: the remarks on the message. ahead: by how many ms the
+    clock of timed messages is ahead of the wall clock. The object's `sender` is the author's id, None if it is `mine`;
+    in a group that is the id of a member, and `member` says who it is.
     """
     mine = row.mine
     return {
         "id": row.id.hex(),
         "chat": row.chat.hex(),
-        "from": "me" if mine else name,
+        "from": _name(names, row.sender),
         "sender": None if mine else row.sender.hex(),
+        "member": None if mine or isinstance(names, str) else {"id": row.sender.hex(), "name": names[row.sender]},
         "mine": mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
@@ -66,10 +71,10 @@ def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int =
         "route": row.route,
         "late": bool(row.late),
         "reply_to": None if row.reply_to is None else row.reply_to.hex(),
-        "quote": None if row.reply_to is None else _quote(row, name, remarks.quoted),
+        "quote": None if row.reply_to is None else _quote(row, names, remarks.quoted),
         "edited_at": timestamp(row.edited_at),
         "reactions": [
-            {"emoji": one.emoji, "from": "me" if one.sender == ME else name, "mine": one.sender == ME}
+            {"emoji": one.emoji, "from": _name(names, one.sender), "mine": one.sender == ME}
             for one in remarks.reactions
         ],
         "pinned": remarks.pinned,
@@ -105,12 +110,18 @@ def file(row: FileRow) -> Json:
 _FORMS = {form.value: form.name.lower() for form in FileForm}
 
 
-def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
+def _name(names: Names, sender: ContactId) -> str:
+    if sender == ME:
+        return "me"
+    return names if isinstance(names, str) else names[sender]
+
+
+def _quote(row: MessageRow, names: Names, quoted: MessageRow | None) -> Json:
     """Return the quoted message of a reply if it is here, else the quote that the sender of the reply gave."""
     if quoted is None:
         return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None}
     return {
-        "from": "me" if quoted.sender == ME else name,
+        "from": _name(names, quoted.sender),
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,

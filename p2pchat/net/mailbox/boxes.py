@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 
 import trio
 
@@ -26,7 +25,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.reconnect import FIRST_WAIT
 from p2pchat.net.mailbox.box_stream import BoxCall, BoxStream, file_box
 from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, UNSTAMPED_AFTER_SECONDS, find_in_thread
-from p2pchat.net.mailbox.stream import MailStream
+from p2pchat.net.mailbox.stream import MailStream, StreamWays
 from p2pchat.net.ports import Host
 
 log = logging.getLogger(__name__)
@@ -50,32 +49,15 @@ DAILY_STAMP_WORK = 1 << 31
 MAX_CLIENTS = 256
 """Relays about which is remembered, while nothing is asked there, that they were not reached."""
 
-WithHost = Callable[[Relay], AbstractAsyncContextManager[Host]]
-Connect = Callable[[Host, Relay], Awaitable[MailStream]]
-
 
 class RelayFileBoxes:
-    """Implements `ports.FileBoxes` at all relays. Tasks run in `nursery`.
-
-    with_host: the host from which a relay is reached, for as long as it is used. connect: opens a stream there. usable:
-    whether there is a way to a relay: there is none to this node. clock: ms since the epoch.
-    """
+    """Implements `ports.FileBoxes` at all relays."""
 
     def __init__(
         self,
-        with_host: WithHost,
-        connect: Connect,
-        usable: Callable[[Relay], bool],
-        nursery: trio.Nursery,
-        clock: Callable[[], int],
-        random: Callable[[int], bytes],
+        ways: StreamWays,
     ) -> None:
-        self._with_host = with_host
-        self._connect = connect
-        self._usable = usable
-        self._nursery = nursery
-        self._clock = clock
-        self._random = random
+        self._ways = ways
         self._clients: dict[RelayName, _BoxClient] = {}
 
     async def room(self, relay: Relay) -> int | None:
@@ -149,7 +131,7 @@ class RelayFileBoxes:
 
     async def _stamp(self, hello: Hello, box: TheirQueue, blob: bytes) -> int:
         qid = file_box(box).id
-        return await find_in_thread(hello.relay, qid, blob, hello.stamp_bits, self._clock, self._random)
+        return await find_in_thread(hello.relay, qid, blob, hello.stamp_bits, self._ways.clock, self._ways.random)
 
     def _of(self, relay: Relay) -> _BoxClient:
         client = self._clients.get(relay.mailbox)
@@ -157,7 +139,7 @@ class RelayFileBoxes:
             idle = [name for name, known in self._clients.items() if not known.running]
             for name in idle[: max(0, len(idle) - MAX_CLIENTS + 1)]:
                 del self._clients[name]
-            client = _BoxClient(relay, self._with_host, self._connect, self._usable, self._nursery, self._random)
+            client = _BoxClient(relay, self._ways)
             self._clients[relay.mailbox] = client
         return client
 
@@ -177,21 +159,13 @@ class _BoxClient:
     def __init__(
         self,
         relay: Relay,
-        with_host: WithHost,
-        connect: Connect,
-        usable: Callable[[Relay], bool],
-        nursery: trio.Nursery,
-        random: Callable[[int], bytes],
+        ways: StreamWays,
     ) -> None:
         self.running = False
         self.hidden = relay.hidden
         self._relay = relay
-        self._usable = usable
-        self._with_host = with_host
-        self._connect = connect
-        self._nursery = nursery
-        self._random = random
-        self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, random)
+        self._ways = ways
+        self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, ways.random)
         self._not_before = self._again_at = -math.inf
         self._crowded_at = self._work_since = -math.inf
         self._work = 0
@@ -230,13 +204,13 @@ class _BoxClient:
         await trio.lowlevel.checkpoint()
         async with self._at_once:
             self._relay = relay
-            if not self._usable(relay) or (not self.running and trio.current_time() < self._not_before):
+            if not self._ways.usable(relay) or (not self.running and trio.current_time() < self._not_before):
                 return
             self._waiting.append(call)
             self._called.set()
             if not self.running:
                 self.running = True
-                self._nursery.start_soon(self._run)
+                self._ways.nursery.start_soon(self._run)
             try:
                 with trio.move_on_after(CALL_SECONDS):
                     await call.ended.wait()
@@ -248,7 +222,7 @@ class _BoxClient:
         """Make what waits, on one stream after the other, until there is nothing."""
         try:
             while self._waiting:
-                async with self._with_host(self._relay) as host:
+                async with self._ways.with_host(self._relay) as host:
                     while self._waiting:
                         if not await self._use_a_stream(host):
                             self._fail()
@@ -259,10 +233,10 @@ class _BoxClient:
         """Make calls on one stream; return whether another one may be tried at once."""
         try:
             with trio.fail_after(CONNECT_SECONDS):
-                stream = await self._connect(host, self._relay)
+                stream = await self._ways.connect(host, self._relay)
         except (PeerError, Refused, trio.TooSlowError):
             return False
-        boxes = BoxStream(stream, self._random)
+        boxes = BoxStream(stream, self._ways.random)
         self._stream = stream
         try:
             if stream.short:  # blobs would fill it, and mail waits for the next one

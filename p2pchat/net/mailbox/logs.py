@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 
 import trio
 
@@ -26,7 +25,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.reconnect import FIRST_WAIT
 from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, find_in_thread
 from p2pchat.net.mailbox.log_stream import Appending, LogArrivals, LogStream, WatchedLog
-from p2pchat.net.mailbox.stream import MailStream
+from p2pchat.net.mailbox.stream import MailStream, StreamWays
 from p2pchat.net.ports import Host
 from p2pchat.ports import LogCallbacks
 
@@ -49,9 +48,6 @@ MAX_AHEAD_BYTES = 512 << 10
 MAX_WAITING_BYTES = 2 << 20
 """Bytes that wait to be passed on, above which nothing is read from the stream."""
 
-WithHost = Callable[[Relay], AbstractAsyncContextManager[Host]]
-Connect = Callable[[Host, Relay], Awaitable[MailStream]]
-
 
 class NoLogs:
     """`LogCallbacks` of one who watches none."""
@@ -70,29 +66,15 @@ class NoLogs:
 
 
 class RelayLogs:
-    """Implements `ports.GroupLogs` at all relays. Tasks run in `nursery`; what comes is passed to `callbacks`.
-
-    with_host: the host from which a relay is reached, for as long as it is used. connect: opens a stream there. usable:
-    whether there is a way to a relay: there is none to this node. clock: ms since the epoch.
-    """
+    """Implements `ports.GroupLogs` at all relays. What comes is passed to `callbacks`."""
 
     def __init__(
         self,
         callbacks: LogCallbacks,
-        with_host: WithHost,
-        connect: Connect,
-        usable: Callable[[Relay], bool],
-        nursery: trio.Nursery,
-        clock: Callable[[], int],
-        random: Callable[[int], bytes],
+        ways: StreamWays,
     ) -> None:
         self._callbacks = callbacks
-        self._with_host = with_host
-        self._connect = connect
-        self._usable = usable
-        self._nursery = nursery
-        self._clock = clock
-        self._random = random
+        self._ways = ways
         self._clients: dict[RelayName, _LogClient] = {}
 
     def watch(self, relay: Relay, logs: Sequence[tuple[LogKeys, int]]) -> None:
@@ -107,7 +89,7 @@ class RelayLogs:
         code of `core.mailbox` for each; None for one whose outcome is not known.
         """
         await trio.lowlevel.checkpoint()
-        if not self._usable(relay) or len(blobs) > MAX_APPENDED:
+        if not self._ways.usable(relay) or len(blobs) > MAX_APPENDED:
             return None
         role = LogRole.APPEND_AS_ADMIN if as_admin else LogRole.APPEND
         log = keys.log.id
@@ -116,7 +98,7 @@ class RelayLogs:
         if left and hello is not None and hello.stamp_bits <= MAX_CROWDED_STAMP_BITS:
             # the first blob of a log at a relay that is short of space; once it is there, the others need none
             blob = blobs[left[0]]
-            stamp = await find_in_thread(hello.relay, log, blob, hello.stamp_bits, self._clock, self._random)
+            stamp = await find_in_thread(hello.relay, log, blob, hello.stamp_bits, self._ways.clock, self._ways.random)
             for places, stamps in ((left[:1], [stamp]), (left[1:], [0] * (len(left) - 1))):
                 again = Appending(keys, role, hours, [blobs[place] for place in places], stamps)
                 _, answers = await self._appended(relay, again, log)
@@ -138,9 +120,7 @@ class RelayLogs:
     def _of(self, relay: Relay) -> _LogClient:
         client = self._clients.get(relay.mailbox)
         if client is None:
-            client = _LogClient(
-                relay, self._callbacks, self._with_host, self._connect, self._usable, self._nursery, self._random
-            )
+            client = _LogClient(relay, self._callbacks, self._ways)
             self._clients[relay.mailbox] = client
         return client
 
@@ -161,22 +141,14 @@ class _LogClient:
         self,
         relay: Relay,
         callbacks: LogCallbacks,
-        with_host: WithHost,
-        connect: Connect,
-        usable: Callable[[Relay], bool],
-        nursery: trio.Nursery,
-        random: Callable[[int], bytes],
+        ways: StreamWays,
     ) -> None:
         self.hidden = relay.hidden
         self._relay = relay
         self._name = relay.mailbox
         self._callbacks = callbacks
-        self._with_host = with_host
-        self._connect = connect
-        self._usable = usable
-        self._nursery = nursery
-        self._random = random
-        self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, random)
+        self._ways = ways
+        self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, ways.random)
         self._running = False
         self._attempted = -math.inf
         self._failed = False  # the last attempt
@@ -227,15 +199,15 @@ class _LogClient:
             self._fail_appends()
         elif self._running:
             self._called.set()
-        if not self._running and self._usable(self._relay) and (self._watched or self._waiting):
+        if not self._running and self._ways.usable(self._relay) and (self._watched or self._waiting):
             self._running = True
-            self._nursery.start_soon(self._run)
+            self._ways.nursery.start_soon(self._run)
 
     async def _run(self) -> None:
         """Use one stream after the other, until nothing is watched or to be appended."""
         try:
             while self._watched or self._waiting:
-                async with self._with_host(self._relay) as host:
+                async with self._ways.with_host(self._relay) as host:
                     while self._watched or self._waiting:
                         self._failed = not await self._use_a_stream(host)
                         if self._failed:
@@ -259,36 +231,39 @@ class _LogClient:
         self._attempted, self._failed = trio.current_time(), False
         try:
             with trio.fail_after(CONNECT_SECONDS):
-                stream = await self._connect(host, self._relay)
+                stream = await self._ways.connect(host, self._relay)
         except (PeerError, Refused, trio.TooSlowError):
             self._callbacks.logs_down(self._name, "it does not answer")
             return False
-        problem = "the connection was lost"
-        logs = LogStream(stream, self._random, self._came)
+        logs = LogStream(stream, self._ways.random, self._came)
         self._stream = stream
         try:
-            if stream.short or not stream.hello.log_bytes:
-                problem = "it is reached over short connections" if stream.short else "it has no logs"
-                return False
-            self._callbacks.logs_up(self._name)
-            await self._carry(stream, logs)
-            return True
-        except CannotOpen:
-            log.info("a relay does not keep to the protocol of logs")
-            problem = "it does not keep to the protocol"
-            return False
-        except (PeerError, Refused):
-            return False
+            problem = await self._run_stream(stream, logs)
         finally:
             self._stream = None
             self._arrived.clear()
             self._arrived_bytes = 0
             for appending in logs.pending:
                 appending.ended.set()
-            self._callbacks.logs_down(self._name, problem)
             await stream.close()
             if stream.silent:  # otherwise the next stream would use the same dead connection
                 await host.disconnect(self._relay.peer)
+        self._callbacks.logs_down(self._name, problem)
+        return not problem
+
+    async def _run_stream(self, stream: MailStream, logs: LogStream) -> str:
+        """Use a stream until it ends; return why it did, "" where we ended it."""
+        if stream.short or not stream.hello.log_bytes:
+            return "it is reached over short connections" if stream.short else "it has no logs"
+        self._callbacks.logs_up(self._name)
+        try:
+            await self._carry(stream, logs)
+        except CannotOpen:
+            log.info("a relay does not keep to the protocol of logs")
+            return "it does not keep to the protocol"
+        except (PeerError, Refused):
+            return "the connection was lost"
+        return ""
 
     async def _carry(self, stream: MailStream, logs: LogStream) -> None:
         for watched in self._watched.values():

@@ -18,12 +18,13 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.boxes import RelayFileBoxes
 from p2pchat.net.mailbox.client import MAX_ADDRESSES, MailboxClient
+from p2pchat.net.mailbox.feeds import RelayFeeds
 from p2pchat.net.mailbox.logs import NoLogs, RelayLogs
 from p2pchat.net.mailbox.records import FirstHops, RecordExchange
-from p2pchat.net.mailbox.stream import MailRoute, MailStream, open_as_mail
+from p2pchat.net.mailbox.stream import MailRoute, MailStream, StreamWays, open_as_mail
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
-from p2pchat.ports import FileBoxes, GroupLogs, LogCallbacks, MailboxCallbacks, RelayRecords
+from p2pchat.ports import Feeds, FileBoxes, GroupLogs, LogCallbacks, MailboxCallbacks, RelayRecords
 
 
 class MailboxPool:
@@ -56,10 +57,11 @@ class MailboxPool:
         log_callbacks: LogCallbacks | None = None,
     ) -> None:
         self.records: RelayRecords = RecordExchange(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
-        ways = self._host_for, self._connect_beside, self._can_reach, nursery, clock, random
-        self._files = RelayFileBoxes(*ways)
+        self.feeds: Feeds = RelayFeeds(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
+        ways = StreamWays(self._host_for, self._connect_beside, self._can_reach, nursery, clock, random)
+        self._files = RelayFileBoxes(ways)
         self.boxes: FileBoxes = self._files
-        self._logs = RelayLogs(log_callbacks or NoLogs(), *ways)
+        self._logs = RelayLogs(log_callbacks or NoLogs(), ways)
         self.logs: GroupLogs = self._logs
         self._entries = entries
         self._named = named

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.logs import Log, OpenLog, encode_open_log, sign_open_log
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
+from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
@@ -147,6 +148,21 @@ async def open_by_circuit(
             except (LinkLost, Unreachable) as error:
                 failure = error
     raise failure
+
+
+class StreamWays(NamedTuple):
+    """What it takes to have a stream of one's own to a relay, beside that of its mail.
+
+    with_host: the host from which a relay is reached, for as long as it is used. connect: opens a stream there. usable:
+    whether there is a way to a relay: there is none to this node. nursery: where tasks run. clock: ms since the epoch.
+    """
+
+    with_host: Callable[[Relay], AbstractAsyncContextManager[Host]]
+    connect: Callable[[Host, Relay], Awaitable[MailStream]]
+    usable: Callable[[Relay], bool]
+    nursery: trio.Nursery
+    clock: Callable[[], int]
+    random: Callable[[int], bytes]
 
 
 class SaidHour:

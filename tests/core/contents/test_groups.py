@@ -6,6 +6,7 @@ import pytest
 
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import (
+    GroupAsk,
     GroupHistory,
     GroupItem,
     GroupJoin,
@@ -35,6 +36,7 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupHistory(LONGEST),
     GroupRefusal(GROUP, JoinRefusal.FULL),
     GroupRefusal(GROUP, 255),
+    GroupAsk(bytes(32)),
 )
 
 
@@ -60,6 +62,7 @@ def test_a_content_about_a_group_opens_to_what_it_was(payload: Payload) -> None:
         (GroupMember, [GROUP, bytes(9), bytes(64)]),
         (GroupHistory, []),
         (GroupRefusal, [GROUP]),
+        (GroupAsk, [bytes(16)]),
     ],
 )
 def test_another_shape_is_refused(kind: type[Payload], fields: list[object]) -> None:

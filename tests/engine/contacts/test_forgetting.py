@@ -53,7 +53,7 @@ def test_nothing_is_left_of_one_who_was_forgotten(tmp_path: Path, history: bool)
         chat, missing = direct_chat(bobs), MessageId(bytes(16))
         await alice.engine.committer.submit(
             lambda tx: store_waiting.add(
-                tx.db, chat, missing, bobs, 1, missing, b"said of it", 2**60, latest_only=False
+                tx.db, chat, missing, bobs, 1, missing, b"said of it", 2**60, sender=bobs, latest_only=False
             )
         )
         kept = {"contacts", "devices", "sessions", "outbox", "chats", "messages", "waiting"}

@@ -13,12 +13,27 @@ from p2pchat.core.logs import LogRole
 from p2pchat.core.mailbox import DONE, NOT_ALLOWED, QUEUE_FULL
 from p2pchat.net.mailbox import logs as log_client
 from p2pchat.relay.log_store import log_quota
-from tests.support.boxes import RELAY, MailClient, PipeStream, Relay, blob, group_log, opened_log, relay, run
-from tests.support.mails import AT_RELAY, HELLO, Letters, Liar, client, lied_to, unreachable
+from tests.net.mailbox.test_pool import Person
+from tests.support.boxes import RELAY, Keys, MailClient, PipeStream, Relay, blob, group_log, opened_log, relay, run
+from tests.support.deposits import run_for_real
+from tests.support.hosts import make, running
+from tests.support.mails import (
+    AT_RELAY,
+    HELLO,
+    Letters,
+    Liar,
+    client,
+    lied_to,
+    own,
+    serving,
+    theirs,
+    unreachable,
+)
 
 SIZE = logs.SMALL_BYTES
 GROUP = group_log()
 ITEMS = [blob(number, SIZE) for number in range(200)]
+BOB = Keys("bob")
 
 
 async def member(at: Relay) -> MailClient:
@@ -208,6 +223,27 @@ def test_a_relay_without_logs_is_left_and_says_why(tmp_path: Path) -> None:
             assert await scene.boxes.logs.append(AT_RELAY, GROUP, 24, ITEMS[:1]) is None
 
     run(main)
+
+
+def test_over_real_connections_a_log_is_followed_while_messages_and_files_go(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            alice, bob = Person(1, nursery), Person(2, nursery)
+            async with running(alice.host, bob.host), serving(make(8), tmp_path) as served:
+                at = served.relay
+                bob.boxes.watch(at, [own(BOB)])
+                bob.boxes.logs.watch(at, [(GROUP, 0)])
+                await bob.letters.until(lambda: GROUP.log.id in bob.letters.ended_at)
+                assert served.mailbox.followers == 1
+                alice.boxes.deposit(at, theirs(BOB), 24, [(number, blob(number)) for number in range(20)])
+                for start in range(0, 192, 64):
+                    assert set(await alice.boxes.logs.append(at, GROUP, 24, ITEMS[start : start + 64]) or ()) == {DONE}
+                await bob.letters.until(lambda: len(bob.letters.items(GROUP)) == 192)
+                assert bob.letters.items(GROUP) == ITEMS[:192]
+                await bob.letters.until(lambda: len(bob.letters.blobs(BOB)) == 20)
+            nursery.cancel_scope.cancel()
+
+    run_for_real(main)
 
 
 # --- relays that lie --------------------------------------------------------------------------------------------

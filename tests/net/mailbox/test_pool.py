@@ -345,7 +345,8 @@ class Person:
     def __init__(self, number: int, nursery: trio.Nursery) -> None:
         self.host = make(number)
         self.letters = Letters()
-        self.boxes = MailboxPool(self.host, self.letters, nursery, lambda: NOW, Random(number).randbytes)
+        random = Random(number).randbytes
+        self.boxes = MailboxPool(self.host, self.letters, nursery, lambda: NOW, random, log_callbacks=self.letters)
         self.letters.boxes = self.boxes
 
 

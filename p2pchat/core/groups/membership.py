@@ -1,0 +1,268 @@
+"""The membership log: takes events in any order, and says what the group is.
+
+The state is a function of the set of events that are known, whatever their order. An event waits for those it names; it
+is refused if its author had no right to it as of these, which is the same for everybody. What counts of the rest is for
+`strength`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from p2pchat.core.groups.ancestry import Ancestry, LogEntry, bare, makes_epoch
+from p2pchat.core.groups.events import (
+    MAX_PARENTS,
+    Action,
+    GroupEvent,
+    LeaveGroup,
+    UpdateMember,
+    decode_event,
+    decode_verified,
+    encode_core,
+    mode_of,
+    unsigned,
+)
+from p2pchat.core.groups.personal import PersonalEvents
+from p2pchat.core.groups.rights import EventRight, right_to
+from p2pchat.core.groups.roles import Role, member_id
+from p2pchat.core.groups.state import GroupState, Member
+from p2pchat.core.groups.summary import Summary, epoch_order
+from p2pchat.core.groups.view import LogView
+from p2pchat.core.groups.waiting import WaitingEvents
+from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
+from p2pchat.errors import CannotOpen, NotAllowed
+
+MAX_EVENTS = 32_768
+"""A log of more has to go on as another group. It bounds memory: what events know of each other takes 64 MB then."""
+MAX_REFUSED = 4_096
+MAX_VIEWS = 4
+
+
+class LogAnswer(StrEnum):
+    """What became of an event."""
+
+    TAKEN = "taken"
+    KNOWN = "known"
+    WAITING = "waiting"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class LogResult:
+    """What became of an event, and of those that waited for it.
+
+    event: None if the bytes are none. missing: of a waiting one, the parents that are not here. reason: of a refused
+    one, for the log of the program. taken: the events that are part of the log from now on, parents first; they are to
+    be kept. replaced: events that need not be kept any more. dropped: waiting events that have made room.
+    """
+
+    answer: LogAnswer
+    event: GroupEvent | None = None
+    missing: tuple[EventId, ...] = ()
+    reason: str = ""
+    taken: tuple[GroupEvent, ...] = ()
+    replaced: tuple[EventId, ...] = ()
+    dropped: tuple[EventId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """An event that its author may sign.
+
+    core: its bytes so far (see `encode_core`). prev_epoch: the epoch that it succeeds, if it makes one. recipients: the
+    members as of the event, in the order of their ids: those who are to have the secret of its epoch.
+    """
+
+    core: bytes
+    prev_epoch: EpochId | None
+    recipients: tuple[Member, ...]
+
+
+class MembershipLog:
+    """The log of one group. Nothing in it is secret. It holds no bytes: keep those of what is `taken`, and `restore`
+    them in any order.
+    """
+
+    def __init__(self, group: GroupId) -> None:
+        self.group = group
+        self._log = Ancestry()
+        self._now = LogView(self._log)
+        self._views: dict[int, LogView] = {}
+        self._personal = PersonalEvents()
+        self._waiting = WaitingEvents()
+        self._refused: dict[EventId, None] = {}
+        self._summary = Summary(group, self._log)
+        self._state: GroupState | None = None
+
+    @property
+    def state(self) -> GroupState:
+        """The group as of all events. Before the first one is here it has no members."""
+        if self._state is None:
+            self._state = self._summary.state(self._now, self._personal)
+        return self._state
+
+    def restore(self, stored: Iterable[bytes]) -> None:
+        """Take events that were taken before, in any order, without verifying their signatures again."""
+        for raw in stored:
+            self._add(decode_verified(raw), bounded=False)
+
+    def add(self, raw: bytes) -> LogResult:
+        """Take the bytes of one event, from anybody."""
+        try:
+            event = decode_event(raw)
+        except CannotOpen:
+            return LogResult(LogAnswer.REFUSED, reason="not an event")
+        return self._add(event)
+
+    def draft(self, author: bytes, action: Action) -> EventDraft:
+        """Return an event of a member that is to be signed now, and knows everything that is here.
+
+        author: the member's public Ed25519 key. Raises NotAllowed with the reason.
+        """
+        me = member_id(author)
+        if not self._now.is_member(me) or me in self.state.left:
+            raise NotAllowed("Only members change a group")
+        parents = tuple(sorted(self._now.heads, key=lambda entry: entry.order)[-MAX_PARENTS:])
+        known = _known(parents)
+        view = self._view(known)
+        leaves = isinstance(action, LeaveGroup) and self._now.roles[me] >= Role.MEMBER
+        apart = isinstance(action, UpdateMember) or leaves
+        seq = self._personal.next_seq(me) if apart else self._log.next_seq(me, known)
+        epochs = sorted(view.epochs, key=epoch_order)
+        prev = EpochId(epochs[0].event.id) if epochs and mode_of(action) else None
+        core = encode_core(self.group, tuple(entry.event.id for entry in parents), seq, author, action, prev)
+        if not isinstance(action, UpdateMember):
+            right = right_to(self._log, view, unsigned(core))
+            if not isinstance(right, EventRight):
+                raise NotAllowed(f"The group would refuse that: {right}")
+        return EventDraft(core, prev, self._summary.members_after(view, action, self._personal))
+
+    def recipients(self, epoch: EpochId) -> tuple[MemberId, ...]:
+        """Return who was to have the secret of an epoch when it began, in the order of their ids. Raises KeyError if
+        its event is not here.
+        """
+        entry = self._log.by_id[epoch]
+        return tuple(sorted(self._view(entry.ancestors | entry.bit).members()))
+
+    def members_at(self, epoch: EpochId) -> tuple[Member, ...]:
+        """Return the members as of the event that made an epoch, with the keys and names that they have now, in the
+        order of their ids. Raises KeyError if its event is not here.
+        """
+        entry = self._log.by_id[epoch]
+        view = self._view(entry.ancestors | entry.bit)
+        return tuple(self._summary.member(view, self._personal, member) for member in sorted(view.members()))
+
+    def beside(self, event: EventId) -> tuple[EventId, ...]:
+        """Return the events that this one did not know, without itself, parents first: those made beside it or after
+        it. Raises KeyError if it is not here.
+        """
+        entry = self._log.by_id[event]
+        known = entry.ancestors | entry.bit
+        return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
+
+    # --- taking events -------------------------------------------------------------------------------------------
+
+    def _add(self, event: GroupEvent, *, bounded: bool = True) -> LogResult:
+        if (event.id if event.group is None else event.group) != self.group:
+            return LogResult(LogAnswer.REFUSED, event, reason="of another group")
+        if event.id in self._log.by_id or event.id in self._personal.ids:
+            return LogResult(LogAnswer.KNOWN, event)
+        if event.id in self._refused:
+            return LogResult(LogAnswer.REFUSED, event, reason="refused before")
+        if any(parent in self._refused or parent in self._personal.ids for parent in event.parents):
+            return self._refuse(event, "it names one that cannot be named")
+        missing = tuple(parent for parent in event.parents if parent not in self._log.by_id)
+        if missing:
+            dropped = self._waiting.keep(event, missing, bounded=bounded)
+            return LogResult(LogAnswer.WAITING, event, missing, dropped=dropped)
+        return self._settle(event)
+
+    def _settle(self, first: GroupEvent) -> LogResult:
+        """Take or refuse an event whose parents are here, and then all that waited for it."""
+        ready, taken, replaced, refusal = [first], list[GroupEvent](), list[EventId](), ""
+        while ready:
+            event = ready.pop()
+            reason, old = self._take(event)
+            replaced += old
+            if reason:
+                refusal = reason if event is first else refusal
+                self._refuse(event, reason)
+            else:
+                taken.append(event)
+                ready += self._waiting.release(event.id)
+        if not taken:
+            return LogResult(LogAnswer.REFUSED, first, reason=refusal)
+        self._state = None
+        return LogResult(LogAnswer.TAKEN, first, taken=tuple(taken), replaced=tuple(replaced))
+
+    def _refuse(self, event: GroupEvent, reason: str) -> LogResult:
+        """Refuse an event, and all that wait for it."""
+        refused = [event]
+        while refused:
+            refused_id = refused.pop().id
+            self._refused[refused_id] = None
+            refused += self._waiting.abandon(refused_id)
+        while len(self._refused) > MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        return LogResult(LogAnswer.REFUSED, event, reason=reason)
+
+    def _take(self, event: GroupEvent) -> tuple[str, tuple[EventId, ...]]:
+        """Take an event into the log. Returns why not, if so, and which events it replaces."""
+        parents = [self._log.by_id[parent] for parent in event.parents]
+        known = _known(parents)
+        if isinstance(event.action, UpdateMember):
+            added = self._log.added.get(event.author_id, ())
+            if not any(known >> entry.index & 1 for entry in added):
+                return "its author was never added", ()
+            return "", self._personal.take(event)
+        if len(self._log) >= MAX_EVENTS:
+            return "the log is full", ()
+        view = self._view(known)
+        right = right_to(self._log, view, event)
+        if not isinstance(right, EventRight):
+            return right, ()
+        if isinstance(event.action, LeaveGroup) and right.level >= Role.MEMBER:
+            return "", self._personal.take(event)
+        entry = LogEntry(
+            event=bare(event),
+            index=len(self._log),
+            ancestors=known,
+            level=right.level,
+            depth=1 + max((parent.depth for parent in parents), default=-1),
+            epoch=1 + max((epoch.epoch or 0 for epoch in view.epochs), default=-1) if makes_epoch(event) else None,
+            strong=right.strong,
+            displaced=right.displaced,
+        )
+        self._log.record(entry)
+        if view is not self._now:
+            del self._views[known]
+            view.follow(entry)
+            self._keep_view(view)
+        self._now.follow(entry)
+        return "", ()
+
+    def _view(self, known: int) -> LogView:
+        """Return the view of somebody who knows these events. One that is a step behind another is kept, so that what
+        others did apart from us is followed step by step too.
+        """
+        if known == self._now.known:
+            return self._now
+        view = self._views.get(known)
+        if view is None:
+            view = LogView.of(self._log, known)
+            self._keep_view(view)
+        return view
+
+    def _keep_view(self, view: LogView) -> None:
+        self._views[view.known] = view
+        while len(self._views) > MAX_VIEWS:
+            del self._views[next(iter(self._views))]
+
+
+def _known(parents: Iterable[LogEntry]) -> int:
+    known = 0
+    for parent in parents:
+        known |= parent.ancestors | parent.bit
+    return known

@@ -1,0 +1,143 @@
+"""Which events of a log count: strong removal, evaluated level by level (docs/protocol/groups.md).
+
+An event that had its right when it was made may still be *void*: because its author was removed by a senior who did not
+know of it, or because what gave the author the right is void itself. Who can void an event is strictly senior to its
+author, so the levels are evaluated from the most senior one down, and each decides with the verdicts above it.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.groups.ancestry import Ancestry, LogEntry, newcomers, subjects
+from p2pchat.core.groups.events import Found, HandOver, MuteMember, RemoveMembers, SetRole
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import MemberId
+
+NOBODY = 0xFF
+"""The level of whoever is no member: junior to everybody."""
+_ALL = NOBODY + 1
+_ABOVE_ALL = -1
+
+
+def void_bits(log: Ancestry, known: int) -> int:
+    """Return the bits of the events that are void if exactly `known` are known, which contains all its ancestors."""
+    void = 0
+    for entry in log.recoveries:
+        if known >> entry.index & 1 and _recovery_is_void(log, entry, known, void):
+            void |= entry.bit
+    for entries in (log.handovers, *log.levels.values()):
+        for entry in entries:
+            if known >> entry.index & 1 and _is_void(log, entry, known, known & ~void):
+                void |= entry.bit
+    return void
+
+
+def _recovery_is_void(log: Ancestry, entry: LogEntry, known: int, void: int) -> bool:
+    # An owner who has signed anything that the recovery did not know of is not lost.
+    spoken = 0
+    for owner in entry.displaced:
+        spoken |= log.authored.get(owner, 0)
+    return bool(spoken & log.owners & known & ~entry.ancestors or void & entry.ancestors)
+
+
+def _is_void(log: Ancestry, entry: LogEntry, known: int, counted: int) -> bool:
+    event, level = entry.event, entry.level
+    action = event.action
+    if isinstance(action, Found):
+        return False
+    there = counted & entry.ancestors
+    if level_of(log, event.author_id, there, level) > level:
+        return True
+    if isinstance(action, RemoveMembers | SetRole | MuteMember) and any(
+        level_of(log, subject, there, level) <= level for subject in _targets(entry)
+    ):
+        return True
+    if level is Role.OWNER:
+        return not isinstance(action, HandOver) and any(
+            isinstance(other.event.action, HandOver) and other.event.author_id == event.author_id
+            for other in _concurrent(log, entry, counted)
+        )
+    if any(other.strong and other.level < level for other in _concurrent(log, entry, counted)):
+        return True
+    return not is_settled(log, event.author_id, level, event.seq, known, counted, entry)
+
+
+def _targets(entry: LogEntry) -> tuple[MemberId, ...]:
+    action = entry.event.action
+    return (action.member,) if isinstance(action, MuteMember) else subjects(entry.event)
+
+
+def _concurrent(log: Ancestry, entry: LogEntry, counted: int) -> list[LogEntry]:
+    """Return the events about an entry's author that count, and of which neither it knew nor they of it."""
+    return [
+        other
+        for other in log.about.get(entry.event.author_id, ())
+        if counted >> other.index & 1 and other is not entry and not other.knew(entry) and not entry.knew(other)
+    ]
+
+
+def level_of(log: Ancestry, member: MemberId, counted: int, below: int = _ALL) -> int:
+    """Return the level that events give a member, `NOBODY` if it is none or was removed.
+
+    counted: the bits of the events that count. below: only those of authors of a more senior level than this do; those
+    of others could only give levels that are more junior than it.
+    """
+    changes = [entry for entry in log.about.get(member, ()) if _counts(entry, counted, below)]
+    if not changes:
+        added = [entry for entry in log.added.get(member, ()) if _counts(entry, counted, below)]
+        return _first_role(min(added, key=lambda entry: entry.order), member) if added else NOBODY
+    if any(isinstance(entry.event.action, RemoveMembers) for entry in changes):
+        return NOBODY
+    newest = [entry for entry in changes if not any(other.knew(entry) for other in changes)]
+    senior = min(_rank(entry) for entry in newest)
+    return max(_given(entry, member) for entry in newest if _rank(entry) == senior)
+
+
+def _rank(entry: LogEntry) -> int:
+    """Return the level of an entry among those about one member: a recovery is above the owner."""
+    return _ABOVE_ALL if entry.displaced or isinstance(entry.event.action, Found) else entry.level
+
+
+def _counts(entry: LogEntry, counted: int, below: int) -> bool:
+    # A hand-over decides about owners, and is made by one: the ones before it have been judged before.
+    judged = _rank(entry) < below or isinstance(entry.event.action, HandOver)
+    return judged and bool(counted >> entry.index & 1)
+
+
+def _given(entry: LogEntry, member: MemberId) -> int:
+    action = entry.event.action
+    if isinstance(action, SetRole):
+        return action.role
+    if member in entry.displaced:
+        return Role.MEMBER
+    if isinstance(action, HandOver) and action.member != member:
+        return Role.ADMIN
+    return Role.OWNER
+
+
+def _first_role(entry: LogEntry, member: MemberId) -> Role:
+    return next(newcomer.role for newcomer in newcomers(entry.event) if newcomer.id == member)
+
+
+def is_settled(
+    log: Ancestry, author: MemberId, level: int, number: int, known: int, counted: int, entry: LogEntry | None = None
+) -> bool:
+    """Tell whether seniors have decided about every fork of an author that concerns one of its events.
+
+    level, number: of the author, and of the event. known, counted: the bits of all events, and of those that count.
+    entry: the event; None for one that would be made now. A fork concerns what the author numbered like it or higher. A
+    senior decides by changing, confirming or ending the author's role: about everything that this decision knew; and
+    about later events, if it knew the whole fork.
+    """
+    for seq, bits in log.forks.get(author, {}).items():
+        fork = bits & known
+        if seq > number or not fork & (fork - 1):
+            continue
+        for decision in log.about.get(author, ()):
+            if decision.level < level and counted >> decision.index & 1:
+                if entry is not None and decision.knew(entry):
+                    break
+                if (entry is None or entry.knew(decision)) and not fork & ~decision.ancestors:
+                    break
+        else:
+            return False
+    return True

@@ -1,0 +1,17 @@
+"""Groups: the membership log at work, and what is written under its epochs.
+
+settle     at the end of each transaction: what came, and what is to be sent
+receive    opens an item: a message, an event, or a part of one
+adopting   what an event changes: members, settings, epochs
+history    the membership logs, as values
+changes    what we change: founding, adding, removing, roles, settings, leaving
+joining    becoming a member: offer, keys, welcome
+welcoming  tells new members what they need
+duties     new keys, where they are due and it is our turn
+siblings   tells those whom we added what they cannot read
+sending    seals our contents under the right epoch
+carriage   carries items by every way
+pairwise   the way to members who are contacts
+summary    a group as faces see it
+wording    events as sentences
+"""

@@ -1,0 +1,163 @@
+"""What an event of the log changes here: who is a member, the settings, the epoch to send under.
+
+The log says who is a member and what counts. The rows of members and settings are its newest state, so that lists and
+rules need no log.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from p2pchat.core.groups import chains, epochs, events
+from p2pchat.core.groups.epochs import Leaf, LeafKeys
+from p2pchat.core.groups.events import EpochMode, GroupEvent
+from p2pchat.core.groups.settings import NAME, TIMER
+from p2pchat.core.groups.state import GroupState
+from p2pchat.core.ids import ChatId, EpochId
+from p2pchat.core.primitives import KemKey
+from p2pchat.core.text import clean_name
+from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.groups import history, sending, welcoming
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import CannotOpen
+from p2pchat.store import chats as store_chats
+from p2pchat.store import timers as store_timers
+from p2pchat.store.database import Value
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.members import MemberRow
+from p2pchat.store.messages import ME
+from p2pchat.store.timers import ChatTimer
+
+log = logging.getLogger(__name__)
+CANNOT_FOLLOW = "The present keys of this group did not reach you; somebody who manages it has to add you again."
+NAMELESS_GROUP = "group"
+
+
+def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
+    """Add an event to the log of a group, and do what follows; return False if one of its parents is missing. Raises
+    CannotOpen for one that says nothing.
+    """
+    taken = history.take(tx, row.chat, raw)
+    if taken is None:
+        return False
+    for event in taken:
+        if event.mode is not EpochMode.NONE:
+            _follow(tx, row, event)
+    if taken:
+        settle(tx, row.chat)
+    return True
+
+
+def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
+    """Compute or open the secret of the epoch that an event makes, if we are to have it."""
+    before = None if event.prev_epoch is None else store_epochs.get(tx.db, row.chat, event.prev_epoch)
+    members = history.recipients(tx, row.chat, event.id)
+    if row.member not in members or before is None or event.confirm is None:
+        return
+    hashed = events.core_hash(event.core)
+    try:
+        if event.mode is EpochMode.ADVANCE and before.join_key is not None:
+            secret = epochs.advance(before.join_key, hashed)
+        elif event.rekey is not None and before.exporter is not None:
+            leaves = [Leaf(member.id, member.leaf, member.kem) for member in members.values()]
+            secret = epochs.open_rekey(event.rekey, row.group_id, hashed, before.exporter, leaves, own_leaf(row))
+        else:
+            return
+        epochs.check_confirmation(secret, event.confirm)
+    except CannotOpen:
+        log.warning("an epoch of a group could not be opened")
+        store_groups.update(tx.db, row.chat, problem=CANNOT_FOLLOW)
+        return
+    adopt(tx, row, event, secret)
+
+
+def adopt(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> None:
+    """Keep what is derived from the secret of an epoch, and drop the secret."""
+    heads = chains.chain_heads(secret, history.recipients(tx, row.chat, event.id))
+    added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, epochs.derive(secret), heads, tx.now)
+    if added is not None:
+        welcoming.welcome_siblings(tx, row, event, secret)
+
+
+def own_leaf(row: GroupRow) -> LeafKeys:
+    """Return the private half of our leaf."""
+    return LeafKeys(row.member, row.leaf_seed, None if row.kem_seed is None else KemKey(row.kem_seed))
+
+
+def settle(tx: Transaction, chat: ChatId) -> None:
+    """Make the rows of a group what the newest state of its log says."""
+    row, state = store_groups.get(tx.db, chat), history.log_of(tx, chat).state
+    if row is None:
+        return
+    _settle_members(tx, row, state)
+    me = state.members.get(row.member)
+    epoch = _sending(tx, row, state)
+    fields: dict[str, Value] = {
+        "settings": group_rules.pack_settings(state.settings),
+        "heads": b"".join(state.heads),
+        "epoch": epoch,
+        "role": row.role if me is None else int(me.role),
+    }
+    if epoch is not None and row.problem:
+        fields["problem"] = ""
+    store_groups.update(tx.db, chat, **fields)
+    _settle_chat(tx, chat, state, present=me is not None)
+    tx.groups_changed[chat] = None
+    if epoch is not None and epoch != row.epoch:
+        sending.send_waiting(tx, chat)
+
+
+def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
+    before = {member.id: member for member in store_members.all(tx.db, row.chat)}
+    gone = [id for id in before if id not in state.members]
+    now = [
+        MemberRow(member.id, clean_name(member.name), int(member.role), member.sign, member.leaf, member.kem)
+        for member in state.members.values()
+    ]
+    store_members.leave(tx.db, row.chat, gone)
+    store_epochs.drop_chains(tx.db, row.chat, gone)
+    store_members.put(tx.db, row.chat, [member for member in now if _differs(member, before.get(member.id))])
+
+
+def _differs(member: MemberRow, before: MemberRow | None) -> bool:
+    return before is None or member != before._replace(contact=None, head=None)
+
+
+def _sending(tx: Transaction, row: GroupRow, state: GroupState) -> EpochId | None:
+    """Return the epoch to send under, if there is one and we have it."""
+    if state.sending is None or row.member not in state.members:
+        return None
+    return state.sending if store_epochs.get(tx.db, row.chat, state.sending) is not None else None
+
+
+def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: bool) -> None:
+    row = store_chats.get(tx.db, chat)
+    if row is None:
+        return
+    fields: dict[str, Value] = {}
+    name = clean_name(NAME.read(state.settings)) or NAMELESS_GROUP
+    if name != row.name:
+        fields["name"] = name
+    if not present and row.ended_at is None:
+        fields["ended_at"] = tx.now
+        forget_keys(tx, chat)
+    if fields:
+        store_chats.update(tx.db, chat, **fields)
+        tx.people_changed = True
+    seconds = TIMER.read(state.settings)
+    if seconds != tx.timer(chat):
+        store_timers.put(tx.db, chat, ChatTimer(seconds, ME, tx.new_message_id(), tx.now))
+        tx.memory.seconds[chat] = seconds
+        tx.unread[chat] = None
+
+
+def forget_keys(tx: Transaction, chat: ChatId) -> None:
+    """Delete the keys of a group that we are not in any more, and what waited to be sent or opened."""
+    for epoch in store_epochs.of(tx.db, chat):
+        store_epochs.remove(tx.db, epoch.pk)
+    store_items.forget_all(tx.db, chat)
+    tx.erased = True

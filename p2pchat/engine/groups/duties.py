@@ -1,0 +1,46 @@
+"""What has to be done in a group by somebody who manages it, without being asked: giving the members new keys.
+
+That is due where two epochs stand beside each other, after changes that were made at one time, and where somebody has
+the keys who is not a member any more. The most senior of those who may does it at once, the others in turn if it is not
+done: by their order all of them agree who is first, and two who did it at one time only cause it to be due again.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.groups.state import GroupState
+from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.engine.groups import changes, history
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import MINUTE_MS
+from p2pchat.store import chats as store_chats
+from p2pchat.store.groups import groups as store_groups
+
+TURN_MS = MINUTE_MS
+"""After how long the next in order does it."""
+
+
+def check(tx: Transaction, chat: ChatId) -> None:
+    """Renew the keys of a group if that is due, and it is our turn."""
+    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
+    if row is None or kept is None or kept.ended_at is not None or row.role > Role.ADMIN:
+        return
+    state = history.log_of(tx, chat).state
+    if not changes.keys_are_due(state):
+        tx.memory.keys_due.pop(chat, None)
+        return
+    since = tx.memory.keys_due.setdefault(chat, tx.passed)
+    if tx.passed >= since + TURN_MS * _turn(state, row.member):
+        changes.renew_keys(tx, row)
+
+
+def check_all(tx: Transaction) -> None:
+    """Renew the keys of every group where that is due and it is our turn by now."""
+    for chat in list(tx.memory.keys_due):
+        check(tx, chat)
+
+
+def _turn(state: GroupState, me: MemberId) -> int:
+    """Return our place among those who may renew the keys, the most senior first."""
+    managers = [member for member in state.members.values() if member.role <= Role.ADMIN]
+    return [member.id for member in sorted(managers, key=lambda member: (member.role, member.id))].index(me)

@@ -1,0 +1,44 @@
+"""The membership logs of groups, as values: read when something about one is asked, and kept while the node runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from p2pchat.core.groups import events
+from p2pchat.core.groups.events import GroupEvent
+from p2pchat.core.groups.membership import LogAnswer, MembershipLog
+from p2pchat.core.groups.state import Member
+from p2pchat.core.ids import ChatId, EpochId, MemberId
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import CannotOpen
+from p2pchat.store.groups import events as store_events
+from p2pchat.store.groups import groups as store_groups
+
+
+def log_of(tx: Transaction, chat: ChatId) -> MembershipLog:
+    """Return the membership log of a group that is here."""
+    known = tx.memory.logs.get(chat)
+    if known is None:
+        row = store_groups.get(tx.db, chat)
+        assert row is not None
+        known = tx.memory.logs[chat] = MembershipLog(row.group_id)
+        known.restore(event.event for event in store_events.all(tx.db, chat))
+    return known
+
+
+def recipients(tx: Transaction, chat: ChatId, epoch: EpochId) -> Mapping[MemberId, Member]:
+    """Return the members who have the secret of an epoch: those as of the event that made it, which is here."""
+    return {member.id: member for member in log_of(tx, chat).members_at(epoch)}
+
+
+def take(tx: Transaction, chat: ChatId, raw: bytes) -> tuple[GroupEvent, ...] | None:
+    """Put an event into a log and save it, with those that waited for it; return them, parents first, and None if it
+    waits itself. Raises CannotOpen for one that is refused.
+    """
+    result = log_of(tx, chat).add(raw)
+    if result.answer is LogAnswer.REFUSED:
+        raise CannotOpen
+    for event in result.taken:
+        store_events.add(tx.db, chat, event.id, events.without_rekey(event), tx.now)
+    store_events.remove(tx.db, chat, result.replaced)
+    return None if result.answer is LogAnswer.WAITING else result.taken

@@ -1,0 +1,220 @@
+"""Becoming a member of a group of a contact's, without a question: contacts add contacts.
+
+offer     we would add a contact: what group it is
+join      the contact's node answers with keys that it made for the group
+welcome   we have added it: the secret of its first epoch, and the log, which it verifies from the beginning
+"""
+
+from __future__ import annotations
+
+import logging
+
+from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
+from p2pchat.core.contents.group_refusal import JoinRefusal
+from p2pchat.core.groups import epochs, welcome
+from p2pchat.core.groups.epochs import LeafKeys
+from p2pchat.core.groups.events import GroupEvent, Newcomer
+from p2pchat.core.groups.membership import MembershipLog
+from p2pchat.core.groups.roles import Role, member_id
+from p2pchat.core.groups.settings import NAME
+from p2pchat.core.groups.welcome import JoinKeys, Welcome
+from p2pchat.core.ids import ChatId, ContactId, GroupId, MemberId
+from p2pchat.core.primitives import KemKey, sign_public
+from p2pchat.core.session import standing_root
+from p2pchat.core.text import clean_name
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.groups import adopting, changes, history, welcoming
+from p2pchat.engine.groups.adopting import NAMELESS_GROUP
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import CannotOpen, NotNow
+from p2pchat.store import chats as store_chats
+from p2pchat.store import meta
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import joins as store_joins
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.joins import JoinRow
+
+log = logging.getLogger(__name__)
+MAX_MEMBERS = 5_000
+
+
+def own_name(tx: Transaction) -> str:
+    """Return the name by which we are known in a new group: that of the profile, as far as it fits."""
+    name = (meta.get(tx.db, "name") or b"").decode()
+    while len(name.encode()) > welcome.MAX_NAME:
+        name = name[:-1]
+    return name
+
+
+def check_addable(contact: Contact) -> None:
+    """Raise NotNow for somebody who cannot be added to a group."""
+    if contact.state != ContactState.CONTACT:
+        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+
+
+def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.MEMBER) -> None:
+    """Ask a contact's node for the keys with which we add it."""
+    store_joins.offer(tx.db, row.chat, contact.id, int(role), tx.now)
+    members = store_members.count(tx.db, row.chat)
+    name = NAME.read(history.log_of(tx, row.chat).state.settings)
+    outbound.queue(tx, contact, GroupOffer(row.group_id, name, int(role), False, members))
+    outbound.nudge(tx, contact)
+
+
+def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
+    """Answer a contact who would add us to a group, with keys made for it; with the same ones each time."""
+    row = store_groups.of_group(tx.db, payload.group)
+    if row is not None and not _ended(tx, row.chat):
+        return
+    kept = store_joins.get(tx.db, payload.group, contact.id)
+    if kept is None:
+        seeds = changes.new_seeds(tx)
+        kept = JoinRow(payload.group, contact.id, *seeds, clean_name(payload.name), tx.now)
+        store_joins.add(tx.db, kept)
+    leaf = _leaf(kept).leaf
+    outbound.queue(
+        tx, contact, GroupJoin(payload.group, welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx)))
+    )
+    outbound.nudge(tx, contact)
+
+
+def answered(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
+    """Add contacts who answered our offers, all of one group in one event."""
+    by_group: dict[GroupId, dict[ContactId, tuple[Contact, JoinKeys]]] = {}
+    for contact, payload in joins:
+        by_group.setdefault(payload.group, {})[contact.id] = contact, payload.keys
+    for group, answers in by_group.items():
+        row = store_groups.of_group(tx.db, group)
+        if row is not None:
+            _add(tx, row, list(answers.values()))
+
+
+def _add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]]) -> None:
+    members = history.log_of(tx, row.chat).state.members
+    new: dict[bytes, tuple[Contact, Newcomer]] = {}
+    for contact, keys in answers:
+        role = store_joins.offered(tx.db, row.chat, contact.id)
+        id = member_id(keys.sign)
+        if role is None or id in members or len(members) + len(new) >= MAX_MEMBERS:
+            continue
+        try:
+            welcome.check_join_keys(row.group_id, keys)
+        except CannotOpen:
+            log.info("the keys of somebody who was to be added to a group are not valid")
+            continue
+        new[id] = contact, Newcomer(keys.sign, keys.leaf, keys.kem, Role(role), keys.name)
+    if not new:
+        return
+    try:
+        event, secret = changes.add(tx, row, [newcomer for _, newcomer in new.values()])
+    except NotNow:  # our role was taken from us since, or the keys are being renewed
+        for contact, _ in new.values():
+            outbound.queue(tx, contact, GroupRefusal(row.group_id, JoinRefusal.NOT_NOW))
+        return
+    for contact, newcomer in new.values():
+        store_joins.offer_ended(tx.db, row.chat, contact.id)
+        id = member_id(newcomer.sign)
+        store_members.is_contact(tx.db, row.chat, id, contact.id)
+        welcoming.send(tx, row, contact, id, event.id, secret)
+
+
+def welcomed(tx: Transaction, contact: Contact, payload: GroupWelcome) -> None:
+    """Keep a part of a welcome; with the last one, become a member, or take the newest keys if we are one. What does
+    not verify changes nothing.
+    """
+    whole = store_items.keep_part(tx.db, contact.id, payload.part, tx.now)
+    if whole is None:
+        return
+    try:
+        opened = welcome.open_welcome(whole)
+        row = store_groups.of_group(tx.db, opened.group)
+        if row is not None and not _ended(tx, row.chat):
+            _take_keys(tx, row, opened)
+        else:
+            _join(tx, contact, opened)
+    except CannotOpen:
+        log.info("a welcome to a group is not valid")
+
+
+def _join(tx: Transaction, contact: Contact, opened: Welcome) -> None:
+    """Become a member, if the log says that we are. Raises CannotOpen, with nothing changed."""
+    kept = store_joins.get(tx.db, opened.group, contact.id)
+    if kept is None:
+        raise CannotOpen
+    known = MembershipLog(opened.group)
+    taken = [event for raw in opened.log for event in known.add(raw).taken]
+    me = known.state.members.get(member_id(sign_public(kept.sign_seed)))
+    if me is None or me.leaf != _leaf(kept).leaf.key:
+        raise CannotOpen
+    epoch = _epoch_event(known, taken, opened, me.id)
+    former = store_groups.of_group(tx.db, opened.group)  # of one who comes back
+    row = GroupRow(
+        chat=ChatId(tx.random(changes.CHAT_ID_BYTES)) if former is None else former.chat,
+        group_id=opened.group,
+        member=me.id,
+        sign_seed=kept.sign_seed,
+        leaf_seed=kept.leaf_seed,
+        kem_seed=kept.kem_seed,
+        name=me.name,
+        role=int(me.role),
+        settings=b"\x90",
+        heads=b"",
+        epoch=None,
+        joined_at=tx.now,
+    )
+    changes.begin(tx, row, clean_name(NAME.read(known.state.settings)) or NAMELESS_GROUP, taken)
+    adopting.adopt(tx, row, epoch, opened.secret)
+    adopting.settle(tx, row.chat)
+    if me.added_by in known.state.members:
+        store_members.is_contact(tx.db, row.chat, me.added_by, contact.id)
+    store_joins.ended(tx.db, opened.group)
+
+
+def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
+    """Take the secret of an epoch that we could not compute, and the events that we lack. Raises CannotOpen."""
+    known = MembershipLog(row.group_id)
+    taken = [event for raw in opened.log for event in known.add(raw).taken]
+    if row.member not in known.state.members:
+        raise CannotOpen
+    epoch = _epoch_event(known, taken, opened, row.member)
+    for event in taken:
+        adopting.take(tx, row, event.raw)
+    adopting.adopt(tx, row, epoch, opened.secret)
+    adopting.settle(tx, row.chat)
+
+
+def _epoch_event(known: MembershipLog, taken: list[GroupEvent], opened: Welcome, me: MemberId) -> GroupEvent:
+    """Return the event that made the epoch of a welcome, if it commits to the secret. Raises CannotOpen."""
+    event = next((event for event in taken if event.id == opened.epoch), None)
+    if event is None or event.confirm is None or me not in known.recipients(event.id):
+        raise CannotOpen
+    epochs.check_confirmation(opened.secret, event.confirm)
+    return event
+
+
+def introduced(tx: Transaction, contact: Contact, payload: GroupMember) -> None:
+    """Note which member of a group a contact is, if they prove it."""
+    row = store_groups.of_group(tx.db, payload.group)
+    member = None if row is None else store_members.get(tx.db, row.chat, payload.member)
+    if row is None or member is None or contact.identity is None or contact.device is None:
+        return
+    try:
+        pair = standing_root(tx.me, contact.identity, contact.device)
+        welcome.check_member(row.group_id, member.sign, pair, payload.proof)
+    except CannotOpen:
+        return
+    store_members.is_contact(tx.db, row.chat, member.id, contact.id)
+    tx.groups_changed[row.chat] = None
+
+
+def _leaf(kept: JoinRow) -> LeafKeys:
+    kem = None if kept.kem_seed is None else KemKey(kept.kem_seed)
+    return LeafKeys(member_id(sign_public(kept.sign_seed)), kept.leaf_seed, kem)
+
+
+def _ended(tx: Transaction, chat: ChatId) -> bool:
+    row = store_chats.get(tx.db, chat)
+    return row is None or row.ended_at is not None

@@ -1,0 +1,39 @@
+"""Carries items to members who are contacts: each item is a content of its own in the session with them.
+
+In a small group everybody gets everything so, through ordinary outboxes, whether they are on line or not; and whoever
+gets something new passes it on to those of their contacts there whom the sender does not name as served. So two members
+who do not know each other read each other, as long as somebody knows both. In a larger group only contacts with a link
+are told, since everybody reads the logs.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.contents import GroupItem
+from p2pchat.core.contents.group_item import MAX_KNOWN
+from p2pchat.core.ids import MemberId, MessageId
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.contacts import ContactState
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.groups import GroupRow
+
+MAX_PAIRWISE = 8
+"""Members of a group up to which every item is carried to every member who is a contact."""
+
+
+def carry(tx: Transaction, row: GroupRow, sealed: bytes, known: frozenset[MemberId], message: MessageId | None) -> None:
+    """Queue an item for the members who are contacts, without those who have it. message: the id under which receipts
+    for it are followed.
+    """
+    small = store_members.count(tx.db, row.chat) <= MAX_PAIRWISE
+    targets = []
+    for member, contact_id in store_members.contacts_in(tx.db, row.chat):
+        contact = tx.contact(contact_id)
+        if member in known or contact is None or contact.state != ContactState.CONTACT:
+            continue
+        if small or tx.net.route(contact_id) is not None:
+            targets.append((member, contact))
+    served = tuple(sorted(known | {row.member, *(member for member, _ in targets)}))[:MAX_KNOWN]
+    for _, contact in targets:
+        outbound.queue(tx, contact, GroupItem(row.group_id, sealed, served), message_id=message)
+        outbound.nudge(tx, contact)

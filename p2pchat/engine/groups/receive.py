@@ -1,0 +1,153 @@
+"""Opens items of a group, whoever brought them: a message, an event of the log, or a part of one of those.
+
+The same item may come again and by any way; its id tells. One of an unknown tag waits for its epoch, and an event for
+its parents, in bounded numbers. Whoever seals an item is a member, and still anything in it may be a lie: a message
+proves its author by a signature, an event its right by the log. What cannot be opened changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum, auto
+
+from p2pchat.core.content import decode_content
+from p2pchat.core.delivery import Route
+from p2pchat.core.groups import chains, items, messages
+from p2pchat.core.groups.items import Item, MessageItem, PartItem
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.engine import contents
+from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.groups import adopting, carriage, siblings
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import CannotOpen
+from p2pchat.store import partners
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.epochs import EpochRow
+from p2pchat.store.groups.groups import GroupRow
+
+log = logging.getLogger(__name__)
+
+
+class ItemOutcome(Enum):
+    """What became of an item."""
+
+    TAKEN = auto()
+    """Others may want it."""
+    NEW = auto()
+    """The same, and what waited may wait for this."""
+    DROPPED = auto()
+    """It says nothing, and never will."""
+
+
+def take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId]) -> None:
+    """Handle an item that came. known: members who have it, as whoever brought it says."""
+    if _take(tx, row, sealed, route, known):
+        take_waiting(tx, row.chat, route)
+
+
+def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
+    """Try what waits in a group, until nothing more comes of it."""
+    again = True
+    while again:
+        again = False
+        for waiting in store_items.waiting(tx.db, chat):
+            row = store_groups.get(tx.db, chat)
+            if row is None:
+                return
+            store_items.waits_no_more(tx.db, chat, waiting.id)
+            if waiting.epoch is None:
+                again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE)
+            elif (epoch := store_epochs.by_pk(tx.db, waiting.epoch)) is not None:
+                again |= _open(tx, row, epoch, waiting.item, route)
+
+
+def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId]) -> bool:
+    """Handle one item; return whether something may be opened now that could not be before."""
+    name = items.item_id(sealed)
+    if store_items.was_seen(tx.db, row.chat, name):
+        return False
+    try:
+        found = store_epochs.with_tag(tx.db, row.chat, items.tag_of(sealed))
+    except CannotOpen:
+        return False
+    if not found:
+        store_items.wait(tx.db, row.chat, name, sealed, tx.now)
+        return False
+    store_items.see(tx.db, row.chat, name, None, tx.now)
+    try:
+        item = items.open_item(sealed, found[0].id, carriage.secrets_of(found[0]))
+        outcome = _apply(tx, row, found[0], item, route)
+    except CannotOpen:
+        outcome = ItemOutcome.DROPPED
+    if outcome is ItemOutcome.DROPPED:
+        log.debug("an item of a group was dropped")
+        return False
+    now = store_groups.get(tx.db, row.chat)
+    if now is not None:  # those who have what it waits for can use it at once
+        carriage.pass_on(tx, now, sealed, known)
+    return outcome is ItemOutcome.NEW
+
+
+def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, plain: bytes, route: Route) -> bool:
+    """Handle what was open already, and waited; return as `_take`."""
+    try:
+        return _apply(tx, row, epoch, items.open_whole(plain), route) is ItemOutcome.NEW
+    except CannotOpen:
+        return False
+
+
+def _apply(tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route) -> ItemOutcome:
+    """Apply what is in an item of an epoch. Raises CannotOpen if it is not valid."""
+    if isinstance(item, PartItem):
+        whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
+        outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), route)
+        return (
+            outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN
+        )  # the others need all parts, to see that
+    if isinstance(item, MessageItem):
+        return _message(tx, row, epoch, item, route)
+    if adopting.take(tx, row, item.event):
+        siblings.tell(tx, row, epoch, item.event)
+        return ItemOutcome.NEW
+    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), tx.now, epoch.pk)
+    return ItemOutcome.TAKEN
+
+
+def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
+    """Open a message, move its author's chain on, and do what it says."""
+    member = store_members.get(tx.db, row.chat, item.member)
+    chain = store_epochs.chain(tx.db, epoch.pk, item.member)
+    if member is None or chain is None or item.member == row.member:
+        return ItemOutcome.DROPPED
+    read = messages.read(
+        row.group_id,
+        epoch.id,
+        item.member,
+        member.sign,
+        chain,
+        item.number,
+        item.body,
+        lambda number: store_epochs.skipped(tx.db, epoch.pk, item.member, number),
+    )
+    if read.found.used:
+        store_epochs.use_skipped(tx.db, epoch.pk, item.member, item.number)
+    else:
+        store_epochs.put_chain(tx.db, epoch.pk, item.member, read.found.chain)
+    if read.found.skipped:
+        store_epochs.skip(tx.db, epoch.pk, item.member, read.found.skipped, tx.now)
+        of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
+        store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
+        store_epochs.trim_skipped(tx.db, row.chat, of_group)
+    store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))
+    try:
+        content = decode_content(read.message.content)
+    except CannotOpen:  # its author's node is newer, or lies
+        return ItemOutcome.TAKEN
+    if content.kind.in_group and group_rules.may_post(row, Role(member.role), content.payload):
+        shown = store_members.shown_name(tx.db, row.chat, item.member)
+        contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
+    return ItemOutcome.TAKEN

@@ -1,0 +1,62 @@
+"""At the end of each transaction: what came about groups, and what is to be sent to them.
+
+Both wait for the end because groups are a floor above the contents by which they travel. It is the same transaction:
+the ack of an item, what it changed and what is passed on of it are on disk together.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.contents import GroupItem, GroupJoin, GroupMember, GroupOffer, GroupWelcome
+from p2pchat.core.ids import ChatId
+from p2pchat.engine.groups import duties, joining, receive, sending, summary
+from p2pchat.engine.runtime.effects import GroupArrival
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import chats as store_chats
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import members as store_members
+
+
+def settle(tx: Transaction) -> None:
+    """Take what came, send what is to be sent, and tell the faces what changed."""
+    joins = []
+    while tx.group_arrivals:
+        arrivals, tx.group_arrivals = tx.group_arrivals, []
+        for arrival in arrivals:
+            contact = tx.contact(arrival.contact)
+            if contact is None or contact.state != ContactState.CONTACT:
+                continue
+            if isinstance(arrival.payload, GroupJoin):
+                joins.append((contact, arrival.payload))
+            else:
+                _take(tx, contact, arrival)
+    joining.answered(tx, joins)
+    for chat in list(tx.groups_changed):
+        duties.check(tx, chat)
+    for content in tx.group_contents:
+        sending.send(tx, content)
+    for chat in tx.groups_changed:
+        _tell(tx, chat)
+
+
+def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
+    payload = arrival.payload
+    if isinstance(payload, GroupOffer):
+        joining.offered(tx, contact, payload)
+    elif isinstance(payload, GroupWelcome):
+        joining.welcomed(tx, contact, payload)
+    elif isinstance(payload, GroupMember):
+        joining.introduced(tx, contact, payload)
+    elif isinstance(payload, GroupItem):
+        row = store_groups.of_group(tx.db, payload.group)
+        chat = None if row is None else store_chats.get(tx.db, row.chat)
+        if row is None or chat is None or chat.ended_at is not None:
+            return
+        sender = store_members.of_contact_in(tx.db, row.chat, contact.id)
+        receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}))
+
+
+def _tell(tx: Transaction, chat: ChatId) -> None:
+    shown = summary.of_chat(tx, chat) if tx.listened else None
+    if shown is not None:
+        tx.event("group", **shown)

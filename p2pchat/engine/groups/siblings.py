@@ -1,0 +1,35 @@
+"""Tells those whom we added what they cannot read: an event that was made beside the one that added them.
+
+It is sealed under an epoch that came before them. Whoever added somebody has a session with them, and so passes it on,
+sealed under an epoch that they have. The same is done for all by whoever merges two epochs (`changes`).
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.groups.items import EventItem
+from p2pchat.core.ids import EpochId, MemberId
+from p2pchat.engine.groups import carriage, history
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.contacts import ContactState
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.epochs import EpochRow
+from p2pchat.store.groups.groups import GroupRow
+
+
+def tell(tx: Transaction, row: GroupRow, epoch: EpochRow, raw: bytes) -> None:
+    """Pass on an event that came sealed under `epoch` to those whom we added and who do not have that."""
+    state = history.log_of(tx, row.chat).state
+    readers = history.recipients(tx, row.chat, epoch.id)
+    for member, contact_id in store_members.contacts_in(tx.db, row.chat):
+        new, contact = state.members.get(member), tx.contact(contact_id)
+        if new is None or member in readers or new.added_by != row.member:
+            continue
+        theirs = next((head.id for head in state.epoch_heads if _has(tx, row, member, head.id)), None)
+        under = None if theirs is None else store_epochs.get(tx.db, row.chat, theirs)
+        if under is not None and contact is not None and contact.state == ContactState.CONTACT:
+            carriage.send_to(tx, row, contact, under, EventItem(raw))
+
+
+def _has(tx: Transaction, row: GroupRow, member: MemberId, epoch: EpochId) -> bool:
+    return member in history.recipients(tx, row.chat, epoch)

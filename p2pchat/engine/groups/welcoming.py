@@ -1,0 +1,41 @@
+"""Tells new members what they need: the secret of the epoch that made them members, and the whole log."""
+
+from __future__ import annotations
+
+from p2pchat.core.contents import GroupWelcome
+from p2pchat.core.groups import welcome
+from p2pchat.core.groups.events import GroupEvent
+from p2pchat.core.groups.welcome import Welcome
+from p2pchat.core.ids import EpochId, MemberId
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.groups import history
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import events as store_events
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.groups import GroupRow
+
+
+def send(tx: Transaction, row: GroupRow, contact: Contact, member: MemberId, epoch: EpochId, secret: bytes) -> None:
+    """Send a member who is a contact the secret of an epoch, and the log."""
+    log = tuple(event.event for event in store_events.all(tx.db, row.chat))
+    for part in welcome.cut_welcome(Welcome(row.group_id, member, epoch, secret, log)):
+        outbound.queue(tx, contact, GroupWelcome(part))
+    outbound.nudge(tx, contact)
+
+
+def welcome_siblings(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> None:
+    """Send the secret of an epoch to those whom we added, and who cannot compute it: they were added beside the epoch
+    from which it went on, so they do not have that.
+    """
+    if event.prev_epoch is None:
+        return
+    members = history.recipients(tx, row.chat, event.id)
+    before = history.recipients(tx, row.chat, event.prev_epoch)
+    for member, contact_id in store_members.contacts_in(tx.db, row.chat):
+        new = members.get(member)
+        if new is None or member in before or new.added_in == event.id or new.added_by != row.member:
+            continue
+        contact = tx.contact(contact_id)
+        if contact is not None and contact.state == ContactState.CONTACT:
+            send(tx, row, contact, member, event.id, secret)

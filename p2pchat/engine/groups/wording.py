@@ -1,0 +1,121 @@
+"""Events of a membership log as sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from p2pchat.core.groups.events import (
+    AddMembers,
+    ChangeSetting,
+    ConfirmRecovery,
+    Found,
+    GroupEvent,
+    HandOver,
+    LeaveGroup,
+    MergeEpochs,
+    MuteMember,
+    NameSuccessor,
+    RecoverOwner,
+    RemoveMembers,
+    RotateEpoch,
+    SetRole,
+    UpdateMember,
+)
+from p2pchat.core.groups.roles import Role, member_id
+from p2pchat.core.ids import ContactId, MemberId, sender_of
+from p2pchat.core.text import clean_name
+
+MAX_NAMED = 5
+ROLE_WORDS = {
+    Role.OWNER: "the owner",
+    Role.ADMIN: "an admin",
+    Role.MODERATOR: "a moderator",
+    Role.MEMBER: "a member",
+    Role.OBSERVER: "an observer",
+}
+_SETTINGS = {
+    "name": "the name",
+    "topic": "the topic",
+    "description": "the description",
+    "slow_mode": "slow mode",
+    "locked": "the lock",
+    "invites": "who may invite",
+    "newcomers": "the rule for newcomers",
+    "history": "what newcomers are shown",
+    "timer": "how long messages stay",
+    "recovery": "who may replace a lost owner",
+}
+
+
+def named_in(event: GroupEvent) -> set[ContactId]:
+    """Return the members whose names a sentence needs."""
+    action = event.action
+    members: tuple[MemberId, ...] = (event.author_id,)
+    if isinstance(action, AddMembers):
+        members += tuple(member_id(newcomer.sign) for newcomer in action.newcomers)
+    elif isinstance(action, RemoveMembers):
+        members += action.members
+    elif isinstance(action, SetRole | HandOver | MuteMember | RecoverOwner | ConfirmRecovery):
+        members += (action.member,)
+    return {sender_of(member) for member in members}
+
+
+def sentence(event: GroupEvent, me: MemberId, names: Mapping[ContactId, str]) -> str:
+    """Return what an event says, as one sentence without its end. me: our own id, who is "you"."""
+
+    def called(member: MemberId) -> str:
+        return "you" if member == me else names[sender_of(member)]
+
+    who = called(event.author_id)
+    said = _predicate(event.action, called)
+    return f"{who[:1].upper() + who[1:] if who == 'you' else who} {said}"
+
+
+def _predicate(action: Any, called: Any) -> str:
+    match action:
+        case Found():
+            return "founded the group"
+        case AddMembers():
+            return f"added {_listed([called(member_id(newcomer.sign)) for newcomer in action.newcomers])}"
+        case RemoveMembers():
+            because = f": {clean_name(action.reason, None)}" if action.reason else ""
+            how = "banned" if action.ban else "removed"
+            return f"{how} {_listed([called(member) for member in action.members])}{because}"
+        case SetRole():
+            return f"made {called(action.member)} {ROLE_WORDS[action.role]}"
+        case LeaveGroup():
+            return "left"
+        case UpdateMember():
+            return "renewed their keys"
+        case ChangeSetting():
+            return _changed(action.key, action.value)
+        case RotateEpoch():
+            return "renewed the keys"
+        case MergeEpochs():
+            return "renewed the keys after changes that were made at the same time"
+        case HandOver():
+            return f"made {called(action.member)} the owner"
+        case NameSuccessor():
+            return "named another group that takes the place of this one"
+        case MuteMember():
+            return f"muted {called(action.member)}" if action.until else f"unmuted {called(action.member)}"
+        case RecoverOwner():
+            return f"asked to make {called(action.member)} the owner"
+        case ConfirmRecovery():
+            return f"confirmed that {called(action.member)} becomes the owner"
+    return "changed something that this version does not know"
+
+
+def _changed(key: str, value: object) -> str:
+    if key == "name" and isinstance(value, str):
+        return f"named the group {clean_name(value)}"
+    if key == "locked":
+        return "locked the group" if value is True else "unlocked the group"
+    return f"changed {_SETTINGS.get(key, 'a setting')}"
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > MAX_NAMED:
+        return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} others"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

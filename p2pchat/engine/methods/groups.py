@@ -1,0 +1,252 @@
+"""Methods about groups: founding one, its members, roles and settings, its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from p2pchat.core.groups import events, settings
+from p2pchat.core.groups.events import HandOver, SetRole
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import EventId, MemberId, sender_of
+from p2pchat.core.text import clean_name
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.groups import changes, history, joining, summary, wording
+from p2pchat.engine.methods import chats
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json
+from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchContact, NotAGroup, NotNow, UsageError
+from p2pchat.store import chats as store_chats
+from p2pchat.store import partners
+from p2pchat.store.contacts import GROUPS, ContactState
+from p2pchat.store.database import Database
+from p2pchat.store.groups import events as store_events
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.groups import GroupRow
+
+MAX_PAGE = 1_000
+MAX_LOG = 1_000
+MAX_NAME_BYTES = 64
+_YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")
+
+
+async def create_group(engine: Engine, *, name: str, contacts: Sequence[str] | None = None) -> Json:
+    """Found a group, and add contacts to it. Raises BadName, NoSuchContact, AmbiguousName or NotNow."""
+
+    def act(tx: Transaction) -> str:
+        called = _name(name)
+        people = [tx.find(written) for written in contacts or ()]
+        for person in people:
+            joining.check_addable(person)
+        row = changes.create(tx, called, joining.own_name(tx))
+        for person in people:
+            joining.offer(tx, row, person)
+        return row.chat.hex()
+
+    made = await engine.committer.submit(act)
+    return next(chat for chat in await chats.list_chats(engine) if chat["id"] == made)
+
+
+async def add_members(engine: Engine, *, chat: str, contacts: Sequence[str]) -> Json:
+    """Add contacts to a group: their nodes are asked for keys, and make them members when these are here."""
+
+    def act(tx: Transaction, row: GroupRow) -> None:
+        people = [tx.find(written) for written in contacts]
+        if row.role > Role.ADMIN:
+            raise NotNow("Only admins add members to this group")
+        for person in people:
+            joining.check_addable(person)
+        for person in people:
+            if not store_members.of_contact_in(tx.db, row.chat, person.id):
+                joining.offer(tx, row, person)
+
+    return await _change(engine, chat, act)
+
+
+async def remove_member(engine: Engine, *, chat: str, member: str, ban: bool = False, reason: str = "") -> Json:
+    """Remove a member of a lower role."""
+
+    def act(tx: Transaction, row: GroupRow) -> None:
+        id = _member(tx.db, row, member)
+        if id == row.member:
+            raise UsageError("You cannot remove yourself", hint="`p2pchat group leave` leaves the group.")
+        if len(reason.encode()) > events.MAX_REASON_BYTES:
+            raise UsageError(f"A reason has at most {events.MAX_REASON_BYTES} bytes")
+        changes.remove(tx, row, [id], ban=ban, reason=reason)
+
+    return await _change(engine, chat, act)
+
+
+async def set_role(engine: Engine, *, chat: str, member: str, role: str) -> Json:
+    """Give a member another role; making somebody the owner makes the user an admin."""
+
+    def act(tx: Transaction, row: GroupRow) -> None:
+        id, wanted = _member(tx.db, row, member), Role[role.upper()]
+        changes.make(tx, row, HandOver(id) if wanted is Role.OWNER else SetRole(id, wanted))
+
+    return await _change(engine, chat, act)
+
+
+async def leave_group(engine: Engine, *, chat: str) -> Json:
+    """Leave a group; its chat stays, and can only be read."""
+
+    def act(tx: Transaction) -> Json:
+        row = _group(tx.db, chat)
+        name = tx.partner(chat).name
+        changes.leave(tx, row)
+        return {"chat": row.chat.hex(), "name": name}
+
+    left: Json = await engine.committer.submit(act)
+    return left
+
+
+async def set_group(engine: Engine, *, chat: str, key: str, value: str) -> Json:
+    """Change a setting of a group. Raises UsageError for a value that the setting cannot have."""
+
+    def act(tx: Transaction, row: GroupRow) -> None:
+        wanted = _value(key, value)
+        if history.log_of(tx, row.chat).state.settings.get(key) != wanted:
+            changes.change_setting(tx, row, key, wanted)
+
+    return await _change(engine, chat, act)
+
+
+async def group(engine: Engine, *, chat: str) -> Json:
+    """Return what there is to know about a group."""
+
+    def query(db: Database) -> Json:
+        return _shown(db, _group(db, chat, former=True), engine.clock())
+
+    return await engine.committer.read(query)
+
+
+async def group_members(engine: Engine, *, chat: str, search: str = "", offset: int = 0, limit: int = 100) -> Json:
+    """Return a page of the members of a group, the highest roles first."""
+
+    def query(db: Database) -> Json:
+        row = _group(db, chat, former=True)
+        total, page = store_members.page(db, row.chat, max(1, min(limit, MAX_PAGE)), max(0, offset), search)
+        return {
+            "total": total,
+            "members": [
+                {
+                    "id": member.id.hex(),
+                    "name": member.name or store_members.NAMELESS,
+                    "role": Role(member.role).name.lower(),
+                    "me": member.id == row.member,
+                    "contact": member.contact_name,
+                    "verified": member.verified,
+                }
+                for member in page
+            ],
+        }
+
+    return await engine.committer.read(query)
+
+
+async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str | None = None) -> list[Json]:
+    """Return the newest events of a group, newest last, in sentences."""
+
+    def act(tx: Transaction) -> list[Json]:
+        row = _group(tx.db, chat, former=True)
+        first = None if before is None else _event(before)
+        rows = store_events.page(tx.db, row.chat, max(1, min(limit, MAX_LOG)), first)
+        shown = [events.decode_verified(event.event) for event in rows]
+        called = {sender for event in shown for sender in wording.named_in(event)}
+        names = store_members.names(tx.db, row.chat, called)
+        return [
+            {
+                "id": event.id.hex(),
+                "text": f"{wording.sentence(event, row.member, names)}.",
+                "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
+                "op": event.op.name.lower(),
+                "known_by": None,
+            }
+            for event in shown
+        ]
+
+    found: list[Json] = await engine.committer.submit(act)
+    return found
+
+
+async def _change(engine: Engine, chat: str, function: Callable[[Transaction, GroupRow], None]) -> Json:
+    def act(tx: Transaction) -> Json:
+        row = _group(tx.db, chat)
+        function(tx, row)
+        return _shown(tx.db, row, tx.now)
+
+    changed: Json = await engine.committer.submit(act)
+    return changed
+
+
+def _group(db: Database, chat: str, *, former: bool = False) -> GroupRow:
+    """Return the group that a user names; one that we left only if `former`. Raises NotAGroup or NotNow."""
+    partner = partners.find(db, chat)
+    row = store_groups.get(db, partner.chat) if partner.state in GROUPS else None
+    if row is None:
+        raise NotAGroup
+    if partner.state == ContactState.LEFT and not former:
+        raise NotNow(f"You are not a member of {partner.name} any more")
+    return row
+
+
+def _shown(db: Database, row: GroupRow, now: int) -> Json:
+    shown = summary.of(db, row.chat, now)
+    assert shown is not None
+    return shown
+
+
+def _member(db: Database, row: GroupRow, written: str) -> MemberId:
+    """Return the member whom a user names by id, by the beginning of it, or by name."""
+    wanted = written.strip()
+    found = store_members.named(db, row.chat, wanted)
+    if not found and wanted and all(digit in "0123456789abcdef" for digit in wanted.lower()):
+        found = store_members.find(db, row.chat, wanted.lower())
+    if len(found) > 1:
+        names = [f"{store_members.shown_name(db, row.chat, id)} ({id.hex()})" for id in found]
+        raise AmbiguousName(candidates=names)
+    if not found:
+        raise NoSuchContact(f"{_name_of(db, row)} has no member {wanted!r}")
+    return found[0]
+
+
+def _name_of(db: Database, row: GroupRow) -> str:
+    chat = store_chats.get(db, row.chat)
+    return "The group" if chat is None else chat.name
+
+
+def _name(written: str) -> str:
+    name = clean_name(written)
+    if not name or len(name.encode()) > MAX_NAME_BYTES:
+        raise BadName(f"A group's name is visible text of at most {MAX_NAME_BYTES} bytes")
+    return name
+
+
+def _value(key: str, written: str) -> object:
+    """Return the value of a setting in its shape."""
+    text = written.strip()
+    if key == settings.NAME.key:
+        return _name(text)
+    if key == settings.LOCKED.key:
+        if text.casefold() not in _YES + _NO:
+            raise UsageError("`locked` is yes or no")
+        return text.casefold() in _YES
+    if key in (settings.SLOW_MODE.key, settings.NEWCOMERS.key, settings.HISTORY.key):
+        if not text.isascii() or not text.isdecimal():
+            raise UsageError(f"`{key}` is a number")
+        value: object = int(text)
+    else:
+        value = text
+    setting = next(setting for setting in summary.SETTINGS if setting.key == key)
+    try:
+        setting.shape(value)
+    except CannotOpen:
+        raise UsageError(f"`{key}` cannot be {written!r}") from None
+    return value
+
+
+def _event(written: str) -> EventId:
+    try:
+        return EventId(bytes.fromhex(written))
+    except ValueError:
+        raise UsageError("`before` is the id of an event") from None

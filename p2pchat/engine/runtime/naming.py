@@ -1,0 +1,47 @@
+"""The names of people, as faces are told who wrote a message: a contact's, or in a group those of its members."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from p2pchat.core.ids import ChatId, ContactId
+from p2pchat.engine.runtime.views import Names
+from p2pchat.store import partners
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.remarks import NOTHING, Remarks
+
+
+def of(db: Database, partner: Contact, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> Names:
+    """Return the names of those who wrote these messages of a chat, and the remarks on them. partner: its contact, or
+    the stand-in for its group or for a member of that.
+    """
+    return partner.name if partner.group is None else _members(db, partner.chat, rows, notes)
+
+
+def of_one(db: Database, partner: Contact, row: MessageRow, notes: Remarks = NOTHING) -> Names:
+    """Return the same for one message."""
+    return partner.name if partner.group is None else _members(db, partner.chat, [row], {row.pk: notes})
+
+
+def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> dict[ChatId, Names]:
+    """Return the same for messages of many chats, by chat."""
+    names: dict[ChatId, Names] = {**partners.names(db)}
+    for chat in store_groups.chats(db) & {row.chat for row in rows}:
+        names[chat] = _members(db, chat, [row for row in rows if row.chat == chat], notes)
+    return names
+
+
+def _members(
+    db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]
+) -> Mapping[ContactId, str]:
+    senders = {row.sender for row in rows}
+    for row in rows:
+        remarks = notes.get(row.pk, NOTHING)
+        senders |= {reaction.sender for reaction in remarks.reactions}
+        if remarks.quoted is not None:
+            senders.add(remarks.quoted.sender)
+    return store_members.names(db, chat, senders - {ME})

@@ -1,0 +1,163 @@
+"""The epochs of groups: what is kept of each besides its secret, which is never kept, and the chains of its senders.
+
+Keys that were used are deleted in the transaction that uses them; `secure_delete` and the checkpoint take them from the
+disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from p2pchat.core.groups.chains import Chain
+from p2pchat.core.groups.epochs import EpochSecrets
+from p2pchat.core.ids import ChatId, EpochId, MemberId
+from p2pchat.store.database import Database, Row
+
+
+class EpochRow(NamedTuple):
+    """An epoch. before: the epoch from which its event went on, None for the first. join, exporter: None once they are
+    deleted. adopted_at: in ms.
+    """
+
+    pk: int
+    chat: ChatId
+    id: EpochId
+    before: EpochId | None
+    tag: bytes
+    header: bytes
+    topic: bytes
+    join_key: bytes | None
+    exporter: bytes | None
+    adopted_at: int
+
+
+_COLUMNS = ", ".join(EpochRow._fields)
+_SELECT = f"SELECT {_COLUMNS} FROM group_epochs "
+_ADD = """
+INSERT INTO group_epochs (chat, id, before, tag, header, topic, join_key, exporter, adopted_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING pk
+"""
+_PUT_CHAIN = """
+INSERT INTO group_chains (epoch, member, number, key) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET number = excluded.number, key = excluded.key
+"""
+_SKIP = "INSERT INTO group_skipped (epoch, member, number, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_IN_CHAT = "epoch IN (SELECT pk FROM group_epochs WHERE chat = ?)"
+_TRIM = """
+DELETE FROM group_skipped WHERE (epoch, member, number) IN (
+    SELECT epoch, member, number FROM group_skipped
+    WHERE epoch IN (SELECT pk FROM group_epochs WHERE chat = ?1) AND (?3 IS NULL OR member = ?3)
+    ORDER BY at, epoch, number LIMIT ?2)
+"""
+
+
+def add(
+    db: Database,
+    chat: ChatId,
+    id: EpochId,
+    before: EpochId | None,
+    secrets: EpochSecrets,
+    chains: Mapping[MemberId, Chain],
+    at: int,
+) -> int | None:
+    """Save a new epoch with the beginnings of all chains; return its pk, or None if it is here already. at: ms."""
+    values = (chat, id, before, secrets.tag, secrets.header, secrets.topic, secrets.join, secrets.exporter, at)
+    added = db.query(_ADD, values)
+    if not added:
+        return None
+    ((pk,),) = added
+    db.executemany(_PUT_CHAIN, [(pk, member, chain.next, chain.key) for member, chain in chains.items()])
+    return int(pk)
+
+
+def get(db: Database, chat: ChatId, id: EpochId) -> EpochRow | None:
+    """Return an epoch of a group, or None if nothing is kept of it."""
+    return _made(db.query_one(_SELECT + "WHERE chat = ? AND id = ?", (chat, id)))
+
+
+def by_pk(db: Database, pk: int) -> EpochRow | None:
+    """Return the epoch with this pk, or None."""
+    return _made(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
+
+
+def of(db: Database, chat: ChatId) -> list[EpochRow]:
+    """Return all epochs of a group of which something is kept, the oldest first."""
+    return [EpochRow(*row) for row in db.query(_SELECT + "WHERE chat = ? ORDER BY pk", (chat,))]
+
+
+def with_tag(db: Database, chat: ChatId, tag: bytes) -> list[EpochRow]:
+    """Return the epochs of a group whose items begin with these 8 bytes: one, or none."""
+    return [EpochRow(*row) for row in db.query(_SELECT + "WHERE tag = ? AND chat = ?", (tag, chat))]
+
+
+def groups_with_tag(db: Database, tag: bytes) -> list[ChatId]:
+    """Return the groups of which an epoch has items that begin with these 8 bytes."""
+    return [ChatId(chat) for (chat,) in db.query("SELECT DISTINCT chat FROM group_epochs WHERE tag = ?", (tag,))]
+
+
+def drop_links(db: Database, pk: int) -> None:
+    """Delete what leads from an epoch to those that go on from it."""
+    db.execute("UPDATE group_epochs SET join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))
+
+
+def remove(db: Database, pk: int) -> None:
+    """Delete an epoch with its chains and skipped keys."""
+    db.execute("DELETE FROM group_epochs WHERE pk = ?", (pk,))
+
+
+def chain(db: Database, epoch: int, member: MemberId) -> Chain | None:
+    """Return a member's chain in the epoch with this pk, or None."""
+    row = db.query_one("SELECT key, number FROM group_chains WHERE epoch = ? AND member = ?", (epoch, member))
+    return None if row is None else Chain(*row)
+
+
+def put_chain(db: Database, epoch: int, member: MemberId, chain: Chain) -> None:
+    """Save where a member's chain is now."""
+    db.execute(_PUT_CHAIN, (epoch, member, chain.next, chain.key))
+
+
+def drop_chains(db: Database, chat: ChatId, members: Iterable[MemberId]) -> None:
+    """Delete the chains and skipped keys of members who are gone, in all epochs of a group."""
+    for member in members:
+        for table in ("group_chains", "group_skipped"):
+            db.execute(f"DELETE FROM {table} WHERE {_IN_CHAT} AND member = ?", (chat, member))
+
+
+def skipped(db: Database, epoch: int, member: MemberId, number: int) -> bytes | None:
+    """Return the key of a message that was passed over, or None."""
+    row = db.query_one(
+        "SELECT key FROM group_skipped WHERE epoch = ? AND member = ? AND number = ?", (epoch, member, number)
+    )
+    return None if row is None else row[0]
+
+
+def skip(db: Database, epoch: int, member: MemberId, keys: Iterable[tuple[int, bytes]], at: int) -> None:
+    """Save the keys of messages that were passed over."""
+    db.executemany(_SKIP, [(epoch, member, number, key, at) for number, key in keys])
+
+
+def use_skipped(db: Database, epoch: int, member: MemberId, number: int) -> None:
+    """Delete a key that was used."""
+    db.execute("DELETE FROM group_skipped WHERE epoch = ? AND member = ? AND number = ?", (epoch, member, number))
+
+
+def count_skipped(db: Database, chat: ChatId, member: MemberId) -> tuple[int, int]:
+    """Return how many skipped keys there are of a member, and of the whole group."""
+    row = db.query_one(f"SELECT total(member = ?2), count(*) FROM group_skipped WHERE {_IN_CHAT}", (chat, member))
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def trim_skipped(db: Database, chat: ChatId, count: int, member: MemberId | None = None) -> None:
+    """Delete that many skipped keys of a group, or of one member of it, oldest first."""
+    if count > 0:
+        db.execute(_TRIM, (chat, count, member))
+
+
+def drop_skipped(db: Database, before: int) -> None:
+    """Delete the skipped keys of all groups that were saved before that time (ms)."""
+    db.execute("DELETE FROM group_skipped WHERE at < ?", (before,))
+
+
+def _made(row: Row | None) -> EpochRow | None:
+    return None if row is None else EpochRow(*row)

@@ -1,0 +1,76 @@
+"""The groups of this profile: a row for each, beside the row of its chat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from operator import attrgetter
+
+from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
+from p2pchat.store.database import Database, Row, Value, assignments
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupRow:
+    """A group that we are or were in.
+
+    member: our id there. sign_seed, leaf_seed, kem_seed: the private halves of our keys there, the last one None where
+    the group has no ML-KEM leaves. name: the one that we chose there. role: ours, a number of `core.groups.roles`.
+    settings: of the newest state, encoded. heads: the ids of the newest events, one behind the other. epoch: the one
+    under which we send, or None while there is none. joined_at: in ms. problem: a whole sentence about why nothing can
+    be sent, or "".
+    """
+
+    chat: ChatId
+    group_id: GroupId
+    member: MemberId
+    sign_seed: bytes
+    leaf_seed: bytes
+    kem_seed: bytes | None
+    name: str
+    role: int
+    settings: bytes
+    heads: bytes
+    epoch: EpochId | None
+    joined_at: int
+    problem: str = ""
+
+
+_NAMES = tuple(field.name for field in fields(GroupRow))
+_SELECT = f"SELECT {', '.join(_NAMES)} FROM groups "
+_ADD = f"INSERT INTO groups ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+_CHANGING = frozenset(_NAMES) - {"chat", "group_id"}
+_values = attrgetter(*_NAMES)
+
+
+def add(db: Database, row: GroupRow) -> None:
+    """Save a new group, whose chat must exist."""
+    db.execute(_ADD, _values(row))
+
+
+def get(db: Database, chat: ChatId) -> GroupRow | None:
+    """Return the group of a chat, or None."""
+    return _made(db.query_one(_SELECT + "WHERE chat = ?", (chat,)))
+
+
+def of_group(db: Database, group_id: GroupId) -> GroupRow | None:
+    """Return the group with this id, or None."""
+    return _made(db.query_one(_SELECT + "WHERE group_id = ?", (group_id,)))
+
+
+def update(db: Database, chat: ChatId, **fields: Value) -> None:
+    """Set fields of one group, by the names of `GroupRow`."""
+    db.execute(f"UPDATE groups SET {assignments(fields, _CHANGING)} WHERE chat = :chat", {**fields, "chat": chat})
+
+
+def replace(db: Database, row: GroupRow) -> None:
+    """Save who we are in a group from now on, in which we were before."""
+    update(db, row.chat, **{name: getattr(row, name) for name in _CHANGING})
+
+
+def chats(db: Database) -> set[ChatId]:
+    """Return the chats of all groups."""
+    return {ChatId(chat) for (chat,) in db.query("SELECT chat FROM groups")}
+
+
+def _made(row: Row | None) -> GroupRow | None:
+    return None if row is None else GroupRow(*row)

@@ -1,0 +1,129 @@
+"""Items of groups: which were seen, which wait, which are to be passed on, and parts of what is longer than one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from p2pchat.core.groups.parts import Part
+from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.store.database import Database
+
+MAX_WAITING = 256
+"""Items that wait in one group; the oldest are dropped for new ones, since others have them too."""
+MAX_PARTS = 512
+"""Parts that wait in one group, or from one contact, for the rest of theirs."""
+
+
+class WaitingItem(NamedTuple):
+    """An item that says nothing yet. epoch: the pk of its epoch, for one that is open already."""
+
+    id: bytes
+    epoch: int | None
+    item: bytes
+
+
+class UnsentRow(NamedTuple):
+    """A content of ours that waits for an epoch. message: its id."""
+
+    pk: int
+    message: MessageId
+    content: bytes
+
+
+_SEE = "INSERT INTO group_items (chat, id, item, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING pk"
+_FORGET = """
+DELETE FROM group_items WHERE at < ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = group_items.pk)
+"""
+_WAIT = "INSERT INTO group_waiting (chat, id, epoch, item, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_TRIM = """
+DELETE FROM group_waiting WHERE chat = ?1 AND pk NOT IN (
+    SELECT pk FROM group_waiting WHERE chat = ?1 ORDER BY pk DESC LIMIT ?2)
+"""
+_PART = """
+INSERT INTO group_parts (owner, hash, number, count, part, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_TRIM_PARTS = """
+DELETE FROM group_parts WHERE owner = ?1 AND hash = (
+    SELECT hash FROM group_parts WHERE owner = ?1 AND hash <> ?2 ORDER BY at LIMIT 1)
+    AND (SELECT count(*) FROM group_parts WHERE owner = ?1) > ?3
+"""
+
+
+def see(db: Database, chat: ChatId, id: bytes, item: bytes | None, at: int) -> int | None:
+    """Note that an item was seen at `at` (ms); return its pk, or None if it was before. item: its bytes, if it is kept
+    for others.
+    """
+    seen = db.query(_SEE, (chat, id, item, at))
+    return int(seen[0][0]) if seen else None
+
+
+def was_seen(db: Database, chat: ChatId, id: bytes) -> bool:
+    """Return whether an item was seen."""
+    return db.query_one("SELECT 1 FROM group_items WHERE chat = ? AND id = ?", (chat, id)) is not None
+
+
+def forget_seen(db: Database, before: int) -> None:
+    """Forget the items that were seen before that time (ms) and are not to be passed on."""
+    db.execute(_FORGET, (before,))
+
+
+def wait(db: Database, chat: ChatId, id: bytes, item: bytes, at: int, epoch: int | None = None) -> None:
+    """Keep an item that says nothing yet. epoch: the pk of its epoch, for one that is open already."""
+    if db.execute(_WAIT, (chat, id, epoch, item, at)):
+        db.execute(_TRIM, (chat, MAX_WAITING))
+
+
+def waiting(db: Database, chat: ChatId) -> list[WaitingItem]:
+    """Return the items that wait in a group, oldest first."""
+    sql = "SELECT id, epoch, item FROM group_waiting WHERE chat = ? ORDER BY pk"
+    return [WaitingItem(*row) for row in db.query(sql, (chat,))]
+
+
+def waits_no_more(db: Database, chat: ChatId, id: bytes) -> None:
+    """Delete an item that waited."""
+    db.execute("DELETE FROM group_waiting WHERE chat = ? AND id = ?", (chat, id))
+
+
+def forget_waiting(db: Database, before: int) -> None:
+    """Delete the items that have waited since before that time (ms), and parts of what never came whole."""
+    db.execute("DELETE FROM group_waiting WHERE at < ?", (before,))
+    db.execute("DELETE FROM group_parts WHERE at < ?", (before,))
+
+
+def keep_part(db: Database, owner: ChatId | ContactId, part: Part, at: int) -> bytes | None:
+    """Keep a part of something longer; return the whole, and delete its parts, if that was the last one. at: ms."""
+    whole, count = part.whole, len(part.hashes)
+    db.execute(_PART, (owner, whole, part.which, count, part.data, at))
+    rows = db.query("SELECT part FROM group_parts WHERE owner = ? AND hash = ? ORDER BY number", (owner, whole))
+    if len(rows) < count:
+        db.execute(_TRIM_PARTS, (owner, whole, MAX_PARTS))
+        return None
+    db.execute("DELETE FROM group_parts WHERE owner = ? AND hash = ?", (owner, whole))
+    return b"".join(data for (data,) in rows)
+
+
+def forget_all(db: Database, chat: ChatId) -> None:
+    """Delete what waits to be opened or sent in a group, and the parts of what is not whole."""
+    for table, key in (("group_waiting", "chat"), ("group_unsent", "chat"), ("group_parts", "owner")):
+        db.execute(f"DELETE FROM {table} WHERE {key} = ?", (chat,))
+
+
+def leave_unsent(db: Database, chat: ChatId, message: MessageId, content: bytes) -> None:
+    """Keep a content of ours until there is an epoch under which it may be sent."""
+    db.execute("INSERT INTO group_unsent (chat, message, content) VALUES (?, ?, ?)", (chat, message, content))
+
+
+def unsent(db: Database, chat: ChatId, limit: int) -> list[UnsentRow]:
+    """Return the first contents of ours that wait for an epoch, in the order in which they were written."""
+    sql = "SELECT pk, message, content FROM group_unsent WHERE chat = ? ORDER BY pk LIMIT ?"
+    return [UnsentRow(*row) for row in db.query(sql, (chat, limit))]
+
+
+def sent(db: Database, pk: int) -> None:
+    """Delete a content that does not wait any more."""
+    db.execute("DELETE FROM group_unsent WHERE pk = ?", (pk,))
+
+
+def withdraw(db: Database, chat: ChatId, messages: list[MessageId]) -> None:
+    """Delete contents that are not to be sent any more."""
+    db.executemany("DELETE FROM group_unsent WHERE chat = ? AND message = ?", [(chat, id) for id in messages])

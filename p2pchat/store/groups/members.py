@@ -1,0 +1,178 @@
+"""The members of groups, as the newest state of each group's log has them, so that a list of them is read in pages.
+
+A member who is gone keeps a row, without keys: what they wrote is still shown under their name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from p2pchat.core.ids import ChatId, ContactId, MemberId, member_of, sender_of
+from p2pchat.store.database import ID_LIST, Database, Row, packed
+from p2pchat.store.text_folding import fold
+
+NAMELESS = "somebody"
+"""How a member is called of whom nothing is known."""
+
+
+class MemberRow(NamedTuple):
+    """A member. name: the one that they chose in this group, cleaned. role: a number of `core.groups.roles`. sign,
+    leaf, kem: their public keys. contact: the contact who said that it is they. head: the newest event that a message
+    of theirs says that they know.
+    """
+
+    id: MemberId
+    name: str
+    role: int
+    sign: bytes
+    leaf: bytes
+    kem: bytes | None
+    contact: ContactId | None = None
+    head: bytes | None = None
+
+
+class ListedMember(NamedTuple):
+    """A member in a list. contact_name, verified: of the contact who said that it is they; None and False for none."""
+
+    id: MemberId
+    name: str
+    role: int
+    contact: ContactId | None
+    contact_name: str | None
+    verified: bool
+
+
+_COLUMNS = ", ".join(f"group_members.{name}" for name in MemberRow._fields)
+_SELECT = f"SELECT {_COLUMNS} FROM group_members WHERE chat = ? AND NOT gone "
+_PUT = """
+INSERT INTO group_members (chat, id, name, folded, role, sign, leaf, kem) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded, role = excluded.role, sign = excluded.sign,
+    leaf = excluded.leaf, kem = excluded.kem, gone = 0
+"""
+_LEAVE = "UPDATE group_members SET gone = 1, sign = x'', leaf = x'', kem = NULL, head = NULL WHERE chat = ? AND id = ?"
+_LISTED = """
+SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0)
+FROM group_members LEFT JOIN contacts ON contacts.id = contact WHERE chat = ?1 AND gone = 0
+"""
+_ORDER = " ORDER BY role, folded, group_members.id LIMIT ?2 OFFSET ?3"
+_MATCHING = " AND (instr(folded, ?4) OR instr(lower(coalesce(contacts.name, '')), ?5))"
+_SHOWN = f"""
+SELECT group_members.id, coalesce(contacts.name, nullif(group_members.name, ''), '{NAMELESS}')
+FROM group_members LEFT JOIN contacts ON contacts.id = contact WHERE chat = ?1
+"""
+
+
+def put(db: Database, chat: ChatId, rows: Iterable[MemberRow]) -> None:
+    """Save members of a group, or what has changed of them; which contact somebody is and what they know stay."""
+    db.executemany(
+        _PUT, [(chat, row.id, row.name, fold(row.name), row.role, row.sign, row.leaf, row.kem) for row in rows]
+    )
+
+
+def leave(db: Database, chat: ChatId, ids: Iterable[MemberId]) -> None:
+    """Note that members are gone."""
+    db.executemany(_LEAVE, [(chat, id) for id in ids])
+
+
+def get(db: Database, chat: ChatId, id: MemberId) -> MemberRow | None:
+    """Return a member of a group, or None for one who is not, or not any more."""
+    return _made(db.query_one(_SELECT + "AND id = ?", (chat, id)))
+
+
+def all(db: Database, chat: ChatId) -> list[MemberRow]:
+    """Return all members of a group, in the order of their ids."""
+    return [MemberRow(*row) for row in db.query(_SELECT + "ORDER BY id", (chat,))]
+
+
+def count(db: Database, chat: ChatId) -> int:
+    """Return the number of members of a group."""
+    row = db.query_one("SELECT count(*) FROM group_members WHERE chat = ? AND gone = 0", (chat,))
+    return int(row[0]) if row else 0
+
+
+def page(db: Database, chat: ChatId, limit: int, offset: int = 0, search: str = "") -> tuple[int, list[ListedMember]]:
+    """Return how many members match, and a page of them: by role, then by name. search: a part of a name, "" for
+    all.
+    """
+    values = (chat, limit, offset)
+    if not search:
+        total, rows = count(db, chat), db.query(_LISTED + _ORDER, values)
+    else:
+        matching = (*values, fold(search), search.lower())
+        found = db.query_one(f"SELECT count(*), ?2, ?3 FROM ({_LISTED + _MATCHING})", matching)
+        total, rows = int(found[0]) if found else 0, db.query(_LISTED + _MATCHING + _ORDER, matching)
+    return total, [
+        ListedMember(id, name, role, contact, contact_name, bool(verified))
+        for id, name, role, contact, contact_name, verified in rows
+    ]
+
+
+def names(db: Database, chat: ChatId, senders: Collection[ContactId]) -> dict[ContactId, str]:
+    """Return by which names the senders of messages of a group are shown: as the user calls the contact, or else as
+    they call themselves there.
+    """
+    if not senders:
+        return {}
+    sql = f"{_SHOWN} AND group_members.id IN {ID_LIST.format('?2')}"
+    known = {sender_of(id): str(name) for id, name in db.query(sql, (chat, packed([*senders])))}
+    return {sender: known.get(sender, NAMELESS) for sender in senders}
+
+
+def shown_name(db: Database, chat: ChatId, id: MemberId) -> str:
+    """Return by which name a member, present or former, is shown."""
+    return names(db, chat, [sender_of(id)])[sender_of(id)]
+
+
+def is_contact(db: Database, chat: ChatId, id: MemberId, contact: ContactId | None) -> None:
+    """Note which contact a member is."""
+    db.execute("UPDATE group_members SET contact = ? WHERE chat = ? AND id = ?", (contact, chat, id))
+
+
+def knows(db: Database, chat: ChatId, id: MemberId, head: bytes) -> None:
+    """Note which event a member knows."""
+    db.execute("UPDATE group_members SET head = ?1 WHERE chat = ?2 AND id = ?3 AND head IS NOT ?1", (head, chat, id))
+
+
+def heads(db: Database, chat: ChatId) -> dict[bytes, int]:
+    """Return the events that members know as the newest, each with how many do."""
+    sql = "SELECT head, count(*) FROM group_members WHERE chat = ? AND NOT gone AND head IS NOT NULL GROUP BY head"
+    return {bytes(head): int(number) for head, number in db.query(sql, (chat,))}
+
+
+def contacts_in(db: Database, chat: ChatId) -> list[tuple[MemberId, ContactId]]:
+    """Return the members of a group who are contacts, in the order of their ids."""
+    sql = "SELECT id, contact FROM group_members WHERE chat = ? AND NOT gone AND contact IS NOT NULL ORDER BY id"
+    return [(MemberId(id), ContactId(contact)) for id, contact in db.query(sql, (chat,))]
+
+
+def of_contact_in(db: Database, chat: ChatId, contact: ContactId) -> list[MemberId]:
+    """Return the members of a group who are this contact: one, or none."""
+    sql = "SELECT id FROM group_members WHERE chat = ? AND contact = ? AND NOT gone"
+    return [MemberId(id) for (id,) in db.query(sql, (chat, contact))]
+
+
+def of_contact(db: Database, contact: ContactId) -> list[ChatId]:
+    """Return the chats of the groups in which a contact is."""
+    sql = "SELECT chat FROM group_members WHERE contact = ? AND NOT gone ORDER BY chat"
+    return [ChatId(chat) for (chat,) in db.query(sql, (contact,))]
+
+
+def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:
+    """Return the members whose id begins with these hex digits, at most two."""
+    sql = "SELECT id FROM group_members WHERE chat = ? AND NOT gone AND substr(lower(hex(id)), 1, ?) = ? LIMIT 2"
+    return [MemberId(id) for (id,) in db.query(sql, (chat, len(prefix_hex), prefix_hex))]
+
+
+def named(db: Database, chat: ChatId, name: str) -> list[MemberId]:
+    """Return the members who are shown under a name, in any letter case."""
+    sql = _SHOWN + " AND NOT gone AND (folded = ?2 OR contacts.name = ?3 COLLATE NOCASE) LIMIT 20"
+    return [
+        member_of(sender_of(MemberId(id)))
+        for id, shown in db.query(sql, (chat, fold(name), name))
+        if shown.casefold() == name.casefold()
+    ]
+
+
+def _made(row: Row | None) -> MemberRow | None:
+    return None if row is None else MemberRow(*row)

@@ -1,0 +1,235 @@
+"""Groups of people with real engines: founded, talked in, changed by several at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.errors import NoSuchContact, NotAGroup, NotNow
+from tests.support.sampling import sampled
+from tests.support.world import World, WorldNode, befriend, run_world, until
+
+
+async def members(node: WorldNode, chat: str) -> set[str]:
+    """The names of the members, as a node has them."""
+    page = await node.call("group_members", chat=chat, limit=1000)
+    return {"me" if one["me"] else one["contact"] or one["name"] for one in page["members"]}
+
+
+async def has_members(node: WorldNode, chat: str, count: int) -> None:
+    """Wait until a node is in a group with so many members."""
+
+    async def there() -> bool:
+        if not any(one["name"] == chat for one in await node.call("chats")):
+            return False
+        return bool((await node.call("group", chat=chat))["members"] == count)
+
+    await until(there)
+
+
+async def reads(node: WorldNode, chat: str, *texts: str) -> None:
+    """Wait until exactly these texts of others have come, in any order of their authors."""
+
+    async def there() -> bool:
+        return len(await node.texts(chat)) >= len(texts)
+
+    await until(there)
+    assert sorted(await node.texts(chat)) == sorted(texts)
+
+
+def test_three_people_found_a_group_and_talk(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = [await world.start(name) for name in ("alice", "bob", "carol")]
+        await befriend(alice, bob)
+        await befriend(alice, carol)
+        made = await alice.call("create_group", name="hikers", contacts=["bob", "carol"])
+        assert made["kind"] == "group"
+        for node in (alice, bob, carol):
+            await has_members(node, "hikers", 3)
+        await alice.call("send", chat="hikers", text="hello")
+        await bob.call("send", chat="hikers", text="hi from bob")
+        await carol.call("send", chat="hikers", text="hi from carol")
+        await reads(alice, "hikers", "hi from bob", "hi from carol")
+        await reads(bob, "hikers", "hello", "hi from carol")
+        await reads(carol, "hikers", "hello", "hi from bob")
+        log = await bob.call("log", chat="hikers")
+        assert {one["from"] for one in log} == {"me", "alice", "carol"}
+        assert {one["member"]["name"] for one in log if not one["mine"]} == {"alice", "carol"}
+
+    run_world(tmp_path, main)
+
+
+async def found(world: World, *names: str, chat: str = "hikers") -> list[WorldNode]:
+    """A group of the first, who knows all others; they do not know each other."""
+    founder, *others = [await world.start(name) for name in names]
+    for other in others:
+        await befriend(founder, other)
+    await founder.call("create_group", name=chat, contacts=list(names[1:]))
+    for node in (founder, *others):
+        await has_members(node, chat, len(names))
+    return [founder, *others]
+
+
+def test_who_was_removed_reads_nothing_that_is_said_after(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("remove_member", chat="hikers", member="bob", reason="spam")
+        await has_members(carol, "hikers", 2)
+        await alice.call("send", chat="hikers", text="among us")
+        await reads(carol, "hikers", "among us")
+        await carol.call("send", chat="hikers", text="yes")
+        await reads(alice, "hikers", "yes")
+        await trio.sleep(3600)
+        assert await bob.texts("hikers") == []
+        (chat,) = [one for one in await bob.call("chats") if one["name"] == "hikers"]
+        assert chat["state"] == "left"
+        assert (await bob.call("group", chat="hikers"))["role"] is None
+        with pytest.raises(NotNow):
+            await bob.call("send", chat="hikers", text="hello?")
+        assert [one["text"] for one in await carol.call("group_log", chat="hikers")][-1] == "alice removed bob: spam."
+
+    run_world(tmp_path, main)
+
+
+def test_members_without_the_right_change_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        for method, fields in (
+            ("remove_member", {"member": "carol"}),
+            ("set_role", {"member": "carol", "role": "admin"}),
+            ("set_group", {"key": "name", "value": "mine"}),
+            ("add_members", {"contacts": ["alice"]}),
+        ):
+            with pytest.raises(NotNow):
+                await bob.call(method, chat="hikers", **fields)
+        with pytest.raises(NotAGroup):
+            await bob.call("group", chat="alice")
+        with pytest.raises(NoSuchContact):
+            await alice.call("remove_member", chat="hikers", member="nobody")
+        assert (await alice.call("group", chat="hikers"))["members"] == 3
+
+    run_world(tmp_path, main)
+
+
+def test_settings_and_roles_reach_everybody(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="moderator")
+        await alice.call("set_role", chat="hikers", member="carol", role="observer")
+        await alice.call("set_group", chat="hikers", key="name", value="walkers")
+        await alice.call("set_group", chat="walkers", key="topic", value="up")
+
+        async def told() -> bool:
+            groups = [one for one in await carol.call("chats") if one["name"] == "walkers"]
+            return bool(groups) and (await carol.call("group", chat="walkers"))["topic"] == "up"
+
+        await until(told)
+        assert (await carol.call("group", chat="walkers"))["role"] == "observer"
+        with pytest.raises(NotNow):
+            await carol.call("send", chat="walkers", text="may I?")
+        sent = await alice.call("send", chat="walkers", text="look")
+        await reads(carol, "walkers", "look")
+        await carol.call("react", id=sent["id"], emoji="👍")
+
+        async def reacted() -> bool:
+            (message,) = await bob.call("log", chat="walkers")
+            return [(one["emoji"], one["from"]) for one in message["reactions"]] == [("👍", "carol")]
+
+        await until(reacted)
+        await alice.call("set_group", chat="walkers", key="locked", value="yes")
+        await trio.sleep(60)
+        await bob.call("send", chat="walkers", text="moderators still write")
+        await reads(carol, "walkers", "look", "moderators still write")
+
+    run_world(tmp_path, main)
+
+
+def test_every_remark_works_in_a_group(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        sent = await bob.call("send", chat="hikers", text="frist")
+        await reads(carol, "hikers", "frist")
+        await reads(alice, "hikers", "frist")
+        await bob.call("edit", id=sent["id"], text="first")
+        await carol.call("reply", id=sent["id"], text="second")
+        await alice.call("pin", id=sent["id"])
+        with pytest.raises(NotNow):
+            await carol.call("pin", id=sent["id"])
+        await carol.call("react", id=sent["id"], emoji="👍")
+        await alice.call("react", id=sent["id"], emoji="❤️")
+        for node, author in ((alice, "bob"), (bob, "me"), (carol, "bob")):
+
+            async def there(node: WorldNode = node) -> bool:
+                log = await node.call("log", chat="hikers")
+                return (
+                    len(log) == 2 and log[0]["pinned"] and len(log[0]["reactions"]) == 2 and log[0]["text"] == "first"
+                )
+
+            await until(there)
+            _, reply = await node.call("log", chat="hikers")
+            assert reply["quote"]["from"] == author
+            assert reply["quote"]["text"] == "first"
+        await bob.call("delete", id=sent["id"], for_both=True)
+
+        async def gone() -> bool:
+            return bool((await carol.call("log", chat="hikers"))[0]["deleted"])
+
+        await until(gone)
+        hits = await carol.call("search", query="second")
+        assert [(one["from"], one["chat_name"]) for one in hits] == [("me", "hikers")]
+
+    run_world(tmp_path, main)
+
+
+def test_a_member_leaves_and_is_followed_by_new_keys(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        assert (await bob.call("leave_group", chat="hikers"))["name"] == "hikers"
+        await has_members(carol, "hikers", 2)
+        await alice.call("send", chat="hikers", text="without bob")
+        await reads(carol, "hikers", "without bob")
+        await trio.sleep(600)
+        assert await bob.texts("hikers") == []
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("seed", sampled(list(range(12)), 2, "partitions"))
+def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await found(world, "alice", "bob", "carol", "dave")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        await until(is_admin)
+        await befriend(bob, await world.start("erin"))
+        world.cut(alice, bob)
+        await alice.call("remove_member", chat="hikers", member="dave")
+        await bob.call("add_members", chat="hikers", contacts=["erin"])
+        await has_members(world.nodes["erin"], "hikers", 5)
+        await bob.call("set_group", chat="hikers", key="topic", value="bob's")
+        await alice.call("send", chat="hikers", text="on this side")
+        await bob.call("send", chat="hikers", text="on that side")
+        await trio.sleep(60)
+        world.mend(alice, bob)
+        here = [alice, bob, carol, world.nodes["erin"]]
+        for node in here:
+            await has_members(node, "hikers", 4)
+        await trio.sleep(300)
+        for node in here:
+            await node.call("send", chat="hikers", text=f"{node.name} is here")
+        for node in here:
+
+            async def complete(node: WorldNode = node) -> bool:
+                texts = await node.texts("hikers")
+                return {f"{other.name} is here" for other in here if other is not node} <= set(texts)
+
+            await until(complete)
+        assert (await carol.call("group", chat="hikers"))["topic"] == "bob's"
+        assert "erin is here" not in await dave.texts("hikers")
+
+    run_world(tmp_path, main, seed=seed)
