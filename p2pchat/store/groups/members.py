@@ -12,6 +12,8 @@ from p2pchat.core.ids import ChatId, ContactId, MemberId, member_of, sender_of
 from p2pchat.store.database import ID_LIST, Database, Row, packed
 from p2pchat.store.text_folding import fold
 
+MAX_SENDERS = 64
+"""Members among whom one name is searched for."""
 NAMELESS = "somebody"
 """How a member is called of whom nothing is known."""
 
@@ -172,6 +174,17 @@ def named(db: Database, chat: ChatId, name: str) -> list[MemberId]:
         for id, shown in db.query(sql, (chat, fold(name), name))
         if shown.casefold() == name.casefold()
     ]
+
+
+def senders(db: Database, name: str, contact: ContactId | None, chat: ChatId | None) -> list[ContactId]:
+    """Return the senders of what members, present or former, wrote in all groups or in one: of those who are called
+    `name` there, or are this contact.
+    """
+    sql = (
+        "SELECT DISTINCT id FROM group_members WHERE (?1 IS NULL OR chat = ?1) AND (folded = ?2 OR contact = ?3) "
+        f"ORDER BY id LIMIT {MAX_SENDERS}"
+    )
+    return [sender_of(MemberId(id)) for (id,) in db.query(sql, (chat, fold(name), contact))]
 
 
 def _made(row: Row | None) -> MemberRow | None:
