@@ -11,6 +11,9 @@ from p2pchat.errors import NoSuchContact
 from tests.support.world import World, WorldNode, run_world
 from tests.world.test_groups import found, reads
 
+COPY = "\u0430nn\u0430"
+"""Looks like anna, and is Cyrillic in part."""
+
 
 async def hits(node: WorldNode, query: str, **asked: Any) -> list[str]:
     """The texts that a search finds."""
@@ -32,5 +35,47 @@ def test_from_finds_what_a_member_wrote_whether_they_are_a_contact_or_not(tmp_pa
         assert await hits(alice, "from:robert", chat="hikers") == ["word from bob"]
         with pytest.raises(NoSuchContact):
             await bob.call("search", query="from:dave")
+
+    run_world(tmp_path, main)
+
+
+async def authors(node: WorldNode, chat: str = "hikers") -> list[str]:
+    """From whom the messages of a chat are, as a node shows them."""
+    return [message["from"] for message in await node.call("log", chat=chat)]
+
+
+def test_who_looks_like_another_or_like_the_user_is_shown_with_digits(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, anna, fake, me = await found(world, "alice", "anna", COPY, "You")
+        for node in (anna, fake, me):
+            await node.call("send", chat="hikers", text="hi")
+        for node in (alice, anna):
+            await reads(node, "hikers", *["hi"] * (3 if node is alice else 2))
+        members = (await alice.call("group_members", chat="hikers"))["members"]
+        labels = {each["name"]: f"{each['name']} ·{each['id'][:4]}" for each in members}
+        assert set(await authors(alice)) == {labels["anna"], labels[COPY], labels["You"]}
+        assert set(await authors(anna)) == {"me", labels[COPY], labels["You"]}
+        # What the user calls a contact counts, not what the contact chose.
+        await alice.call("rename", contact="anna", name="Anna of the hut")
+        await alice.call("rename", contact="You", name="Mel")
+        assert set(await authors(alice)) == {"Anna of the hut", COPY, "Mel"}
+        await alice.call("rename", contact=COPY, name="MeI")
+        looks = {f"MeI{labels[COPY][len(COPY) :]}", f"Mel{labels['You'][len('You') :]}"}
+        assert set(await authors(alice)) == {"Anna of the hut", *looks}
+        await alice.call("forget", contact="Mel", history=True)
+        assert set(await authors(alice)) == {"Anna of the hut", "MeI", labels["You"]}
+
+    run_world(tmp_path, main)
+
+
+def test_who_looks_like_somebody_who_is_gone_is_shown_with_digits_too(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, anna, fake = await found(world, "alice", "anna", COPY)
+        await anna.call("send", chat="hikers", text="hi")
+        await reads(fake, "hikers", "hi")
+        await alice.call("remove_member", chat="hikers", member="anna")
+        await fake.call("send", chat="hikers", text="I am here again")
+        await reads(alice, "hikers", "hi", "I am here again")
+        assert all(" ·" in name for name in await authors(alice))
 
     run_world(tmp_path, main)
