@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from p2pchat.errors import NoSuchContact
-from tests.support.world import World, WorldNode, run_world
-from tests.world.test_groups import found, reads
+from p2pchat.errors import AmbiguousName, NoSuchContact, NoSuchMember, NotAllowed
+from tests.support.world import World, WorldNode, befriend, run_world, until
+from tests.world.test_groups import found, has_members, reads
 
 COPY = "\u0430nn\u0430"
 """Looks like anna, and is Cyrillic in part."""
@@ -77,5 +77,69 @@ def test_who_looks_like_somebody_who_is_gone_is_shown_with_digits_too(tmp_path: 
         await fake.call("send", chat="hikers", text="I am here again")
         await reads(alice, "hikers", "hi", "I am here again")
         assert all(" ·" in name for name in await authors(alice))
+
+    run_world(tmp_path, main)
+
+
+def test_who_may_not_is_told_who_may(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _carol = await found(world, "alice", "bob", "carol")
+
+        async def said(node: WorldNode, method: str, **fields: Any) -> str:
+            with pytest.raises(NotAllowed) as caught:
+                await node.call(method, chat="hikers", **fields)
+            return caught.value.line()
+
+        admins = "Only the owner and admins can"
+        assert await said(bob, "remove_member", member="carol") == (
+            f"{admins} remove members, and you are a member. Ask alice."
+        )
+        assert await said(bob, "add_members", contacts=["alice"]) == (
+            f"{admins} add members, and you are a member. Ask alice."
+        )
+        assert await said(bob, "set_group", key="topic", value="x") == (
+            f"{admins} change this setting, and you are a member. Ask alice."
+        )
+        for name in ("bob", "carol"):
+            await alice.call("set_role", chat="hikers", member=name, role="admin")
+
+        async def are_admins() -> bool:
+            members = (await bob.call("group_members", chat="hikers"))["members"]
+            return [each["role"] for each in members] == ["owner", "admin", "admin"]
+
+        await until(are_admins)
+        below = "and you can do that only to members whose role is below yours."
+        assert (await said(bob, "remove_member", member="carol")).startswith(f"carol is an admin, {below}")
+        assert (await said(bob, "remove_member", member="alice")).startswith(f"alice is the owner, {below}")
+        assert (await said(bob, "set_role", member="carol", role="owner")).startswith(
+            "Only the owner can make somebody"
+        )
+        assert (await bob.call("group", chat="hikers"))["members"] == 3
+
+    run_world(tmp_path, main)
+
+
+def test_a_member_is_named_by_name_by_id_and_as_they_are_shown(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _anna = await found(world, "alice", "anna")
+        fake = await world.start("Anna")
+        await befriend(alice, fake)
+        (other,) = [each["id"] for each in await alice.call("contacts") if each["name"] != "anna"]
+        await alice.call("add_members", chat="hikers", contacts=[other])
+        await has_members(alice, "hikers", 3)
+        members = (await alice.call("group_members", chat="hikers"))["members"]
+        ids = {each["name"]: each["id"] for each in members}
+        with pytest.raises(AmbiguousName) as caught:
+            await fake.call("set_role", chat="hikers", member="anna", role="observer")
+        assert set(caught.value.candidates) == {f"{name} ·{ids[name][:4]} ({ids[name]})" for name in ("anna", "Anna")}
+        with pytest.raises(NoSuchMember) as missing:
+            await alice.call("remove_member", chat="hikers", member="dave")
+        assert missing.value.line() == "hikers has no member dave. `p2pchat group members hikers` lists them."
+        for written in (ids["anna"], ids["anna"][:6].upper(), f"anna ·{ids['anna'][:4]}"):
+            await alice.call("set_role", chat="hikers", member=written, role="observer")
+            await alice.call("set_role", chat="hikers", member=written, role="member")
+        await alice.call("remove_member", chat="hikers", member=f"Anna ·{ids['Anna'][:4]}")
+        left = (await alice.call("group_members", chat="hikers"))["members"]
+        assert {each["name"] for each in left} == {"alice", "anna"}
 
     run_world(tmp_path, main)

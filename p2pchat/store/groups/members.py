@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from p2pchat.core.ids import ChatId, ContactId, MemberId, member_of, sender_of
+from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
 from p2pchat.lib.lookalikes import labels, skeleton
 from p2pchat.store.database import ID_LIST, Database, Row, packed
 from p2pchat.store.text_folding import fold
@@ -197,13 +197,16 @@ def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:
 
 
 def named(db: Database, chat: ChatId, name: str) -> list[MemberId]:
-    """Return the members who are shown under a name, in any letter case."""
-    sql = _SHOWN + " AND NOT gone AND (folded = ?2 OR contacts.name = ?3 COLLATE NOCASE) LIMIT 20"
-    return [
-        member_of(sender_of(MemberId(id)))
-        for id, shown in db.query(sql, (chat, fold(name), name))
-        if shown.casefold() == name.casefold()
-    ]
+    """Return the members who call themselves so in a group, or whom the user calls so, in any letter case."""
+    sql = """
+        SELECT group_members.id, group_members.name, contacts.name
+        FROM group_members LEFT JOIN contacts ON contacts.id = contact
+        WHERE chat = ? AND NOT gone AND (folded = ? OR contacts.name = ? COLLATE NOCASE)
+        ORDER BY group_members.id LIMIT 20
+    """
+    wanted = name.casefold()
+    rows = db.query(sql, (chat, fold(name), name))
+    return [MemberId(id) for id, chosen, given in rows if wanted in (chosen.casefold(), (given or "").casefold())]
 
 
 def senders(db: Database, name: str, contact: ContactId | None, chat: ChatId | None) -> list[ContactId]:
