@@ -130,7 +130,7 @@ def remove(context: Context, args: Namespace) -> int:
 
 
 def ban(context: Context, args: Namespace) -> int:
-    """Remove a member, and keep them from joining again."""
+    """Remove a member who is not to come back."""
     return _remove(context, args, ban=True)
 
 
@@ -240,12 +240,11 @@ _ACTIONS = (
     ),
     Verb(
         "group ban",
-        "remove a member, and keep them from joining again",
+        "remove a member who is not to come back",
         ban,
         (_GROUP, _MEMBER),
         (_REASON,),
-        "The invite that they used lets nobody in any more. A person with a new profile and another invite is somebody "
-        "new to a group.",
+        "All members see that it was a ban. A person with a new profile is somebody new to a group.",
         "p2pchat group ban friends dave --reason spam",
     ),
     Verb(

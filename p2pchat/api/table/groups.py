@@ -40,13 +40,12 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "remove_member",
         "Removes a member whose role is below the user's. They are removed for everyone who has seen it, and whoever "
-        "has writes nothing that they can read; they keep what they have. With `ban`, nobody can join by the link that "
-        "they used, and they cannot be added again under the same name.",
+        "has writes nothing that they can read; they keep what they have. `ban` says that they are not to come back.",
         f"{GROUP}; as in `group`",
         (
             CHAT,
             _MEMBER,
-            Param("ban", "flag", "Also keep them from joining again.", default=False),
+            Param("ban", "flag", "They are not to come back.", default=False),
             Param("reason", "text", "A reason for all members to see, at most 256 bytes of UTF-8.", default=""),
         ),
     ),

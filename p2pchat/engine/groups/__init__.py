@@ -12,6 +12,7 @@ siblings   tells those whom we added what they cannot read
 sending    seals our contents under the right epoch
 carriage   carries items by every way
 pairwise   the way to members who are contacts
+permission who may do what, in words
 summary    a group as faces see it
 wording    events as sentences
 """

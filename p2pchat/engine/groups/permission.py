@@ -22,6 +22,7 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import OWNER_KEYS
 from p2pchat.core.groups.state import GroupState, Member
 from p2pchat.core.ids import ChatId, MemberId, sender_of
+from p2pchat.engine.groups.wording import ROLE_WORDS
 from p2pchat.errors import NotAllowed
 from p2pchat.store.database import Database
 from p2pchat.store.groups import members as store_members
@@ -29,13 +30,6 @@ from p2pchat.store.groups import members as store_members
 MAX_NAMED = 3
 """Members who are named as those to ask."""
 
-ROLE_WORDS = {
-    Role.OWNER: "the owner",
-    Role.ADMIN: "an admin",
-    Role.MODERATOR: "a moderator",
-    Role.MEMBER: "a member",
-    Role.OBSERVER: "an observer",
-}
 _WHO = {
     Role.OWNER: "Only the owner",
     Role.ADMIN: "Only the owner and admins",
