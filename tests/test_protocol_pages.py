@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -52,15 +53,18 @@ from p2pchat.core.channels import feed as feeds
 from p2pchat.core.channels import frames as feed_frames
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.files import BlobPlace
-from p2pchat.core.ids import ContactId, EnvelopeId, FileId, MessageId, PeerKey, SessionId, WriterKey
+from p2pchat.core.groups import membership
+from p2pchat.core.ids import ContactId, EnvelopeId, FileId, GroupId, MessageId, PeerKey, SessionId, WriterKey
 from p2pchat.errors import CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.lan import sockets
 from p2pchat.store import file_blobs
 from p2pchat.store.file_blobs import BlobMaker, BytesSource
 from p2pchat.store.file_space import FileSpace
+from tests.core.groups import oracle
 
 NOW = 1_700_000_000_000
+VECTORS = Path(__file__).parent / "vectors"
 ENTROPY = primitives.system_entropy()
 
 # --- encoding.md -------------------------------------------------------------------------------------------------
@@ -625,6 +629,46 @@ def test_channels_page() -> None:
     end = (1).to_bytes(4, "big") + b"\0\1" + (2).to_bytes(8, "big") + (9).to_bytes(8, "big")
     assert feed_frames.decode_end(end) == (1, 0, True, 2, 9)
     assert feed_frames.encode_terms(feed_frames.FeedTerms(5, 6, 7, new=True)) == pack([1, 5, 6, 7, True])
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("event-*.json")), ids=lambda path: path.stem)
+def test_groups_page_events(path: Path) -> None:
+    one = json.loads(path.read_text())
+    if "refused" in one:
+        with pytest.raises((ValueError, CryptoError)):
+            oracle.read(bytes.fromhex(one["raw"]))
+        return
+    event = oracle.read(bytes.fromhex(one["raw"]))
+    assert (event.id.hex(), event.by.hex(), event.seq, event.op) == (one["id"], one["member"], one["seq"], one["op"])
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("membership-*.json")), ids=lambda path: path.stem)
+def test_groups_page_log(path: Path) -> None:
+    one = json.loads(path.read_text())
+    log = oracle.Log(bytes.fromhex(raw) for raw in one["events"])
+    view = log.view()
+    levels = {who.hex(): level for who, (level, _) in view.members.items() if who not in log.leaves}
+    assert levels == {who: level for who, (level, _) in one["members"].items()}
+    assert {key: value for key, value in view.settings.items() if key != "recovery"} == one["settings"]
+    assert {who.hex(): until for who, until in view.muted.items() if who in view.members} == one["muted"]
+    assert {head.hex() for head in view.epochs} == {head for head, _, _ in one["epochs"]}
+
+
+def test_groups_page_is_understood() -> None:
+    """What is written by the page alone is an event to the program."""
+    seed, leaf, secret = os.urandom(32), os.urandom(32), os.urandom(32)
+    public = sodium.crypto_sign_seed_keypair(seed)[0]
+    core = pack([1, None, [], 0, public, 0, [[["name", "us"]], leaf, None, "alice"], 2, None])
+    statement = pack([h("p2pchat1 grpcore", core), secret, None])
+    first = pack([core, secret, None, sign(seed, "grp ev", statement), None])
+    group = h("p2pchat1 grp ev", statement)
+    log = membership.MembershipLog(GroupId(group))
+    assert log.add(first).answer is membership.LogAnswer.TAKEN
+    assert [(member.id, member.name) for member in log.state.members.values()] == [(oracle.member(public), "alice")]
+    core = pack([1, group, [group], 1, public, 7, [], 2, group])
+    statement = pack([h("p2pchat1 grpcore", core), secret, h("p2pchat1 rekey", b"sealed")])
+    log.add(pack([core, secret, h("p2pchat1 rekey", b"sealed"), sign(seed, "grp ev", statement), b"sealed"]))
+    assert log.state.sending == h("p2pchat1 grp ev", statement)
 
 
 def test_identity_page() -> None:

@@ -60,7 +60,7 @@ from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
-from tests.vectors import groups
+from tests.vectors import groups, membership
 from tests.vectors.making import Recorder, Vector, refused, shown, vector
 
 FOLDER = Path(__file__).parent
@@ -1066,6 +1066,8 @@ SOURCES = (
     groups.messages_of_a_group,
     groups.items_of_a_group,
     groups.newcomers,
+    membership.single_events,
+    membership.logs_of_events,
     channels,
 )
 

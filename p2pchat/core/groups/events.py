@@ -434,9 +434,14 @@ def sign_event(core: bytes, confirm: bytes | None, rekey: bytes | None, seed: by
 
     Raises CannotOpen if others would refuse it.
     """
+    return decode_event(signed_bytes(core, confirm, rekey, seed))
+
+
+def signed_bytes(core: bytes, confirm: bytes | None, rekey: bytes | None, seed: bytes) -> bytes:
+    """Return the bytes of an event whatever its core is; see `sign_event`, which checks them."""
     rekey_hash = None if rekey is None else prim.blake2b(rekey, _REKEY_PERSON)
     signature = prim.sign(seed, _LABEL, _statement(core, confirm, rekey_hash))
-    return decode_event(encode([core, confirm, rekey_hash, signature, rekey]))
+    return encode([core, confirm, rekey_hash, signature, rekey])
 
 
 def without_rekey(event: GroupEvent) -> bytes:

@@ -83,7 +83,8 @@ def level_of(log: Ancestry, member: MemberId, counted: int, below: int = _ALL) -
     """
     changes = [entry for entry in log.about.get(member, ()) if _counts(entry, counted, below)]
     if not changes:
-        added = [entry for entry in log.added.get(member, ()) if _counts(entry, counted, below)]
+        # Of these only owners' and admins' exist, which have been judged before anybody to whom their roles matter.
+        added = [entry for entry in log.added.get(member, ()) if counted >> entry.index & 1]
         return _first_role(min(added, key=lambda entry: entry.order), member) if added else NOBODY
     if any(isinstance(entry.event.action, RemoveMembers) for entry in changes):
         return NOBODY
@@ -125,15 +126,16 @@ def is_settled(
 
     level, number: of the author, and of the event. known, counted: the bits of all events, and of those that count.
     entry: the event; None for one that would be made now. A fork concerns what the author numbered like it or higher. A
-    senior decides by changing, confirming or ending the author's role: about everything that this decision knew; and
-    about later events, if it knew the whole fork.
+    senior decides by giving or confirming the author's role, or by removing it: about everything that this decision
+    knew; and about later events, if it knew the whole fork.
     """
     for seq, bits in log.forks.get(author, {}).items():
         fork = bits & known
         if seq > number or not fork & (fork - 1):
             continue
         for decision in log.about.get(author, ()):
-            if decision.level < level and counted >> decision.index & 1:
+            by_senior = _rank(decision) < level and decision.event.author_id != author
+            if by_senior and counted >> decision.index & 1:
                 if entry is not None and decision.knew(entry):
                     break
                 if (entry is None or entry.knew(decision)) and not fork & ~decision.ancestors:

@@ -73,6 +73,9 @@ def read(raw: bytes) -> Event:
     fits &= (group is None) == first == (not parents) and (not first or seq == 0)
     fits &= (confirm is not None) == (mode > 0) and (prev is not None) == (mode > 0 and not first)
     fits &= (rekey_hash is not None) == (mode == 2 and not first)
+    fits &= op <= CONFIRM and (op != ROLE or args[1] in (1, 2, 9, 10))
+    listed = args[0] if op == REMOVE else [member(new[0]) for new in args[0]] if op == ADD else [b""]
+    fits &= bool(listed) and len(listed) <= 256 and listed == sorted(set(listed))
     if not fits or pack([core, confirm, rekey_hash, signature, rekey]) != raw:
         raise ValueError("form")
     return Event(h("p2pchat1 grp ev", statement), group, tuple(parents), seq, author, op, args, mode, prev)
@@ -258,7 +261,11 @@ class Log:
         if level == 0:
             return False
         counted = self.counted(known) if counted is None else counted
-        decisions = [e for e in counted if self._about(self.events[e], who) and self.level[e] < level]
+        decisions = [
+            e
+            for e in counted
+            if self._changes(self.events[e], who) and self._rank(e) < level and self.events[e].by != who
+        ]
         numbers: dict[int, set[bytes]] = {}
         for e in known:
             if self.events[e].by == who and self.events[e].seq <= seq:
@@ -282,10 +289,13 @@ class Log:
             return 99
         newest = [e for e in about if not any(e.id in self.ancestors[other.id] for other in about)]
         if newest:
-            rank = {e.id: -1 if e.id in self.completes else self.level[e.id] for e in newest}
-            return max(self._gives(e, who) for e in newest if rank[e.id] == min(rank.values()))
+            rank = min(self._rank(e.id) for e in newest)
+            return max(self._gives(e, who) for e in newest if self._rank(e.id) == rank)
         first = min((e for e in counted if who in self.events[e].added), key=lambda e: (self.depth(e), e), default=None)
         return self.events[first].added[who][3] if first else 99
+
+    def _rank(self, e: bytes) -> int:
+        return -1 if e in self.completes else self.level[e]
 
     def _changes(self, event: Event, who: bytes) -> bool:
         if event.op == HAND_OVER:

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable
 
 from p2pchat.core import primitives as prim
-from p2pchat.core.groups import chains, epochs, items, messages, welcome
+from p2pchat.core.groups import chains, epochs, events, items, messages, welcome
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.items import PartItem
+from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.welcome import JoinKeys
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
@@ -119,7 +120,38 @@ def a_welcome(one: Vector) -> None:
     assert b"".join(part.data for part in welcome.cut_welcome(made)) == whole
 
 
+def an_event(one: Vector) -> None:
+    event = events.decode_event(unhex(one["raw"]))
+    assert (event.id.hex(), event.author_id.hex(), event.seq, int(event.op)) == (
+        one["id"],
+        one["member"],
+        one["seq"],
+        one["op"],
+    )
+    assert events.core_hash(event.core).hex() == one["core_hash"]
+    assert [parent.hex() for parent in event.parents] == one["parents"]
+    assert event.id.hex() == one.get("with_rekey", event.id.hex())
+
+
+def a_membership_log(one: Vector) -> None:
+    log = MembershipLog(GroupId(events.decode_event(unhex(one["events"][0])).id))
+    for raw in reversed(one["events"]):
+        log.add(unhex(raw))
+    state = log.state
+    assert {member.id.hex(): [int(member.role), member.name] for member in state.members.values()} == one["members"]
+    assert {key: value for key, value in state.settings.items() if key != "recovery"} == one["settings"]
+    assert {member.hex(): until for member, until in state.muted.items()} == one["muted"]
+    assert sorted(member.hex() for member in state.suspended) == one["suspended"]
+    heads = [
+        [head.id.hex(), head.number, sorted(member.hex() for member in head.outsiders)] for head in state.epoch_heads
+    ]
+    assert heads == one["epochs"]
+    assert (None if state.sending is None else state.sending.hex()) == one["sending"]
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
+    "event": an_event,
+    "membership": a_membership_log,
     "group-epoch": an_epoch,
     "group-rekey": a_rekey,
     "group-message": a_message,
