@@ -143,3 +143,23 @@ def test_a_member_is_named_by_name_by_id_and_as_they_are_shown(tmp_path: Path) -
         assert {each["name"] for each in left} == {"alice", "anna"}
 
     run_world(tmp_path, main)
+
+
+def test_what_one_wrote_is_stored_once_somebody_else_has_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        for other in (bob, carol):
+            world.cut(alice, other)
+        sent = await alice.call("send", chat="hikers", text="hello?")
+        assert sent["state"] == "saved"
+        world.mend(alice, bob)
+        await reads(bob, "hikers", "hello?")
+
+        async def state() -> bool:
+            (message,) = await alice.call("log", chat="hikers")
+            return bool(message["state"] == "stored")
+
+        await until(state)
+        assert (await bob.call("send", chat="hikers", text="yes?", wait="stored"))["state"] == "stored"
+
+    run_world(tmp_path, main)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from p2pchat.core import delivery
 from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryEvent, Route
-from p2pchat.core.ids import ChatId, MessageId, first_device
+from p2pchat.core.ids import ChatId, ContactId, MessageId, first_device
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import members as store_members
 
 
 def unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
@@ -28,3 +29,9 @@ def advance(tx: Transaction, chat: ChatId, ids: Iterable[MessageId], event: Deli
     at = views.timestamp(tx.now)
     for message_id in moved_on:
         tx.event("state", id=message_id.hex(), chat=chat.hex(), state=state, route=route, at=at)
+
+
+def passed_on(tx: Transaction, contact: ContactId, ids: Collection[MessageId], route: Route | None) -> None:
+    """Note that what we wrote in groups is at a member's node, or waits for one at relays: others get it from there."""
+    for chat in store_members.of_contact(tx.db, contact) if ids else ():
+        advance(tx, chat, ids, DeliveryEvent.STORED, route)
