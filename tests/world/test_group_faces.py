@@ -163,3 +163,35 @@ def test_what_one_wrote_is_stored_once_somebody_else_has_it(tmp_path: Path) -> N
         assert (await bob.call("send", chat="hikers", text="yes?", wait="stored"))["state"] == "stored"
 
     run_world(tmp_path, main)
+
+
+def test_the_log_says_how_many_are_known_to_have_seen_a_removal(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, _dave = await found(world, "alice", "bob", "carol", "dave")
+        await alice.call("remove_member", chat="hikers", member="dave", reason="spam")
+        removal = (await alice.call("group_log", chat="hikers"))[-1]
+        assert (removal["op"], removal["by"], removal["known_by"]) == ("remove", "me", 1)
+        assert removal["text"] == "You removed dave: spam; 1 of 3 members are known to have seen it."
+        for node, count in ((bob, 2), (carol, 3)):
+            await has_members(node, "hikers", 3)
+            await node.call("send", chat="hikers", text="so be it")
+            await reads(alice, "hikers", *["so be it"] * (count - 1))
+            assert (await alice.call("group_log", chat="hikers"))[-1]["known_by"] == count
+        text = (await bob.call("group_log", chat="hikers", limit=1))[0]["text"]
+        assert text == "alice removed dave: spam; everybody in the group has seen it."
+
+    run_world(tmp_path, main)
+
+
+def test_an_owner_hands_over_before_leaving(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        with pytest.raises(NotAllowed, match="You are the owner") as caught:
+            await alice.call("leave_group", chat="hikers")
+        assert "role CHAT M owner" in caught.value.line()
+        await alice.call("set_role", chat="hikers", member="bob", role="owner")
+        await alice.call("leave_group", chat="hikers")
+        await has_members(bob, "hikers", 1)
+        assert (await bob.call("group", chat="hikers"))["role"] == "owner"
+
+    run_world(tmp_path, main)

@@ -51,14 +51,15 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "set_role",
-        "Gives a member another role. The user's own role has to be above both the old and the new one.",
+        "Gives a member another role. The user's own role has to be above both the old and the new one. Only the owner "
+        "can make somebody else the owner, and is an admin from then on.",
         f"{GROUP}; as in `group`",
         (CHAT, _MEMBER, Param("role", "text", "The new role.", choices=ROLES)),
     ),
     Method(
         "leave_group",
         "Leaves a group. The members are told; what was written stays in the chat, which can only be read from then "
-        "on. An owner who leaves alone leaves a group without an owner.",
+        "on. An owner has to make somebody else the owner first.",
         "{chat, name}",
         (CHAT,),
     ),

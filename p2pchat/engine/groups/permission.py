@@ -40,6 +40,9 @@ _WHO = {
 def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: Any) -> None:
     """Raise NotAllowed, with a sentence that says who may, if our role does not allow an action."""
     own = state.members[me].role if me in state.members else Role.OBSERVER
+    if isinstance(action, LeaveGroup) and own is Role.OWNER:
+        hint = "Make somebody else the owner first: `p2pchat group role CHAT M owner`."
+        raise NotAllowed("You are the owner, and a group without one could not go on", hint=hint)
     needed, what = _needed(action)
     if own > needed:
         whom = _listed(db, chat, [member for member in state.members.values() if member.role <= needed])

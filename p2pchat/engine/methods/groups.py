@@ -154,13 +154,15 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
         shown = [events.decode_verified(event.event) for event in rows]
         called = {sender for event in shown for sender in wording.named_in(event)}
         names = store_members.names(tx.db, row.chat, called)
+        known_by = history.known_by(tx, row, [event.id for event in shown])
+        members = store_members.count(tx.db, row.chat)
         return [
             {
                 "id": event.id.hex(),
-                "text": f"{wording.sentence(event, row.member, names)}.",
+                "text": wording.line(event, row.member, names, known_by.get(event.id), members),
                 "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
                 "op": event.op.name.lower(),
-                "known_by": None,
+                "known_by": known_by.get(event.id),
             }
             for event in shown
         ]
