@@ -252,8 +252,8 @@ _ACTIONS = (
         "give a member another role",
         role,
         (_GROUP, _MEMBER, Arg("ROLE", "owner, admin, moderator, member or observer", choices=ROLES)),
-        notes="Your own role has to be above both the old and the new one. The owner can make somebody else the owner, and "
-        "is an admin from then on.",
+        notes="Your own role has to be above both the old and the new one. The owner can make somebody else the owner, "
+        "and is an admin from then on.",
         example="p2pchat group role friends bob moderator",
     ),
     Verb(
@@ -272,8 +272,8 @@ _ACTIONS = (
         "leave a group",
         leave,
         (_GROUP,),
-        notes="What was written stays in the chat, which can only be read from then on. The owner makes somebody else the "
-        "owner first.",
+        notes="What was written stays in the chat, which can only be read from then on. The owner makes somebody else "
+        "the owner first.",
         example="p2pchat group leave friends",
     ),
     Verb(
