@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from p2pchat.errors import AmbiguousName, NoSuchContact, NoSuchMember, NotAllowed
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -193,5 +194,37 @@ def test_an_owner_hands_over_before_leaving(tmp_path: Path) -> None:
         await alice.call("leave_group", chat="hikers")
         await has_members(bob, "hikers", 1)
         assert (await bob.call("group", chat="hikers"))["role"] == "owner"
+
+    run_world(tmp_path, main)
+
+
+def test_why_says_who_has_a_message_and_who_may_not(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        for other in (bob, carol):
+            world.cut(alice, other)
+        await trio.sleep(600)  # long enough to notice
+        sent = await alice.call("send", chat="hikers", text="hello?")
+
+        async def why() -> tuple[str, str]:
+            told = await alice.call("why", id=sent["id"])
+            return told["reason"], told["next"]
+
+        assert (await why())[0] == "There is no link with bob and carol."
+        world.mend(alice, bob)
+        await reads(bob, "hikers", "hello?")
+        await trio.sleep(5)
+        assert (await why())[0] == "At least one member's node has it. carol may not."
+        assert "passes it on" in (await why())[1]
+        world.mend(alice, carol)
+        await reads(carol, "hikers", "hello?")
+        await trio.sleep(60)
+        assert (await why())[0] == "Another member's node has it, or a relay keeps it for one."
+        await alice.call("forget", contact="bob")
+        await alice.call("forget", contact="carol")
+        alone = await alice.call("send", chat="hikers", text="anybody?")
+        assert "Nobody in this group is a contact" in (await alice.call("why", id=alone["id"]))["reason"]
+        received = await carol.call("log", chat="hikers")
+        assert (await carol.call("why", id=received[0]["id"]))["reason"] == "This message was received."
 
     run_world(tmp_path, main)

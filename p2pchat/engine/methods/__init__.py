@@ -19,5 +19,5 @@ clock_check     whether this machine's clock is right
 keys            when the transport key is replaced
 doctor          checks what works
 parcel          the outbox as a file
-message_status  explains where a message is
+message_status  explains where a message is; group_message_status where one to a group is
 """
