@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from p2pchat.core.groups import events
 from p2pchat.core.groups.events import GroupEvent
 from p2pchat.core.groups.membership import LogAnswer, MembershipLog
 from p2pchat.core.groups.state import Member
-from p2pchat.core.ids import ChatId, EpochId, EventId, MemberId
+from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
-from p2pchat.store.groups import members as store_members
-from p2pchat.store.groups.groups import GroupRow
-
-ID_BYTES = 32
 
 
 def log_of(tx: Transaction, chat: ChatId) -> MembershipLog:
@@ -46,17 +42,3 @@ def take(tx: Transaction, chat: ChatId, raw: bytes) -> tuple[GroupEvent, ...] | 
         store_events.add(tx.db, chat, event.id, events.without_rekey(event), tx.now)
     store_events.remove(tx.db, chat, result.replaced)
     return None if result.answer is LogAnswer.WAITING else result.taken
-
-
-def known_by(tx: Transaction, row: GroupRow, ids: Sequence[EventId]) -> Mapping[EventId, int]:
-    """Return how many members, ourselves too, are known to have each of these events; without those that only concern
-    their author.
-    """
-    log = log_of(tx, row.chat)
-    told = {member: split(heads) for member, heads in store_members.told(tx.db, row.chat).items()}
-    return log.known_by(ids, {**told, row.member: log.state.heads})
-
-
-def split(heads: bytes) -> tuple[EventId, ...]:
-    """Return ids that are stored one behind another."""
-    return tuple(EventId(heads[start : start + ID_BYTES]) for start in range(0, len(heads), ID_BYTES))

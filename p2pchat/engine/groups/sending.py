@@ -10,7 +10,7 @@ from __future__ import annotations
 from p2pchat.core.groups import chains, messages
 from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.ids import ChatId, EventId, MessageId
-from p2pchat.engine.groups import carriage, history
+from p2pchat.engine.groups import carriage
 from p2pchat.engine.runtime.effects import GroupContent
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -21,6 +21,7 @@ from p2pchat.store.groups.groups import GroupRow
 
 MAX_UNSENT_AT_ONCE = 64
 """Contents that waited for an epoch and are sealed in one transaction; the rest follows in the next."""
+ID_BYTES = 32
 
 
 def send(tx: Transaction, waiting: GroupContent) -> None:
@@ -64,4 +65,4 @@ def _seal(tx: Transaction, row: GroupRow, message: MessageId, content: bytes) ->
 
 def heads_of(row: GroupRow) -> tuple[EventId, ...]:
     """Return the newest events of a group's log that are here."""
-    return history.split(row.heads)
+    return tuple(EventId(row.heads[start : start + ID_BYTES]) for start in range(0, len(row.heads), ID_BYTES))

@@ -72,18 +72,6 @@ def sentence(event: GroupEvent, me: MemberId, names: Mapping[ContactId, str]) ->
     return f"{who[:1].upper() + who[1:] if who == 'you' else who} {said}"
 
 
-def line(event: GroupEvent, me: MemberId, names: Mapping[ContactId, str], known_by: int | None, members: int) -> str:
-    """Return the line of an event in the log, with its end. A removal also says how far it has come, since who has not
-    seen it goes on as if it had not been: known_by of the members are known to have it, None if nobody knows.
-    """
-    said = sentence(event, me, names)
-    if not isinstance(event.action, RemoveMembers) or known_by is None:
-        return f"{said}."
-    if known_by >= members:
-        return f"{said}; everybody in the group has seen it." if members > 1 else f"{said}."
-    return f"{said}; {known_by:,} of {members:,} members are known to have seen it."
-
-
 def _predicate(action: Any, called: Any) -> str:
     match action:
         case Found():
