@@ -7,7 +7,8 @@ is refused if its author had no right to it as of these, which is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -162,13 +163,25 @@ class MembershipLog:
         known = entry.ancestors | entry.bit
         return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
 
-    def knew(self, heads: Iterable[EventId], event: EventId) -> bool:
-        """Return whether somebody who knew these events as the newest knew this one. False for what is not here, and
-        for what concerns its author alone.
+    def known_by(self, ids: Sequence[EventId], told: Mapping[MemberId, Iterable[EventId]]) -> Mapping[EventId, int]:
+        """Return how many of the present members are known to have each of these events; those that are not in the
+        graph are left out. Whoever signed an event had those that it names, and what they named, and so on.
+
+        told: the newest events that members said they have, as messages do.
         """
-        entry = self._log.by_id.get(event)
-        known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
-        return entry is not None and bool(_known(known) >> entry.index & 1)
+        known = dict.fromkeys(self.state.members, 0)
+        for entry in self._log.entries:
+            if entry.event.author_id in known:
+                known[entry.event.author_id] |= entry.ancestors | entry.bit
+        for member, heads in told.items():
+            if member in known:
+                known[member] |= _known(self._log.by_id[head] for head in heads if head in self._log.by_id)
+        counts = Counter(known.values())
+        entries = [self._log.by_id[id] for id in ids if id in self._log.by_id]
+        return {
+            EventId(entry.event.id): sum(count for bits, count in counts.items() if bits & entry.bit)
+            for entry in entries
+        }
 
     # --- taking events -------------------------------------------------------------------------------------------
 

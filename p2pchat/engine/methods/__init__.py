@@ -8,6 +8,7 @@ pictures        what becomes of a picture that is sent or shown
 chats           the list of chats, drafts and settings of a chat
 finding         search
 groups          groups: their members, roles, settings, log
+group_invites   invites to groups, and those who use them
 contacts        contacts and requests
 invites         making and listing invites
 relays          the relays that this profile uses
@@ -19,5 +20,5 @@ clock_check     whether this machine's clock is right
 keys            when the transport key is replaced
 doctor          checks what works
 parcel          the outbox as a file
-message_status  explains where a message is; group_message_status where one to a group is
+message_status  explains where a message is
 """

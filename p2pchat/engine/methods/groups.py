@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from p2pchat.core.groups import events, settings
 from p2pchat.core.groups.events import AddMembers, GroupEvent, HandOver, RemoveMembers, SetRole
@@ -158,10 +158,10 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
         return [
             {
                 "id": event.id.hex(),
-                "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total),
+                "text": _sentence(wording.sentence(event, row.member, names), event, knowing.get(event.id), total),
                 "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
                 "op": event.op.name.lower(),
-                "known_by": knowing[event.id],
+                "known_by": knowing.get(event.id),
             }
             for event in shown
         ]
@@ -170,22 +170,21 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
     return found
 
 
-def _knowing(tx: Transaction, row: GroupRow, shown: Sequence[GroupEvent]) -> dict[EventId, int]:
-    """Return how many members are known to have seen each event, with us: what they wrote since says so."""
-    log, heads = history.log_of(tx, row.chat), store_members.heads(tx.db, row.chat)
-    size = events.ID_BYTES
-    knew = [
-        ([EventId(packed[start : start + size]) for start in range(0, len(packed), size)], number)
-        for packed, number in heads.items()
-    ]
-    return {event.id: 1 + sum(number for newest, number in knew if log.knew(newest, event.id)) for event in shown}
+def _knowing(tx: Transaction, row: GroupRow, shown: Sequence[GroupEvent]) -> Mapping[EventId, int]:
+    """Return how many members, with us, are known to have seen each event: what they did or wrote since says so."""
+    log, size = history.log_of(tx, row.chat), events.ID_BYTES
+    told = {
+        member: [EventId(heads[start : start + size]) for start in range(0, len(heads), size)]
+        for member, heads in store_members.told(tx.db, row.chat).items()
+    }
+    return log.known_by([event.id for event in shown], {**told, row.member: log.state.heads})
 
 
-def _sentence(said: str, event: GroupEvent, knowing: int, total: int) -> str:
+def _sentence(said: str, event: GroupEvent, knowing: int | None, total: int) -> str:
     """Return the sentence of an event; of a removal, also how many know of it: nobody else is bound by it."""
-    if not isinstance(event.action, RemoveMembers):
+    if not isinstance(event.action, RemoveMembers) or knowing is None:
         return f"{said}."
-    seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"
+    seen = "everybody has" if knowing >= total else f"{knowing:,} of {total:,} members have"
     return f"{said}; {seen} seen it."
 
 

@@ -7,7 +7,6 @@ from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.ids import first_device
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.files.live import Live
-from p2pchat.engine.methods import group_message_status
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.engine.runtime.views import Json
@@ -53,9 +52,6 @@ def why(
         return _in_group(db, row, contact)
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for row in waiting for deposit in store_deposits.of(db, row.pk)]
-    if row.mine and contact is not None and contact.group is not None:
-        relays = len({copy.relay for copy in lies})
-        return _answer(row, *group_message_status.explain(db, row, contact, net, waiting, relays), lies)
     reason, following = _why(db, row, contact, net, waiting, lies)
     file = store_files.get(db, row.pk) if row.kind == File.KIND.number else None
     if file is not None and file.state != FileState.HERE and contact is not None:
@@ -76,10 +72,6 @@ def why(
             f" Your clock is {format_difference(apart)} {way} {contact.name}'s, and a link needs the two to be within "
             "a day of each other."
         )
-    return _answer(row, reason, following, lies)
-
-
-def _answer(row: MessageRow, reason: str, following: str, lies: list[DepositedCopy]) -> Json:
     return {
         "id": row.id.hex(),
         "state": row.state,

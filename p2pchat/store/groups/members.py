@@ -166,10 +166,10 @@ def knows(db: Database, chat: ChatId, id: MemberId, head: bytes) -> None:
     db.execute("UPDATE group_members SET head = ?1 WHERE chat = ?2 AND id = ?3 AND head IS NOT ?1", (head, chat, id))
 
 
-def heads(db: Database, chat: ChatId) -> dict[bytes, int]:
-    """Return the events that members know as the newest, each with how many do."""
-    sql = "SELECT head, count(*) FROM group_members WHERE chat = ? AND NOT gone AND head IS NOT NULL GROUP BY head"
-    return {bytes(head): int(number) for head, number in db.query(sql, (chat,))}
+def told(db: Database, chat: ChatId) -> dict[MemberId, bytes]:
+    """Return what members said that they know, as `knows` has it."""
+    sql = "SELECT id, head FROM group_members WHERE chat = ? AND NOT gone AND head IS NOT NULL"
+    return {MemberId(id): bytes(head) for id, head in db.query(sql, (chat,))}
 
 
 def contacts_in(db: Database, chat: ChatId) -> list[tuple[MemberId, ContactId]]:

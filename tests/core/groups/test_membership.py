@@ -373,3 +373,18 @@ def test_everything_is_the_same_after_only_part_of_it() -> None:
     for event in team.written[5:]:
         log.add(event.raw)
     assert log.state == team.state()
+
+
+def test_who_is_known_to_have_an_event_signed_one_that_knew_it_or_said_so() -> None:
+    team = Team.founded()
+    removal = team.write("olga", REMOVE_MAX)
+    apart = team.copy()
+    topic = team.write("ada", events.ChangeSetting("topic", "x"))
+    beside = apart.write("abe", events.ChangeSetting("topic", "y"))
+    log = team.log(apart)
+    ids = (removal.id, topic.id, beside.id, team.group)
+    assert log.known_by([EventId(id) for id in ids], {}) == {removal.id: 3, topic.id: 1, beside.id: 1, team.group: 3}
+    # mo said that it has the topic. Max is gone, and what nobody knows is ignored.
+    told = {id_of("mo"): [topic.id], id_of("max"): [beside.id], id_of("mia"): [EventId(bytes(32))]}
+    assert log.known_by([removal.id, EventId(bytes(32))], told) == {removal.id: 4}
+    assert log.known_by([topic.id, beside.id], told) == {topic.id: 2, beside.id: 1}
