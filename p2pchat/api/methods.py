@@ -21,6 +21,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *messages.METHODS,
     *files.METHODS,
     *groups.METHODS,
+    *groups.INVITES,
     *relays.METHODS,
 )
 EVENTS: Final[tuple[Event, ...]] = events.EVENTS

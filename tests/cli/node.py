@@ -191,7 +191,7 @@ ANSWERS: dict[str, Answer] = {
         "sas": "one two three four five six seven eight",
     },
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
-    "send_file": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
+    "send_file": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None, "warning": ""},
     "files": [FILE],
     "fetch_file": FILE,
     "pause_file": FILE,

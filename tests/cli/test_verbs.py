@@ -61,12 +61,12 @@ SIMPLE = [
     (
         ["add", "P2P CHAT:\nX"],
         "add",
-        {"invite": "P2PCHAT:X", "name": None, "wait": "sent", "timeout": 30.0, "hide": False},
+        {"invite": "P2PCHAT:X", "name": None, "wait": "sent", "timeout": 30.0, "hide": False, "words": ""},
     ),
     (
         ["add", "P", "--name", "al", "--wait", "accepted", "--timeout", "5s"],
         "add",
-        {"invite": "P", "name": "al", "wait": "accepted", "timeout": 5.0, "hide": False},
+        {"invite": "P", "name": "al", "wait": "accepted", "timeout": 5.0, "hide": False, "words": ""},
     ),
     (
         ["invite", "--hide-address"],
@@ -76,7 +76,12 @@ SIMPLE = [
     (
         ["add", "P", "--hide-address"],
         "add",
-        {"invite": "P", "name": None, "wait": "sent", "timeout": 30.0, "hide": True},
+        {"invite": "P", "name": None, "wait": "sent", "timeout": 30.0, "hide": True, "words": ""},
+    ),
+    (
+        ["add", "P", "--words", "we met"],
+        "add",
+        {"invite": "P", "name": None, "wait": "sent", "timeout": 30.0, "hide": False, "words": "we met"},
     ),
     (
         ["send", "bob", "hi"],

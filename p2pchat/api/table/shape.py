@@ -68,7 +68,7 @@ FIELDS = (
     "elsewhere, and for one's own, `member` is null. "
     "`kind` is text, file, or timer for a line about the chat. `reply_to` is the id of "
     "the message that it replies to, and `quote` is the beginning of that message, {from, text, here, "
-    "deleted, expires_in}; if the message is not `here`, the text is what the sender of the reply says it was. "
+    "deleted, expires_in, file}; if the message is not `here`, the text is what the sender of the reply says it was. "
     "`reactions` is [{emoji, from, mine}]. `expires_in` is the number of seconds that it stays after it "
     "was read, or sent if it is one's own; `expires_at` is when that ends, null before. `deleted`: its "
     "sender deleted it for both, and its text is empty. `file` is null for other kinds than file, whose "

@@ -131,7 +131,8 @@ def send(
     if tx.listened:
         notes = NOTHING
         if reply_to is not None or file is not None:
-            notes = Remarks(quoted=reply_to, file=store_files.get(tx.db, row.pk))
+            quoted_file = None if reply_to is None else store_files.get(tx.db, reply_to.pk)
+            notes = Remarks(quoted=reply_to, file=store_files.get(tx.db, row.pk), quoted_file=quoted_file)
         tx.event("message", **views.message(row, naming.of_one(tx.db, contact, row, notes), notes, tx.counted - tx.now))
     return row
 

@@ -35,6 +35,7 @@ ROLE_WORDS = {
     Role.OBSERVER: "an observer",
 }
 _SETTINGS = {
+    "logs": "the relays that carry the group",
     "name": "the name",
     "topic": "the topic",
     "description": "the description",

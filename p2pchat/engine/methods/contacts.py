@@ -41,11 +41,12 @@ async def add(
     wait: str | None = None,
     timeout: float = 30,  # noqa: ASYNC109 - the API's word
     hide: bool = False,
+    words: str = "",
 ) -> Json:
     """Use an invite to become a contact. Wait up to `timeout` seconds until the inviter has our first message (or has
     accepted). Raises NotReached.
     """
-    contact: Contact = await engine.committer.submit(joining.add, invite, name, hide)
+    contact: Contact = await engine.committer.submit(joining.add, invite, name, hide, words)
     settled = _accepted if wait == "accepted" else _joined
 
     async def poll() -> Contact | int | None:
@@ -103,13 +104,17 @@ def _begins_anew(db: Database, contact: Contact) -> bool:
 
 
 def _brief(contact: Contact) -> Json:
-    return {"id": contact.id.hex(), "name": contact.name, "state": contact.state}
+    return {"id": contact.id.hex(), "name": contact.name, "state": contact.state, "group": contact.for_group}
 
 
 async def list_contacts(engine: Engine) -> list[Json]:
     """Return contacts, those we wait for, and blocked ones."""
     everybody = await engine.committer.read(store_contacts.listed)
-    return [views.contact(known, engine.route(known.id)) for known in everybody if known.state != ContactState.REQUEST]
+    return [
+        views.contact(known, engine.route(known.id))
+        for known in everybody
+        if known.state != ContactState.REQUEST and not known.for_group
+    ]
 
 
 async def list_requests(engine: Engine) -> list[Json]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from p2pchat.core.groups import events, settings
 from p2pchat.core.groups.events import AddMembers, GroupEvent, HandOver, RemoveMembers, SetRole
@@ -10,7 +10,7 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import changes, history, joining, permission, summary, wording
+from p2pchat.engine.groups import changes, history, joining, links, permission, summary, wording
 from p2pchat.engine.methods import chats
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
@@ -73,6 +73,8 @@ async def remove_member(engine: Engine, *, chat: str, member: str, ban: bool = F
         if len(reason.encode()) > events.MAX_REASON_BYTES:
             raise UsageError(f"A reason has at most {events.MAX_REASON_BYTES} bytes")
         changes.remove(tx, row, [id], ban=ban, reason=reason)
+        if ban:
+            links.shut_out(tx, row, id)
 
     return await _change(engine, chat, act)
 
@@ -91,7 +93,7 @@ async def leave_group(engine: Engine, *, chat: str) -> Json:
     """Leave a group; its chat stays, and can only be read."""
 
     def act(tx: Transaction) -> Json:
-        row = _group(tx.db, chat)
+        row = group_of(tx.db, chat)
         name = tx.partner(chat).name
         changes.leave(tx, row)
         return {"chat": row.chat.hex(), "name": name}
@@ -115,7 +117,7 @@ async def group(engine: Engine, *, chat: str) -> Json:
     """Return what there is to know about a group."""
 
     def query(db: Database) -> Json:
-        return _shown(db, _group(db, chat, former=True), engine.clock())
+        return _shown(db, group_of(db, chat, former=True), engine.clock())
 
     return await engine.committer.read(query)
 
@@ -124,7 +126,7 @@ async def group_members(engine: Engine, *, chat: str, search: str = "", offset: 
     """Return a page of the members of a group, the highest roles first."""
 
     def query(db: Database) -> Json:
-        row = _group(db, chat, former=True)
+        row = group_of(db, chat, former=True)
         total, page = store_members.page(db, row.chat, max(1, min(limit, MAX_PAGE)), max(0, offset), search)
         return {
             "total": total,
@@ -148,7 +150,7 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
     """Return the newest events of a group, newest last, in sentences."""
 
     def act(tx: Transaction) -> list[Json]:
-        row = _group(tx.db, chat, former=True)
+        row = group_of(tx.db, chat, former=True)
         first = None if before is None else _event(before)
         rows = store_events.page(tx.db, row.chat, max(1, min(limit, MAX_LOG)), first)
         shown = [events.decode_verified(event.event) for event in rows]
@@ -158,10 +160,10 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
         return [
             {
                 "id": event.id.hex(),
-                "text": _sentence(wording.sentence(event, row.member, names), event, knowing.get(event.id), total),
+                "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total),
                 "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
                 "op": event.op.name.lower(),
-                "known_by": knowing.get(event.id),
+                "known_by": knowing[event.id],
             }
             for event in shown
         ]
@@ -170,27 +172,28 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
     return found
 
 
-def _knowing(tx: Transaction, row: GroupRow, shown: Sequence[GroupEvent]) -> Mapping[EventId, int]:
-    """Return how many members, with us, are known to have seen each event: what they did or wrote since says so."""
-    log, size = history.log_of(tx, row.chat), events.ID_BYTES
-    told = {
-        member: [EventId(heads[start : start + size]) for start in range(0, len(heads), size)]
-        for member, heads in store_members.told(tx.db, row.chat).items()
-    }
-    return log.known_by([event.id for event in shown], {**told, row.member: log.state.heads})
+def _knowing(tx: Transaction, row: GroupRow, shown: Sequence[GroupEvent]) -> dict[EventId, int]:
+    """Return how many members are known to have seen each event, with us: what they wrote since says so."""
+    log, heads = history.log_of(tx, row.chat), store_members.heads(tx.db, row.chat)
+    size = events.ID_BYTES
+    knew = [
+        ([EventId(packed[start : start + size]) for start in range(0, len(packed), size)], number)
+        for packed, number in heads.items()
+    ]
+    return {event.id: 1 + sum(number for newest, number in knew if log.knew(newest, event.id)) for event in shown}
 
 
-def _sentence(said: str, event: GroupEvent, knowing: int | None, total: int) -> str:
+def _sentence(said: str, event: GroupEvent, knowing: int, total: int) -> str:
     """Return the sentence of an event; of a removal, also how many know of it: nobody else is bound by it."""
-    if not isinstance(event.action, RemoveMembers) or knowing is None:
+    if not isinstance(event.action, RemoveMembers):
         return f"{said}."
-    seen = "everybody has" if knowing >= total else f"{knowing:,} of {total:,} members have"
+    seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"
     return f"{said}; {seen} seen it."
 
 
 async def _change(engine: Engine, chat: str, function: Callable[[Transaction, GroupRow], None]) -> Json:
     def act(tx: Transaction) -> Json:
-        row = _group(tx.db, chat)
+        row = group_of(tx.db, chat)
         function(tx, row)
         return _shown(tx.db, row, tx.now)
 
@@ -198,7 +201,7 @@ async def _change(engine: Engine, chat: str, function: Callable[[Transaction, Gr
     return changed
 
 
-def _group(db: Database, chat: str, *, former: bool = False) -> GroupRow:
+def group_of(db: Database, chat: str, *, former: bool = False) -> GroupRow:
     """Return the group that a user names; one that we left only if `former`. Raises NotAGroup or NotNow."""
     partner = partners.find(db, chat)
     row = store_groups.get(db, partner.chat) if partner.state in GROUPS else None

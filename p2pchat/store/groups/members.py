@@ -60,13 +60,13 @@ ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded,
 _LEAVE = "UPDATE group_members SET gone = 1, sign = x'', leaf = x'', kem = NULL, head = NULL WHERE chat = ? AND id = ?"
 _LISTED = """
 SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0)
-FROM group_members LEFT JOIN contacts ON contacts.id = contact WHERE chat = ?1 AND gone = 0
+FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1 AND gone = 0
 """
 _ORDER = " ORDER BY role, folded, group_members.id LIMIT ?2 OFFSET ?3"
 _MATCHING = " AND (instr(folded, ?4) OR instr(lower(coalesce(contacts.name, '')), ?5))"
 _SHOWN = f"""
 SELECT group_members.id, coalesce(contacts.name, nullif(group_members.name, ''), '{NAMELESS}')
-FROM group_members LEFT JOIN contacts ON contacts.id = contact WHERE chat = ?1
+FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1
 """
 
 
@@ -166,10 +166,10 @@ def knows(db: Database, chat: ChatId, id: MemberId, head: bytes) -> None:
     db.execute("UPDATE group_members SET head = ?1 WHERE chat = ?2 AND id = ?3 AND head IS NOT ?1", (head, chat, id))
 
 
-def told(db: Database, chat: ChatId) -> dict[MemberId, bytes]:
-    """Return what members said that they know, as `knows` has it."""
-    sql = "SELECT id, head FROM group_members WHERE chat = ? AND NOT gone AND head IS NOT NULL"
-    return {MemberId(id): bytes(head) for id, head in db.query(sql, (chat,))}
+def heads(db: Database, chat: ChatId) -> dict[bytes, int]:
+    """Return the events that members know as the newest, each with how many do."""
+    sql = "SELECT head, count(*) FROM group_members WHERE chat = ? AND NOT gone AND head IS NOT NULL GROUP BY head"
+    return {bytes(head): int(number) for head, number in db.query(sql, (chat,))}
 
 
 def contacts_in(db: Database, chat: ChatId) -> list[tuple[MemberId, ContactId]]:
@@ -188,6 +188,16 @@ def of_contact(db: Database, contact: ContactId) -> list[ChatId]:
     """Return the chats of the groups in which a contact is."""
     sql = "SELECT chat FROM group_members WHERE contact = ? AND NOT gone ORDER BY chat"
     return [ChatId(chat) for (chat,) in db.query(sql, (contact,))]
+
+
+def carries(db: Database, contact: ContactId, most: int) -> bool:
+    """Return whether a contact is a member, with us, of a group of at most so many."""
+    sql = """
+    SELECT 1 FROM group_members AS theirs JOIN chats ON chats.id = theirs.chat AND chats.ended_at IS NULL
+    WHERE theirs.contact = ?1 AND NOT theirs.gone
+        AND (SELECT count(*) FROM group_members WHERE chat = theirs.chat AND NOT gone) <= ?2
+    """
+    return db.query_one(sql, (contact, most)) is not None
 
 
 def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:
