@@ -111,6 +111,11 @@ class Transcript:
             _remarks(message),
             clean(file_words.text(message, state=False)),
         )
+        if message["kind"] == "group":  # a line about what was done, in which nobody speaks
+            line = clean_line(text)
+            is_day = f"<h2>{day}</h2>\n" if self._form == HTML else f"\n{day}\n\n"
+            shown = f"<p><small>{clock} {escape(line)}</small></p>\n" if self._form == HTML else f"{clock}  ({line})\n"
+            return (is_day if is_new else "") + shown
         if self._form == HTML:
             return (
                 (f"<h2>{day}</h2>\n" if is_new else "")

@@ -1,4 +1,5 @@
-"""Verbs about groups: group create show members add remove ban role set leave log."""
+"""Verbs about groups: group create show members add invite requests accept decline remove ban role set
+leave log."""
 
 from __future__ import annotations
 
@@ -12,14 +13,15 @@ from p2pchat.api.client import Client
 from p2pchat.api.table.groups import ROLES, SETTINGS
 from p2pchat.cli import answers
 from p2pchat.cli.context import Context
-from p2pchat.cli.options import Arg, Verb, count, opt, timed, with_actions
-from p2pchat.cli.output import Cell, cell
+from p2pchat.cli.options import Arg, Verb, count, duration, opt, timed, with_actions
+from p2pchat.cli.output import Cell, cell, short_date
 from p2pchat.lib.lookalikes import labels
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.sanitize import clean_line
 
 _GROUP = Arg("CHAT", "a group: its id, a unique prefix of it, or its name")
 _MEMBER = Arg("M", "a member: their id, a unique prefix of it, or their name in `p2pchat group members CHAT`")
+_REQUEST = Arg("ID", "a request: its id or a unique prefix of it")
 _CONTACTS = "your contacts: their ids, unique prefixes of them, or their names"
 _REASON = opt("--reason", metavar="TEXT", default="", help="why; all members see it")
 _PAGE = 1000
@@ -37,7 +39,10 @@ def create(context: Context, args: Namespace) -> int:
         context.out.object(result)
         return 0
     context.out.line(result["id"])
-    context.out.note("You are its owner. Every member sees every other member. `p2pchat group add` adds more contacts.")
+    context.out.note(
+        "You are its owner. Every member sees every other member. `p2pchat group add` adds more contacts; `p2pchat "
+        "group invite` makes an invite for people who are not your contacts."
+    )
     return 0
 
 
@@ -180,6 +185,57 @@ def _value(key: str, text: str) -> str:
     return text
 
 
+def invite(context: Context, args: Namespace) -> int:
+    """Make an invite to a group; its text is the only output on stdout."""
+    asked = {"expires": int(max(1, args.expires)), "uses": args.uses, "ask": args.ask, "role": args.role}
+    with context.client() as client:
+        result = client.call("group_invite", chat=args.chat, **asked)
+    if context.out.json:
+        context.out.object(result)
+        return 0
+    context.out.line(result["text"])
+    many = "everybody who gets it" if args.uses is None else "one person" if args.uses == 1 else f"{args.uses:,} people"
+    then = " They wait in `p2pchat group requests` until somebody lets them in." if args.ask else ""
+    context.out.note(f"For {many}, until {short_date(result['expires'])}. Members see each other.{then}")
+    return 0
+
+
+def requests(context: Context, args: Namespace) -> int:
+    """List those who ask to join a group."""
+    found = answers.show(context, _request_row, "Nobody asks to join.", "group_requests", chat=args.chat)
+    if found and not context.out.json:
+        context.out.note("`p2pchat group accept CHAT ID` lets somebody in, `p2pchat group decline CHAT ID` does not.")
+    return 0
+
+
+def _request_row(request: dict[str, Any]) -> list[Cell]:
+    return [
+        cell(request["id"], "dim"),
+        cell(short_date(request["at"]) or "-", "dim"),
+        cell(request["via"] or "-", "dim"),
+        cell(request["name"], "bold"),
+        cell(request["words"]),
+    ]
+
+
+def accept(context: Context, args: Namespace) -> int:
+    """Let somebody join who asked to."""
+    return _answer(context, args, accept=True)
+
+
+def decline(context: Context, args: Namespace) -> int:
+    """Decline a request to join."""
+    return _answer(context, args, accept=False)
+
+
+def _answer(context: Context, args: Namespace, *, accept: bool) -> int:
+    def words(result: dict[str, Any]) -> str:
+        name = clean_line(result["name"])
+        return f"{name} is let in." if accept else f"{name} was declined, and is not told."
+
+    return answers.say(context, words, "answer_request", chat=args.chat, id=args.id, accept=accept)
+
+
 def log(context: Context, args: Namespace) -> int:
     """Show what was done in a group, and by whom."""
 
@@ -227,6 +283,48 @@ _ACTIONS = (
         (_GROUP, Arg("C", _CONTACTS, each=True)),
         notes="They are not asked: the group appears among their chats, and they can leave it.",
         example="p2pchat group add friends dave",
+    ),
+    Verb(
+        "group invite",
+        "make an invite to a group, for people who are not your contacts",
+        invite,
+        (_GROUP,),
+        (
+            opt(
+                "--expires",
+                type=duration,
+                default=604_800.0,
+                metavar="TIME",
+                help="how long it can be used, such as 12h (7d)",
+            ),
+            opt("--uses", type=count, metavar="N", help="how many people can use it (no limit)"),
+            opt("--ask", action="store_true", help="ask before whoever uses it is let in"),
+            opt("--role", choices=ROLES[1:], default="member", help="the role of those who join by it (member)"),
+        ),
+        "`p2pchat add` takes it.",
+        "p2pchat group invite friends --expires 2d --uses 10",
+    ),
+    Verb(
+        "group requests",
+        "list those who ask to join a group",
+        requests,
+        (_GROUP,),
+        example="p2pchat group requests friends",
+    ),
+    Verb(
+        "group accept",
+        "let somebody join who asked to",
+        accept,
+        (_GROUP, _REQUEST),
+        example="p2pchat group accept friends 1a2b",
+    ),
+    Verb(
+        "group decline",
+        "decline a request to join",
+        decline,
+        (_GROUP, _REQUEST),
+        notes="They are not told.",
+        example="p2pchat group decline friends 1a2b",
     ),
     Verb(
         "group remove",

@@ -53,7 +53,7 @@ def named(node: FakeNode) -> FakeNode:
         (["contacts", ""], ["hide", "show"]),
         (["fly", "x"], []),
         (["gr"], ["group"]),
-        (["group", "re"], ["remove"]),
+        (["group", "re"], ["remove", "requests"]),
         (["group", "fly", "x"], []),
         (["group", "add", ""], ["friends"]),
         (["group", "add", "friends", "an"], ["Anna Lindqvist", "andrea"]),
@@ -65,6 +65,7 @@ def named(node: FakeNode) -> FakeNode:
         (["group", "role", "friends", "andrea", "o"], ["observer", "owner"]),
         (["group", "set", "friends", "s"], ["slow_mode"]),
         (["group", "remove", "--re"], ["--reason"]),
+        (["group", "invite", "--role", "o"], ["observer"]),
     ],
 )
 def test_what_may_stand_at_the_cursor(named: FakeNode, p2pchat: Run, typed: list[str], found: list[str]) -> None:

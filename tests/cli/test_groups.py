@@ -42,6 +42,19 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
         "set_group",
         {"chat": "friends", "key": "topic", "value": "the hut in May"},
     ),
+    (
+        ["invite", "friends"],
+        "group_invite",
+        {"chat": "friends", "expires": 604_800, "uses": None, "ask": False, "role": "member"},
+    ),
+    (
+        ["invite", "friends", "--expires", "2h", "--uses", "10", "--ask", "--role", "observer"],
+        "group_invite",
+        {"chat": "friends", "expires": 7200, "uses": 10, "ask": True, "role": "observer"},
+    ),
+    (["requests", "friends"], "group_requests", {"chat": "friends"}),
+    (["accept", "friends", "1a"], "answer_request", {"chat": "friends", "id": "1a", "accept": True}),
+    (["decline", "friends", "1a"], "answer_request", {"chat": "friends", "id": "1a", "accept": False}),
     (["log", "friends"], "group_log", {"chat": "friends", "limit": 50, "before": None}),
     (["log", "friends", "--limit", "3"], "group_log", {"chat": "friends", "limit": 3, "before": None}),
 ]
@@ -116,6 +129,10 @@ def test_a_group_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
 
 def test_data_alone_is_on_stdout(node: FakeNode, p2pchat: Run) -> None:
     assert p2pchat("group", "create", "friends").out == f"{ID}\n"
+    made = p2pchat("group", "invite", "friends", "--uses", "1", "--ask")
+    assert made.out == "P2PCHAT:ABC\n"
+    assert "For one person" in made.err
+    assert "wait in" in made.err
     removed = p2pchat("group", "remove", "friends", "bob")
     assert removed.out == "bob is removed.\n"
     assert "for everyone who has seen it" in removed.err
@@ -137,6 +154,8 @@ def test_data_alone_is_on_stdout(node: FakeNode, p2pchat: Run) -> None:
         (["set", "friends", "locked", "maybe"], "locked is yes or no"),
         (["set", "friends", "history", "7"], "0, 50, 500"),
         (["set", "friends", "invites", "all"], "admins, members"),
+        (["invite", "friends", "--uses", "0"], "number from 1"),
+        (["invite", "friends", "--role", "owner"], "invalid choice"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_here(node: FakeNode, p2pchat: Run, words: list[str], why: str) -> None:
@@ -167,9 +186,11 @@ def test_nothing_that_others_chose_reaches_the_terminal(node: FakeNode, p2pchat:
     }
     node.answers["group_log"] = [{"id": ID, "text": EVIL, "by": EVIL, "op": EVIL, "known_by": None}]
     node.answers["leave_group"] = {"chat": ID, "name": EVIL}
-    lines = {"members": 2, "show": 7, "log": 1, "leave": 1}
+    node.answers["group_requests"] = [{"id": ID, "name": EVIL, "words": EVIL, "at": None, "via": EVIL}]
+    node.answers["answer_request"] = {"id": ID, "name": EVIL}
+    lines = {"members": 2, "show": 7, "requests": 1, "log": 1, "leave": 1, "accept": 1, "decline": 1}
     for action, most in lines.items():
-        result = p2pchat("group", action, "friends")
+        result = p2pchat("group", action, "friends", *["1a"] * (action in ("accept", "decline")))
         assert result.code == 0
         assert "x" in result.out
         assert not re.search(RISKY, result.out + result.err), action
