@@ -66,6 +66,7 @@ FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
     "name to show, or `me`. In a group, `member` is {id, name} of the member who wrote it, and `sender` their id; "
     "elsewhere, and for one's own, `member` is null. "
+    "`route` history: it was written in a group before the user joined, and is signed by that member. "
     "`kind` is text, file, or timer for a line about the chat. `reply_to` is the id of "
     "the message that it replies to, and `quote` is the beginning of that message, {from, text, here, "
     "deleted, expires_in, file}; if the message is not `here`, the text is what the sender of the reply says it was. "

@@ -5,6 +5,7 @@ receive    opens an item: a message, an event, or a part of one
 adopting   what an event changes: members, settings, epochs
 history    the membership logs, as values
 changes    what we change: founding, adding, removing, roles, settings, leaving
+past      what was written before somebody joined
 links     invites to a group, and who uses one
 joining    becoming a member: offer, keys, welcome
 welcoming  tells new members what they need

@@ -26,7 +26,7 @@ from p2pchat.core.text import clean_name
 from p2pchat.engine.contacts import revoking
 from p2pchat.engine.contents import group_meet
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import adopting, changes, history, notices, welcoming
+from p2pchat.engine.groups import adopting, changes, history, notices, past, welcoming
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
@@ -149,6 +149,7 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
         id = member_id(newcomer.sign)
         store_members.is_contact(tx.db, row.chat, id, contact.id)
         welcoming.send(tx, row, contact, id, event.id, secret)
+        past.send(tx, row, contact)
 
 
 def _count_use(tx: Transaction, row: GroupRow, contact: Contact) -> None:

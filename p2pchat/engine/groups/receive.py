@@ -18,7 +18,7 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, siblings
+from p2pchat.engine.groups import adopting, carriage, past, siblings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import partners
@@ -152,4 +152,5 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
     if content.kind.in_group and group_rules.may_post(row, Role(member.role), content.payload):
         shown = store_members.shown_name(tx.db, row.chat, item.member)
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
+        past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN

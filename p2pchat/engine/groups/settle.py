@@ -6,9 +6,18 @@ the ack of an item, what it changed and what is passed on of it are on disk toge
 
 from __future__ import annotations
 
-from p2pchat.core.contents import GroupAsk, GroupItem, GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
+from p2pchat.core.contents import (
+    GroupAsk,
+    GroupHistory,
+    GroupItem,
+    GroupJoin,
+    GroupMember,
+    GroupOffer,
+    GroupRefusal,
+    GroupWelcome,
+)
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import duties, joining, links, log_duties, receive, sending, summary
+from p2pchat.engine.groups import duties, joining, links, log_duties, past, receive, sending, summary
 from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -48,6 +57,8 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         joining.offered(tx, contact, payload)
     elif isinstance(payload, GroupWelcome):
         joining.welcomed(tx, contact, payload)
+    elif isinstance(payload, GroupHistory):
+        past.take(tx, contact, payload)
     elif isinstance(payload, GroupRefusal):
         joining.refused(tx, contact, payload)
     elif isinstance(payload, GroupMember):

@@ -146,6 +146,16 @@ CREATE TABLE group_offers (
     PRIMARY KEY (chat, contact)
 ) STRICT, WITHOUT ROWID;
 
+-- Messages as their authors signed them, for those who become members later, where the group lets them read that.
+CREATE TABLE group_records (
+    message INTEGER NOT NULL PRIMARY KEY REFERENCES messages (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    record BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER group_records_taken_back AFTER UPDATE OF edited_at, deleted_at ON messages
+WHEN new.edited_at IS NOT NULL OR new.deleted_at IS NOT NULL BEGIN
+    DELETE FROM group_records WHERE message = new.pk;
+END;
+
 -- Invites of ours to groups. `uses`: how many became members by one, and `max_uses`: how many may, or NULL.
 CREATE TABLE group_invites (
     invite BLOB NOT NULL PRIMARY KEY REFERENCES invites (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
