@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.errors import DiskFull, NoSuchContact, NotAGroup, NotNow
+from p2pchat.errors import DiskFull, NoSuchMember, NotAGroup, NotNow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -123,7 +123,7 @@ def test_members_without_the_right_change_nothing(tmp_path: Path) -> None:
                 await bob.call(method, chat="hikers", **fields)
         with pytest.raises(NotAGroup):
             await bob.call("group", chat="alice")
-        with pytest.raises(NoSuchContact):
+        with pytest.raises(NoSuchMember):
             await alice.call("remove_member", chat="hikers", member="nobody")
         assert (await alice.call("group", chat="hikers"))["members"] == 3
 
