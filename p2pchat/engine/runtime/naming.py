@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from p2pchat.core.ids import ChatId, ContactId
-from p2pchat.engine.runtime.views import Names
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import ChatId
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.views import MemberNames, Names
+from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
@@ -35,13 +38,25 @@ def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remar
     return names
 
 
-def _members(
-    db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]
-) -> Mapping[ContactId, str]:
+def mentioned(db: Database, chat: ChatId) -> int:
+    """Return how many of the unread messages of a group mention the user, of the first thousand."""
+    rows = store_chats.unread_with(db, chat, "@")
+    if not rows:
+        return 0
+    names = _members(db, chat, rows, {})
+    return sum(views.mentions_me(row, names) for row in rows)
+
+
+def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:
     senders = {row.sender for row in rows}
     for row in rows:
         remarks = notes.get(row.pk, NOTHING)
         senders |= {reaction.sender for reaction in remarks.reactions}
         if remarks.quoted is not None:
             senders.add(remarks.quoted.sender)
-    return store_members.names(db, chat, senders - {ME})
+    shown = store_members.names(db, chat, senders - {ME})
+    group = store_groups.get(db, chat) if any("@" in row.text for row in rows) else None
+    if group is None:
+        return MemberNames(shown)
+    seniors = store_members.with_role(db, chat, senders - {ME}, Role.MODERATOR)
+    return MemberNames(shown, group.name, group.member.hex(), seniors)
