@@ -89,6 +89,8 @@ def add(context: Context, args: Namespace) -> int:
         context.out.line(f"{result['name']} is already your contact and was asked to begin anew; they have to accept.")
     elif result.get("group"):
         context.out.line("You have asked to join the group. It appears among your chats once you are in.")
+    elif result["state"] == "channel":
+        context.out.line(f"You follow {result['name']} now; `p2pchat log` shows its posts.")
     elif result["state"] == "contact":
         context.out.line(f"{result['name']} is a contact now.")
     else:
@@ -139,7 +141,7 @@ VERBS = (
     ),
     Verb(
         "add",
-        "use a friend's invite",
+        "use a friend's invite, or follow a channel",
         add,
         (Arg("INVITE", "the text of the invite, or - to read it from stdin"),),
         (

@@ -17,6 +17,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, MailOwner, RelayName, first_device
 from p2pchat.core.primitives import KEY_BYTES, Entropy
+from p2pchat.engine.channels.sync import ChannelSync
 from p2pchat.engine.contacts import contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
@@ -127,6 +128,7 @@ class Engine:
         self.presence_records = PresenceRecords(self.committer, self.me, net, clock, entropy.random)
         self.files = Files(self.committer, self.events, net, db, clock, lambda: self.clock_watch.counted)
         self.log_carrier = LogCarrier(self.committer, net, entropy.random)
+        self.channels = ChannelSync(self.committer, net, clock, entropy.random)
         self.pictures = PictureDecoder()
         self.link_handler = LinkHandler(
             self.committer,
@@ -187,6 +189,7 @@ class Engine:
             nursery.start_soon(self.endings.run)
             nursery.start_soon(self.group_upkeep.run)
             await nursery.start(self.files.run)
+            nursery.start_soon(self.channels.run)
             nursery.start_soon(self.pictures.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.run_due)
             nursery.start_soon(walk.in_slices, others, self.committer.submit, walk.begin)
@@ -230,6 +233,7 @@ class Engine:
             or self.mailbox_handler.busy
             or self.log_carrier.busy
             or self.files.to_relays.busy
+            or self.channels.busy
         )
 
     # --- after a transaction ----------------------------------------------------------------------------------------
@@ -249,6 +253,7 @@ class Engine:
         self.endings.committed(effects)
         self.files.committed(effects)
         self.group_upkeep.committed(effects)
+        self.channels.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:

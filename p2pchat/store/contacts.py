@@ -34,6 +34,8 @@ class ContactState(StrEnum):
     """A group that we were in."""
     MEMBER = "member"
     """A member of a group, as the author of what was written there."""
+    CHANNEL = "channel"
+    """A channel, which is nobody."""
 
 
 ACCEPTED = (ContactState.CONTACT, ContactState.WAITING)

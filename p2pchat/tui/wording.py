@@ -164,7 +164,7 @@ def status_line(
     if state == "gone":
         return ["node ended, restarting…", *([trouble] if trouble else [])], True
     said: list[str] = []
-    states = {chat.state for chat in chats} - {"notes"}
+    states = {chat.state for chat in chats} - {"notes", "channel"}
     if states - {"forgotten"}:
         said += links(chats)
     else:

@@ -52,6 +52,11 @@ POSITIONALS = {
     "name": ["new name"],
     "settings": ["read_receipts", "yes"],
     "parcel": ["out", "/media/parcel"],
+    "channel create": ["news"],
+    "channel invite": ["news"],
+    "channel show": ["news"],
+    "channel report": ["news"],
+    "channel writers": ["news", "add", "bob"],
     "relays": ["add", "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA#word"],
     "group create": ["friends", "bob", "Anna L"],
     "group show": ["friends"],
@@ -94,6 +99,7 @@ OWN = {
     "delete": ["--for-both"],
     "passphrase": ["--new-passphrase-file", "n"],
     "echo": ["--wake"],
+    "channel create": ["--private"],
     "parcel": ["--to", "bob", "--to", "carol"],
     "group members": ["--search", "bob", "--limit", "7"],
     "group invite": ["--expires", "2d", "--uses", "10", "--ask", "--role", "observer"],
@@ -127,7 +133,8 @@ def test_the_table_of_verbs_is_what_the_modules_have() -> None:
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
         archive mute verify chats export send tail log search read delete why reply edit history react pin pinned timer
         forget note clear files save voice
-        group invites relays relay offer keys parcel doctor salvage echo demo rpc completion
+        group
+        channel invites relays relay offer keys parcel doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:

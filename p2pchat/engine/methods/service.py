@@ -7,6 +7,7 @@ from typing import Any
 
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import (
+    channels,
     chats,
     contacts,
     conversation,
@@ -91,6 +92,11 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "group_requests": group_invites.group_requests,
     "answer_request": group_invites.answer_request,
     "keys": keys.keys,
+    "create_channel": channels.create,
+    "channel": channels.show,
+    "channel_invite": channels.invite,
+    "channel_writers": channels.writers,
+    "channel_report": channels.report,
     "parcel_out": parcel.parcel_out,
     "parcel_in": parcel.parcel_in,
 }

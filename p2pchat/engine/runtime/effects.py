@@ -120,6 +120,13 @@ class Effects:
     group_logs_waiting: dict[int, None] = field(default_factory=dict)
     """and into which, by pk, something new is to be put."""
 
+    # --- channels
+
+    channels_changed: bool = False
+    """Whether a channel was founded, followed or forgotten, or has other writers."""
+    channels_written: dict[ChatId, None] = field(default_factory=dict)
+    """Channels in which we have written."""
+
     # --- files
 
     files_changed: dict[int, None] = field(default_factory=dict)

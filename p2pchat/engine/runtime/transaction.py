@@ -190,7 +190,7 @@ class Transaction(Effects):
         """Return the partner of the chat that a user names, as `store.partners.find`."""
         if named not in self.memory.named:
             partner = partners.find(self.db, named)
-            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF, *GROUPS):
+            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF, ContactState.CHANNEL, *GROUPS):
                 return partner
         return self.find(named)
 

@@ -26,8 +26,9 @@ Json = dict[str, Any]
 
 
 class MemberNames(NamedTuple):
-    """What members of a group are called. shown: by the sender of a message. me: what the user calls themselves there.
-    id: the user's id there, in hex. seniors: those of the senders who may mention all.
+    """What members of a group are called, or who writes in a channel. shown: by the sender of a message. me: what the
+    user calls themselves in the group. id: the user's id there, in hex. seniors: those of the senders who may mention
+    all.
     """
 
     shown: Mapping[ContactId, str]
@@ -37,7 +38,7 @@ class MemberNames(NamedTuple):
 
 
 Names = str | MemberNames
-"""The names of everybody else in a chat: of the one other, or of the members of a group."""
+"""The names of everybody else in a chat: of the one other, or of several."""
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
