@@ -7,7 +7,7 @@ is refused if its author had no right to it as of these, which is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -178,25 +178,20 @@ class MembershipLog:
 
     # --- what was done -------------------------------------------------------------------------------------------
 
-    def graph(self) -> Sequence[LogEntry]:
-        """Return the events of the graph, in the order in which they were taken."""
-        return self._log.entries
-
-    def place(self, event: EventId) -> int:
-        """Return how many events of the graph were taken before one. Raises KeyError if it is not here."""
-        return self._log.by_id[event].index
-
     def counts(self, event: EventId) -> bool:
-        """Tell whether an event of the graph counts. Raises KeyError if it is not here."""
-        return bool(self._now.counted >> self._log.by_id[event].index & 1)
+        """Tell whether an event counts. Of those that concern their author alone, what is here does."""
+        entry = self._log.by_id.get(event)
+        return event in self._personal.ids if entry is None else bool(self._now.counted >> entry.index & 1)
 
-    def forks(self) -> tuple[tuple[MemberId, int, tuple[EventId, ...]], ...]:
-        """Return who signed several events with one number: author, number and events."""
-        return tuple(
-            (author, seq, tuple(sorted(entry.event.id for entry in self._log.of(bits))))
-            for author, numbers in self._log.forks.items()
-            for seq, bits in numbers.items()
-        )
+    def author(self, event: EventId) -> MemberId | None:
+        """Return who signed an event of the graph; None if it is not there."""
+        entry = self._log.by_id.get(event)
+        return None if entry is None else entry.event.author_id
+
+    def forks(self, author: MemberId | None) -> tuple[frozenset[EventId], ...]:
+        """Return the events that somebody signed with one number, for each number with more than one."""
+        numbers = {} if author is None else self._log.forks.get(author, {})
+        return tuple(frozenset(entry.event.id for entry in self._log.of(bits)) for bits in numbers.values())
 
     # --- taking events -------------------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ class Summary:
                         needed=rule.needed,
                         asked=frozenset(entry.event.author_id for entry in asking),
                         confirmed=frozenset(entry.event.author_id for entry in confirming),
-                        requests=tuple(entry.event.id for entry in asking),
+                        requests=tuple(sorted(entry.event.id for entry in asking)),
                     )
                 )
         return tuple(cases)

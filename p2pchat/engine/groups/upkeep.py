@@ -41,9 +41,10 @@ def begin(tx: Transaction) -> bool:
 
 
 def tidy(tx: Transaction) -> None:
-    """Delete what no group needs any more."""
+    """Delete what no group needs any more, and renew keys that are old."""
     for chat in sorted(store_groups.chats(tx.db)):
         _delete_epochs(tx, chat)
+        duties.check(tx, chat)
     logs.tick(tx)
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
     store_items.forget_seen(tx.db, tx.passed - KEEP_SEEN_MS)

@@ -73,6 +73,20 @@ def sentence(event: GroupEvent, me: MemberId, names: Mapping[ContactId, str]) ->
     return f"{who[:1].upper() + who[1:] if who == 'you' else who} {said}"
 
 
+def suspicion(event: GroupEvent, me: MemberId, names: Mapping[ContactId, str]) -> str:
+    """Return what is said of an author who signed two events with one number."""
+    if event.author_id == me:
+        return (
+            "You have changed this group in two ways that exclude each other, perhaps from a copy of this profile: "
+            "what you change does not count until somebody senior gives you a role again."
+        )
+    who = names[sender_of(event.author_id)]
+    return (
+        f"{who} has told members of this group different things: what {who} changes does not count until somebody "
+        f"senior gives {who} a role again."
+    )
+
+
 def _predicate(action: Any, called: Any) -> str:
     match action:
         case Found():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from p2pchat.core.groups import events, settings
+from p2pchat.core.groups import audit, events, settings
+from p2pchat.core.groups.audit import EventStanding
 from p2pchat.core.groups.events import AddMembers, GroupEvent, HandOver, RemoveMembers, SetRole
+from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, sender_of
 from p2pchat.core.text import clean_name
@@ -156,11 +158,12 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
         shown = [events.decode_verified(event.event) for event in rows]
         called = {sender for event in shown for sender in wording.named_in(event)}
         names = store_members.names(tx.db, row.chat, called)
+        log = history.log_of(tx, row.chat)
         knowing, total = _knowing(tx, row, shown), store_members.count(tx.db, row.chat)
         return [
             {
                 "id": event.id.hex(),
-                "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total),
+                "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total, log),
                 "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
                 "op": event.op.name.lower(),
                 "known_by": knowing[event.id],
@@ -183,8 +186,15 @@ def _knowing(tx: Transaction, row: GroupRow, shown: Sequence[GroupEvent]) -> dic
     return {event.id: 1 + sum(number for newest, number in knew if log.knew(newest, event.id)) for event in shown}
 
 
-def _sentence(said: str, event: GroupEvent, knowing: int, total: int) -> str:
-    """Return the sentence of an event; of a removal, also how many know of it: nobody else is bound by it."""
+def _sentence(said: str, event: GroupEvent, knowing: int, total: int, log: MembershipLog) -> str:
+    """Return the sentence of an event; also why it does not count; of a removal, how many know of it: nobody else is
+    bound by it.
+    """
+    standing = audit.standing(log, event.id)
+    if standing is EventStanding.SUSPENDED:
+        return f"{said}; it does not count until somebody senior decides, since it contradicts another change."
+    if standing is EventStanding.VOID:
+        return f"{said}; it does not count, since the right to it had been taken away."
     if not isinstance(event.action, RemoveMembers):
         return f"{said}."
     seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"

@@ -1,74 +1,55 @@
-"""What a log tells people."""
+"""What is said of an event besides what was done."""
 
 from __future__ import annotations
 
-import pytest
-
 from p2pchat.core.groups import audit, events
+from p2pchat.core.groups.audit import EventStanding
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import EventId
 from tests.core.groups.crowd import Team, id_of, newcomer
 
 
-def test_events_are_told_with_their_authors_the_newest_last() -> None:
-    team = Team.founded()
-    removal = team.write("ada", events.RemoveMembers((id_of("max"),), False, "spam"))
-    told = audit.facts(team.log(), 50)
-    assert [(fact.author, fact.op.name) for fact in told] == [
-        (id_of("olga"), "FOUND"),
-        (id_of("olga"), "ADD"),
-        (id_of("ada"), "ADD"),
-        (id_of("ada"), "REMOVE"),
-    ]
-    assert (told[-1].id, told[-1].action, told[-1].counts, told[-1].alone) == (removal.id, removal.action, True, True)
-    assert not told[-2].alone
-
-
-def test_a_page_ends_before_an_event() -> None:
+def test_what_everybody_knew_of_counts() -> None:
     team = Team.founded()
     log = team.log()
-    assert [fact.id for fact in audit.facts(log, 1)] == [team.written[2].id]
-    assert [fact.id for fact in audit.facts(log, 1, team.written[2].id)] == [team.written[1].id]
-    assert audit.facts(log, 5, team.written[0].id) == ()
-    with pytest.raises(KeyError):
-        audit.facts(log, 1, EventId(bytes(32)))
+    assert {audit.standing(log, event.id) for event in team.written} == {EventStanding.COUNTS}
 
 
-def test_what_is_void_is_told_as_such() -> None:
+def test_what_concerns_its_author_alone_counts() -> None:
+    team = Team.founded()
+    left = team.write("max", events.LeaveGroup())
+    assert audit.standing(team.log(), left.id) is EventStanding.COUNTS
+    assert not audit.shows_a_fork(team.log(), left.id)
+
+
+def test_what_a_removed_admin_did_meanwhile_is_void() -> None:
     team = Team.founded()
     apart = team.copy()
-    team.write("olga", events.RemoveMembers((id_of("ada"),), False, ""))
+    removal = team.write("olga", events.RemoveMembers((id_of("ada"),), False, ""))
     crony = apart.write("ada", events.AddMembers((newcomer("crony"),)))
-    void = [fact.id for fact in audit.facts(team.log(apart), 50) if not fact.counts]
-    assert void == [crony.id]
+    log = team.log(apart)
+    assert audit.standing(log, crony.id) is EventStanding.VOID
+    assert audit.standing(log, removal.id) is EventStanding.COUNTS
 
 
-def test_who_has_seen_a_removal() -> None:
-    team = Team.founded()
-    before = team.written[-1].id
-    removal = team.write("ada", events.RemoveMembers((id_of("max"),), False, ""))
-    later = team.write("abe", events.ChangeSetting("topic", "x"))
-    log = team.log()
-    seen = {
-        id_of("olga"): [before],
-        id_of("mia"): [removal.id],
-        id_of("abe"): [later.id, before],
-        id_of("max"): [later.id],
-        id_of("mo"): [EventId(bytes(32))],
-        id_of("ada"): [],
-    }
-    assert audit.known_by(log, removal.id, seen) == 2
-    assert audit.known_by(log, before, seen) == 3
-
-
-def test_a_fork_is_a_proof_until_a_senior_decides() -> None:
+def test_a_fork_suspends_until_a_senior_decides() -> None:
     team = Team.founded()
     apart = team.copy()
     one = team.write("ada", events.ChangeSetting("topic", "to some"))
+    assert not audit.shows_a_fork(team.log(), one.id)
     other = apart.write("ada", events.ChangeSetting("topic", "to others"))
-    (proof,) = audit.forks(team.log(apart))
-    assert (proof.author, proof.seq, proof.settled) == (id_of("ada"), 1, False)
-    assert set(proof.events) == {one.id, other.id}
-    both = Team([*team.written, other])
+    later = apart.write("ada", events.ChangeSetting("topic", "and on"))
+    log = team.log(apart)
+    assert {audit.standing(log, event.id) for event in (one, other, later)} == {EventStanding.SUSPENDED}
+    assert [audit.shows_a_fork(log, event.id) for event in (one, other, later)] == [True, True, False]
+    both = Team([*team.written, *apart.written[-2:]])
     both.write("olga", events.SetRole(id_of("ada"), Role.ADMIN))
-    assert [proof.settled for proof in audit.forks(both.log())] == [True]
+    assert {audit.standing(both.log(), event.id) for event in (one, other, later)} == {EventStanding.COUNTS}
+
+
+def test_a_second_fork_of_one_author_is_no_news() -> None:
+    team = Team.founded()
+    apart, third = team.copy(), team.copy()
+    team.write("ada", events.ChangeSetting("topic", "to some"))
+    apart.write("ada", events.ChangeSetting("topic", "to others"))
+    last = third.write("ada", events.ChangeSetting("topic", "to all others"))
+    assert not audit.shows_a_fork(team.log(apart, third), last.id)

@@ -363,6 +363,17 @@ def test_one_alone_recovers_nothing() -> None:
     assert team.state().recoveries[0].asked == {id_of("ada")}
 
 
+def test_requests_that_did_not_know_each_other_are_the_same_in_any_order() -> None:
+    team = Team.founded(recovery=NAMED)
+    apart = team.copy()
+    first, second = (
+        team.write("ada", events.RecoverOwner(id_of("mo"))),
+        apart.write("abe", events.RecoverOwner(id_of("mo"))),
+    )
+    before = apart.written[:-1]
+    assert state_of([*before, first, second]) == state_of([*before, second, first])
+
+
 @pytest.mark.parametrize("known", range(3, 7))
 def test_any_event_of_a_living_owner_voids_a_recovery(known: int) -> None:
     team = recovered()
