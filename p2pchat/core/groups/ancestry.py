@@ -144,7 +144,7 @@ class Ancestry:
             self.levels[entry.level].append(entry)
         if isinstance(event.action, RecoverOwner | ConfirmRecovery):
             self.requests.append(entry)
-        for subject in (*_deciding(entry), *entry.displaced):
+        for subject in concerned(entry):
             self.about.setdefault(subject, []).append(entry)
 
     def of(self, bits: int) -> Iterator[LogEntry]:
@@ -162,9 +162,11 @@ class Ancestry:
         return max((entry.event.seq + 1 for entry in self.of(bits)), default=0)
 
 
-def _deciding(entry: LogEntry) -> tuple[MemberId, ...]:
-    confirms = isinstance(entry.event.action, ConfirmRecovery)
-    return () if confirms and not entry.displaced else subjects(entry.event)
+def concerned(entry: LogEntry) -> tuple[MemberId, ...]:
+    """Return the members whose role or membership an entry decides if it counts."""
+    if isinstance(entry.event.action, ConfirmRecovery) and not entry.displaced:
+        return ()
+    return (*subjects(entry.event), *entry.displaced)
 
 
 def makes_epoch(event: GroupEvent) -> bool:

@@ -37,7 +37,7 @@ from p2pchat.errors import CannotOpen, NotAllowed
 MAX_EVENTS = 32_768
 MAX_CORES_BYTES = 64 * 1024 * 1024
 """A log of more has to go on as another group. It bounds memory: what events know of each other takes 64 MB then."""
-MAX_VOID_EVENTS = 4_096
+MAX_VOID_EVENTS = 1_024
 MAX_VOID_BYTES = 4 * 1024 * 1024
 """Of one author who has been removed: it may sign events that name old ones for ever, all of which are right and void;
 they must not fill the log."""
@@ -129,7 +129,7 @@ class MembershipLog:
         me = member_id(author)
         if not self._now.is_member(me) or me in self.state.left:
             raise NotAllowed("Only members change a group")
-        parents = tuple(sorted(self._now.heads, key=lambda entry: entry.order)[-MAX_PARENTS:])
+        parents = self._now.newest(MAX_PARENTS, me)
         known = _known(parents)
         view = self._view(known)
         leaves = isinstance(action, LeaveGroup) and self._now.roles[me] >= Role.MEMBER
@@ -270,11 +270,12 @@ class MembershipLog:
             size=len(event.core),
         )
         self._log.record(entry)
+        void = view.void
         if view is not self._now:
             del self._views[known]
-            view.follow(entry)
+            view.follow(entry, void)
             self._keep_view(view)
-        self._now.follow(entry)
+        self._now.follow(entry, void)
         return "", ()
 
     def _says_enough(self, author: MemberId) -> bool:

@@ -66,9 +66,9 @@ class GroupState:
     members: in the order of their ids. settings: key → value, as written (see `settings`); of those that this program
     does not know, too. muted: until when, in ms since the epoch. suspended: who signed two events with one number, so
     that what they do does not count until a senior decides. left: who left and still has the secret, until an admin
-    removes them. heads: what the next event should know. epoch_heads: more than one calls for a merge; the one with the
-    highest number first. sending: the epoch to send under; None while there is none that only members can read.
-    successor: the group that takes this one's place, and who says so.
+    removes them. heads: what the next event should know, at most 8 events. epoch_heads: more than one calls for a
+    merge; the one with the highest number first. sending: the epoch to send under; None while there is none that only
+    members can read. successor: the group that takes this one's place, and who says so.
     """
 
     group: GroupId

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from p2pchat.core.groups import rights, strength
 from p2pchat.core.groups.ancestry import Ancestry, LogEntry, newcomers
 from p2pchat.core.groups.events import (
+    MAX_PARENTS,
     Action,
     AddMembers,
     ConfirmRecovery,
@@ -51,7 +52,7 @@ class Summary:
             muted={member: until for member, until in _mutes(view) if member in members},
             suspended=frozenset(self._suspended(view)),
             left=left,
-            heads=tuple(sorted(entry.event.id for entry in view.heads)),
+            heads=tuple(entry.event.id for entry in view.newest(MAX_PARENTS)),
             epoch_heads=epochs,
             sending=next((epoch.id for epoch in epochs if not epoch.outsiders), None),
             successor=(action.group, successor.event.author_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from p2pchat.core.groups import strength
-from p2pchat.core.groups.ancestry import Ancestry, LogEntry, makes_epoch, newcomers, subjects
+from p2pchat.core.groups.ancestry import Ancestry, LogEntry, concerned, makes_epoch, newcomers
 from p2pchat.core.groups.events import (
     AddMembers,
     ChangeSetting,
@@ -81,6 +81,23 @@ class LogView:
         """Return the number of members."""
         return len(self.added) - sum(member in self.added for member in self.gone)
 
+    def newest(self, count: int, author: MemberId | None = None) -> tuple[LogEntry, ...]:
+        """Return the heads that the next event should name, at most `count`: those that count before those that do not,
+        of these the deepest first. author: of that event, whose own last one it must know.
+        """
+        own = self._log.authored.get(author, 0) & self.counted if author else 0
+        last = self._log.entries[own.bit_length() - 1] if own else None
+        ranked = sorted(
+            self.heads,
+            key=lambda head: (
+                last is not None and not (head is last or head.knew(last)),
+                self._is_void(head),
+                -head.depth,
+                head.event.id,
+            ),
+        )
+        return tuple(ranked[:count])
+
     def settings(self) -> dict[str, Any]:
         """Return all settings, as written."""
         return {key: _value(entry, key) for key, entry in self.values.items()}
@@ -92,34 +109,40 @@ class LogView:
 
     # --- following the log ---------------------------------------------------------------------------------------
 
-    def follow(self, entry: LogEntry) -> None:
-        """Take one more event, whose ancestors are all here. What it makes void, or counts again, changes."""
+    def follow(self, entry: LogEntry, void: int) -> None:
+        """Take one more event, whose ancestors are all here. What it makes void, or has count again, changes.
+
+        void: the bits of those that are void to somebody who knows what the event knew.
+        """
         before = self.known
         self.known |= entry.bit
-        if self._decides_about_others(entry, before):
+        if self._decides_about_others(entry, before, void):
             void = strength.void_bits(self._log, self.known)
-            if void != self.void:
-                self.void = void
+            changed, self.void = void ^ self.void, void
+            if changed & ~entry.bit:
                 self._tabulate()
                 return
         self._take(entry)
 
-    def _decides_about_others(self, entry: LogEntry, before: int) -> bool:
+    def _decides_about_others(self, entry: LogEntry, before: int, void: int) -> bool:
         """Tell whether the event may make others void, or be void itself, or end that: only then is there anything to
-        evaluate. Most events know all others, and most of the rest concern nobody who did something meanwhile.
+        evaluate. Most events know all others, and most of the rest concern nobody who did something meanwhile. And
+        their rights are what they were, if what they knew counts here as it did for them.
         """
         log, author = self._log, entry.event.author_id
-        concerned = {*subjects(entry.event), *entry.displaced}
-        if log.forks and (author in log.forks or any(member in log.forks for member in concerned)):
+        members = concerned(entry)
+        if log.forks and (author in log.forks or any(member in log.forks for member in members)):
             return True
         concurrent = before & ~entry.ancestors
         if not concurrent:
             return False
-        if self.void or (entry.level is Role.OWNER and any(before >> past.index & 1 for past in log.recoveries)):
+        if self.void & entry.ancestors != void:
+            return True
+        if entry.level is Role.OWNER and any(before >> past.index & 1 for past in log.recoveries):
             return True
         if any(concurrent >> other.index & 1 for other in log.about.get(author, ())):
             return True
-        return any(log.authored.get(member, 0) & concurrent for member in concerned)
+        return any(log.authored.get(member, 0) & concurrent for member in members)
 
     def _tabulate(self) -> None:
         self._clear()
@@ -130,6 +153,7 @@ class LogView:
     def _take(self, entry: LogEntry) -> None:
         self.heads = (*(head for head in self.heads if not entry.knew(head)), entry)
         if self._is_void(entry):
+            self._prefer(entry)
             return
         event = entry.event
         action = event.action
@@ -147,7 +171,8 @@ class LogView:
             case LeaveGroup():
                 self._end(event.author_id, entry)
             case SetRole() | HandOver() | ConfirmRecovery():
-                for member in (*subjects(event), *entry.displaced):
+                for member in concerned(entry):
+                    self._endorse(member)
                     self._find_role(member)
             case ChangeSetting():
                 self.values[action.key] = _later(self.values.get(action.key), entry)
@@ -177,13 +202,23 @@ class LogView:
     def _find_role(self, member: MemberId) -> None:
         self._note(member)
         level = strength.level_of(self._log, member, self.counted)
-        if level == strength.NOBODY:
-            return
-        self.roles[member] = Role(level)
-        if member not in self.added:  # whom a senior has given a role stays, though what added it is void
+        if level != strength.NOBODY:
+            self.roles[member] = Role(level)
+
+    def _endorse(self, member: MemberId) -> None:
+        """Keep somebody to whom a role was given, though what added it may be void."""
+        if member not in self.added:
             entries = [entry for entry in self._log.added[member] if self.known >> entry.index & 1]
             entry = min(entries, key=lambda entry: entry.order)
             self.added[member] = entry, next(new for new in newcomers(entry.event) if new.id == member)
+
+    def _prefer(self, entry: LogEntry) -> None:
+        """Of several void events that add somebody who is kept, the first one says the keys."""
+        for newcomer in newcomers(entry.event):
+            before = self.added.get(newcomer.id)
+            if before is not None and self._is_void(before[0]) and entry.order < before[0].order:
+                self.added[newcomer.id] = entry, newcomer
+                self._note(newcomer.id)
 
     def _note(self, member: MemberId) -> None:
         if self.changed is not None:

@@ -323,8 +323,9 @@ class Log:
         members, there, left = {}, set(), {e.by for e in in_order if e.op == LEAVE}
         for who in everybody:
             level = self.role(who, counted)
+            given = any(self._changes(e, who) and e.op != REMOVE for e in in_order)
             adds = [e for e in in_order if who in e.added] or [
-                self.events[e] for e in known if who in self.events[e].added and level != 99
+                self.events[e] for e in known if who in self.events[e].added and given
             ]
             if not adds:
                 continue

@@ -450,6 +450,26 @@ def test_a_removed_admin_cannot_fill_the_log(monkeypatch: pytest.MonkeyPatch) ->
     assert log.state.members == team.state().members
 
 
+def test_a_removed_admin_cannot_crowd_out_what_counts() -> None:
+    """Of more newest events than an event can name, those that count come first, and what the author did itself."""
+    team = Team.founded()
+    apart = team.copy()
+    team.write("olga", remove("ada"))
+    log, other = team.log(), apart.log()
+    for number in range(12):
+        fork = apart.log()
+        for step in range(3):
+            log.add(write(fork, "ada", events.ChangeSetting(f"{number}", step)).raw)
+    assert len(log.state.heads) == events.MAX_PARENTS
+    assert team.written[-1].id in log.state.heads
+    assert log.state.members == team.state().members
+    after = write(log, "olga", events.ChangeSetting("topic", "still here"))
+    assert team.written[-1].id in after.parents
+    assert (after.seq, log.state.settings["topic"], log.state.suspended) == (3, "still here", frozenset())
+    log.add(write(other, "abe", events.ChangeSetting("name", "us")).raw)
+    assert write(log, "olga", events.ChangeSetting("topic", "and here")).seq == 4
+
+
 def test_a_log_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     team = Team.founded()
     log = team.log()
