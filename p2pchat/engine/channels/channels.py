@@ -67,7 +67,7 @@ def follow(tx: Transaction, written: str, name: str | None) -> ChatId:
     writer = None if link.seed is None else WriterKey(sign_public(link.seed))
     known = store_channels.with_key(tx.db, link.key)
     if known is not None:
-        if writer is not None and known.seed is None:
+        if writer is not None and (known.writer is None or not _is_named(tx.db, known)):
             store_channels.write_as(tx.db, known.chat, writer, link.seed)
             tx.channels_changed = True
         return known.chat
@@ -121,6 +121,11 @@ def writers_shown(db: Database, row: ChannelRow) -> list[Json]:
         }
         for writer in _writers(db, row)
     ]
+
+
+def _is_named(db: Database, row: ChannelRow) -> bool:
+    """Return whether the key with which we write in a channel is its own, or that of a writer whom it names."""
+    return row.is_ours or any(writer.key == row.writer for writer in _writers(db, row))
 
 
 def _writers(db: Database, row: ChannelRow) -> tuple[ChannelWriter, ...]:
