@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from p2pchat.core.channels.bodies import new_secret
 from p2pchat.core.channels.feed import Feed
 from p2pchat.core.channels.links import CHANNEL, ChannelLink, decode_link, encode_link
@@ -192,7 +194,7 @@ def _check_room(tx: Transaction) -> None:
 def _add(tx: Transaction, name: str, row: ChannelRow) -> ChatId:
     chat = ChatId(tx.random(_CHAT_BYTES))
     store_chats.add(tx.db, ChatRow(chat, ChatKind.CHANNEL, tx.now, name=name))
-    store_channels.add(tx.db, row._replace(chat=chat))
+    store_channels.add(tx.db, replace(row, chat=chat))
     tx.memory.named.clear()
     tx.people_changed = tx.channels_changed = True
     partner = partners.of(tx.db, chat)
