@@ -64,7 +64,8 @@ MESSAGE = (
 )
 FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
-    "name to show, or `me`. In a group, `member` is {id, name} of the member who wrote it, and `sender` their id; "
+    "name to show, or `me`. In a group, `member` is {id, name} of the member who wrote it, and `sender` their id; in "
+    "a channel the same of the writer; "
     "elsewhere, and for one's own, `member` is null. "
     "`route` history: it was written in a group before the user joined, and is signed by that member. "
     "`kind` is text, file, or timer for a line about the chat. `reply_to` is the id of "
