@@ -86,6 +86,10 @@ _COUNT = f"""
 SELECT (SELECT count(*) FROM (SELECT 1 {_UNREAD} LIMIT {MAX_COUNTED})),
        (SELECT id {_UNREAD} ORDER BY place, seq, pk LIMIT 1)
 """
+_WITH_SIGN = f"""
+SELECT {columns("messages")} FROM messages
+WHERE pk IN (SELECT pk {_UNREAD} ORDER BY place, seq, pk LIMIT {MAX_COUNTED}) AND instr(text, ?2)
+"""
 _PREVIEW = "coalesce((SELECT length(preview) FROM files WHERE message = messages.pk), 0)"
 _TEXT_BYTES = f"length(CAST(text AS BLOB)) + CASE kind WHEN {File.KIND.number} THEN {_PREVIEW} ELSE 0 END"
 _BYTES = f"SELECT count(*) * ?2 + coalesce(sum({_TEXT_BYTES}), 0) {_UNREAD}"
@@ -183,6 +187,11 @@ def unread(db: Database, chat: ChatId) -> Unread:
     """Return the unread messages of a chat."""
     row = db.query_one(_COUNT, (chat,))
     return Unread() if row is None else Unread(*row)
+
+
+def unread_with(db: Database, chat: ChatId, sign: str) -> list[MessageRow]:
+    """Return those of the first `MAX_COUNTED` unread messages of a chat in whose text a sign appears."""
+    return [made(row) for row in db.query(_WITH_SIGN, (chat, sign))]
 
 
 def unread_bytes(db: Database, chat: ChatId, each: int) -> int:

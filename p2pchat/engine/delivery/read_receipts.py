@@ -8,8 +8,9 @@ setting is on: a message read while it was off is never reported later.
 from __future__ import annotations
 
 from p2pchat.core.contents.receipt import MAX_RECEIPTS, READ, Receipt
+from p2pchat.core.ids import direct_contact
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.runtime import settings, withholding
+from p2pchat.engine.runtime import naming, settings, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store import timers as store_timers
@@ -43,7 +44,8 @@ def finish(tx: Transaction) -> None:
             outbound.queue(tx, contact, Receipt(READ, tuple(ids[start : start + MAX_RECEIPTS])))
     for chat in tx.unread:
         left = store_chats.unread(tx.db, chat)
-        tx.event("chat", id=chat.hex(), **shown(left), timer=tx.timer(chat) or None)
+        mentions = {} if tx.contact(direct_contact(chat)) else {"mentions": naming.mentioned(tx.db, chat)}
+        tx.event("chat", id=chat.hex(), **shown(left), **mentions, timer=tx.timer(chat) or None)
 
 
 def shown(left: Unread) -> dict[str, object]:

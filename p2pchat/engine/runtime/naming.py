@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from p2pchat.core.ids import ChatId, ContactId
-from p2pchat.engine.runtime.views import Names
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import ChatId
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.views import MemberNames, Names
 from p2pchat.store import channels as store_channels
+from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
@@ -35,7 +38,7 @@ def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remar
     names: dict[ChatId, Names] = {**partners.names(db)}
     for chat in {row.chat for row in rows}:
         if (channel := store_channels.get(db, chat)) is not None:
-            names[chat] = store_channels.names(db, channel, partners.names(db).get(chat, ""))
+            names[chat] = MemberNames(store_channels.names(db, channel, partners.names(db).get(chat, "")))
     for chat in store_groups.chats(db) & {row.chat for row in rows}:
         names[chat] = _members(db, chat, [row for row in rows if row.chat == chat], notes)
     return names
@@ -44,16 +47,28 @@ def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remar
 def _writers(db: Database, chat: ChatId, name: str) -> Names:
     """Return the names of those who write in a channel; its own, once it was forgotten."""
     row = store_channels.get(db, chat)
-    return name if row is None else store_channels.names(db, row, name)
+    return name if row is None else MemberNames(store_channels.names(db, row, name))
 
 
-def _members(
-    db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]
-) -> Mapping[ContactId, str]:
+def mentioned(db: Database, chat: ChatId) -> int:
+    """Return how many of the unread messages of a group mention the user, of the first thousand."""
+    rows = store_chats.unread_with(db, chat, "@")
+    if not rows or store_groups.get(db, chat) is None:
+        return 0
+    names = _members(db, chat, rows, {})
+    return sum(views.mentions_me(row, names) for row in rows)
+
+
+def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:
     senders = {row.sender for row in rows}
     for row in rows:
         remarks = notes.get(row.pk, NOTHING)
         senders |= {reaction.sender for reaction in remarks.reactions}
         if remarks.quoted is not None:
             senders.add(remarks.quoted.sender)
-    return store_members.names(db, chat, senders - {ME})
+    shown = store_members.names(db, chat, senders - {ME})
+    group = store_groups.get(db, chat) if any("@" in row.text for row in rows) else None
+    if group is None:
+        return MemberNames(shown)
+    seniors = store_members.with_role(db, chat, senders - {ME}, Role.MODERATOR)
+    return MemberNames(shown, group.name, group.member.hex(), seniors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2pchat.core.contents import kind_of
 from p2pchat.core.contents.file import PEAKS, FileForm
@@ -13,6 +13,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId
 from p2pchat.core.invite import ONE_TIME, to_text
 from p2pchat.core.text import beginning, clean_name
+from p2pchat.lib.mentions import ALL, is_mentioned
 from p2pchat.received.names import safe_name
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.files import FileRow, FileState
@@ -22,8 +23,22 @@ from p2pchat.store.remarks import NOTHING, Remarks
 
 Json = dict[str, Any]
 """An object that JSON can hold."""
-Names = str | Mapping[ContactId, str]
-"""The names of everybody else in a chat: of the one other, or by the sender of a message."""
+
+
+class MemberNames(NamedTuple):
+    """What members of a group are called, or who writes in a channel. shown: by the sender of a message. me: what the
+    user calls themselves in the group. id: the user's id there, in hex. seniors: those of the senders who may mention
+    all.
+    """
+
+    shown: Mapping[ContactId, str]
+    me: str = ""
+    id: str = ""
+    seniors: frozenset[ContactId] = frozenset()
+
+
+Names = str | MemberNames
+"""The names of everybody else in a chat: of the one other, or of several."""
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
@@ -61,7 +76,8 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "chat": row.chat.hex(),
         "from": _name(names, row.sender),
         "sender": None if mine else row.sender.hex(),
-        "member": None if mine or isinstance(names, str) else {"id": row.sender.hex(), "name": names[row.sender]},
+        "member": None if mine or isinstance(names, str) else {"id": row.sender.hex(), "name": names.shown[row.sender]},
+        "mentions_me": mentions_me(row, names),
         "mine": mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
@@ -113,7 +129,16 @@ _FORMS = {form.value: form.name.lower() for form in FileForm}
 def _name(names: Names, sender: ContactId) -> str:
     if sender == ME:
         return "me"
-    return names if isinstance(names, str) else names[sender]
+    return names if isinstance(names, str) else names.shown[sender]
+
+
+def mentions_me(row: MessageRow, names: Names) -> bool:
+    """Return whether somebody else's message in a group mentions the user, or is for all from somebody who may."""
+    if isinstance(names, str) or row.mine or "@" not in row.text:
+        return False
+    return is_mentioned(row.text, names.me, names.id) or (
+        row.sender in names.seniors and is_mentioned(row.text, ALL, names.id)
+    )
 
 
 def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:

@@ -36,6 +36,7 @@ FIELDS = (
     "kind",
     "unread",
     "first_unread",
+    "mentions",
     "last",
     "draft",
     "archived",
