@@ -5,10 +5,12 @@
     app          what comes first, who answers which intent, how it ends
     actions/     what the app does with a chat, a contact or a message; `base` is what they need of the app
     model        chats, messages, requests, as plain data
+    groups       a group, its members and rules, as plain data; what a role may do
     state        what the screen knows now, and how events change it; `labels` has them told apart
     intents      what widgets and screens ask of the app: one class for each intent
     keys         the one table of keys, from which the bindings and the help are made
     commands     slash commands, one table with their help, for the composer, the completion and the palette
+    group_verbs  the verbs of `/group`, one table with their help
     wording      presence, routes and the state of the connection in words
     keymap       the table of keys with what the person has bound otherwise
     themes       the looks, in 256 colours by `fewer_colours`; `themed` is what the app does with them

@@ -11,14 +11,16 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
+from textual.actions import ActionParseResult
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from p2pchat import errors
@@ -26,7 +28,7 @@ from p2pchat.tui import fewer_colours, intents, preferences, terminal, themes
 from p2pchat.tui.actions.unlocking import UnlockActions
 from p2pchat.tui.base import BaseApp
 from p2pchat.tui.collecting import tune_gc
-from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
+from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, offered, parse
 from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
 from p2pchat.tui.notices import Notifier
@@ -168,6 +170,14 @@ class ChatApp(BaseApp):
         return self._exception
 
     def _completions(self, line: str) -> list[Completion]:
+        shown = self.state.shown
+        if (
+            shown is not None
+            and shown.is_group
+            and "@" in line
+            and (found := self._actions.mentioning.ways(shown, line))
+        ):
+            return found
         return completions(
             line, [chat.label for chat in self.state.chats], [request.name for request in self.state.requests]
         )
@@ -260,6 +270,9 @@ class ChatApp(BaseApp):
         if current in news.people and self.state.shown is not None:
             conversation.update_chat(self.state.shown)
             self.main.write_in(self.state.shown)
+        if news.groups:
+            self._actions.mentioning.forget()
+            self._actions.groups.changed(news.groups)
         if news.listed:
             self.main.show_list()
         if current is None and self.state.chats and not news.stale:
@@ -398,6 +411,17 @@ class ChatApp(BaseApp):
 
     # --- commands
 
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Run an action; ignore a key for a screen of which no part exists yet: whoever types fast is ahead of it."""
+        if isinstance(default_namespace, Screen) and not default_namespace.is_mounted:
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
+
     def action_command(self, name: str) -> None:
         """Run a command of the table, for a key."""
         self.begin(self._run(name, ""))
@@ -410,7 +434,7 @@ class ChatApp(BaseApp):
         from p2pchat.tui.screens.palette import PaletteScreen
 
         if not isinstance(self.screen, PaletteScreen):
-            intent = await self.ask(PaletteScreen(self.state.chats))
+            intent = await self.ask(PaletteScreen(self.state.chats, self.state.shown))
             if intent is not None:
                 self.post_message(intent)
 
@@ -424,6 +448,8 @@ class ChatApp(BaseApp):
 
     def _can_run(self, name: str) -> bool:
         """Return whether a command can be run now; show why not."""
+        if BY_NAME[name].needs and BY_NAME[name] not in offered():
+            return False
         if name not in ("help", "quit", "settings", "dnd", "theme", "density", "rtl"):
             if self.node.state != READY:
                 self.say("That needs the node, which is not ready yet.", "warning")

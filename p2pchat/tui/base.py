@@ -206,3 +206,12 @@ class BaseApp(ThemedApp):
         else:
             self.say(f"There is no contact called {name}.", "warning")
         return None
+
+
+def contact_named(app: BaseApp, name: str) -> Chat | None:
+    """Return the chat with the contact that the user named, as `BaseApp.chat_named`; a group is no contact."""
+    chat = app.chat_named(name)
+    if chat is not None and chat.is_group:
+        app.say(f"{chat.label} is a {chat.kind}, not a contact. /group shows what you can do in it.")
+        return None
+    return chat

@@ -17,12 +17,14 @@ from p2pchat.tui.themes import NAMES
 
 NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choice", "text"
 PATH = "path"
+GROUP = "group"
 SETTING, COMMAND = "setting", "command"
 
 
 class Command(NamedTuple):
     """One row. `usage`: its arguments as shown in the help. `takes`: their kind, for completion. `chat`: only available
-    while a chat is shown. `also`: what other programs call it; works too, and is completed.
+    while a chat is shown. `also`: what other programs call it; works too, and is completed. `needs`: the method of the
+    node without which it is not offered.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Command(NamedTuple):
     choices: tuple[str, ...] = ()
     chat: bool = False
     also: tuple[str, ...] = ()
+    needs: str = ""
 
     @property
     def shown(self) -> str:
@@ -69,6 +72,9 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("unblock", "unblock a contact", "[NAME]", CONTACT, also=("unignore",)),
     Command("forget", "forget a contact, with or without the chat", "[NAME]", CONTACT),
+    Command("group", "found a group, or do something in this one", "VERB", GROUP, needs="create_group"),
+    Command("members", "list the members of this group", "[WORDS]", TEXT, chat=True, also=("names",), needs="group"),
+    Command("mention", "go to the next message that mentions you", needs="group"),
     Command("notes", "write notes to yourself"),
     Command("pin", "pin a chat to the top of the list, or unpin it", "[NAME]", CONTACT),
     Command("archive", "archive a chat, or take it out of the archive", "[NAME]", CONTACT, also=("close",)),
@@ -143,6 +149,13 @@ class Unknown(NamedTuple):
     nearest: str | None
 
 
+def offered() -> list[Command]:
+    """Return the commands that can be done."""
+    from p2pchat.tui.groups import offers  # nothing that the first picture needs
+
+    return [command for command in COMMANDS if not command.needs or offers(command.needs)]
+
+
 def parse(line: str) -> Say | Run | Unknown:
     """Parse a submitted line. White space before the slash is ignored: ` /quit` is a command."""
     begun = line.lstrip(" ")
@@ -156,13 +169,15 @@ def parse(line: str) -> Say | Run | Unknown:
     command = called(name)
     if command is not None:
         return Run(command, rest)
-    near = get_close_matches(name.casefold(), _MEANT, 1, 0.5)
+    known = [called_so for command in offered() for called_so in (command.name, *command.also)]
+    near = get_close_matches(name.casefold(), known, 1, 0.5)
     return Unknown(name, near[0] if near else None)
 
 
 def called(name: str) -> Command | None:
     """Return the command of that name, with or without its slash."""
-    return _MEANT.get(name.removeprefix("/").casefold())
+    found = _MEANT.get(name.removeprefix("/").casefold())
+    return found if found is None or not found.needs or found in offered() else None
 
 
 class Completion(NamedTuple):
@@ -186,24 +201,28 @@ def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> 
     if not space:
         return [
             Completion(f"/{called_so}" + (" " if each.usage else ""), f"/{called_so} {each.usage}".rstrip(), each.says)
-            for each in COMMANDS
+            for each in offered()
             for called_so in (each.name, *(each.also if name else ()))
             if called_so.startswith(name.casefold())
         ]
     command = called(name)
     if command is None:
         return []
+    if command.takes == GROUP:
+        from p2pchat.tui import group_verbs
+
+        return [Completion(f"/{name} {more}", shown, says) for more, shown, says in group_verbs.ways(rest, contacts)]
     if command.takes == PATH:
         return _paths(f"/{name} ", rest) or [Completion(line, command.shown, command.says)]
-    offered = {
+    words = {
         CONTACT: contacts,
         REQUEST: requests,
         CHOICE: command.choices,
-        COMMAND: tuple(BY_NAME),
+        COMMAND: tuple(each.name for each in offered()),
         SETTING: _settings(rest),
     }.get(command.takes, ())
     begun = rest.lstrip().casefold()
-    found = [Completion(f"/{name} {each}", each.strip(), "") for each in offered if each.casefold().startswith(begun)]
+    found = [Completion(f"/{name} {each}", each.strip(), "") for each in words if each.casefold().startswith(begun)]
     # Nothing to choose from, or all is written: then what it does is worth saying still.
     return found or [Completion(line, command.shown, command.says)]
 

@@ -100,6 +100,7 @@ KEYS: tuple[Key, ...] = (
     _key("ctrl+y", "app.command('contact')", "the contact's page: safety number, name, block", CHATS),
     _key("ctrl+f", "app.command('search')", "search in this chat", CHATS),
     _key("alt+s", "app.command('everywhere')", "search in all chats", CHATS),
+    _key("alt+m", "app.command('mention')", "go to the next message that mentions you", CHATS),
     _key("alt+g", "app.command('pinned')", "show the pinned messages of this chat", CHATS),
     _key("alt+u", "app.command('unread')", "go to the first unread message of this chat", CHATS),
     _key("alt+a", "next_unread", "next chat with unread messages", CHATS),

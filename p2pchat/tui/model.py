@@ -17,9 +17,20 @@ NOTES = "00" * 8
 """The id of the chat with oneself."""
 
 
+DIRECT, GROUP, CHANNEL = "direct", "group", "channel"
+"""Kinds of chats. The chat with oneself is told by its id."""
+
+
+class Author(NamedTuple):
+    """Who wrote a message of a group: a member, by id, with the name that is shown for them."""
+
+    id: str
+    name: str
+
+
 class Quote(NamedTuple):
     """How the message begins that another one answers. `here`: it can be gone to; else it is what the sender of the
-    answer says.
+    answer says. `member`: who wrote it, in a group.
     """
 
     sender: str
@@ -27,6 +38,7 @@ class Quote(NamedTuple):
     here: bool
     deleted: bool
     file: File | None = None
+    member: Author | None = None
 
 
 class Reaction(NamedTuple):
@@ -91,10 +103,20 @@ class Message(NamedTuple):
     """Its sender deleted it for both."""
     file: File | None = None
     """What it is where its kind is `file`; the text is then the caption."""
+    member: Author | None = None
+    """Who wrote it, in a group; None for one's own."""
+    mentions_me: bool = False
+    seen: int | None = None
+    """How many members have said that they saw one's own message of a group; None where nobody says so."""
 
     @property
     def mine(self) -> bool:
         return self.sender == ME
+
+    @property
+    def author(self) -> str:
+        """What tells whether two messages of a chat are by the same person. Two members may have one name."""
+        return self.sender if self.member is None else self.member.id
 
     def moved(self, state: str, route: str | None) -> Message:
         """The same message in another state; a route once known stays."""
@@ -107,7 +129,7 @@ MAILBOX = "mailbox"
 
 class Chat(NamedTuple):
     """A chat. `state`: contact, waiting (they have not answered yet), blocked; forgotten where only the chat is left,
-    notes where nobody else is in it. `route`: how a message
+    notes where nobody else is in it, left where one is not in the group any more. `route`: how a message
     would travel now, by which link or by mailbox; None where it would wait here. `label` is the name as shown: two that
     look alike differ in it. `hidden`: our network address is never shown to them.
     """
@@ -134,6 +156,14 @@ class Chat(NamedTuple):
     """What the person here has noted about them."""
     timer: int | None = None
     """For how many seconds new messages stay."""
+    kind: str = DIRECT
+    mentions: int = 0
+    """Unread messages of a group that mention the user."""
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it is with many: a group or a channel."""
+        return self.kind in (GROUP, CHANNEL)
 
     @property
     def online(self) -> bool:
@@ -195,7 +225,15 @@ def message_of(params: Mapping[str, Any]) -> Message:
         params.get("expires_in"),
         bool(params.get("deleted")),
         file_of(params.get("file")),
+        author_of(params.get("member")),
+        bool(params.get("mentions_me")),
+        params.get("seen"),
     )
+
+
+def author_of(params: Mapping[str, Any] | None) -> Author | None:
+    """The member object of a message."""
+    return None if params is None else Author(str(params["id"]), str(params["name"]))
 
 
 def file_of(params: Mapping[str, Any] | None) -> File | None:
@@ -225,7 +263,14 @@ def _quote_of(params: Mapping[str, Any] | None) -> Quote | None:
     if params is None:
         return None
     file = file_of(params.get("file"))
-    return Quote(params["from"] or "", params["text"] or "", bool(params["here"]), bool(params["deleted"]), file)
+    return Quote(
+        params["from"] or "",
+        params["text"] or "",
+        bool(params["here"]),
+        bool(params["deleted"]),
+        file,
+        author_of(params.get("member")),
+    )
 
 
 def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
@@ -236,8 +281,8 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         params["name"],
         label or params["name"],
         params["state"],
-        bool(params["verified"]),
-        params["route"],
+        bool(params.get("verified")),
+        params.get("route"),
         int(params.get("unread", 0)),
         params.get("first_unread"),
         None if last is None else message_of(last),
@@ -249,6 +294,8 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         params.get("profile_name") or "",
         params.get("note") or "",
         params.get("timer"),
+        params.get("kind") or DIRECT,
+        int(params.get("mentions") or 0),
     )
 
 

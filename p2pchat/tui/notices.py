@@ -16,6 +16,7 @@ from p2pchat.tui import preferences, terminal
 from p2pchat.tui.model import Chat
 from p2pchat.tui.state import News
 from p2pchat.tui.text import clock, cut, displayable_line
+from p2pchat.tui.wording import preview
 
 if TYPE_CHECKING:
     from p2pchat.tui import desktop
@@ -52,6 +53,8 @@ def notice_of(chat: Chat | None, content: str, *, reacted: bool) -> Notice:
     if reacted:
         return Notice(name, "reacted to one of your messages")
     message = chat.last
+    if chat.is_group:
+        return _of_group(chat, name, content)
     if content == preferences.NAME or message is None or message.mine or message.deleted:
         return Notice(name, "wrote to you")
     if message.kind != "text" and message.file is None:
@@ -63,6 +66,13 @@ def notice_of(chat: Chat | None, content: str, *, reacted: bool) -> Notice:
 
         return Notice(name, _plain(file_words.summary(message.file, message.text), MAX_BODY))
     return Notice(name, _plain(message.text, MAX_BODY))
+
+
+def _of_group(chat: Chat, name: str, content: str) -> Notice:
+    """Return the notification for a group of this name."""
+    if content == preferences.NAME or chat.last is None or chat.last.mine or chat.last.expires_in or chat.timer:
+        return Notice(name, "somebody mentioned you" if chat.mentions else "new messages")
+    return Notice(name, _plain(preview(chat._replace(draft="")), MAX_BODY))
 
 
 def _plain(text: str, cells: int) -> str:

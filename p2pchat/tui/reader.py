@@ -31,6 +31,8 @@ class Reader:
         self._read_again = False
         self._offered = False
         self._titled = 0
+        self._name = ""
+        """What the user is called."""
 
     @property
     def settled(self) -> bool:
@@ -100,7 +102,11 @@ class Reader:
             self._facts = await app.node.call("status")
         except errors.NodeGone:
             return
-        app.main.side_title.show(str(self._facts.get("name") or ""))
+        name = str(self._facts.get("name") or "")
+        app.main.side_title.show(name)
+        if name != self._name:
+            self._name = name
+            app.main.conversation.restyle(me=name)
         self.refresh_status()
         if self._facts.get("could_relay") and not self._offered:
             self._offered = True

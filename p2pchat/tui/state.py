@@ -26,8 +26,8 @@ from p2pchat.tui.model import (
 
 DELETED = "deleted"
 SAVED = "saved"
-SILENT = "timer"
-"""The kind of message that says only that the timer of a chat is another one."""
+SILENT = ("timer", "group")
+"""Kinds of messages that nobody wrote: they say what was done in a chat."""
 
 
 class Moved(NamedTuple):
@@ -64,6 +64,8 @@ class News:
     """Chats whose messages were all deleted."""
     ended_drafts: set[str] = field(default_factory=set)
     """Chats whose draft the node has deleted at its end."""
+    groups: set[str] = field(default_factory=set)
+    """Chats of groups of which something is another: the name, the members, a rule."""
     renamed: bool = False
     """Somebody may have another name, so two names may look alike now, or no more."""
     listed: bool = False
@@ -73,7 +75,7 @@ class News:
 
     def incoming(self) -> set[str]:
         """The chats in which somebody else said something, or reacted to what we said."""
-        said = {message.chat for message in self.arrived if not message.mine and message.kind != SILENT}
+        said = {message.chat for message in self.arrived if not message.mine and message.kind not in SILENT}
         return said | self.touched
 
 
@@ -235,6 +237,7 @@ class State:
                 unread=int(event["unread"]),
                 first_unread=event["first_unread"],
                 timer=event.get("timer"),
+                mentions=int(event.get("mentions") or 0),
             )
             news.people.add(event["id"])
             news.listed |= known
@@ -243,6 +246,8 @@ class State:
             news.stale |= self._is_new(known) or "pinned" in event  # where it stands now, the node knows
         elif kind == "contact":
             self._contact(event, news)
+        elif kind == "group":
+            self._group(event, news)
         elif kind == "joined":
             news.joined.append((event["id"], event["name"]))
         elif kind in ("forgotten", "cleared"):
@@ -323,6 +328,12 @@ class State:
         )
         if self._is_new(known):
             self.chats = [chat_of(event), *self.chats]
+
+    def _group(self, event: Mapping[str, Any], news: News) -> None:
+        """Something about a group is another: its name, or one's own place in it; the node knows what."""
+        news.people.add(event["chat"])
+        news.groups.add(event["chat"])
+        news.stale |= not self._begun  # its name, and whether one is in it still, the node knows
 
     def _change(self, ident: str, **changes: Any) -> bool:
         for index, chat in enumerate(self.chats):

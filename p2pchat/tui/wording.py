@@ -8,16 +8,22 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
-from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.model import CHANNEL, Chat, Message
 from p2pchat.tui.text import displayable_line
 
 ONLINE, RELAYED, OFFLINE, WAITING, BLOCKED = "●", "◐", "○", "…", "✗"
 NOBODY = "·"
 """Nobody else is in the chat, or not any more."""
+MANY, FEED = "#", "»"
+"""A group, and a channel."""
+MENTIONED = "@"
 PINNED, MUTED = "↑", "~"
 CLOSED, OPENED = "▸", "▾"
 """Before a line behind which others are, or below which they stand."""
 VERIFIED = "✓"
+
+NOTICES = ("timer", "group")
+"""Kinds of messages whose text is a sentence of the node's: what was done in the chat."""
 
 _ROUTES = {
     "direct": "direct",
@@ -30,19 +36,21 @@ _ROUTES = {
 
 
 def mark(chat: Chat) -> str:
-    """One character for how a contact can be reached."""
+    """One character for how a contact can be reached, or for a chat that is with many."""
     if chat.state == "blocked":
         return BLOCKED
     if chat.state == "waiting":
         return WAITING
-    if chat.state in ("notes", "forgotten"):
+    if chat.state in ("notes", "forgotten", "left"):
         return NOBODY
+    if chat.is_group:
+        return FEED if chat.kind == CHANNEL else MANY
     if chat.online:
         return RELAYED if chat.route == "circuit" else ONLINE
     return OFFLINE
 
 
-_ALONE = {"notes": "only you", "forgotten": "forgotten; read only"}
+_ALONE = {"notes": "only you", "forgotten": "forgotten; read only", "left": "you are not in it any more; read only"}
 
 
 def order(chat: Chat, now: datetime) -> str:
@@ -60,6 +68,8 @@ def presence(chat: Chat) -> str:
         return "has not accepted yet"
     if chat.state in _ALONE:
         return _ALONE[chat.state]
+    if chat.is_group:
+        return chat.kind
     if chat.route is None:
         return "offline"
     return f"{'online' if chat.online else 'offline'}, {route(chat.route)}"
@@ -75,24 +85,27 @@ def preview(chat: Chat) -> str:
         return f"draft: {_begun(chat.draft)}"
     if chat.last is None:
         return ""
-    words = said(chat.last)
-    return f"you: {words}" if chat.last.mine else words
+    words = said(chat.last, group=chat.is_group)
+    if chat.last.mine:
+        return f"you: {words}"
+    who = chat.last.member
+    return words if who is None or chat.last.kind in NOTICES else f"{displayable_line(who.name)}: {words}"
 
 
-def said(message: Message) -> str:
+def said(message: Message, *, group: bool = False) -> str:
     """What a message says, on one line: its text, or what it is."""
     if message.file is not None and not message.deleted:
         from p2pchat.tui import file_words  # the list is drawn first where nobody has sent a file
 
         return file_words.summary(message.file, message.text)
-    return _begun(message.text) if message.kind == "text" else unsaid(message)
+    return _begun(message.text) if message.kind == "text" else unsaid(message, group=group)
 
 
-def unsaid(message: Message) -> str:
-    """What is shown of a message that is no text, or is deleted."""
+def unsaid(message: Message, *, group: bool = False) -> str:
+    """What is shown of a message that is no text, or is deleted. group: it is one of a group."""
     if message.deleted:
-        return "you deleted this for both" if message.mine else "deleted by its sender"
-    if message.kind == "timer":
+        return f"you deleted this for {'all' if group else 'both'}" if message.mine else "deleted by its sender"
+    if message.kind in NOTICES:
         return displayable_line(message.text)
     return "a kind of message that this version cannot show"
 

@@ -19,6 +19,7 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.api.codec import API_VERSION
 from tests.tui.fake_files import FakeFiles
+from tests.tui.fake_groups import FakeGroups
 
 Json = dict[str, Any]
 
@@ -29,12 +30,13 @@ SAS = "anchor velvet tulip orbit candy mosquito raven fossil"
 STATES = ("saved", "stored", "delivered", "read")
 
 
-class FakeNode(FakeFiles):
+class FakeNode(FakeGroups, FakeFiles):
     """A node with contacts, messages and requests, that can be locked, die and come back."""
 
     def __init__(
         self, *, passphrase: str | None = None, keep_receiving: bool | None = False, now: datetime = START
     ) -> None:
+        super().__init__()
         self.now = now
         self.passphrase = passphrase
         self.locked = passphrase is not None
@@ -518,6 +520,8 @@ class FakeNode(FakeFiles):
         return [dict(each) for each in self.history[chat] if each["pinned"]]
 
     def _do_locate(self, chat: str, to: str) -> Json:
+        if to == "mention":
+            return {"id": next((each["id"] for each in self._unread(chat) if each["mentions_me"]), None)}
         if to == "unread":
             return {"id": next((each["id"] for each in self._unread(chat)), None)}
         return {"id": next((each["id"] for each in self.history[chat] if each["sent_at"] >= to), None)}
@@ -583,7 +587,7 @@ class FakeNode(FakeFiles):
 
     def _quote(self, message_id: str) -> Json:
         quoted = self._find_message(message_id)
-        kept = {key: quoted[key] for key in ("from", "text", "deleted", "expires_in")}
+        kept = {key: quoted[key] for key in ("from", "text", "deleted", "expires_in", "member")}
         return {**kept, "here": True}
 
     def _id(self, digits: int) -> str:
@@ -629,6 +633,8 @@ class FakeNode(FakeFiles):
             "expires_at": None,
             "deleted": False,
             "file": None,
+            "member": None,
+            "mentions_me": False,
             **more,
         }
         self.history[chat].append(message)
@@ -644,10 +650,8 @@ class FakeNode(FakeFiles):
         unread = self._unread(chat)
         first = unread[0]["id"] if unread else None
         timer = self.timers.get(chat)
-        self._emit(
-            "chat",
-            {"id": chat, "unread": len(unread), "first_unread": first, "timer": timer, **self.set_for.get(chat, {})},
-        )
+        told = {"id": chat, "unread": len(unread), "first_unread": first, "timer": timer, **self.set_for.get(chat, {})}
+        self._emit("chat", {**told, "mentions": sum(each["mentions_me"] for each in unread)})
 
     def _chat(self, ident: str) -> Json:
         unread = self._unread(ident)
@@ -656,6 +660,7 @@ class FakeNode(FakeFiles):
             **self.people[ident],
             **self.set_for.get(ident, {}),
             "unread": len(unread),
+            "mentions": sum(each["mentions_me"] for each in unread),
             "first_unread": unread[0]["id"] if unread else None,
             "last": dict(history[-1]) if history else None,
             "draft": self.drafts.get(ident, ""),

@@ -88,6 +88,11 @@ _POISONED = (
     "contact",
     "type",
     "path",
+    "topic",
+    "words",
+    "via",
+    "epoch",
+    "description",
 )
 
 
@@ -174,6 +179,14 @@ class HostileNode(FakeNode):
             asyncio.get_running_loop().call_soon(self.stir)
         return super()._do_messages(chat, since, position, limit)
 
+    def _do_group_log(self, chat: str, limit: int = 50, before: str | None = None) -> list[dict[str, Any]]:
+        rows = super()._do_group_log(chat, limit, before)
+        return [{**row, "text": f"{row['text']} {self.hostile[:200]}"} for row in rows]
+
+    def _do_group_invite(self, chat: str, *args: Any, **more: Any) -> dict[str, Any]:
+        made = super()._do_group_invite(chat, *args, **more)
+        return {**made, "text": f"{made['text']} {self.hostile[:60]}"}
+
     def _do_history(self, id: str, chat: str | None = None) -> list[dict[str, Any]]:
         return [{"text": self.hostile, "at": self._stamp()}]
 
@@ -224,6 +237,10 @@ Widget.render_lines = noting(Widget.render_lines)
 import textual.widgets._option_list, textual.widgets._text_area
 import p2pchat.tui.screens.picture, p2pchat.tui.widgets.conversation
 note(Widget)
+from tests.tui.fake_groups import METHODS
+from p2pchat.api.methods import BY_NAME
+for name in METHODS - BY_NAME.keys():
+    BY_NAME[name] = None
 from p2pchat.cli.main import main
 code = main(sys.argv[2:])
 open(sys.argv[1], "w").write("\\n".join(painted))

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.tui.commands import BY_NAME, COMMANDS, Completion, Run, Say, Unknown, completed, completions, parse
+from p2pchat.tui.commands import (
+    BY_NAME,
+    COMMANDS,
+    Completion,
+    Run,
+    Say,
+    Unknown,
+    completed,
+    completions,
+    offered,
+    parse,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +57,7 @@ def test_names_of_commands_are_completed() -> None:
     assert lines(completions("/he", [], [])) == ["/help "]
     assert lines(completions("/rel", [], [])) == ["/relays "]
     assert lines(completions("/rep", [], [])) == ["/reply"]
-    assert len(completions("/", [], [])) == len(COMMANDS)
+    assert len(completions("/", [], [])) == len(offered())
 
 
 @pytest.mark.parametrize("line", ["", "hello", "//he", "/help\nme", "/nothing at all"])

@@ -9,6 +9,7 @@ import re
 
 from tests.support.terminal import Terminal
 from tests.tui.fake_files import photo
+from tests.tui.fake_groups import member
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import SEEN, HostileNode
 from tests.tui.served import Service
@@ -52,6 +53,7 @@ def everywhere(shown: Terminal, service: Service, node: HostileNode) -> None:
     _messages(shown)
     _files(shown, service, node, bob)
     _remarks(shown, service, node, bob)
+    _groups(shown, service, node)
     _commands(shown)
     shown.press("ctrl+q")
     shown.wait("Keep receiving messages")
@@ -261,6 +263,55 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
     shown.press("enter")
     shown.wait("catppuccin")
     _back(shown)
+
+
+def _groups(shown: Terminal, service: Service, node: HostileNode) -> None:
+    """Names of members, of a group and of those who want in, and what all of them write; then back to bob."""
+
+    def found() -> None:
+        eve = member(1, "eve", contact="eve")
+        chat = node.group("football", [eve, member(2, "eve")])
+        node.writes(chat, eve, f"@eve {node.hostile[:200]}")
+        node.writes(chat, member(2, "eve"), "last words", quote=node._quote(node.history[chat][0]["id"]))
+        node.does(chat, f"eve added {node.hostile[:100]}")
+        node.wants_in(chat, "trudy", "let me in")
+
+    def page(line: str, *words: str) -> None:
+        shown.type(line)
+        shown.press("enter")
+        shown.wait(*words)
+
+    service.do(found)
+    page("/chat football", "last words", f"football {SEEN}")
+    shown.type("hi @ev")
+    shown.wait("@eve", "·0001")
+    shown.press("ctrl+c")
+    shown.gone("hi @ev")
+    page("/group", "Enter change", f"─ football {SEEN}")
+    shown.type("m")
+    shown.wait("A name", "·0001  member")
+    shown.press("down")
+    shown.press("enter")
+    shown.wait("mention them", f"─ eve {SEEN}")
+    shown.press("esc")
+    shown.gone("mention them")
+    _back(shown)
+    page("/group log", f"What was done in football {SEEN}", "eve added")
+    _back(shown)
+    page("/group requests", f"Who asks to join football {SEEN}", "They write: let me in")
+    _reads(shown, f"let me in {SEEN}")
+    _back(shown)
+    page("/group invite", f"Invite to football {SEEN}")
+    shown.press("enter")
+    shown.wait("P2PCHAT:GROUP", SEEN)
+    _back(shown)
+    page("/group add", f"Add contacts to football {SEEN}", f"[ ] bob {SEEN}")
+    _back(shown)
+    page("/group create chess", "What is it called?")
+    _back(shown)
+    shown.press("alt+2")
+    shown.wait("good night")
+    _clear(shown)
 
 
 def _commands(shown: Terminal) -> None:

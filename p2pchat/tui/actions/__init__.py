@@ -5,7 +5,9 @@ drafts       saving what is written and not sent yet
 message      copying, deleting and explaining a message
 files        sending, fetching, saving and opening files; pictures
 voice        playing voice notes, and recording one
-finding      search, pins, dates, unread messages, and the way back
+finding      search, pins, dates, unread messages, mentions, and the way back
+groups       founding a group, its pages, its members, leaving it
+mentions     completing the names of members
 contact      invites, requests, the page of a contact, relays
 order        pinning, archiving, muting, clearing and exporting chats; forgetting contacts
 preferences  the user's file of settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from p2pchat.tui import desktop
 from p2pchat.tui.actions.drafts import Drafts
 from p2pchat.tui.formatting import in_italics
 from p2pchat.tui.intents import Seen
-from p2pchat.tui.model import Message, message_of
+from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
 from p2pchat.tui.wording import said
 
@@ -94,6 +94,8 @@ class ChatActions:
         self._meanings: dict[str, Meaning] = {}
         """What is written in a chat, where it is more than a message."""
         self._told_typing = 0.0
+        self.after_opening: Callable[[Chat], Awaitable[None]] | None = None
+        """What is done once the messages of a chat are on the screen."""
 
     # --- the chat that is shown
 
@@ -111,6 +113,8 @@ class ChatActions:
         app.main.chosen()
         app.reader.refresh_status()
         await app.main.conversation.open(chat, self._source)
+        if chat is not None and self.after_opening is not None:
+            await self.after_opening(chat)
 
     async def chat(self, name: str) -> None:
         """Run /chat NAME: show that chat."""

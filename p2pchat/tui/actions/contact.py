@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from p2pchat.tui.actions.order import refuses
+from p2pchat.tui.base import contact_named
 from p2pchat.tui.model import Chat, Request
 
 if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.actions.groups import GroupActions
     from p2pchat.tui.base import BaseApp
 
 
 class ContactActions:
     """The app's hands for contacts."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions, groups: GroupActions) -> None:
         self._app = app
         self._talk = talk
+        self._groups = groups
 
     async def invite(self, _rest: str) -> None:
         """Run /invite: open the panel that makes an invite."""
@@ -85,7 +88,10 @@ class ContactActions:
             await self.show(chat)
 
     async def show(self, chat: Chat) -> None:
-        """The page of a contact."""
+        """The page of a contact, or of a group."""
+        if chat.is_group:
+            await self._groups.show(chat)
+            return
         why_not = refuses(chat)
         if why_not:
             self._app.say(why_not)
@@ -100,6 +106,9 @@ class ContactActions:
         chat = self._app.state.shown
         if chat is None or not name:
             self._app.say("Write the new name after the command: /rename Bob")
+            return
+        if chat.is_group:
+            self._app.say("/group set name NAME gives this group another name, for all members.")
             return
         await self._app.node.call("rename", contact=chat.id, name=name)
         await self._app.reader.reread()
@@ -121,7 +130,7 @@ class ContactActions:
         """/block [NAME], after a question."""
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
-        chat = self._app.chat_named(name)
+        chat = contact_named(self._app, name)
         if chat is None:
             return
         more = (

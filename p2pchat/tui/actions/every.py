@@ -9,6 +9,8 @@ from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.files import FileActions
 from p2pchat.tui.actions.finding import FindActions
+from p2pchat.tui.actions.groups import GroupActions
+from p2pchat.tui.actions.mentions import MentionActions
 from p2pchat.tui.actions.message import MessageActions
 from p2pchat.tui.actions.order import OrderActions
 from p2pchat.tui.actions.preferences import PreferenceActions
@@ -31,8 +33,11 @@ class Actions:
         self.files = FileActions(app, self.talk, self.wishes, self.voice)
         self.picking = MessageActions(app, self.talk, self.files)
         self.finding = FindActions(app, self.talk)
-        self.people = ContactActions(app, self.talk)
-        self.order = OrderActions(app, self.talk)
+        self.groups = GroupActions(app, self.talk)
+        self.talk.after_opening = self.groups.opened
+        self.mentioning = MentionActions(app, lambda: self.groups.shown)
+        self.people = ContactActions(app, self.talk, self.groups)
+        self.order = OrderActions(app, self.talk, self.groups)
         self.settings = SettingsActions(app, self.talk, self.wishes)
 
     def handlers(self) -> dict[str, Doing]:
@@ -55,6 +60,9 @@ class Actions:
             "unblock": self.order.unblock,
             "forget": self.order.forget,
             "note": self.order.note,
+            "group": self.groups.group,
+            "members": self.groups.members,
+            "mention": self.finding.mention,
             "notes": self.order.notes,
             "pin": self.order.pin,
             "archive": self.order.archive,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OLDER, NEWER, BACK = "older", "newer", "back"
 """What the keys on a message ask for."""
 
-UNREAD = "unread"
+UNREAD, MENTION = "unread", "mention"
 
 _BACK = ("back",)
 _HITS = ("older_hit", "newer_hit", *_BACK)
@@ -126,6 +126,22 @@ class FindActions:
     async def unread(self, _rest: str = "") -> None:
         """Run /unread: go to the first unread message of the chat."""
         await self._locate(UNREAD, "Nothing is unread in this chat.")
+
+    async def mention(self, _rest: str = "") -> None:
+        """Run /mention: go to the first unread message that mentions the user, in this chat or else in another."""
+        state = self._app.state
+        chats = [chat for chat in state.chats if chat.mentions]
+        chat = state.shown if state.shown in chats else next(iter(chats), None)
+        if chat is None:
+            self._app.say("Nobody mentions you in what is unread.")
+            return
+        self.remember()
+        if chat.id != state.current:
+            await self._talk.open(chat.id)
+        found = (await self._app.node.call("locate", chat=chat.id, to=MENTION))["id"]
+        if found is not None:
+            self._app.main.conversation.jumped = _BACK
+            await self._app.main.conversation.jump(found)
 
     async def _locate(self, to: str, none: str) -> None:
         chat = self._app.state.shown

@@ -115,10 +115,12 @@ class MessageActions:
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
         is_note = intent.message.chat == NOTES
+        chat = self._app.state.chat(intent.message.chat)
+        in_group = chat is not None and chat.is_group
         if intent.message.mine and intent.message.state != "saved" and not intent.message.deleted and not is_note:
             from p2pchat.tui.screens.delete import BOTH, DeleteScreen
 
-            choice = await self._app.ask(DeleteScreen())
+            choice = await self._app.ask(DeleteScreen(group=in_group))
             if choice is not None:
                 both = {"for_both": True} if choice == BOTH else {}
                 await self._app.node.call("delete", id=intent.message.id, **both)

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING
 from p2pchat.api import transcript
 from p2pchat.lib.times import HOUR_SECONDS, format_duration, seconds_or_off
 from p2pchat.tui import desktop
+from p2pchat.tui.base import contact_named
 from p2pchat.tui.model import NOTES, Chat
 
 if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.actions.groups import GroupActions
     from p2pchat.tui.base import BaseApp
 
 
 class OrderActions:
     """The app's hands for order."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions, groups: GroupActions) -> None:
         self._app = app
         self._talk = talk
+        self._groups = groups
 
     # --- chats
 
@@ -96,6 +99,8 @@ class OrderActions:
         more = "The other side keeps its copy. Messages not sent yet are not sent any more."
         if chat.state == "forgotten":
             more = "You forgot this contact, so the chat itself is deleted."
+        elif chat.is_group:
+            more = "The other members keep their copies."
         if await self._sure(f"Delete all messages of {chat.label} on this device?", "Delete it", more):
             await self._app.node.call("clear", chat=chat.id)
             await self._app.reader.reread()
@@ -128,7 +133,7 @@ class OrderActions:
 
     async def unblock(self, name: str) -> None:
         """Run /unblock [NAME]: take what they write again."""
-        chat = self._app.chat_named(name)
+        chat = contact_named(self._app, name)
         if chat is not None:
             await self._app.node.call("unblock", contact=chat.id)
             await self._app.reader.reread()
@@ -137,6 +142,8 @@ class OrderActions:
     async def note(self, text: str) -> None:
         """Run /note [TEXT]: keep a note about the contact shown, or show it."""
         chat = self._app.state.shown
+        if chat is not None and chat.is_group:
+            chat = contact_named(self._app, chat.id)
         if chat is None:
             return
         if text:
@@ -153,8 +160,11 @@ class OrderActions:
         chat = self._app.chat_named(name)
         if chat is None:
             return
-        if chat.state in ("forgotten", "notes"):
+        if chat.state in ("forgotten", "notes", "left"):
             await self.clear(chat.id)
+            return
+        if chat.is_group:
+            await self._groups.leave(chat)
             return
         more = (
             "Their keys are deleted, with all messages waiting to be sent. They are not told; what they write does not "

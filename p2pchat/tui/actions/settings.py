@@ -22,7 +22,7 @@ class SettingsActions:
 
     async def help(self, name: str) -> None:
         """Run /help [COMMAND]: say what a command does, or show every key and command."""
-        from p2pchat.tui.commands import COMMANDS, called
+        from p2pchat.tui.commands import called, offered
         from p2pchat.tui.screens.help import HelpScreen
 
         if name:
@@ -30,7 +30,7 @@ class SettingsActions:
             words = f"There is no command {name}." if command is None else f"{command.shown}: {command.told}."
             self._app.say(words, "warning" if command is None else "information")
         elif not isinstance(self._app.screen, HelpScreen):
-            await self._app.ask(HelpScreen(self._app.keymap.rows, COMMANDS))
+            await self._app.ask(HelpScreen(self._app.keymap.rows, offered()))
 
     async def theme(self, name: str) -> None:
         """Run /theme [NAME]: change the colours, or show all themes to try."""

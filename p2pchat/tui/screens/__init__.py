@@ -10,6 +10,10 @@ add, invite      using an invite, and making one
 invites          the invites made here
 requests         those who ask to become a contact
 contact          the page of a contact
+group            the page of a group, with its rules
+members          the members of a group, and what can be done with one
+group_log, group_requests, group_invite   what was done in a group, who wants in, and an invite to it
+new_group        founding a group, and adding contacts to one
 relays           the relays that this profile uses
 network          how the network is, who sees what, and what to try
 find, pinned     search, and pinned messages

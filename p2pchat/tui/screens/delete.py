@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from p2pchat.tui.screens.panel import Panel
 
 HERE, BOTH = "here", "both"
-_CHOICES = ((HERE, "d", "Delete it here only"), (BOTH, "b", "Delete it for both"), ("", "Esc", "Keep it"))
+_CHOICES = ((HERE, "d", "Delete it here only"), (BOTH, "b", "Delete it for {}"), ("", "Esc", "Keep it"))
 
 
 class DeleteScreen(Panel[str]):
@@ -38,11 +38,17 @@ class DeleteScreen(Panel[str]):
     }
     """
 
+    def __init__(self, *, group: bool = False) -> None:
+        """group: it is a message of a group."""
+        super().__init__()
+        self._whom = "all" if group else "both"
+
     def body(self) -> ComposeResult:
-        yield OptionList(*(Option(Content.assemble((f"{key:4}", "bold"), says)) for _, key, says in _CHOICES))
+        for_whom = [(key, says.format(self._whom)) for _, key, says in _CHOICES]
+        yield OptionList(*(Option(Content.assemble((f"{key:4}", "bold"), says)) for key, says in for_whom))
         yield Static(
-            "For both: their program is asked to delete it, and shows that you did. It cannot take back what somebody "
-            "has read or copied.",
+            f"For {self._whom}: their program is asked to delete it, and shows that you did. It cannot take back what "
+            "somebody has read or copied.",
             classes="note last",
             markup=False,
         )

@@ -12,13 +12,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from p2pchat.tui.commands import Command
+from p2pchat.tui import group_verbs
+from p2pchat.tui.commands import BY_NAME, Command
 from p2pchat.tui.keys import WHERE, Key
 from p2pchat.tui.screens.panel import Panel
 
 _SIGNS = (
     ("● ◐", "a contact is online: directly, or through a relay"),
     ("○ …", "a contact is offline, or has not accepted yet"),
+    ("# @", "a group; somebody mentioned you in it"),
     ("✗", "at a contact: blocked; at a message: not sent, and w shows why"),
     ("✓ at a name", "you have compared safety numbers"),
     ("↑ ~ at a name", "the chat is pinned to the top, or muted"),
@@ -62,7 +64,9 @@ class HelpScreen(Panel[None]):
 
     def __init__(self, keys: Sequence[Key], commands: Sequence[Command]) -> None:
         super().__init__()
-        self._keys_told = sorted((key for key in keys if key.told and key.keys), key=lambda key: WHERE.index(key.where))
+        hidden = {f"app.command('{name}')" for name in BY_NAME.keys() - {command.name for command in commands}}
+        told = [key for key in keys if key.told and key.keys and key.action not in hidden]
+        self._keys_told = sorted(told, key=lambda key: WHERE.index(key.where))
         self._commands_told = commands
 
     def body(self) -> ComposeResult:
@@ -72,6 +76,8 @@ class HelpScreen(Panel[None]):
             "Commands, typed where you write messages",
             [(command.shown, command.told) for command in self._commands_told],
         )
+        if verbs := group_verbs.offered():
+            yield from _group("Groups", [(f"/group {verb.name} {verb.usage}".rstrip(), verb.says) for verb in verbs])
         yield from _group("Mouse", _MOUSE)
         yield from _group("Signs", _SIGNS)
 

@@ -160,6 +160,8 @@ class MainScreen(Screen[None]):
         self._said: tuple[Sequence[str], bool] = ((), False)
         self._whole = asyncio.Event()
         self._keymap = USUAL
+        self.prompts: dict[str, str] = {}
+        """What the empty composer says in chats where not everybody may write."""
         self.entry = Entry(completer, joined=joined)
         self.status = StatusLine()
 
@@ -272,7 +274,8 @@ class MainScreen(Screen[None]):
         if chat is None:
             self.composer.show(None, "", "/invite, /add or /help")
         else:
-            self.composer.show(chat.id, chat.draft, placeholder(chat), timed=chat.timer is not None)
+            prompt = self.prompts.get(chat.id) or placeholder(chat)
+            self.composer.show(chat.id, chat.draft, prompt, timed=chat.timer is not None)
 
     def chosen(self) -> None:
         """Hide a list that covers the screen, and focus the composer, because a chat was opened."""
@@ -412,6 +415,10 @@ def placeholder(chat: Chat) -> str:
         return "blocked: nothing can be sent"
     if chat.state == "forgotten":
         return "forgotten: nothing can be sent"
+    if chat.state == "left":
+        return "you are not in this group any more: nothing can be sent"
+    if chat.is_group:
+        return "write to everyone in this group"
     if chat.state == "notes":
         return "write a note to yourself"
     if chat.state == "waiting":

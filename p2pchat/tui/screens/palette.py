@@ -16,7 +16,8 @@ from textual.style import Style
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from p2pchat.tui.commands import CHOICE, COMMANDS
+from p2pchat.tui import group_verbs
+from p2pchat.tui.commands import CHOICE, GROUP, offered
 from p2pchat.tui.intents import Intent, OpenChat, RunCommand
 from p2pchat.tui.keymap import Keymap, keymap_of
 from p2pchat.tui.keys import shown
@@ -47,8 +48,8 @@ class Row(NamedTuple):
     intent: Intent
 
 
-def rows(chats: Sequence[Chat], keymap: Keymap) -> list[Row]:
-    """Return all rows: the chats in their order, then the commands."""
+def rows(chats: Sequence[Chat], keymap: Keymap, current: Chat | None = None) -> list[Row]:
+    """Return all rows: the chats in their order, then the commands. current: the chat that is shown."""
     keys = {key.action: shown(key.keys[0]) for key in keymap.rows if key.keys}
     found = []
     for place, chat in enumerate(chats, 1):
@@ -57,8 +58,14 @@ def rows(chats: Sequence[Chat], keymap: Keymap) -> list[Row]:
         known = [chat.profile_name if chat.profile_name != chat.name else "", chat.note]
         about = ", ".join(displayable_line(each) for each in (presence(chat), *known) if each)
         found.append(Row(mark(chat), name, about, key, OpenChat(chat.id)))
-    for command in COMMANDS:
-        if command.takes == CHOICE:
+    in_group = current is not None and current.is_group
+    for command in offered():
+        if command.takes == GROUP:
+            for verb in group_verbs.offered():
+                if (in_group or not verb.inside) and (not verb.usage or verb.usage.startswith("[")):
+                    intent = RunCommand(command.name, verb.name)
+                    found.append(Row(" ", f"/{command.name} {verb.name}", verb.says, "", intent))
+        elif command.takes == CHOICE:
             for choice in command.choices:
                 intent = RunCommand(command.name, choice)
                 found.append(Row(" ", f"/{command.name} {choice}", command.says, "", intent))
@@ -85,15 +92,16 @@ class PaletteScreen(SearchPanel[Intent]):
     }
     """
 
-    def __init__(self, chats: Sequence[Chat]) -> None:
+    def __init__(self, chats: Sequence[Chat], current: Chat | None = None) -> None:
         super().__init__()
         self._chats = chats
+        self._current = current
         self._rows: list[Row] = []
         self._matching: list[Row] = []
 
     def on_mount(self) -> None:
         """Note everything there is to choose from."""
-        self._rows = rows(self._chats, keymap_of(self.app))
+        self._rows = rows(self._chats, keymap_of(self.app), self._current)
         super().on_mount()
 
     def on_resize(self, event: events.Resize) -> None:

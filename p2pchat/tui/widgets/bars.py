@@ -164,6 +164,8 @@ def details(message: Message, look: Look, room: int) -> Row:
     state = (
         [STATES.get(message.state, displayable_line(message.state))] if message.mine and message.chat != NOTES else []
     )
+    if message.seen is not None:
+        state.append(f"seen by {message.seen:,}")
     way = [edge_word(message.route)] if message.route else []
     when = clock(message.at, look.twelve)
     dated = f"{day(message.at.date(), look.today)} {when}"
@@ -202,6 +204,10 @@ def hint(chat: Chat | None, look: Look) -> list[str]:
         texts = ["Nobody but you reads what you write here."]
     elif chat.state == "forgotten":
         texts = [f"{name} is forgotten.", "", "Nothing can be sent to them."]
+    elif chat.state == "left":
+        texts = [f"You are not in {name} any more.", "", "Nothing can be sent there."]
+    elif chat.is_group:
+        texts = [f"Nothing has been said in {name} yet.", "", "Every member sees every other member."]
     else:
         texts = [f"Say hello to {name}."]
     return [line.shown for text in texts for line in wrap(text, max(2, look.cells - 2))]

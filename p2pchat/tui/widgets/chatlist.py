@@ -23,7 +23,7 @@ from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import NOTES, Archive, Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut
-from p2pchat.tui.wording import CLOSED, OPENED, VERIFIED, mark, order, preview
+from p2pchat.tui.wording import CLOSED, MENTIONED, OPENED, VERIFIED, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -33,6 +33,9 @@ _TIMED = 36
 """The width in cells from which a chat of one line shows the time of its last message."""
 _PILL = 6
 """Cells of the count of unread messages, so that the times are aligned."""
+
+_LIVELY = ("contact", "group")
+"""States of chats in which something can be said."""
 
 _LEFT = 5
 """Cells before a name: the bar, the number, a space, the mark, a space."""
@@ -58,6 +61,7 @@ class ChatList(ScrollView, can_focus=True):
         "chats--cursor",
         "chats--unread",
         "chats--verified",
+        "chats--mentioned",
         "chats--requests",
     }
     DEFAULT_CSS = """
@@ -76,6 +80,7 @@ class ChatList(ScrollView, can_focus=True):
         & > .chats--quiet { color: $text-muted; }
         & > .chats--pill { color: $background; background: $accent; text-style: bold; }
         & > .chats--bar { color: $accent; }
+        & > .chats--mentioned { color: $accent; text-style: bold; }
         & > .chats--current { background: $panel; text-style: bold; }
         & > .chats--cursor { background: $panel; text-style: underline; }
         & > .chats--unread { text-style: bold; }
@@ -214,7 +219,7 @@ class ChatList(ScrollView, can_focus=True):
                 (row, place == at)
                 if isinstance(row, Archive)
                 else (
-                    (row.label, row.verified, row.route, row.state, row.unread, row.id == self._current),
+                    (row.label, row.verified, row.route, row.state, row.unread, row.mentions, row.id == self._current),
                     order(row, now),
                     two and (row.last, row.draft),
                     row.last and brief(row.last.at, now),
@@ -303,7 +308,7 @@ class ChatList(ScrollView, can_focus=True):
         room = max(1, room)
         name = drawn(chat.label, getattr(self.app, "turns_text", True), room)
         gap = max(0, room - cell_len(name))
-        named = base + self._part("unread") if chat.unread else (base if chat.state == "contact" else quiet)
+        named = base + self._part("unread") if chat.unread else (base if chat.state in _LIVELY else quiet)
         way = "relayed" if chat.online and chat.route == "circuit" else "online" if chat.online else "quiet"
         return [
             self._edge(chat, base),
@@ -334,7 +339,9 @@ class ChatList(ScrollView, can_focus=True):
         if not chat.unread:
             return [Segment(" ", base)]
         count = f"{min(chat.unread, MAX_COUNTED)}{'+' * (chat.unread > MAX_COUNTED)}"
-        return [Segment(" ", base), Segment(f" {count} ", base + self._part("pill")), Segment(" ", base)]
+        pill = [Segment(" ", base), Segment(f" {count} ", base + self._part("pill")), Segment(" ", base)]
+        mentioned = isinstance(chat, Chat) and chat.mentions > 0
+        return [Segment(f" {MENTIONED}", base + self._part("mentioned")), *pill] if mentioned else pill
 
     def _part(self, name: str) -> Style:
         """Return the style of a component class, "" for that of the list; cached until the theme changes."""

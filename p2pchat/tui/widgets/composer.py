@@ -178,6 +178,11 @@ class Composer(TurnedArea, inherit_bindings=False):
             self._history.clear()
         self._back = 0
 
+    def complete_again(self) -> None:
+        """Offer the completions of what is written anew: more of them are known now."""
+        if self._cycle is None:
+            self.post_message(self.Completing(self._ways(self.written)))
+
     # --- keys
 
     async def _on_key(self, event: events.Key) -> None:

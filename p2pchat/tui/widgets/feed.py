@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.widgets.paging import MessageSource, Page, first_page, next_page, wanted
 from p2pchat.tui.widgets.rendering import Look
+from p2pchat.tui.widgets.senders import Senders
 from p2pchat.tui.widgets.unread import UnreadLine
 from p2pchat.tui.widgets.viewport import Blocks, RowPosition, Viewport
 from p2pchat.tui.widgets.window import Window
@@ -30,6 +31,7 @@ class Feed:
         self.blocks = Blocks(self.window, look)
         self.view = Viewport(self.window, self.blocks)
         self.unread = UnreadLine()
+        self._senders = Senders()
         self._selected: str | None = None
         self._source: MessageSource | None = None
         self._turn = 0  # counts the opened chats, so that an answer for an earlier one is ignored
@@ -88,8 +90,12 @@ class Feed:
                 self.view.follow()
                 self.unread = UnreadLine() if chat is None else UnreadLine(chat.first_unread, chat.unread)
                 self.blocks.unread = (self.unread.first, self.unread.count)
-                self._fill(page)
+                self._senders.begin(self.look.me)
+                self.window.fill(page.messages, at_start=page.at_start, at_end=page.at_end)
+                if chat is not None and chat.is_group:
+                    self._senders.see(page.messages)
                 self._look_anew()
+                self._catch_up()
                 self.show_unread()
         return turn == self._turn
 
@@ -141,6 +147,7 @@ class Feed:
             self.window.above(page.messages, at_start=page.at_start)
         else:
             self.window.below(page.messages, at_end=page.at_end)
+        self._see(page.messages)
         self._catch_up()
         return True
 
@@ -159,7 +166,13 @@ class Feed:
 
     def _fill(self, page: Page) -> None:
         self.window.fill(page.messages, at_start=page.at_start, at_end=page.at_end)
+        self._see(page.messages)
         self._catch_up()
+
+    def _see(self, messages: Sequence[Message]) -> None:
+        """Take over the names of who wrote these messages of a group."""
+        if self.chat is not None and self.chat.is_group and self._senders.see(messages):
+            self.restyle(labels=self._senders.labels)
 
     async def _asking(self, question: Awaitable[T]) -> T:
         self._loads += 1
@@ -185,6 +198,7 @@ class Feed:
         ours = [message for message in messages if chat is not None and message.chat == chat.id]
         if not ours:
             return False
+        self._see(ours)
         if self._loads:
             self._late.append(lambda: self.window.live(ours, following=self.view.following))
         if self._opening:
@@ -238,7 +252,12 @@ class Feed:
 
     def _look_anew(self) -> None:
         chat = self.chat
-        self.restyle(chat="" if chat is None else chat.id, label="" if chat is None else chat.label)
+        self.restyle(
+            chat="" if chat is None else chat.id,
+            label="" if chat is None else chat.label,
+            group=chat is not None and chat.is_group,
+            labels=self._senders.labels,
+        )
 
 
 def reveal_selected(feed: Feed) -> None:

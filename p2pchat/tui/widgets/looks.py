@@ -13,6 +13,8 @@ ROLES = frozenset(
         "name-1",
         "name-2",
         "name-3",
+        "name-4",
+        "name-5",
         "mark",
         "read",
         "failed",
@@ -20,6 +22,7 @@ ROLES = frozenset(
         "late",
     }
     | {"note", "date", "line", "unread", "selected", "marker", "bar", "key", "pill", "hint"}
+    | {"mention", "mention-me", "seen"}
     | {"quoted", "reaction", "reaction-mine", "pinned"}
     | {"sign", "file", "progress", "picture", "wave", "rest"}
     | {"link", "code", "code-edge", "language", "strong", "em", "strike", "quote"}
@@ -35,6 +38,11 @@ Conversation {
     & > .conversation--name-1 { color: $success; text-style: bold; }
     & > .conversation--name-2 { color: $warning; text-style: bold; }
     & > .conversation--name-3 { color: $secondary; text-style: bold; }
+    & > .conversation--name-4 { color: $foreground; text-style: bold; }
+    & > .conversation--name-5 { color: $error; text-style: bold; }
+    & > .conversation--mention { color: $accent; text-style: bold; }
+    & > .conversation--mention-me { color: $background; background: $accent; text-style: bold; }
+    & > .conversation--seen { color: $text-muted; }
     & > .conversation--mark { color: $text-muted; }
     & > .conversation--read { color: $accent; text-style: bold; }
     & > .conversation--failed { color: $error; text-style: bold; }
@@ -68,6 +76,9 @@ Conversation {
     & > .conversation--key { color: $foreground; text-style: bold; }
     & > .conversation--pill { color: $background; background: $primary; text-style: bold; }
     &:ansi > .conversation--pill {
+        color: ansi_default; background: ansi_default; text-style: bold reverse;
+    }
+    &:ansi > .conversation--mention-me {
         color: ansi_default; background: ansi_default; text-style: bold reverse;
     }
     &:ansi > .conversation--code { color: $secondary; }

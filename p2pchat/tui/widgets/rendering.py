@@ -11,7 +11,6 @@ Comfortable:  ▎ bob  10:02                              Compact:  bob    10:02
 from __future__ import annotations
 
 import re
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from datetime import date, timedelta
 
 from p2pchat.tui import file_words, formatting, half_blocks
 from p2pchat.tui.formatting import Part, Span
-from p2pchat.tui.model import ME, NOTES, Message
+from p2pchat.tui.model import ME, NOTES, Author, Message, Quote
 from p2pchat.tui.rtl import visual, visual_line
 from p2pchat.tui.text import (
     JOINER,
@@ -36,21 +35,22 @@ from p2pchat.tui.text import (
     width,
     wrap,
 )
+from p2pchat.tui.widgets import senders
 from p2pchat.tui.widgets.file_rows import FileLook, Media, file_rows
 from p2pchat.tui.widgets.spans import Row, TextSpan
-from p2pchat.tui.wording import unsaid
+from p2pchat.tui.wording import NOTICES, unsaid
 
 NARROW = 60
 _GROUP = timedelta(minutes=5)
 _MIN_NAME = 3
 _MAX_NAME = range(12, 21)  # by the width of the conversation
 _MAX_HEADED = 40
+_MAX_NOTICE_ROWS = 6
 _MAX_TEXT = 100  # longer lines are hard to read
 _MAX_ROWS = 1000  # enough even for a text of many empty lines; y copies all of it
 _EDGE = 4  # a space, the mark's two cells, a space
 _BAR = 3  # a space, the bar, a space
 _CODE_EDGE = "▏"  # marks code in themes without a background for it
-_NAMES = 4
 _ALIKE = {"е": "[её]", "ё": "[её]", "ي": "[يی]", "ی": "[يی]", "ك": "[كک]", "ک": "[كک]"}  # noqa: RUF001 - letters of one sound
 
 
@@ -103,6 +103,12 @@ class Look:
     pictures: str = ""
     """Why no picture is drawn; "" if they are."""
     picture_rows: int = half_blocks.ROWS
+    group: bool = False
+    """Whether the chat is with many, so that each message names its author."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The labels of members, by their ids."""
+    me: str = ""
+    """What the user is called in the group."""
 
     def __post_init__(self) -> None:
         label = displayable_line(self.label, joined=self.joined)
@@ -114,8 +120,10 @@ class Look:
         set_ = object.__setattr__  # computed once for all messages
         set_(self, "narrow", narrow)
         set_(self, "name", self.drawn(name))
-        set_(self, "name_cells", max(_MIN_NAME, width(name)))
-        set_(self, "name_role", f"name-{zlib.crc32(self.chat.encode()) % _NAMES}")
+        set_(self, "max_name", most)
+        # Members come and go: their column has one width.
+        set_(self, "name_cells", most if self.group else max(_MIN_NAME, width(name)))
+        set_(self, "name_role", senders.role(self.chat))
         set_(self, "time_cells", 8 if self.twelve else 5)
         column = 1 + self.name_cells + 2 + self.time_cells + 2
         set_(self, "indent", _BAR if not self.compact else 2 if narrow else column)
@@ -127,6 +135,7 @@ class Look:
 
     narrow: bool = field(init=False)
     name: str = field(init=False)
+    max_name: int = field(init=False)
     name_cells: int = field(init=False)
     time_cells: int = field(init=False)
     name_role: str = field(init=False)
@@ -146,6 +155,16 @@ class Look:
         """Return a single line as it is drawn."""
         return visual_line(line) if self.shapes else line.replace(JOINER, "")
 
+    def called(self, member: Author, cells: int) -> str:
+        """Return the label of a member as it is drawn, in so many cells; digits that tell it apart stay."""
+        label = self.labels.get(member.id, member.name)
+        name, dot, digits = label.rpartition(" ·")
+        if not dot or not member.id.startswith(digits):
+            name, dot, digits = label, "", ""
+        end = dot + digits
+        room = max(1, cells - width(end))
+        return self.drawn(cut(displayable_line(name, joined=self.joined), room)) + end
+
 
 def pattern(words: str) -> re.Pattern[str] | None:
     """Return a pattern for any of these words in either case; None without words."""
@@ -158,7 +177,8 @@ def continues(message: Message, previous: Message | None) -> bool:
     """Return whether a message continues the group of the one above it: same sender, same day, soon after."""
     return (
         previous is not None
-        and previous.sender == message.sender
+        and previous.author == message.author
+        and previous.kind not in NOTICES
         and message.at.date() == previous.at.date()
         and abs(message.at - previous.at) <= _GROUP
     )
@@ -170,14 +190,16 @@ def lay_out(
     """Return the rows of `message` below `previous`, each at most `look.cells` wide. unread: the unread line is above
     it, with this number. media: what is known of its file beside the message.
     """
+    if look.group and message.kind in NOTICES and not message.deleted:
+        return _notice(message, previous, look, unread)
     grouped = unread is None and continues(message, previous)
     lead = _lead(message, previous, look, grouped, unread)
     if message.file is not None and not message.deleted:
         body, starts = _file_rows(message, look, media)
     elif message.kind == "text" and not message.deleted:
-        body, starts = _text_rows(displayable(message.text, joined=look.joined), look, _quoted(message, look))
+        body, starts = _text_rows(displayable(message.text, joined=look.joined), look, message)
     else:
-        body, starts = [[TextSpan(cut(unsaid(message), look.text_cells), "note")]], [0]
+        body, starts = [[TextSpan(cut(unsaid(message, group=look.group), look.text_cells), "note")]], [0]
     if look.compact or grouped:
         told = look.compact or previous is None or clock(previous.at) == clock(message.at)
         _put_edge(message, look, body, starts, [] if told else [_time(message, look)])
@@ -191,13 +213,30 @@ def lay_out(
     return Block(tuple(_fit(row, look.cells) for row in rows), len(lead), tuple(starts))
 
 
+def _notice(message: Message, previous: Message | None, look: Look, unread: int | None) -> Block:
+    """Return the rows of what was done in a group: a sentence that nobody wrote, with the time."""
+    lead = _above(message, previous, look, unread)
+    if not lead and not look.compact and look.gap and previous is not None and previous.kind not in NOTICES:
+        lead = [()]
+    when, begin = clock(message.at, look.twelve), "- " if look.plain else "· "
+    cells = max(4, look.column - 1 - len(begin) - len(when) - 2)
+    lines = wrap(displayable(message.text, joined=look.joined), cells, _MAX_NOTICE_ROWS)
+    rows: list[Row] = []
+    for number, line in enumerate(lines):
+        edge = TextSpan(" " * (1 + len(begin)) if number else f" {begin}", "note")
+        rows.append((edge, TextSpan(look.drawn(line.shown), "note")))
+    rows[-1] += (_GAP, TextSpan(when, "time"))
+    starts = tuple(line.start for line in lines)
+    return Block(tuple(_fit(row, look.cells) for row in (*lead, *rows)), len(lead), starts)
+
+
 def _file_rows(message: Message, look: Look, media: Media | None) -> tuple[list[list[TextSpan]], list[int]]:
     """Return the rows of a file and its caption, and for each the position at which it begins."""
     quoted = _quoted(message, look)
     body = [*([quoted] if quoted else []), *file_rows(message, look.files, media)]
     starts = list(range(len(body)))
     if message.text.strip():
-        rows, begins = _text_rows(displayable(message.text, joined=look.joined), look, [])
+        rows, begins = _text_rows(displayable(message.text, joined=look.joined), look, message._replace(quote=None))
         starts += [len(body) + begin for begin in begins]
         body += rows
     return body, starts
@@ -208,15 +247,24 @@ def _quoted(message: Message, look: Look) -> list[TextSpan]:
     quote = message.quote
     if quote is None:
         return []
-    who = "you" if quote.sender == ME else look.drawn(cut(displayable_line(quote.sender), _MAX_NAME[-1]))
+    who, role = _quoted_author(quote, look)
     words = "deleted" if quote.deleted else displayable_line(" ".join(quote.text[:200].split()))
     if quote.file is not None and not quote.deleted:
         words = file_words.summary(quote.file, quote.text)
     words = words or "a file"
     link = "action:jump_quoted" if quote.here and not quote.deleted else ""
     room = look.text_cells - width(who) - 4
-    pieces = [TextSpan("┃ ", "line"), TextSpan(who, "quoted", link)]
+    pieces = [TextSpan("┃ ", "line"), TextSpan(who, role, link)]
     return [*pieces, TextSpan("  " + look.drawn(cut(words, room)), "quote", link)] if room > 3 else pieces
+
+
+def _quoted_author(quote: Quote, look: Look) -> tuple[str, str]:
+    """Return the name of who wrote a quoted message, and its role."""
+    if quote.sender == ME:
+        return "you", "quoted"
+    if quote.member is not None:
+        return look.called(quote.member, _MAX_NAME[-1]), senders.role(quote.member.id)
+    return look.drawn(cut(displayable_line(quote.sender), _MAX_NAME[-1])), "quoted"
 
 
 def _reacted(message: Message, look: Look) -> list[list[TextSpan]]:
@@ -241,7 +289,8 @@ def _reacted(message: Message, look: Look) -> list[list[TextSpan]]:
 # ---------------------------------------------------------------- above a message
 
 
-def _lead(message: Message, previous: Message | None, look: Look, grouped: bool, unread: int | None) -> list[Row]:
+def _above(message: Message, previous: Message | None, look: Look, unread: int | None) -> list[Row]:
+    """Return the rows above a message that do not tell who wrote it: its date, and the unread line."""
     rows: list[Row] = []
     on = message.at.date()
     if previous is None or previous.at.date() != on:
@@ -254,6 +303,11 @@ def _lead(message: Message, previous: Message | None, look: Look, grouped: bool,
         if not rows and look.gap and not look.compact:
             rows.append(())
         rows.append(_rule(f"{unread} new" if unread else "new", look, "unread", "unread", last=True))
+    return rows
+
+
+def _lead(message: Message, previous: Message | None, look: Look, grouped: bool, unread: int | None) -> list[Row]:
+    rows = _above(message, previous, look, unread)
     if look.compact:
         if look.narrow and not grouped:
             if rows == [] and previous is not None:
@@ -283,7 +337,7 @@ def _rule(text: str, look: Look, role: str, line: str, *, last: bool = False) ->
 def _bar(message: Message, look: Look) -> tuple[TextSpan, ...]:
     return (
         TextSpan(" ", "gutter"),
-        TextSpan("▎", "you" if message.mine else look.name_role),
+        TextSpan("▎", _role(message, look)),
         TextSpan(" ", "gutter"),
     )
 
@@ -304,7 +358,15 @@ def _spaced(pieces: Sequence[TextSpan]) -> list[TextSpan]:
 
 
 def _name(message: Message, look: Look) -> TextSpan:
-    return TextSpan("you", "you") if message.mine else TextSpan(look.name, look.name_role)
+    if message.member is not None:
+        return TextSpan(look.called(message.member, look.max_name), _role(message, look))
+    return TextSpan("you" if message.mine else look.name, _role(message, look))
+
+
+def _role(message: Message, look: Look) -> str:
+    if message.mine:
+        return "you"
+    return look.name_role if message.member is None else senders.role(message.member.id)
 
 
 def _time(message: Message, look: Look) -> TextSpan:
@@ -330,9 +392,9 @@ def _margin(message: Message, previous: Message | None, look: Look, index: int, 
     return (TextSpan(" " * (look.indent - look.time_cells - 2), "gutter"), _time(message, look), _GAP)
 
 
-def _text_rows(text: str, look: Look, quoted: list[TextSpan]) -> tuple[list[list[TextSpan]], list[int]]:
-    """Return the rows of a text, and for each the offset at which it begins. Offsets count the text without its marks,
-    and two more after each part, so that they always grow.
+def _text_rows(text: str, look: Look, message: Message) -> tuple[list[list[TextSpan]], list[int]]:
+    """Return the rows of the text of a message below its quote, and for each the offset at which it begins. Offsets
+    count the text without its marks, and two more after each part, so that they always grow.
     """
     rows: list[list[TextSpan]] = []
     starts: list[int] = []
@@ -340,13 +402,17 @@ def _text_rows(text: str, look: Look, quoted: list[TextSpan]) -> tuple[list[list
     if not reordered:
         text = text.replace(JOINER, "")
     base = 0
-    if quoted:
+    if quoted := _quoted(message, look):
         rows.append(quoted)
         starts.append(0)
         base = 1
-    for part in formatting.parts(text):
+    for plain in formatting.parts(text):
         if len(rows) > _MAX_ROWS:
             break
+        part = plain
+        if look.group:
+            marked = senders.with_mentions(plain, look.labels, look.me, mentions_me=message.mentions_me)
+            part = plain._replace(spans=tuple(marked))
         _put_part(part, look, base, rows, starts, reordered)
         base += len(part.text) + 2
     if len(rows) > _MAX_ROWS:

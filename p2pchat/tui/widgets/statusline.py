@@ -177,7 +177,7 @@ def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = Fa
     if chat.verified:
         checked = [Content.assemble((f" {VERIFIED} verified", "$text-success")), Content(f" {VERIFIED}")]
     if chat.state != "contact":
-        checked, sealed = [Content("")], how
+        checked, sealed = [Content("")], sealed if chat.state == "group" else how
     # The name is more important than the word "verified", and the route more than the rest of a long name.
     name = displayable_line(chat.label)
     for way, short in ((sealed, checked[0]), (how, checked[0]), (how, checked[-1]), (how, Content(""))):

@@ -1,0 +1,270 @@
+"""What the app does about groups: found one, its page, its members, its log, invites and requests, and leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui import group_verbs
+from p2pchat.tui.base import contact_named
+from p2pchat.tui.groups import OBSERVER, ROLES, SETTINGS, GroupInfo, Member, group_of, member_of, offers, with_article
+from p2pchat.tui.model import GROUP, Chat
+
+if TYPE_CHECKING:
+    from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.base import BaseApp
+
+_MANY = 20
+"""Members of one name that are read."""
+
+
+class GroupActions:
+    """The app's hands for groups."""
+
+    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+        self._app = app
+        self._talk = talk
+        self.shown: GroupInfo | None = None
+        """The group that is on the screen, as far as it is known."""
+        self._verbs = {
+            "show": self._show,
+            "members": self._members,
+            "add": self._add,
+            "invite": self._invite,
+            "requests": self._requests,
+            "remove": self._remove,
+            "ban": self._ban,
+            "role": self._role,
+            "set": self._set,
+            "log": self._log,
+            "leave": self._leave,
+        }
+
+    # --- commands
+
+    async def group(self, rest: str) -> None:
+        """Run /group VERB …; without a verb, show the page of this group."""
+        app = self._app
+        name, _, more = rest.strip().partition(" ")
+        shown = app.state.shown
+        if not name:
+            name = "show" if shown is not None and shown.is_group else ""
+        verb = group_verbs.BY_NAME.get(name.casefold())
+        if verb is None or verb not in group_verbs.offered():
+            words = ", ".join(each.name for each in group_verbs.offered())
+            app.say(
+                f"Write one of these after /group: {words}." if not name else f"There is no /group {name}: {words}."
+            )
+        elif not verb.inside:
+            await self.create(more.strip())
+        elif shown is None or shown.kind != GROUP:
+            app.say(f"/group {verb.name} needs a group: open one first, or /group create founds one.")
+        else:
+            await self._verbs[verb.name](shown, more.strip())
+
+    async def members(self, words: str) -> None:
+        """Run /members [WORDS]: list the members of the group shown."""
+        await self.group(f"members {words}")
+
+    async def show(self, chat: Chat) -> None:
+        """Show the page of a group."""
+        await self._show(chat, "")
+
+    async def create(self, name: str) -> None:
+        """Found a group: ask for its name, then for the contacts in it."""
+        from p2pchat.tui.screens.new_group import ContactsScreen, GroupNameScreen
+
+        app = self._app
+        called = await app.ask(GroupNameScreen(name))
+        if called is None:
+            return
+
+        async def found(contacts: Sequence[str]) -> str:
+            answer = await app.node.call("create_group", name=called, contacts=list(contacts))
+            return str(answer["id"])
+
+        page = ContactsScreen(f"Who is in {called}?", self._contacts(), found, done="Found the group", founding=True)
+        chat = await app.ask(page)
+        if chat is not None:
+            await app.reader.reread()
+            await self._talk.open(chat)
+
+    # --- the pages of a group
+
+    async def _show(self, chat: Chat, _rest: str) -> None:
+        from p2pchat.tui.screens.group import GroupScreen
+
+        page = await self._app.ask(GroupScreen(self._app.node, await self._read(chat)))
+        if page is not None:
+            await self._verbs[page](chat, "")
+
+    async def _members(self, chat: Chat, words: str) -> None:
+        from p2pchat.tui.screens.members import MENTION, MembersScreen
+
+        app = self._app
+        chosen = await app.ask(MembersScreen(app.node, await self._read(chat), words))
+        if chosen is None:
+            return
+        action, member = chosen
+        if action == MENTION:
+            app.main.composer.insert_text(f"@{member.name} ")
+            app.main.composer.focus()
+        else:
+            await self._talk.chat(member.contact or "")
+
+    async def _log(self, chat: Chat, _rest: str) -> None:
+        from p2pchat.tui.screens.group_log import GroupLogScreen
+
+        await self._app.ask(GroupLogScreen(self._app.node, await self._read(chat)))
+
+    async def _requests(self, chat: Chat, _rest: str) -> None:
+        from p2pchat.tui.screens.group_requests import GroupRequestsScreen
+
+        await self._app.ask(GroupRequestsScreen(self._app.node, await self._read(chat)))
+
+    async def _invite(self, chat: Chat, _rest: str) -> None:
+        from p2pchat.tui.screens.group_invite import GroupInviteScreen
+
+        await self._app.ask(GroupInviteScreen(self._app.node, await self._read(chat)))
+
+    # --- what changes it
+
+    async def _add(self, chat: Chat, name: str) -> None:
+        from p2pchat.tui.screens.new_group import ContactsScreen
+
+        app = self._app
+        if name:
+            contact = contact_named(app, name)
+            if contact is not None:
+                await app.node.call("add_members", chat=chat.id, contacts=[contact.id])
+                app.say(f"{contact.label} is added to {chat.label}.")
+            return
+
+        async def add(contacts: Sequence[str]) -> int:
+            await app.node.call("add_members", chat=chat.id, contacts=list(contacts))
+            return len(contacts)
+
+        page = ContactsScreen(f"Add contacts to {chat.label}", self._contacts(), add, done="Add", founding=False)
+        added = await app.ask(page)
+        if added:
+            app.say(f"{added} contacts are added." if added > 1 else "Added.")
+
+    async def _remove(self, chat: Chat, name: str) -> None:
+        from p2pchat.tui.screens.members import REMOVE
+
+        await self._do(chat, name, REMOVE)
+
+    async def _ban(self, chat: Chat, name: str) -> None:
+        from p2pchat.tui.screens.members import BAN
+
+        await self._do(chat, name, BAN)
+
+    async def _role(self, chat: Chat, rest: str) -> None:
+        from p2pchat.tui.screens.members import ROLE
+
+        name, _, role = rest.rpartition(" ")
+        if role.casefold() not in ROLES or not name:
+            self._app.say(f"Write a member and a role: /group role bob moderator. Roles: {', '.join(ROLES[1:])}.")
+            return
+        await self._do(chat, name.strip(), f"{ROLE}{role.casefold()}")
+
+    async def _do(self, chat: Chat, name: str, action: str) -> None:
+        """Do something with the member that the user named, after a question; show them to choose from if it is not
+        clear who that is.
+        """
+        from p2pchat.tui.screens import members
+
+        app = self._app
+        member = await self._called(chat, name) if name else None
+        if member is None:
+            await self._members(chat, name)
+            return
+        group = await self._read(chat)
+        if member.me or not (
+            action.startswith(members.ROLE) or action in [w.action for w in members.ways(group, member)]
+        ):
+            app.say(f"{member.name} is {with_article(member.role)}; you cannot do that as {with_article(group.role)}.")
+        elif await app.ask(members.question(member.name, action)):
+            await members.act(app.node, chat.id, member.id, action)
+            app.say(members.done(member.name, action))
+
+    async def _called(self, chat: Chat, name: str) -> Member | None:
+        """Return the one member who is called so, or None if it is nobody or more than one."""
+        name = name.removeprefix("@")
+        words, _, digits = name.partition(" ·")
+        answer = await self._app.node.call("group_members", chat=chat.id, search=words, offset=0, limit=_MANY)
+        found = [member_of(each) for each in answer["members"]]
+        called = [
+            each
+            for each in found
+            if words.casefold() in (each.name.casefold(), (each.contact or "").casefold(), each.id)
+            or name.casefold() == each.name.casefold()
+        ]
+        if digits:
+            called = [each for each in called if each.id.startswith(digits.strip())]
+        return called[0] if len(called) == 1 else None
+
+    async def _set(self, chat: Chat, rest: str) -> None:
+        key, _, value = rest.partition(" ")
+        setting = next((each for each in SETTINGS if each.name == key.casefold()), None)
+        if not rest:
+            await self._show(chat, "")
+        elif setting is None:
+            self._app.say(f"There is no setting {key}: {', '.join(each.name for each in SETTINGS)}.")
+        elif not value.strip() and setting.choices:
+            self._app.say(f"{setting.name}: {setting.says}. It is one of {', '.join(setting.choices)}.")
+        else:
+            await self._app.node.call("set_group", chat=chat.id, key=setting.name, value=value.strip())
+            self._app.say("Changed, for everyone who has seen it.")
+
+    async def _leave(self, chat: Chat, _rest: str) -> None:
+        await self.leave(chat)
+
+    async def leave(self, chat: Chat) -> None:
+        """Leave a group, after a question."""
+        from p2pchat.tui.screens.confirm import ConfirmScreen
+
+        group = await self._read(chat)
+        more = "The members are told. What was written stays here, to be read; /clear deletes it."
+        if group.role == "owner":
+            more += " If you are its only owner, nobody can make or remove admins any more."
+        if await self._app.ask(ConfirmScreen(f"Leave {chat.label}?", "Leave", "Stay", more)):
+            await self._app.node.call("leave_group", chat=chat.id)
+            await self._app.reader.reread()
+
+    # --- inside
+
+    async def _read(self, chat: Chat) -> GroupInfo:
+        return group_of(await self._app.node.call("group", chat=chat.id))
+
+    def _contacts(self) -> list[Chat]:
+        return [chat for chat in self._app.state.chats if chat.state == "contact"]
+
+    async def opened(self, chat: Chat) -> None:
+        """Read what is known of a group once its messages are on the screen: what the user may do in it."""
+        self.shown = None
+        if chat.kind != GROUP or not offers("group"):
+            return
+        try:
+            self.shown = await self._read(chat)
+        except P2PChatError:
+            return  # the page of the group says why
+        self._app.main.prompts[chat.id] = prompt(self.shown)
+        now = self._app.state.shown
+        if now is not None and now.id == chat.id:
+            self._app.main.write_in(now)
+
+    def changed(self, groups: Collection[str]) -> None:
+        """Read the group on the screen again, if it is one of those that have changed."""
+        chat = self._app.state.shown
+        if chat is not None and chat.id in groups:
+            self._app.begin(self.opened(chat))
+
+
+def prompt(group: GroupInfo) -> str:
+    """Return what the empty composer says in a group where the user may not write; "" where they may."""
+    if group.role == OBSERVER:
+        return "you are an observer here: you can read and react"
+    locked = group.settings.get("locked") in (True, "yes")
+    return "the group is locked: only moderators write" if locked and not group.moderates else ""

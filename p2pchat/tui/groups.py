@@ -1,0 +1,202 @@
+"""Groups as plain data: the group itself, its members, what was done in it, who asks to join; and what a role may do.
+
+The rules are the log's; here they only decide what is offered. The node refuses whatever is not allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from p2pchat.tui.model import time_of
+
+OWNER, ADMIN, MODERATOR, MEMBER, OBSERVER = "owner", "admin", "moderator", "member", "observer"
+ROLES = (OWNER, ADMIN, MODERATOR, MEMBER, OBSERVER)
+"""From the one who may do everything to those who only read and react."""
+
+_MODERATING = (OWNER, ADMIN, MODERATOR)
+_ADMINISTERING = (OWNER, ADMIN)
+
+PAGE_MEMBERS = 100
+"""Members that are read at a time."""
+
+
+class GroupInfo(NamedTuple):
+    """A group. `role`: the user's, "" if they are not a member any more. `members`: how many there are. `epoch`: how
+    old the keys are, in words. `problem`: what is wrong, in a sentence.
+    """
+
+    chat: str
+    name: str
+    topic: str
+    role: str
+    members: int
+    settings: Mapping[str, Any]
+    epoch: str
+    problem: str
+
+    @property
+    def moderates(self) -> bool:
+        """Whether the user may act on others."""
+        return self.role in _MODERATING
+
+    @property
+    def administers(self) -> bool:
+        """Whether the user may add people and change the rules."""
+        return self.role in _ADMINISTERING
+
+    @property
+    def invites(self) -> bool:
+        """Whether the user may invite."""
+        everybody = self.settings.get("invites") == "members" and self.role not in (OBSERVER, "")
+        return self.administers or everybody
+
+
+class Member(NamedTuple):
+    """A member. `contact`: what the user calls the contact who this is; None if nobody is known to be it."""
+
+    id: str
+    name: str
+    role: str
+    me: bool
+    contact: str | None
+    verified: bool
+
+
+class Done(NamedTuple):
+    """What was done in a group, in a sentence. `known_by`: how many members are known to have seen it."""
+
+    id: str
+    text: str
+    by: str
+    op: str
+    known_by: int | None
+
+
+class Joining(NamedTuple):
+    """Somebody asks to join. `words`: what they wrote. `via`: the invite that they used."""
+
+    id: str
+    name: str
+    words: str
+    at: datetime | None
+    via: str
+
+
+def offers(method: str) -> bool:
+    """Return whether the node has a method; what it cannot do is not offered."""
+    from p2pchat.api.methods import BY_NAME  # not before the first picture
+
+    return method in BY_NAME
+
+
+def group_of(params: Mapping[str, Any]) -> GroupInfo:
+    """A group object of the API."""
+    return GroupInfo(
+        params["chat"],
+        params["name"],
+        params.get("topic") or "",
+        params.get("role") or "",
+        int(params["members"]),
+        params.get("settings") or {},
+        params.get("epoch") or "",
+        params.get("problem") or "",
+    )
+
+
+def member_of(params: Mapping[str, Any]) -> Member:
+    """A member object of the API."""
+    return Member(
+        params["id"],
+        params["name"],
+        params["role"],
+        bool(params["me"]),
+        params.get("contact") or None,
+        bool(params.get("verified")),
+    )
+
+
+def done_of(params: Mapping[str, Any]) -> Done:
+    """An event of the log of a group."""
+    return Done(params["id"], params["text"], params.get("by") or "", params.get("op") or "", params.get("known_by"))
+
+
+def joining_of(params: Mapping[str, Any]) -> Joining:
+    """A request to join."""
+    at = params.get("at")
+    return Joining(
+        params["id"],
+        params["name"],
+        params.get("words") or "",
+        time_of(at) if at else None,
+        params.get("via") or "",
+    )
+
+
+def acts_on(mine: str, theirs: str) -> bool:
+    """Return whether somebody of one role may act on a member of another: only on those below."""
+    return mine in _MODERATING and theirs in ROLES and ROLES.index(mine) < ROLES.index(theirs)
+
+
+def roles_to_give(mine: str, theirs: str) -> Sequence[str]:
+    """Return the roles that somebody may give to a member who has another one: those below their own."""
+    if mine not in _ADMINISTERING or not acts_on(mine, theirs):
+        return ()
+    return tuple(role for role in ROLES[ROLES.index(mine) + 1 :] if role != theirs)
+
+
+def with_article(role: str) -> str:
+    """Return a role behind its article: an admin, a member."""
+    return f"{'an' if role[:1] in 'ao' else 'a'} {role}"
+
+
+def counted(members: int) -> str:
+    """Return a number of members in words."""
+    return "1 member" if members == 1 else f"{members:,} members"
+
+
+REMOVAL = (
+    "They are removed for everyone who has seen it, and read nothing that those write from then on. They keep what "
+    "they have. /group log shows how many have seen it."
+)
+"""What removing somebody means, as it is asked before it."""
+
+
+class Setting(NamedTuple):
+    """A rule or a text of a group. `choices`: the values it can have; () for a text."""
+
+    name: str
+    says: str
+    choices: tuple[str, ...] = ()
+
+
+SETTINGS = (
+    Setting("name", "what the group is called"),
+    Setting("topic", "what it is about, in a line"),
+    Setting("description", "its rules, for those who join"),
+    Setting("locked", "only moderators and above write", ("no", "yes")),
+    Setting("slow_mode", "the least time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
+    Setting("newcomers", "how long newcomers send no links and files", ("0", "1", "24", "168")),
+    Setting("invites", "who invites", ("admins", "members")),
+    Setting("history", "how many earlier messages newcomers get", ("0", "50", "500")),
+)
+"""What `set_group` changes, in the order of the page."""
+
+
+def plain(value: object) -> str:
+    """Return the value of a setting as `set_group` takes it."""
+    return ("yes" if value else "no") if isinstance(value, bool) else "" if value is None else str(value)
+
+
+def worded(setting: Setting, value: object) -> str:
+    """Return the value of a setting in words."""
+    text = plain(value)
+    if setting.name in ("slow_mode", "newcomers") and text.isdecimal():
+        number = int(text)
+        if not number:
+            return "off"
+        if setting.name == "newcomers":
+            return f"{number // 24} days" if number % 24 == 0 and number > 24 else f"{number} h"
+        return f"{number} s" if number < 60 else f"{number // 60} min" if number < 3600 else f"{number // 3600} h"
+    return "none" if setting.name == "history" and text in ("", "0") else text
