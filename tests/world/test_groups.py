@@ -233,3 +233,37 @@ def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) 
         assert "erin is here" not in await dave.texts("hikers")
 
     run_world(tmp_path, main, seed=seed)
+
+
+def test_who_is_mentioned_is_told(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await bob.call("send", chat="hikers", text="@carol bring a coat; @all too, though I am no moderator")
+        await reads(carol, "hikers", "@carol bring a coat; @all too, though I am no moderator")
+        await alice.call("send", chat="hikers", text="@all at nine")
+        await alice.call("send", chat="hikers", text="mail carol@example.org, @carolina")
+
+        async def have_all() -> bool:
+            return await unread(bob) == 2 and await unread(carol) == 3
+
+        await until(have_all)
+        told = {one["text"][:6]: one["mentions_me"] for one in await carol.call("log", chat="hikers")}
+        assert told == {"@carol": True, "@all a": True, "mail c": False}
+        assert await unread(carol, "mentions") == 2
+        assert await unread(bob, "mentions") == 1, "all are meant by a moderator"
+        first = (await carol.call("locate", chat="hikers", to="mention"))["id"]
+        assert (await carol.call("read", chat="hikers", upto=first))["mentions"] == 1
+        await carol.call("read", chat="hikers")
+        assert (await carol.call("locate", chat="hikers", to="mention"))["id"] is None
+        quoted = (await carol.call("log", chat="hikers", limit=1))[0]
+        await carol.call("send", chat="hikers", text="no", reply_to=quoted["id"])
+        answer = (await carol.call("log", chat="hikers", limit=1))[0]
+        assert answer["quote"]["member"] == quoted["member"]
+        assert answer["member"] is None
+
+    run_world(tmp_path, main)
+
+
+async def unread(node: WorldNode, what: str = "unread") -> int:
+    """What a node counts in its group: unread messages, or mentions."""
+    return sum(one[what] for one in await node.call("chats") if one["kind"] == "group")

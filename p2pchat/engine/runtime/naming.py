@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from p2pchat.core.ids import ChatId, ContactId
-from p2pchat.engine.runtime.views import Names
+from p2pchat.core.ids import ChatId
+from p2pchat.engine.runtime import mentions
+from p2pchat.engine.runtime.views import MemberNames, Names
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
@@ -35,13 +36,11 @@ def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remar
     return names
 
 
-def _members(
-    db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]
-) -> Mapping[ContactId, str]:
+def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:
     senders = {row.sender for row in rows}
     for row in rows:
         remarks = notes.get(row.pk, NOTHING)
         senders |= {reaction.sender for reaction in remarks.reactions}
         if remarks.quoted is not None:
             senders.add(remarks.quoted.sender)
-    return store_members.names(db, chat, senders - {ME})
+    return MemberNames(store_members.names(db, chat, senders - {ME}), mentions.among(db, chat, rows))
