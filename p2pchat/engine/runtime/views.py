@@ -137,17 +137,11 @@ def _member(names: Names, sender: ContactId) -> Json | None:
 def _quote(row: MessageRow, names: Names, quoted: MessageRow | None) -> Json:
     """Return the quoted message of a reply if it is here, else the quote that the sender of the reply gave."""
     if quoted is None:
-        return {
-            "from": None,
-            "member": None,
-            "text": row.quote,
-            "here": False,
-            "deleted": False,
-            "expires_in": None,
-        }
+        return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None}
+    member = _member(names, quoted.sender)
     return {
         "from": _name(names, quoted.sender),
-        "member": _member(names, quoted.sender),
+        **({} if member is None else {"member": member}),
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,
