@@ -31,6 +31,7 @@ from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.files import transfers
 from p2pchat.engine.files.files import Files
 from p2pchat.engine.groups import settle
+from p2pchat.engine.groups.upkeep import GroupUpkeep
 from p2pchat.engine.receiving.invite_handler import InviteHandler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
@@ -138,6 +139,7 @@ class Engine:
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch)
         self.endings = Endings(self.committer.submit, self.committer.read, self.clock_watch)
+        self.group_upkeep = GroupUpkeep(self.committer)
         self._relays = relays
         self._requests = RequestTeller(self.committer, self.events)
         self._open_until = 0
@@ -178,6 +180,7 @@ class Engine:
             nursery.start_soon(self.upkeep.address_updates.run)
             nursery.start_soon(self.upkeep.run, self._retry)
             nursery.start_soon(self.endings.run)
+            nursery.start_soon(self.group_upkeep.run)
             await nursery.start(self.files.run)
             nursery.start_soon(self.pictures.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.run_due)
@@ -238,6 +241,7 @@ class Engine:
             self.link_sender.windows.changed(contact)
         self.endings.committed(effects)
         self.files.committed(effects)
+        self.group_upkeep.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:

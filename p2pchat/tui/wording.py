@@ -22,7 +22,7 @@ CLOSED, OPENED = "▸", "▾"
 """Before a line behind which others are, or below which they stand."""
 VERIFIED = "✓"
 
-NOTICES = ("timer", "group")
+NOTICES = ("timer", "group_notice")
 """Kinds of messages whose text is a sentence of the node's: what was done in the chat."""
 
 _ROUTES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -29,14 +30,25 @@ async def has_members(node: WorldNode, chat: str, count: int) -> None:
     await until(there)
 
 
+async def said(node: WorldNode, chat: str) -> list[str]:
+    """What others wrote, without lines about what was done."""
+    log = await node.call("log", chat=chat, limit=1000)
+    return [one["text"] for one in log if one["kind"] == "text" and not one["mine"]]
+
+
+async def talk(node: WorldNode, chat: str) -> list[dict[str, Any]]:
+    """What was written, without lines about what was done."""
+    return [one for one in await node.call("log", chat=chat, limit=1000) if one["kind"] == "text"]
+
+
 async def reads(node: WorldNode, chat: str, *texts: str) -> None:
     """Wait until exactly these texts of others have come, in any order of their authors."""
 
     async def there() -> bool:
-        return len(await node.texts(chat)) >= len(texts)
+        return len(await said(node, chat)) >= len(texts)
 
     await until(there)
-    assert sorted(await node.texts(chat)) == sorted(texts)
+    assert sorted(await said(node, chat)) == sorted(texts)
 
 
 def test_three_people_found_a_group_and_talk(tmp_path: Path) -> None:
@@ -54,7 +66,10 @@ def test_three_people_found_a_group_and_talk(tmp_path: Path) -> None:
         await reads(alice, "hikers", "hi from bob", "hi from carol")
         await reads(bob, "hikers", "hello", "hi from carol")
         await reads(carol, "hikers", "hello", "hi from bob")
-        log = await bob.call("log", chat="hikers")
+        log = await talk(bob, "hikers")
+        notices = [one["text"] for one in await bob.call("log", chat="hikers") if one["kind"] == "group"]
+        assert notices[0].startswith("alice added ")
+        assert "you" in notices[0]
         assert {one["from"] for one in log} == {"me", "alice", "carol"}
         assert {one["member"]["name"] for one in log if not one["mine"]} == {"alice", "carol"}
 
@@ -82,13 +97,15 @@ def test_who_was_removed_reads_nothing_that_is_said_after(tmp_path: Path) -> Non
         await carol.call("send", chat="hikers", text="yes")
         await reads(alice, "hikers", "yes")
         await trio.sleep(3600)
-        assert await bob.texts("hikers") == []
+        assert await said(bob, "hikers") == []
         (chat,) = [one for one in await bob.call("chats") if one["name"] == "hikers"]
         assert chat["state"] == "left"
         assert (await bob.call("group", chat="hikers"))["role"] is None
         with pytest.raises(NotNow):
             await bob.call("send", chat="hikers", text="hello?")
-        assert [one["text"] for one in await carol.call("group_log", chat="hikers")][-1] == "alice removed bob: spam."
+        assert [one["text"] for one in await carol.call("group_log", chat="hikers")][
+            -1
+        ] == "alice removed bob: spam; everybody has seen it."
 
     run_world(tmp_path, main)
 
@@ -134,7 +151,7 @@ def test_settings_and_roles_reach_everybody(tmp_path: Path) -> None:
         await carol.call("react", id=sent["id"], emoji="👍")
 
         async def reacted() -> bool:
-            (message,) = await bob.call("log", chat="walkers")
+            (message,) = await talk(bob, "walkers")
             return [(one["emoji"], one["from"]) for one in message["reactions"]] == [("👍", "carol")]
 
         await until(reacted)
@@ -162,19 +179,19 @@ def test_every_remark_works_in_a_group(tmp_path: Path) -> None:
         for node, author in ((alice, "bob"), (bob, "me"), (carol, "bob")):
 
             async def there(node: WorldNode = node) -> bool:
-                log = await node.call("log", chat="hikers")
+                log = await talk(node, "hikers")
                 return (
                     len(log) == 2 and log[0]["pinned"] and len(log[0]["reactions"]) == 2 and log[0]["text"] == "first"
                 )
 
             await until(there)
-            _, reply = await node.call("log", chat="hikers")
+            _, reply = await talk(node, "hikers")
             assert reply["quote"]["from"] == author
             assert reply["quote"]["text"] == "first"
         await bob.call("delete", id=sent["id"], for_both=True)
 
         async def gone() -> bool:
-            return bool((await carol.call("log", chat="hikers"))[0]["deleted"])
+            return bool((await talk(carol, "hikers"))[0]["deleted"])
 
         await until(gone)
         hits = await carol.call("search", query="second")
@@ -191,7 +208,7 @@ def test_a_member_leaves_and_is_followed_by_new_keys(tmp_path: Path) -> None:
         await alice.call("send", chat="hikers", text="without bob")
         await reads(carol, "hikers", "without bob")
         await trio.sleep(600)
-        assert await bob.texts("hikers") == []
+        assert await said(bob, "hikers") == []
 
     run_world(tmp_path, main)
 
@@ -225,45 +242,98 @@ def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) 
         for node in here:
 
             async def complete(node: WorldNode = node) -> bool:
-                texts = await node.texts("hikers")
+                texts = await said(node, "hikers")
                 return {f"{other.name} is here" for other in here if other is not node} <= set(texts)
 
             await until(complete)
         assert (await carol.call("group", chat="hikers"))["topic"] == "bob's"
-        assert "erin is here" not in await dave.texts("hikers")
+        assert "erin is here" not in await said(dave, "hikers")
 
     run_world(tmp_path, main, seed=seed)
 
 
-def test_who_is_mentioned_is_told(tmp_path: Path) -> None:
+def test_a_message_is_stored_once_somebody_has_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await found(world, "alice", "bob", "carol")
-        await bob.call("send", chat="hikers", text="@carol bring a coat; @all too, though I am no moderator")
-        await reads(carol, "hikers", "@carol bring a coat; @all too, though I am no moderator")
-        await alice.call("send", chat="hikers", text="@all at nine")
-        await alice.call("send", chat="hikers", text="mail carol@example.org, @carolina")
+        await bob.stop()
+        await carol.stop()
+        sent = await alice.call("send", chat="hikers", text="anybody?")
+        assert "bob, carol" in (await alice.call("why", id=sent["id"]))["reason"]
+        bob = await world.start("bob")
+        await reads(bob, "hikers", "anybody?")
 
-        async def have_all() -> bool:
-            return await unread(bob) == 2 and await unread(carol) == 3
+        async def stored() -> bool:
+            (message,) = await talk(alice, "hikers")
+            return bool(message["state"] == "stored")
 
-        await until(have_all)
-        told = {one["text"][:6]: one["mentions_me"] for one in await carol.call("log", chat="hikers")}
-        assert told == {"@carol": True, "@all a": True, "mail c": False}
-        assert await unread(carol, "mentions") == 2
-        assert await unread(bob, "mentions") == 1, "all are meant by a moderator"
-        first = (await carol.call("locate", chat="hikers", to="mention"))["id"]
-        assert (await carol.call("read", chat="hikers", upto=first))["mentions"] == 1
-        await carol.call("read", chat="hikers")
-        assert (await carol.call("locate", chat="hikers", to="mention"))["id"] is None
-        quoted = (await carol.call("log", chat="hikers", limit=1))[0]
-        await carol.call("send", chat="hikers", text="no", reply_to=quoted["id"])
-        answer = (await carol.call("log", chat="hikers", limit=1))[0]
-        assert answer["quote"]["member"] == quoted["member"]
-        assert answer["member"] is None
+        await until(stored)
+        assert "carol" in (await alice.call("why", id=sent["id"]))["reason"]
 
     run_world(tmp_path, main)
 
 
-async def unread(node: WorldNode, what: str = "unread") -> int:
-    """What a node counts in its group: unread messages, or mentions."""
-    return sum(one[what] for one in await node.call("chats") if one["kind"] == "group")
+def test_the_chat_of_a_group_that_was_left_can_be_deleted_with_all_of_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("send", chat="hikers", text="hello")
+        await reads(bob, "hikers", "hello")
+        with pytest.raises(NotNow):
+            await bob.call("forget", contact="hikers", history=True)
+        await bob.call("clear", chat="hikers")
+        assert await bob.call("log", chat="hikers") == []
+        await bob.call("leave_group", chat="hikers")
+        await trio.sleep(10)
+        await bob.call("clear", chat="hikers")
+        assert [one["name"] for one in await bob.call("chats")] == ["alice"]
+        tables = bob.db.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'group%'")
+        assert not any(bob.db.query(f"SELECT 1 FROM {table} LIMIT 1") for (table,) in tables)
+
+    run_world(tmp_path, main)
+
+
+def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await world.sleep_days(2)
+        keys = "SELECT exporter IS NULL, over_since IS NULL FROM group_epochs ORDER BY pk"
+        assert bob.db.query(keys) == [(1, 0), (0, 1)]
+        assert alice.db.query(keys)[-1] == (0, 1)
+        assert {first for first, last in alice.db.query(keys) if not last} == {1}
+        await bob.stop()
+        bob = await world.start("bob")
+        await bob.call("send", chat="hikers", text="after the restart")
+        await reads(alice, "hikers", "after the restart")
+        await world.sleep_days(31)
+        await trio.sleep(3700)
+        assert len(bob.db.query(keys)) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_contacts_find_each_other_in_a_group_and_need_nobody_between_them(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = [await world.start(name) for name in ("alice", "bob", "carol")]
+        await befriend(alice, bob)
+        await befriend(alice, carol)
+        await befriend(bob, carol)
+        await alice.call("create_group", name="hikers", contacts=["bob", "carol"])
+        for node, others in ((bob, {"me", "alice", "carol"}), (carol, {"me", "alice", "bob"})):
+
+            async def known(node: WorldNode = node, others: set[str] = others) -> bool:
+                if not any(one["name"] == "hikers" for one in await node.call("chats")):
+                    return False
+                page = await node.call("group_members", chat="hikers")
+                return {"me" if one["me"] else one["contact"] for one in page["members"]} == others
+
+            await until(known)
+        await alice.stop()
+        await bob.call("send", chat="hikers", text="without alice")
+        await reads(carol, "hikers", "without alice")
+        sent = sum(len(data) for sender, there, data in world.traffic if (sender, there) == ("bob", "carol"))
+        await carol.call("send", chat="hikers", text="yes")
+        await reads(bob, "hikers", "yes")
+        assert sent > 0
+
+    run_world(tmp_path, main)

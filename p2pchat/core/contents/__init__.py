@@ -20,6 +20,7 @@ group_offer    an invitation to a group         group_join     its answer, with 
 group_welcome  what a new member needs          group_refusal  why somebody does not become one
 group_history  what was written before          group_item     what is said in a group, passed on
 group_member   which member the sender is       group_ask      an invite to a group is used
+group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from p2pchat.core.contents.group_ask import GroupAsk
 from p2pchat.core.contents.group_history import GroupHistory
 from p2pchat.core.contents.group_item import GroupItem
 from p2pchat.core.contents.group_join import GroupJoin
+from p2pchat.core.contents.group_meet import GroupMeet
 from p2pchat.core.contents.group_member import GroupMember
+from p2pchat.core.contents.group_notice import GroupNotice
 from p2pchat.core.contents.group_offer import GroupOffer
 from p2pchat.core.contents.group_refusal import GroupRefusal
 from p2pchat.core.contents.group_welcome import GroupWelcome
@@ -64,7 +67,9 @@ __all__ = [
     "GroupHistory",
     "GroupItem",
     "GroupJoin",
+    "GroupMeet",
     "GroupMember",
+    "GroupNotice",
     "GroupOffer",
     "GroupRefusal",
     "GroupWelcome",
@@ -110,6 +115,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupWelcome,
         GroupItem,
         GroupMember,
+        GroupMeet,
         GroupHistory,
         GroupRefusal,
         GroupAsk,
@@ -118,6 +124,10 @@ KINDS: dict[int, type[Payload]] = {
 
 
 def kind_of(number: int | None) -> Kind:
-    """Return the kind with this type number, or `Unknown.KIND` if it is not known here or is None (not a content)."""
+    """Return the kind with this type number, or `Unknown.KIND` if it is not known here or is None (not a content).
+    That of a notice is known, though it is no content.
+    """
+    if number == GroupNotice.KIND.number:
+        return GroupNotice.KIND
     payload = None if number is None else KINDS.get(number)
     return Unknown.KIND if payload is None else payload.KIND

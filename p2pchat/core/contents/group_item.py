@@ -13,7 +13,7 @@ from p2pchat.errors import CannotOpen
 
 MAX_KNOWN = 8
 _KNOWN = codec.listing(codec.binary(8), MAX_KNOWN)
-_SHAPE = codec.array(codec.binary(32), codec.binary_upto(SIZES[-1]), open_end=True)
+_SHAPE = codec.array(codec.binary(32), codec.binary_upto(SIZES[-1]), _KNOWN, open_end=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class GroupItem(Payload):
     known: tuple[MemberId, ...] = ()
 
     def encode(self) -> list[object]:
-        """Return [group, item], and whom it is known to, if to anybody."""
-        return [self.group, self.sealed, *([list(self.known)] if self.known else [])]
+        """Return [group, item, [member, …]]."""
+        return [self.group, self.sealed, list(self.known)]
 
     @classmethod
     def decode(cls, value: Any) -> Self:
-        """Read [group, item] or [group, item, [member, …]]. Raises CannotOpen."""
-        group, sealed = _SHAPE(value)
+        """Read [group, item, [member, …]]. Raises CannotOpen."""
+        group, sealed, known = _SHAPE(value)
         if len(sealed) not in SIZES:
             raise CannotOpen
-        return cls(group, sealed, _KNOWN(value[2]) if len(value) > 2 else ())
+        return cls(group, sealed, known)

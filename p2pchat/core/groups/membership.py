@@ -162,6 +162,14 @@ class MembershipLog:
         known = entry.ancestors | entry.bit
         return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
 
+    def knew(self, heads: Iterable[EventId], event: EventId) -> bool:
+        """Return whether somebody who knew these events as the newest knew this one. False for what is not here, and
+        for what concerns its author alone.
+        """
+        entry = self._log.by_id.get(event)
+        known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
+        return entry is not None and bool(_known(known) >> entry.index & 1)
+
     # --- taking events -------------------------------------------------------------------------------------------
 
     def _add(self, event: GroupEvent, *, bounded: bool = True) -> LogResult:

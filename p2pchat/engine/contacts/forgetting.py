@@ -25,6 +25,7 @@ from p2pchat.store import partners
 from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.groups import items as store_items
 
 SAID = tuple(payload.KIND.number for payload in (Text, File, Edit, Reaction, Pin))
 """Contents that are not sent any more when their chat is cleared. A delete for both and a timer still are."""
@@ -37,7 +38,11 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     if contact.state == ContactState.REQUEST:
         raise NotNow(f"{contact.name} has only asked to become a contact", hint=f"`p2pchat decline {contact.id.hex()}`")
     chat = contact.chat
-    if contact.state == ContactState.FORGOTTEN:
+    if contact.state == ContactState.GROUP:
+        raise NotNow(
+            f"{contact.name} is a group", hint="`p2pchat group leave` leaves it; then its chat can be deleted."
+        )
+    if contact.state in (ContactState.FORGOTTEN, ContactState.LEFT):
         if history:
             _forget_chat(tx, chat)
             tx.event("forgotten", id=contact.id.hex(), history=True)
@@ -67,18 +72,21 @@ def _forget_chat(tx: Transaction, chat: ChatId) -> None:
         return
     store_messages.forget_chat(tx.db, chat)
     tx.later(None, index_messages)
+    tx.memory.logs.pop(chat, None)
     store_chats.remove(tx.db, chat)
 
 
 def clear(tx: Transaction, contact: Contact) -> None:
     """Begin to delete the messages of a chat, on this device only; `go_on_clearing` does the work. Messages not sent
     yet are not sent any more, the draft is deleted, and the chat's settings stay. The chat of a contact who was
-    forgotten is deleted entirely.
+    forgotten is deleted entirely, and so is that of a group that was left.
     """
-    if contact.state == ContactState.FORGOTTEN:
+    if contact.state in (ContactState.FORGOTTEN, ContactState.LEFT):
         forget(tx, contact, history=True)
         return
     chat = contact.chat
+    if contact.group is not None:
+        store_items.withdraw_all(tx.db, chat)
     if contact.state in ACCEPTED:
         store_outbox.clear(tx.db, first_device(contact.id), SAID)
         tx.dropped[contact.id] = None
@@ -96,7 +104,7 @@ def go_on_clearing(tx: Transaction) -> bool:
     if chat is None:
         return False
     partner = partners.of(tx.db, chat)
-    forgotten = partner is not None and partner.state == ContactState.FORGOTTEN
+    forgotten = partner is not None and partner.state in (ContactState.FORGOTTEN, ContactState.LEFT)
     taking_back.note(tx, store_files.of(tx.db, store_clearing.next_part(tx.db, chat)).values())
     done = store_clearing.go_on(tx.db, chat, remember=not forgotten)
     tx.erased = True

@@ -6,8 +6,9 @@ receipt is queued. A content that was received before, by (contact, message id),
 text, timer, edit, delete, reaction, pin, typing, receipt   the chat
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
-group_ask, group_offer, group_join, group_welcome, group_refusal       becoming a member of a group
-group_item, group_history, group_member                     what is said in it, what was said before, and by whom
+group_ask, group_offer, group_join, group_welcome           becoming a member of a group
+group_refusal, group_member, group_meet                     the same, and which member is which contact
+group_item, group_history                                   what is said there, and was said before
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
 ending    deleting timed messages and clearing chats

@@ -35,3 +35,4 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt,
         if event == DeliveryEvent.READ:
             store_messages.note_read(tx.db, chat, waiting, tx.now)
     states.advance(tx, chat, [id for id in payload.ids if id not in waiting], event, route)
+    states.passed_on(tx, payload.ids, route)

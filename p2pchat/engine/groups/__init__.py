@@ -7,11 +7,13 @@ history    the membership logs, as values
 changes    what we change: founding, adding, removing, roles, settings, leaving
 joining    becoming a member: offer, keys, welcome
 welcoming  tells new members what they need
+upkeep     what is due as time passes
 duties     new keys, where they are due and it is our turn
 siblings   tells those whom we added what they cannot read
 sending    seals our contents under the right epoch
 carriage   carries items by every way
 pairwise   the way to members who are contacts
+notices    lines in the chat about what was done
 summary    a group as faces see it
 wording    events as sentences
 """

@@ -17,7 +17,7 @@ from p2pchat.core.ids import ChatId, EpochId
 from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import history, sending, welcoming
+from p2pchat.engine.groups import history, notices, sending, welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
@@ -49,6 +49,8 @@ def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
             _follow(tx, row, event)
     if taken:
         settle(tx, row.chat)
+    for event in taken:
+        notices.tell(tx, row, event)
     return True
 
 
@@ -108,6 +110,7 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     _settle_chat(tx, chat, state, present=me is not None)
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
+        store_epochs.send_under(tx.db, chat, epoch, tx.now)
         sending.send_waiting(tx, chat)
 
 

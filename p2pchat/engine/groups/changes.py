@@ -30,7 +30,7 @@ from p2pchat.core.groups.settings import NAME
 from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
-from p2pchat.engine.groups import adopting, carriage, history
+from p2pchat.engine.groups import adopting, carriage, history, notices
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
@@ -72,6 +72,7 @@ def create(tx: Transaction, name: str, own_name: str) -> GroupRow:
     begin(tx, row, name, [event])
     adopting.adopt(tx, row, event, secret)
     adopting.settle(tx, chat)
+    notices.tell(tx, row, event)
     return row
 
 
@@ -91,6 +92,7 @@ def begin(tx: Transaction, row: GroupRow, name: str, log: Sequence[GroupEvent]) 
         store_chats.update(tx.db, row.chat, ended_at=None)
         store_groups.replace(tx.db, row)
     tx.memory.logs.pop(row.chat, None)
+    tx.memory.grouped = True
     for event in log:
         store_events.add(tx.db, row.chat, event.id, events.without_rekey(event), tx.now)
 
@@ -159,6 +161,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     if secret is not None:
         adopting.adopt(tx, row, event, secret)
     adopting.settle(tx, row.chat)
+    notices.tell(tx, row, event)
     return event, secret
 
 

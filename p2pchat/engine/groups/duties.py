@@ -29,8 +29,8 @@ def check(tx: Transaction, chat: ChatId) -> None:
     if not changes.keys_are_due(state):
         tx.memory.keys_due.pop(chat, None)
         return
-    since = tx.memory.keys_due.setdefault(chat, tx.passed)
-    if tx.passed >= since + TURN_MS * _turn(state, row.member):
+    since = tx.memory.keys_due.setdefault(chat, tx.now)
+    if tx.now >= since + TURN_MS * _turn(state, row.member):
         changes.renew_keys(tx, row)
 
 

@@ -22,13 +22,14 @@ from p2pchat.core.ids import ChatId, ContactId, GroupId, MemberId
 from p2pchat.core.primitives import KemKey, sign_public
 from p2pchat.core.session import standing_root
 from p2pchat.core.text import clean_name
+from p2pchat.engine.contents import group_meet
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import adopting, changes, history, welcoming
+from p2pchat.engine.groups import adopting, changes, history, notices, welcoming
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store import chats as store_chats
-from p2pchat.store import meta
+from p2pchat.store import meta, partners
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
@@ -39,6 +40,8 @@ from p2pchat.store.groups.joins import JoinRow
 
 log = logging.getLogger(__name__)
 MAX_MEMBERS = 5_000
+MAX_ANNOUNCED = 256
+"""Members of a group up to which a new one looks for contacts there."""
 
 
 def own_name(tx: Transaction) -> str:
@@ -171,6 +174,10 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> None:
     if me.added_by in known.state.members:
         store_members.is_contact(tx.db, row.chat, me.added_by, contact.id)
     store_joins.ended(tx.db, opened.group)
+    notices.tell(tx, row, next(event for event in taken if event.id == me.added_in))
+    group = partners.of(tx.db, row.chat)
+    if group is not None and len(known.state.members) <= MAX_ANNOUNCED:
+        group_meet.announce(tx, row, group)
 
 
 def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:

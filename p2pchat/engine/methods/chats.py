@@ -79,7 +79,7 @@ def _listed(db: Database) -> list[tuple[Contact, ListedChat]]:
 
 def _is_listed(partner: Contact, row: ListedChat, going: Collection[ChatId]) -> bool:
     """Return whether a list has this chat; `going` are those that are being deleted."""
-    if partner.state == ContactState.FORGOTTEN and row.chat.id in going:
+    if partner.state in (ContactState.FORGOTTEN, ContactState.LEFT) and row.chat.id in going:
         return False
     unused = partner.state == ContactState.SELF and row.last is None and not row.chat.draft
     return partner.state != ContactState.REQUEST and (not unused or row.chat.pinned is not None)

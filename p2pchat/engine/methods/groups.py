@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from p2pchat.core.groups import events, settings
-from p2pchat.core.groups.events import HandOver, SetRole
+from p2pchat.core.groups.events import GroupEvent, HandOver, RemoveMembers, SetRole
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, sender_of
 from p2pchat.core.text import clean_name
@@ -154,19 +154,39 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
         shown = [events.decode_verified(event.event) for event in rows]
         called = {sender for event in shown for sender in wording.named_in(event)}
         names = store_members.names(tx.db, row.chat, called)
+        knowing, total = _knowing(tx, row, shown), store_members.count(tx.db, row.chat)
         return [
             {
                 "id": event.id.hex(),
-                "text": f"{wording.sentence(event, row.member, names)}.",
+                "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total),
                 "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
                 "op": event.op.name.lower(),
-                "known_by": None,
+                "known_by": knowing[event.id],
             }
             for event in shown
         ]
 
     found: list[Json] = await engine.committer.submit(act)
     return found
+
+
+def _knowing(tx: Transaction, row: GroupRow, shown: Sequence[GroupEvent]) -> dict[EventId, int]:
+    """Return how many members are known to have seen each event, with us: what they wrote since says so."""
+    log, heads = history.log_of(tx, row.chat), store_members.heads(tx.db, row.chat)
+    size = events.ID_BYTES
+    knew = [
+        ([EventId(packed[start : start + size]) for start in range(0, len(packed), size)], number)
+        for packed, number in heads.items()
+    ]
+    return {event.id: 1 + sum(number for newest, number in knew if log.knew(newest, event.id)) for event in shown}
+
+
+def _sentence(said: str, event: GroupEvent, knowing: int, total: int) -> str:
+    """Return the sentence of an event; of a removal, also how many know of it: nobody else is bound by it."""
+    if not isinstance(event.action, RemoveMembers):
+        return f"{said}."
+    seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"
+    return f"{said}; {seen} seen it."
 
 
 async def _change(engine: Engine, chat: str, function: Callable[[Transaction, GroupRow], None]) -> Json:

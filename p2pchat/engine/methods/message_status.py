@@ -12,6 +12,7 @@ from p2pchat.engine.runtime.clock_hints import format_difference
 from p2pchat.engine.runtime.views import Json
 from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
+from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import files as store_files
 from p2pchat.store import outbox as store_outbox
@@ -21,6 +22,7 @@ from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import DepositedCopy
 from p2pchat.store.files import FileRow, FileState
+from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 
@@ -46,6 +48,8 @@ def why(
     known. `full`: the contact's node said that it has no room for more of ours now. `live`: what is known of files
     that move or are left at relays.
     """
+    if contact is not None and contact.group is not None:
+        return _in_group(db, row, contact)
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for row in waiting for deposit in store_deposits.of(db, row.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
@@ -75,6 +79,33 @@ def why(
         "next": following,
         "relays": len(lies),
         "until": views.timestamp(max((copy.until for copy in lies), default=None)),
+    }
+
+
+def _in_group(db: Database, row: MessageRow, group: Contact) -> Json:
+    """Return the answer to `why` for a message of a group."""
+    waiting = store_outbox.for_message(db, row.id) if row.mine else []
+    lies = [deposit for outgoing in waiting for deposit in store_deposits.of(db, outgoing.pk)]
+    names = sorted(name for id, name, _ in store_contacts.names(db) if id in {outgoing.contact for outgoing in waiting})
+    following = _NOTHING
+    if not row.mine:
+        reason = "It is here."
+    elif group.group is not None and store_groups.waits(db, group.group, row.id):
+        reason = "It waits for keys that only the present members of the group have."
+        following = "It is sent when a member who manages the group has renewed the keys."
+    elif names:
+        reason = f"It is on its way to {', '.join(names)}, who pass it on to the other members."
+        following = "It is sent again until their nodes have it."
+    else:
+        reason = "The members who are your contacts have it, and pass it on to the others."
+    until = views.timestamp(max((copy.until for copy in lies), default=None))
+    return {
+        "id": row.id.hex(),
+        "state": row.state,
+        "reason": reason,
+        "next": following,
+        "relays": len(lies),
+        "until": until,
     }
 
 

@@ -46,6 +46,7 @@ def acked(tx: Transaction, contact_id: ContactId, route: Route, ids: list[Envelo
     store_outbox.remove(tx.db, [row.pk for row in done])
     tx.sessions.dequeued(first_device(contact_id), [(row.session_id, row.chain) for row in done])
     states.advance(tx, direct_chat(contact_id), stored, DeliveryEvent.STORED, route)
+    states.passed_on(tx, stored, route)
 
 
 def deposited(
@@ -72,3 +73,4 @@ def settle(
         tx.people_changed |= row.form == OutboxForm.BOX
     store_outbox.remove(tx.db, done)
     states.advance(tx, direct_chat(contact_of(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)
+    states.passed_on(tx, stored, Route.MAILBOX)

@@ -39,6 +39,7 @@ from p2pchat.store import meta, partners, search_backlog
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import GROUPS, Contact, ContactState
 from p2pchat.store.database import Database, Value
+from p2pchat.store.groups import groups as store_groups
 
 MAX_SEALED_BYTES = 1 << 20
 """Bytes of waiting envelopes that one transaction seals, for all contacts together; the rest is left to later ones."""
@@ -82,7 +83,8 @@ class Memory:
     index caught up. mailed: the senders of envelopes received by mail within the hour `mailed_hour`, because each
     envelope is at two relays. refused: why the invites of contacts were given up, a number of `core.frames`, until the
     caller who added them asks. version_bytes: about what the earlier texts of a contact's messages take up. logs: the
-    membership logs of groups. keys_due: since when (ms, by `passed`) new keys are due in a group that we manage.
+    membership logs of groups. keys_due: since when (ms) new keys are due in a group that we manage.
+    grouped: whether there are groups.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class Memory:
     giving: dict[ChatId, bool] = field(default_factory=dict)
     logs: dict[ChatId, MembershipLog] = field(default_factory=dict)
     keys_due: dict[ChatId, int] = field(default_factory=dict)
+    grouped: bool | None = None
 
     def forget(self) -> None:
         """Clear everything; it is read again when next needed."""
@@ -109,6 +112,7 @@ class Memory:
         self.refused.clear()
         self.version_bytes.clear()
         self.logs.clear()
+        self.grouped = None
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact was received by mail at `now` (ms) and is saved."""
@@ -204,6 +208,12 @@ class Transaction(Effects):
             timer = store_timers.get(self.db, chat)
             seconds = self.memory.seconds[chat] = 0 if timer is None else timer.seconds
         return seconds
+
+    def has_groups(self) -> bool:
+        """Return whether this profile has groups."""
+        if self.memory.grouped is None:
+            self.memory.grouped = bool(store_groups.chats(self.db))
+        return self.memory.grouped
 
     def gives_files(self, chat: ChatId) -> bool:
         """Return whether we may have sent a file to a chat that is not whole there."""

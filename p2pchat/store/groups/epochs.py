@@ -17,7 +17,7 @@ from p2pchat.store.database import Database, Row
 
 class EpochRow(NamedTuple):
     """An epoch. before: the epoch from which its event went on, None for the first. join, exporter: None once they are
-    deleted. adopted_at: in ms.
+    deleted. adopted_at: in ms. over_since: since when another one is sent under in its place (ms).
     """
 
     pk: int
@@ -30,6 +30,7 @@ class EpochRow(NamedTuple):
     join_key: bytes | None
     exporter: bytes | None
     adopted_at: int
+    over_since: int | None = None
 
 
 _COLUMNS = ", ".join(EpochRow._fields)
@@ -94,6 +95,13 @@ def with_tag(db: Database, chat: ChatId, tag: bytes) -> list[EpochRow]:
 def groups_with_tag(db: Database, tag: bytes) -> list[ChatId]:
     """Return the groups of which an epoch has items that begin with these 8 bytes."""
     return [ChatId(chat) for (chat,) in db.query("SELECT DISTINCT chat FROM group_epochs WHERE tag = ?", (tag,))]
+
+
+def send_under(db: Database, chat: ChatId, id: EpochId, at: int) -> None:
+    """Note that an epoch is sent under from now on, in place of all others of a group. at: ms."""
+    db.execute("UPDATE group_epochs SET over_since = NULL WHERE chat = ? AND id = ?", (chat, id))
+    sql = "UPDATE group_epochs SET over_since = ? WHERE chat = ? AND id <> ? AND over_since IS NULL"
+    db.execute(sql, (at, chat, id))
 
 
 def drop_links(db: Database, pk: int) -> None:

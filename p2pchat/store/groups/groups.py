@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
-from p2pchat.store.database import Database, Row, Value, assignments
+from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId, MessageId
+from p2pchat.store.database import ID_LIST, Database, Row, Value, assignments, packed
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,6 +41,10 @@ _NAMES = tuple(field.name for field in fields(GroupRow))
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM groups "
 _ADD = f"INSERT INTO groups ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
 _CHANGING = frozenset(_NAMES) - {"chat", "group_id"}
+_STORED = f"""
+UPDATE messages SET state = ?1, stored_at = ?2, route = ?3 WHERE id IN {ID_LIST.format("?5")} AND +sender = x''
+    AND state = ?4 AND +chat IN (SELECT chat FROM groups) RETURNING chat, id
+"""
 _values = attrgetter(*_NAMES)
 
 
@@ -70,6 +76,20 @@ def replace(db: Database, row: GroupRow) -> None:
 def chats(db: Database) -> set[ChatId]:
     """Return the chats of all groups."""
     return {ChatId(chat) for (chat,) in db.query("SELECT chat FROM groups")}
+
+
+def stored(db: Database, ids: Iterable[MessageId], at: int, route: Route | None) -> list[tuple[ChatId, MessageId]]:
+    """Note that messages of ours in groups are stored somewhere else since `at` (ms); return those that were not. Ids
+    of other messages are ignored.
+    """
+    values = (DeliveryState.STORED.value, at, None if route is None else route.value, DeliveryState.SAVED.value)
+    return [(ChatId(chat), MessageId(id)) for chat, id in db.query(_STORED, (*values, packed(ids)))]
+
+
+def waits(db: Database, chat: ChatId, message: MessageId) -> bool:
+    """Return whether a message of ours waits for an epoch."""
+    sql = "SELECT 1 FROM group_unsent WHERE chat = ? AND message = ?"
+    return db.query_one(sql, (chat, message)) is not None
 
 
 def _made(row: Row | None) -> GroupRow | None:

@@ -124,6 +124,11 @@ def sent(db: Database, pk: int) -> None:
     db.execute("DELETE FROM group_unsent WHERE pk = ?", (pk,))
 
 
+def withdraw_all(db: Database, chat: ChatId) -> None:
+    """Delete all contents that are not to be sent any more."""
+    db.execute("DELETE FROM group_unsent WHERE chat = ?", (chat,))
+
+
 def withdraw(db: Database, chat: ChatId, messages: list[MessageId]) -> None:
     """Delete contents that are not to be sent any more."""
     db.executemany("DELETE FROM group_unsent WHERE chat = ? AND message = ?", [(chat, id) for id in messages])

@@ -1,0 +1,97 @@
+"""What groups need as time passes: keys deleted that nobody needs, and new ones made where it is our turn."""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from p2pchat.core.groups.epochs import CHAINS_MS, EpochAge, EpochDeletion, to_delete
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import ChatId
+from p2pchat.engine.groups import duties, history
+from p2pchat.engine.runtime.committer import Committer
+from p2pchat.engine.runtime.effects import Effects
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import P2PChatError
+from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
+from p2pchat.store import chats as store_chats
+from p2pchat.store.database import Database
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+
+TURN_SECONDS = 60.0
+KEEP_SEEN_MS = 60 * DAY_MS
+"""How long an item is remembered. Later its epoch is gone, and nothing of it can be opened."""
+
+log = logging.getLogger(__name__)
+
+
+def begin(tx: Transaction) -> bool:
+    """After a start, see what is due, and return whether there are groups at all."""
+    chats = sorted(store_groups.chats(tx.db))
+    for chat in chats:
+        row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
+        if row is not None and kept is not None and kept.ended_at is None and row.role <= Role.ADMIN:
+            duties.check(tx, chat)
+    if chats:
+        tidy(tx)
+    return bool(chats)
+
+
+def tidy(tx: Transaction) -> None:
+    """Delete what no group needs any more."""
+    for chat in sorted(store_groups.chats(tx.db)):
+        _delete_epochs(tx, chat)
+    store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
+    store_items.forget_seen(tx.db, tx.passed - KEEP_SEEN_MS)
+    store_items.forget_waiting(tx.db, tx.passed - CHAINS_MS)
+
+
+def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
+    rows = {row.id: row for row in store_epochs.of(tx.db, chat)}
+    if len(rows) < 2:
+        return
+    ages = {row.id: EpochAge(row.over_since, row.exporter is not None) for row in rows.values()}
+    merged = len(history.log_of(tx, chat).state.epoch_heads) == 1
+    for epoch, deletion in to_delete(ages, tx.passed, merged=merged):
+        if deletion is EpochDeletion.ALL:
+            store_epochs.remove(tx.db, rows[epoch].pk)
+        else:
+            store_epochs.drop_links(tx.db, rows[epoch].pk)
+        tx.erased = True
+
+
+class GroupUpkeep:
+    """Does what is due, while there are groups."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+        self._wake = trio.Event()
+
+    def committed(self, effects: Effects) -> None:
+        """After a commit, begin to look after groups if there are any."""
+        if effects.groups_changed:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Do what is due, until cancelled."""
+        try:
+            if not await self._committer.submit(begin):
+                await self._wake.wait()
+        except P2PChatError as error:
+            log.warning("groups could not be looked after: %s", type(error).__name__)
+        while True:
+            self._wake = trio.Event()
+            turns = bool(self._committer.memory.keys_due)
+            with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
+                await self._wake.wait()
+                await trio.sleep(TURN_SECONDS)
+            try:
+                await self._committer.submit(duties.check_all)
+                if not turns:
+                    await self._committer.submit(tidy)
+                    await self._committer.read(Database.checkpoint)
+            except P2PChatError as error:  # a full disk now may have room in an hour
+                log.warning("groups could not be looked after: %s", type(error).__name__)

@@ -1,0 +1,110 @@
+"""Power cuts in a group, at every boundary between a commit and a release, as `test_crash_points` has them for two.
+
+alice founds a group of bob and carol, who do not know each other; they talk, she removes carol, and goes on with bob.
+The power of one of them is cut once in each story. What a face was told stays; nothing shows twice; all agree in the
+end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
+from tests.support.sampling import chosen
+from tests.support.world import World, WorldNode
+from tests.world.test_groups import said
+
+POINTS = 3
+CHAT = "hikers"
+
+
+async def story(world: World, victim: str, cut_at: int | None) -> int:
+    """How many boundaries the victim's node passed."""
+    people = {name: Person(world, name, cut_at if victim == name else None) for name in ("alice", "bob", "carol")}
+    async with trio.open_nursery() as nursery:
+        for person in people.values():
+            nursery.start_soon(person.live)
+        with trio.fail_after(6 * 3600):
+            await _play(*people.values())
+        nursery.cancel_scope.cancel()
+    return people[victim].boundaries
+
+
+async def _play(alice: Person, bob: Person, carol: Person) -> None:
+    for other in (bob, carol):
+        invite = await new_invite(alice)
+
+        async def add(node: WorldNode, invite: str = invite) -> None:
+            await node.call("add", invite=invite, name="alice", wait="accepted", timeout=900)
+
+        await other.do(add, is_contact)
+
+        async def knows(node: WorldNode, name: str = other.name) -> bool:
+            return any(one["name"] == name and one["state"] == "contact" for one in await node.call("contacts"))
+
+        await alice.do(nothing, knows)
+
+    async def found(node: WorldNode) -> None:
+        await node.call("create_group", name=CHAT, contacts=["bob", "carol"])
+
+    async def has_group(node: WorldNode) -> bool:
+        return any(one["name"] == CHAT for one in await node.call("chats"))
+
+    await alice.do(found, has_group)
+    for person in (alice, bob, carol):
+        await person.do(nothing, _members(3))
+    for person in (alice, bob, carol):
+        for number in range(2):
+            await person.say(CHAT, f"{person.name} {number}")
+    for person in (alice, bob, carol):
+        await person.do(nothing, _texts(4))
+
+    async def remove(node: WorldNode) -> None:
+        await node.call("remove_member", chat=CHAT, member="carol")
+
+    await alice.do(remove, _members(2))
+    await bob.do(nothing, _members(2))
+    await alice.say(CHAT, "among us")
+    await bob.say(CHAT, "yes")
+    await alice.do(nothing, _texts(5))
+    await bob.do(nothing, _texts(5))
+    for person, others in ((alice, ("bob", "carol")), (bob, ("alice", "carol"))):
+        texts = await said(await person.node(), CHAT)
+        for name in others:
+            assert [text for text in texts if text.startswith(name)] == [f"{name} 0", f"{name} 1"]
+        assert len(texts) == 5
+    assert "among us" not in await said(await carol.node(), CHAT)
+
+
+def _members(count: int) -> Done:
+    async def done(node: WorldNode) -> bool:
+        if not any(one["name"] == CHAT for one in await node.call("chats")):
+            return False
+        return bool((await node.call("group", chat=CHAT))["members"] == count)
+
+    return done
+
+
+def _texts(count: int) -> Done:
+    async def done(node: WorldNode) -> bool:
+        return len(await said(node, CHAT)) >= count
+
+    return done
+
+
+@pytest.mark.parametrize("victim", ["alice", "bob", "carol"])
+def test_a_power_cut_in_a_group_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str) -> None:
+    boundaries = _played(tmp_path / "count", victim, None)
+    assert boundaries > 40
+    for cut_at in chosen(boundaries, POINTS, victim):
+        _played(tmp_path / str(cut_at), victim, cut_at)
+
+
+def _played(folder: Path, victim: str, cut_at: int | None) -> int:
+    async def main(world: World) -> int:
+        return await story(world, victim, cut_at)
+
+    return played(folder, cut_at, main)
