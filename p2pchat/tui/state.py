@@ -26,7 +26,7 @@ from p2pchat.tui.model import (
 
 DELETED = "deleted"
 SAVED = "saved"
-SILENT = ("timer", "group_notice")
+SILENT = ("timer", "group")
 """Kinds of messages that nobody wrote: they say what was done in a chat."""
 
 

@@ -110,7 +110,7 @@ class FakeGroups(ABC):
         """Something is done in a group, and is said in a line."""
         by = text.split()[0]
         self.done[chat].append({"id": self._id(64), "text": text, "by": by, "op": op, "known_by": known_by})
-        self._message(chat, by, text, "received", None, kind="group_notice", member={"id": "0" * 16, "name": by})
+        self._message(chat, by, text, "received", None, kind="group", member={"id": "0" * 16, "name": by})
         self._emit("group", {"chat": chat})
 
     def wants_in(self, chat: str, name: str, words: str = "") -> str:

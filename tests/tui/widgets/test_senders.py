@@ -117,7 +117,7 @@ def _kept(text: str) -> list[Span]:
 
 def test_what_was_done_is_a_line_without_an_author() -> None:
     first = by(ANNA)
-    added = after(first, kind="group_notice", text="anna added Bob the builder. " * 4)
+    added = after(first, kind="group", text="anna added Bob the builder. " * 4)
     for look in (GROUP, replace(GROUP, compact=False)):
         rows = [row for row in shown(lay_out(added, first, look)) if row]
         assert rows[0].startswith(" · anna added Bob the builder. anna added")
