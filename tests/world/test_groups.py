@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.errors import NoSuchContact, NotAGroup, NotNow
+from p2pchat.errors import DiskFull, NoSuchContact, NotAGroup, NotNow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -335,5 +335,99 @@ def test_contacts_find_each_other_in_a_group_and_need_nobody_between_them(tmp_pa
         await carol.call("send", chat="hikers", text="yes")
         await reads(bob, "hikers", "yes")
         assert sent > 0
+
+    run_world(tmp_path, main)
+
+
+def test_eight_people_who_all_know_only_the_founder(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        names = ("ann", "bo", "cy", "dot", "ed", "flo", "gus", "hal")
+        people = await found(world, *names)
+        await people[3].stop()
+        for node in (one for one in people if one is not people[3]):
+            await node.call("send", chat="hikers", text=f"{node.name} was here")
+        people[3] = await world.start("dot")
+        await people[3].call("send", chat="hikers", text="dot was here")
+        for node in people:
+
+            async def complete(node: WorldNode = node) -> bool:
+                return len(await said(node, "hikers")) >= 7
+
+            await until(complete)
+            assert sorted(await said(node, "hikers")) == [f"{name} was here" for name in names if name != node.name]
+        await people[0].call("remove_member", chat="hikers", member="hal", ban=True)
+        for node in people[:7]:
+            await has_members(node, "hikers", 7)
+        await people[1].call("send", chat="hikers", text="seven of us")
+        for node in people[2:7]:
+
+            async def heard(node: WorldNode = node) -> bool:
+                return "seven of us" in await said(node, "hikers")
+
+            await until(heard)
+        assert "seven of us" not in await said(people[7], "hikers")
+
+    run_world(tmp_path, main)
+
+
+def test_what_is_repeated_on_the_way_shows_once(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        world.meddle = lambda stream, frame: [frame, frame]
+        for node in (alice, bob, carol):
+            for number in range(3):
+                await node.call("send", chat="hikers", text=f"{node.name} {number}")
+        await trio.sleep(120)
+        for node, others in ((alice, "bob carol"), (bob, "alice carol"), (carol, "alice bob")):
+            texts = await said(node, "hikers")
+            for name in others.split():
+                assert [text for text in texts if text.startswith(name)] == [f"{name} {n}" for n in range(3)]
+            assert len(texts) == 6
+
+    run_world(tmp_path, main)
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        commit, refused = bob.db.commit, 0
+
+        def full() -> None:
+            nonlocal refused
+            refused += 1
+            if refused <= 3:
+                raise DiskFull
+            commit()
+
+        bob.db.commit = full  # type: ignore[method-assign]
+        with pytest.raises(DiskFull):
+            await bob.call("send", chat="hikers", text="not saved")
+        await alice.call("send", chat="hikers", text="saved later")
+        await reads(bob, "hikers", "saved later")
+        await bob.call("send", chat="hikers", text="and sent")
+        await reads(alice, "hikers", "and sent")
+
+    run_world(tmp_path, main)
+
+
+def test_a_newcomer_reads_nothing_older_and_who_comes_back_reads_on(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("send", chat="hikers", text="before")
+        await reads(bob, "hikers", "before")
+        dave = await world.start("dave")
+        await befriend(alice, dave)
+        await alice.call("add_members", chat="hikers", contacts=["dave"])
+        await has_members(dave, "hikers", 4)
+        assert await said(dave, "hikers") == []
+        await alice.call("remove_member", chat="hikers", member="bob")
+        await has_members(dave, "hikers", 3)
+        await alice.call("send", chat="hikers", text="without bob")
+        await reads(dave, "hikers", "without bob")
+        await alice.call("add_members", chat="hikers", contacts=["bob"])
+        await has_members(dave, "hikers", 4)
+        await bob.call("send", chat="hikers", text="back again")
+        await reads(dave, "hikers", "without bob", "back again")
+        assert await said(bob, "hikers") == ["before"]
 
     run_world(tmp_path, main)

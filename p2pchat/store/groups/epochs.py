@@ -152,7 +152,7 @@ def use_skipped(db: Database, epoch: int, member: MemberId, number: int) -> None
 
 def count_skipped(db: Database, chat: ChatId, member: MemberId) -> tuple[int, int]:
     """Return how many skipped keys there are of a member, and of the whole group."""
-    row = db.query_one(f"SELECT total(member = ?2), count(*) FROM group_skipped WHERE {_IN_CHAT}", (chat, member))
+    row = db.query_one(f"SELECT total(member = ?), count(*) FROM group_skipped WHERE {_IN_CHAT}", (member, chat))
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 

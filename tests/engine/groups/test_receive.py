@@ -1,0 +1,122 @@
+"""Items in any order, several times, and damaged: what a member has in the end is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+
+from p2pchat.core.delivery import Route
+from p2pchat.core.ids import MemberId, MessageId
+from p2pchat.engine.groups import pairwise, receive
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups.groups import GroupRow
+from tests.support.sampling import sampled
+from tests.support.world import World, WorldNode, run_world
+from tests.world.test_groups import found, said, talk
+
+CHAT = "hikers"
+
+
+async def deliver(node: WorldNode, sealed: bytes) -> None:
+    """Hand an item to a node as if a contact had brought it."""
+
+    def act(tx: Transaction) -> None:
+        for chat in store_groups.chats(tx.db):
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            receive.take(tx, row, sealed, Route.DIRECT, frozenset())
+
+    await node.engine.committer.submit(act)
+
+
+async def written(world: World, patch: pytest.MonkeyPatch) -> tuple[WorldNode, WorldNode, list[bytes]]:
+    """A group in which alice wrote and changed much while bob was away; her items for him."""
+    alice, bob, _ = await found(world, "alice", "bob", "carol")
+    await bob.stop()
+    items: list[bytes] = []
+
+    def keep(
+        tx: Transaction, row: GroupRow, sealed: bytes, known: frozenset[MemberId], message: MessageId | None
+    ) -> None:
+        items.append(sealed)
+
+    with patch.context() as patched:
+        patched.setattr(pairwise, "carry", keep)
+        for number in range(3):
+            await alice.call("send", chat=CHAT, text=f"first {number}")
+        await alice.call("set_group", chat=CHAT, key="topic", value="up")
+        await alice.call("set_role", chat=CHAT, member="bob", role="moderator")
+        sent = await alice.call("send", chat=CHAT, text="second")
+        await alice.call("remove_member", chat=CHAT, member="carol")
+        await alice.call("edit", id=sent["id"], text="second, edited")
+        for number in range(3):
+            await alice.call("send", chat=CHAT, text=f"third {number}")
+        await alice.call("pin", id=sent["id"])
+        await alice.call("send", chat=CHAT, text="x" * 20_000)  # in parts
+    world.cut(alice, bob)
+    return alice, await world.start("bob"), items
+
+
+@pytest.mark.parametrize("seed", sampled(list(range(40)), 3, "orders"))
+def test_any_order_of_items_gives_one_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    async def main(world: World) -> None:
+        alice, bob, items = await written(world, monkeypatch)
+        assert len(items) > 11
+        random = Random(seed)
+        shuffled = random.sample(items, len(items)) + random.sample(items, len(items) // 2)
+        for sealed in shuffled:
+            await deliver(bob, sealed)
+            assert not bob.crashed
+        texts = ["first 0", "first 1", "first 2", "second, edited", "third 0", "third 1", "third 2", "x" * 20_000]
+        assert await said(bob, CHAT) == texts
+        shown = await bob.call("group", chat=CHAT)
+        assert (shown["members"], shown["role"], shown["topic"]) == (2, "moderator", "up")
+        assert [one["text"] for one in await talk(bob, CHAT) if one["pinned"]] == ["second, edited"]
+        assert shown["epoch"]
+        assert bob.db.query("SELECT count(*) FROM group_waiting") == [(0,)]
+        assert bob.db.query("SELECT count(*) FROM group_parts") == [(0,)]
+        ours, theirs = (store_groups.get(node.db, next(iter(store_groups.chats(node.db)))) for node in (alice, bob))
+        assert ours is not None
+        assert theirs is not None
+        assert (ours.heads, ours.epoch) == (theirs.heads, theirs.epoch)
+
+    run_world(tmp_path, main)
+
+
+def test_what_is_damaged_or_foreign_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        _, bob, items = await written(world, monkeypatch)
+        random = Random(1)
+        for sealed in (b"", bytes(1024), random.randbytes(4096), items[0][:-1], items[0] + b"x"):
+            await deliver(bob, sealed)
+        for sealed in items:
+            broken = bytearray(sealed)
+            broken[random.randrange(8, len(broken))] ^= 1
+            await deliver(bob, bytes(broken))
+        assert await said(bob, CHAT) == []
+        for sealed in items:
+            await deliver(bob, sealed)
+        assert len(await said(bob, CHAT)) == 8
+
+    run_world(tmp_path, main)
+
+
+def test_what_cannot_be_opened_waits_in_bounded_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        _, bob, items = await written(world, monkeypatch)
+        random = Random(1)
+        for _ in range(300):
+            await deliver(bob, random.randbytes(1024))
+        assert bob.db.query("SELECT count(*) FROM group_waiting") == [(256,)]
+        for sealed in items:
+            await deliver(bob, sealed)
+        assert len(await said(bob, CHAT)) == 8
+        await world.sleep_days(31)
+        await trio.sleep(3 * 3600)
+        assert bob.db.query("SELECT count(*) FROM group_waiting") == [(0,)]
+
+    run_world(tmp_path, main)
