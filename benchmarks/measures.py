@@ -20,6 +20,7 @@ from benchmarks import (
     files,
     finding,
     floor,
+    groups,
     groups_relay,
     large,
     moved,
@@ -294,6 +295,18 @@ def groups_at_relays(table: Table, runs: int) -> None:
     table.add("group_log_10k_s", "ms", collected, no_less, least)
 
 
+def costs_of_groups(table: Table, runs: int) -> None:
+    """What a group of 5,000 costs whoever removes somebody from it, and each member."""
+    costs = [groups.measure(groups.SIZES[-1]) for _ in range(runs)]
+    least = floor.measure().round_trip_ms
+    no_less = f"the floor: {least:.2f} ms"
+    table.add("group_rekey_5000_ms", "ms", [one.rekey_ms for one in costs], no_less, least)
+    table.add("group_rekey_5000_bytes", "", [float(one.rekey_bytes) for one in costs], "none", None)
+    table.add("group_rekeyed_5000_ms", "ms", [one.opened_ms for one in costs], no_less, least)
+    table.add("group_message_ms", "ms", [one.write_ms + one.read_ms for one in costs], no_less, least)
+    table.add("group_joined_5000_ms", "ms", [one.joined_ms for one in costs], no_less, least)
+
+
 def crowds(table: Table, runs: int) -> None:
     """How many clients a relay of 512 MiB has."""
     count, _ = relay.clients(relay.MOST)
@@ -369,6 +382,7 @@ PIECES: dict[str, Piece] = {
     "moves": Piece(moves, 400),
     "at-relays": Piece(at_relays, 300),
     "groups-at-relays": Piece(groups_at_relays, 300),
+    "costs-of-groups": Piece(costs_of_groups, 60),
     "screens": Piece(screens, 300),
     "searches": Piece(searches, 200),
     "shows": Piece(shows, 60),

@@ -76,7 +76,7 @@ STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("files: opened", ShortNonceCipher, ("decrypt",)),
     ("files: named", files, ("blob_name",)),
     ("files: named", file_blobs, ("blob_name",)),
-    ("files: written, padding, nonces", SealedFile, ("write",)),
+    ("files: written, padding, nonces", SealedFile, ("write_padded",)),
     ("files: fsync", SealedFile, ("sync",)),
     ("files: padding, places, copies", BlobMaker, ("blobs",)),
     ("files: padding, places, copies", fetch, ("_open",)),

@@ -92,8 +92,8 @@ class FileStreams(Protocol):
 
     async def get(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         """Ask a contact for blobs. Several calls may wait at once; they are asked in order on one stream, on the best
-        link. Raises Unreachable where there is no link that is good for it, and LinkLost if the stream ended first or
-        nothing came for 10 s; both may be tried again.
+        link. Raises Unreachable where no link is good for it, and LinkLost if the stream ended or nothing came for
+        10 s, unless some blobs came before: these are returned. Both may be tried again.
         """
         ...
 

@@ -65,6 +65,11 @@ def stands(file: Mapping[str, Any], *, mine: bool) -> str:
     return _STATES.get(state, "")
 
 
+def problem(file: Mapping[str, Any]) -> str:
+    """Return why a file does not come, as a whole sentence; empty where nothing is in its way."""
+    return clean_line(str(file.get("problem") or ""))
+
+
 def at_relays(file: Mapping[str, Any]) -> str:
     """Return how much of one's own file is at the recipient's relays: whether this computer has to stay on."""
     stored = float(file.get("stored") or 0)
@@ -97,11 +102,19 @@ def time_left(seconds: float) -> str:
 
 
 def line(file: Mapping[str, Any], *, mine: bool, state: bool = True) -> str:
-    """Return one line that says what a file is, with its state unless that is not wanted, and its name at the end."""
+    """Return one line that says what a file is, with its state and what is in its way unless these are not wanted, and
+    its name at the end.
+    """
     parts = what(file)
-    if state and (now := stands(file, mine=mine)):
+    if state and (now := ": ".join(filter(None, (stands(file, mine=mine), problem(file).rstrip("."))))):
         parts.append(now)
     return clean_line(f"({', '.join(parts)}) {file['name']}")
+
+
+def summary(file: Mapping[str, Any], caption: str) -> str:
+    """Return what a file is in a few words, with its caption behind it: `picture: the lake`, `file a.pdf`."""
+    said = _FORMS.get(str(file["form"])) or f"file {file['name']}"
+    return clean_line(f"{said}: {caption}" if caption else said)
 
 
 def text(message: Mapping[str, Any], *, state: bool = True) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from p2pchat.api.codec import API_VERSION, MAX_REQUEST
-from p2pchat.api.table import chats, events, files, groups, messages, node, people, relays
+from p2pchat.api.table import channels, chats, events, files, groups, messages, node, people, relays
 from p2pchat.api.table.shape import REQUIRED, Event, Method, Param
 
 METHODS: Final[tuple[Method, ...]] = (
@@ -21,7 +21,9 @@ METHODS: Final[tuple[Method, ...]] = (
     *messages.METHODS,
     *files.METHODS,
     *groups.METHODS,
+    *groups.INVITES,
     *relays.METHODS,
+    *channels.METHODS,
 )
 EVENTS: Final[tuple[Event, ...]] = events.EVENTS
 

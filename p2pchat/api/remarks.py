@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from p2pchat.api import file_words
 from p2pchat.sanitize import clean_line
 
 _UNKNOWN = "a message you do not have"
@@ -17,7 +18,7 @@ def remarks(message: Mapping[str, Any], max_quote: int | None = None) -> list[st
     made = []
     if (quote := message.get("quote")) is not None:
         whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""
-        said = "deleted" if quote["deleted"] else quote["text"] or ("a file" if quote["here"] else _UNKNOWN)
+        said = "deleted" if quote["deleted"] else _quoted(quote)
         made.append(f"(reply to {whose}{said[:max_quote]})")
     if message.get("deleted"):
         made.append("(deleted)")
@@ -26,3 +27,11 @@ def remarks(message: Mapping[str, Any], max_quote: int | None = None) -> list[st
     if message.get("pinned"):
         made.append("(pinned)")
     return [clean_line(remark) for remark in made]
+
+
+def _quoted(quote: Mapping[str, Any]) -> str:
+    """Return what a message says that is answered: its text, or what file it is, with its caption."""
+    text, file = str(quote["text"]), quote.get("file")
+    if file is not None:
+        return file_words.summary(file, text)
+    return text or ("a file" if quote["here"] else _UNKNOWN)

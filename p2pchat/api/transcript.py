@@ -97,7 +97,7 @@ class Transcript:
         quote = message["quote"]
         if quote is None or not quote["expires_in"]:
             return message
-        return {**message, "quote": {**quote, "text": "" if self._form == JSON else _DISAPPEARING}}
+        return {**message, "quote": {**quote, "text": "" if self._form == JSON else _DISAPPEARING, "file": None}}
 
     def _lines(self, message: dict[str, Any]) -> str:
         when = local_time(message["sent_at" if message["mine"] else "received_at"])

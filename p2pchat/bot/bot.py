@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from p2pchat import config, errors
 from p2pchat.api.client import Client
 from p2pchat.bot.bookmark import Bookmark, path_of
-from p2pchat.bot.events import FileMessage, Message, Request, State, message_of, request_of, state_of
+from p2pchat.bot.events import FileMessage, Message, Request, SentFile, State, message_of, request_of, state_of
 from p2pchat.bot.rate_limit import RateLimit, TooFast
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.lib.backoff import Backoff
@@ -114,13 +114,14 @@ class Bot:
         self._take_token()
         return str(self.call("send", chat=chat, text=text)["id"])
 
-    def send_file(self, chat: str, path: str | Path, caption: str = "") -> str:
-        """Send a file; return the id of its message. It is read while it is fetched, so it has to stay where it is, as
-        it is, until it is delivered. Within a function it counts as a text does. Raises what `send` raises, and
-        UsageError if the file cannot be read.
+    def send_file(self, chat: str, path: str | Path, caption: str = "") -> SentFile:
+        """Send a file; return the id of its message, which also says what the file may tell. It is read while it is
+        fetched, so it has to stay where it is, as it is, until it is delivered. Within a function it counts as a text
+        does. Raises what `send` raises, and UsageError if the file cannot be read.
         """
         self._take_token()
-        return str(self.call("send_file", chat=chat, path=str(Path(path).absolute()), caption=caption)["id"])
+        sent = self.call("send_file", chat=chat, path=str(Path(path).absolute()), caption=caption)
+        return SentFile(sent["id"], sent.get("warning", ""))
 
     def call(self, method: str, **params: Any) -> Any:
         """Call any method of docs/api.md; starts a node if none is running. Raises the node's error,

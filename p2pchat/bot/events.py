@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 class Asks(Protocol):
@@ -17,9 +17,25 @@ class Asks(Protocol):
 
     def send(self, chat: str, text: str) -> str: ...
 
-    def send_file(self, chat: str, path: str | Path, caption: str = "") -> str: ...
+    def send_file(self, chat: str, path: str | Path, caption: str = "") -> SentFile: ...
 
     def call(self, method: str, **params: Any) -> Any: ...
+
+
+class SentFile(str):
+    """The id of the message of a file that was sent. warning: what the file may tell that its sender does not mean to,
+    as a photo that is not encoded again its place; "" where that is nothing.
+    """
+
+    __slots__ = ("warning",)
+
+    warning: str
+
+    def __new__(cls, id: str, warning: str) -> Self:
+        """Return an id with its warning."""
+        made = super().__new__(cls, id)
+        made.warning = warning
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,7 @@ class Message:
         """Reply in the same chat; return the id of the reply, which is on disk. Raises what `Bot.send` raises."""
         return self._bot.send(self.chat, text)
 
-    def reply_file(self, path: str | Path, caption: str = "") -> str:
+    def reply_file(self, path: str | Path, caption: str = "") -> SentFile:
         """Send a file to the same chat; return its id. Raises what `Bot.send_file` raises."""
         return self._bot.send_file(self.chat, path, caption)
 

@@ -13,6 +13,7 @@ conversation     reply edit history react pin pinned timer
 files            files save voice
 progress         how far a file has come, on a line of the terminal
 chats            chats archive mute clear
+channels         channel
 finding          log search
 export           export
 contacts         contacts requests accept decline block rename note forget verify

@@ -47,6 +47,7 @@ def _row(message: dict[str, Any]) -> list[Cell]:
         cell(now, "green" if file["state"] == "here" else ""),
         cell(message["from"], "" if mine else "bold"),
         cell(file["name"]),
+        cell(file_words.problem(file), "dim"),
     ]
 
 

@@ -75,8 +75,10 @@ def add(context: Context, args: Namespace) -> int:
     text = _invite_text(args.invite)
     with context.client() as client:
         try:
-            hide = {"hide": True} if args.hide_address else {}
-            result = client.call("add", invite=text, name=args.name, wait=args.wait, timeout=args.timeout, **hide)
+            more: dict[str, Any] = {"hide": True} if args.hide_address else {}
+            if args.words:
+                more["words"] = args.words
+            result = client.call("add", invite=text, name=args.name, wait=args.wait, timeout=args.timeout, **more)
         except errors.NotReached as exc:
             if context.out.json and exc.result:  # it is queued: scripts go on with its id
                 context.out.object(exc.result)
@@ -85,6 +87,10 @@ def add(context: Context, args: Namespace) -> int:
         context.out.object(result)
     elif result.get("anew"):
         context.out.line(f"{result['name']} is already your contact and was asked to begin anew; they have to accept.")
+    elif result.get("group"):
+        context.out.line("You have asked to join the group. It appears among your chats once you are in.")
+    elif result["state"] == "channel":
+        context.out.line(f"You follow {result['name']} now; `p2pchat log` shows its posts.")
     elif result["state"] == "contact":
         context.out.line(f"{result['name']} is a contact now.")
     else:
@@ -135,7 +141,7 @@ VERBS = (
     ),
     Verb(
         "add",
-        "use a friend's invite",
+        "use a friend's invite, or follow a channel",
         add,
         (Arg("INVITE", "the text of the invite, or - to read it from stdin"),),
         (
@@ -148,7 +154,9 @@ VERBS = (
             ),
             opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
             opt("--hide-address", action="store_true", help="they never learn this node's network address"),
+            opt("--words", metavar="TEXT", default="", help="to a group: a few words for whoever decides about you"),
         ),
+        notes="An invite to a group leads into that; its maker does not become a contact.",
         example="p2pchat add - --name bob < invite.txt",
     ),
 )

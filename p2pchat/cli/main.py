@@ -53,6 +53,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "export": ("export",),
         },
     ),
+    ("channels", {"channels": ("channel",)}),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",), "keys": ("keys",)}),
     ("without a network", {"parcel": ("parcel",)}),
     (

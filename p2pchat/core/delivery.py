@@ -46,8 +46,8 @@ class DeliveryEvent(StrEnum):
 
 class Route(StrEnum):
     """How bytes travel to a contact: over a direct connection, over one within a local network, over one through holes
-    in both routers, over a circuit through a relay, through a relay's mailbox, or in a parcel. The connections of the
-    net know `DIRECT` and `CIRCUIT` only.
+    in both routers, over a circuit through a relay, through a relay's mailbox, or in a parcel; and in a group, with
+    what was written before we joined. The connections of the net know `DIRECT` and `CIRCUIT` only.
     """
 
     DIRECT = "direct"
@@ -56,6 +56,7 @@ class Route(StrEnum):
     CIRCUIT = "circuit"
     MAILBOX = "mailbox"
     PARCEL = "parcel"
+    HISTORY = "history"
 
 
 TRANSITIONS: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {

@@ -132,12 +132,18 @@ class BlobCipher:
 
     def open(self, place: BlobPlace, name: bytes, blob: bytes) -> bytes:
         """Return the data of a blob, which must have this name and the length of its place. Raises CannotOpen."""
+        return self.open_padded(place, name, blob)[: self.layout.data_bytes(place)]
+
+    def open_padded(self, place: BlobPlace, name: bytes, blob: bytes) -> bytes:
+        """Return the same with its padding, `CHUNK_BYTES` + 1 bytes, as `primitives.pad` makes them. Raises
+        CannotOpen.
+        """
         if len(blob) != BLOB_BYTES or not self.layout.has(place) or not prim.equal(blob_name(blob), name):
             raise CannotOpen
-        data = prim.unpad(self._aead.decrypt(_nonce(place), blob, self._ad))
-        if len(data) != self.layout.data_bytes(place):
+        padded = self._aead.decrypt(_nonce(place), blob, self._ad)
+        if not prim.is_padded(padded, self.layout.data_bytes(place)):
             raise CannotOpen
-        return data
+        return padded
 
 
 def blob_name(blob: bytes) -> BlobName:

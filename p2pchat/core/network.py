@@ -53,7 +53,9 @@ class MappingState(StrEnum):
     """Whether the router of this network has opened a port for this node, and if not, why."""
 
     OFF = "off"
-    """The user does not want it, or everything goes through a proxy."""
+    """The user does not want it."""
+    FORBIDDEN = "forbidden"
+    """Nobody may ask, whatever the user sets: everything goes through a proxy, or the node was started so."""
     NOT_NEEDED = "not needed"
     """This machine has a public address."""
     NOT_LISTENING = "not listening"

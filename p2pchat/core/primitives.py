@@ -190,6 +190,11 @@ def pad(data: bytes, size: int) -> bytes:
     return data + b"\x80" + bytes(size - len(data) - 1)
 
 
+def is_padded(padded: bytes, size: int) -> bool:
+    """Return whether `unpad` would return the first `size` bytes; called on authenticated bytes alone, as that."""
+    return padded[size : size + 1] == b"\x80" and padded.count(0, size + 1) == len(padded) - size - 1
+
+
 def unpad(padded: bytes) -> bytes:
     """Undo `pad`. Raises CannotOpen. It is only called on authenticated bytes, so its timing reveals nothing to a
     stranger.

@@ -17,6 +17,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, MailOwner, RelayName, first_device
 from p2pchat.core.primitives import KEY_BYTES, Entropy
+from p2pchat.engine.channels.sync import ChannelSync
 from p2pchat.engine.contacts import contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
@@ -30,7 +31,8 @@ from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
 from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.files import transfers
 from p2pchat.engine.files.files import Files
-from p2pchat.engine.groups import settle
+from p2pchat.engine.groups import links, log_carrier, settle
+from p2pchat.engine.groups.log_carrier import LogCarrier
 from p2pchat.engine.groups.upkeep import GroupUpkeep
 from p2pchat.engine.receiving.invite_handler import InviteHandler
 from p2pchat.engine.receiving.link_handler import LinkHandler
@@ -118,13 +120,15 @@ class Engine:
         self.keep_receiving = settings.keep_receiving(db)
         self.relay_offer = RelayOffer(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
-        self.upkeep = Upkeep(self.committer, self.copies, self.relay_offer)
+        self.upkeep = Upkeep(self.committer, self.copies, self.relay_offer, (links.tidy,))
         self.link_sender = LinkSender(net, self._refill)
         self.mailbox_handler = MailboxHandler(
             self.committer, net, clock, entropy.random, self.presence, self.link_sender
         )
         self.presence_records = PresenceRecords(self.committer, self.me, net, clock, entropy.random)
         self.files = Files(self.committer, self.events, net, db, clock, lambda: self.clock_watch.counted)
+        self.log_carrier = LogCarrier(self.committer, net, entropy.random)
+        self.channels = ChannelSync(self.committer, net, clock, entropy.random)
         self.pictures = PictureDecoder()
         self.link_handler = LinkHandler(
             self.committer,
@@ -157,7 +161,9 @@ class Engine:
 
     async def _run_net(self, scope: trio.CancelScope, *, task_status: TaskStatus[None]) -> None:
         with scope:
-            handler = NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler, self.files.giver)
+            handler = NetHandler(
+                self.link_handler, self.invite_handler, self.mailbox_handler, self.files.giver, self.log_carrier
+            )
             await self.net.run(handler, task_status=task_status)
 
     async def _run_on_net(self, task_status: TaskStatus[None]) -> None:
@@ -169,6 +175,7 @@ class Engine:
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mailbox_handler.run)
             nursery.start_soon(self.presence_records.run)
+            nursery.start_soon(self.log_carrier.run)
             nursery.start_soon(self._requests.run)
             await self._begin(first)
             if self.net.relayed() is not None:
@@ -182,6 +189,7 @@ class Engine:
             nursery.start_soon(self.endings.run)
             nursery.start_soon(self.group_upkeep.run)
             await nursery.start(self.files.run)
+            nursery.start_soon(self.channels.run)
             nursery.start_soon(self.pictures.run)
             nursery.start_soon(self.clock_watch.run, self.upkeep.run_due)
             nursery.start_soon(walk.in_slices, others, self.committer.submit, walk.begin)
@@ -196,6 +204,7 @@ class Engine:
         if hidden:
             self.net.hide()
         (await beside(self._load_invites))()
+        (await read(lambda db: self._load_logs()))()
         (await beside(partial(self._load_mail, await read(store_invites.ids))))()
         return slices
 
@@ -222,7 +231,9 @@ class Engine:
             self.relay_offer.wanted
             or self._open_until > self.clock()
             or self.mailbox_handler.busy
+            or self.log_carrier.busy
             or self.files.to_relays.busy
+            or self.channels.busy
         )
 
     # --- after a transaction ----------------------------------------------------------------------------------------
@@ -242,6 +253,7 @@ class Engine:
         self.endings.committed(effects)
         self.files.committed(effects)
         self.group_upkeep.committed(effects)
+        self.channels.committed(effects)
         for output in effects.outputs:
             output()
         for request in effects.requests:
@@ -268,6 +280,10 @@ class Engine:
             tx.outputs.insert(0, self._load_pairs(tx.pairs_of))  # before whoever is to be reached is
         if tx.offers_changed:
             tx.outputs.insert(0, self._load_invites())
+        if tx.group_logs_changed or tx.mail_changed:
+            tx.outputs.append(self._load_logs())
+        if tx.group_logs_waiting:
+            tx.after(self.log_carrier.put_soon, list(tx.group_logs_waiting))
         if tx.mail_changed or tx.mail_of:
             tx.outputs.append(self._load_mail(None if tx.mail_changed else tx.mail_of))
 
@@ -294,6 +310,9 @@ class Engine:
             self._open_until = max((row.expires_at for row in usable), default=0)
 
         return use
+
+    def _load_logs(self) -> Callable[[], None]:
+        return partial(self.log_carrier.use, log_carrier.read(self.db))
 
     def _load_mail(self, owners: Collection[MailOwner] | None = None) -> Callable[[], None]:
         return partial(self.mailbox_handler.use, mailbox_queues.read(self.db, owners))

@@ -123,7 +123,9 @@ def loudspeaker(give: Callable[[int], bytes], backends: tuple[str, ...] = BACKEN
 
 
 class Recorder:
-    """A recording: it runs from `start` to `stop` or `discard`, with pauses. All methods are quick."""
+    """A recording: it runs from `start` to `stop` or `discard`, with pauses. What opens or closes the microphone
+    may take as long as the machine's sound server does; call it in a thread, one after the other.
+    """
 
     def __init__(self, microphone: Microphone = microphone) -> None:
         self._open = microphone
@@ -182,7 +184,9 @@ class Recorder:
 
 
 class Player:
-    """Plays the sound of one voice note (`voice.sound`). All methods are quick, and may be called in any state."""
+    """Plays the sound of one voice note (`voice.sound`). `play` and `pause` may take as long as the machine's sound
+    server does; all methods may be called in any state and from any thread.
+    """
 
     def __init__(
         self, sound: bytes, *, loudspeaker: Loudspeaker = loudspeaker, ended: Callable[[], None] = lambda: None

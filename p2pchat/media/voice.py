@@ -10,9 +10,10 @@ Recorder, Player           from `sound`: for the screen
 MAX_BYTES                  the largest file that is taken for a note; do not read more into memory
 ```
 
-Except for the methods of Recorder and Player all of these block: call them in a thread (`asyncio.to_thread`,
-`trio.to_thread.run_sync`). A note is `data` (the file), `duration` in ms and `peaks`. They raise NoVoiceNote for what
-is no sound or too long, VoiceMissing where the extra is not installed, and NoSound where there is no device.
+All of these block, and of Recorder and Player what opens or closes a device: call them in a thread
+(`asyncio.to_thread`, `trio.to_thread.run_sync`). A note is `data` (the file), `duration` in ms and `peaks`. They raise
+NoVoiceNote for what is no sound or too long, VoiceMissing where the extra is not installed, and NoSound where there is
+no device.
 
 Files are decoded by a process that can do nothing else (`voice_child`): no library reads a stranger's bytes in this
 one. Importing this module loads none of the libraries.

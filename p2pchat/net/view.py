@@ -11,13 +11,14 @@ from p2pchat.net.lan.discovery import Discovery
 from p2pchat.net.mapping.mapper import PortMapper
 from p2pchat.net.network_memory import NetworkMemory
 from p2pchat.ports import (
-    NO_MAPPING,
     LanHealth,
     LanMode,
     Machine,
+    MappingState,
     NetState,
     OwnAddress,
     PathState,
+    PortMapping,
     Scope,
     TransportHealth,
 )
@@ -75,7 +76,7 @@ class NetworkView:
             _relays_of(self._hidden.relays.ways()),
             self._hops,
             0 if self._memory is None else self._memory.freezing(),
-            NO_MAPPING if self._mapper is None else self._mapper.mapping,
+            PortMapping(MappingState.FORBIDDEN) if self._mapper is None else self._mapper.mapping,
             tuple(self._transports()),
             self._disguised(),
         )

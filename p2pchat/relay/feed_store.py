@@ -253,14 +253,15 @@ class FeedStore:
 
     def _keep_post(self, feed: FeedName, row: _Row | None, post: Post, data: bytes, now: int, most: int) -> FeedResult:
         seq, header = post.header.seq, post.header
-        if seq >= most or post.body is None:
+        if seq >= most:
             return FeedResult(frames.MALFORMED)
         if row is not None and row.next > row.first:
             if seq > row.next or seq < row.first:
                 return FeedResult(frames.GAP)
             if seq < row.next:
-                same = self._hash_of(feed, row, seq) == header.hash
-                return FeedResult(frames.DONE if same else frames.FORK)
+                if self._hash_of(feed, row, seq) != header.hash:
+                    return FeedResult(frames.FORK)
+                return FeedResult(frames.DONE, new=self._add_body(row, post, data))
             if header.prev != row.last:
                 return FeedResult(frames.FORK)
         if row is not None and row.head is not None:
@@ -283,6 +284,18 @@ class FeedStore:
         self.posts += 1
         self._trim(id)
         return FeedResult(frames.DONE, new=True)
+
+    def _add_body(self, row: _Row, post: Post, data: bytes) -> bool:
+        """Complete a post that is here without its body; return whether it was."""
+        size, place = len(data) + ROW_BYTES, (row.id, post.header.seq)
+        (held,) = self._db.execute("SELECT size FROM posts WHERE feed = ? AND seq = ?", place).fetchone()
+        grown = size - int(held)
+        if post.body is None or grown <= 0 or self._is_full(grown) or row.bytes + grown > self.quota.feed_bytes:
+            return False
+        self._db.execute("UPDATE posts SET post = ?, size = ? WHERE feed = ? AND seq = ?", (data, size, *place))
+        self._db.execute("UPDATE feeds SET bytes = bytes + ? WHERE id = ?", (grown, row.id))
+        self.size += grown
+        return True
 
     def _most(self, feed: FeedName) -> int:
         """Return how many posts of another writer count, by the channel's own newest head here."""

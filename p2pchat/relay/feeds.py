@@ -8,7 +8,6 @@ passed over: they see the gap, and ask.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -159,7 +158,7 @@ class FeedServer:
         self._outgoing = Outgoing(lambda: None, write_now)
         self._clients: set[ClientStream] = set()
         self._watching: dict[FeedName, dict[ClientStream, int]] = {}
-        self._watched: Counter[ClientStream] = Counter()
+        self._watched: dict[ClientStream, set[FeedName]] = {}
         self._next = _Batch()
         self._wake = Wakeup()
         self._taken = trio.lowlevel.ParkingLot()
@@ -281,7 +280,7 @@ class FeedServer:
 
     def _take_get(self, client: ClientStream, get: FeedGet) -> None:
         now = trio.current_time()
-        too_many = get.watch and self._watched[client] >= MAX_WATCHED
+        too_many = get.watch and len(self._watched.get(client, ())) >= MAX_WATCHED
         if too_many or not self._gets.take(client.origin, now) or not self._egress.take(client.origin, now, 1):
             self._end(client, FeedEnd(get.number, frames.TOO_FAST, False, 0, 0))
             return
@@ -339,20 +338,18 @@ class FeedServer:
         self._egress.give(client.origin, trio.current_time(), -sum(map(len, page.posts)))
         self._end(client, FeedEnd(get.number, page.code, page.more, page.first, page.next))
         if get.watch and page.code == frames.DONE:
-            watchers = self._watching.setdefault(get.feed, {})
-            self._watched[client] += client not in watchers
-            watchers[client] = get.number
+            self._watching.setdefault(get.feed, {})[client] = get.number
+            self._watched.setdefault(client, set()).add(get.feed)
 
     def _end(self, client: ClientStream, end: FeedEnd) -> None:
         client.send(Frame(frames.END, frames.encode_end(end)))
 
     def _forget(self, client: ClientStream) -> None:
         """Forget what a client watched."""
-        if self._watched.pop(client, 0):
-            for feed in [feed for feed, watchers in self._watching.items() if client in watchers]:
-                del self._watching[feed][client]
-                if not self._watching[feed]:
-                    del self._watching[feed]
+        for feed in self._watched.pop(client, ()):
+            del self._watching[feed][client]
+            if not self._watching[feed]:
+                del self._watching[feed]
 
     async def _sweep(self) -> None:
         """Let go of clients that say nothing, and of what is past its time."""

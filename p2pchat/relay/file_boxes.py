@@ -64,8 +64,8 @@ CROWDED = 3, 4
 
 @dataclass(eq=False, slots=True)
 class Giving:
-    """An answer to a get: what was asked for, how far it was given, since when its client has had the last part, and
-    whether nothing comes after that.
+    """An answer to a get: what was asked for, how far it was given, since when its client has had the last part,
+    whether nothing comes after that, and whether that is because the disk failed.
     """
 
     client: ClientStream
@@ -76,6 +76,7 @@ class Giving:
     given: int = 0
     since: float = 0.0
     last: bool = False
+    failed: bool = False
 
     @property
     def network(self) -> Source:
@@ -174,7 +175,7 @@ def _next_blobs(store: BoxStore, giving: Giving, outcome: BoxOutcome) -> list[tu
                 if len(found) == BLOBS_A_TURN:
                     break
     except P2PChatError as error:
-        outcome.failure = error
+        outcome.failure, giving.failed = error, True
     return found
 
 
@@ -405,7 +406,7 @@ class FileBoxServer:
             return
         self._counts.files_fetched += len(found)
         giving.since = trio.current_time()
-        giving.last = len(found) < BLOBS_A_TURN or found[-1][0] == len(giving.names) - 1
+        giving.last = giving.failed or len(found) < BLOBS_A_TURN or found[-1][0] == len(giving.names) - 1
         if found:
             giving.given = found[-1][0] + 1
             self._given[client] = giving
@@ -413,7 +414,8 @@ class FileBoxServer:
         for place, blob in found:
             client.send(Frame(mailbox.BLOB, mailbox.encode_blob(Blob(giving.handle, place, blob))))
         if giving.last:
-            client.send(Frame(mailbox.END, mailbox.encode_end(End(giving.number, mailbox.DONE, more=False))))
+            code = mailbox.RELAY_FULL if giving.failed else mailbox.DONE
+            client.send(Frame(mailbox.END, mailbox.encode_end(End(giving.number, code, more=False))))
             client.fetching = False
             client.waiting -= 1
         client.flush()

@@ -21,6 +21,7 @@ instance    which copy of the profile this is                           meta    
 search      finding messages; search_query: its language, search_index: what is indexed, snippets: where it matched
 sending_chains  what rows are sealed again with           partners        who is on the other side of a chat
 known_relays  relays that others told of                      groups     members, logs, epochs and items of groups
+channels    feeds of channels, and who we are there
 text_folding  one spelling per word, for searching            search_backlog  messages not yet in the search index
 file_space  the sealed files of a profile, which lie beside the database; file_blobs: what of our files is sent
 salvage     a new database of everything readable in a damaged one

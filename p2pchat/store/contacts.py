@@ -34,6 +34,8 @@ class ContactState(StrEnum):
     """A group that we were in."""
     MEMBER = "member"
     """A member of a group, as the author of what was written there."""
+    CHANNEL = "channel"
+    """A channel, which is nobody."""
 
 
 ACCEPTED = (ContactState.CONTACT, ContactState.WAITING)
@@ -51,7 +53,8 @@ class Contact:
     identity: their public key. device, bundle: the public key of their first device (see `devices`), and its newest
     prekey bundle as it was sent. All three are None until they are known. invite: the canonical bytes of the invite
     that is being joined, until `invite_until`. invite_id: the invite of ours that they used, or the digest of theirs
-    that we used. hidden: they must not learn our network address. note: the user's note about them. group: only of a
+    that we used. hidden: they must not learn our network address. for_group: they are only known for a group, and are
+    shown nowhere. note: the user's note about them. group: only of a
     stand-in for a group or for a member of one (`partners`): the group's chat.
     """
 
@@ -71,6 +74,7 @@ class Contact:
     read_receipts: bool = True
     profile_name: str = ""
     hidden: bool = False
+    for_group: bool = False
     note: str = ""
     group: ChatId | None = None
 
@@ -84,7 +88,7 @@ _NAMES = tuple(field.name for field in fields(Contact) if field.name != "group")
 _OF_DEVICE = {"device": "key", "bundle": "bundle"}  # the columns of `devices`
 _COLUMNS = ", ".join(f"devices.{_OF_DEVICE[name]}" if name in _OF_DEVICE else f"contacts.{name}" for name in _NAMES)
 _OWN = tuple(name for name in _NAMES if name not in _OF_DEVICE)
-_FLAGS = tuple(_NAMES.index(name) for name in ("named_by_me", "verified", "read_receipts", "hidden"))
+_FLAGS = tuple(_NAMES.index(name) for name in ("named_by_me", "verified", "read_receipts", "hidden", "for_group"))
 _STATE = _NAMES.index("state")
 _STATES = {state.value: state for state in ContactState}
 _values = attrgetter(*_OWN)  # astuple copies deeply, at ten times the cost
@@ -135,6 +139,17 @@ def listed(db: Database) -> list[Contact]:
 def latest_first(db: Database) -> list[ContactId]:
     """Return the ids of all contacts, most recently heard from first."""
     return [id for (id,) in db.query(_LATEST_FIRST)]
+
+
+def count_for_groups(db: Database) -> int:
+    """Return how many are only known for a group."""
+    row = db.query_one("SELECT count(*) FROM contacts WHERE for_group")
+    return 0 if row is None else int(row[0])
+
+
+def for_groups(db: Database) -> list[ContactId]:
+    """Return those who are only known for a group, the first one first."""
+    return [ContactId(id) for (id,) in db.query("SELECT id FROM contacts WHERE for_group ORDER BY created_at, id")]
 
 
 def count(db: Database, state: ContactState) -> int:
@@ -188,8 +203,9 @@ def names(db: Database) -> list[tuple[ContactId, str, ContactState]]:
 
 
 def find(db: Database, text: str) -> Contact:
-    """Return the contact that a user names. A complete id (16 digits) means only that contact. Any other text is, in
-    this order, an exact name, a name in another letter case, or at least four digits with which exactly one id begins.
+    """Return the contact that a user names, and not one who is only known for a group. A complete id (16 digits) means
+    only that contact. Any other text is, in this order, an exact name, a name in another letter case, or at least four
+    digits with which exactly one id begins.
 
     Raises `NoSuchContact`, or `AmbiguousName` with the candidates as "name (id)".
     """
@@ -197,9 +213,9 @@ def find(db: Database, text: str) -> Contact:
     if _WHOLE_ID.fullmatch(wanted):
         id = ContactId(bytes.fromhex(wanted))
     else:
-        id = resolve(db.query("SELECT id, name FROM contacts"), text)
+        id = resolve(db.query("SELECT id, name FROM contacts WHERE NOT for_group"), text)
     contact = get(db, id)
-    if contact is None:
+    if contact is None or contact.for_group:
         raise NoSuchContact
     return contact
 

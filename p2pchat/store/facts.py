@@ -31,6 +31,8 @@ class Fact(StrEnum):
     """The introduction in a first message, until the user has answered the request."""
     ASKED = "asked"
     """How often a contact has asked to become one on one day."""
+    GROUP_WORDS = "group words"
+    """What we say to whoever decides whether we may join the group of their invite."""
     SEALING = "sealing"
     """The progress of sealing the rows that wait for a contact; see `engine.delivery.outbound`."""
 

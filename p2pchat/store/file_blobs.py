@@ -2,8 +2,9 @@
 
 `cut` reads a source once, in constant memory, and keeps the lists of names in a sealed file: of 4 GB these are 2 MB.
 The chunks are kept only where the source will not stay, as for a voice note. `BlobMaker` reads the source again. A blob
-whose name differs from the one that was noted is never given out: the file has changed, and under one nonce
-there would be two plaintexts (docs/protocol/files.md).
+that is not the one that was noted is never given out: the file has changed, and under one nonce there would be two
+plaintexts (docs/protocol/files.md). Its tag shows that as well as its name does, without a hash of it all, so `cut`
+also keeps the tags of the chunks, in the slots that chunks would have.
 
 Everything here waits for the disk, so it belongs in a worker thread.
 """
@@ -194,16 +195,22 @@ def _cut(
     source: Source, cipher: BlobCipher, sealed: SealedFile | None, keep: bool, step: Callable[[int], None]
 ) -> BlobName:
     layout = cipher.layout
-    name = BlobName(b"")
+    name, tags = BlobName(b""), bytearray()
     for level, count in enumerate(layout.counts):
         names = bytearray()
         for number in range(count):
             place = BlobPlace(level, number)
             data = source.chunk(number) if level == 0 else _kept(sealed, layout.slot(place))
-            name = blob_name(cipher.seal(place, data))
+            blob = cipher.seal(place, data)
+            name = blob_name(blob)
             names += name
             if sealed is not None and keep and level == 0:
                 sealed.write(layout.slot(place), data)
+            elif sealed is not None and level == 0:
+                tags += blob[-prim.TAG_BYTES :]
+                if len(tags) == _tags_in_slot() * prim.TAG_BYTES or number == count - 1:
+                    sealed.write(layout.slot_of_first_chunk + number // _tags_in_slot(), bytes(tags))
+                    tags.clear()
             is_full = len(names) == NAMES_IN_LIST * NAME_BYTES or number == count - 1
             if sealed is not None and is_full and place != layout.root:
                 sealed.write(layout.slot(layout.named_by(place)[0]), bytes(names))
@@ -221,6 +228,7 @@ class BlobMaker:
         self._source, self._sealed, self._root = source, sealed, root
         self._cipher = BlobCipher(key, source.size)
         self._list: tuple[int, bytes] | None = None  # the last list that was read, by its slot
+        self._tags: tuple[int, bytes | None] | None = None  # the same of tags; None where none were kept
 
     def blobs(self, first: BlobPlace, count: int) -> list[bytes]:
         """Return at most `count` blobs from a place on, in order, as many as its level has. Raises SourceChanged if one
@@ -249,9 +257,30 @@ class BlobMaker:
             blob = self._cipher.seal(place, data)
         except ValueError:
             raise FileDamaged from None
-        if not prim.equal(blob_name(blob), self._name(place)):
+        tag = self._tag(place)
+        same = prim.equal(blob_name(blob), self._name(place)) if tag is None else prim.equal(blob[-len(tag) :], tag)
+        if not same:
             raise SourceChanged
         return blob
+
+    def _tag(self, place: BlobPlace) -> bytes | None:
+        """Return the tag that a chunk of a file at a path had; None where none was kept: it was cut before they were.
+
+        Two plaintexts have one tag only by chance, or by somebody who knows the file's key.
+        """
+        if place.level or self._sealed is None or not isinstance(self._source, PathSource):
+            return None
+        layout, in_slot = self._cipher.layout, _tags_in_slot()
+        index, position = divmod(place.number, in_slot)
+        known = self._tags
+        if known is None or known[0] != index:
+            tags: bytes | None = None
+            with suppress(FileDamaged):
+                tags = self._sealed.read(layout.slot_of_first_chunk + index)
+            if tags is not None and len(tags) != prim.TAG_BYTES * min(in_slot, layout.chunks - index * in_slot):
+                tags = None
+            known = self._tags = index, tags
+        return None if known[1] is None else known[1][position * prim.TAG_BYTES : (position + 1) * prim.TAG_BYTES]
 
     def _name(self, place: BlobPlace) -> BlobName:
         layout = self._cipher.layout
@@ -262,6 +291,10 @@ class BlobMaker:
         if known is None or known[0] != slot:
             known = self._list = slot, _kept(self._sealed, slot)
         return BlobName(known[1][position * NAME_BYTES : (position + 1) * NAME_BYTES])
+
+
+def _tags_in_slot() -> int:
+    return CHUNK_BYTES // prim.TAG_BYTES
 
 
 def _kept(sealed: SealedFile | None, slot: int) -> bytes:

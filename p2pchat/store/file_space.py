@@ -172,8 +172,14 @@ class SealedFile:
         """
         if len(data) > MAX_DATA_BYTES:
             raise ValueError("this is too long for a slot")
+        self.write_padded(slot, prim.pad(data, _PADDED_BYTES))
+
+    def write_padded(self, slot: int, padded: bytes) -> None:
+        """The same for data that is padded as a slot has it, and a blob (`BlobCipher.open_padded`)."""
+        if len(padded) != _PADDED_BYTES:
+            raise ValueError("this is not as long as what a slot has")
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = memoryview(nonce + self._cipher.encrypt(nonce, prim.pad(data, _PADDED_BYTES), _ad(slot)))
+        sealed = memoryview(nonce + self._cipher.encrypt(nonce, padded, _ad(slot)))
         with self._file.in_use() as descriptor, translated():
             written = 0
             while written < SLOT_BYTES:

@@ -32,6 +32,8 @@ def stand_in(row: ChatRow) -> Contact:
         name, state = NOTES_NAME, ContactState.SELF
     elif row.kind == ChatKind.GROUP:
         name, state = row.name, ContactState.GROUP if row.ended_at is None else ContactState.LEFT
+    elif row.kind == ChatKind.CHANNEL:
+        name, state = row.name, ContactState.CHANNEL
     else:
         name, state = row.name, ContactState.FORGOTTEN
     group = row.id if state in GROUPS else None

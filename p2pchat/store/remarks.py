@@ -32,14 +32,15 @@ class ReactionRow:
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """The remarks that are shown with a message. quoted: the message that it answers, if it is here. file: its file, if
-    it has one.
+    """The remarks that are shown with a message. quoted: the message that it answers, if it is here. file, quoted_file:
+    its file and that one's, if they have one.
     """
 
     reactions: tuple[ReactionRow, ...] = ()
     pinned: bool = False
     quoted: MessageRow | None = None
     file: FileRow | None = None
+    quoted_file: FileRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class _Draft:
     pinned: bool = False
     quoted: MessageRow | None = None
     file: FileRow | None = None
+    quoted_file: FileRow | None = None
 
 
 NOTHING = Remarks()
@@ -138,9 +140,18 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     for row in rows:
         if row.reply_to is not None and (target := quoted(db, row.chat, row.reply_to)) is not None:
             drafts.setdefault(row.pk, _Draft()).quoted = target
-    for pk, file in files.of(db, [row.pk for row in rows if row.kind == File.KIND.number]).items():
-        drafts.setdefault(pk, _Draft()).file = file
-    return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted, draft.file) for pk, draft in drafts.items()}
+    targets = [draft.quoted for draft in drafts.values() if draft.quoted is not None]
+    found = files.of(db, [row.pk for row in (*rows, *targets) if row.kind == File.KIND.number])
+    for row in rows:
+        if row.pk in found:
+            drafts.setdefault(row.pk, _Draft()).file = found[row.pk]
+    for draft in drafts.values():
+        if draft.quoted is not None:
+            draft.quoted_file = found.get(draft.quoted.pk)
+    return {
+        pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted, draft.file, draft.quoted_file)
+        for pk, draft in drafts.items()
+    }
 
 
 def of_message(db: Database, row: MessageRow) -> Remarks:

@@ -17,6 +17,7 @@
     preferences  the person's file of settings, of which one line is changed at a time
     reader       reads from the node what the screen shows
     text, rtl    wrapping, widths, dates; right-to-left lines in drawing order
+    droppable    work that may end before it begins
     collecting   garbage collection that nobody notices
     notices      bell and notices for somebody who does not look
     terminal     what Textual leaves out: clipboard, safe pastes, bell, notification, bidi mode

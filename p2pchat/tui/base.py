@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from textual.screen import Screen
 
 from p2pchat import errors
 from p2pchat.tui import intents, preferences, terminal
+from p2pchat.tui.droppable import Droppable
 from p2pchat.tui.keymap import USUAL
 from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import NodeClient
@@ -102,9 +103,9 @@ class BaseApp(ThemedApp):
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Start an action that takes time; show an error if it fails."""
-        self.run_worker(self.saying(work))
+        self.run_worker(Droppable(self.saying(Droppable(work))))
 
-    async def saying(self, work: Coroutine[Any, Any, None]) -> None:
+    async def saying(self, work: Awaitable[None]) -> None:
         """Run an action; show an error if it fails."""
         try:
             await work

@@ -75,6 +75,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("group", "found a group, or do something in this one", "VERB", GROUP, needs="create_group"),
     Command("members", "list the members of this group", "[WORDS]", TEXT, chat=True, also=("names",), needs="group"),
     Command("mention", "go to the next message that mentions you", needs="group"),
+    Command(
+        "channel",
+        "say what is known of this channel, copy its link or a report, or found one",
+        "[create NAME|show|link|report]",
+        TEXT,
+        needs="create_channel",
+    ),
     Command("notes", "write notes to yourself"),
     Command("pin", "pin a chat to the top of the list, or unpin it", "[NAME]", CONTACT),
     Command("archive", "archive a chat, or take it out of the archive", "[NAME]", CONTACT, also=("close",)),

@@ -1,8 +1,16 @@
-"""What plays a voice note and what records one. Devices and codec are not loaded before they are used."""
+"""What plays a voice note and what records one. Devices and codec are not loaded before they are used.
+
+A device is opened and closed in a thread: a server of sound may take seconds for it, and the screen goes on meanwhile.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Plays(Protocol):
@@ -27,8 +35,30 @@ class Plays(Protocol):
         """Close the loudspeaker; the position stays."""
 
 
+class Devices:
+    """The one thread in which devices are opened and closed, in the order in which that was asked for: what is to be
+    closed while it is still being opened is closed after that.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "sound")
+
+    async def use(self, function: Callable[[], T]) -> T:
+        """Run a method of a player or a recording that opens or closes a device, and return what it does. Cancelled, it
+        runs nevertheless.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    def leave(self, function: Callable[[], object]) -> None:
+        """The same, and nobody waits for it: a device is not needed any more."""
+        self._thread.submit(function)
+
+
 class Sound:
     """Makes what plays a note and what records one. Replaced in tests, which have no devices."""
+
+    def __init__(self) -> None:
+        self.devices = Devices()
 
     @property
     def max_bytes(self) -> int:

@@ -32,6 +32,7 @@ _ROUTES = {
     "circuit": "through a relay",
     "mailbox": "by mailbox",
     "parcel": "in a parcel",
+    "history": "before you joined, checked",
 }
 
 
@@ -164,7 +165,7 @@ def status_line(
     if state == "gone":
         return ["node ended, restarting…", *([trouble] if trouble else [])], True
     said: list[str] = []
-    states = {chat.state for chat in chats} - {"notes"}
+    states = {chat.state for chat in chats} - {"notes", "channel"}
     if states - {"forgotten"}:
         said += links(chats)
     else:

@@ -51,6 +51,11 @@ def test_lengths(ms: int, words: str) -> None:
         ({"rate": 1}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %, 1 byte/s) photo.jpg"),
         ({"rate": 1_000}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %, 1.0 kB/s, 15 min left) photo.jpg"),
         ({"rate": 100}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 25 %, 100 bytes/s, 3 h left) photo.jpg"),
+        (
+            {"state": "paused", "problem": "The disk is full."},
+            "(picture, image/jpeg, 1.2 MB, 640 x 480, paused: The disk is full) photo.jpg",
+        ),
+        ({"state": "here", "problem": ""}, "(picture, image/jpeg, 1.2 MB, 640 x 480) photo.jpg"),
         ({"progress": 7, "rate": None}, "(picture, image/jpeg, 1.2 MB, 640 x 480, 100 %) photo.jpg"),
     ],
 )

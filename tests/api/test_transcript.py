@@ -56,12 +56,12 @@ def test_what_would_disappear_is_left_out(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_would_disappear_is_not_kept_by_a_quote_of_it(form: str) -> None:
-    quote = {"from": "bob", "text": "secret", "here": True, "deleted": False, "expires_in": 60}
+    quote = {"from": "bob", "text": "secret", "here": True, "deleted": False, "expires_in": 60, "file": FILE["file"]}
     reply = {**MESSAGE, "reply_to": "bb" * 16, "quote": quote}
     part = Transcript(form, "bob").part([reply])  # a late message is behind its answer, perhaps in a later part
     assert "secret" not in part
     if form == JSON:
-        assert json.loads(part)["quote"] == {**quote, "text": ""}
+        assert json.loads(part)["quote"] == {**quote, "text": "", "file": None}
     else:
         assert "(reply to bob: a disappearing message)" in part
     assert reply["quote"] == quote

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat import errors
-from p2pchat.bot import Bot, FileMessage, Message, Request, State, TooFast
+from p2pchat.bot import Bot, FileMessage, Message, Request, SentFile, State, TooFast
 from p2pchat.bot.bookmark import Bookmark, path_of
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.locations import Profile
@@ -465,9 +465,12 @@ def test_a_bot_saves_a_file_and_sends_one(
         done.append(message.reply_file("out.txt", "here"))
         bot.stop()
 
+    node.answers["send_file"] = {"id": "bb" * 16, "warning": "It may tell its place."}
     bot.on_start(lambda: store.add("", kind="file", file=FILE["file"]))
     bot.work()
     assert done == [Path("/x/photo.jpg"), "bb" * 16]
+    assert isinstance(done[1], SentFile)
+    assert done[1].warning == "It may tell its place."
     asked = [(method, params) for method, params in node.calls if method.endswith("_file")]
     assert asked[0] == ("save_file", {"id": f"{1:032x}", "to": str(tmp_path / "in"), "timeout": 5})
     assert asked[1][0] == "send_file"

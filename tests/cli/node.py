@@ -43,6 +43,20 @@ MESSAGE = {
     "deleted": False,
     "file": None,
 }
+CHANNEL = {
+    "chat": ID,
+    "name": "news",
+    "id": "cc" * 32,
+    "mine": True,
+    "writes": True,
+    "private": False,
+    "posts": 3,
+    "missing": 0,
+    "withheld": 1,
+    "heard": "2026-01-02T03:04:05.000Z",
+    "forked": False,
+    "problem": "its relays do not hand out the newest 1 posts",
+}
 FILE = {
     **MESSAGE,
     "text": "look",
@@ -114,6 +128,14 @@ ANSWERS: dict[str, Answer] = {
         "notice": "A notice.",
     },
     "add": {"id": ID, "name": "bob", "state": "contact", "anew": False},
+    "create_channel": CHANNEL,
+    "channel": CHANNEL,
+    "channel_invite": {"text": "P2PCHAT:ABC", "name": "news", "private": False},
+    "channel_writers": {
+        "writers": [{"name": "bob", "id": "dd" * 32, "posts": 2, "removed": False}],
+        "link": None,
+    },
+    "channel_report": {"id": "cc" * 32, "name": "news", "link": "P2PCHAT:ABC", "relays": ["/ip4/192.0.2.9/tcp/4001"]},
     "contacts": [
         {
             "id": ID,
@@ -168,7 +190,7 @@ ANSWERS: dict[str, Answer] = {
         "sas": "one two three four five six seven eight",
     },
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
-    "send_file": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
+    "send_file": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None, "warning": ""},
     "files": [FILE],
     "fetch_file": FILE,
     "pause_file": FILE,

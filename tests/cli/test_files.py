@@ -101,6 +101,9 @@ def test_a_list_has_what_a_person_needs_to_choose(node: FakeNode, p2pchat: Run) 
         "bob",
         "photo.jpg",
     ]
+    problem = {"state": "failed", "problem": "The file has changed since it was sent; send it again."}
+    node.answers["files"] = [{**FILE, "file": {**FILE["file"], **problem}}]  # type: ignore[dict-item]
+    assert p2pchat("files", "bob").out.rstrip().endswith(f"  failed  bob  photo.jpg  {problem['problem']}")
     node.answers["files"] = []
     assert p2pchat("files", "bob").err == "No files yet.\n"
 

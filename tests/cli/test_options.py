@@ -52,6 +52,11 @@ POSITIONALS = {
     "name": ["new name"],
     "settings": ["read_receipts", "yes"],
     "parcel": ["out", "/media/parcel"],
+    "channel create": ["news"],
+    "channel invite": ["news"],
+    "channel show": ["news"],
+    "channel report": ["news"],
+    "channel writers": ["news", "add", "bob"],
     "relays": ["add", "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA#word"],
 }
 OWN = {
@@ -80,6 +85,7 @@ OWN = {
     "delete": ["--for-both"],
     "passphrase": ["--new-passphrase-file", "n"],
     "echo": ["--wake"],
+    "channel create": ["--private"],
     "parcel": ["--to", "bob", "--to", "carol"],
 }
 VERBS = [verb.name for name in MODULES for verb in find(name).actions or (find(name),)]
@@ -108,7 +114,7 @@ def test_the_table_of_verbs_is_what_the_modules_have() -> None:
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
         archive mute verify chats export send tail log search read delete why reply edit history react pin pinned timer
         forget note clear files save voice
-        invites relays relay offer keys parcel doctor salvage echo demo rpc completion
+        channel invites relays relay offer keys parcel doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import segno
 from p2pchat import errors
 from p2pchat.api.remarks import remarks
 from p2pchat.cli.output import Output, cell, messages, paint, qr, short_date, width
-from tests.cli.node import MESSAGE
+from tests.cli.node import FILE, MESSAGE
 
 
 class Stream(io.StringIO):
@@ -110,6 +111,15 @@ def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_is_answered_is_not_missing() -> None:
     quote = {"from": "bob", "text": "", "here": True, "deleted": False, "expires_in": None}
     assert remarks({**MESSAGE, "quote": quote}) == ["(reply to bob: a file)"]
+    photo: Mapping[str, Any] = FILE["file"]  # type: ignore[assignment]
+    for file, text, words in (
+        (photo, "", "picture"),
+        (photo, "the\nlake", "picture: the lake"),
+        ({**photo, "form": "file", "name": "a\x1b.pdf"}, "", "file a\ufffd.pdf"),
+    ):
+        answers = {**quote, "text": text, "file": file}
+        assert remarks({**MESSAGE, "quote": answers}) == [f"(reply to bob: {words})"]
+        assert remarks({**MESSAGE, "quote": {**answers, "deleted": True}}) == ["(reply to bob: deleted)"]
     assert remarks({**MESSAGE, "quote": {**quote, "here": False}}) == ["(reply to a message you do not have)"]
 
 

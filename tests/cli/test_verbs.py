@@ -46,6 +46,13 @@ SIMPLE = [
     (["chats"], "chats", {"limit": None}),
     (["chats", "pin", "bob"], "pin_chat", {"chat": "bob", "pinned": True}),
     (["chats", "unpin", "bob"], "pin_chat", {"chat": "bob", "pinned": False}),
+    (["channel", "create", "news"], "create_channel", {"name": "news", "private": False}),
+    (["channel", "create", "news", "--private"], "create_channel", {"name": "news", "private": True}),
+    (["channel", "invite", "news"], "channel_invite", {"chat": "news"}),
+    (["channel", "show", "news"], "channel", {"chat": "news"}),
+    (["channel", "writers", "news"], "channel_writers", {"chat": "news", "add": None, "remove": None}),
+    (["channel", "writers", "news", "add", "bob"], "channel_writers", {"chat": "news", "add": "bob", "remove": None}),
+    (["channel", "report", "news"], "channel_report", {"chat": "news"}),
     (["invites"], "invites", {"revoke": None}),
     (["invites", "revoke", "1a2b"], "invites", {"revoke": "1a2b"}),
     (["contacts", "hide", "bob"], "hide", {"contact": "bob", "hidden": True}),
@@ -61,12 +68,12 @@ SIMPLE = [
     (
         ["add", "P2P CHAT:\nX"],
         "add",
-        {"invite": "P2PCHAT:X", "name": None, "wait": "sent", "timeout": 30.0, "hide": False},
+        {"invite": "P2PCHAT:X", "name": None, "wait": "sent", "timeout": 30.0, "hide": False, "words": ""},
     ),
     (
         ["add", "P", "--name", "al", "--wait", "accepted", "--timeout", "5s"],
         "add",
-        {"invite": "P", "name": "al", "wait": "accepted", "timeout": 5.0, "hide": False},
+        {"invite": "P", "name": "al", "wait": "accepted", "timeout": 5.0, "hide": False, "words": ""},
     ),
     (
         ["invite", "--hide-address"],
@@ -76,7 +83,12 @@ SIMPLE = [
     (
         ["add", "P", "--hide-address"],
         "add",
-        {"invite": "P", "name": None, "wait": "sent", "timeout": 30.0, "hide": True},
+        {"invite": "P", "name": None, "wait": "sent", "timeout": 30.0, "hide": True, "words": ""},
+    ),
+    (
+        ["add", "P", "--words", "we met"],
+        "add",
+        {"invite": "P", "name": None, "wait": "sent", "timeout": 30.0, "hide": False, "words": "we met"},
     ),
     (
         ["send", "bob", "hi"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from p2pchat.core import handshake, invite, ipns, ratchet, session
 from p2pchat.core import primitives as prim
+from p2pchat.core.channels import bodies, links, posts
+from p2pchat.core.channels import frames as feed_frames
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import ContactProfile, Edit, File, Reaction, Text, Transfer
@@ -21,6 +24,7 @@ from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.invite import Invite, InviteWay, decode_invite, encode_invite, read_invite, to_text
 from p2pchat.core.prekeys import dump_set, load_set, make_set, open_bundle
 from p2pchat.errors import BadInvite, CannotOpen
+from tests.core.channels.writing import FEED, FeedWriter
 from tests.core.people import LATER, NOW, Chance, meet, nothing, person
 from tests.support.examples import examples
 
@@ -49,6 +53,9 @@ RECORD = ipns.make(bytes(KEY), 1, NOW, b"sealed" * 20)
 PROFILE = encode_content(
     Content(ContactProfile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
 )
+CHANNEL = FeedWriter()
+CHANNEL.write("hello")
+FORK = posts.Fork(FEED, posts.statement(CHANNEL.posts[0]), posts.statement(FeedWriter().write("other")))
 
 
 def read_first_message(data: bytes) -> None:
@@ -106,6 +113,12 @@ ENTRANCES: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "KEM key": (prim.kem_encapsulate, prim.KemKey(bytes(64)).public),
     "KEM ciphertext": (prim.KemKey(bytes(64)).decapsulate, bytes(prim.KEM_CIPHERTEXT)),
     "state": (load_and_use, DUMPED),
+    "post": (partial(posts.decode_post, FEED), posts.encode_post(CHANNEL.posts[0])),
+    "head": (partial(posts.decode_head, FEED), posts.encode_head(CHANNEL.head())),
+    "fork": (posts.decode_fork, posts.encode_fork(FORK)),
+    "body": (bodies.decode_body, bodies.encode_body(Text("hello"))),
+    "link": (links.decode_link, links.encode_link(links.ChannelLink(FEED.channel, None, (), "news"))),
+    "get": (feed_frames.decode_get, feed_frames.encode_get(feed_frames.FeedGet(1, FEED, 0, 1, watch=True))),
 }
 TAKES_NOT_ITS_SAMPLE = {"signer"}
 

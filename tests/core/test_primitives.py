@@ -156,6 +156,14 @@ def test_padding(size: int, last: bytes) -> None:
     assert sodium.sodium_unpad(padded, 4096) == data, "libsodium reads the same padding"
 
 
+@pytest.mark.parametrize("data", [b"", b"\0", b"\x80", b"a", b"a\x80", b"\x80\0\0", b"abcdefg"])
+def test_padding_of_a_known_length_is_what_unpad_would_take_off(data: bytes) -> None:
+    padded = prim.pad(data, 8)
+    assert [size for size in range(10) if prim.is_padded(padded, size)] == [len(data)]
+    for wrong in (padded[:-1] + b"a", padded[: len(data)] + bytes(8 - len(data)), data):
+        assert not prim.is_padded(wrong, len(data))
+
+
 def test_padding_needs_room() -> None:
     for size in (4096, 4097):
         with pytest.raises(ValueError, match="room"):

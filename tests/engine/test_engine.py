@@ -39,6 +39,28 @@ def test_everybody_who_waits_for_room_gets_it(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+def test_the_committer_knows_when_a_message_moved_last(tmp_path: Path) -> None:
+    """Files wait a little after that (`engine/files/precedence`)."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await trio.sleep(10)
+        began, committer = trio.current_time(), alice.engine.committer
+        await committer.submit(nothing)
+        assert committer.messages_at < began, "what a face saves is none"
+        committer.post(nothing, sender=await alice.id_of("bob"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert committer.messages_at >= began, "something has come"
+        await trio.sleep(10)
+        began = trio.current_time()
+        bob.engine.committer.post = lambda *_, **__: None  # type: ignore[method-assign]  # so nothing comes back
+        await alice.call("send", chat="bob", text="hello", wait="saved")
+        assert committer.messages_at >= began, "something goes"
+
+    run_world(tmp_path, main)
+
+
 @pytest.mark.parametrize("kind", [frames.RENEW, frames.ACKS, frames.REFUSED])
 def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) -> None:
     """One read of a link holds thousands of the smallest frames: they must not pile up before the committer."""

@@ -94,10 +94,22 @@ def test_what_is_not_signed_by_the_writer_is_refused(store: FeedStore) -> None:
     one = FeedWriter()
     post = one.write("a")
     forged = replace(post, signature=bytes(64))
-    assert put(store, forged, replace(post, body=None)) == [frames.MALFORMED] * 2
+    assert put(store, forged, replace(forged, body=None)) == [frames.MALFORMED] * 2
     assert put(store, post, feed=OTHER) == [frames.MALFORMED]
     assert put(store, replace(one.head(), signature=bytes(64))) == [frames.MALFORMED]
     assert (store.feeds, store.posts, store.size) == (0, 0, 0)
+
+
+def test_a_post_without_its_body_is_a_post_and_may_be_completed(store: FeedStore) -> None:
+    one = FeedWriter()
+    first, second = one.write("gone"), one.write("here")
+    bare = replace(first, body=None)
+    assert put(store, bare, second) == [0, 0]
+    assert page(store).posts == [posts.encode_post(bare), posts.encode_post(second)]
+    before = store.size
+    assert put(store, first, bare, first) == [0, 0, 0]
+    assert page(store).posts == [posts.encode_post(first), posts.encode_post(second)]
+    assert store.size == before + len(posts.encode_post(first)) - len(posts.encode_post(bare))
 
 
 def test_other_writers_write_as_far_as_the_newest_head_says(store: FeedStore) -> None:

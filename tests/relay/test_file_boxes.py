@@ -228,12 +228,15 @@ def test_a_disk_that_fails_does_not_say_that_files_are_gone(tmp_path: Path, monk
 
     async def main() -> None:
         async with relay(tmp_path) as at:
-            sender, _ = await both(at)
+            sender, owner = await both(at)
             await sender.put(0, BLOBS[0])
             with monkeypatch.context() as patch:
                 patch.setattr(box_store.BoxStore, "have", full)
+                patch.setattr(box_store.BoxStore, "get", full)
                 assert await sender.have(0, BLOBS[0]) == mailbox.RELAY_FULL
+                assert await owner.get(0, BLOBS[0]) == mailbox.RELAY_FULL
             assert await sender.have(0, BLOBS[0]) == [True]
+            assert await owner.get(0, BLOBS[0]) == [BLOBS[0]]
 
     run(main)
 

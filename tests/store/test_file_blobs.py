@@ -143,16 +143,48 @@ def shorten(path: Path) -> None:
     os.truncate(path, 2 * CHUNK_BYTES + 5)
 
 
+@pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("change", [edit, shorten])
 def test_a_blob_that_would_be_another_one_is_not_given_out(
-    space: FileSpace, path: Path, change: Callable[[Path], None]
+    space: FileSpace, path: Path, change: Callable[[Path], None], older: bool
 ) -> None:
     path.write_bytes(bytes(4 * CHUNK_BYTES))
     maker, _ = maker_of(space, PathSource(path))
+    if older:  # without tags
+        assert maker._sealed is not None
+        maker._sealed.write(Layout.of(4 * CHUNK_BYTES).slot_of_first_chunk, b"")
     change(path)
     assert len(maker.blobs(BlobPlace(0, 0), 2)) == 2
     with pytest.raises(SourceChanged):
         maker.blobs(BlobPlace(0, 0), 3)
+
+
+def test_a_chunk_is_known_again_by_its_tag(
+    space: FileSpace, path: Path, small_lists: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a list of names there is no tag, and of a file that was cut before tags were kept, of nothing."""
+    data = os.urandom(1_950)
+    path.write_bytes(data)
+    maker, root = maker_of(space, PathSource(path))
+    named: list[bytes] = []
+
+    def name(blob: bytes) -> bytes:
+        named.append(blob)
+        return blob_name(blob)
+
+    monkeypatch.setattr(file_blobs, "blob_name", name)
+    chunks = maker.blobs(BlobPlace(0, 0), 20)
+    assert not named
+    assert maker.blobs(BlobPlace(1, 0), 7) == named
+    assert [blob_name(chunk) for chunk in chunks] == maker.names(BlobPlace(0, 0), 20)
+
+    assert maker._sealed is not None
+    for slot in range(4):
+        maker._sealed.write(Layout.of(len(data)).slot_of_first_chunk + slot, b"")
+    older = BlobMaker(PathSource(path), maker._sealed, KEY, root)
+    named.clear()
+    assert older.blobs(BlobPlace(0, 0), 20) == chunks
+    assert named == chunks
 
 
 def test_a_root_that_would_be_another_one_is_not_given_out(space: FileSpace, path: Path) -> None:

@@ -123,3 +123,28 @@ def test_a_note_that_is_thrown_away_is_never_sent(tmp_path: Path) -> None:
         await pilot.press("escape")
 
     with_bob(tmp_path, steps)
+
+
+def test_the_screen_goes_on_while_a_device_is_opened(tmp_path: Path) -> None:
+    async def steps(app: ChatApp, pilot: Pilot[Any], node: FakeNode, bob: str) -> None:
+        sound = faked(app)
+        sound.ready.clear()
+        await pilot.press(*"/voice", "enter")
+        await asks(app, pilot, RecordScreen)
+        await until(pilot, lambda: "The microphone is being opened" in take(app).shown)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+        assert not sound.recorders[0].discarded, "it is closed after it was opened"
+        sound.ready.set()
+        await until(pilot, lambda: sound.recorders[0].discarded)
+
+        sound.ready.clear()
+        await pilot.press("ctrl+up", "space")
+        await until(pilot, lambda: sound.players)
+        app._actions.voice.stop()
+        sound.ready.set()
+        await app._actions.voice.sound.devices.use(lambda: None)
+        await until(pilot, lambda: not app._actions.voice._opening and not sound.players[0].playing)
+        assert "0:00 / 0:12" not in take(app).shown
+
+    with_bob(tmp_path, steps, voice())

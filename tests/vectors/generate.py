@@ -998,6 +998,10 @@ def channels() -> Iterator[tuple[str, Vector]]:
     text = to_text(links.encode_link(link))
     yield "link-ok", vector("link", "to a private channel", link=text, values=shown(list(vars_of_link(link))))
 
+    for_writer = links.ChannelLink(feed.channel, None, (), "news", other_seed)
+    text = to_text(links.encode_link(for_writer))
+    yield "link-writer-ok", vector("link", "for a writer", link=text, values=shown(list(vars_of_link(for_writer))))
+
     def signed(label: str, *fields: object) -> bytes:
         raw = encode(list(fields))
         return encode([raw, prim.sign(seed, label, raw)])
@@ -1039,7 +1043,7 @@ def channels() -> Iterator[tuple[str, Vector]]:
 
 def vars_of_link(link: links.ChannelLink) -> Iterator[Any]:
     """The fields of a link, each way as a list."""
-    return iter([link.key, link.secret, [list(vars_of(way)) for way in link.ways], link.name])
+    return iter([link.key, link.secret, [list(vars_of(way)) for way in link.ways], link.name, link.seed])
 
 
 def vars_of(value: Any) -> Iterator[Any]:

@@ -22,6 +22,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.file_space import FileSpace
 from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.messages import ME
+from tests.support.asking import events_of
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_conversation import Author, last, settled, take
 from tests.world.test_delivery import friends
@@ -186,6 +187,23 @@ def test_a_file_goes_with_its_message_on_both_sides(tmp_path: Path, way: Any) ->
         for node in (alice, bob):
             assert await in_store(node) == []
             await until(partial(no_sealed_file, node))
+
+    run_world(tmp_path, main)
+
+
+def test_who_answers_a_file_quotes_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        id = await send(alice, "bob")
+        await settled(alice, bob)
+        await alice.call("reply", id=id.hex(), text="do you see it?")
+        await settled(alice, bob)
+        for node, chat in ((alice, "bob"), (bob, "alice")):
+            told = [event["quote"] for event in events_of(node, "message") if event["quote"] is not None]
+            read = [message["quote"] for message in await node.call("log", chat=chat, limit=1)]
+            assert len(told) == len(read) == 1
+            for quote in (*told, *read):
+                assert (quote["text"], quote["file"]["name"]) == ("look, a heron", "a.png")
 
     run_world(tmp_path, main)
 

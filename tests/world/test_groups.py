@@ -252,6 +252,35 @@ def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) 
     run_world(tmp_path, main, seed=seed)
 
 
+def test_what_somebody_did_who_was_removed_meanwhile_does_not_count(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        await until(is_admin)
+        world.cut(alice, bob)
+        world.cut(bob, carol)
+        await alice.call("remove_member", chat="hikers", member="bob")
+        await bob.call("set_group", chat="hikers", key="topic", value="mine")
+        await trio.sleep(60)
+        world.mend(alice, bob)
+
+        async def told() -> bool:
+            log = await alice.call("group_log", chat="hikers")
+            return any(
+                one["text"].endswith("it does not count, since the right to it had been taken away.") for one in log
+            )
+
+        await until(told)
+        assert (await alice.call("group", chat="hikers"))["topic"] == ""
+        assert not any("topic" in one["text"] for one in await alice.call("log", chat="hikers"))
+
+    run_world(tmp_path, main)
+
+
 def test_a_message_is_stored_once_somebody_has_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await found(world, "alice", "bob", "carol")
@@ -305,9 +334,34 @@ def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> N
         bob = await world.start("bob")
         await bob.call("send", chat="hikers", text="after the restart")
         await reads(alice, "hikers", "after the restart")
-        await world.sleep_days(31)
+        before = bob.db.query("SELECT id FROM group_epochs")
+        for _ in range(2):  # the keys are renewed first, so those before are over
+            await world.sleep_days(31)
+            await trio.sleep(3700)
+        assert not set(before) & set(bob.db.query("SELECT id FROM group_epochs"))
+
+    run_world(tmp_path, main)
+
+
+def test_keys_are_renewed_once_a_week_by_the_most_senior(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def renewals() -> list[str]:
+            return [one["by"] for one in await bob.call("group_log", chat="hikers") if one["op"] == "rotate"]
+
+        async def renewed() -> bool:
+            return bool(await renewals())
+
+        await world.sleep_days(6)
+        assert not await renewed()
+        await world.sleep_days(1)
+        await until(renewed)
         await trio.sleep(3700)
-        assert len(bob.db.query(keys)) == 1
+        assert await renewals() == ["alice"]
+        await bob.call("send", chat="hikers", text="under new keys")
+        await reads(alice, "hikers", "under new keys")
 
     run_world(tmp_path, main)
 

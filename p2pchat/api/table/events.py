@@ -61,6 +61,11 @@ EVENTS: Final[tuple[Event, ...]] = (
         "`group`.",
         GROUP,
     ),
+    Event(
+        "channel",
+        "Something about a channel itself changed: it has forked, or posts of it are missing. `channel` says more.",
+        "{chat, forked, missing}",
+    ),
     Event("request", "Somebody asks to become a contact, or to begin anew.", "{id, name, since, sas, known}"),
     Event("node", "Something the user should know, in `warning`.", "{warning}"),
     Event(

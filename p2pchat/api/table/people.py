@@ -38,8 +38,9 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "add",
         "Uses an invite: asks its maker to become contacts. A maker who already is a contact is asked to "
-        "begin anew (`anew`); everything continues as before until they accept.",
-        "{id, name, state, anew}; `state` is waiting or contact",
+        "begin anew (`anew`); everything continues as before until they accept. An invite to a group (`group`) asks to "
+        "join it: it appears among the chats then, and its maker does not become a contact.",
+        "{id, name, state, anew, group}; `state` is waiting or contact",
         (
             Param("invite", "text", "The text of the invite."),
             Param("name", "text", "The name to give the contact.", default=None),
@@ -52,6 +53,7 @@ METHODS: Final[tuple[Method, ...]] = (
             ),
             TIMEOUT,
             Param("hide", "flag", "The maker never learns this node's network address.", default=False),
+            Param("words", "text", "To a group: what whoever decides about the user is told.", default=""),
         ),
     ),
     Method(

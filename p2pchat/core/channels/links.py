@@ -21,36 +21,41 @@ CHANNEL = 3
 @dataclass(frozen=True, slots=True, repr=False)
 class ChannelLink:
     """A channel's public key, the secret that opens its posts (None: it is public), the relays that mirror it, and its
-    name.
+    name. seed: of the key of another writer, in the link that is for them alone.
     """
 
     key: bytes
     secret: bytes | None
     ways: tuple[InviteWay, ...]
     name: str
+    seed: bytes | None = None
 
 
 def encode_link(link: ChannelLink) -> bytes:
     """Return the bytes of a link; `invite.to_text` makes the text of them."""
     ways = [[way.peer, way.address, ROLE_RELAY, *([way.token] if way.token else [])] for way in link.ways]
-    unchecked = encode([1, CHANNEL, link.key, link.secret, ways, link.name, bytes(CHECK_BYTES)])[:-CHECK_BYTES]
+    seed = [] if link.seed is None else [link.seed]
+    unchecked = encode([1, CHANNEL, link.key, link.secret, ways, link.name, *seed, bytes(CHECK_BYTES)])[:-CHECK_BYTES]
     return unchecked + check_bytes(unchecked)
 
 
 def decode_link(data: bytes) -> ChannelLink:
     """Return the link of `encode_link`'s bytes. Raises CannotOpen."""
-    _, _, key, secret, ways, name, check = _SHAPE(decode(data, MAX_INVITE))
+    value = decode(data, MAX_INVITE)
+    for_writer = isinstance(value, list) and len(value) > len(_FIELDS) + 1
+    _, _, key, secret, ways, name, *seed, check = (_SHAPE_FOR_WRITER if for_writer else _SHAPE)(value)
     if check != check_bytes(data[:-CHECK_BYTES]) or any(way.role != ROLE_RELAY for way in ways):
         raise CannotOpen
-    return ChannelLink(key, secret, ways, clean_name(name))
+    return ChannelLink(key, secret, ways, clean_name(name), seed[0] if seed else None)
 
 
-_SHAPE = array(
+_FIELDS = (
     exactly(1),
     exactly(CHANNEL),
     binary(prim.KEY_BYTES),
     maybe(binary(SECRET_BYTES)),
     listing(way_shape, MAX_WAYS),
     text(MAX_NAME_BYTES),
-    binary(CHECK_BYTES),
 )
+_SHAPE = array(*_FIELDS, binary(CHECK_BYTES))
+_SHAPE_FOR_WRITER = array(*_FIELDS, binary(prim.KEY_BYTES), binary(CHECK_BYTES))

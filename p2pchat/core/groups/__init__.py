@@ -9,5 +9,6 @@ settings     the settings that have a meaning        summary      how a state is
 epochs       secrets of a group, and their deletion  chains       keys for each member's messages
 messages     messages, signed and sealed             items        all that travels
 parts        cutting what is too long, and joining   welcome      what a newcomer is sent
-log_relays   which relays have the logs of a group
+log_relays   which relays have the logs of a group   audit        whether an event counts
+upkeep       what is to be done without being asked
 """

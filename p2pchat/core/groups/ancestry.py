@@ -32,7 +32,7 @@ class LogEntry:
     index: the number of its bit. ancestors: the bits of all events it knew. level: its author's, as of these. depth:
     the length of the longest way to the first event. epoch: how many epochs led to the one that it makes, if it makes
     one. strong: it takes rights from somebody. displaced: of a confirmation that completes a recovery, the owners whose
-    place is taken; none for others.
+    place is taken; none for others. size: the bytes of its core.
     """
 
     event: GroupEvent
@@ -43,6 +43,7 @@ class LogEntry:
     epoch: int | None
     strong: bool
     displaced: frozenset[MemberId]
+    size: int
 
     @property
     def bit(self) -> int:
@@ -110,6 +111,10 @@ class Ancestry:
         self.handovers: list[LogEntry] = []
         self.levels: dict[Role, list[LogEntry]] = {Role.OWNER: [], Role.ADMIN: [], Role.MODERATOR: []}
         """All others, by the level of their authors."""
+        self.first = 1
+        """The bit of the first event."""
+        self.size = 0
+        """The bytes of all cores."""
         self.owners = 0
         """The bits of all events of owners."""
 
@@ -121,6 +126,7 @@ class Ancestry:
         event = entry.event
         author = event.author_id
         self.entries.append(entry)
+        self.size += entry.size
         self.by_id[event.id] = entry
         self.authored[author] = self.authored.get(author, 0) | entry.bit
         same = self.numbered[author, event.seq] = self.numbered.get((author, event.seq), 0) | entry.bit
@@ -134,7 +140,7 @@ class Ancestry:
             self.recoveries.append(entry)
         elif isinstance(event.action, HandOver):
             self.handovers.append(entry)
-        else:
+        elif entry.index:
             self.levels[entry.level].append(entry)
         if isinstance(event.action, RecoverOwner | ConfirmRecovery):
             self.requests.append(entry)

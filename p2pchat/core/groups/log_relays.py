@@ -73,8 +73,8 @@ LOGS: GroupSetting[LogRelays | None] = GroupSetting("logs", _read, None)
 def make_log_relays(
     group: GroupId, relays: Sequence[LogRelay], admins: Sequence[Leaf], random: prim.Random
 ) -> LogRelays:
-    """Draw a new key for the admins, and seal its seed to each of their leaves. One whose leaf is no valid key gets
-    none.
+    """Draw a new key for the admins, and seal its seed to each of their leaves. A seal to a leaf that is no valid key
+    does not open.
     """
     seed, private = random(prim.KEY_BYTES), random(prim.KEY_BYTES)
     admin, ephemeral = prim.sign_public(seed), prim.x25519_public(private)
@@ -82,7 +82,8 @@ def make_log_relays(
     for leaf in sorted(admins, key=lambda leaf: leaf.member)[:MAX_SEALS]:
         try:
             shared = prim.x25519(private, leaf.key)
-        except CannotOpen:
+        except CannotOpen:  # it opens for nobody, and all see that this one was not forgotten
+            seals.append((leaf.member, random(_SEALED_BYTES)))
             continue
         seals.append((leaf.member, _cipher(group, leaf, admin, ephemeral, shared).encrypt(_ONLY_NONCE, seed, b"")))
     return LogRelays(tuple(relays[:MAX_LOG_RELAYS]), admin, ephemeral, tuple(seals))

@@ -28,14 +28,19 @@ from p2pchat.core.groups.personal import PersonalEvents
 from p2pchat.core.groups.rights import EventRight, right_to
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.state import GroupState, Member
-from p2pchat.core.groups.summary import Summary, epoch_order
+from p2pchat.core.groups.summary import Summary, epoch_order, member_of
 from p2pchat.core.groups.view import LogView
 from p2pchat.core.groups.waiting import WaitingEvents
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 from p2pchat.errors import CannotOpen, NotAllowed
 
 MAX_EVENTS = 32_768
+MAX_CORES_BYTES = 64 * 1024 * 1024
 """A log of more has to go on as another group. It bounds memory: what events know of each other takes 64 MB then."""
+MAX_VOID_EVENTS = 4_096
+MAX_VOID_BYTES = 4 * 1024 * 1024
+"""Of one author who has been removed: it may sign events that name old ones for ever, all of which are right and void;
+they must not fill the log."""
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4
 
@@ -137,7 +142,8 @@ class MembershipLog:
             right = right_to(self._log, view, unsigned(core))
             if not isinstance(right, EventRight):
                 raise NotAllowed(f"The group would refuse that: {right}")
-        return EventDraft(core, prev, self._summary.members_after(view, action, self._personal))
+        made = self.state.members if view is self._now else {}
+        return EventDraft(core, prev, self._summary.members_after(view, action, self._personal, made))
 
     def recipients(self, epoch: EpochId) -> tuple[MemberId, ...]:
         """Return who was to have the secret of an epoch when it began, in the order of their ids. Raises KeyError if
@@ -152,7 +158,7 @@ class MembershipLog:
         """
         entry = self._log.by_id[epoch]
         view = self._view(entry.ancestors | entry.bit)
-        return tuple(self._summary.member(view, self._personal, member) for member in sorted(view.members()))
+        return tuple(member_of(view, self._personal, member) for member in sorted(view.members()))
 
     def beside(self, event: EventId) -> tuple[EventId, ...]:
         """Return the events that this one did not know, without itself, parents first: those made beside it or after
@@ -169,6 +175,23 @@ class MembershipLog:
         entry = self._log.by_id.get(event)
         known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
         return entry is not None and bool(_known(known) >> entry.index & 1)
+
+    # --- what was done -------------------------------------------------------------------------------------------
+
+    def counts(self, event: EventId) -> bool:
+        """Tell whether an event counts. Of those that concern their author alone, what is here does."""
+        entry = self._log.by_id.get(event)
+        return event in self._personal.ids if entry is None else bool(self._now.counted >> entry.index & 1)
+
+    def author(self, event: EventId) -> MemberId | None:
+        """Return who signed an event of the graph; None if it is not there."""
+        entry = self._log.by_id.get(event)
+        return None if entry is None else entry.event.author_id
+
+    def forks(self, author: MemberId | None) -> tuple[frozenset[EventId], ...]:
+        """Return the events that somebody signed with one number, for each number with more than one."""
+        numbers = {} if author is None else self._log.forks.get(author, {})
+        return tuple(frozenset(entry.event.id for entry in self._log.of(bits)) for bits in numbers.values())
 
     # --- taking events -------------------------------------------------------------------------------------------
 
@@ -225,8 +248,10 @@ class MembershipLog:
             if not any(known >> entry.index & 1 for entry in added):
                 return "its author was never added", ()
             return "", self._personal.take(event)
-        if len(self._log) >= MAX_EVENTS:
+        if len(self._log) >= MAX_EVENTS or self._log.size + len(event.core) > MAX_CORES_BYTES:
             return "the log is full", ()
+        if self._says_enough(event.author_id):
+            return "its author was removed, and has signed enough that is void", ()
         view = self._view(known)
         right = right_to(self._log, view, event)
         if not isinstance(right, EventRight):
@@ -242,6 +267,7 @@ class MembershipLog:
             epoch=1 + max((epoch.epoch or 0 for epoch in view.epochs), default=-1) if makes_epoch(event) else None,
             strong=right.strong,
             displaced=right.displaced,
+            size=len(event.core),
         )
         self._log.record(entry)
         if view is not self._now:
@@ -250,6 +276,13 @@ class MembershipLog:
             self._keep_view(view)
         self._now.follow(entry)
         return "", ()
+
+    def _says_enough(self, author: MemberId) -> bool:
+        if author not in self._now.gone:
+            return False
+        void = self._now.void & self._log.authored.get(author, 0)
+        size = sum(entry.size for entry in self._log.of(void))
+        return void.bit_count() >= MAX_VOID_EVENTS or size > MAX_VOID_BYTES
 
     def _view(self, known: int) -> LogView:
         """Return the view of somebody who knows these events. One that is a step behind another is kept, so that what

@@ -20,6 +20,8 @@ class PersonalEvents:
         self.updates: dict[MemberId, GroupEvent] = {}
         self.leaves: dict[MemberId, GroupEvent] = {}
         self.ids: set[EventId] = set()
+        self.changed: set[MemberId] = set()
+        """Authors of what was taken since somebody emptied it."""
 
     def take(self, event: GroupEvent) -> tuple[EventId, ...]:
         """Take an event. Returns those that are not needed any more; it may be among them."""
@@ -28,6 +30,7 @@ class PersonalEvents:
         if before is not None and _order(before) <= _order(event):
             return (event.id,)
         newest[event.author_id] = bare(event)
+        self.changed.add(event.author_id)
         self.ids.add(event.id)
         if before is None:
             return ()

@@ -29,6 +29,7 @@ from p2pchat.core.groups.view import LogView
 from p2pchat.core.ids import MemberId
 
 MAX_MEMBERS = 5_000
+MAX_SETTINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,10 @@ def _wrong_action(view: LogView, event: GroupEvent, level: Role) -> str:
             return "" if fit else "who is named cannot become the owner"
         case UpdateMember():
             return "an update is not part of the graph"
-        case ChangeSetting() | RotateEpoch() | MergeEpochs() | NameSuccessor() | Found():
+        case ChangeSetting():
+            full = action.key not in view.values and len(view.values) >= MAX_SETTINGS
+            return "there are too many settings" if full else ""
+        case RotateEpoch() | MergeEpochs() | NameSuccessor() | Found():
             return ""
 
 

@@ -8,27 +8,52 @@ author, so the levels are evaluated from the most senior one down, and each deci
 from __future__ import annotations
 
 from p2pchat.core.groups.ancestry import Ancestry, LogEntry, newcomers, subjects
-from p2pchat.core.groups.events import Found, HandOver, MuteMember, RemoveMembers, SetRole
+from p2pchat.core.groups.events import HandOver, MuteMember, RemoveMembers, SetRole
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import MemberId
 
 NOBODY = 0xFF
 """The level of whoever is no member: junior to everybody."""
-_ALL = NOBODY + 1
 _ABOVE_ALL = -1
 
 
 def void_bits(log: Ancestry, known: int) -> int:
     """Return the bits of the events that are void if exactly `known` are known, which contains all its ancestors."""
-    void = 0
+    if not _is_contested(log, known):
+        return 0
+    void, counted = 0, log.first
     for entry in log.recoveries:
-        if known >> entry.index & 1 and _recovery_is_void(log, entry, known, void):
-            void |= entry.bit
+        if known >> entry.index & 1:
+            if _recovery_is_void(log, entry, known, void):
+                void |= entry.bit
+            else:
+                counted |= entry.bit
     for entries in (log.handovers, *log.levels.values()):
         for entry in entries:
-            if known >> entry.index & 1 and _is_void(log, entry, known, known & ~void):
-                void |= entry.bit
+            if known >> entry.index & 1:
+                if _is_void(log, entry, known, counted):
+                    void |= entry.bit
+                else:
+                    counted |= entry.bit
     return void
+
+
+def _is_contested(log: Ancestry, known: int) -> bool:
+    """Tell whether anything can be void: there is a fork, a recovery, or something that an author did beside an event
+    that decides about the author. Else all that was right counts, and 5,000 events need not be judged one by one.
+    """
+    if any(known >> entry.index & 1 for entry in log.recoveries):
+        return True
+    for numbers in log.forks.values():
+        if any((bits & known).bit_count() > 1 for bits in numbers.values()):
+            return True
+    for member, authored in log.authored.items():
+        for decision in log.about.get(member, ()):
+            if known >> decision.index & 1:
+                beside = authored & known & ~decision.ancestors & ~decision.bit
+                if any(not entry.knew(decision) for entry in log.of(beside)):
+                    return True
+    return False
 
 
 def _recovery_is_void(log: Ancestry, entry: LogEntry, known: int, void: int) -> bool:
@@ -42,13 +67,11 @@ def _recovery_is_void(log: Ancestry, entry: LogEntry, known: int, void: int) -> 
 def _is_void(log: Ancestry, entry: LogEntry, known: int, counted: int) -> bool:
     event, level = entry.event, entry.level
     action = event.action
-    if isinstance(action, Found):
-        return False
     there = counted & entry.ancestors
-    if level_of(log, event.author_id, there, level) > level:
+    if level_of(log, event.author_id, there) > level:
         return True
     if isinstance(action, RemoveMembers | SetRole | MuteMember) and any(
-        level_of(log, subject, there, level) <= level for subject in _targets(entry)
+        level_of(log, subject, there) <= level for subject in _targets(entry)
     ):
         return True
     if level is Role.OWNER:
@@ -75,15 +98,13 @@ def _concurrent(log: Ancestry, entry: LogEntry, counted: int) -> list[LogEntry]:
     ]
 
 
-def level_of(log: Ancestry, member: MemberId, counted: int, below: int = _ALL) -> int:
+def level_of(log: Ancestry, member: MemberId, counted: int) -> int:
     """Return the level that events give a member, `NOBODY` if it is none or was removed.
 
-    counted: the bits of the events that count. below: only those of authors of a more senior level than this do; those
-    of others could only give levels that are more junior than it.
+    counted: the bits of the events that count.
     """
-    changes = [entry for entry in log.about.get(member, ()) if _counts(entry, counted, below)]
+    changes = [entry for entry in log.about.get(member, ()) if counted >> entry.index & 1]
     if not changes:
-        # Of these only owners' and admins' exist, which have been judged before anybody to whom their roles matter.
         added = [entry for entry in log.added.get(member, ()) if counted >> entry.index & 1]
         return _first_role(min(added, key=lambda entry: entry.order), member) if added else NOBODY
     if any(isinstance(entry.event.action, RemoveMembers) for entry in changes):
@@ -95,13 +116,7 @@ def level_of(log: Ancestry, member: MemberId, counted: int, below: int = _ALL) -
 
 def _rank(entry: LogEntry) -> int:
     """Return the level of an entry among those about one member: a recovery is above the owner."""
-    return _ABOVE_ALL if entry.displaced or isinstance(entry.event.action, Found) else entry.level
-
-
-def _counts(entry: LogEntry, counted: int, below: int) -> bool:
-    # A hand-over decides about owners, and is made by one: the ones before it have been judged before.
-    judged = _rank(entry) < below or isinstance(entry.event.action, HandOver)
-    return judged and bool(counted >> entry.index & 1)
+    return _ABOVE_ALL if entry.displaced else entry.level
 
 
 def _given(entry: LogEntry, member: MemberId) -> int:

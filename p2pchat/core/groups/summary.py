@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from p2pchat.core.groups import rights, strength
 from p2pchat.core.groups.ancestry import Ancestry, LogEntry, newcomers
@@ -34,16 +34,13 @@ class Summary:
     def __init__(self, group: GroupId, log: Ancestry) -> None:
         self._group = group
         self._log = log
-        self._members: dict[MemberId, tuple[object, ...]] = {}
-        self._made: dict[MemberId, Member] = {}
+        self._members: dict[MemberId, Member] = {}
         self._holders: dict[EventId, frozenset[MemberId]] = {}
 
     def state(self, view: LogView, personal: PersonalEvents) -> GroupState:
         """Return the state that a view of everything shows."""
         left = frozenset(member for member in personal.leaves if self._left(view, personal, member))
-        members = {
-            member: self.member(view, personal, member) for member in sorted(view.members()) if member not in left
-        }
+        members = self._follow(view, personal, left)
         epochs = tuple(self._epoch(entry, view, members, left) for entry in sorted(view.epochs, key=epoch_order))
         successor = view.successor
         action = successor.event.action if successor else None
@@ -63,10 +60,19 @@ class Summary:
             recoveries=self._recoveries(view),
         )
 
-    def members_after(self, view: LogView, action: Action, personal: PersonalEvents) -> tuple[Member, ...]:
-        """Return the members once an action is done, in the order of their ids; new ones as if added by nobody."""
+    def members_after(
+        self, view: LogView, action: Action, personal: PersonalEvents, made: Mapping[MemberId, Member]
+    ) -> tuple[Member, ...]:
+        """Return the members once an action is done, in the order of their ids; new ones as if added by nobody.
+
+        made: what is returned for those who are the same.
+        """
         removed = set(action.members) if isinstance(action, RemoveMembers) else set()
-        members = {member: self.member(view, personal, member) for member in view.members() if member not in removed}
+        members = {
+            member: made.get(member) or member_of(view, personal, member)
+            for member in view.members()
+            if member not in removed
+        }
         for newcomer in action.newcomers if isinstance(action, AddMembers) else ():
             if newcomer.id not in view.added:
                 members[newcomer.id] = _new(newcomer)
@@ -78,26 +84,20 @@ class Summary:
         added = view.added.get(member)
         return added is not None and member not in view.gone and added[1].sign == personal.leaves[member].author
 
-    def member(self, view: LogView, personal: PersonalEvents, member: MemberId) -> Member:
-        entry, newcomer = view.added[member]
-        update = personal.updates.get(member)
-        made_of = (entry, view.roles[member], update)
-        if self._members.get(member) == made_of:
-            return self._made[member]
-        own = update.action if update is not None and update.author == newcomer.sign else newcomer
-        assert isinstance(own, Newcomer | UpdateMember)
-        made = Member(
-            id=member,
-            sign=newcomer.sign,
-            leaf=own.leaf,
-            kem=own.kem,
-            role=view.roles[member],
-            name=own.name,
-            added_by=entry.event.author_id,
-            added_in=entry.event.id,
-        )
-        self._members[member], self._made[member] = made_of, made
-        return made
+    def _follow(self, view: LogView, personal: PersonalEvents, left: frozenset[MemberId]) -> dict[MemberId, Member]:
+        """Return the members, those of the last time where nothing has changed since."""
+        changed = None if view.changed is None else view.changed | personal.changed
+        members = {} if changed is None else dict(self._members)
+        for member in view.added if changed is None else changed:
+            if view.is_member(member) and member not in left:
+                members[member] = member_of(view, personal, member)
+            else:
+                members.pop(member, None)
+        if changed is None or members.keys() != self._members.keys():
+            members = {member: members[member] for member in sorted(members)}
+        view.changed, personal.changed = set(), set()
+        self._members = members
+        return members
 
     def _suspended(self, view: LogView) -> Iterable[MemberId]:
         for author in self._log.forks:
@@ -124,7 +124,7 @@ class Summary:
                         needed=rule.needed,
                         asked=frozenset(entry.event.author_id for entry in asking),
                         confirmed=frozenset(entry.event.author_id for entry in confirming),
-                        requests=tuple(entry.event.id for entry in asking),
+                        requests=tuple(sorted(entry.event.id for entry in asking)),
                     )
                 )
         return tuple(cases)
@@ -163,6 +163,27 @@ class Summary:
 def epoch_order(entry: LogEntry) -> tuple[int, EventId]:
     """Return what orders epochs: the one with the most epochs before it comes first."""
     return -(entry.epoch or 0), entry.event.id
+
+
+def member_of(view: LogView, personal: PersonalEvents, member: MemberId) -> Member:
+    """Return a member as a view shows it, with its newest keys and name. An update cannot say that there is a KEM key,
+    or that there is none: for whom a rekey has a ciphertext is a matter of who is a member.
+    """
+    entry, newcomer = view.added[member]
+    update = personal.updates.get(member)
+    own: Newcomer | UpdateMember = newcomer
+    if update is not None and update.author == newcomer.sign and isinstance(update.action, UpdateMember):
+        own = update.action if (update.action.kem is None) == (newcomer.kem is None) else newcomer
+    return Member(
+        id=member,
+        sign=newcomer.sign,
+        leaf=own.leaf,
+        kem=own.kem,
+        role=view.roles[member],
+        name=own.name,
+        added_by=entry.event.author_id,
+        added_in=entry.event.id,
+    )
 
 
 def _has_left(view: LogView, member: MemberId) -> bool:

@@ -34,7 +34,8 @@ class LogView:
 
     added: everybody who was ever added, and by what. roles: of everybody who is or was a member. gone: who was removed,
     or left as an admin or moderator, and by what. heads: events that no other knew. epochs: those that count, make an
-    epoch, and were known to no other such.
+    epoch, and were known to no other such. changed: members of whom something has changed since somebody emptied it;
+    None: all may have.
     """
 
     def __init__(self, log: Ancestry) -> None:
@@ -52,6 +53,7 @@ class LogView:
         self.successor: LogEntry | None = None
         self.heads: tuple[LogEntry, ...] = ()
         self.epochs: tuple[LogEntry, ...] = ()
+        self.changed: set[MemberId] | None = None
 
     @classmethod
     def of(cls, log: Ancestry, known: int) -> LogView:
@@ -60,15 +62,6 @@ class LogView:
         view.known = known
         view.void = strength.void_bits(log, known)
         view._tabulate()
-        return view
-
-    def copy(self) -> LogView:
-        """Return a copy that changes on its own."""
-        view = LogView(self._log)
-        view.known, view.void = self.known, self.void
-        view.added, view.roles, view.gone = dict(self.added), dict(self.roles), dict(self.gone)
-        view.values, view.muted = dict(self.values), dict(self.muted)
-        view.successor, view.heads, view.epochs = self.successor, self.heads, self.epochs
         return view
 
     @property
@@ -167,6 +160,7 @@ class LogView:
 
     def _add(self, entry: LogEntry) -> None:
         for newcomer in newcomers(entry.event):
+            self._note(newcomer.id)
             before = self.added.get(newcomer.id)
             if before is None or self._is_void(before[0]) or entry.order < before[0].order:
                 self.added[newcomer.id] = entry, newcomer
@@ -175,11 +169,13 @@ class LogView:
                 self._find_role(newcomer.id)
 
     def _end(self, member: MemberId, entry: LogEntry) -> None:
+        self._note(member)
         before = self.gone.get(member)
         if before is None or entry.order < before.order:
             self.gone[member] = entry
 
     def _find_role(self, member: MemberId) -> None:
+        self._note(member)
         level = strength.level_of(self._log, member, self.counted)
         if level == strength.NOBODY:
             return
@@ -188,6 +184,10 @@ class LogView:
             entries = [entry for entry in self._log.added[member] if self.known >> entry.index & 1]
             entry = min(entries, key=lambda entry: entry.order)
             self.added[member] = entry, next(new for new in newcomers(entry.event) if new.id == member)
+
+    def _note(self, member: MemberId) -> None:
+        if self.changed is not None:
+            self.changed.add(member)
 
     def _is_void(self, entry: LogEntry) -> bool:
         return bool(self.void >> entry.index & 1)

@@ -18,7 +18,6 @@ from p2pchat.core.session import LINGER_MS, Session
 from p2pchat.engine.contacts import introductions, names, news, reaching
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues, states
-from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
@@ -56,7 +55,7 @@ def show(tx: Transaction, contact_id: ContactId) -> None:
     """Tell the faces how a contact is reached now."""
     contact = tx.contact(contact_id)
     if contact is not None:
-        tx.event("contact", **views.contact(contact, tx.route(contact_id)))
+        tx.show_contact(contact, tx.route(contact_id))
 
 
 def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
@@ -65,7 +64,7 @@ def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
         reaching.joined(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.CONTACT)
     tx.pairs_of.add(contact.id)
-    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.show_contact(changed, tx.route(contact.id))
     outbound.seal_waiting(tx, changed)
     return changed
 
@@ -89,7 +88,7 @@ def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> 
     tx.pairs_of.add(contact.id)
     outbound.queue_profile(tx, changed)
     outbound.seal_waiting(tx, changed)
-    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.show_contact(changed, tx.route(contact.id))
     reaching.reach(tx, changed)
 
 
@@ -122,7 +121,7 @@ def begin(tx: Transaction, contact: Contact, session: Session) -> None:
         outbound.seal_again(tx, contact.id)
     else:
         outbound.seal_waiting(tx, contact)
-    tx.event("contact", **views.contact(contact, tx.route(contact.id)))
+    tx.show_contact(contact, tx.route(contact.id))
     reaching.reach(tx, contact)
 
 
@@ -152,7 +151,7 @@ def block(tx: Transaction, contact: Contact) -> Contact:
     changed = tx.change(contact.id, state=ContactState.BLOCKED, invite=None, invite_until=None)
     tx.pairs_of.add(contact.id)
     tx.after(tx.net.forget, contact.id)
-    tx.event("contact", **views.contact(changed, None))
+    tx.show_contact(changed, None)
     return changed
 
 
@@ -173,7 +172,7 @@ def unblock(tx: Transaction, contact: Contact) -> Contact:
     else:
         raise NotNow(f"{contact.name} never became a contact", hint="`p2pchat invite` makes an invite for them.")
     tx.pairs_of.add(contact.id)
-    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.show_contact(changed, tx.route(contact.id))
     return changed
 
 
@@ -196,7 +195,7 @@ def rename(tx: Transaction, contact: Contact, name: str | None) -> Contact:
     else:
         own = names.their_name(contact.profile_name) or contact.name
         changed = tx.change(contact.id, name=names.free(tx, contact.id, own), named_by_me=False)
-    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.show_contact(changed, tx.route(contact.id))
     return changed
 
 
@@ -210,7 +209,7 @@ def note(tx: Transaction, contact: Contact, text: str) -> Contact:
         raise UsageError("This note is not valid Unicode") from None
     changed = tx.change(contact.id, note=text.strip())
     tx.erased = True  # what it said before leaves the log of the database too
-    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.show_contact(changed, tx.route(contact.id))
     return changed
 
 
@@ -230,7 +229,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     tx.mail_of[device] = None
     queues.renew(tx, changed)
     news.tell_queues(tx, changed)  # before the profile, which says nothing of queues where there are none
-    tx.event("contact", **views.contact(changed, tx.net.route(contact.id)))
+    tx.show_contact(changed, tx.net.route(contact.id))
     if changed.invite is not None:
         tx.after(tx.net.joined, contact.id)
         reaching.start_joining(tx, changed, decode_invite(changed.invite))
@@ -250,7 +249,7 @@ def verify(tx: Transaction, contact: Contact, *, compared: bool) -> tuple[bytes,
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare until they do.")
     if compared and not contact.verified:
         contact = tx.change(contact.id, verified=True)
-        tx.event("contact", **views.contact(contact, tx.route(contact.id)))
+        tx.show_contact(contact, tx.route(contact.id))
     assert contact.identity is not None
     return contact.identity, contact.verified, words_secret(tx, contact)
 

@@ -16,6 +16,7 @@ from p2pchat.engine.files import taking_back
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.errors import NotNow
+from p2pchat.store import channels as store_channels
 from p2pchat.store import chats as store_chats
 from p2pchat.store import clearing as store_clearing
 from p2pchat.store import files as store_files
@@ -42,6 +43,9 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
         raise NotNow(
             f"{contact.name} is a group", hint="`p2pchat group leave` leaves it; then its chat can be deleted."
         )
+    if contact.state == ContactState.CHANNEL:
+        _forget_channel(tx, contact, history=history)
+        return
     if contact.state in (ContactState.FORGOTTEN, ContactState.LEFT):
         if history:
             _forget_chat(tx, chat)
@@ -62,6 +66,20 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     tx.storage_limits.take_again(contact.id)
     tx.erased = True
     tx.event("forgotten", id=contact.id.hex(), history=history)
+
+
+def _forget_channel(tx: Transaction, channel: Contact, *, history: bool) -> None:
+    """Stop following or writing a channel; its chat is then like that of a contact who was forgotten."""
+    chat = channel.chat
+    store_channels.remove(tx.db, chat)
+    if history:
+        _forget_chat(tx, chat)
+    else:
+        store_chats.read(tx.db, chat, None, tx.now, tx.counted)
+        store_chats.leave_behind(tx.db, chat, channel.name)
+    tx.memory.named.clear()
+    tx.people_changed = tx.channels_changed = True
+    tx.event("forgotten", id=channel.id.hex(), history=history)
 
 
 def _forget_chat(tx: Transaction, chat: ChatId) -> None:

@@ -3,6 +3,8 @@
 One-time: has a set of prekeys of its own. The first valid first message uses it up, which deletes its secret and its
 private keys in the same transaction. The sender is accepted at once unless the user wanted to be asked.
 Reusable: uses the current set of the rotation; everybody who uses it is a request.
+To a group: like a reusable one, but everybody is accepted at once, for the group alone; who becomes a member of it, the
+group decides (`engine.groups.links`).
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from dataclasses import dataclass
 from p2pchat.core import frames, handshake, mailbox
 from p2pchat.core.codec import U32, encode
 from p2pchat.core.content import decode_content
-from p2pchat.core.contents import ContactProfile, NewBundle
+from p2pchat.core.contents import ContactProfile, GroupAsk, NewBundle
+from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, first_device
 from p2pchat.core.invite import (
+    GROUP,
     MAX_WAYS,
     ONE_TIME,
     REUSABLE,
@@ -48,7 +52,7 @@ from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.effects import ContactRequest
+from p2pchat.engine.runtime.effects import ContactRequest, GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.lib.times import DAY_MS, DAY_SECONDS
@@ -64,6 +68,7 @@ from p2pchat.store import queues as store_queues
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.facts import Fact
+from p2pchat.store.groups import links as store_links
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
@@ -71,6 +76,8 @@ from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 ROTATE = 7 * DAY_MS
 KEEP_ROTATED = 30 * DAY_MS
 MAX_EXPIRY_S = 365 * int(DAY_SECONDS)
+MAX_FOR_GROUPS = 300
+"""People who are known for a group alone, at once."""
 MAX_REQUESTS = 200
 """Requests that may wait for an answer, so that a reusable invite in the wrong hands cannot fill the disk."""
 MAX_ADMITTED_A_DAY = 300
@@ -85,10 +92,18 @@ _LEAKED = "Somebody tried to use one of your invites again after it was used; it
 
 
 def make(
-    tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False, label: str = ""
+    tx: Transaction,
+    *,
+    reusable: bool,
+    ask: bool,
+    expires_s: int,
+    hidden: bool = False,
+    label: str = "",
+    group: str | None = None,
 ) -> InviteRow:
     """Make and save an invite that is valid for `expires_s` seconds. `hidden`: whoever uses it does not learn our
-    address. `label`: the user's name for it. Raises NotNow and UsageError.
+    address. `label`: the user's name for it. `group`: what the group is called to which it leads, if it does; then it
+    is reusable. Raises NotNow and UsageError.
     """
     if not 60 <= expires_s <= MAX_EXPIRY_S:
         raise UsageError("An invite can be valid for one minute to one year")
@@ -98,7 +113,8 @@ def make(
     ways = _ways(tx, relays, hidden=hidden, mapped=not reusable)
     if hidden and not ways:
         raise NotNow("Without a relay, nobody can reach this node without learning its address", hint=USE_RELAY)
-    kind, expires_at = REUSABLE if reusable else ONE_TIME, tx.now // 1000 + expires_s
+    kind = ONE_TIME if not reusable else REUSABLE if group is None else GROUP
+    expires_at = tx.now // 1000 + expires_s
     secret, writer_seed = new_secret(kind, tx.random), tx.random(KEY_BYTES)
     prekeys = rotation(tx) if reusable else _one_time(tx, expires_at)
     digest = person_digest(tx.me.identity, tx.me.device) if reusable else open_bundle(prekeys.bundle).digest
@@ -110,10 +126,10 @@ def make(
         hello=hello_key(secret),
         bundle=None if reusable else prekeys.bundle,
         expires_at=expires_at * 1000,
-        ask=ask or reusable,
+        ask=group is None and (ask or reusable),
         state=InviteState.OPEN,
         created_at=tx.now,
-        encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None, writer)),
+        encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, group, writer)),
         opk_id=prekeys.number,
         hidden=hidden,
         label=clean_name(label),
@@ -236,7 +252,7 @@ def rotation(tx: Transaction) -> PrekeySet:
             outbound.queue(tx, contact, NewBundle(fresh.bundle))
     fetches = {row.invite: row.fetch for _, row in store_queues.own(tx.db) if row.invite is not None}
     for row in store_invites.open_invites(tx.db):
-        if row.kind == REUSABLE and row.id in fetches:
+        if row.kind != ONE_TIME and row.id in fetches:
             store_outbox.clear(tx.db, row.id)
             _fill_boxes(tx, row, fetches[row.id])
             tx.mail_of[row.id] = None
@@ -313,7 +329,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
         return False
     if store_invites.was_declined(tx.db, row.id, first.initial.identity):
         return True  # quietly: nothing is kept, and they need not come again
-    if row.kind == REUSABLE and not _has_room(tx, row, known):
+    if row.kind != ONE_TIME and not _has_room(tx, row, known):
         return False
     if row.kind == ONE_TIME:
         store_invites.update(tx.db, row.id, state=InviteState.USED, secret=None, bundle=None, encoded=None)
@@ -321,7 +337,12 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
         _leave_boxes(tx, row.id)
         tx.offers_changed = True
     store_invites.update(tx.db, row.id, uses=row.uses + 1)
-    contact = known if known is not None else _newcomer(tx, row, first)
+    if known is None:
+        contact = _newcomer(tx, row, first)
+    elif known.for_group and row.kind != GROUP:  # until now they were known for a group alone
+        contact = tx.change(known.id, state=ContactState.REQUEST, invite_id=row.id, for_group=False)
+    else:
+        contact = known
     _remember(tx, row, contact, name, first.session)
     _welcome(tx, contact, first.session, first.introduction, row)
     return True
@@ -347,6 +368,9 @@ def _may_come(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
     """Return whether an invite is open to a contact who is known, or to somebody new (None)."""
     if known is not None:
         return known.state != ContactState.BLOCKED
+    if row.kind == GROUP:
+        leads = store_links.get(tx.db, row.id)
+        return leads is not None and not leads.is_used_up and store_contacts.count_for_groups(tx.db) < MAX_FOR_GROUPS
     # above that they keep knocking, and come in when there is room again
     return row.kind == ONE_TIME or store_contacts.count(tx.db, ContactState.REQUEST) < MAX_REQUESTS
 
@@ -354,10 +378,10 @@ def _may_come(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
 def _remember(tx: Transaction, row: InviteRow, contact: Contact, name: EnvelopeId, session: Session) -> None:
     """Remember a first message that was accepted, so that it is acked again and not accepted twice."""
     # for as long as its prekeys are there: without them it cannot be accepted again
-    deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY_MS if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
+    deleted = tx.now + (REMEMBER_HANDSHAKE if row.kind == ONE_TIME else ROTATE + KEEP_ROTATED + DAY_MS)
     store_prekeys.remember(tx.db, session.session_id, contact.id, deleted)
     # its ack may be lost: it is known for as long as the invite is; by a reusable one, for as long as any envelope
-    known_from = tx.now if row.kind == REUSABLE else max(tx.now, row.expires_at)
+    known_from = max(tx.now, row.expires_at) if row.kind == ONE_TIME else tx.now
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, known_from)])
 
 
@@ -419,6 +443,7 @@ def _newcomer(tx: Transaction, row: InviteRow, first: _FirstMessage) -> Contact:
         invite_id=row.id,
         profile_name=name,
         hidden=row.hidden,
+        for_group=row.kind == GROUP,
     )
     store_contacts.add(tx.db, contact)
     tx.forget_contact(contact.id)
@@ -434,6 +459,7 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
     """
     device = first_device(contact.id)
     newcomer = contact.state == ContactState.REQUEST and contact.invite_id == row.id
+    again = contact.for_group and row.kind == GROUP and contact.state == ContactState.CONTACT
     if contact.state == ContactState.WAITING and contact.device == introduction.device:
         # both used an invite of the other: both said yes, and both sessions live
         tx.sessions.begin(device, session, tx.now)
@@ -443,7 +469,10 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
         tx.sessions.drop(device, before.session_id)  # who asks again has lost the last one; it rang once
     tx.sessions.begin(device, session, tx.now, pending=True)
     introductions.keep(tx, contact.id, introduction)
-    if newcomer and not row.ask:
+    if again or (newcomer and contact.for_group):
+        contacts.begin(tx, contact, session)
+        tx.group_arrivals.append(GroupArrival(contact.id, GroupAsk(invite_mark(row.hello)), Route.DIRECT))
+    elif newcomer and not row.ask:
         contacts.begin(tx, contact, session)
         tx.event("joined", id=contact.id.hex(), name=contact.name, invite=row.id.hex(), label=row.label)
     elif before is None:

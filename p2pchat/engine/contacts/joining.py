@@ -8,10 +8,12 @@ from typing import Any
 from p2pchat.core import frames, handshake, mailbox
 from p2pchat.core.codec import array, binary, binary_upto, decode, exactly
 from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import GroupAsk
 from p2pchat.core.delivery import DeliveryEvent
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.ids import ContactId, PeerKey, first_device
 from p2pchat.core.invite import (
+    GROUP,
     ONE_TIME,
     ROLE_NODE,
     ROLE_RELAY,
@@ -30,16 +32,17 @@ from p2pchat.core.primitives import KEY_BYTES, SIGNATURE, equal
 from p2pchat.core.session import Session
 from p2pchat.engine.contacts import contacts, introductions, names, reaching
 from p2pchat.engine.delivery import outbound, queues, states
-from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, InviteExpired, NotNow
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import facts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.facts import Fact
 from p2pchat.store.queues import TheirQueueRow
 
 MAX_ANEW = 4
@@ -49,9 +52,10 @@ _BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open
 _CLOSED = array(exactly(frames.EXPIRED), binary(SIGNATURE), open_end=True)
 
 
-def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -> Contact:
+def add(tx: Transaction, written: str, name: str | None, hidden: bool = False, words: str = "") -> Contact:
     """Begin to join with an invite. The same invite again gives the same contact, and tries at once. `hidden`: its
-    maker must not learn our network address. Raises BadInvite, InviteExpired, NotNow.
+    maker must not learn our network address. `words`: for whoever decides about us, where the invite leads to a group.
+    Raises BadInvite, InviteExpired, NotNow.
     """
     invite, encoded = read_invite(written)
     alias = None if name is None else names.name_of(name)
@@ -62,14 +66,21 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
     _check(tx, invite)
     contact = _waiting(tx, invite, encoded, alias, hidden=hidden)
     for known in everybody:
-        if known.identity is None and known.invite is not None and _of_one_node(decode_invite(known.invite), invite):
+        if (
+            known.identity is None
+            and known.invite is not None
+            and GROUP not in (invite.kind, decode_invite(known.invite).kind)
+            and _of_one_node(decode_invite(known.invite), invite)
+        ):
             return reaching.join_again(tx, known, contact)  # the one before has never reached that node
     store_contacts.add(tx.db, contact)
     tx.forget_contact(contact.id)
     if hidden:
         tx.pairs_of.add(contact.id)
+    if words:
+        facts.put(tx.db, contact.id, Fact.GROUP_WORDS, words.encode())
     reaching.set_ways(tx, contact.id, invite)
-    tx.event("contact", **views.contact(contact, None))
+    tx.show_contact(contact, None)
     reaching.start_joining(tx, contact, invite)
     return contact
 
@@ -111,6 +122,7 @@ def _waiting(tx: Transaction, invite: Invite, encoded: bytes, alias: str | None,
         invite_id=invite_id(encoded),
         invite_until=invite.expires_at * 1000,
         hidden=hidden,
+        for_group=invite.kind == GROUP,
     )
 
 
@@ -203,6 +215,9 @@ def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: b
     if pending is not None:
         return pending
     known = store_contacts.by_identity(tx.db, bundle.identity)
+    if known is not None and known.id != contact.id and invite.kind == GROUP:
+        _ask_contact(tx, contact, known, invite)
+        return None
     if known is not None and known.id != contact.id:
         proven = at_node and _is_theirs(tx, invite, known)
         _already(tx, contact, known, bundle, proven=proven, foreign=at_node and not proven)
@@ -247,10 +262,28 @@ def _is_theirs(tx: Transaction, invite: Invite, known: Contact) -> bool:
     return bool(peers) and peers <= introductions.named_hosts(tx, known.id)
 
 
+def _ask_contact(tx: Transaction, contact: Contact, known: Contact, invite: Invite) -> None:
+    """Use an invite to a group of somebody whom we know already, in the session with them."""
+    if known.state == ContactState.CONTACT:
+        outbound.queue(tx, known, GroupAsk(invite_mark(hello_key(invite.secret))))
+        outbound.nudge(tx, known)
+        words = facts.get(tx.db, contact.id, Fact.GROUP_WORDS)
+        if words is not None:
+            facts.put(tx.db, known.id, Fact.GROUP_WORDS, words)
+    else:
+        warning = f"That invite names {known.name}, who is already in your list ({known.state}). It was not used."
+        tx.event("node", warning=warning)
+    contacts.remove(tx, contact)
+    tx.change(known.id, invite_id=contact.invite_id)
+
+
 def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, *, proven: bool, foreign: bool) -> None:
     """Keep one contact when an invite turns out to be from somebody we already know. What was written to its maker is
     for them only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
     """
+    if known.for_group:  # until now
+        known = tx.change(known.id, for_group=False)
+        tx.show_contact(known, tx.route(known.id))
     if known.state == ContactState.REQUEST and proven:  # they asked us, and we used an invite of theirs: both said yes
         known = contacts.accept(tx, known)
     # one who came later than the invite: each used one of the other, and that is all

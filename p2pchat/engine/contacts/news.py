@@ -11,7 +11,6 @@ from p2pchat.core.ids import MessageId, PeerKey, first_device
 from p2pchat.core.invite import ROLE_NODE
 from p2pchat.engine.contacts import known_relays, names, reaching
 from p2pchat.engine.delivery import outbound, queues
-from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import devices as store_devices
@@ -30,7 +29,7 @@ def take_profile(tx: Transaction, contact: Contact, message_id: MessageId, profi
         before = contact.name
         contact = tx.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
         if name != before:
-            tx.event("contact", **views.contact(contact, tx.route(contact.id)))
+            tx.show_contact(contact, tx.route(contact.id))
     take_ways(tx, contact, message_id, profile.ways)
     if profile.queues is not None:
         take_queues(tx, contact, message_id, profile.queues)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from p2pchat.core.ids import ContactId, SessionId, first_device
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key
 from p2pchat.core.mailbox import STAMPED
-from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
@@ -49,7 +48,7 @@ def join_again(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
     if newer.named_by_me:
         changed = tx.change(contact.id, name=newer.name, named_by_me=True)
     set_ways(tx, contact.id, invite)
-    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.show_contact(changed, tx.route(contact.id))
     tx.after(tx.net.joined, contact.id)
     start_joining(tx, changed, invite)
     return changed

@@ -29,7 +29,6 @@ from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.session import LINGER_MS, STANDING, Session, renew_key, standing_root
 from p2pchat.engine.contacts import news
 from p2pchat.engine.delivery import outbound, queues
-from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS, HOUR_MS
@@ -368,7 +367,7 @@ def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh
     tx.pairs_of.add(contact.id)
     outbound.seal_again(tx, contact.id)
     _count(tx, contact)
-    tx.event("contact", **views.contact(contact, tx.route(contact.id)), renewed=True)
+    tx.show_contact(contact, tx.route(contact.id), renewed=True)
 
 
 def _crossing(tx: Transaction, contact: Contact, state: RenewalRow, old_session_id: SessionId) -> SessionId | None:
@@ -415,7 +414,7 @@ def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> 
     _end(tx, contact, lambda old: old.session_id != session_id)
     if anew:
         store_renewals.put(tx.db, replace(store_renewals.get(tx.db, device), began_anew=b""))
-        tx.event("contact", **views.contact(contact, tx.route(contact.id)), renewed=True)
+        tx.show_contact(contact, tx.route(contact.id), renewed=True)
     outbound.seal_again(tx, contact.id)
 
 

@@ -19,6 +19,11 @@ def revoke(tx: Transaction, named: str) -> None:
     row = _find_invite(tx, named)
     if row.state != InviteState.OPEN or row.expires_at <= tx.now:
         raise NotNow("That invite is no longer open", hint="`p2pchat invites` shows which ones are.")
+    end(tx, row)
+
+
+def end(tx: Transaction, row: InviteRow) -> None:
+    """End an open invite before its time."""
     store_invites.end(tx.db, row.id, tx.now)
     if row.kind == ONE_TIME and row.opk_id is not None:
         store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, row.opk_id)

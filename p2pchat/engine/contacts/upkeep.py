@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
@@ -13,6 +13,7 @@ from p2pchat.engine.contacts.address_updates import AddressUpdates
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
 from p2pchat.engine.runtime.committer import Committer
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.store.database import Database
@@ -22,10 +23,17 @@ log = logging.getLogger(__name__)
 
 class Upkeep:
     """Maintains a profile while its node runs. relay_offer: whether contacts are told that they may use this node as a
-    relay.
+    relay. also: what else is done every hour.
     """
 
-    def __init__(self, committer: Committer, copies: Copies, relay_offer: RelayOffer) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        copies: Copies,
+        relay_offer: RelayOffer,
+        also: Sequence[Callable[[Transaction], None]] = (),
+    ) -> None:
+        self._also = also
         self.address_updates = AddressUpdates(self.tell_addresses)
         self._committer = committer
         self._copies = copies
@@ -53,7 +61,8 @@ class Upkeep:
         """Do what is due now, for the profile and for each contact."""
         try:
             await self.mark_copy()
-            await self._committer.submit(housekeeping.tick)
+            for due in (housekeeping.tick, *self._also):
+                await self._committer.submit(due)
             await walk.in_slices(
                 await self._committer.read(walk.order), self._committer.submit, housekeeping.tick_contacts
             )

@@ -22,7 +22,23 @@ from importlib import import_module
 from typing import Any
 
 from p2pchat.core.content import Content, decode_content
-from p2pchat.core.contents import KINDS, AnyPayload
+from p2pchat.core.contents import (
+    KINDS,
+    Addresses,
+    AnyPayload,
+    ContactProfile,
+    GroupAsk,
+    GroupHistory,
+    GroupItem,
+    GroupJoin,
+    GroupMember,
+    GroupOffer,
+    GroupRefusal,
+    GroupWelcome,
+    NewBundle,
+    Queues,
+    Receipt,
+)
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, member_of
 from p2pchat.engine.runtime.transaction import Transaction
@@ -31,6 +47,11 @@ from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import members as store_members
 
+_FOR_GROUPS = (
+    *(ContactProfile, Addresses, Queues, NewBundle, Receipt),
+    *(GroupAsk, GroupOffer, GroupJoin, GroupWelcome, GroupItem, GroupMember, GroupHistory, GroupRefusal),
+)
+"""What is taken from somebody who is only known for a group."""
 Apply = Callable[[Transaction, Contact, Content, Any, Route], None]
 
 
@@ -52,6 +73,8 @@ def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> 
     it.
     """
     effect = effect_of(type(content.payload))
+    if contact.for_group and not isinstance(content.payload, _FOR_GROUPS):
+        return  # they are shown nowhere, so they can say nothing
     if effect is not None:
         effect(tx, contact, content, content.payload, route)
     if content.kind.visible and _is_waited_for(tx, contact):

@@ -7,6 +7,7 @@ from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
@@ -57,7 +58,8 @@ def show(tx: Transaction, contact: Contact, row: MessageRow, file: FileRow | Non
         if not kind_of(row.kind).quiet:
             tx.unread[row.chat] = None
         answered = None if row.reply_to is None else quoted(tx.db, row.chat, row.reply_to)
-        notes = Remarks(quoted=answered, file=file)
+        quoted_file = None if answered is None else store_files.get(tx.db, answered.pk)
+        notes = Remarks(quoted=answered, file=file, quoted_file=quoted_file)
         tx.event("message", **views.message(row, naming.of_one(tx.db, contact, row, notes), notes))
 
 

@@ -80,6 +80,8 @@ def check_writable(contact: Contact) -> None:
         raise NotNow(f"{contact.name} was forgotten", hint="A new invite makes you contacts again.")
     if contact.state == ContactState.LEFT:
         raise NotNow(f"You are not a member of {contact.name} any more")
+    if contact.state == ContactState.CHANNEL:
+        raise NotNow(f"{contact.name} is a channel", hint="As yet only texts are posted in channels, by `send`.")
     if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
 
@@ -131,7 +133,8 @@ def send(
     if tx.listened:
         notes = NOTHING
         if reply_to is not None or file is not None:
-            notes = Remarks(quoted=reply_to, file=store_files.get(tx.db, row.pk))
+            quoted_file = None if reply_to is None else store_files.get(tx.db, reply_to.pk)
+            notes = Remarks(quoted=reply_to, file=store_files.get(tx.db, row.pk), quoted_file=quoted_file)
         tx.event("message", **views.message(row, naming.of_one(tx.db, contact, row, notes), notes, tx.counted - tx.now))
     return row
 

@@ -11,6 +11,7 @@ to_relays    leaves ours at relays for those who are offline, and takes it back
 taking_back  what relays are to forget of files whose messages were deleted
 plan         what of it is missing, and is asked for next
 progress     notes what is on the disk, for all together
+precedence   has files wait while messages move
 live         what faces are told while files move
 meter        how fast one moves
 """

@@ -28,10 +28,15 @@ from p2pchat.store.file_space import SealedFile
 
 CHUNKS_A_REQUEST = 4
 """Chunks in one request to the sender."""
+CHUNKS_A_FAST_REQUEST = 8
+"""The same where the last request was answered within `FAST_SECONDS`, behind all that was asked before."""
+FAST_SECONDS = 0.1
 MAX_REQUESTS = 8
 """Requests to one contact that are not answered, for all of its files together."""
-MAX_UNSAVED = 64
+MAX_UNSAVED = 192
 """Blobs that may have come and not yet be noted in the database; beyond that nothing is asked for."""
+MAX_UNWRITTEN = 64
+"""Of these, how many may wait in memory to be written."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds for which a sender is left alone who did not answer, or gives nothing."""
 MAX_LINKS_IN_VAIN = 2
@@ -56,7 +61,7 @@ class FetchEnd(Enum):
 class FetchContext:
     """What a fetch works with, the same for all. beside: runs a function in a worker thread. own_boxes: reads where a
     contact may have left something. save: have what was written synced and noted. told: faces may be told how far it
-    is.
+    is. messages_first: waits while messages move.
     """
 
     net: Net
@@ -64,6 +69,7 @@ class FetchContext:
     own_boxes: Callable[[ContactId], Awaitable[Sequence[OwnFileBox]]]
     save: Callable[[FileFetch], object]
     told: Callable[[Moving], object]
+    messages_first: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
 
 @dataclass(eq=False, repr=False)
@@ -97,6 +103,7 @@ class FileFetch:
         self.changed = Wakeup()
         self.moved_at = trio.current_time()
         self._is_refused = False  # since the last blob came
+        self._chunks_a_request = CHUNKS_A_REQUEST
         self._in_vain = 0  # streams that ended, since the last blob came
         self._stop = trio.Event()
         self._again_at = 0.0
@@ -165,7 +172,7 @@ class FileFetch:
 
     @property
     def _has_room(self) -> bool:
-        return self._unwritten + len(self.unsaved) < MAX_UNSAVED
+        return self._unwritten < MAX_UNWRITTEN and self._unwritten + len(self.unsaved) < MAX_UNSAVED
 
     def fail(self, error: Exception) -> None:
         """End it: something cannot be written."""
@@ -188,7 +195,7 @@ class FileFetch:
         while True:
             await self._until_sender_may_be_asked()
             await self.credit.acquire()
-            places = self.plan.ask(way, CHUNKS_A_REQUEST, adjacent=True) if self._sender_may_be_asked() else []
+            places = self.plan.ask(way, self._chunks_a_request, adjacent=True) if self._sender_may_be_asked() else []
             if not places:
                 self.credit.release()
                 if self._sender_may_be_asked():  # otherwise it is waited for until when it may be, above
@@ -207,6 +214,7 @@ class FileFetch:
                 await self.changed.wait()
 
     async def _ask_sender_for(self, way: BlobWay, places: Sequence[BlobPlace]) -> None:
+        began = trio.current_time()
         try:
             try:
                 wanted = BlobRange(self.moving.row.file, places[0], len(places))
@@ -220,6 +228,9 @@ class FileFetch:
                 return
             finally:
                 self.credit.release()
+            if len(answer.blobs) >= CHUNKS_A_REQUEST:
+                is_fast = trio.current_time() - began <= FAST_SECONDS
+                self._chunks_a_request = CHUNKS_A_FAST_REQUEST if is_fast else CHUNKS_A_REQUEST
             good = await self.keep(list(zip(places, answer.blobs, strict=False)))
             if good < min(len(answer.blobs), len(places)):
                 self._finish(FetchEnd.WRONG)
@@ -274,6 +285,7 @@ class FileFetch:
         self._unwritten += len(came)
         async with self._writing:
             if arrival.kept is None:
+                await self.around.messages_first()
                 await self._write_arrivals()
         assert arrival.kept is not None
         return arrival.kept
@@ -333,10 +345,10 @@ def _opened(
     cipher: BlobCipher, sealed: SealedFile, plan: Plan, place: BlobPlace, name: BlobName | None, blob: bytes
 ) -> _Kept | None:
     try:
-        data = cipher.open(place, name or b"", blob)
+        padded = cipher.open_padded(place, name or b"", blob)
     except CannotOpen:
         return None
-    slot = plan.layout.slot(place)
+    slot, size = plan.layout.slot(place), plan.layout.data_bytes(place)
     if slot not in plan.here:  # one that is noted must not be written again: a power cut could tear it
-        sealed.write(slot, data)
-    return _Kept(place, len(data), data if place.level else None)
+        sealed.write_padded(slot, padded)
+    return _Kept(place, size, padded[:size] if place.level else None)

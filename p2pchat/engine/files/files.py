@@ -17,6 +17,7 @@ from p2pchat.engine.files.fetch import FetchContext
 from p2pchat.engine.files.fetcher import Fetcher
 from p2pchat.engine.files.giving import Giver
 from p2pchat.engine.files.live import Live
+from p2pchat.engine.files.precedence import Precedence
 from p2pchat.engine.files.progress import Progress
 from p2pchat.engine.files.taking_back import NoSource
 from p2pchat.engine.files.to_relays import ToRelays
@@ -59,14 +60,16 @@ class Files:
         self._erased = Wakeup()
         self.moved = trio.Event()
         """Set, and made anew, after each transaction that changed the state of a file."""
+        messages_first = Precedence(lambda: committer.messages_at).wait
         self._progress = Progress(committer.submit, committer.beside, transfers.whole)
-        self.giver = Giver(committer.read, committer.beside, self.open_ours, self.live)
+        self.giver = Giver(committer.read, committer.beside, self.open_ours, self.live, messages_first)
         around = FetchContext(
             net=net,
             beside=committer.beside,
             own_boxes=self._own_boxes,
             save=self._progress.note,
             told=self.live.tell,
+            messages_first=messages_first,
         )
         self.fetcher = Fetcher(committer, around, self.live, self.space)
         self.to_relays = ToRelays(committer, net, clock, counted, self.open_ours, self.open_names, self.live)

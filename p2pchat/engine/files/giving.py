@@ -51,7 +51,9 @@ class _Given:
 
 
 class Giver:
-    """Answers requests for blobs. read, beside: those of the committer. open: opens one of our files, in a thread."""
+    """Answers requests for blobs. read, beside: those of the committer. open: opens one of our files, in a
+    thread. messages_first: waits while messages move.
+    """
 
     def __init__(
         self,
@@ -59,7 +61,9 @@ class Giver:
         beside: Callable[[Callable[[], object]], Awaitable[Any]],
         open: Callable[[FileRow], BlobMaker],
         live: Live,
+        messages_first: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
+        self._messages_first = messages_first
         self._read, self._beside, self._open, self._live = read, beside, open, live
         self._given: dict[tuple[ContactId, FileId], _Given] = {}
         self._changes = 0
@@ -84,6 +88,7 @@ class Giver:
         """
         try:
             maker = given.maker or await self._opened(given)
+            await self._messages_first()
             blobs = await self._beside(partial(maker.blobs, wanted.first, min(wanted.count, MAX_IN_GET)))
         except P2PChatError as error:
             return None if given.closed else self._failed(given, error)

@@ -5,6 +5,8 @@ receive    opens an item: a message, an event, or a part of one
 adopting   what an event changes: members, settings, epochs
 history    the membership logs, as values
 changes    what we change: founding, adding, removing, roles, settings, leaving
+past      what was written before somebody joined
+links     invites to a group, and who uses one
 joining    becoming a member: offer, keys, welcome
 welcoming  tells new members what they need
 upkeep     what is due as time passes
@@ -15,5 +17,8 @@ carriage   carries items by every way
 pairwise   the way to members who are contacts
 notices    lines in the chat about what was done
 summary    a group as faces see it
+logs       which logs at relays a group has, and what waits for them
+log_duties what comes of logs, and whose relays have them
+log_carrier reads logs and appends to them
 wording    events as sentences
 """

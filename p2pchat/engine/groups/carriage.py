@@ -8,7 +8,7 @@ from p2pchat.core.groups.epochs import EpochSecrets
 from p2pchat.core.groups.items import EventItem, MessageItem
 from p2pchat.core.ids import MemberId, MessageId
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import pairwise
+from p2pchat.engine.groups import logs, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import items as store_items
@@ -28,9 +28,15 @@ def send(
 ) -> None:
     """Seal a message or an event under an epoch, and carry it. message: the id of what is ours to be followed."""
     sealed = items.seal_items(item, epoch.id, secrets_of(epoch), items.SIZES[0], tx.random)
+    used = logs.are_used(tx, row)
+    places = logs.of_epoch(tx, row, epoch) if used else []
+    # whoever does not hear of a change may not know which logs to read
+    everybody = not used or isinstance(item, EventItem)
     for part in sealed:
-        store_items.see(tx.db, row.chat, items.item_id(part), None, tx.now)
-        pairwise.carry(tx, row, part, NOBODY_ELSE, message if part is sealed[-1] else None)
+        pk = store_items.see(tx.db, row.chat, items.item_id(part), part if places else None, tx.now)
+        if pk is not None:
+            logs.queue(tx, row, places, pk, message if part is sealed[-1] else None)
+        pairwise.carry(tx, row, part, NOBODY_ELSE, message if part is sealed[-1] else None, everybody=everybody)
 
 
 def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, item: EventItem) -> None:
@@ -42,4 +48,4 @@ def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, i
 
 def pass_on(tx: Transaction, row: GroupRow, sealed: bytes, known: frozenset[MemberId]) -> None:
     """Carry an item that came to those who may lack it. known: members who have it, as whoever it came from says."""
-    pairwise.carry(tx, row, sealed, known, None)
+    pairwise.carry(tx, row, sealed, known, None, everybody=not logs.are_used(tx, row))

@@ -21,13 +21,11 @@ from p2pchat.core.groups.events import (
     MergeEpochs,
     Newcomer,
     RemoveMembers,
-    RotateEpoch,
 )
 from p2pchat.core.groups.items import EventItem
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import member_id
 from p2pchat.core.groups.settings import NAME
-from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
 from p2pchat.engine.groups import adopting, carriage, history, notices
@@ -119,21 +117,10 @@ def leave(tx: Transaction, row: GroupRow) -> None:
     make(tx, row, LeaveGroup())
 
 
-def renew_keys(tx: Transaction, row: GroupRow) -> None:
-    """Begin an epoch that only the present members can read, if we can."""
-    state = history.log_of(tx, row.chat).state
-    action: Action = MergeEpochs() if len(state.epoch_heads) > 1 else RotateEpoch()
-    if state.left:
-        action = RemoveMembers(tuple(sorted(state.left)), ban=False, reason="")
+def renew_keys(tx: Transaction, row: GroupRow, action: Action) -> None:
+    """Begin an epoch by what is due (see `core.groups.upkeep`), if we can."""
     with suppress(NotNow):
         make(tx, row, action)
-
-
-def keys_are_due(state: GroupState) -> bool:
-    """Return whether the epochs of a group have to be merged, or somebody has the keys who is not a member any more."""
-    if len(state.epoch_heads) > 1 or state.left:
-        return True
-    return any(head.outsiders or head.left for head in state.epoch_heads)
 
 
 def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, bytes | None]:

@@ -1,12 +1,15 @@
 """What has to be done in a group by somebody who manages it, without being asked: giving the members new keys.
 
-That is due where two epochs stand beside each other, after changes that were made at one time, and where somebody has
-the keys who is not a member any more. The most senior of those who may does it at once, the others in turn if it is not
-done: by their order all of them agree who is first, and two who did it at one time only cause it to be due again.
+That is due where two epochs stand beside each other, after changes that were made at one time, where somebody has the
+keys who is not a member any more, and after a week or 5,000 messages. The most senior of those who may does it at once,
+the others in turn if it is not done: by their order all of them agree who is first, and two who did it at one time only
+cause it to be due again.
 """
 
 from __future__ import annotations
 
+from p2pchat.core.groups import upkeep
+from p2pchat.core.groups.events import Action
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, MemberId
@@ -14,7 +17,9 @@ from p2pchat.engine.groups import changes, history
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import MINUTE_MS
 from p2pchat.store import chats as store_chats
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups.groups import GroupRow
 
 TURN_MS = MINUTE_MS
 """After how long the next in order does it."""
@@ -26,18 +31,25 @@ def check(tx: Transaction, chat: ChatId) -> None:
     if row is None or kept is None or kept.ended_at is not None or row.role > Role.ADMIN:
         return
     state = history.log_of(tx, chat).state
-    if not changes.keys_are_due(state):
+    action = _due(tx, row, state)
+    if action is None:
         tx.memory.keys_due.pop(chat, None)
         return
     since = tx.memory.keys_due.setdefault(chat, tx.now)
     if tx.now >= since + TURN_MS * _turn(state, row.member):
-        changes.renew_keys(tx, row)
+        changes.renew_keys(tx, row, action)
 
 
 def check_all(tx: Transaction) -> None:
     """Renew the keys of every group where that is due and it is our turn by now."""
     for chat in list(tx.memory.keys_due):
         check(tx, chat)
+
+
+def _due(tx: Transaction, row: GroupRow, state: GroupState) -> Action | None:
+    epoch = None if row.epoch is None else store_epochs.get(tx.db, row.chat, row.epoch)
+    began_at, messages = (tx.now, 0) if epoch is None else (epoch.adopted_at, store_epochs.messages(tx.db, epoch.pk))
+    return upkeep.renewal(state, parted_at=0, began_at=began_at, messages=messages, now=tx.now)
 
 
 def _turn(state: GroupState, me: MemberId) -> int:

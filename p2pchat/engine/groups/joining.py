@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
 from p2pchat.core.contents.group_refusal import JoinRefusal
 from p2pchat.core.groups import epochs, welcome
@@ -22,21 +23,26 @@ from p2pchat.core.ids import ChatId, ContactId, GroupId, MemberId
 from p2pchat.core.primitives import KemKey, sign_public
 from p2pchat.core.session import standing_root
 from p2pchat.core.text import clean_name
+from p2pchat.engine.contacts import revoking
 from p2pchat.engine.contents import group_meet
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import adopting, changes, history, notices, welcoming
+from p2pchat.engine.groups import adopting, changes, history, notices, past, welcoming
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store import chats as store_chats
-from p2pchat.store import meta, partners
+from p2pchat.store import facts, meta, partners
+from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.facts import Fact
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
+from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.joins import JoinRow
+from p2pchat.store.invites import InviteState
 
 log = logging.getLogger(__name__)
 MAX_MEMBERS = 5_000
@@ -58,12 +64,12 @@ def check_addable(contact: Contact) -> None:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
 
 
-def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.MEMBER) -> None:
-    """Ask a contact's node for the keys with which we add it."""
+def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.MEMBER, *, asks: bool = False) -> None:
+    """Ask a contact's node for the keys with which we add it. asks: somebody decides then."""
     store_joins.offer(tx.db, row.chat, contact.id, int(role), tx.now)
     members = store_members.count(tx.db, row.chat)
     name = NAME.read(history.log_of(tx, row.chat).state.settings)
-    outbound.queue(tx, contact, GroupOffer(row.group_id, name, int(role), False, members))
+    outbound.queue(tx, contact, GroupOffer(row.group_id, name, int(role), asks, members))
     outbound.nudge(tx, contact)
 
 
@@ -78,9 +84,9 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
         kept = JoinRow(payload.group, contact.id, *seeds, clean_name(payload.name), tx.now)
         store_joins.add(tx.db, kept)
     leaf = _leaf(kept).leaf
-    outbound.queue(
-        tx, contact, GroupJoin(payload.group, welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx)))
-    )
+    keys = welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx))
+    words = (facts.get(tx.db, contact.id, Fact.GROUP_WORDS) or b"").decode() if payload.asks else ""
+    outbound.queue(tx, contact, GroupJoin(payload.group, keys, words))
     outbound.nudge(tx, contact)
 
 
@@ -88,14 +94,34 @@ def answered(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
     """Add contacts who answered our offers, all of one group in one event."""
     by_group: dict[GroupId, dict[ContactId, tuple[Contact, JoinKeys]]] = {}
     for contact, payload in joins:
+        if _waits(tx, contact, payload):
+            continue
         by_group.setdefault(payload.group, {})[contact.id] = contact, payload.keys
     for group, answers in by_group.items():
         row = store_groups.of_group(tx.db, group)
         if row is not None:
-            _add(tx, row, list(answers.values()))
+            add(tx, row, list(answers.values()))
 
 
-def _add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]]) -> None:
+def _waits(tx: Transaction, contact: Contact, payload: GroupJoin) -> bool:
+    """Return whether somebody has to decide about a newcomer first, or there is no room: nothing is to be done now."""
+    row = store_groups.of_group(tx.db, payload.group)
+    request = None if row is None else store_links.request(tx.db, row.chat, contact.id)
+    invite = None if request is None else store_links.get(tx.db, request.invite)
+    if row is None or request is None or invite is None:
+        return False
+    if invite.is_used_up:
+        outbound.queue(tx, contact, GroupRefusal(row.group_id, JoinRefusal.CLOSED))
+        store_links.answered(tx.db, row.chat, contact.id)
+        return True
+    if invite.ask:
+        store_links.ask(tx.db, request._replace(answer=encode(payload.encode()), at=tx.now))
+        tx.groups_changed[row.chat] = None
+    return invite.ask
+
+
+def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]]) -> None:
+    """Add those to whom we have made an offer, and welcome them. Whose keys are not valid is passed over."""
     members = history.log_of(tx, row.chat).state.members
     new: dict[bytes, tuple[Contact, Newcomer]] = {}
     for contact, keys in answers:
@@ -119,9 +145,38 @@ def _add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]]
         return
     for contact, newcomer in new.values():
         store_joins.offer_ended(tx.db, row.chat, contact.id)
+        _count_use(tx, row, contact)
         id = member_id(newcomer.sign)
         store_members.is_contact(tx.db, row.chat, id, contact.id)
         welcoming.send(tx, row, contact, id, event.id, secret)
+        past.send(tx, row, contact)
+
+
+def _count_use(tx: Transaction, row: GroupRow, contact: Contact) -> None:
+    request = store_links.request(tx.db, row.chat, contact.id)
+    if request is not None:
+        store_links.used(tx.db, request.invite)
+        store_links.answered(tx.db, row.chat, contact.id)
+        leads, invite = store_links.get(tx.db, request.invite), store_invites.get(tx.db, request.invite)
+        if leads is not None and leads.is_used_up and invite is not None and invite.state == InviteState.OPEN:
+            revoking.end(tx, invite)
+
+
+def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
+    """Tell the user that they do not become a member of a group that they wanted to join."""
+    kept = store_joins.get(tx.db, payload.group, contact.id)
+    if kept is None:
+        return
+    store_joins.ended(tx.db, payload.group)
+    why = _REFUSALS.get(payload.reason, "you were not let in")
+    tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
+
+
+_REFUSALS = {
+    JoinRefusal.CLOSED.value: "the invite has been used up",
+    JoinRefusal.FULL.value: "the group is full",
+    JoinRefusal.NOT_NOW.value: "it cannot be done now; ask for it again",
+}
 
 
 def welcomed(tx: Transaction, contact: Contact, payload: GroupWelcome) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from p2pchat.core.contents import GroupNotice
 from p2pchat.core.delivery import DeliveryState
+from p2pchat.core.groups import audit
+from p2pchat.core.groups.audit import EventStanding
 from p2pchat.core.groups.events import GroupEvent, MergeEpochs, RotateEpoch, UpdateMember
 from p2pchat.core.ids import sender_of
-from p2pchat.engine.groups import wording
+from p2pchat.engine.groups import history, wording
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
@@ -21,10 +23,14 @@ _UNSAID = (UpdateMember, RotateEpoch, MergeEpochs)
 
 def tell(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
     """Save a line about an event, which is settled already, and tell the faces."""
-    if isinstance(event.action, _UNSAID):
-        return
+    log = history.log_of(tx, row.chat)
     names = store_members.names(tx.db, row.chat, wording.named_in(event))
-    sentence = f"{wording.sentence(event, row.member, names)}."
+    if audit.shows_a_fork(log, event.id):
+        sentence = wording.suspicion(event, row.member, names)
+    elif isinstance(event.action, _UNSAID) or audit.standing(log, event.id) is not EventStanding.COUNTS:
+        return  # who was removed could fill the chat with lines about what it pretends to do
+    else:
+        sentence = f"{wording.sentence(event, row.member, names)}."
     notice = MessageRow(
         id=tx.new_message_id(),
         chat=row.chat,

@@ -21,17 +21,24 @@ MAX_PAIRWISE = 8
 """Members of a group up to which every item is carried to every member who is a contact."""
 
 
-def carry(tx: Transaction, row: GroupRow, sealed: bytes, known: frozenset[MemberId], message: MessageId | None) -> None:
+def carry(
+    tx: Transaction,
+    row: GroupRow,
+    sealed: bytes,
+    known: frozenset[MemberId],
+    message: MessageId | None,
+    *,
+    everybody: bool,
+) -> None:
     """Queue an item for the members who are contacts, without those who have it. message: the id under which receipts
-    for it are followed.
+    for it are followed. everybody: for those who have no link now too; they find it in no log.
     """
-    small = store_members.count(tx.db, row.chat) <= MAX_PAIRWISE
     targets = []
     for member, contact_id in store_members.contacts_in(tx.db, row.chat):
         contact = tx.contact(contact_id)
         if member in known or contact is None or contact.state != ContactState.CONTACT:
             continue
-        if small or tx.net.route(contact_id) is not None:
+        if everybody or tx.net.route(contact_id) is not None:
             targets.append((member, contact))
     served = tuple(sorted(known | {row.member, *(member for member, _ in targets)}))[:MAX_KNOWN]
     for _, contact in targets:

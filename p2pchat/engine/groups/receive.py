@@ -18,7 +18,7 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, siblings
+from p2pchat.engine.groups import adopting, carriage, past, siblings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import partners
@@ -43,8 +43,10 @@ class ItemOutcome(Enum):
     """It says nothing, and never will."""
 
 
-def take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId]) -> None:
-    """Handle an item that came. known: members who have it, as whoever brought it says."""
+def take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> None:
+    """Handle an item that came. known: members who have it, as whoever brought it says; None: it is where all find
+    it.
+    """
     if _take(tx, row, sealed, route, known):
         take_waiting(tx, row.chat, route)
 
@@ -65,7 +67,7 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
                 again |= _open(tx, row, epoch, waiting.item, route)
 
 
-def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId]) -> bool:
+def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> bool:
     """Handle one item; return whether something may be opened now that could not be before."""
     name = items.item_id(sealed)
     if store_items.was_seen(tx.db, row.chat, name):
@@ -87,7 +89,7 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
         log.debug("an item of a group was dropped")
         return False
     now = store_groups.get(tx.db, row.chat)
-    if now is not None:  # those who have what it waits for can use it at once
+    if now is not None and known is not None:  # those who have what it waits for can use it at once
         carriage.pass_on(tx, now, sealed, known)
     return outcome is ItemOutcome.NEW
 
@@ -150,4 +152,5 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
     if content.kind.in_group and group_rules.may_post(row, Role(member.role), content.payload):
         shown = store_members.shown_name(tx.db, row.chat, item.member)
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
+        past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN

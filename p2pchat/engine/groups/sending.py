@@ -7,10 +7,11 @@ chain, the item and the rows that carry it are on disk together, before anything
 
 from __future__ import annotations
 
+from p2pchat.core.content import decode_content
 from p2pchat.core.groups import chains, messages
 from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.ids import ChatId, EventId, MessageId
-from p2pchat.engine.groups import carriage
+from p2pchat.engine.groups import carriage, past
 from p2pchat.engine.runtime.effects import GroupContent
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -59,6 +60,7 @@ def _seal(tx: Transaction, row: GroupRow, message: MessageId, content: bytes) ->
         row.group_id, epoch.id, row.member, row.sign_seed, chain, heads_of(row), content, tx.random
     )
     store_epochs.put_chain(tx.db, epoch.pk, row.member, written.chain)
+    past.keep(tx, row, written.message, decode_content(content))
     carriage.send(tx, row, epoch, MessageItem(row.member, written.message.number, written.body), message)
     return True
 

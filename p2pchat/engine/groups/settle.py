@@ -6,9 +6,18 @@ the ack of an item, what it changed and what is passed on of it are on disk toge
 
 from __future__ import annotations
 
-from p2pchat.core.contents import GroupItem, GroupJoin, GroupMember, GroupOffer, GroupWelcome
+from p2pchat.core.contents import (
+    GroupAsk,
+    GroupHistory,
+    GroupItem,
+    GroupJoin,
+    GroupMember,
+    GroupOffer,
+    GroupRefusal,
+    GroupWelcome,
+)
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import duties, joining, receive, sending, summary
+from p2pchat.engine.groups import duties, joining, links, log_duties, past, receive, sending, summary
 from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -33,6 +42,7 @@ def settle(tx: Transaction) -> None:
     joining.answered(tx, joins)
     for chat in list(tx.groups_changed):
         duties.check(tx, chat)
+        log_duties.settle(tx, chat)
     for content in tx.group_contents:
         sending.send(tx, content)
     for chat in tx.groups_changed:
@@ -41,10 +51,16 @@ def settle(tx: Transaction) -> None:
 
 def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
     payload = arrival.payload
-    if isinstance(payload, GroupOffer):
+    if isinstance(payload, GroupAsk):
+        links.asked(tx, contact, payload)
+    elif isinstance(payload, GroupOffer):
         joining.offered(tx, contact, payload)
     elif isinstance(payload, GroupWelcome):
         joining.welcomed(tx, contact, payload)
+    elif isinstance(payload, GroupHistory):
+        past.take(tx, contact, payload)
+    elif isinstance(payload, GroupRefusal):
+        joining.refused(tx, contact, payload)
     elif isinstance(payload, GroupMember):
         joining.introduced(tx, contact, payload)
     elif isinstance(payload, GroupItem):

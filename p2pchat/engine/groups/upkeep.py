@@ -9,7 +9,7 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import duties, history
+from p2pchat.engine.groups import duties, history, logs
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
@@ -41,9 +41,11 @@ def begin(tx: Transaction) -> bool:
 
 
 def tidy(tx: Transaction) -> None:
-    """Delete what no group needs any more."""
+    """Delete what no group needs any more, and renew keys that are old."""
     for chat in sorted(store_groups.chats(tx.db)):
         _delete_epochs(tx, chat)
+        duties.check(tx, chat)
+    logs.tick(tx)
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
     store_items.forget_seen(tx.db, tx.passed - KEEP_SEEN_MS)
     store_items.forget_waiting(tx.db, tx.passed - CHAINS_MS)

@@ -35,6 +35,7 @@ ROLE_WORDS = {
     Role.OBSERVER: "an observer",
 }
 _SETTINGS = {
+    "logs": "the relays that carry the group",
     "name": "the name",
     "topic": "the topic",
     "description": "the description",
@@ -70,6 +71,20 @@ def sentence(event: GroupEvent, me: MemberId, names: Mapping[ContactId, str]) ->
     who = called(event.author_id)
     said = _predicate(event.action, called)
     return f"{who[:1].upper() + who[1:] if who == 'you' else who} {said}"
+
+
+def suspicion(event: GroupEvent, me: MemberId, names: Mapping[ContactId, str]) -> str:
+    """Return what is said of an author who signed two events with one number."""
+    if event.author_id == me:
+        return (
+            "You have changed this group in two ways that exclude each other, perhaps from a copy of this profile: "
+            "what you change does not count until somebody senior gives you a role again."
+        )
+    who = names[sender_of(event.author_id)]
+    return (
+        f"{who} has told members of this group different things: what {who} changes does not count until somebody "
+        f"senior gives {who} a role again."
+    )
 
 
 def _predicate(action: Any, called: Any) -> str:

@@ -6,8 +6,10 @@ conversation    replies, edits, reactions, pins and timers
 files           sending, fetching, saving and showing files
 pictures        what becomes of a picture that is sent or shown
 chats           the list of chats, drafts and settings of a chat
+channels        founding channels, their links, what is known of them
 finding         search
 groups          groups: their members, roles, settings, log
+group_invites   invites to groups, and those who use them
 contacts        contacts and requests
 invites         making and listing invites
 relays          the relays that this profile uses

@@ -82,7 +82,8 @@ def _is_listed(partner: Contact, row: ListedChat, going: Collection[ChatId]) -> 
     if partner.state in (ContactState.FORGOTTEN, ContactState.LEFT) and row.chat.id in going:
         return False
     unused = partner.state == ContactState.SELF and row.last is None and not row.chat.draft
-    return partner.state != ContactState.REQUEST and (not unused or row.chat.pinned is not None)
+    hidden = partner.state == ContactState.REQUEST or partner.for_group
+    return not hidden and (not unused or row.chat.pinned is not None)
 
 
 def _in_order(listed: list[tuple[Contact, ListedChat]]) -> list[tuple[Contact, ListedChat]]:

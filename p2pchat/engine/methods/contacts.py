@@ -11,6 +11,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.ids import ChatId, ContactId, first_device
+from p2pchat.engine.channels import channels
 from p2pchat.engine.contacts import contacts, forgetting, joining
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -21,6 +22,7 @@ from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import InviteExpired, InviteUsed, NotReached, UsageError
 from p2pchat.store import clearing as store_clearing
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import partners
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact, ContactState
@@ -41,11 +43,15 @@ async def add(
     wait: str | None = None,
     timeout: float = 30,  # noqa: ASYNC109 - the API's word
     hide: bool = False,
+    words: str = "",
 ) -> Json:
     """Use an invite to become a contact. Wait up to `timeout` seconds until the inviter has our first message (or has
     accepted). Raises NotReached.
     """
-    contact: Contact = await engine.committer.submit(joining.add, invite, name, hide)
+    if channels.is_link(invite):
+        followed: Json = await engine.committer.submit(_follow, invite, name)
+        return followed
+    contact: Contact = await engine.committer.submit(joining.add, invite, name, hide, words)
     settled = _accepted if wait == "accepted" else _joined
 
     async def poll() -> Contact | int | None:
@@ -79,6 +85,13 @@ async def add(
     )
 
 
+def _follow(tx: Transaction, invite: str, name: str | None) -> Json:
+    """Follow the channel of a link."""
+    partner = partners.of(tx.db, channels.follow(tx, invite, name))
+    assert partner is not None
+    return {**_brief(partner), "anew": False}
+
+
 def _who(db: Database, added: Contact) -> Contact | None:
     """Return who goes on with an invite that was added: another contact, if it turned out to be of somebody in the
     list.
@@ -103,13 +116,17 @@ def _begins_anew(db: Database, contact: Contact) -> bool:
 
 
 def _brief(contact: Contact) -> Json:
-    return {"id": contact.id.hex(), "name": contact.name, "state": contact.state}
+    return {"id": contact.id.hex(), "name": contact.name, "state": contact.state, "group": contact.for_group}
 
 
 async def list_contacts(engine: Engine) -> list[Json]:
     """Return contacts, those we wait for, and blocked ones."""
     everybody = await engine.committer.read(store_contacts.listed)
-    return [views.contact(known, engine.route(known.id)) for known in everybody if known.state != ContactState.REQUEST]
+    return [
+        views.contact(known, engine.route(known.id))
+        for known in everybody
+        if known.state != ContactState.REQUEST and not known.for_group
+    ]
 
 
 async def list_requests(engine: Engine) -> list[Json]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from p2pchat.core.groups import events, settings
+from p2pchat.core.groups import audit, events, settings
+from p2pchat.core.groups.audit import EventStanding
 from p2pchat.core.groups.events import GroupEvent, HandOver, RemoveMembers, SetRole
+from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import changes, history, joining, summary, wording
+from p2pchat.engine.groups import changes, history, joining, links, summary, wording
 from p2pchat.engine.methods import chats
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
@@ -73,6 +75,8 @@ async def remove_member(engine: Engine, *, chat: str, member: str, ban: bool = F
         if len(reason.encode()) > events.MAX_REASON_BYTES:
             raise UsageError(f"A reason has at most {events.MAX_REASON_BYTES} bytes")
         changes.remove(tx, row, [id], ban=ban, reason=reason)
+        if ban:
+            links.shut_out(tx, row, id)
 
     return await _change(engine, chat, act)
 
@@ -91,7 +95,7 @@ async def leave_group(engine: Engine, *, chat: str) -> Json:
     """Leave a group; its chat stays, and can only be read."""
 
     def act(tx: Transaction) -> Json:
-        row = _group(tx.db, chat)
+        row = group_of(tx.db, chat)
         name = tx.partner(chat).name
         changes.leave(tx, row)
         return {"chat": row.chat.hex(), "name": name}
@@ -115,7 +119,7 @@ async def group(engine: Engine, *, chat: str) -> Json:
     """Return what there is to know about a group."""
 
     def query(db: Database) -> Json:
-        return _shown(db, _group(db, chat, former=True), engine.clock())
+        return _shown(db, group_of(db, chat, former=True), engine.clock())
 
     return await engine.committer.read(query)
 
@@ -124,7 +128,7 @@ async def group_members(engine: Engine, *, chat: str, search: str = "", offset: 
     """Return a page of the members of a group, the highest roles first."""
 
     def query(db: Database) -> Json:
-        row = _group(db, chat, former=True)
+        row = group_of(db, chat, former=True)
         total, page = store_members.page(db, row.chat, max(1, min(limit, MAX_PAGE)), max(0, offset), search)
         return {
             "total": total,
@@ -148,17 +152,18 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
     """Return the newest events of a group, newest last, in sentences."""
 
     def act(tx: Transaction) -> list[Json]:
-        row = _group(tx.db, chat, former=True)
+        row = group_of(tx.db, chat, former=True)
         first = None if before is None else _event(before)
         rows = store_events.page(tx.db, row.chat, max(1, min(limit, MAX_LOG)), first)
         shown = [events.decode_verified(event.event) for event in rows]
         called = {sender for event in shown for sender in wording.named_in(event)}
         names = store_members.names(tx.db, row.chat, called)
+        log = history.log_of(tx, row.chat)
         knowing, total = _knowing(tx, row, shown), store_members.count(tx.db, row.chat)
         return [
             {
                 "id": event.id.hex(),
-                "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total),
+                "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total, log),
                 "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
                 "op": event.op.name.lower(),
                 "known_by": knowing[event.id],
@@ -181,8 +186,15 @@ def _knowing(tx: Transaction, row: GroupRow, shown: Sequence[GroupEvent]) -> dic
     return {event.id: 1 + sum(number for newest, number in knew if log.knew(newest, event.id)) for event in shown}
 
 
-def _sentence(said: str, event: GroupEvent, knowing: int, total: int) -> str:
-    """Return the sentence of an event; of a removal, also how many know of it: nobody else is bound by it."""
+def _sentence(said: str, event: GroupEvent, knowing: int, total: int, log: MembershipLog) -> str:
+    """Return the sentence of an event; also why it does not count; of a removal, how many know of it: nobody else is
+    bound by it.
+    """
+    standing = audit.standing(log, event.id)
+    if standing is EventStanding.SUSPENDED:
+        return f"{said}; it does not count until somebody senior decides, since it contradicts another change."
+    if standing is EventStanding.VOID:
+        return f"{said}; it does not count, since the right to it had been taken away."
     if not isinstance(event.action, RemoveMembers):
         return f"{said}."
     seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"
@@ -191,7 +203,7 @@ def _sentence(said: str, event: GroupEvent, knowing: int, total: int) -> str:
 
 async def _change(engine: Engine, chat: str, function: Callable[[Transaction, GroupRow], None]) -> Json:
     def act(tx: Transaction) -> Json:
-        row = _group(tx.db, chat)
+        row = group_of(tx.db, chat)
         function(tx, row)
         return _shown(tx.db, row, tx.now)
 
@@ -199,7 +211,7 @@ async def _change(engine: Engine, chat: str, function: Callable[[Transaction, Gr
     return changed
 
 
-def _group(db: Database, chat: str, *, former: bool = False) -> GroupRow:
+def group_of(db: Database, chat: str, *, former: bool = False) -> GroupRow:
     """Return the group that a user names; one that we left only if `former`. Raises NotAGroup or NotNow."""
     partner = partners.find(db, chat)
     row = store_groups.get(db, partner.chat) if partner.state in GROUPS else None

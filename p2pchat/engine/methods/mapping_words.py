@@ -8,6 +8,8 @@ from p2pchat.ports import MappingState, PortMapping
 
 _NO_PORT: Final = {
     MappingState.OFF: "the router is not asked to open a port. `p2pchat settings port_mapping yes` changes that",
+    MappingState.FORBIDDEN: "the router is not asked to open a port: P2PCHAT_NO_PORT_MAPPING was "
+    "set when the node started",
     MappingState.NOT_NEEDED: "no router has to open a port: this machine has a public address",
     MappingState.NOT_LISTENING: "no router is asked to open a port: this node can be dialled from this machine only",
     MappingState.NO_ROUTER: "no router is asked to open a port: there is none here, or a VPN carries everything",
@@ -18,7 +20,8 @@ _NO_PORT: Final = {
     "provider's, stands before it",
 }
 _NOTHING_ASKED: Final = (
-    *(MappingState.OFF, MappingState.NOT_NEEDED, MappingState.NOT_LISTENING, MappingState.NO_ROUTER),
+    *(MappingState.OFF, MappingState.FORBIDDEN, MappingState.NOT_NEEDED),
+    *(MappingState.NOT_LISTENING, MappingState.NO_ROUTER),
 )
 
 

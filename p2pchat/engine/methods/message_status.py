@@ -186,6 +186,10 @@ def _why_settled(row: MessageRow, contact: Contact | None) -> tuple[str, str] | 
         return "You wrote it for yourself: it stays here and is not sent.", _NOTHING
     if not row.mine:
         return "This message was received.", _NOTHING
+    if contact is not None and contact.state == ContactState.CHANNEL:
+        if row.state == DeliveryState.SAVED:
+            return "No relay of the channel has this post yet.", "It is put there as soon as one answers."
+        return "Relays of the channel have this post, for everybody who has its link.", _NOTHING
     if row.deleted_at is not None:
         return "You deleted it for both of you.", "Their node is asked to delete it, as soon as it is reached."
     if row.state in (DeliveryState.DELIVERED, DeliveryState.READ):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.ids import ChatId, MessageId, direct_contact
+from p2pchat.engine.channels import writing
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
@@ -19,11 +21,13 @@ from p2pchat.engine.methods.finding import UNREAD, milliseconds
 from p2pchat.engine.runtime import naming, views, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import NotReached, P2PChatError, UsageError
+from p2pchat.errors import NotNow, NotReached, P2PChatError, UsageError
+from p2pchat.store import channels as store_channels
 from p2pchat.store import chats as store_chats
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners, remarks
 from p2pchat.store import search as store_search
+from p2pchat.store.contacts import ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.search_query import plain
@@ -71,8 +75,13 @@ async def save_and_wait(
     reached, says = reached or _reached, says or _where
     goal = DeliveryState(wait)
     message_id = engine.committer.message_ids.new(engine.clock())
-    with engine.events.follow(message_id) as following:
+    with ExitStack() as stack:
+        following = stack.enter_context(engine.events.follow(message_id))
         sent: Json = await engine.committer.submit(function, *args, message_id, brief=True)
+        if sent["id"] != message_id.hex():  # the id of a post follows from what was signed
+            message_id = MessageId(bytes.fromhex(sent["id"]))
+            following = stack.enter_context(engine.events.follow(message_id))
+            sent |= await engine.committer.read(_state_of, message_id)
         with trio.move_on_after(timeout):
             while not reached(sent, goal):
                 if sent["state"] == DeliveryState.FAILED:
@@ -99,6 +108,10 @@ async def save_and_wait(
     )
 
 
+def _state_of(db: Database, message_id: MessageId) -> Json:
+    return {"state": store_messages.with_id(db, message_id)[0].state}
+
+
 def _reached(sent: Json, goal: DeliveryState) -> bool:
     return delivery.reached(sent["state"], goal)
 
@@ -119,12 +132,24 @@ def save(
 ) -> Json:
     """Save a text, as a reply or not."""
     contact = tx.partner(chat)
+    if contact.state == ContactState.CHANNEL:
+        return as_sent(_post(tx, contact.chat, text, reply_to))
     answered = None if reply_to is None else store_messages.find_in(tx.db, contact.chat, reply_to)
     return as_sent(outbound.send_text(tx, contact, text, message_id, answered))
 
 
+def _post(tx: Transaction, chat: ChatId, text: str, reply_to: str | None) -> MessageRow:
+    """Write a text in a channel."""
+    row = store_channels.get(tx.db, chat)
+    if row is None or reply_to is not None:
+        raise NotNow("Posts of a channel cannot be answered there")
+    return writing.post_text(tx, row, text)
+
+
 def _save_reply(tx: Transaction, id: str, text: str, message_id: MessageId) -> Json:
     answered = store_messages.find(tx.db, id)
+    if store_channels.get(tx.db, answered.chat) is not None:
+        raise NotNow("Posts of a channel cannot be answered there")
     return as_sent(outbound.send_text(tx, contact_of(tx, answered), text, message_id, answered))
 
 

@@ -111,7 +111,7 @@ async def change_settings(
             "pictures": settings.pictures(db),
         }
     )
-    mapping = engine.view.state().mapping.state != MappingState.OFF
+    mapping = engine.view.state().mapping.state not in (MappingState.OFF, MappingState.FORBIDDEN)
     return {**kept, "lan": engine.view.lan().mode, "port_mapping": mapping}
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import (
+    channels,
     chats,
     contacts,
     conversation,
     doctor,
     files,
     finding,
+    group_invites,
     groups,
     invites,
     keys,
@@ -86,7 +88,15 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "group": groups.group,
     "group_members": groups.group_members,
     "group_log": groups.group_log,
+    "group_invite": group_invites.group_invite,
+    "group_requests": group_invites.group_requests,
+    "answer_request": group_invites.answer_request,
     "keys": keys.keys,
+    "create_channel": channels.create,
+    "channel": channels.show,
+    "channel_invite": channels.invite,
+    "channel_writers": channels.writers,
+    "channel_report": channels.report,
     "parcel_out": parcel.parcel_out,
     "parcel_in": parcel.parcel_in,
 }

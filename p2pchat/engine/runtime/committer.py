@@ -12,6 +12,7 @@ transaction; its inputs are then run one by one, so that only the guilty one is 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -87,6 +88,8 @@ class Committer:
     ) -> None:
         self.before_writing: list[Hook] = []
         self.before_commit: list[Hook] = []
+        self.messages_at = -math.inf
+        """When something of a message came from outside or was committed last, in seconds of trio's clock."""
         self.sessions = SessionCache(db)
         self.memory = Memory()
         self.skip_budget = SkipBudget()
@@ -209,6 +212,8 @@ class Committer:
                 await self._commit(await self._inbox.take())
 
     async def _commit(self, batch: Sequence[Input]) -> None:
+        if any(item.sender is not None for item in batch):
+            self.messages_at = trio.current_time()
         async with self._one_at_a_time:
             with trio.CancelScope(shield=True):
                 self._clock_watch.check()
@@ -220,6 +225,7 @@ class Committer:
             self._taken.set()
         if any(tx.sealed or tx.hop_acks or tx.taken for tx in transactions):  # these were written, there is room
             self._saved.set()
+            self.messages_at = trio.current_time()
         for item in batch:
             if item.sender is not None and isinstance(item.error, ProfileError):
                 self._unsaved.add(item.sender)

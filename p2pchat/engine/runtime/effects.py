@@ -115,6 +115,17 @@ class Effects:
     """What contacts sent about groups, in the order in which it came."""
     groups_changed: dict[ChatId, None] = field(default_factory=dict)
     """Groups of which members, settings or keys changed."""
+    group_logs_changed: bool = False
+    """Whether logs at relays are to be read or appended to that were not before, or not any more,"""
+    group_logs_waiting: dict[int, None] = field(default_factory=dict)
+    """and into which, by pk, something new is to be put."""
+
+    # --- channels
+
+    channels_changed: bool = False
+    """Whether a channel was founded, followed or forgotten, or has other writers."""
+    channels_written: dict[ChatId, None] = field(default_factory=dict)
+    """Channels in which we have written."""
 
     # --- files
 

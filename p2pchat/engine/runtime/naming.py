@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from p2pchat.core.ids import ChatId
 from p2pchat.engine.runtime import mentions
 from p2pchat.engine.runtime.views import MemberNames, Names
+from p2pchat.store import channels as store_channels
 from p2pchat.store import partners
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
@@ -20,20 +21,31 @@ def of(db: Database, partner: Contact, rows: Collection[MessageRow], notes: Mapp
     """Return the names of those who wrote these messages of a chat, and the remarks on them. partner: its contact, or
     the stand-in for its group or for a member of that.
     """
+    if partner.state == ContactState.CHANNEL:
+        return _writers(db, partner.chat, partner.name)
     return partner.name if partner.group is None else _members(db, partner.chat, rows, notes)
 
 
 def of_one(db: Database, partner: Contact, row: MessageRow, notes: Remarks = NOTHING) -> Names:
     """Return the same for one message."""
-    return partner.name if partner.group is None else _members(db, partner.chat, [row], {row.pk: notes})
+    return of(db, partner, [row], {row.pk: notes})
 
 
 def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> dict[ChatId, Names]:
     """Return the same for messages of many chats, by chat."""
     names: dict[ChatId, Names] = {**partners.names(db)}
+    for chat in {row.chat for row in rows}:
+        if (channel := store_channels.get(db, chat)) is not None:
+            names[chat] = MemberNames(store_channels.names(db, channel, partners.names(db).get(chat, "")))
     for chat in store_groups.chats(db) & {row.chat for row in rows}:
         names[chat] = _members(db, chat, [row for row in rows if row.chat == chat], notes)
     return names
+
+
+def _writers(db: Database, chat: ChatId, name: str) -> Names:
+    """Return the names of those who write in a channel; its own, once it was forgotten."""
+    row = store_channels.get(db, chat)
+    return name if row is None else MemberNames(store_channels.names(db, row, name))
 
 
 def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:

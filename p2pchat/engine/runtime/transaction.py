@@ -23,6 +23,7 @@ from p2pchat.core.ids import (
     direct_chat,
 )
 from p2pchat.core.primitives import Entropy
+from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.message_ids import MessageIds
@@ -188,9 +189,14 @@ class Transaction(Effects):
         """Return the partner of the chat that a user names, as `store.partners.find`."""
         if named not in self.memory.named:
             partner = partners.find(self.db, named)
-            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF, *GROUPS):
+            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF, ContactState.CHANNEL, *GROUPS):
                 return partner
         return self.find(named)
+
+    def show_contact(self, contact: Contact, route: Route | None, **more: object) -> None:
+        """Tell the faces how a contact is now, and reached by `route`; not if they are only known for a group."""
+        if not contact.for_group:
+            self.event("contact", **views.contact(contact, route), **more)
 
     def next_seq(self, chat: ChatId) -> int:
         """Return the number of our next message in a chat, as `store.messages.next_seq`, in this copy's epoch."""

@@ -83,7 +83,7 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "route": row.route,
         "late": bool(row.late),
         "reply_to": None if row.reply_to is None else row.reply_to.hex(),
-        "quote": None if row.reply_to is None else _quote(row, names, remarks.quoted),
+        "quote": None if row.reply_to is None else _quote(row, names, remarks),
         "edited_at": timestamp(row.edited_at),
         "reactions": [
             {"emoji": one.emoji, "from": _name(names, one.sender), "mine": one.sender == ME}
@@ -134,10 +134,11 @@ def _member(names: Names, sender: ContactId) -> Json | None:
     return {"id": member_of(sender).hex(), "name": names.names[sender]}
 
 
-def _quote(row: MessageRow, names: Names, quoted: MessageRow | None) -> Json:
+def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:
     """Return the quoted message of a reply if it is here, else the quote that the sender of the reply gave."""
+    quoted = remarks.quoted
     if quoted is None:
-        return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None}
+        return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None, "file": None}
     member = _member(names, quoted.sender)
     return {
         "from": _name(names, quoted.sender),
@@ -146,6 +147,7 @@ def _quote(row: MessageRow, names: Names, quoted: MessageRow | None) -> Json:
         "here": True,
         "deleted": quoted.deleted_at is not None,
         "expires_in": quoted.expire_s or None,
+        "file": None if remarks.quoted_file is None else file(remarks.quoted_file),
     }
 
 

@@ -93,7 +93,7 @@ class FileAsking:
 
     async def get(self, wanted: BlobRange) -> Blobs:
         """Ask for blobs, after those that were asked for before. Raises Unreachable where no stream was made, and
-        LinkLost where it ended first.
+        LinkLost where it ended before anything came; otherwise these are returned.
         """
         if self.over:
             raise LinkLost
@@ -106,6 +106,8 @@ class FileAsking:
             request.abandoned = True
             if request in self._waiting:
                 self._waiting.remove(request)
+        if request.answer is None and request.blobs:
+            return Blobs(request.blobs)
         if request.answer is None:
             raise request.error or LinkLost
         return request.answer

@@ -1,4 +1,4 @@
-"""Reads what the sender of a file says, so that each blob is copied once on its way out of the stream.
+"""Reads what the sender of a file says: all that has come in one turn, and each blob is copied once.
 
 (`net.frames.FrameReader` is for small frames: it copies everything three times.)
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from typing import NamedTuple
 
 import trio
@@ -16,6 +17,8 @@ from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.frames import DEADLINE
 from p2pchat.net.ports import Stream
 
+READ_BYTES = 1 << 19
+"""Bytes that are taken from the stream at once; no more than its window come before they are read."""
 _HELLO = struct.Struct(">IB16s")
 _HEAD = struct.Struct(">IBI")
 """Of an answer: its length, its type, and the number of the request."""
@@ -30,15 +33,15 @@ class BlobAnswer(NamedTuple):
 
 
 class AnswerReader:
-    """Reads the hello of a sender, and then its answers. Raises CannotOpen for anything else, before it keeps the body,
-    and LinkLost at the end. Cancelled, it loses nothing. moved, began: when the
+    """Reads the hello of a sender, and then its answers. Raises CannotOpen for anything else, before it waits for the
+    body, and LinkLost at the end. Cancelled, it loses nothing. moved, began: when the
     last byte came, and the first one of the last answer, in seconds of trio's clock.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self._pieces: deque[memoryview] = deque()  # what has come and was not taken
+        self._held = 0  # bytes of that
         self._head: tuple[int, int, int] | None = None  # of an answer whose rest is coming: type, request, length
         self.moved = self.began = trio.current_time()
 
@@ -67,13 +70,18 @@ class AnswerReader:
 
     async def _exactly(self, size: int) -> bytes:
         while self._held < size:
-            piece = await self._stream.read(size - self._held)
-            if not piece:
+            came = await self._stream.read(READ_BYTES)
+            if not came:
                 raise LinkLost
             self.moved = trio.current_time()
-            self._pieces.append(piece)
-            self._held += len(piece)
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._held = 0
-        return data
+            self._pieces.append(memoryview(came))
+            self._held += len(came)
+        self._held -= size
+        taken: list[memoryview] = []
+        while size:
+            piece = self._pieces.popleft()
+            taken.append(piece[:size])
+            if len(piece) > size:
+                self._pieces.appendleft(piece[size:])
+            size -= len(taken[-1])
+        return b"".join(taken)

@@ -50,6 +50,8 @@ class Substream(yamux.YamuxStream):
 
     async def widen(self, window: int) -> None:
         """Let the other end send so many bytes, more than it may now, before we have read. Raises what a write does."""
+        assert isinstance(self.muxed_conn, GuardedYamux)
+        self.muxed_conn.wire.widen()
         more, self.window = window - self.window, window
         self.recv_window += more
         await self.send_window_update(more)
@@ -224,7 +226,7 @@ class GuardedYamux(yamux.Yamux):
         at, account = 0, self.account
         while at < len(data):
             if self._left:
-                piece = data[at : at + self._left]
+                piece = memoryview(data)[at : at + self._left]
                 at += len(piece)
                 self._body(piece)
                 continue
@@ -301,7 +303,7 @@ class GuardedYamux(yamux.Yamux):
         stream.unacknowledged = False
         return _HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _ACK, stream.stream_id, 0)
 
-    def _body(self, piece: bytes) -> None:
+    def _body(self, piece: memoryview) -> None:
         """Take in a piece of the body of the frame that is coming; what is for a stream that is gone is dropped."""
         stream_id, flags = self._coming
         self._left -= len(piece)

@@ -45,7 +45,8 @@ MAX_PUTS = 64
 
 class RelayFeeds:
     """Implements `feed_ports.Feeds`. new_host: makes a host for one stream. is_us: whether a relay is this node.
-    first_hops: returns the circuits to a relay. circuits_only: no relay is reached in another way.
+    first_hops: returns the circuits to a relay. own: the relays that the user chose, with their addresses: one of
+    these is reached there, whatever a link says. circuits_only: no relay is reached in another way.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class RelayFeeds:
         new_host: NewHost | None,
         is_us: Callable[[PeerKey], bool],
         first_hops: Callable[[Relay], FirstHops],
+        own: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
         *,
         circuits_only: bool = False,
     ) -> None:
         self._new_host = new_host
         self._is_us = is_us
         self._first_hops = first_hops
+        self._own = own
         self._circuits_only = circuits_only
 
     def open(self, relay: Relay) -> AbstractAsyncContextManager[FeedStream]:
@@ -98,10 +101,12 @@ class RelayFeeds:
         protocol, known = feed_name(relay.peer, relay.token), relay_pass(relay.peer, relay.token)
         try:
             if not self._circuits_only:
-                readable = multiaddrs.unpack_known(relay.addresses, circuits=False)
-                addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=relay.chosen)
+                own = dict(self._own()).get(relay.peer, ())
+                readable = own or multiaddrs.unpack_known(relay.addresses, circuits=False)
+                chosen = relay.chosen or bool(own)
+                addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=chosen)
                 opened = multiaddrs.with_pass(addresses, known)
-                return await host.open(relay.peer, opened, protocol, chosen=relay.chosen, relay=True, lasting=True)
+                return await host.open(relay.peer, opened, protocol, chosen=chosen, relay=True, lasting=True)
             hops = self._first_hops(relay)
             failure: PeerError = Unreachable("none of your relays leads there")
             for ways, chosen in ((hops.ours, True), (hops.others, False)):

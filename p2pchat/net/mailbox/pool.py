@@ -57,7 +57,7 @@ class MailboxPool:
         log_callbacks: LogCallbacks | None = None,
     ) -> None:
         self.records: RelayRecords = RecordExchange(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
-        self.feeds: Feeds = RelayFeeds(new_host, self.is_us, self._first_hops, circuits_only=hops > 1)
+        self.feeds: Feeds = RelayFeeds(new_host, self.is_us, self._first_hops, relays, circuits_only=hops > 1)
         ways = StreamWays(self._host_for, self._connect_beside, self._can_reach, nursery, clock, random)
         self._files = RelayFileBoxes(ways)
         self.boxes: FileBoxes = self._files

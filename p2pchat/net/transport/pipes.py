@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from p2pchat.net.admission.budget import Account
 
 CHUNK = 2**16
+WIDE_CHUNK = 2**18
+"""Bytes that are read at once of a connection that brings files."""
 _TCP_INFO = struct.Struct("@2xB97xI16xQQII")
 """tcpi_retransmits, tcpi_total_retrans, tcpi_bytes_acked, tcpi_bytes_received, tcpi_segs_out, tcpi_segs_in"""
 _STUCK_AFTER = 2
@@ -47,7 +49,11 @@ class Pipe(Protocol):
         ...
 
     async def receive(self) -> bytes:
-        """Wait for 1 to `CHUNK` bytes; b"" at the end."""
+        """Wait for 1 to `CHUNK` bytes, `WIDE_CHUNK` after `widen`; b"" at the end."""
+        ...
+
+    def widen(self) -> None:
+        """Receive more at once from now on, where that spares turns of the loop."""
         ...
 
     async def send(self, data: bytes) -> None:
@@ -76,16 +82,17 @@ class TcpPipe:
         self._socket = sock
         self._file = sock.fileno()
         self._buffer = _buffer()
+        self._chunk = CHUNK
         self._head = head
 
-    async def receive(self, at_most: int = CHUNK) -> bytes:
-        """Wait for 1 to `at_most` bytes, `CHUNK` at most; b"" at the end. Raises BrokenResourceError."""
+    async def receive(self, at_most: int | None = None) -> bytes:
+        """Wait for 1 to `at_most` bytes; b"" at the end. Raises BrokenResourceError."""
         if self._head:
             head, self._head = self._head, b""
             return head
         # trio would allocate the whole chunk for each attempt, of which a relay makes thousands a second
         buffer = self._buffer
-        space = [buffer] if at_most == CHUNK else [memoryview(buffer)[:at_most]]
+        space = [memoryview(buffer)[: at_most or self._chunk]]
         waited = False
         while True:
             try:
@@ -101,15 +108,18 @@ class TcpPipe:
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 return data
 
+    def widen(self) -> None:
+        """Receive `WIDE_CHUNK` at once from now on."""
+        self._chunk = WIDE_CHUNK
+
     async def send(self, data: bytes) -> None:
         """Send all of `data`. Raises BrokenResourceError."""
         # trio would take a turn of the loop for each write, even if the socket takes all of it at once
-        sent = self.send_now(data)
-        while sent < len(data):
+        rest = memoryview(data)
+        while rest := rest[self.send_now(rest) :]:
             await trio.lowlevel.wait_writable(self._file)
-            sent += self.send_now(data[sent:])
 
-    def send_now(self, data: bytes) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         """Send what the socket takes without waiting, and return the number of bytes. Raises BrokenResourceError."""
         try:
             return os.write(self._file, data)
@@ -143,7 +153,7 @@ def _buffer() -> bytearray:
     try:
         return _BUFFERS.get()
     except LookupError:
-        buffer = bytearray(CHUNK)
+        buffer = bytearray(WIDE_CHUNK)
         _BUFFERS.set(buffer)
         return buffer
 

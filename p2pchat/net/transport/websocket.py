@@ -19,7 +19,7 @@ import trio
 from p2pchat.core.delivery import Route
 from p2pchat.net.admission.budget import FRAME, PONG, Account
 from p2pchat.net.transport import web, websocket_frames
-from p2pchat.net.transport.pipes import CHUNK
+from p2pchat.net.transport.pipes import CHUNK, WIDE_CHUNK
 from p2pchat.net.transport.websocket_frames import BINARY, CLOSE, PING, BadFrame, Decoder, encode
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class WebSocket:
         self._sending = trio.Lock()
         self._account: Account | None = None
         self._ended = False
+        self._chunk = CHUNK
+
+    def widen(self) -> None:
+        """Receive `WIDE_CHUNK` at once from now on."""
+        self._chunk = WIDE_CHUNK
 
     def bill(self, account: Account) -> None:
         """Charge frames and pings to `account`, since one read of a socket can contain many."""
@@ -71,7 +76,7 @@ class WebSocket:
             except BadFrame as error:
                 raise NotWebSocket from error
             if piece is None:
-                data = await self._transport.receive_some(CHUNK)
+                data = await self._transport.receive_some(self._chunk)
                 self._ended = not data
                 self._decoder.feed(data)
                 continue

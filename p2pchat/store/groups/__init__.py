@@ -2,6 +2,9 @@
 
 groups   who we are in a group, and its settings        members  all of them, in pages
 events   the membership log                             epochs   keys, sender chains, skipped keys
+records  messages as signed, for newcomers
+links    invites of ours to groups, and who uses them
 items    what was seen, waits, and is to be passed on
+logs     logs at relays, and what is to be put there
 joins    becoming a member: offers, and keys made for them
 """

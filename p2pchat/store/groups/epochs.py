@@ -104,6 +104,12 @@ def send_under(db: Database, chat: ChatId, id: EpochId, at: int) -> None:
     db.execute(sql, (at, chat, id))
 
 
+def messages(db: Database, pk: int) -> int:
+    """Return how many messages of an epoch have been seen, with those of ours."""
+    row = db.query_one("SELECT sum(number) FROM group_chains WHERE epoch = ?", (pk,))
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
 def drop_links(db: Database, pk: int) -> None:
     """Delete what leads from an epoch to those that go on from it."""
     db.execute("UPDATE group_epochs SET join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))

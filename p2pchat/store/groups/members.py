@@ -55,18 +55,19 @@ _PLACES = "SELECT id FROM group_members INDEXED BY group_members_in_order WHERE 
 """The ids of the members of a group. The index has all that is needed to order them, and to search for their names."""
 _OF_CONTACTS = """
 SELECT found.id FROM contacts JOIN group_members AS found INDEXED BY group_members_by_contact
-ON found.contact = contacts.id WHERE found.chat = ?1 AND instr(lower(contacts.name), ?5)
+ON found.contact = contacts.id WHERE NOT for_group AND found.chat = ?1 AND instr(lower(contacts.name), ?5)
 """
 _MATCHING = f"{_PLACES} AND (instr(folded, ?4) OR id IN ({_OF_CONTACTS}))"
 _LISTED = """
 SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0)
 FROM ({places} ORDER BY role, folded, id LIMIT ?2 OFFSET ?3) AS placed
-JOIN group_members ON chat = ?1 AND group_members.id = placed.id LEFT JOIN contacts ON contacts.id = contact
+JOIN group_members ON chat = ?1 AND group_members.id = placed.id
+LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group
 ORDER BY role, folded, group_members.id
 """
 _SHOWN = f"""
 SELECT group_members.id, coalesce(contacts.name, nullif(group_members.name, ''), '{NAMELESS}')
-FROM group_members LEFT JOIN contacts ON contacts.id = contact WHERE chat = ?1
+FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1
 """
 
 
@@ -163,6 +164,16 @@ def of_contact(db: Database, contact: ContactId) -> list[ChatId]:
     """Return the chats of the groups in which a contact is."""
     sql = "SELECT chat FROM group_members WHERE contact = ? AND NOT gone ORDER BY chat"
     return [ChatId(chat) for (chat,) in db.query(sql, (contact,))]
+
+
+def carries(db: Database, contact: ContactId, most: int) -> bool:
+    """Return whether a contact is a member, with us, of a group of at most so many."""
+    sql = """
+    SELECT 1 FROM group_members AS theirs JOIN chats ON chats.id = theirs.chat AND chats.ended_at IS NULL
+    WHERE theirs.contact = ?1 AND NOT theirs.gone
+        AND (SELECT count(*) FROM group_members WHERE chat = theirs.chat AND NOT gone) <= ?2
+    """
+    return db.query_one(sql, (contact, most)) is not None
 
 
 def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:

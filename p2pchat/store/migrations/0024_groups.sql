@@ -94,10 +94,13 @@ CREATE TABLE group_items (
 ) STRICT;
 CREATE INDEX group_items_by_time ON group_items (at);
 
--- Items that are to be put into a log of their group.
+-- Items that are to be put into a log of their group. `message`: the one of ours that is stored once this is done. `admin`: it is put with the
+-- admins' key.
 CREATE TABLE group_outgoing (
     item INTEGER NOT NULL REFERENCES group_items (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     log INTEGER NOT NULL REFERENCES group_logs (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    message BLOB,
+    admin INTEGER NOT NULL,
     PRIMARY KEY (log, item)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX group_outgoing_by_item ON group_outgoing (item);
@@ -141,6 +144,41 @@ CREATE TABLE group_offers (
     PRIMARY KEY (chat, contact)
 ) STRICT, WITHOUT ROWID;
 
+-- Messages as their authors signed them, for those who become members later, where the group lets them read that.
+CREATE TABLE group_records (
+    message INTEGER NOT NULL PRIMARY KEY REFERENCES messages (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    record BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER group_records_taken_back AFTER UPDATE OF edited_at, deleted_at ON messages
+WHEN new.edited_at IS NOT NULL OR new.deleted_at IS NOT NULL BEGIN
+    DELETE FROM group_records WHERE message = new.pk;
+END;
+
+-- Invites of ours to groups. `uses`: how many became members by one, and `max_uses`: how many may, or NULL.
+CREATE TABLE group_invites (
+    invite BLOB NOT NULL PRIMARY KEY REFERENCES invites (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    chat BLOB NOT NULL REFERENCES groups (chat) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    role INTEGER NOT NULL,
+    ask INTEGER NOT NULL,
+    max_uses INTEGER,
+    uses INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_invites_by_chat ON group_invites (chat);
+
+-- Who uses an invite of ours to a group. `answer`: the content with their keys, as they sent it, while somebody has yet to decide.
+CREATE TABLE group_requests (
+    chat BLOB NOT NULL REFERENCES groups (chat) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    contact BLOB NOT NULL REFERENCES contacts (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    invite BLOB NOT NULL REFERENCES group_invites (invite) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    answer BLOB,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (chat, contact)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_requests_by_invite ON group_requests (invite);
+
+-- Whether a contact is only known for a group, and shown nowhere.
+ALTER TABLE contacts ADD COLUMN for_group INTEGER NOT NULL DEFAULT 0;
+
 -- Groups to which a contact would add us, with the keys that we made for them, until the welcome is here.
 CREATE TABLE group_joins (
     group_id BLOB NOT NULL,
@@ -161,17 +199,21 @@ CREATE TABLE group_unsent (
     content BLOB NOT NULL
 ) STRICT;
 
--- The logs of groups at relays, and how far each was read.
+-- The logs of groups at relays, one for each epoch, and how far each was read. `admin`: the public key with which admins append. `until`: when
+-- it is read for the last time (ms); NULL while it is in use.
 CREATE TABLE group_logs (
     pk INTEGER PRIMARY KEY AUTOINCREMENT,
     chat BLOB NOT NULL REFERENCES groups (chat) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
-    epoch BLOB NOT NULL,
+    epoch INTEGER NOT NULL REFERENCES group_epochs (pk) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     relay BLOB NOT NULL,
     address BLOB NOT NULL,
     token BLOB NOT NULL,
+    admin BLOB NOT NULL,
     cursor INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (chat, epoch, relay)
+    until INTEGER,
+    UNIQUE (chat, epoch, relay, admin)
 ) STRICT;
+CREATE INDEX group_logs_by_epoch ON group_logs (epoch);
 
 -- Who said what waits for its message: in a direct chat always the author of that.
 ALTER TABLE waiting ADD COLUMN sender BLOB NOT NULL DEFAULT x'';

@@ -6,6 +6,7 @@ message      copying, deleting and explaining a message
 files        sending, fetching, saving and opening files; pictures
 voice        playing voice notes, and recording one
 finding      search, pins, dates, unread messages, mentions, and the way back
+channels     founding a channel, its link, what is known of it
 groups       founding a group, its pages, its members, leaving it
 mentions     completing the names of members
 contact      invites, requests, the page of a contact, relays

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from p2pchat.tui.actions.channels import ChannelActions
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.files import FileActions
@@ -34,6 +35,7 @@ class Actions:
         self.picking = MessageActions(app, self.talk, self.files)
         self.finding = FindActions(app, self.talk)
         self.groups = GroupActions(app, self.talk)
+        self.channels = ChannelActions(app, self.talk)
         self.talk.after_opening = self.groups.opened
         self.mentioning = MentionActions(app, lambda: self.groups.shown)
         self.people = ContactActions(app, self.talk, self.groups)
@@ -63,6 +65,7 @@ class Actions:
             "group": self.groups.group,
             "members": self.groups.members,
             "mention": self.finding.mention,
+            "channel": self.channels.channel,
             "notes": self.order.notes,
             "pin": self.order.pin,
             "archive": self.order.archive,

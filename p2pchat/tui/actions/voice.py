@@ -45,10 +45,8 @@ class VoiceActions:
     async def play(self, message: Message) -> None:
         """Play the voice note of a message, pause it, or go on."""
         if self._player is not None and self._message == message.id:
-            if self._player.playing:
-                self._player.pause()
-            else:
-                self._player.play()
+            player = self._player
+            await self.sound.devices.use(player.pause if player.playing else player.play)
             self._show()
             return
         if self._opening == message.id:
@@ -61,7 +59,10 @@ class VoiceActions:
             if self._opening != message.id:
                 return  # another one is to be played by now
             player.speed = self._speed
-            player.play()
+            await self.sound.devices.use(player.play)
+            if self._opening != message.id:
+                self.sound.devices.leave(player.pause)
+                return
         finally:
             if self._opening == message.id:
                 self._opening = ""
@@ -104,7 +105,7 @@ class VoiceActions:
         player, self._player = self._player, None
         if player is None:
             return
-        player.pause()
+        self.sound.devices.leave(player.pause)
         if self._timer is not None:
             self._timer.pause()
         self._app.main.conversation.files.show(self._message, None)

@@ -188,6 +188,10 @@ class AddScreen(Panel[str]):
         on_its_own = "You can close this; it continues in the background."
         self.say(f"Asking {known}… {on_its_own}")
         answer = await self._node.call("add", invite=invite, name=name, wait="sent", timeout=TIMEOUT)
+        if answer["state"] == "channel":
+            self._added = answer["id"]
+            self._ended(f"You follow {self.drawn(answer['name'])} now.")
+            return
         if answer["state"] != "contact":
             self._added = answer["id"]
             self.say(f"Their computer has your request, and is waiting for their answer… {on_its_own}")

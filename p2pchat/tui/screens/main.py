@@ -417,6 +417,8 @@ def placeholder(chat: Chat) -> str:
         return "forgotten: nothing can be sent"
     if chat.state == "left":
         return "you are not in this group any more: nothing can be sent"
+    if chat.state == "channel":
+        return "post for everybody who has its link"
     if chat.is_group:
         return "write to everyone in this group"
     if chat.state == "notes":

@@ -7,7 +7,7 @@ Peers' names appear in titles and bodies: every text here is `Content` or has `m
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -27,6 +27,7 @@ from textual.worker import Worker
 
 from p2pchat.errors import P2PChatError, sentence
 from p2pchat.sanitize import clean_line
+from p2pchat.tui.droppable import Droppable
 from p2pchat.tui.keys import shown
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import JOINER, UNSEEN, ZWJ, clock, cut, displayable_line
@@ -387,18 +388,20 @@ class Panel(ModalScreen[Result]):
         """Whether a request to the node is in progress."""
         return self._busy
 
-    def begin(self, work: Awaitable[None], waiting: str, failed: Callable[[P2PChatError], None] | None = None) -> None:
+    def begin(
+        self, work: Coroutine[Any, Any, None], waiting: str, failed: Callable[[P2PChatError], None] | None = None
+    ) -> None:
         """Run `work`, showing `waiting` meanwhile. An error is shown in place, or passed to `failed`."""
         self._busy = True
         self.say(waiting)
         self.show_keys()
-        self.run_worker(self._work(work, failed), group="work", exclusive=True)
+        self.run_worker(self._work(Droppable(work), failed), group="work", exclusive=True)
 
     def run_worker(self, work: Any, *options: Any, **more: Any) -> Worker[Any]:
         """Run work that ends without a word if the panel is closed meanwhile: its parts are gone when an answer comes,
         and an error of a worker ends the program.
         """
-        return super().run_worker(self._while_open(work), *options, **more)
+        return super().run_worker(Droppable(self._while_open(Droppable(work))), *options, **more)
 
     async def _while_open(self, work: Awaitable[Any]) -> None:
         try:

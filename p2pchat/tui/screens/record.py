@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -51,7 +52,9 @@ class RecordScreen(Panel[Any]):
         self._note: Any = note
         self._player: Plays | None = None
         self._levels: list[int] = []
-        self._stopping = False
+        self._opening = False
+        self._turn = asyncio.Lock()
+        """Held by what opens or closes a device, so that keys which are pressed meanwhile follow in order."""
 
     def body(self) -> ComposeResult:
         yield Static("", id="wave", classes="para", markup=False)
@@ -74,9 +77,9 @@ class RecordScreen(Panel[Any]):
 
     def _silence(self) -> None:
         if self._player is not None:
-            self._player.pause()
+            self._sound.devices.leave(self._player.pause)
         if self._recorder is not None:
-            self._recorder.discard()
+            self._sound.devices.leave(self._recorder.discard)
 
     # --- what is shown
 
@@ -84,8 +87,8 @@ class RecordScreen(Panel[Any]):
         recorder = self._recorder
         if recorder is not None and recorder.running:
             self._levels = [*self._levels[-MAX_LEVELS:], recorder.level]
-            if recorder.full:
-                self._stop()
+            if recorder.full and not self._turn.locked():
+                self.run_worker(self._in_turn(self._stop))
         self._show()
 
     def _show(self) -> None:
@@ -105,6 +108,8 @@ class RecordScreen(Panel[Any]):
         recorder = self._recorder
         if recorder is None:
             return Content("")
+        if self._opening:
+            return Content("")
         sign = "●" if recorder.running else "‖"
         shown = wave(self._levels[-_WAVE:], _WAVE, plain=plain, highest=255)
         style = "bold $text-error" if recorder.running else "bold"
@@ -115,6 +120,8 @@ class RecordScreen(Panel[Any]):
             return "Not sent yet: listen to it, send it, or leave with Esc, which throws it away."
         if self._recorder is None:
             return ""
+        if self._opening:
+            return "The microphone is being opened."
         return "Recording. Esc throws it away." if self._recorder.running else "Paused. Esc throws it away."
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -137,60 +144,66 @@ class RecordScreen(Panel[Any]):
 
     def action_again(self) -> None:
         """Record from the beginning."""
-        self._silence()
-        self._note = self._player = self._recorder = None
-        self._levels.clear()
-        try:
-            recorder = self._sound.recorder()
-            recorder.start()
-            self._recorder = recorder
-            self.say("")
-        except P2PChatError as exc:
-            self.say(said(exc), "problem")
-        self._show()
-        self.show_keys()
+        self.run_worker(self._in_turn(self._again))
 
     def action_pause(self) -> None:
         """Pause recording, or go on; once it is over, listen to it."""
-        if self._note is not None:
-            self.run_worker(self._listen())
-        elif self._recorder is not None:
+        self.run_worker(self._in_turn(self._pause))
+
+    def action_go(self) -> None:
+        """Stop recording; then send it."""
+        self.run_worker(self._in_turn(self._go))
+
+    async def _in_turn(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do one of the following, after those that were begun before; say what goes wrong."""
+        async with self._turn:
             try:
-                if self._recorder.running:
-                    self._recorder.pause()
-                else:
-                    self._recorder.start()
+                await step()
             except P2PChatError as exc:
                 self.say(said(exc), "problem")
             self._show()
             self.show_keys()
 
-    def action_go(self) -> None:
-        """Stop recording; then send it."""
+    async def _again(self) -> None:
+        self._silence()
+        self._note = self._player = self._recorder = None
+        self._levels.clear()
+        self._recorder = recorder = self._sound.recorder()
+        self._opening = True
+        self._show()
+        try:
+            await self._sound.devices.use(recorder.start)
+        except P2PChatError:
+            self._recorder = None
+            raise
+        finally:
+            self._opening = False
+        self.say("")
+
+    async def _pause(self) -> None:
+        recorder = self._recorder
+        if self._note is not None:
+            await self._listen()
+        elif recorder is not None:
+            await self._sound.devices.use(recorder.pause if recorder.running else recorder.start)
+
+    async def _go(self) -> None:
         if self._note is not None:
             self.dismiss(self._note)
-        elif self._recorder is not None:
-            self._stop()
+        else:
+            await self._stop()
 
-    def _stop(self) -> None:
-        recorder, self._recorder = self._recorder, None
-        try:
-            self._note = recorder.stop()
+    async def _stop(self) -> None:
+        recorder = self._recorder
+        if recorder is not None:
+            try:
+                self._note = await self._sound.devices.use(recorder.stop)
+            finally:
+                self._recorder = None
             self.say("")
-        except P2PChatError as exc:
-            self.say(said(exc), "problem")
-        self._show()
-        self.show_keys()
 
     async def _listen(self) -> None:
-        try:
-            if self._player is None:
-                self._player = await asyncio.to_thread(self._sound.player, self._note.data)
-            if self._player.playing:
-                self._player.pause()
-            else:
-                self._player.play()
-        except P2PChatError as exc:
-            self.say(said(exc), "problem")
-        self._show()
-        self.show_keys()
+        if self._player is None:
+            self._player = await asyncio.to_thread(self._sound.player, self._note.data)
+        player = self._player
+        await self._sound.devices.use(player.pause if player.playing else player.play)

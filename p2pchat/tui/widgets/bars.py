@@ -202,6 +202,8 @@ def hint(chat: Chat | None, look: Look) -> list[str]:
         texts = [f"You have blocked {name}.", "", "You receive nothing from them."]
     elif chat.state == "notes":
         texts = ["Nobody but you reads what you write here."]
+    elif chat.state == "channel":
+        texts = [f"Nothing was posted in {name} yet."]
     elif chat.state == "forgotten":
         texts = [f"{name} is forgotten.", "", "Nothing can be sent to them."]
     elif chat.state == "left":

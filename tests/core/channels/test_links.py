@@ -28,7 +28,7 @@ LINK = ChannelLink(KEY, None, (WAY, InviteWay(PeerKey(bytes(32)), b"\4\1\2\3\4\6
 
 
 def test_a_link_reads_back_from_its_text() -> None:
-    for link in (LINK, ChannelLink(KEY, bytes(32), (), "")):
+    for link in (LINK, ChannelLink(KEY, bytes(32), (), ""), ChannelLink(KEY, None, (), "news", bytes(range(32)))):
         data = from_text("look here: " + to_text(encode_link(link)) + " !")
         assert decode_link(data) == link
         assert kind_in(data) == CHANNEL

@@ -51,7 +51,8 @@ def test_one_bad_leaf_costs_nobody_else_the_seed() -> None:
     leaves = [ADMINS[0].leaf, ADMINS[1].leaf._replace(key=bytes(32))]
     made = make_log_relays(GROUP, RELAYS, leaves, RANDOM)
     assert open_admin_seed(made, GROUP, ADMINS[0])
-    assert [member for member, _ in made.seals] == [ADMINS[0].member]
+    assert [member for member, _ in made.seals] == [ADMINS[0].member, ADMINS[1].member]
+    assert open_admin_seed(made, GROUP, LeafKeys(ADMINS[1].member, ADMINS[1].private)) == b""
 
 
 def test_the_largest_value_fits_into_an_event() -> None:

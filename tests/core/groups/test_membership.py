@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from p2pchat.core.groups import events
+from p2pchat.core.groups import events, membership
 from p2pchat.core.groups.events import Action
 from p2pchat.core.groups.membership import LogAnswer, MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId
 from p2pchat.errors import NotAllowed
-from tests.core.groups.crowd import Team, forge, found, id_of, log_of, newcomer, roles, state_of
+from tests.core.groups.crowd import Team, forge, found, id_of, log_of, newcomer, roles, state_of, write
 
 REMOVE_MAX = events.RemoveMembers((id_of("max"),), False, "")
 OLGA = {"olga": Role.OWNER}
@@ -252,6 +252,14 @@ def test_only_the_newest_update_of_a_member_is_kept() -> None:
     assert log.add(updates[2].raw).answer is LogAnswer.KNOWN
 
 
+def test_an_update_neither_adds_nor_takes_away_a_kem_key() -> None:
+    team = Team.founded()
+    log = team.log()
+    update = forge(team.group, "max", events.UpdateMember(bytes(32), bytes(1184), "max"), log.state.heads, 0)
+    log.add(update.raw)
+    assert log.state.members[id_of("max")] == team.state().members[id_of("max")]
+
+
 def test_an_admin_who_signs_two_events_with_one_number_is_suspended_until_a_senior_decides() -> None:
     team = Team.founded()
     apart = team.copy()
@@ -266,6 +274,55 @@ def test_an_admin_who_signs_two_events_with_one_number_is_suspended_until_a_seni
     assert both.state().suspended == set()
     both.write("ada", events.ChangeSetting("topic", "again"))
     assert both.state().settings == {"topic": "again"}
+
+
+def test_a_hand_over_to_who_forked_decides_about_it() -> None:
+    team = Team.founded()
+    early = Team(team.written[:2])
+    early.write("ada", events.ChangeSetting("topic", "fork"))
+    assert set(roles(team.state(early))) == {"olga", "ada", "abe"}
+    both = Team([*team.written, early.written[-1]])
+    both.write("olga", events.HandOver(id_of("ada")))
+    state = both.state()
+    assert roles(state) == ALL | {"olga": Role.ADMIN, "ada": Role.OWNER}
+    assert state.settings == {"topic": "fork"}
+
+
+def test_a_removal_that_counts_again_ends_what_came_of_it_not_counting() -> None:
+    team = Team.founded()
+    team.write("ada", events.SetRole(id_of("mia"), Role.MODERATOR))
+    apart = team.copy()
+    apart.write("abe", events.ChangeSetting("name", "fork"))
+    team.write("abe", remove("mia"))
+    both = Team([*team.written, apart.written[-1]])
+    both.write("olga", events.SetRole(id_of("mia"), Role.ADMIN))
+    both.write("mia", events.ChangeSetting("topic", "mine"))
+    assert both.state().settings == {"topic": "mine"}
+    both.write("olga", events.SetRole(id_of("abe"), Role.ADMIN))
+    state = both.state()
+    assert "mia" not in roles(state)
+    assert state.settings == {"name": "fork"}
+
+
+def test_the_first_event_that_adds_a_member_says_its_role() -> None:
+    team = Team.founded()
+    team.write("olga", events.AddMembers((newcomer("max", Role.ADMIN),)))
+    assert roles(team.state())["max"] is Role.MEMBER
+    team.write("ada", REMOVE_MAX)
+    apart = Team(team.written[:3])
+    apart.write("olga", events.ChangeSetting("topic", "x"))
+    assert "max" not in roles(team.state(apart))
+
+
+def test_an_owner_who_hands_over_twice_makes_two_who_cannot_remove_each_other() -> None:
+    team = Team.founded()
+    apart = team.copy()
+    team.write("olga", events.HandOver(id_of("ada")))
+    apart.write("olga", events.HandOver(id_of("max")))
+    both = Team([*team.written, apart.written[-1]])
+    assert roles(both.state()) == ALL | {"olga": Role.ADMIN, "ada": Role.OWNER, "max": Role.OWNER}
+    with pytest.raises(NotAllowed):
+        both.write("max", remove("ada"))
 
 
 def test_a_removed_admin_cannot_take_back_the_past_by_forking_it() -> None:
@@ -306,6 +363,17 @@ def test_one_alone_recovers_nothing() -> None:
     assert team.state().recoveries[0].asked == {id_of("ada")}
 
 
+def test_requests_that_did_not_know_each_other_are_the_same_in_any_order() -> None:
+    team = Team.founded(recovery=NAMED)
+    apart = team.copy()
+    first, second = (
+        team.write("ada", events.RecoverOwner(id_of("mo"))),
+        apart.write("abe", events.RecoverOwner(id_of("mo"))),
+    )
+    before = apart.written[:-1]
+    assert state_of([*before, first, second]) == state_of([*before, second, first])
+
+
 @pytest.mark.parametrize("known", range(3, 7))
 def test_any_event_of_a_living_owner_voids_a_recovery(known: int) -> None:
     team = recovered()
@@ -342,8 +410,8 @@ def test_recipients_are_those_who_stay() -> None:
     removal = team.write("ada", REMOVE_MAX)
     later = team.write("ada", events.AddMembers((newcomer("ned"),)))
     log = team.log()
-    assert log.recipients(removal.id) == tuple(member.id for member in draft.recipients)
-    assert log.recipients(later.id) == tuple(log.state.members)
+    assert log.members_at(removal.id) == draft.recipients
+    assert log.members_at(later.id) == tuple(log.state.members.values())
 
 
 def test_events_of_another_group_and_other_bytes_are_refused() -> None:
@@ -364,6 +432,44 @@ def test_an_unknown_parent_waits_within_a_bound() -> None:
         event = forge(team.group, "eve", events.ChangeSetting("x", number), [parent], 0)
         dropped += log.add(event.raw).dropped
     assert len(dropped) == 6
+
+
+def test_a_removed_admin_cannot_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MAX_VOID_EVENTS", 5)
+    team = Team.founded()
+    apart = team.copy()
+    team.write("olga", remove("ada"))
+    log, other = team.log(), apart.log()
+    answers = [
+        log.add(write(other, "ada", events.ChangeSetting("topic", f"{number}")).raw).answer for number in range(8)
+    ]
+    assert answers == [LogAnswer.TAKEN] * 5 + [LogAnswer.REFUSED] * 3
+    monkeypatch.setattr(membership, "MAX_VOID_BYTES", 100)
+    late = write(log_of(team.written[:3]), "ada", events.RotateEpoch())
+    assert log.add(late.raw).answer is LogAnswer.REFUSED
+    assert log.state.members == team.state().members
+
+
+def test_a_log_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = Team.founded()
+    log = team.log()
+    size = sum(len(event.core) for event in team.written)
+    topic = write(team.log(), "olga", events.ChangeSetting("topic", "x"))
+    monkeypatch.setattr(membership, "MAX_CORES_BYTES", size + len(topic.core) - 1)
+    assert log.add(topic.raw).answer is LogAnswer.REFUSED
+    monkeypatch.undo()
+    monkeypatch.setattr(membership, "MAX_EVENTS", 3)
+    assert team.log().add(topic.raw).reason == "the log is full"
+
+
+def test_settings_have_an_end() -> None:
+    team = Team.founded(**{f"key {number:02}": number for number in range(30)})
+    log = team.log()
+    for number in range(30, 64):
+        write(log, "ada", events.ChangeSetting(f"key {number}", number))
+    with pytest.raises(NotAllowed):
+        write(log, "ada", events.ChangeSetting("one more", 1))
+    write(log, "ada", events.ChangeSetting("key 63", 1))
 
 
 def test_everything_is_the_same_after_only_part_of_it() -> None:

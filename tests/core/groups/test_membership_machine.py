@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core import primitives as prim
+from p2pchat.core.codec import encode
 from p2pchat.core.groups import events
+from p2pchat.core.groups.epochs import CONFIRM_BYTES
 from p2pchat.core.groups.events import Action, GroupEvent
 from p2pchat.core.groups.membership import LogAnswer, MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.state import GroupState
-from p2pchat.core.ids import EventId, GroupId, MemberId
+from p2pchat.core.ids import EventId, GroupId
 from p2pchat.errors import NotAllowed
 from tests.core.groups import oracle
 from tests.core.groups.crowd import Team, finish, id_of, log_of, newcomer, roles, seed_of
@@ -186,8 +188,33 @@ def test_equals_never_act_on_each_other(steps: list[Step]) -> None:
         assert roles(state)[name] is (Role.OWNER if name == "olga" else Role.ADMIN)
 
 
-def ids(*names: str) -> set[MemberId]:
-    return {id_of(name) for name in names}
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, (1 << 64) - 1) | st.binary(max_size=40) | st.text(max_size=8),
+    lambda children: st.lists(children, max_size=4),
+    max_leaves=8,
+)
+_IDS = st.sampled_from([bytes(id_of(name)) for name in PEOPLE])
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(
+    st.integers(0, 14),
+    st.lists(
+        VALUES | _IDS | st.lists(_IDS, max_size=2) | st.integers(0, 11) | st.sampled_from(["recovery"]), max_size=4
+    ),
+    st.integers(0, 2),
+    st.booleans(),
+)
+@pytest.mark.hypothesis
+def test_whatever_an_owner_signs_is_taken_or_refused(op: int, args: list[object], mode: int, succeeds: bool) -> None:
+    team = Team.founded()
+    log = team.log()
+    prev = log.state.sending if succeeds else None
+    core = encode([1, team.group, list(log.state.heads), 2, newcomer("olga").sign, op, args, mode, prev])
+    confirm, rekey = (bytes(CONFIRM_BYTES) if mode else None), (b"rekey" if mode == 2 else None)
+    result = log.add(events.signed_bytes(core, confirm, rekey, seed_of("olga")))
+    assert (result.answer is LogAnswer.REFUSED) == (log.state == team.state())
+    _ = log.draft(newcomer("olga").sign, events.RotateEpoch())
 
 
 def test_an_event_is_taken_once_however_often_it_comes() -> None:

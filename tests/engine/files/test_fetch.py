@@ -6,16 +6,26 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, Layout, blob_name
 from p2pchat.core.ids import BlobName, ContactId
-from p2pchat.engine.files.fetch import CHUNKS_A_REQUEST, MAX_REQUESTS, MAX_UNSAVED, FetchContext, FileFetch
+from p2pchat.engine.files.fetch import (
+    CHUNKS_A_FAST_REQUEST,
+    CHUNKS_A_REQUEST,
+    FAST_SECONDS,
+    MAX_REQUESTS,
+    MAX_UNSAVED,
+    MAX_UNWRITTEN,
+    FetchContext,
+    FileFetch,
+)
 from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.ports import BlobRange, Blobs
 
-CHUNKS = 4 * MAX_UNSAVED
+CHUNKS = 2 * MAX_UNSAVED
 SIZE = CHUNKS * CHUNK_BYTES
 CIPHER = BlobCipher(bytes(32), SIZE)
 LAYOUT = Layout.of(SIZE)
@@ -26,31 +36,42 @@ def chunk(number: int) -> bytes:
 
 
 class Disk:
-    """A worker thread that does nothing until it is `free`, and a sender who has everything at once."""
+    """A worker thread that does nothing until it is `free`, and a sender who has everything within `seconds`."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.asked: list[int] = []
+        self.messages_move = False
         self.free = trio.Event()
         self.given = self.turns = 0
         moving: Any = SimpleNamespace(row=SimpleNamespace(file=b""), done=0, problem="", meter=SimpleNamespace())
         moving.meter.moved = lambda size, now: None
         net: Any = SimpleNamespace(route=lambda contact: "direct", files=self)
-        around = FetchContext(net, self._beside, self._no_inboxes, lambda fetch: None, lambda moving: None)
+        around = FetchContext(
+            net, self._beside, self._no_inboxes, lambda fetch: None, lambda moving: None, self._messages_first
+        )
         plan = Plan(LAYOUT, BlobName(bytes(32)), Bits(LAYOUT.blobs))
         plan.take(LAYOUT.root, b"".join(blob_name(chunk(number)) for number in range(CHUNKS)))
         self.written: list[int] = []
-        sealed: Any = SimpleNamespace(write=lambda slot, data: self.written.append(slot))
+        sealed: Any = SimpleNamespace(write_padded=lambda slot, padded: self.written.append(slot))
         credit = trio.Semaphore(MAX_REQUESTS)
         self.fetch = FileFetch(moving, ContactId(bytes(8)), plan, CIPHER, sealed, around, credit)
 
     async def get(self, contact: ContactId, wanted: BlobRange) -> Blobs:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.seconds)
         self.given += wanted.count
+        self.asked.append(wanted.count)
         return Blobs([chunk(wanted.first.number + number) for number in range(wanted.count)])
 
     async def _beside(self, function: Callable[[], object]) -> object:
         await self.free.wait()
         self.turns += 1
         return function()
+
+    async def _messages_first(self) -> None:
+        if self.messages_move:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
 
     async def _no_inboxes(self, contact: ContactId) -> list[Any]:
         await trio.lowlevel.checkpoint()
@@ -63,13 +84,60 @@ def test_a_slow_disk_stops_the_asking_and_what_has_gathered_is_written_together(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(disk.fetch.run)
             await trio.testing.wait_all_tasks_blocked()
-            assert MAX_UNSAVED <= disk.given <= MAX_UNSAVED + MAX_REQUESTS * CHUNKS_A_REQUEST
+            assert MAX_UNWRITTEN <= disk.given <= MAX_UNWRITTEN + MAX_REQUESTS * CHUNKS_A_FAST_REQUEST
             assert not disk.fetch.unsaved
+            first = disk.given
             disk.free.set()
+            while disk.turns < 2:
+                await trio.testing.wait_all_tasks_blocked()
+            assert len(disk.fetch.unsaved) >= first, "what had gathered was written in two turns"
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def test_what_is_not_noted_stops_the_asking() -> None:
+    async def main() -> None:
+        disk = Disk()
+        disk.free.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disk.fetch.run)
             await trio.testing.wait_all_tasks_blocked()
+            assert MAX_UNSAVED <= disk.given <= MAX_UNSAVED + MAX_REQUESTS * CHUNKS_A_FAST_REQUEST
             assert len(disk.fetch.unsaved) == disk.given
             nursery.cancel_scope.cancel()
-        assert disk.turns == 2
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("seconds", [FAST_SECONDS / 2, 2 * FAST_SECONDS])
+def test_more_is_asked_for_at_once_where_it_comes_fast(seconds: float) -> None:
+    """On a slow line a request would take long, and of one that is cut nothing is kept."""
+
+    async def main() -> None:
+        disk = Disk(seconds)
+        disk.free.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disk.fetch.run)
+            await trio.sleep(3.5 * seconds)
+            nursery.cancel_scope.cancel()
+        assert set(disk.asked[:MAX_REQUESTS]) == {CHUNKS_A_REQUEST}
+        assert disk.asked[-1] == (CHUNKS_A_FAST_REQUEST if seconds < FAST_SECONDS else CHUNKS_A_REQUEST)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_nothing_is_written_while_messages_move() -> None:
+    async def main() -> None:
+        disk = Disk()
+        disk.free.set()
+        disk.messages_move = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disk.fetch.run)
+            await trio.testing.wait_all_tasks_blocked()
+            assert disk.given
+            assert not disk.written
+            nursery.cancel_scope.cancel()
 
     trio.run(main)
 

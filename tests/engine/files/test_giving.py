@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from p2pchat.core.files import BlobPlace
 from p2pchat.core.ids import ChatId, ContactId, FileId, MessageId
@@ -65,7 +66,7 @@ class Asked:
     def __init__(self, changes: int = 0, answers: dict[int, NoBlob] | None = None) -> None:
         self.changes = changes
         self.answers = answers or {}
-        self.reads = 0
+        self.reads = self.made = 0
         self.opened: list[FileId] = []
         self.events: list[dict[str, Any]] = []
         self.giver = Giver(self._read, self._beside, self._open, Live(self.events.append))  # type: ignore[arg-type]
@@ -78,6 +79,7 @@ class Asked:
         return self.answers.get(self.reads, (replace(ROW, file=file, message=file[0]), MessageId(file)))
 
     async def _beside(self, function: Callable[[], object]) -> Any:
+        self.made += getattr(function, "func", None) != self._open
         if getattr(function, "func", None) != self._open and self.changes:
             self.changes -= 1
             self.giver.close()
@@ -86,6 +88,21 @@ class Asked:
     def _open(self, row: FileRow) -> Maker:
         self.opened.append(row.file)
         return Maker()
+
+
+def test_nothing_is_given_before_messages_have_gone() -> None:
+    async def main() -> None:
+        gone = trio.Event()
+        asked = Asked()
+        asked.giver._messages_first = gone.wait
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(asked.blobs)
+            await wait_all_tasks_blocked()
+            assert not asked.made
+            gone.set()
+        assert asked.made
+
+    trio.run(main)
 
 
 def test_what_is_withdrawn_while_its_blobs_are_made_is_said_to_be() -> None:

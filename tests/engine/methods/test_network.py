@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import trio
 
 from p2pchat.engine.methods.network import place_of
 from p2pchat.errors import NotNow, NotReached
-from p2pchat.ports import Machine, ProxyHealth
+from p2pchat.net.view import NetworkView
+from p2pchat.ports import LanMode, Machine, MappingState, PortMapping, ProxyHealth
 from tests.support.asking import events_of
 from tests.support.mail_worlds import apart
 from tests.support.world import World, WorldNode, befriend, run_world
@@ -155,3 +157,11 @@ def test_what_keeps_a_node_from_everybody_is_in_its_status(
 )
 def test_the_place_of_a_relay(address: str, place: str) -> None:
     assert place_of(address) == place
+
+
+@pytest.mark.parametrize("mapper", [None, SimpleNamespace(mapping=PortMapping(MappingState.OFF))])
+def test_who_may_not_ask_for_a_port_is_not_told_of_a_setting(mapper: Any) -> None:
+    view = NetworkView(lambda: Machine(("IPv4",)), LanMode.OFF, mapper=mapper)
+    end: Any = SimpleNamespace(host=SimpleNamespace(addresses=tuple), relays=SimpleNamespace(ways=tuple))
+    view.begin(end, end, lambda contact: False, None)
+    assert view.state().mapping.state == (MappingState.FORBIDDEN if mapper is None else MappingState.OFF)

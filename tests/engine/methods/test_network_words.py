@@ -99,6 +99,7 @@ def test_whether_the_router_opened_a_port_is_one_sentence() -> None:
         asked = state in ("asking", "open", "silent", "refused", "not public")
         assert ("the router was asked" in words.get("neighbours", "")) == asked
     assert len(sentences) == len(MappingState)
+    assert sum("p2pchat settings port_mapping" in words for words in sentences) == 1, "only where that can change it"
     assert "the router has opened a port: others can dial /ip4/11.0.3.2/tcp/4001 (asked by PCP)" in sentences
     assert "port" not in said(replace(FACTS, proxy=ProxyHealth("127.0.0.1:9050", "")))
 

@@ -332,6 +332,35 @@ def test_a_request_that_cannot_be_written_ends_this_stream_only() -> None:
     plays(main)
 
 
+@pytest.mark.parametrize("size", [1_000, 65_545, 65_546, 150_000, 1 << 20])
+def test_answers_may_come_in_any_pieces(size: int) -> None:
+    async def main(asking: FileAsking, sender: Sender, nursery: trio.Nursery) -> None:
+        found: list[object] = []
+        nursery.start_soon(into, found, asking, blobs(0, 7))
+        (get,) = await sender.gets(1)
+        said = b"".join(pack(Frame(BLOB, get.number.to_bytes(4, "big") + blob(number))) for number in range(7))
+        for start in range(0, len(said), size):
+            await sender.far.write(said[start : start + size])
+            await wait_all_tasks_blocked()
+        assert found == [Blobs([blob(number) for number in range(7)])]
+
+    asks(main)
+
+
+def test_what_has_come_before_the_stream_ends_is_not_lost() -> None:
+    async def main(asking: FileAsking, sender: Sender, nursery: trio.Nursery) -> None:
+        found: list[list[object]] = [[], []]
+        for answers, wanted in zip(found, (blobs(0, 4), blobs(4, 4)), strict=True):
+            nursery.start_soon(into, answers, asking, wanted)
+            await wait_all_tasks_blocked()
+        await sender.give((await sender.gets(1))[0], 3)
+        await sender.far.close()
+        await wait_all_tasks_blocked()
+        assert found == [[Blobs([blob(0), blob(1), blob(2)])], [LinkLost]]
+
+    asks(main)
+
+
 def test_nobody_waits_for_a_stream_to_be_closed() -> None:
     async def main(sender: Sender, nursery: trio.Nursery) -> None:
         async def slow() -> None:

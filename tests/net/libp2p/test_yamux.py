@@ -32,10 +32,14 @@ class Wire:
     """Where the muxer's connection would be."""
 
     abandoned = False
+    wide = False
 
     def __init__(self) -> None:
         self.account = Account()
         self.moved = 0.0
+
+    def widen(self) -> None:
+        self.wide = True
 
     def abandon(self) -> None:
         self.abandoned = True
@@ -249,6 +253,20 @@ def test_a_stream_of_ours_has_the_same_window() -> None:
             with pytest.raises(MuxedStreamError):
                 await muxed.open_stream()
             assert muxed.stream_backlog_semaphore.value == 255
+
+    run(main)
+
+
+def test_a_wider_window_is_granted_and_more_of_the_connection_read_at_once() -> None:
+    async def main() -> None:
+        async with muxer_in_memory() as (peer, muxed):
+            stream = await muxed.open_stream()
+            assert not peer.wire.wide
+            await stream.widen(WINDOW + 100)
+            assert peer.wire.wide
+            assert peer.written[-1] == frame(UPDATE, 0, stream.stream_id, 100)
+            peer.says(frame(DATA, 0, stream.stream_id, bytes(WINDOW + 100)))
+            assert len(await stream.read(WINDOW + 100)) == WINDOW + 100
 
     run(main)
 

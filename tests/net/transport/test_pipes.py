@@ -1,13 +1,14 @@
-"""What a meter reads of a TCP connection."""
+"""What a TCP connection receives at once, and what a meter reads of it."""
 
 from __future__ import annotations
 
+import socket
 import struct
 
 import trio
 
 from p2pchat.net.allowance import Traffic
-from p2pchat.net.transport.pipes import Meter
+from p2pchat.net.transport.pipes import CHUNK, WIDE_CHUNK, Meter, TcpPipe
 from tests.conftest import run
 
 
@@ -29,6 +30,24 @@ def test_a_meter_counts_what_the_kernel_has_seen_acknowledged() -> None:
             assert carried.packets_out >= 2
             assert (meter.stuck, meter.resent) == (False, 0)
         assert meter.read() == carried
+
+    run(main)
+
+
+def test_a_connection_that_brings_files_is_read_in_larger_pieces() -> None:
+    async def main() -> None:
+        one, other = socket.socketpair()
+        for each in (one, other):
+            each.setblocking(False)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * WIDE_CHUNK)
+        pipe = TcpPipe(other)
+        with one:
+            assert one.send(bytes(3 * CHUNK)) == 3 * CHUNK
+            assert len(await pipe.receive(10)) == 10
+            assert len(await pipe.receive()) == CHUNK
+            pipe.widen()
+            assert len(await pipe.receive()) == 2 * CHUNK - 10
+            await pipe.close()
 
     run(main)
 

@@ -317,6 +317,19 @@ async def paste(app: Stage, text: str) -> None:
     await asyncio.sleep(0)
 
 
+def test_the_link_of_a_channel_is_followed_and_nobody_is_asked() -> None:
+    async def main() -> None:
+        node = Invited(BOB | {"name": "news", "state": "channel"})
+        async with stage(AddScreen(node), SIZES[0]) as (app, pilot):
+            await paste(app, INVITE)
+            await press(pilot, "enter")
+            await press(pilot, "enter")
+            assert [params["wait"] for params in node.named("add")] == ["sent"]
+            assert "You follow news now." in app.words
+
+    run(main())
+
+
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
 @pytest.mark.parametrize("size", SIZES)
 def test_paste_enter_enter(size: tuple[int, int], end: str) -> None:

@@ -1,0 +1,67 @@
+"""What is to be done in a group without being asked, and when (docs/protocol/groups.md).
+
+Nothing here knows whose turn it is among several admins: two who do the same at one time only cause a merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from p2pchat.core.groups.events import (
+    MAX_ADDED,
+    MAX_REMOVED,
+    Action,
+    MergeEpochs,
+    Newcomer,
+    RemoveMembers,
+    RotateEpoch,
+)
+from p2pchat.core.groups.state import GroupState, OpenRecovery
+from p2pchat.core.ids import EventId, MemberId
+from p2pchat.lib.times import DAY_MS, MINUTE_MS
+
+MERGE_MS = 10 * MINUTE_MS
+ROTATE_MS = 7 * DAY_MS
+ROTATE_MESSAGES = 5_000
+UPDATE_MS = 30 * DAY_MS
+RECOVERY_MS = 14 * DAY_MS
+
+
+def renewal(state: GroupState, *, parted_at: int | None, began_at: int, messages: int, now: int) -> Action | None:
+    """Return what an admin should do about the epochs of a group now, None if nothing.
+
+    parted_at: since when there have been several epoch heads, None if there is one. began_at: when the newest epoch
+    began here. messages: how many it has seen. now: all in ms.
+    """
+    if state.left:
+        return RemoveMembers(tuple(sorted(state.left))[:MAX_REMOVED], False, "")
+    if len(state.epoch_heads) > 1:
+        apart_too_long = parted_at is not None and now - parted_at >= MERGE_MS
+        return MergeEpochs() if apart_too_long or state.sending is None else None
+    if any(head.outsiders or head.left for head in state.epoch_heads):
+        return RotateEpoch()
+    due = now - began_at >= ROTATE_MS or messages >= ROTATE_MESSAGES
+    return RotateEpoch() if due and state.epoch_heads else None
+
+
+def update_is_due(updated_at: int, now: int) -> bool:
+    """Tell whether a member should replace its keys of encryption. updated_at: when it last did, or joined; ms."""
+    return now - updated_at >= UPDATE_MS
+
+
+def may_confirm(recovery: OpenRecovery, me: MemberId, seen_at: Mapping[EventId, int], now: int) -> bool:
+    """Tell whether somebody who asked for a recovery, or was named for that, may confirm it now, by its own clock.
+
+    seen_at: when each request was seen first here, ms. Once as many as needed have confirmed without knowing of each
+    other, confirming again completes it.
+    """
+    if me in recovery.confirmed and len(recovery.confirmed) < recovery.needed:
+        return False
+    old = sum(now - seen_at.get(request, now) >= RECOVERY_MS for request in recovery.requests)
+    return old >= recovery.needed
+
+
+def batches(newcomers: Iterable[Newcomer]) -> Iterator[tuple[Newcomer, ...]]:
+    """Divide newcomers into as few events as possible."""
+    waiting = sorted(newcomers, key=lambda newcomer: newcomer.id)
+    return (tuple(waiting[start : start + MAX_ADDED]) for start in range(0, len(waiting), MAX_ADDED))

@@ -1,0 +1,100 @@
+"""Writing in a channel: the next post and the head of our own feed, signed and saved in one transaction.
+
+After the commit `sync` has the relays keep them. A message is *stored* once one of them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from p2pchat.core.channels import bodies, checkpoints, posts
+from p2pchat.core.channels.feed import Feed, take_head, take_post
+from p2pchat.core.channels.posts import ChannelWriter, Checkpoint, FeedHead, Post
+from p2pchat.core.contents import Text
+from p2pchat.core.delivery import DeliveryEvent, Route
+from p2pchat.core.ids import MessageId, WriterKey
+from p2pchat.core.text import MAX_TEXT_BYTES
+from p2pchat.engine.channels import reading
+from p2pchat.engine.delivery import states
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.store import channels as store_channels
+from p2pchat.store import chats as store_chats
+from p2pchat.store.channels import ChannelRow
+from p2pchat.store.messages import ME, MessageRow
+
+
+def post_text(tx: Transaction, row: ChannelRow, text: str) -> MessageRow:
+    """Write a text in a channel, and tell the faces. Raises NotNow where we may not write or the feed is frozen,
+    TextTooLong, or UsageError for a text that is not valid.
+    """
+    _check_text(text)
+    if row.seed is None or row.writer is None:
+        raise NotNow("Only its writers post in this channel", hint="`p2pchat forget` stops following it.")
+    feed = store_channels.feed(tx.db, row, row.writer)
+    own = store_channels.feed(tx.db, row, WriterKey(row.key)).head
+    if not row.is_ours and (own is None or own.most(row.writer) <= feed.count):
+        raise NotNow("You do not write in this channel any more, or its newest head is not here yet")
+    if feed.fork is not None:
+        hint = "An old copy of this profile has written too. Found a new channel, and tell its followers elsewhere."
+        raise NotNow("This channel has forked, and its followers take nothing more of it", hint=hint)
+    body = bodies.encode_body(Text(text))
+    if row.secret is not None:
+        body = bodies.seal_body(row.secret, feed.name, feed.count, body, tx.random)
+    mark = _checkpoint(tx, row, feed)
+    post = posts.make_post(row.seed, feed.name, feed.count, feed.last, tx.now, body, mark)
+    grown = take_post(feed, post, lambda seq: store_channels.post(tx.db, row.chat, feed.name, seq))
+    store_channels.put_feed(tx.db, row.chat, grown)
+    store_channels.add_post(tx.db, row.chat, post, body=True)
+    saved = reading.save_message(tx, row, post, Text(text), ME)
+    assert saved is not None
+    sign_head(tx, row)
+    tx.channels_written[row.chat] = None
+    return saved
+
+
+def sign_head(tx: Transaction, row: ChannelRow, writers: tuple[ChannelWriter, ...] | None = None) -> FeedHead:
+    """Sign where our feed ends now, and save it. writers: others who may write; None for those who may already."""
+    assert row.seed is not None
+    assert row.writer is not None
+    feed = store_channels.feed(tx.db, row, row.writer)
+    chat = store_chats.get(tx.db, row.chat)
+    name = chat.name if chat is not None and row.is_ours and row.secret is None else None
+    if writers is None:
+        writers = () if feed.head is None else feed.head.writers
+    at = tx.now if feed.head is None else max(tx.now, feed.head.at + 1)
+    head = posts.make_head(row.seed, feed.name, feed.count, feed.last, at, name, writers)
+    store_channels.put_feed(
+        tx.db, row.chat, take_head(feed, head, lambda seq: store_channels.post(tx.db, row.chat, feed.name, seq))
+    )
+    return head
+
+
+def stored(tx: Transaction, row: ChannelRow, written: Iterable[Post]) -> None:
+    """Note that a relay keeps these posts of ours."""
+    ids: list[MessageId] = [bodies.message_id(post) for post in written]
+    states.advance(tx, row.chat, ids, DeliveryEvent.STORED, Route.MAILBOX)
+
+
+def _checkpoint(tx: Transaction, row: ChannelRow, feed: Feed) -> Checkpoint | None:
+    """Return what the next post commits to, if it is one that does. Of a feed that was taken up again from a relay,
+    which has no more than the newest posts, all of them have to be here: else NotNow.
+    """
+    if not checkpoints.is_due(feed.count):
+        return None
+    page = store_channels.page(tx.db, row.chat, feed.name, feed.count - checkpoints.EVERY, checkpoints.EVERY)
+    hashes = [post.header.hash for post in page]
+    if len(hashes) != checkpoints.EVERY:
+        raise NotNow("Posts of this channel are missing here, without which the next one cannot be signed")
+    return Checkpoint(checkpoints.merkle_root(hashes), hashes[0])
+
+
+def _check_text(text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise UsageError("This text is not valid Unicode") from None
+    if size > MAX_TEXT_BYTES:
+        raise TextTooLong
+    if not text.strip():
+        raise UsageError("There is nothing to send")

@@ -1,0 +1,277 @@
+"""Reads the logs of groups, and puts into them what waits for them: implements `ports.LogCallbacks`.
+
+The store says which logs there are and what waits; it is read again whenever that has changed. A small group's members
+read all logs of it; those of a large one are spread over them, and read another one hourly, so that what one relay
+withholds is seen within the hour.
+
+An item is put again, with growing pauses, until each log has it. Its message is stored once the first has.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import trio
+
+from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import QueueId, RelayName
+from p2pchat.core.logs import LogKeys, log_keys
+from p2pchat.core.primitives import Random, hmac_sha256
+from p2pchat.engine.delivery import group_rules, mailbox_queues
+from p2pchat.engine.groups import adopting, log_duties
+from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
+from p2pchat.errors import NodeError, P2PChatError, ProfileError
+from p2pchat.lib.backoff import Backoff, jittered
+from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.lib.wakeup import Wakeup
+from p2pchat.ports import Net, Relay
+from p2pchat.store.database import Database
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import logs as store_logs
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.logs import OutgoingRow
+
+MAX_READ_ALL = 256
+"""Members of a group up to which each of them reads all of its logs."""
+KEEP_HOURS = 14 * 24
+"""How long an item is to be kept, if the relay does not keep it for less."""
+ITEMS_AT_ONCE = 64
+"""Items that are taken in one transaction,"""
+PUT_AT_ONCE = 32
+"""and that are put with one call."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, HOUR_SECONDS
+"""Seconds until something is put again into a log that was not reached, or did not take it."""
+
+log = logging.getLogger(__name__)
+
+
+class LogPlace(NamedTuple):
+    """A log, as it is read and appended to. pk: of its row. cursor: the place up to which it was read. watched: whether
+    it is read all the time, not now and then. waiting: whether something is to be put into it.
+    """
+
+    pk: int
+    relay: Relay
+    keys: LogKeys
+    cursor: int
+    watched: bool
+    waiting: bool
+
+
+@dataclass(slots=True)
+class _Putting:
+    """How putting into a log goes. not_before: when it is tried again, in seconds of trio's clock."""
+
+    backoff: Backoff
+    not_before: float = -math.inf
+    under_way: bool = False
+
+
+def read(db: Database) -> list[LogPlace]:
+    """Return all logs of all groups, as the store has them."""
+    ours, waiting, places = mailbox_queues.ours(db), store_logs.with_outgoing(db), list[LogPlace]()
+    by_epoch: dict[int, list[LogPlace]] = {}
+    for row in store_logs.all(db):
+        epoch, group = store_epochs.by_pk(db, row.epoch), store_groups.get(db, row.chat)
+        if epoch is None or group is None:
+            continue
+        seed, named = b"", LOGS.read(group_rules.settings_of(group))
+        if group.role <= Role.ADMIN and named is not None and named.admin == row.admin:
+            seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group))
+        relay = ours.get(row.relay) or Relay(row.relay, (row.address,), row.token, chosen=False)
+        keys = log_keys(epoch.topic, row.relay, row.admin, seed)
+        by_epoch.setdefault(row.epoch, []).append(LogPlace(row.pk, relay, keys, row.cursor, True, row.pk in waiting))
+    for epoch_pk, of_epoch in by_epoch.items():
+        epoch = store_epochs.by_pk(db, epoch_pk)
+        if epoch is None or store_members.count(db, epoch.chat) <= MAX_READ_ALL:
+            places += of_epoch
+            continue
+        group = store_groups.get(db, epoch.chat)
+        ordered = sorted(of_epoch, key=lambda place: place.relay.peer)
+        mine = 0 if group is None else hmac_sha256(epoch.topic, group.member)[0] % len(ordered)
+        places += [place._replace(watched=number == mine) for number, place in enumerate(ordered)]
+    return places
+
+
+class LogCarrier:
+    """Reads and appends; `run` runs it. `use` says what there is."""
+
+    def __init__(self, committer: Committer, net: Net, random: Random) -> None:
+        self._committer = committer
+        self._net = net
+        self._random = random
+        self._places: dict[int, LogPlace] = {}
+        self._by_name: dict[tuple[RelayName, QueueId], int] = {}
+        self._watched: dict[RelayName, Relay] = {}
+        self._visited: set[int] = set()
+        self._visits = 0
+        self._putting: dict[int, _Putting] = {}
+        self._wake = Wakeup()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is about to be put into a log."""
+        return any(putting.under_way for putting in self._putting.values())
+
+    def use(self, places: Sequence[LogPlace]) -> None:
+        """Read and append to these logs, and no others."""
+        self._places = {place.pk: place for place in places}
+        self._by_name = {(place.relay.mailbox, place.keys.log.id): place.pk for place in places}
+        self._visited &= self._places.keys()
+        for pk in self._putting.keys() - self._places.keys():
+            if not self._putting[pk].under_way:
+                del self._putting[pk]
+        self._watch()
+        self._wake.set()
+
+    def put_soon(self, pks: Sequence[int]) -> None:
+        """Put what waits for these logs now."""
+        for pk in pks:
+            place = self._places.get(pk)
+            if place is not None:
+                self._places[pk] = place._replace(waiting=True)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Put what waits, and visit what is not always watched, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._visit)
+            while True:
+                self._wake.clear()
+                next_at = math.inf
+                for place in self._places.values():
+                    if place.waiting:
+                        next_at = min(next_at, self._begin(place, nursery))
+                with trio.move_on_at(next_at):
+                    await self._wake.wait()
+
+    def _begin(self, place: LogPlace, nursery: trio.Nursery) -> float:
+        """Put what waits for a log, if it is time; return when to look again."""
+        putting = self._putting.get(place.pk)
+        if putting is None:
+            backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, self._random)
+            putting = self._putting[place.pk] = _Putting(backoff)
+        if putting.under_way:
+            return math.inf
+        if putting.not_before > trio.current_time():
+            return putting.not_before
+        putting.under_way = True
+        nursery.start_soon(self._put, place, putting)
+        return math.inf
+
+    async def _put(self, place: LogPlace, putting: _Putting) -> None:
+        """Put some of what waits for a log, and save what became of it."""
+        rows = _alike(await self._committer.read(store_logs.outgoing, place.pk, PUT_AT_ONCE))
+        blobs = [row.sealed for row in rows]
+        as_admin = bool(rows and rows[0].admin and place.keys.admin_seed)
+        append = self._net.mailboxes.logs.append
+        codes = await append(place.relay, place.keys, KEEP_HOURS, blobs, as_admin=as_admin) if rows else []
+        answers = zip(rows, codes or (), strict=False)
+        results = [(row.item, row.message, code) for row, code in answers if code is not None]
+        try:
+            if results:
+                await self._committer.submit(log_duties.placed, place.pk, results)
+        except P2PChatError:
+            results = []
+        if len(results) < len(rows) or any(code for _, _, code in results):
+            putting.not_before = trio.current_time() + putting.backoff.pause()
+        else:
+            putting.backoff.reset()
+        putting.under_way = False
+        known = self._places.get(place.pk)
+        if known is not None and not rows:
+            self._places[place.pk] = known._replace(waiting=False)
+        self._wake.set()
+
+    # --- reading
+
+    def _watch(self) -> None:
+        """Tell the net which logs to read."""
+        wanted: dict[RelayName, tuple[Relay, list[tuple[LogKeys, int]]]] = {}
+        for place in self._places.values():
+            if place.watched or place.pk in self._visited:
+                _, keys = wanted.setdefault(place.relay.mailbox, (place.relay, []))
+                keys.append((place.keys, place.cursor))
+        for name, relay in self._watched.items():
+            if name not in wanted:
+                self._net.mailboxes.logs.watch(relay, [])
+        self._watched = {name: relay for name, (relay, _) in wanted.items()}
+        for relay, keys in wanted.values():
+            self._net.mailboxes.logs.watch(relay, keys)
+
+    async def _visit(self) -> None:
+        """Read the logs that are not always watched, another one of each group each hour."""
+        while True:
+            await trio.sleep(jittered(HOUR_SECONDS, self._random))
+            self._visits += 1
+            others = [place.pk for place in self._places.values() if not place.watched]
+            self._visited = {pk for number, pk in enumerate(others) if number % 2 == self._visits % 2}
+            self._watch()
+
+    async def log_items(
+        self, relay: RelayName, log: QueueId, items: Sequence[tuple[int, bytes]], upto: int, *, more: bool
+    ) -> None:
+        """Take what has come of a log."""
+        pk = self._by_name.get((relay, log))
+        if pk is None:
+            return
+        try:
+            for start in range(0, len(items), ITEMS_AT_ONCE):
+                some = items[start : start + ITEMS_AT_ONCE]
+                await self._committer.room()
+                place = upto if start + ITEMS_AT_ONCE >= len(items) else some[-1][0]
+                await self._take(pk, [sealed for _, sealed in some], place)
+        except ProfileError:  # the disk is full: until there is room again, nothing is asked for
+            await trio.sleep(SAVE_RETRY_SECONDS)
+            self._read_again(pk)
+            return
+        if not more and pk in self._visited:
+            self._visited.discard(pk)
+            self._watch()
+
+    async def _take(self, pk: int, sealed: Sequence[bytes], upto: int) -> None:
+        """Save items up to a place. One that fails costs nobody else anything. Raises ProfileError."""
+        submit = self._committer.submit
+        try:
+            await submit(log_duties.came, pk, sealed, upto)
+        except ProfileError:
+            raise
+        except P2PChatError:
+            for item in sealed:
+                with suppress(NodeError):
+                    await submit(log_duties.came, pk, [item], 0)
+            await submit(log_duties.came, pk, [], upto)
+        known = self._places.get(pk)
+        if known is not None:
+            self._places[pk] = known._replace(cursor=max(upto, known.cursor))
+
+    def logs_up(self, relay: RelayName) -> None:
+        """Put what waits for a relay that answers."""
+        for place in self._places.values():
+            if place.relay.mailbox == relay and place.pk in self._putting:
+                self._putting[place.pk].not_before = -math.inf
+                self._putting[place.pk].backoff.reset()
+        self._wake.set()
+
+    def logs_down(self, relay: RelayName, problem: str) -> None:
+        """Do nothing: what waits is tried again after a pause."""
+
+    def _read_again(self, pk: int) -> None:
+        """Read a log again from the last place that is on our disk: what came could not be saved."""
+        place = self._places.pop(pk, None)
+        if place is not None:
+            self._watch()
+            self._places[pk] = place
+            self._watch()
+
+
+def _alike(rows: Sequence[OutgoingRow]) -> list[OutgoingRow]:
+    """Return the first rows that are put with the same key."""
+    return [row for row in rows if row.admin == rows[0].admin]

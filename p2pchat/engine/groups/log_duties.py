@@ -1,0 +1,97 @@
+"""What comes of the logs of groups, what became of what was put there, and whose relays carry a group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from p2pchat.core import mailbox
+from p2pchat.core.delivery import DeliveryEvent, Route
+from p2pchat.core.groups import items
+from p2pchat.core.groups.epochs import Leaf
+from p2pchat.core.groups.log_relays import (
+    LOGS,
+    MAX_ADDRESS,
+    MAX_LOG_RELAYS,
+    MAX_SEALS,
+    MAX_TOKEN,
+    LogRelay,
+    make_log_relays,
+)
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import ChatId, MessageId
+from p2pchat.engine.delivery import states
+from p2pchat.engine.groups import changes, history, logs, receive
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import CannotOpen, NotNow
+from p2pchat.store import chats as store_chats
+from p2pchat.store import relays as store_relays
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import logs as store_logs
+from p2pchat.store.groups.groups import GroupRow
+
+_FINAL = (mailbox.DONE, mailbox.MALFORMED, mailbox.NOT_ALLOWED)
+"""Codes after which an item is not put again."""
+
+
+def settle(tx: Transaction, chat: ChatId) -> None:
+    """Do what follows for the logs of a group when something about it has changed."""
+    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
+    if row is not None and kept is not None and kept.ended_at is None:
+        _name_relays(tx, row)
+        logs.settle(tx, row)
+
+
+def came(tx: Transaction, pk: int, sealed: Sequence[bytes], upto: int) -> None:
+    """Take items of the log with this pk, and note how far it was read. What is not of its epoch is no item."""
+    log = store_logs.get(tx.db, pk)
+    epoch = None if log is None else store_epochs.by_pk(tx.db, log.epoch)
+    if log is None or epoch is None:
+        return
+    store_logs.read_upto(tx.db, pk, upto)
+    for item in sealed:
+        row = store_groups.get(tx.db, log.chat)
+        with suppress(CannotOpen):
+            if row is not None and items.tag_of(item) == epoch.tag:
+                receive.take(tx, row, item, Route.MAILBOX, None)
+
+
+def placed(tx: Transaction, pk: int, results: Sequence[tuple[int, MessageId | None, int]]) -> None:
+    """Note what became of items that were to be put into a log: (pk, message, code of `core.mailbox`)."""
+    log = store_logs.get(tx.db, pk)
+    if log is None:
+        return
+    store_logs.done(tx.db, pk, [item for item, _, code in results if code in _FINAL])
+    stored = [message for _, message, code in results if message is not None and code == mailbox.DONE]
+    states.advance(tx, log.chat, stored, DeliveryEvent.STORED, Route.MAILBOX)
+
+
+def _name_relays(tx: Transaction, row: GroupRow) -> None:
+    """Name relays of ours for a group that has none, or make a key for its admins where these have changed; if we are
+    the most senior who may. That is done before the group is so large that it needs them, while everybody is sure to
+    hear of it.
+    """
+    state = history.log_of(tx, row.chat).state
+    admins = [member for member in state.members.values() if member.role <= Role.ADMIN]
+    first = min(admins, key=lambda member: (member.role, member.id), default=None)
+    if first is None or first.id != row.member:
+        return
+    known = LOGS.read(state.settings)
+    relays = _own_relays(tx) if known is None else list(known.relays)
+    sealed = sorted(member.id for member in admins)[:MAX_SEALS]
+    if relays and (known is None or sorted(member for member, _ in known.seals) != sealed):
+        leaves = [Leaf(member.id, member.leaf) for member in admins]
+        made = make_log_relays(row.group_id, relays, leaves, tx.random)
+        with suppress(NotNow):
+            changes.change_setting(tx, row, LOGS.key, made.value())
+
+
+def _own_relays(tx: Transaction) -> list[LogRelay]:
+    """Return relays of ours that others may reach."""
+    fitting = [
+        LogRelay(relay.peer, relay.reached_at[0], relay.token)
+        for relay in store_relays.all(tx.db)
+        if relay.kept and len(relay.reached_at[0]) <= MAX_ADDRESS and len(relay.token) <= MAX_TOKEN
+    ]
+    return fitting[:MAX_LOG_RELAYS]

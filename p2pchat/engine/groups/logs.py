@@ -1,0 +1,76 @@
+"""Which logs at relays a group has, and what is to be put into them.
+
+Each epoch has a log of its own at each relay of the group, with keys that all members of the epoch compute. What is
+sealed under an epoch goes into its logs, an event too: so whoever was away begins with the logs of the newest epoch
+that it knows, and finds there what leads to the next. `log_carrier` reads and appends.
+
+A small group needs none: there everybody gets everything in the sessions of contacts, and no relay sees that there is
+a group.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.groups.epochs import LINKS_MS
+from p2pchat.core.groups.log_relays import LOGS
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import MessageId
+from p2pchat.engine.groups import history, pairwise
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import logs as store_logs
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.epochs import EpochRow
+from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.logs import LogRow
+
+READ_ON_MS = LINKS_MS
+"""How long the logs of an epoch are read that is over, and those of a relay that the group has left."""
+
+
+def are_used(tx: Transaction, row: GroupRow) -> bool:
+    """Return whether what is said in a group goes into logs: it has some, and is too large for sessions alone."""
+    if store_members.count(tx.db, row.chat) <= pairwise.MAX_PAIRWISE:
+        return False
+    return LOGS.read(history.log_of(tx, row.chat).state.settings) is not None
+
+
+def of_epoch(tx: Transaction, row: GroupRow, epoch: EpochRow) -> list[LogRow]:
+    """Return the logs of an epoch, those that are used from now on too."""
+    known = store_logs.of_epoch(tx.db, epoch.pk)
+    log_relays = LOGS.read(history.log_of(tx, row.chat).state.settings)
+    if log_relays is None:
+        return known
+    in_use = {(log.at, log.admin) for log in known if log.until is None}
+    missing = [relay for relay in log_relays.relays if (relay, log_relays.admin) not in in_use]
+    for relay in missing:
+        store_logs.put(tx.db, row.chat, epoch.pk, relay, log_relays.admin)
+        tx.group_logs_changed = True
+    return store_logs.of_epoch(tx.db, epoch.pk) if missing else known
+
+
+def settle(tx: Transaction, row: GroupRow) -> None:
+    """Use the logs of the newest epochs of a group, and read those of earlier ones on for a while."""
+    state, used = history.log_of(tx, row.chat).state, set[int]()
+    log_relays = LOGS.read(state.settings)
+    wanted = set() if log_relays is None else {(relay, log_relays.admin) for relay in log_relays.relays}
+    for head in state.epoch_heads:
+        epoch = store_epochs.get(tx.db, row.chat, head.id)
+        if epoch is not None:
+            used |= {log.pk for log in of_epoch(tx, row, epoch) if (log.at, log.admin) in wanted}
+    for log in store_logs.of(tx.db, row.chat):
+        if log.until is None and log.pk not in used:
+            store_logs.retire(tx.db, log.pk, tx.passed + READ_ON_MS)
+            tx.group_logs_changed = True
+
+
+def tick(tx: Transaction) -> None:
+    """Forget the logs that were read for the last time."""
+    if store_logs.expire(tx.db, tx.passed):
+        tx.group_logs_changed = True
+
+
+def queue(tx: Transaction, row: GroupRow, logs: list[LogRow], item: int, message: MessageId | None) -> None:
+    """Have an item of ours put into these logs. item: its pk. message: the one that it carries."""
+    for log in logs:
+        store_logs.queue(tx.db, log.pk, item, message, admin=row.role <= Role.ADMIN)
+        tx.group_logs_waiting[log.pk] = None

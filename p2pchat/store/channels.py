@@ -1,0 +1,170 @@
+"""Channels: who we are in each, what is known of its feeds, and the posts behind its messages.
+
+Whatever is read back is decoded as strictly as what comes from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.channels import posts
+from p2pchat.core.channels.feed import Feed
+from p2pchat.core.channels.posts import FeedName, Post
+from p2pchat.core.codec import array, binary, binary_upto, decode, encode, listing
+from p2pchat.core.ids import ChatId, ContactId, PeerKey, WriterKey
+from p2pchat.core.invite import MAX_ADDRESS, MAX_WAYS, ROLE_RELAY, InviteWay
+from p2pchat.core.mailbox import MAX_TOKEN
+from p2pchat.store.database import Database, Row
+
+_SENDER_BYTES = 8
+_RELAYS = listing(array(binary(prim.KEY_BYTES), binary_upto(MAX_ADDRESS), binary_upto(MAX_TOKEN)), MAX_WAYS)
+_MAX_RELAYS_BYTES = MAX_WAYS * (MAX_ADDRESS + MAX_TOKEN + prim.KEY_BYTES + 16)
+
+
+class ChannelRow(NamedTuple):
+    """A channel. key: its public key. writer, seed: of the key with which we write there, or None. secret: opens the
+    posts of a private one. relays: those that mirror it.
+    """
+
+    chat: ChatId
+    key: bytes
+    writer: WriterKey | None
+    seed: bytes | None
+    secret: bytes | None
+    relays: tuple[InviteWay, ...]
+
+    @property
+    def own_feed(self) -> FeedName:
+        """The name of the channel's own feed."""
+        return posts.own_feed(self.key)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the channel's own key is here."""
+        return self.writer == self.key
+
+
+_SELECT = "SELECT chat, key, writer, seed, secret, relays FROM channels"
+_FEED = "SELECT writer, first, count, last, head, missing, fork FROM channel_feeds"
+_PUT_FEED = """
+INSERT INTO channel_feeds (chat, writer, first, count, last, head, missing, fork) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (chat, writer) DO UPDATE SET first = excluded.first, count = excluded.count, last = excluded.last,
+    head = excluded.head, missing = excluded.missing, fork = excluded.fork
+"""
+_ADD_POST = """
+INSERT INTO channel_posts (feed, seq, header, signature, body)
+SELECT pk, ?3, ?4, ?5, ?6 FROM channel_feeds WHERE chat = ?1 AND writer = ?2 ON CONFLICT DO NOTHING
+"""
+_POSTS = """
+SELECT seq, header, signature, body FROM channel_posts
+WHERE feed = (SELECT pk FROM channel_feeds WHERE chat = ? AND writer = ?) AND seq >= ? ORDER BY seq LIMIT ?
+"""
+
+
+def add(db: Database, row: ChannelRow) -> None:
+    """Save a channel, whose chat exists."""
+    relays = encode([[way.peer, way.address, way.token] for way in row.relays])
+    db.execute(
+        "INSERT INTO channels (chat, key, writer, seed, secret, relays) VALUES (?, ?, ?, ?, ?, ?)",
+        (row.chat, row.key, row.writer, row.seed, row.secret, relays),
+    )
+
+
+def get(db: Database, chat: ChatId) -> ChannelRow | None:
+    """Return a channel by its chat, or None."""
+    row = db.query_one(f"{_SELECT} WHERE chat = ?", (chat,))
+    return None if row is None else _made(row)
+
+
+def with_key(db: Database, key: bytes) -> ChannelRow | None:
+    """Return the channel with this public key, or None."""
+    row = db.query_one(f"{_SELECT} WHERE key = ?", (key,))
+    return None if row is None else _made(row)
+
+
+def all(db: Database) -> list[ChannelRow]:
+    """Return every channel."""
+    return [_made(row) for row in db.query(f"{_SELECT} ORDER BY chat")]
+
+
+def sender_of(writer: WriterKey) -> ContactId:
+    """Return the id under which messages of a writer of a channel are saved: no contact's."""
+    return ContactId(prim.blake2b(writer, b"p2pchat1 channel")[:_SENDER_BYTES])
+
+
+def names(db: Database, row: ChannelRow, name: str) -> dict[ContactId, str]:
+    """Return the names of all who have written in a channel, by the senders of its messages. name: the channel's, under
+    which its owner writes, and whoever its newest head does not name any more.
+    """
+    head = feed(db, row, WriterKey(row.key)).head
+    writers = () if head is None else head.writers
+    known = db.query("SELECT writer FROM channel_feeds WHERE chat = ?", (row.chat,))
+    named = {sender_of(WriterKey(writer)): name for (writer,) in known}
+    return {**named, **{sender_of(writer.key): writer.name or name for writer in writers}}
+
+
+def write_as(db: Database, chat: ChatId, writer: WriterKey, seed: bytes | None) -> None:
+    """Note the key with which we write in a channel from now on."""
+    db.execute("UPDATE channels SET writer = ?, seed = ? WHERE chat = ?", (writer, seed, chat))
+
+
+def remove(db: Database, chat: ChatId) -> None:
+    """Delete a channel with its feeds. Its chat and messages stay, as a chat that nobody writes in any more."""
+    db.execute("DELETE FROM channels WHERE chat = ?", (chat,))
+    db.execute("UPDATE chats SET kind = 'direct' WHERE id = ?", (chat,))
+
+
+def feed(db: Database, channel: ChannelRow, writer: WriterKey) -> Feed:
+    """Return what is known of a feed of a channel; nothing is known of one that is not here."""
+    name = FeedName(channel.key, writer)
+    row = db.query_one(f"{_FEED} WHERE chat = ? AND writer = ?", (channel.chat, writer))
+    if row is None:
+        return Feed(name)
+    _, first, count, last, head, missing, fork = row
+    return Feed(
+        name,
+        first,
+        count,
+        last,
+        None if head is None else posts.decode_head(name, head),
+        missing,
+        None if fork is None else posts.decode_fork(fork),
+    )
+
+
+def put_feed(db: Database, chat: ChatId, known: Feed) -> None:
+    """Save what is known of a feed."""
+    head = None if known.head is None else posts.encode_head(known.head)
+    fork = None if known.fork is None else posts.encode_fork(known.fork)
+    values = (chat, known.name.writer, known.first, known.count, known.last, head, known.missing, fork)
+    db.execute(_PUT_FEED, values)
+
+
+def add_post(db: Database, chat: ChatId, post: Post, *, body: bool) -> None:
+    """Save a post of a feed that is saved; its body only if `body`."""
+    header = post.header
+    kept = post.body if body else None
+    db.execute(_ADD_POST, (chat, header.writer, header.seq, header.raw, post.signature, kept))
+
+
+def post(db: Database, chat: ChatId, name: FeedName, seq: int) -> Post | None:
+    """Return a post by its number, or None."""
+    found = page(db, chat, name, seq, 1)
+    return found[0] if found and found[0].header.seq == seq else None
+
+
+def page(db: Database, chat: ChatId, name: FeedName, start: int, most: int) -> Sequence[Post]:
+    """Return at most so many posts from number `start` on, in order."""
+    rows = db.query(_POSTS, (chat, name.writer, start, most))
+    return [posts.open_post(name, header, signature, body) for _, header, signature, body in rows]
+
+
+def _made(row: Row) -> ChannelRow:
+    chat, key, writer, seed, secret, relays = row
+    ways = tuple(
+        InviteWay(PeerKey(peer), address, ROLE_RELAY, token)
+        for peer, address, token in _RELAYS(decode(relays, _MAX_RELAYS_BYTES))
+    )
+    return ChannelRow(ChatId(chat), key, None if writer is None else WriterKey(writer), seed, secret, ways)

@@ -1,0 +1,446 @@
+"""Channels in a world of nodes: founded, followed, written and read through relays that mirror them, or lie."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from p2pchat.core.channels.posts import Post
+from p2pchat.core.ids import ChatId
+from p2pchat.core.names import FEED
+from p2pchat.engine.channels import intake, sync
+from p2pchat.errors import DiskFull, NotNow, UsageError
+from p2pchat.net import multiaddrs
+from p2pchat.store import channels as store_channels
+from p2pchat.store.database import Database
+from tests.support.asking import events_of
+from tests.support.feeds import FeedRelay, feed_relay
+from tests.support.world import FakeHost, World, WorldNode, run_world, until
+
+
+class Mirror:
+    """A relay that mirrors channels, as a host of the world."""
+
+    def __init__(self, world: World, name: str, at: FeedRelay) -> None:
+        self.at = at
+        self.world = world
+        self.host: FakeHost = world.outsider(name)
+        self.host.handle(FEED, at.server.serve)
+        self.line = multiaddrs.full(self.host.peer, world.address(name))
+
+    def vanish(self) -> None:
+        """Be there for nobody any more."""
+        self.world.listening.pop(self.host.peer, None)
+        for stream in list(self.host.streams):
+            stream.end()
+
+    def come_back(self) -> None:
+        self.world.listening[self.host.peer] = self.host
+
+
+@asynccontextmanager
+async def mirrors(world: World, folder: Path, *names: str) -> AsyncIterator[list[Mirror]]:
+    async with AsyncExitStack() as stack:
+        made = []
+        for name in names:
+            (folder / name).mkdir()
+            made.append(Mirror(world, name, await stack.enter_async_context(feed_relay(folder / name))))
+        yield made
+
+
+async def founded(world: World, relays: list[Mirror], **options: Any) -> tuple[WorldNode, str]:
+    """Start a node that founds a channel at these relays; the node, and the channel's link."""
+    alice = await world.start("alice")
+    for relay in relays:
+        await alice.call("relays", add=relay.line)
+    created = await alice.call("create_channel", name="news", **options)
+    assert (created["name"], created["mine"], created["posts"]) == ("news", True, 0)
+    return alice, (await alice.call("channel_invite", chat="news"))["text"]
+
+
+def reads(node: WorldNode, *texts: str) -> Any:
+    async def check() -> bool:
+        return await node.texts("news") == list(texts)
+
+    return check
+
+
+def test_a_channel_is_founded_followed_written_and_read(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            sent = await alice.call("send", chat="news", text="hello", wait="stored", timeout=60)
+            assert sent["state"] == "stored"
+            bob, carol = await world.start("bob"), await world.start("carol")
+            for node in (bob, carol):
+                added = await node.call("add", invite=f"look: {link}")
+                assert (added["name"], added["state"]) == ("news", "channel")
+                await until(reads(node, "hello"), 60)
+            await alice.call("send", chat="news", text="again")
+            await until(reads(bob, "hello", "again"), 5)
+            await until(reads(carol, "hello", "again"), 5)
+            log = await bob.call("log", chat="news")
+            assert [(one["from"], one["mine"], one["state"]) for one in log] == [("news", False, "received")] * 2
+            assert [one["text"] for one in events_of(bob, "message")] == ["hello", "again"]
+            listed = (await bob.call("chats"))[0]
+            assert (listed["kind"], listed["state"], listed["unread"]) == ("channel", "channel", 2)
+            await bob.call("read", chat="news")
+            shown = await bob.call("channel", chat="news")
+            assert (shown["posts"], shown["mine"], shown["problem"], shown["forked"]) == (2, False, "", False)
+            assert shown["id"] == (await alice.call("channel", chat="news"))["id"]
+            assert (await bob.call("add", invite=link))["id"] == shown["chat"], "the same link gives the same chat"
+            with pytest.raises(NotNow, match="writers"):
+                await bob.call("send", chat="news", text="me too")
+
+    run_world(tmp_path, main)
+
+
+def test_a_follower_who_was_away_reads_what_was_missed_from_the_relay_that_is_left(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await alice.call("send", chat="news", text="one")
+            await until(reads(bob, "one"), 60)
+            await bob.stop()
+            for text in ("two", "three"):
+                await alice.call("send", chat="news", text=text, wait="stored", timeout=60)
+            await until(lambda: _has(relays[1], 3), 60)
+            await alice.stop()
+            relays[0].vanish()
+            bob = await world.start("bob")
+            await until(reads(bob, "one", "two", "three"), 60)
+            assert (await bob.call("channel", chat="news"))["problem"] == ""
+
+    run_world(tmp_path, main)
+
+
+async def _has(relay: Mirror, count: int) -> bool:
+    posts: int = relay.at.store.posts
+    return posts == count
+
+
+def test_what_was_written_without_a_relay_is_put_when_one_is_there(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, _ = await founded(world, relays)
+            relays[0].vanish()
+            sent = await alice.call("send", chat="news", text="hello")
+            assert sent["state"] == "saved"
+            why = await alice.call("why", id=sent["id"])
+            assert "No relay" in why["reason"]
+            await alice.stop()
+            alice = await world.start("alice")
+            relays[0].come_back()
+            await until(lambda: _has(relays[0], 1), 3600)
+
+            async def stored() -> bool:
+                return [one["state"] for one in await alice.call("log", chat="news")] == ["stored"]
+
+            await until(stored, 60)
+
+    run_world(tmp_path, main)
+
+
+def test_relays_cannot_read_a_private_channel(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays, private=True)
+            await alice.call("send", chat="news", text="only for you", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "only for you"), 60)
+            for file in (tmp_path / "north").iterdir():
+                assert b"only for you" not in file.read_bytes()
+                assert b"news" not in file.read_bytes()
+
+    run_world(tmp_path, main)
+
+
+def test_a_new_follower_reads_the_last_page_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "FIRST_PAGE", 3)
+
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            for number in range(7):
+                await alice.call("send", chat="news", text=f"{number}", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "4", "5", "6"), 60)
+            assert (await bob.call("channel", chat="news"))["missing"] == 0
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_that_withholds_is_noticed(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "one"), 60)
+            await bob.stop()
+            for text in ("two", "three"):
+                await alice.call("send", chat="news", text=text, wait="stored", timeout=60)
+            await alice.stop()
+            db = relays[0].at.store._db
+            db.execute("DELETE FROM posts WHERE seq = 2")
+            db.execute("UPDATE feeds SET next = 2, last = x''")
+            bob = await world.start("bob")
+            await until(reads(bob, "one", "two"), 60)
+            shown = await bob.call("channel", chat="news")
+            assert shown["withheld"] == 1
+            assert "do not hand out the newest 1" in shown["problem"]
+
+    run_world(tmp_path, main)
+
+
+def test_posts_that_no_relay_has_any_more_are_counted_as_missing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            await alice.call("send", chat="news", text="0", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "0"), 60)
+            await bob.stop()
+            for number in range(1, 4):
+                await alice.call("send", chat="news", text=f"{number}", wait="stored", timeout=60)
+            db = relays[0].at.store._db
+            db.execute("DELETE FROM posts WHERE seq < 2")
+            db.execute("UPDATE feeds SET first = 2")
+            bob = await world.start("bob")
+            await until(reads(bob, "0", "2", "3"), 60)
+            shown = await bob.call("channel", chat="news")
+            assert (shown["missing"], shown["posts"]) == (1, 4)
+            assert "1 posts are missing" in shown["problem"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_profile_put_back_from_a_copy_forks_its_channel_which_freezes(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "one"), 60)
+            copy = alice.copy()
+            await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
+            await until(reads(bob, "one", "two"), 60)
+            await alice.stop()
+            world.put_back(copy)
+            for relay in relays:
+                relay.vanish()
+            alice = await world.start("alice")
+            await alice.call("send", chat="news", text="another two")
+            relays[0].come_back()
+
+            async def frozen() -> bool:
+                return bool((await alice.call("channel", chat="news"))["forked"])
+
+            await until(frozen, 3600)
+            with pytest.raises(NotNow, match="forked"):
+                await alice.call("send", chat="news", text="three")
+
+    run_world(tmp_path, main)
+
+
+def test_a_profile_put_back_from_a_copy_takes_its_channel_up_where_the_relays_have_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, _ = await founded(world, relays)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            copy = alice.copy()
+            await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
+            await alice.stop()
+            world.put_back(copy)
+            alice = await world.start("alice")
+
+            async def has_both() -> bool:
+                return await alice.texts("news", mine=True) == ["one", "two"]
+
+            await until(has_both, 60)
+            await alice.call("send", chat="news", text="three", wait="stored", timeout=60)
+            assert not (await alice.call("channel", chat="news"))["forked"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_channel_that_a_relay_refuses_goes_on_at_the_other(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            report = await alice.call("channel_report", chat="news")
+            assert report["id"] == (await alice.call("channel", chat="news"))["id"]
+            assert sorted(report["relays"]) == sorted(relay.line for relay in relays)
+            for_all = bytes.fromhex(report["id"])
+            relays[0].at.refused.change(channel_id_of(for_all), "reported")
+            relays[0].at.server.look_again()
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            await until(reads(bob, "one"), 60)
+            assert (await bob.call("channel", chat="news"))["problem"] == ""
+            relays[1].at.refused.change(channel_id_of(for_all), "reported")
+            relays[1].at.server.look_again()
+            relays[1].vanish()
+            relays[1].come_back()
+
+            async def refused() -> bool:
+                return "does not mirror" in (await bob.call("channel", chat="news"))["problem"]
+
+            await until(refused, 3600)
+
+    run_world(tmp_path, main)
+
+
+def test_a_channel_is_forgotten_with_or_without_its_posts(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "one"), 60)
+            await bob.call("forget", contact="news")
+            assert await bob.texts("news") == ["one"]
+            with pytest.raises(UsageError, match="not a channel"):
+                await bob.call("channel", chat="news")
+            await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
+            assert await bob.texts("news") == ["one"]
+            await bob.call("forget", contact="news", history=True)
+            assert await bob.call("chats") == []
+            await bob.call("add", invite=link)
+            await until(reads(bob, "one", "two"), 60)
+
+    run_world(tmp_path, main)
+
+
+def test_a_channel_needs_a_relay_and_a_name(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        with pytest.raises(NotNow, match="relay"):
+            await alice.call("create_channel", name="news")
+        for name in ("", "x" * 65, "\u202e"):
+            with pytest.raises(UsageError, match="name"):
+                await alice.call("create_channel", name=name)
+
+    run_world(tmp_path, main)
+
+
+def channel_id_of(raw: bytes) -> Any:
+    return raw
+
+
+def test_a_post_that_its_writer_deleted_here_stops_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            relays[0].vanish()
+            sent = await alice.call("send", chat="news", text="not this")
+            await alice.call("delete", id=sent["id"])
+            await alice.call("send", chat="news", text="this")
+            relays[0].come_back()
+            await until(lambda: _has(relays[0], 2), 3600)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "this"), 60)
+            assert (await bob.call("channel", chat="news"))["problem"] == ""
+
+    run_world(tmp_path, main)
+
+
+def test_another_writer_writes_beside_the_owner_until_removed(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            bob, carol = await world.start("bob"), await world.start("carol")
+            for node in (bob, carol):
+                await node.call("add", invite=link)
+            named = await alice.call("channel_writers", chat="news", add="bob")
+            await bob.call("add", invite=named["link"])
+
+            async def may_write() -> bool:
+                return [one["name"] for one in (await bob.call("channel_writers", chat="news"))["writers"]] == ["bob"]
+
+            await until(may_write, 60)
+            await bob.call("send", chat="news", text="from bob", wait="stored", timeout=60)
+            await until(reads(carol, "from bob"), 60)
+            await until(reads(alice, "from bob"), 60)
+            await alice.call("send", chat="news", text="from alice")
+            await until(reads(carol, "from bob", "from alice"), 60)
+            left = await alice.call("channel_writers", chat="news", remove="bob")
+            assert left["writers"][0]["removed"]
+
+            async def is_removed() -> bool:
+                return bool((await bob.call("channel_writers", chat="news"))["writers"][0]["removed"])
+
+            await until(is_removed, 60)
+            with pytest.raises(NotNow, match="any more"):
+                await bob.call("send", chat="news", text="once more")
+            log = await carol.call("log", chat="news")
+            assert [(one["from"], one["text"]) for one in log] == [("bob", "from bob"), ("news", "from alice")]
+            assert log[0]["member"]["name"] == "bob"
+            listed = await carol.call("messages", limit=10)
+            assert [one["from"] for one in listed] == ["bob", "news"]
+            with pytest.raises(NotNow, match="not yours"):
+                await carol.call("channel_writers", chat="news", add="carol")
+
+    run_world(tmp_path, main)
+
+
+def test_a_channel_that_says_too_much_is_read_on_later_and_the_node_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "DAILY_BYTES", 3_000)
+
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            for number in range(5):
+                await alice.call("send", chat="news", text=f"{number}" * 1_000, wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+
+            async def enough() -> bool:
+                return "more than this node takes" in (await bob.call("channel", chat="news"))["problem"]
+
+            await until(enough, 60)
+            assert await bob.texts("news") == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_full_disk_of_a_follower_loses_nothing_and_ends_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            await until(reads(bob, "one"), 60)
+
+            real = store_channels.add_post
+
+            def fail(db: Database, chat: ChatId, post: Post, *, body: bool) -> None:
+                if not body:  # a follower's
+                    raise DiskFull
+                real(db, chat, post, body=body)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(store_channels, "add_post", fail)
+                await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
+                await trio.sleep(60)
+            await until(reads(bob, "one", "two"), 3600)
+
+    run_world(tmp_path, main)

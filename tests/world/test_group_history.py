@@ -1,0 +1,113 @@
+"""What newcomers of a group read of the time before they joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from p2pchat.core.content import Content, encode_content, new_message_id
+from p2pchat.core.contents import GroupHistory, Text
+from p2pchat.core.groups import messages, welcome
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups import records
+from tests.support.world import World, WorldNode, befriend, run_world, until
+from tests.world.test_groups import found, has_members, reads
+
+
+async def says(node: WorldNode, text: str, *others: WorldNode) -> str:
+    """Say something, and wait until the others have read it; return its id."""
+    sent = await node.call("send", chat="hikers", text=text)
+    for other in others:
+        await until(lambda other=other: has_read(other, text))  # type: ignore[misc]
+    id: str = sent["id"]
+    return id
+
+
+async def has_read(node: WorldNode, text: str) -> bool:
+    return text in await node.texts("hikers")
+
+
+async def texts(node: WorldNode) -> list[dict[str, Any]]:
+    return [one for one in await node.call("log", chat="hikers") if one["kind"] == "text"]
+
+
+async def add(alice: WorldNode, world: World, name: str, count: int) -> WorldNode:
+    node = await world.start(name)
+    await befriend(alice, node)
+    await alice.call("add_members", chat="hikers", contacts=[name])
+    await has_members(node, "hikers", count)
+    return node
+
+
+def test_newcomers_read_what_the_group_lets_them_signed_by_its_authors(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await says(alice, "before anybody kept it", bob)
+        carol = await add(alice, world, "carol", 3)
+        assert await texts(carol) == []
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await until(lambda: keeps(bob))
+        await says(bob, "from bob", alice, carol)
+        gone = await says(alice, "taken back", bob, carol)
+        await alice.call("delete", id=gone, for_both=True)
+        changed = await says(alice, "mispelled", bob, carol)
+        await alice.call("edit", id=changed, text="misspelled")
+        await says(carol, "from carol", alice, bob)
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await says(alice, "from alice", bob)
+
+        dave = await add(alice, world, "dave", 3)
+        await until(lambda: has_read(dave, "from alice"))
+        shown = await texts(dave)
+        assert [one["text"] for one in shown] == ["from bob", "from carol", "from alice"]
+        assert [one["member"]["name"] for one in shown] == ["bob", "carol", "alice"]
+        assert {one["route"] for one in shown} == {"history"}
+        assert [one["unread"] for one in await dave.call("chats") if one["name"] == "hikers"] == [0]
+        await says(bob, "hello dave", dave)
+        assert (await texts(dave))[-1]["route"] != "history"
+
+    run_world(tmp_path, main)
+
+
+async def keeps(node: WorldNode) -> bool:
+    return bool((await node.call("group", chat="hikers"))["settings"]["history"] == 50)
+
+
+def test_whoever_adds_cannot_put_words_into_anybodys_mouth(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await until(lambda: keeps(bob))
+        await says(bob, "my words", alice)
+        carol = await add(alice, world, "carol", 3)
+        await until(lambda: has_read(carol, "my words"))
+
+        def forge(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            (record,) = records.newest(tx.db, chat, 50)
+            true = messages.open_record(record, row.group_id)
+            said = Content(Text("not my words"), new_message_id(tx.now, tx.random), 9, tx.now)
+            for member in (true.member, row.member):
+                forged = messages.GroupMessage(
+                    true.group, true.epoch, member, 9, (), encode_content(said), true.signature
+                )
+                (part,) = welcome.cut_history(row.group_id, [messages.encode_record(forged), record])
+                contact = next(
+                    tx.contact(contact)
+                    for id, contact in store_members.contacts_in(tx.db, chat)
+                    if store_members.shown_name(tx.db, chat, id) == "carol"
+                )
+                assert contact is not None
+                outbound.queue(tx, contact, GroupHistory(part))
+
+        await alice.engine.committer.submit(forge)
+        await says(alice, "and now", carol)
+        await reads(carol, "hikers", "my words", "and now")
+
+    run_world(tmp_path, main)

@@ -1,0 +1,180 @@
+"""Groups that strangers join by an invite: with and without somebody who decides, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core.contents import Text
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.groups import links
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import InviteExpired, NoSuchContact, NotNow, UsageError
+from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.store import contacts as store_contacts
+from tests.support.world import World, WorldNode, befriend, run_world, until
+from tests.world.test_groups import found, has_members, members, reads
+
+
+async def join(node: WorldNode, text: str, words: str = "") -> None:
+    asked = await node.call("add", invite=text, words=words)
+    assert asked["group"]
+
+
+async def asking(node: WorldNode, count: int) -> list[dict[str, str]]:
+    """Wait until so many ask to join, and return them."""
+    await until(lambda: has_requests(node, count))
+    found: list[dict[str, str]] = await node.call("group_requests", chat="hikers")
+    return found
+
+
+async def has_requests(node: WorldNode, count: int) -> bool:
+    return len(await node.call("group_requests", chat="hikers")) == count
+
+
+def test_a_stranger_joins_by_an_invite_and_is_no_contact(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        invite = await alice.call("group_invite", chat="hikers")
+        await join(carol, invite["text"])
+        for node in (alice, bob, carol):
+            await has_members(node, "hikers", 3)
+        await carol.call("send", chat="hikers", text="hello all")
+        await reads(alice, "hikers", "hello all")
+        await reads(bob, "hikers", "hello all")
+        await bob.call("send", chat="hikers", text="welcome")
+        await reads(carol, "hikers", "welcome")
+        assert await carol.call("contacts") == []
+        assert [one["name"] for one in await carol.call("chats")] == ["hikers"]
+        assert [one["name"] for one in await alice.call("contacts")] == ["bob"]
+        assert {one["name"] for one in await alice.call("chats")} == {"hikers", "bob"}
+        assert await alice.call("requests") == []
+        assert not [event for event in carol.heard if event["event"] in ("contact", "joined")]
+        assert await members(bob, "hikers") == {"me", "alice", "carol"}
+
+    run_world(tmp_path, main)
+
+
+def test_somebody_decides_about_those_who_ask(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        carol, eve = await world.start("carol"), await world.start("eve")
+        invite = await alice.call("group_invite", chat="hikers", ask=True)
+        await join(carol, invite["text"], "we met on the hill")
+        (asked,) = await asking(alice, 1)
+        assert (asked["name"], asked["words"]) == ("carol", "we met on the hill")
+        assert asked["via"] == "hikers"
+        await join(eve, invite["text"])
+        await asking(alice, 2)
+        await alice.call("answer_request", chat="hikers", id="eve", accept=False)
+        await alice.call("answer_request", chat="hikers", id=asked["id"][:6])
+        assert await alice.call("group_requests", chat="hikers") == []
+        for node in (alice, bob, carol):
+            await has_members(node, "hikers", 3)
+        await join(eve, invite["text"])  # who was declined is not heard again
+        await bob.call("send", chat="hikers", text="who is there")
+        await reads(carol, "hikers", "who is there")
+        assert await alice.call("group_requests", chat="hikers") == []
+        assert await eve.call("chats") == []
+        with pytest.raises(NotNow):
+            await carol.call("group_invite", chat="hikers")
+
+    run_world(tmp_path, main)
+
+
+def test_an_invite_is_good_for_as_many_as_it_says(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol, dan = await world.start("carol"), await world.start("dan")
+        invite = await alice.call("group_invite", chat="hikers", uses=1, role="observer")
+        await join(carol, invite["text"])
+        await has_members(carol, "hikers", 3)
+        assert (await carol.call("group", chat="hikers"))["role"] == "observer"
+        with pytest.raises(InviteExpired):
+            await dan.call("add", invite=invite["text"], timeout=60)
+        await has_members(alice, "hikers", 3)
+        for wrong in ({"uses": 0}, {"expires": 5}):
+            with pytest.raises(UsageError):
+                await alice.call("group_invite", chat="hikers", **wrong)
+
+    run_world(tmp_path, main)
+
+
+def test_a_contact_uses_an_invite_in_the_session_there_is(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        await befriend(alice, carol)
+        invite = await alice.call("group_invite", chat="hikers")
+        await carol.call("add", invite=invite["text"])
+        for node in (alice, carol):
+            await has_members(node, "hikers", 3)
+        assert [one["name"] for one in await carol.call("contacts")] == ["alice"]
+        assert await carol.call("requests") == []
+        assert await alice.call("requests") == []
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_met_in_a_group_can_become_a_contact(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        await join(carol, (await alice.call("group_invite", chat="hikers"))["text"])
+        await has_members(carol, "hikers", 3)
+        with pytest.raises(NoSuchContact):
+            await alice.call("send", chat="carol", text="psst")
+        invite = await alice.call("invite")
+        await carol.call("add", invite=invite["invite"])
+
+        async def known() -> bool:
+            return [one["name"] for one in await alice.call("contacts")] == ["bob", "carol"]
+
+        await until(known)
+        await alice.call("send", chat="carol", text="hi carol")
+        await reads(carol, "alice", "hi carol")
+
+    run_world(tmp_path, main)
+
+
+def test_who_is_known_for_a_group_alone_cannot_write_to_us(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        await join(carol, (await alice.call("group_invite", chat="hikers"))["text"])
+        await has_members(carol, "hikers", 3)
+
+        def whisper(tx: Transaction) -> None:
+            (id,) = store_contacts.for_groups(tx.db)
+            contact = tx.contact(id)
+            assert contact is not None
+            outbound.send(tx, contact, Text("psst"))
+
+        await carol.engine.committer.submit(whisper)
+        await carol.call("send", chat="hikers", text="aloud")
+        await reads(alice, "hikers", "aloud")
+        assert await alice.call("search", query="psst") == []
+        assert {one["name"] for one in await alice.call("chats")} == {"hikers", "bob"}
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_who_was_known_for_joining_alone_is_forgotten(
+    tmp_path: Path, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "MAX_PAIRWISE", 8 if small else 2)
+
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        await join(carol, (await alice.call("group_invite", chat="hikers"))["text"])
+        await has_members(carol, "hikers", 3)
+        await trio.sleep(26 * HOUR_SECONDS)
+        for node in (alice, carol):
+            assert len(await node.engine.committer.read(store_contacts.for_groups)) == int(small)
+
+    run_world(tmp_path, main)

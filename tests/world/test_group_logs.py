@@ -1,0 +1,209 @@
+"""Large groups, carried by logs at relays: who was away finds everything there, and what leads to the next epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core import mailbox
+from tests.support.mailboxes import MailRelay
+from tests.support.world import World, WorldNode, befriend, run_world, until
+from tests.world.test_groups import has_members, reads, said
+
+NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
+
+
+async def found(world: World, relays: int, names: Sequence[str] = NAMES) -> tuple[list[WorldNode], list[MailRelay]]:
+    """A group of the first, who has relays and knows all others; they do not know each other."""
+    towers = [world.mailbox(f"tower {number}") for number in range(relays)]
+    founder, *others = [await world.start(name) for name in names]
+    for tower in towers:
+        await founder.call("relays", add=tower.address)
+    for other in others:
+        await befriend(founder, other)
+    await founder.call("create_group", name="town", contacts=list(names[1:]))
+    for node in (founder, *others):
+        await has_members(node, "town", len(names))
+    return [founder, *others], towers
+
+
+async def has_stored(node: WorldNode, text: str) -> None:
+    """Wait until a message of a node's is at a relay."""
+
+    async def stored() -> bool:
+        return [one["state"] for one in await node.call("log", chat="town") if one["text"] == text] == ["stored"]
+
+    await until(stored)
+
+
+async def _is(value: bool) -> bool:
+    await trio.lowlevel.checkpoint()
+    return value
+
+
+def put_by(tower: MailRelay, node: WorldNode) -> list[bytes]:
+    logs = tower.logs.keys()
+    return [blob for who, log, blob in tower.given if who == node.name and log in logs]
+
+
+def test_strangers_read_each_other_while_nobody_who_knows_both_is_there(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), towers = await found(world, 3)
+        await alice.stop()
+        await bob.call("send", chat="town", text="hello, carol")
+        await has_stored(bob, "hello, carol")
+        await reads(carol, "town", "hello, carol")
+        await carol.stop()
+        await bob.call("send", chat="town", text="are you there?")
+        await has_stored(bob, "are you there?")
+        await bob.stop()
+        carol = await world.start("carol")
+        await reads(carol, "town", "hello, carol", "are you there?")
+        assert all(len(put_by(tower, bob)) >= 2 for tower in towers), "each of them has it"
+
+    run_world(tmp_path, main)
+
+
+def test_nothing_is_lost_while_one_relay_has_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), towers = await found(world, 3)
+        await alice.stop()
+        for tower in towers[:2]:
+            tower.stop()
+        await bob.call("send", chat="town", text="by the third")
+        await reads(carol, "town", "by the third")
+        towers[2].stop()
+        await bob.call("send", chat="town", text="later")
+        await trio.sleep(600)
+        assert await said(carol, "town") == ["by the third"]
+        for tower in towers[:2]:
+            tower.start()
+        await reads(carol, "town", "by the third", "later")
+        assert len(put_by(towers[0], bob)) >= 2, "what it missed too"
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_away_for_many_epochs_follows_from_log_to_log(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, dave, *_), _ = await found(world, 1, (*NAMES, "mallory", "niaj"))
+        await carol.stop()
+        for name in ("ivan", "judy"):
+            await bob.call("send", chat="town", text=f"before {name} goes")
+            await has_stored(bob, f"before {name} goes")
+            await alice.call("remove_member", chat="town", member=name)
+            await has_members(bob, "town", 11 if name == "ivan" else 10)
+        await dave.call("send", chat="town", text="among ten")
+        await reads(bob, "town", "among ten")
+        await alice.stop()
+        await dave.stop()
+        carol = await world.start("carol")
+        await reads(carol, "town", "before ivan goes", "before judy goes", "among ten")
+        await has_members(carol, "town", 10)
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_removed_reads_nothing_more_at_the_relays(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), towers = await found(world, 1, (*NAMES, "mallory"))
+        mallory = world.nodes["mallory"]
+        await bob.call("send", chat="town", text="with mallory")
+        await reads(mallory, "town", "with mallory")
+        before = set(towers[0].logs)
+        await alice.call("remove_member", chat="town", member="mallory")
+        await has_members(bob, "town", 10)
+        await bob.call("send", chat="town", text="among us")
+        await reads(carol, "town", "with mallory", "among us")
+        after = set(towers[0].logs) - before
+        assert len(after) == 1, "a log of its own, whose keys mallory does not have"
+        await trio.sleep(3600)
+        assert await said(mallory, "town") == ["with mallory"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
+    """What one withholds, repeats or makes up: the others have it all, and an item shows once."""
+
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), towers = await found(world, 3)
+        await alice.stop()
+        towers[0].lies.withholds = True
+        towers[1].lies.repeats = towers[1].lies.reorders = True
+        towers[1].lies.invents = 2
+        towers[2].lies.drops = True
+        for number in range(12):
+            await bob.call("send", chat="town", text=f"number {number}")
+        await reads(carol, "town", *(f"number {number}" for number in range(12)))
+
+    run_world(tmp_path, main)
+
+
+def test_a_log_that_is_full_for_members_takes_the_removal_of_who_filled_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), (tower,) = await found(world, 1)
+        await bob.call("send", chat="town", text="there is room")
+        await reads(carol, "town", "there is room")
+        log = next(held for held in tower.logs.values() if tower.given[-1][2] in held)
+        tower.log_room = 40
+        log += [world.entropy.random(1024) for _ in range(36 - len(log))]
+        await alice.stop()
+        await bob.call("send", chat="town", text="it is full")
+        await trio.sleep(60)
+        assert await said(carol, "town") == ["there is room"]
+        alice = await world.start("alice")
+        await alice.call("remove_member", chat="town", member="bob")
+        await has_members(carol, "town", 9)
+        await until(lambda: _is(len(log) > 36))
+        assert set(log[36:]) <= set(put_by(tower, alice))
+
+    run_world(tmp_path, main)
+
+
+def test_a_small_group_is_known_to_no_relay(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (_, bob, carol), (tower,) = await found(world, 1, NAMES[:3])
+        await bob.call("send", chat="town", text="hello")
+        await reads(carol, "town", "hello")
+        await trio.sleep(60)
+        assert not any(tower.logs.values())
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_that_refuses_for_a_while_gets_it_later(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), (tower,) = await found(world, 1)
+        await alice.stop()
+        tower.answers = mailbox.TOO_FAST
+        await bob.call("send", chat="town", text="patience")
+        await trio.sleep(120)
+        assert await said(carol, "town") == []
+        tower.answers = mailbox.DONE
+        await reads(carol, "town", "patience")
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("stopped", ["bob", "carol"])
+def test_a_restart_in_between_loses_nothing_and_shows_nothing_twice(tmp_path: Path, stopped: str) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, *_), (tower,) = await found(world, 1)
+        await alice.stop()
+        tower.stop()
+        await bob.call("send", chat="town", text="first")
+        await bob.call("send", chat="town", text="second")
+        await world.nodes[stopped].stop()
+        await world.start(stopped)
+        tower.start()
+        await reads(world.nodes["carol"], "town", "first", "second")
+        await world.nodes[stopped].stop()
+        await world.start(stopped)
+        await trio.sleep(600)
+        assert await said(world.nodes["carol"], "town") == ["first", "second"]
+
+    run_world(tmp_path, main)
