@@ -31,6 +31,9 @@ _INDENT = "\n       "
 _REMARK = "\n  "
 """What is before a remark of ours: less than before any line that a peer wrote."""
 
+_TITLES = {"group": "Chat of the group", "channel": "Posts of the channel"}
+"""What is before the name of a chat, by its kind."""
+
 _DISAPPEARING = "a disappearing message"
 _HEAD = """<!doctype html>
 <html><head><meta charset="utf-8">
@@ -64,8 +67,8 @@ def file_name(chat: str) -> str:
 class Transcript:
     """The text of one file: `begin`, each `part` in order, `end`. `left_out`: how many disappearing messages so far."""
 
-    def __init__(self, form: str, chat: str) -> None:
-        self._form, self._title = form, f"Chat with {clean_line(chat)}"
+    def __init__(self, form: str, chat: str, kind: str = "direct") -> None:
+        self._form, self._title = form, f"{_TITLES.get(kind, 'Chat with')} {clean_line(chat)}"
         self._day = ""
         self.left_out = 0
 
@@ -104,10 +107,15 @@ class Transcript:
         day, clock = (when.strftime("%A %-d %B %Y"), when.strftime("%H:%M")) if when else ("", "  :  ")
         is_new, self._day = day not in ("", self._day), day or self._day
         sender, said, text = (
-            clean_line(str(message["from"])),
+            _sender(message),
             _remarks(message),
             clean(file_words.text(message, state=False)),
         )
+        if message["kind"] == "group":  # a line about what was done, in which nobody speaks
+            line = clean_line(text)
+            is_day = f"<h2>{day}</h2>\n" if self._form == HTML else f"\n{day}\n\n"
+            shown = f"<p><small>{clock} {escape(line)}</small></p>\n" if self._form == HTML else f"{clock}  ({line})\n"
+            return (is_day if is_new else "") + shown
         if self._form == HTML:
             return (
                 (f"<h2>{day}</h2>\n" if is_new else "")
@@ -117,6 +125,14 @@ class Transcript:
             )
         words = f"{clock}  {sender}: {text}".replace("\n", _INDENT).rstrip()
         return (f"\n{day}\n\n" if is_new else "") + _REMARK.join([words, *said]) + "\n"
+
+
+def _sender(message: dict[str, Any]) -> str:
+    """Return who wrote a message. A member of a group chooses their name: one with a colon is quoted, so that
+    `anna: I owe you` is not somebody else's words.
+    """
+    name = clean_line(str(message["from"]))
+    return '"{}"'.format(name.replace('"', "'")) if ":" in name else name
 
 
 def _remarks(message: dict[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ echo        the echo bot
 """
 
 from p2pchat.bot.bot import Bot
-from p2pchat.bot.events import FileMessage, Message, Request, SentFile, State
+from p2pchat.bot.events import FileMessage, Group, Message, Request, SentFile, State
 from p2pchat.bot.rate_limit import TooFast
 
-__all__ = ["Bot", "FileMessage", "Message", "Request", "SentFile", "State", "TooFast"]
+__all__ = ["Bot", "FileMessage", "Group", "Message", "Request", "SentFile", "State", "TooFast"]

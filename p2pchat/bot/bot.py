@@ -19,7 +19,18 @@ from typing import Any, TypeVar
 from p2pchat import config, errors
 from p2pchat.api.client import Client
 from p2pchat.bot.bookmark import Bookmark, path_of
-from p2pchat.bot.events import FileMessage, Message, Request, SentFile, State, message_of, request_of, state_of
+from p2pchat.bot.events import (
+    FileMessage,
+    Group,
+    Message,
+    Request,
+    SentFile,
+    State,
+    group_of,
+    message_of,
+    request_of,
+    state_of,
+)
 from p2pchat.bot.rate_limit import RateLimit, TooFast
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.lib.backoff import Backoff
@@ -49,15 +60,24 @@ class Bot:
     """A bot on one profile: `profile`, else that of --profile on the command line, else the same as for every verb.
 
     name: the name of its bookmark; two bots on one profile need two names. per_minute: the most texts a minute in reply
-    to one chat (`rate_limit`). Its functions run one after the other, in the thread that runs the bot.
+    to one chat (`rate_limit`). all_in_groups: pass on everything that is written in groups, not only what mentions the
+    bot. Its functions run one after the other, in the thread that runs the bot.
     """
 
-    def __init__(self, profile: str | Path | None = None, *, name: str = "bot", per_minute: int = PER_MINUTE) -> None:
+    def __init__(
+        self,
+        profile: str | Path | None = None,
+        *,
+        name: str = "bot",
+        per_minute: int = PER_MINUTE,
+        all_in_groups: bool = False,
+    ) -> None:
         named, self._verbose = _command_line(sys.argv[1:])
         folder = config.profile_folder(named if profile is None else str(profile), os.environ)
         self.profile = Profile(folder)
         self._bookmark = path_of(self.profile, name)
         self._rate_limit = RateLimit(per_minute, time.monotonic)
+        self._all_in_groups = all_in_groups
         self._ending = Ending()
         self._client: Client | None = None
         self._connected_at = datetime.now(UTC)
@@ -80,7 +100,9 @@ class Bot:
         return function
 
     def on_message(self, function: M) -> M:
-        """Register a function to call with each text from somebody else, in the order of arrival."""
+        """Register a function to call with each text from somebody else, in the order of arrival; of those in groups,
+        with each that mentions the bot (see `all_in_groups`).
+        """
         self._on_message = function
         return function
 
@@ -130,6 +152,11 @@ class Bot:
         if self._client is None:
             self._client = self._connected(start_node=True)
         return self._client.call(method, **params)
+
+    def groups(self) -> list[Group]:
+        """Return the groups that the bot is in. Raises what `call` raises."""
+        found = (self.call("group", chat=chat["id"]) for chat in self.call("chats") if chat["kind"] == "group")
+        return [group_of(group, self) for group in found if group["role"] is not None]
 
     # --- its life
 
@@ -266,9 +293,17 @@ class Bot:
                 if self._ending.wanted:
                     return
                 function = by_kind.get(row["kind"])
-                if function is not None and not row["mine"] and not row.get("deleted"):
+                if function is not None and self._is_for_us(row):
                     self._message(function, row)
                 bookmark.move(row["position"])
+
+    def _is_for_us(self, row: dict[str, Any]) -> bool:
+        """Return whether a message is passed on. Whoever is in a group can add a bot that they know, and people talk to
+        each other there: a bot that answered everything would be a nuisance, and two of them a storm.
+        """
+        if row["mine"] or row.get("deleted"):
+            return False
+        return self._all_in_groups or row.get("member") is None or bool(row.get("mentions_me"))
 
     def _message(self, function: Callable[..., object], row: dict[str, Any]) -> None:
         message = message_of(row, self)

@@ -40,7 +40,11 @@ class SentFile(str):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text that somebody wrote to this profile. `sender` is their name here, `chat` the id to reply to."""
+    """A text that somebody wrote to this profile. `sender` is their name here, `chat` the id to reply to.
+
+    member: in a group, the id of the member who wrote it, as two may have one name; None elsewhere. mentions_me: it
+    mentions the bot, as in `@echo what time is it?`.
+    """
 
     id: str
     chat: str
@@ -49,6 +53,8 @@ class Message:
     sent_at: datetime
     received_at: datetime
     route: str | None
+    member: str | None
+    mentions_me: bool
     _bot: Asks = field(repr=False, compare=False)
 
     def reply(self, text: str) -> str:
@@ -101,6 +107,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A group that the bot is in. `role` is the bot's: owner, admin, moderator, member or observer. members: how many
+    there are, the bot among them.
+    """
+
+    id: str
+    name: str
+    role: str
+    members: int
+    _bot: Asks = field(repr=False, compare=False)
+
+    def send(self, text: str) -> str:
+        """Send a text to the group; return its id. Raises what `Bot.send` raises."""
+        return self._bot.send(self.id, text)
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """A change of a message's state: stored, delivered, read or failed for the bot's own messages; any message can be
     deleted.
@@ -116,11 +139,18 @@ def message_of(row: Mapping[str, Any], bot: Asks) -> Message:
     """Make a Message from an object of the API; of a file, a FileMessage."""
     sent = datetime.fromisoformat(row["sent_at"])
     received = datetime.fromisoformat(row["received_at"] or row["sent_at"])
-    common = (row["id"], row["chat"], row["from"], row["text"], sent, received, row["route"], bot)
+    member, mentions = row.get("member"), bool(row.get("mentions_me"))
+    who = (row["id"], row["chat"], row["from"], row["text"], sent, received, row["route"])
+    common = (*who, None if member is None else member["id"], mentions, bot)
     file = row.get("file")
     if file is None:
         return Message(*common)
     return FileMessage(*common, name=file["name"], size=file["size"], type=file["type"], form=file["form"])
+
+
+def group_of(row: Mapping[str, Any], bot: Asks) -> Group:
+    """Make a Group from an object of the API's method `group`."""
+    return Group(row["chat"], row["name"], row["role"], row["members"], bot)
 
 
 def request_of(row: Mapping[str, Any], bot: Asks) -> Request:

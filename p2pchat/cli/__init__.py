@@ -18,6 +18,7 @@ finding          log search
 export           export
 contacts         contacts requests accept decline block rename note forget verify
 invites          invite invites add
+groups           group
 profile          init name settings unlock lock passphrase
 relays, offer    the relays that this profile uses, and being one for contacts
 keys             when the transport key is replaced

@@ -14,6 +14,9 @@ from p2pchat.cli.output import Cell, cell, short_date
 
 _NONE = "No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one."
 
+_KINDS = {"group": "group", "channel": "channel"}
+"""Kinds of chats that are named. They are told in a column of their own: whoever founds a group chooses its name."""
+
 _NONE_ARCHIVED = "No chat is archived. `p2pchat archive CHAT` puts one away."
 
 
@@ -34,10 +37,14 @@ def _row(chat: dict[str, Any]) -> list[Cell]:
     last, unread = chat["last"] or {}, int(chat["unread"])
     when = short_date(last.get("received_at") or last.get("sent_at"))
     about = [word for word in ("pinned", "archived") if chat.get(word)] + ["muted"] * bool(chat.get("muted_until"))
+    new = f"{unread} unread" if unread else "-"
+    if mentions := int(chat.get("mentions") or 0):
+        new += f", {mentions} for you"
     return [
         cell(chat["id"], "dim"),
-        cell(f"{unread} unread" if unread else "-", "yellow" if unread else "dim"),
+        cell(new, "yellow" if unread else "dim"),
         cell(when or "-", "dim"),
+        cell(_KINDS.get(chat["kind"], ""), "cyan"),
         cell(chat["name"], "bold"),
         cell(", ".join(about), "dim"),
     ]

@@ -11,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from p2pchat import errors
 from p2pchat.cli import options
@@ -25,7 +28,9 @@ MAX_LINE = 64 << 10
 _NOTES = "notes"
 """The chat with oneself, which may not be in the list yet."""
 _NAMED = ("C", "CHAT")
-"""Arguments that are a contact or a chat."""
+"""Arguments that are a contact or a chat. M is a member of the chat before it."""
+_MAX_MEMBERS = 100
+"""The most members that are proposed."""
 
 SCRIPTS = {
     "bash": r"""_p2pchat() {
@@ -95,7 +100,7 @@ def candidates(context: Context, typed: list[str]) -> list[str]:
     elif verb.actions:
         found = [] if rest else [action.name.partition(" ")[2] for action in verb.actions]
     else:
-        found = _positional(context, verb, before, rest)
+        found = _positional(context, verb, before, rest, current)
     return sorted(word for word in found if word.casefold().startswith(current.casefold()))
 
 
@@ -103,19 +108,49 @@ def _takes_value(option: options.Opt) -> bool:
     return option.settings.get("action") in (None, "append")
 
 
-def _positional(context: Context, verb: Verb, before: list[str], rest: list[str]) -> list[str]:
+def _positional(context: Context, verb: Verb, before: list[str], rest: list[str], current: str) -> list[str]:
     valued = {flag for option in (*options.GLOBAL, *verb.opts) if _takes_value(option) for flag in option.flags}
-    place = sum(not word.startswith("-") and not (at and rest[at - 1] in valued) for at, word in enumerate(rest))
-    if place >= len(verb.args) and not (verb.args and verb.args[-1].each):
+    given = [word for at, word in enumerate(rest) if not (word.startswith("-") or (at and rest[at - 1] in valued))]
+    if len(given) >= len(verb.args) and not (verb.args and verb.args[-1].each):
         return []
-    arg = verb.args[min(place, len(verb.args) - 1)]
-    return _names(context, before, chats=arg.name == "CHAT") if arg.name in _NAMED else list(arg.choices)
+    arg = verb.args[min(len(given), len(verb.args) - 1)]
+    if arg.name == "M":
+        return _members(context, before, given[0], current)
+    if arg.name in _NAMED:
+        return _names(context, before, chats=arg.name == "CHAT", groups=verb.name.startswith("group "))
+    return list(arg.choices)
 
 
-def _names(context: Context, before: list[str], *, chats: bool) -> list[str]:
-    """Return the names of all contacts as they are called here, or of all `chats`; the id for a name that a terminal
-    would not show unchanged.
+def _names(context: Context, before: list[str], *, chats: bool, groups: bool = False) -> list[str]:
+    """Return the names of all contacts as they are called here, or of all `chats`, or of those that are `groups`."""
+    found = _ask(context, before, "chats" if chats else "contacts") or []
+    if chats and groups:
+        return _shown([each for each in found if each["kind"] == "group"])
+    named = _shown([each for each in found if each["state"] != "notes"])
+    return [*named, _NOTES] if chats else named
+
+
+def _members(context: Context, before: list[str], chat: str, current: str) -> list[str]:
+    """Return the names of the members of a group in which `current` appears; the ids of the first ones if there are
+    none, so that an id can be completed too.
     """
+    for search in (current, "") if current else ("",):
+        answer = _ask(context, before, "group_members", chat=chat, search=search, limit=_MAX_MEMBERS)
+        if answer and answer["members"]:
+            members: list[dict[str, Any]] = answer["members"]
+            return _shown(members) if search == current else [member["id"] for member in members]
+    return []
+
+
+def _shown(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names; the id for a name that a terminal would not show unchanged, or that several have."""
+    times = Counter(each["name"] for each in found)
+    alone = [each["name"].isprintable() and times[each["name"]] == 1 for each in found]
+    return [each["name"] if named else each["id"] for each, named in zip(found, alone, strict=True)]
+
+
+def _ask(context: Context, before: list[str], method: str, **params: Any) -> Any:
+    """Return what a running, unlocked node answers; None without one."""
     from p2pchat.api.client import Client
 
     profile = context.profile
@@ -123,13 +158,9 @@ def _names(context: Context, before: list[str], *, chats: bool) -> list[str]:
         profile = Profile(Path(before[before.index("--profile") + 1]))
     try:
         with Client.connect(profile, start_node=False) as client:
-            if client.greeting.get("state") != "ready":
-                return []
-            found = client.call("chats" if chats else "contacts")
+            return client.call(method, **params) if client.greeting.get("state") == "ready" else None
     except (errors.P2PChatError, OSError):
-        return []
-    named = [each["name"] if each["name"].isprintable() else each["id"] for each in found if each["state"] != "notes"]
-    return [*named, _NOTES] if chats else named
+        return None
 
 
 VERBS = (

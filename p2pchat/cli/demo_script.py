@@ -1,7 +1,8 @@
 """The story of the verb demo, on this machine alone, with real processes and temporary profiles.
 
 Two people make profiles, become contacts through an invite, talk in several scripts and send a file; one node is killed
-and comes back; the safety numbers are compared. Then there are two relays: messages for anyone who is offline wait
+and comes back; the safety numbers are compared. With a third person they found a group, which removes her again. Then
+there are two relays: messages for anyone who is offline wait
 there, and go on waiting at one when the other is killed. Each step is printed with its time and route. The exit code is
 0 only if every message arrived once and in order, and the file as it was; in any case, its processes end and its
 folders are deleted.
@@ -18,7 +19,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -66,6 +67,14 @@ FOR_LATER = (
 FOUND = (("bob", "Found it. Now you are away."),)
 WITH_ONE_RELAY = (("alice", "One relay is gone. This waits at the other one."),)
 
+
+GROUP = "herons"
+IN_GROUP = (
+    ("alice", "Now we are three, and still nobody is between us."),
+    ("bob", "Втроём веселее."),
+    ("carol", "سلام به هر دو!"),
+)
+WITHOUT_CAROL = ("bob", "Carol does not read this.")
 
 FILE_BYTES = 5_000_000
 FILE_SENT = ("alice", "Five megabytes, in case you are bored.")
@@ -149,16 +158,18 @@ def tell(context: Context) -> int:
     """Play the story; everything it made is deleted afterwards."""
     with _ended_by_signals():
         folder = Path(tempfile.mkdtemp(prefix="p2pchat-demo-"))
-        alice, bob = people = [Person(name, Profile(folder / name)) for name in ("alice", "bob")]
+        alice, bob, carol = people = [Person(name, Profile(folder / name)) for name in ("alice", "bob", "carol")]
         relays: list[RelayProcess] = []
         story = DemoScript(context.out)
         try:
             _face_to_face(story, alice, bob)
+            _group(story, alice, bob, carol)
             _by_relays(story, alice, bob, relays, folder)
             _check(story, alice, bob)
             total = time.monotonic() - story.begun
             if not story.out.json:
-                story.heading(f"All {len(story.told)} messages arrived once and in order, in {total:.1f} s.")
+                count = len(story.told) + len(IN_GROUP) + 1
+                story.heading(f"All {count} messages arrived once and in order, in {total:.1f} s.")
         finally:
             _clean_up(people, relays, folder)
     return 0
@@ -218,6 +229,55 @@ def _file(story: DemoScript, alice: Person, bob: Person) -> None:
         fields["name"] = saved.name
         if saved.read_bytes() != sent.read_bytes():
             raise DemoFailed("The file that was saved is not the one that was sent")
+
+
+def _group(story: DemoScript, alice: Person, bob: Person, carol: Person) -> None:
+    """Found a group of three, talk in it, and remove one."""
+    story.heading("A group of three")
+    with story.step("carol comes, and alice adds her as a contact"):
+        _init(carol)
+        _start(carol)
+        invite = alice.call("invite")["invite"]
+        carol.call("add", invite=invite, wait="accepted", timeout=TIMEOUT)
+        _wait(alice, lambda each: "carol" in [contact["name"] for contact in each.call("contacts")])
+    with story.step("alice founds a group, and adds bob and carol"):
+        alice.call("create_group", name=GROUP, contacts=[alice.contact, "carol"])
+        for person in (bob, carol):
+            _wait(person, lambda each: GROUP in [chat["name"] for chat in each.call("chats")])
+    people, said = (alice, bob, carol), list(IN_GROUP)
+    for name, text in IN_GROUP:
+        _say_in_group(story, next(person for person in people if person.name == name), text, people)
+    with story.step("alice removes carol, and bob has seen it"):
+        alice.call("remove_member", chat=GROUP, member="carol")
+        _wait(bob, lambda each: each.call("group", chat=GROUP)["members"] == 2)
+    _say_in_group(story, bob, WITHOUT_CAROL[1], (alice, bob))
+    with story.step("carol has what was said while she was there, and no more"):
+        for person in people:
+            if sorted(_said_in_group(person)) != sorted(said if person is carol else [*said, WITHOUT_CAROL]):
+                raise DemoFailed(f"What {person.name} has of the group is not what was said")
+        _end(carol)
+
+
+def _say_in_group(story: DemoScript, sender: Person, text: str, readers: Sequence[Person]) -> None:
+    start = time.monotonic()
+    result = sender.call("send", chat=GROUP, text=text)
+    for person in readers:
+        _wait(person, lambda each: (sender.name, text) in _said_in_group(each))
+    story.message(sender.name, GROUP, text, (time.monotonic() - start) * 1000, {**result, "state": "delivered"})
+
+
+def _said_in_group(person: Person) -> list[tuple[str, str]]:
+    log = person.call("log", chat=GROUP, limit=50)
+    return [(person.name if each["mine"] else each["from"], each["text"]) for each in log if each["kind"] == "text"]
+
+
+def _wait(person: Person, check: Callable[[Person], bool]) -> None:
+    """Wait until an event has made something so."""
+    person.call("subscribe", events=["contact", "message", "chat", "group"])
+    assert person.client is not None
+    events = person.client.events()
+    while not check(person):
+        next(events)
 
 
 def _by_relays(story: DemoScript, alice: Person, bob: Person, relays: list[RelayProcess], folder: Path) -> None:

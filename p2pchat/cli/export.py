@@ -26,8 +26,9 @@ def export(context: Context, args: Namespace) -> int:
         if not first:
             context.out.note("No messages yet.")
             return 0
-        name = next((chat["name"] for chat in client.call("chats") if chat["id"] == first[0]["chat"]), args.chat)
-        made = Transcript(form, name)
+        chats: list[dict[str, Any]] = client.call("chats")
+        chat = next((each for each in chats if each["id"] == first[0]["chat"]), {})
+        made = Transcript(form, chat.get("name", args.chat), chat.get("kind", "direct"))
         with _target(context, args.to) as file:
             file.write(made.begin() + made.part(first))
             for page in pages:

@@ -105,6 +105,8 @@ def _show(context: Context, hit: dict[str, Any]) -> None:
     out = context.out
     when = short_date(hit["sent_at"] if hit["mine"] else hit["received_at"])
     who = f"{hit['chat_name']} (you)" if hit["mine"] else hit["chat_name"]
+    if hit.get("member") is not None:  # a group's: the chat's name does not say who wrote it
+        who = f"{hit['chat_name']}, {hit['from']}"
     parts = [(clean_line(part["text"]), "yellow" if part["hit"] else "") for part in hit["snippet"]]
     line = [cell(hit["id"], "dim"), cell(when, "dim"), cell(f"{who}:", "bold")]
     head = "  ".join(paint(each.text, each.style, out.colour_out) for each in line)

@@ -53,7 +53,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "export": ("export",),
         },
     ),
-    ("channels", {"channels": ("channel",)}),
+    ("groups and channels", {"groups": ("group",), "channels": ("channel",)}),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",), "keys": ("keys",)}),
     ("without a network", {"parcel": ("parcel",)}),
     (

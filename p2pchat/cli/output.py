@@ -104,6 +104,8 @@ class Output:
         return paint(cell.text + " " * (size - width(cell.text)), cell.style, self.colour_out)
 
 
+NOTICE = "group"
+"""The kind of a line about what was done in a group, which this node has made."""
 MAX_QUOTE = 60
 """The most characters shown of a quoted message."""
 
@@ -171,6 +173,10 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
         paint(mark + " " * (marks - width(mark)), _MARK_STYLES.get(message["state"], "dim"), out.colour_out),
         paint(sender + " " * (senders - width(sender)), "" if mine else "bold", out.colour_out),
     ]
+    if message["kind"] == NOTICE:  # nobody wrote it: no name is there, and every member has one
+        said = paint(clean_line(str(message["text"])), "dim", out.colour_out)
+        out.stdout.write("  ".join([head[0], " " * marks, " " * senders, said]) + "\n")
+        return
     # A text of several lines stays in its column: none of them can pass for a line of ours.
     indent = "\n" + " " * (5 + 2 + marks + 2 + senders + 2)
     text = indent.join(clean(file_words.text(message)).split("\n"))

@@ -40,6 +40,8 @@ _DRAWN_LIKE = {
     "y": "уγү",
     "z": "ζ3з",
 }
+_DOTS = "·•‧∙⋅・･ꞏ᛫"
+"""What looks like the sign before the digits: a name that has one could pass for a label."""
 _FOLD = {ord(like): latin for latin, all_like in _DRAWN_LIKE.items() for like in all_like}
 
 
@@ -55,7 +57,7 @@ def skeleton(name: str) -> str:
 
 def labels(named: Sequence[tuple[str, str]]) -> list[str]:
     """Return for each name, given with the hexadecimal id of whose it is, what is shown: the name, and ` ·` with digits
-    of the id where another looks like it.
+    of the id where another looks like it, or where it looks like a label itself.
     """
     alike: defaultdict[str, list[str]] = defaultdict(list)
     skeletons = [skeleton(name) for name, _ in named]
@@ -65,10 +67,16 @@ def labels(named: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _label(name: str, ident: str, alike: list[str]) -> str:
-    if len(alike) == 1:
+    if is_label(name, ident) or (len(alike) == 1 and not any(dot in name for dot in _DOTS)):
         return name
     digits = _DIGITS
     # Somebody with patience finds an id with the same first digits.
     while digits < len(ident) and len({each[:digits] for each in alike}) < len(alike):
         digits += _DIGITS
     return f"{name} ·{ident[:digits]}"
+
+
+def is_label(name: str, ident: str) -> bool:
+    """Return whether a name ends in digits of the id of whose it is: the node has labelled it."""
+    _, dot, digits = name.rpartition(" ·")
+    return bool(dot) and len(digits) >= _DIGITS and ident.startswith(digits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,6 +18,8 @@ from p2pchat.relay.feeds import FeedCounts, FeedServer
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.host_streams import account_of, place_of, write_now
 from p2pchat.relay.refused_channels import RefusedChannels, parse_id
+
+log = logging.getLogger(__name__)
 
 
 class Mirror:
@@ -67,6 +70,8 @@ class Mirror:
         self._refused.beside = tuple(refused(config))
         if self.server is not None:
             self.server.limit(feed_quota(config), config.channel_address_bytes)
+        elif config.channels_bytes:
+            log.warning("channels are mirrored after a restart")
 
     def numbers(self) -> dict[str, int]:
         """Return what the operator is told."""

@@ -7,7 +7,7 @@ bisection, without an index of times that every message would have to be entered
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -52,19 +52,24 @@ class Bounds:
 
 
 def search(
-    db: Database, query: Query, chat: ChatId | None, sender: ContactId | None, limit: int, bounds: Bounds = Bounds()
+    db: Database,
+    query: Query,
+    chat: ChatId | None,
+    senders: Collection[ContactId] | None,
+    limit: int,
+    bounds: Bounds = Bounds(),
 ) -> list[MessageRow]:
-    """Return at most `limit` matching messages, oldest first: of one chat or of all, by `sender` (b"" is us) or by
-    anybody.
+    """Return at most `limit` matching messages, oldest first: of one chat or of all, by one of `senders` (b"" is us) or
+    by anybody.
 
     They are in the order in which they were saved, which is that of their pks.
     """
     with search_backlog.caught_up(db):
-        return _search(db, query, chat, sender, limit, bounds)
+        return _search(db, query, chat, senders, limit, bounds)
 
 
 def _search(
-    db: Database, query: Query, chat: ChatId | None, sender: ContactId | None, limit: int, bounds: Bounds
+    db: Database, query: Query, chat: ChatId | None, senders: Collection[ContactId] | None, limit: int, bounds: Bounds
 ) -> list[MessageRow]:
     low = bounds.after if query.since is None else max(bounds.after, pk_at(db, query.since - MAX_CLOCK_ERROR_MS) - 1)
     high = bounds.before if query.until is None else min(bounds.before, pk_at(db, query.until + MAX_CLOCK_ERROR_MS))
@@ -73,7 +78,7 @@ def _search(
         _MAX_TIME_MS if query.until is None else query.until,
     )
     order = "ASC" if bounds.forwards else "DESC"
-    expression = _expression(query, chat, sender)
+    expression = _expression(query, chat, senders)
     try:
         rows = [made(row) for row in db.query(_SEARCH.format(order=order), (expression, low, high, *times, limit))]
     except DatabaseDamaged:
@@ -82,14 +87,13 @@ def _search(
     return rows if bounds.forwards else rows[::-1]
 
 
-def _expression(query: Query, chat: ChatId | None, sender: ContactId | None) -> str:
-    """Return the FTS5 query: phrases that all have to be in a document."""
-    about = [
-        *([] if chat is None else [in_chat(chat)]),
-        *([] if sender is None else [written_by(sender)]),
-        *([WITH_LINK] if query.link else []),
-    ]
-    return " AND ".join([*(term.expression() for term in query.terms), *(f'"{word}"' for word in about)])
+def _expression(query: Query, chat: ChatId | None, senders: Collection[ContactId] | None) -> str:
+    """Return the FTS5 query: phrases that all have to be in a document, of one of these senders."""
+    about = [*([] if chat is None else [in_chat(chat)]), *([WITH_LINK] if query.link else [])]
+    parts = [*(term.expression() for term in query.terms), *(f'"{word}"' for word in about)]
+    if senders is not None:
+        parts.append("({})".format(" OR ".join(f'"{written_by(sender)}"' for sender in senders)))
+    return " AND ".join(parts)
 
 
 def _in_time(db: Database, pks: list[Row], times: tuple[int, int]) -> Iterator[MessageRow]:

@@ -78,6 +78,23 @@ def test_a_peer_writes_no_line_no_tag_and_no_escape_sequence() -> None:
     assert json.loads(made(JSON, hostile)[0]) == hostile
 
 
+def test_a_group_says_that_it_is_one_and_no_name_speaks_for_somebody_else() -> None:
+    transcript = Transcript(TEXT, "friends", "group")
+    said = [{**MESSAGE, "from": name} for name in ("anna", "anna: I owe you\n", 'anna": yes"')]
+    assert transcript.begin() + transcript.part(said) == (
+        "Chat of the group friends\n\nFriday 2 January 2026\n\n"
+        "03:04  anna: hi\n"
+        '03:04  "anna: I owe you ": hi\n'
+        """03:04  "anna': yes'": hi\n"""
+    )
+
+
+def test_what_was_done_in_a_group_is_a_line_in_which_nobody_speaks() -> None:
+    notice = {**MESSAGE, "kind": "group", "text": "anna removed bob: <b>\nno."}
+    assert made(TEXT, notice)[0].endswith("03:04  (anna removed bob: <b> no.)\n")
+    assert "<p><small>03:04 anna removed bob: &lt;b&gt; no.</small></p>" in made(HTML, notice)[0]
+
+
 def test_a_file_is_its_kind_its_size_and_its_name() -> None:
     line = "(picture, image/jpeg, 1.2 MB, 640 x 480) photo.jpg"
     assert made(TEXT, FILE)[0].endswith(f"03:04  bob: {line}\n       look\n")

@@ -18,7 +18,7 @@ from p2pchat.bot.bookmark import Bookmark, path_of
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.locations import Profile
 from tests.bot.conftest import Meanwhile, Store
-from tests.cli.node import FILE, ID, FakeNode
+from tests.cli.node import FILE, GROUP, ID, FakeNode
 
 ODD = "  exactly\n\tthis \x1b[2J \u202e\U0001f680 "
 
@@ -83,6 +83,40 @@ def test_own_messages_and_other_kinds_are_left_out(bot: Bot, node: FakeNode, sto
     bot.on_start(begin)
     bot.work()
     assert said(got) == ["end"]
+
+
+def test_in_a_group_it_hears_what_mentions_it_or_everything_if_it_wants(
+    profile: Profile, node: FakeNode, store: Store
+) -> None:
+    anna, other = {"id": "a1" * 8, "name": "anna"}, {"id": "b0" * 8, "name": "anna"}
+    quiet, curious = Bot(profile.folder), Bot(profile.folder, name="curious", all_in_groups=True)
+
+    def talk() -> None:
+        store.add("lunch?", member=anna, mentions_me=False)
+        store.add("@echo lunch?", member=other, mentions_me=True)
+        store.add("end")
+
+    heard, all_heard = gather(quiet), gather(curious)
+    quiet.on_start(talk)
+    quiet.work()
+    curious.on_start(talk)
+    curious.work()
+    assert [(each.text, each.member, each.mentions_me) for each in heard] == [
+        ("@echo lunch?", "b0" * 8, True),
+        ("end", None, False),
+    ]
+    assert said(all_heard) == ["lunch?", "@echo lunch?", "end"]
+
+
+def test_it_knows_the_groups_that_it_is_in(bot: Bot, node: FakeNode, store: Store) -> None:
+    kinds = {"11" * 8: "direct", "22" * 8: "group", "33" * 8: "group"}
+    node.answers["chats"] = [{"id": id, "name": "x", "kind": kind} for id, kind in kinds.items()]
+    roles = {"22" * 8: "member", "33" * 8: None}  # it has left one
+    node.answers["group"] = lambda chat: {**GROUP, "chat": chat, "role": roles[chat]}
+    (group,) = bot.groups()
+    assert (group.id, group.name, group.role, group.members) == ("22" * 8, "friends", "member", 3)
+    group.send("good morning")
+    assert store.sent == [("22" * 8, "good morning")]
 
 
 def test_an_event_wakes_it_and_lagged_too(bot: Bot, node: FakeNode, store: Store, once_subscribed: Meanwhile) -> None:

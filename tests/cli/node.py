@@ -80,6 +80,29 @@ FILE = {
     },
 }
 
+GROUP = {
+    "chat": ID,
+    "name": "friends",
+    "topic": "the hut",
+    "role": "admin",
+    "members": 3,
+    "settings": {
+        "description": "",
+        "slow_mode": 30,
+        "locked": False,
+        "invites": "admins",
+        "newcomers": 0,
+        "history": 50,
+    },
+    "epoch": "since 3 hours ago",
+    "problem": "",
+}
+MEMBERS = [
+    {"id": "a1" * 8, "name": "alice", "role": "owner", "me": True, "contact": None, "verified": False},
+    {"id": "b0" * 8, "name": "Bobby", "role": "member", "me": False, "contact": "bob", "verified": True},
+    {"id": "c0" * 8, "name": "carol", "role": "observer", "me": False, "contact": None, "verified": False},
+]
+
 ANSWERS: dict[str, Answer] = {
     "status": {"running": True, "state": "ready", "pid": 1, "foreground": True, "program": "0", "addresses": ["/x"]},
     "stop": {"stopped": True, "pid": 1},
@@ -224,6 +247,26 @@ ANSWERS: dict[str, Answer] = {
         "relays": 0,
         "until": None,
     },
+    "create_group": {"id": ID, "name": "friends", "kind": "group"},
+    "group": GROUP,
+    "group_members": {"total": 3, "members": MEMBERS},
+    "add_members": GROUP,
+    "remove_member": GROUP,
+    "set_role": GROUP,
+    "set_group": GROUP,
+    "leave_group": {"chat": ID, "name": "friends"},
+    "group_requests": [{"id": ID, "name": "eve", "words": "it is me", "at": "2026-01-02T03:04:05.000Z", "via": "1a2b"}],
+    "answer_request": {"id": ID, "name": "eve"},
+    "group_invite": {"id": ID, "text": "P2PCHAT:ABC", "expires": "2026-01-09T03:04:05.000Z"},
+    "group_log": [
+        {
+            "id": ID,
+            "text": "alice removed dave; 2 of 3 members have seen it.",
+            "by": "alice",
+            "op": "remove",
+            "known_by": 2,
+        }
+    ],
     "relays": [
         {
             "address": "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA",

@@ -20,7 +20,15 @@ def named(node: FakeNode) -> FakeNode:
     people = [{"id": ID, "name": name, "state": "contact"} for name in NAMES]
     notes = {"id": "00" * 8, "name": "Notes to self", "state": "notes"}
     node.answers["contacts"] = [*people]
-    node.answers["chats"] = [*people, {"id": ID, "name": "gone", "state": "forgotten"}, notes]
+    group = {"id": "aa" * 8, "name": "friends", "state": "contact", "kind": "group"}
+    chats = [*people, {"id": ID, "name": "gone", "state": "forgotten"}, notes, group]
+    node.answers["chats"] = [{"kind": "direct", **chat} for chat in chats]
+    members = [{"id": f"{at:016x}", "name": name} for at, name in enumerate([*NAMES, "Zoe", "Zoe"])]
+
+    def search(search: str, **_: object) -> dict[str, object]:
+        return {"total": 9, "members": [each for each in members if search.casefold() in str(each["name"]).casefold()]}
+
+    node.answers["group_members"] = search
     return node
 
 
@@ -44,6 +52,20 @@ def named(node: FakeNode) -> FakeNode:
         (["--js"], ["--json"]),
         (["contacts", ""], ["hide", "show"]),
         (["fly", "x"], []),
+        (["gr"], ["group"]),
+        (["group", "re"], ["remove", "requests"]),
+        (["group", "fly", "x"], []),
+        (["group", "add", ""], ["friends"]),
+        (["group", "add", "friends", "an"], ["Anna Lindqvist", "andrea"]),
+        (["group", "add", "friends", "andrea", "an"], ["Anna Lindqvist", "andrea"]),
+        (["group", "remove", "friends", "an"], ["Anna Lindqvist", "andrea"]),
+        (["group", "remove", "friends", "zo"], []),
+        (["group", "remove", "friends", "000000000000000"], [f"{at:016x}" for at in range(6)]),
+        (["group", "remove", "--reason", "an", "friends", "$"], ["$(touch x)"]),
+        (["group", "role", "friends", "andrea", "o"], ["observer", "owner"]),
+        (["group", "set", "friends", "s"], ["slow_mode"]),
+        (["group", "remove", "--re"], ["--reason"]),
+        (["group", "invite", "--role", "o"], ["observer"]),
     ],
 )
 def test_what_may_stand_at_the_cursor(named: FakeNode, p2pchat: Run, typed: list[str], found: list[str]) -> None:

@@ -84,6 +84,11 @@ def test_a_hit_is_one_line_with_its_id(node: FakeNode, p2pchat: Run) -> None:
     assert first.endswith("  bob: …say hi to")
     assert second.endswith("  bo (you): a b\ufffd]52;c;x\ufffd")
     assert "--around ID" in result.err
+    of_group = {**hit, "from": "a\x1bnna", "chat_name": "friends", "member": {"id": "a1" * 8, "name": "a\x1bnna"}}
+    node.answers["search"] = [of_group, {**of_group, "from": "me", "mine": True, "member": None}]
+    first, second = p2pchat("search", "hi").out.splitlines()
+    assert first.endswith("  friends, a\ufffdnna: …say hi to")
+    assert second.endswith("  friends (you): …say hi to")
     node.answers["search"] = []
     empty = p2pchat("search", "hi")
     assert (empty.code, empty.out) == (0, "")

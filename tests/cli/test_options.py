@@ -58,6 +58,20 @@ POSITIONALS = {
     "channel report": ["news"],
     "channel writers": ["news", "add", "bob"],
     "relays": ["add", "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA#word"],
+    "group create": ["friends", "bob", "Anna L"],
+    "group show": ["friends"],
+    "group members": ["friends"],
+    "group add": ["friends", "bob", "Anna L"],
+    "group invite": ["friends"],
+    "group requests": ["friends"],
+    "group accept": ["friends", "1a2b"],
+    "group decline": ["friends", "1a2b"],
+    "group remove": ["friends", "bob"],
+    "group ban": ["friends", "bob"],
+    "group role": ["friends", "bob", "admin"],
+    "group set": ["friends", "slow_mode", "30s"],
+    "group leave": ["friends"],
+    "group log": ["friends"],
 }
 OWN = {
     "init": ["--name", "alice", "--no-passphrase"],
@@ -87,6 +101,11 @@ OWN = {
     "echo": ["--wake"],
     "channel create": ["--private"],
     "parcel": ["--to", "bob", "--to", "carol"],
+    "group members": ["--search", "bob", "--limit", "7"],
+    "group invite": ["--expires", "2d", "--uses", "10", "--ask", "--role", "observer"],
+    "group remove": ["--reason", "spam"],
+    "group ban": ["--reason", "spam"],
+    "group log": ["--limit", "7", "--before", "ab"],
 }
 VERBS = [verb.name for name in MODULES for verb in find(name).actions or (find(name),)]
 """Every verb, those of two words by both."""
@@ -114,6 +133,7 @@ def test_the_table_of_verbs_is_what_the_modules_have() -> None:
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
         archive mute verify chats export send tail log search read delete why reply edit history react pin pinned timer
         forget note clear files save voice
+        group
         channel invites relays relay offer keys parcel doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())

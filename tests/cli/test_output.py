@@ -146,6 +146,17 @@ def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_what_was_done_in_a_group_has_no_name_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    made, out, _ = output(monkeypatch, False)
+    notice = {**MESSAGE, "kind": "group", "from": "anna", "text": "anna removed bob: x\ny."}
+    messages(made, [notice, {**MESSAGE, "from": "anna removed bob.", "text": "x"}])
+    assert out.getvalue().splitlines()[1:] == [
+        f"03:04    {'':17}  anna removed bob: x y.",
+        "03:04    anna removed bob.  x",
+    ]
+
+
 @pytest.mark.parametrize("stamp", [None, "", "yesterday", 5, "9999-99-99T00:00:00Z"])
 def test_times_that_are_none(stamp: object) -> None:
     assert short_date(stamp) == ""

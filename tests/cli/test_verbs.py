@@ -433,6 +433,16 @@ def test_chats_name_and_settings_for_people(node: FakeNode, p2pchat: Run) -> Non
     assert p2pchat("settings", "colour").code == 2
 
 
+def test_a_chat_that_is_a_group_says_so_before_its_name(node: FakeNode, p2pchat: Run) -> None:
+    bob = cast("list[dict[str, object]]", node.answers["chats"])[0]
+    group = {**bob, "id": "ab" * 8, "kind": "group", "name": "bob", "unread": 12, "mentions": 2, "last": None}
+    node.answers["chats"] = [{**bob, "name": "group  friends", "last": None}, group]
+    assert p2pchat("chats").out.splitlines() == [
+        f"{ID}  {'2 unread':20}  -  {'':5}  group  friends",
+        f"{'ab' * 8}  12 unread, 2 for you  -  group  bob",
+    ]
+
+
 def test_a_parcel_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
     out = p2pchat("parcel", "out", "/x")
     assert out.out == "2 messages for 1 contact are in /x (17 KiB).\n"

@@ -35,3 +35,15 @@ def test_these_could_not(other: str) -> None:
 def test_an_id_that_begins_alike_is_shown_longer() -> None:
     first, second = "abcd1111" + "0" * 24, "abcd2222" + "0" * 24
     assert labels([("Al", first), ("Al", second)]) == ["Al ·abcd1111", "Al ·abcd2222"]
+
+
+@pytest.mark.parametrize("dot", ["·", "•", "\u30fb"])
+def test_a_name_that_passes_for_a_label_gets_one_of_its_own(dot: str) -> None:
+    assert labels([("Al", "a" * 16), (f"Al {dot}aaaa", "b" * 16)]) == ["Al", f"Al {dot}aaaa ·bbbb"]
+
+
+def test_labels_of_labels_are_the_same() -> None:
+    named = [("Al", "a" * 16), ("AI", "b" * 16), ("Al ·aaaa", "c" * 16)]
+    once = labels(named)
+    assert once == ["Al ·aaaa", "AI ·bbbb", "Al ·aaaa ·cccc"]
+    assert labels([(label, ident) for label, (_, ident) in zip(once, named, strict=True)]) == once

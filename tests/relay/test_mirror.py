@@ -58,3 +58,13 @@ def test_the_verb_writes_the_list_that_the_relay_reads(tmp_path: Path) -> None:
         serve.refused_channels(flags, {}, None, "refuse", "beef")
     beside = {"P2PCHAT_RELAY_REFUSED_CHANNELS": id}
     assert serve.refused_channels(flags, beside, None) == [{"id": id, "remark": "by the settings"}]
+
+
+def test_a_relay_that_mirrored_none_says_that_it_has_to_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    none = mirror(RelayConfig(channels_bytes=0), tmp_path)
+    none.limit(RelayConfig(channels_bytes=0))
+    assert not caplog.messages
+    none.limit(RelayConfig())
+    assert caplog.messages == ["channels are mirrored after a restart"]

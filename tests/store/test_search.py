@@ -31,7 +31,8 @@ def found(
     db: Database, text: str, chat: ChatId | None = None, sender: ContactId | None = None, **bounds: Any
 ) -> list[int]:
     query = parse(text, lambda day: int(day) * DAY)
-    return seqs(search.search(db, query, chat, sender, bounds.pop("limit", 10), Bounds(**bounds)))
+    senders = None if sender is None else [sender]
+    return seqs(search.search(db, query, chat, senders, bounds.pop("limit", 10), Bounds(**bounds)))
 
 
 def test_every_word_has_to_be_there(db: Database) -> None:

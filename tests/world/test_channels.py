@@ -14,7 +14,7 @@ from p2pchat.core.channels.posts import Post
 from p2pchat.core.ids import ChatId
 from p2pchat.core.names import FEED
 from p2pchat.engine.channels import intake, sync
-from p2pchat.errors import DiskFull, NotNow, UsageError
+from p2pchat.errors import DiskFull, NotNow, P2PChatError, UsageError
 from p2pchat.net import multiaddrs
 from p2pchat.store import channels as store_channels
 from p2pchat.store.database import Database
@@ -442,5 +442,61 @@ def test_a_full_disk_of_a_follower_loses_nothing_and_ends_nothing(tmp_path: Path
                 await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
                 await trio.sleep(60)
             await until(reads(bob, "one", "two"), 3600)
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_that_pushes_nothing_is_asked_within_the_hour(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            await until(reads(bob, "one"), 60)
+            relays[0].at.server._watching.clear()
+            relays[0].at.server._watched.clear()
+            await alice.call("send", chat="news", text="two", wait="stored", timeout=60)
+            await trio.sleep(60)
+            assert await bob.texts("news") == ["one"]
+            await until(reads(bob, "one", "two"), 3600)
+
+    run_world(tmp_path, main)
+
+
+def test_what_cannot_be_done_in_a_channel_is_said_and_the_rest_works(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            sent = await alice.call("send", chat="news", text="hello world", wait="stored", timeout=60)
+            await until(reads(bob, "hello world"), 60)
+            (theirs,) = await bob.call("log", chat="news")
+            for node, id in ((alice, sent["id"]), (bob, theirs["id"])):
+                for method, arguments in (
+                    ("react", {"id": id, "emoji": "👍"}),
+                    ("edit", {"id": id, "text": "changed"}),
+                    ("reply", {"id": id, "text": "and you?"}),
+                    ("pin", {"id": id}),
+                    ("delete", {"id": id, "for_both": True}),
+                    ("timer", {"chat": "news", "seconds": 3600}),
+                    ("send_file", {"chat": "news", "path": str(tmp_path / "alice" / "p2pchat.db")}),
+                    ("group", {"chat": "news"}),
+                ):
+                    with pytest.raises(P2PChatError):
+                        await node.call(method, **arguments)
+                await node.call("typing", chat="news")
+                await node.call("draft", chat="news", text="later")
+                await node.call("pin_chat", chat="news")
+                await node.call("mute", chat="news")
+                await node.call("archive", chat="news")
+                await node.call("files", chat="news")
+                assert "wo" in str(await node.call("search", query="world"))
+                assert (await node.call("why", id=id))["reason"]
+                await node.call("clear", chat="news")
+                assert await node.call("log", chat="news") == []
+            await alice.call("send", chat="news", text="after", wait="stored", timeout=60)
+            await until(reads(bob, "after"), 60)
 
     run_world(tmp_path, main)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.errors import DiskFull, NoSuchContact, NotAGroup, NotNow
+from p2pchat.errors import DiskFull, NoSuchMember, NotAGroup, NotNow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -123,7 +123,7 @@ def test_members_without_the_right_change_nothing(tmp_path: Path) -> None:
                 await bob.call(method, chat="hikers", **fields)
         with pytest.raises(NotAGroup):
             await bob.call("group", chat="alice")
-        with pytest.raises(NoSuchContact):
+        with pytest.raises(NoSuchMember):
             await alice.call("remove_member", chat="hikers", member="nobody")
         assert (await alice.call("group", chat="hikers"))["members"] == 3
 
@@ -327,7 +327,9 @@ def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> N
         await has_members(bob, "hikers", 2)
         await world.sleep_days(2)
         keys = "SELECT exporter IS NULL, over_since IS NULL FROM group_epochs ORDER BY pk"
-        assert bob.db.query(keys) == [(1, 0), (0, 1)]
+        *over, current = bob.db.query(keys)
+        assert set(over) == {(1, 0)}
+        assert current == (0, 1)
         assert alice.db.query(keys)[-1] == (0, 1)
         assert {first for first, last in alice.db.query(keys) if not last} == {1}
         await bob.stop()

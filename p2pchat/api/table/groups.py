@@ -40,26 +40,26 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "remove_member",
         "Removes a member whose role is below the user's. They are removed for everyone who has seen it, and whoever "
-        "has writes nothing that they can read; they keep what they have. With `ban`, nobody can join by the link that "
-        "they used, and they cannot be added again under the same name.",
+        "has writes nothing that they can read; they keep what they have. `ban` says that they are not to come back.",
         f"{GROUP}; as in `group`",
         (
             CHAT,
             _MEMBER,
-            Param("ban", "flag", "Also keep them from joining again.", default=False),
+            Param("ban", "flag", "They are not to come back.", default=False),
             Param("reason", "text", "A reason for all members to see, at most 256 bytes of UTF-8.", default=""),
         ),
     ),
     Method(
         "set_role",
-        "Gives a member another role. The user's own role has to be above both the old and the new one.",
+        "Gives a member another role. The user's own role has to be above both the old and the new one. Only the owner "
+        "can make somebody else the owner, and is an admin from then on.",
         f"{GROUP}; as in `group`",
         (CHAT, _MEMBER, Param("role", "text", "The new role.", choices=ROLES)),
     ),
     Method(
         "leave_group",
         "Leaves a group. The members are told; what was written stays in the chat, which can only be read from then "
-        "on. An owner who leaves alone leaves a group without an owner.",
+        "on. An owner has to make somebody else the owner first.",
         "{chat, name}",
         (CHAT,),
     ),

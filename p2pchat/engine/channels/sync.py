@@ -155,9 +155,7 @@ class ChannelSync:
 
     async def _use(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream, backoff: Backoff) -> None:
         """Write and read on one stream until it ends. Raises PeerError, Refused or _Enough."""
-        for name in mirrored.feeds:
-            if name.writer != mirrored.row.writer:
-                await self._read(mirrored, relay, stream, name)
+        await self._read_all(mirrored, relay, stream)
         mirrored.problems.pop(relay.peer, None)
         backoff.reset()
         if mirrored.row.seed is None:
@@ -182,6 +180,12 @@ class ChannelSync:
         raise failure or LinkLost()
 
     # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def _read_all(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream) -> None:
+        """Read what a relay has of all feeds that others write. Raises PeerError or Refused."""
+        for name in mirrored.feeds:
+            if name.writer != mirrored.row.writer:
+                await self._read(mirrored, relay, stream, name)
 
     async def _read(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream, name: FeedName) -> None:
         """Read what a relay has of a feed that others write, and have it push what comes. Raises Refused."""
@@ -211,9 +215,16 @@ class ChannelSync:
         return await self._committer.submit(take, mirrored.row.chat, name, answer.head, posts)
 
     async def _follow(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream) -> None:
-        """Take what a relay pushes, until the stream ends."""
+        """Take what a relay pushes, until the stream ends; and ask after an hour without anything, since a relay may
+        hand out what it does not push, and what another one lacked may be given up by then.
+        """
         while True:
-            feed, new = await stream.pushed()
+            with trio.move_on_after(HOUR_SECONDS) as quiet:
+                pushed = await stream.pushed()
+            if quiet.cancelled_caught:
+                await self._read_all(mirrored, relay, stream)
+                continue
+            feed, new = pushed
             head, posts = (new, []) if isinstance(new, FeedHead) else (None, [new])
             start = await self._committer.read(_next, mirrored.row.chat, feed)
             behind = posts[0].header.seq > start if posts else head is not None and head.count > start

@@ -26,6 +26,7 @@ from p2pchat.store import known_relays as store_known_relays
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.groups import members as store_members
 from p2pchat.store.outbox import OutboxForm
 
 MAX_NOTE = 2000
@@ -179,6 +180,7 @@ def unblock(tx: Transaction, contact: Contact) -> Contact:
 def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> None:
     """Delete a contact and everything that leads to them, except the messages; `keep_chat`: the chat stays too."""
     device = first_device(contact.id)
+    store_members.forget_contact(tx.db, contact.id)
     store_contacts.remove(tx.db, contact.id, keep_chat=keep_chat)
     store_known_relays.forget_source(tx.db, contact.id)
     tx.sessions.forget(device)

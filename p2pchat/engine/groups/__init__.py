@@ -15,6 +15,7 @@ siblings   tells those whom we added what they cannot read
 sending    seals our contents under the right epoch
 carriage   carries items by every way
 pairwise   the way to members who are contacts
+permission who may do what, in words
 notices    lines in the chat about what was done
 summary    a group as faces see it
 logs       which logs at relays a group has, and what waits for them

@@ -28,7 +28,7 @@ from p2pchat.core.groups.roles import member_id
 from p2pchat.core.groups.settings import NAME
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
-from p2pchat.engine.groups import adopting, carriage, history, notices
+from p2pchat.engine.groups import adopting, carriage, history, notices, permission
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
@@ -128,6 +128,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     NotNow if we may not, or cannot now.
     """
     log = history.log_of(tx, row.chat)
+    permission.check(tx.db, row.chat, log.state, row.member, action)
     draft = log.draft(sign_public(row.sign_seed), action)
     before = None if draft.prev_epoch is None else _before(tx, row, draft.prev_epoch)
     secret, rekey, hashed = None, None, events.core_hash(draft.core)

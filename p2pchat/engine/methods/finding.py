@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import mentions, naming, views
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import UsageError
+from p2pchat.errors import NoSuchContact, UsageError
 from p2pchat.lib.moments import moment
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners, remarks
 from p2pchat.store import search as store_search
 from p2pchat.store.database import Database
+from p2pchat.store.groups import members as store_members
 from p2pchat.store.messages import ME
 from p2pchat.store.search import Bounds
 from p2pchat.store.search_query import Query, parse
@@ -51,7 +52,7 @@ async def search(
 
     def read(db: Database) -> list[Json]:
         where = None if chat is None else partners.find(db, chat).chat
-        rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
+        rows = store_search.search(db, wanted, where, _senders(db, wanted, where), most, bounds)
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
         names, chats = naming.of_all(db, rows, notes), partners.names(db)
         return [
@@ -67,10 +68,22 @@ async def search(
     return await engine.committer.read(read)
 
 
-def _sender(db: Database, query: Query) -> ContactId | None:
+def _senders(db: Database, query: Query, chat: ChatId | None) -> list[ContactId] | None:
+    """Return whose messages a query wants: a contact's, and those of members of that name, in all groups or in one.
+    Raises NoSuchContact or AmbiguousName.
+    """
     if query.sender is None:
         return None
-    return ME if query.sender.casefold() == "me" else partners.find(db, query.sender).id
+    if query.sender.casefold() == "me":
+        return [ME]
+    try:
+        partner = partners.find(db, query.sender)
+    except NoSuchContact:
+        found = store_members.senders(db, query.sender, None, chat)
+        if not found:
+            raise
+        return found
+    return [partner.id, *store_members.senders(db, query.sender, partner.id, chat)]
 
 
 async def locate(engine: Engine, *, chat: str, to: str) -> Json:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 from p2pchat.core.groups import audit, events, settings
 from p2pchat.core.groups.audit import EventStanding
-from p2pchat.core.groups.events import GroupEvent, HandOver, RemoveMembers, SetRole
+from p2pchat.core.groups.events import AddMembers, GroupEvent, HandOver, RemoveMembers, SetRole
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import changes, history, joining, links, summary, wording
+from p2pchat.engine.groups import changes, history, joining, links, permission, summary, wording
 from p2pchat.engine.methods import chats
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
-from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchContact, NotAGroup, NotNow, UsageError
+from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
 from p2pchat.store.contacts import GROUPS, ContactState
@@ -54,8 +54,8 @@ async def add_members(engine: Engine, *, chat: str, contacts: Sequence[str]) -> 
 
     def act(tx: Transaction, row: GroupRow) -> None:
         people = [tx.find(written) for written in contacts]
-        if row.role > Role.ADMIN:
-            raise NotNow("Only admins add members to this group")
+        state = history.log_of(tx, row.chat).state
+        permission.check(tx.db, row.chat, state, row.member, AddMembers(()))
         for person in people:
             joining.check_addable(person)
         for person in people:
@@ -229,16 +229,22 @@ def _shown(db: Database, row: GroupRow, now: int) -> Json:
 
 
 def _member(db: Database, row: GroupRow, written: str) -> MemberId:
-    """Return the member whom a user names by id, by the beginning of it, or by name."""
+    """Return the member whom a user names by id, by the beginning of it, by name, or by name and digits of the id, as
+    names that look alike are shown. Raises AmbiguousName or NoSuchMember.
+    """
     wanted = written.strip()
     found = store_members.named(db, row.chat, wanted)
+    name, dot, digits = wanted.rpartition(" ·")
+    if not found and dot:
+        found = [id for id in store_members.named(db, row.chat, name) if id.hex().startswith(digits)]
     if not found and wanted and all(digit in "0123456789abcdef" for digit in wanted.lower()):
         found = store_members.find(db, row.chat, wanted.lower())
     if len(found) > 1:
         names = [f"{store_members.shown_name(db, row.chat, id)} ({id.hex()})" for id in found]
-        raise AmbiguousName(candidates=names)
+        raise AmbiguousName(f"{wanted} is more than one member of {_name_of(db, row)}", candidates=names)
     if not found:
-        raise NoSuchContact(f"{_name_of(db, row)} has no member {wanted!r}")
+        group = _name_of(db, row)
+        raise NoSuchMember(f"{group} has no member {wanted}", hint=f"`p2pchat group members {group}` lists them.")
     return found[0]
 
 

@@ -41,6 +41,7 @@ from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import GROUPS, Contact, ContactState
 from p2pchat.store.database import Database, Value
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import members as store_members
 
 MAX_SEALED_BYTES = 1 << 20
 """Bytes of waiting envelopes that one transaction seals, for all contacts together; the rest is left to later ones."""
@@ -233,6 +234,8 @@ class Transaction(Effects):
         NoSuchContact.
         """
         store_contacts.update(self.db, contact_id, **fields)
+        if "name" in fields:
+            store_members.renamed(self.db, contact_id)
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()
         self.people_changed = True

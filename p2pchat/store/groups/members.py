@@ -5,13 +5,19 @@ A member who is gone keeps a row, without keys: what they wrote is still shown u
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from p2pchat.core.ids import ChatId, ContactId, MemberId, member_of, sender_of
+from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
+from p2pchat.lib.lookalikes import labels, skeleton
 from p2pchat.store.database import ID_LIST, Database, Row, packed
 from p2pchat.store.text_folding import fold
 
+MAX_SENDERS = 64
+"""Members among whom one name is searched for."""
+_OURS = (("me", ""), ("you", ""))
+"""What the user is called: nobody passes for them."""
 NAMELESS = "somebody"
 """How a member is called of whom nothing is known."""
 
@@ -46,8 +52,9 @@ class ListedMember(NamedTuple):
 _COLUMNS = ", ".join(f"group_members.{name}" for name in MemberRow._fields)
 _SELECT = f"SELECT {_COLUMNS} FROM group_members WHERE chat = ? AND NOT gone "
 _PUT = """
-INSERT INTO group_members (chat, id, name, folded, role, sign, leaf, kem) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded, role = excluded.role, sign = excluded.sign,
+INSERT INTO group_members (chat, id, name, folded, alike, role, sign, leaf, kem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded,
+    alike = iif(contact IS NULL, excluded.alike, alike), role = excluded.role, sign = excluded.sign,
     leaf = excluded.leaf, kem = excluded.kem, gone = 0
 """
 _LEAVE = "UPDATE group_members SET gone = 1, sign = x'', leaf = x'', kem = NULL, head = NULL WHERE chat = ? AND id = ?"
@@ -74,7 +81,11 @@ FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.
 def put(db: Database, chat: ChatId, rows: Iterable[MemberRow]) -> None:
     """Save members of a group, or what has changed of them; which contact somebody is and what they know stay."""
     db.executemany(
-        _PUT, [(chat, row.id, row.name, fold(row.name), row.role, row.sign, row.leaf, row.kem) for row in rows]
+        _PUT,
+        [
+            (chat, row.id, row.name, fold(row.name), _alike(row.name), row.role, row.sign, row.leaf, row.kem)
+            for row in rows
+        ],
     )
 
 
@@ -118,13 +129,18 @@ def page(db: Database, chat: ChatId, limit: int, offset: int = 0, search: str = 
 
 def names(db: Database, chat: ChatId, senders: Collection[ContactId]) -> dict[ContactId, str]:
     """Return by which names the senders of messages of a group are shown: as the user calls the contact, or else as
-    they call themselves there.
+    they call themselves there; with digits of the id where somebody who is or was a member there looks like them.
     """
     if not senders:
         return {}
     sql = f"{_SHOWN} AND group_members.id IN {ID_LIST.format('?2')}"
-    known = {sender_of(id): str(name) for id, name in db.query(sql, (chat, packed([*senders])))}
-    return {sender: known.get(sender, NAMELESS) for sender in senders}
+    known = {sender_of(MemberId(id)): str(name) for id, name in db.query(sql, (chat, packed([*senders])))}
+    alike = sorted({skeleton(name) for name in known.values()})
+    sql = f"{_SHOWN} AND alike IN (SELECT value FROM json_each(?2))"
+    everybody = {sender_of(MemberId(id)): str(name) for id, name in db.query(sql, (chat, json.dumps(alike)))} | known
+    made = labels([*((name, sender.hex()) for sender, name in everybody.items()), *_OURS])
+    shown = dict(zip(everybody, made, strict=False))
+    return {sender: shown.get(sender, NAMELESS) for sender in senders}
 
 
 def shown_name(db: Database, chat: ChatId, id: MemberId) -> str:
@@ -133,8 +149,24 @@ def shown_name(db: Database, chat: ChatId, id: MemberId) -> str:
 
 
 def is_contact(db: Database, chat: ChatId, id: MemberId, contact: ContactId | None) -> None:
-    """Note which contact a member is."""
+    """Note which contact a member is, by whose name they are shown from now on."""
     db.execute("UPDATE group_members SET contact = ? WHERE chat = ? AND id = ?", (contact, chat, id))
+    if contact is not None:
+        renamed(db, contact)
+
+
+def renamed(db: Database, contact: ContactId) -> None:
+    """Note that the user calls a contact otherwise."""
+    row = db.query_one("SELECT name FROM contacts WHERE id = ?", (contact,))
+    if row is not None:
+        db.execute("UPDATE group_members SET alike = ? WHERE contact = ?", (_alike(row[0]), contact))
+
+
+def forget_contact(db: Database, contact: ContactId) -> None:
+    """Show a contact who is being removed by the names that they chose in their groups."""
+    rows = db.query("SELECT chat, id, name FROM group_members WHERE contact = ?", (contact,))
+    sql = "UPDATE group_members SET contact = NULL, alike = ? WHERE chat = ? AND id = ?"
+    db.executemany(sql, [(_alike(name), chat, id) for chat, id, name in rows])
 
 
 def knows(db: Database, chat: ChatId, id: MemberId, head: bytes) -> None:
@@ -183,13 +215,31 @@ def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:
 
 
 def named(db: Database, chat: ChatId, name: str) -> list[MemberId]:
-    """Return the members who are shown under a name, in any letter case."""
-    sql = _SHOWN + " AND NOT gone AND (folded = ?2 OR contacts.name = ?3 COLLATE NOCASE) LIMIT 20"
-    return [
-        member_of(sender_of(MemberId(id)))
-        for id, shown in db.query(sql, (chat, fold(name), name))
-        if shown.casefold() == name.casefold()
-    ]
+    """Return the members who call themselves so in a group, or whom the user calls so, in any letter case."""
+    sql = """
+        SELECT group_members.id, group_members.name, contacts.name
+        FROM group_members LEFT JOIN contacts ON contacts.id = contact
+        WHERE chat = ? AND NOT gone AND (folded = ? OR contacts.name = ? COLLATE NOCASE)
+        ORDER BY group_members.id LIMIT 20
+    """
+    wanted = name.casefold()
+    rows = db.query(sql, (chat, fold(name), name))
+    return [MemberId(id) for id, chosen, given in rows if wanted in (chosen.casefold(), (given or "").casefold())]
+
+
+def senders(db: Database, name: str, contact: ContactId | None, chat: ChatId | None) -> list[ContactId]:
+    """Return the senders of what members, present or former, wrote in all groups or in one: of those who are called
+    `name` there, or are this contact.
+    """
+    sql = (
+        "SELECT DISTINCT id FROM group_members WHERE (?1 IS NULL OR chat = ?1) AND (folded = ?2 OR contact = ?3) "
+        f"ORDER BY id LIMIT {MAX_SENDERS}"
+    )
+    return [sender_of(MemberId(id)) for (id,) in db.query(sql, (chat, fold(name), contact))]
+
+
+def _alike(name: str) -> str:
+    return skeleton(name or NAMELESS)
 
 
 def _made(row: Row | None) -> MemberRow | None:

@@ -20,12 +20,13 @@ CREATE TABLE groups (
 ) STRICT, WITHOUT ROWID;
 
 -- The members, ourselves too, as the newest state of the group's log has them. `name`: the one that a member chose, cleaned, and `folded`
--- for searching. `contact`: the contact who said that it is they. `head`: the newest event that a message of theirs says that they know.
+-- for searching. `alike`: the name that is shown, of which all that look like it make the same. `contact`: the contact who said that it is they. `head`: the newest event that a message of theirs says that they know.
 CREATE TABLE group_members (
     chat BLOB NOT NULL REFERENCES groups (chat) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     id BLOB NOT NULL,
     name TEXT NOT NULL,
     folded TEXT NOT NULL,
+    alike TEXT NOT NULL,
     role INTEGER NOT NULL,
     sign BLOB NOT NULL,
     leaf BLOB NOT NULL,
@@ -36,6 +37,7 @@ CREATE TABLE group_members (
     PRIMARY KEY (chat, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX group_members_in_order ON group_members (chat, gone, role, folded, id);
+CREATE INDEX group_members_by_alike ON group_members (chat, alike);
 CREATE INDEX group_members_by_contact ON group_members (contact) WHERE contact IS NOT NULL;
 
 -- The log of each group, in the order in which its events came: the exact bytes of each, without its rekey.

@@ -1,0 +1,91 @@
+"""Whether we may do something in a group, and in words who may: asked before an event is made.
+
+The log decides what counts. This only says so first, and better: to the person who tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from p2pchat.core.groups.events import (
+    AddMembers,
+    ChangeSetting,
+    HandOver,
+    LeaveGroup,
+    MuteMember,
+    RemoveMembers,
+    SetRole,
+    UpdateMember,
+)
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.groups.settings import OWNER_KEYS
+from p2pchat.core.groups.state import GroupState, Member
+from p2pchat.core.ids import ChatId, MemberId, sender_of
+from p2pchat.engine.groups.wording import ROLE_WORDS
+from p2pchat.errors import NotAllowed
+from p2pchat.store.database import Database
+from p2pchat.store.groups import members as store_members
+
+MAX_NAMED = 3
+"""Members who are named as those to ask."""
+
+_WHO = {
+    Role.OWNER: "Only the owner",
+    Role.ADMIN: "Only the owner and admins",
+    Role.MODERATOR: "Only the owner, admins and moderators",
+}
+
+
+def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: Any) -> None:
+    """Raise NotAllowed, with a sentence that says who may, if our role does not allow an action."""
+    own = state.members[me].role if me in state.members else Role.OBSERVER
+    if isinstance(action, LeaveGroup) and own is Role.OWNER:
+        hint = "Make somebody else the owner first: `p2pchat group role CHAT M owner`."
+        raise NotAllowed("You are the owner, and a group without one could not go on", hint=hint)
+    needed, what = _needed(action)
+    if own > needed:
+        whom = _listed(db, chat, [member for member in state.members.values() if member.role <= needed])
+        raise NotAllowed(f"{_WHO[needed]} {what}, and you are {ROLE_WORDS[own]}", hint=f"Ask {whom}.")
+    for member in _targets(action, state):
+        if member.role <= own and member.id != me:
+            name = store_members.shown_name(db, chat, member.id)
+            raise NotAllowed(
+                f"{name} is {ROLE_WORDS[member.role]}, and you can do that only to members whose role is below yours"
+            )
+    if isinstance(action, SetRole) and action.role <= own:
+        raise NotAllowed(f"You can make nobody {ROLE_WORDS[action.role]}: you give only roles below yours")
+
+
+def _needed(action: Any) -> tuple[Role, str]:
+    """Return the lowest role that may do something, and what it is."""
+    match action:
+        case AddMembers():
+            return Role.ADMIN, "can add members"
+        case RemoveMembers():
+            return Role.ADMIN, "can remove members"
+        case SetRole():
+            return Role.ADMIN, "can change roles"
+        case ChangeSetting():
+            return Role.OWNER if action.key in OWNER_KEYS else Role.ADMIN, "can change this setting"
+        case HandOver():
+            return Role.OWNER, "can make somebody else the owner"
+        case MuteMember():
+            return Role.MODERATOR, "can mute members"
+        case LeaveGroup() | UpdateMember():
+            return Role.OBSERVER, ""
+    return Role.ADMIN, "can do that"
+
+
+def _targets(action: Any, state: GroupState) -> Iterable[Member]:
+    ids = action.members if isinstance(action, RemoveMembers) else ()
+    if isinstance(action, SetRole | MuteMember):
+        ids = (action.member,)
+    return [state.members[id] for id in ids if id in state.members]
+
+
+def _listed(db: Database, chat: ChatId, members: list[Member]) -> str:
+    """Return the names of the most senior of these, `anna or ben`."""
+    first = sorted(members, key=lambda member: (member.role, member.id))[:MAX_NAMED]
+    names = store_members.names(db, chat, [sender_of(member.id) for member in first])
+    return " or ".join(names[sender_of(member.id)] for member in first) or "the group's owner"

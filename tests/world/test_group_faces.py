@@ -1,0 +1,201 @@
+"""What people are told about a group, and find in it: names, mentions, why, who may do what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pchat.errors import AmbiguousName, NoSuchContact, NoSuchMember, NotAllowed
+from tests.support.world import World, WorldNode, befriend, run_world, until
+from tests.world.test_groups import found, has_members, reads
+
+COPY = "\u0430nn\u0430"
+"""Looks like anna, and is Cyrillic in part."""
+
+
+async def hits(node: WorldNode, query: str, **asked: Any) -> list[str]:
+    """The texts that a search finds."""
+    return [hit["text"] for hit in await node.call("search", query=query, **asked)]
+
+
+def test_from_finds_what_a_member_wrote_whether_they_are_a_contact_or_not(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await bob.call("send", chat="alice", text="word to alice alone")
+        await bob.call("send", chat="hikers", text="word from bob")
+        await carol.call("send", chat="hikers", text="word from carol")
+        await reads(alice, "hikers", "word from bob", "word from carol")
+        await reads(bob, "hikers", "word from carol")
+        assert sorted(await hits(alice, "from:bob")) == ["word from bob", "word to alice alone"]
+        assert await hits(alice, "word from:bob", chat="hikers") == ["word from bob"]
+        assert await hits(bob, "from:CAROL") == ["word from carol"]  # no contact of bob's
+        await alice.call("rename", contact="bob", name="Robert")
+        assert await hits(alice, "from:robert", chat="hikers") == ["word from bob"]
+        with pytest.raises(NoSuchContact):
+            await bob.call("search", query="from:dave")
+
+    run_world(tmp_path, main)
+
+
+async def authors(node: WorldNode, chat: str = "hikers") -> list[str]:
+    """From whom the messages of a chat are, as a node shows them."""
+    return [message["from"] for message in await said(node, chat)]
+
+
+async def said(node: WorldNode, chat: str = "hikers") -> list[dict[str, Any]]:
+    """The messages of a chat, without the lines about what was done."""
+    return [message for message in await node.call("log", chat=chat) if message["kind"] == "text"]
+
+
+def test_who_looks_like_another_or_like_the_user_is_shown_with_digits(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, anna, fake, me = await found(world, "alice", "anna", COPY, "You")
+        for node in (anna, fake, me):
+            await node.call("send", chat="hikers", text="hi")
+        for node in (alice, anna):
+            await reads(node, "hikers", *["hi"] * (3 if node is alice else 2))
+        members = (await alice.call("group_members", chat="hikers"))["members"]
+        labels = {each["name"]: f"{each['name']} ·{each['id'][:4]}" for each in members}
+        assert set(await authors(alice)) == {labels["anna"], labels[COPY], labels["You"]}
+        assert set(await authors(anna)) == {"me", labels[COPY], labels["You"]}
+        # What the user calls a contact counts, not what the contact chose.
+        await alice.call("rename", contact="anna", name="Anna of the hut")
+        await alice.call("rename", contact="You", name="Mel")
+        assert set(await authors(alice)) == {"Anna of the hut", COPY, "Mel"}
+        await alice.call("rename", contact=COPY, name="MeI")
+        looks = {f"MeI{labels[COPY][len(COPY) :]}", f"Mel{labels['You'][len('You') :]}"}
+        assert set(await authors(alice)) == {"Anna of the hut", *looks}
+        await alice.call("forget", contact="Mel", history=True)
+        assert set(await authors(alice)) == {"Anna of the hut", "MeI", labels["You"]}
+
+    run_world(tmp_path, main)
+
+
+def test_who_looks_like_somebody_who_is_gone_is_shown_with_digits_too(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, anna, fake = await found(world, "alice", "anna", COPY)
+        await anna.call("send", chat="hikers", text="hi")
+        await reads(fake, "hikers", "hi")
+        await alice.call("remove_member", chat="hikers", member="anna")
+        await fake.call("send", chat="hikers", text="I am here again")
+        await reads(alice, "hikers", "hi", "I am here again")
+        assert all(" ·" in name for name in await authors(alice))
+
+    run_world(tmp_path, main)
+
+
+def test_who_may_not_is_told_who_may(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _carol = await found(world, "alice", "bob", "carol")
+
+        async def told(node: WorldNode, method: str, **fields: Any) -> str:
+            with pytest.raises(NotAllowed) as caught:
+                await node.call(method, chat="hikers", **fields)
+            return caught.value.line()
+
+        admins = "Only the owner and admins can"
+        assert await told(bob, "remove_member", member="carol") == (
+            f"{admins} remove members, and you are a member. Ask alice."
+        )
+        assert await told(bob, "add_members", contacts=["alice"]) == (
+            f"{admins} add members, and you are a member. Ask alice."
+        )
+        assert await told(bob, "set_group", key="topic", value="x") == (
+            f"{admins} change this setting, and you are a member. Ask alice."
+        )
+        for name in ("bob", "carol"):
+            await alice.call("set_role", chat="hikers", member=name, role="admin")
+
+        async def are_admins() -> bool:
+            members = (await bob.call("group_members", chat="hikers"))["members"]
+            return [each["role"] for each in members] == ["owner", "admin", "admin"]
+
+        await until(are_admins)
+        below = "and you can do that only to members whose role is below yours."
+        assert (await told(bob, "remove_member", member="carol")).startswith(f"carol is an admin, {below}")
+        assert (await told(bob, "remove_member", member="alice")).startswith(f"alice is the owner, {below}")
+        assert (await told(bob, "set_role", member="carol", role="owner")).startswith(
+            "Only the owner can make somebody"
+        )
+        assert (await bob.call("group", chat="hikers"))["members"] == 3
+
+    run_world(tmp_path, main)
+
+
+def test_a_member_is_named_by_name_by_id_and_as_they_are_shown(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _anna = await found(world, "alice", "anna")
+        fake = await world.start("Anna")
+        await befriend(alice, fake)
+        (other,) = [each["id"] for each in await alice.call("contacts") if each["name"] != "anna"]
+        await alice.call("add_members", chat="hikers", contacts=[other])
+        await has_members(alice, "hikers", 3)
+        members = (await alice.call("group_members", chat="hikers"))["members"]
+        ids = {each["name"]: each["id"] for each in members}
+        with pytest.raises(AmbiguousName) as caught:
+            await fake.call("set_role", chat="hikers", member="anna", role="observer")
+        assert set(caught.value.candidates) == {f"{name} ·{ids[name][:4]} ({ids[name]})" for name in ("anna", "Anna")}
+        with pytest.raises(NoSuchMember) as missing:
+            await alice.call("remove_member", chat="hikers", member="dave")
+        assert missing.value.line() == "hikers has no member dave. `p2pchat group members hikers` lists them."
+        for written in (ids["anna"], ids["anna"][:6].upper(), f"anna ·{ids['anna'][:4]}"):
+            await alice.call("set_role", chat="hikers", member=written, role="observer")
+            await alice.call("set_role", chat="hikers", member=written, role="member")
+        await alice.call("remove_member", chat="hikers", member=f"Anna ·{ids['Anna'][:4]}")
+        left = (await alice.call("group_members", chat="hikers"))["members"]
+        assert {each["name"] for each in left} == {"alice", "anna"}
+
+    run_world(tmp_path, main)
+
+
+def test_what_one_wrote_is_stored_once_somebody_else_has_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        for other in (bob, carol):
+            world.cut(alice, other)
+        sent = await alice.call("send", chat="hikers", text="hello?")
+        assert sent["state"] == "saved"
+        world.mend(alice, bob)
+        await reads(bob, "hikers", "hello?")
+
+        async def state() -> bool:
+            (message,) = await said(alice)
+            return bool(message["state"] == "stored")
+
+        await until(state)
+        assert (await bob.call("send", chat="hikers", text="yes?", wait="stored"))["state"] == "stored"
+
+    run_world(tmp_path, main)
+
+
+def test_the_log_says_how_many_are_known_to_have_seen_a_removal(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, _dave = await found(world, "alice", "bob", "carol", "dave")
+        await alice.call("remove_member", chat="hikers", member="dave", reason="spam")
+        removal = (await alice.call("group_log", chat="hikers"))[-1]
+        assert (removal["op"], removal["by"], removal["known_by"]) == ("remove", "me", 1)
+        assert removal["text"] == "You removed dave: spam; 1 of 3 members have seen it."
+        for node, count in ((bob, 2), (carol, 3)):
+            await has_members(node, "hikers", 3)
+            await node.call("send", chat="hikers", text="so be it")
+            await reads(alice, "hikers", *["so be it"] * (count - 1))
+            assert (await alice.call("group_log", chat="hikers"))[-1]["known_by"] == count
+        assert removal["id"] == (await bob.call("group_log", chat="hikers"))[-1]["id"]
+
+    run_world(tmp_path, main)
+
+
+def test_an_owner_hands_over_before_leaving(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        with pytest.raises(NotAllowed, match="You are the owner") as caught:
+            await alice.call("leave_group", chat="hikers")
+        assert "role CHAT M owner" in caught.value.line()
+        await alice.call("set_role", chat="hikers", member="bob", role="owner")
+        await alice.call("leave_group", chat="hikers")
+        await has_members(bob, "hikers", 1)
+        assert (await bob.call("group", chat="hikers"))["role"] == "owner"
+
+    run_world(tmp_path, main)
