@@ -94,6 +94,7 @@ _UP_TO = (
     f"SELECT pk, id {_UNREAD} AND (place, seq, pk) <= (SELECT place, seq, pk FROM messages WHERE pk = ?2)"
     " ORDER BY place, seq, pk"
 )
+_TEXTS = f"SELECT id, sender, text FROM (SELECT * {_UNREAD} LIMIT {MAX_COUNTED}) WHERE instr(text, ?2)"
 _NAMES = ChatRow._fields
 _KIND, _ARCHIVED = _NAMES.index("kind"), _NAMES.index("archived")
 _KINDS = {kind.value: kind for kind in ChatKind}
@@ -183,6 +184,14 @@ def unread(db: Database, chat: ChatId) -> Unread:
     """Return the unread messages of a chat."""
     row = db.query_one(_COUNT, (chat,))
     return Unread() if row is None else Unread(*row)
+
+
+def unread_texts(db: Database, chat: ChatId, part: str) -> list[tuple[MessageId, ContactId, str]]:
+    """Return id, sender and text of the unread messages of a chat whose text has this part, in the order of the chat,
+    of at most `MAX_COUNTED` unread ones.
+    """
+    rows = db.query(f"{_TEXTS} ORDER BY place, seq, pk", (chat, part))
+    return [(MessageId(id), ContactId(sender), str(text)) for id, sender, text in rows]
 
 
 def unread_bytes(db: Database, chat: ChatId, each: int) -> int:

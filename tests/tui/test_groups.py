@@ -48,7 +48,7 @@ def test_a_role_acts_on_those_below_it() -> None:
     assert [role for role in ROLES if acts_on(ADMIN, role)] == [MODERATOR, MEMBER, OBSERVER]
     assert [role for role in ROLES if acts_on(MODERATOR, role)] == [MEMBER, OBSERVER]
     assert not any(acts_on(role, other) for role in (MEMBER, OBSERVER, "") for other in ROLES)
-    assert roles_to_give(OWNER, ADMIN) == (MODERATOR, MEMBER, OBSERVER)
+    assert roles_to_give(OWNER, ADMIN) == (MODERATOR, MEMBER, OBSERVER, OWNER)
     assert roles_to_give(ADMIN, MEMBER) == (MODERATOR, OBSERVER)
     assert roles_to_give(MODERATOR, MEMBER) == ()
 
@@ -287,7 +287,7 @@ def test_the_page_of_a_group_changes_its_rules(tmp_path: Path, monkeypatch: pyte
     async def main() -> None:
         async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
             await enter(app, pilot, "/group")
-            await until(pilot, lambda: "You are an owner" in take(app).shown)
+            await until(pilot, lambda: "You are the owner" in take(app).shown)
             assert "Every member sees every other" in take(app).shown
             await pilot.press("down", "down", "down", "enter")
             await until(pilot, lambda: node.named("set_group"))

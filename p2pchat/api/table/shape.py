@@ -59,17 +59,18 @@ MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, today, yesterday, 30m, 3h, 7d or 2w ago."
 
 MESSAGE = (
-    "{id, chat, from, sender, member, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, "
-    "edited_at, reactions, pinned, expires_in, expires_at, deleted, file}"
+    "{id, chat, from, sender, member, mentions_me, mine, text, kind, sent_at, received_at, state, route, late, "
+    "reply_to, quote, edited_at, reactions, pinned, expires_in, expires_at, deleted, file}"
 )
 FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
     "name to show, or `me`. In a group, `member` is {id, name} of the member who wrote it, and `sender` their id; "
-    "elsewhere, and for one's own, `member` is null. "
+    "elsewhere, and for one's own, `member` is null. `mentions_me`: a member wrote `@` and the user's name in the "
+    "group, or a moderator `@all`. "
     "`route` history: it was written in a group before the user joined, and is signed by that member. "
-    "`kind` is text, file, or timer for a line about the chat. `reply_to` is the id of "
-    "the message that it replies to, and `quote` is the beginning of that message, {from, text, here, "
-    "deleted, expires_in, file}; if the message is not `here`, the text is what the sender of the reply says it was. "
+    "`kind` is text, file, or timer for a line about the chat. `reply_to` is the id of the message that it replies to, "
+    "and `quote` is the beginning of that message, {from, text, here, deleted, expires_in, file}, in a group with its "
+    "`member`; if the message is not `here`, the text is what the sender of the reply says it was. "
     "`reactions` is [{emoji, from, mine}]. `expires_in` is the number of seconds that it stays after it "
     "was read, or sent if it is one's own; `expires_at` is when that ends, null before. `deleted`: its "
     "sender deleted it for both, and its text is empty. `file` is null for other kinds than file, whose "

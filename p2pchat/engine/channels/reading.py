@@ -133,7 +133,7 @@ def save_message(
         if not mine:
             tx.unread[row.chat] = None
         names = store_channels.names(tx.db, row, chat.name)
-        tx.event("message", **views.message(message, names))
+        tx.event("message", **views.message(message, views.MemberNames(names)))
     return message
 
 

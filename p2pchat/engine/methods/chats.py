@@ -36,7 +36,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
 
     def query(
         db: Database,
-    ) -> tuple[list[tuple[Contact, ListedChat]], dict[ChatId, Names], dict[int, Remarks], dict[ChatId, ChatTimer]]:
+    ) -> tuple[list[tuple[Contact, ListedChat, int]], dict[ChatId, Names], dict[int, Remarks], dict[ChatId, ChatTimer]]:
         listed = _in_order(_listed(db)) if limit is None else _first(db, limit)
         last = [row.last for _, row in listed if row.last is not None]
         notes = remarks.of(db, last)
@@ -45,7 +45,8 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             for partner, row in listed
             if row.last is not None
         }
-        return listed, names, notes, store_timers.all(db)
+        counted = [(who, row, read_receipts.mentioned(db, row.chat.id, row.unread)) for who, row in listed]
+        return counted, names, notes, store_timers.all(db)
 
     listed, names, notes, timers = await engine.committer.read(query)
     ahead, now = engine.clock_watch.ahead, engine.clock()
@@ -53,7 +54,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
         {
             **views.contact(contact, engine.route(contact.id)),
             "kind": row.chat.kind,
-            **read_receipts.shown(row.unread),
+            **read_receipts.shown(row.unread, mentioned),
             "last": None
             if (last := row.last) is None
             else views.message(last, names[contact.chat], notes.get(last.pk, NOTHING), ahead),
@@ -61,7 +62,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             **_put_away(row.chat, now),
             "timer": timers[row.chat.id].seconds or None if row.chat.id in timers else None,
         }
-        for contact, row in listed
+        for contact, row, mentioned in listed
     ]
 
 
@@ -120,7 +121,8 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
     def note(tx: Transaction) -> Json:
         contact = tx.partner(chat)
         last = None if upto is None else store_messages.find_in(tx.db, contact.chat, upto).pk
-        return read_receipts.shown(read_receipts.read(tx, contact, last))
+        left = read_receipts.read(tx, contact, last)
+        return read_receipts.shown(left, read_receipts.mentioned(tx.db, contact.chat, left))
 
     return await engine.committer.submit(note)
 
@@ -180,7 +182,7 @@ def _changed(tx: Transaction, chat: ChatId, **fields: int | None) -> Json:
     """Change a chat's settings, and tell the faces."""
     store_chats.update(tx.db, chat, **fields)
     shown = _shown_after(tx, chat)
-    unread = read_receipts.shown(store_chats.unread(tx.db, chat))
+    unread = read_receipts.of(tx.db, chat)
     tx.event("chat", **shown, **unread, timer=tx.timer(chat) or None)
     return shown
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from p2pchat.core.ids import ChatId, ContactId
-from p2pchat.engine.runtime.views import Names
+from p2pchat.core.ids import ChatId
+from p2pchat.engine.runtime import mentions
+from p2pchat.engine.runtime.views import MemberNames, Names
 from p2pchat.store import channels as store_channels
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact, ContactState
@@ -35,7 +36,7 @@ def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remar
     names: dict[ChatId, Names] = {**partners.names(db)}
     for chat in {row.chat for row in rows}:
         if (channel := store_channels.get(db, chat)) is not None:
-            names[chat] = store_channels.names(db, channel, partners.names(db).get(chat, ""))
+            names[chat] = MemberNames(store_channels.names(db, channel, partners.names(db).get(chat, "")))
     for chat in store_groups.chats(db) & {row.chat for row in rows}:
         names[chat] = _members(db, chat, [row for row in rows if row.chat == chat], notes)
     return names
@@ -44,16 +45,14 @@ def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remar
 def _writers(db: Database, chat: ChatId, name: str) -> Names:
     """Return the names of those who write in a channel; its own, once it was forgotten."""
     row = store_channels.get(db, chat)
-    return name if row is None else store_channels.names(db, row, name)
+    return name if row is None else MemberNames(store_channels.names(db, row, name))
 
 
-def _members(
-    db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]
-) -> Mapping[ContactId, str]:
+def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:
     senders = {row.sender for row in rows}
     for row in rows:
         remarks = notes.get(row.pk, NOTHING)
         senders |= {reaction.sender for reaction in remarks.reactions}
         if remarks.quoted is not None:
             senders.add(remarks.quoted.sender)
-    return store_members.names(db, chat, senders - {ME})
+    return MemberNames(store_members.names(db, chat, senders - {ME}), mentions.among(db, chat, rows))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2pchat.core.contents import kind_of
 from p2pchat.core.contents.file import PEAKS, FileForm
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import ContactId, member_of
 from p2pchat.core.invite import ONE_TIME, to_text
 from p2pchat.core.text import beginning, clean_name
 from p2pchat.received.names import safe_name
@@ -22,8 +22,19 @@ from p2pchat.store.remarks import NOTHING, Remarks
 
 Json = dict[str, Any]
 """An object that JSON can hold."""
-Names = str | Mapping[ContactId, str]
-"""The names of everybody else in a chat: of the one other, or by the sender of a message."""
+
+
+class MemberNames(NamedTuple):
+    """The names of members of a group by the sender of a message. mentioning: the messages, by their pk, that mention
+    the user.
+    """
+
+    names: Mapping[ContactId, str]
+    mentioning: Collection[int] = ()
+
+
+Names = str | MemberNames
+"""The names of everybody else in a chat: of the one other, or of members."""
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
@@ -53,7 +64,7 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
 
     names: of those who wrote it and remarked on it. remarks: the remarks on the message. ahead: by how many ms the
     clock of timed messages is ahead of the wall clock. The object's `sender` is the author's id, None if it is `mine`;
-    in a group that is the id of a member, and `member` says who it is.
+    in a group that is the id of a member, `member` says who it is, and `mentions_me` whether it mentions the user.
     """
     mine = row.mine
     return {
@@ -61,7 +72,8 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "chat": row.chat.hex(),
         "from": _name(names, row.sender),
         "sender": None if mine else row.sender.hex(),
-        "member": None if mine or isinstance(names, str) else {"id": row.sender.hex(), "name": names[row.sender]},
+        "member": _member(names, row.sender),
+        "mentions_me": not isinstance(names, str) and row.pk in names.mentioning,
         "mine": mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
@@ -113,7 +125,13 @@ _FORMS = {form.value: form.name.lower() for form in FileForm}
 def _name(names: Names, sender: ContactId) -> str:
     if sender == ME:
         return "me"
-    return names if isinstance(names, str) else names[sender]
+    return names if isinstance(names, str) else names.names[sender]
+
+
+def _member(names: Names, sender: ContactId) -> Json | None:
+    if sender == ME or isinstance(names, str):
+        return None
+    return {"id": member_of(sender).hex(), "name": names.names[sender]}
 
 
 def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:
@@ -121,8 +139,10 @@ def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:
     quoted = remarks.quoted
     if quoted is None:
         return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None, "file": None}
+    member = _member(names, quoted.sender)
     return {
         "from": _name(names, quoted.sender),
+        **({} if member is None else {"member": member}),
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,
