@@ -28,6 +28,7 @@ from p2pchat.tui.groups import (
     roles_to_give,
     worded,
 )
+from p2pchat.tui.model import message_of
 from p2pchat.tui.screens.members import MembersScreen
 from p2pchat.tui.text import width
 from p2pchat.tui.widgets.member_list import row_of
@@ -160,6 +161,15 @@ def test_an_unread_mention_shows_in_the_list_and_a_key_goes_to_it(
             await until(pilot, lambda: not any(row.mentions for row in app.state.chats))
             await app._actions.finding.mention()
             await until(pilot, lambda: "Nobody mentions you" in notices(app))
+            await app.talk.open(app.state.named("Carol")[0].id)
+            mention = node.writes(chat, ANNA, "@Me one more", mentions_me=True)
+            await until(pilot, lambda: any(row.mentions for row in app.state.chats))
+            node.calls.clear()
+            await pilot.press("alt+m")
+            await until(pilot, lambda: app.main.conversation.selected is not None)
+            assert app.main.conversation.selected == message_of(mention)
+            called = [name for name, _ in node.calls]
+            assert called.index("locate") < called.index("log"), "what is opened is read, and no longer looked for"
 
     run(main())
 

@@ -150,7 +150,15 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
     except CannotOpen:  # its author's node is newer, or lies
         return ItemOutcome.TAKEN
     if content.kind.in_group and group_rules.may_post(row, Role(member.role), content.payload):
-        shown = store_members.shown_name(tx.db, row.chat, item.member)
+        shown = _shown(tx, row.chat, item.member)
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
+
+
+def _shown(tx: Transaction, chat: ChatId, member: MemberId) -> str:
+    """Return by which name a member is shown; looked up once a transaction, in which many messages of one may come."""
+    known = tx.member_names.get((chat, member))
+    if known is None:
+        known = tx.member_names[chat, member] = store_members.shown_name(tx.db, chat, member)
+    return known

@@ -167,6 +167,8 @@ class Transaction(Effects):
     """Bytes of waiting envelopes that this transaction may still seal."""
     skippable: int = field(default_factory=lambda: MAX_PER_TRANSACTION)
     """Message keys that this transaction may still skip."""
+    member_names: dict[tuple[ChatId, MemberId], str] = field(default_factory=dict)
+    """By which names members of groups are shown, of those whose messages came in this transaction."""
 
     def contact(self, contact_id: ContactId) -> Contact | None:
         """Return a contact as it is now, or None."""
