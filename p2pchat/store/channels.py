@@ -6,7 +6,7 @@ Whatever is read back is decoded as strictly as what comes from outside.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.channels import posts
@@ -23,7 +23,8 @@ _RELAYS = listing(array(binary(prim.KEY_BYTES), binary_upto(MAX_ADDRESS), binary
 _MAX_RELAYS_BYTES = MAX_WAYS * (MAX_ADDRESS + MAX_TOKEN + prim.KEY_BYTES + 16)
 
 
-class ChannelRow(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class ChannelRow:
     """A channel. key: its public key. writer, seed: of the key with which we write there, or None. secret: opens the
     posts of a private one. relays: those that mirror it.
     """

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from p2pchat.core.channels.links import decode_link, encode_link
 from p2pchat.core.channels.posts import Post
 from p2pchat.core.ids import ChatId
+from p2pchat.core.invite import from_text, to_text
 from p2pchat.core.names import FEED
 from p2pchat.engine.channels import intake, sync
 from p2pchat.errors import DiskFull, NotNow, P2PChatError, UsageError
@@ -498,5 +501,33 @@ def test_what_cannot_be_done_in_a_channel_is_said_and_the_rest_works(tmp_path: P
                 assert await node.call("log", chat="news") == []
             await alice.call("send", chat="news", text="after", wait="stored", timeout=60)
             await until(reads(bob, "after"), 60)
+
+    run_world(tmp_path, main)
+
+
+def test_a_made_up_link_for_a_writer_stops_nobody_from_reading(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            made_up = replace(decode_link(from_text(link)), seed=bytes(32))
+            await bob.call("add", invite=to_text(encode_link(made_up)))
+            for text in ("one", "two"):
+                await alice.call("send", chat="news", text=text, wait="stored", timeout=60)
+            await until(reads(bob, "one", "two"), 60)
+            assert (await bob.call("channel", chat="news"))["problem"] == ""
+            real = await alice.call("channel_writers", chat="news", add="bob")
+            await bob.call("add", invite=real["link"])
+
+            async def writes() -> bool:
+                try:
+                    await bob.call("send", chat="news", text="three", wait="stored", timeout=60)
+                except NotNow:
+                    return False
+                return True
+
+            await until(writes, 60)
+            await until(reads(alice, "three"), 60)
 
     run_world(tmp_path, main)

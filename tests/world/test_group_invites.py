@@ -11,9 +11,10 @@ from p2pchat.core.contents import Text
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import links
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import InviteExpired, NoSuchContact, NotNow, UsageError
+from p2pchat.errors import InviteExpired, NoSuchContact, NotNow, NotReached, UsageError
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.store import contacts as store_contacts
+from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_groups import found, has_members, members, reads
 
@@ -176,5 +177,78 @@ def test_who_was_known_for_joining_alone_is_forgotten(
         await trio.sleep(26 * HOUR_SECONDS)
         for node in (alice, carol):
             assert len(await node.engine.committer.read(store_contacts.for_groups)) == int(small)
+
+    run_world(tmp_path, main)
+
+
+async def mailing(world: World, name: str, relay: MailRelay) -> WorldNode:
+    """Start a node that uses this relay."""
+    node = await world.start(name)
+    if not await node.call("relays"):
+        await node.call("relays", add=relay.address)
+    return node
+
+
+def test_a_stranger_joins_through_relays_while_nobody_is_there(tmp_path: Path) -> None:
+    """The maker of the invite, and whoever uses it, are never there at the same time."""
+
+    async def main(world: World) -> None:
+        relay = world.mailbox("relay")
+        alice = await mailing(world, "alice", relay)
+        await alice.call("create_group", name="hikers")
+        invite = await alice.call("group_invite", chat="hikers")
+        await trio.sleep(60)
+        await alice.stop()
+        carol = await mailing(world, "carol", relay)
+        with pytest.raises(NotReached, match="stored at a relay"):
+            await carol.call("add", invite=invite["text"], timeout=60)
+        for _ in range(3):  # the first message, the keys, the welcome
+            await trio.sleep(120)
+            await carol.stop()
+            alice = await mailing(world, "alice", relay)
+            await trio.sleep(120)
+            await alice.stop()
+            carol = await mailing(world, "carol", relay)
+        await has_members(carol, "hikers", 2)
+        assert [one["name"] for one in await carol.call("chats")] == ["hikers"]
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_banned_does_not_come_back_by_an_invite(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        used, other = [await alice.call("group_invite", chat="hikers") for _ in range(2)]
+        await join(carol, used["text"])
+        await has_members(alice, "hikers", 3)
+        await alice.call("remove_member", chat="hikers", member="carol", ban=True)
+        await has_members(bob, "hikers", 2)
+        states = {one["id"]: one["state"] for one in await alice.call("invites")}
+        assert (states[used["id"]], states[other["id"]]) == ("revoked", "open")
+        await carol.call("add", invite=other["text"])
+        await trio.sleep(600)
+        assert (await alice.call("group", chat="hikers"))["members"] == 2
+
+    run_world(tmp_path, main)
+
+
+def test_of_two_who_use_the_last_one_is_told_that_it_is_too_late(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol, dan = await world.start("carol"), await world.start("dan")
+        invite = await alice.call("group_invite", chat="hikers", uses=1, ask=True)
+        await join(carol, invite["text"])
+        await join(dan, invite["text"])
+        first, second = await asking(alice, 2)
+        await alice.call("answer_request", chat="hikers", id=first["id"])
+        with pytest.raises(NoSuchContact):
+            await alice.call("answer_request", chat="hikers", id=second["id"])
+        await has_members(carol if first["name"] == "carol" else dan, "hikers", 3)
+        await trio.sleep(60)
+        late = dan if first["name"] == "carol" else carol
+        told = [event["warning"] for event in late.heard if event["event"] == "node" and "warning" in event]
+        assert told == ["You cannot join hikers: the invite has been used up."]
+        assert await alice.call("group_requests", chat="hikers") == []
 
     run_world(tmp_path, main)

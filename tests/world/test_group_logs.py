@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.engine.groups import log_carrier
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_groups import has_members, reads, said
@@ -187,6 +188,45 @@ def test_a_relay_that_refuses_for_a_while_gets_it_later(tmp_path: Path) -> None:
         await reads(carol, "town", "patience")
 
     run_world(tmp_path, main)
+
+
+def test_members_of_a_large_group_share_its_logs_and_look_into_the_others_hourly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_carrier, "MAX_READ_ALL", 4)
+
+    async def main(world: World) -> None:
+        (alice, *others), towers = await found(world, 3)
+        await alice.stop()
+        for node in others:  # what they have heard by links would hide what they read
+            for other in others:
+                if node is not other:
+                    world.cut(node, other)
+        read = {node.name: {tower.name for tower in towers if follows(node, tower)} for node in others}
+        assert all(len(names) == 1 for names in read.values()), "each follows one"
+        assert len(set().union(*read.values())) > 1, "not all the same one"
+        bob, *rest = others
+        await bob.call("send", chat="town", text="to all")
+        for node in rest:
+            await reads(node, "town", "to all")
+        for tower in towers[:2]:
+            tower.lies.withholds = True
+        await bob.call("send", chat="town", text="by one of three")
+        await trio.sleep(2 * 3600)
+        for node in rest:
+            await reads(node, "town", "to all", "by one of three")
+
+    run_world(tmp_path, main)
+
+
+def follows(node: WorldNode, tower: MailRelay) -> bool:
+    """Whether a node reads the newest log at a relay."""
+    newest = list(tower.logs)[-1] if tower.logs else None
+    carrier = node.engine.log_carrier
+    return any(
+        place.relay.peer == tower.peer and place.watched and (newest is None or place.keys.log.id == newest)
+        for place in carrier._places.values()
+    )
 
 
 @pytest.mark.parametrize("stopped", ["bob", "carol"])

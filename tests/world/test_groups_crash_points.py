@@ -12,23 +12,40 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.engine.groups import pairwise
 from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
 from tests.support.sampling import chosen
-from tests.support.world import World, WorldNode
+from tests.support.world import World, WorldNode, until
 from tests.world.test_groups import said
 
 POINTS = 3
 CHAT = "hikers"
 
 
-async def story(world: World, victim: str, cut_at: int | None) -> int:
-    """How many boundaries the victim's node passed."""
+async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = False) -> int:
+    """How many boundaries the victim's node passed. tower: alice has a relay."""
+    relay = world.mailbox("tower") if tower else None
     people = {name: Person(world, name, cut_at if victim == name else None) for name in ("alice", "bob", "carol")}
     async with trio.open_nursery() as nursery:
         for person in people.values():
             nursery.start_soon(person.live)
         with trio.fail_after(6 * 3600):
+            if relay is not None:
+                address = relay.address
+
+                async def use(node: WorldNode) -> None:
+                    await node.call("relays", add=address)
+
+                async def uses(node: WorldNode) -> bool:
+                    return bool(await node.call("relays"))
+
+                await people["alice"].do(use, uses)
             await _play(*people.values())
+
+            async def went_by_logs() -> bool:
+                return relay is None or any(relay.logs.values())
+
+            await until(went_by_logs)
         nursery.cancel_scope.cancel()
     return people[victim].boundaries
 
@@ -103,8 +120,19 @@ def test_a_power_cut_in_a_group_loses_nothing_and_repeats_nothing(tmp_path: Path
         _played(tmp_path / str(cut_at), victim, cut_at)
 
 
-def _played(folder: Path, victim: str, cut_at: int | None) -> int:
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_loses_nothing_where_logs_carry_the_group(
+    tmp_path: Path, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+    boundaries = _played(tmp_path / "count", victim, None, tower=True)
+    assert boundaries > 40
+    for cut_at in chosen(boundaries, POINTS, victim):
+        _played(tmp_path / str(cut_at), victim, cut_at, tower=True)
+
+
+def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False) -> int:
     async def main(world: World) -> int:
-        return await story(world, victim, cut_at)
+        return await story(world, victim, cut_at, tower=tower)
 
     return played(folder, cut_at, main)

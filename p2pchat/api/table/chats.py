@@ -19,8 +19,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "unsent text, `timer` is the number of seconds after which messages disappear, or null.",
         "[{id, name, state, verified, route, hidden, profile_name, note, kind, unread, first_unread, mentions, last, "
         "draft, archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, forgotten (only "
-        "the chat is left), notes, group or left (a group that the user is not in any more), `kind` is direct, notes "
-        "or group. The chat with oneself, `notes`, is listed once it has a message",
+        "the chat is left), notes, group, left (a group that the user is not in any more) or channel, `kind` is "
+        "direct, notes, group or channel. The chat with oneself, `notes`, is listed once it has a message",
         (Param("limit", "integer", "How many, from the top of the list; null for all.", default=None),),
     ),
     Method(

@@ -39,8 +39,9 @@ METHODS: Final[tuple[Method, ...]] = (
         "add",
         "Uses an invite: asks its maker to become contacts. A maker who already is a contact is asked to "
         "begin anew (`anew`); everything continues as before until they accept. An invite to a group (`group`) asks to "
-        "join it: it appears among the chats then, and its maker does not become a contact.",
-        "{id, name, state, anew, group}; `state` is waiting or contact",
+        "join it: it appears among the chats then, and its maker does not become a contact. The link of a channel "
+        "follows that, at once.",
+        "{id, name, state, anew, group}; `state` is waiting, contact or channel",
         (
             Param("invite", "text", "The text of the invite."),
             Param("name", "text", "The name to give the contact.", default=None),
@@ -103,10 +104,10 @@ METHODS: Final[tuple[Method, ...]] = (
         "Deletes a contact: their keys, sessions, queues, the messages waiting for them, the draft, and the "
         "note about them. Without `history` the chat stays under their name and can only be read. They are "
         "not told; messages at relays expire there. If they use an invite again, they appear as a new "
-        "contact.",
+        "contact. A channel is not followed or written any more.",
         "{id, name, history}",
         (
-            Param("contact", "text", "A contact as elsewhere, or the chat of a contact who was forgotten."),
+            Param("contact", "text", "A contact as elsewhere, the chat of a contact who was forgotten, or a channel."),
             Param("history", "flag", "Delete the chat too.", default=False),
         ),
     ),

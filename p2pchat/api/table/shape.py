@@ -64,9 +64,9 @@ MESSAGE = (
 )
 FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
-    "name to show, or `me`. In a group, `member` is {id, name} of the member who wrote it, and `sender` their id; "
-    "elsewhere, and for one's own, `member` is null. `mentions_me`: a member wrote `@` and the user's name in the "
-    "group, or a moderator `@all`. "
+    "name to show, or `me`. In a group, `member` is {id, name} of the member who wrote it, and `sender` their id; in "
+    "a channel the same of the writer; elsewhere, and for one's own, `member` is null. `mentions_me`: a member wrote "
+    "`@` and the user's name in the group, or a moderator `@all`. "
     "`route` history: it was written in a group before the user joined, and is signed by that member. "
     "`kind` is text, file, or timer for a line about the chat. `reply_to` is the id of the message that it replies to, "
     "and `quote` is the beginning of that message, {from, text, here, deleted, expires_in, file}, in a group with its "

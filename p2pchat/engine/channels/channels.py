@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from p2pchat.core.channels.bodies import new_secret
 from p2pchat.core.channels.feed import Feed
 from p2pchat.core.channels.links import CHANNEL, ChannelLink, decode_link, encode_link
@@ -67,7 +69,7 @@ def follow(tx: Transaction, written: str, name: str | None) -> ChatId:
     writer = None if link.seed is None else WriterKey(sign_public(link.seed))
     known = store_channels.with_key(tx.db, link.key)
     if known is not None:
-        if writer is not None and known.seed is None:
+        if writer is not None and (known.writer is None or not _is_named(tx.db, known)):
             store_channels.write_as(tx.db, known.chat, writer, link.seed)
             tx.channels_changed = True
         return known.chat
@@ -121,6 +123,11 @@ def writers_shown(db: Database, row: ChannelRow) -> list[Json]:
         }
         for writer in _writers(db, row)
     ]
+
+
+def _is_named(db: Database, row: ChannelRow) -> bool:
+    """Return whether the key with which we write in a channel is its own, or that of a writer whom it names."""
+    return row.is_ours or any(writer.key == row.writer for writer in _writers(db, row))
 
 
 def _writers(db: Database, row: ChannelRow) -> tuple[ChannelWriter, ...]:
@@ -187,7 +194,7 @@ def _check_room(tx: Transaction) -> None:
 def _add(tx: Transaction, name: str, row: ChannelRow) -> ChatId:
     chat = ChatId(tx.random(_CHAT_BYTES))
     store_chats.add(tx.db, ChatRow(chat, ChatKind.CHANNEL, tx.now, name=name))
-    store_channels.add(tx.db, row._replace(chat=chat))
+    store_channels.add(tx.db, replace(row, chat=chat))
     tx.memory.named.clear()
     tx.people_changed = tx.channels_changed = True
     partner = partners.of(tx.db, chat)

@@ -158,7 +158,7 @@ class ChannelSync:
         await self._read_all(mirrored, relay, stream)
         mirrored.problems.pop(relay.peer, None)
         backoff.reset()
-        if mirrored.row.seed is None:
+        if not await self._committer.read(_writes, mirrored.row):
             await self._follow(mirrored, relay, stream)
         failure: P2PChatError | None = None
         async with trio.open_nursery() as nursery:
@@ -298,6 +298,15 @@ def _feeds(db: Database, row: ChannelRow) -> tuple[FeedName, ...]:
     head = store_channels.feed(db, row, WriterKey(row.key)).head
     writers = () if head is None else head.writers
     return row.own_feed, *(FeedName(row.key, writer.key) for writer in writers)
+
+
+def _writes(db: Database, row: ChannelRow) -> bool:
+    """Return whether what we have written in a channel counts, by its newest head: only that is put."""
+    if row.writer is None or row.is_ours:
+        return row.is_ours
+    head = store_channels.feed(db, row, WriterKey(row.key)).head
+    most = 0 if head is None else head.most(row.writer)
+    return most > 0 and store_channels.feed(db, row, row.writer).count <= most
 
 
 def _next(db: Database, chat: ChatId, name: FeedName) -> int:

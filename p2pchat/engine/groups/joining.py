@@ -111,8 +111,7 @@ def _waits(tx: Transaction, contact: Contact, payload: GroupJoin) -> bool:
     if row is None or request is None or invite is None:
         return False
     if invite.is_used_up:
-        outbound.queue(tx, contact, GroupRefusal(row.group_id, JoinRefusal.CLOSED))
-        store_links.answered(tx.db, row.chat, contact.id)
+        _too_late(tx, row, contact.id)
         return True
     if invite.ask:
         store_links.ask(tx.db, request._replace(answer=encode(payload.encode()), at=tx.now))
@@ -152,6 +151,14 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
         past.send(tx, row, contact)
 
 
+def _too_late(tx: Transaction, row: GroupRow, contact_id: ContactId) -> None:
+    contact = tx.contact(contact_id)
+    if contact is not None:
+        outbound.queue(tx, contact, GroupRefusal(row.group_id, JoinRefusal.CLOSED))
+        outbound.nudge(tx, contact)
+    store_links.answered(tx.db, row.chat, contact_id)
+
+
 def _count_use(tx: Transaction, row: GroupRow, contact: Contact) -> None:
     request = store_links.request(tx.db, row.chat, contact.id)
     if request is not None:
@@ -160,6 +167,8 @@ def _count_use(tx: Transaction, row: GroupRow, contact: Contact) -> None:
         leads, invite = store_links.get(tx.db, request.invite), store_invites.get(tx.db, request.invite)
         if leads is not None and leads.is_used_up and invite is not None and invite.state == InviteState.OPEN:
             revoking.end(tx, invite)
+            for late in store_links.by(tx.db, invite.id):
+                _too_late(tx, row, late)
 
 
 def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
@@ -167,7 +176,8 @@ def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
         return
-    store_joins.ended(tx.db, payload.group)
+    if payload.reason != JoinRefusal.NOT_NOW:  # otherwise the same keys may be used yet
+        store_joins.ended(tx.db, payload.group)
     why = _REFUSALS.get(payload.reason, "you were not let in")
     tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
 
@@ -175,7 +185,7 @@ def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
 _REFUSALS = {
     JoinRefusal.CLOSED.value: "the invite has been used up",
     JoinRefusal.FULL.value: "the group is full",
-    JoinRefusal.NOT_NOW.value: "it cannot be done now; ask for it again",
+    JoinRefusal.NOT_NOW.value: "it cannot be done now",
 }
 
 

@@ -14,7 +14,7 @@ from p2pchat.core.codec import decode
 from p2pchat.core.contents import GroupAsk, GroupJoin
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import NAME
-from p2pchat.core.ids import ContactId, MemberId, first_device
+from p2pchat.core.ids import ContactId, first_device
 from p2pchat.core.invite import GROUP, invite_mark
 from p2pchat.core.primitives import equal
 from p2pchat.core.text import clean_name
@@ -128,20 +128,19 @@ def _answer(request: JoinRequestRow) -> GroupJoin:
     return GroupJoin.decode(decode(request.answer, MAX_ANSWER_BYTES))
 
 
-def shut_out(tx: Transaction, row: GroupRow, member: MemberId) -> None:
-    """Keep a banned member from coming back by an invite of ours: end the one that they used, and decline them."""
-    for id, contact_id in store_members.contacts_in(tx.db, row.chat):
-        contact = tx.contact(contact_id) if id == member else None
-        if contact is None:
+def shut_out(tx: Transaction, row: GroupRow, contact_id: ContactId) -> None:
+    """Keep a contact who was banned from coming back by an invite of ours: end the one that they used, and decline them
+    by the others.
+    """
+    contact = tx.contact(contact_id)
+    for id in store_links.of(tx.db, row.chat) if contact is not None else ():
+        invite = store_invites.get(tx.db, id)
+        if contact is None or invite is None or invite.state != InviteState.OPEN:
             continue
-        for invite in store_links.of(tx.db, row.chat):
-            row_of_invite = store_invites.get(tx.db, invite)
-            if row_of_invite is None or row_of_invite.state != InviteState.OPEN:
-                continue
-            if invite == contact.invite_id:
-                revoking.end(tx, row_of_invite)
-            elif contact.identity is not None:
-                store_invites.decline(tx.db, invite, contact.identity, MAX_REQUESTS)
+        if id == contact.invite_id:
+            revoking.end(tx, invite)
+        elif contact.identity is not None:
+            store_invites.decline(tx.db, id, contact.identity, MAX_REQUESTS)
 
 
 def tidy(tx: Transaction) -> None:

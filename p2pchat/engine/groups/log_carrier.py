@@ -42,7 +42,7 @@ MAX_READ_ALL = 256
 """Members of a group up to which each of them reads all of its logs."""
 KEEP_HOURS = 14 * 24
 """How long an item is to be kept, if the relay does not keep it for less."""
-ITEMS_AT_ONCE = 64
+ITEMS_AT_ONCE = 128
 """Items that are taken in one transaction,"""
 PUT_AT_ONCE = 32
 """and that are put with one call."""

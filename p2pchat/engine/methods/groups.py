@@ -74,9 +74,10 @@ async def remove_member(engine: Engine, *, chat: str, member: str, ban: bool = F
             raise UsageError("You cannot remove yourself", hint="`p2pchat group leave` leaves the group.")
         if len(reason.encode()) > events.MAX_REASON_BYTES:
             raise UsageError(f"A reason has at most {events.MAX_REASON_BYTES} bytes")
+        known = store_members.contact_of(tx.db, row.chat, id)
         changes.remove(tx, row, [id], ban=ban, reason=reason)
-        if ban:
-            links.shut_out(tx, row, id)
+        if ban and known is not None:
+            links.shut_out(tx, row, known)
 
     return await _change(engine, chat, act)
 

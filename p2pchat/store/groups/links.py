@@ -89,6 +89,11 @@ def requests(db: Database, chat: ChatId) -> list[JoinRequestRow]:
     return [JoinRequestRow(*row) for row in db.query(sql, (chat,))]
 
 
+def by(db: Database, invite: InviteId) -> list[ContactId]:
+    """Return those who use an invite and have not joined."""
+    return [ContactId(id) for (id,) in db.query("SELECT contact FROM group_requests WHERE invite = ?", (invite,))]
+
+
 def answered(db: Database, chat: ChatId, contact: ContactId) -> None:
     """Forget somebody who has joined, or does not."""
     db.execute("DELETE FROM group_requests WHERE chat = ? AND contact = ?", (chat, contact))

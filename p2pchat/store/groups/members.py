@@ -186,6 +186,12 @@ def contacts_in(db: Database, chat: ChatId) -> list[tuple[MemberId, ContactId]]:
     return [(MemberId(id), ContactId(contact)) for id, contact in db.query(sql, (chat,))]
 
 
+def contact_of(db: Database, chat: ChatId, id: MemberId) -> ContactId | None:
+    """Return the contact who is this member, if we know."""
+    row = db.query_one("SELECT contact FROM group_members WHERE chat = ? AND id = ?", (chat, id))
+    return None if row is None or row[0] is None else ContactId(row[0])
+
+
 def of_contact_in(db: Database, chat: ChatId, contact: ContactId) -> list[MemberId]:
     """Return the members of a group who are this contact: one, or none."""
     sql = "SELECT id FROM group_members WHERE chat = ? AND contact = ? AND NOT gone"

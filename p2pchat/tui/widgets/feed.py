@@ -53,6 +53,11 @@ class Feed:
         self.view.settle()
 
     @property
+    def opening(self) -> bool:
+        """Whether the window still shows the chat before this one, of which nothing is to be said in this one's name."""
+        return self._opening
+
+    @property
     def selected(self) -> Message | None:
         """The selected message."""
         index = self.window.index(self._selected)

@@ -40,7 +40,13 @@ async def written(world: World, patch: pytest.MonkeyPatch) -> tuple[WorldNode, W
     items: list[bytes] = []
 
     def keep(
-        tx: Transaction, row: GroupRow, sealed: bytes, known: frozenset[MemberId], message: MessageId | None
+        tx: Transaction,
+        row: GroupRow,
+        sealed: bytes,
+        known: frozenset[MemberId],
+        message: MessageId | None,
+        *,
+        everybody: bool,
     ) -> None:
         items.append(sealed)
 
