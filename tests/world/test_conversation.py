@@ -487,6 +487,7 @@ def test_a_reply_shows_a_quote_only_where_the_message_is_not_here(tmp_path: Path
             "here": False,
             "deleted": False,
             "expires_in": None,
+            "file": None,
         }
         await take(alice, "bob", said)
         shown = next(one for one in await log(alice, "bob") if one["text"] == "yes")

@@ -54,7 +54,7 @@ class Feed:
 
     @property
     def opening(self) -> bool:
-        """Whether the window still shows the chat before this one, of which nothing is to be said in this one's name."""
+        """Whether the window still shows the messages of the chat before this one."""
         return self._opening
 
     @property
