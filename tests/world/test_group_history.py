@@ -111,3 +111,17 @@ def test_whoever_adds_cannot_put_words_into_anybodys_mouth(tmp_path: Path) -> No
         await reads(carol, "hikers", "my words", "and now")
 
     run_world(tmp_path, main)
+
+
+def test_who_joins_by_an_invite_reads_it_too(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await until(lambda: keeps(bob))
+        await says(bob, "for whoever comes", alice)
+        carol = await world.start("carol")
+        await carol.call("add", invite=(await alice.call("group_invite", chat="hikers"))["text"])
+        await has_members(carol, "hikers", 3)
+        await until(lambda: has_read(carol, "for whoever comes"))
+
+    run_world(tmp_path, main)

@@ -19,6 +19,7 @@ from p2pchat.core.ids import (
     ChatId,
     ContactId,
     EnvelopeId,
+    MemberId,
     MessageId,
     direct_chat,
 )
