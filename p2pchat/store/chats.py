@@ -86,6 +86,10 @@ _COUNT = f"""
 SELECT (SELECT count(*) FROM (SELECT 1 {_UNREAD} LIMIT {MAX_COUNTED})),
        (SELECT id {_UNREAD} ORDER BY place, seq, pk LIMIT 1)
 """
+_WITH_SIGN = f"""
+SELECT {columns("messages")} FROM messages
+WHERE pk IN (SELECT pk {_UNREAD} ORDER BY place, seq, pk LIMIT {MAX_COUNTED}) AND instr(text, ?2)
+"""
 _PREVIEW = "coalesce((SELECT length(preview) FROM files WHERE message = messages.pk), 0)"
 _TEXT_BYTES = f"length(CAST(text AS BLOB)) + CASE kind WHEN {File.KIND.number} THEN {_PREVIEW} ELSE 0 END"
 _BYTES = f"SELECT count(*) * ?2 + coalesce(sum({_TEXT_BYTES}), 0) {_UNREAD}"
@@ -94,7 +98,6 @@ _UP_TO = (
     f"SELECT pk, id {_UNREAD} AND (place, seq, pk) <= (SELECT place, seq, pk FROM messages WHERE pk = ?2)"
     " ORDER BY place, seq, pk"
 )
-_TEXTS = f"SELECT id, sender, text FROM (SELECT * {_UNREAD} LIMIT {MAX_COUNTED}) WHERE instr(text, ?2)"
 _NAMES = ChatRow._fields
 _KIND, _ARCHIVED = _NAMES.index("kind"), _NAMES.index("archived")
 _KINDS = {kind.value: kind for kind in ChatKind}
@@ -186,12 +189,9 @@ def unread(db: Database, chat: ChatId) -> Unread:
     return Unread() if row is None else Unread(*row)
 
 
-def unread_texts(db: Database, chat: ChatId, part: str) -> list[tuple[MessageId, ContactId, str]]:
-    """Return id, sender and text of the unread messages of a chat whose text has this part, in the order of the chat,
-    of at most `MAX_COUNTED` unread ones.
-    """
-    rows = db.query(f"{_TEXTS} ORDER BY place, seq, pk", (chat, part))
-    return [(MessageId(id), ContactId(sender), str(text)) for id, sender, text in rows]
+def unread_with(db: Database, chat: ChatId, sign: str) -> list[MessageRow]:
+    """Return those of the first `MAX_COUNTED` unread messages of a chat in whose text a sign appears."""
+    return [made(row) for row in db.query(_WITH_SIGN, (chat, sign))]
 
 
 def unread_bytes(db: Database, chat: ChatId, each: int) -> int:

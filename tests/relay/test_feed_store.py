@@ -241,3 +241,18 @@ def test_an_answer_is_bounded(tmp_path: Path) -> None:
     assert found.more
     assert 20 < len(found.posts) < 25
     store.close()
+
+
+def test_nothing_of_a_refused_channel_is_left_on_the_disk(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", QUOTA)
+    one = FeedWriter()
+    put(store, one.write("findme " * 2_000), one.write("findme"), one.head())
+
+    def traces() -> int:
+        return sum(file.read_bytes().count(b"findme") for file in tmp_path.iterdir())
+
+    assert traces() > 1_000  # some are cut by the end of a page
+    store.refuse([channel_id(KEY)])
+    assert traces() == 0
+    assert not any(KEY in file.read_bytes() for file in tmp_path.iterdir())
+    store.close()

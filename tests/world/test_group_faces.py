@@ -199,3 +199,53 @@ def test_an_owner_hands_over_before_leaving(tmp_path: Path) -> None:
         assert (await bob.call("group", chat="hikers"))["role"] == "owner"
 
     run_world(tmp_path, main)
+
+
+def test_who_is_mentioned_is_told_and_only_moderators_mention_all(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+
+        async def mine(node: WorldNode) -> list[str]:
+            return [each["text"] for each in await said(node) if each["mentions_me"]]
+
+        async def counted(node: WorldNode) -> int:
+            (chat,) = [each for each in await node.call("chats") if each["name"] == "hikers"]
+            return int(chat["mentions"])
+
+        members = (await alice.call("group_members", chat="hikers"))["members"]
+        ids = {each["name"]: each["id"] for each in members}
+        texts = [
+            "hi @bob",
+            "@Bob: and you?",
+            f"@bob ·{ids['bob'][:4]}",
+            f"@bob ·{ids['carol'][:4]}",
+            "@bobby",
+            "b@bob",
+            "@all",
+        ]
+        for text in texts:
+            await carol.call("send", chat="hikers", text=text)
+        await reads(bob, "hikers", *texts)
+        assert await mine(bob) == texts[:3]  # a member mentions not all
+        assert (await counted(bob), await counted(alice)) == (3, 0)
+        events = bob.engine.events.subscribe()
+        await alice.call("send", chat="hikers", text="@all: dinner")
+        await reads(bob, "hikers", *texts, "@all: dinner")
+        assert await mine(bob) == [*texts[:3], "@all: dinner"]
+        told = [event async for event in _until_chat(events)]
+        assert told[-1]["mentions"] == 4
+        await bob.call("read", chat="hikers")
+        assert await counted(bob) == 0
+        await bob.call("send", chat="hikers", text="@bob is me")
+        assert len(await mine(bob)) == 4
+
+    run_world(tmp_path, main)
+
+
+async def _until_chat(events: Any) -> Any:
+    """Events of a subscription, until one about a chat."""
+    while True:
+        event = await events.receive()
+        yield event
+        if event["event"] == "chat":
+            return

@@ -49,7 +49,7 @@ def test_notes_are_written_and_changed_like_messages(tmp_path: Path) -> None:
         assert hit["chat_name"] == "Notes to self"
         assert "for yourself" in (await alice.call("why", id=sent["id"]))["reason"]
         assert alice.db.query("SELECT count(*) FROM outbox") == [(0,)]
-        assert await alice.call("read", chat="notes") == {"unread": 0, "first_unread": None, "mentions": 0}
+        assert await alice.call("read", chat="notes") == {"unread": 0, "first_unread": None}
         assert await alice.call("typing", chat="notes") == {"told": False}
         await alice.call("delete", id=second["id"], for_both=True)
         assert (await alice.call("log", chat="notes"))[1]["deleted"]

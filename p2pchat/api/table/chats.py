@@ -14,9 +14,10 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "chats",
         "Lists the chats as a face shows them: the pinned ones first, then the others by newest activity. "
-        "`unread` counts up to 1,000, `mentions` those of them that mention the user in a group, `first_unread` is "
-        "the id of the first unread message in the chat's order, `last` is its last message or null, `draft` is its "
-        "unsent text, `timer` is the number of seconds after which messages disappear, or null.",
+        "`unread` counts up to 1,000, `mentions` those of them that mention the user in a group. "
+        "`first_unread` is the id of the first unread message in the chat's "
+        "order, `last` is its last message or null, `draft` is its unsent text, `timer` is the number of "
+        "seconds after which messages disappear, or null.",
         "[{id, name, state, verified, route, hidden, profile_name, note, kind, unread, first_unread, mentions, last, "
         "draft, archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, forgotten (only "
         "the chat is left), notes, group, left (a group that the user is not in any more) or channel, `kind` is "
@@ -27,7 +28,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "read",
         "Marks messages of the contact as read, up to one in the order of `log`. The contact is told if "
         "`read_receipts` is on.",
-        "{unread, first_unread, mentions}",
+        "{unread, first_unread}",
         (CHAT, Param("upto", "text", "The last message that was read (its id); null for all.", default=None)),
     ),
     Method(

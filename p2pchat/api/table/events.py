@@ -52,7 +52,8 @@ EVENTS: Final[tuple[Event, ...]] = (
         "chat",
         "The unread messages of a chat changed because a message arrived, was read or was deleted, or its "
         "timer changed. If the chat was pinned, archived or muted, or that ended, the three fields about it "
-        "are present too. If its draft has come to the end that the timer gave it, `draft` is present, and empty.",
+        "are present too. `mentions` is present of a group. If its draft has come to the end that the timer gave it, "
+        "`draft` is present, and empty.",
         "{id, unread, first_unread, mentions, timer, archived, pinned, muted_until, draft}",
     ),
     Event(

@@ -17,6 +17,7 @@ from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
+from p2pchat.store import chats as store_chats
 from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
 from p2pchat.store import timers as store_timers
@@ -49,7 +50,7 @@ def end(tx: Transaction) -> bool:
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
     ended = store_timers.end_drafts(tx.db, tx.counted)
     for chat in ended:
-        unread = read_receipts.of(tx.db, chat)
+        unread = read_receipts.shown(store_chats.unread(tx.db, chat))
         tx.event("chat", id=chat.hex(), **unread, timer=tx.timer(chat) or None, draft="")
     if rows or ended or store_waiting.expire(tx.db, tx.counted):
         tx.erased = True

@@ -8,15 +8,14 @@ setting is on: a message read while it was off is never reported later.
 from __future__ import annotations
 
 from p2pchat.core.contents.receipt import MAX_RECEIPTS, READ, Receipt
-from p2pchat.core.ids import ChatId
+from p2pchat.core.ids import direct_contact
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.runtime import mentions, settings, withholding
+from p2pchat.engine.runtime import naming, settings, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store import timers as store_timers
 from p2pchat.store.chats import Unread
 from p2pchat.store.contacts import Contact, ContactState
-from p2pchat.store.database import Database
 
 
 def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
@@ -44,21 +43,11 @@ def finish(tx: Transaction) -> None:
         for start in range(0, len(ids), MAX_RECEIPTS):
             outbound.queue(tx, contact, Receipt(READ, tuple(ids[start : start + MAX_RECEIPTS])))
     for chat in tx.unread:
-        tx.event("chat", id=chat.hex(), **of(tx.db, chat), timer=tx.timer(chat) or None)
+        left = store_chats.unread(tx.db, chat)
+        mentions = {} if tx.contact(direct_contact(chat)) else {"mentions": naming.mentioned(tx.db, chat)}
+        tx.event("chat", id=chat.hex(), **shown(left), **mentions, timer=tx.timer(chat) or None)
 
 
-def of(db: Database, chat: ChatId) -> dict[str, object]:
-    """Return what is unread in a chat, as faces are told."""
-    left = store_chats.unread(db, chat)
-    return shown(left, mentioned(db, chat, left))
-
-
-def mentioned(db: Database, chat: ChatId, left: Unread) -> int:
-    """Return how many of the unread messages of a chat mention the user."""
-    return len(mentions.unread(db, chat)) if left.count else 0
-
-
-def shown(left: Unread, mentioned: int) -> dict[str, object]:
-    """Return a chat's unread count, first unread message, and how many mention the user, as faces are told."""
-    first = None if left.first is None else left.first.hex()
-    return {"unread": left.count, "first_unread": first, "mentions": mentioned}
+def shown(left: Unread) -> dict[str, object]:
+    """Return a chat's unread count and first unread message, as faces are told."""
+    return {"unread": left.count, "first_unread": None if left.first is None else left.first.hex()}

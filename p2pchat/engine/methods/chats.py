@@ -29,6 +29,9 @@ MUTED_FOREVER_MS = 253_402_300_799_999
 """The last representable time, the end of the year 9999: a chat muted for good is muted until then."""
 
 
+_Counts = dict[ChatId, int]
+
+
 async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
     """Return all chats, or the first `limit`, with what a list shows of them: the pinned ones in their order, then by
     newest activity.
@@ -36,7 +39,9 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
 
     def query(
         db: Database,
-    ) -> tuple[list[tuple[Contact, ListedChat, int]], dict[ChatId, Names], dict[int, Remarks], dict[ChatId, ChatTimer]]:
+    ) -> tuple[
+        list[tuple[Contact, ListedChat]], dict[ChatId, Names], dict[int, Remarks], dict[ChatId, ChatTimer], _Counts
+    ]:
         listed = _in_order(_listed(db)) if limit is None else _first(db, limit)
         last = [row.last for _, row in listed if row.last is not None]
         notes = remarks.of(db, last)
@@ -45,16 +50,17 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             for partner, row in listed
             if row.last is not None
         }
-        counted = [(who, row, read_receipts.mentioned(db, row.chat.id, row.unread)) for who, row in listed]
-        return counted, names, notes, store_timers.all(db)
+        unread = [partner.chat for partner, row in listed if partner.group is not None and row.unread.count]
+        return listed, names, notes, store_timers.all(db), {chat: naming.mentioned(db, chat) for chat in unread}
 
-    listed, names, notes, timers = await engine.committer.read(query)
+    listed, names, notes, timers, mentions = await engine.committer.read(query)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
             **views.contact(contact, engine.route(contact.id)),
             "kind": row.chat.kind,
-            **read_receipts.shown(row.unread, mentioned),
+            **read_receipts.shown(row.unread),
+            "mentions": mentions.get(row.chat.id, 0),
             "last": None
             if (last := row.last) is None
             else views.message(last, names[contact.chat], notes.get(last.pk, NOTHING), ahead),
@@ -62,7 +68,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             **_put_away(row.chat, now),
             "timer": timers[row.chat.id].seconds or None if row.chat.id in timers else None,
         }
-        for contact, row, mentioned in listed
+        for contact, row in listed
     ]
 
 
@@ -121,8 +127,7 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
     def note(tx: Transaction) -> Json:
         contact = tx.partner(chat)
         last = None if upto is None else store_messages.find_in(tx.db, contact.chat, upto).pk
-        left = read_receipts.read(tx, contact, last)
-        return read_receipts.shown(left, read_receipts.mentioned(tx.db, contact.chat, left))
+        return read_receipts.shown(read_receipts.read(tx, contact, last))
 
     return await engine.committer.submit(note)
 
@@ -182,7 +187,7 @@ def _changed(tx: Transaction, chat: ChatId, **fields: int | None) -> Json:
     """Change a chat's settings, and tell the faces."""
     store_chats.update(tx.db, chat, **fields)
     shown = _shown_after(tx, chat)
-    unread = read_receipts.of(tx.db, chat)
+    unread = read_receipts.shown(store_chats.unread(tx.db, chat))
     tx.event("chat", **shown, **unread, timer=tx.timer(chat) or None)
     return shown
 

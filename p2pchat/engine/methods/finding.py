@@ -7,7 +7,7 @@ from functools import partial
 
 from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.runtime import mentions, naming, views
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NoSuchContact, UsageError
 from p2pchat.lib.moments import moment
@@ -95,7 +95,7 @@ async def locate(engine: Engine, *, chat: str, to: str) -> Json:
     def query(db: Database) -> bytes | None:
         here = partners.find(db, chat).chat
         if to == MENTION:
-            return next(iter(mentions.unread(db, here)), None)
+            return next((row.id for row in naming.mentioning(db, here)), None)
         if at is None:
             return store_chats.unread(db, here).first
         row = store_search.first_since(db, here, at)

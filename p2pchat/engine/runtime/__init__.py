@@ -15,7 +15,6 @@ timers          waking something after a while
 events          events for faces
 views           rows as faces get them
 naming          by which names those are shown who wrote a message
-mentions        which messages of a group mention the user
 message_ids     ids that always grow
 settings        the user's settings in the profile
 """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.runtime import mentions
+from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.views import MemberNames, Names
 from p2pchat.store import channels as store_channels
+from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
@@ -48,6 +50,20 @@ def _writers(db: Database, chat: ChatId, name: str) -> Names:
     return name if row is None else MemberNames(store_channels.names(db, row, name))
 
 
+def mentioned(db: Database, chat: ChatId) -> int:
+    """Return how many of the unread messages of a group mention the user, of the first thousand."""
+    return len(mentioning(db, chat))
+
+
+def mentioning(db: Database, chat: ChatId) -> list[MessageRow]:
+    """Return those of the first thousand unread messages of a group that mention the user, in the order of the chat."""
+    rows = store_chats.unread_with(db, chat, "@")
+    if not rows or store_groups.get(db, chat) is None:
+        return []
+    names = _members(db, chat, rows, {})
+    return sorted((row for row in rows if views.mentions_me(row, names)), key=lambda row: (row.place, row.seq, row.pk))
+
+
 def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:
     senders = {row.sender for row in rows}
     for row in rows:
@@ -55,4 +71,9 @@ def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Ma
         senders |= {reaction.sender for reaction in remarks.reactions}
         if remarks.quoted is not None:
             senders.add(remarks.quoted.sender)
-    return MemberNames(store_members.names(db, chat, senders - {ME}), mentions.among(db, chat, rows))
+    shown = store_members.names(db, chat, senders - {ME})
+    group = store_groups.get(db, chat) if any("@" in row.text for row in rows) else None
+    if group is None:
+        return MemberNames(shown)
+    seniors = store_members.with_role(db, chat, senders - {ME}, Role.MODERATOR)
+    return MemberNames(shown, group.name, group.member.hex(), seniors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from p2pchat.core.contents import kind_of
 from p2pchat.core.contents.file import PEAKS, FileForm
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import ContactId, member_of
+from p2pchat.core.ids import ContactId
 from p2pchat.core.invite import ONE_TIME, to_text
 from p2pchat.core.text import beginning, clean_name
+from p2pchat.lib.mentions import ALL, is_mentioned
 from p2pchat.received.names import safe_name
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.files import FileRow, FileState
@@ -25,16 +26,19 @@ Json = dict[str, Any]
 
 
 class MemberNames(NamedTuple):
-    """The names of members of a group by the sender of a message. mentioning: the messages, by their pk, that mention
-    the user.
+    """What members of a group are called, or who writes in a channel. shown: by the sender of a message. me: what the
+    user calls themselves in the group. id: the user's id there, in hex. seniors: those of the senders who may mention
+    all.
     """
 
-    names: Mapping[ContactId, str]
-    mentioning: Collection[int] = ()
+    shown: Mapping[ContactId, str]
+    me: str = ""
+    id: str = ""
+    seniors: frozenset[ContactId] = frozenset()
 
 
 Names = str | MemberNames
-"""The names of everybody else in a chat: of the one other, or of members."""
+"""The names of everybody else in a chat: of the one other, or of several."""
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
@@ -64,7 +68,7 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
 
     names: of those who wrote it and remarked on it. remarks: the remarks on the message. ahead: by how many ms the
     clock of timed messages is ahead of the wall clock. The object's `sender` is the author's id, None if it is `mine`;
-    in a group that is the id of a member, `member` says who it is, and `mentions_me` whether it mentions the user.
+    in a group that is the id of a member, and `member` says who it is.
     """
     mine = row.mine
     return {
@@ -72,8 +76,8 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "chat": row.chat.hex(),
         "from": _name(names, row.sender),
         "sender": None if mine else row.sender.hex(),
-        "member": _member(names, row.sender),
-        "mentions_me": not isinstance(names, str) and row.pk in names.mentioning,
+        "member": None if mine or isinstance(names, str) else {"id": row.sender.hex(), "name": names.shown[row.sender]},
+        "mentions_me": mentions_me(row, names),
         "mine": mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
@@ -125,13 +129,16 @@ _FORMS = {form.value: form.name.lower() for form in FileForm}
 def _name(names: Names, sender: ContactId) -> str:
     if sender == ME:
         return "me"
-    return names if isinstance(names, str) else names.names[sender]
+    return names if isinstance(names, str) else names.shown[sender]
 
 
-def _member(names: Names, sender: ContactId) -> Json | None:
-    if sender == ME or isinstance(names, str):
-        return None
-    return {"id": member_of(sender).hex(), "name": names.names[sender]}
+def mentions_me(row: MessageRow, names: Names) -> bool:
+    """Return whether somebody else's message in a group mentions the user, or is for all from somebody who may."""
+    if isinstance(names, str) or row.mine or "@" not in row.text:
+        return False
+    return is_mentioned(row.text, names.me, names.id) or (
+        row.sender in names.seniors and is_mentioned(row.text, ALL, names.id)
+    )
 
 
 def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:
@@ -139,10 +146,11 @@ def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:
     quoted = remarks.quoted
     if quoted is None:
         return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None, "file": None}
-    member = _member(names, quoted.sender)
+    author = _name(names, quoted.sender)
+    in_group = not isinstance(names, str) and quoted.sender != ME
     return {
-        "from": _name(names, quoted.sender),
-        **({} if member is None else {"member": member}),
+        "from": author,
+        **({"member": {"id": quoted.sender.hex(), "name": author}} if in_group else {}),
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,

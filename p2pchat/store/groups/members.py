@@ -143,6 +143,12 @@ def names(db: Database, chat: ChatId, senders: Collection[ContactId]) -> dict[Co
     return {sender: shown.get(sender, NAMELESS) for sender in senders}
 
 
+def with_role(db: Database, chat: ChatId, senders: Collection[ContactId], role: int) -> frozenset[ContactId]:
+    """Return those of these senders who are present members with this role or a higher one."""
+    sql = f"SELECT id FROM group_members WHERE chat = ?1 AND gone = 0 AND role <= ?3 AND id IN {ID_LIST.format('?2')}"
+    return frozenset(sender_of(MemberId(id)) for (id,) in db.query(sql, (chat, packed([*senders]), int(role))))
+
+
 def shown_name(db: Database, chat: ChatId, id: MemberId) -> str:
     """Return by which name a member, present or former, is shown."""
     return names(db, chat, [sender_of(id)])[sender_of(id)]
