@@ -30,7 +30,8 @@ def test_who_is_mentioned_is_told(tmp_path: Path) -> None:
         assert await counted(carol, "mentions") == 2
         assert await counted(bob, "mentions") == 1, "all are meant by a moderator"
         first = (await carol.call("locate", chat="hikers", to="mention"))["id"]
-        assert (await carol.call("read", chat="hikers", upto=first))["mentions"] == 1
+        await carol.call("read", chat="hikers", upto=first)
+        assert await counted(carol, "mentions") == 1
         await carol.call("read", chat="hikers")
         assert (await carol.call("locate", chat="hikers", to="mention"))["id"] is None
         sent = await carol.call("send", chat="hikers", text="no", reply_to=log[-1]["id"])
