@@ -92,7 +92,14 @@ def test_both_see_the_same_conversation(tmp_path: Path, away: bool) -> None:
         assert (greeting["text"], greeting["pinned"]) == ("hello bob", True)
         assert greeting["reactions"] == [("alice", "🎉"), ("bob", "❤️")]
         assert (gone["text"], gone["deleted"]) == ("", True)
-        assert said["quote"].items() >= {"from": "alice", "text": "begin", "here": True, "deleted": False}.items()
+        assert said["quote"] == {
+            "from": "alice",
+            "text": "begin",
+            "here": True,
+            "deleted": False,
+            "expires_in": None,
+            "file": None,
+        }
         assert answer["quote"] == {**said["quote"], "text": "hello bob"}
         history = await bob.call("history", id=hello["id"])
         assert [one["text"] for one in history] == ["helo bob", "hello bob"]
@@ -491,6 +498,7 @@ def test_a_reply_shows_a_quote_only_where_the_message_is_not_here(tmp_path: Path
         assert shown["quote"] == {**kept, "text": "", "deleted": True}
         await alice.call("delete", id=said.message_id.hex())
         shown = next(one for one in await log(alice, "bob") if one["text"] == "yes")
-        assert shown["quote"].items() >= {"from": None, "text": "", "here": False, "deleted": False}.items()
+        nothing = {"from": None, "text": "", "here": False, "deleted": False, "expires_in": None, "file": None}
+        assert shown["quote"] == nothing
 
     run_world(tmp_path, main)

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.engine.groups import log_carrier
+from p2pchat.engine.groups import log_carrier, pairwise
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_groups import has_members, reads, said
@@ -215,6 +215,39 @@ def test_members_of_a_large_group_share_its_logs_and_look_into_the_others_hourly
         await trio.sleep(2 * 3600)
         for node in rest:
             await reads(node, "town", "to all", "by one of three")
+
+    run_world(tmp_path, main)
+
+
+def test_who_hides_from_a_member_goes_to_no_relay_of_the_group_without_a_circuit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay may be that member's. It stays so after a restart."""
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    def hidden(node: WorldNode) -> set[bool]:
+        return {place.relay.hidden for place in node.engine.log_carrier._places.values()}
+
+    async def main(world: World) -> None:
+        tower = world.mailbox("tower")
+        alice, bob, carol = [await world.start(name) for name in ("alice", "bob", "carol")]
+        await alice.call("relays", add=tower.address)
+        await befriend(alice, bob)
+        await befriend(alice, carol)
+        await alice.call("create_group", name="town", contacts=["bob", "carol"])
+        for node in (alice, bob, carol):
+            await has_members(node, "town", 3)
+        await bob.call("hide", contact="alice")
+        before = len(put_by(tower, bob))
+        await carol.call("send", chat="town", text="hello")
+        await has_stored(carol, "hello")
+        assert (hidden(alice), hidden(bob), hidden(carol)) == ({False}, {True}, {False})
+        await bob.stop()
+        bob = await world.start("bob")
+        assert hidden(bob) == {True}
+        await bob.call("send", chat="town", text="it waits")
+        await trio.sleep(600)
+        assert len(put_by(tower, bob)) == before
 
     run_world(tmp_path, main)
 

@@ -25,7 +25,8 @@ NAMELESS = "somebody"
 class MemberRow(NamedTuple):
     """A member. name: the one that they chose in this group, cleaned. role: a number of `core.groups.roles`. sign,
     leaf, kem: their public keys. contact: the contact who said that it is they. head: the newest event that a message
-    of theirs says that they know.
+    of theirs says that they know. muted_until: in ms. added_at: since when
+    they are known here as a member (ms), 0 for those who were before us.
     """
 
     id: MemberId
@@ -34,8 +35,10 @@ class MemberRow(NamedTuple):
     sign: bytes
     leaf: bytes
     kem: bytes | None
+    muted_until: int = 0
     contact: ContactId | None = None
     head: bytes | None = None
+    added_at: int = 0
 
 
 class ListedMember(NamedTuple):
@@ -52,10 +55,11 @@ class ListedMember(NamedTuple):
 _COLUMNS = ", ".join(f"group_members.{name}" for name in MemberRow._fields)
 _SELECT = f"SELECT {_COLUMNS} FROM group_members WHERE chat = ? AND NOT gone "
 _PUT = """
-INSERT INTO group_members (chat, id, name, folded, alike, role, sign, leaf, kem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO group_members (chat, id, name, folded, alike, role, sign, leaf, kem, muted_until, added_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded,
     alike = iif(contact IS NULL, excluded.alike, alike), role = excluded.role, sign = excluded.sign,
-    leaf = excluded.leaf, kem = excluded.kem, gone = 0
+    leaf = excluded.leaf, kem = excluded.kem, muted_until = excluded.muted_until, gone = 0
 """
 _LEAVE = "UPDATE group_members SET gone = 1, sign = x'', leaf = x'', kem = NULL, head = NULL WHERE chat = ? AND id = ?"
 _PLACES = "SELECT id FROM group_members INDEXED BY group_members_in_order WHERE chat = ?1 AND gone = 0"
@@ -78,12 +82,17 @@ FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.
 """
 
 
-def put(db: Database, chat: ChatId, rows: Iterable[MemberRow]) -> None:
-    """Save members of a group, or what has changed of them; which contact somebody is and what they know stay."""
+def put(db: Database, chat: ChatId, rows: Iterable[MemberRow], at: int = 0) -> None:
+    """Save members of a group, new ones as added at `at` (ms), or what has changed of them; which contact somebody is
+    and what they know stay.
+    """
     db.executemany(
         _PUT,
         [
-            (chat, row.id, row.name, fold(row.name), _alike(row.name), row.role, row.sign, row.leaf, row.kem)
+            (
+                *(chat, row.id, row.name, fold(row.name), _alike(row.name)),
+                *(row.role, row.sign, row.leaf, row.kem, row.muted_until, at),
+            )
             for row in rows
         ],
     )
