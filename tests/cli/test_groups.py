@@ -31,6 +31,13 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
         {"chat": "friends", "member": "bob", "ban": True, "reason": "spam"},
     ),
     (["role", "friends", "bob", "admin"], "set_role", {"chat": "friends", "member": "bob", "role": "admin"}),
+    (
+        ["set", "friends", "recovery", "2", "of", "bob,", "carol"],
+        "set_group",
+        {"chat": "friends", "key": "recovery", "value": "2 of bob, carol"},
+    ),
+    (["recover", "friends", "bob"], "recover_group", {"chat": "friends", "member": "bob"}),
+    (["keep", "friends"], "keep_group", {"chat": "friends"}),
     (["leave", "friends"], "leave_group", {"chat": "friends"}),
     (["set", "friends", "slow_mode", "5m"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "300"}),
     (["set", "friends", "slow_mode", "off"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "0"}),
@@ -118,6 +125,7 @@ def test_a_group_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
         "invites    admins",
         "newcomers  off",
         "history    50",
+        "recovery   1 of alice",
         "name       friends",
         "topic      the hut",
     ]

@@ -70,6 +70,8 @@ POSITIONALS = {
     "group ban": ["friends", "bob"],
     "group role": ["friends", "bob", "admin"],
     "group set": ["friends", "slow_mode", "30s"],
+    "group recover": ["friends", "bob"],
+    "group keep": ["friends"],
     "group leave": ["friends"],
     "group log": ["friends"],
 }
