@@ -39,7 +39,8 @@ def rule(written: str, state: GroupState, find: Callable[[str], MemberId]) -> ob
     needed, named = int(found[1]), frozenset(find(name) for name in found[2].split(",") if name.strip())
     if len(named) > MAX_NAMED:
         raise UsageError(f"At most {MAX_NAMED} admins can be named")
-    if any(state.members[member].role is not Role.ADMIN for member in named):
+    admins = {member.id for member in state.members.values() if member.role is Role.ADMIN}
+    if not named <= admins:
         raise UsageError("Only admins can be named", hint="`p2pchat group role CHAT M admin` makes somebody one.")
     if not len(named) < 2 * needed <= 2 * len(named):
         raise UsageError("It takes more than half of those who are named, so that they cannot make two owners")
