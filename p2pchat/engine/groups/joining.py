@@ -8,6 +8,7 @@ welcome   we have added it: the secret of its first epoch, and the log, which it
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
@@ -19,7 +20,7 @@ from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.settings import NAME
 from p2pchat.core.groups.welcome import JoinKeys, Welcome
-from p2pchat.core.ids import ChatId, ContactId, GroupId, MemberId
+from p2pchat.core.ids import ChatId, ContactId, GroupId, InviteId, MemberId
 from p2pchat.core.primitives import KemKey, sign_public
 from p2pchat.core.session import standing_root
 from p2pchat.core.text import clean_name
@@ -93,30 +94,37 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
 def answered(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
     """Add contacts who answered our offers, all of one group in one event."""
     by_group: dict[GroupId, dict[ContactId, tuple[Contact, JoinKeys]]] = {}
+    uses = Counter[InviteId]()
     for contact, payload in joins:
-        if _waits(tx, contact, payload):
+        answers = by_group.setdefault(payload.group, {})
+        if contact.id not in answers and _waits(tx, contact, payload, uses):
             continue
-        by_group.setdefault(payload.group, {})[contact.id] = contact, payload.keys
+        answers[contact.id] = contact, payload.keys
     for group, answers in by_group.items():
         row = store_groups.of_group(tx.db, group)
         if row is not None:
             add(tx, row, list(answers.values()))
 
 
-def _waits(tx: Transaction, contact: Contact, payload: GroupJoin) -> bool:
-    """Return whether somebody has to decide about a newcomer first, or there is no room: nothing is to be done now."""
+def _waits(tx: Transaction, contact: Contact, payload: GroupJoin, uses: Counter[InviteId]) -> bool:
+    """Return whether somebody has to decide about a newcomer first, or there is no room: nothing is to be done now.
+    uses: how many are about to become members by each invite.
+    """
     row = store_groups.of_group(tx.db, payload.group)
     request = None if row is None else store_links.request(tx.db, row.chat, contact.id)
-    invite = None if request is None else store_links.get(tx.db, request.invite)
-    if row is None or request is None or invite is None:
+    leads = None if request is None else store_links.get(tx.db, request.invite)
+    if row is None or request is None or leads is None:
         return False
-    if invite.is_used_up:
+    invite = store_invites.get(tx.db, request.invite)
+    if invite is None or invite.revoked_at is not None or leads._replace(uses=leads.uses + uses[invite.id]).is_used_up:
         _too_late(tx, row, contact.id)
         return True
-    if invite.ask:
+    if leads.ask:
         store_links.ask(tx.db, request._replace(answer=encode(payload.encode()), at=tx.now))
         tx.groups_changed[row.chat] = None
-    return invite.ask
+        return True
+    uses[invite.id] += 1
+    return False
 
 
 def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]]) -> None:
