@@ -56,7 +56,7 @@ async def group_of(node: WorldNode) -> GroupId:
 
 def test_who_was_declined_does_not_get_in_by_asking_again(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        alice, bob = await found(world, "alice", "bob")
+        alice, _ = await found(world, "alice", "bob")
         eve = await world.start("eve")
         await join(eve, (await alice.call("group_invite", chat="hikers", ask=True))["text"])
         await asking(alice, 1)
@@ -70,7 +70,7 @@ def test_who_was_declined_does_not_get_in_by_asking_again(tmp_path: Path) -> Non
 
 def test_who_is_too_late_does_not_get_in_by_asking_again(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        alice, bob = await found(world, "alice", "bob")
+        alice, _ = await found(world, "alice", "bob")
         carol, eve = await world.start("carol"), await world.start("eve")
         invite = await alice.call("group_invite", chat="hikers", uses=1, ask=True)
         await join(carol, invite["text"])
@@ -85,7 +85,7 @@ def test_who_is_too_late_does_not_get_in_by_asking_again(tmp_path: Path) -> None
 
 def test_who_answers_after_the_invite_was_revoked_does_not_get_in(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        alice, bob = await found(world, "alice", "bob")
+        alice, _ = await found(world, "alice", "bob")
         eve = await world.start("eve")
         invite = await alice.call("group_invite", chat="hikers", ask=True)
         await join(eve, invite["text"])
@@ -102,7 +102,7 @@ def test_who_answers_after_the_invite_was_revoked_does_not_get_in(tmp_path: Path
 
 def test_of_two_who_answer_at_once_as_many_get_in_as_the_invite_lets(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        alice, bob = await found(world, "alice", "bob")
+        alice, _ = await found(world, "alice", "bob")
         for name in ("carol", "dan"):
             await befriend(alice, await world.start(name))
 

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.core.groups import upkeep
+from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.groups import changes
 from p2pchat.errors import DiskFull, NoSuchMember, NotAGroup, NotNow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -343,6 +346,24 @@ def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> N
             await world.sleep_days(31)
             await trio.sleep(3700)
         assert not set(before) & set(bob.db.query("SELECT id FROM group_epochs"))
+
+    run_world(tmp_path, main)
+
+
+def test_old_keys_are_deleted_by_an_admin_who_cannot_renew_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        monkeypatch.setattr(changes, "renew_keys", lambda tx, row, action: None)
+        monkeypatch.setattr(upkeep, "renewal", lambda state, **_: RotateEpoch())
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await world.sleep_days(2)
+        assert alice.engine.committer.memory.keys_due
+        links = alice.db.query("SELECT exporter FROM group_epochs WHERE over_since IS NOT NULL")
+        assert links
+        assert set(links) == {(None,)}
 
     run_world(tmp_path, main)
 

@@ -176,6 +176,13 @@ class MembershipLog:
         known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
         return entry is not None and bool(_known(known) >> entry.index & 1)
 
+    def out_of_reach(self, member: MemberId) -> frozenset[MemberId]:
+        """Return those who have left and whom a member has no right to remove: they were given a role that it takes a
+        senior to end, and signed that they leave as if they did not know of it.
+        """
+        level = self._now.roles[member]
+        return frozenset(gone for gone in self.state.left if self._now.roles[gone] <= level)
+
     # --- what was done -------------------------------------------------------------------------------------------
 
     def counts(self, event: EventId) -> bool:
