@@ -15,6 +15,7 @@ from p2pchat.core.groups.ancestry import Ancestry, LogEntry, bare, makes_epoch
 from p2pchat.core.groups.events import (
     MAX_PARENTS,
     Action,
+    EpochMode,
     GroupEvent,
     LeaveGroup,
     UpdateMember,
@@ -167,6 +168,12 @@ class MembershipLog:
         entry = self._log.by_id[event]
         known = entry.ancestors | entry.bit
         return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
+
+    def advances(self, epoch: EventId) -> tuple[EventId, ...]:
+        """Return the events whose epochs are computed from that of an event which is here."""
+        later = self._log.entries[self._log.by_id[epoch].index + 1 :]
+        advancing = (entry.event for entry in later if entry.event.mode == EpochMode.ADVANCE)
+        return tuple(event.id for event in advancing if event.prev_epoch == epoch)
 
     def knew(self, heads: Iterable[EventId], event: EventId) -> bool:
         """Return whether somebody who knew these events as the newest knew this one. False for what is not here, and

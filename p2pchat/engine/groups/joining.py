@@ -265,6 +265,7 @@ def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
     for event in taken:
         adopting.take(tx, row, event.raw)
     adopting.adopt(tx, row, epoch, opened.secret)
+    adopting.follow_on(tx, row, epoch)
     adopting.settle(tx, row.chat)
 
 

@@ -499,3 +499,12 @@ def test_everything_is_the_same_after_only_part_of_it() -> None:
     for event in team.written[5:]:
         log.add(event.raw)
     assert log.state == team.state()
+
+
+def test_what_goes_on_from_an_epoch_is_known() -> None:
+    team = Team.founded()
+    rotated = team.write("ada", events.RotateEpoch())
+    added = team.write("ada", events.AddMembers((newcomer("nina"),)))
+    team.write("ada", events.RotateEpoch())
+    assert team.log().advances(rotated.id) == (added.id,)
+    assert team.log().advances(added.id) == ()
