@@ -40,8 +40,8 @@ MAX_CORES_BYTES = 64 * 1024 * 1024
 """A log of more has to go on as another group. It bounds memory: what events know of each other takes 64 MB then."""
 MAX_VOID_EVENTS = 1_024
 MAX_VOID_BYTES = 4 * 1024 * 1024
-"""Of one author who has been removed: it may sign events that name old ones for ever, all of which are right and void;
-they must not fill the log."""
+"""Of one author who has been removed, or has signed a number twice: it may sign events that name old ones for ever, all
+of which are right and void; they must not fill the log."""
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4
 
@@ -108,6 +108,13 @@ class MembershipLog:
         if self._state is None:
             self._state = self._summary.state(self._now, self._personal)
         return self._state
+
+    @property
+    def effort(self) -> int:
+        """How much work the log has been: it grows with each event, but much where its events did not know each other,
+        with the square of their number.
+        """
+        return self._log.effort
 
     def restore(self, stored: Iterable[bytes]) -> None:
         """Take events that were taken before, in any order, without verifying their signatures again."""
@@ -265,7 +272,7 @@ class MembershipLog:
         if len(self._log) >= MAX_EVENTS or self._log.size + len(event.core) > MAX_CORES_BYTES:
             return "the log is full", ()
         if self._says_enough(event.author_id):
-            return "its author was removed, and has signed enough that is void", ()
+            return "its author has signed enough that is void", ()
         view = self._view(known)
         right = right_to(self._log, view, event)
         if not isinstance(right, EventRight):
@@ -293,7 +300,7 @@ class MembershipLog:
         return "", ()
 
     def _says_enough(self, author: MemberId) -> bool:
-        if author not in self._now.gone:
+        if author not in self._now.gone and author not in self._log.forks:
             return False
         void = self._now.void & self._log.authored.get(author, 0)
         size = sum(entry.size for entry in self._log.of(void))
