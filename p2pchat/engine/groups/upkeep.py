@@ -9,7 +9,7 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, history, logs
+from p2pchat.engine.groups import catching_up, duties, history, log_duties, logs
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
@@ -36,6 +36,7 @@ def begin(tx: Transaction) -> bool:
         row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
         if row is not None and kept is not None and kept.ended_at is None and row.role <= Role.ADMIN:
             duties.check(tx, chat)
+            log_duties.settle(tx, chat)
     if chats:
         tidy(tx)
     return bool(chats)

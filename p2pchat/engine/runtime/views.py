@@ -146,8 +146,11 @@ def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:
     quoted = remarks.quoted
     if quoted is None:
         return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None, "file": None}
+    author = _name(names, quoted.sender)
+    in_group = not isinstance(names, str) and quoted.sender != ME
     return {
-        "from": _name(names, quoted.sender),
+        "from": author,
+        **({"member": {"id": quoted.sender.hex(), "name": author}} if in_group else {}),
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,

@@ -62,12 +62,20 @@ ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded,
     leaf = excluded.leaf, kem = excluded.kem, muted_until = excluded.muted_until, gone = 0
 """
 _LEAVE = "UPDATE group_members SET gone = 1, sign = x'', leaf = x'', kem = NULL, head = NULL WHERE chat = ? AND id = ?"
+_PLACES = "SELECT id FROM group_members INDEXED BY group_members_in_order WHERE chat = ?1 AND gone = 0"
+"""The ids of the members of a group. The index has all that is needed to order them, and to search for their names."""
+_OF_CONTACTS = """
+SELECT found.id FROM contacts JOIN group_members AS found INDEXED BY group_members_by_contact
+ON found.contact = contacts.id WHERE NOT for_group AND found.chat = ?1 AND instr(lower(contacts.name), ?5)
+"""
+_MATCHING = f"{_PLACES} AND (instr(folded, ?4) OR id IN ({_OF_CONTACTS}))"
 _LISTED = """
 SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0)
-FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1 AND gone = 0
+FROM ({places} ORDER BY role, folded, id LIMIT ?2 OFFSET ?3) AS placed
+JOIN group_members ON chat = ?1 AND group_members.id = placed.id
+LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group
+ORDER BY role, folded, group_members.id
 """
-_ORDER = " ORDER BY role, folded, group_members.id LIMIT ?2 OFFSET ?3"
-_MATCHING = " AND (instr(folded, ?4) OR instr(lower(coalesce(contacts.name, '')), ?5))"
 _SHOWN = f"""
 SELECT group_members.id, coalesce(contacts.name, nullif(group_members.name, ''), '{NAMELESS}')
 FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1
@@ -117,11 +125,11 @@ def page(db: Database, chat: ChatId, limit: int, offset: int = 0, search: str = 
     """
     values = (chat, limit, offset)
     if not search:
-        total, rows = count(db, chat), db.query(_LISTED + _ORDER, values)
+        total, rows = count(db, chat), db.query(_LISTED.format(places=_PLACES), values)
     else:
         matching = (*values, fold(search), search.lower())
-        found = db.query_one(f"SELECT count(*), ?2, ?3 FROM ({_LISTED + _MATCHING})", matching)
-        total, rows = int(found[0]) if found else 0, db.query(_LISTED + _MATCHING + _ORDER, matching)
+        found = db.query_one(f"SELECT count(*), ?2, ?3 FROM ({_MATCHING})", matching)
+        total, rows = int(found[0]) if found else 0, db.query(_LISTED.format(places=_MATCHING), matching)
     return total, [
         ListedMember(id, name, role, contact, contact_name, bool(verified))
         for id, name, role, contact, contact_name, verified in rows
