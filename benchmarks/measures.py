@@ -23,6 +23,7 @@ from benchmarks import (
     groups,
     groups_relay,
     large,
+    members,
     moved,
     pictures,
     relay,
@@ -327,6 +328,15 @@ def screens(table: Table, runs: int) -> None:
     table.add("key_echo_ms_p99", "ms", shown.key_echo_ms_p99, no_less, least)
 
 
+def lists_members(table: Table, runs: int) -> None:
+    """What the screen takes for a group of 5,000: its list of members, a search in it, and its chat."""
+    took, least = members.measure(runs), floor.measure().round_trip_ms
+    alone = statistics.median(took.empty_ms)
+    table.add("member_list_ms", "ms", took.list_ms, f"a group of one: {alone:.0f} ms", alone)
+    table.add("member_search_ms", "ms", took.search_ms, f"the floor: {least:.2f} ms", least)
+    table.add("group_open_ms", "ms", took.open_ms, f"the floor: {least:.2f} ms", least)
+
+
 def searches(table: Table, runs: int) -> None:
     """Searching a million messages."""
     found = finding.measure(runs)
@@ -385,6 +395,7 @@ PIECES: dict[str, Piece] = {
     "costs-of-groups": Piece(costs_of_groups, 60),
     "screens": Piece(screens, 300),
     "searches": Piece(searches, 200),
+    "lists-members": Piece(lists_members, 120),
     "shows": Piece(shows, 60),
     "crowds": Piece(crowds, 400),
     "many": Piece(many, 600),

@@ -280,7 +280,7 @@ class Engine:
             tx.outputs.insert(0, self._load_pairs(tx.pairs_of))  # before whoever is to be reached is
         if tx.offers_changed:
             tx.outputs.insert(0, self._load_invites())
-        if tx.group_logs_changed or tx.mail_changed:
+        if tx.group_logs_changed or tx.mail_changed or tx.pairs_of:
             tx.outputs.append(self._load_logs())
         if tx.group_logs_waiting:
             tx.after(self.log_carrier.put_soon, list(tx.group_logs_waiting))

@@ -104,7 +104,7 @@ def used_by(db: Database) -> dict[InviteId, list[tuple[ContactId, str]]]:
     """Return (id, name) of the contacts who used each invite, in order."""
     users: dict[InviteId, list[tuple[ContactId, str]]] = {}
     sql = (
-        "SELECT invites.id, contacts.id, name FROM contacts JOIN invites ON invite_id = invites.id"
+        "SELECT invites.id, contacts.id, name FROM contacts JOIN invites ON invite_id = invites.id AND NOT for_group"
         " ORDER BY contacts.created_at, contacts.id"
     )
     for invite, contact, name in db.query(sql):

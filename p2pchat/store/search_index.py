@@ -19,14 +19,14 @@ from p2pchat.store.text_folding import indexed
 SIGN = "\uefff"
 """The prefix of the words that describe a message."""
 
-_LINK = re.compile(r"(?a:\b[a-z][a-z0-9+.-]*)://\S", re.IGNORECASE)
+LINK = re.compile(r"(?a:\b[a-z][a-z0-9+.-]*)://\S", re.IGNORECASE)
 
 
 def document(text: str, chat: ChatId, sender: ContactId) -> str:
     """Return the document of a message; empty without text. sender: b"" for one of ours."""
     if not text:
         return ""
-    about = f"{in_chat(chat)} {written_by(sender)}" + (f" {WITH_LINK}" if _LINK.search(text) else "")
+    about = f"{in_chat(chat)} {written_by(sender)}" + (f" {WITH_LINK}" if LINK.search(text) else "")
     return f"{indexed(text)} {about}"
 
 

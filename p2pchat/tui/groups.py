@@ -24,7 +24,7 @@ PAGE_MEMBERS = 100
 
 class GroupInfo(NamedTuple):
     """A group. `role`: the user's, "" if they are not a member any more. `members`: how many there are. `epoch`: how
-    old the keys are, in words. `problem`: what is wrong, in a sentence.
+    old the keys are, in a sentence. `problem`: what is wrong, in a sentence.
     """
 
     chat: str
@@ -140,15 +140,18 @@ def acts_on(mine: str, theirs: str) -> bool:
 
 
 def roles_to_give(mine: str, theirs: str) -> Sequence[str]:
-    """Return the roles that somebody may give to a member who has another one: those below their own."""
+    """Return the roles that somebody may give to a member who has another one: those below their own. An owner may
+    also hand the group over.
+    """
     if mine not in _ADMINISTERING or not acts_on(mine, theirs):
         return ()
-    return tuple(role for role in ROLES[ROLES.index(mine) + 1 :] if role != theirs)
+    below = tuple(role for role in ROLES[ROLES.index(mine) + 1 :] if role != theirs)
+    return (*below, OWNER) if mine == OWNER else below
 
 
 def with_article(role: str) -> str:
-    """Return a role behind its article: an admin, a member."""
-    return f"{'an' if role[:1] in 'ao' else 'a'} {role}"
+    """Return a role behind its article: the owner, an admin, a member."""
+    return f"{'the' if role == OWNER else 'an' if role[:1] in 'ao' else 'a'} {role}"
 
 
 def counted(members: int) -> str:

@@ -87,10 +87,11 @@ def preview(chat: Chat) -> str:
     if chat.last is None:
         return ""
     words = said(chat.last, group=chat.is_group)
+    if chat.is_group and chat.last.kind in NOTICES:
+        return words
     if chat.last.mine:
         return f"you: {words}"
-    who = chat.last.member
-    return words if who is None or chat.last.kind in NOTICES else f"{displayable_line(who.name)}: {words}"
+    return words if chat.last.member is None else f"{displayable_line(chat.last.member.name)}: {words}"
 
 
 def said(message: Message, *, group: bool = False) -> str:

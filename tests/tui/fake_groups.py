@@ -144,7 +144,7 @@ class FakeGroups(ABC):
             "role": self.roles[ident],
             "members": len(self.members[ident]),
             "settings": rules,
-            "epoch": "changed 2 hours ago",
+            "epoch": "The keys are 2 hours old.",
             "problem": "",
         }
 

@@ -27,6 +27,7 @@ from tests.support.processes import PATIENCE
 from tests.support.quick_loop import QuickLoop
 from tests.tui.conftest import until
 from tests.tui.fake_files import file_object, photo, voice
+from tests.tui.fake_groups import member
 from tests.tui.fake_sound import FakeSound
 from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
@@ -229,6 +230,40 @@ def press(*keys: str) -> Act:
                 await settled(app, pilot, looking=False)
             await pilot.press(key)
         await settled(app, pilot)
+
+    return act
+
+
+def in_group(*keys: str) -> Act:
+    """A group in which something was said and done, then keys."""
+
+    async def act(app: ChatApp, pilot: Pilot_) -> None:
+        node = node_of(app)
+        members = [
+            member(1, "Anna Lindqvist", "admin", contact="Anna Lindqvist", verified=True),
+            member(2, "Tomás", "moderator", contact="Tomás"),
+            member(3, "Sören"),
+            member(4, "سارا رضایی"),
+            member(5, "S\u00f6ren"),
+            member(6, "李明", "observer"),
+        ]
+        chat = node.group("Friday football", members, topic="Fridays at seven, behind the station")
+        anna, tomas, soren, sara, other, _ = members
+        node.writes(chat, tomas, "who brings the ball?", ago=timedelta(minutes=50))
+        asked = node.writes(chat, soren, "@Tomás I do. @Me can you bring the pump?", ago=timedelta(minutes=45))
+        asked["mentions_me"] = True
+        node.said(chat, "I'll look for it", "stored", ago=timedelta(minutes=44))
+        node.writes(chat, sara, "ساعت هفت، کنار ایستگاه؟", ago=timedelta(minutes=30))
+        node.does(chat, "Anna Lindqvist added 李明.")
+        node.history[chat][-1]["received_at"] = node._stamp(-timedelta(minutes=20))
+        node.writes(chat, other, "at half past six for me", ago=timedelta(minutes=10))
+        quote = node._quote(asked["id"])
+        node.writes(chat, anna, "there is one in the hut", ago=timedelta(minutes=5), reply_to=asked["id"], quote=quote)
+        node.read_upto[chat] = len(node.history[chat])
+        node.emit("lagged")
+        await until(pilot, lambda: app.state.chat(chat) is not None)
+        await app.talk.open(chat)
+        await press(*keys)(app, pilot)
 
     return act
 
@@ -500,6 +535,9 @@ SCENES = {
     "main-persian": Scene(press(), "10:01", talk="persian"),
     "main-chinese": Scene(press(), "两张照片", talk="chinese"),
     "talk": Scene(talked, "2 photos"),
+    "group": Scene(in_group(), "in the hut"),
+    "group-members": Scene(in_group(*typed("/members"), "enter", "down"), "observer", recoloured=False),
+    "group-page": Scene(in_group("ctrl+y"), "slow mode", recoloured=False),
     "files": Scene(filed, "archive.zip"),
     "files-picked": Scene(in_files("ctrl+up", "up", "up", "up"), "pause"),
     "files-list": Scene(in_files(*typed("/files"), "enter"), "concert.flac", recoloured=False),

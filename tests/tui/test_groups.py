@@ -28,6 +28,7 @@ from p2pchat.tui.groups import (
     roles_to_give,
     worded,
 )
+from p2pchat.tui.model import message_of
 from p2pchat.tui.screens.members import MembersScreen
 from p2pchat.tui.text import width
 from p2pchat.tui.widgets.member_list import row_of
@@ -48,7 +49,7 @@ def test_a_role_acts_on_those_below_it() -> None:
     assert [role for role in ROLES if acts_on(ADMIN, role)] == [MODERATOR, MEMBER, OBSERVER]
     assert [role for role in ROLES if acts_on(MODERATOR, role)] == [MEMBER, OBSERVER]
     assert not any(acts_on(role, other) for role in (MEMBER, OBSERVER, "") for other in ROLES)
-    assert roles_to_give(OWNER, ADMIN) == (MODERATOR, MEMBER, OBSERVER)
+    assert roles_to_give(OWNER, ADMIN) == (MODERATOR, MEMBER, OBSERVER, OWNER)
     assert roles_to_give(ADMIN, MEMBER) == (MODERATOR, OBSERVER)
     assert roles_to_give(MODERATOR, MEMBER) == ()
 
@@ -160,6 +161,15 @@ def test_an_unread_mention_shows_in_the_list_and_a_key_goes_to_it(
             await until(pilot, lambda: not any(row.mentions for row in app.state.chats))
             await app._actions.finding.mention()
             await until(pilot, lambda: "Nobody mentions you" in notices(app))
+            await app.talk.open(app.state.named("Carol")[0].id)
+            mention = node.writes(chat, ANNA, "@Me one more", mentions_me=True)
+            await until(pilot, lambda: any(row.mentions for row in app.state.chats))
+            node.calls.clear()
+            await pilot.press("alt+m")
+            await until(pilot, lambda: app.main.conversation.selected is not None)
+            assert app.main.conversation.selected == message_of(mention)
+            called = [name for name, _ in node.calls]
+            assert called.index("locate") < called.index("log"), "what is opened is read, and no longer looked for"
 
     run(main())
 
@@ -287,7 +297,7 @@ def test_the_page_of_a_group_changes_its_rules(tmp_path: Path, monkeypatch: pyte
     async def main() -> None:
         async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
             await enter(app, pilot, "/group")
-            await until(pilot, lambda: "You are an owner" in take(app).shown)
+            await until(pilot, lambda: "You are the owner" in take(app).shown)
             assert "Every member sees every other" in take(app).shown
             await pilot.press("down", "down", "down", "enter")
             await until(pilot, lambda: node.named("set_group"))

@@ -92,7 +92,14 @@ def test_both_see_the_same_conversation(tmp_path: Path, away: bool) -> None:
         assert (greeting["text"], greeting["pinned"]) == ("hello bob", True)
         assert greeting["reactions"] == [("alice", "🎉"), ("bob", "❤️")]
         assert (gone["text"], gone["deleted"]) == ("", True)
-        assert said["quote"] == {"from": "alice", "text": "begin", "here": True, "deleted": False, "expires_in": None}
+        assert said["quote"] == {
+            "from": "alice",
+            "text": "begin",
+            "here": True,
+            "deleted": False,
+            "expires_in": None,
+            "file": None,
+        }
         assert answer["quote"] == {**said["quote"], "text": "hello bob"}
         history = await bob.call("history", id=hello["id"])
         assert [one["text"] for one in history] == ["helo bob", "hello bob"]
@@ -480,16 +487,18 @@ def test_a_reply_shows_a_quote_only_where_the_message_is_not_here(tmp_path: Path
             "here": False,
             "deleted": False,
             "expires_in": None,
+            "file": None,
         }
         await take(alice, "bob", said)
         shown = next(one for one in await log(alice, "bob") if one["text"] == "yes")
-        kept = {"from": "bob", "here": True, "expires_in": None}
+        kept = {"from": "bob", "here": True, "expires_in": None, "file": None}
         assert shown["quote"] == {**kept, "text": "what I really said", "deleted": False}
         await take(alice, "bob", author.say(Delete(said.message_id, said.seq)))
         shown = next(one for one in await log(alice, "bob") if one["text"] == "yes")
         assert shown["quote"] == {**kept, "text": "", "deleted": True}
         await alice.call("delete", id=said.message_id.hex())
         shown = next(one for one in await log(alice, "bob") if one["text"] == "yes")
-        assert shown["quote"] == {"from": None, "text": "", "here": False, "deleted": False, "expires_in": None}
+        nothing = {"from": None, "text": "", "here": False, "deleted": False, "expires_in": None, "file": None}
+        assert shown["quote"] == nothing
 
     run_world(tmp_path, main)

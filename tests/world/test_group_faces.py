@@ -249,3 +249,17 @@ async def _until_chat(events: Any) -> Any:
         yield event
         if event["event"] == "chat":
             return
+
+
+def test_the_doctor_names_a_group_in_which_something_is_wrong(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _bob = await found(world, "alice", "bob")
+
+        async def groups() -> list[str]:
+            return [line["detail"] for line in await alice.call("doctor") if line["check"] == "group"]
+
+        assert await groups() == []
+        alice.db.execute("UPDATE groups SET problem = 'Its keys did not come.'")
+        assert await groups() == ["hikers: Its keys did not come."]
+
+    run_world(tmp_path, main)

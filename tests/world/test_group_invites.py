@@ -53,6 +53,8 @@ def test_a_stranger_joins_by_an_invite_and_is_no_contact(tmp_path: Path) -> None
         assert [one["name"] for one in await alice.call("contacts")] == ["bob"]
         assert {one["name"] for one in await alice.call("chats")} == {"hikers", "bob"}
         assert await alice.call("requests") == []
+        (listed,) = [one for one in await alice.call("invites") if one["id"] == invite["id"]]
+        assert (listed["kind"], listed["label"], listed["uses"], listed["used_by"]) == ("group", "hikers", 1, [])
         assert not [event for event in carol.heard if event["event"] in ("contact", "joined")]
         assert await members(bob, "hikers") == {"me", "alice", "carol"}
 

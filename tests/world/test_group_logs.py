@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.engine.groups import log_carrier
+from p2pchat.engine.groups import log_carrier, pairwise
 from p2pchat.errors import Busy
 from p2pchat.store.groups import logs as store_logs
 from tests.support.mailboxes import MailRelay
@@ -243,14 +243,72 @@ def test_members_of_a_large_group_share_its_logs_and_look_into_the_others_hourly
     run_world(tmp_path, main)
 
 
+def test_a_relay_that_its_owner_uses_later_carries_a_group_that_is_there_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        tower = world.mailbox("tower")
+        (alice, bob, carol), _ = await found(world, 0, NAMES[:3])
+        await alice.call("relays", add=tower.address)
+        await alice.stop()
+        alice = await world.start("alice")
+        await bob.call("send", chat="town", text="hello")
+        await reads(carol, "town", "hello")
+        await until(lambda: _is(all(follows(node, tower) for node in (bob, carol))))
+        await alice.stop()
+        await carol.call("send", chat="town", text="by the tower")
+        await reads(bob, "town", "by the tower")
+        assert put_by(tower, carol)
+
+    run_world(tmp_path, main)
+
+
+def test_who_hides_from_a_member_goes_to_no_relay_of_the_group_without_a_circuit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay may be that member's. It stays so after a restart."""
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    def hidden(node: WorldNode) -> set[bool]:
+        return {place.relay.hidden for place in node.engine.log_carrier._places.values()}
+
+    async def main(world: World) -> None:
+        tower = world.mailbox("tower")
+        alice, bob, carol = [await world.start(name) for name in ("alice", "bob", "carol")]
+        await alice.call("relays", add=tower.address)
+        await befriend(alice, bob)
+        await befriend(alice, carol)
+        await alice.call("create_group", name="town", contacts=["bob", "carol"])
+        for node in (alice, bob, carol):
+            await has_members(node, "town", 3)
+        await bob.call("hide", contact="alice")
+        before = len(put_by(tower, bob))
+        await carol.call("send", chat="town", text="hello")
+        await has_stored(carol, "hello")
+        assert (hidden(alice), hidden(bob), hidden(carol)) == ({False}, {True}, {False})
+        await bob.stop()
+        bob = await world.start("bob")
+        assert hidden(bob) == {True}
+        await bob.call("send", chat="town", text="it waits")
+        await trio.sleep(600)
+        assert len(put_by(tower, bob)) == before
+
+    run_world(tmp_path, main)
+
+
 def follows(node: WorldNode, tower: MailRelay) -> bool:
-    """Whether a node reads the newest log at a relay."""
-    newest = list(tower.logs)[-1] if tower.logs else None
-    carrier = node.engine.log_carrier
-    return any(
-        place.relay.peer == tower.peer and place.watched and (newest is None or place.keys.log.id == newest)
-        for place in carrier._places.values()
+    """Whether a node reads the log of the epoch under which it writes at a relay. Where an older epoch has one, it may
+    have been opened there later.
+    """
+    places = node.engine.log_carrier._places.values()
+    watched = [place.pk for place in places if place.relay.peer == tower.peer and place.watched]
+    present = (
+        "SELECT group_logs.pk FROM group_logs JOIN group_epochs ON group_epochs.pk = group_logs.epoch"
+        " JOIN groups ON groups.chat = group_epochs.chat AND groups.epoch = group_epochs.id"
     )
+    return any(pk in watched for (pk,) in node.db.query(present))
 
 
 @pytest.mark.parametrize("stopped", ["bob", "carol"])

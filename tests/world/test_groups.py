@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.engine.delivery import group_rules
 from p2pchat.errors import DiskFull, NoSuchMember, NotAGroup, NotNow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -60,6 +61,7 @@ def test_three_people_found_a_group_and_talk(tmp_path: Path) -> None:
         assert made["kind"] == "group"
         for node in (alice, bob, carol):
             await has_members(node, "hikers", 3)
+            assert node.db.query("SELECT 1 FROM group_waiting") == []
         await alice.call("send", chat="hikers", text="hello")
         await bob.call("send", chat="hikers", text="hi from bob")
         await carol.call("send", chat="hikers", text="hi from carol")
@@ -485,5 +487,116 @@ def test_a_newcomer_reads_nothing_older_and_who_comes_back_reads_on(tmp_path: Pa
         await bob.call("send", chat="hikers", text="back again")
         await reads(dave, "hikers", "without bob", "back again")
         assert await said(bob, "hikers") == ["before"]
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_restored_from_a_copy_comes_back_into_the_group(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        copy = bob.copy()
+        await bob.call("send", chat="hikers", text="of the time that is gone")
+        await reads(alice, "hikers", "of the time that is gone")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await bob.stop()
+        world.put_back(copy)
+        bob = await world.start("bob")
+        await trio.sleep(600)
+        assert (await bob.call("group", chat="hikers"))["members"] == 3
+        await alice.call("send", chat="hikers", text="where are you?")
+        await has_members(bob, "hikers", 2)
+        assert bob.db.query("SELECT 1 FROM group_waiting") == []
+        await alice.call("send", chat="hikers", text="there")
+        await reads(bob, "hikers", "there")
+        await bob.call("send", chat="hikers", text="here again")
+        await reads(alice, "hikers", "of the time that is gone", "here again")
+
+    run_world(tmp_path, main)
+
+
+def test_the_timer_of_a_group_is_a_setting_of_all(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        with pytest.raises(NotNow):
+            await bob.call("timer", chat="hikers", seconds=60)
+        assert (await alice.call("timer", chat="hikers", seconds=60))["timer"] == 60
+
+        async def told() -> bool:
+            return bool((await bob.call("timer", chat="hikers"))["timer"] == 60)
+
+        await until(told)
+        dave = await world.start("dave")
+        await befriend(alice, dave)
+        await alice.call("add_members", chat="hikers", contacts=["dave"])
+        await has_members(dave, "hikers", 4)
+        assert (await dave.call("timer", chat="hikers"))["timer"] == 60
+        await bob.call("send", chat="hikers", text="for a minute")
+        await reads(dave, "hikers", "for a minute")
+        await dave.call("read", chat="hikers")
+        await trio.sleep(120)
+        assert await said(dave, "hikers") == []
+        assert await talk(bob, "hikers") == []
+        with pytest.raises(NotNow):
+            await bob.call("send_file", chat="hikers", path=str(tmp_path / "nothing"))
+
+    run_world(tmp_path, main)
+
+
+def test_readers_apply_slow_mode_and_the_rule_for_newcomers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_group", chat="hikers", key="slow_mode", value="30")
+        await alice.call("set_group", chat="hikers", key="newcomers", value="2")
+
+        async def told() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["settings"]["newcomers"] == 2)
+
+        await until(told)
+        await bob.call("send", chat="hikers", text="one")
+        with pytest.raises(NotNow):
+            await bob.call("send", chat="hikers", text="two")
+        await trio.sleep(31)
+        with pytest.raises(NotNow):
+            await bob.call("send", chat="hikers", text="see https://example.org")
+        monkeypatch.setattr(group_rules, "check_post", lambda *_: None)  # a node that does not keep the rules
+        await bob.call("send", chat="hikers", text="three")
+        await bob.call("send", chat="hikers", text="four")
+        await trio.sleep(31)
+        await bob.call("send", chat="hikers", text="see https://example.org")
+        await alice.call("send", chat="hikers", text="moderators may")
+        await alice.call("send", chat="hikers", text="always")
+        await reads(bob, "hikers", "moderators may", "always")
+        assert await said(alice, "hikers") == ["one", "three"]
+        await trio.sleep(3 * 3600)
+        await bob.call("send", chat="hikers", text="see https://example.org now")
+        await reads(alice, "hikers", "one", "three", "see https://example.org now")
+
+    run_world(tmp_path, main)
+
+
+def test_people_who_are_never_there_together_read_each_other_by_their_relay(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        relay = world.mailbox("hill")
+        nodes = {node.name: node for node in await found(world, "alice", "bob", "carol")}
+        for node in nodes.values():
+            await node.call("relays", add=relay.address)
+        await trio.sleep(120)
+        for node in nodes.values():
+            await node.stop()
+
+        async def visit(name: str, text: str, *expected: str) -> None:
+            node = nodes[name] = await world.start(name)
+            await reads(node, "hikers", *expected)
+            await node.call("send", chat="hikers", text=text, wait="stored", timeout=600)
+            await trio.sleep(300)
+            await node.stop()
+
+        await visit("alice", "alice was here")
+        await visit("bob", "bob was here", "alice was here")
+        await visit("carol", "carol was here", "alice was here")
+        await visit("alice", "alice again", "bob was here", "carol was here")
+        await visit("carol", "carol again", "alice was here", "bob was here", "alice again")
+        await visit("bob", "bob again", "alice was here", "carol was here", "alice again")
 
     run_world(tmp_path, main)

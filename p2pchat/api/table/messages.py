@@ -111,10 +111,10 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "locate",
-        "Returns the id of the first unread message of a chat, or of its first message at or after a time; "
-        "null if there is none. `log` with `around` shows it.",
+        "Returns the id of the first unread message of a chat, of the first unread one that mentions the user, or of "
+        "its first message at or after a time; null if there is none. `log` with `around` shows it.",
         "{id}",
-        (CHAT, Param("to", "text", f"`unread`, or a time; {TIMES}")),
+        (CHAT, Param("to", "text", f"`unread`, `mention`, or a time; {TIMES}")),
     ),
     Method(
         "messages",

@@ -29,7 +29,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "invites",
         "Lists the invites made here, newest first, after revoking one if that is asked for; anyone who uses "
         "it later is told that it is no longer valid. `state` is open, used, expired or revoked, `kind` is "
-        "one-time or reusable. `uses` is how many people used it, `used_by` those of them who are contacts or "
+        "one-time, reusable or group. `uses` is how many people used it, `used_by` those of them who are contacts or "
         "have a request open. `invite` is its text while it is open, otherwise null. An invite is listed "
         "until 30 days after its expiry.",
         "[{id, kind, label, state, created, expires, uses, used_by: [{id, name}], ask, hidden, invite}]",

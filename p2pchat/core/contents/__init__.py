@@ -21,6 +21,7 @@ group_welcome  what a new member needs          group_refusal  why somebody does
 group_history  what was written before          group_item     what is said in a group, passed on
 group_member   which member the sender is       group_ask      an invite to a group is used
 group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
+group_lost     a member cannot read any more
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from p2pchat.core.contents.group_ask import GroupAsk
 from p2pchat.core.contents.group_history import GroupHistory
 from p2pchat.core.contents.group_item import GroupItem
 from p2pchat.core.contents.group_join import GroupJoin
+from p2pchat.core.contents.group_lost import GroupLost
 from p2pchat.core.contents.group_meet import GroupMeet
 from p2pchat.core.contents.group_member import GroupMember
 from p2pchat.core.contents.group_notice import GroupNotice
@@ -67,6 +69,7 @@ __all__ = [
     "GroupHistory",
     "GroupItem",
     "GroupJoin",
+    "GroupLost",
     "GroupMeet",
     "GroupMember",
     "GroupNotice",
@@ -116,6 +119,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupItem,
         GroupMember,
         GroupMeet,
+        GroupLost,
         GroupHistory,
         GroupRefusal,
         GroupAsk,

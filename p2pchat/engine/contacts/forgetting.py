@@ -91,6 +91,8 @@ def _forget_chat(tx: Transaction, chat: ChatId) -> None:
     store_messages.forget_chat(tx.db, chat)
     tx.later(None, index_messages)
     tx.memory.logs.pop(chat, None)
+    tx.memory.settled.pop(chat, None)
+    tx.memory.muted.pop(chat, None)
     store_chats.remove(tx.db, chat)
 
 

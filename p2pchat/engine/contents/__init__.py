@@ -7,7 +7,7 @@ text, timer, edit, delete, reaction, pin, typing, receipt   the chat
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
 group_ask, group_offer, group_join, group_welcome           becoming a member of a group
-group_refusal, group_member, group_meet                     the same, and which member is which contact
+group_refusal, group_member, group_meet, group_lost         the same, and which member is which contact
 group_item, group_history                                   what is said there, and was said before
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it

@@ -1,4 +1,4 @@
-"""What the rules of a group let a member write, by its newest state here: roles, lock, slow mode.
+"""What the rules of a group let a member write, by its newest state here: roles, lock, slow mode, newcomers, mutes.
 
 Everybody applies them to what arrives, and our own node before it sends. No server does.
 """
@@ -9,17 +9,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from p2pchat.core.codec import decode, encode
+from p2pchat.core.content import Content
 from p2pchat.core.contents import AnyPayload, Pin
 from p2pchat.core.groups.roles import Role
+from p2pchat.core.groups.settings import LOCKED, NEWCOMERS, SLOW_MODE
+from p2pchat.core.ids import sender_of
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
+from p2pchat.lib.times import HOUR_MS, MINUTE_MS
 from p2pchat.store import messages as store_messages
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.members import MemberRow
 from p2pchat.store.messages import ME
+from p2pchat.store.search_index import LINK
 
 MAX_SETTINGS_BYTES = 1 << 20
+AHEAD_MS = MINUTE_MS
+"""How far a clock may be ahead in slow mode."""
+INEXACT_MS = 2_000
+"""By how much two times of one author may be nearer than slow mode says."""
 
 
 def pack_settings(settings: Mapping[str, Any]) -> bytes:
@@ -35,37 +46,56 @@ def settings_of(row: GroupRow) -> dict[str, Any]:
         return {}
 
 
-def number(settings: dict[str, Any], key: str) -> int:
-    """Return a setting that is a number, 0 where it is none."""
-    value = settings.get(key)
-    return value if isinstance(value, int) else 0
-
-
 def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
     """Raise NotNow if the rules of a group do not let us write this there now; in other chats everything may be."""
     row = None if contact.group is None else store_groups.get(tx.db, contact.group)
-    if row is None:
+    me = None if row is None else store_members.get(tx.db, row.chat, row.member)
+    if row is None or me is None:
         return
     settings, role = settings_of(row), Role(row.role)
     if isinstance(payload, Pin) and role > Role.MODERATOR:
         raise NotNow(f"Only moderators pin messages in {contact.name}")
-    if not payload.KIND.visible:
+    if not payload.KIND.visible or role <= Role.MODERATOR:
         return
     if role == Role.OBSERVER:
         raise NotNow(f"You can only read and react in {contact.name}")
-    if settings.get("locked") and role > Role.MODERATOR:
+    if me.muted_until > tx.now:
+        raise NotNow(f"You are muted in {contact.name}")
+    if LOCKED.read(settings):
         raise NotNow(f"{contact.name} is locked: only moderators write there now")
-    slow = 1000 * number(settings, "slow_mode")
-    last = store_messages.newest_of(tx.db, row.chat, ME) if slow and role > Role.MODERATOR else None
+    slow = 1000 * SLOW_MODE.read(settings)
+    last = store_messages.newest_of(tx.db, row.chat, ME) if slow else None
     if last is not None and tx.recent(last, slow):
-        seconds = (last + slow - tx.now + 999) // 1000
-        raise NotNow(f"{contact.name} is in slow mode: you can write again in {seconds} s")
+        raise NotNow(f"{contact.name} is in slow mode: you can write again in {(last + slow - tx.now + 999) // 1000} s")
+    if _too_new(settings, row.joined_at, tx.now) and LINK.search(payload.text()):
+        hours = NEWCOMERS.read(settings)
+        raise NotNow(f"New members of {contact.name} send no links for {hours} {'hour' if hours == 1 else 'hours'}")
 
 
-def may_post(row: GroupRow, role: Role, payload: AnyPayload) -> bool:
-    """Return whether what a member wrote counts."""
+def may_post(tx: Transaction, row: GroupRow, member: MemberRow, content: Content) -> bool:
+    """Return whether what a member wrote is shown, by what we know of the group now."""
+    payload, role = content.payload, Role(member.role)
     if isinstance(payload, Pin):
         return role <= Role.MODERATOR
     if not payload.KIND.visible or role <= Role.MODERATOR:
         return True
-    return role != Role.OBSERVER and not settings_of(row).get("locked")
+    settings = settings_of(row)
+    if role == Role.OBSERVER or member.muted_until > tx.now or LOCKED.read(settings):
+        return False
+    slow = 1000 * SLOW_MODE.read(settings)
+    if slow and not _keeps_pace(tx, row, member, content, slow):
+        return False
+    return not (_too_new(settings, member.added_at, tx.now) and LINK.search(payload.text()))
+
+
+def _keeps_pace(tx: Transaction, row: GroupRow, member: MemberRow, content: Content, slow: int) -> bool:
+    """Return whether a message keeps the distance of slow mode, in ms, from the newest one of its author. Whoever lies
+    about the time runs ahead of it, and is then refused too.
+    """
+    last = store_messages.newest_of(tx.db, row.chat, sender_of(member.id))
+    return content.sent_at <= tx.now + AHEAD_MS and (last is None or abs(content.sent_at - last) >= slow - INEXACT_MS)
+
+
+def _too_new(settings: Mapping[str, Any], added_at: int, now: int) -> bool:
+    """Return whether somebody who was added at that time (ms) counts as a newcomer."""
+    return now < added_at + HOUR_MS * NEWCOMERS.read(settings)

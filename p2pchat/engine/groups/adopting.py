@@ -7,13 +7,14 @@ rules need no log.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent
 from p2pchat.core.groups.settings import NAME, TIMER
 from p2pchat.core.groups.state import GroupState
-from p2pchat.core.ids import ChatId, EpochId
+from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
 from p2pchat.engine.delivery import group_rules
@@ -115,19 +116,37 @@ def settle(tx: Transaction, chat: ChatId) -> None:
 
 
 def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
-    before = {member.id: member for member in store_members.all(tx.db, row.chat)}
+    known, at = tx.memory.settled.get(row.chat), tx.now
+    if known is None:  # the first time since the start; those who did not change are written again
+        before: Collection[MemberId] = [member.id for member in store_members.all(tx.db, row.chat)]
+        changed = list(state.members.values())
+        at = tx.now if before else 0  # those whom we find there are no newcomers
+    else:  # a log makes another value only of a member who has changed
+        before = known.keys()
+        changed = [member for member in state.members.values() if known.get(member.id) is not member]
+        muted = tx.memory.muted.get(row.chat, {})
+        changed += [state.members[id] for id in muted.keys() | state.muted.keys() if id in state.members]
+    tx.memory.settled[row.chat], tx.memory.muted[row.chat] = state.members, state.muted
     gone = [id for id in before if id not in state.members]
-    now = [
-        MemberRow(member.id, clean_name(member.name), int(member.role), member.sign, member.leaf, member.kem)
-        for member in state.members.values()
-    ]
     store_members.leave(tx.db, row.chat, gone)
     store_epochs.drop_chains(tx.db, row.chat, gone)
-    store_members.put(tx.db, row.chat, [member for member in now if _differs(member, before.get(member.id))])
-
-
-def _differs(member: MemberRow, before: MemberRow | None) -> bool:
-    return before is None or member != before._replace(contact=None, head=None)
+    store_members.put(
+        tx.db,
+        row.chat,
+        [
+            MemberRow(
+                id=member.id,
+                name=clean_name(member.name),
+                role=int(member.role),
+                sign=member.sign,
+                leaf=member.leaf,
+                kem=member.kem,
+                muted_until=state.muted.get(member.id, 0),
+            )
+            for member in changed
+        ],
+        at,
+    )
 
 
 def _sending(tx: Transaction, row: GroupRow, state: GroupState) -> EpochId | None:

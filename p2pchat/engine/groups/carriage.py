@@ -36,7 +36,8 @@ def send(
         pk = store_items.see(tx.db, row.chat, items.item_id(part), part if places else None, tx.now)
         if pk is not None:
             logs.queue(tx, row, places, pk, message if part is sealed[-1] else None)
-        pairwise.carry(tx, row, part, NOBODY_ELSE, message if part is sealed[-1] else None, everybody=everybody)
+        followed = message if part is sealed[-1] else None
+        pairwise.carry(tx, row, epoch, part, NOBODY_ELSE, followed, everybody=everybody)
 
 
 def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, item: EventItem) -> None:
@@ -46,6 +47,6 @@ def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, i
     outbound.nudge(tx, contact)
 
 
-def pass_on(tx: Transaction, row: GroupRow, sealed: bytes, known: frozenset[MemberId]) -> None:
+def pass_on(tx: Transaction, row: GroupRow, epoch: EpochRow, sealed: bytes, known: frozenset[MemberId]) -> None:
     """Carry an item that came to those who may lack it. known: members who have it, as whoever it came from says."""
-    pairwise.carry(tx, row, sealed, known, None, everybody=not logs.are_used(tx, row))
+    pairwise.carry(tx, row, epoch, sealed, known, None, everybody=not logs.are_used(tx, row))

@@ -90,6 +90,8 @@ def begin(tx: Transaction, row: GroupRow, name: str, log: Sequence[GroupEvent]) 
         store_chats.update(tx.db, row.chat, ended_at=None)
         store_groups.replace(tx.db, row)
     tx.memory.logs.pop(row.chat, None)
+    tx.memory.settled.pop(row.chat, None)
+    tx.memory.muted.pop(row.chat, None)
     tx.memory.grouped = True
     for event in log:
         store_events.add(tx.db, row.chat, event.id, events.without_rekey(event), tx.now)

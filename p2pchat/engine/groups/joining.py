@@ -189,25 +189,26 @@ _REFUSALS = {
 }
 
 
-def welcomed(tx: Transaction, contact: Contact, payload: GroupWelcome) -> None:
-    """Keep a part of a welcome; with the last one, become a member, or take the newest keys if we are one. What does
-    not verify changes nothing.
+def welcomed(tx: Transaction, contact: Contact, payload: GroupWelcome) -> ChatId | None:
+    """Keep a part of a welcome; with the last one, become a member, or take the newest keys if we are one, and return
+    the chat. What does not verify changes nothing.
     """
     whole = store_items.keep_part(tx.db, contact.id, payload.part, tx.now)
     if whole is None:
-        return
+        return None
     try:
         opened = welcome.open_welcome(whole)
         row = store_groups.of_group(tx.db, opened.group)
         if row is not None and not _ended(tx, row.chat):
             _take_keys(tx, row, opened)
-        else:
-            _join(tx, contact, opened)
+            return row.chat
+        return _join(tx, contact, opened)
     except CannotOpen:
         log.info("a welcome to a group is not valid")
+        return None
 
 
-def _join(tx: Transaction, contact: Contact, opened: Welcome) -> None:
+def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     """Become a member, if the log says that we are. Raises CannotOpen, with nothing changed."""
     kept = store_joins.get(tx.db, opened.group, contact.id)
     if kept is None:
@@ -243,6 +244,7 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> None:
     group = partners.of(tx.db, row.chat)
     if group is not None and len(known.state.members) <= MAX_ANNOUNCED:
         group_meet.announce(tx, row, group)
+    return row.chat
 
 
 def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import trio
 
 from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import QueueId, RelayName
+from p2pchat.core.ids import DeviceId, QueueId, RelayName
 from p2pchat.core.logs import LogKeys, log_keys
 from p2pchat.core.primitives import Random, hmac_sha256
 from p2pchat.engine.delivery import group_rules, mailbox_queues
@@ -30,6 +30,7 @@ from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Net, Relay
+from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -74,8 +75,11 @@ class _Putting:
 
 
 def read(db: Database) -> list[LogPlace]:
-    """Return all logs of all groups, as the store has them."""
+    """Return all logs of all groups, as the store has them. Where we hide from a member, the relays see no address of
+    ours either: they may be that member's.
+    """
     ours, waiting, places = mailbox_queues.ours(db), store_logs.with_outgoing(db), list[LogPlace]()
+    hidden = store_contacts.hidden(db)
     by_epoch: dict[int, list[LogPlace]] = {}
     for row in store_logs.all(db):
         epoch, group = store_epochs.by_pk(db, row.epoch), store_groups.get(db, row.chat)
@@ -85,6 +89,9 @@ def read(db: Database) -> list[LogPlace]:
         if group.role <= Role.ADMIN and named is not None and named.admin == row.admin:
             seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group))
         relay = ours.get(row.relay) or Relay(row.relay, (row.address,), row.token, chosen=False)
+        if any(contact in hidden for _, contact in store_members.contacts_in(db, row.chat)):
+            owner = None if relay.chosen else DeviceId(row.chat)
+            relay = replace(relay, hidden=True, contact=owner)
         keys = log_keys(epoch.topic, row.relay, row.admin, seed)
         by_epoch.setdefault(row.epoch, []).append(LogPlace(row.pk, relay, keys, row.cursor, True, row.pk in waiting))
     for epoch_pk, of_epoch in by_epoch.items():

@@ -14,7 +14,9 @@ from p2pchat.core.ids import MemberId, MessageId
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import ContactState
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 
 MAX_PAIRWISE = 8
@@ -24,19 +26,23 @@ MAX_PAIRWISE = 8
 def carry(
     tx: Transaction,
     row: GroupRow,
+    epoch: EpochRow,
     sealed: bytes,
     known: frozenset[MemberId],
     message: MessageId | None,
     *,
     everybody: bool,
 ) -> None:
-    """Queue an item for the members who are contacts, without those who have it. message: the id under which receipts
-    for it are followed. everybody: for those who have no link now too; they find it in no log.
+    """Queue an item of an epoch for the members who are contacts and have that, without those who have the item.
+    message: the id under which receipts for it are followed. everybody: for those who have no link now too; they find
+    it in no log.
     """
     targets = []
     for member, contact_id in store_members.contacts_in(tx.db, row.chat):
         contact = tx.contact(contact_id)
         if member in known or contact is None or contact.state != ContactState.CONTACT:
+            continue
+        if store_epochs.chain(tx.db, epoch.pk, member) is None:  # added after it
             continue
         if everybody or tx.net.route(contact_id) is not None:
             targets.append((member, contact))

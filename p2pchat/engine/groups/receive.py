@@ -14,8 +14,7 @@ from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, items, messages
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
-from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import adopting, carriage, past, siblings
@@ -28,8 +27,13 @@ from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.items import WaitingItem
 
 log = logging.getLogger(__name__)
+
+
+FLOOD_WEIGHT = 4
+"""How many times a byte of a member counts: what they write is passed on too, on the account of whoever does that."""
 
 
 class ItemOutcome(Enum):
@@ -60,11 +64,13 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
             row = store_groups.get(tx.db, chat)
             if row is None:
                 return
+            if waiting.epoch is None and not store_epochs.with_tag(tx.db, chat, waiting.item[: items.TAG_BYTES]):
+                continue
             store_items.waits_no_more(tx.db, chat, waiting.id)
             if waiting.epoch is None:
                 again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE)
             elif (epoch := store_epochs.by_pk(tx.db, waiting.epoch)) is not None:
-                again |= _open(tx, row, epoch, waiting.item, route)
+                again |= _open(tx, row, epoch, waiting, route)
 
 
 def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> bool:
@@ -90,20 +96,24 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
         return False
     now = store_groups.get(tx.db, row.chat)
     if now is not None and known is not None:  # those who have what it waits for can use it at once
-        carriage.pass_on(tx, now, sealed, known)
+        carriage.pass_on(tx, now, found[0], sealed, known)
     return outcome is ItemOutcome.NEW
 
 
-def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, plain: bytes, route: Route) -> bool:
+def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, waiting: WaitingItem, route: Route) -> bool:
     """Handle what was open already, and waited; return as `_take`."""
     try:
-        return _apply(tx, row, epoch, items.open_whole(plain), route) is ItemOutcome.NEW
+        return _apply(tx, row, epoch, items.open_whole(waiting.item), route, waiting.at) is ItemOutcome.NEW
     except CannotOpen:
         return False
 
 
-def _apply(tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route) -> ItemOutcome:
-    """Apply what is in an item of an epoch. Raises CannotOpen if it is not valid."""
+def _apply(
+    tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route, since: int | None = None
+) -> ItemOutcome:
+    """Apply what is in an item of an epoch. since: when (ms) one came that waited. Raises CannotOpen if it is not
+    valid.
+    """
     if isinstance(item, PartItem):
         whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
         outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), route)
@@ -115,7 +125,7 @@ def _apply(tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: R
     if adopting.take(tx, row, item.event):
         siblings.tell(tx, row, epoch, item.event)
         return ItemOutcome.NEW
-    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), tx.now, epoch.pk)
+    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), since or tx.now, epoch.pk)
     return ItemOutcome.TAKEN
 
 
@@ -124,6 +134,10 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
     member = store_members.get(tx.db, row.chat, item.member)
     chain = store_epochs.chain(tx.db, epoch.pk, item.member)
     if member is None or chain is None or item.member == row.member:
+        return ItemOutcome.DROPPED
+    author, size = sender_of(item.member), FLOOD_WEIGHT * len(item.body)
+    if not tx.storage_limits.has_room(tx.db, author, size, tx.now):
+        log.info("a member of a group writes more than one may have us store")
         return ItemOutcome.DROPPED
     read = messages.read(
         row.group_id,
@@ -144,12 +158,13 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
+    tx.storage_limits.spend(author, size, tx.now, unread=False)
     store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))
     try:
         content = decode_content(read.message.content)
     except CannotOpen:  # its author's node is newer, or lies
         return ItemOutcome.TAKEN
-    if content.kind.in_group and group_rules.may_post(row, Role(member.role), content.payload):
+    if content.kind.in_group and group_rules.may_post(tx, row, member, content):
         shown = _shown(tx, row.chat, item.member)
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
         past.keep(tx, row, read.message, content)

@@ -11,13 +11,14 @@ from p2pchat.core.contents import (
     GroupHistory,
     GroupItem,
     GroupJoin,
+    GroupLost,
     GroupMember,
     GroupOffer,
     GroupRefusal,
     GroupWelcome,
 )
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import duties, joining, links, log_duties, past, receive, sending, summary
+from p2pchat.engine.groups import catching_up, duties, joining, links, log_duties, past, receive, sending, summary
 from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -56,13 +57,18 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
     elif isinstance(payload, GroupOffer):
         joining.offered(tx, contact, payload)
     elif isinstance(payload, GroupWelcome):
-        joining.welcomed(tx, contact, payload)
+        welcomed = joining.welcomed(tx, contact, payload)
+        if welcomed is not None:
+            receive.take_waiting(tx, welcomed, arrival.route)
+            catching_up.caught_up(tx, welcomed)
     elif isinstance(payload, GroupHistory):
         past.take(tx, contact, payload)
     elif isinstance(payload, GroupRefusal):
         joining.refused(tx, contact, payload)
     elif isinstance(payload, GroupMember):
         joining.introduced(tx, contact, payload)
+    elif isinstance(payload, GroupLost):
+        catching_up.lost(tx, contact, payload)
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)

@@ -9,7 +9,7 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import duties, history, logs
+from p2pchat.engine.groups import catching_up, duties, history, log_duties, logs
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
@@ -31,10 +31,12 @@ log = logging.getLogger(__name__)
 def begin(tx: Transaction) -> bool:
     """After a start, see what is due, and return whether there are groups at all."""
     chats = sorted(store_groups.chats(tx.db))
+    catching_up.skip_copied(tx)
     for chat in chats:
         row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
         if row is not None and kept is not None and kept.ended_at is None and row.role <= Role.ADMIN:
             duties.check(tx, chat)
+            log_duties.settle(tx, chat)
     if chats:
         tidy(tx)
     return bool(chats)
@@ -44,6 +46,7 @@ def tidy(tx: Transaction) -> None:
     """Delete what no group needs any more, and renew keys that are old."""
     for chat in sorted(store_groups.chats(tx.db)):
         _delete_epochs(tx, chat)
+        catching_up.check(tx, chat)
         duties.check(tx, chat)
     logs.tick(tx)
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)

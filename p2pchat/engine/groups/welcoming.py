@@ -31,11 +31,13 @@ def welcome_siblings(tx: Transaction, row: GroupRow, event: GroupEvent, secret: 
     if event.prev_epoch is None:
         return
     members = history.recipients(tx, row.chat, event.id)
-    before = history.recipients(tx, row.chat, event.prev_epoch)
-    for member, contact_id in store_members.contacts_in(tx.db, row.chat):
-        new = members.get(member)
-        if new is None or member in before or new.added_in == event.id or new.added_by != row.member:
-            continue
+    ours = [
+        (member, contact_id)
+        for member, contact_id in store_members.contacts_in(tx.db, row.chat)
+        if member in members and members[member].added_by == row.member and members[member].added_in != event.id
+    ]
+    before = history.recipients(tx, row.chat, event.prev_epoch) if ours else {}  # takes long in a large group
+    for member, contact_id in ours:
         contact = tx.contact(contact_id)
-        if contact is not None and contact.state == ContactState.CONTACT:
+        if member not in before and contact is not None and contact.state == ContactState.CONTACT:
             send(tx, row, contact, member, event.id, secret)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
+from p2pchat.core.groups.settings import TIMER
 from p2pchat.core.ids import direct_contact
 from p2pchat.engine.contents import delete, edit, pin, reaction, timer, typing
+from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.groups import changes
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
@@ -15,6 +18,7 @@ from p2pchat.store import partners, remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
+from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.messages import ME, MessageRow
 
 MIN_TIMER_SECONDS = 5
@@ -125,11 +129,17 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
         timer = store_timers.get(db, here)
         if timer is None:
             return {"chat": here.hex(), "timer": None, "by": None, "at": None}
-        by = "me" if timer.sender == ME else contact.name
+        by = None if contact.group is not None else "me" if timer.sender == ME else contact.name
         return {"chat": here.hex(), "timer": timer.seconds or None, "by": by, "at": timestamp(timer.at)}
 
     def change(tx: Transaction, seconds: int) -> None:
         partner = tx.partner(chat)
+        row = None if partner.group is None else store_groups.get(tx.db, partner.group)
+        if row is not None:
+            outbound.check_writable(partner)
+            if seconds != tx.timer(partner.chat):
+                changes.change_setting(tx, row, TIMER.key, seconds)
+            return
         now = store_timers.get(tx.db, partner.chat)
         if seconds != (0 if now is None else now.seconds):  # the same again would only add a line to the chat
             timer.put(tx, partner, seconds)

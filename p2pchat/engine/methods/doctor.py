@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2pchat.core.ids import first_device
 from p2pchat.engine.contacts import contact_relays, copies, renewal
+from p2pchat.engine.groups import summary
 from p2pchat.engine.methods import network, network_words
 from p2pchat.engine.methods.network_words import BAD, GOOD, NOTE, Row
 from p2pchat.engine.runtime import views
@@ -14,6 +15,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import ContactState
 from p2pchat.store.database import Database
+from p2pchat.store.groups import groups as store_groups
 
 if TYPE_CHECKING:
     from p2pchat.engine.engine import Engine
@@ -32,6 +34,7 @@ async def checks(engine: Engine) -> list[Check]:
         await _store(engine),
         *await engine.committer.read(_copies, engine),
         *map(_of_row, rows),
+        *await engine.committer.read(_groups, engine.clock()),
         await engine.committer.read(_offer),
         *(_of_row(Row("", "next", NOTE, text)) for text in network_words.advice(facts, rows) if text not in told),
     ]
@@ -79,6 +82,16 @@ def _copies(db: Database, engine: Engine) -> list[Check]:
 
 def _contacts_of(db: Database) -> list[store_contacts.Contact]:
     return [contact for contact in store_contacts.all(db) if contact.state == ContactState.CONTACT]
+
+
+def _groups(db: Database, now: int) -> list[Check]:
+    """Check whether something is wrong with a group that we are in."""
+    shown = [summary.of(db, chat, now) for chat in sorted(store_groups.chats(db))]
+    return [
+        _line("group", False, f"{group['name']}: {group['problem']}", "`p2pchat group show` shows its rules and keys.")
+        for group in shown
+        if group is not None and group["problem"]
+    ]
 
 
 def _offer(db: Database) -> Check:

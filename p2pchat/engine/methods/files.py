@@ -75,6 +75,8 @@ async def send_file(
     def check(db: Database) -> ContactId:
         contact = partners.find(db, chat)
         outbound.check_writable(contact)
+        if contact.group is not None:
+            raise NotNow("Files cannot be sent to groups yet", hint="Send it to single contacts.")
         return contact.id
 
     contact = await engine.committer.read(check)

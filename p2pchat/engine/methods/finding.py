@@ -22,8 +22,8 @@ from p2pchat.store.search_query import Query, parse
 from p2pchat.store.snippets import snippet
 
 MAX_HITS = 200
-UNREAD = "unread"
-"""Given in place of a time: the first unread message of a chat."""
+UNREAD, MENTION = "unread", "mention"
+"""Given in place of a time: the first unread message of a chat, or the first unread one that mentions the user."""
 
 
 async def search(
@@ -87,11 +87,15 @@ def _senders(db: Database, query: Query, chat: ChatId | None) -> list[ContactId]
 
 
 async def locate(engine: Engine, *, chat: str, to: str) -> Json:
-    """Return where a jump leads: to the first unread message, or to the first one at or after a date."""
-    at = None if to == UNREAD else milliseconds(engine, to)
+    """Return where a jump leads: to the first unread message, one that mentions the user, or the first one at or after
+    a date.
+    """
+    at = None if to in (UNREAD, MENTION) else milliseconds(engine, to)
 
     def query(db: Database) -> bytes | None:
         here = partners.find(db, chat).chat
+        if to == MENTION:
+            return next((row.id for row in naming.mentioning(db, here)), None)
         if at is None:
             return store_chats.unread(db, here).first
         row = store_search.first_since(db, here, at)

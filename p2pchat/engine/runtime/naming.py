@@ -52,11 +52,16 @@ def _writers(db: Database, chat: ChatId, name: str) -> Names:
 
 def mentioned(db: Database, chat: ChatId) -> int:
     """Return how many of the unread messages of a group mention the user, of the first thousand."""
+    return len(mentioning(db, chat))
+
+
+def mentioning(db: Database, chat: ChatId) -> list[MessageRow]:
+    """Return those of the first thousand unread messages of a group that mention the user, in the order of the chat."""
     rows = store_chats.unread_with(db, chat, "@")
     if not rows or store_groups.get(db, chat) is None:
-        return 0
+        return []
     names = _members(db, chat, rows, {})
-    return sum(views.mentions_me(row, names) for row in rows)
+    return sorted((row for row in rows if views.mentions_me(row, names)), key=lambda row: (row.place, row.seq, row.pk))
 
 
 def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:

@@ -7,13 +7,14 @@ transaction is committed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups.membership import MembershipLog
+from p2pchat.core.groups.state import Member
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import (
     ChatId,
@@ -86,8 +87,10 @@ class Memory:
     index caught up. mailed: the senders of envelopes received by mail within the hour `mailed_hour`, because each
     envelope is at two relays. refused: why the invites of contacts were given up, a number of `core.frames`, until the
     caller who added them asks. version_bytes: about what the earlier texts of a contact's messages take up. logs: the
-    membership logs of groups. keys_due: since when (ms) new keys are due in a group that we manage.
-    grouped: whether there are groups.
+    membership logs of groups; settled, muted: the members whose rows are the newest, and until when (ms) some are
+    muted. keys_due: since when (ms) new keys are due in a group that we manage. grouped: whether there are groups.
+    lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and lost_answered: when a member
+    had us make new ones.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -104,8 +107,12 @@ class Memory:
     version_bytes: dict[tuple[ChatId, ContactId], int] = field(default_factory=dict)
     giving: dict[ChatId, bool] = field(default_factory=dict)
     logs: dict[ChatId, MembershipLog] = field(default_factory=dict)
+    settled: dict[ChatId, Mapping[MemberId, Member]] = field(default_factory=dict)
+    muted: dict[ChatId, Mapping[MemberId, int]] = field(default_factory=dict)
     keys_due: dict[ChatId, int] = field(default_factory=dict)
     grouped: bool | None = None
+    lost_asked: dict[ChatId, int] = field(default_factory=dict)
+    lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Clear everything; it is read again when next needed."""
@@ -115,6 +122,8 @@ class Memory:
         self.refused.clear()
         self.version_bytes.clear()
         self.logs.clear()
+        self.settled.clear()
+        self.muted.clear()
         self.grouped = None
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:

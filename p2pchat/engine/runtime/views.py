@@ -11,7 +11,7 @@ from p2pchat.core.contents import kind_of
 from p2pchat.core.contents.file import PEAKS, FileForm
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId
-from p2pchat.core.invite import ONE_TIME, to_text
+from p2pchat.core.invite import GROUP, ONE_TIME, REUSABLE, to_text
 from p2pchat.core.text import beginning, clean_name
 from p2pchat.lib.mentions import ALL, is_mentioned
 from p2pchat.received.names import safe_name
@@ -146,8 +146,11 @@ def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:
     quoted = remarks.quoted
     if quoted is None:
         return {"from": None, "text": row.quote, "here": False, "deleted": False, "expires_in": None, "file": None}
+    author = _name(names, quoted.sender)
+    in_group = not isinstance(names, str) and quoted.sender != ME
     return {
-        "from": _name(names, quoted.sender),
+        "from": author,
+        **({"member": {"id": quoted.sender.hex(), "name": author}} if in_group else {}),
         "text": beginning(quoted.text),
         "here": True,
         "deleted": quoted.deleted_at is not None,
@@ -180,6 +183,9 @@ def request(person: Contact, words: str, since: int) -> Json:
     return {"id": person.id.hex(), "name": person.name, "since": timestamp(since), "sas": words, "known": known}
 
 
+_INVITES = {ONE_TIME: "one-time", REUSABLE: "reusable", GROUP: "group"}
+
+
 def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json:
     """Return the object of one of our invites. users: (id, name) of the contacts who used it. The text of the invite is
     included only while it is open.
@@ -188,7 +194,7 @@ def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json
     ended = InviteState.EXPIRED if row.state == InviteState.OPEN else row.state
     return {
         "id": row.id.hex(),
-        "kind": "one-time" if row.kind == ONE_TIME else "reusable",
+        "kind": _INVITES[row.kind],
         "label": row.label,
         "state": InviteState.OPEN if is_open else "revoked" if row.revoked_at is not None else ended,
         "created": timestamp(row.created_at),

@@ -15,11 +15,14 @@ MAX_PARTS = 512
 
 
 class WaitingItem(NamedTuple):
-    """An item that says nothing yet. epoch: the pk of its epoch, for one that is open already."""
+    """An item that says nothing yet. epoch: the pk of its epoch, for one that is open already. at: when it came, in
+    ms.
+    """
 
     id: bytes
     epoch: int | None
     item: bytes
+    at: int
 
 
 class UnsentRow(NamedTuple):
@@ -75,8 +78,19 @@ def wait(db: Database, chat: ChatId, id: bytes, item: bytes, at: int, epoch: int
 
 def waiting(db: Database, chat: ChatId) -> list[WaitingItem]:
     """Return the items that wait in a group, oldest first."""
-    sql = "SELECT id, epoch, item FROM group_waiting WHERE chat = ? ORDER BY pk"
+    sql = "SELECT id, epoch, item, at FROM group_waiting WHERE chat = ? ORDER BY pk"
     return [WaitingItem(*row) for row in db.query(sql, (chat,))]
+
+
+def waiting_since(db: Database, chat: ChatId) -> int | None:
+    """Return since when (ms) the oldest item waits in a group, or None."""
+    row = db.query_one("SELECT min(at) FROM group_waiting WHERE chat = ?", (chat,))
+    return None if row is None else row[0]
+
+
+def forget_waiting_in(db: Database, chat: ChatId) -> None:
+    """Delete the items that wait in one group."""
+    db.execute("DELETE FROM group_waiting WHERE chat = ?", (chat,))
 
 
 def waits_no_more(db: Database, chat: ChatId, id: bytes) -> None:

@@ -25,7 +25,8 @@ NAMELESS = "somebody"
 class MemberRow(NamedTuple):
     """A member. name: the one that they chose in this group, cleaned. role: a number of `core.groups.roles`. sign,
     leaf, kem: their public keys. contact: the contact who said that it is they. head: the newest event that a message
-    of theirs says that they know.
+    of theirs says that they know. muted_until: in ms. added_at: since when
+    they are known here as a member (ms), 0 for those who were before us.
     """
 
     id: MemberId
@@ -34,8 +35,10 @@ class MemberRow(NamedTuple):
     sign: bytes
     leaf: bytes
     kem: bytes | None
+    muted_until: int = 0
     contact: ContactId | None = None
     head: bytes | None = None
+    added_at: int = 0
 
 
 class ListedMember(NamedTuple):
@@ -52,30 +55,44 @@ class ListedMember(NamedTuple):
 _COLUMNS = ", ".join(f"group_members.{name}" for name in MemberRow._fields)
 _SELECT = f"SELECT {_COLUMNS} FROM group_members WHERE chat = ? AND NOT gone "
 _PUT = """
-INSERT INTO group_members (chat, id, name, folded, alike, role, sign, leaf, kem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO group_members (chat, id, name, folded, alike, role, sign, leaf, kem, muted_until, added_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET name = excluded.name, folded = excluded.folded,
     alike = iif(contact IS NULL, excluded.alike, alike), role = excluded.role, sign = excluded.sign,
-    leaf = excluded.leaf, kem = excluded.kem, gone = 0
+    leaf = excluded.leaf, kem = excluded.kem, muted_until = excluded.muted_until, gone = 0
 """
 _LEAVE = "UPDATE group_members SET gone = 1, sign = x'', leaf = x'', kem = NULL, head = NULL WHERE chat = ? AND id = ?"
+_PLACES = "SELECT id FROM group_members INDEXED BY group_members_in_order WHERE chat = ?1 AND gone = 0"
+"""The ids of the members of a group. The index has all that is needed to order them, and to search for their names."""
+_OF_CONTACTS = """
+SELECT found.id FROM contacts JOIN group_members AS found INDEXED BY group_members_by_contact
+ON found.contact = contacts.id WHERE NOT for_group AND found.chat = ?1 AND instr(lower(contacts.name), ?5)
+"""
+_MATCHING = f"{_PLACES} AND (instr(folded, ?4) OR id IN ({_OF_CONTACTS}))"
 _LISTED = """
 SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0)
-FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1 AND gone = 0
+FROM ({places} ORDER BY role, folded, id LIMIT ?2 OFFSET ?3) AS placed
+JOIN group_members ON chat = ?1 AND group_members.id = placed.id
+LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group
+ORDER BY role, folded, group_members.id
 """
-_ORDER = " ORDER BY role, folded, group_members.id LIMIT ?2 OFFSET ?3"
-_MATCHING = " AND (instr(folded, ?4) OR instr(lower(coalesce(contacts.name, '')), ?5))"
 _SHOWN = f"""
 SELECT group_members.id, coalesce(contacts.name, nullif(group_members.name, ''), '{NAMELESS}')
 FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1
 """
 
 
-def put(db: Database, chat: ChatId, rows: Iterable[MemberRow]) -> None:
-    """Save members of a group, or what has changed of them; which contact somebody is and what they know stay."""
+def put(db: Database, chat: ChatId, rows: Iterable[MemberRow], at: int = 0) -> None:
+    """Save members of a group, new ones as added at `at` (ms), or what has changed of them; which contact somebody is
+    and what they know stay.
+    """
     db.executemany(
         _PUT,
         [
-            (chat, row.id, row.name, fold(row.name), _alike(row.name), row.role, row.sign, row.leaf, row.kem)
+            (
+                *(chat, row.id, row.name, fold(row.name), _alike(row.name)),
+                *(row.role, row.sign, row.leaf, row.kem, row.muted_until, at),
+            )
             for row in rows
         ],
     )
@@ -108,11 +125,11 @@ def page(db: Database, chat: ChatId, limit: int, offset: int = 0, search: str = 
     """
     values = (chat, limit, offset)
     if not search:
-        total, rows = count(db, chat), db.query(_LISTED + _ORDER, values)
+        total, rows = count(db, chat), db.query(_LISTED.format(places=_PLACES), values)
     else:
         matching = (*values, fold(search), search.lower())
-        found = db.query_one(f"SELECT count(*), ?2, ?3 FROM ({_LISTED + _MATCHING})", matching)
-        total, rows = int(found[0]) if found else 0, db.query(_LISTED + _MATCHING + _ORDER, matching)
+        found = db.query_one(f"SELECT count(*), ?2, ?3 FROM ({_MATCHING})", matching)
+        total, rows = int(found[0]) if found else 0, db.query(_LISTED.format(places=_MATCHING), matching)
     return total, [
         ListedMember(id, name, role, contact, contact_name, bool(verified))
         for id, name, role, contact, contact_name, verified in rows

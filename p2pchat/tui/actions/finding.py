@@ -136,9 +136,10 @@ class FindActions:
             self._app.say("Nobody mentions you in what is unread.")
             return
         self.remember()
+        # Before the chat is opened: what is on the screen then is read, and no longer looked for.
+        found = (await self._app.node.call("locate", chat=chat.id, to=MENTION))["id"]
         if chat.id != state.current:
             await self._talk.open(chat.id)
-        found = (await self._app.node.call("locate", chat=chat.id, to=MENTION))["id"]
         if found is not None:
             self._app.main.conversation.jumped = _BACK
             await self._app.main.conversation.jump(found)

@@ -29,6 +29,8 @@ TIMEOUT = 30
 
 _NOT_YET = "They have your request but have not accepted it yet. What you write meanwhile is sent when they do."
 
+_GROUP = "You asked to join the group. It appears among your chats once you are in."
+
 # What mail programs, chats and people put around a text: quotes, brackets, marks of a citation, the frame of the panel
 # from which it was copied, invisible characters.
 _COPY_NOISE = re.compile("[\\s\"'`<>|│╭╮╰╯─*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
@@ -138,7 +140,7 @@ class AddScreen(Panel[str]):
     def worded(self, binding: Binding) -> str:
         if binding.action == "go":
             if self._done:
-                return "open the chat"
+                return "close" if self._added is None else "open the chat"
             return "ask them" if self.focused is not None and self.focused.id == "name" else "continue"
         return super().worded(binding)
 
@@ -192,6 +194,9 @@ class AddScreen(Panel[str]):
             self._added = answer["id"]
             self._ended(f"You follow {self.drawn(answer['name'])} now.")
             return
+        if answer.get("group"):
+            self._ended(_GROUP)
+            return
         if answer["state"] != "contact":
             self._added = answer["id"]
             self.say(f"Their computer has your request, and is waiting for their answer… {on_its_own}")
@@ -210,6 +215,8 @@ class AddScreen(Panel[str]):
             self.query_one("#form").remove_class("hidden")
             self.say(said(error), "problem")
             self.query_one(InviteText).focus()
+        elif error.result.get("group"):
+            self._ended(_GROUP)
         elif self._added is None:
             self._added = error.result["id"]
             self._ended(

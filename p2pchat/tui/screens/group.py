@@ -113,8 +113,7 @@ class GroupScreen(Panel[str]):
         group = self._group
         self.set_heading(self.drawn(group.name))
         role = f"You are {with_article(group.role)}." if group.role else "You are not a member any more."
-        keys = f" Keys: {group.epoch}." if group.epoch else ""
-        about = f"{counted(group.members)}. {role} {VISIBLE}{displayable_line(keys)}"
+        about = f"{counted(group.members)}. {role} {VISIBLE} {displayable_line(group.epoch)}".rstrip()
         self.query_one("#about", Static).update(about)
         problem = self.query_one("#problem", Static)
         problem.update(displayable_line(group.problem))

@@ -16,6 +16,7 @@ from p2pchat.errors import P2PChatError
 from p2pchat.tui.groups import (
     MODERATOR,
     OBSERVER,
+    OWNER,
     PAGE_MEMBERS,
     REMOVAL,
     GroupInfo,
@@ -64,6 +65,8 @@ def ways(group: GroupInfo, member: Member) -> list[Way]:
 
 def _worded(role: str) -> str:
     says = f"make them {with_article(role)}"
+    if role == OWNER:
+        return f"{says}, in your place"
     return f"{says}, who only reads and reacts" if role == OBSERVER else says
 
 
@@ -83,6 +86,7 @@ def question(name: str, action: str) -> ConfirmScreen:
 
 
 _MEANS = {
+    "owner": "You hand the group over: they alone make and remove admins then, and you are an admin.",
     "admin": "Admins add, invite and remove people, change the rules, and make moderators.",
     "moderator": "Moderators hide messages, and remove members and observers.",
     "member": "Members write.",

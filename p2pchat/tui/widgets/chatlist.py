@@ -23,7 +23,7 @@ from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import NOTES, Archive, Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut
-from p2pchat.tui.wording import CLOSED, MENTIONED, OPENED, VERIFIED, mark, order, preview
+from p2pchat.tui.wording import CLOSED, MENTIONED, NOTICES, OPENED, VERIFIED, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -327,7 +327,8 @@ class ChatList(ScrollView, can_focus=True):
         """Return the last message of a chat, with its delivery mark or the number of unread messages."""
         quiet = base + self._part("quiet")
         right = self._told(chat, base)
-        if not chat.unread and chat.last is not None and chat.last.mine and not chat.draft and chat.id != NOTES:
+        said = chat.last is not None and chat.last.mine and chat.last.kind not in NOTICES
+        if said and chat.last is not None and not chat.unread and not chat.draft and chat.id != NOTES:
             right = [Segment(f" {MARKS.get(chat.last.state, '')} ", quiet)]
         room = max(0, width - _LEFT - sum(segment.cell_length for segment in right))
         turned = getattr(self.app, "turns_text", True)

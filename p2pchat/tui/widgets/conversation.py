@@ -520,7 +520,7 @@ class Conversation(MessageKeys, can_focus=True):
     def _report(self) -> None:
         """Report the newest visible message of theirs, a few times a second at most."""
         feed = self._feed
-        if self._pausing or not feed.unread.waiting or feed.chat is None or not self._looked_at():
+        if self._pausing or feed.opening or not feed.unread.waiting or feed.chat is None or not self._looked_at():
             return
         id = last_theirs(feed, self._shown_rows()[: self.size.height - self._has_bar()])  # a covered row is not seen
         if id is None:

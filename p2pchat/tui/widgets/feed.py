@@ -36,7 +36,7 @@ class Feed:
         self._source: MessageSource | None = None
         self._turn = 0  # counts the opened chats, so that an answer for an earlier one is ignored
         self._loads = 0
-        self._opening = False  # whether the window still shows the previous chat
+        self.opening = False  # whether the window still shows the previous chat
         self._late: list[Callable[[], object]] = []
 
     # ------------------------------------------------------------ what is shown
@@ -78,14 +78,14 @@ class Feed:
         page = Page([], True, True)
         try:
             if chat is not None:
-                self._opening = True
+                self.opening = True
                 page = await self._asking(first_page(source, chat.id, None))
                 unread = chat.first_unread
                 if unread is not None and turn == self._turn and all(message.id != unread for message in page.messages):
                     page = await self._asking(first_page(source, chat.id, unread))
         finally:
             if turn == self._turn:  # after an error it is empty: better than the messages of another chat
-                self._opening = False
+                self.opening = False
                 self._selected = None
                 self.view.follow()
                 self.unread = UnreadLine() if chat is None else UnreadLine(chat.first_unread, chat.unread)
@@ -201,7 +201,7 @@ class Feed:
         self._see(ours)
         if self._loads:
             self._late.append(lambda: self.window.live(ours, following=self.view.following))
-        if self._opening:
+        if self.opening:
             return False
         following = self.view.following
         new = self.window.live(ours, following=following)

@@ -123,7 +123,7 @@ class Look:
         set_(self, "max_name", most)
         # Members come and go: their column has one width.
         set_(self, "name_cells", most if self.group else max(_MIN_NAME, width(name)))
-        set_(self, "name_role", senders.role(self.chat))
+        set_(self, "name_role", senders.role(self.chat, senders.OF_TWO))
         set_(self, "time_cells", 8 if self.twelve else 5)
         column = 1 + self.name_cells + 2 + self.time_cells + 2
         set_(self, "indent", _BAR if not self.compact else 2 if narrow else column)

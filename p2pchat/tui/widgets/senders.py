@@ -16,8 +16,8 @@ from p2pchat.lib.mentions import ALL, Mention, mentions
 from p2pchat.tui.formatting import Part, Span
 from p2pchat.tui.model import Author, Message
 
-COLOURS = 6
-"""Roles `name-0` to `name-5`."""
+COLOURS, OF_TWO = 6, 4
+"""Roles `name-0` to `name-5`, for members; a chat of two needs fewer, and none that means something else beside it."""
 
 _MAX_WORDS = 64
 """Mentions of others in a part of a text that are marked."""
@@ -29,9 +29,9 @@ _WORD = re.compile(r"(?<!\w)@\w[\w\u200c.'-]{0,63}(?<![.'-])")
 """A mention of somebody who wrote nothing in the window."""
 
 
-def role(id: str) -> str:
-    """Return the role of the name of a member, or of a contact by the id of their chat: its colour."""
-    return f"name-{zlib.crc32(id.encode()) % COLOURS}"
+def role(id: str, colours: int = COLOURS) -> str:
+    """Return the role of the name of a member, or of a contact by the id of their chat: one of so many colours."""
+    return f"name-{zlib.crc32(id.encode()) % colours}"
 
 
 class Senders:

@@ -10,6 +10,7 @@ from p2pchat.core.contents import (
     GroupHistory,
     GroupItem,
     GroupJoin,
+    GroupLost,
     GroupMeet,
     GroupMember,
     GroupOffer,
@@ -35,6 +36,7 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupItem(GROUP, bytes(16_384)),
     GroupItem(GROUP, bytes(1024), (MemberId(bytes(8)),) * 8),
     GroupMeet((bytes(8),) * 256),
+    GroupLost(GROUP),
     GroupMember(GROUP, MemberId(bytes(8)), bytes(64)),
     GroupHistory(LONGEST),
     GroupRefusal(GROUP, JoinRefusal.FULL),
@@ -69,6 +71,7 @@ def test_a_content_about_a_group_opens_to_what_it_was(payload: Payload) -> None:
         (GroupHistory, []),
         (GroupRefusal, [GROUP]),
         (GroupAsk, [bytes(16)]),
+        (GroupLost, [bytes(16)]),
     ],
 )
 def test_another_shape_is_refused(kind: type[Payload], fields: list[object]) -> None:

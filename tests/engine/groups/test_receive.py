@@ -9,10 +9,10 @@ import pytest
 import trio
 
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import MemberId, MessageId
 from p2pchat.engine.groups import pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, run_world
@@ -39,15 +39,7 @@ async def written(world: World, patch: pytest.MonkeyPatch) -> tuple[WorldNode, W
     await bob.stop()
     items: list[bytes] = []
 
-    def keep(
-        tx: Transaction,
-        row: GroupRow,
-        sealed: bytes,
-        known: frozenset[MemberId],
-        message: MessageId | None,
-        *,
-        everybody: bool,
-    ) -> None:
+    def keep(tx: Transaction, row: GroupRow, epoch: EpochRow, sealed: bytes, *more: object, **rest: object) -> None:
         items.append(sealed)
 
     with patch.context() as patched:

@@ -330,6 +330,22 @@ def test_the_link_of_a_channel_is_followed_and_nobody_is_asked() -> None:
     run(main())
 
 
+def test_an_invite_to_a_group_makes_no_contact() -> None:
+    async def main() -> None:
+        node = Invited(BOB | {"state": "waiting", "group": True})
+        async with stage(AddScreen(node), SIZES[0]) as (app, pilot):
+            await paste(app, INVITE)
+            await press(pilot, "enter")
+            await press(pilot, "enter")
+            assert [params["wait"] for params in node.named("add")] == ["sent"]
+            assert "You asked to join the group." in app.words
+            assert "Enter close" in app.words
+            await press(pilot, "enter")
+            assert app.result is None
+
+    run(main())
+
+
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
 @pytest.mark.parametrize("size", SIZES)
 def test_paste_enter_enter(size: tuple[int, int], end: str) -> None:

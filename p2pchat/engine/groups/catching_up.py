@@ -1,0 +1,95 @@
+"""Comes back into a group that we cannot read any more, and lets others come back.
+
+That happens to whoever was restored from a copy, missed a rekey for too long, or was added beside a change by somebody
+who is away. The secret of an epoch is kept by nobody, so somebody who manages the group makes a new one, and sends it
+with the whole log as to a new member.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.contents import GroupLost
+from p2pchat.core.groups.chains import Chain, advance_chain
+from p2pchat.core.groups.events import RotateEpoch
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.ids import ChatId
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.groups import changes, welcoming
+from p2pchat.engine.runtime.transaction import EPOCH_KEY, Transaction
+from p2pchat.errors import NotNow
+from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
+from p2pchat.store import chats as store_chats
+from p2pchat.store import meta
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import members as store_members
+
+PATIENCE_MS = 10 * MINUTE_MS
+"""How long an item waits for its epoch or its parents before we ask: mostly they are under way."""
+ASK_EVERY_MS = DAY_MS
+ANSWER_EVERY_MS = HOUR_MS
+"""How often one member may have new keys made for them."""
+COPY_JUMP = 1_000
+"""Numbers of our chains that are left out after a start from a copy: the other copy may have used them."""
+_COPY = "groups copy"
+
+
+def check(tx: Transaction, chat: ChatId) -> None:
+    """Ask those who manage a group for new keys, if what came there has waited in vain."""
+    since = store_items.waiting_since(tx.db, chat)
+    if since is None or tx.now < since + PATIENCE_MS or tx.recent(tx.memory.lost_asked.get(chat, 0), ASK_EVERY_MS):
+        return
+    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
+    if row is None or kept is None or kept.ended_at is not None:
+        return
+    tx.memory.lost_asked[chat] = tx.now
+    for member, contact_id in store_members.contacts_in(tx.db, chat):
+        manager, contact = store_members.get(tx.db, chat, member), tx.contact(contact_id)
+        if manager is None or manager.role > Role.ADMIN or contact is None or contact.state != ContactState.CONTACT:
+            continue
+        outbound.queue(tx, contact, GroupLost(row.group_id))
+        outbound.nudge(tx, contact)
+
+
+def caught_up(tx: Transaction, chat: ChatId) -> None:
+    """Give up what still waits, if we had asked: it was sealed under keys that we shall never have."""
+    if chat in tx.memory.lost_asked:
+        store_items.forget_waiting_in(tx.db, chat)
+
+
+def lost(tx: Transaction, contact: Contact, payload: GroupLost) -> None:
+    """Make new keys for a member who asks for them, and send them with the log, if we manage the group."""
+    row = store_groups.of_group(tx.db, payload.group)
+    if row is None or row.role > Role.ADMIN:
+        return
+    for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
+        if tx.recent(tx.memory.lost_answered.get((row.chat, member), 0), ANSWER_EVERY_MS):
+            continue
+        tx.memory.lost_answered[row.chat, member] = tx.now
+        try:
+            event, secret = changes.make(tx, row, RotateEpoch())
+        except NotNow:
+            return
+        assert secret is not None
+        welcoming.send(tx, row, contact, member, event.id, secret)
+
+
+def skip_copied(tx: Transaction) -> None:
+    """After a start from a copy, leave out numbers of our chains that the other copy may have used."""
+    copy = meta.get_int(tx.db, EPOCH_KEY)
+    if copy == meta.get_int(tx.db, _COPY):
+        return
+    meta.put_int(tx.db, _COPY, copy)
+    for chat in sorted(store_groups.chats(tx.db)):
+        row = store_groups.get(tx.db, chat)
+        for epoch in store_epochs.of(tx.db, chat):
+            chain = None if row is None else store_epochs.chain(tx.db, epoch.pk, row.member)
+            if row is not None and chain is not None:
+                store_epochs.put_chain(tx.db, epoch.pk, row.member, _further(chain))
+
+
+def _further(chain: Chain) -> Chain:
+    for _ in range(COPY_JUMP):
+        _, chain = advance_chain(chain)
+    return chain
