@@ -404,9 +404,9 @@ class FeedServer:
             by_feed: dict[FeedName, list[_Push]] = {}
             for push in pushes:
                 by_feed.setdefault(push.change.feed, []).append(push)
-            for feed, some in by_feed.items():
+            for feed, fresh in by_feed.items():
                 for watcher, (asked, since) in list(self._watching.get(feed, {}).items()):
-                    turn += self._push(watcher, asked, [push for push in some if push.serial > since])
+                    turn += self._push(watcher, asked, [push for push in fresh if push.serial > since])
                     if turn >= PUSHES_A_TURN:
                         turn = 0
                         await trio.lowlevel.checkpoint()
