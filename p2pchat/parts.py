@@ -284,7 +284,7 @@ _NO_RELAY = "This node cannot be a relay for your contacts now; its log says why
 
 def _remove_store(path: Path) -> None:
     """Delete what was stored for others, who have deposited it elsewhere too, or will do so now."""
-    for name in (path.name, path.with_suffix(".files").name):
+    for name in (path.name, path.with_suffix(".files").name, path.with_suffix(".logs").name):
         for suffix in ("", "-wal", "-shm", "-journal", "-in-use"):
             path.with_name(name + suffix).unlink(missing_ok=True)
     path.with_suffix(".blobs").unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, count, duration, opt, timed, with_actions
 from p2pchat.cli.output import Cell, cell, short_date
 from p2pchat.lib.lookalikes import labels
-from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.lib.times import HOUR_SECONDS, format_duration
 from p2pchat.sanitize import clean_line
 
 _GROUP = Arg("CHAT", "a group: its id, a unique prefix of it, or its name")
@@ -113,10 +113,11 @@ def _members(client: Client, chat: str, search: str, limit: int | None) -> list[
 def _member_row(member: Mapping[str, Any], label: str) -> list[Cell]:
     """Return a row whose last column alone is what the member chose."""
     known = "you" if member["me"] else member["contact"] or "-"
+    muted = f", muted until {short_date(member['muted_until'])}" if member["muted_until"] else ""
     verified = "verified" if member["verified"] else "not verified" if member["contact"] else "-"
     return [
         cell(member["id"], "dim"),
-        cell(member["role"], _ROLE_STYLES.get(member["role"], "")),
+        cell(f"{member['role']}{muted}", _ROLE_STYLES.get(member["role"], "")),
         cell(verified, "green" if member["verified"] else "dim"),
         cell(known, "dim" if known == "-" else ""),
         cell(label, "bold"),
@@ -152,6 +153,13 @@ def role(context: Context, args: Namespace) -> int:
     article = "an" if args.role[0] in "ao" else "a"
     words = f"{args.m} is {article} {args.role} now."
     return answers.say(context, words, "set_role", chat=args.chat, member=args.m, role=args.role)
+
+
+def mute(context: Context, args: Namespace) -> int:
+    """Mute a member for a time, or end it."""
+    seconds = timed(args.duration)
+    words = f"{args.m} is muted for {format_duration(seconds)}." if seconds else f"{args.m} is not muted any more."
+    return answers.say(context, words, "mute_member", chat=args.chat, member=args.m, seconds=seconds)
 
 
 def leave(context: Context, args: Namespace) -> int:
@@ -272,8 +280,9 @@ _ACTIONS = (
             opt("--search", metavar="WORDS", default="", help="only those in whose name this appears"),
             opt("--limit", type=count, metavar="N", help="the most members to list (all)"),
         ),
-        "The columns: the id, the role, whether you verified them, what you call them if they are your contact, and "
-        "the name that they chose for this group. Where two names look alike, digits of the id are added.",
+        "The columns: the id, the role and until when they are muted, whether you verified them, what you call them if "
+        "they are your contact, and the name that they chose for this group. Where two names look alike, digits of the "
+        "id are added.",
         "p2pchat group members friends --search bob",
     ),
     Verb(
@@ -353,6 +362,15 @@ _ACTIONS = (
         notes="Your own role has to be above both the old and the new one. The owner can make somebody else the owner, "
         "and is an admin from then on.",
         example="p2pchat group role friends bob moderator",
+    ),
+    Verb(
+        "group mute",
+        "mute a member whose role is below yours, for a time",
+        mute,
+        (_GROUP, _MEMBER, Arg("DURATION", "such as 30m, 8h or 7d; off ends it")),
+        notes="They read and react meanwhile; what they write all the same, nobody is shown. All members see who muted "
+        "them, and until when. It is for moderators and above.",
+        example="p2pchat group mute friends dave 8h",
     ),
     Verb(
         "group set",

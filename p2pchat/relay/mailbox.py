@@ -171,17 +171,20 @@ class MailboxServer:
         """Check each whole store that was not closed cleanly, and log the outcome. If it is damaged, nothing new is
         stored from then on.
         """
-        for store in (self._store, self._log_store):
-            if store is None or not store.unchecked:
-                continue
-            log.info("the relay did not end cleanly the last time: checking the store")
+        unchecked = [store for store in (self._store, self._log_store) if store is not None and store.unchecked]
+        if not unchecked:
+            return
+        log.info("the relay did not end cleanly the last time: checking the store")
+        undamaged = True
+        for store in unchecked:
             try:
                 options: dict[str, Any] = {"abandon_on_cancel": True}  # missing in the type stubs
                 await trio.to_thread.run_sync(store.check, **options)
             except P2PChatError as error:
+                undamaged = False
                 log.error("the store was checked: %s", error.line())
-            else:
-                log.info("the store was checked: it is undamaged")
+        if undamaged:
+            log.info("the store was checked: it is undamaged")
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit batches until cancelled; a batch in progress is finished first."""

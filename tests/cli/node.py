@@ -98,9 +98,33 @@ GROUP = {
     "problem": "",
 }
 MEMBERS = [
-    {"id": "a1" * 8, "name": "alice", "role": "owner", "me": True, "contact": None, "verified": False},
-    {"id": "b0" * 8, "name": "Bobby", "role": "member", "me": False, "contact": "bob", "verified": True},
-    {"id": "c0" * 8, "name": "carol", "role": "observer", "me": False, "contact": None, "verified": False},
+    {
+        "id": "a1" * 8,
+        "name": "alice",
+        "role": "owner",
+        "me": True,
+        "contact": None,
+        "verified": False,
+        "muted_until": None,
+    },
+    {
+        "id": "b0" * 8,
+        "name": "Bobby",
+        "role": "member",
+        "me": False,
+        "contact": "bob",
+        "verified": True,
+        "muted_until": None,
+    },
+    {
+        "id": "c0" * 8,
+        "name": "carol",
+        "role": "observer",
+        "me": False,
+        "contact": None,
+        "verified": False,
+        "muted_until": None,
+    },
 ]
 
 ANSWERS: dict[str, Answer] = {
@@ -253,6 +277,7 @@ ANSWERS: dict[str, Answer] = {
     "add_members": GROUP,
     "remove_member": GROUP,
     "set_role": GROUP,
+    "mute_member": GROUP,
     "set_group": GROUP,
     "leave_group": {"chat": ID, "name": "friends"},
     "group_requests": [{"id": ID, "name": "eve", "words": "it is me", "at": "2026-01-02T03:04:05.000Z", "via": "1a2b"}],

@@ -31,6 +31,8 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
         {"chat": "friends", "member": "bob", "ban": True, "reason": "spam"},
     ),
     (["role", "friends", "bob", "admin"], "set_role", {"chat": "friends", "member": "bob", "role": "admin"}),
+    (["mute", "friends", "bob", "8h"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 28_800}),
+    (["mute", "friends", "bob", "off"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 0}),
     (["leave", "friends"], "leave_group", {"chat": "friends"}),
     (["set", "friends", "slow_mode", "5m"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "300"}),
     (["set", "friends", "slow_mode", "off"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "0"}),

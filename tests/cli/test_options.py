@@ -69,6 +69,7 @@ POSITIONALS = {
     "group remove": ["friends", "bob"],
     "group ban": ["friends", "bob"],
     "group role": ["friends", "bob", "admin"],
+    "group mute": ["friends", "bob", "8h"],
     "group set": ["friends", "slow_mode", "30s"],
     "group leave": ["friends"],
     "group log": ["friends"],

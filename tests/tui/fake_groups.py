@@ -39,7 +39,15 @@ def offer_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 def member(number: int, name: str, role: str = "member", *, contact: str | None = None, verified: bool = False) -> Json:
     """A member object; its id begins with the number."""
     ident = f"{number:04x}".ljust(16, "0")
-    return {"id": ident, "name": name, "role": role, "me": False, "contact": contact, "verified": verified}
+    return {
+        "id": ident,
+        "name": name,
+        "role": role,
+        "me": False,
+        "contact": contact,
+        "verified": verified,
+        "muted_until": None,
+    }
 
 
 class FakeGroups(ABC):

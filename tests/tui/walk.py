@@ -289,7 +289,7 @@ def _groups(shown: Terminal, service: Service, node: HostileNode) -> None:
     shown.gone("hi @ev")
     page("/group", "Enter change", f"─ football {SEEN}")
     shown.type("m")
-    shown.wait("A name", "·0001  member")
+    shown.wait("A name", "  owner  ", "·0002")
     shown.press("down")
     shown.press("enter")
     shown.wait("mention them", f"─ eve {SEEN}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
-from p2pchat.errors import AmbiguousName, NoSuchContact, NoSuchMember, NotAllowed
+from p2pchat.errors import AmbiguousName, NoSuchContact, NoSuchMember, NotAllowed, NotNow, UsageError
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_groups import found, has_members, reads
 
@@ -120,6 +122,58 @@ def test_who_may_not_is_told_who_may(tmp_path: Path) -> None:
             "Only the owner can make somebody"
         )
         assert (await bob.call("group", chat="hikers"))["members"] == 3
+
+    run_world(tmp_path, main)
+
+
+def test_who_is_muted_is_told_until_when_and_is_shown_again_after_that(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+
+        async def muted(node: WorldNode) -> list[str]:
+            members = (await node.call("group_members", chat="hikers"))["members"]
+            return [each["name"] for each in members if each["muted_until"] is not None]
+
+        with pytest.raises(NotAllowed, match="Only the owner, admins and moderators can mute members"):
+            await bob.call("mute_member", chat="hikers", member="carol", seconds=60)
+        with pytest.raises(UsageError, match="yourself"):
+            await alice.call("mute_member", chat="hikers", member="alice", seconds=60)
+        with pytest.raises(UsageError, match="366 days"):
+            await alice.call("mute_member", chat="hikers", member="bob", seconds=2**40)
+        await alice.call("set_role", chat="hikers", member="carol", role="moderator")
+
+        async def is_moderator() -> bool:
+            return bool((await carol.call("group", chat="hikers"))["role"] == "moderator")
+
+        await until(is_moderator)
+        with pytest.raises(NotAllowed, match="alice is the owner"):
+            await carol.call("mute_member", chat="hikers", member="alice", seconds=60)
+        await carol.call("mute_member", chat="hikers", member="bob", seconds=3600)
+
+        async def is_told() -> bool:
+            return all([await muted(node) == ["bob"] for node in (alice, bob, carol)])
+
+        await until(is_told)
+        line = (await bob.call("group_log", chat="hikers"))[-1]["text"]
+        assert re.fullmatch(r"carol muted you until \d+ \w+ \d+, \d\d:\d\d UTC\.", line), line
+        with pytest.raises(NotNow, match=r"You are muted in hikers until \d+ \w+ \d+, \d\d:\d\d UTC"):
+            await bob.call("send", chat="hikers", text="I am not to say this")
+        await trio.sleep(3601)
+        assert await muted(alice) == []
+        await bob.call("send", chat="hikers", text="I am back")
+        await reads(alice, "hikers", "I am back")
+        await alice.call("mute_member", chat="hikers", member="bob", seconds=3600)
+        await until(is_told)
+        await carol.call("mute_member", chat="hikers", member="bob", seconds=0)
+        await carol.call("mute_member", chat="hikers", member="bob", seconds=0)  # which says nothing again
+
+        async def is_over() -> bool:
+            return await muted(bob) == []
+
+        await until(is_over)
+        assert [each["text"] for each in await bob.call("group_log", chat="hikers")][-1] == "carol unmuted you."
+        await bob.call("send", chat="hikers", text="and again")
+        await reads(carol, "hikers", "I am back", "and again")
 
     run_world(tmp_path, main)
 

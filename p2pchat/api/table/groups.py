@@ -57,6 +57,13 @@ METHODS: Final[tuple[Method, ...]] = (
         (CHAT, _MEMBER, Param("role", "text", "The new role.", choices=ROLES)),
     ),
     Method(
+        "mute_member",
+        "Mutes a member whose role is below the user's: for so long, what they write is refused by their own node and "
+        "not shown by the others. They read and react. It is for moderators and above.",
+        f"{GROUP}; as in `group`",
+        (CHAT, _MEMBER, Param("seconds", "integer", "How long, at most 366 days; 0 ends it.")),
+    ),
+    Method(
         "leave_group",
         "Leaves a group. The members are told; what was written stays in the chat, which can only be read from then "
         "on. An owner has to make somebody else the owner first.",
@@ -93,8 +100,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "group_members",
         "Lists the members of a group, the highest roles first. `name` is what a member calls themselves in this "
         "group, `me` is true for the user, `contact` is the name that the user gave to this person if they are a "
-        "contact and said that this is them, otherwise null.",
-        f"{{total, members: [{{id, name, role, me, contact, verified}}]}}; {_ROLE_DOC}",
+        "contact and said that this is them, otherwise null. `muted_until` is null for those who are not muted.",
+        f"{{total, members: [{{id, name, role, me, contact, verified, muted_until}}]}}; {_ROLE_DOC}",
         (
             CHAT,
             Param("search", "text", "Only those in whose name this appears.", default=""),

@@ -14,6 +14,7 @@ from p2pchat.core.contents import AnyPayload, Pin
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import LOCKED, NEWCOMERS, SLOW_MODE
 from p2pchat.core.ids import sender_of
+from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.lib.times import HOUR_MS, MINUTE_MS
@@ -60,7 +61,7 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
     if role == Role.OBSERVER:
         raise NotNow(f"You can only read and react in {contact.name}")
     if me.muted_until > tx.now:
-        raise NotNow(f"You are muted in {contact.name}")
+        raise NotNow(f"You are muted in {contact.name} until {views.moment(me.muted_until)}: till then you only react")
     if LOCKED.read(settings):
         raise NotNow(f"{contact.name} is locked: only moderators write there now")
     slow = 1000 * SLOW_MODE.read(settings)

@@ -25,6 +25,7 @@ from p2pchat.core.groups.events import (
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.ids import ContactId, MemberId, sender_of
 from p2pchat.core.text import clean_name
+from p2pchat.engine.runtime import views
 
 MAX_NAMED = 5
 ROLE_WORDS = {
@@ -114,7 +115,8 @@ def _predicate(action: Any, called: Any) -> str:
         case NameSuccessor():
             return "named another group that takes the place of this one"
         case MuteMember():
-            return f"muted {called(action.member)}" if action.until else f"unmuted {called(action.member)}"
+            who = called(action.member)
+            return f"muted {who} until {views.moment(action.until)}" if action.until else f"unmuted {who}"
         case RecoverOwner():
             return f"asked to make {called(action.member)} the owner"
         case ConfirmRecovery():

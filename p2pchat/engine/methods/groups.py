@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from p2pchat.core.groups import audit, events, settings
 from p2pchat.core.groups.audit import EventStanding
-from p2pchat.core.groups.events import AddMembers, GroupEvent, HandOver, RemoveMembers, SetRole
+from p2pchat.core.groups.events import AddMembers, GroupEvent, HandOver, MuteMember, RemoveMembers, SetRole
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, sender_of
@@ -15,8 +15,9 @@ from p2pchat.engine.engine import Engine
 from p2pchat.engine.groups import changes, history, joining, links, permission, summary, wording
 from p2pchat.engine.methods import chats
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.engine.runtime.views import Json
+from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
+from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
 from p2pchat.store.contacts import GROUPS, ContactState
@@ -29,6 +30,7 @@ from p2pchat.store.groups.groups import GroupRow
 MAX_PAGE = 1_000
 MAX_LOG = 1_000
 MAX_NAME_BYTES = 64
+MAX_MUTE_DAYS = 366
 _YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")
 
 
@@ -92,6 +94,23 @@ async def set_role(engine: Engine, *, chat: str, member: str, role: str) -> Json
     return await _change(engine, chat, act)
 
 
+async def mute_member(engine: Engine, *, chat: str, member: str, seconds: int) -> Json:
+    """Mute a member of a lower role for a time; 0 ends it."""
+    if not 0 <= seconds <= MAX_MUTE_DAYS * DAY_SECONDS:
+        raise UsageError(f"A member is muted for at most {MAX_MUTE_DAYS} days")
+
+    def act(tx: Transaction, row: GroupRow) -> None:
+        id, state = _member(tx.db, row, member), history.log_of(tx, row.chat).state
+        if id == row.member:
+            raise UsageError("You cannot mute yourself", hint="`p2pchat mute CHAT 8h` silences a chat for you.")
+        action = MuteMember(id, tx.now + 1000 * seconds if seconds else 0)
+        permission.check(tx.db, row.chat, state, row.member, action)
+        if seconds or state.muted.get(id, 0) > tx.now:
+            changes.make(tx, row, action)
+
+    return await _change(engine, chat, act)
+
+
 async def leave_group(engine: Engine, *, chat: str) -> Json:
     """Leave a group; its chat stays, and can only be read."""
 
@@ -130,6 +149,7 @@ async def group_members(engine: Engine, *, chat: str, search: str = "", offset: 
 
     def query(db: Database) -> Json:
         row = group_of(db, chat, former=True)
+        now = engine.clock()
         total, page = store_members.page(db, row.chat, max(1, min(limit, MAX_PAGE)), max(0, offset), search)
         return {
             "total": total,
@@ -141,6 +161,7 @@ async def group_members(engine: Engine, *, chat: str, search: str = "", offset: 
                     "me": member.id == row.member,
                     "contact": member.contact_name,
                     "verified": member.verified,
+                    "muted_until": timestamp(member.muted_until) if member.muted_until > now else None,
                 }
                 for member in page
             ],

@@ -42,7 +42,9 @@ class MemberRow(NamedTuple):
 
 
 class ListedMember(NamedTuple):
-    """A member in a list. contact_name, verified: of the contact who said that it is they; None and False for none."""
+    """A member in a list. contact_name, verified: of the contact who said that it is they; None and False for none.
+    muted_until: in ms, 0 for never muted.
+    """
 
     id: MemberId
     name: str
@@ -50,6 +52,7 @@ class ListedMember(NamedTuple):
     contact: ContactId | None
     contact_name: str | None
     verified: bool
+    muted_until: int = 0
 
 
 _COLUMNS = ", ".join(f"group_members.{name}" for name in MemberRow._fields)
@@ -70,7 +73,8 @@ ON found.contact = contacts.id WHERE NOT for_group AND found.chat = ?1 AND instr
 """
 _MATCHING = f"{_PLACES} AND (instr(folded, ?4) OR id IN ({_OF_CONTACTS}))"
 _LISTED = """
-SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0)
+SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0),
+    muted_until
 FROM ({places} ORDER BY role, folded, id LIMIT ?2 OFFSET ?3) AS placed
 JOIN group_members ON chat = ?1 AND group_members.id = placed.id
 LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group
@@ -131,8 +135,8 @@ def page(db: Database, chat: ChatId, limit: int, offset: int = 0, search: str = 
         found = db.query_one(f"SELECT count(*), ?2, ?3 FROM ({_MATCHING})", matching)
         total, rows = int(found[0]) if found else 0, db.query(_LISTED.format(places=_MATCHING), matching)
     return total, [
-        ListedMember(id, name, role, contact, contact_name, bool(verified))
-        for id, name, role, contact, contact_name, verified in rows
+        ListedMember(id, name, role, contact, contact_name, bool(verified), muted_until)
+        for id, name, role, contact, contact_name, verified, muted_until in rows
     ]
 
 
