@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.core.groups import epochs, upkeep
+from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.groups import changes
 from p2pchat.errors import DiskFull, NoSuchMember, NotAGroup, NotNow
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -254,6 +257,39 @@ def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) 
     run_world(tmp_path, main, seed=seed)
 
 
+def test_admins_who_add_more_than_there_is_room_for_can_remove_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epochs, "MAX_MEMBERS", 4)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        await until(is_admin)
+        for admin, name in ((alice, "dave"), (bob, "erin")):
+            await befriend(admin, await world.start(name))
+        world.cut(alice, bob)
+        for admin, name in ((alice, "dave"), (bob, "erin")):
+            await admin.call("add_members", chat="hikers", contacts=[name])
+            await has_members(admin, "hikers", 4)
+        world.mend(alice, bob)
+        here = [alice, bob, carol]
+        for node in here:
+            await has_members(node, "hikers", 5)
+        await bob.call("set_group", chat="hikers", key="topic", value="too many")
+        await alice.call("remove_member", chat="hikers", member="erin")
+        for node in (*here, world.nodes["dave"]):
+            await has_members(node, "hikers", 4)
+        await bob.call("send", chat="hikers", text="all of us")
+        await reads(world.nodes["dave"], "hikers", "all of us")
+
+    run_world(tmp_path, main)
+
+
 def test_what_somebody_did_who_was_removed_meanwhile_does_not_count(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await found(world, "alice", "bob", "carol")
@@ -343,6 +379,24 @@ def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> N
             await world.sleep_days(31)
             await trio.sleep(3700)
         assert not set(before) & set(bob.db.query("SELECT id FROM group_epochs"))
+
+    run_world(tmp_path, main)
+
+
+def test_old_keys_are_deleted_by_an_admin_who_cannot_renew_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        monkeypatch.setattr(changes, "renew_keys", lambda tx, row, action: None)
+        monkeypatch.setattr(upkeep, "renewal", lambda state, **_: RotateEpoch())
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await world.sleep_days(2)
+        assert alice.engine.committer.memory.keys_due
+        links = alice.db.query("SELECT exporter FROM group_epochs WHERE over_since IS NOT NULL")
+        assert links
+        assert set(links) == {(None,)}
 
     run_world(tmp_path, main)
 

@@ -117,6 +117,8 @@ class Ancestry:
         """The bytes of all cores."""
         self.owners = 0
         """The bits of all events of owners."""
+        self.effort = 0
+        """How many entries were looked at again because of events that did not know all others."""
 
     def __len__(self) -> int:
         return len(self.entries)

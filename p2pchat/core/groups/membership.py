@@ -15,6 +15,7 @@ from p2pchat.core.groups.ancestry import Ancestry, LogEntry, bare, makes_epoch
 from p2pchat.core.groups.events import (
     MAX_PARENTS,
     Action,
+    EpochMode,
     GroupEvent,
     LeaveGroup,
     UpdateMember,
@@ -39,8 +40,8 @@ MAX_CORES_BYTES = 64 * 1024 * 1024
 """A log of more has to go on as another group. It bounds memory: what events know of each other takes 64 MB then."""
 MAX_VOID_EVENTS = 1_024
 MAX_VOID_BYTES = 4 * 1024 * 1024
-"""Of one author who has been removed: it may sign events that name old ones for ever, all of which are right and void;
-they must not fill the log."""
+"""Of one author who has been removed, or has signed a number twice: it may sign events that name old ones for ever, all
+of which are right and void; they must not fill the log."""
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4
 
@@ -108,6 +109,13 @@ class MembershipLog:
             self._state = self._summary.state(self._now, self._personal)
         return self._state
 
+    @property
+    def effort(self) -> int:
+        """How much work the log has been: it grows with each event, but much where its events did not know each other,
+        with the square of their number.
+        """
+        return self._log.effort
+
     def restore(self, stored: Iterable[bytes]) -> None:
         """Take events that were taken before, in any order, without verifying their signatures again."""
         for raw in stored:
@@ -168,6 +176,12 @@ class MembershipLog:
         known = entry.ancestors | entry.bit
         return tuple(other.event.id for other in self._log.entries if not known >> other.index & 1)
 
+    def advances(self, epoch: EventId) -> tuple[EventId, ...]:
+        """Return the events whose epochs are computed from that of an event which is here."""
+        later = self._log.entries[self._log.by_id[epoch].index + 1 :]
+        advancing = (entry.event for entry in later if entry.event.mode == EpochMode.ADVANCE)
+        return tuple(event.id for event in advancing if event.prev_epoch == epoch)
+
     def knew(self, heads: Iterable[EventId], event: EventId) -> bool:
         """Return whether somebody who knew these events as the newest knew this one. False for what is not here, and
         for what concerns its author alone.
@@ -175,6 +189,13 @@ class MembershipLog:
         entry = self._log.by_id.get(event)
         known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
         return entry is not None and bool(_known(known) >> entry.index & 1)
+
+    def out_of_reach(self, member: MemberId) -> frozenset[MemberId]:
+        """Return those who have left and whom a member has no right to remove: they were given a role that it takes a
+        senior to end, and signed that they leave as if they did not know of it.
+        """
+        level = self._now.roles[member]
+        return frozenset(gone for gone in self.state.left if self._now.roles[gone] <= level)
 
     # --- what was done -------------------------------------------------------------------------------------------
 
@@ -251,7 +272,7 @@ class MembershipLog:
         if len(self._log) >= MAX_EVENTS or self._log.size + len(event.core) > MAX_CORES_BYTES:
             return "the log is full", ()
         if self._says_enough(event.author_id):
-            return "its author was removed, and has signed enough that is void", ()
+            return "its author has signed enough that is void", ()
         view = self._view(known)
         right = right_to(self._log, view, event)
         if not isinstance(right, EventRight):
@@ -279,7 +300,7 @@ class MembershipLog:
         return "", ()
 
     def _says_enough(self, author: MemberId) -> bool:
-        if author not in self._now.gone:
+        if author not in self._now.gone and author not in self._log.forks:
             return False
         void = self._now.void & self._log.authored.get(author, 0)
         size = sum(entry.size for entry in self._log.of(void))

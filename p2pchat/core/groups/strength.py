@@ -19,6 +19,7 @@ _ABOVE_ALL = -1
 
 def void_bits(log: Ancestry, known: int) -> int:
     """Return the bits of the events that are void if exactly `known` are known, which contains all its ancestors."""
+    log.effort += len(log)
     if not _is_contested(log, known):
         return 0
     void, counted = 0, log.first

@@ -27,18 +27,28 @@ UPDATE_MS = 30 * DAY_MS
 RECOVERY_MS = 14 * DAY_MS
 
 
-def renewal(state: GroupState, *, parted_at: int | None, began_at: int, messages: int, now: int) -> Action | None:
+def renewal(
+    state: GroupState,
+    *,
+    parted_at: int | None,
+    began_at: int,
+    messages: int,
+    now: int,
+    spared: frozenset[MemberId] = frozenset(),
+) -> Action | None:
     """Return what an admin should do about the epochs of a group now, None if nothing.
 
     parted_at: since when there have been several epoch heads, None if there is one. began_at: when the newest epoch
-    began here. messages: how many it has seen. now: all in ms.
+    began here. messages: how many it has seen. now: all in ms. spared: who has left and cannot be removed by this admin
+    (`MembershipLog.out_of_reach`); new keys are for them too, so there is nothing to be done about that.
     """
-    if state.left:
-        return RemoveMembers(tuple(sorted(state.left))[:MAX_REMOVED], False, "")
+    gone = state.left - spared
+    if gone:
+        return RemoveMembers(tuple(sorted(gone))[:MAX_REMOVED], False, "")
     if len(state.epoch_heads) > 1:
         apart_too_long = parted_at is not None and now - parted_at >= MERGE_MS
         return MergeEpochs() if apart_too_long or state.sending is None else None
-    if any(head.outsiders or head.left for head in state.epoch_heads):
+    if any(head.outsiders or head.left - spared for head in state.epoch_heads):
         return RotateEpoch()
     due = now - began_at >= ROTATE_MS or messages >= ROTATE_MESSAGES
     return RotateEpoch() if due and state.epoch_heads else None

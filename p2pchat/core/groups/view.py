@@ -146,11 +146,13 @@ class LogView:
 
     def _tabulate(self) -> None:
         self._clear()
+        self._log.effort += len(self._log)
         for entry in self._log.entries:
             if self.known >> entry.index & 1:
                 self._take(entry)
 
     def _take(self, entry: LogEntry) -> None:
+        self._log.effort += len(self.heads)
         self.heads = (*(head for head in self.heads if not entry.knew(head)), entry)
         if self._is_void(entry):
             self._prefer(entry)

@@ -25,6 +25,7 @@ from p2pchat.store import chats as store_chats
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Value
 from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
@@ -45,22 +46,43 @@ def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
     taken = history.take(tx, row.chat, raw)
     if taken is None:
         return False
-    for event in taken:
-        if event.mode is not EpochMode.NONE:
-            _follow(tx, row, event)
-    if taken:
+    changed = bool(taken)
+    for event in taken or _without_keys(tx, row, raw):
+        if event.mode is not EpochMode.NONE and _follow(tx, row, event):
+            follow_on(tx, row, event)
+            changed = True
+    if changed:
         settle(tx, row.chat)
     for event in taken:
         notices.tell(tx, row, event)
     return True
 
 
-def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
-    """Compute or open the secret of the epoch that an event makes, if we are to have it."""
+def _without_keys(tx: Transaction, row: GroupRow, raw: bytes) -> tuple[GroupEvent, ...]:
+    """Return an event that was here already, if it makes an epoch that we do not have and now brings its rekey: it may
+    have come without first.
+    """
+    event = events.decode_verified(raw)
+    here = event.rekey is None or store_epochs.get(tx.db, row.chat, event.id) is not None
+    return () if here else (event,)
+
+
+def follow_on(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
+    """Compute the secrets of epochs that go on from one that we have now, and whose events were here before it."""
+    found = [event.id]
+    while found:
+        for id in history.log_of(tx, row.chat).advances(found.pop()):
+            raw = store_events.get(tx.db, row.chat, id)
+            if raw is not None and _follow(tx, row, events.decode_verified(raw)):
+                found.append(id)
+
+
+def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
+    """Compute or open the secret of the epoch that an event makes, if we are to have it; return whether it is new."""
     before = None if event.prev_epoch is None else store_epochs.get(tx.db, row.chat, event.prev_epoch)
     members = history.recipients(tx, row.chat, event.id)
     if row.member not in members or before is None or event.confirm is None:
-        return
+        return False
     hashed = events.core_hash(event.core)
     try:
         if event.mode is EpochMode.ADVANCE and before.join_key is not None:
@@ -69,21 +91,22 @@ def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
             leaves = [Leaf(member.id, member.leaf, member.kem) for member in members.values()]
             secret = epochs.open_rekey(event.rekey, row.group_id, hashed, before.exporter, leaves, own_leaf(row))
         else:
-            return
+            return False
         epochs.check_confirmation(secret, event.confirm)
     except CannotOpen:
         log.warning("an epoch of a group could not be opened")
         store_groups.update(tx.db, row.chat, problem=CANNOT_FOLLOW)
-        return
-    adopt(tx, row, event, secret)
+        return False
+    return adopt(tx, row, event, secret)
 
 
-def adopt(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> None:
-    """Keep what is derived from the secret of an epoch, and drop the secret."""
+def adopt(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> bool:
+    """Keep what is derived from the secret of an epoch, and drop the secret; return whether it was not here."""
     heads = chains.chain_heads(secret, history.recipients(tx, row.chat, event.id))
     added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, epochs.derive(secret), heads, tx.now)
     if added is not None:
         welcoming.welcome_siblings(tx, row, event, secret)
+    return added is not None
 
 
 def own_leaf(row: GroupRow) -> LeafKeys:

@@ -42,6 +42,7 @@ from p2pchat.store.groups.groups import GroupRow
 CHAT_ID_BYTES = 8
 KEM_SEED_BYTES = 64
 NO_KEYS = "The keys of this group are being renewed"
+TOO_MANY = f"This group has more than {epochs.MAX_MEMBERS:,} members"
 
 
 def create(tx: Transaction, name: str, own_name: str) -> GroupRow:
@@ -138,6 +139,8 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     if before is not None and mode is EpochMode.ADVANCE:
         secret = epochs.advance(_key(before.join_key), hashed)
     elif before is not None:
+        if len(draft.recipients) > epochs.MAX_MEMBERS:  # several admins added some at one time
+            raise NotNow(TOO_MANY, hint="There are new keys once some of them are removed.")
         leaves = [Leaf(member.id, member.leaf, member.kem) for member in draft.recipients]
         made = epochs.make_rekey(row.group_id, hashed, _key(before.exporter), leaves, tx.entropy)
         secret, rekey = made.secret, made.rekey

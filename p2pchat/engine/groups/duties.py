@@ -29,6 +29,7 @@ def check(tx: Transaction, chat: ChatId) -> None:
     """Renew the keys of a group if that is due, and it is our turn."""
     row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
     if row is None or kept is None or kept.ended_at is not None or row.role > Role.ADMIN:
+        tx.memory.keys_due.pop(chat, None)
         return
     state = history.log_of(tx, chat).state
     action = _due(tx, row, state)
@@ -49,7 +50,8 @@ def check_all(tx: Transaction) -> None:
 def _due(tx: Transaction, row: GroupRow, state: GroupState) -> Action | None:
     epoch = None if row.epoch is None else store_epochs.get(tx.db, row.chat, row.epoch)
     began_at, messages = (tx.now, 0) if epoch is None else (epoch.adopted_at, store_epochs.messages(tx.db, epoch.pk))
-    return upkeep.renewal(state, parted_at=0, began_at=began_at, messages=messages, now=tx.now)
+    spared = history.log_of(tx, row.chat).out_of_reach(row.member)
+    return upkeep.renewal(state, parted_at=0, began_at=began_at, messages=messages, now=tx.now, spared=spared)
 
 
 def _turn(state: GroupState, me: MemberId) -> int:

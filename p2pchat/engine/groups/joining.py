@@ -8,6 +8,7 @@ welcome   we have added it: the secret of its first epoch, and the log, which it
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
@@ -19,7 +20,7 @@ from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.settings import NAME
 from p2pchat.core.groups.welcome import JoinKeys, Welcome
-from p2pchat.core.ids import ChatId, ContactId, GroupId, MemberId
+from p2pchat.core.ids import ChatId, ContactId, EventId, GroupId, InviteId, MemberId
 from p2pchat.core.primitives import KemKey, sign_public
 from p2pchat.core.session import standing_root
 from p2pchat.core.text import clean_name
@@ -35,6 +36,7 @@ from p2pchat.store import facts, meta, partners
 from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.facts import Fact
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
@@ -46,6 +48,10 @@ from p2pchat.store.invites import InviteState
 
 log = logging.getLogger(__name__)
 MAX_MEMBERS = 5_000
+MAX_EFFORT = 20_000_000
+"""Half a minute of reading a log (`MembershipLog.effort`): hundreds of events that were made apart, after ten
+thousand.
+"""
 MAX_ANNOUNCED = 256
 """Members of a group up to which a new one looks for contacts there."""
 
@@ -93,30 +99,37 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
 def answered(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
     """Add contacts who answered our offers, all of one group in one event."""
     by_group: dict[GroupId, dict[ContactId, tuple[Contact, JoinKeys]]] = {}
+    uses = Counter[InviteId]()
     for contact, payload in joins:
-        if _waits(tx, contact, payload):
+        answers = by_group.setdefault(payload.group, {})
+        if contact.id not in answers and _waits(tx, contact, payload, uses):
             continue
-        by_group.setdefault(payload.group, {})[contact.id] = contact, payload.keys
+        answers[contact.id] = contact, payload.keys
     for group, answers in by_group.items():
         row = store_groups.of_group(tx.db, group)
         if row is not None:
             add(tx, row, list(answers.values()))
 
 
-def _waits(tx: Transaction, contact: Contact, payload: GroupJoin) -> bool:
-    """Return whether somebody has to decide about a newcomer first, or there is no room: nothing is to be done now."""
+def _waits(tx: Transaction, contact: Contact, payload: GroupJoin, uses: Counter[InviteId]) -> bool:
+    """Return whether somebody has to decide about a newcomer first, or there is no room: nothing is to be done now.
+    uses: how many are about to become members by each invite.
+    """
     row = store_groups.of_group(tx.db, payload.group)
     request = None if row is None else store_links.request(tx.db, row.chat, contact.id)
-    invite = None if request is None else store_links.get(tx.db, request.invite)
-    if row is None or request is None or invite is None:
+    leads = None if request is None else store_links.get(tx.db, request.invite)
+    if row is None or request is None or leads is None:
         return False
-    if invite.is_used_up:
+    invite = store_invites.get(tx.db, request.invite)
+    if invite is None or invite.revoked_at is not None or leads._replace(uses=leads.uses + uses[invite.id]).is_used_up:
         _too_late(tx, row, contact.id)
         return True
-    if invite.ask:
+    if leads.ask:
         store_links.ask(tx.db, request._replace(answer=encode(payload.encode()), at=tx.now))
         tx.groups_changed[row.chat] = None
-    return invite.ask
+        return True
+    uses[invite.id] += 1
+    return False
 
 
 def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]]) -> None:
@@ -213,8 +226,7 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     kept = store_joins.get(tx.db, opened.group, contact.id)
     if kept is None:
         raise CannotOpen
-    known = MembershipLog(opened.group)
-    taken = [event for raw in opened.log for event in known.add(raw).taken]
+    known, taken = _read_log(opened)
     me = known.state.members.get(member_id(sign_public(kept.sign_seed)))
     if me is None or me.leaf != _leaf(kept).leaf.key:
         raise CannotOpen
@@ -248,16 +260,32 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
 
 
 def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
-    """Take the secret of an epoch that we could not compute, and the events that we lack. Raises CannotOpen."""
-    known = MembershipLog(row.group_id)
-    taken = [event for raw in opened.log for event in known.add(raw).taken]
+    """Take the secret of an epoch that we could not compute, and the events that we lack; not one of an epoch before
+    those that we have, whose keys were deleted. Raises CannotOpen.
+    """
+    known, taken = _read_log(opened)
     if row.member not in known.state.members:
         raise CannotOpen
     epoch = _epoch_event(known, taken, opened, row.member)
     for event in taken:
         adopting.take(tx, row, event.raw)
-    adopting.adopt(tx, row, epoch, opened.secret)
+    held = [EventId(kept.id) for kept in store_epochs.of(tx.db, row.chat)]
+    if not history.log_of(tx, row.chat).knew(held, epoch.id):
+        adopting.adopt(tx, row, epoch, opened.secret)
+        adopting.follow_on(tx, row, epoch)
     adopting.settle(tx, row.chat)
+
+
+def _read_log(opened: Welcome) -> tuple[MembershipLog, list[GroupEvent]]:
+    """Return the log of a welcome, and its events. Raises CannotOpen for one that would keep us busy for too long:
+    anybody can make up a group.
+    """
+    known, taken = MembershipLog(opened.group), list[GroupEvent]()
+    for raw in opened.log:
+        taken += known.add(raw).taken
+        if known.effort > MAX_EFFORT:
+            raise CannotOpen
+    return known, taken
 
 
 def _epoch_event(known: MembershipLog, taken: list[GroupEvent], opened: Welcome, me: MemberId) -> GroupEvent:

@@ -87,6 +87,7 @@ class GroupUpkeep:
                 await self._wake.wait()
         except P2PChatError as error:
             log.warning("groups could not be looked after: %s", type(error).__name__)
+        tidied_at = trio.current_time()
         while True:
             self._wake = trio.Event()
             turns = bool(self._committer.memory.keys_due)
@@ -95,7 +96,8 @@ class GroupUpkeep:
                 await trio.sleep(TURN_SECONDS)
             try:
                 await self._committer.submit(duties.check_all)
-                if not turns:
+                if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
+                    tidied_at = trio.current_time()
                     await self._committer.submit(tidy)
                     await self._committer.read(Database.checkpoint)
             except P2PChatError as error:  # a full disk now may have room in an hour

@@ -450,6 +450,16 @@ def test_a_removed_admin_cannot_fill_the_log(monkeypatch: pytest.MonkeyPatch) ->
     assert log.state.members == team.state().members
 
 
+def test_an_admin_who_signs_a_number_again_and_again_cannot_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MAX_VOID_EVENTS", 5)
+    team = Team.founded()
+    log, heads = team.log(), team.state().heads
+    said = [events.ChangeSetting("topic", f"{number}") for number in range(8)]
+    answers = [log.add(forge(team.group, "ada", action, heads, 1).raw).answer for action in said]
+    assert answers == [LogAnswer.TAKEN] * 5 + [LogAnswer.REFUSED] * 3
+    assert log.state.suspended == {id_of("ada")}
+
+
 def test_a_removed_admin_cannot_crowd_out_what_counts() -> None:
     """Of more newest events than an event can name, those that count come first, and what the author did itself."""
     team = Team.founded()
@@ -499,3 +509,12 @@ def test_everything_is_the_same_after_only_part_of_it() -> None:
     for event in team.written[5:]:
         log.add(event.raw)
     assert log.state == team.state()
+
+
+def test_what_goes_on_from_an_epoch_is_known() -> None:
+    team = Team.founded()
+    rotated = team.write("ada", events.RotateEpoch())
+    added = team.write("ada", events.AddMembers((newcomer("nina"),)))
+    team.write("ada", events.RotateEpoch())
+    assert team.log().advances(rotated.id) == (added.id,)
+    assert team.log().advances(added.id) == ()

@@ -9,7 +9,7 @@ from p2pchat.core.groups.events import Action
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.state import GroupState
 from p2pchat.lib.times import DAY_MS, MINUTE_MS
-from tests.core.groups.crowd import Team, id_of, newcomer
+from tests.core.groups.crowd import Team, forge, id_of, newcomer
 
 NOW = 1_700_000_000_000
 REMOVE_MAX = events.RemoveMembers((id_of("max"),), False, "")
@@ -40,6 +40,26 @@ def test_an_admin_who_left_is_covered_by_a_rotation() -> None:
     assert due(team.state()) == events.RotateEpoch()
     team.write("abe", events.RotateEpoch())
     assert due(team.state()) is None
+
+
+def test_who_left_and_cannot_be_removed_does_not_prevent_what_is_due() -> None:
+    """Somebody becomes an admin, and then signs that they leave as if they were a member still."""
+    team = Team.founded()
+    before = team.state().heads
+    team.write("olga", events.SetRole(id_of("mia"), Role.ADMIN))
+    team.written.append(forge(team.group, "mia", events.LeaveGroup(), before, 0))
+    team.write("max", events.LeaveGroup())
+    log = team.log()
+    assert log.state.left == {id_of("mia"), id_of("max")}
+    assert log.out_of_reach(id_of("olga")) == frozenset()
+    spared = log.out_of_reach(id_of("ada"))
+    assert due(log.state, spared=spared) == REMOVE_MAX
+    team.write("ada", REMOVE_MAX)
+    assert due(team.state(), spared=spared) is None
+    apart = team.copy()
+    team.write("ada", events.RotateEpoch())
+    apart.write("abe", events.RotateEpoch())
+    assert due(team.state(apart), spared=spared, parted_at=0) == events.MergeEpochs()
 
 
 def test_two_epochs_are_merged_after_ten_minutes() -> None:

@@ -9,8 +9,13 @@ import pytest
 import trio
 
 from p2pchat.core.delivery import Route
-from p2pchat.engine.groups import pairwise, receive
+from p2pchat.core.groups import events
+from p2pchat.core.groups import items as core_items
+from p2pchat.core.groups.items import EventItem
+from p2pchat.engine.groups import carriage, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
@@ -83,6 +88,36 @@ def test_any_order_of_items_gives_one_group(tmp_path: Path, monkeypatch: pytest.
         assert (ours.heads, ours.epoch) == (theirs.heads, theirs.epoch)
 
     run_world(tmp_path, main)
+
+
+def test_a_change_that_comes_first_without_its_keys_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever merges two epochs sends what was done beside each without rekeys; and anybody can."""
+
+    async def main(world: World) -> None:
+        alice, bob, whole = await written(world, monkeypatch)
+        for sealed in await alice.engine.committer.submit(without_rekeys):
+            await deliver(bob, sealed)
+        assert (await bob.call("group", chat=CHAT))["members"] == 2
+        for sealed in whole:
+            await deliver(bob, sealed)
+        assert len(await said(bob, CHAT)) == 8
+        assert (await bob.call("group", chat=CHAT))["epoch"] == "The keys are new."
+
+    run_world(tmp_path, main)
+
+
+def without_rekeys(tx: Transaction) -> list[bytes]:
+    """The events as they are kept, sealed under the epoch from which the last one goes on."""
+    (chat,) = store_groups.chats(tx.db)
+    raws = [row.event for row in store_events.all(tx.db, chat)]
+    last = [event.prev_epoch for event in map(events.decode_verified, raws) if event.prev_epoch is not None][-1]
+    epoch = store_epochs.get(tx.db, chat, last)
+    assert epoch is not None
+    secrets, size = carriage.secrets_of(epoch), core_items.SIZES[0]
+    sealed = [core_items.seal_items(EventItem(raw), last, secrets, size, tx.random) for raw in raws]
+    return [item for parts in sealed for item in parts]
 
 
 def test_what_is_damaged_or_foreign_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,94 @@
+"""Welcomes that are not what they should be: of groups that were made up, and of epochs that are over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2pchat.core.contents import GroupWelcome
+from p2pchat.core.groups import epochs, events, welcome
+from p2pchat.core.groups.events import AddMembers, ChangeSetting, GroupEvent, Newcomer
+from p2pchat.core.groups.roles import Role
+from p2pchat.core.groups.welcome import Welcome
+from p2pchat.core.ids import EpochId, GroupId
+from p2pchat.core.primitives import KEY_BYTES, sign_public, x25519_public
+from p2pchat.engine.groups import adopting, joining
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import events as store_events
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import joins as store_joins
+from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.joins import JoinRow
+from tests.core.groups.crowd import forge, seed_of
+from tests.core.groups.crowd import found as founding
+from tests.support.world import World, befriend, run_world
+from tests.world.test_groups import found, has_members
+
+
+@pytest.mark.parametrize(("apart", "joins"), [(3, True), (40, False)])
+def test_a_group_that_was_made_up_to_keep_us_busy_is_not_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int, joins: bool
+) -> None:
+    monkeypatch.setattr(joining, "MAX_EFFORT", 1_000, raising=False)
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+
+        def act(tx: Transaction) -> None:
+            sign, leaf, secret = [tx.random(KEY_BYTES) for _ in range(3)]
+            first = founding("olga")
+            group = GroupId(first.id)
+            me = Newcomer(sign_public(sign), x25519_public(leaf), None, Role.MEMBER, "me")
+            core = events.encode_core(group, (first.id,), 1, first.author, AddMembers((me,)), EpochId(first.id))
+            added = events.sign_event(core, epochs.confirmation(secret), None, seed_of("olga"))
+            log = [first, added, *(forge(group, "olga", ChangeSetting("name", n), [added.id], 2) for n in range(apart))]
+            contact = tx.find("alice")
+            store_joins.add(tx.db, JoinRow(group, contact.id, sign, leaf, None, "made up", tx.now))
+            raws = tuple(event.raw for event in log)
+            for part in welcome.cut_welcome(Welcome(group, me.id, EpochId(added.id), secret, raws)):
+                joining.welcomed(tx, contact, GroupWelcome(part))
+
+        await bob.engine.committer.submit(act)
+        assert [one["kind"] for one in await bob.call("chats")].count("group") == int(joins)
+
+    run_world(tmp_path, main)
+
+
+def test_the_keys_of_an_epoch_that_is_over_and_deleted_are_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who kept the secret of an epoch could otherwise have others show again what has disappeared."""
+    secrets: dict[EpochId, bytes] = {}
+    adopt = adopting.adopt
+
+    def keep(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> bool:
+        secrets[EpochId(event.id)] = secret
+        return adopt(tx, row, event, secret)
+
+    monkeypatch.setattr(adopting, "adopt", keep)
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+
+        def act(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            old, now = store_epochs.of(tx.db, chat)[-2:]
+            store_epochs.remove(tx.db, old.pk)
+            log = tuple(event.event for event in store_events.all(tx.db, chat))
+            told = Welcome(row.group_id, row.member, old.id, secrets[old.id], log)
+            for part in welcome.cut_welcome(told):
+                joining.welcomed(tx, tx.find("alice"), GroupWelcome(part))
+            kept = store_epochs.of(tx.db, chat)
+            assert old.id not in {epoch.id for epoch in kept}
+            assert now.id in {epoch.id for epoch in kept}
+
+        await bob.engine.committer.submit(act)
+
+    run_world(tmp_path, main)

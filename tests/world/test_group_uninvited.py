@@ -1,0 +1,125 @@
+"""Those who would join a group though nobody lets them in: their nodes send their keys again and again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+
+from p2pchat.core.contents import GroupJoin
+from p2pchat.core.groups import welcome
+from p2pchat.core.groups.epochs import LeafKeys
+from p2pchat.core.groups.roles import Role, member_id
+from p2pchat.core.ids import GroupId
+from p2pchat.core.primitives import KEY_BYTES, sign_public
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.groups import joining, links
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import joins as store_joins
+from p2pchat.store.groups import links as store_links
+from p2pchat.store.groups.links import JoinRequestRow
+from tests.support.world import World, WorldNode, befriend, run_world
+from tests.world.test_group_invites import asking, join
+from tests.world.test_groups import found, members
+
+
+def new_keys(tx: Transaction, group: GroupId, name: str) -> GroupJoin:
+    seed, leaf = tx.random(KEY_BYTES), tx.random(KEY_BYTES)
+    mine = LeafKeys(member_id(sign_public(seed)), leaf).leaf
+    return GroupJoin(group, welcome.make_join_keys(group, seed, mine, name), "")
+
+
+async def insist(node: WorldNode, group: GroupId) -> None:
+    """Send new keys to everybody who is known for a group alone, as if they had been asked for."""
+
+    def act(tx: Transaction) -> None:
+        for id in store_contacts.for_groups(tx.db):
+            contact = tx.contact(id)
+            assert contact is not None
+            outbound.queue(tx, contact, new_keys(tx, group, node.name))
+
+    await node.engine.committer.submit(act)
+    await trio.sleep(60)
+
+
+async def group_of(node: WorldNode) -> GroupId:
+    def act(tx: Transaction) -> GroupId:
+        (chat,) = store_groups.chats(tx.db)
+        row = store_groups.get(tx.db, chat)
+        assert row is not None
+        return row.group_id
+
+    return await node.engine.committer.submit(act)
+
+
+def test_who_was_declined_does_not_get_in_by_asking_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        eve = await world.start("eve")
+        await join(eve, (await alice.call("group_invite", chat="hikers", ask=True))["text"])
+        await asking(alice, 1)
+        await alice.call("answer_request", chat="hikers", id="eve", accept=False)
+        await insist(eve, await group_of(alice))
+        assert await members(alice, "hikers") == {"me", "bob"}
+        assert await alice.call("group_requests", chat="hikers") == []
+
+    run_world(tmp_path, main)
+
+
+def test_who_is_too_late_does_not_get_in_by_asking_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol, eve = await world.start("carol"), await world.start("eve")
+        invite = await alice.call("group_invite", chat="hikers", uses=1, ask=True)
+        await join(carol, invite["text"])
+        await join(eve, invite["text"])
+        await asking(alice, 2)
+        await alice.call("answer_request", chat="hikers", id="carol")
+        await insist(eve, await group_of(alice))
+        assert await members(alice, "hikers") == {"me", "bob", "carol"}
+
+    run_world(tmp_path, main)
+
+
+def test_who_answers_after_the_invite_was_revoked_does_not_get_in(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        eve = await world.start("eve")
+        invite = await alice.call("group_invite", chat="hikers", ask=True)
+        await join(eve, invite["text"])
+        await asking(alice, 1)
+        await alice.call("invites", revoke=invite["id"])
+        await insist(eve, await group_of(alice))
+        assert await alice.call("group_requests", chat="hikers") == []
+        await insist(eve, await group_of(alice))
+        assert alice.db.query("SELECT count(*) FROM group_offers") == [(0,)]
+        assert await members(alice, "hikers") == {"me", "bob"}
+
+    run_world(tmp_path, main)
+
+
+def test_of_two_who_answer_at_once_as_many_get_in_as_the_invite_lets(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        for name in ("carol", "dan"):
+            await befriend(alice, await world.start(name))
+
+        def act(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            invite = links.make(tx, row, expires_s=86_400, uses=1, ask=False, role=Role.MEMBER)
+            joins = []
+            for name in ("carol", "dan"):
+                contact = tx.find(name)
+                store_links.ask(tx.db, JoinRequestRow(chat, contact.id, invite.id, None, tx.now))
+                store_joins.offer(tx.db, chat, contact.id, int(Role.MEMBER), tx.now)
+                joins.append((contact, new_keys(tx, row.group_id, name)))
+            joining.answered(tx, joins)
+
+        await alice.engine.committer.submit(act)
+        assert (await alice.call("group", chat="hikers"))["members"] == 3
+
+    run_world(tmp_path, main)
