@@ -13,14 +13,17 @@ _UNKNOWN = "a message you do not have"
 
 def remarks(message: Mapping[str, Any], max_quote: int | None = None) -> list[str]:
     """Return each remark about a message object, cleaned and in parentheses: what it answers, of which at most
-    `max_quote` characters are shown, and whether it was deleted, edited or pinned.
+    `max_quote` characters are shown, and whether it was deleted, hidden, edited or pinned.
     """
     made = []
     if (quote := message.get("quote")) is not None:
         whose = f"{quote['from']}: " if quote["here"] else "a message that they quote: " if quote["text"] else ""
         said = "deleted" if quote["deleted"] else _quoted(quote)
         made.append(f"(reply to {whose}{said[:max_quote]})")
-    if message.get("deleted"):
+    if (hiding := message.get("hidden")) is not None:
+        because = f": {hiding['reason']}" if hiding["reason"] else ""
+        made.append(f"(hidden by {hiding['by']}{because})")
+    elif message.get("deleted"):
         made.append("(deleted)")
     if message.get("edited_at"):
         made.append("(edited)")

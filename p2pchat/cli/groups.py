@@ -21,6 +21,7 @@ from p2pchat.sanitize import clean_line
 
 _GROUP = Arg("CHAT", "a group: its id, a unique prefix of it, or its name")
 _MEMBER = Arg("M", "a member: their id, a unique prefix of it, or their name in `p2pchat group members CHAT`")
+_MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _REQUEST = Arg("ID", "a request: its id or a unique prefix of it")
 _CONTACTS = "your contacts: their ids, unique prefixes of them, or their names"
 _REASON = opt("--reason", metavar="TEXT", default="", help="why; all members see it")
@@ -176,6 +177,11 @@ def mute(context: Context, args: Namespace) -> int:
     seconds = timed(args.duration)
     words = f"{args.m} is muted for {format_duration(seconds)}." if seconds else f"{args.m} is not muted any more."
     return answers.say(context, words, "mute_member", chat=args.chat, member=args.m, seconds=seconds)
+
+
+def hide(context: Context, args: Namespace) -> int:
+    """Hide a message of a member for all."""
+    return answers.say(context, "Hidden for all members.", "hide_message", id=args.id, reason=args.reason)
 
 
 def leave(context: Context, args: Namespace) -> int:
@@ -387,6 +393,15 @@ _ACTIONS = (
         notes="They read and react meanwhile; what they write all the same, nobody is shown. All members see who muted "
         "them, and until when. It is for moderators and above.",
         example="p2pchat group mute friends dave 8h",
+    ),
+    Verb(
+        "group hide",
+        "hide a message of a member whose role is below yours, for all",
+        hide,
+        (_MESSAGE, Arg("REASON", "why; all members see it", required=False, many=True)),
+        notes="Its text is gone everywhere, as if its author had deleted it, and in its place stands who hid it, and "
+        "why. It cannot be shown again. It is for moderators and above.",
+        example="p2pchat group hide 0198f2a1 spam",
     ),
     Verb(
         "group set",

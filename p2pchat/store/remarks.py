@@ -1,4 +1,4 @@
-"""Remarks on messages: edits, reactions, pins, deletes for both, and the quotes of a message in replies.
+"""Remarks on messages: edits, reactions, pins, deletes for both, hidings, and the quotes of a message in replies.
 
 The newest remark of a kind counts, by the id of its content, so contents may arrive in any order. Remarks are deleted
 with the row of their message; those that arrived before the message are in `waiting`.
@@ -31,9 +31,20 @@ class ReactionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HidingRow:
+    """Who has hidden a message of a group, and why, not cleaned. sender: the id of a member, or `ME`. id: of the
+    content.
+    """
+
+    sender: ContactId
+    id: MessageId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remarks:
     """The remarks that are shown with a message. quoted: the message that it answers, if it is here. file, quoted_file:
-    its file and that one's, if they have one.
+    its file and that one's, if they have one. hiding: by whom and why it was hidden, if it was.
     """
 
     reactions: tuple[ReactionRow, ...] = ()
@@ -41,6 +52,7 @@ class Remarks:
     quoted: MessageRow | None = None
     file: FileRow | None = None
     quoted_file: FileRow | None = None
+    hiding: HidingRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,7 @@ class _Draft:
     quoted: MessageRow | None = None
     file: FileRow | None = None
     quoted_file: FileRow | None = None
+    hiding: HidingRow | None = None
 
 
 NOTHING = Remarks()
@@ -148,8 +161,11 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     for draft in drafts.values():
         if draft.quoted is not None:
             draft.quoted_file = found.get(draft.quoted.pk)
+    for row in rows:
+        if row.deleted_at is not None and (hiding := hiding_of(db, row.pk)) is not None:
+            drafts.setdefault(row.pk, _Draft()).hiding = hiding
     return {
-        pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted, draft.file, draft.quoted_file)
+        pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted, draft.file, draft.quoted_file, draft.hiding)
         for pk, draft in drafts.items()
     }
 
@@ -246,6 +262,29 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     search_backlog.put_back(db, row.pk, row.chat, row.sender, "")
     for table in ("versions", "reactions", "pins", "files"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
+
+
+def hide(db: Database, pk: int, sender: ContactId, id: MessageId, reason: str) -> bool:
+    """Note who has hidden a message, and why, unless the content of a hiding before has a greater id. Return whether
+    anything has changed.
+    """
+    before = hiding_of(db, pk)
+    if before is not None and before.id >= id:
+        return False
+    sql = "INSERT OR REPLACE INTO hidings (message, sender, id, reason) VALUES (?, ?, ?, ?)"
+    db.execute(sql, (pk, sender, id, reason))
+    return True
+
+
+def unhide(db: Database, pk: int) -> bool:
+    """Forget who has hidden a message, whose author has deleted it; return whether somebody had."""
+    return db.execute("DELETE FROM hidings WHERE message = ?", (pk,)) > 0
+
+
+def hiding_of(db: Database, pk: int) -> HidingRow | None:
+    """Return by whom and why a message was hidden, or None."""
+    row = db.query_one("SELECT sender, id, reason FROM hidings WHERE message = ?", (pk,))
+    return None if row is None else HidingRow(*row)
 
 
 def unquote(db: Database, chat: ChatId, id: MessageId) -> list[MessageId]:

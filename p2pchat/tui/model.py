@@ -108,6 +108,8 @@ class Message(NamedTuple):
     mentions_me: bool = False
     seen: int | None = None
     """How many members have said that they saw one's own message of a group; None where nobody says so."""
+    hidden: str | None = None
+    """By whom and why it was hidden in a group, as `bob: spam`; it counts as deleted then."""
 
     @property
     def mine(self) -> bool:
@@ -228,7 +230,15 @@ def message_of(params: Mapping[str, Any]) -> Message:
         author_of(params.get("member")),
         bool(params.get("mentions_me")),
         params.get("seen"),
+        _hidden_by(params.get("hidden")),
     )
+
+
+def _hidden_by(params: Mapping[str, Any] | None) -> str | None:
+    if params is None:
+        return None
+    by = "you" if params["by"] == ME else str(params["by"])
+    return f"{by}: {params['reason']}" if params["reason"] else by
 
 
 def author_of(params: Mapping[str, Any] | None) -> Author | None:

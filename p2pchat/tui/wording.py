@@ -100,11 +100,14 @@ def said(message: Message, *, group: bool = False) -> str:
         from p2pchat.tui import file_words  # the list is drawn first where nobody has sent a file
 
         return file_words.summary(message.file, message.text)
-    return _begun(message.text) if message.kind == "text" else unsaid(message, group=group)
+    is_text = message.kind == "text" and not message.deleted
+    return _begun(message.text) if is_text else unsaid(message, group=group)
 
 
 def unsaid(message: Message, *, group: bool = False) -> str:
     """What is shown of a message that is no text, or is deleted. group: it is one of a group."""
+    if message.hidden is not None:
+        return displayable_line(f"hidden by {message.hidden}")
     if message.deleted:
         return f"you deleted this for {'all' if group else 'both'}" if message.mine else "deleted by its sender"
     if message.kind in NOTICES:

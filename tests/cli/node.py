@@ -279,6 +279,7 @@ ANSWERS: dict[str, Answer] = {
     "remove_member": GROUP,
     "set_role": GROUP,
     "mute_member": GROUP,
+    "hide_message": MESSAGE,
     "set_group": GROUP,
     "recover_group": GROUP,
     "keep_group": GROUP,

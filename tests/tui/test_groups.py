@@ -32,6 +32,7 @@ from p2pchat.tui.model import message_of
 from p2pchat.tui.screens.members import MembersScreen
 from p2pchat.tui.text import width
 from p2pchat.tui.widgets.member_list import row_of
+from p2pchat.tui.wording import said
 from tests.tui.app_helpers import notices, sent
 from tests.tui.conftest import opened, run, until
 from tests.tui.fake_groups import METHODS, member, offer_groups
@@ -52,6 +53,18 @@ def test_a_role_acts_on_those_below_it() -> None:
     assert roles_to_give(OWNER, ADMIN) == (MODERATOR, MEMBER, OBSERVER, OWNER)
     assert roles_to_give(ADMIN, MEMBER) == (MODERATOR, OBSERVER)
     assert roles_to_give(MODERATOR, MEMBER) == ()
+
+
+def test_a_hidden_message_says_who_has_hidden_it_and_why() -> None:
+    def line(hidden: dict[str, str] | None) -> str:
+        times = {"sent_at": "2026-01-02T03:04:05.000Z", "received_at": None, "edited_at": None}
+        facts = {"id": "1a", "chat": "2b", "from": "bob", "text": "", "kind": "text", "late": False, "deleted": True}
+        return said(message_of({**facts, **times, "state": "received", "route": None, "hidden": hidden}), group=True)
+
+    assert line(None) == "deleted by its sender"
+    assert line({"by": "carol", "reason": "spam\x1b"}).startswith("hidden by carol: spam")
+    assert "\x1b" not in line({"by": "carol", "reason": "spam\x1b"})
+    assert line({"by": "me", "reason": ""}) == "hidden by you"
 
 
 def test_rules_are_said_in_words() -> None:

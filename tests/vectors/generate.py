@@ -39,6 +39,7 @@ from p2pchat.core.contents import (
     Delete,
     Edit,
     File,
+    Hide,
     Pin,
     Queues,
     Reaction,
@@ -54,7 +55,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
 from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
-from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId, WriterKey
+from p2pchat.core.ids import ContactId, MemberId, MessageId, PeerKey, SessionId, WriterKey
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
@@ -522,6 +523,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("typing", Content(Typing(True), other, 0, NOW)),
         ("timer", Content(Timer(3600), other, 3, NOW)),
         ("pin", Content(Pin(number, 0, True), other, 0, NOW)),
+        ("hide", Content(Hide(number, MemberId(bytes(range(8))), "spam €"), other, 0, NOW)),
         ("file", Content(photo, other, 4, NOW, reply_to=number, expire_s=60)),
         ("file-voice", Content(voice, other, 5, NOW)),
         ("file-newer", Content(replace(photo, form=255, size=MAX_FILE_BYTES), other, 6, NOW)),
@@ -574,6 +576,8 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("reaction-flag", "a flag of hidden letters", Reaction.KIND.number, [number, 0, "🏴\U000e0061\U000e007f"]),
         ("typing", "a number for a boolean", Typing.KIND.number, [1]),
         ("timer", "a timer without a place in the chat", Timer.KIND.number, [60]),
+        ("hide", "a reason of 257 bytes", Hide.KIND.number, [number, bytes(8), "x" * 257]),
+        ("hide-member", "a member of 7 bytes", Hide.KIND.number, [number, bytes(7), ""]),
         ("pin", "a pin without an author", Pin.KIND.number, [number, True]),
         ("transfer", "a transfer without a state", Transfer.KIND.number, [number]),
         ("transfer-state", "a transfer with state 256", Transfer.KIND.number, [number, 256]),

@@ -14,8 +14,8 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event("message", "A message was saved, one's own or a contact's.", MESSAGE),
     Event(
         "changed",
-        "A message was edited, got or lost a reaction, was pinned or unpinned, or was deleted for both: "
-        "`what` is edit, reaction, pin or deleted. `notify`: somebody reacted to one's own message.",
+        "A message was edited, got or lost a reaction, was pinned or unpinned, was deleted for both or hidden: "
+        "`what` is edit, reaction, pin, deleted or hide. `notify`: somebody reacted to one's own message.",
         f"{MESSAGE[:-1]}, what, notify}}",
     ),
     Event(

@@ -6,6 +6,9 @@ from typing import Final
 
 from p2pchat.api.table.shape import (
     CHAT,
+    IN_CHAT,
+    MESSAGE,
+    MESSAGE_ID,
     Method,
     Param,
 )
@@ -62,6 +65,18 @@ METHODS: Final[tuple[Method, ...]] = (
         "not shown by the others. They read and react. It is for moderators and above.",
         f"{GROUP}; as in `group`",
         (CHAT, _MEMBER, Param("seconds", "integer", "How long, at most 366 days; 0 ends it.")),
+    ),
+    Method(
+        "hide_message",
+        "Hides a message of a group for all: its text is gone, and who hid it and why is shown instead. It is for "
+        "moderators and above, and for messages of members whose role is below the user's, or who are no members any "
+        "more.",
+        MESSAGE,
+        (
+            MESSAGE_ID,
+            Param("reason", "text", "Why, for all members to see; at most 256 bytes of UTF-8.", default=""),
+            IN_CHAT,
+        ),
     ),
     Method(
         "leave_group",

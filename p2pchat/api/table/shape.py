@@ -60,7 +60,7 @@ TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, tod
 
 MESSAGE = (
     "{id, chat, from, sender, member, mentions_me, mine, text, kind, sent_at, received_at, state, route, late, "
-    "reply_to, quote, edited_at, reactions, pinned, expires_in, expires_at, deleted, file}"
+    "reply_to, quote, edited_at, reactions, pinned, expires_in, expires_at, deleted, hidden, file}"
 )
 FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
@@ -74,8 +74,9 @@ FIELDS = (
     "sender of the reply says it was. "
     "`reactions` is [{emoji, from, mine}]. `expires_in` is the number of seconds that it stays after it "
     "was read, or sent if it is one's own; `expires_at` is when that ends, null before. `deleted`: its "
-    "sender deleted it for both, and its text is empty. `file` is null for other kinds than file, whose "
-    "`text` is the caption; `files` says what is in it."
+    "sender deleted it for both, or it was hidden, and its text is empty. `hidden` is {by, reason} of a message "
+    "that a moderator, or somebody above, has hidden in a group, otherwise null. `file` is null for other kinds than "
+    "file, whose `text` is the caption; `files` says what is in it."
 )
 FILE = (
     "`file` is {name, size, type, form, state, progress, rate, stored, problem, path, width, height, duration, peaks, "

@@ -21,7 +21,7 @@ group_welcome  what a new member needs          group_refusal  why somebody does
 group_history  what was written before          group_item     what is said in a group, passed on
 group_member   which member the sender is       group_ask      an invite to a group is used
 group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
-group_lost     a member cannot read any more
+group_lost     a member cannot read any more      hide           a message is hidden for all
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from p2pchat.core.contents.group_notice import GroupNotice
 from p2pchat.core.contents.group_offer import GroupOffer
 from p2pchat.core.contents.group_refusal import GroupRefusal
 from p2pchat.core.contents.group_welcome import GroupWelcome
+from p2pchat.core.contents.hide import Hide
 from p2pchat.core.contents.kind import AnyPayload, Kind, Payload, Unknown
 from p2pchat.core.contents.pin import Pin
 from p2pchat.core.contents.profile import ContactProfile
@@ -76,6 +77,7 @@ __all__ = [
     "GroupOffer",
     "GroupRefusal",
     "GroupWelcome",
+    "Hide",
     "Kind",
     "NewBundle",
     "Payload",
@@ -123,6 +125,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupHistory,
         GroupRefusal,
         GroupAsk,
+        Hide,
     )
 }
 

@@ -3,7 +3,7 @@
 `apply` of such a module runs in the transaction that accepts the content, after the envelope is noted as seen and its
 receipt is queued. A content that was received before, by (contact, message id), must change nothing.
 
-text, timer, edit, delete, reaction, pin, typing, receipt   the chat
+text, timer, edit, delete, hide, reaction, pin, typing, receipt   the chat
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
 group_ask, group_offer, group_join, group_welcome           becoming a member of a group

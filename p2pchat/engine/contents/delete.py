@@ -26,8 +26,8 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, 
     chat = contact.chat
     row = store_messages.get(tx.db, chat, contact.id, payload.message)
     if row is not None:
-        if row.deleted_at is None:
-            _retract(tx, contact, row)
+        if row.deleted_at is None or remarks.unhide(tx.db, row.pk):
+            take_away(tx, contact, row)
         return
     store_waiting.forget(tx.db, chat, payload.message, contact.id)
     absent = MessageRow(
@@ -56,14 +56,15 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
         )
     if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} cannot be told now", hint="Delete it here only.")
-    if row.deleted_at is not None:
+    if row.deleted_at is not None and not remarks.unhide(tx.db, row.pk):
         return
-    _retract(tx, contact, row)
+    take_away(tx, contact, row)
     outbound.queue(tx, contact, Delete(row.id, row.seq))
     outbound.nudge(tx, contact)
 
 
-def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
+def take_away(tx: Transaction, contact: Contact, row: MessageRow, what: str = "deleted") -> None:
+    """Remove what a message says, and tell the faces `what` happened to it."""
     about.withdraw(tx, row)
     transfers.deleted(tx, row, tell=False)
     remarks.retract(tx.db, row, tx.now, tx.counted)
@@ -72,6 +73,6 @@ def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
         tx.ends(row.expires_at or tx.counted + 1000 * row.expire_s)
     if row.sender != ME and row.read_at is None:
         tx.unread[row.chat] = None
-        tx.storage_limits.recount(contact.id)
-    about.changed(tx, contact, row, "deleted")
+        tx.storage_limits.recount(row.sender)
+    about.changed(tx, contact, row, what)
     tx.erased = True

@@ -13,7 +13,7 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import AnyPayload, Pin
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import LOCKED, NEWCOMERS, SLOW_MODE
-from p2pchat.core.ids import sender_of
+from p2pchat.core.ids import MemberId, sender_of
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
@@ -87,6 +87,14 @@ def may_post(tx: Transaction, row: GroupRow, member: MemberRow, content: Content
     if slow and not _keeps_pace(tx, row, member, content, slow):
         return False
     return not (_too_new(settings, member.added_at, tx.now) and LINK.search(payload.text()))
+
+
+def may_hide(tx: Transaction, row: GroupRow, by: MemberId, author: MemberId) -> bool:
+    """Return whether a member may hide what another wrote: one of a lower role, or who is no member any more."""
+    senior, junior = store_members.get(tx.db, row.chat, by), store_members.get(tx.db, row.chat, author)
+    if senior is None or senior.role > Role.MODERATOR:
+        return False
+    return by != author and (junior is None or Role(senior.role).is_senior_to(Role(junior.role)))
 
 
 def _keeps_pace(tx: Transaction, row: GroupRow, member: MemberRow, content: Content, slow: int) -> bool:

@@ -44,17 +44,30 @@ def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: A
         hint = "Make somebody else the owner first: `p2pchat group role CHAT M owner`."
         raise NotAllowed("You are the owner, and a group without one could not go on", hint=hint)
     needed, what = _needed(action)
+    _check(db, chat, state, me, needed, what, _targets(action, state))
+    if isinstance(action, SetRole) and action.role <= own:
+        raise NotAllowed(f"You can make nobody {ROLE_WORDS[action.role]}: you give only roles below yours")
+
+
+def check_hide(db: Database, chat: ChatId, state: GroupState, me: MemberId, author: MemberId) -> None:
+    """Raise NotAllowed, as `check`, if we may not hide what a member wrote. One who is gone has no role any more."""
+    targets = [state.members[author]] if author in state.members else []
+    _check(db, chat, state, me, Role.MODERATOR, "can hide messages", targets)
+
+
+def _check(
+    db: Database, chat: ChatId, state: GroupState, me: MemberId, needed: Role, what: str, targets: Iterable[Member]
+) -> None:
+    own = state.members[me].role if me in state.members else Role.OBSERVER
     if own > needed:
         whom = _listed(db, chat, [member for member in state.members.values() if member.role <= needed])
         raise NotAllowed(f"{_WHO[needed]} {what}, and you are {ROLE_WORDS[own]}", hint=f"Ask {whom}.")
-    for member in _targets(action, state):
+    for member in targets:
         if member.role <= own and member.id != me:
             name = store_members.shown_name(db, chat, member.id)
             raise NotAllowed(
                 f"{name} is {ROLE_WORDS[member.role]}, and you can do that only to members whose role is below yours"
             )
-    if isinstance(action, SetRole) and action.role <= own:
-        raise NotAllowed(f"You can make nobody {ROLE_WORDS[action.role]}: you give only roles below yours")
 
 
 def _needed(action: Any) -> tuple[Role, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from p2pchat.core.contents.hide import MAX_REASON_BYTES
 from p2pchat.core.groups import audit, events, settings
 from p2pchat.core.groups.audit import EventStanding
 from p2pchat.core.groups.events import (
@@ -17,11 +18,12 @@ from p2pchat.core.groups.events import (
 )
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import EventId, MemberId, sender_of
+from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
+from p2pchat.engine.contents import hide
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.groups import changes, history, joining, links, permission, recovering, summary, wording
-from p2pchat.engine.methods import chats
+from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
@@ -117,6 +119,28 @@ async def mute_member(engine: Engine, *, chat: str, member: str, seconds: int) -
             changes.make(tx, row, action)
 
     return await _change(engine, chat, act)
+
+
+async def hide_message(engine: Engine, *, id: str, reason: str = "", chat: str | None = None) -> Json:
+    """Hide a message of a member of a lower role for all."""
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        raise UsageError(f"A reason has at most {MAX_REASON_BYTES} bytes")
+
+    def act(tx: Transaction) -> Json:
+        message = conversation.message_meant(tx.db, id, chat)
+        partner = conversation.contact_of(tx, message)
+        row = None if partner.group is None else store_groups.get(tx.db, partner.group)
+        if row is None:
+            raise UsageError("Only messages of groups are hidden", hint="`p2pchat delete` deletes one here.")
+        if not message.mine:
+            state = history.log_of(tx, row.chat).state
+            permission.check_hide(tx.db, row.chat, state, row.member, member_of(message.sender))
+        hide.put(tx, partner, message, reason)
+        return conversation.shown(tx, message)
+
+    hidden: Json = await engine.committer.submit(act)
+    await engine.endings.clean_log()  # only then the words are gone from the log of the database too
+    return hidden
 
 
 async def leave_group(engine: Engine, *, chat: str) -> Json:

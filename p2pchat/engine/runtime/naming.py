@@ -71,6 +71,8 @@ def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Ma
         senders |= {reaction.sender for reaction in remarks.reactions}
         if remarks.quoted is not None:
             senders.add(remarks.quoted.sender)
+        if remarks.hiding is not None:
+            senders.add(remarks.hiding.sender)
     shown = store_members.names(db, chat, senders - {ME})
     group = store_groups.get(db, chat) if any("@" in row.text for row in rows) else None
     if group is None:

@@ -19,7 +19,7 @@ from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.messages import ME, MessageRow
-from p2pchat.store.remarks import NOTHING, Remarks
+from p2pchat.store.remarks import NOTHING, HidingRow, Remarks
 
 Json = dict[str, Any]
 """An object that JSON can hold."""
@@ -103,6 +103,7 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "expires_in": row.expire_s or None,
         "expires_at": None if row.expires_at is None else timestamp(row.expires_at - ahead),
         "deleted": row.deleted_at is not None,
+        "hidden": None if remarks.hiding is None else _hiding(names, remarks.hiding),
         "file": None if remarks.file is None else file(remarks.file),
     }
 
@@ -136,6 +137,10 @@ def _name(names: Names, sender: ContactId) -> str:
     if sender == ME:
         return "me"
     return names if isinstance(names, str) else names.shown[sender]
+
+
+def _hiding(names: Names, hiding: HidingRow) -> Json:
+    return {"by": _name(names, hiding.sender), "reason": clean_name(hiding.reason, None)}
 
 
 def mentions_me(row: MessageRow, names: Names) -> bool:

@@ -16,6 +16,7 @@ from p2pchat.core.contents import (
     GroupOffer,
     GroupRefusal,
     GroupWelcome,
+    Hide,
     Payload,
 )
 from p2pchat.core.contents.group_refusal import JoinRefusal
@@ -42,6 +43,7 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupRefusal(GROUP, JoinRefusal.FULL),
     GroupRefusal(GROUP, 255),
     GroupAsk(bytes(32)),
+    Hide(MessageId(bytes(16)), MemberId(bytes(8)), "r" * 256),
 )
 
 
