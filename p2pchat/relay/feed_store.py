@@ -240,7 +240,7 @@ class FeedStore:
             if named is not None and named != head.last:
                 return FeedResult(frames.FORK)
         grown = len(data) - (0 if row is None or row.head is None else len(row.head))
-        if self._is_full(grown):
+        if not self._make_room(row, grown):
             return FeedResult(frames.RELAY_FULL)
         id = self._new(feed, now) if row is None else row.id
         expires = now // HOUR_MS + self.quota.hours
@@ -330,13 +330,23 @@ class FeedStore:
         return self.size + grown > self.quota.total_bytes or not self._room()
 
     def _make_room(self, row: _Row | None, size: int) -> bool:
-        """Delete the oldest posts of a feed until there is room for one more in the store; return whether there is."""
+        """Delete the oldest posts of a feed until there is room for so many bytes more in the store; return whether
+        there is. If all of them would not be enough, none is deleted.
+        """
         if not self._room():
             return False
-        while self.size + size > self.quota.total_bytes:
-            if row is None or not self._drop_oldest(row.id):
-                return False
+        missing = self.size + size - self.quota.total_bytes
+        if missing <= 0 or size <= 0:
+            return True
+        if row is None or missing > self._bytes_of_posts(row.id):
+            return False
+        while self.size + size > self.quota.total_bytes and self._drop_oldest(row.id):
+            pass
         return True
+
+    def _bytes_of_posts(self, id: int) -> int:
+        row = self._db.execute("SELECT coalesce(sum(size), 0) FROM posts WHERE feed = ?", (id,)).fetchone()
+        return int(row[0])
 
     def _trim(self, id: int) -> None:
         """Delete the oldest posts of a feed as far as it has more than it may."""

@@ -1,16 +1,19 @@
 """The server of channels' feeds, on streams of their own (docs/protocol/channels.md).
 
 It needs nobody to prove anything: what is put proves itself, and everybody may read. As in the mailbox there is one
-committer for all clients; answers and pushes are sent after the commit. Whoever takes what is pushed too slowly is
-passed over: they see the gap, and ask.
+committer for all clients; answers and pushes are sent after the commit. A few pages are read at a time, one for each
+client, and what is pushed goes to some watchers in each turn of the loop. Whoever takes what is pushed too slowly, or
+whose place has had its share, is passed over: they see the gap, and ask.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
@@ -18,7 +21,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.channels import frames
 from p2pchat.core.channels.frames import FeedEnd, FeedGet, FeedTerms
 from p2pchat.core.channels.posts import FeedName
-from p2pchat.core.frames import Frame, FrameParser
+from p2pchat.core.frames import Frame, FrameParser, head
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError
@@ -30,7 +33,15 @@ from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay.clients import ClientStream, Outgoing
 from p2pchat.relay.clock import RelayClock
-from p2pchat.relay.feed_store import MAX_EXPIRED_AT_ONCE, FeedChange, FeedPage, FeedQuota, FeedResult, FeedStore
+from p2pchat.relay.feed_store import (
+    MAX_EXPIRED_AT_ONCE,
+    MAX_PAGE_BYTES,
+    FeedChange,
+    FeedPage,
+    FeedQuota,
+    FeedResult,
+    FeedStore,
+)
 from p2pchat.relay.limits import Origins, PlaceBudget
 from p2pchat.relay.refused_channels import RefusedChannels
 
@@ -44,13 +55,22 @@ PUTS_BURST, PUTS_A_SECOND = 512, 20.0
 GETS_BURST, GETS_A_SECOND = 256, 20.0
 """Requests for posts from one place on the network."""
 EGRESS_BYTES, EGRESS_RATE = 64 << 20, 1 << 20
-"""Bytes of answers to one place on the network, at once and in a second."""
+"""Bytes of answers and pushes to one place on the network, at once and in a second."""
 MAX_WATCHED = 256
 """Feeds that one stream may watch."""
 MAX_WAITING = 64
 """Requests of one stream that wait for the disk; it is not read while there are more."""
 MAX_BATCH = 256
-"""Changes and requests in one batch."""
+"""Changes in one batch."""
+MAX_READS = 8
+"""Pages that are read in one batch: each may have a megabyte, and stays in memory until it is written."""
+MAX_PUSHES = 256
+"""Heads and posts that wait to be pushed; while there are more, nothing further is taken."""
+PUSHES_A_TURN = 32
+"""Watchers to whom something is pushed before others have their turn; each 16 KiB count as one more."""
+RECHECK_SECONDS = 1.0
+"""Seconds until it is looked again whether there is memory for answers."""
+_BYTES_OF_A_PUSH = 16 << 10
 _CHECK_UNITS = 60
 """Units of `net.admission.budget` for checking a signature."""
 
@@ -78,7 +98,21 @@ class _Batch:
 
     @property
     def full(self) -> bool:
-        return len(self.puts) + len(self.gets) >= MAX_BATCH
+        return len(self.puts) >= MAX_BATCH
+
+
+class _Push(NamedTuple):
+    """Something new, for all who watch its feed but the client that put it. serial: grows with each."""
+
+    serial: int
+    client: ClientStream
+    change: FeedChange
+
+    def pieces(self, asked: int) -> tuple[bytes, bytes]:
+        """Return its frame for one who watches with this number; what is long is the same for all."""
+        kind = frames.HEAD if self.change.is_head else frames.POST
+        number = frames.encode_answer(asked, b"")
+        return head(kind, len(number) + len(self.change.data)) + number, self.change.data
 
 
 @dataclass(slots=True)
@@ -154,13 +188,17 @@ class FeedServer:
         self._origins = Origins(random)
         self._deposits = PlaceBudget(place_bytes, place_bytes / DAY_SECONDS)
         self._egress = PlaceBudget(EGRESS_BYTES, EGRESS_RATE)
-        self._gets = PlaceBudget(GETS_BURST, GETS_A_SECOND)
+        self._asked = PlaceBudget(GETS_BURST, GETS_A_SECOND)
         self._outgoing = Outgoing(lambda: None, write_now)
         self._clients: set[ClientStream] = set()
-        self._watching: dict[FeedName, dict[ClientStream, int]] = {}
+        self._watching: dict[FeedName, dict[ClientStream, tuple[int, int]]] = {}  # number, and the last push before
         self._watched: dict[ClientStream, set[FeedName]] = {}
         self._next = _Batch()
+        self._gets: deque[tuple[ClientStream, FeedGet]] = deque()
         self._wake = Wakeup()
+        self._serial = 0
+        self._pushes: list[_Push] = []
+        self._pushable = Wakeup()
         self._taken = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
 
@@ -185,15 +223,12 @@ class FeedServer:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._sweep)
+            nursery.start_soon(self._push_all)
             task_status.started()
             try:
                 while True:
                     await trio.lowlevel.checkpoint_if_cancelled()
-                    while self._next.empty:
-                        self._wake.clear()
-                        await self._wake.wait()
-                    batch, self._next = self._next, _Batch()
-                    self._taken.unpark_all()
+                    batch = await self._next_batch()
                     with trio.CancelScope(shield=True):
                         work = self._store, batch, self._refused, self._clock.now()
                         outcome = await self._in_thread(_apply, *work)
@@ -203,6 +238,20 @@ class FeedServer:
                 for client in self._clients:  # their tasks belong to the host, which may continue
                     client.close()
                     client.scope.cancel()
+
+    async def _next_batch(self) -> _Batch:
+        """Wait until there is something to do, and return it."""
+        while self._next.empty and (self._outgoing.full or not self._gets):
+            self._wake.clear()
+            with trio.move_on_after(RECHECK_SECONDS if self._gets else math.inf):
+                await self._wake.wait()
+            if self._gets and self._outgoing.full:
+                self._drop_slow_clients()
+        batch, self._next = self._next, _Batch()
+        while self._gets and not self._outgoing.full and len(batch.gets) < MAX_READS:
+            batch.gets.append(self._gets.popleft())
+        self._taken.unpark_all()
+        return batch
 
     async def serve(self, stream: Stream) -> None:
         """Serve one client until its stream ends."""
@@ -243,18 +292,18 @@ class FeedServer:
             parsed = parser.feed(data, MAX_FRAMES)
             while parsed:
                 for frame in parsed:
-                    await self._until_room(client)
+                    await self._until_room(client, frame)
                     self._take(client, frame)
                 parsed = parser.feed(b"", MAX_FRAMES)
 
-    async def _until_room(self, client: ClientStream) -> None:
+    async def _until_room(self, client: ClientStream, frame: Frame) -> None:
         client.account.charge(_CHECK_UNITS)
         if client.account.due:
             await client.account.settle()
-        while client.waiting >= MAX_WAITING or client.full:
+        while client.waiting >= MAX_WAITING or client.full or (frame.type == frames.GET and client.fetching):
             await client.changed.park()
-        while self._next.full or self._outgoing.full:
-            with trio.move_on_after(1.0):
+        while self._next.full or self._outgoing.full or len(self._pushes) >= MAX_PUSHES:
+            with trio.move_on_after(RECHECK_SECONDS):
                 await self._taken.park()
 
     def _take(self, client: ClientStream, frame: Frame) -> None:
@@ -281,11 +330,13 @@ class FeedServer:
     def _take_get(self, client: ClientStream, get: FeedGet) -> None:
         now = trio.current_time()
         too_many = get.watch and len(self._watched.get(client, ())) >= MAX_WATCHED
-        if too_many or not self._gets.take(client.origin, now) or not self._egress.take(client.origin, now, 1):
+        origin = client.origin
+        if too_many or not self._asked.take(origin, now) or not self._egress.take(origin, now, MAX_PAGE_BYTES):
             self._end(client, FeedEnd(get.number, frames.TOO_FAST, False, 0, 0))
             return
         client.waiting += 1
-        self._next.gets.append((client, get))
+        client.fetching = True
+        self._gets.append((client, get))
         self._wake.set()
 
     # --- out
@@ -320,14 +371,17 @@ class FeedServer:
         self.counts.feed_puts += 1
         if not result.new:
             return
-        kind = frames.HEAD if change.is_head else frames.POST
-        for watcher, asked in self._watching.get(change.feed, {}).items():
-            if watcher is not client and not watcher.full and not self._outgoing.full:
-                watcher.send(Frame(kind, frames.encode_answer(asked, change.data)))
+        self._serial += 1
+        if self._watching.get(change.feed):
+            self._pushes.append(_Push(self._serial, client, change))
+            self._pushable.set()
 
     def _answer_get(self, client: ClientStream, get: FeedGet, page: FeedPage) -> None:
         client.waiting -= 1
+        client.fetching = False
         client.changed.unpark_all()
+        unused = MAX_PAGE_BYTES - sum(map(len, page.posts))
+        self._egress.give(client.origin, trio.current_time(), unused)
         if client.ended:
             return
         self.counts.feed_gets += 1
@@ -335,11 +389,44 @@ class FeedServer:
             client.send(Frame(frames.HEAD, frames.encode_answer(get.number, page.head)))
         for post in page.posts:
             client.send(Frame(frames.POST, frames.encode_answer(get.number, post)))
-        self._egress.give(client.origin, trio.current_time(), -sum(map(len, page.posts)))
         self._end(client, FeedEnd(get.number, page.code, page.more, page.first, page.next))
         if get.watch and page.code == frames.DONE:
-            self._watching.setdefault(get.feed, {})[client] = get.number
+            self._watching.setdefault(get.feed, {})[client] = get.number, self._serial
             self._watched.setdefault(client, set()).add(get.feed)
+
+    async def _push_all(self) -> None:
+        """Push what is new to all who watch it, some in each turn of the loop."""
+        turn = 0
+        while True:
+            self._pushable.clear()
+            pushes, self._pushes = self._pushes, []
+            self._taken.unpark_all()
+            by_feed: dict[FeedName, list[_Push]] = {}
+            for push in pushes:
+                by_feed.setdefault(push.change.feed, []).append(push)
+            for feed, fresh in by_feed.items():
+                for watcher, (asked, since) in list(self._watching.get(feed, {}).items()):
+                    turn += self._push(watcher, asked, [push for push in fresh if push.serial > since])
+                    if turn >= PUSHES_A_TURN:
+                        turn = 0
+                        await trio.lowlevel.checkpoint()
+            if not self._pushes:
+                await self._pushable.wait()
+
+    def _push(self, watcher: ClientStream, asked: int, pushes: Sequence[_Push]) -> int:
+        """Push these to one watcher in one write; return how many watchers that counts as."""
+        size = 0
+        for push in pushes:
+            pieces = push.pieces(asked)
+            long = sum(map(len, pieces))
+            if watcher is push.client or watcher.full or self._outgoing.full:
+                continue
+            if self._egress.take(watcher.origin, trio.current_time(), long):
+                watcher.held = True
+                watcher.send_packed(*pieces)
+                size += long
+        watcher.flush()
+        return 1 + size // _BYTES_OF_A_PUSH
 
     def _end(self, client: ClientStream, end: FeedEnd) -> None:
         client.send(Frame(frames.END, frames.encode_end(end)))
@@ -357,6 +444,12 @@ class FeedServer:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for client in self._clients:
-                if now - client.heard > SILENCE_SECONDS or client.slow:
+                if now - client.heard > SILENCE_SECONDS:
                     client.scope.cancel()
+            self._drop_slow_clients()
             self.look_again()
+
+    def _drop_slow_clients(self) -> None:
+        for client in self._clients:
+            if client.slow:
+                client.scope.cancel()

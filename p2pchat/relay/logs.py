@@ -245,7 +245,7 @@ class LogServer:
         deposit = NewBlob(
             opened.qid,
             put.blob,
-            -(-now // HOUR_MS) + put.hours,
+            -(-now // HOUR_MS) + min(put.hours, self._limits.log_hours),
             spent=bool(stamp) and self._spent.has(opened.qid, stamp),
             source=self._first[opened.qid],
             stamp=stamp,
@@ -292,7 +292,7 @@ class LogServer:
         """Return the code for a deposit at `now`, in ms of the relay's own time; DONE if it may be kept."""
         if opened.role == LogRole.READ:
             return mailbox.NOT_ALLOWED
-        if not 1 <= put.hours <= self._limits.log_hours:
+        if not 1 <= put.hours <= client.hello.log_hours:
             return mailbox.MALFORMED
         needed, at, size = self._needs_stamp(opened), trio.current_time(), len(put.blob)
         if needed and not put.stamp:

@@ -256,3 +256,28 @@ def test_nothing_of_a_refused_channel_is_left_on_the_disk(tmp_path: Path) -> Non
     assert traces() == 0
     assert not any(KEY in file.read_bytes() for file in tmp_path.iterdir())
     store.close()
+
+
+def test_a_post_for_which_there_can_be_no_room_costs_the_feed_nothing(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", replace(QUOTA, total_bytes=60_000))
+    one, other = FeedWriter(), FeedWriter(OTHER_SEED, posts.own_feed(prim.sign_public(OTHER_SEED)))
+    assert put(store, *one.write_many(3)) == [0] * 3
+    assert put(store, other.write("x" * 40_000), other.write("x" * 10_000), feed=other.feed) == [0, 0]
+    assert put(store, one.write("x" * 40_000)) == [frames.RELAY_FULL]
+    assert numbers(page(store)) == [0, 1, 2]
+    store.close()
+
+
+def test_in_a_full_store_a_feed_lives_on_by_its_heads(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", QUOTA)
+    one = FeedWriter()
+    assert put(store, *one.write_many(5), one.head()) == [0] * 6
+    store.quota = replace(QUOTA, total_bytes=store.size)
+    named = (ChannelWriter(OTHER.writer, "bob"),)
+    assert put(store, one.head(at=NOW + HOUR_MS), now=NOW + HOUR_MS) == [0]
+    assert put(store, one.head(at=NOW + 2 * HOUR_MS, writers=named), now=NOW + 2 * HOUR_MS) == [0], "for its oldest"
+    assert numbers(page(store)) == [1, 2, 3, 4]
+    store.quota = replace(QUOTA, total_bytes=store.size // 2)
+    assert put(store, one.head(at=NOW + 9 * HOUR_MS, writers=named), now=NOW + 9 * HOUR_MS) == [0], "it has less now"
+    assert store.expire(NOW + 30 * HOUR_MS) == 0
+    store.close()

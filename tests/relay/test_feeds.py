@@ -11,9 +11,10 @@ import trio
 from p2pchat.core import primitives as prim
 from p2pchat.core.channels import frames, posts
 from p2pchat.core.channels.posts import channel_id
-from p2pchat.core.frames import Frame
+from p2pchat.core.frames import Frame, pack
 from p2pchat.errors import DiskFull, LinkLost
-from p2pchat.relay import feeds
+from p2pchat.net.ports import Stream
+from p2pchat.relay import feed_store, feeds
 from p2pchat.relay.feed_store import FeedStore
 from tests.core.channels.writing import FEED, KEY, OTHER, FeedWriter
 from tests.support.boxes import run
@@ -183,5 +184,100 @@ def test_the_end_of_the_relay_ends_its_streams(tmp_path: Path) -> None:
             await client.ping()
         with pytest.raises(LinkLost):
             await client.frame()
+
+    run(main)
+
+
+def test_what_many_ask_for_at_once_is_read_a_few_pages_at_a_time(tmp_path: Path) -> None:
+    quota = replace(QUOTA, total_bytes=8 << 20)
+    held: list[int] = []
+
+    async def main() -> None:
+        async with feed_relay(tmp_path, quota) as at:
+            one, writer = FeedWriter(), at.client()
+            made = [one.write("x" * 40_000) for _ in range(30)]
+            assert await writer.put(FEED, *made) == [0] * 30
+            page = at.store.page
+
+            def noting(get: frames.FeedGet) -> feed_store.FeedPage:
+                held.append(at.server._outgoing.total)
+                return page(get)
+
+            at.store.page = noting  # type: ignore[method-assign]
+            for _ in range(4):
+                client = at.client(room=20_000)
+                gets = [frames.FeedGet(number, FEED, 0, 256, watch=False) for number in range(50)]
+                await client.send(*[Frame(frames.GET, frames.encode_get(get)) for get in gets])
+            await trio.sleep(1)
+            assert len(held) <= 8, "each waits for its client, which takes nothing"
+            assert at.server._outgoing.total < 10 << 20
+
+    run(main)
+
+
+def test_a_place_is_sent_no_more_than_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "EGRESS_BYTES", 3 << 20)
+    monkeypatch.setattr(feeds, "EGRESS_RATE", 1)
+
+    async def main() -> None:
+        async with feed_relay(tmp_path, replace(QUOTA, total_bytes=8 << 20)) as at:
+            one, writer, watcher = FeedWriter(), at.client(), at.client()
+            assert await writer.put(FEED, *[one.write("x" * 40_000) for _ in range(30)]) == [0] * 30
+            await watcher.get(FEED, want=0, watch=True)
+            got = [len((await at.client().get(FEED, 0)).posts) for _ in range(6)]
+            assert (got[0] > 20, got[-1]) == (True, 0)
+            assert sum(got) * 40_000 < 3 << 20
+            pushed = 0
+            for _ in range(30):
+                assert await writer.put(FEED, one.write("x" * 40_000)) == [0]
+            with trio.move_on_after(1):
+                while True:
+                    await watcher.frame()
+                    pushed += 1
+            assert (sum(got) + pushed) * 40_000 < 3 << 20, "what is pushed counts too"
+
+    run(main)
+
+
+def test_others_have_their_turn_while_something_is_pushed_to_many(tmp_path: Path) -> None:
+    writes: list[int] = []
+    turns = [0]
+
+    def write_now(stream: Stream, data: bytes) -> bool:
+        if len(data) > 500:
+            writes.append(turns[0])
+        return True
+
+    async def main() -> None:
+        async with feed_relay(tmp_path, write_now=write_now) as at:
+            for number in range(1, 201):
+                stream = at.stream()
+                get = frames.FeedGet(number, FEED, 0, 0, watch=True)
+                await stream.write(pack(Frame(frames.GET, frames.encode_get(get))))
+            await trio.sleep(1)
+            writer = at.stream()
+            put = frames.FeedPut(1, FEED, posts.encode_post(FeedWriter().write("x" * 1000)))
+            await writer.write(pack(Frame(frames.PUT, frames.encode_put(put))))
+            for _ in range(100):
+                turns[0] += 1
+                await trio.lowlevel.checkpoint()
+            assert len(writes) == 200
+            assert max(writes.count(turn) for turn in set(writes)) <= 2 * feeds.PUSHES_A_TURN
+
+    run(main)
+
+
+def test_one_who_begins_to_watch_is_not_sent_what_the_answer_had(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with feed_relay(tmp_path) as at:
+            one, writer, first, second = FeedWriter(), at.client(), at.client(), at.client()
+            await first.get(FEED, watch=True)
+            put = frames.FeedPut(1, FEED, posts.encode_post(one.write("a")))
+            get = frames.FeedGet(1, FEED, 0, 9, watch=True)
+            await writer.send(Frame(frames.PUT, frames.encode_put(put)))
+            await second.send(Frame(frames.GET, frames.encode_get(get)))
+            assert [(await second.frame()).type for _ in range(2)] == [frames.POST, frames.END]
+            assert (await first.frame()).type == frames.POST
+            await second.ping()
 
     run(main)

@@ -309,6 +309,21 @@ def test_a_relay_without_logs_says_so(tmp_path: Path) -> None:
     run(main)
 
 
+def test_who_was_told_of_longer_hours_is_served_when_the_operator_has_shortened_them(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            member, _ = await both(at)
+            at.mailbox.limit(replace(LIMITS, log_hours=2), at.store.quota)
+            assert await member.put(0, ITEMS[0], hours=LIMITS.log_hours) == [0], "it keeps to what the hello said"
+            later = await opened_log(at, APPEND)
+            assert later.hello.log_hours == 2
+            assert await later.put(0, ITEMS[1], hours=3) == [mailbox.MALFORMED]
+            assert at.logs is not None
+            assert at.logs.expire(at.clock[0] + 4 * HOUR_MS) == 1
+
+    run(main)
+
+
 # --- limits -----------------------------------------------------------------------------------------------------
 
 

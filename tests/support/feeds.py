@@ -134,14 +134,16 @@ async def feed_relay(
     place_bytes: int = 1 << 30,
     in_thread: Callable[..., Awaitable[Any]] = inline,
     peer: PeerKey = RELAY,
+    write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
 ) -> AsyncIterator[FeedRelay]:
     """A relay with its feeds in `folder`; the same folder is the same relay."""
     clock = [NOW]
     store = FeedStore.open(folder / "channels.db", quota)
     refused = RefusedChannels(folder / "refused-channels")
     relay_clock = RelayClock(lambda: clock[0], lambda: clock[0] / 1000, None)
+    random = prim.system_entropy().random
     server = FeedServer(
-        peer, store, relay_clock, prim.system_entropy().random, refused, place_bytes, in_thread=in_thread
+        peer, store, relay_clock, random, refused, place_bytes, in_thread=in_thread, write_now=write_now
     )
     try:
         async with trio.open_nursery() as nursery:

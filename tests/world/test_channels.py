@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core.channels.links import decode_link, encode_link
-from p2pchat.core.channels.posts import Post
+from p2pchat.core import names
+from p2pchat.core.channels import frames
+from p2pchat.core.channels.links import ChannelLink, decode_link, encode_link
+from p2pchat.core.channels.posts import ChannelWriter, Post
 from p2pchat.core.ids import ChatId
 from p2pchat.core.invite import from_text, to_text
-from p2pchat.core.names import FEED
-from p2pchat.engine.channels import intake, sync
+from p2pchat.engine.channels import intake, reading, sync
 from p2pchat.errors import DiskFull, NotNow, P2PChatError, UsageError
 from p2pchat.net import multiaddrs
 from p2pchat.store import channels as store_channels
 from p2pchat.store.database import Database
+from tests.core.channels.writing import FEED, OTHER, OTHER_SEED, FeedWriter
 from tests.support.asking import events_of
 from tests.support.feeds import FeedRelay, feed_relay
 from tests.support.world import FakeHost, World, WorldNode, run_world, until
@@ -33,7 +35,7 @@ class Mirror:
         self.at = at
         self.world = world
         self.host: FakeHost = world.outsider(name)
-        self.host.handle(FEED, at.server.serve)
+        self.host.handle(names.FEED, at.server.serve)
         self.line = multiaddrs.full(self.host.peer, world.address(name))
 
     def vanish(self) -> None:
@@ -422,6 +424,66 @@ def test_a_channel_that_says_too_much_is_read_on_later_and_the_node_goes_on(
             assert await bob.texts("news") == []
 
     run_world(tmp_path, main)
+
+
+def test_what_one_relay_brings_costs_the_others_nothing_and_new_writers_give_no_more(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            await until(reads(bob, "one"), 60)
+            (before,) = bob.engine.channels._channels.values()
+            large, small = [FeedWriter().write("x" * 40_000)], [FeedWriter().write("x")]
+            for relay in relays:
+                assert before.takes(relay.host.peer, None, large)
+                while before.takes(relay.host.peer, None, large) or before.takes(relay.host.peer, None, small):
+                    pass
+            await alice.call("channel_writers", chat="news", add="carol")
+
+            async def enough() -> bool:
+                return "more than this node takes" in (await bob.call("channel", chat="news"))["problem"]
+
+            await until(enough, 60)
+            assert not bob.crashed
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize(("most", "read"), [(7, ["post 5", "post 6"]), (5, []), (0, [])])
+def test_a_writer_who_was_removed_says_nothing_more_to_new_readers(tmp_path: Path, most: int, read: list[str]) -> None:
+    async def main(world: World) -> None:
+        bob, chat = await follower(world)
+        own = FeedWriter().head(writers=(ChannelWriter(OTHER.writer, "carol", most),))
+        await bob.engine.committer.submit(reading.take, chat, FEED, own, [])
+        other = FeedWriter(OTHER_SEED, OTHER)
+        other.write_many(10)
+        for _ in range(2):
+            await bob.engine.committer.submit(reading.take, chat, OTHER, other.head(), other.posts[5:])
+        assert await bob.texts("news") == read
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_that_has_the_head_alone_keeps_nobody_from_reading_at_another(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        bob, chat = await follower(world)
+        one, submit = FeedWriter(), bob.engine.committer.submit
+        one.write_many(60)
+        assert await submit(reading.take, chat, FEED, one.head(), []) == 0
+        assert await bob.engine.committer.read(sync._next, chat, FEED) == frames.NEWEST
+        assert await submit(reading.take, chat, FEED, one.head(), one.posts[58:]) == 60
+        assert await bob.texts("news") == ["post 58", "post 59"]
+
+    run_world(tmp_path, main)
+
+
+async def follower(world: World) -> tuple[WorldNode, ChatId]:
+    """A node that follows a channel which no relay mirrors."""
+    bob = await world.start("bob")
+    link = to_text(encode_link(ChannelLink(FEED.channel, None, (), "news")))
+    return bob, ChatId(bytes.fromhex((await bob.call("add", invite=link))["id"]))
 
 
 def test_a_full_disk_of_a_follower_loses_nothing_and_ends_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import trio
 
 from p2pchat.core import mailbox
 from p2pchat.engine.groups import log_carrier, pairwise
+from p2pchat.errors import Busy
+from p2pchat.store.groups import logs as store_logs
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_groups import has_members, reads, said
@@ -186,6 +188,28 @@ def test_a_relay_that_refuses_for_a_while_gets_it_later(tmp_path: Path) -> None:
         assert await said(carol, "town") == []
         tower.answers = mailbox.DONE
         await reads(carol, "town", "patience")
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("fails", ["outgoing", "done", "read_upto"])
+def test_a_disk_that_fails_for_a_while_ends_nothing_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), _ = await found(world, 1)
+        await alice.stop()
+
+        def fail(*arguments: object) -> None:
+            raise Busy
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store_logs, fails, fail)
+            await bob.call("send", chat="town", text="in spite of it")
+            await trio.sleep(120)
+            assert not bob.crashed
+            assert not carol.crashed
+        await reads(carol, "town", "in spite of it")
 
     run_world(tmp_path, main)
 

@@ -7,6 +7,7 @@ and shown with the channel.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from p2pchat.core.channels import bodies
 from p2pchat.core.channels.feed import Feed, Gap, begin, skip_to, take_head, take_post
@@ -63,13 +64,18 @@ def _added(
 
     added: list[Post] = []
     most = _most(tx, row, feed.name)
-    if feed.is_empty and feed.head is None and head is not None and posts and posts[0].header.seq:
+    is_new = feed.is_empty and (feed.head is None or feed.head.count > 0)
+    if is_new and head is not None and posts and posts[0].header.seq:
         page = [post for post in posts if post.header.seq < head.count]  # a post may be newer than the head
         try:  # a new reader begins with the last page
-            feed = begin(feed.name, head, page)
+            begun = begin(feed.name, head, page)
         except CannotOpen:
             return feed, []
-        added += page
+        added += [post for post in page if most is None or post.header.seq < most]
+        if not added:
+            return feed, []
+        last = added[-1].header
+        feed = replace(begun, count=last.seq + 1, last=last.hash, head=feed.head)
     for post in posts:
         try:
             if skips and head is not None and post.header.seq > feed.count:

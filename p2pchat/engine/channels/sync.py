@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -56,7 +56,8 @@ class _Mirrored:
     """One channel: its feeds, its tasks, and what relays said of it.
 
     wanted: set when there is something to put. unput: relays that have not got what was written last. lacking: relays
-    that have not got the next post, or are not reached. problems: what is wrong with each relay.
+    that have not got the next post, or are not reached. problems: what is wrong with each relay. intakes: what each may
+    still bring. again: whether it was read a moment ago, with other writers.
     """
 
     row: ChannelRow
@@ -66,7 +67,12 @@ class _Mirrored:
     unput: set[PeerKey] = field(default_factory=set)
     lacking: set[PeerKey] = field(default_factory=set)
     problems: dict[PeerKey, str] = field(default_factory=dict)
-    intake: Intake = field(default_factory=Intake)
+    intakes: dict[PeerKey, Intake] = field(default_factory=dict)
+    again: bool = False
+
+    def takes(self, relay: PeerKey, head: FeedHead | None, posts: Sequence[Post]) -> bool:
+        """Return whether this relay may bring so much now."""
+        return self.intakes.setdefault(relay, Intake()).take(head, posts, trio.current_time())
 
 
 class ChannelSync:
@@ -118,12 +124,15 @@ class ChannelSync:
                     await trio.sleep(LONGEST_WAIT)
                     self._changed.set()
                     continue
+                ended = dict[ChatId, dict[PeerKey, Intake]]()
                 for chat, mirrored in list(self._channels.items()):
                     if wanted.get(chat) != (mirrored.row, mirrored.feeds):
                         mirrored.scope.cancel()
+                        ended[chat] = mirrored.intakes
                         del self._channels[chat]
                 for chat in wanted.keys() - self._channels.keys():
-                    self._channels[chat] = _Mirrored(*wanted[chat])
+                    intakes = ended.get(chat, {})
+                    self._channels[chat] = _Mirrored(*wanted[chat], intakes=intakes, again=chat in ended)
                     nursery.start_soon(self._mirror, self._channels[chat])
                 await self._changed.wait()
 
@@ -137,6 +146,8 @@ class ChannelSync:
     async def _keep(self, mirrored: _Mirrored, relay: Relay) -> None:
         """Keep a stream to one relay of a channel."""
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
+        if mirrored.again:  # its writers change as often as its owner wants
+            await trio.sleep(FIRST_WAIT)
         while True:
             pause = math.nan
             try:
@@ -205,7 +216,7 @@ class ChannelSync:
 
     async def _take(self, mirrored: _Mirrored, relay: Relay, name: FeedName, answer: FeedAnswer) -> int | None:
         posts = list(answer.posts)
-        if not mirrored.intake.take(posts, trio.current_time()):
+        if not mirrored.takes(relay.peer, answer.head, posts):
             raise _Enough
         start = await self._committer.read(_next, mirrored.row.chat, name)
         lacks = start != frames.NEWEST and bool(posts) and posts[0].header.seq > start
@@ -231,7 +242,7 @@ class ChannelSync:
             if start == frames.NEWEST or behind:
                 await self._read(mirrored, relay, stream, feed)
                 continue
-            if not mirrored.intake.take(posts, trio.current_time()):
+            if not mirrored.takes(relay.peer, head, posts):
                 raise _Enough
             await self._committer.submit(reading.take, mirrored.row.chat, feed, head, posts)
 
@@ -310,12 +321,15 @@ def _writes(db: Database, row: ChannelRow) -> bool:
 
 
 def _next(db: Database, chat: ChatId, name: FeedName) -> int:
-    """Return the number of the next post that is wanted of a feed; NEWEST if nothing is known of it."""
+    """Return the number of the next post that is wanted of a feed; NEWEST if no post of it is known, but for one that
+    was followed before it had any.
+    """
     row = store_channels.get(db, chat)
     if row is None:
         return frames.NEWEST
     feed = store_channels.feed(db, row, name.writer)
-    return frames.NEWEST if feed.is_empty and feed.head is None else feed.count
+    nothing = feed.is_empty and (feed.head is None or feed.head.count > 0)
+    return frames.NEWEST if nothing else feed.count
 
 
 def _count(db: Database, chat: ChatId, name: FeedName) -> int:

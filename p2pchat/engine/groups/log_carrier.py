@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ from p2pchat.core.primitives import Random, hmac_sha256
 from p2pchat.engine.delivery import group_rules, mailbox_queues
 from p2pchat.engine.groups import adopting, log_duties
 from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
-from p2pchat.errors import NodeError, P2PChatError, ProfileError
+from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError
 from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.lib.wakeup import Wakeup
@@ -175,27 +174,36 @@ class LogCarrier:
 
     async def _put(self, place: LogPlace, putting: _Putting) -> None:
         """Put some of what waits for a log, and save what became of it."""
-        rows = _alike(await self._committer.read(store_logs.outgoing, place.pk, PUT_AT_ONCE))
-        blobs = [row.sealed for row in rows]
-        as_admin = bool(rows and rows[0].admin and place.keys.admin_seed)
-        append = self._net.mailboxes.logs.append
-        codes = await append(place.relay, place.keys, KEEP_HOURS, blobs, as_admin=as_admin) if rows else []
-        answers = zip(rows, codes or (), strict=False)
-        results = [(row.item, row.message, code) for row, code in answers if code is not None]
+        rows: list[OutgoingRow] | None = None
+        good = False
         try:
-            if results:
-                await self._committer.submit(log_duties.placed, place.pk, results)
-        except P2PChatError:
-            results = []
-        if len(results) < len(rows) or any(code for _, _, code in results):
-            putting.not_before = trio.current_time() + putting.backoff.pause()
-        else:
+            rows = _alike(await self._committer.read(store_logs.outgoing, place.pk, PUT_AT_ONCE))
+            good = await self._put_all(place, rows)
+        except P2PChatError:  # our disk, which others report
+            log.debug("what waits for a log could not be read or saved")
+        if good:
             putting.backoff.reset()
+        else:
+            putting.not_before = trio.current_time() + putting.backoff.pause()
         putting.under_way = False
         known = self._places.get(place.pk)
-        if known is not None and not rows:
+        if known is not None and rows == []:
             self._places[place.pk] = known._replace(waiting=False)
         self._wake.set()
+
+    async def _put_all(self, place: LogPlace, rows: Sequence[OutgoingRow]) -> bool:
+        """Put these into a log, and save what became of them; return whether it took all."""
+        if not rows:
+            return True
+        blobs = [row.sealed for row in rows]
+        as_admin = bool(rows[0].admin and place.keys.admin_seed)
+        append = self._net.mailboxes.logs.append
+        codes = await append(place.relay, place.keys, KEEP_HOURS, blobs, as_admin=as_admin)
+        answers = zip(rows, codes or (), strict=False)
+        results = [(row.item, row.message, code) for row, code in answers if code is not None]
+        if results:
+            await self._committer.submit(log_duties.placed, place.pk, results)
+        return len(results) == len(rows) and not any(code for _, _, code in results)
 
     # --- reading
 
@@ -235,7 +243,7 @@ class LogCarrier:
                 await self._committer.room()
                 place = upto if start + ITEMS_AT_ONCE >= len(items) else some[-1][0]
                 await self._take(pk, [sealed for _, sealed in some], place)
-        except ProfileError:  # the disk is full: until there is room again, nothing is asked for
+        except P2PChatError:  # the disk is full, or the node is busy: until there is room again, nothing is asked for
             await trio.sleep(SAVE_RETRY_SECONDS)
             self._read_again(pk)
             return
@@ -244,16 +252,22 @@ class LogCarrier:
             self._watch()
 
     async def _take(self, pk: int, sealed: Sequence[bytes], upto: int) -> None:
-        """Save items up to a place. One that fails costs nobody else anything. Raises ProfileError."""
+        """Save items up to a place. One that fails costs nobody else anything. Raises P2PChatError where nothing can be
+        saved now.
+        """
         submit = self._committer.submit
         try:
             await submit(log_duties.came, pk, sealed, upto)
-        except ProfileError:
+        except (ProfileError, Busy):
             raise
         except P2PChatError:
             for item in sealed:
-                with suppress(NodeError):
+                try:
                     await submit(log_duties.came, pk, [item], 0)
+                except Busy:
+                    raise
+                except NodeError:
+                    log.info("an item of a group could not be taken")
             await submit(log_duties.came, pk, [], upto)
         known = self._places.get(pk)
         if known is not None:

@@ -39,7 +39,9 @@ PING_SECONDS = 60.0
 """Seconds of silence after which a relay is asked whether it is there."""
 MAX_ADDRESSES = 4
 MAX_PUSHED = 256
-"""Things that were pushed and wait for the engine; while there are more, the relay is not read."""
+"""Things that were pushed and wait for the engine; while there are more, the relay is not read, unless it owes an
+answer: then the oldest are passed over, and the engine sees the gap.
+"""
 MAX_PUTS = 64
 
 
@@ -194,7 +196,7 @@ class RelayFeedStream:
                         await self._write([Frame(frames.PONG, b"")])
                     else:
                         self._take(frame)
-                while len(self._pushed) >= MAX_PUSHED:
+                while len(self._pushed) >= MAX_PUSHED and not self._asked:
                     self._room.clear()
                     await self._room.wait()
         except CannotOpen:
@@ -222,6 +224,7 @@ class RelayFeedStream:
     def _new(self, feed: FeedName, limit: int) -> tuple[int, _Asked]:
         self._number += 1
         asked = self._asked[self._number] = _Asked(feed, limit)
+        self._room.set()
         return self._number, asked
 
     async def _ask(self, sent: Sequence[Frame], waiting: Sequence[_Asked]) -> None:
@@ -292,6 +295,8 @@ class RelayFeedStream:
             asked.posts.append(post)
 
     def _push(self, pushed: PushedFeed) -> None:
+        if len(self._pushed) >= 2 * MAX_PUSHED:
+            self._pushed.popleft()
         self._pushed.append(pushed)
         self._wake.set()
 

@@ -17,7 +17,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.ids import QueueId
 from p2pchat.core.logs import Item, Log, LogKeys, LogRead, LogRole
 from p2pchat.core.mailbox import Hello, Put
-from p2pchat.errors import CannotOpen
+from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.mailbox.stream import MailStream
 
 MAX_UNANSWERED = 1 << 20
@@ -56,7 +56,7 @@ class Appending:
 class WatchedLog:
     """A log that is read on one stream after the other. after: the place up to which everything was passed on. asked:
     the place up to which it has come on this stream. following: the relay pushes what is new. refused: it does not let
-    us read it.
+    us read it. dropped: it is to be read no more.
     """
 
     keys: LogKeys
@@ -66,6 +66,7 @@ class WatchedLog:
     handle: int | None = None
     following: bool = False
     refused: bool = False
+    dropped: bool = False
 
     def begin(self) -> None:
         """Forget what was on the stream before."""
@@ -126,10 +127,9 @@ class LogStream:
         return True
 
     def drop(self, watched: WatchedLog) -> None:
-        """Read a log no more."""
-        if watched.handle is None:
-            return
-        if watched.following:
+        """Read a log no more; one that is being read now, from the end of the answer on."""
+        watched.dropped = True
+        if watched.handle is not None and watched.following:
             number = self._stream.number()
             self._unfollowing[number] = watched.handle
             self._stream.ask(mailbox.READ, logs.encode_read(LogRead(number, watched.handle, 0, False, 0)))
@@ -244,8 +244,12 @@ class LogStream:
             raise CannotOpen
         self._reading = None
         self._stream.answered(mailbox.READ, left=bool(self._unfollowing))
+        if end.code not in (mailbox.DONE, mailbox.NOT_ALLOWED):
+            raise LinkLost("the relay cannot read it now")
         watched.refused = end.code != mailbox.DONE
         watched.following = not end.more and not watched.refused
+        if watched.dropped:
+            self.drop(watched)
         self._came(LogArrivals(watched, came, more=end.more))
 
     def _behind(self, handle: int) -> None:

@@ -307,8 +307,15 @@ class _LogClient:
             self._waiting.popleft()
         while self._unread and not logs.is_reading and self._arrived_bytes <= MAX_AHEAD_BYTES:
             watched = self._unread.popleft()
-            if self._watched.get(watched.log) is watched and not logs.read(watched):
+            if self._watched.get(watched.log) is not watched or logs.read(watched):
+                continue
+            if len(self._watched) > mailbox.MAX_HANDLES:
                 log.info("a relay is asked for more logs than one stream has room for")
+                continue
+            self._unread.appendleft(watched)
+            if not logs.pending:
+                stream.end()  # a new stream has room for all that are read now
+            break
 
     def _came(self, arrivals: LogArrivals) -> None:
         """Note what has come of a log; one that is not followed has its turn again."""

@@ -50,7 +50,8 @@ ON CONFLICT DO UPDATE SET address = excluded.address, token = excluded.token, un
 """
 _OUTGOING = """
 SELECT group_outgoing.item, group_items.item, message, admin
-FROM group_outgoing JOIN group_items ON pk = group_outgoing.item WHERE log = ? ORDER BY group_outgoing.item LIMIT ?
+FROM group_outgoing JOIN group_items ON pk = group_outgoing.item WHERE log = ?
+ORDER BY admin DESC, group_outgoing.item LIMIT ?
 """
 _LET_GO = """
 UPDATE group_items SET item = NULL WHERE pk = ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = ?1)
@@ -104,7 +105,9 @@ def queue(db: Database, log: int, item: int, message: MessageId | None, *, admin
 
 
 def outgoing(db: Database, log: int, most: int) -> list[OutgoingRow]:
-    """Return what is to be put into a log, oldest first, `most` items at most."""
+    """Return what is to be put into a log, `most` items at most: what is put with the admins' key before all else,
+    since a log may have room for that alone; oldest first.
+    """
     rows = db.query(_OUTGOING, (log, most))
     return [OutgoingRow(item, sealed, message, bool(admin)) for item, sealed, message, admin in rows]
 

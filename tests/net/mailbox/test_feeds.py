@@ -18,6 +18,7 @@ from p2pchat.core.relays import Relay
 from p2pchat.errors import LinkLost, NotServed, PeerError, Refused, Unreachable
 from p2pchat.feed_ports import FeedStream
 from p2pchat.net import multiaddrs
+from p2pchat.net.mailbox import feeds as feeds_client
 from p2pchat.net.mailbox.feeds import ANSWER_SECONDS, RelayFeeds
 from p2pchat.net.mailbox.records import FirstHops
 from p2pchat.net.ports import Stream
@@ -133,6 +134,31 @@ def test_what_a_relay_must_not_send_ends_the_stream(said: list[Frame]) -> None:
             await stream.pushed()
         with pytest.raises(PeerError):
             await stream.put(FEED, ONE.posts, None)
+
+    run(lambda: lying(say, talk))
+
+
+def test_what_is_pushed_meanwhile_keeps_no_answer_from_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds_client, "MAX_PUSHED", 4)
+    many = FeedWriter()
+    many.write_many(30)
+    second = Frame(frames.END, frames.encode_end(FeedEnd(2, 0, False, 0, 30)))
+
+    async def say(relay: PipeStream) -> None:
+        await relay.write(pack(DONE))
+        pushed = [answered(1, frames.POST, posts.encode_post(post)) for post in many.posts]
+        for frame in [*pushed, second]:
+            await relay.write(pack(frame))
+            await trio.sleep(0.01)
+
+    async def talk(stream: FeedStream) -> None:
+        await stream.get(FEED, 0, 2, watch=True)
+        await trio.sleep(1)
+        began = trio.current_time()
+        assert (await stream.get(FEED, 0, 2)).next == 30
+        assert trio.current_time() - began < 5
+        seen = [(await stream.pushed()).new for _ in range(8)]
+        assert seen == many.posts[22:], "the newest, which show that there is a gap"
 
     run(lambda: lying(say, talk))
 

@@ -11,6 +11,7 @@ import trio
 from p2pchat.core import logs, mailbox
 from p2pchat.core.logs import LogRole
 from p2pchat.core.mailbox import DONE, NOT_ALLOWED, QUEUE_FULL
+from p2pchat.errors import DiskFull
 from p2pchat.net.mailbox import logs as log_client
 from p2pchat.relay.log_store import log_quota
 from tests.net.mailbox.test_pool import Person
@@ -128,6 +129,72 @@ def test_a_change_of_what_is_watched_leaves_the_others_alone(tmp_path: Path) -> 
             await trio.sleep(log_client.IDLE_SECONDS + 1)
             assert at.mailbox.followers == 0
             assert scene.lines.streams[0].closed
+
+    run(main)
+
+
+def test_a_stream_whose_handles_are_used_up_makes_way_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "MAX_HANDLES", 32)
+    keys = [group_log(f"epoch {number}") for number in range(7)]
+
+    async def main() -> None:
+        async with relay(tmp_path) as at, client(at.stream) as scene:
+            sender = await at.client()
+            for number, log in enumerate(keys):
+                await sender.open_log(number, LogRole.APPEND, log)
+                await sender.put(number, ITEMS[number])
+                scene.boxes.logs.watch(AT_RELAY, [(log, 0) for log in keys[max(0, number - 1) : number + 1]])
+                await scene.letters.until(lambda: bool(scene.letters.items(log)))  # noqa: B023
+            assert len(scene.lines.streams) < 4
+
+    run(main)
+
+
+def test_a_log_that_is_let_go_while_it_is_read_and_read_again_is_followed(tmp_path: Path) -> None:
+    async def script(liar: Liar) -> None:
+        first = await reading(liar)
+        await trio.sleep(5)
+        await items(liar, first.handle, 5)
+        await liar.end(first.number)
+        ended = logs.decode_read(await liar.hear(mailbox.READ))
+        assert (ended.want, ended.follow) == (0, False), "the relay has begun to push"
+        await liar.end(ended.number)
+        again = logs.decode_read(await liar.hear(mailbox.READ))
+        assert (again.handle, again.after, again.follow) == (first.handle, 0, True)
+        await items(liar, first.handle, 5)
+        await liar.end(again.number)
+        await items(liar, first.handle, 6)
+        await liar.hear(mailbox.PING)
+
+    async def main() -> None:
+        async with lied_to(script) as scene:
+            scene.boxes.logs.watch(AT_RELAY, [(GROUP, 0)])
+            await trio.sleep(2)
+            scene.boxes.logs.watch(AT_RELAY, [])
+            scene.boxes.logs.watch(AT_RELAY, [(GROUP, 0)])
+            await scene.letters.until(lambda: len(scene.letters.items(GROUP)) == 2)
+            assert [place for place, _ in scene.letters.of_logs[GROUP.log.id]] == [5, 6]
+
+    run(main)
+
+
+def test_a_log_that_a_relay_cannot_read_now_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at, client(at.stream) as scene:
+            await (await member(at)).put(0, *ITEMS[:3])
+            assert at.logs is not None
+
+            def fail(*arguments: object) -> None:
+                raise DiskFull
+
+            with monkeypatch.context() as patched:
+                patched.setattr(at.logs, "fetch", fail)
+                scene.boxes.logs.watch(AT_RELAY, [(GROUP, 0)])
+                await trio.sleep(10)
+            await scene.letters.until(lambda: scene.letters.items(GROUP) == ITEMS[:3])
+            assert 2 <= len(scene.lines.streams) <= 8
 
     run(main)
 

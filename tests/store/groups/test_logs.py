@@ -69,6 +69,17 @@ def test_an_item_is_let_go_when_every_log_has_it(db: Database) -> None:
         assert logs.with_outgoing(db) == set()
 
 
+def test_what_an_admin_puts_does_not_wait_behind_what_a_full_log_refuses(db: Database) -> None:
+    with db.transaction():
+        logs.put(db, CHAT, group(db), RELAYS[0], ADMIN)
+        (log,) = logs.of(db, CHAT)
+        for number, admin in enumerate([False] * 3 + [True] * 2):
+            item = items.see(db, CHAT, bytes([number]), bytes([number]), 1)
+            assert item is not None
+            logs.queue(db, log.pk, item, None, admin=admin)
+        assert [row.sealed[0] for row in logs.outgoing(db, log.pk, 3)] == [3, 4, 0]
+
+
 def test_skipped_keys_are_counted_for_their_sender_and_their_group(db: Database) -> None:
     with db.transaction():
         epoch = group(db)
