@@ -1,5 +1,5 @@
 """Verbs about groups: group create show members add invite requests accept decline remove ban role set
-leave log."""
+recover keep leave log."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ def _rules(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         if isinstance(value, bool):
             yield key, "yes" if value else "no"
+        elif key == "recovery":
+            yield key, f"{value['needed']} of {', '.join(member['name'] for member in value['members'])}"
         elif key in ("slow_mode", "newcomers"):
             unit = "s" if key == "slow_mode" else "h"
             yield key, f"{value}{unit}" if value else "off"
@@ -153,6 +155,20 @@ def role(context: Context, args: Namespace) -> int:
     article = "an" if args.role[0] in "ao" else "a"
     words = f"{args.m} is {article} {args.role} now."
     return answers.say(context, words, "set_role", chat=args.chat, member=args.m, role=args.role)
+
+
+def recover(context: Context, args: Namespace) -> int:
+    """Ask that a member becomes the owner in place of one who is lost."""
+
+    def words(group: dict[str, Any]) -> str:
+        return f"You ask that {args.m} becomes the owner. {clean_line(group['problem'])}".rstrip()
+
+    return answers.say(context, words, "recover_group", chat=args.chat, member=args.m)
+
+
+def keep(context: Context, args: Namespace) -> int:
+    """Say that one is the owner, and not lost."""
+    return answers.say(context, "You stay the owner; what was asked is void.", "keep_group", chat=args.chat)
 
 
 def mute(context: Context, args: Namespace) -> int:
@@ -380,8 +396,26 @@ _ACTIONS = (
         notes="slow_mode is the least time between two messages of one member, such as 30s, or off. With locked yes, "
         "only moderators and above write. invites is admins or members: who may invite. newcomers is a time "
         "such as 24h in which somebody new sends neither links nor files, or off. history is how many earlier "
-        "messages somebody new gets: 0, 50 or 500.",
+        "messages somebody new gets: 0, 50 or 500. recovery is who can replace a lost owner, more than half of the "
+        "admins that the owner names: '2 of bob, carol, dan', or off.",
         example="p2pchat group set friends slow_mode 30s",
+    ),
+    Verb(
+        "group recover",
+        "ask that a member becomes the owner, in place of one who is lost",
+        recover,
+        (_GROUP, _MEMBER),
+        notes="For the admins whom the owner named with `p2pchat group set CHAT recovery`. Once as many have asked as "
+        "it takes, it happens 14 days later, while one of their nodes runs. If the owner does anything, it is void.",
+        example="p2pchat group recover friends carol",
+    ),
+    Verb(
+        "group keep",
+        "say, as the owner, that you are not lost",
+        keep,
+        (_GROUP,),
+        notes="What admins have asked with `p2pchat group recover` is void then.",
+        example="p2pchat group keep friends",
     ),
     Verb(
         "group leave",

@@ -36,6 +36,8 @@ VERBS = (
     GroupVerb("ban", "remove a member, and keep them from joining again", "remove_member", "MEMBER", NAME),
     GroupVerb("role", f"make a member {', '.join(ROLES[1:-1])} or {ROLES[-1]}", "set_role", "MEMBER ROLE", NAME),
     GroupVerb("set", "change its name or a rule", "set_group", "[SETTING VALUE]", NAME),
+    GroupVerb("recover", "ask that a member becomes the owner in place of a lost one", "recover_group", "MEMBER", NAME),
+    GroupVerb("keep", "say that you, the owner, are not lost", "keep_group"),
     GroupVerb("log", "show what was done in it, and by whom", "group_log"),
     GroupVerb("leave", "leave it", "leave_group"),
 )

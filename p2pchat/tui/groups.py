@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from p2pchat.sanitize import clean_line
 from p2pchat.tui.model import time_of
 
 OWNER, ADMIN, MODERATOR, MEMBER, OBSERVER = "owner", "admin", "moderator", "member", "observer"
@@ -183,12 +184,15 @@ SETTINGS = (
     Setting("newcomers", "how long newcomers send no links and files", ("0", "1", "24", "168")),
     Setting("invites", "who invites", ("admins", "members")),
     Setting("history", "how many earlier messages newcomers get", ("0", "50", "500")),
+    Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off"),
 )
 """What `set_group` changes, in the order of the page."""
 
 
 def plain(value: object) -> str:
     """Return the value of a setting as `set_group` takes it."""
+    if isinstance(value, Mapping):
+        return f"{value['needed']} of {', '.join(clean_line(str(member['name'])) for member in value['members'])}"
     return ("yes" if value else "no") if isinstance(value, bool) else "" if value is None else str(value)
 
 

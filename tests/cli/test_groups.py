@@ -31,6 +31,13 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
         {"chat": "friends", "member": "bob", "ban": True, "reason": "spam"},
     ),
     (["role", "friends", "bob", "admin"], "set_role", {"chat": "friends", "member": "bob", "role": "admin"}),
+    (
+        ["set", "friends", "recovery", "2", "of", "bob,", "carol"],
+        "set_group",
+        {"chat": "friends", "key": "recovery", "value": "2 of bob, carol"},
+    ),
+    (["recover", "friends", "bob"], "recover_group", {"chat": "friends", "member": "bob"}),
+    (["keep", "friends"], "keep_group", {"chat": "friends"}),
     (["mute", "friends", "bob", "8h"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 28_800}),
     (["mute", "friends", "bob", "off"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 0}),
     (["leave", "friends"], "leave_group", {"chat": "friends"}),
@@ -120,6 +127,7 @@ def test_a_group_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
         "invites    admins",
         "newcomers  off",
         "history    50",
+        "recovery   1 of alice",
         "name       friends",
         "topic      the hut",
     ]

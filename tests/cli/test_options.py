@@ -71,6 +71,8 @@ POSITIONALS = {
     "group role": ["friends", "bob", "admin"],
     "group mute": ["friends", "bob", "8h"],
     "group set": ["friends", "slow_mode", "30s"],
+    "group recover": ["friends", "bob"],
+    "group keep": ["friends"],
     "group leave": ["friends"],
     "group log": ["friends"],
 }

@@ -26,6 +26,7 @@ RULES: Json = {
     "invites": "admins",
     "newcomers": 0,
     "history": 0,
+    "recovery": None,
 }
 METHODS = {verb.needs for verb in VERBS} | {command.needs for command in COMMANDS if command.needs} | {"answer_request"}
 

@@ -60,6 +60,10 @@ def test_rules_are_said_in_words() -> None:
     assert shown["newcomers"] == ["off", "1 h", "24 h", "7 days"]
     assert shown["history"] == ["none", "50", "500"]
     assert worded(SETTINGS[3], True) == "yes"
+    rule = {"needed": 2, "members": [{"id": "b0", "name": "bob"}, {"id": "c0", "name": "car\x1bol"}]}
+    assert worded(SETTINGS[-1], rule).startswith("2 of bob, car")
+    assert "\x1b" not in worded(SETTINGS[-1], rule)
+    assert worded(SETTINGS[-1], None) == ""
 
 
 def test_what_the_node_cannot_do_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:

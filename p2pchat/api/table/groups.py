@@ -13,7 +13,7 @@ from p2pchat.api.table.shape import (
 ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 """What a member may be, from the one who may do everything to those who only read and react."""
 
-SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history")
+SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
 GROUP: Final = "{chat, name, topic, role, members, settings, epoch, problem}"
@@ -84,15 +84,31 @@ METHODS: Final[tuple[Method, ...]] = (
                 "messages of one member, 0 for none. `locked` is yes (only moderators and above write) or no. "
                 "`invites` is admins or members: who may invite. `newcomers` is the number of hours in which somebody "
                 "new sends neither links nor files. `history` is how many earlier messages somebody new is given: 0, "
-                "50 or 500.",
+                "50 or 500. `recovery` names the admins who can replace a lost owner, and how many of them it takes, "
+                "more than half: `2 of bob, carol, dan`; or it is off. Only the owner sets it.",
             ),
         ),
+    ),
+    Method(
+        "recover_group",
+        "Asks that a member becomes the owner, in place of one who is lost: for admins whom the setting `recovery` "
+        "names. Once as many have asked as it takes, it happens 14 days later, unless the owner does anything in the "
+        "group that everybody sees, at any time.",
+        f"{GROUP}; as in `group`",
+        (CHAT, _MEMBER),
+    ),
+    Method(
+        "keep_group",
+        "Says, as the owner, that one is not lost: what was asked by `recover_group` so far is void.",
+        f"{GROUP}; as in `group`",
+        (CHAT,),
     ),
     Method(
         "group",
         "Returns what there is to know about a group. `role` is the user's, null if they are not a member any more; "
         "`members` is their number. `settings` has the settings that `set_group` changes. `epoch` says in words for "
-        "people how old the present keys are; `problem` is a sentence about what is wrong, or empty.",
+        "people how old the present keys are; `problem` says in sentences what is wrong, also who asks for another "
+        "owner, or is empty. In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
         f"{GROUP}; {_ROLE_DOC}",
         (CHAT,),
     ),

@@ -16,6 +16,8 @@ siblings   tells those whom we added what they cannot read
 sending    seals our contents under the right epoch
 carriage   carries items by every way
 pairwise   the way to members who are contacts
+recovery   what is asked about a lost owner, in sentences
+recovering names who may replace a lost owner, asks for it and confirms it
 permission who may do what, in words
 notices    lines in the chat about what was done
 summary    a group as faces see it

@@ -18,7 +18,7 @@ from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import history, notices, sending, welcoming
+from p2pchat.engine.groups import history, notices, recovery, sending, welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
@@ -43,6 +43,7 @@ def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
     """Add an event to the log of a group, and do what follows; return False if one of its parents is missing. Raises
     CannotOpen for one that says nothing.
     """
+    before = recovery.ownership(history.log_of(tx, row.chat).state)
     taken = history.take(tx, row.chat, raw)
     if taken is None:
         return False
@@ -55,6 +56,7 @@ def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
         settle(tx, row.chat)
     for event in taken:
         notices.tell(tx, row, event)
+    notices.tell_owners(tx, row, before, taken)
     return True
 
 

@@ -28,7 +28,7 @@ from p2pchat.core.groups.roles import member_id
 from p2pchat.core.groups.settings import NAME
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
-from p2pchat.engine.groups import adopting, carriage, history, notices, permission
+from p2pchat.engine.groups import adopting, carriage, history, notices, permission, recovery
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.store import chats as store_chats
@@ -145,6 +145,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
         made = epochs.make_rekey(row.group_id, hashed, _key(before.exporter), leaves, tx.entropy)
         secret, rekey = made.secret, made.rekey
     event = events.sign_event(draft.core, None if secret is None else epochs.confirmation(secret), rekey, row.sign_seed)
+    owned = recovery.ownership(log.state)
     under = _all_heads(tx, row, log, before)
     history.take(tx, row.chat, event.raw)
     for epoch in under:  # before what follows: who is removed is told too
@@ -155,6 +156,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
         adopting.adopt(tx, row, event, secret)
     adopting.settle(tx, row.chat)
     notices.tell(tx, row, event)
+    notices.tell_owners(tx, row, owned, (event,))
     return event, secret
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from p2pchat.core.contents import GroupNotice
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.groups import audit
 from p2pchat.core.groups.audit import EventStanding
-from p2pchat.core.groups.events import GroupEvent, MergeEpochs, RotateEpoch, UpdateMember
-from p2pchat.core.ids import sender_of
-from p2pchat.engine.groups import history, wording
+from p2pchat.core.groups.events import (
+    ConfirmRecovery,
+    GroupEvent,
+    HandOver,
+    MergeEpochs,
+    RecoverOwner,
+    RotateEpoch,
+    UpdateMember,
+)
+from p2pchat.core.ids import MemberId, sender_of
+from p2pchat.engine.groups import history, recovery, wording
+from p2pchat.engine.groups.recovery import Ownership
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
@@ -30,17 +41,50 @@ def tell(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
     elif isinstance(event.action, _UNSAID) or audit.standing(log, event.id) is not EventStanding.COUNTS:
         return  # who was removed could fill the chat with lines about what it pretends to do
     else:
-        sentence = f"{wording.sentence(event, row.member, names)}."
+        sentence = _asked(tx, row, event) or f"{wording.sentence(event, row.member, names)}."
+    _say(tx, row, event.author_id, sentence)
+
+
+def tell_owners(tx: Transaction, row: GroupRow, before: Ownership, taken: Sequence[GroupEvent]) -> None:
+    """Save lines about what events changed about who owns the group, where they do not say so themselves. before: who
+    did before them.
+    """
+    state = history.log_of(tx, row.chat).state
+    now = recovery.ownership(state)
+    if not taken or now == before:
+        return
+    last, kinds = taken[-1].author_id, {type(event.action) for event in taken}
+    for member in sorted(now.owners - before.owners if before.owners and HandOver not in kinds else ()):
+        you, name = member == row.member, store_members.shown_name(tx.db, row.chat, member)
+        who = "You are" if you else f"{name} is"
+        lost = f" again, since {'you were' if you else 'they were'} not lost"
+        _say(tx, row, member, f"{who} the owner{' now' if ConfirmRecovery in kinds else lost}.")
+    for member in sorted(before.candidates - now.candidates - now.owners if now.owners == before.owners else ()):
+        you, name = member == row.member, store_members.shown_name(tx.db, row.chat, member)
+        because = ": the owner is not lost" if any(event.author_id in now.owners for event in taken) else ""
+        _say(tx, row, last, f"{'You do' if you else f'{name} does'} not become the owner{because}.")
+
+
+def _asked(tx: Transaction, row: GroupRow, event: GroupEvent) -> str:
+    """Return what comes of a request to replace a lost owner; empty for other events."""
+    if not isinstance(event.action, RecoverOwner):
+        return ""
+    state = history.log_of(tx, row.chat).state
+    cases = [case for case in state.recoveries if case.member == event.action.member]
+    return "".join(recovery.sentence(tx.db, row.chat, state, row.member, case) for case in cases)
+
+
+def _say(tx: Transaction, row: GroupRow, author: MemberId, sentence: str) -> None:
     notice = MessageRow(
         id=tx.new_message_id(),
         chat=row.chat,
-        sender=ME if event.author_id == row.member else sender_of(event.author_id),
+        sender=ME if author == row.member else sender_of(author),
         kind=GroupNotice.KIND.number,
         seq=0,
         text=sentence,
         sent_at=tx.now,
         received_at=tx.now,
-        state=DeliveryState.READ if event.author_id == row.member else DeliveryState.RECEIVED,
+        state=DeliveryState.READ if author == row.member else DeliveryState.RECEIVED,
         read_at=tx.now,
     )
     inserted = store_messages.insert(tx.db, notice)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.groups.settings import DESCRIPTION, HISTORY, INVITES, LOCKED, NAME, NEWCOMERS, SLOW_MODE, TOPIC
-from p2pchat.core.ids import ChatId
+from p2pchat.core.groups.settings import (
+    DESCRIPTION,
+    HISTORY,
+    INVITES,
+    LOCKED,
+    NAME,
+    NEWCOMERS,
+    RECOVERY,
+    SLOW_MODE,
+    TOPIC,
+)
+from p2pchat.core.groups.state import GroupState
+from p2pchat.core.ids import ChatId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.groups import history, recovery
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
@@ -26,8 +39,10 @@ SETTINGS = (TOPIC, DESCRIPTION, SLOW_MODE, LOCKED, INVITES, NEWCOMERS, HISTORY)
 WAITING_FOR_KEYS = "Messages wait until a group admin has renewed the keys."
 
 
-def of(db: Database, chat: ChatId, now: int) -> Json | None:
-    """Return the object of a group, or None if there is no such group."""
+def of(db: Database, chat: ChatId, now: int, state: GroupState | None = None) -> Json | None:
+    """Return the object of a group, or None if there is no such group. state: of its log, where that is at hand; only
+    it says who asks for another owner.
+    """
     row, kept = store_groups.get(db, chat), store_chats.get(db, chat)
     if row is None or kept is None:
         return None
@@ -42,15 +57,25 @@ def of(db: Database, chat: ChatId, now: int) -> Json | None:
         "settings": {
             "name": clean_name(NAME.read(values)),
             **{setting.key: setting.read(values) for setting in SETTINGS},
+            RECOVERY.key: _recovery(db, chat, values),
         },
         "epoch": _age(db, row, now) if present else "",
-        "problem": _problem(db, row) if present else "",
+        "problem": _problem(db, row, state) if present else "",
     }
 
 
 def of_chat(tx: Transaction, chat: ChatId) -> Json | None:
     """Return the same in a transaction."""
-    return of(tx.db, chat, tx.now)
+    return of(tx.db, chat, tx.now, history.log_of(tx, chat).state)
+
+
+def _recovery(db: Database, chat: ChatId, values: Mapping[str, Any]) -> Json | None:
+    rule = RECOVERY.read(values)
+    if rule is None:
+        return None
+    names = store_members.names(db, chat, [sender_of(member) for member in rule.named])
+    named = [{"id": member.hex(), "name": names[sender_of(member)]} for member in rule.named]
+    return {"needed": rule.needed, "members": sorted(named, key=lambda member: (member["name"], member["id"]))}
 
 
 def _age(db: Database, row: GroupRow, now: int) -> str:
@@ -67,7 +92,9 @@ def _age(db: Database, row: GroupRow, now: int) -> str:
     return f"The keys are from {views.day(epoch.adopted_at)}."
 
 
-def _problem(db: Database, row: GroupRow) -> str:
+def _problem(db: Database, row: GroupRow, state: GroupState | None) -> str:
     if row.problem:
         return row.problem
+    if state is not None and state.recoveries:
+        return recovery.sentences(db, row.chat, state, row.member)
     return WAITING_FOR_KEYS if row.epoch is None and store_items.unsent(db, row.chat, 1) else ""

@@ -9,7 +9,7 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, history, log_duties, logs
+from p2pchat.engine.groups import catching_up, duties, history, log_duties, logs, recovering
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
@@ -48,6 +48,7 @@ def tidy(tx: Transaction) -> None:
         _delete_epochs(tx, chat)
         catching_up.check(tx, chat)
         duties.check(tx, chat)
+        recovering.confirm(tx, chat)
     logs.tick(tx)
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
     store_items.forget_seen(tx.db, tx.passed - KEEP_SEEN_MS)

@@ -23,6 +23,7 @@ from p2pchat.core.groups.events import (
     UpdateMember,
 )
 from p2pchat.core.groups.roles import Role, member_id
+from p2pchat.core.groups.settings import RECOVERY
 from p2pchat.core.ids import ContactId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.runtime import views
@@ -46,7 +47,6 @@ _SETTINGS = {
     "newcomers": "the rule for newcomers",
     "history": "what newcomers are shown",
     "timer": "how long messages stay",
-    "recovery": "who may replace a lost owner",
 }
 
 
@@ -60,6 +60,9 @@ def named_in(event: GroupEvent) -> set[ContactId]:
         members += action.members
     elif isinstance(action, SetRole | HandOver | MuteMember | RecoverOwner | ConfirmRecovery):
         members += (action.member,)
+    elif isinstance(action, ChangeSetting):
+        rule = RECOVERY.read({action.key: action.value})
+        members += () if rule is None else tuple(rule.named)
     return {sender_of(member) for member in members}
 
 
@@ -93,11 +96,11 @@ def _predicate(action: Any, called: Any) -> str:
         case Found():
             return "founded the group"
         case AddMembers():
-            return f"added {_listed([called(member_id(newcomer.sign)) for newcomer in action.newcomers])}"
+            return f"added {listed([called(member_id(newcomer.sign)) for newcomer in action.newcomers])}"
         case RemoveMembers():
             because = f": {clean_name(action.reason, None)}" if action.reason else ""
             how = "banned" if action.ban else "removed"
-            return f"{how} {_listed([called(member) for member in action.members])}{because}"
+            return f"{how} {listed([called(member) for member in action.members])}{because}"
         case SetRole():
             return f"made {called(action.member)} {ROLE_WORDS[action.role]}"
         case LeaveGroup():
@@ -105,7 +108,7 @@ def _predicate(action: Any, called: Any) -> str:
         case UpdateMember():
             return "renewed their keys"
         case ChangeSetting():
-            return _changed(action.key, action.value)
+            return _changed(action.key, action.value, called)
         case RotateEpoch():
             return "renewed the keys"
         case MergeEpochs():
@@ -124,15 +127,26 @@ def _predicate(action: Any, called: Any) -> str:
     return "changed something that this version does not know"
 
 
-def _changed(key: str, value: object) -> str:
+def _changed(key: str, value: object, called: Any) -> str:
     if key == "name" and isinstance(value, str):
         return f"named the group {clean_name(value)}"
     if key == "locked":
         return "locked the group" if value is True else "unlocked the group"
+    if key == RECOVERY.key:
+        rule = RECOVERY.read({key: value})
+        if rule is None:
+            return "let nobody replace a lost owner"
+        named = listed(sorted((called(member) for member in rule.named), key=lambda name: (name != "you", name)))
+        return (
+            f"let {rule.needed} of {named} replace a lost owner"
+            if len(rule.named) > 1
+            else f"let {named} replace a lost owner"
+        )
     return f"changed {_SETTINGS.get(key, 'a setting')}"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return names as one says them, `anna, ben and carol`, at most five."""
     if len(names) > MAX_NAMED:
         return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} others"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

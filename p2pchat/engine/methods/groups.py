@@ -6,13 +6,21 @@ from collections.abc import Callable, Sequence
 
 from p2pchat.core.groups import audit, events, settings
 from p2pchat.core.groups.audit import EventStanding
-from p2pchat.core.groups.events import AddMembers, GroupEvent, HandOver, MuteMember, RemoveMembers, SetRole
+from p2pchat.core.groups.events import (
+    AddMembers,
+    ChangeSetting,
+    GroupEvent,
+    HandOver,
+    MuteMember,
+    RemoveMembers,
+    SetRole,
+)
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import changes, history, joining, links, permission, summary, wording
+from p2pchat.engine.groups import changes, history, joining, links, permission, recovering, summary, wording
 from p2pchat.engine.methods import chats
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
@@ -128,8 +136,13 @@ async def set_group(engine: Engine, *, chat: str, key: str, value: str) -> Json:
     """Change a setting of a group. Raises UsageError for a value that the setting cannot have."""
 
     def act(tx: Transaction, row: GroupRow) -> None:
-        wanted = _value(key, value)
-        if history.log_of(tx, row.chat).state.settings.get(key) != wanted:
+        state = history.log_of(tx, row.chat).state
+        if key == settings.RECOVERY.key:
+            permission.check(tx.db, row.chat, state, row.member, ChangeSetting(key, None))
+            wanted = recovering.rule(value.strip(), state, lambda name: _member(tx.db, row, name))
+        else:
+            wanted = _value(key, value)
+        if state.settings.get(key) != wanted:
             changes.change_setting(tx, row, key, wanted)
 
     return await _change(engine, chat, act)
@@ -138,10 +151,21 @@ async def set_group(engine: Engine, *, chat: str, key: str, value: str) -> Json:
 async def group(engine: Engine, *, chat: str) -> Json:
     """Return what there is to know about a group."""
 
-    def query(db: Database) -> Json:
-        return _shown(db, group_of(db, chat, former=True), engine.clock())
+    def act(tx: Transaction) -> Json:
+        return _shown(tx, group_of(tx.db, chat, former=True))
 
-    return await engine.committer.read(query)
+    found: Json = await engine.committer.submit(act)
+    return found
+
+
+async def recover_group(engine: Engine, *, chat: str, member: str) -> Json:
+    """Ask that a member becomes the owner in place of one who is lost. Raises NotNow."""
+    return await _change(engine, chat, lambda tx, row: recovering.ask(tx, row, _member(tx.db, row, member)))
+
+
+async def keep_group(engine: Engine, *, chat: str) -> Json:
+    """Say, as the owner, that one is not lost. Raises NotNow."""
+    return await _change(engine, chat, recovering.keep)
 
 
 async def group_members(engine: Engine, *, chat: str, search: str = "", offset: int = 0, limit: int = 100) -> Json:
@@ -227,7 +251,7 @@ async def _change(engine: Engine, chat: str, function: Callable[[Transaction, Gr
     def act(tx: Transaction) -> Json:
         row = group_of(tx.db, chat)
         function(tx, row)
-        return _shown(tx.db, row, tx.now)
+        return _shown(tx, row)
 
     changed: Json = await engine.committer.submit(act)
     return changed
@@ -244,8 +268,8 @@ def group_of(db: Database, chat: str, *, former: bool = False) -> GroupRow:
     return row
 
 
-def _shown(db: Database, row: GroupRow, now: int) -> Json:
-    shown = summary.of(db, row.chat, now)
+def _shown(tx: Transaction, row: GroupRow) -> Json:
+    shown = summary.of_chat(tx, row.chat)
     assert shown is not None
     return shown
 

@@ -86,6 +86,8 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "mute_member": groups.mute_member,
     "leave_group": groups.leave_group,
     "set_group": groups.set_group,
+    "recover_group": groups.recover_group,
+    "keep_group": groups.keep_group,
     "group": groups.group,
     "group_members": groups.group_members,
     "group_log": groups.group_log,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from p2pchat.core.ids import ChatId, EventId
-from p2pchat.store.database import Database
+from p2pchat.store.database import ID_LIST, Database, packed
 
 
 class EventRow(NamedTuple):
@@ -35,6 +35,12 @@ def remove(db: Database, chat: ChatId, ids: Iterable[EventId]) -> None:
 def has(db: Database, chat: ChatId, id: EventId) -> bool:
     """Return whether an event is here."""
     return db.query_one("SELECT 1 FROM group_events WHERE chat = ? AND id = ?", (chat, id)) is not None
+
+
+def seen(db: Database, chat: ChatId, ids: Collection[EventId]) -> dict[EventId, int]:
+    """Return when each of these events came here first, in ms, of those that are here."""
+    sql = f"SELECT id, at FROM group_events WHERE chat = ?1 AND id IN {ID_LIST.format('?2')}"
+    return {EventId(id): at for id, at in db.query(sql, (chat, packed([*ids])))}
 
 
 def all(db: Database, chat: ChatId) -> list[EventRow]:

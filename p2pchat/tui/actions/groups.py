@@ -37,6 +37,8 @@ class GroupActions:
             "ban": self._ban,
             "role": self._role,
             "set": self._set,
+            "recover": self._recover,
+            "keep": self._keep,
             "log": self._log,
             "leave": self._leave,
         }
@@ -217,6 +219,17 @@ class GroupActions:
         else:
             await self._app.node.call("set_group", chat=chat.id, key=setting.name, value=value.strip())
             self._app.say("Changed, for everyone who has seen it.")
+
+    async def _recover(self, chat: Chat, name: str) -> None:
+        if not name:
+            self._app.say("Write who is to be the owner: /group recover bob.")
+            return
+        await self._app.node.call("recover_group", chat=chat.id, member=name.removeprefix("@"))
+        self._app.say(f"You ask that {name.removeprefix('@')} becomes the owner.")
+
+    async def _keep(self, chat: Chat, _rest: str) -> None:
+        await self._app.node.call("keep_group", chat=chat.id)
+        self._app.say("You stay the owner; what was asked is void.")
 
     async def _leave(self, chat: Chat, _rest: str) -> None:
         await self.leave(chat)
