@@ -12,7 +12,7 @@ from collections.abc import Collection
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent
-from p2pchat.core.groups.settings import NAME, TIMER
+from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
 from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
@@ -28,7 +28,9 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups import records as store_records
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
 from p2pchat.store.messages import ME
@@ -134,6 +136,8 @@ def settle(tx: Transaction, chat: ChatId) -> None:
         fields["problem"] = ""
     store_groups.update(tx.db, chat, **fields)
     _settle_chat(tx, chat, state, present=me is not None)
+    if me is None or not HISTORY.read(state.settings):
+        store_records.forget(tx.db, chat)
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
         store_epochs.send_under(tx.db, chat, epoch, tx.now)
@@ -203,8 +207,14 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
 
 
 def forget_keys(tx: Transaction, chat: ChatId) -> None:
-    """Delete the keys of a group that we are not in any more, and what waited to be sent or opened."""
+    """Delete the keys of a group that we are not in any more, and what waited to be sent or opened. What is to be put
+    into a log still is, for a day: that we leave, where nobody else is told of it.
+    """
     for epoch in store_epochs.of(tx.db, chat):
-        store_epochs.remove(tx.db, epoch.pk)
+        if store_logs.waits(tx.db, epoch.pk):
+            store_epochs.keep_topic(tx.db, epoch.pk)
+        else:
+            store_epochs.remove(tx.db, epoch.pk)
+    tx.group_logs_changed = True
     store_items.forget_all(tx.db, chat)
     tx.erased = True
