@@ -205,6 +205,31 @@ def test_every_remark_works_in_a_group(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+def test_who_may_not_write_does_not_write_by_editing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        sent = await bob.call("send", chat="hikers", text="as a member")
+        for node in (alice, carol):
+            await reads(node, "hikers", "as a member")
+        await alice.call("set_role", chat="hikers", member="bob", role="observer")
+        await alice.call("send", chat="hikers", text="bob only reads now")
+        await reads(bob, "hikers", "bob only reads now")
+        with pytest.raises(NotNow):
+            await bob.call("edit", id=sent["id"], text="as an observer")
+        monkeypatch.setattr(group_rules, "check_post", lambda *_: None)  # his node lets him
+        await bob.call("edit", id=sent["id"], text="as an observer")
+        await bob.call("react", id=sent["id"], emoji="👍")
+        for node in (alice, carol):
+
+            async def has_reacted(node: WorldNode = node) -> bool:
+                return any(one["reactions"] for one in await talk(node, "hikers"))
+
+            await until(has_reacted)
+            assert "as a member" in [one["text"] for one in await talk(node, "hikers")]
+
+    run_world(tmp_path, main)
+
+
 def test_a_member_leaves_and_is_followed_by_new_keys(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await found(world, "alice", "bob", "carol")

@@ -8,7 +8,7 @@ from p2pchat.core.contents.edit import EDITABLE_FOR_MS
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import first_device
 from p2pchat.engine.contents import about
-from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.lib.times import DAY_MS
@@ -62,6 +62,7 @@ def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None
     if tx.now > row.sent_at + EDITABLE_FOR_MS and contact.state != ContactState.SELF:
         raise NotNow("A message can be edited for 48 hours", hint="Send another one that corrects it.")
     about.check(contact, row)
+    group_rules.check_post(tx, contact, Edit(row.id, text))
     message_id = tx.new_message_id()
     edited = remarks.edit(tx.db, row, message_id, text, tx.now)
     if store_outbox.forget_messages(tx.db, first_device(contact.id), edited.trimmed):

@@ -10,7 +10,7 @@ from typing import Any
 
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content
-from p2pchat.core.contents import AnyPayload, Pin
+from p2pchat.core.contents import AnyPayload, Edit, Pin
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import LOCKED, NEWCOMERS, SLOW_MODE
 from p2pchat.core.ids import sender_of
@@ -56,7 +56,7 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
     settings, role = settings_of(row), Role(row.role)
     if isinstance(payload, Pin) and role > Role.MODERATOR:
         raise NotNow(f"Only moderators pin messages in {contact.name}")
-    if not payload.KIND.visible or role <= Role.MODERATOR:
+    if not _writes(payload) or role <= Role.MODERATOR:
         return
     if role == Role.OBSERVER:
         raise NotNow(f"You can only read and react in {contact.name}")
@@ -64,11 +64,11 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
         raise NotNow(f"You are muted in {contact.name} until {views.moment(me.muted_until)}: till then you only react")
     if LOCKED.read(settings):
         raise NotNow(f"{contact.name} is locked: only moderators write there now")
-    slow = 1000 * SLOW_MODE.read(settings)
+    slow = 1000 * SLOW_MODE.read(settings) if payload.KIND.visible else 0
     last = store_messages.newest_of(tx.db, row.chat, ME) if slow else None
     if last is not None and tx.recent(last, slow):
         raise NotNow(f"{contact.name} is in slow mode: you can write again in {(last + slow - tx.now + 999) // 1000} s")
-    if _too_new(settings, row.joined_at, tx.now) and LINK.search(payload.text()):
+    if _too_new(settings, row.joined_at, tx.now) and LINK.search(_written(payload)):
         hours = NEWCOMERS.read(settings)
         raise NotNow(f"New members of {contact.name} send no links for {hours} {'hour' if hours == 1 else 'hours'}")
 
@@ -78,15 +78,24 @@ def may_post(tx: Transaction, row: GroupRow, member: MemberRow, content: Content
     payload, role = content.payload, Role(member.role)
     if isinstance(payload, Pin):
         return role <= Role.MODERATOR
-    if not payload.KIND.visible or role <= Role.MODERATOR:
+    if not _writes(payload) or role <= Role.MODERATOR:
         return True
     settings = settings_of(row)
     if role == Role.OBSERVER or member.muted_until > tx.now or LOCKED.read(settings):
         return False
-    slow = 1000 * SLOW_MODE.read(settings)
+    slow = 1000 * SLOW_MODE.read(settings) if payload.KIND.visible else 0
     if slow and not _keeps_pace(tx, row, member, content, slow):
         return False
-    return not (_too_new(settings, member.added_at, tx.now) and LINK.search(payload.text()))
+    return not (_too_new(settings, member.added_at, tx.now) and LINK.search(_written(payload)))
+
+
+def _writes(payload: AnyPayload) -> bool:
+    """Return whether a content shows something new that its author wrote: a message, or another text of one."""
+    return payload.KIND.visible or isinstance(payload, Edit)
+
+
+def _written(payload: AnyPayload) -> str:
+    return payload.written if isinstance(payload, Edit) else payload.text()
 
 
 def _keeps_pace(tx: Transaction, row: GroupRow, member: MemberRow, content: Content, slow: int) -> bool:

@@ -28,6 +28,7 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
@@ -203,8 +204,14 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
 
 
 def forget_keys(tx: Transaction, chat: ChatId) -> None:
-    """Delete the keys of a group that we are not in any more, and what waited to be sent or opened."""
+    """Delete the keys of a group that we are not in any more, and what waited to be sent or opened. What is to be put
+    into a log still is, for a day: that we leave, where nobody else is told of it.
+    """
     for epoch in store_epochs.of(tx.db, chat):
-        store_epochs.remove(tx.db, epoch.pk)
+        if store_logs.waits(tx.db, epoch.pk):
+            store_epochs.keep_topic(tx.db, epoch.pk)
+        else:
+            store_epochs.remove(tx.db, epoch.pk)
+    tx.group_logs_changed = True
     store_items.forget_all(tx.db, chat)
     tx.erased = True

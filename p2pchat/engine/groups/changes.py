@@ -89,6 +89,8 @@ def begin(tx: Transaction, row: GroupRow, name: str, log: Sequence[GroupEvent]) 
         store_groups.add(tx.db, row)
     else:
         store_chats.update(tx.db, row.chat, ended_at=None)
+        for epoch in store_epochs.of(tx.db, row.chat):
+            store_epochs.remove(tx.db, epoch.pk)
         store_groups.replace(tx.db, row)
     tx.memory.logs.pop(row.chat, None)
     tx.memory.settled.pop(row.chat, None)

@@ -6,7 +6,7 @@ import logging
 
 import trio
 
-from p2pchat.core.groups.epochs import CHAINS_MS, EpochAge, EpochDeletion, to_delete
+from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
 from p2pchat.engine.groups import catching_up, duties, history, log_duties, logs, recovering
@@ -56,7 +56,13 @@ def tidy(tx: Transaction) -> None:
 
 
 def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
-    rows = {row.id: row for row in store_epochs.of(tx.db, chat)}
+    rows, kept = {row.id: row for row in store_epochs.of(tx.db, chat)}, store_chats.get(tx.db, chat)
+    if kept is not None and kept.ended_at is not None:
+        if tx.passed >= kept.ended_at + LINKS_MS:
+            for row in rows.values():
+                store_epochs.remove(tx.db, row.pk)
+                tx.erased = tx.group_logs_changed = True
+        return
     if len(rows) < 2:
         return
     ages = {row.id: EpochAge(row.over_since, row.exporter is not None) for row in rows.values()}

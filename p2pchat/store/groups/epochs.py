@@ -115,6 +115,13 @@ def drop_links(db: Database, pk: int) -> None:
     db.execute("UPDATE group_epochs SET join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))
 
 
+def keep_topic(db: Database, pk: int) -> None:
+    """Delete all of an epoch but what its logs are named by."""
+    db.execute("UPDATE group_epochs SET header = x'', join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))
+    for table in ("group_chains", "group_skipped"):
+        db.execute(f"DELETE FROM {table} WHERE epoch = ?", (pk,))
+
+
 def remove(db: Database, pk: int) -> None:
     """Delete an epoch with its chains and skipped keys."""
     db.execute("DELETE FROM group_epochs WHERE pk = ?", (pk,))

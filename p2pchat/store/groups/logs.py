@@ -117,6 +117,12 @@ def with_outgoing(db: Database) -> set[int]:
     return {int(log) for (log,) in db.query("SELECT DISTINCT log FROM group_outgoing")}
 
 
+def waits(db: Database, epoch: int) -> bool:
+    """Return whether something is to be put into a log of the epoch with this pk."""
+    sql = "SELECT 1 FROM group_outgoing JOIN group_logs ON pk = log WHERE epoch = ?"
+    return db.query_one(sql, (epoch,)) is not None
+
+
 def done(db: Database, log: int, items: Iterable[int]) -> None:
     """Note that items are in a log, or never will be; one that nobody waits for any more is let go."""
     for item in items:
