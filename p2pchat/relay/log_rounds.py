@@ -18,6 +18,7 @@ from p2pchat.core import logs, mailbox
 from p2pchat.core.frames import head
 from p2pchat.core.ids import QueueId
 from p2pchat.core.logs import Item
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.relay.clients import ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.counts import Counts
@@ -35,6 +36,8 @@ MAX_LAG_BYTES = 128 << 10
 """Bytes that may wait to be written to one who follows when something is pushed to it."""
 PUSHES_A_TURN = 32
 """Followers to whom something is pushed before others have their turn."""
+PUSHES_AT_ONCE, PUSHES_A_SECOND = 256, 4_000.0
+"""Pushes to followers of all logs that are made at once; what is more goes out in rounds."""
 FULL_SECONDS = 0.25
 """Seconds for which a round waits while too much waits for all clients; then slow ones are let go."""
 
@@ -93,6 +96,7 @@ class LogRounds:
         self._drop_slow = drop_slow
         self._logs: dict[QueueId, _FollowedLog] = {}
         self._due: dict[QueueId, float] = {}
+        self._at_once = TokenBucket(PUSHES_AT_ONCE, PUSHES_A_SECOND)
         self._wake = Wakeup()
 
     @property
@@ -125,7 +129,7 @@ class LogRounds:
         followed = self._logs.get(qid)
         if followed is None:
             return
-        if len(followed.followers) <= MAX_AT_ONCE and qid not in self._due and not self._outgoing.full:
+        if self._pushes_at_once(qid, followed):
             this = _Round(items)
             for opened in list(followed.followers):
                 self._push(opened, this)
@@ -137,9 +141,16 @@ class LogRounds:
             self._due.setdefault(qid, followed.ended + _pause(followed))
             self._wake.set()
 
+    def _pushes_at_once(self, qid: QueueId, followed: _FollowedLog) -> bool:
+        many = len(followed.followers)
+        if many > MAX_AT_ONCE or qid in self._due or followed.begun or self._outgoing.full:
+            return False
+        return self._at_once.take(trio.current_time(), many)
+
     async def run(self) -> None:
         """Begin each round when it is due."""
         while True:
+            await trio.lowlevel.checkpoint()
             self._wake.clear()
             qid = min(self._due, key=self._due.__getitem__, default=None)
             if qid is not None and self._due[qid] <= trio.current_time():

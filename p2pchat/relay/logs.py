@@ -38,6 +38,8 @@ MAX_BATCH_BYTES = 2 << 20
 MAX_BATCH_PUTS = 512
 PUTS_OF_A_CLIENT = 64
 """Deposits of one client that may wait for the disk; while there are more, it is not read."""
+LOOKED_AT = 256
+"""Readers who wait that are looked at for a batch for which there is a page to be read already."""
 PAGES_A_BATCH = 4
 """Pages of logs that are read from the disk in one batch, each for all who wait for it."""
 KEPT_PAGES = 16
@@ -350,7 +352,9 @@ class LogServer:
         pages: dict[_At, list[_Reading]] = {}
         networks = Counter(client.origin.names[:1] for client in self._given)
         chosen = 0
-        for _ in range(len(self._ready)):
+        for looked in range(len(self._ready)):
+            if pages and looked >= LOOKED_AT:
+                break
             if len(self._given) + chosen >= MAX_GIVEN:
                 self._drop_slow_clients()
                 break

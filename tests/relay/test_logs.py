@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
 
 from p2pchat.core import logs, mailbox
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.logs import LogRead, LogRole
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.net.ports import Stream
 from p2pchat.relay import log_rounds
 from p2pchat.relay import logs as relay_logs
+from p2pchat.relay.clients import OpenQueue, Outgoing
+from p2pchat.relay.counts import Counts
+from p2pchat.relay.limits import Origin, PlaceBudget
 from p2pchat.relay.log_store import log_quota
 from tests.support.boxes import (
     LIMITS,
@@ -512,5 +517,105 @@ def test_any_order_of_reading_and_appending_gives_every_reader_everything_once(t
             assert len(got) == 12
             assert all(each == got[0] for each in got), "in the same order"
             assert set(got[0]) == set(ITEMS[:60])
+
+    run(main)
+
+
+def test_others_have_their_turn_while_something_is_pushed_in_many_logs(tmp_path: Path) -> None:
+    turns, writes = [0], list[int]()
+
+    def write_now(stream: Stream, data: bytes) -> bool:
+        if len(data) > SIZE:
+            writes.append(turns[0])
+        return False
+
+    async def main() -> None:
+        async with relay(tmp_path, write_now=write_now) as at:
+            keys = [group_log(f"group {number}") for number in range(8)]
+            member = await at.client()
+            for handle, log in enumerate(keys):
+                await member.open_log(handle, APPEND, log)
+            readers = [await at.client() for _ in range(60)]
+            for reader in readers:
+                for handle, log in enumerate(keys):
+                    await reader.open_log(handle, READ, log)
+                    await reader.read(handle, follow=True)
+            for handle in range(8):
+                await member.post(handle, ITEMS[handle])
+            for _ in range(2000):
+                turns[0] += 1
+                await trio.lowlevel.checkpoint()
+            for reader in readers:
+                for handle in range(8):
+                    assert await reader.next_items(1, handle) == [ITEMS[handle]]
+            assert (
+                max(writes.count(turn) for turn in set(writes))
+                <= log_rounds.PUSHES_AT_ONCE + 2 * log_rounds.PUSHES_A_TURN
+            )
+
+    run(main)
+
+
+def test_few_of_many_readers_are_looked_at_for_one_batch(tmp_path: Path) -> None:
+    class Reader:
+        full, origin = False, Origin((b"here",), ())
+        looked = 0
+
+        @property
+        def ended(self) -> bool:
+            Reader.looked += 1
+            return False
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            server: Any = at.mailbox._logs
+            for number in range(5_000):
+                opened_ = SimpleNamespace(qid=bytes([number % 256, number // 256]))
+                read = LogRead(1, 0, 512, False, 0)
+                server._ready.append(relay_logs._Reading(Reader(), opened_, read))  # type: ignore[arg-type]
+            asked = list[bytes]()
+            for _ in range(100):
+                asked += [page.qid for page in server._next_pages()]
+            assert len(set(asked)) == len(asked) == 400, "each has its turn"
+            assert Reader.looked <= 100 * (relay_logs.LOOKED_AT + 1)
+            server._ready.clear()
+
+    run(main)
+
+
+def test_what_comes_during_a_round_waits_for_its_end_though_few_follow_by_then() -> None:
+    class Follower:
+        ended, out_bytes, origin = False, 0, Origin((), ())
+
+        def __init__(self) -> None:
+            self.sent: list[bytes] = []
+            self.held = False
+
+        def send_packed(self, *pieces: bytes) -> None:
+            self.sent += pieces[1::2]
+
+        def flush(self) -> None:
+            pass
+
+    async def main() -> None:
+        outgoing = Outgoing(lambda: None, lambda stream, data: True)
+        rounds = log_rounds.LogRounds(outgoing, PlaceBudget(1e9, 1.0), Counts(), lambda: None)
+        followers, qid = [Follower() for _ in range(70)], QueueId(bytes(32))
+        handles = [OpenQueue(follower, 0, READ, logs.LOG, qid) for follower in followers]  # type: ignore[arg-type]
+        for handle in handles:
+            rounds.follow(handle, 0)
+        async with trio.open_nursery() as nursery:
+            rounds.stored(qid, [(1, ITEMS[0])])
+            nursery.start_soon(rounds.run)
+            while not followers[0].sent:
+                await trio.lowlevel.checkpoint()
+            assert not followers[-1].sent
+            for handle in handles[:20]:
+                rounds.unfollow(handle)
+            rounds.stored(qid, [(2, ITEMS[1])])
+            await trio.sleep(5)
+            nursery.cancel_scope.cancel()
+        for follower in followers[20:]:
+            assert b"".join(follower.sent).count(ITEMS[0]) == b"".join(follower.sent).count(ITEMS[1]) == 1
 
     run(main)

@@ -9,8 +9,10 @@ import pytest
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.engine.groups import log_carrier, pairwise
+from p2pchat.engine.groups import log_carrier, log_duties, pairwise
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import logs as store_logs
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -210,6 +212,29 @@ def test_a_disk_that_fails_for_a_while_ends_nothing_and_loses_nothing(
             assert not bob.crashed
             assert not carol.crashed
         await reads(carol, "town", "in spite of it")
+
+    run_world(tmp_path, main)
+
+
+def test_what_nobody_can_open_leaves_no_trace_with_those_who_read_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (_, bob, carol, *_), _ = await found(world, 1)
+        await bob.call("send", chat="town", text="hello")
+        await reads(carol, "town", "hello")
+
+        def make_up(tx: Transaction) -> tuple[int, int]:
+            log = store_logs.all(tx.db)[-1]
+            epoch = store_epochs.by_pk(tx.db, log.epoch)
+            assert epoch is not None
+            made_up = [epoch.tag + world.entropy.random(1024 - len(epoch.tag)) for _ in range(50)]
+            counts = []
+            for items in ([], made_up):
+                log_duties.came(tx, log.pk, items, 0)
+                counts.append(tx.db.query("SELECT count(*) FROM group_items")[0][0])
+            return counts[0], counts[1]
+
+        before, after = await carol.engine.committer.submit(make_up)
+        assert before == after
 
     run_world(tmp_path, main)
 

@@ -85,9 +85,12 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
     if not found:
         store_items.wait(tx.db, row.chat, name, sealed, tx.now)
         return False
-    store_items.see(tx.db, row.chat, name, None, tx.now)
     try:
         item = items.open_item(sealed, found[0].id, carriage.secrets_of(found[0]))
+    except CannotOpen:  # no member has sealed it; who brings such can make any number, so they are not noted
+        return False
+    store_items.see(tx.db, row.chat, name, None, tx.now)
+    try:
         outcome = _apply(tx, row, found[0], item, route)
     except CannotOpen:
         outcome = ItemOutcome.DROPPED
