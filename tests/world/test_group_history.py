@@ -77,6 +77,25 @@ async def keeps(node: WorldNode) -> bool:
     return bool((await node.call("group", chat="hikers"))["settings"]["history"] == 50)
 
 
+def test_nothing_is_kept_for_newcomers_once_they_are_to_read_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await until(lambda: keeps(bob))
+        await says(bob, "while it was on", alice)
+        assert alice.db.query("SELECT count(*) FROM group_records") == [(1,)]
+        for value in ("0", "50"):
+            await alice.call("set_group", chat="hikers", key="history", value=value)
+        for node in (alice, bob):
+
+            async def kept_none(node: WorldNode = node) -> bool:
+                return node.db.query("SELECT count(*) FROM group_records") == [(0,)]
+
+            await until(kept_none)
+
+    run_world(tmp_path, main)
+
+
 def test_whoever_adds_cannot_put_words_into_anybodys_mouth(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await found(world, "alice", "bob")

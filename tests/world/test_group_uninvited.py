@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 
 from p2pchat.core.contents import GroupJoin
@@ -121,5 +122,21 @@ def test_of_two_who_answer_at_once_as_many_get_in_as_the_invite_lets(tmp_path: P
 
         await alice.engine.committer.submit(act)
         assert (await alice.call("group", chat="hikers"))["members"] == 3
+
+    run_world(tmp_path, main)
+
+
+def test_who_uses_an_invite_and_never_answers_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "offered", lambda *_: None)
+
+    async def main(world: World) -> None:
+        alice, eve = await world.start("alice"), await world.start("eve")
+        await alice.call("create_group", name="hikers")
+        await join(eve, (await alice.call("group_invite", chat="hikers"))["text"])
+        await trio.sleep(600)
+        assert alice.db.query("SELECT answer FROM group_requests") == [(None,)]
+        await world.sleep_days(9)
+        assert alice.db.query("SELECT count(*) FROM group_requests") == [(0,)]
+        assert await alice.engine.committer.read(store_contacts.for_groups) == []
 
     run_world(tmp_path, main)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent
-from p2pchat.core.groups.settings import NAME, TIMER
+from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
 from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
@@ -30,6 +30,7 @@ from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups import records as store_records
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
 from p2pchat.store.messages import ME
@@ -135,6 +136,8 @@ def settle(tx: Transaction, chat: ChatId) -> None:
         fields["problem"] = ""
     store_groups.update(tx.db, chat, **fields)
     _settle_chat(tx, chat, state, present=me is not None)
+    if me is None or not HISTORY.read(state.settings):
+        store_records.forget(tx.db, chat)
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
         store_epochs.send_under(tx.db, chat, epoch, tx.now)

@@ -39,6 +39,8 @@ MAX_NAME_BYTES = 32
 """Bytes of a group's name in an invite."""
 MAX_ANSWER_BYTES = 4096
 MAX_USES = 5_000
+ANSWER_MS = 7 * DAY_MS
+"""How long whoever uses an invite has to answer our offer: those who do not would keep others out."""
 KEEP_MS = DAY_MS
 """How long somebody is kept who was known for joining alone, once there is nothing to do for it any more."""
 
@@ -147,6 +149,7 @@ def tidy(tx: Transaction) -> None:
     """Forget those who were known for joining alone, a day after there is nothing to do for it any more. In a small
     group they stay as long as they and we are members: items travel between us.
     """
+    store_links.forget_unanswered(tx.db, tx.passed - ANSWER_MS)
     for id in store_contacts.for_groups(tx.db):
         contact = tx.contact(id)
         if contact is None or contact.state != ContactState.CONTACT or contact.created_at > tx.passed - KEEP_MS:

@@ -10,6 +10,8 @@ from p2pchat.store.database import Database
 
 MAX_WAITING = 256
 """Items that wait in one group; the oldest are dropped for new ones, since others have them too."""
+MAX_WAITING_BYTES = 8 * 2**20
+"""What they take at most: an event that waits for others may have a megabyte."""
 MAX_PARTS = 512
 """Parts that wait in one group, or from one contact, for the rest of theirs."""
 
@@ -39,8 +41,11 @@ DELETE FROM group_items WHERE at < ? AND NOT EXISTS (SELECT 1 FROM group_outgoin
 """
 _WAIT = "INSERT INTO group_waiting (chat, id, epoch, item, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _TRIM = """
-DELETE FROM group_waiting WHERE chat = ?1 AND pk NOT IN (
-    SELECT pk FROM group_waiting WHERE chat = ?1 ORDER BY pk DESC LIMIT ?2)
+DELETE FROM group_waiting WHERE pk IN (
+    SELECT pk FROM (
+        SELECT pk, row_number() OVER newest AS place, sum(length(item)) OVER newest AS bytes
+        FROM group_waiting WHERE chat = ?1 WINDOW newest AS (ORDER BY pk DESC))
+    WHERE place > ?2 OR bytes > ?3)
 """
 _PART = """
 INSERT INTO group_parts (owner, hash, number, count, part, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
@@ -73,7 +78,7 @@ def forget_seen(db: Database, before: int) -> None:
 def wait(db: Database, chat: ChatId, id: bytes, item: bytes, at: int, epoch: int | None = None) -> None:
     """Keep an item that says nothing yet. epoch: the pk of its epoch, for one that is open already."""
     if db.execute(_WAIT, (chat, id, epoch, item, at)):
-        db.execute(_TRIM, (chat, MAX_WAITING))
+        db.execute(_TRIM, (chat, MAX_WAITING, MAX_WAITING_BYTES))
 
 
 def waiting(db: Database, chat: ChatId) -> list[WaitingItem]:

@@ -99,6 +99,11 @@ def answered(db: Database, chat: ChatId, contact: ContactId) -> None:
     db.execute("DELETE FROM group_requests WHERE chat = ? AND contact = ?", (chat, contact))
 
 
+def forget_unanswered(db: Database, before: int) -> None:
+    """Forget those who used an invite before that time (ms) and have not sent their keys."""
+    db.execute("DELETE FROM group_requests WHERE answer IS NULL AND at < ?", (before,))
+
+
 def asks(db: Database, contact: ContactId) -> bool:
     """Return whether somebody is waiting to join any group."""
     return db.query_one("SELECT 1 FROM group_requests WHERE contact = ?", (contact,)) is not None

@@ -31,4 +31,4 @@ def newest(db: Database, chat: ChatId, count: int) -> list[bytes]:
 
 def forget(db: Database, chat: ChatId) -> None:
     """Forget the records of a chat."""
-    db.execute("DELETE FROM group_records WHERE message IN (SELECT pk FROM messages WHERE chat = ?)", (chat,))
+    db.execute(_KEEP, (chat, 0))

@@ -17,6 +17,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from tests.support.sampling import sampled
@@ -151,5 +152,20 @@ def test_what_cannot_be_opened_waits_in_bounded_numbers(tmp_path: Path, monkeypa
         await world.sleep_days(31)
         await trio.sleep(3 * 3600)
         assert bob.db.query("SELECT count(*) FROM group_waiting") == [(0,)]
+
+    run_world(tmp_path, main)
+
+
+def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+
+        def act(tx: Transaction) -> list[int]:
+            (chat,) = store_groups.chats(tx.db)
+            for number in range(12):
+                store_items.wait(tx.db, chat, bytes([number]), bytes(1_000_000), tx.now)
+            return [waiting.id[0] for waiting in store_items.waiting(tx.db, chat)]
+
+        assert await alice.engine.committer.submit(act) == [*range(4, 12)]
 
     run_world(tmp_path, main)
