@@ -1,5 +1,5 @@
 """Verbs about groups: group create show members add invite requests accept decline remove ban role set
-recover keep leave log."""
+recover keep successor leave log."""
 
 from __future__ import annotations
 
@@ -182,6 +182,23 @@ def mute(context: Context, args: Namespace) -> int:
 def hide(context: Context, args: Namespace) -> int:
     """Hide a message of a member for all."""
     return answers.say(context, "Hidden for all members.", "hide_message", id=args.id, reason=args.reason)
+
+
+def successor(context: Context, args: Namespace) -> int:
+    """Found a group in the place of another; its id is the only output on stdout."""
+    with context.client() as client:
+        result = client.call("succeed_group", chat=args.chat, name=args.name)
+    if context.out.json:
+        context.out.object(result)
+        return 0
+    context.out.line(result["chat"])
+    context.out.note(f"You are its owner, and your contacts there are added to it: {result['offered']:,}.")
+    if result["missing"]:
+        context.out.note(
+            f"Not your contacts: {result['missing']:,}. `p2pchat group invite` makes an invite that you can send "
+            "to the group as it was."
+        )
+    return 0
 
 
 def leave(context: Context, args: Namespace) -> int:
@@ -431,6 +448,15 @@ _ACTIONS = (
         (_GROUP,),
         notes="What admins have asked with `p2pchat group recover` is void then.",
         example="p2pchat group keep friends",
+    ),
+    Verb(
+        "group successor",
+        "found a group that takes the place of this one",
+        successor,
+        (_GROUP, Arg("NAME", "what the new group is called")),
+        notes="It has the same settings and you as its owner; members who are your contacts are added with the roles "
+        "that they have here. Members of this group read that there is another one. It prints the id of the new chat.",
+        example="p2pchat group successor friends 'friends again'",
     ),
     Verb(
         "group leave",

@@ -37,6 +37,7 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
         {"chat": "friends", "key": "recovery", "value": "2 of bob, carol"},
     ),
     (["recover", "friends", "bob"], "recover_group", {"chat": "friends", "member": "bob"}),
+    (["successor", "friends", "friends again"], "succeed_group", {"chat": "friends", "name": "friends again"}),
     (["keep", "friends"], "keep_group", {"chat": "friends"}),
     (["mute", "friends", "bob", "8h"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 28_800}),
     (["mute", "friends", "bob", "off"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 0}),

@@ -62,6 +62,9 @@ table inet watch {
         iifname @cut drop
         oifname @cut drop
     }
+    chain apart {
+        type filter hook forward priority filter;
+    }
 }
 """
 _ROUTER = """
@@ -291,7 +294,11 @@ class Lab:
     def part(self, name: str, other: str) -> None:
         """Whatever the internet carries between these two is lost in silence, as where an address is blocked."""
         for one, far in ((name, other), (other, name)):
-            self["internet"].run(*f"nft add rule inet watch through iifname {one} oifname {far} drop".split())
+            self["internet"].run(*f"nft add rule inet watch apart iifname {one} oifname {far} drop".split())
+
+    def rejoin(self) -> None:
+        """End everything that `part` began."""
+        self["internet"].run("nft", "flush", "chain", "inet", "watch", "apart")
 
     def freeze(self, name: str, *most: str) -> None:
         """Every connection over somebody's line is lost in silence once one of these is so: `reply bytes > 15000` of

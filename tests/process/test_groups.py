@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.support.persons import EVENTS, Person, people, relays
+from tests.support.groups import GROUP, PAIRWISE, all_agree, all_do, all_have, all_hear, arrive, said
+from tests.support.persons import Person, people, relays
 from tests.support.persons import gathered as gathered_people
 from tests.support.processes import PATIENCE, Place
 from tests.support.sampling import WHOLE
 
-T = TypeVar("T")
-
 NAMES = ["anna", "ben", "cem", "dora", "emil", "fay", "gus", "hana", "ivo", "jin", "kim", "lea"]
 COUNT, RELAYS = (12, 3) if WHOLE else (5, 2)
-PAIRWISE = 8
-"""Members up to which a group uses no logs at relays."""
-GROUP = "friends"
 GONE = "dora"
 ADMINS = ("ben", "cem")
 
@@ -30,47 +24,6 @@ ADMINS = ("ben", "cem")
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with gathered_people(monkeypatch) as made:
         yield made
-
-
-def all_do(persons: Iterable[Person], act: Callable[[Person], T]) -> list[T]:
-    """Have all do something at the same time."""
-    with ThreadPoolExecutor(COUNT) as pool:
-        return list(pool.map(act, persons))
-
-
-def arrive(person: Person) -> None:
-    person.start()
-    person.call("subscribe", events=[*EVENTS, "group", "changed"])
-
-
-def roster(person: Person) -> dict[str, str]:
-    """The members by name, with their roles."""
-    answer = person.call("group_members", chat=GROUP)
-    assert answer["total"] == len(answer["members"])
-    return {member["name"]: member["role"] for member in answer["members"]}
-
-
-def said(person: Person) -> dict[str, list[str]]:
-    """What each said, in the order in which this one has it."""
-    found = defaultdict(list)
-    for message in person.call("log", chat=GROUP, limit=1000):
-        if message["kind"] == "text":
-            found[person.name if message["mine"] else message["from"]].append(message["text"])
-    return dict(found)
-
-
-def all_hear(persons: Sequence[Person], expected: dict[str, list[str]]) -> None:
-    """Wait until all have exactly this."""
-    count = sum(map(len, expected.values()))
-    for person in persons:
-        person.until(lambda person=person: sum(map(len, said(person).values())) >= count)  # type: ignore[misc]
-        assert said(person) == expected, person.name
-
-
-def all_agree(persons: Sequence[Person], who: dict[str, str]) -> None:
-    """Wait until all have these members."""
-    for person in persons:
-        person.until(lambda person=person: roster(person) == who)  # type: ignore[misc]
 
 
 def settings(person: Person) -> dict[str, Any]:
@@ -99,8 +52,7 @@ def test_people_found_a_group_and_nothing_that_happens_splits_it(here: Place) ->
     for name in ADMINS:
         founder.call("set_role", chat=GROUP, member=name, role="admin")
     who = {person.name: "member" for person in others} | {founder.name: "owner"} | dict.fromkeys(ADMINS, "admin")
-    for person in everybody:
-        person.until(lambda person=person: GROUP in [chat["name"] for chat in person.call("chats")])  # type: ignore[misc]
+    all_have(everybody)
     all_agree(everybody, who)
 
     # They talk, and go on when a relay is lost.
@@ -164,3 +116,32 @@ def test_people_found_a_group_and_nothing_that_happens_splits_it(here: Place) ->
         person.say(GROUP, text := f"{person.name} alone", wait="stored")
         expected[person.name].append(text)
         person.end()
+
+
+def test_strangers_go_on_by_the_logs_when_their_founder_and_a_relay_are_gone(here: Place) -> None:
+    """Who joined by an invite knows nobody but the founder, and has no relay: all that is left are the group's logs."""
+    used = relays(here, "relay0", "relay1")
+    founder, *others = everybody = people(here, *NAMES[: PAIRWISE + 1])
+    all_do(everybody, arrive)
+    founder.use(*used)
+    founder.call("create_group", name=GROUP)
+    invite = founder.call("group_invite", chat=GROUP)["text"]
+    all_do(others, lambda person: person.call("add", invite=invite, wait="accepted", timeout=PATIENCE))
+    who = {founder.name: "owner"} | {person.name: "member" for person in others}
+    all_have(everybody)
+    all_agree(everybody, who)
+    expected = {person.name: [f"{person.name} is here"] for person in everybody}
+    all_do(everybody, lambda person: person.say(GROUP, *expected[person.name]))
+    all_hear(everybody, expected)
+
+    used[0].end(signal.SIGKILL)
+    founder.end(signal.SIGKILL)
+    away, *staying = others
+    away.end()
+    for person in staying:
+        person.say(GROUP, text := f"{person.name} by the relay that is left")
+        expected[person.name].append(text)
+    all_hear(staying, expected)
+    all_do(staying, Person.end)
+    arrive(away)
+    all_hear([away], expected)

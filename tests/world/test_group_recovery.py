@@ -158,3 +158,24 @@ def test_who_may_be_named_and_who_may_ask(tmp_path: Path) -> None:
             await carol.call("recover_group", chat=CHAT, member="carol")
 
     run_world(tmp_path, main)
+
+
+def test_a_group_takes_the_place_of_another(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, dan = await found(world)
+        await alice.call("set_group", chat=CHAT, key="slow_mode", value="10")
+        await alice.call("set_role", chat=CHAT, member="dan", role="observer")
+        await holds(bob, "slow_mode")
+        with pytest.raises(NotAllowed):
+            await dan.call("succeed_group", chat=CHAT, name="mine")
+        assert not any(one["name"] == "mine" for one in await dan.call("chats"))
+        made = await bob.call("succeed_group", chat=CHAT, name="walkers")
+        assert (made["offered"], made["missing"]) == (3, 0)
+        for node in (alice, carol, dan):
+            await has_members(node, "walkers", 4)
+            await told(node, "bob named another group that takes the place of this one")
+        group = await dan.call("group", chat="walkers")
+        assert (group["role"], group["settings"]["slow_mode"], group["settings"]["recovery"]) == ("observer", 10, None)
+        assert (await alice.call("group", chat="walkers"))["role"] == "admin"
+
+    run_world(tmp_path, main)

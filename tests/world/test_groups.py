@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.core.contents import GroupWelcome, Payload
 from p2pchat.core.groups import epochs, upkeep
 from p2pchat.core.groups.events import RotateEpoch
-from p2pchat.engine.delivery import group_rules
+from p2pchat.core.ids import ContactId
+from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import changes
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull, NoSuchMember, NotAGroup, NotNow
+from p2pchat.store.contacts import Contact
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -77,6 +81,45 @@ def test_three_people_found_a_group_and_talk(tmp_path: Path) -> None:
         assert "you" in notices[0]
         assert {one["from"] for one in log} == {"me", "alice", "carol"}
         assert {one["member"]["name"] for one in log if not one["mine"]} == {"alice", "carol"}
+
+    run_world(tmp_path, main)
+
+
+def test_what_overtakes_a_welcome_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent after the welcome, and comes before; the newcomer could not follow the group without it."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        dave = await world.start("dave")
+        await befriend(alice, dave)
+        welcomes, queue = list[tuple[ContactId, GroupWelcome]](), outbound.queue
+
+        def hold(tx: Transaction, contact: Contact, payload: Payload, **more: Any) -> None:
+            if isinstance(payload, GroupWelcome):
+                welcomes.append((contact.id, payload))
+            else:
+                queue(tx, contact, payload, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(outbound, "queue", hold)
+            await alice.call("add_members", chat="hikers", contacts=["dave"])
+            await has_members(alice, "hikers", 4)
+            await alice.call("remove_member", chat="hikers", member="carol")
+            await alice.call("send", chat="hikers", text="hello, dave")
+            await reads(bob, "hikers", "hello, dave")
+            await trio.sleep(30)
+
+        def send(tx: Transaction) -> None:
+            for id, payload in welcomes:
+                contact = tx.contact(id)
+                assert contact is not None
+                queue(tx, contact, payload)
+                outbound.nudge(tx, contact)
+
+        await alice.engine.committer.submit(send)
+        await has_members(dave, "hikers", 3)
+        await reads(dave, "hikers", "hello, dave")
+        assert dave.db.query("SELECT 1 FROM group_parts") == []
 
     run_world(tmp_path, main)
 

@@ -113,6 +113,15 @@ METHODS: Final[tuple[Method, ...]] = (
         (CHAT, _MEMBER),
     ),
     Method(
+        "succeed_group",
+        "Founds a group that takes the place of another, with the user as its owner, and says so in the other: for its "
+        "owner and admins. Settings and roles are the same, except for `recovery` and that there is one owner. Members "
+        "who are contacts of the user are added as by `add_members`: `offered` is their number, `missing` that of the "
+        "others, who need an invite.",
+        "{chat, offered, missing}",
+        (CHAT, Param("name", "text", "What the new group is called: at most 64 bytes of UTF-8.")),
+    ),
+    Method(
         "keep_group",
         "Says, as the owner, that one is not lost: what was asked by `recover_group` so far is void.",
         f"{GROUP}; as in `group`",

@@ -46,6 +46,8 @@ def decode_link(data: bytes) -> ChannelLink:
     _, _, key, secret, ways, name, *seed, check = (_SHAPE_FOR_WRITER if for_writer else _SHAPE)(value)
     if check != check_bytes(data[:-CHECK_BYTES]) or any(way.role != ROLE_RELAY for way in ways):
         raise CannotOpen
+    if seed and prim.sign_public(seed[0]) == key:  # whoever made it would write in the name of who follows it
+        raise CannotOpen
     return ChannelLink(key, secret, ways, clean_name(name), seed[0] if seed else None)
 
 

@@ -52,7 +52,7 @@ def ask(tx: Transaction, row: GroupRow, member: MemberId) -> None:
     state = history.log_of(tx, row.chat).state
     allowed = RECOVERY.read(state.settings)
     if allowed is None:
-        raise NotNow(NAMED_NOBODY, hint="An admin can found another group and add the members.")
+        raise NotNow(NAMED_NOBODY, hint="`p2pchat group successor CHAT NAME` founds another group in its place.")
     if row.member not in allowed.named or row.role != Role.ADMIN:
         raise NotAllowed("Only admins whom the owner named can ask for another owner")
     name = store_members.shown_name(tx.db, row.chat, member)

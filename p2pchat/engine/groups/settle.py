@@ -17,13 +17,27 @@ from p2pchat.core.contents import (
     GroupRefusal,
     GroupWelcome,
 )
+from p2pchat.core.groups import items
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, joining, links, log_duties, past, receive, sending, summary
+from p2pchat.engine.groups import (
+    carriage,
+    catching_up,
+    duties,
+    joining,
+    links,
+    log_duties,
+    past,
+    receive,
+    sending,
+    summary,
+)
 from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import joins as store_joins
 from p2pchat.store.groups import members as store_members
 
 
@@ -60,6 +74,7 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         welcomed = joining.welcomed(tx, contact, payload)
         if welcomed is not None:
             receive.take_waiting(tx, welcomed, arrival.route)
+            _take_early(tx, contact, welcomed, arrival)
             catching_up.caught_up(tx, welcomed)
     elif isinstance(payload, GroupHistory):
         past.take(tx, contact, payload)
@@ -73,9 +88,22 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)
         if row is None or chat is None or chat.ended_at is not None:
+            joins = store_joins.get(tx.db, payload.group, contact.id) is not None
+            if joins and len(payload.sealed) in items.SIZES:  # it has overtaken their welcome
+                id = items.item_id(payload.sealed)
+                store_items.keep_early(tx.db, contact.id, payload.group, id, payload.sealed, tx.now)
             return
         sender = store_members.of_contact_in(tx.db, row.chat, contact.id)
         receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}))
+
+
+def _take_early(tx: Transaction, contact: Contact, chat: ChatId, arrival: GroupArrival) -> None:
+    """Take what came of a group before we were in it."""
+    row = store_groups.get(tx.db, chat)
+    for sealed in [] if row is None else store_items.take_early(tx.db, contact.id, row.group_id):
+        now = store_groups.get(tx.db, chat)
+        if now is not None:
+            receive.take(tx, now, sealed, arrival.route, carriage.NOBODY_ELSE)
 
 
 def _tell(tx: Transaction, chat: ChatId) -> None:

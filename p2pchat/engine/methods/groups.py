@@ -22,7 +22,7 @@ from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contents import hide
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import changes, history, joining, links, permission, recovering, summary, wording
+from p2pchat.engine.groups import changes, history, joining, links, permission, recovering, succession, summary, wording
 from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
@@ -185,6 +185,17 @@ async def group(engine: Engine, *, chat: str) -> Json:
 async def recover_group(engine: Engine, *, chat: str, member: str) -> Json:
     """Ask that a member becomes the owner in place of one who is lost. Raises NotNow."""
     return await _change(engine, chat, lambda tx, row: recovering.ask(tx, row, _member(tx.db, row, member)))
+
+
+async def succeed_group(engine: Engine, *, chat: str, name: str) -> Json:
+    """Found a group in the place of another, and offer it to those of its members who are contacts."""
+
+    def act(tx: Transaction) -> Json:
+        done = succession.found(tx, group_of(tx.db, chat), _name(name))
+        return {"chat": done.row.chat.hex(), "offered": done.offered, "missing": done.missing}
+
+    made: Json = await engine.committer.submit(act)
+    return made
 
 
 async def keep_group(engine: Engine, *, chat: str) -> Json:

@@ -88,6 +88,7 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "leave_group": groups.leave_group,
     "set_group": groups.set_group,
     "recover_group": groups.recover_group,
+    "succeed_group": groups.succeed_group,
     "keep_group": groups.keep_group,
     "group": groups.group,
     "group_members": groups.group_members,

@@ -32,6 +32,10 @@ class EpochRow(NamedTuple):
     adopted_at: int
     over_since: int | None = None
 
+    def __repr__(self) -> str:
+        """Return nothing of the keys."""
+        return f"EpochRow(pk={self.pk})"
+
 
 _COLUMNS = ", ".join(EpochRow._fields)
 _SELECT = f"SELECT {_COLUMNS} FROM group_epochs "

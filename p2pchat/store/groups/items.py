@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from p2pchat.core.groups.parts import Part
-from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.core.ids import ChatId, ContactId, GroupId, MessageId
 from p2pchat.store.database import Database
 
 MAX_WAITING = 256
@@ -119,6 +119,25 @@ def keep_part(db: Database, owner: ChatId | ContactId, part: Part, at: int) -> b
         return None
     db.execute("DELETE FROM group_parts WHERE owner = ? AND hash = ?", (owner, whole))
     return b"".join(data for (data,) in rows)
+
+
+def keep_early(db: Database, contact: ContactId, group: GroupId, id: bytes, item: bytes, at: int) -> None:
+    """Keep an item of a group in which we are not yet, for the welcome of a contact who has added us. It lies among the
+    parts that came from them, whose number is limited. at: ms.
+    """
+    kept = db.query("SELECT 1 FROM group_parts WHERE owner = ? AND hash = ?", (contact, group))
+    if len(kept) >= MAX_WAITING:
+        return
+    number = int.from_bytes(id[:6], "big")
+    db.execute(_PART, (contact, group, number, 0, item, at))
+    db.execute(_TRIM_PARTS, (contact, group, MAX_PARTS))
+
+
+def take_early(db: Database, contact: ContactId, group: GroupId) -> list[bytes]:
+    """Return the items that came from a contact before their welcome to a group, and keep them no more."""
+    rows = db.query("SELECT part FROM group_parts WHERE owner = ? AND hash = ? AND count = 0", (contact, group))
+    db.execute("DELETE FROM group_parts WHERE owner = ? AND hash = ? AND count = 0", (contact, group))
+    return [item for (item,) in rows]
 
 
 def forget_all(db: Database, chat: ChatId) -> None:

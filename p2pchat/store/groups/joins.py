@@ -25,6 +25,10 @@ class JoinRow(NamedTuple):
     name: str
     at: int
 
+    def __repr__(self) -> str:
+        """Return nothing of the keys."""
+        return f"JoinRow(at={self.at})"
+
 
 _OFFER = """
 INSERT INTO group_offers (chat, contact, role, at) VALUES (?1, ?2, ?3, ?4)

@@ -21,14 +21,14 @@ from p2pchat.core.invite import (
     to_text,
 )
 from p2pchat.errors import BadInvite, CannotOpen
-from tests.core.channels.writing import KEY
+from tests.core.channels.writing import KEY, OTHER_SEED, SEED
 
 WAY = InviteWay(PeerKey(bytes(32)), b"\4\1\2\3\4\6\0\1", 1)
 LINK = ChannelLink(KEY, None, (WAY, InviteWay(PeerKey(bytes(32)), b"\4\1\2\3\4\6\0\1", 1, b"secret")), "news")
 
 
 def test_a_link_reads_back_from_its_text() -> None:
-    for link in (LINK, ChannelLink(KEY, bytes(32), (), ""), ChannelLink(KEY, None, (), "news", bytes(range(32)))):
+    for link in (LINK, ChannelLink(KEY, bytes(32), (), ""), ChannelLink(KEY, None, (), "news", OTHER_SEED)):
         data = from_text("look here: " + to_text(encode_link(link)) + " !")
         assert decode_link(data) == link
         assert kind_in(data) == CHANNEL
@@ -52,6 +52,11 @@ def test_a_changed_link_is_refused() -> None:
         decode_link(bytes(data))
     with pytest.raises(BadInvite):
         from_text(to_text(bytes(data)))
+
+
+def test_a_link_that_would_make_its_reader_the_owner_is_refused() -> None:
+    with pytest.raises(CannotOpen):
+        decode_link(encode_link(ChannelLink(KEY, None, (), "news", SEED)))
 
 
 def test_a_way_that_is_no_relay_is_refused() -> None:

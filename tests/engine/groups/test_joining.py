@@ -11,7 +11,7 @@ from p2pchat.core.groups import epochs, events, welcome
 from p2pchat.core.groups.events import AddMembers, ChangeSetting, GroupEvent, Newcomer
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.welcome import Welcome
-from p2pchat.core.ids import EpochId, GroupId
+from p2pchat.core.ids import ChatId, ContactId, EpochId, GroupId
 from p2pchat.core.primitives import KEY_BYTES, sign_public, x25519_public
 from p2pchat.engine.groups import adopting, joining
 from p2pchat.engine.runtime.transaction import Transaction
@@ -19,6 +19,7 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import joins as store_joins
+from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.joins import JoinRow
 from tests.core.groups.crowd import forge, seed_of
@@ -92,3 +93,10 @@ def test_the_keys_of_an_epoch_that_is_over_and_deleted_are_not_taken_again(
         await bob.engine.committer.submit(act)
 
     run_world(tmp_path, main)
+
+
+def test_no_key_of_a_group_has_a_repr() -> None:
+    key = b"secret" * 6
+    join = JoinRow(GroupId(bytes(32)), ContactId(bytes(8)), key, key, key, "hikers", 1)
+    epoch = EpochRow(1, ChatId(bytes(8)), EpochId(bytes(32)), None, bytes(8), key, key, key, key, 1)
+    assert "secret" not in repr((join, epoch))
