@@ -37,7 +37,7 @@ from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.mailbox.pool import MailboxPool
 
 READERS = 5_000
-A_CROWD = 500
+READERS_A_PROCESS = 500
 """Readers in one process."""
 MESSAGES = 5
 APART_SECONDS = 3.0
@@ -73,8 +73,10 @@ def crowds(at: Relay, count: int) -> Iterator[list[Helpers]]:
     """Readers, all connected."""
     with ExitStack() as stack:
         made = []
-        for start in range(0, count, A_CROWD):
-            crowd = Helpers(at.program, "benchmarks.log_readers", relay=at.address, count=min(A_CROWD, count - start))
+        for start in range(0, count, READERS_A_PROCESS):
+            crowd = Helpers(
+                at.program, "benchmarks.log_readers", relay=at.address, count=min(READERS_A_PROCESS, count - start)
+            )
             stack.callback(crowd.close)
             made.append(crowd)
         for crowd in made:

@@ -1,8 +1,8 @@
 """Comes back into a group that we cannot read any more, and lets others come back.
 
 That happens to whoever was restored from a copy, missed a rekey for too long, or was added beside a change by somebody
-who is away. The secret of an epoch is kept by nobody, so somebody who manages the group makes a new one, and sends it
-with the whole log as to a new member.
+who is offline now. The secret of an epoch is kept by nobody, so somebody who manages the group makes a new one, and
+sends it with the whole log as to a new member.
 """
 
 from __future__ import annotations

@@ -96,11 +96,6 @@ def with_tag(db: Database, chat: ChatId, tag: bytes) -> list[EpochRow]:
     return [EpochRow(*row) for row in db.query(_SELECT + "WHERE tag = ? AND chat = ?", (tag, chat))]
 
 
-def groups_with_tag(db: Database, tag: bytes) -> list[ChatId]:
-    """Return the groups of which an epoch has items that begin with these 8 bytes."""
-    return [ChatId(chat) for (chat,) in db.query("SELECT DISTINCT chat FROM group_epochs WHERE tag = ?", (tag,))]
-
-
 def send_under(db: Database, chat: ChatId, id: EpochId, at: int) -> None:
     """Note that an epoch is sent under from now on, in place of all others of a group. at: ms."""
     db.execute("UPDATE group_epochs SET over_since = NULL WHERE chat = ? AND id = ?", (chat, id))

@@ -217,12 +217,6 @@ def of_contact_in(db: Database, chat: ChatId, contact: ContactId) -> list[Member
     return [MemberId(id) for (id,) in db.query(sql, (chat, contact))]
 
 
-def of_contact(db: Database, contact: ContactId) -> list[ChatId]:
-    """Return the chats of the groups in which a contact is."""
-    sql = "SELECT chat FROM group_members WHERE contact = ? AND NOT gone ORDER BY chat"
-    return [ChatId(chat) for (chat,) in db.query(sql, (contact,))]
-
-
 def carries(db: Database, contact: ContactId, most: int) -> bool:
     """Return whether a contact is a member, with us, of a group of at most so many."""
     sql = """
