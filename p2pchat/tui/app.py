@@ -173,7 +173,7 @@ class ChatApp(BaseApp):
         shown = self.state.shown
         if (
             shown is not None
-            and shown.is_group
+            and shown.is_many
             and "@" in line
             and (found := self._actions.mentioning.ways(shown, line))
         ):

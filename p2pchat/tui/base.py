@@ -212,7 +212,7 @@ class BaseApp(ThemedApp):
 def contact_named(app: BaseApp, name: str) -> Chat | None:
     """Return the chat with the contact that the user named, as `BaseApp.chat_named`; a group is no contact."""
     chat = app.chat_named(name)
-    if chat is not None and chat.is_group:
-        app.say(f"{chat.label} is a {chat.kind}, not a contact. /group shows what you can do in it.")
+    if chat is not None and chat.is_many:
+        app.say(f"{chat.label} is a {chat.kind}, not a contact. /{chat.kind} shows what you can do in it.")
         return None
     return chat

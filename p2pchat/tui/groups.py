@@ -168,23 +168,24 @@ REMOVAL = (
 
 
 class Setting(NamedTuple):
-    """A rule or a text of a group. `choices`: the values it can have; () for a text."""
+    """A rule or a text of a group. `choices`: the values it can have, () for a text of at most `longest` characters."""
 
     name: str
     says: str
     choices: tuple[str, ...] = ()
+    longest: int = 0
 
 
 SETTINGS = (
-    Setting("name", "what the group is called"),
-    Setting("topic", "what it is about, in a line"),
-    Setting("description", "its rules, for those who join"),
+    Setting("name", "what the group is called", longest=64),
+    Setting("topic", "what it is about, in a line", longest=256),
+    Setting("description", "its rules, for those who join", longest=2048),
     Setting("locked", "only moderators and above write", ("no", "yes")),
     Setting("slow_mode", "the least time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
     Setting("newcomers", "how long newcomers send no links and files", ("0", "1", "24", "168")),
     Setting("invites", "who invites", ("admins", "members")),
     Setting("history", "how many earlier messages newcomers get", ("0", "50", "500")),
-    Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off"),
+    Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off", longest=2048),
 )
 """What `set_group` changes, in the order of the page."""
 

@@ -164,7 +164,12 @@ class Chat(NamedTuple):
 
     @property
     def is_group(self) -> bool:
-        """Whether it is with many: a group or a channel."""
+        """Whether it is with members, who have roles: a channel has none."""
+        return self.kind == GROUP
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it is with many, and with no contact: a group or a channel."""
         return self.kind in (GROUP, CHANNEL)
 
     @property

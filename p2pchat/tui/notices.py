@@ -53,7 +53,7 @@ def notice_of(chat: Chat | None, content: str, *, reacted: bool) -> Notice:
     if reacted:
         return Notice(name, "reacted to one of your messages")
     message = chat.last
-    if chat.is_group:
+    if chat.is_many:
         return _of_group(chat, name, content)
     if content == preferences.NAME or message is None or message.mine or message.deleted:
         return Notice(name, "wrote to you")

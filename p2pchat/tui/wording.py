@@ -44,7 +44,7 @@ def mark(chat: Chat) -> str:
         return WAITING
     if chat.state in ("notes", "forgotten", "left"):
         return NOBODY
-    if chat.is_group:
+    if chat.is_many:
         return FEED if chat.kind == CHANNEL else MANY
     if chat.online:
         return RELAYED if chat.route == "circuit" else ONLINE
@@ -69,7 +69,7 @@ def presence(chat: Chat) -> str:
         return "has not accepted yet"
     if chat.state in _ALONE:
         return _ALONE[chat.state]
-    if chat.is_group:
+    if chat.is_many:
         return chat.kind
     if chat.route is None:
         return "offline"
@@ -86,8 +86,8 @@ def preview(chat: Chat) -> str:
         return f"draft: {_begun(chat.draft)}"
     if chat.last is None:
         return ""
-    words = said(chat.last, group=chat.is_group)
-    if chat.is_group and chat.last.kind in NOTICES:
+    words = said(chat.last, group=chat.is_many)
+    if chat.is_many and chat.last.kind in NOTICES:
         return words
     if chat.last.mine:
         return f"you: {words}"

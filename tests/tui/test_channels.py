@@ -71,3 +71,26 @@ def test_a_channel_is_founded_and_its_link_copied(tmp_path: Path) -> None:
             await until(pilot, lambda: "Write one of these after /channel" in notices(app))
 
     run(main())
+
+
+def test_a_channel_is_no_group(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_friend(tmp_path) as (node, app, pilot):
+            chat = node.channel("news")
+            await app.reader.reread()
+            await app._actions.talk.open(chat)
+            await until(pilot, lambda: "Nothing was posted in news yet" in take(app).shown)
+            for line, said in (
+                ("/contact", "/channel says what is known"),
+                ("/rename x", "Only whoever founded a channel"),
+                ("/note x", "is a channel, not a contact"),
+            ):
+                app.main.composer.put(line)
+                await pilot.press("enter")
+                await until(pilot, lambda said=said: said in notices(app))  # type: ignore[misc]
+            app.main.composer.put("/forget")
+            await pilot.press("enter")
+            await until(pilot, lambda: "do not follow this channel any more" in take(app).shown)
+            assert not node.named("group")
+
+    run(main())

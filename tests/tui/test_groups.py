@@ -29,6 +29,7 @@ from p2pchat.tui.groups import (
     worded,
 )
 from p2pchat.tui.model import message_of
+from p2pchat.tui.screens import members
 from p2pchat.tui.screens.members import MembersScreen
 from p2pchat.tui.text import width
 from p2pchat.tui.widgets.member_list import row_of
@@ -325,7 +326,9 @@ def test_the_page_of_a_group_changes_its_rules(tmp_path: Path, monkeypatch: pyte
             await pilot.press("h", "i", "enter")
             await until(pilot, lambda: node.rules[chat]["topic"] == "hi")
             await until(pilot, lambda: not app.screen.query("Field.-asked"))
-            await pilot.press("l")
+            await pilot.press(*["down"] * (len(SETTINGS) - 1), "enter")
+            await until(pilot, lambda: app.screen.query("Field.-asked"))
+            await pilot.press("escape", "l")
             await until(pilot, lambda: "What was done in Football" in take(app).shown)
             await pilot.press("escape")
             await enter(app, pilot, "/group set name Chess")
@@ -355,7 +358,7 @@ def test_a_group_is_founded_with_contacts(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_requests_invites_and_leaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
+        async with in_group(tmp_path, monkeypatch, ADMIN) as (node, chat, app, pilot):
             node.wants_in(chat, "mallory", "I am a friend of Bob's")
             await enter(app, pilot, "/group requests")
             await until(pilot, lambda: "a friend of Bob's" in take(app).shown)
@@ -375,6 +378,24 @@ def test_requests_invites_and_leaving(tmp_path: Path, monkeypatch: pytest.Monkey
             await until(pilot, lambda: "you are not in this group any more" in take(app).shown)
 
     run(main())
+
+
+def test_an_owner_hands_over_before_leaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch) as (node, _, app, pilot):
+            await enter(app, pilot, "/group leave")
+            await until(pilot, lambda: "make somebody else the owner first" in notices(app))
+            assert not node.named("leave_group")
+
+    run(main())
+
+
+def test_a_moderator_is_not_offered_to_remove(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_groups(monkeypatch)
+    bob = member_of(BOB)
+    for role, may in ((MODERATOR, False), (ADMIN, True)):
+        group = group_of({"chat": "c", "name": "n", "role": role, "members": 2})
+        assert any("remove" in way.says for way in members.ways(group, bob)) is may
 
 
 def test_verbs_about_contacts_are_not_for_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,9 @@ class ContactActions:
         if chat.is_group:
             await self._groups.show(chat)
             return
+        if chat.is_many:
+            self._app.say(f"{chat.label} is a channel: /channel says what is known of it.")
+            return
         why_not = refuses(chat)
         if why_not:
             self._app.say(why_not)
@@ -109,6 +112,9 @@ class ContactActions:
             return
         if chat.is_group:
             self._app.say("/group set name NAME gives this group another name, for all members.")
+            return
+        if chat.is_many:
+            self._app.say("Only whoever founded a channel gives it a name.")
             return
         await self._app.node.call("rename", contact=chat.id, name=name)
         await self._app.reader.reread()

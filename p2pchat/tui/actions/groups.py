@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import group_verbs
 from p2pchat.tui.base import contact_named
-from p2pchat.tui.groups import OBSERVER, ROLES, SETTINGS, GroupInfo, Member, group_of, member_of, offers, with_article
+from p2pchat.tui.groups import (
+    OBSERVER,
+    OWNER,
+    ROLES,
+    SETTINGS,
+    GroupInfo,
+    Member,
+    group_of,
+    member_of,
+    offers,
+    with_article,
+)
 from p2pchat.tui.model import GROUP, Chat
 
 if TYPE_CHECKING:
@@ -239,9 +250,10 @@ class GroupActions:
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
         group = await self._read(chat)
+        if group.role == OWNER:
+            self._app.say("You are its owner: make somebody else the owner first, with /group role NAME owner.")
+            return
         more = "The members are told. What was written stays here, to be read; /clear deletes it."
-        if group.role == "owner":
-            more += " If you are its only owner, nobody can make or remove admins any more."
         if await self._app.ask(ConfirmScreen(f"Leave {chat.label}?", "Leave", "Stay", more)):
             await self._app.node.call("leave_group", chat=chat.id)
             await self._app.reader.reread()

@@ -17,7 +17,7 @@ from p2pchat.tui.intents import (
     React,
     SaveText,
 )
-from p2pchat.tui.model import NOTES, Message
+from p2pchat.tui.model import CHANNEL, NOTES, Message
 from p2pchat.tui.text import cut, displayable
 from p2pchat.tui.widgets.message_keys import copied
 
@@ -117,7 +117,8 @@ class MessageActions:
         is_note = intent.message.chat == NOTES
         chat = self._app.state.chat(intent.message.chat)
         in_group = chat is not None and chat.is_group
-        if intent.message.mine and intent.message.state != "saved" and not intent.message.deleted and not is_note:
+        sent = intent.message.mine and intent.message.state != "saved" and not intent.message.deleted
+        if sent and not is_note and (chat is None or chat.kind != CHANNEL):
             from p2pchat.tui.screens.delete import BOTH, DeleteScreen
 
             choice = await self._app.ask(DeleteScreen(group=in_group))

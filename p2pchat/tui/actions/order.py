@@ -99,8 +99,8 @@ class OrderActions:
         more = "The other side keeps its copy. Messages not sent yet are not sent any more."
         if chat.state == "forgotten":
             more = "You forgot this contact, so the chat itself is deleted."
-        elif chat.is_group:
-            more = "The other members keep their copies."
+        elif chat.is_many:
+            more = "The other members keep their copies." if chat.is_group else "Others keep what was posted."
         if await self._sure(f"Delete all messages of {chat.label} on this device?", "Delete it", more):
             await self._app.node.call("clear", chat=chat.id)
             await self._app.reader.reread()
@@ -142,7 +142,7 @@ class OrderActions:
     async def note(self, text: str) -> None:
         """Run /note [TEXT]: keep a note about the contact shown, or show it."""
         chat = self._app.state.shown
-        if chat is not None and chat.is_group:
+        if chat is not None and chat.is_many:
             chat = contact_named(self._app, chat.id)
         if chat is None:
             return
@@ -170,6 +170,8 @@ class OrderActions:
             "Their keys are deleted, with all messages waiting to be sent. They are not told; what they write does not "
             "arrive any more. With another invite they appear as a new contact. To hear nothing from them, block them."
         )
+        if chat.is_many:
+            more = "You do not follow this channel any more. Its link lets you follow it again."
         if not await self._sure(f"Forget {chat.label}?", "Forget", more):
             return
         history = await self._sure(

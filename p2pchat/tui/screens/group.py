@@ -43,8 +43,6 @@ _NAME_CELLS = 13
 _VALUE_CELLS = 24
 _ROOMY = 70
 _FRAME = 10
-_MAX_VALUE = {"name": 64, "topic": 256, "description": 2048}
-"""Characters that fit into a text of a group."""
 
 VISIBLE = "Every member sees every other member."
 
@@ -215,7 +213,7 @@ class GroupScreen(Panel[str]):
     def _ask(self, setting: Setting) -> None:
         self._asked = setting
         field = self.query_one(Field)
-        field.max_length = _MAX_VALUE[setting.name]
+        field.max_length = setting.longest
         field.value = one_line(plain(self.value(setting)))
         field.placeholder = setting.says
         field.add_class("-asked")

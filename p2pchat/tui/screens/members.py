@@ -14,7 +14,6 @@ from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.groups import (
-    MODERATOR,
     OBSERVER,
     OWNER,
     PAGE_MEMBERS,
@@ -56,10 +55,9 @@ def ways(group: GroupInfo, member: Member) -> list[Way]:
         found.append(Way("go to the chat with them", OPEN))
     if offers("set_role"):
         found += [Way(_worded(role), f"{ROLE}{role}") for role in roles_to_give(group.role, member.role)]
-    if offers("remove_member") and acts_on(group.role, member.role):
+    if offers("remove_member") and group.administers and acts_on(group.role, member.role):
         found.append(Way("remove them", REMOVE))
-        if group.administers or group.role == MODERATOR:
-            found.append(Way("remove them, and keep them from joining again", BAN))
+        found.append(Way("remove them, and keep them from joining again", BAN))
     return found
 
 
@@ -88,7 +86,7 @@ def question(name: str, action: str) -> ConfirmScreen:
 _MEANS = {
     "owner": "You hand the group over: they alone make and remove admins then, and you are an admin.",
     "admin": "Admins add, invite and remove people, change the rules, and make moderators.",
-    "moderator": "Moderators hide messages, and remove members and observers.",
+    "moderator": "Moderators mute members, hide messages, and write while the group is locked.",
     "member": "Members write.",
     "observer": "Observers read and react. What they write from now on is not shown to anyone who has seen this.",
 }

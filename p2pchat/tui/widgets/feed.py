@@ -92,7 +92,7 @@ class Feed:
                 self.blocks.unread = (self.unread.first, self.unread.count)
                 self._senders.begin(self.look.me)
                 self.window.fill(page.messages, at_start=page.at_start, at_end=page.at_end)
-                if chat is not None and chat.is_group:
+                if chat is not None and chat.is_many:
                     self._senders.see(page.messages)
                 self._look_anew()
                 self._catch_up()
@@ -171,7 +171,7 @@ class Feed:
 
     def _see(self, messages: Sequence[Message]) -> None:
         """Take over the names of who wrote these messages of a group."""
-        if self.chat is not None and self.chat.is_group and self._senders.see(messages):
+        if self.chat is not None and self.chat.is_many and self._senders.see(messages):
             self.restyle(labels=self._senders.labels)
 
     async def _asking(self, question: Awaitable[T]) -> T:
@@ -255,7 +255,7 @@ class Feed:
         self.restyle(
             chat="" if chat is None else chat.id,
             label="" if chat is None else chat.label,
-            group=chat is not None and chat.is_group,
+            group=chat is not None and chat.is_many,
             labels=self._senders.labels,
         )
 
