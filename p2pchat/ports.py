@@ -148,7 +148,7 @@ class FileBoxes(Protocol):
 
 
 class GroupLogs(Protocol):
-    """Logs at relays, which carry groups and private channels (docs/protocol/logs.md). What comes is reported to the
+    """Logs at relays, which carry groups (docs/protocol/logs.md). What comes is reported to the
     `LogCallbacks`.
     """
 

@@ -166,7 +166,7 @@ class RelayConfig:
         2 << 30,
         0,
         1 << 50,
-        "Bytes of blobs of logs to store in total, apart from the above. Groups and private channels are carried by "
+        "Bytes of blobs of logs to store in total, apart from the above. Groups are carried by "
         "logs, which everybody in one reads and nobody empties. 0: none. Where messages may need the disk, logs leave "
         "it to them.",
     )

@@ -31,7 +31,7 @@ from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.holdings import Source
 from p2pchat.relay.limits import PlaceBudget, RelayLimits, Spent
-from p2pchat.relay.terms import stamp_code
+from p2pchat.relay.terms import CROWDED, stamp_code
 
 MAX_BATCH_BYTES = 2 << 20
 """Bytes of blobs that one transaction writes: while it does, the disk writes no messages."""
@@ -58,8 +58,6 @@ EGRESS_BYTES, EGRESS_RATE = 1 << 30, 4 << 20
 """Bytes of blobs that one place gets: at once, and then per second."""
 RECHECK_SECONDS = 0.25
 """Seconds until those who had no turn, because something was used up, are looked at again."""
-CROWDED = 3, 4
-"""Numerator and denominator of the part of the space above which a deposit needs a stamp."""
 
 
 @dataclass(eq=False, slots=True)

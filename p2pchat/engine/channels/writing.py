@@ -13,11 +13,10 @@ from p2pchat.core.channels.posts import ChannelWriter, Checkpoint, FeedHead, Pos
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.ids import MessageId, WriterKey
-from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.engine.channels import reading
-from p2pchat.engine.delivery import states
+from p2pchat.engine.delivery import outbound, states
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.errors import NotNow
 from p2pchat.store import channels as store_channels
 from p2pchat.store import chats as store_chats
 from p2pchat.store.channels import ChannelRow
@@ -28,7 +27,7 @@ def post_text(tx: Transaction, row: ChannelRow, text: str) -> MessageRow:
     """Write a text in a channel, and tell the faces. Raises NotNow where we may not write or the feed is frozen,
     TextTooLong, or UsageError for a text that is not valid.
     """
-    _check_text(text)
+    outbound.check_text(text)
     if row.seed is None or row.writer is None:
         raise NotNow("Only its writers post in this channel", hint="`p2pchat forget` stops following it.")
     feed = store_channels.feed(tx.db, row, row.writer)
@@ -87,14 +86,3 @@ def _checkpoint(tx: Transaction, row: ChannelRow, feed: Feed) -> Checkpoint | No
     if len(hashes) != checkpoints.EVERY:
         raise NotNow("Posts of this channel are missing here, without which the next one cannot be signed")
     return Checkpoint(checkpoints.merkle_root(hashes), hashes[0])
-
-
-def _check_text(text: str) -> None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise UsageError("This text is not valid Unicode") from None
-    if size > MAX_TEXT_BYTES:
-        raise TextTooLong
-    if not text.strip():
-        raise UsageError("There is nothing to send")

@@ -42,7 +42,6 @@ MAX_PUSHED = 256
 """Things that were pushed and wait for the engine; while there are more, the relay is not read, unless it owes an
 answer: then the oldest are passed over, and the engine sees the gap.
 """
-MAX_PUTS = 64
 
 
 class RelayFeeds:
