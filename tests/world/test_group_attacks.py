@@ -14,6 +14,7 @@ from p2pchat.core.groups.items import MessageItem
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import carriage, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups.epochs import EpochRow
@@ -147,5 +148,56 @@ def test_an_observer_whose_node_lies_is_not_shown(tmp_path: Path, monkeypatch: p
         await heard(bob, "hello")
         await trio.sleep(300)
         assert await said(alice, CHAT) == ["hello"]
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("rule", ["muted", "locked"])
+def test_who_may_not_write_is_refused_here_and_by_readers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+
+        async def forbid(forbidden: bool) -> None:
+            if rule == "muted":
+                await alice.call("mute_member", chat=CHAT, member="bob", seconds=86_400 if forbidden else 0)
+            else:
+                await alice.call("set_group", chat=CHAT, key="locked", value="yes" if forbidden else "no")
+            await alice.call("send", chat=CHAT, text=f"now {forbidden}")
+            for node in (bob, carol):
+                await heard(node, f"now {forbidden}")
+
+        await forbid(True)
+        with pytest.raises(NotNow, match=rule):
+            await bob.call("send", chat=CHAT, text="refused here")
+        with monkeypatch.context() as lying:
+            lying.setattr(group_rules, "check_post", lambda *_: None)
+            await bob.call("send", chat=CHAT, text="refused by readers")
+        await trio.sleep(300)
+        await forbid(False)
+        await bob.call("send", chat=CHAT, text="let again")
+        for node in (alice, carol):
+            await heard(node, "let again")
+            assert not {"refused here", "refused by readers"} & set(await said(node, CHAT))
+
+    run_world(tmp_path, main)
+
+
+def test_a_pin_of_somebody_who_may_not_pin_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        sent = await alice.call("send", chat=CHAT, text="not to be pinned")
+        await heard(bob, "not to be pinned")
+        monkeypatch.setattr(group_rules, "check_post", lambda *_: None)
+        await bob.call("pin", id=sent["id"])
+        await bob.call("react", id=sent["id"], emoji="👍")
+
+        async def reacted() -> bool:
+            return any(one["reactions"] for one in await alice.call("log", chat=CHAT))
+
+        await until(reacted)
+        await trio.sleep(300)
+        assert not any(one["pinned"] for one in await alice.call("log", chat=CHAT))
 
     run_world(tmp_path, main)

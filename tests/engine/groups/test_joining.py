@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from p2pchat.core.contents import GroupWelcome
+from p2pchat.core.contents import GroupMember, GroupWelcome
 from p2pchat.core.groups import epochs, events, welcome
 from p2pchat.core.groups.events import AddMembers, ChangeSetting, GroupEvent, Newcomer
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.welcome import Welcome
-from p2pchat.core.ids import ChatId, ContactId, EpochId, GroupId
+from p2pchat.core.ids import ChatId, ContactId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, sign_public, x25519_public
 from p2pchat.engine.groups import adopting, joining
 from p2pchat.engine.runtime.transaction import Transaction
@@ -100,3 +100,27 @@ def test_no_key_of_a_group_has_a_repr() -> None:
     join = JoinRow(GroupId(bytes(32)), ContactId(bytes(8)), key, key, key, "hikers", 1)
     epoch = EpochRow(1, ChatId(bytes(8)), EpochId(bytes(32)), None, bytes(8), key, key, key, key, 1)
     assert "secret" not in repr((join, epoch))
+
+
+def test_nobody_is_taken_for_a_member_without_a_proof_of_the_two(tmp_path: Path) -> None:
+    """Bob says that he is carol's member, with a proof of his own keys for her."""
+
+    async def main(world: World) -> None:
+        alice, _, _ = await found(world, "alice", "bob", "carol")
+        shown = {one["name"]: one for one in (await alice.call("group_members", chat="hikers"))["members"]}
+
+        def claim(tx: Transaction) -> tuple[list[object], list[object]]:
+            chat = next(iter(store_groups.chats(tx.db)))
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            carol = MemberId(bytes.fromhex(shown["carol"]["id"]))
+            of = "SELECT contact FROM group_members WHERE id = ?"
+            before = tx.db.query(of, (carol,))
+            joining.introduced(tx, tx.find("bob"), GroupMember(row.group_id, carol, bytes(64)))
+            return before, tx.db.query(of, (carol,))
+
+        before, after = await alice.engine.committer.submit(claim)
+        assert before == after
+        assert shown["carol"]["contact"] == "carol"
+
+    run_world(tmp_path, main)
