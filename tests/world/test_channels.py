@@ -17,6 +17,7 @@ from p2pchat.core.channels.links import ChannelLink, decode_link, encode_link
 from p2pchat.core.channels.posts import ChannelWriter, Post
 from p2pchat.core.ids import ChatId
 from p2pchat.core.invite import from_text, to_text
+from p2pchat.core.relays import Relay
 from p2pchat.engine.channels import intake, reading, sync
 from p2pchat.errors import DiskFull, NotNow, P2PChatError, UsageError
 from p2pchat.net import multiaddrs
@@ -227,6 +228,57 @@ def test_posts_that_no_relay_has_any_more_are_counted_as_missing(tmp_path: Path)
             shown = await bob.call("channel", chat="news")
             assert (shown["missing"], shown["posts"]) == (1, 4)
             assert "1 posts are missing" in shown["problem"]
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("most", ["alice", "carol"])
+def test_what_no_relay_has_is_missing_though_all_have_what_another_writer_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str
+) -> None:
+    keep = sync.ChannelSync._keep
+
+    async def keep_in_turn(self: sync.ChannelSync, mirrored: Any, relay: Relay) -> None:
+        if relay.peer != mirrored.row.relays[0].peer:
+            await trio.sleep(5)
+        await keep(self, mirrored, relay)
+
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            bob, carol = await world.start("bob"), await world.start("carol")
+            for node in (bob, carol):
+                await node.call("add", invite=link)
+            await carol.call("add", invite=(await alice.call("channel_writers", chat="news", add="carol"))["link"])
+            writer, other = (alice, carol) if most == "alice" else (carol, alice)
+
+            async def may_write() -> bool:
+                return bool((await carol.call("channel_writers", chat="news"))["writers"])
+
+            await until(may_write, 60)
+            await writer.call("send", chat="news", text="0", wait="stored", timeout=60)
+            await until(reads(bob, "0"), 60)
+            await bob.stop()
+            await other.call("send", chat="news", text="other", wait="stored", timeout=60)
+            for number in range(1, 4):
+                await writer.call("send", chat="news", text=f"{number}", wait="stored", timeout=60)
+            for relay in relays:
+
+                async def has_all(relay: Mirror = relay) -> bool:
+                    return await _has(relay, 5)
+
+                await until(has_all, 60)
+                db = relay.at.store._db
+                db.execute("DELETE FROM posts WHERE seq < 2 AND feed = (SELECT id FROM feeds WHERE next = 4)")
+                db.execute("UPDATE feeds SET first = 2 WHERE next = 4")
+            monkeypatch.setattr(sync.ChannelSync, "_keep", keep_in_turn)
+            bob = await world.start("bob")
+
+            async def all_there() -> bool:
+                return set(await bob.texts("news")) == {"0", "other", "2", "3"}
+
+            await until(all_there, 60)
+            assert (await bob.call("channel", chat="news"))["missing"] == 1
 
     run_world(tmp_path, main)
 

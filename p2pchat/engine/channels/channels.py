@@ -162,6 +162,11 @@ def shown(db: Database, row: ChannelRow, name: str, problem: str) -> Json:
     """Return the object of a channel. problem: of its relays, "" if there is none."""
     feed = store_channels.feed(db, row, WriterKey(row.key))
     head = feed.head
+    writers = () if head is None else head.writers
+    others = [(store_channels.feed(db, row, writer.key), writer) for writer in writers]
+    missing = feed.missing + sum(other.missing for other, _ in others)
+    withheld = feed.withheld + sum(max(0, min(other.withheld, writer.most - other.count)) for other, writer in others)
+    forked = next((writer.name for other, writer in others if other.fork is not None), None)
     return {
         "chat": row.chat.hex(),
         "name": name,
@@ -170,20 +175,26 @@ def shown(db: Database, row: ChannelRow, name: str, problem: str) -> Json:
         "writes": row.seed is not None,
         "private": row.secret is not None,
         "posts": feed.count,
-        "missing": feed.missing,
-        "withheld": feed.withheld,
+        "missing": missing,
+        "withheld": withheld,
         "heard": None if head is None else views.timestamp(head.at),
         "forked": feed.fork is not None,
-        "problem": _problem(feed) or problem,
+        "problem": _problem(feed, missing, withheld, forked) or problem,
     }
 
 
-def _problem(feed: Feed) -> str:
+def _problem(feed: Feed, missing: int, withheld: int, forked: str | None) -> str:
+    """Return what is wrong with a channel. missing, withheld: posts of all its writers. forked: the name of another
+    writer whose feed has forked.
+    """
     if feed.fork is not None:
         return "its writer has signed two different posts with one number: nothing more of it is taken"
-    if feed.withheld:
-        return f"its relays do not hand out the newest {feed.withheld} posts"
-    return f"{feed.missing} posts are missing: no relay has them any more" if feed.missing else ""
+    if forked is not None:
+        by = forked or "another writer"
+        return f"{by} has signed two different posts with one number: no more of theirs is taken"
+    if withheld:
+        return f"its relays do not hand out the newest {withheld} posts"
+    return f"{missing} posts are missing: no relay has them any more" if missing else ""
 
 
 def _check_room(tx: Transaction) -> None:

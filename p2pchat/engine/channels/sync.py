@@ -55,9 +55,9 @@ class _Enough(Refused):
 class _Mirrored:
     """One channel: its feeds, its tasks, and what relays said of it.
 
-    wanted: set when there is something to put. unput: relays that have not got what was written last. lacking: relays
-    that have not got the next post, or are not reached. problems: what is wrong with each relay. intakes: what each may
-    still bring. again: whether it was read a moment ago, with other writers.
+    wanted: set when there is something to put. unput: relays that have not got what was written last. away: relays
+    that are not reached. lacking: by feed, relays that have not got its next post. problems: what is wrong with each
+    relay. intakes: what each may still bring. again: whether it was read a moment ago, with other writers.
     """
 
     row: ChannelRow
@@ -65,7 +65,8 @@ class _Mirrored:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     wanted: dict[PeerKey, Wakeup] = field(default_factory=dict)
     unput: set[PeerKey] = field(default_factory=set)
-    lacking: set[PeerKey] = field(default_factory=set)
+    away: set[PeerKey] = field(default_factory=set)
+    lacking: dict[FeedName, set[PeerKey]] = field(default_factory=dict)
     problems: dict[PeerKey, str] = field(default_factory=dict)
     intakes: dict[PeerKey, Intake] = field(default_factory=dict)
     again: bool = False
@@ -152,12 +153,13 @@ class ChannelSync:
             pause = math.nan
             try:
                 async with self._net.mailboxes.feeds.open(relay) as stream:
+                    mirrored.away.discard(relay.peer)
                     await self._use(mirrored, relay, stream, backoff)
             except P2PChatError as error:  # of the relay, or of our own disk, which others report
                 mirrored.problems[relay.peer] = error.line()
                 if isinstance(error, Refused):
                     pause = HOUR_SECONDS if isinstance(error, _Enough) else REFUSED_WAIT
-            mirrored.lacking.add(relay.peer)
+            mirrored.away.add(relay.peer)
             wakeup = mirrored.wanted[relay.peer]
             with trio.move_on_after(backoff.pause() if math.isnan(pause) else pause):
                 await wakeup.wait()
@@ -220,8 +222,9 @@ class ChannelSync:
             raise _Enough
         start = await self._committer.read(_next, mirrored.row.chat, name)
         lacks = start != frames.NEWEST and bool(posts) and posts[0].header.seq > start
-        (mirrored.lacking.add if lacks else mirrored.lacking.discard)(relay.peer)
-        skips = lacks and all(way.peer in mirrored.lacking for way in mirrored.row.relays)
+        lacking = mirrored.lacking.setdefault(name, set())
+        (lacking.add if lacks else lacking.discard)(relay.peer)
+        skips = lacks and all(way.peer in lacking | mirrored.away for way in mirrored.row.relays)
         take = partial(reading.take, skips=skips)
         return await self._committer.submit(take, mirrored.row.chat, name, answer.head, posts)
 
