@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_nobody_is_taken_for_a_member_without_a_proof_of_the_two(tmp_path: Path)
         alice, _, _ = await found(world, "alice", "bob", "carol")
         shown = {one["name"]: one for one in (await alice.call("group_members", chat="hikers"))["members"]}
 
-        def claim(tx: Transaction) -> tuple[list[object], list[object]]:
+        def claim(tx: Transaction) -> tuple[list[Any], list[Any]]:
             chat = next(iter(store_groups.chats(tx.db)))
             row = store_groups.get(tx.db, chat)
             assert row is not None
