@@ -50,8 +50,7 @@ class GroupInfo(NamedTuple):
     @property
     def invites(self) -> bool:
         """Whether the user may invite."""
-        everybody = self.settings.get("invites") == "members" and self.role not in (OBSERVER, "")
-        return self.administers or everybody
+        return self.administers
 
 
 class Member(NamedTuple):
@@ -183,7 +182,6 @@ SETTINGS = (
     Setting("locked", "only moderators and above write", ("no", "yes")),
     Setting("slow_mode", "the least time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
     Setting("newcomers", "how long newcomers send no links and files", ("0", "1", "24", "168")),
-    Setting("invites", "who invites", ("admins", "members")),
     Setting("history", "how many earlier messages newcomers get", ("0", "50", "500")),
     Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off", longest=2048),
 )

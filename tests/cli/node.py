@@ -90,7 +90,6 @@ GROUP = {
         "description": "",
         "slow_mode": 30,
         "locked": False,
-        "invites": "admins",
         "newcomers": 0,
         "history": 50,
         "recovery": {"needed": 1, "members": [{"id": "a1" * 8, "name": "alice"}]},

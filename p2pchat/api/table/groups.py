@@ -16,7 +16,7 @@ from p2pchat.api.table.shape import (
 ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 """What a member may be, from the one who may do everything to those who only read and react."""
 
-SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
+SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
 GROUP: Final = "{chat, name, topic, role, members, settings, epoch, problem}"
@@ -97,7 +97,7 @@ METHODS: Final[tuple[Method, ...]] = (
                 "text",
                 "`name`, `topic` and `description` are texts. `slow_mode` is the number of seconds between two "
                 "messages of one member, 0 for none. `locked` is yes (only moderators and above write) or no. "
-                "`invites` is admins or members: who may invite. `newcomers` is the number of hours in which somebody "
+                "`newcomers` is the number of hours in which somebody "
                 "new sends neither links nor files. `history` is how many earlier messages somebody new is given: 0, "
                 "50 or 500. `recovery` names the admins who can replace a lost owner, and how many of them it takes, "
                 "more than half: `2 of bob, carol, dan`; or it is off. Only the owner sets it.",

@@ -31,6 +31,7 @@ from p2pchat.core.contents import (
     GroupHistory,
     GroupItem,
     GroupJoin,
+    GroupLost,
     GroupMember,
     GroupOffer,
     GroupRefusal,
@@ -49,7 +50,7 @@ from p2pchat.store.groups import members as store_members
 
 _FOR_GROUPS = (
     *(ContactProfile, Addresses, Queues, NewBundle, Receipt),
-    *(GroupAsk, GroupOffer, GroupJoin, GroupWelcome, GroupItem, GroupMember, GroupHistory, GroupRefusal),
+    *(GroupAsk, GroupOffer, GroupJoin, GroupWelcome, GroupItem, GroupMember, GroupHistory, GroupRefusal, GroupLost),
 )
 """What is taken from somebody who is only known for a group."""
 Apply = Callable[[Transaction, Contact, Content, Any, Route], None]

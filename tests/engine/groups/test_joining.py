@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from p2pchat.core.contents import GroupMember, GroupWelcome
+from p2pchat.core.contents import KINDS, GroupLost, GroupMember, GroupWelcome
 from p2pchat.core.groups import epochs, events, welcome
 from p2pchat.core.groups.events import AddMembers, ChangeSetting, GroupEvent, Newcomer
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.welcome import Welcome
 from p2pchat.core.ids import ChatId, ContactId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, sign_public, x25519_public
+from p2pchat.engine import contents
 from p2pchat.engine.groups import adopting, joining
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import epochs as store_epochs
@@ -125,3 +126,9 @@ def test_nobody_is_taken_for_a_member_without_a_proof_of_the_two(tmp_path: Path)
         assert shown["carol"]["contact"] == "carol"
 
     run_world(tmp_path, main)
+
+
+def test_every_content_between_two_about_groups_is_taken_from_whoever_is_known_for_one() -> None:
+    about = [known for known in KINDS.values() if known.KIND.name.startswith("group_") and not known.KIND.in_group]
+    assert GroupLost in about
+    assert set(about) <= set(contents._FOR_GROUPS)
