@@ -43,7 +43,9 @@ def show(context: Context, args: Namespace) -> int:
 def _words(result: dict[str, Any]) -> str:
     kind = "private" if result["private"] else "public"
     whose = "yours" if result["mine"] else "you follow it"
-    heard = f"its writer's last sign: {short_date(result['heard'])}" if result["heard"] else "nothing of it came yet"
+    heard = (
+        f"last heard from its writer on {short_date(result['heard'])}" if result["heard"] else "nothing has arrived yet"
+    )
     lines = [f"{result['name']}: {kind}, {whose}, {result['posts']} posts; {heard}", f"id {result['id']}"]
     return "\n".join(lines + ([f"! {result['problem']}"] if result["problem"] else []))
 
@@ -96,7 +98,13 @@ VERBS = (
                 "found a channel that your relays mirror",
                 create,
                 (Arg("NAME", "what it is called; everybody who has the link sees it"),),
-                (opt("--private", action="store_true", help="seal its posts: only who has the link can read them"),),
+                (
+                    opt(
+                        "--private",
+                        action="store_true",
+                        help="seal its posts: only people who have the link can read them",
+                    ),
+                ),
                 "What you `send` to it is for everybody who has its link. Nobody knows how many these are.",
                 example="p2pchat channel create news",
             ),

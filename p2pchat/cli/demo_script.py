@@ -61,10 +61,10 @@ TOLD = (
     ("bob", "Me too."),
 )
 FOR_LATER = (
-    ("alice", "You are away, so this waits at two relays."),
+    ("alice", "You are offline, so this waits at two relays."),
     ("alice", "Они не знают, от кого это и кому."),
 )
-FOUND = (("bob", "Found it. Now you are away."),)
+FOUND = (("bob", "Found it. Now you are offline."),)
 WITH_ONE_RELAY = (("alice", "One relay is gone. This waits at the other one."),)
 
 

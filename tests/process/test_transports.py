@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.pluggable import KEY
 from tests.support.processes import PATIENCE, SOURCE, Place, Running
 from tests.support.programs import data, free_port
-from tests.support.steps import befriended, failed, fine, make
+from tests.support.steps import befriended, failed, fine, make, send
 
 PROGRAM = [sys.executable, str(SOURCE / "tests" / "support" / "pluggable.py")]
 
@@ -66,6 +66,7 @@ def test_people_reach_a_relay_in_disguise_and_never_bare(here: Place) -> None:
         here.start(name, "node", "--listen", "/ip4/127.0.0.1/tcp/0").hear()
         fine(here.run(name, "relays", "add", line, "--json"))
     befriended(here, "alice", "bob")
+    first = send(here, "alice", "bob", "hello")
     fine(here.run("bob", "node", "stop", "--json"))
     sent = here.run("alice", "send", "bob", "in disguise", "--wait", "stored", "--timeout", "60s", "--json").object()
     assert sent["state"] == "stored"
@@ -74,7 +75,7 @@ def test_people_reach_a_relay_in_disguise_and_never_bare(here: Place) -> None:
     assert found["transport"]["detail"] == "the pluggable transport xor runs"
     bob = here.node("bob")
     bob.hear()
-    tail = here.start("bob", "tail", "alice", "--theirs")
+    tail = here.start("bob", "tail", "alice", "--since", first)
     while tail.hear().get("text") != "in disguise":
         pass
 

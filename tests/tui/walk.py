@@ -282,6 +282,7 @@ def _groups(shown: Terminal, service: Service, node: HostileNode) -> None:
         shown.wait(*words)
 
     service.do(found)
+    shown.wait("# football")
     page("/chat football", "last words", f"football {SEEN}")
     shown.type("hi @ev")
     shown.wait("@eve", "·0001")
@@ -310,7 +311,7 @@ def _groups(shown: Terminal, service: Service, node: HostileNode) -> None:
     page("/group create chess", "What is it called?")
     _back(shown)
     shown.press("alt+2")
-    shown.wait("good night")
+    shown.wait("last https://a.example")
     _clear(shown)
 
 

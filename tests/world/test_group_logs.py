@@ -185,11 +185,14 @@ def test_a_relay_that_refuses_for_a_while_gets_it_later(tmp_path: Path) -> None:
         (alice, bob, carol, *_), (tower,) = await found(world, 1)
         await alice.stop()
         tower.answers = mailbox.TOO_FAST
-        await bob.call("send", chat="town", text="patience")
+        sent = await bob.call("send", chat="town", text="patience")
         await trio.sleep(120)
         assert await said(carol, "town") == []
+        assert "No relay of the group has it yet" in (await bob.call("why", id=sent["id"]))["reason"]
         tower.answers = mailbox.DONE
         await reads(carol, "town", "patience")
+        await has_stored(bob, "patience")
+        assert "at a relay of the group" in (await bob.call("why", id=sent["id"]))["reason"]
 
     run_world(tmp_path, main)
 

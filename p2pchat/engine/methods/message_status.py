@@ -23,6 +23,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.deposits import DepositedCopy
 from p2pchat.store.files import FileRow, FileState
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 
@@ -87,12 +88,19 @@ def _in_group(db: Database, row: MessageRow, group: Contact) -> Json:
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for outgoing in waiting for deposit in store_deposits.of(db, outgoing.pk)]
     names = sorted(name for id, name, _ in store_contacts.names(db) if id in {outgoing.contact for outgoing in waiting})
+    logs = [log for log in store_logs.of(db, row.chat) if log.until is None]
+    lacking = store_logs.lacking(db, row.id)
     following = _NOTHING
     if not row.mine:
         reason = "It is here."
     elif group.group is not None and store_groups.waits(db, group.group, row.id):
         reason = "It waits for keys that only the present members of the group have."
         following = "It is sent when a member who manages the group has renewed the keys."
+    elif lacking and lacking >= len(logs):
+        reason = "No relay of the group has it yet."
+        following = "It is put there as soon as one of them answers; all members read it there."
+    elif logs:
+        reason = "It is at a relay of the group, where all members read it."
     elif names:
         reason = f"It is on its way to {', '.join(names)}, who pass it on to the other members."
         following = "It is sent again until their nodes have it."

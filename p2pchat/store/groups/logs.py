@@ -117,6 +117,12 @@ def with_outgoing(db: Database) -> set[int]:
     return {int(log) for (log,) in db.query("SELECT DISTINCT log FROM group_outgoing")}
 
 
+def lacking(db: Database, message: MessageId) -> int:
+    """Return how many logs have yet to be given a message of ours."""
+    row = db.query_one("SELECT count(*) FROM group_outgoing WHERE message = ?", (message,))
+    return 0 if row is None else int(row[0])
+
+
 def waits(db: Database, epoch: int) -> bool:
     """Return whether something is to be put into a log of the epoch with this pk."""
     sql = "SELECT 1 FROM group_outgoing JOIN group_logs ON pk = log WHERE epoch = ?"
