@@ -31,7 +31,7 @@ from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups import transcript as store_transcript
 from p2pchat.store.groups.epochs import EpochRow
-from p2pchat.store.groups.gaps import Gap
+from p2pchat.store.groups.gaps import MissingMessage
 from p2pchat.store.groups.groups import GroupRow
 
 FIRST_ASK_MS = MINUTE_MS
@@ -216,7 +216,7 @@ def _reword(tx: Transaction, row: GroupRow, notice: int) -> None:
         notices.reword(tx, row, line, sentence)
 
 
-def _sentence(tx: Transaction, row: GroupRow, gaps: list[Gap]) -> str:
+def _sentence(tx: Transaction, row: GroupRow, gaps: list[MissingMessage]) -> str:
     """Return what is missing of one author, and what is done about it."""
     missing = [gap for gap in gaps if not gap.given_up] or gaps
     one = len(missing) == 1

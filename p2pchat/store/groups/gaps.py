@@ -8,7 +8,7 @@ from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.store.database import Database
 
 
-class Gap(NamedTuple):
+class MissingMessage(NamedTuple):
     """A message that has not arrived. epoch: the pk of its epoch. named_by: the member whose message names it, None if
     a later message of its author is here. since: when that was noticed (ms). asked: how many members were asked for it.
     given_up: nobody is asked any more. notice: the pk of the line in the chat that tells of it, or None.
@@ -24,7 +24,7 @@ class Gap(NamedTuple):
     notice: int | None
 
 
-_COLUMNS = ", ".join(Gap._fields)
+_COLUMNS = ", ".join(MissingMessage._fields)
 _ADD = """
 INSERT INTO group_gaps (epoch, member, number, named_by, since, ask_at) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET named_by = NULL WHERE excluded.named_by IS NULL
@@ -54,7 +54,7 @@ def count(db: Database, epoch: int, member: MemberId, named_by: MemberId | None)
     return int(row[0]) if row else 0
 
 
-def arrived(db: Database, epoch: int, member: MemberId, number: int) -> Gap | None:
+def arrived(db: Database, epoch: int, member: MemberId, number: int) -> MissingMessage | None:
     """Note that a message is here; return what was known of it, or None if it was not missing."""
     sql = f"DELETE FROM group_gaps WHERE epoch = ? AND member = ? AND number = ? RETURNING {_COLUMNS}"
     rows = db.query(sql, (epoch, member, number))
@@ -69,43 +69,43 @@ def chats(db: Database, asked_below: int = 2**31) -> list[ChatId]:
     return [ChatId(chat) for (chat,) in db.query(sql, (asked_below,))]
 
 
-def missing(db: Database, chat: ChatId) -> list[Gap]:
+def missing(db: Database, chat: ChatId) -> list[MissingMessage]:
     """Return the messages of a group that have not arrived and were not given up, in the order of their authors."""
     sql = f"SELECT {_COLUMNS} FROM group_gaps WHERE {_OF_CHAT} AND given_up = 0 ORDER BY member, epoch, number"
     return [_made(row) for row in db.query(sql, (chat,))]
 
 
-def to_ask(db: Database, chat: ChatId, now: int, limit: int) -> list[Gap]:
+def to_ask(db: Database, chat: ChatId, now: int, limit: int) -> list[MissingMessage]:
     """Return messages of a group for which somebody is to be asked by now (ms), those that wait the longest first."""
     rows = db.query(_TO_ASK, (chat, now, limit))
     return [_made(row) for row in rows]
 
 
-def of_notice(db: Database, notice: int) -> list[Gap]:
+def of_notice(db: Database, notice: int) -> list[MissingMessage]:
     """Return the missing messages that a line in the chat, by its pk, tells of."""
     return [_made(row) for row in db.query(f"SELECT {_COLUMNS} FROM group_gaps WHERE notice = ?", (notice,))]
 
 
-def asked(db: Database, gap: Gap, asked: int, ask_at: int) -> None:
+def asked(db: Database, gap: MissingMessage, asked: int, ask_at: int) -> None:
     """Note how many members were asked for a message, and when (ms) the next one is."""
     _update(db, gap, "asked = ?, ask_at = ?", asked, ask_at)
 
 
-def give_up(db: Database, gap: Gap) -> None:
+def give_up(db: Database, gap: MissingMessage) -> None:
     """Note that nobody is asked for a message any more."""
     _update(db, gap, "given_up = 1")
 
 
-def told(db: Database, gap: Gap, notice: int) -> None:
+def told(db: Database, gap: MissingMessage, notice: int) -> None:
     """Note which line in the chat, by its pk, tells of a message."""
     _update(db, gap, "notice = ?", notice)
 
 
-def _update(db: Database, gap: Gap, assign: str, *values: int) -> None:
+def _update(db: Database, gap: MissingMessage, assign: str, *values: int) -> None:
     sql = f"UPDATE group_gaps SET {assign} WHERE epoch = ? AND member = ? AND number = ?"
     db.execute(sql, (*values, gap.epoch, gap.member, gap.number))
 
 
-def _made(row: tuple[object, ...]) -> Gap:
-    gap = Gap(*row)  # type: ignore[arg-type]
+def _made(row: tuple[object, ...]) -> MissingMessage:
+    gap = MissingMessage(*row)  # type: ignore[arg-type]
     return gap._replace(given_up=bool(gap.given_up))
