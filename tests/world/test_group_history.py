@@ -13,8 +13,8 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups import records
+from tests.support.group_worlds import found, has_members, reads
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import found, has_members, reads
 
 
 async def says(node: WorldNode, text: str, *others: WorldNode) -> str:

@@ -14,9 +14,9 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import InviteExpired, NoSuchContact, NotNow, NotReached, UsageError
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.store import contacts as store_contacts
+from tests.support.group_worlds import found, has_members, members, reads
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import found, has_members, members, reads
 
 
 async def join(node: WorldNode, text: str, words: str = "") -> None:

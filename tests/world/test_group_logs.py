@@ -14,9 +14,9 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import logs as store_logs
+from tests.support.group_worlds import has_members, reads, said
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import has_members, reads, said
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 

@@ -26,8 +26,8 @@ from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.joins import JoinRow
 from tests.core.groups.crowd import forge, seed_of
 from tests.core.groups.crowd import found as founding
+from tests.support.group_worlds import found, has_members
 from tests.support.world import World, befriend, run_world
-from tests.world.test_groups import found, has_members
 
 
 @pytest.mark.parametrize(("apart", "joins"), [(3, True), (40, False)])
