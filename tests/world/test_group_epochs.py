@@ -10,6 +10,7 @@ import trio
 from p2pchat.core.groups import upkeep
 from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.engine.groups import changes
+from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
 from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, befriend, run_world, until
 
@@ -136,5 +137,23 @@ def test_a_member_leaves_and_is_followed_by_new_keys(tmp_path: Path) -> None:
         await reads(carol, "hikers", "without bob")
         await trio.sleep(600)
         assert await said(bob, "hikers") == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_clock_that_was_ahead_keeps_no_keys(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await trio.sleep(2 * HOUR_SECONDS)
+        bob.skew = 400 * DAY_MS
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        assert bob.db.query("SELECT max(over_since) > ? FROM group_epochs", (world.now() + 399 * DAY_MS,)) == [(1,)]
+        bob.skew = 0
+        await trio.sleep(3 * HOUR_SECONDS)  # until the clock is believed again
+        await world.sleep_days(2)
+        *over, current = bob.db.query("SELECT exporter IS NULL FROM group_epochs ORDER BY pk")
+        assert set(over) == {(1,)}
+        assert current == (0,)
 
     run_world(tmp_path, main)

@@ -293,6 +293,20 @@ def test_a_relay_that_its_owner_uses_later_carries_a_group_that_is_there_already
     run_world(tmp_path, main)
 
 
+def test_where_the_owner_has_no_relay_an_admin_names_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        tower = world.mailbox("tower")
+        (alice, bob, carol), _ = await found(world, 0, NAMES[:3])
+        await bob.call("relays", add=tower.address)
+        await alice.call("set_role", chat="town", member="bob", role="admin")
+        await until(lambda: _is(all(follows(node, tower) for node in (alice, bob, carol))), 600)
+        assert [one["by"] for one in await carol.call("group_log", chat="town") if one["op"] == "set"] == ["bob"]
+
+    run_world(tmp_path, main)
+
+
 def test_who_hides_from_a_member_goes_to_no_relay_of_the_group_without_a_circuit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
