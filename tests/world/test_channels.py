@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -594,3 +595,46 @@ def test_a_made_up_link_for_a_writer_stops_nobody_from_reading(tmp_path: Path) -
             await until(reads(alice, "three"), 60)
 
     run_world(tmp_path, main)
+
+
+def test_a_follower_reads_further_back_than_the_first_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "FIRST_PAGE", 3)
+
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            texts = [f"{number}" for number in range(9)]
+            for text in texts:
+                await alice.call("send", chat="news", text=text, wait="stored", timeout=60)
+            for relay in relays:
+                await until(partial(_has, relay, 9), 60)
+            db = relays[0].at.store._db  # this one has the newest alone
+            db.execute("DELETE FROM posts WHERE seq < 6")
+            db.execute("UPDATE feeds SET first = 6")
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "6", "7", "8"), 60)
+            await until(lambda: _streams(bob, 2), 60)
+            (first, *_) = await bob.call("log", chat="news")
+            earlier = await bob.call("log", chat="news", before=first["id"], limit=2)
+            assert [one["text"] for one in earlier] == ["4", "5"]
+            assert (await bob.call("chats"))[0]["unread"] == 3, "what one scrolls up to is no news"
+            assert [one["text"] for one in events_of(bob, "message")] == texts[6:]
+            earlier = await bob.call("log", chat="news", before=earlier[0]["id"])
+            assert [one["text"] for one in earlier] == texts[:4]
+            assert await bob.call("log", chat="news", before=earlier[0]["id"]) == []
+            assert await bob.texts("news") == texts
+            await alice.call("send", chat="news", text="new", wait="stored", timeout=60)
+            await until(reads(bob, *texts, "new"), 60)
+            await bob.stop()
+            bob = await world.start("bob")
+            await until(reads(bob, *texts, "new"), 60)
+            assert (await bob.call("channel", chat="news"))["problem"] == ""
+
+    run_world(tmp_path, main)
+
+
+async def _streams(node: WorldNode, count: int) -> bool:
+    """Whether a node has streams to so many relays of its only channel."""
+    (mirrored,) = node.engine.channels._channels.values()
+    return len(mirrored.streams) == count
