@@ -23,9 +23,9 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
+from tests.support.group_worlds import has_members, reads, said
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_group_logs import found as found_town
-from tests.world.test_groups import has_members, reads, said
 
 CHAT = "hikers"
 ASKED = "Members who are your contacts are asked for it."
