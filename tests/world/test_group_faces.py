@@ -126,6 +126,40 @@ def test_who_may_not_is_told_who_may(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+def test_members_add_their_contacts_once_the_rule_says_so(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        dave, eve = await world.start("dave"), await world.start("eve")
+        await befriend(bob, dave)
+        await befriend(dave, eve)
+        with pytest.raises(NotAllowed, match="Only the owner and admins can add members"):
+            await bob.call("add_members", chat="hikers", contacts=["dave"])
+        with pytest.raises(UsageError):
+            await alice.call("set_group", chat="hikers", key="invites", value="everybody")
+        shown = await alice.call("set_group", chat="hikers", key="invites", value="members")
+        assert shown["settings"]["invites"] == "members"
+
+        async def may() -> bool:
+            rules = (await bob.call("group", chat="hikers"))["settings"]
+            return bool(rules["invites"] == "members")
+
+        await until(may)
+        await bob.call("add_members", chat="hikers", contacts=["dave"])
+        for node in (alice, bob, dave):
+            await has_members(node, "hikers", 3)
+        await dave.call("send", chat="hikers", text="thank you bob")
+        await reads(bob, "hikers", "thank you bob")
+        await reads(alice, "hikers", "thank you bob")
+        await dave.call("add_members", chat="hikers", contacts=["eve"])
+        await has_members(alice, "hikers", 4)
+        await alice.call("set_group", chat="hikers", key="invites", value="admins")
+        lines = [line["text"] for line in await alice.call("group_log", chat="hikers")]
+        assert "You let members add people." in lines
+        assert lines[-1] == "You let only the owner and admins add people."
+
+    run_world(tmp_path, main)
+
+
 def test_who_is_muted_is_told_until_when_and_is_shown_again_after_that(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await found(world, "alice", "bob", "carol")
