@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -56,11 +56,12 @@ log = logging.getLogger(__name__)
 
 
 class LogPlace(NamedTuple):
-    """A log, as it is read and appended to. pk: of its row. cursor: the place up to which it was read. watched: whether
-    it is read all the time, not now and then. waiting: whether something is to be put into it.
+    """A log, as it is read and appended to. pk, epoch: of its row. cursor: the place up to which it was read. watched:
+    whether it is read all the time, not now and then. waiting: whether something is to be put into it.
     """
 
     pk: int
+    epoch: int
     relay: Relay
     keys: LogKeys
     cursor: int
@@ -97,7 +98,8 @@ def read(db: Database) -> list[LogPlace]:
             owner = None if relay.chosen else DeviceId(row.chat)
             relay = replace(relay, hidden=True, contact=owner)
         keys = log_keys(epoch.topic, row.relay, row.admin, seed)
-        by_epoch.setdefault(row.epoch, []).append(LogPlace(row.pk, relay, keys, row.cursor, True, row.pk in waiting))
+        place = LogPlace(row.pk, row.epoch, relay, keys, row.cursor, True, row.pk in waiting)
+        by_epoch.setdefault(row.epoch, []).append(place)
     for epoch_pk, of_epoch in by_epoch.items():
         epoch = store_epochs.by_pk(db, epoch_pk)
         if epoch is None or epoch.chat in searched or store_members.count(db, epoch.chat) <= MAX_READ_ALL:
@@ -108,6 +110,17 @@ def read(db: Database) -> list[LogPlace]:
         mine = 0 if group is None else hmac_sha256(epoch.topic, group.member)[0] % len(ordered)
         places += [place._replace(watched=number == mine) for number, place in enumerate(ordered)]
     return places
+
+
+def in_turn(places: Iterable[LogPlace], visit: int) -> set[int]:
+    """Return which logs are read at the visit of this number: of those of each epoch that are not always watched, one
+    after the other.
+    """
+    others: dict[int, list[int]] = {}
+    for place in places:
+        if not place.watched:
+            others.setdefault(place.epoch, []).append(place.pk)
+    return {sorted(pks)[visit % len(pks)] for pks in others.values()}
 
 
 class LogCarrier:
@@ -230,8 +243,7 @@ class LogCarrier:
         while True:
             await trio.sleep(jittered(HOUR_SECONDS, self._random))
             self._visits += 1
-            others = [place.pk for place in self._places.values() if not place.watched]
-            self._visited = {pk for number, pk in enumerate(others) if number % 2 == self._visits % 2}
+            self._visited = in_turn(self._places.values(), self._visits)
             self._watch()
 
     async def log_items(
