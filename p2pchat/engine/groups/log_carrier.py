@@ -21,7 +21,7 @@ from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import DeviceId, QueueId, RelayName
 from p2pchat.core.logs import LogKeys, log_keys
-from p2pchat.core.primitives import Random, hmac_sha256
+from p2pchat.core.primitives import Random, hmac_sha256, sign_public
 from p2pchat.engine.delivery import group_rules, mailbox_queues
 from p2pchat.engine.groups import adopting, log_duties
 from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
@@ -37,6 +37,7 @@ from p2pchat.store.groups import gaps as store_gaps
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.logs import OutgoingRow
 
 MAX_READ_ALL = 256
@@ -92,7 +93,7 @@ def read(db: Database) -> list[LogPlace]:
             continue
         seed, named = b"", LOGS.read(group_rules.settings_of(group))
         if group.role <= Role.ADMIN and named is not None and named.admin == row.admin:
-            seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group))
+            seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group)) or _kept_seed(group, row.admin)
         relay = ours.get(row.relay) or Relay(row.relay, (row.address,), row.token, chosen=False)
         if any(contact in hidden for _, contact in store_members.contacts_in(db, row.chat)):
             owner = None if relay.chosen else DeviceId(row.chat)
@@ -307,6 +308,11 @@ class LogCarrier:
             self._watch()
             self._places[pk] = place
             self._watch()
+
+
+def _kept_seed(group: GroupRow, admin: bytes) -> bytes:
+    """Return the seed of this key of the admins, if it was kept when our leaf was replaced; else b""."""
+    return group.admin_seed if group.admin_seed and sign_public(group.admin_seed) == admin else b""
 
 
 def _alike(rows: Sequence[OutgoingRow]) -> list[OutgoingRow]:
