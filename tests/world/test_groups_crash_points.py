@@ -13,10 +13,10 @@ import pytest
 import trio
 
 from p2pchat.engine.groups import pairwise
+from tests.support.group_worlds import said
 from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, until
-from tests.world.test_groups import said
 
 POINTS = 3
 CHAT = "hikers"

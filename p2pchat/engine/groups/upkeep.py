@@ -56,6 +56,8 @@ def tidy(tx: Transaction) -> None:
 
 
 def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
+    if tx.agreed:
+        store_epochs.over_by(tx.db, chat, tx.now)
     rows, kept = {row.id: row for row in store_epochs.of(tx.db, chat)}, store_chats.get(tx.db, chat)
     if kept is not None and kept.ended_at is not None:
         if tx.passed >= kept.ended_at + LINKS_MS:
@@ -97,12 +99,14 @@ class GroupUpkeep:
         tidied_at = trio.current_time()
         while True:
             self._wake = trio.Event()
-            turns = bool(self._committer.memory.keys_due)
+            memory = self._committer.memory
+            turns = bool(memory.keys_due or memory.logs_due)
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
                 await self._wake.wait()
                 await trio.sleep(TURN_SECONDS)
             try:
                 await self._committer.submit(duties.check_all)
+                await self._committer.submit(log_duties.check_all)
                 if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
                     tidied_at = trio.current_time()
                     await self._committer.submit(tidy)
