@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.group_day import Day, DayFigures, GroupDay
 from tests.support.world import World, run_world
 
-MEMBERS, ENGINES, HOURS, CHANGES, MESSAGES = 5_000, 24, 24, 50, 80
+MEMBERS, ENGINES, HOURS, CHANGES, MESSAGES = 5_000, 10, 24, 50, 80
 
 
 def live(plan: GroupDay) -> DayFigures:

@@ -200,7 +200,7 @@ class Crowd:
             return None
         chain = epoch.chains.get(member) or chains.chain_heads(epoch.secret, [member])[member]
         heads, seed = self.log.state.heads, self.known[member].sign_seed
-        written = messages.write(self.group, epoch.id, member, seed, chain, heads, content, self._entropy.random)
+        written = messages.write(self.group, epoch.id, member, seed, chain, heads, (), content, self._entropy.random)
         epoch.chains[member] = written.chain
         (item,) = self._sealed(epoch, MessageItem(member, written.message.number, written.body))
         return item

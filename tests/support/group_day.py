@@ -6,7 +6,7 @@ uses the program's own client of logs. So are three relays, each with its store 
 (`tests.support.crowd`): they have keys of their own, sign, seal and open with the program's functions, and put what
 they write into the logs by its client, but keep it nowhere.
 
-Of each hour's removals three in ten are made one by one by the owner and the admins; the others leave, some at a time,
+Of each hour's removals a fifth are made one by one by the owner and the admins; the others leave, some at a time,
 and are removed by whoever's turn it is. Scripted people who join are added by an admin in two events an hour: one is
 made of all answers that come together. Once an hour the owner and an admin change the group at the same moment.
 
@@ -59,7 +59,7 @@ ADDED_AT_ONCE = 256
 LOGS = log_quota(total_bytes=2 << 30, log_bytes=64 << 20)
 """What a relay's logs have room for where its operator sets nothing."""
 ADMINS = ("alice", "ada", "ben")
-ONE_BY_ONE = 0.3
+ONE_BY_ONE = 0.2
 """The part of those who are removed by somebody's choice. The others leave."""
 LEAVING_TOGETHER = 3
 """Groups in which they leave, an hour."""
@@ -242,7 +242,7 @@ class Day:
 
     async def _hour(self, hour: int) -> None:
         plan, chance = self._plan, self._chance
-        by_choice = round(plan.changes * ONE_BY_ONE)
+        by_choice = max(2, round(plan.changes * ONE_BY_ONE))  # of them two at one moment
         acts: list[tuple[float, Callable[[], Any]]] = []
 
         def at(act: Callable[[], Any]) -> None:

@@ -1,8 +1,8 @@
 """Reads the logs of groups, and puts into them what waits for them: implements `ports.LogCallbacks`.
 
 The store says which logs there are and what waits; it is read again whenever that has changed. A small group's members
-read all logs of it; those of a large one are spread over them, and read another one hourly, so that what one relay
-withholds is seen within the hour.
+read all logs of it; those of a large one are spread over them, and read another one hourly, or all while a message is
+missing, so that what one relay withholds is seen within the hour.
 
 An item is put again, with growing pauses, until each log has it. Its message is stored once the first has.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ from p2pchat.ports import Net, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import gaps as store_gaps
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
@@ -41,6 +42,8 @@ from p2pchat.store.groups.logs import LogRow, OutgoingRow
 
 MAX_READ_ALL = 256
 """Members of a group up to which each of them reads all of its logs."""
+MAX_ASKED = 3
+"""Members who are asked for a missing message while all logs are read for it too; about an hour."""
 KEEP_HOURS = 14 * 24
 """How long an item is to be kept, if the relay does not keep it for less."""
 ITEMS_AT_ONCE = 128
@@ -54,13 +57,14 @@ log = logging.getLogger(__name__)
 
 
 class LogPlace(NamedTuple):
-    """A log, as it is read and appended to. pk: of its row. epoch: whose log it is. cursor: the place up to which it
-    was read. watched: whether it is read all the time, not now and then. waiting: whether something is to be put into
-    it.
+    """A log, as it is read and appended to. pk, epoch: of its row. made: the event that made that epoch. cursor: the
+    place up to which it was read. watched: whether it is read all the time, not now and then. waiting: whether
+    something is to be put into it.
     """
 
     pk: int
-    epoch: EpochId
+    epoch: int
+    made: EpochId
     relay: Relay
     keys: LogKeys
     cursor: int
@@ -83,6 +87,7 @@ def read(db: Database, known: Mapping[int, LogPlace]) -> list[LogPlace]:
     member's.
     """
     ours, waiting, hidden = mailbox_queues.ours(db), store_logs.with_outgoing(db), store_contacts.hidden(db)
+    searched = set(store_gaps.chats(db, MAX_ASKED))
     by_chat: dict[ChatId, list[LogRow]] = {}
     for row in store_logs.all(db):
         by_chat.setdefault(row.chat, []).append(row)
@@ -91,7 +96,7 @@ def read(db: Database, known: Mapping[int, LogPlace]) -> list[LogPlace]:
         group = store_groups.get(db, chat)
         if group is not None:
             hides = any(contact in hidden for _, contact in store_members.contacts_in(db, chat)) if hidden else False
-            places += _of_group(db, group, rows, ours, waiting, known, hides=hides)
+            places += _of_group(db, group, rows, ours, waiting, known, hides=hides, all_read=chat in searched)
     return places
 
 
@@ -104,8 +109,11 @@ def _of_group(
     known: Mapping[int, LogPlace],
     *,
     hides: bool,
+    all_read: bool,
 ) -> list[LogPlace]:
-    """Return the logs of one group. hides: whether we hide from a member of it."""
+    """Return the logs of one group. hides: whether we hide from a member of it. all_read: whether all of them are read
+    all the time, however many read with us.
+    """
     named, seed = LOGS.read(group_rules.settings_of(group)), b""
     if group.role <= Role.ADMIN and named is not None:
         seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group))
@@ -119,13 +127,13 @@ def _of_group(
             relay = replace(relay, hidden=True, contact=owner)
         admin_seed = seed if named is not None and named.admin == row.admin else b""
         before = known.get(row.pk)
-        if before is not None and before.epoch == epochs[row.epoch].id and before.keys.admin_seed == admin_seed:
+        if before is not None and before.made == epochs[row.epoch].id and before.keys.admin_seed == admin_seed:
             keys = before.keys
         else:
             keys = log_keys(epochs[row.epoch].topic, row.relay, row.admin, admin_seed)
-        place = LogPlace(row.pk, epochs[row.epoch].id, relay, keys, row.cursor, True, row.pk in waiting)
+        place = LogPlace(row.pk, row.epoch, epochs[row.epoch].id, relay, keys, row.cursor, True, row.pk in waiting)
         by_epoch.setdefault(row.epoch, []).append(place)
-    if store_members.count(db, group.chat) <= MAX_READ_ALL:
+    if all_read or store_members.count(db, group.chat) <= MAX_READ_ALL:
         return [place for of_epoch in by_epoch.values() for place in of_epoch]
     places = list[LogPlace]()
     for pk, of_epoch in by_epoch.items():
@@ -133,6 +141,17 @@ def _of_group(
         mine = hmac_sha256(epochs[pk].topic, group.member)[0] % len(ordered)
         places += [place._replace(watched=number == mine) for number, place in enumerate(ordered)]
     return places
+
+
+def in_turn(places: Iterable[LogPlace], visit: int) -> set[int]:
+    """Return which logs are read at the visit of this number: of those of each epoch that are not always watched, one
+    after the other.
+    """
+    others: dict[int, list[int]] = {}
+    for place in places:
+        if not place.watched:
+            others.setdefault(place.epoch, []).append(place.pk)
+    return {sorted(pks)[visit % len(pks)] for pks in others.values()}
 
 
 class LogCarrier:
@@ -260,8 +279,7 @@ class LogCarrier:
         while True:
             await trio.sleep(jittered(HOUR_SECONDS, self._random))
             self._visits += 1
-            others = [place.pk for place in self._places.values() if not place.watched]
-            self._visited = {pk for number, pk in enumerate(others) if number % 2 == self._visits % 2}
+            self._visited = in_turn(self._places.values(), self._visits)
             self._watch()
 
     async def log_items(
