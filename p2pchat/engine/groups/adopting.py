@@ -7,7 +7,7 @@ rules need no log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import LINKS_MS, Leaf, LeafKeys
@@ -106,7 +106,7 @@ def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
         log.warning("an epoch of a group could not be opened")
         store_groups.update(tx.db, row.chat, problem=CANNOT_FOLLOW)
         return False
-    return adopt(tx, row, event, secret)
+    return adopt(tx, row, event, secret, members)
 
 
 def _open_rekey(tx: Transaction, row: GroupRow, event: GroupEvent, exporter: bytes, members: Iterable[Member]) -> bytes:
@@ -131,12 +131,21 @@ def _open_rekey(tx: Transaction, row: GroupRow, event: GroupEvent, exporter: byt
     raise CannotOpen
 
 
-def adopt(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> bool:
-    """Keep what is derived from the secret of an epoch, and drop the secret; return whether it was not here."""
-    heads = chains.chain_heads(secret, history.recipients(tx, row.chat, event.id))
+def adopt(
+    tx: Transaction,
+    row: GroupRow,
+    event: GroupEvent,
+    secret: bytes,
+    members: Mapping[MemberId, Member] | None = None,
+) -> bool:
+    """Keep what is derived from the secret of an epoch, and drop the secret; return whether it was not here. members:
+    those who have it (`history.recipients`), where that is at hand.
+    """
+    members = history.recipients(tx, row.chat, event.id) if members is None else members
+    heads = chains.chain_heads(secret, members)
     added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, epochs.derive(secret), heads, tx.now)
     if added is not None:
-        welcoming.welcome_siblings(tx, row, event, secret)
+        welcoming.welcome_siblings(tx, row, event, secret, members)
     return added is not None
 
 
