@@ -172,6 +172,13 @@ def keep(context: Context, args: Namespace) -> int:
     return answers.say(context, "You stay the owner; what was asked is void.", "keep_group", chat=args.chat)
 
 
+def receipts(context: Context, args: Namespace) -> int:
+    """Tell members who are contacts what one reads in a group, or no more."""
+    wanted = args.wanted == "yes"
+    words = "Your contacts in this group count you from now on." if wanted else "Nobody is told any more."
+    return answers.say(context, words, "group_receipts", chat=args.chat, wanted=wanted)
+
+
 def mute(context: Context, args: Namespace) -> int:
     """Mute a member for a time, or end it."""
     seconds = timed(args.duration)
@@ -448,6 +455,15 @@ _ACTIONS = (
         (_GROUP,),
         notes="What admins have asked with `p2pchat group recover` is void then.",
         example="p2pchat group keep friends",
+    ),
+    Verb(
+        "group receipts",
+        "let the authors of a group's messages count that you have read them",
+        receipts,
+        (_GROUP, Arg("WANTED", "yes or no", choices=("yes", "no"))),
+        notes="It is off at first. Only authors who are your contacts are told, in the session of the two, and see a "
+        "number: `seen by 7` in `p2pchat log`. What you read before it was on is told to nobody.",
+        example="p2pchat group receipts friends yes",
     ),
     Verb(
         "group successor",

@@ -38,6 +38,7 @@ VERBS = (
     GroupVerb("set", "change its name or a rule", "set_group", "[SETTING VALUE]", NAME),
     GroupVerb("recover", "ask that a member becomes the owner in place of a lost one", "recover_group", "MEMBER", NAME),
     GroupVerb("keep", "say that you, the owner, are not lost", "keep_group"),
+    GroupVerb("receipts", "let authors count that you have read what they wrote", "group_receipts", "yes|no", NAME),
     GroupVerb("log", "show what was done in it, and by whom", "group_log"),
     GroupVerb("leave", "leave it", "leave_group"),
 )
@@ -69,6 +70,8 @@ def ways(rest: str, contacts: Sequence[str]) -> list[tuple[str, str, str]]:
         offered_words = [*contacts]
     elif verb.name == "set":
         offered_words = _settings(more)
+    elif verb.name == "receipts":
+        offered_words = ["yes", "no"]
     elif verb.name == "role" and " " in more.strip():
         before = more.rpartition(" ")[0].strip()
         offered_words = [f"{before} {role}" for role in ROLES[1:]]

@@ -94,6 +94,7 @@ GROUP = {
         "history": 50,
         "recovery": {"needed": 1, "members": [{"id": "a1" * 8, "name": "alice"}]},
     },
+    "receipts": False,
     "epoch": "since 3 hours ago",
     "problem": "",
 }
@@ -282,6 +283,7 @@ ANSWERS: dict[str, Answer] = {
     "set_group": GROUP,
     "recover_group": GROUP,
     "keep_group": GROUP,
+    "group_receipts": GROUP,
     "succeed_group": {"chat": ID, "offered": 2, "missing": 1},
     "leave_group": {"chat": ID, "name": "friends"},
     "group_requests": [{"id": ID, "name": "eve", "words": "it is me", "at": "2026-01-02T03:04:05.000Z", "via": "1a2b"}],

@@ -39,6 +39,8 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
     (["recover", "friends", "bob"], "recover_group", {"chat": "friends", "member": "bob"}),
     (["successor", "friends", "friends again"], "succeed_group", {"chat": "friends", "name": "friends again"}),
     (["keep", "friends"], "keep_group", {"chat": "friends"}),
+    (["receipts", "friends", "yes"], "group_receipts", {"chat": "friends", "wanted": True}),
+    (["receipts", "friends", "no"], "group_receipts", {"chat": "friends", "wanted": False}),
     (["mute", "friends", "bob", "8h"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 28_800}),
     (["mute", "friends", "bob", "off"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 0}),
     (["hide", "1a2b", "too", "loud"], "hide_message", {"id": "1a2b", "reason": "too loud", "chat": None}),

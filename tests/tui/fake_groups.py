@@ -173,6 +173,9 @@ class FakeGroups(ABC):
                 return each
         raise errors.NoSuchContact("There is no such member")
 
+    def _do_group_receipts(self, chat: str, wanted: bool = True) -> Json:
+        return self._do_group(chat) | {"receipts": wanted}
+
     def _do_remove_member(self, chat: str, member: str, ban: bool = False, reason: str = "") -> Json:
         del ban, reason
         gone = self._member(chat, member)

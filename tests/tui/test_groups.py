@@ -266,6 +266,18 @@ def test_keys_for_a_page_that_is_not_there_yet_do_nothing(tmp_path: Path, monkey
     run(main())
 
 
+def test_a_member_lets_authors_count_that_they_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, MEMBER) as (node, chat, app, pilot):
+            await enter(app, pilot, "/group receipts")
+            await until(pilot, lambda: "/group receipts yes, or no." in notices(app))
+            await enter(app, pilot, "/group receipts yes")
+            await until(pilot, lambda: "count you from now on" in notices(app))
+            assert node.named("group_receipts") == [{"chat": chat, "wanted": True}]
+
+    run(main())
+
+
 def test_who_is_meant_by_two_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):

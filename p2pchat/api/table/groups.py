@@ -19,7 +19,7 @@ ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
-GROUP: Final = "{chat, name, topic, role, members, settings, epoch, problem}"
+GROUP: Final = "{chat, name, topic, role, members, settings, receipts, epoch, problem}"
 _MEMBER = Param("member", "text", "A member of the group: their id, a unique prefix of it, or their name in the group.")
 _ROLE_DOC = "`role` is owner, admin, moderator, member or observer"
 
@@ -129,9 +129,17 @@ METHODS: Final[tuple[Method, ...]] = (
         (CHAT,),
     ),
     Method(
+        "group_receipts",
+        "Tells members of a group who are contacts from now on which of their messages the user has read, once a "
+        "minute at most, or tells them no more. It is off at first. They count it in `seen`; nobody else learns it.",
+        f"{GROUP}; as in `group`",
+        (CHAT, Param("wanted", "flag", "False ends it.", default=True)),
+    ),
+    Method(
         "group",
         "Returns what there is to know about a group. `role` is the user's, null if they are not a member any more; "
-        "`members` is their number. `settings` has the settings that `set_group` changes. `epoch` says in words for "
+        "`members` is their number. `settings` has the settings that `set_group` changes. "
+        "`receipts`: `group_receipts` is on. `epoch` says in words for "
         "people how old the present keys are; `problem` says in sentences what is wrong, also who asks for another "
         "owner, or is empty. In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
         f"{GROUP}; {_ROLE_DOC}",

@@ -60,7 +60,7 @@ TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, tod
 
 MESSAGE = (
     "{id, chat, from, sender, member, mentions_me, mine, text, kind, sent_at, received_at, state, route, late, "
-    "reply_to, quote, edited_at, reactions, pinned, expires_in, expires_at, deleted, hidden, file}"
+    "reply_to, quote, edited_at, reactions, pinned, expires_in, expires_at, deleted, hidden, file, seen}"
 )
 FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
@@ -76,7 +76,8 @@ FIELDS = (
     "was read, or sent if it is one's own; `expires_at` is when that ends, null before. `deleted`: its "
     "sender deleted it for both, or it was hidden, and its text is empty. `hidden` is {by, reason} of a message "
     "that a moderator, or somebody above, has hidden in a group, otherwise null. `file` is null for other kinds than "
-    "file, whose `text` is the caption; `files` says what is in it."
+    "file, whose `text` is the caption; `files` says what is in it. `seen` is how many members of a group have told "
+    "that they read one's own message, null for nobody: only contacts do, if they choose to."
 )
 FILE = (
     "`file` is {name, size, type, form, state, progress, rate, stored, problem, path, width, height, duration, peaks, "

@@ -22,7 +22,7 @@ group_history  what was written before          group_item     what is said in a
 group_member   which member the sender is       group_ask      an invite to a group is used
 group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
 group_lost     a member cannot read any more   group_want     messages that have not arrived
-hide           a message is hidden for all
+group_seen     what its author's contacts have read   hide           a message is hidden for all
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from p2pchat.core.contents.group_member import GroupMember
 from p2pchat.core.contents.group_notice import GroupNotice
 from p2pchat.core.contents.group_offer import GroupOffer
 from p2pchat.core.contents.group_refusal import GroupRefusal
+from p2pchat.core.contents.group_seen import GroupSeen
 from p2pchat.core.contents.group_want import GroupWant
 from p2pchat.core.contents.group_welcome import GroupWelcome
 from p2pchat.core.contents.hide import Hide
@@ -78,6 +79,7 @@ __all__ = [
     "GroupNotice",
     "GroupOffer",
     "GroupRefusal",
+    "GroupSeen",
     "GroupWant",
     "GroupWelcome",
     "Hide",
@@ -126,6 +128,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupMeet,
         GroupLost,
         GroupWant,
+        GroupSeen,
         GroupHistory,
         GroupRefusal,
         GroupAsk,

@@ -22,7 +22,18 @@ from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contents import hide
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import changes, history, joining, links, permission, recovering, succession, summary, wording
+from p2pchat.engine.groups import (
+    changes,
+    history,
+    joining,
+    links,
+    permission,
+    receipts,
+    recovering,
+    succession,
+    summary,
+    wording,
+)
 from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
@@ -201,6 +212,11 @@ async def succeed_group(engine: Engine, *, chat: str, name: str) -> Json:
 async def keep_group(engine: Engine, *, chat: str) -> Json:
     """Say, as the owner, that one is not lost. Raises NotNow."""
     return await _change(engine, chat, recovering.keep)
+
+
+async def group_receipts(engine: Engine, *, chat: str, wanted: bool = True) -> Json:
+    """Tell members of a group who are contacts what we read there, or tell them no more."""
+    return await _change(engine, chat, lambda tx, row: receipts.switch(tx, row, wanted=wanted))
 
 
 async def group_members(engine: Engine, *, chat: str, search: str = "", offset: int = 0, limit: int = 100) -> Json:

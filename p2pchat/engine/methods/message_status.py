@@ -17,6 +17,7 @@ from p2pchat.store import deposits as store_deposits
 from p2pchat.store import files as store_files
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
+from p2pchat.store import remarks
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
@@ -106,6 +107,9 @@ def _in_group(db: Database, row: MessageRow, group: Contact) -> Json:
         following = "It is sent again until their nodes have it."
     else:
         reason = "The members who are your contacts have it, and pass it on to the others."
+    seen = remarks.of_message(db, row).seen
+    if seen:
+        reason += f" {seen} {'member says' if seen == 1 else 'members say'} that they have read it."
     until = views.timestamp(max((copy.until for copy in lies), default=None))
     return {
         "id": row.id.hex(),

@@ -90,6 +90,7 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "recover_group": groups.recover_group,
     "succeed_group": groups.succeed_group,
     "keep_group": groups.keep_group,
+    "group_receipts": groups.group_receipts,
     "group": groups.group,
     "group_members": groups.group_members,
     "group_log": groups.group_log,

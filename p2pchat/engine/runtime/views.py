@@ -105,6 +105,7 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "deleted": row.deleted_at is not None,
         "hidden": None if remarks.hiding is None else _hiding(names, remarks.hiding),
         "file": None if remarks.file is None else file(remarks.file),
+        "seen": remarks.seen or None,
     }
 
 

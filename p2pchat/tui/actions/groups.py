@@ -50,6 +50,7 @@ class GroupActions:
             "set": self._set,
             "recover": self._recover,
             "keep": self._keep,
+            "receipts": self._receipts,
             "log": self._log,
             "leave": self._leave,
         }
@@ -241,6 +242,14 @@ class GroupActions:
     async def _keep(self, chat: Chat, _rest: str) -> None:
         await self._app.node.call("keep_group", chat=chat.id)
         self._app.say("You stay the owner; what was asked is void.")
+
+    async def _receipts(self, chat: Chat, wanted: str) -> None:
+        if wanted not in ("yes", "no"):
+            self._app.say("Do your contacts in this group count that you have read them? /group receipts yes, or no.")
+            return
+        await self._app.node.call("group_receipts", chat=chat.id, wanted=wanted == "yes")
+        told = "Your contacts in this group count you from now on." if wanted == "yes" else "Nobody is told any more."
+        self._app.say(told)
 
     async def _leave(self, chat: Chat, _rest: str) -> None:
         await self.leave(chat)
