@@ -18,11 +18,10 @@ from p2pchat.core.groups.events import (
     UpdateMember,
 )
 from p2pchat.core.ids import MemberId, sender_of
+from p2pchat.engine.contents import visible
 from p2pchat.engine.groups import history, recovery, wording
 from p2pchat.engine.groups.recovery import Ownership
-from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store import messages as store_messages
 from p2pchat.store import partners
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
@@ -87,11 +86,6 @@ def _say(tx: Transaction, row: GroupRow, author: MemberId, sentence: str) -> Non
         state=DeliveryState.READ if author == row.member else DeliveryState.RECEIVED,
         read_at=tx.now,
     )
-    inserted = store_messages.insert(tx.db, notice)
-    if inserted is None:
-        return
-    tx.message_saved()
-    partner = partners.of(tx.db, row.chat)
-    if tx.listened and partner is not None:
-        notice = notice._replace(pk=inserted.pk)
-        tx.event("message", **views.message(notice, naming.of_one(tx.db, partner, notice)))
+    saved, partner = visible.insert_row(tx, notice), partners.of(tx.db, row.chat)
+    if saved is not None and partner is not None:
+        visible.show(tx, partner, saved)
