@@ -135,6 +135,19 @@ def skip_to(feed: Feed, post: Post) -> Feed:
     return replace(feed, count=seq, last=post.header.prev, missing=feed.missing + seq - feed.count)
 
 
+def take_earlier(feed: Feed, posts: Sequence[Post], known: Known) -> Feed:
+    """Return the feed with posts from before its first, in order, whose signatures are valid; as it was if it is
+    frozen. Raises CannotOpen if they are not those right before it.
+    """
+    first = known(feed.first)
+    if feed.fork is not None or not posts:
+        return feed
+    if first is None:
+        raise CannotOpen
+    _check_linked([*(post.header for post in posts), first.header])
+    return replace(feed, first=posts[0].header.seq)
+
+
 def _check_linked(headers: Sequence[PostHeader]) -> None:
     for before, after in pairwise(headers):
         if after.seq != before.seq + 1 or after.prev != before.hash:

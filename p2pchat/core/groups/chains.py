@@ -17,6 +17,8 @@ from p2pchat.errors import CannotOpen
 
 MAX_JUMP = 5_000
 """How many keys are skipped at once at most; an epoch should have no more messages than that."""
+COPY_JUMP = 1_000
+"""Numbers of its chains that a node leaves out that was started from a copy: the other copy may have used them."""
 MAX_SKIPPED_SENDER = 2_000
 MAX_SKIPPED_GROUP = 20_000
 MAX_NUMBER = U32 - 1
@@ -51,7 +53,9 @@ class SoughtKey:
 
 def chain_heads(secret: bytes, members: Iterable[MemberId]) -> dict[MemberId, Chain]:
     """Return the beginning of every member's chain in the epoch with this 32-byte secret."""
-    return {member: Chain(prim.hmac_sha256(secret, b"chain" + member)) for member in members}
+    ids = [*members]
+    keys = prim.hmac_sha256_each(secret, (b"chain" + member for member in ids))
+    return {member: Chain(key) for member, key in zip(ids, keys, strict=True)}
 
 
 def advance_chain(chain: Chain) -> tuple[bytes, Chain]:
