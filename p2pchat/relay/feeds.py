@@ -328,7 +328,7 @@ class FeedServer:
             client.send(Frame(frames.RESULT, frames.encode_result(put.number, frames.TOO_FAST)))
             return
         client.waiting += 1
-        self._next.puts.append((client, put.number, FeedChange(put.feed, put.data, is_head)))
+        self._next.puts.append((client, put.number, FeedChange(put.feed, put.data, is_head, client.origin.names)))
         self._wake.set()
 
     def _take_get(self, client: ClientStream, get: FeedGet) -> None:
