@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import ParamSpec
 
 import trio
 from trio.testing import MockClock
+
+from tests.support.processes import PATIENCE
 
 P = ParamSpec("P")
 
@@ -30,3 +33,11 @@ def real(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
         trio.run(partial(test, *args, **kwargs))
 
     return run
+
+
+@contextmanager
+def patience(seconds: float = PATIENCE) -> Iterator[None]:
+    """Fail after so many real seconds, also where a `MockClock` goes faster."""
+    going = trio.lowlevel.current_clock()
+    with trio.fail_after(seconds * max(1.0, going.rate if isinstance(going, MockClock) else 1.0)):
+        yield
