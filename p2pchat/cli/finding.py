@@ -47,9 +47,9 @@ def log(context: Context, args: Namespace) -> int:
 
 def _pages(client: Client, args: Namespace) -> Iterator[list[dict[str, Any]]]:
     """Yield the requested messages in pages: all from a starting point, unless their number is given."""
-    wanted = {"search": args.search, "around": args.around, "since": args.since, "until": args.until}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    if args.since is None or args.limit is not None:
+    places = ("search", "around", "before", "since", "until")
+    given = {name: getattr(args, name) for name in places if getattr(args, name) is not None}
+    if args.since is None or args.before is not None or args.limit is not None:
         yield client.call("log", chat=args.chat, limit=args.limit or _LAST, **given)
         return
     page = client.call("log", chat=args.chat, limit=_PAGE, **given)
@@ -126,6 +126,11 @@ VERBS = (
             opt("--since", metavar="TIME", help="from this time on, or from `unread` on: the first unread message"),
             opt("--until", metavar="TIME", help="only messages older than this time"),
             opt("--around", metavar="ID", help="this message, and those before and after it"),
+            opt(
+                "--before",
+                metavar="ID",
+                help="those before this message; in a channel, also what its relays have",
+            ),
             opt("--format", metavar="TEXT", help="a line for each message, such as '{date} {time} {from}: {text}'"),
         ),
         "A TIME is 2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or 30m, 3h, 7d or 2w for how long ago. "

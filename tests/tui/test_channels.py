@@ -94,3 +94,17 @@ def test_a_channel_is_no_group(tmp_path: Path) -> None:
             assert not node.named("group")
 
     run(main())
+
+
+def test_a_channel_scrolls_up_to_what_its_relays_have(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_friend(tmp_path) as (node, app, pilot):
+            chat = node.channel("news")
+            for number in range(3):
+                node.says(chat, f"post {number}")
+            first = node.history[chat][0]["id"]
+            await app.reader.reread()
+            await app._actions.talk.open(chat)
+            await until(pilot, lambda: any(one.get("before") == first for one in node.named("log")))
+
+    run(main())

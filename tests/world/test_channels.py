@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from p2pchat.core import names
 from p2pchat.core.channels import frames
 from p2pchat.core.channels.links import ChannelLink, decode_link, encode_link
 from p2pchat.core.channels.posts import ChannelWriter, Post
@@ -20,60 +18,12 @@ from p2pchat.core.invite import from_text, to_text
 from p2pchat.core.relays import Relay
 from p2pchat.engine.channels import intake, reading, sync
 from p2pchat.errors import DiskFull, NotNow, P2PChatError, UsageError
-from p2pchat.net import multiaddrs
 from p2pchat.store import channels as store_channels
 from p2pchat.store.database import Database
 from tests.core.channels.writing import FEED, OTHER, OTHER_SEED, FeedWriter
 from tests.support.asking import events_of
-from tests.support.feeds import FeedRelay, feed_relay
-from tests.support.world import FakeHost, World, WorldNode, run_world, until
-
-
-class Mirror:
-    """A relay that mirrors channels, as a host of the world."""
-
-    def __init__(self, world: World, name: str, at: FeedRelay) -> None:
-        self.at = at
-        self.world = world
-        self.host: FakeHost = world.outsider(name)
-        self.host.handle(names.FEED, at.server.serve)
-        self.line = multiaddrs.full(self.host.peer, world.address(name))
-
-    def vanish(self) -> None:
-        """Be there for nobody any more."""
-        self.world.listening.pop(self.host.peer, None)
-        for stream in list(self.host.streams):
-            stream.end()
-
-    def come_back(self) -> None:
-        self.world.listening[self.host.peer] = self.host
-
-
-@asynccontextmanager
-async def mirrors(world: World, folder: Path, *names: str) -> AsyncIterator[list[Mirror]]:
-    async with AsyncExitStack() as stack:
-        made = []
-        for name in names:
-            (folder / name).mkdir()
-            made.append(Mirror(world, name, await stack.enter_async_context(feed_relay(folder / name))))
-        yield made
-
-
-async def founded(world: World, relays: list[Mirror], **options: Any) -> tuple[WorldNode, str]:
-    """Start a node that founds a channel at these relays; the node, and the channel's link."""
-    alice = await world.start("alice")
-    for relay in relays:
-        await alice.call("relays", add=relay.line)
-    created = await alice.call("create_channel", name="news", **options)
-    assert (created["name"], created["mine"], created["posts"]) == ("news", True, 0)
-    return alice, (await alice.call("channel_invite", chat="news"))["text"]
-
-
-def reads(node: WorldNode, *texts: str) -> Any:
-    async def check() -> bool:
-        return await node.texts("news") == list(texts)
-
-    return check
+from tests.support.channel_worlds import Mirror, founded, mirrors, reads
+from tests.support.world import World, WorldNode, run_world, until
 
 
 def test_a_channel_is_founded_followed_written_and_read(tmp_path: Path) -> None:
@@ -645,3 +595,46 @@ def test_a_made_up_link_for_a_writer_stops_nobody_from_reading(tmp_path: Path) -
             await until(reads(alice, "three"), 60)
 
     run_world(tmp_path, main)
+
+
+def test_a_follower_reads_further_back_than_the_first_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "FIRST_PAGE", 3)
+
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            texts = [f"{number}" for number in range(9)]
+            for text in texts:
+                await alice.call("send", chat="news", text=text, wait="stored", timeout=60)
+            for relay in relays:
+                await until(partial(_has, relay, 9), 60)
+            db = relays[0].at.store._db  # this one has the newest alone
+            db.execute("DELETE FROM posts WHERE seq < 6")
+            db.execute("UPDATE feeds SET first = 6")
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "6", "7", "8"), 60)
+            await until(lambda: _streams(bob, 2), 60)
+            (first, *_) = await bob.call("log", chat="news")
+            earlier = await bob.call("log", chat="news", before=first["id"], limit=2)
+            assert [one["text"] for one in earlier] == ["4", "5"]
+            assert (await bob.call("chats"))[0]["unread"] == 3, "what one scrolls up to is no news"
+            assert [one["text"] for one in events_of(bob, "message")] == texts[6:]
+            earlier = await bob.call("log", chat="news", before=earlier[0]["id"])
+            assert [one["text"] for one in earlier] == texts[:4]
+            assert await bob.call("log", chat="news", before=earlier[0]["id"]) == []
+            assert await bob.texts("news") == texts
+            await alice.call("send", chat="news", text="new", wait="stored", timeout=60)
+            await until(reads(bob, *texts, "new"), 60)
+            await bob.stop()
+            bob = await world.start("bob")
+            await until(reads(bob, *texts, "new"), 60)
+            assert (await bob.call("channel", chat="news"))["problem"] == ""
+
+    run_world(tmp_path, main)
+
+
+async def _streams(node: WorldNode, count: int) -> bool:
+    """Whether a node has streams to so many relays of its only channel."""
+    (mirrored,) = node.engine.channels._channels.values()
+    return len(mirrored.streams) == count

@@ -78,7 +78,13 @@ METHODS: Final[tuple[Method, ...]] = (
             Param(
                 "search", "text", "Only messages with all these words; the last word may be incomplete.", default=None
             ),
-            Param("before", "text", "Only messages before this one (its id).", default=None),
+            Param(
+                "before",
+                "text",
+                "Only messages before this one (its id). Where a channel has not so many here, its relays are asked "
+                "for earlier posts.",
+                default=None,
+            ),
             Param("after", "text", "The first messages after this one (its id).", default=None),
             Param("around", "text", "This message (its id) and the ones around it.", default=None),
             Param(

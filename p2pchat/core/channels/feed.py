@@ -141,6 +141,19 @@ def check_earlier(first: PostHeader, posts: Sequence[Post]) -> None:
     _check_linked(headers)
 
 
+def take_earlier(feed: Feed, posts: Sequence[Post], known: Known) -> Feed:
+    """Return the feed with posts from before its first, in order, whose signatures are valid; as it was if it is
+    frozen. Raises CannotOpen if they are not those right before it.
+    """
+    first = known(feed.first)
+    if feed.fork is not None or not posts:
+        return feed
+    if first is None:
+        raise CannotOpen
+    check_earlier(first.header, posts)
+    return replace(feed, first=posts[0].header.seq)
+
+
 def check_page(mark: PostHeader, posts: Sequence[Post]) -> None:
     """Return if these are the 256 posts that the checkpoint of `mark`, a checked header, is about. Raises CannotOpen if
     not.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from p2pchat.core.channels import bodies
-from p2pchat.core.channels.feed import Feed, Gap, begin, skip_to, take_head, take_post
+from p2pchat.core.channels.feed import Feed, Gap, begin, skip_to, take_earlier, take_head, take_post
 from p2pchat.core.channels.posts import FeedHead, FeedName, Post
 from p2pchat.core.contents import AnyPayload
 from p2pchat.core.delivery import DeliveryState, Route
@@ -51,6 +51,25 @@ def take(
             _show(tx, row, post, ME if mine else store_channels.sender_of(name.writer))
         _note(tx, row, before, feed)
     return None if feed.fork is not None else feed.count
+
+
+def take_older(tx: Transaction, chat: ChatId, name: FeedName, posts: Sequence[Post]) -> int:
+    """Take posts of one feed from before the first that is here, in order; return how many were added. Raises
+    CannotOpen if they do not lead to it.
+    """
+    row = store_channels.get(tx.db, chat)
+    if row is None:
+        return 0
+    before = store_channels.feed(tx.db, row, name.writer)
+    feed = take_earlier(before, posts, lambda seq: store_channels.post(tx.db, chat, name, seq))
+    if feed == before:
+        return 0
+    store_channels.put_feed(tx.db, chat, feed)
+    mine = name.writer == row.writer
+    for post in posts:
+        store_channels.add_post(tx.db, chat, post, body=mine)
+        _show(tx, row, post, ME if mine else store_channels.sender_of(name.writer), earlier=True)
+    return len(posts)
 
 
 def _added(
@@ -99,7 +118,7 @@ def _most(tx: Transaction, row: ChannelRow, name: FeedName) -> int | None:
     return 0 if head is None else head.most(name.writer)
 
 
-def _show(tx: Transaction, row: ChannelRow, post: Post, sender: ContactId) -> None:
+def _show(tx: Transaction, row: ChannelRow, post: Post, sender: ContactId, *, earlier: bool = False) -> None:
     """Save what a post says as a message; nothing where it cannot be read, or is of a kind that is not known here."""
     if post.body is None:
         return
@@ -109,13 +128,15 @@ def _show(tx: Transaction, row: ChannelRow, post: Post, sender: ContactId) -> No
     except CannotOpen:
         return
     if payload.KIND.name == "text":
-        save_message(tx, row, post, payload, sender)
+        save_message(tx, row, post, payload, sender, earlier=earlier)
 
 
 def save_message(
-    tx: Transaction, row: ChannelRow, post: Post, payload: AnyPayload, sender: ContactId
+    tx: Transaction, row: ChannelRow, post: Post, payload: AnyPayload, sender: ContactId, *, earlier: bool = False
 ) -> MessageRow | None:
-    """Save a post as a message and tell the faces; None if it is there already, or was deleted here."""
+    """Save a post as a message and tell the faces; None if it is there already, or was deleted here. earlier: somebody
+    asked for it, who scrolls up: it is read, and no news for anybody.
+    """
     mine = sender == ME
     message = MessageRow(
         id=bodies.message_id(post),
@@ -125,9 +146,10 @@ def save_message(
         seq=post.header.seq + 1,
         text=payload.text(),
         sent_at=post.header.at,
-        state=DeliveryState.SAVED if mine else DeliveryState.RECEIVED,
+        state=DeliveryState.RECEIVED if not mine else DeliveryState.STORED if earlier else DeliveryState.SAVED,
         received_at=None if mine else tx.now,
-        route=None if mine else Route.MAILBOX,
+        route=Route.MAILBOX if earlier or not mine else None,
+        read_at=tx.now if earlier and not mine else None,
     )
     inserted = store_messages.insert(tx.db, message)
     if inserted is None:
@@ -135,7 +157,7 @@ def save_message(
     tx.message_saved()
     message = message._replace(pk=inserted.pk, late=inserted.late)
     chat = store_chats.get(tx.db, row.chat)
-    if tx.listened and chat is not None:
+    if tx.listened and chat is not None and not earlier:
         if not mine:
             tx.unread[row.chat] = None
         names = store_channels.names(tx.db, row, chat.name)

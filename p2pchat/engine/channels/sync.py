@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,7 +25,7 @@ from p2pchat.engine.channels.intake import Intake
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import LinkLost, P2PChatError, Refused
+from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused
 from p2pchat.feed_ports import FeedAnswer, FeedStream
 from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
@@ -38,6 +39,8 @@ FIRST_PAGE = 50
 """Posts of a channel that a new follower reads."""
 FIRST_WAIT, LONGEST_WAIT = 2.0, 600.0
 """Seconds between two attempts to reach a relay: at first, and at most."""
+OLDER_SECONDS = 10.0
+"""Seconds in which a relay has to hand out earlier posts of a feed."""
 REFUSED_WAIT = 6 * HOUR_SECONDS
 """The same after a relay has refused a channel."""
 MAX_PUT_BYTES = 1 << 18
@@ -57,7 +60,8 @@ class _Mirrored:
 
     wanted: set when there is something to put. unput: relays that have not got what was written last. away: relays
     that are not reached. lacking: by feed, relays that have not got its next post. problems: what is wrong with each
-    relay. intakes: what each may still bring. again: whether it was read a moment ago, with other writers.
+    relay. intakes: what each may still bring. again: whether it was read a moment ago, with other writers. streams:
+    to the relays that are reached.
     """
 
     row: ChannelRow
@@ -70,6 +74,7 @@ class _Mirrored:
     problems: dict[PeerKey, str] = field(default_factory=dict)
     intakes: dict[PeerKey, Intake] = field(default_factory=dict)
     again: bool = False
+    streams: dict[PeerKey, FeedStream] = field(default_factory=dict)
 
     def takes(self, relay: PeerKey, head: FeedHead | None, posts: Sequence[Post]) -> bool:
         """Return whether this relay may bring so much now."""
@@ -154,11 +159,13 @@ class ChannelSync:
             try:
                 async with self._net.mailboxes.feeds.open(relay) as stream:
                     mirrored.away.discard(relay.peer)
+                    mirrored.streams[relay.peer] = stream
                     await self._use(mirrored, relay, stream, backoff)
             except P2PChatError as error:  # of the relay, or of our own disk, which others report
                 mirrored.problems[relay.peer] = error.line()
                 if isinstance(error, Refused):
                     pause = HOUR_SECONDS if isinstance(error, _Enough) else REFUSED_WAIT
+            mirrored.streams.pop(relay.peer, None)
             mirrored.away.add(relay.peer)
             wakeup = mirrored.wanted[relay.peer]
             with trio.move_on_after(backoff.pause() if math.isnan(pause) else pause):
@@ -249,6 +256,27 @@ class ChannelSync:
                 raise _Enough
             await self._committer.submit(reading.take, mirrored.row.chat, feed, head, posts)
 
+    # --- earlier posts -----------------------------------------------------------------------------------------------
+
+    async def read_older(self, chat: ChatId, want: int) -> int:
+        """Read at most `want` (256) posts of each feed from before those that are here, from any relay that has them;
+        return how many were added. A relay that hands out others, or none in time, is passed over.
+        """
+        mirrored, added = self._channels.get(chat), 0
+        if mirrored is None:
+            return 0
+        for name in mirrored.feeds:
+            for peer, stream in list(mirrored.streams.items()):
+                first = await self._committer.read(_first, chat, name)
+                if not first:
+                    break
+                with trio.move_on_after(OLDER_SECONDS), suppress(PeerError, CannotOpen):
+                    posts = await _earlier(stream, name, first, min(want, frames.MAX_WANTED))
+                    if posts and mirrored.takes(peer, None, posts):
+                        added += await self._committer.submit(reading.take_older, chat, name, posts)
+                        break
+        return added
+
     # --- writing -----------------------------------------------------------------------------------------------------
 
     async def _write(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream) -> None:
@@ -300,6 +328,18 @@ class ChannelSync:
             raise LinkLost("the relay has no room, or no time for us")
 
 
+async def _earlier(stream: FeedStream, name: FeedName, first: int, want: int) -> list[Post]:
+    """Return the posts right before number `first` that a relay has, at most `want`. Raises PeerError."""
+    start, posts = max(0, first - want), list[Post]()
+    while start < first:
+        answer = await stream.get(name, start, first - start)
+        if answer.code != frames.DONE or not answer.posts or answer.posts[-1].header.seq >= first:
+            return []
+        posts += answer.posts
+        start = posts[-1].header.seq + 1
+    return posts
+
+
 # --- what is read of the store ---------------------------------------------------------------------------------------
 
 
@@ -333,6 +373,13 @@ def _next(db: Database, chat: ChatId, name: FeedName) -> int:
     feed = store_channels.feed(db, row, name.writer)
     nothing = feed.is_empty and (feed.head is None or feed.head.count > 0)
     return frames.NEWEST if nothing else feed.count
+
+
+def _first(db: Database, chat: ChatId, name: FeedName) -> int:
+    """Return the number of the first post of a feed that is here; 0 also where none is, or no more of it is taken."""
+    row = store_channels.get(db, chat)
+    feed = None if row is None else store_channels.feed(db, row, name.writer)
+    return 0 if feed is None or feed.is_empty or feed.fork is not None else feed.first
 
 
 def _count(db: Database, chat: ChatId, name: FeedName) -> int:

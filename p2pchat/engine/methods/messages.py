@@ -173,7 +173,8 @@ async def log(
     """Return messages of a chat, newest last: the newest, or where a beginning is given (`since`, `after`), those that
     follow.
 
-    `search` and `around` stand alone, and `before` and `after` exclude one another. Raises UsageError.
+    `search` and `around` stand alone, and `before` and `after` exclude one another. Where there are fewer `before` one
+    in a channel, its relays are asked for more. Raises UsageError.
     """
     places = any(place is not None for place in (before, after, since, until))
     if (before is not None and after is not None) or (search is not None) + (around is not None) + places > 1:
@@ -196,7 +197,14 @@ async def log(
         names = naming.of(db, contact, rows, notes)
         return [views.message(row, names, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
-    return engine.files.live.show(await engine.committer.read(query))
+    shown = await engine.committer.read(query)
+    if before is not None and len(shown) < limit and await engine.channels.read_older(await _chat(engine, chat), limit):
+        shown = await engine.committer.read(query)
+    return engine.files.live.show(shown)
+
+
+async def _chat(engine: Engine, named: str) -> ChatId:
+    return await engine.committer.read(lambda db: partners.find(db, named).chat)
 
 
 def _page(

@@ -79,10 +79,10 @@ class Feed:
         try:
             if chat is not None:
                 self.opening = True
-                page = await self._asking(first_page(source, chat.id, None))
+                page = await self._asking(first_page(source, chat, None))
                 unread = chat.first_unread
                 if unread is not None and turn == self._turn and all(message.id != unread for message in page.messages):
-                    page = await self._asking(first_page(source, chat.id, unread))
+                    page = await self._asking(first_page(source, chat, unread))
         finally:
             if turn == self._turn:  # after an error it is empty: better than the messages of another chat
                 self.opening = False
@@ -158,7 +158,7 @@ class Feed:
         if self.chat is None or self._source is None:
             return False
         turn = self._turn
-        page = await self._asking(first_page(self._source, self.chat.id, id))
+        page = await self._asking(first_page(self._source, self.chat, id))
         if turn != self._turn:
             return False
         self._fill(page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from p2pchat.tui.model import Message
+from p2pchat.tui.model import CHANNEL, Chat, Message
 from p2pchat.tui.widgets.viewport import RowPosition
 from p2pchat.tui.widgets.window import Window
 
@@ -37,11 +37,13 @@ class Page(NamedTuple):
     at_end: bool
 
 
-async def first_page(source: MessageSource, chat_id: str, message_id: str | None) -> Page:
+async def first_page(source: MessageSource, chat: Chat, message_id: str | None) -> Page:
     """Return the newest messages, or those around one. Raises what the source does."""
+    chat_id = chat.id
     if message_id is None:
         messages = await source.newest(chat_id, PAGE_MESSAGES)
-        return Page(messages, len(messages) < PAGE_MESSAGES, True)
+        ends = len(messages) < PAGE_MESSAGES and (chat.kind != CHANNEL or not messages)  # relays may have earlier posts
+        return Page(messages, ends, True)
     messages = await source.around(chat_id, message_id, PAGE_MESSAGES)
     return Page(messages, not messages, not messages)  # later requests find the ends
 

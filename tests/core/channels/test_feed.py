@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 
 from p2pchat.core.channels import feed as feeds
-from p2pchat.core.channels.feed import Feed, Gap, begin, check_earlier, check_page, skip_to, take_head, take_post
+from p2pchat.core.channels.feed import (
+    Feed,
+    Gap,
+    begin,
+    check_earlier,
+    check_page,
+    skip_to,
+    take_earlier,
+    take_head,
+    take_post,
+)
 from p2pchat.core.channels.posts import Checkpoint, check_fork, make_post
 from p2pchat.errors import CannotOpen
 from tests.core.channels.writing import FEED, FeedWriter
@@ -154,3 +164,24 @@ def test_a_post_that_does_not_follow_is_no_fork_where_the_one_before_is_not_here
     with pytest.raises(CannotOpen):
         take_post(other, one.write("next"), lambda seq: None)
     assert feeds.take_post(feed, one.posts[3], one.known).count == 4
+
+
+def test_earlier_posts_are_taken_only_where_they_lead_to_the_first() -> None:
+    one = FeedWriter()
+    one.write_many(9)
+    page = begin(FEED, one.head(), one.posts[6:])
+    assert page.first == 6
+    with pytest.raises(CannotOpen):
+        take_earlier(page, one.posts[2:5], one.known)
+    with pytest.raises(CannotOpen):
+        take_earlier(page, [one.posts[3], one.posts[5]], one.known)
+    with pytest.raises(CannotOpen):
+        take_earlier(page, one.posts[3:6], lambda seq: None)
+    longer = take_earlier(page, one.posts[3:6], one.known)
+    assert longer == replace(page, first=3)
+    other = one.copy()
+    other.posts = other.posts[:2]
+    other.write("another third one")
+    with pytest.raises(CannotOpen):
+        take_earlier(longer, other.posts, one.known)
+    assert take_earlier(longer, one.posts[:3], one.known).first == 0
