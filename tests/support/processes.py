@@ -48,6 +48,7 @@ class Running:
         self.process = process
         self._rest = b""
         self._logged = b""
+        self._awaited = 0
 
     @property
     def pid(self) -> int:
@@ -73,15 +74,16 @@ class Running:
         return line
 
     def until_said(self, text: str) -> None:
-        """Wait until its stderr has this."""
+        """Wait until its stderr has this, after what was waited for before."""
         assert self.process.stderr is not None
         deadline = time.monotonic() + PATIENCE
-        while text.encode() not in self._logged:
+        while (place := self._logged.find(text.encode(), self._awaited)) < 0:
             readable, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
             piece = os.read(self.process.stderr.fileno(), 65536) if readable else b""
             if not piece:
                 raise TimeoutError(f"{self.process.args!r} did not say {text!r}, but {self._logged!r}")
             self._logged += piece
+        self._awaited = place + len(text.encode())
 
     def tell(self) -> None:
         """End it, and print what it had on stderr: pytest shows that if the test failed."""

@@ -722,7 +722,6 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
                 nursery.cancel_scope.cancel()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trio.to_thread, "run_sync", _at_once)
         if not watched:
             patch.setattr(judging, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
             patch.setattr(judging, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
@@ -732,12 +731,6 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
             patch.setattr(clock_watch, "CHECK_EVERY_SECONDS", CLOCKS_COMPARED_SECONDS)
         trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
     assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
-
-
-async def _at_once(function: Callable[..., object], *args: object, **_options: object) -> object:
-    """Do here what would be done in a thread: while a real one worked, months of virtual time might pass."""
-    await trio.lowlevel.checkpoint()
-    return function(*args)
 
 
 class _Watch(trio.abc.Instrument):
