@@ -74,6 +74,7 @@ POSITIONALS = {
     "group set": ["friends", "slow_mode", "30s"],
     "group recover": ["friends", "bob"],
     "group keep": ["friends"],
+    "group receipts": ["friends", "yes"],
     "group successor": ["friends", "friends again"],
     "group leave": ["friends"],
     "group log": ["friends"],

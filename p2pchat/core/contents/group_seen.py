@@ -18,7 +18,7 @@ _SHAPE = codec.array(codec.binary(32), _NUMBER, _NUMBER, open_end=True)
 class GroupSeen(Payload):
     """first, last: the range of their numbers (`Content.seq`), 1 at least."""
 
-    KIND = Kind(34, "group_seen", receipted=False)
+    KIND = Kind(34, "group_seen", receipted=False, deferred=True)
     group: GroupId
     first: int
     last: int

@@ -21,7 +21,7 @@ receipts   how many have read what we wrote, and telling others what we read
 carriage   carries items by every way
 pairwise   the way to members who are contacts
 recovery   what is asked about a lost owner, in sentences
-recovering names who may replace a lost owner, asks for it and confirms it
+recovery_actions names who may replace a lost owner, asks for it and confirms it
 succession founds a group in the place of another
 permission who may do what, in words
 notices    lines in the chat about what was done

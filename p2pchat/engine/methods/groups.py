@@ -29,7 +29,7 @@ from p2pchat.engine.groups import (
     links,
     permission,
     receipts,
-    recovering,
+    recovery_actions,
     succession,
     summary,
     wording,
@@ -174,7 +174,7 @@ async def set_group(engine: Engine, *, chat: str, key: str, value: str) -> Json:
         state = history.log_of(tx, row.chat).state
         if key == settings.RECOVERY.key:
             permission.check(tx.db, row.chat, state, row.member, ChangeSetting(key, None))
-            wanted = recovering.rule(value.strip(), state, lambda name: _member(tx.db, row, name))
+            wanted = recovery_actions.rule(value.strip(), state, lambda name: _member(tx.db, row, name))
         else:
             wanted = _value(key, value)
         if state.settings.get(key) != wanted:
@@ -195,7 +195,7 @@ async def group(engine: Engine, *, chat: str) -> Json:
 
 async def recover_group(engine: Engine, *, chat: str, member: str) -> Json:
     """Ask that a member becomes the owner in place of one who is lost. Raises NotNow."""
-    return await _change(engine, chat, lambda tx, row: recovering.ask(tx, row, _member(tx.db, row, member)))
+    return await _change(engine, chat, lambda tx, row: recovery_actions.ask(tx, row, _member(tx.db, row, member)))
 
 
 async def succeed_group(engine: Engine, *, chat: str, name: str) -> Json:
@@ -211,7 +211,7 @@ async def succeed_group(engine: Engine, *, chat: str, name: str) -> Json:
 
 async def keep_group(engine: Engine, *, chat: str) -> Json:
     """Say, as the owner, that one is not lost. Raises NotNow."""
-    return await _change(engine, chat, recovering.keep)
+    return await _change(engine, chat, recovery_actions.keep)
 
 
 async def group_receipts(engine: Engine, *, chat: str, wanted: bool = True) -> Json:
