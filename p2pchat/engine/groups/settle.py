@@ -35,6 +35,7 @@ from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
@@ -87,14 +88,19 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)
-        if row is None or chat is None or chat.ended_at is not None:
-            joins = store_joins.get(tx.db, payload.group, contact.id) is not None
+        joins = store_joins.get(tx.db, payload.group, contact.id) is not None
+        if row is None or chat is None or (chat.ended_at is not None and (joins or not _has_keys(tx, row.chat))):
             if joins and len(payload.sealed) in items.SIZES:  # it has overtaken their welcome
                 id = items.item_id(payload.sealed)
                 store_items.keep_early(tx.db, contact.id, payload.group, id, payload.sealed, tx.now)
             return
         sender = store_members.of_contact_in(tx.db, row.chat, contact.id)
         receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}))
+
+
+def _has_keys(tx: Transaction, chat: ChatId) -> bool:
+    """Return whether we can read anything of a group."""
+    return any(epoch.header for epoch in store_epochs.of(tx.db, chat))
 
 
 def _take_early(tx: Transaction, contact: Contact, chat: ChatId, arrival: GroupArrival) -> None:
