@@ -11,14 +11,16 @@ import pytest
 import trio
 
 from p2pchat.core.contents import GroupItem, GroupMember
-from p2pchat.core.groups import items, welcome
-from p2pchat.core.groups.items import MessageItem
+from p2pchat.core.groups import epochs, events, items, welcome
+from p2pchat.core.groups.epochs import Leaf
+from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
+from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.ids import GroupId
 from p2pchat.core.session import standing_root
 from p2pchat.engine.delivery import group_rules, outbound
-from p2pchat.engine.groups import carriage, pairwise
+from p2pchat.engine.groups import adopting, carriage, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow
+from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -126,6 +128,45 @@ def test_a_member_who_floods_is_stopped_and_the_others_go_on(tmp_path: Path, mon
         await heard(alice, "too much, bob")
         await alice.call("send", chat=CHAT, text="indeed")
         await heard(carol, "indeed")
+
+    run_world(tmp_path, main)
+
+
+def test_a_recorded_rekey_is_of_no_use_to_who_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have the epoch before it with its exporter, their own leaf, and everything that was sent."""
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        kept = recorded(monkeypatch)
+        (row,) = [store_groups.get(carol.db, chat) for chat in store_groups.chats(carol.db)]
+        assert row is not None
+        assert row.epoch is not None
+        epoch = store_epochs.get(carol.db, row.chat, row.epoch)
+        assert epoch is not None
+        assert epoch.exporter is not None
+        everybody = store_members.all(carol.db, row.chat)
+        await alice.call("remove_member", chat=CHAT, member="carol")
+        await has_members(bob, CHAT, 2)
+        waiting, found_rekeys = WaitingParts(), 0
+        for sealed in kept:
+            item = items.open_item(sealed, epoch.id, carriage.secrets_of(epoch))
+            if isinstance(item, PartItem):
+                waiting, whole = waiting.add(item.part)
+                item = item if whole is None else items.open_whole(whole)
+            if not isinstance(item, EventItem):
+                continue
+            event = events.decode_event(item.event)
+            assert event.rekey is not None
+            found_rekeys += 1
+            all_leaves = [Leaf(member.id, member.leaf, member.kem) for member in everybody]
+            for leaves in (all_leaves, [leaf for leaf in all_leaves if leaf.member != row.member]):
+                for leaf in leaves:
+                    mine = replace(adopting.own_leaf(row), member=leaf.member)
+                    with pytest.raises(CannotOpen):
+                        epochs.open_rekey(
+                            event.rekey, row.group_id, events.core_hash(event.core), epoch.exporter, leaves, mine
+                        )
+        assert found_rekeys
 
     run_world(tmp_path, main)
 

@@ -195,7 +195,7 @@ async def _invite(alice: Person, dan: Person) -> None:
 def _is_admin(name: str) -> Done:
     async def done(node: WorldNode) -> bool:
         page = await node.call("group_members", chat=CHAT)
-        return {one["name"]: one["role"] for one in page["members"]}[name] == "admin"
+        return bool({one["name"]: one["role"] for one in page["members"]}[name] == "admin")
 
     return done
 

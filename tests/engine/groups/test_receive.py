@@ -8,10 +8,12 @@ from random import Random
 import pytest
 import trio
 
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Text
 from p2pchat.core.delivery import Route
-from p2pchat.core.groups import events
+from p2pchat.core.groups import events, messages
 from p2pchat.core.groups import items as core_items
-from p2pchat.core.groups.items import EventItem
+from p2pchat.core.groups.items import EventItem, MessageItem
 from p2pchat.engine.groups import carriage, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import epochs as store_epochs
@@ -22,7 +24,7 @@ from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from tests.support.group_worlds import found, said, talk
 from tests.support.sampling import sampled
-from tests.support.world import World, WorldNode, run_world
+from tests.support.world import World, WorldNode, run_world, until
 
 CHAT = "hikers"
 
@@ -167,5 +169,67 @@ def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path) -> None:
             return [waiting.id[0] for waiting in store_items.waiting(tx.db, chat)]
 
         assert await alice.engine.committer.submit(act) == [*range(4, 12)]
+
+    run_world(tmp_path, main)
+
+
+def test_what_we_wrote_ourselves_shows_once_though_it_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a log, to somebody who was restored from a copy and does not know that it was sent."""
+
+    async def main(world: World) -> None:
+        alice, _, items = await written(world, monkeypatch)
+        before = await talk(alice, CHAT)
+
+        def forget(tx: Transaction) -> None:
+            tx.db.execute("DELETE FROM group_items")
+            tx.db.execute("DELETE FROM messages WHERE text = 'first 0'")
+
+        await alice.engine.committer.submit(forget)
+        for sealed in items:
+            await deliver(alice, sealed)
+        assert await talk(alice, CHAT) == [one for one in before if one["text"] != "first 0"]
+
+    run_world(tmp_path, main)
+
+
+def test_nobody_writes_in_the_name_of_another_member(tmp_path: Path) -> None:
+    """Whoever has the keys of an epoch can compute the keys of every chain; the signature alone says who wrote."""
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        (me,) = [store_groups.get(alice.db, chat) for chat in store_groups.chats(alice.db)]
+        assert me is not None
+
+        def forge(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            assert row.epoch is not None
+            epoch = store_epochs.get(tx.db, chat, row.epoch)
+            assert epoch is not None
+            content = Content(Text("I resign"), tx.new_message_id(), 1, tx.now)
+            for author, seed in ((me.member, row.sign_seed), (row.member, row.sign_seed)):
+                chain = store_epochs.chain(tx.db, epoch.pk, author)
+                assert chain is not None
+                raw = encode_content(content)
+                made = messages.write(row.group_id, epoch.id, author, seed, chain, (), raw, tx.random)
+                carriage.send(tx, row, epoch, MessageItem(author, made.message.number, made.body))
+                content = Content(Text("I am bob"), tx.new_message_id(), 2, tx.now)
+
+        await bob.engine.committer.submit(forge)
+
+        async def heard() -> bool:
+            return "I am bob" in await said(carol, CHAT)
+
+        await until(heard)
+        assert [(one["from"], one["text"]) for one in await talk(carol, CHAT)] == [("bob", "I am bob")]
+        await alice.call("send", chat=CHAT, text="I do not")
+
+        async def reads_on() -> bool:
+            return "I do not" in await said(carol, CHAT)
+
+        await until(reads_on)
 
     run_world(tmp_path, main)
