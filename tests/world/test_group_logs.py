@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.engine.groups import log_carrier, log_duties, pairwise
+from p2pchat.engine.groups import log_carrier, log_duties, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import Busy
+from p2pchat.errors import Busy, DiskFull
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import logs as store_logs
 from tests.support.group_worlds import has_members, reads, said
@@ -215,6 +215,32 @@ def test_a_disk_that_fails_for_a_while_ends_nothing_and_loses_nothing(
             assert not bob.crashed
             assert not carol.crashed
         await reads(carol, "town", "in spite of it")
+
+    run_world(tmp_path, main)
+
+
+def test_what_could_not_be_saved_is_not_counted_as_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place up to which a log was read, and what was read, are saved in one transaction."""
+
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), _ = await found(world, 1)
+        await alice.stop()
+        take, cursors = receive.take, "SELECT cursor FROM group_logs ORDER BY pk"
+        before, tried = carol.db.query(cursors), list[object]()
+
+        def fail(tx: Transaction, *more: object) -> None:
+            if tx.db is carol.db:
+                tried.append(tx)
+                raise DiskFull
+            take(tx, *more)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(receive, "take", fail)
+            await bob.call("send", chat="town", text="in spite of it")
+            await until(lambda: _is(bool(tried)))
+            assert carol.db.query(cursors) == before
+        await reads(carol, "town", "in spite of it")
+        assert carol.db.query(cursors) != before
 
     run_world(tmp_path, main)
 

@@ -20,6 +20,7 @@ from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import adopting, carriage, gaps, past, siblings, transcript
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
+from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -98,7 +99,9 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
         log.debug("an item of a group was dropped")
         return False
     now = store_groups.get(tx.db, row.chat)
-    if now is not None and known is not None:  # those who have what it waits for can use it at once
+    if (
+        now is not None and known is not None and not _was_removed(tx, now)
+    ):  # those who have what it waits for can use it at once
         carriage.pass_on(tx, now, found[0], sealed, known)
     return outcome is ItemOutcome.NEW
 
@@ -123,6 +126,10 @@ def _apply(
         return (
             outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN
         )  # the others need all parts, to see that
+    if isinstance(item, MessageItem) and _was_removed(tx, row):
+        raw = item.encode()
+        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, epoch.pk)
+        return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
         return _message(tx, row, epoch, item, route)
     if adopting.take(tx, row, item.event):
@@ -174,6 +181,14 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
+
+
+def _was_removed(tx: Transaction, row: GroupRow) -> bool:
+    """Return whether we are no member any more. Messages wait then: they are shown if the removal turns out void."""
+    if row.epoch is not None:
+        return False
+    chat = store_chats.get(tx.db, row.chat)
+    return chat is None or chat.ended_at is not None
 
 
 def _shown(tx: Transaction, chat: ChatId, member: MemberId) -> str:

@@ -65,6 +65,7 @@ def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
             for row in rows.values():
                 store_epochs.remove(tx.db, row.pk)
                 tx.erased = tx.group_logs_changed = True
+            store_items.forget_all(tx.db, chat)
         return
     if len(rows) < 2:
         return

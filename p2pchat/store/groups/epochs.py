@@ -142,13 +142,6 @@ def put_chain(db: Database, epoch: int, member: MemberId, chain: Chain) -> None:
     db.execute(_PUT_CHAIN, (epoch, member, chain.next, chain.key))
 
 
-def drop_chains(db: Database, chat: ChatId, members: Iterable[MemberId]) -> None:
-    """Delete the chains and skipped keys of members who are gone, in all epochs of a group."""
-    for member in members:
-        for table in ("group_chains", "group_skipped"):
-            db.execute(f"DELETE FROM {table} WHERE {_IN_CHAT} AND member = ?", (chat, member))
-
-
 def skipped(db: Database, epoch: int, member: MemberId, number: int) -> bytes | None:
     """Return the key of a message that was passed over, or None."""
     row = db.query_one(
