@@ -15,6 +15,7 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupWant,
     GroupWelcome,
 )
 from p2pchat.core.groups import items
@@ -23,6 +24,7 @@ from p2pchat.engine.groups import (
     carriage,
     catching_up,
     duties,
+    gaps,
     joining,
     links,
     log_duties,
@@ -87,6 +89,8 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
             _take_early(tx, contact, introduced, arrival)
     elif isinstance(payload, GroupLost):
         catching_up.lost(tx, contact, payload)
+    elif isinstance(payload, GroupWant):
+        gaps.wanted(tx, contact, payload)
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)
