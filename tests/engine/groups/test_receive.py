@@ -226,7 +226,7 @@ def test_nobody_writes_in_the_name_of_another_member(tmp_path: Path) -> None:
                 chain = store_epochs.chain(tx.db, epoch.pk, author)
                 assert chain is not None
                 raw = encode_content(content)
-                made = messages.write(row.group_id, epoch.id, author, row.sign_seed, chain, (), raw, tx.random)
+                made = messages.write(row.group_id, epoch.id, author, row.sign_seed, chain, (), (), raw, tx.random)
                 carriage.send(tx, row, epoch, MessageItem(author, made.message.number, made.body))
                 content = Content(Text("I am bob"), tx.new_message_id(), 2, tx.now)
 
