@@ -148,6 +148,22 @@ def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+def test_a_relay_that_shows_some_members_another_log_keeps_nobody_apart(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, dave, *_), towers = await found(world, 2)
+        await alice.stop()
+        towers[0].lies.forks = frozenset({"carol"})
+        towers[1].lies.forks = frozenset({"dave"})
+        texts = [f"number {number}" for number in range(12)]
+        for text in texts:
+            await bob.call("send", chat="town", text=text)
+        for node in (carol, dave):
+            await reads(node, "town", *texts)
+            assert await said(node, "town") == texts
+
+    run_world(tmp_path, main)
+
+
 def test_a_log_that_is_full_for_members_takes_the_removal_of_who_filled_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         (alice, bob, carol, *_), (tower,) = await found(world, 1)
