@@ -413,3 +413,19 @@ def test_a_restart_in_between_loses_nothing_and_shows_nothing_twice(tmp_path: Pa
         assert await said(world.nodes["carol"], "town") == ["first", "second"]
 
     run_world(tmp_path, main)
+
+
+def test_a_block_holds_in_a_group_whoever_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        (alice, bob, carol), _ = await found(world, 1, NAMES[:3])
+        await alice.call("block", contact="bob")
+        await bob.call("send", chat="town", text="you cannot stop me")
+        await reads(carol, "town", "you cannot stop me")
+        await carol.call("send", chat="town", text="stop whom?")
+        await reads(alice, "town", "stop whom?")
+        await alice.call("remove_member", chat="town", member="bob")
+        await has_members(carol, "town", 2)
+
+    run_world(tmp_path, main)
