@@ -6,16 +6,20 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from p2pchat.core.contents import GroupItem, GroupMember
-from p2pchat.core.groups import epochs, events, items, welcome
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import GroupItem, GroupMember, Text
+from p2pchat.core.groups import epochs, events, items, messages, welcome
 from p2pchat.core.groups.epochs import Leaf
 from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
 from p2pchat.core.groups.parts import WaitingParts
-from p2pchat.core.ids import GroupId
+from p2pchat.core.groups.roles import member_id
+from p2pchat.core.ids import GroupId, MemberId
+from p2pchat.core.primitives import sign_public, x25519_public
 from p2pchat.core.session import standing_root
 from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import adopting, carriage, pairwise
@@ -313,5 +317,59 @@ def test_what_overtakes_the_proof_of_a_member_is_kept_until_that_is_here(tmp_pat
         await alice.call("send", chat="bob", text="so did that", wait="delivered")
         assert [one.item for one in store_items.waiting(bob.db, ours.chat)] == [early]
         assert bob.db.query("SELECT count(*) FROM group_parts") == [(0,)]
+
+    run_world(tmp_path, main)
+
+
+def test_an_admin_whose_node_gives_the_keys_to_a_ghost_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rekey has an entry for each of the members whom everybody sees, and none for anybody else."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        make, ghost = epochs.make_rekey, Leaf(MemberId(b"\xff" * 8), x25519_public(b"g" * 32))
+
+        def with_ghost(group: GroupId, core: bytes, exporter: bytes, leaves: list[Leaf], *more: Any) -> epochs.Rekeyed:
+            return make(group, core, exporter, [*leaves, ghost], *more)
+
+        with monkeypatch.context() as lying:
+            lying.setattr(epochs, "make_rekey", with_ghost)
+            await alice.call("remove_member", chat=CHAT, member="carol")
+        await has_members(bob, CHAT, 2)
+        await alice.call("send", chat=CHAT, text="between us, and somebody else")
+        await trio.sleep(60)
+        assert await said(bob, CHAT) == []
+        assert (await bob.call("group", chat=CHAT))["problem"] == adopting.CANNOT_FOLLOW
+        await bob.call("send", chat=CHAT, text="who is there?")
+        assert bob.db.query("SELECT count(*) FROM group_unsent") == [(1,)]
+
+    run_world(tmp_path, main)
+
+
+def test_a_ghost_who_was_given_the_keys_cannot_write(tmp_path: Path) -> None:
+    """Whoever is a member can pass on what they can read; but nobody speaks whom the log does not name."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+
+        def write(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            assert row.epoch is not None
+            epoch = store_epochs.get(tx.db, chat, row.epoch)
+            chain = None if epoch is None else store_epochs.chain(tx.db, epoch.pk, row.member)
+            assert epoch is not None
+            assert chain is not None
+            ghost = member_id(sign_public(b"g" * 32))
+            content = encode_content(Content(Text("boo"), tx.new_message_id(), 1, tx.now))
+            made = messages.write(row.group_id, epoch.id, ghost, b"g" * 32, chain, (), (), content, tx.random)
+            carriage.send(tx, row, epoch, MessageItem(ghost, made.message.number, made.body))
+
+        await bob.engine.committer.submit(write)
+        await bob.call("send", chat=CHAT, text="did you hear that?")
+        await heard(alice, "did you hear that?")
+        assert await said(alice, CHAT) == ["did you hear that?"]
 
     run_world(tmp_path, main)

@@ -148,6 +148,22 @@ def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+def test_a_relay_that_shows_some_members_another_log_keeps_nobody_apart(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, dave, *_), towers = await found(world, 2)
+        await alice.stop()
+        towers[0].lies.forks = frozenset({"carol"})
+        towers[1].lies.forks = frozenset({"dave"})
+        texts = [f"number {number}" for number in range(12)]
+        for text in texts:
+            await bob.call("send", chat="town", text=text)
+        for node in (carol, dave):
+            await reads(node, "town", *texts)
+            assert await said(node, "town") == texts
+
+    run_world(tmp_path, main)
+
+
 def test_a_log_that_is_full_for_members_takes_the_removal_of_who_filled_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         (alice, bob, carol, *_), (tower,) = await found(world, 1)
@@ -395,5 +411,21 @@ def test_a_restart_in_between_loses_nothing_and_shows_nothing_twice(tmp_path: Pa
         await world.start(stopped)
         await trio.sleep(600)
         assert await said(world.nodes["carol"], "town") == ["first", "second"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_block_holds_in_a_group_whoever_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        (alice, bob, carol), _ = await found(world, 1, NAMES[:3])
+        await alice.call("block", contact="bob")
+        await bob.call("send", chat="town", text="you cannot stop me")
+        await reads(carol, "town", "you cannot stop me")
+        await carol.call("send", chat="town", text="stop whom?")
+        await reads(alice, "town", "stop whom?")
+        await alice.call("remove_member", chat="town", member="bob")
+        await has_members(carol, "town", 2)
 
     run_world(tmp_path, main)

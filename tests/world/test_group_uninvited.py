@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core.contents import GroupAsk, GroupJoin
+from p2pchat.core.contents import GroupAsk, GroupJoin, GroupOffer
 from p2pchat.core.groups import welcome
 from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.roles import Role, member_id
@@ -203,5 +203,38 @@ def test_who_was_declined_is_not_offered_to_join_again(tmp_path: Path) -> None:
         assert [one["name"] for one in await alice.call("group_requests", chat="hikers")] == ["carol"]
         assert alice.db.query("SELECT count(*) FROM group_requests") == [(1,)]
         assert alice.db.query("SELECT count(*) FROM group_offers") == [(1,)]
+
+    run_world(tmp_path, main)
+
+
+def test_a_contact_who_offers_groups_without_end_takes_little_room(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+
+        def offer(tx: Transaction) -> None:
+            for _ in range(store_joins.MAX_JOINS + 5):
+                outbound.queue(tx, tx.find("bob"), GroupOffer(GroupId(tx.random(32)), "made up", 9, False, 5_000))
+
+        await alice.engine.committer.submit(offer)
+        await alice.call("send", chat="bob", text="that was all", wait="delivered", timeout=600)
+        assert bob.db.query("SELECT count(*) FROM group_joins") == [(store_joins.MAX_JOINS,)]
+        assert [one["name"] for one in await bob.call("chats")] == ["alice"]
+
+    run_world(tmp_path, main)
+
+
+def test_more_than_may_ask_at_a_time_are_not_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MAX_REQUESTS", 2)
+
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        invite = await alice.call("group_invite", chat="hikers", ask=True)
+        for number in range(3):
+            await join(await world.start(f"sybil {number}"), invite["text"])
+            if number < 2:
+                await asking(alice, number + 1)
+        await trio.sleep(600)
+        assert [one["name"] for one in await alice.call("group_requests", chat="hikers")] == ["sybil 0", "sybil 1"]
 
     run_world(tmp_path, main)

@@ -22,6 +22,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
+from p2pchat.store.contacts import ContactState
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
@@ -29,6 +30,7 @@ from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.items import WaitingItem
+from p2pchat.store.groups.members import MemberRow
 
 log = logging.getLogger(__name__)
 
@@ -176,11 +178,17 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         content = decode_content(read.message.content)
     except CannotOpen:  # its author's node is newer, or lies
         return ItemOutcome.TAKEN
-    if content.kind.in_group and group_rules.may_post(tx, row, member, content):
+    if content.kind.in_group and not _is_blocked(tx, member) and group_rules.may_post(tx, row, member, content):
         shown = _shown(tx, row.chat, item.member)
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
+
+
+def _is_blocked(tx: Transaction, member: MemberRow) -> bool:
+    """Return whether a member is a contact whom the user has blocked: that holds by whatever way they come."""
+    contact = None if member.contact is None else tx.contact(member.contact)
+    return contact is not None and contact.state == ContactState.BLOCKED
 
 
 def _was_removed(tx: Transaction, row: GroupRow) -> bool:
