@@ -16,7 +16,6 @@ from p2pchat.core.contents import GroupItem, GroupMember, Text
 from p2pchat.core.groups import epochs, events, items, messages, welcome
 from p2pchat.core.groups.epochs import Leaf
 from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
-from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.roles import member_id
 from p2pchat.core.ids import GroupId, MemberId
 from p2pchat.core.primitives import sign_public, x25519_public
@@ -34,6 +33,7 @@ from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.items import MAX_WAITING
 from tests.support.databases import KEY
+from tests.support.group_parts import PartsOfWholes
 from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -151,11 +151,11 @@ def test_a_recorded_rekey_is_of_no_use_to_who_was_removed(tmp_path: Path, monkey
         everybody = store_members.all(carol.db, row.chat)
         await alice.call("remove_member", chat=CHAT, member="carol")
         await has_members(bob, CHAT, 2)
-        waiting, found_rekeys = WaitingParts(), 0
+        waiting, found_rekeys = PartsOfWholes(), 0
         for sealed in kept:
             item = items.open_item(sealed, epoch.id, carriage.secrets_of(epoch))
             if isinstance(item, PartItem):
-                waiting, whole = waiting.add(item.part)
+                whole = waiting.add(item.part)
                 item = item if whole is None else items.open_whole(whole)
             if not isinstance(item, EventItem):
                 continue
