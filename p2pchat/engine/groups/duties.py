@@ -51,7 +51,7 @@ def _due(tx: Transaction, row: GroupRow, state: GroupState) -> Action | None:
     epoch = None if row.epoch is None else store_epochs.get(tx.db, row.chat, row.epoch)
     began_at, messages = (tx.now, 0) if epoch is None else (epoch.adopted_at, store_epochs.messages(tx.db, epoch.pk))
     spared = history.log_of(tx, row.chat).out_of_reach(row.member)
-    return upkeep.renewal(state, parted_at=0, began_at=began_at, messages=messages, now=tx.now, spared=spared)
+    return upkeep.renewal(state, began_at=began_at, messages=messages, now=tx.now, spared=spared)
 
 
 def turn(state: GroupState, me: MemberId) -> int:
