@@ -16,7 +16,6 @@ from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine.groups import changes, history
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import MINUTE_MS
-from p2pchat.store import chats as store_chats
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups.groups import GroupRow
@@ -27,8 +26,8 @@ TURN_MS = MINUTE_MS
 
 def check(tx: Transaction, chat: ChatId) -> None:
     """Renew the keys of a group if that is due, and it is our turn."""
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is None or kept is None or kept.ended_at is not None or row.role > Role.ADMIN:
+    row = store_groups.present(tx.db, chat)
+    if row is None or row.role > Role.ADMIN:
         tx.memory.keys_due.pop(chat, None)
         return
     state = history.log_of(tx, chat).state
