@@ -8,13 +8,14 @@ its name in the same transaction: whoever unlinks files asks for `unneeded` afte
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
 
 from p2pchat.core.contents import File
+from p2pchat.core.file_boxes import SharedBoxes
 from p2pchat.core.files import Layout, file_id
-from p2pchat.core.ids import ChatId, FileId, MessageId
+from p2pchat.core.ids import ChatId, ContactId, FileId, MessageId
 from p2pchat.store.database import ID_LIST, Database, Row, Value, assignments, packed
 from p2pchat.store.messages import MAX_PK, ME, MessageRow
 
@@ -29,10 +30,10 @@ class FileState(StrEnum):
     OFFERED = "offered"
     """Theirs: it is not fetched before the user asks for it."""
     WAITING = "waiting"
-    """Theirs: it is to be fetched. Ours: it is not whole at the other side."""
+    """Theirs: it is to be fetched. Ours: it is not whole at the other side; in a group, it is left at relays."""
     PAUSED = "paused"
     HERE = "here"
-    """Theirs: whole on this disk. Ours: whole at the other side."""
+    """Theirs: whole on this disk. Ours: whole at the other side; in a group, its time at relays is over."""
     FAILED = "failed"
     GONE = "gone"
     """It was declined, withdrawn or deleted, and nothing of it is kept."""
@@ -48,7 +49,8 @@ class FileRow:
     `TransferNews` of the other side, of one of ours None once it was applied, and news_id the id of its content.
     ended_at: when it was whole, or nothing more was to come (ms). source: the path of one of ours that is read where it
     lies; with source_size in bytes, source_mtime in ns and source_inode as they were when it was cut. space, space_key:
-    the name and the key of its `SealedFile`.
+    the name and the key of its `SealedFile`. boxes: of a file in a group, and of no other, where it lies at relays
+    (`core.file_boxes`), encoded. put_seed: of one of ours there, the seed of the key that puts it there.
     """
 
     message: int
@@ -77,6 +79,8 @@ class FileRow:
     space: str | None = None
     space_key: bytes | None = None
     preview: bytes = b""
+    boxes: bytes | None = None
+    put_seed: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def of_message(cls, message: MessageRow, payload: File, state: FileState) -> FileRow:
@@ -97,6 +101,7 @@ class FileRow:
             duration=payload.duration,
             state=state,
             preview=payload.preview,
+            boxes=None if payload.boxes is None else payload.boxes.encode(),
         )
 
     def payload(self, caption: str) -> File:
@@ -113,7 +118,13 @@ class FileRow:
             self.duration,
             self.preview,
             caption,
+            None if self.boxes is None else SharedBoxes.decode(self.boxes),
         )
+
+    @property
+    def shared(self) -> bool:
+        """Whether it was sent to a group."""
+        return self.boxes is not None
 
     @property
     def layout(self) -> Layout:
@@ -130,6 +141,20 @@ _STATES = {state.value: state for state in FileState}
 _values = attrgetter(*_NAMES)
 _CHANGING = frozenset(_NAMES) - {"message", "chat", "mine", "file", "key", "root", "size"}
 _OURS = _SELECT + "WHERE file = ? AND +chat = ? AND mine ORDER BY message LIMIT 1"
+_SHARED = (
+    _SELECT
+    + """
+JOIN chats ON chats.id = files.chat AND chats.ended_at IS NULL
+JOIN group_members AS asks ON asks.chat = files.chat AND asks.contact = ?2 AND NOT asks.gone
+WHERE files.file = ?1 AND files.boxes IS NOT NULL AND (files.mine OR (files.state = 'here' AND EXISTS (
+    SELECT 1 FROM messages JOIN group_members AS wrote ON wrote.chat = messages.chat AND wrote.id = messages.sender
+    WHERE messages.pk = files.message AND NOT wrote.gone)))
+ORDER BY files.mine DESC, files.message LIMIT 1
+"""
+)
+_WRITTEN_BY = (
+    _SELECT + f"JOIN messages ON pk = message WHERE files.chat = ?1 AND sender IN {ID_LIST.format('?2')} ORDER BY pk"
+)
 _IN_CHAT = _SELECT + "WHERE chat = ? AND message < ? ORDER BY message DESC LIMIT ?"
 _UNFINISHED = _SELECT + "WHERE state = ? AND ended_at IS NULL ORDER BY message"
 _KEPT_BYTES = "SELECT total(size) FROM files WHERE chat = ? AND mine = ? AND space IS NOT NULL"
@@ -168,6 +193,25 @@ def ours(db: Database, chat: ChatId, file: FileId) -> FileRow | None:
     return None if row is None else _made(row)
 
 
+def shared_with(db: Database, contact: ContactId, file: FileId) -> FileRow | None:
+    """Return the file with this id from a group in which both we and this contact are: one of ours, or one that is
+    whole here and whose author is still a member. None if there is none.
+    """
+    row = db.query_one(_SHARED, (file, contact))
+    return None if row is None else _made(row)
+
+
+def written_by(db: Database, chat: ChatId, senders: Collection[ContactId]) -> list[FileRow]:
+    """Return the files that these sent to a chat, oldest first."""
+    return [_made(row) for row in db.query(_WRITTEN_BY, (chat, packed([*senders])))] if senders else []
+
+
+def moving(db: Database, chat: ChatId) -> list[FileRow]:
+    """Return the files of a chat that are offered, wanted, paused or have failed, oldest first."""
+    sql = _SELECT + "WHERE chat = ? AND state IN ('offered', 'waiting', 'paused', 'failed') ORDER BY message"
+    return [_made(row) for row in db.query(sql, (chat,))]
+
+
 def in_chat(db: Database, chat: ChatId, limit: int, before: int | None = None) -> list[FileRow]:
     """Return the newest files of a chat, or the newest before the message with the pk `before`; newest last."""
     rows = db.query(_IN_CHAT, (chat, MAX_PK if before is None else before, limit))
@@ -198,6 +242,12 @@ def over(db: Database) -> list[FileRow]:
     """Return our files that nobody is to fetch any more, and that relays have not been told to forget."""
     states = (FileState.HERE, FileState.GONE, FileState.FAILED)
     return [row for state in states for row in unfinished(db, state) if row.mine]
+
+
+def over_in(db: Database, chat: ChatId) -> list[FileRow]:
+    """Return our files in a chat that relays may have, oldest first."""
+    sql = _SELECT + "WHERE chat = ? AND mine AND ended_at IS NULL ORDER BY message"
+    return [_made(row) for row in db.query(sql, (chat,))]
 
 
 def update(db: Database, message: int, **changed: Value) -> None:
