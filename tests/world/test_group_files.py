@@ -10,14 +10,17 @@ from unittest import mock
 import pytest
 import trio
 
+from p2pchat.core.file_boxes import BoxRelay
 from p2pchat.core.files import BLOB_BYTES, BlobPlace
-from p2pchat.core.ids import FileId
+from p2pchat.core.ids import FileId, PeerKey
+from p2pchat.core.relays import Relay
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.files import shared, to_relays
 from p2pchat.errors import NotNow, PicturesOff
 from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import BlobRange, Blobs, NoBlob
 from p2pchat.store import files as store_files
+from p2pchat.store.database import Database
 from tests.support.group_worlds import has_members, reads
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -186,20 +189,41 @@ def test_a_strangers_relay_never_sees_our_address(tmp_path: Path) -> None:
         await has_state(carol, "crew", "offered")
         await until(lambda: is_here(alice, "crew"))
 
-        async def relays(node: WorldNode) -> list[tuple[bool, bool]]:
-            row = await node.engine.committer.read(lambda db: shared_rows(db)[-1])
-            boxes = await node.engine.committer.read(shared.to_read, row)
-            return [(relay.hidden, relay.chosen) for relay, _ in boxes]
-
-        assert await relays(alice) == [(False, False)], "as bob names it to her for mail"
-        assert await relays(carol) == [(True, False)]
+        assert [(relay.hidden, relay.chosen) for relay in await read_at(alice)] == [(False, False)], (
+            "she deposits there"
+        )
+        assert [(relay.hidden, relay.chosen) for relay in await read_at(carol)] == [(True, False)]
 
     run_world(tmp_path, main)
 
 
-def shared_rows(db: Any) -> list[Any]:
-    pks = [pk for (pk,) in db.query("SELECT message FROM files ORDER BY message")]
-    return [store_files.get(db, pk) for pk in pks]
+def test_a_message_does_not_choose_where_its_readers_connect_to(tmp_path: Path) -> None:
+    source = new_file(tmp_path, 1_000)
+
+    async def main(world: World) -> None:
+        (alice, bob, _), towers = await crew(world)
+        said = BoxRelay(towers[0].peer, b"elsewhere", b"x"), BoxRelay(PeerKey(b"p" * 32), b"elsewhere", b"")
+        with mock.patch.object(shared, "relays_for", return_value=said):
+            await bob.call("send_file", chat="crew", path=str(source))
+        await until(lambda: is_here(alice, "crew"))
+        known, unknown = await read_at(alice)
+        assert (known.hidden, b"elsewhere" in known.addresses, known.token) == (False, False, b"")
+        assert (unknown.hidden, unknown.chosen) == (True, False)
+
+    run_world(tmp_path, main)
+
+
+async def read_at(node: WorldNode) -> list[Relay]:
+    """At which relays a node asks for its newest file, and how."""
+
+    def read(db: Database) -> list[Relay]:
+        ((pk,),) = db.query("SELECT max(message) FROM files")
+        row = store_files.get(db, pk)
+        assert row is not None
+        return [relay for relay, _ in shared.to_read(db, row)]
+
+    found: list[Relay] = await node.engine.committer.read(read)
+    return found
 
 
 def test_who_was_removed_is_given_nothing_and_nothing_of_theirs_is(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_whoever_adds_cannot_put_words_into_anybodys_mouth(tmp_path: Path) -> No
             said = Content(Text("not my words"), new_message_id(tx.now, tx.random), 9, tx.now)
             for member in (true.member, row.member):
                 forged = messages.GroupMessage(
-                    true.group, true.epoch, member, 9, (), encode_content(said), true.signature
+                    true.group, true.epoch, member, 9, (), (), encode_content(said), true.signature
                 )
                 (part,) = welcome.cut_history(row.group_id, [messages.encode_record(forged), record])
                 contact = next(

@@ -99,7 +99,7 @@ class Files:
             self.giver.close()
             self.fetcher.people_changed()
         if effects.groups_changed:  # somebody may have been removed
-            self.giver.close()
+            self.giver.groups_changed()
         if effects.people_changed or effects.erased or effects.mail_changed or effects.mail_of:
             self.to_relays.queues_changed()
         if effects.files_changed:

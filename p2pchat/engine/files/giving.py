@@ -112,6 +112,12 @@ class Giver:
             if given.moving.row.message == pk:
                 self._close(key)
 
+    def groups_changed(self) -> None:
+        """Look again who may have files of groups, when they are asked for."""
+        self._changes += 1
+        for key in [key for key, given in self._given.items() if given.moving.row.shared]:
+            self._close(key)
+
     def close(self) -> None:
         """Close everything: contacts have changed, or the node ends."""
         self._changes += 1

@@ -85,7 +85,7 @@ def save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, messag
     contact, payload, row = tx.partner(chat), made.payload, made.row
     if contact.group is not None:
         seed = tx.random(KEY_BYTES)
-        payload = replace(payload, boxes=SharedBoxes(sign_public(seed), shared.relays_for(tx.db, contact.group)))
+        payload = replace(payload, boxes=SharedBoxes(sign_public(seed), shared.relays_for(tx, contact.group)))
         row = {**row, "put_seed": seed}
     answered = None if reply_to is None else store_messages.find_in(tx.db, contact.chat, reply_to)
     return outbound.send(tx, contact, payload, message_id, answered, file=row)

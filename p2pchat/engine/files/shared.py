@@ -1,8 +1,9 @@
 """Files of groups: at which relays they lie, who is asked for them, and who may have them.
 
 A file is left once for all, in boxes of its own (`core.file_boxes`), at relays that its message names: those of the
-group's logs, or else those of its sender. What a member names is used like what a contact names only if that member is
-a contact: else whoever runs the relay could learn the addresses of all who fetch.
+group's logs, or else those of its sender. Only places that we know otherwise are dialled, as the group, the author's
+queues or the user name them. Any other is reached as for somebody hidden: else a member could have all who fetch
+connect to a place of their choice, and learn their addresses.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from p2pchat.core.file_boxes import (
     fetch_keys,
 )
 from p2pchat.core.groups.log_relays import LOGS
-from p2pchat.core.ids import ChatId, ContactId, DeviceId, MemberId, PeerKey, member_of
+from p2pchat.core.ids import ChatId, ContactId, DeviceId, MemberId, PeerKey, first_device, member_of
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
-from p2pchat.engine.delivery import group_rules, mailbox_queues
+from p2pchat.engine.delivery import group_rules, mailbox_queues, queues
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store import relays as store_relays
+from p2pchat.store import queues as store_queues
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.files import FileRow
@@ -61,18 +63,20 @@ def is_present(db: Database, chat: ChatId) -> bool:
     return row is not None and row.ended_at is None
 
 
-def relays_for(db: Database, chat: ChatId) -> tuple[BoxRelay, ...]:
+def relays_for(tx: Transaction, chat: ChatId) -> tuple[BoxRelay, ...]:
     """Return the relays at which a file for a group is left: those of its logs, or ours where it has none."""
+    found = _of_logs(tx.db, chat) or [
+        BoxRelay(relay.peer, relay.addresses[0], relay.token)
+        for relay in queues.ours(tx)
+        if len(relay.addresses[0]) <= MAX_ADDRESS and len(relay.token) <= MAX_TOKEN
+    ]
+    return tuple(found[:COPIES])
+
+
+def _of_logs(db: Database, chat: ChatId) -> list[BoxRelay]:
     group = store_groups.get(db, chat)
     named = None if group is None else LOGS.read(group_rules.settings_of(group))
-    found = [] if named is None else [BoxRelay(*relay) for relay in named.relays]
-    if not found:
-        found = [
-            BoxRelay(relay.peer, relay.reached_at[0], relay.token)
-            for relay in store_relays.all(db)
-            if relay.kept and len(relay.reached_at[0]) <= MAX_ADDRESS and len(relay.token) <= MAX_TOKEN
-        ]
-    return tuple(found[:COPIES])
+    return [] if named is None else [BoxRelay(*relay) for relay in named.relays]
 
 
 def author_of(db: Database, row: FileRow) -> MemberId | None:
@@ -99,20 +103,16 @@ def sources(db: Database, row: FileRow) -> tuple[ContactId, ...]:
 
 def to_read(db: Database, row: FileRow) -> list[OwnFileBox]:
     """Return the boxes of another member's file."""
-    boxes = _boxes(row)
-    group = store_groups.get(db, row.chat)
-    named = None if group is None else LOGS.read(group_rules.settings_of(group))
-    known = {*mailbox_queues.ours(db), *(() if named is None else (relay.peer for relay in named.relays))}
-    author = contact_of(db, row)
-    trusted = author is not None and not author.hidden
-    hidden = _hides(db, row.chat)
-    return [
-        (
-            _used(db, row.chat, relay, hidden=hidden or not (trusted or relay.peer in known)),
-            box_to_read(row.key, boxes, relay.peer),
-        )
-        for relay in boxes.relays
-    ]
+    boxes, author, hides, ours = _boxes(row), contact_of(db, row), _hides(db, row.chat), mailbox_queues.ours(db)
+    told = [] if author is None else store_queues.theirs(db, first_device(author.id))
+    known = {their.relay: BoxRelay(their.relay, their.address, their.token) for their in told}
+    known |= {relay.peer: relay for relay in _of_logs(db, row.chat)}
+    found = []
+    for relay in boxes.relays:
+        hidden = hides or not (relay.peer in known or relay.peer in ours)
+        used = _used(db, row.chat, known.get(relay.peer, relay), hidden=hidden)
+        found.append((used, box_to_read(row.key, boxes, relay.peer)))
+    return found
 
 
 def to_put(db: Database, row: FileRow) -> list[TheirFileBox]:

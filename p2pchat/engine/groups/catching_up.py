@@ -8,7 +8,7 @@ sends it with the whole log as to a new member.
 from __future__ import annotations
 
 from p2pchat.core.contents import GroupLost
-from p2pchat.core.groups.chains import Chain, advance_chain
+from p2pchat.core.groups.chains import COPY_JUMP, Chain, advance_chain
 from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
@@ -30,8 +30,6 @@ PATIENCE_MS = 10 * MINUTE_MS
 ASK_EVERY_MS = DAY_MS
 ANSWER_EVERY_MS = HOUR_MS
 """How often one member may have new keys made for them."""
-COPY_JUMP = 1_000
-"""Numbers of our chains that are left out after a start from a copy: the other copy may have used them."""
 _COPY = "groups copy"
 
 

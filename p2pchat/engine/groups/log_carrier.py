@@ -1,8 +1,8 @@
 """Reads the logs of groups, and puts into them what waits for them: implements `ports.LogCallbacks`.
 
 The store says which logs there are and what waits; it is read again whenever that has changed. A small group's members
-read all logs of it; those of a large one are spread over them, and read another one hourly, so that what one relay
-withholds is seen within the hour.
+read all logs of it; those of a large one are spread over them, and read another one hourly, or all while a message is
+missing, so that what one relay withholds is seen within the hour.
 
 An item is put again, with growing pauses, until each log has it. Its message is stored once the first has.
 """
@@ -33,6 +33,7 @@ from p2pchat.ports import Net, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import gaps as store_gaps
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
@@ -40,6 +41,8 @@ from p2pchat.store.groups.logs import OutgoingRow
 
 MAX_READ_ALL = 256
 """Members of a group up to which each of them reads all of its logs."""
+MAX_ASKED = 3
+"""Members who are asked for a missing message while all logs are read for it too; about an hour."""
 KEEP_HOURS = 14 * 24
 """How long an item is to be kept, if the relay does not keep it for less."""
 ITEMS_AT_ONCE = 128
@@ -82,6 +85,7 @@ def read(db: Database) -> list[LogPlace]:
     ours, waiting, places = mailbox_queues.ours(db), store_logs.with_outgoing(db), list[LogPlace]()
     hidden = store_contacts.hidden(db)
     by_epoch: dict[int, list[LogPlace]] = {}
+    searched = set(store_gaps.chats(db, MAX_ASKED))
     for row in store_logs.all(db):
         epoch, group = store_epochs.by_pk(db, row.epoch), store_groups.get(db, row.chat)
         if epoch is None or group is None:
@@ -98,7 +102,7 @@ def read(db: Database) -> list[LogPlace]:
         by_epoch.setdefault(row.epoch, []).append(place)
     for epoch_pk, of_epoch in by_epoch.items():
         epoch = store_epochs.by_pk(db, epoch_pk)
-        if epoch is None or store_members.count(db, epoch.chat) <= MAX_READ_ALL:
+        if epoch is None or epoch.chat in searched or store_members.count(db, epoch.chat) <= MAX_READ_ALL:
             places += of_epoch
             continue
         group = store_groups.get(db, epoch.chat)

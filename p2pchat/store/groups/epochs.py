@@ -122,7 +122,7 @@ def drop_links(db: Database, pk: int) -> None:
 def keep_topic(db: Database, pk: int) -> None:
     """Delete all of an epoch but what its logs are named by."""
     db.execute("UPDATE group_epochs SET header = x'', join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))
-    for table in ("group_chains", "group_skipped"):
+    for table in ("group_chains", "group_skipped", "group_transcript", "group_gaps"):
         db.execute(f"DELETE FROM {table} WHERE epoch = ?", (pk,))
 
 
