@@ -162,6 +162,12 @@ _AWAITED = """
 SELECT count(*), total(CASE WHEN space IS NULL THEN size ELSE 0 END) FROM files INDEXED BY files_by_state
 WHERE state = 'waiting' AND ended_at IS NULL AND chat = ? AND NOT mine
 """
+_FROM_GROUPS = """
+SELECT total(files.state = 'waiting'), total(files.size)
+FROM group_members AS wrote JOIN files ON files.chat = wrote.chat AND NOT files.mine
+JOIN messages ON pk = files.message AND sender = wrote.id
+WHERE wrote.contact = ? AND (space IS NOT NULL OR files.state = 'waiting' AND files.ended_at IS NULL)
+"""
 _PUT_PART = """
 INSERT INTO file_parts (message, part, slots) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET slots = excluded.slots
 """
@@ -272,6 +278,14 @@ def kept_bytes(db: Database, chat: ChatId, *, mine: bool) -> int:
 def awaited(db: Database, chat: ChatId) -> tuple[int, int]:
     """Return how many files of a contact are to be fetched, and the sizes of those that have no sealed file yet."""
     row = db.query_one(_AWAITED, (chat,))
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def from_groups(db: Database, contact: ContactId) -> tuple[int, int]:
+    """Return how many files that a contact has sent to groups are to be fetched, and the sizes of these and of those
+    that have a sealed file.
+    """
+    row = db.query_one(_FROM_GROUPS, (contact,))
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 

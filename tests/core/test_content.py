@@ -171,7 +171,7 @@ def test_later_versions_may_append(case: str) -> None:
 
 
 @pytest.mark.parametrize("seq", [0, 7])
-@pytest.mark.parametrize("kind", [8, 13, 33, 255])
+@pytest.mark.parametrize("kind", [8, 13, 200, 255])
 def test_a_type_of_a_newer_client_breaks_nothing(kind: int, seq: int) -> None:
     one = decode_content(encode_content(Content(Unknown(kind, ("file", [1, 2])), ID, seq, NOW)))
     assert (one.type, one.seq, one.payload) == (kind, seq, Unknown(kind))

@@ -15,7 +15,7 @@ from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import FileId, PeerKey
 from p2pchat.core.relays import Relay
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.files import shared, to_relays
+from p2pchat.engine.files import shared, to_relays, transfers
 from p2pchat.errors import NotNow, PicturesOff
 from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import BlobRange, Blobs, NoBlob
@@ -324,6 +324,29 @@ async def folder_is_empty(node: WorldNode) -> bool:
     await trio.lowlevel.checkpoint()
     folder = node.folder / "files"
     return not folder.exists() or not any(folder.iterdir())
+
+
+def test_no_more_is_wanted_unasked_of_one_contact_however_many_groups_they_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [new_file(tmp_path, 1_000, f"{number}.bin") for number in range(4)]
+    monkeypatch.setattr(transfers, "MAX_FETCHED_BYTES", 3_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        for number in range(2):
+            await alice.call("create_group", name=f"group {number}", contacts=["bob"])
+            await has_members(bob, f"group {number}", 2)
+        for chat, source in zip(("bob", "group 0", "group 1", "group 1"), sources, strict=True):
+            await alice.call("send_file", chat=chat, path=str(source))
+        await has_state(bob, "alice", "here")
+        await has_state(bob, "group 0", "here")
+        await has_state(bob, "group 1", "offered")
+        states = [one["file"]["state"] for one in await bob.call("files", chat="group 1")]
+        assert states in (["here", "offered"], ["waiting", "offered"])
+
+    run_world(tmp_path, main)
 
 
 def test_a_member_who_gives_something_else_keeps_nobody_from_the_file(tmp_path: Path) -> None:

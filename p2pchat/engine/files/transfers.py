@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from p2pchat.core.contents import Transfer
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
-from p2pchat.core.ids import ChatId, MemberId, direct_contact, sender_of
+from p2pchat.core.ids import ChatId, MemberId, direct_chat, direct_contact, sender_of
 from p2pchat.engine.delivery import outbound, states
 from p2pchat.engine.files import shared, taking_back
 from p2pchat.engine.runtime import settings, views
@@ -82,8 +82,11 @@ def _is_wanted(tx: Transaction, contact: Contact, row: FileRow) -> bool:
     """Return whether a contact's file is fetched without asking the user."""
     if contact.state != ContactState.CONTACT or row.size > settings.fetch_up_to(tx.db) * settings.MEGABYTE:
         return False
-    files, awaited = store_files.awaited(tx.db, row.chat)
-    kept = store_files.kept_bytes(tx.db, row.chat, mine=False)
+    chat = direct_chat(contact.id)
+    files, awaited = store_files.awaited(tx.db, chat)
+    kept = store_files.kept_bytes(tx.db, chat, mine=False)
+    more, more_bytes = store_files.from_groups(tx.db, contact.id)  # however many groups somebody makes
+    files, awaited = files + more, awaited + more_bytes
     return files < MAX_AWAITED and kept + awaited + row.size <= MAX_FETCHED_BYTES
 
 
