@@ -335,16 +335,21 @@ class _LogClient:
         self._backoff.reset()
 
     async def _pass_on(self) -> None:
-        """Pass on what comes, in order, and note how far a log has come."""
+        """Pass on what comes, in order, and note how far a log has come. What has come of a log meanwhile is passed on
+        together: each time costs a transaction, and the new keys of a large group come as many items.
+        """
         while True:
             while not self._arrived:
                 self._passed_on.clear()
                 await self._passed_on.wait()
             arrivals = self._arrived.popleft()
-            watched, items = arrivals.watched, arrivals.items
+            watched, items, more = arrivals.watched, list(arrivals.items), arrivals.more
+            while self._arrived and self._arrived[0].watched is watched:
+                further = self._arrived.popleft()
+                items, more = items + further.items, further.more
             upto = items[-1][0] if items else watched.after
             if self._watched.get(watched.log) is watched and not watched.refused:
-                await self._callbacks.log_items(self._name, watched.log, items, upto, more=arrivals.more)
+                await self._callbacks.log_items(self._name, watched.log, items, upto, more=more)
             watched.after = upto
             self._arrived_bytes -= sum(len(blob) for _, blob in items)
             self._passed_on.set()
