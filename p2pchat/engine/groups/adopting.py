@@ -20,6 +20,7 @@ from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contacts import revoking
 from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.files import transfers
 from p2pchat.engine.groups import history, notices, recovery, sending, welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
@@ -207,6 +208,8 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
         changed += [state.members[id] for id in muted.keys() | state.muted.keys() if id in state.members]
     tx.memory.settled[row.chat], tx.memory.muted[row.chat] = state.members, state.muted
     gone = [id for id in before if id not in state.members]
+    if gone:
+        transfers.members_left(tx, row.chat, gone)
     store_members.leave(tx.db, row.chat, gone)
     store_members.put(
         tx.db,
@@ -247,12 +250,17 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         fields["name"] = name
     if not present and row.ended_at is None:
         fields["ended_at"] = tx.now
+<<<<<<< HEAD
         if left:
             forget_keys(tx, chat)
         else:
             store_items.withdraw_all(tx.db, chat)
     elif present and row.ended_at is not None:
         fields["ended_at"] = None
+=======
+        forget_keys(tx, chat)
+        transfers.group_ended(tx, chat)
+>>>>>>> main
     if fields:
         store_chats.update(tx.db, chat, **fields)
         tx.people_changed = True

@@ -24,7 +24,6 @@ from p2pchat.engine.delivery import states
 from p2pchat.engine.groups import changes, duties, history, logs, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
-from p2pchat.store import chats as store_chats
 from p2pchat.store import relays as store_relays
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -37,8 +36,8 @@ _FINAL = (mailbox.DONE, mailbox.MALFORMED, mailbox.NOT_ALLOWED)
 
 def settle(tx: Transaction, chat: ChatId) -> None:
     """Do what follows for the logs of a group when something about it has changed."""
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is None or kept is None or kept.ended_at is not None:
+    row = store_groups.present(tx.db, chat)
+    if row is None:
         tx.memory.logs_due.pop(chat, None)
         return
     _name_relays(tx, row)
