@@ -250,17 +250,13 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         fields["name"] = name
     if not present and row.ended_at is None:
         fields["ended_at"] = tx.now
-<<<<<<< HEAD
         if left:
             forget_keys(tx, chat)
         else:
             store_items.withdraw_all(tx.db, chat)
+        transfers.group_ended(tx, chat)
     elif present and row.ended_at is not None:
         fields["ended_at"] = None
-=======
-        forget_keys(tx, chat)
-        transfers.group_ended(tx, chat)
->>>>>>> main
     if fields:
         store_chats.update(tx.db, chat, **fields)
         tx.people_changed = True
