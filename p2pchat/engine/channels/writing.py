@@ -52,8 +52,15 @@ def post_text(tx: Transaction, row: ChannelRow, text: str) -> MessageRow:
     return saved
 
 
-def sign_head(tx: Transaction, row: ChannelRow, writers: tuple[ChannelWriter, ...] | None = None) -> FeedHead:
-    """Sign where our feed ends now, and save it. writers: others who may write; None for those who may already."""
+def sign_head(
+    tx: Transaction,
+    row: ChannelRow,
+    writers: tuple[ChannelWriter, ...] | None = None,
+    details: bytes | None = None,
+) -> FeedHead:
+    """Sign where our feed ends now, and save it. writers: others who may write; None for those who may already.
+    details: encoded; None for those of the head before.
+    """
     assert row.seed is not None
     assert row.writer is not None
     feed = store_channels.feed(tx.db, row, row.writer)
@@ -61,8 +68,10 @@ def sign_head(tx: Transaction, row: ChannelRow, writers: tuple[ChannelWriter, ..
     name = chat.name if chat is not None and row.is_ours and row.secret is None else None
     if writers is None:
         writers = () if feed.head is None else feed.head.writers
+    if details is None and feed.head is not None:
+        details = feed.head.details
     at = tx.now if feed.head is None else max(tx.now, feed.head.at + 1)
-    head = posts.make_head(row.seed, feed.name, feed.count, feed.last, at, name, writers)
+    head = posts.make_head(row.seed, feed.name, feed.count, feed.last, at, name, writers, details)
     store_channels.put_feed(
         tx.db, row.chat, take_head(feed, head, lambda seq: store_channels.post(tx.db, row.chat, feed.name, seq))
     )
