@@ -260,6 +260,7 @@ async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, ent
     it off.
     """
     from p2pchat.engine.contacts import contact_relays
+    from p2pchat.relay import store_files
 
     while True:
         changed = engine.relay_offer.changed
@@ -275,19 +276,11 @@ async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, ent
                 engine.events.publish({"event": "node", "warning": _NO_RELAY})
                 await changed.wait()
         else:
-            await trio.to_thread.run_sync(_remove_store, store)
+            await trio.to_thread.run_sync(store_files.remove_all, store)  # others have deposited it elsewhere too
             await changed.wait()
 
 
 _NO_RELAY = "This node cannot be a relay for your contacts now; its log says why. Your own messages are not affected."
-
-
-def _remove_store(path: Path) -> None:
-    """Delete what was stored for others, who have deposited it elsewhere too, or will do so now."""
-    for name in (path.name, path.with_suffix(".files").name, path.with_suffix(".logs").name):
-        for suffix in ("", "-wal", "-shm", "-journal", "-in-use"):
-            path.with_name(name + suffix).unlink(missing_ok=True)
-    path.with_suffix(".blobs").unlink(missing_ok=True)
 
 
 def _import_net() -> None:

@@ -226,7 +226,7 @@ def _value(key: str, text: str) -> str:
         if text.casefold() not in _TRUTH:
             raise errors.UsageError(f"locked is yes or no, not {text}")
         return _TRUTH[text.casefold()]
-    allowed = {"history": ("0", "50", "500")}.get(key)
+    allowed = {"history": ("0", "50", "500"), "invites": ("admins", "members")}.get(key)
     if allowed and text not in allowed:
         raise errors.UsageError(f"{key} is one of {', '.join(allowed)}, not {text}")
     return text
@@ -426,7 +426,7 @@ _ACTIONS = (
         change,
         (_GROUP, Arg("KEY", ", ".join(SETTINGS), choices=SETTINGS), Arg("VALUE", "the new value", many=True)),
         notes="slow_mode is the least time between two messages of one member, such as 30s, or off. With locked yes, "
-        "only moderators and above write. newcomers is a time "
+        "only moderators and above write. invites is who adds people: admins, or members too. newcomers is a time "
         "such as 24h in which somebody new sends neither links nor files, or off. history is how many earlier "
         "messages somebody new gets: 0, 50 or 500. recovery is who can replace a lost owner, more than half of the "
         "admins that the owner names: '2 of bob, carol, dan', or off.",

@@ -8,6 +8,7 @@ terms     whether a deposit is taken now         limits    what strangers may co
 batches   one transaction for all who wait       store     the database: blobs of queues, within the quotas
 holdings  who holds how much, who gives way      disk      the file, and the room that is kept free
 clock     a time of its own, that never jumps    folder    key, lock and status of the relay's folder
+store_files    which files belong to a store, and deleting them
 metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
 dht       a server that keeps records, on a host of its own
 counts    what the mailbox counts, for the metrics

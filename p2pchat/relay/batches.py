@@ -180,7 +180,7 @@ class DiskHealth:
     which store it is, for the log.
     """
 
-    def __init__(self, what: str = "the store") -> None:
+    def __init__(self, what: str) -> None:
         self.failing = False
         self._what = what
 

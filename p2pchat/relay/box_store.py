@@ -13,8 +13,8 @@ Space is shared as that of messages is (`holdings`), among those who put files h
 from __future__ import annotations
 
 import logging
-import os
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +28,7 @@ from p2pchat.core.files import BLOB_BYTES
 from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseNewer, P2PChatError
 from p2pchat.lib.times import HOUR_MS
-from p2pchat.relay import disk
+from p2pchat.relay import disk, store_files
 from p2pchat.relay.blob_slots import GROWTH_SLOTS, BlobSlots
 from p2pchat.relay.disk import translated
 from p2pchat.relay.holdings import Holdings, Source
@@ -110,7 +110,7 @@ class BoxStore:
         """
         connection = disk.opened(path, _prepare)
         try:
-            slots = BlobSlots(path.with_suffix(".blobs"))
+            slots = BlobSlots(store_files.slots(path))
         except BaseException:
             connection.close()
             raise
@@ -231,7 +231,7 @@ class BoxStore:
         there; and where it cannot be used, which is logged: a relay goes on without file boxes.
         """
         if not quota.total_bytes:
-            remove(path)
+            store_files.remove_boxes(path)
             return None
         try:
             return cls.open(path, quota, now, spare)
@@ -291,8 +291,7 @@ class BoxStore:
             return True
         with translated():
             while self._slots.empty < missing:
-                there = os.statvfs(self._folder)
-                if there.f_bavail * there.f_frsize < self._spare() + GROWTH_SLOTS * BLOB_BYTES:
+                if shutil.disk_usage(self._folder).free < self._spare() + GROWTH_SLOTS * BLOB_BYTES:
                     return False
                 self._slots.grow()
         taken = self._slots.take(max(missing, GROWTH_SLOTS))
@@ -371,12 +370,6 @@ class BoxStore:
         self._stale.difference_update(changes.used)
         self._loose += changes.freed
         self._stale.update(changes.freed)
-
-
-def remove(path: Path) -> None:
-    """Delete the store at `path`, which is closed."""
-    for name in (path, path.with_suffix(".blobs"), *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        name.unlink(missing_ok=True)
 
 
 class _Changes(NamedTuple):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -144,8 +145,7 @@ class Reserve:
         if not self._size or self._path.exists():
             return
         with suppress(OSError):
-            disk = os.statvfs(self._path.parent)
-            if disk.f_bavail * disk.f_frsize < least_free + self._size:
+            if shutil.disk_usage(self._path.parent).free < least_free + self._size:
                 return
             descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             try:

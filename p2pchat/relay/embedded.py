@@ -15,6 +15,7 @@ import trio
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
+from p2pchat.relay import store_files
 from p2pchat.relay.box_store import BoxQuota, BoxStore
 from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import RelayLimits
@@ -71,10 +72,10 @@ class EmbeddedRelay:
         store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
         spare = partial(wanted_free, store)
         boxes = await trio.to_thread.run_sync(
-            BoxStore.open_or_none, self._path.with_suffix(".files"), FILES, self._clock(), spare
+            BoxStore.open_or_none, store_files.boxes_beside(self._path), FILES, self._clock(), spare
         )
         logs = await trio.to_thread.run_sync(
-            LogStore.open_or_none, self._path.with_suffix(".logs"), LOGS, self._clock(), spare
+            LogStore.open_or_none, store_files.logs_beside(self._path), LOGS, self._clock(), spare
         )
         try:
             mailbox = MailboxServer(

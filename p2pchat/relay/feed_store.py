@@ -22,7 +22,7 @@ from p2pchat.core.channels.posts import FeedHead, FeedName, Post, channel_id, ow
 from p2pchat.core.ids import ChannelId
 from p2pchat.errors import CannotOpen, DatabaseNewer, P2PChatError
 from p2pchat.lib.times import HOUR_MS
-from p2pchat.relay import disk
+from p2pchat.relay import disk, store_files
 from p2pchat.relay.disk import translated
 
 MAX_PAGE_BYTES = 1 << 20
@@ -132,8 +132,7 @@ class FeedStore:
         there; and where it cannot be used, which is logged: a relay goes on without it.
         """
         if not quota.total_bytes:
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            store_files.remove(path)
             return None
         try:
             return cls.open(path, quota, room)

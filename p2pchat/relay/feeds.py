@@ -31,6 +31,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.ports import Stream
+from p2pchat.relay.batches import DiskHealth, commit_all
 from p2pchat.relay.clients import ClientStream, Outgoing
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.feed_store import (
@@ -177,7 +178,7 @@ class FeedServer:
         write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
     ) -> None:
         self.counts = FeedCounts()
-        self.failing = False
+        self._disk = DiskHealth("the store of channels")
         self._hello = mailbox.Hello(relay, bytes(32), 0, 0, 0, 0)  # a `ClientStream` has one; it is not sent
         self._store = store
         self._clock = clock
@@ -203,6 +204,11 @@ class FeedServer:
         self._nursery: trio.Nursery | None = None
 
     @property
+    def failing(self) -> bool:
+        """Whether the disk does not work."""
+        return self._disk.failing
+
+    @property
     def clients(self) -> int:
         """The number of streams."""
         return len(self._clients)
@@ -226,18 +232,16 @@ class FeedServer:
             nursery.start_soon(self._push_all)
             task_status.started()
             try:
-                while True:
-                    await trio.lowlevel.checkpoint_if_cancelled()
-                    batch = await self._next_batch()
-                    with trio.CancelScope(shield=True):
-                        work = self._store, batch, self._refused, self._clock.now()
-                        outcome = await self._in_thread(_apply, *work)
-                    self._release(batch, outcome)
+                await commit_all(self._next_batch, self._applied, self._release)
             finally:
                 self._nursery = None
                 for client in self._clients:  # their tasks belong to the host, which may continue
                     client.close()
                     client.scope.cancel()
+
+    async def _applied(self, batch: _Batch) -> _Outcome:
+        outcome: _Outcome = await self._in_thread(_apply, self._store, batch, self._refused, self._clock.now())
+        return outcome
 
     async def _next_batch(self) -> _Batch:
         """Wait until there is something to do, and return it."""
@@ -343,7 +347,8 @@ class FeedServer:
 
     def _release(self, batch: _Batch, outcome: _Outcome) -> None:
         """Tell clients what is on the disk now. What is for one client goes in one write."""
-        self._note(outcome)
+        wrote = outcome.failure is None and any(result.new for result in outcome.results)
+        self._disk.note(outcome.failure, wrote=wrote)
         with self._outgoing.gathering():
             for (client, number, change), result in zip(batch.puts, outcome.results, strict=True):
                 self._answer_put(client, number, change, result)
@@ -351,15 +356,6 @@ class FeedServer:
                 self._answer_get(client, get, page)
         if outcome.untidy:
             self.look_again()
-
-    def _note(self, outcome: _Outcome) -> None:
-        """Log when the disk begins to fail and when it is well again."""
-        if outcome.failure is not None and not self.failing:
-            log.error("the store of channels: %s", type(outcome.failure).__name__)
-            self.failing = True
-        elif outcome.failure is None and self.failing and any(result.new for result in outcome.results):
-            log.warning("the store of channels works again")
-            self.failing = False
 
     def _answer_put(self, client: ClientStream, number: int, change: FeedChange, result: FeedResult) -> None:
         client.waiting -= 1

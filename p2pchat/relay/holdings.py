@@ -118,6 +118,11 @@ class Holdings:
         held = self._queues.get(qid)
         return (held.blobs, held.size) if held is not None else (0, 0)
 
+    def source_of(self, qid: bytes) -> Source | None:
+        """Return the source under which what a queue holds is counted, the first of several; None if it is empty."""
+        held = self._queues.get(qid)
+        return None if held is None else held.shares[0].names
+
     def add(self, qid: bytes, size: int, source: Source = (), blobs: int = 1) -> Source:
         """Add bytes and blobs to a queue; return the source under which they are counted."""
         held = self._queues.get(qid)

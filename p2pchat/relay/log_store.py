@@ -7,7 +7,7 @@ expire, or when others need their space.
 from __future__ import annotations
 
 import logging
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import ClassVar
 from p2pchat.core.logs import SMALL_BYTES
 from p2pchat.core.mailbox import QUEUE_FULL
 from p2pchat.errors import P2PChatError
-from p2pchat.relay.store import MailboxStore, NewBlob, Quota
+from p2pchat.relay import store_files
+from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 
 MEMBERS_PART = 9, 10
 """Numerator and denominator of the part of a log that those who are no admins may fill."""
@@ -34,6 +35,7 @@ class LogStore(MailboxStore):
     """The open store, for one thread at a time. spare: returns how many bytes must be left on the disk for others."""
 
     keeps_records: ClassVar[bool] = False
+    what: ClassVar[str] = "the store of logs"
     spare: Callable[[], int] = field(default=lambda: 0)
 
     @classmethod
@@ -42,8 +44,7 @@ class LogStore(MailboxStore):
         delete what is there; and where it cannot be used, which is logged: a relay goes on without logs.
         """
         if not quota.total_bytes:
-            for end in ("", "-wal", "-shm", "-in-use"):
-                path.with_name(path.name + end).unlink(missing_ok=True)
+            store_files.remove(path)
             return None
         try:
             store = cls.open(path, quota, now)
@@ -54,6 +55,11 @@ class LogStore(MailboxStore):
         store.spare = spare
         return store
 
+    def _put(self, deposit: NewBlob, now: int, roomy: bool) -> DepositResult:
+        """Keep a blob. All that a log holds counts as that of the place which put its first blob."""
+        counted = self._holdings.source_of(deposit.qid)
+        return super()._put(deposit if counted is None else deposit._replace(source=counted), now, roomy)
+
     def _refusal(self, deposit: NewBlob, roomy: bool) -> int:
         part, whole = (1, 1) if deposit.admin else MEMBERS_PART
         _, size = self._holdings.of(deposit.qid)
@@ -62,5 +68,4 @@ class LogStore(MailboxStore):
         return super()._refusal(deposit, roomy)
 
     def _has_room(self) -> bool:
-        there = os.statvfs(self.path)
-        return there.f_bavail * there.f_frsize >= self.spare()
+        return shutil.disk_usage(self.path).free >= self.spare()

@@ -26,7 +26,6 @@ from p2pchat.relay.batches import DiskHealth, commit_all
 from p2pchat.relay.clients import ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.counts import REASONS, Counts
-from p2pchat.relay.holdings import Source
 from p2pchat.relay.limits import LOG_BURST_SECONDS, Origin, PlaceBudget, RelayLimits, Spent
 from p2pchat.relay.log_rounds import LogRounds, packed_items
 from p2pchat.relay.log_store import MEMBERS_PART, LogStore
@@ -181,14 +180,13 @@ class LogServer:
         self._clock = clock
         self._counts = counts
         self._in_thread = in_thread
-        self._disk = DiskHealth("the store of logs")
+        self._disk = DiskHealth(store.what)
         self._spent = Spent()
         self._deposits = PlaceBudget(limits.log_place_bytes, limits.log_place_bytes / DAY_SECONDS)
         self._egress = PlaceBudget(EGRESS_BYTES, EGRESS_RATE)
         part, whole = MEMBERS_PART
         self._parts = part / whole, (whole - part) / whole
         self._into = [PlaceBudget(*self._rate(part)) for part in self._parts]
-        self._first: dict[bytes, Source] = {}  # by log, where its first blob came from
         self._next = LogBatch()
         self._ready: deque[_Reading] = deque()
         self._given: dict[ClientStream, float] = {}  # since when, the oldest first
@@ -242,14 +240,12 @@ class LogServer:
             client.send(Frame(mailbox.RESULTS, mailbox.encode_results([(put.number, code)])))
             return
         stamp = put.stamp if self._needs_stamp(opened) else 0
-        if opened.qid not in self._first:
-            self._first[opened.qid] = () if self._store.holds(opened.qid) else client.origin.names
         deposit = NewBlob(
             opened.qid,
             put.blob,
             -(-now // HOUR_MS) + min(put.hours, self._limits.log_hours),
             spent=bool(stamp) and self._spent.has(opened.qid, stamp),
-            source=self._first[opened.qid],
+            source=client.origin.names,
             stamp=stamp,
             admin=opened.role == LogRole.APPEND_AS_ADMIN,
         )
@@ -287,7 +283,6 @@ class LogServer:
         """Have what has expired removed from the disk."""
         self._next.tidy = True
         self._kept.clear()
-        self._first = {qid: source for qid, source in self._first.items() if self._store.holds(qid)}
         self._wake.set()
 
     def _refusal(self, client: ClientStream, opened: OpenQueue, put: mailbox.Put, now: int) -> int:

@@ -98,7 +98,7 @@ class MailboxServer:
     ) -> None:
         self._serve_list = serve_list
         self.counts = Counts()
-        self._disk = DiskHealth()
+        self._disk = DiskHealth(store.what)
         self._store = store
         self._limits = limits
         self.clock = RelayClock(clock, uptime, store.seen, trust=trust_clock)
@@ -174,17 +174,15 @@ class MailboxServer:
         unchecked = [store for store in (self._store, self._log_store) if store is not None and store.unchecked]
         if not unchecked:
             return
-        log.info("the relay did not end cleanly the last time: checking the store")
-        undamaged = True
+        log.info("the relay did not end cleanly the last time: checking the stores")
         for store in unchecked:
             try:
                 options: dict[str, Any] = {"abandon_on_cancel": True}  # missing in the type stubs
                 await trio.to_thread.run_sync(store.check, **options)
             except P2PChatError as error:
-                undamaged = False
-                log.error("the store was checked: %s", error.line())
-        if undamaged:
-            log.info("the store was checked: it is undamaged")
+                log.error("%s (%s) was checked: %s", store.what, store.path.name, error.line())
+            else:
+                log.info("%s was checked: it is undamaged", store.what)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit batches until cancelled; a batch in progress is finished first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -92,8 +92,7 @@ class Mirror:
 
     def _has_room(self) -> bool:
         """Return whether the disk has space for more posts besides what messages may need."""
-        disk = os.statvfs(self._folder.path)
-        return disk.f_bavail * disk.f_frsize > self._spare()
+        return shutil.disk_usage(self._folder.path).free > self._spare()
 
 
 def feed_quota(config: RelayConfig) -> FeedQuota:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -107,6 +108,8 @@ class MailboxStore:
 
     keeps_records: ClassVar[bool] = True
     """Whether blobs that are smaller than any envelope are presence records."""
+    what: ClassVar[str] = "the store"
+    """Which store it is, for the log."""
     path: Path
     quota: Quota
     _connection: sqlite3.Connection
@@ -371,8 +374,7 @@ class MailboxStore:
         return (NOT_ALLOWED if ipns.best((record, known)) is known else DONE), None
 
     def _has_room(self) -> bool:
-        there = os.statvfs(self.path)
-        return there.f_bavail * there.f_frsize >= self.quota.least_free + self._reserve.missing
+        return shutil.disk_usage(self.path).free >= self.quota.least_free + self._reserve.missing
 
     def _make_room(self, deposit: NewBlob) -> bool:
         """Make room for a deposit, if necessary by evicting blobs of those who hold most. Return False, with nothing

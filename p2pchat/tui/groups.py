@@ -44,12 +44,18 @@ class GroupInfo(NamedTuple):
 
     @property
     def administers(self) -> bool:
-        """Whether the user may add people and change the rules."""
+        """Whether the user may remove people and change the rules."""
         return self.role in _ADMINISTERING
 
     @property
+    def adds(self) -> bool:
+        """Whether the user may add contacts."""
+        open_to_all = self.settings.get("invites") == "members"
+        return self.administers or (open_to_all and self.role in (MODERATOR, MEMBER))
+
+    @property
     def invites(self) -> bool:
-        """Whether the user may invite."""
+        """Whether the user may make invites for people who are no contacts."""
         return self.administers
 
 
@@ -181,6 +187,7 @@ SETTINGS = (
     Setting("description", "its rules, for those who join", longest=2048),
     Setting("locked", "only moderators and above write", ("no", "yes")),
     Setting("slow_mode", "the least time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
+    Setting("invites", "who adds people", ("admins", "members")),
     Setting("newcomers", "how long newcomers send no links and files", ("0", "1", "24", "168")),
     Setting("history", "how many earlier messages newcomers get", ("0", "50", "500")),
     Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off", longest=2048),

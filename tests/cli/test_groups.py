@@ -47,6 +47,11 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
     (["set", "friends", "slow_mode", "off"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "0"}),
     (["set", "friends", "newcomers", "90m"], "set_group", {"chat": "friends", "key": "newcomers", "value": "2"}),
     (["set", "friends", "locked", "on"], "set_group", {"chat": "friends", "key": "locked", "value": "yes"}),
+    (
+        ["set", "friends", "invites", "members"],
+        "set_group",
+        {"chat": "friends", "key": "invites", "value": "members"},
+    ),
     (["set", "friends", "history", "50"], "set_group", {"chat": "friends", "key": "history", "value": "50"}),
     (
         ["set", "friends", "topic", "the hut", "in May"],

@@ -619,3 +619,24 @@ def test_what_comes_during_a_round_waits_for_its_end_though_few_follow_by_then()
             assert b"".join(follower.sent).count(ITEMS[0]) == b"".join(follower.sent).count(ITEMS[1]) == 1
 
     run(main)
+
+
+def test_the_log_names_the_store_that_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            assert await (await opened_log(at, APPEND)).put(0, *ITEMS[:40]) == [0] * 40
+        path = tmp_path / "logs.db"
+        content = path.read_bytes()
+        place = content.index(ITEMS[0][:200]) // 4096 * 4096
+        path.write_bytes(content[:place] + b"\xff" * 4096 + content[place + 4096 :])
+        for name in ("blobs.db-in-use", "logs.db-in-use"):
+            (tmp_path / name).touch()
+        async with relay(tmp_path) as at:
+            with caplog.at_level("INFO", logger="p2pchat.relay.mailbox"):
+                await at.mailbox.check()
+            assert at.mailbox.failing
+        said = [record.getMessage() for record in caplog.records if "was checked" in record.getMessage()]
+        assert said[0] == "the store was checked: it is undamaged"
+        assert said[1].startswith("the store of logs (logs.db) was checked: ")
+
+    run(main)

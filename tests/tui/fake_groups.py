@@ -23,6 +23,7 @@ RULES: Json = {
     "description": "",
     "slow_mode": 0,
     "locked": False,
+    "invites": "admins",
     "newcomers": 0,
     "history": 0,
     "recovery": None,

@@ -413,6 +413,18 @@ def test_verbs_about_contacts_are_not_for_groups(tmp_path: Path, monkeypatch: py
 
 def test_a_group_object_with_nothing_optional() -> None:
     group = group_of({"chat": "c", "name": "n", "role": None, "members": 2})
-    assert (group.role, group.moderates, group.invites, group.topic) == ("", False, False, "")
+    assert (group.role, group.moderates, group.invites, group.adds, group.topic) == ("", False, False, False, "")
     for role, may in ((MEMBER, False), (ADMIN, True)):
         assert group_of({"chat": "c", "name": "n", "role": role, "members": 2}).invites is may
+
+
+def test_members_add_contacts_where_the_rule_says_so() -> None:
+    for role, rule, may in (
+        (MEMBER, "members", True),
+        (MODERATOR, "members", True),
+        (MEMBER, "admins", False),
+        (OBSERVER, "members", False),
+        (ADMIN, "admins", True),
+    ):
+        group = {"chat": "c", "name": "n", "role": role, "members": 2, "settings": {"invites": rule}}
+        assert group_of(group).adds is may

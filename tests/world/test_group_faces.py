@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from p2pchat.errors import AmbiguousName, NoSuchContact, NoSuchMember, NotAllowed, NotNow, UsageError
+from tests.support.group_worlds import found, has_members, reads
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import found, has_members, reads
 
 COPY = "\u0430nn\u0430"
 """Looks like anna, and is Cyrillic in part."""
@@ -122,6 +122,40 @@ def test_who_may_not_is_told_who_may(tmp_path: Path) -> None:
             "Only the owner can make somebody"
         )
         assert (await bob.call("group", chat="hikers"))["members"] == 3
+
+    run_world(tmp_path, main)
+
+
+def test_members_add_their_contacts_once_the_rule_says_so(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        dave, eve = await world.start("dave"), await world.start("eve")
+        await befriend(bob, dave)
+        await befriend(dave, eve)
+        with pytest.raises(NotAllowed, match="Only the owner and admins can add members"):
+            await bob.call("add_members", chat="hikers", contacts=["dave"])
+        with pytest.raises(UsageError):
+            await alice.call("set_group", chat="hikers", key="invites", value="everybody")
+        shown = await alice.call("set_group", chat="hikers", key="invites", value="members")
+        assert shown["settings"]["invites"] == "members"
+
+        async def may() -> bool:
+            rules = (await bob.call("group", chat="hikers"))["settings"]
+            return bool(rules["invites"] == "members")
+
+        await until(may)
+        await bob.call("add_members", chat="hikers", contacts=["dave"])
+        for node in (alice, bob, dave):
+            await has_members(node, "hikers", 3)
+        await dave.call("send", chat="hikers", text="thank you bob")
+        await reads(bob, "hikers", "thank you bob")
+        await reads(alice, "hikers", "thank you bob")
+        await dave.call("add_members", chat="hikers", contacts=["eve"])
+        await has_members(alice, "hikers", 4)
+        await alice.call("set_group", chat="hikers", key="invites", value="admins")
+        lines = [line["text"] for line in await alice.call("group_log", chat="hikers")]
+        assert "You let members add people." in lines
+        assert lines[-1] == "You let only the owner and admins add people."
 
     run_world(tmp_path, main)
 

@@ -21,9 +21,9 @@ from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import joins as store_joins
 from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups.links import JoinRequestRow
+from tests.support.group_worlds import found, members
 from tests.support.world import World, WorldNode, befriend, run_world
 from tests.world.test_group_invites import asking, join
-from tests.world.test_groups import found, members
 
 
 def new_keys(tx: Transaction, group: GroupId, name: str) -> GroupJoin:

@@ -16,7 +16,7 @@ from p2pchat.api.table.shape import (
 ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 """What a member may be, from the one who may do everything to those who only read and react."""
 
-SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "newcomers", "history", "recovery")
+SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
 GROUP: Final = "{chat, name, topic, role, members, settings, epoch, problem}"
@@ -36,7 +36,8 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "add_members",
         "Adds contacts to a group. They are not asked: the group appears among their chats, with a line that says who "
-        "added them, and they can leave it. Every member sees every other member.",
+        "added them, and they can leave it. Every member sees every other member. It is for admins and the owner, and "
+        "for members too if the setting `invites` says so: whom they add is a member.",
         f"{GROUP}; as in `group`",
         (CHAT, Param("contacts", "texts", "Contacts: their ids, unique prefixes of them, or their names.")),
     ),
@@ -97,10 +98,10 @@ METHODS: Final[tuple[Method, ...]] = (
                 "text",
                 "`name`, `topic` and `description` are texts. `slow_mode` is the number of seconds between two "
                 "messages of one member, 0 for none. `locked` is yes (only moderators and above write) or no. "
-                "`newcomers` is the number of hours in which somebody "
-                "new sends neither links nor files. `history` is how many earlier messages somebody new is given: 0, "
-                "50 or 500. `recovery` names the admins who can replace a lost owner, and how many of them it takes, "
-                "more than half: `2 of bob, carol, dan`; or it is off. Only the owner sets it.",
+                "`invites` is who adds people: admins, or members too. `newcomers` is the number of hours in which "
+                "somebody new sends neither links nor files. `history` is how many earlier messages somebody new is "
+                "given: 0, 50 or 500. `recovery` names the admins who can replace a lost owner, and how many of them "
+                "it takes, more than half: `2 of bob, carol, dan`; or it is off. Only the owner sets it.",
             ),
         ),
     ),

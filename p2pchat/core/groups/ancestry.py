@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from p2pchat.core.groups.events import (
     AddMembers,
+    ChangeSetting,
     ConfirmRecovery,
     EpochMode,
     Found,
@@ -22,6 +23,7 @@ from p2pchat.core.groups.events import (
     SetRole,
 )
 from p2pchat.core.groups.roles import Role
+from p2pchat.core.groups.settings import INVITES
 from p2pchat.core.ids import EventId, MemberId
 
 
@@ -109,8 +111,16 @@ class Ancestry:
         self.recoveries: list[LogEntry] = []
         self.requests: list[LogEntry] = []
         self.handovers: list[LogEntry] = []
-        self.levels: dict[Role, list[LogEntry]] = {Role.OWNER: [], Role.ADMIN: [], Role.MODERATOR: []}
+        self.levels: dict[Role, list[LogEntry]] = {
+            level: [] for level in (Role.OWNER, Role.ADMIN, Role.MODERATOR, Role.MEMBER)
+        }
         """All others, by the level of their authors."""
+        self.invites: list[LogEntry] = []
+        """The events that set who adds people."""
+        self.granted = 0
+        """The bits of the events that add people, by right of that setting alone."""
+        self.granted_size = 0
+        """The bytes of their cores."""
         self.first = 1
         """The bit of the first event."""
         self.size = 0
@@ -146,6 +156,11 @@ class Ancestry:
             self.levels[entry.level].append(entry)
         if isinstance(event.action, RecoverOwner | ConfirmRecovery):
             self.requests.append(entry)
+        if isinstance(event.action, ChangeSetting) and event.action.key == INVITES.key:
+            self.invites.append(entry)
+        if is_granted(entry):
+            self.granted |= entry.bit
+            self.granted_size += entry.size
         for subject in concerned(entry):
             self.about.setdefault(subject, []).append(entry)
 
@@ -162,6 +177,22 @@ class Ancestry:
         if author not in self.forks:  # the newest one has the highest
             return self.entries[bits.bit_length() - 1].event.seq + 1 if bits else 0
         return max((entry.event.seq + 1 for entry in self.of(bits)), default=0)
+
+
+def is_granted(entry: LogEntry) -> bool:
+    """Tell whether an entry adds people by right of the setting `invites`, and not of its author's role."""
+    return isinstance(entry.event.action, AddMembers) and entry.level > Role.ADMIN
+
+
+def closes_invites(entry: LogEntry) -> bool:
+    """Tell whether an entry sets that only admins and the owner add people."""
+    action = entry.event.action
+    return isinstance(action, ChangeSetting) and action.key == INVITES.key and not opens(action.value)
+
+
+def opens(value: object) -> bool:
+    """Tell whether a value of the setting `invites` lets members add people."""
+    return INVITES.read({INVITES.key: value}) == "members"
 
 
 def concerned(entry: LogEntry) -> tuple[MemberId, ...]:

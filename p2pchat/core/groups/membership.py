@@ -15,6 +15,7 @@ from p2pchat.core.groups.ancestry import Ancestry, LogEntry, bare, makes_epoch
 from p2pchat.core.groups.events import (
     MAX_PARENTS,
     Action,
+    AddMembers,
     EpochMode,
     GroupEvent,
     LeaveGroup,
@@ -42,6 +43,11 @@ MAX_VOID_EVENTS = 1_024
 MAX_VOID_BYTES = 4 * 1024 * 1024
 """Of one author who has been removed, or has signed a number twice: it may sign events that name old ones for ever, all
 of which are right and void; they must not fill the log."""
+MAX_GRANTED = 4_096
+MAX_GRANTED_BYTES = 16 * 1024 * 1024
+"""Of events by which members add people because a setting lets them: one of them, or many that one has added, could
+fill the log, and nobody could remove them any more."""
+FULL = "members have added people too often"
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4
 
@@ -148,6 +154,8 @@ class MembershipLog:
         core = encode_core(self.group, tuple(entry.event.id for entry in parents), seq, author, action, prev)
         if not isinstance(action, UpdateMember):
             right = right_to(self._log, view, unsigned(core))
+            if isinstance(right, EventRight) and self._is_too_much(right, action):
+                right = FULL
             if not isinstance(right, EventRight):
                 raise NotAllowed(f"The group would refuse that: {right}")
         made = self.state.members if view is self._now else {}
@@ -277,6 +285,8 @@ class MembershipLog:
         right = right_to(self._log, view, event)
         if not isinstance(right, EventRight):
             return right, ()
+        if self._is_too_much(right, event.action):
+            return FULL, ()
         if isinstance(event.action, LeaveGroup) and right.level >= Role.MEMBER:
             return "", self._personal.take(event)
         entry = LogEntry(
@@ -305,6 +315,12 @@ class MembershipLog:
         void = self._now.void & self._log.authored.get(author, 0)
         size = sum(entry.size for entry in self._log.of(void))
         return void.bit_count() >= MAX_VOID_EVENTS or size > MAX_VOID_BYTES
+
+    def _is_too_much(self, right: EventRight, action: Action) -> bool:
+        """Tell whether members have added people so often that the rest of the log is for those who manage it."""
+        if not isinstance(action, AddMembers) or right.level <= Role.ADMIN:
+            return False
+        return self._log.granted.bit_count() >= MAX_GRANTED or self._log.granted_size >= MAX_GRANTED_BYTES
 
     def _view(self, known: int) -> LogView:
         """Return the view of somebody who knows these events. One that is a step behind another is kept, so that what

@@ -75,11 +75,13 @@ def _wrong_action(view: LogView, event: GroupEvent, level: Role) -> str:
     needed = Role.MODERATOR if isinstance(action, MuteMember) else Role.ADMIN
     if isinstance(action, HandOver) or (isinstance(action, ChangeSetting) and action.key in settings.OWNER_KEYS):
         needed = Role.OWNER
-    if level > needed and not isinstance(action, LeaveGroup):
+    granted = isinstance(action, AddMembers) and needed < level <= Role.MEMBER and view.members_add()
+    if level > needed and not granted and not isinstance(action, LeaveGroup):
         return "its author's role does not allow it"
     match action:
         case AddMembers():
-            if any(newcomer.role <= level for newcomer in action.newcomers):
+            # By right of the setting `invites`, a member makes members and observers.
+            if any(newcomer.role <= min(level, Role.MODERATOR) for newcomer in action.newcomers):
                 return "a role that is not junior to its author's"
             new = sum(newcomer.id not in view.added for newcomer in action.newcomers)
             return "the group is full" if view.count() + new > MAX_MEMBERS else ""

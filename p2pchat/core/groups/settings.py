@@ -69,7 +69,7 @@ SLOW_MODE: GroupSetting[int] = GroupSetting("slow_mode", uint(24 * 3_600), 0)
 LOCKED: GroupSetting[bool] = GroupSetting("locked", boolean, False)
 """Only moderators and their seniors write."""
 INVITES: GroupSetting[str] = GroupSetting("invites", _choice("admins", "members"), "admins")
-"""Whose invites an admin's node answers."""
+"""Who adds people: admins and the owner, or members too."""
 NEWCOMERS: GroupSetting[int] = GroupSetting("newcomers", uint(MAX_HOURS), 0)
 """Hours in which a newcomer sends no links and no files."""
 HISTORY: GroupSetting[int] = GroupSetting("history", _choice(0, 50, 500), 0)

@@ -7,9 +7,18 @@ author, so the levels are evaluated from the most senior one down, and each deci
 
 from __future__ import annotations
 
-from p2pchat.core.groups.ancestry import Ancestry, LogEntry, newcomers, subjects
-from p2pchat.core.groups.events import HandOver, MuteMember, RemoveMembers, SetRole
+from p2pchat.core.groups.ancestry import (
+    Ancestry,
+    LogEntry,
+    closes_invites,
+    is_granted,
+    newcomers,
+    opens,
+    subjects,
+)
+from p2pchat.core.groups.events import ChangeSetting, Found, HandOver, MuteMember, RemoveMembers, SetRole
 from p2pchat.core.groups.roles import Role
+from p2pchat.core.groups.settings import INVITES
 from p2pchat.core.ids import MemberId
 
 NOBODY = 0xFF
@@ -54,7 +63,14 @@ def _is_contested(log: Ancestry, known: int) -> bool:
                 beside = authored & known & ~decision.ancestors & ~decision.bit
                 if any(not entry.knew(decision) for entry in log.of(beside)):
                     return True
-    return False
+    return any(known >> rule.index & 1 and beside_rule(log, rule, known) for rule in log.invites)
+
+
+def beside_rule(log: Ancestry, rule: LogEntry, known: int) -> bool:
+    """Tell whether `known` has additions by right of the setting `invites` that are concurrent to one which ends it."""
+    if not closes_invites(rule):
+        return False
+    return any(not entry.knew(rule) for entry in log.of(log.granted & known & ~rule.ancestors))
 
 
 def _recovery_is_void(log: Ancestry, entry: LogEntry, known: int, void: int) -> bool:
@@ -82,7 +98,24 @@ def _is_void(log: Ancestry, entry: LogEntry, known: int, counted: int) -> bool:
         )
     if any(other.strong and other.level < level for other in _concurrent(log, entry, counted)):
         return True
+    if is_granted(entry) and not _is_granted(log, entry, counted):
+        return True
     return not is_settled(log, event.author_id, level, event.seq, known, counted, entry)
+
+
+def _is_granted(log: Ancestry, entry: LogEntry, counted: int) -> bool:
+    """Tell whether the setting `invites` lets the author of an entry add people: as of what it knew, and no event that
+    ends it is concurrent.
+    """
+    rules = [rule for rule in log.invites if counted >> rule.index & 1]
+    if any(closes_invites(rule) and not entry.knew(rule) and not rule.knew(entry) for rule in rules):
+        return False
+    known = [rule for rule in rules if entry.knew(rule)]
+    if known:
+        action = max(known, key=lambda rule: rule.order).event.action
+        return isinstance(action, ChangeSetting) and opens(action.value)
+    first = log.entries[0].event.action
+    return isinstance(first, Found) and opens(dict(first.settings).get(INVITES.key))
 
 
 def _targets(entry: LogEntry) -> tuple[MemberId, ...]:

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from p2pchat.core.groups import strength
-from p2pchat.core.groups.ancestry import Ancestry, LogEntry, concerned, makes_epoch, newcomers
+from p2pchat.core.groups.ancestry import (
+    Ancestry,
+    LogEntry,
+    closes_invites,
+    concerned,
+    is_granted,
+    makes_epoch,
+    newcomers,
+    opens,
+)
 from p2pchat.core.groups.events import (
     AddMembers,
     ChangeSetting,
@@ -25,7 +34,7 @@ from p2pchat.core.groups.events import (
     UpdateMember,
 )
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.groups.settings import RECOVERY, RecoveryRule
+from p2pchat.core.groups.settings import INVITES, RECOVERY, RecoveryRule
 from p2pchat.core.ids import MemberId
 
 
@@ -107,6 +116,11 @@ class LogView:
         entry = self.values.get(RECOVERY.key)
         return None if entry is None else RECOVERY.read({RECOVERY.key: _value(entry, RECOVERY.key)})
 
+    def members_add(self) -> bool:
+        """Tell whether members add people too, and not only admins and the owner."""
+        entry = self.values.get(INVITES.key)
+        return entry is not None and opens(_value(entry, INVITES.key))
+
     # --- following the log ---------------------------------------------------------------------------------------
 
     def follow(self, entry: LogEntry, void: int) -> None:
@@ -141,6 +155,10 @@ class LogView:
         if entry.level is Role.OWNER and any(before >> past.index & 1 for past in log.recoveries):
             return True
         if any(concurrent >> other.index & 1 for other in log.about.get(author, ())):
+            return True
+        if closes_invites(entry) and log.granted & concurrent:
+            return True
+        if is_granted(entry) and any(concurrent >> rule.index & 1 for rule in log.invites):
             return True
         return any(log.authored.get(member, 0) & concurrent for member in members)
 

@@ -19,7 +19,7 @@ from p2pchat.core.groups.events import (
     UpdateMember,
 )
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.groups.settings import OWNER_KEYS
+from p2pchat.core.groups.settings import INVITES, OWNER_KEYS
 from p2pchat.core.groups.state import GroupState, Member
 from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine.groups.wording import ROLE_WORDS
@@ -34,6 +34,7 @@ _WHO = {
     Role.OWNER: "Only the owner",
     Role.ADMIN: "Only the owner and admins",
     Role.MODERATOR: "Only the owner, admins and moderators",
+    Role.MEMBER: "Everybody but observers",
 }
 
 
@@ -43,7 +44,7 @@ def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: A
     if isinstance(action, LeaveGroup) and own is Role.OWNER:
         hint = "Make somebody else the owner first: `p2pchat group role CHAT M owner`."
         raise NotAllowed("You are the owner, and a group without one could not go on", hint=hint)
-    needed, what = _needed(action)
+    needed, what = _needed(action, state)
     _check(db, chat, state, me, needed, what, _targets(action, state))
     if isinstance(action, SetRole) and action.role <= own:
         raise NotAllowed(f"You can make nobody {ROLE_WORDS[action.role]}: you give only roles below yours")
@@ -70,11 +71,12 @@ def _check(
             )
 
 
-def _needed(action: Any) -> tuple[Role, str]:
+def _needed(action: Any, state: GroupState) -> tuple[Role, str]:
     """Return the lowest role that may do something, and what it is."""
     match action:
         case AddMembers():
-            return Role.ADMIN, "can add members"
+            members = INVITES.read(state.settings) == "members"
+            return Role.MEMBER if members else Role.ADMIN, "can add members"
         case RemoveMembers():
             return Role.ADMIN, "can remove members"
         case SetRole():

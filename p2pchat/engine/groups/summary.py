@@ -9,6 +9,7 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import (
     DESCRIPTION,
     HISTORY,
+    INVITES,
     LOCKED,
     NAME,
     NEWCOMERS,
@@ -33,7 +34,7 @@ from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 
-SETTINGS = (TOPIC, DESCRIPTION, SLOW_MODE, LOCKED, NEWCOMERS, HISTORY)
+SETTINGS = (TOPIC, DESCRIPTION, SLOW_MODE, LOCKED, INVITES, NEWCOMERS, HISTORY)
 """The settings that faces show and change, besides the name."""
 WAITING_FOR_KEYS = "Messages wait until a group admin has renewed the keys."
 

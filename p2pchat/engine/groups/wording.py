@@ -23,7 +23,7 @@ from p2pchat.core.groups.events import (
     UpdateMember,
 )
 from p2pchat.core.groups.roles import Role, member_id
-from p2pchat.core.groups.settings import RECOVERY
+from p2pchat.core.groups.settings import INVITES, RECOVERY
 from p2pchat.core.ids import ContactId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.runtime import views
@@ -43,7 +43,6 @@ _SETTINGS = {
     "description": "the description",
     "slow_mode": "slow mode",
     "locked": "the lock",
-    "invites": "who may invite",
     "newcomers": "the rule for newcomers",
     "history": "what newcomers are shown",
     "timer": "how long messages stay",
@@ -132,6 +131,8 @@ def _changed(key: str, value: object, called: Any) -> str:
         return f"named the group {clean_name(value)}"
     if key == "locked":
         return "locked the group" if value is True else "unlocked the group"
+    if key == INVITES.key:
+        return "let members add people" if value == "members" else "let only the owner and admins add people"
     if key == RECOVERY.key:
         rule = RECOVERY.read({key: value})
         if rule is None:

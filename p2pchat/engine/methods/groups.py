@@ -350,12 +350,14 @@ def _value(key: str, written: str) -> object:
         if text.casefold() not in _YES + _NO:
             raise UsageError("`locked` is yes or no")
         return text.casefold() in _YES
+    if key == settings.INVITES.key and text.casefold() not in ("admins", "members"):
+        raise UsageError("`invites` is admins or members")
     if key in (settings.SLOW_MODE.key, settings.NEWCOMERS.key, settings.HISTORY.key):
         if not text.isascii() or not text.isdecimal():
             raise UsageError(f"`{key}` is a number")
         value: object = int(text)
     else:
-        value = text
+        value = text.casefold() if key == settings.INVITES.key else text
     setting = next(setting for setting in summary.SETTINGS if setting.key == key)
     try:
         setting.shape(value)

@@ -161,7 +161,7 @@ class GroupScreen(Panel[str]):
         """Return whether the node can show a page, and the user's role allows it."""
         group = self._group
         allowed = {
-            ADD: group.administers,
+            ADD: group.adds,
             INVITE: group.invites,
             REQUESTS: group.administers,
             LEAVE: bool(group.role),

@@ -155,6 +155,8 @@ class Log:
         levels = {who: place[0] for who, place in here.members.items()}
         owner_only = event.op == HAND_OVER or (event.op == SET and event.args[0] == "recovery")
         needed = 0 if owner_only else 2 if event.op == MUTE else 10 if event.op == LEAVE else 1
+        if event.op == ADD and level in (2, 9) and here.settings.get("invites") == "members":
+            return all(new[3] in (9, 10) for new in event.added.values())
         if level > needed:
             return False
         if event.op == ADD:
@@ -224,7 +226,7 @@ class Log:
                 if spoken - self.ancestors[e] or self.ancestors[e] & void & self.completes.keys():
                     void.add(e)
         judged = {e for e in in_order if e in self.completes or self.events[e].op == FOUND}
-        for level, handover in ((0, True), (0, False), (1, False), (2, False)):
+        for level, handover in ((0, True), (0, False), (1, False), (2, False), (9, False)):
             for e in in_order:
                 is_handover = self.events[e].op == HAND_OVER
                 if self.level[e] == level and is_handover == handover and e not in judged:
@@ -249,7 +251,18 @@ class Log:
         for other in against:
             if other.id in self.strong and self.level[other.id] < level and self._about(other, event.by):
                 return True
+        if event.op == ADD and level > 1:
+            if any(e.op == SET and e.args[0] == "invites" and e.args[1] != "members" for e in against):
+                return True
+            if self._invites(there) != "members":
+                return True
         return self._suspended(event.by, level, event.seq, known, event, counted)
+
+    def _invites(self, counted: Ids) -> Any:
+        in_order = sorted((self.events[e] for e in counted), key=lambda e: (e.op != FOUND, self.depth(e.id), e.id))
+        rules = [e.args for e in in_order if e.op == SET and e.args[0] == "invites"]
+        first = [dict(e.args[0]).get("invites") for e in in_order if e.op == FOUND]
+        return rules[-1][1] if rules else first[0] if first else None
 
     @staticmethod
     def _about(event: Event, who: bytes) -> bool:

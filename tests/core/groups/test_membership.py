@@ -63,6 +63,84 @@ ALLOWED: dict[str, tuple[Action, str]] = {
 }
 
 
+OPENED: dict[str, tuple[Action, str]] = {
+    "add a member": (events.AddMembers((newcomer("new"),)), "olga ada abe mo max mia"),
+    "add an observer": (events.AddMembers((newcomer("new", Role.OBSERVER),)), "olga ada abe mo max mia"),
+    "add a moderator": (events.AddMembers((newcomer("new", Role.MODERATOR),)), "olga ada abe"),
+    "add an admin": (events.AddMembers((newcomer("new", Role.ADMIN),)), "olga"),
+    "remove a member": (REMOVE_MAX, "olga ada abe"),
+}
+
+
+@pytest.mark.parametrize("what", OPENED)
+def test_who_may_do_what_where_members_add_people(what: str) -> None:
+    action, allowed = OPENED[what]
+    for name in ALL:
+        team = Team.founded(invites="members")
+        if name in allowed.split():
+            team.write(name, action)
+        else:
+            with pytest.raises(NotAllowed):
+                team.write(name, action)
+
+
+def test_observers_never_add_people() -> None:
+    team = Team.founded(invites="members")
+    team.write("olga", events.SetRole(id_of("max"), Role.OBSERVER))
+    with pytest.raises(NotAllowed):
+        team.write("max", events.AddMembers((newcomer("new"),)))
+
+
+def test_whom_a_removed_member_adds_is_no_member() -> None:
+    team = Team.founded(invites="members")
+    apart = team.copy()
+    team.write("olga", REMOVE_MAX)
+    apart.write("max", events.AddMembers((newcomer("crony"),)))
+    apart.write("crony", events.AddMembers((newcomer("second"),)))
+    assert roles(team.state(apart)) == {name: role for name, role in ALL.items() if name != "max"}
+    (head,) = team.state(apart).epoch_heads[:1]
+    assert team.state(apart).sending == head.id
+    assert not head.outsiders
+
+
+def test_whom_a_member_adds_beside_the_end_of_that_rule_is_no_member() -> None:
+    team = Team.founded(invites="members")
+    apart = team.copy()
+    team.write("abe", events.ChangeSetting("invites", "admins"))
+    apart.write("max", events.AddMembers((newcomer("new"),)))
+    apart.write("ada", events.AddMembers((newcomer("old"),)))
+    assert "new" not in roles(team.state(apart))
+    assert "old" in roles(team.state(apart))
+    with pytest.raises(NotAllowed):
+        team.write("max", events.AddMembers((newcomer("new"),)))
+
+
+def test_who_was_added_by_a_rule_that_never_was_is_no_member() -> None:
+    team = Team.founded()
+    apart = team.copy()
+    team.write("olga", remove("ada"))
+    apart.write("ada", events.ChangeSetting("invites", "members"))
+    apart.write("max", events.AddMembers((newcomer("new"),)))
+    assert "new" in roles(apart.state())
+    assert "new" not in roles(team.state(apart))
+
+
+def test_members_who_add_people_leave_room_for_those_who_manage_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MAX_GRANTED", 1)
+    team = Team.founded(invites="members")
+    team.write("max", events.AddMembers((newcomer("new"),)))
+    with pytest.raises(NotAllowed):
+        team.write("mia", events.AddMembers((newcomer("late"),)))
+    monkeypatch.setattr(membership, "MAX_GRANTED", 2)
+    late = team.copy().write("mia", events.AddMembers((newcomer("late"),)))
+    monkeypatch.setattr(membership, "MAX_GRANTED", 1)
+    assert team.log().add(late.raw).answer is LogAnswer.REFUSED
+    team.write("ada", events.RemoveMembers((id_of("new"),), False, ""))
+    monkeypatch.setattr(membership, "MAX_GRANTED", 9)
+    monkeypatch.setattr(membership, "MAX_GRANTED_BYTES", 1)
+    assert team.log().add(late.raw).answer is LogAnswer.REFUSED
+
+
 @pytest.mark.parametrize("what", ALLOWED)
 def test_who_may_do_what(what: str) -> None:
     action, allowed = ALLOWED[what]

@@ -28,7 +28,7 @@ from tests.core.groups.crowd import Team, finish, id_of, log_of, newcomer, roles
 from tests.support.examples import examples
 from tests.support.sampling import sampled
 
-PEOPLE = ["olga", "ada", "abe", "mo", "max", "mia", "ned"]
+PEOPLE = ["olga", "ada", "abe", "mo", "max", "mia", "ned", "nia", "nat"]
 NAMED = [2, sorted((id_of("ada"), id_of("abe"), id_of("max")))]
 PLENTY = st.integers(0, 1 << 16)
 
@@ -46,9 +46,9 @@ class Step:
 STEPS = st.lists(
     st.builds(
         Step,
-        who=st.integers(0, 6),
-        what=st.integers(0, 15),
-        whom=st.integers(0, 6),
+        who=st.integers(0, 8),
+        what=st.integers(0, 17),
+        whom=st.integers(0, 8),
         knows=st.tuples(PLENTY) | st.just(()),
     ),
     max_size=18,
@@ -75,6 +75,8 @@ def action_of(step: Step) -> Action:
         events.RecoverOwner(member),
         events.ConfirmRecovery(member),
         events.ChangeSetting("recovery", NAMED),
+        events.ChangeSetting("invites", "members"),
+        events.ChangeSetting("invites", "admins"),
     ]
     return actions[step.what]
 
@@ -89,6 +91,12 @@ def closure(written: list[GroupEvent], known: set[EventId]) -> list[GroupEvent]:
                 known.add(parent)
                 waiting.append(parent)
     return [event for event in written if event.id in known]
+
+
+def founded(*, recoverable: bool, open_to_all: bool) -> Team:
+    """The team, perhaps with admins who can replace its owner, and with members who add people."""
+    rules = {"invites": "members"} if open_to_all else {}
+    return Team.founded(**rules, recovery=NAMED) if recoverable else Team.founded(**rules)
 
 
 def play(team: Team, steps: list[Step]) -> list[GroupEvent]:
@@ -134,10 +142,10 @@ def as_oracle_says(state: GroupState) -> tuple[object, ...]:
 
 
 @settings(max_examples=examples(60), deadline=None)
-@given(STEPS, st.booleans())
+@given(STEPS, st.booleans(), st.booleans())
 @pytest.mark.hypothesis
-def test_every_order_gives_what_the_page_says(steps: list[Step], recoverable: bool) -> None:
-    team = Team.founded(recovery=NAMED) if recoverable else Team.founded()
+def test_every_order_gives_what_the_page_says(steps: list[Step], recoverable: bool, open_to_all: bool) -> None:
+    team = founded(recoverable=recoverable, open_to_all=open_to_all)
     play(team, steps)
     state, taken = in_order(team.written, 0)
     assert in_order(team.written, 1) == (state, taken)
@@ -192,16 +200,17 @@ def test_equals_never_act_on_each_other(steps: list[Step]) -> None:
 def random_team(seed: int, *, recovering: bool) -> Team:
     """A longer log than hypothesis makes: of people who mostly may do what they do."""
     chance = random.Random(seed)
-    team = Team.founded(recovery=NAMED) if recovering or chance.random() < 0.5 else Team.founded()
-    candidate, length = chance.randrange(7), chance.choice([6, 12, 24])
+    team = founded(recoverable=recovering or chance.random() < 0.5, open_to_all=chance.random() < 0.5)
+    candidate, length = chance.randrange(9), chance.choice([6, 12, 24])
     if recovering:
         play(team, [Step(who, 13, candidate, ()) for who in chance.sample([1, 2, 4], chance.choice([2, 3]))])
-    weights = [chance.choice([0, 1, 1, 3]) for _ in range(16)]
+    weights = [chance.choice([0, 1, 1, 3]) for _ in range(18)]
     weights[14] *= 8 if recovering else 2
+    weights[15] = 1
     apart, written = chance.choice([0.1, 0.3, 0.6, 0.9]), 0
     for _ in range(100):
-        who, whom = chance.choice([0, 1, 1, 1, 2, 2, 2, 3, 4, 5, 6]), chance.randrange(7)
-        what = chance.choices(range(16), [*weights[:15], 1])[0]
+        who, whom = chance.choice([0, 1, 1, 1, 2, 2, 2, 3, 4, 4, 5, 5, 6, 7, 8]), chance.randrange(9)
+        what = chance.choices(range(18), weights)[0]
         whom = candidate if recovering and chance.random() < 0.7 else whom
         knows = (chance.randrange(1 << 16),) if chance.random() < apart else ()
         written += len(play(team, [Step(who, what, whom, knows)]))

@@ -11,6 +11,7 @@ from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.items import PartItem
 from p2pchat.core.groups.membership import MembershipLog
+from p2pchat.core.groups.messages import SeenMessage
 from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.welcome import JoinKeys
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
@@ -73,9 +74,11 @@ def a_message(one: Vector) -> None:
     assert messages.open_record(unhex(one["record"]), group) == message
     messages.verify_message(message, sign)
     seed, heads = unhex(one["seed"]), [EventId(unhex(head)) for head in one["log_heads"]]
+    seen = [SeenMessage(back, MemberId(unhex(who)), number, unhex(head)) for back, who, number, head in one["seen"]]
+    assert list(message.seen) == seen
     before = chains.seek(chain, one["number"] - 1, lambda _: None).chain
     random = drawn_again(one).random
-    written = messages.write(group, epoch, member, seed, before, heads, message.content, random)
+    written = messages.write(group, epoch, member, seed, before, heads, seen, message.content, random)
     assert written.body == body
 
 
