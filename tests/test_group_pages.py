@@ -214,13 +214,14 @@ def test_parts_of_either_join_for_the_other() -> None:
 
 def test_a_newcomer_of_either_is_taken_by_the_other() -> None:
     keys = Keys()
-    said = pack([GROUP, keys.sign, keys.leaf, keys.kem_public, "Dan"])
+    root = os.urandom(32)
+    bound = hkdf(root, "grp join", 32, context=GROUP)
+    said = pack([GROUP, keys.sign, keys.leaf, keys.kem_public, "Dan", bound])
     proof = sign(keys.seed, "grp join", said)
-    welcome.check_join_keys(GROUP, JoinKeys(keys.sign, keys.leaf, keys.kem_public, "Dan", proof))
-    made = welcome.make_join_keys(GROUP, keys.seed, Leaf(keys.member, keys.leaf, keys.kem_public), "Dan")
+    welcome.check_join_keys(GROUP, JoinKeys(keys.sign, keys.leaf, keys.kem_public, "Dan", proof), root)
+    made = welcome.make_join_keys(GROUP, keys.seed, Leaf(keys.member, keys.leaf, keys.kem_public), "Dan", root)
     check(keys.sign, "grp join", said, made.proof)
 
-    root = os.urandom(32)
     bound = GROUP + hkdf(root, "grp member", 32, context=GROUP)
     welcome.check_member(GROUP, keys.sign, root, sign(keys.seed, "grp member", bound))
     check(keys.sign, "grp member", bound, welcome.prove_member(GROUP, keys.seed, root))

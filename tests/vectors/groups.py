@@ -227,23 +227,24 @@ def _sealed(padded: bytes, secrets: EpochSecrets = SECRETS) -> bytes:
 
 def newcomers() -> Iterator[tuple[str, Vector]]:
     leaf = LEAVES[0].leaf
-    keys = welcome.make_join_keys(GROUP, SEEDS[0], leaf, "Dan")
-    said = {"group": GROUP, "name": keys.name, "sign": keys.sign, "leaf": keys.leaf, "kem": keys.kem}
+    pair = b"P" * 32
+    keys = welcome.make_join_keys(GROUP, SEEDS[0], leaf, "Dan", pair)
+    said = {"group": GROUP, "name": keys.name, "sign": keys.sign, "leaf": keys.leaf, "kem": keys.kem, "pair": pair}
     yield "group-join-ok", vector("group-join", "keys, and the proof", seed=SEEDS[0], **said, proof=keys.proof)
     for name, about, changed in (
         ("name", "another name", {**said, "name": "Eve"}),
         ("group", "for another group", {**said, "group": bytes(32)}),
         ("proof", "the key of somebody else", {**said, "sign": prim.sign_public(SEEDS[1])}),
+        ("pair", "sent on by somebody else", {**said, "pair": bytes(32)}),
     ):
         yield f"group-join-bad-{name}", refused("group-join", about, **changed, proof=keys.proof)
     for name, about, broken in (
         ("leaf", "a leaf of small order", Leaf(leaf.member, bytes(32), leaf.kem)),
         ("kem", "an ML-KEM key that is not canonical", leaf._replace(kem=b"\xff" * prim.KEM_PUBLIC)),
     ):
-        bad = welcome.make_join_keys(GROUP, SEEDS[0], broken, "Dan")
+        bad = welcome.make_join_keys(GROUP, SEEDS[0], broken, "Dan", pair)
         fields = {**said, "leaf": bad.leaf, "kem": bad.kem}
         yield f"group-join-bad-{name}", refused("group-join", about, **fields, proof=bad.proof)
-    pair = b"P" * 32
     proof = welcome.prove_member(GROUP, SEEDS[0], pair)
     who = {"group": GROUP, "sign": keys.sign}
     yield (

@@ -81,8 +81,8 @@ def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.ME
 
 def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
     """Answer a contact who would add us to a group, with keys made for it; with the same ones each time."""
-    row = store_groups.of_group(tx.db, payload.group)
-    if row is not None and not _ended(tx, row.chat):
+    row, pair = store_groups.of_group(tx.db, payload.group), _pair(tx, contact)
+    if pair is None or (row is not None and not _ended(tx, row.chat)):
         return
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
@@ -90,7 +90,7 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
         kept = JoinRow(payload.group, contact.id, *seeds, clean_name(payload.name), tx.now)
         store_joins.add(tx.db, kept)
     leaf = _leaf(kept).leaf
-    keys = welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx))
+    keys = welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx), pair)
     words = (facts.get(tx.db, contact.id, Fact.GROUP_WORDS) or b"").decode() if payload.asks else ""
     outbound.queue(tx, contact, GroupJoin(payload.group, keys, words))
     outbound.nudge(tx, contact)
@@ -139,12 +139,12 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
     members = history.log_of(tx, row.chat).state.members
     new: dict[MemberId, tuple[Contact, Newcomer]] = {}
     for contact, keys in answers:
-        role = store_joins.offered(tx.db, row.chat, contact.id)
+        role, pair = store_joins.offered(tx.db, row.chat, contact.id), _pair(tx, contact)
         id = member_id(keys.sign)
-        if role is None or id in members:
+        if role is None or pair is None or id in members:
             continue
         try:
-            welcome.check_join_keys(row.group_id, keys)
+            welcome.check_join_keys(row.group_id, keys, pair)
         except CannotOpen:
             log.info("the keys of somebody who was to be added to a group are not valid")
             continue
@@ -315,15 +315,22 @@ def introduced(tx: Transaction, contact: Contact, payload: GroupMember) -> None:
     """Note which member of a group a contact is, if they prove it."""
     row = store_groups.of_group(tx.db, payload.group)
     member = None if row is None else store_members.get(tx.db, row.chat, payload.member)
-    if row is None or member is None or contact.identity is None or contact.device is None:
+    pair = _pair(tx, contact)
+    if row is None or member is None or pair is None:
         return
     try:
-        pair = standing_root(tx.me, contact.identity, contact.device)
         welcome.check_member(row.group_id, member.sign, pair, payload.proof)
     except CannotOpen:
         return
     store_members.is_contact(tx.db, row.chat, member.id, contact.id)
     tx.groups_changed[row.chat] = None
+
+
+def _pair(tx: Transaction, contact: Contact) -> bytes | None:
+    """Return the standing root that only we and a contact have; None while we do not know their keys."""
+    if contact.identity is None or contact.device is None:
+        return None
+    return standing_root(tx.me, contact.identity, contact.device)
 
 
 def _leaf(kept: JoinRow) -> LeafKeys:

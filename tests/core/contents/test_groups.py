@@ -30,7 +30,7 @@ from tests.core.groups.members import GROUP, member
 from tests.core.people import NOW
 
 DAN = member("dan")
-KEYS = make_join_keys(GROUP, DAN.seed, DAN.leaf.leaf, "Dan")
+KEYS = make_join_keys(GROUP, DAN.seed, DAN.leaf.leaf, "Dan", b"p" * 32)
 LONGEST = cut(bytes(PART_ROOM - 1728 - 16), PART_ROOM)[0]
 PAYLOADS: tuple[Payload, ...] = (
     GroupOffer(GROUP, "é" * 128, 9, True, 4999),

@@ -105,9 +105,10 @@ def an_item(one: Vector) -> None:
 def join_keys(one: Vector) -> None:
     group, kem = GroupId(unhex(one["group"])), None if one["kem"] is None else unhex(one["kem"])
     keys = JoinKeys(unhex(one["sign"]), unhex(one["leaf"]), kem, one["name"], unhex(one["proof"]))
-    welcome.check_join_keys(group, keys)
+    pair = unhex(one["pair"])
+    welcome.check_join_keys(group, keys, pair)
     leaf = epochs.Leaf(MemberId(b""), keys.leaf, kem)
-    assert welcome.make_join_keys(group, unhex(one["seed"]), leaf, keys.name) == keys
+    assert welcome.make_join_keys(group, unhex(one["seed"]), leaf, keys.name, pair) == keys
 
 
 def a_member(one: Vector) -> None:
