@@ -13,12 +13,13 @@ from p2pchat.core.channels.posts import channel_id
 from p2pchat.core.invite import from_text
 from p2pchat.engine.channels import mirroring
 from p2pchat.errors import NotNow, UsageError
+from tests.support.channel_worlds import Mirror, founded, mirrors, reads
 from tests.support.world import World, WorldNode, run_world, until
-from tests.world.test_channels import Mirror, founded, mirrors, reads
 
 
 async def _at(relay: Mirror, count: int) -> bool:
-    return relay.at.store.posts == count
+    posts: int = relay.at.store.posts
+    return posts == count
 
 
 async def _mirrored_at(node: WorldNode, *relays: Mirror) -> bool:

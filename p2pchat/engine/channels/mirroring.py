@@ -7,7 +7,7 @@ bodies of the newest posts are kept for that, and a run of posts is put as the w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from p2pchat.core.channels import bodies, frames
 from p2pchat.core.channels.feed import Feed
@@ -27,7 +27,8 @@ KEPT_BODIES = frames.MAX_WANTED
 """Bodies of the newest posts of a feed that are kept: what a relay gets that has none of it."""
 
 
-class Handed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Handed:
     """What is known of a feed that is handed on. first: of the posts whose bodies are here, without a gap."""
 
     count: int
