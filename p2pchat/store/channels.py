@@ -13,7 +13,7 @@ from p2pchat.core.channels import posts
 from p2pchat.core.channels.feed import Feed
 from p2pchat.core.channels.posts import FeedName, Post
 from p2pchat.core.codec import array, binary, binary_upto, decode, encode, listing
-from p2pchat.core.ids import ChatId, ContactId, PeerKey, WriterKey
+from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, WriterKey
 from p2pchat.core.invite import MAX_ADDRESS, MAX_WAYS, ROLE_RELAY, InviteWay
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.store.database import Database, Row
@@ -52,6 +52,19 @@ class ChannelRow:
         return self.writer == self.key
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class PostRemark:
+    """What a writer says later about a post of theirs, which became the message with this id. number, hash, at: of the
+    post that says so; at in ms. text: the new one; None: it is withdrawn.
+    """
+
+    message: MessageId
+    number: int
+    hash: bytes
+    at: int
+    text: str | None
+
+
 _SELECT = "SELECT chat, key, writer, seed, secret, relays, retired, mirrors FROM channels"
 _FEED = "SELECT writer, first, count, last, head, missing, fork FROM channel_feeds"
 _PUT_FEED = """
@@ -65,6 +78,15 @@ INSERT INTO channel_posts (feed, seq, header, signature, body)
 SELECT pk, ?3, ?4, ?5, ?6 FROM channel_feeds WHERE chat = ?1 AND writer = ?2 ON CONFLICT DO NOTHING
 """
 _FEED_PK = "(SELECT pk FROM channel_feeds WHERE chat = ? AND writer = ?)"
+_KEEP_REMARK = """
+INSERT INTO channel_remarks (feed, message, number, hash, at, body)
+SELECT pk, ?3, ?4, ?5, ?6, ?7 FROM channel_feeds
+WHERE chat = ?1 AND writer = ?2 AND (
+    EXISTS (SELECT 1 FROM channel_remarks WHERE feed = pk AND message = ?3)
+    OR (SELECT count(*) FROM channel_remarks WHERE feed = pk) < ?8)
+ON CONFLICT (feed, message) DO UPDATE SET number = excluded.number, hash = excluded.hash, at = excluded.at,
+    body = excluded.body WHERE excluded.number > number AND body IS NOT NULL
+"""
 _POSTS = f"""
 SELECT seq, header, signature, body FROM channel_posts WHERE feed = {_FEED_PK} AND seq >= ? ORDER BY seq LIMIT ?
 """
@@ -197,6 +219,21 @@ def page(db: Database, chat: ChatId, name: FeedName, start: int, most: int) -> S
     """Return at most so many posts from number `start` on, in order."""
     rows = db.query(_POSTS, (chat, name.writer, start, most))
     return [posts.open_post(name, header, signature, body, checked=True) for _, header, signature, body in rows]
+
+
+def keep_remark(db: Database, chat: ChatId, name: FeedName, remark: PostRemark, most: int) -> None:
+    """Keep what was said about a post that is not here: the newest text, or that it is withdrawn, which nothing takes
+    back. Of one feed at most so many are kept.
+    """
+    values = (chat, name.writer, remark.message, remark.number, remark.hash, remark.at, remark.text, most)
+    db.execute(_KEEP_REMARK, values)
+
+
+def take_remark(db: Database, chat: ChatId, name: FeedName, message: MessageId) -> PostRemark | None:
+    """Return what was said about a post before it came, and forget it."""
+    sql = f"DELETE FROM channel_remarks WHERE message = ? AND feed = {_FEED_PK} RETURNING number, hash, at, body"
+    rows = db.query(sql, (message, chat, name.writer))
+    return PostRemark(message, *rows[0]) if rows else None
 
 
 def _made(row: Row) -> ChannelRow:

@@ -543,10 +543,8 @@ def test_what_cannot_be_done_in_a_channel_is_said_and_the_rest_works(tmp_path: P
             for node, id in ((alice, sent["id"]), (bob, theirs["id"])):
                 for method, arguments in (
                     ("react", {"id": id, "emoji": "👍"}),
-                    ("edit", {"id": id, "text": "changed"}),
                     ("reply", {"id": id, "text": "and you?"}),
                     ("pin", {"id": id}),
-                    ("delete", {"id": id, "for_both": True}),
                     ("timer", {"chat": "news", "seconds": 3600}),
                     ("send_file", {"chat": "news", "path": str(tmp_path / "alice" / "p2pchat.db")}),
                     ("group", {"chat": "news"}),

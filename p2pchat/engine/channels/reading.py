@@ -12,10 +12,10 @@ from dataclasses import replace
 from p2pchat.core.channels import bodies
 from p2pchat.core.channels.feed import Feed, Gap, begin, skip_to, take_earlier, take_head, take_post
 from p2pchat.core.channels.posts import FeedHead, FeedName, Post
-from p2pchat.core.contents import AnyPayload
+from p2pchat.core.contents import AnyPayload, Delete, Edit, Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import ChatId, ContactId, WriterKey
-from p2pchat.engine.channels import details, mirroring
+from p2pchat.engine.channels import correcting, details, mirroring
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
@@ -131,8 +131,12 @@ def _show(tx: Transaction, row: ChannelRow, post: Post, sender: ContactId, *, ea
         payload = bodies.open_body(row.secret, name, post.header.seq, post.body)
     except CannotOpen:
         return
-    if payload.KIND.name == "text":
-        save_message(tx, row, post, payload, sender, earlier=earlier)
+    if isinstance(payload, Edit | Delete):
+        correcting.take(tx, row, post, payload, sender)
+    elif isinstance(payload, Text):
+        saved = save_message(tx, row, post, payload, sender, earlier=earlier)
+        if saved is not None:
+            correcting.came(tx, row, name, saved)
 
 
 def save_message(
