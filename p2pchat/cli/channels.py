@@ -17,10 +17,23 @@ from p2pchat.sanitize import clean_line
 def create(context: Context, args: Namespace) -> int:
     """Found a channel."""
 
+    if args.members and args.private:
+        raise errors.UsageError("Give one of --private and --members")
+    if args.members:
+        return answers.say(context, _founded, "create_group", name=args.name, locked=True)
+
     def words(result: dict[str, Any]) -> str:
         return f"{result['name']} is founded. `p2pchat channel invite {result['chat']}` shows its link."
 
     return answers.say(context, words, "create_channel", name=args.name, private=args.private)
+
+
+def _founded(result: dict[str, Any]) -> str:
+    chat, name = result["id"], clean_line(result["name"])
+    return (
+        f"{name} is founded: a group in which only you write. `p2pchat group invite {chat}` invites readers, "
+        f"`p2pchat group remove {chat} M` removes one, who reads nothing further. Every member sees every other member."
+    )
 
 
 def invite(context: Context, args: Namespace) -> int:
@@ -166,6 +179,11 @@ VERBS = (
                         "--private",
                         action="store_true",
                         help="seal its posts: only people who have the link can read them",
+                    ),
+                    opt(
+                        "--members",
+                        action="store_true",
+                        help="a group in which only you write: you know its readers and can remove them",
                     ),
                 ),
                 "What you `send` to it is for everybody who has its link. Nobody knows how many these are.",

@@ -48,6 +48,11 @@ SIMPLE = [
     (["chats", "unpin", "bob"], "pin_chat", {"chat": "bob", "pinned": False}),
     (["channel", "create", "news"], "create_channel", {"name": "news", "private": False}),
     (["channel", "create", "news", "--private"], "create_channel", {"name": "news", "private": True}),
+    (
+        ["channel", "create", "news", "--members"],
+        "create_group",
+        {"name": "news", "contacts": None, "locked": True},
+    ),
     (["channel", "invite", "news"], "channel_invite", {"chat": "news"}),
     (["channel", "show", "news"], "channel", {"chat": "news"}),
     (["channel", "writers", "news"], "channel_writers", {"chat": "news", "add": None, "remove": None}),

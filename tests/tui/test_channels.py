@@ -31,6 +31,9 @@ class ChannelNode(FakeNode):
     def _do_create_channel(self, name: str, private: bool = False) -> dict[str, Any]:
         return self._do_channel(self.channel(name))
 
+    def _do_create_group(self, name: str, locked: bool = False) -> dict[str, Any]:
+        return {"id": self._find(name), "name": name}
+
     def _do_channel(self, chat: str) -> dict[str, Any]:
         facts = {"private": False, "posts": 3, "problem": "its relays do not hand out the newest 1 posts"}
         more = {"mirrors": self.mirrors, "comments": self.comments}
@@ -183,5 +186,16 @@ def test_the_group_that_talks_about_a_channel_is_linked_and_joined(tmp_path: Pat
             node.comments["chat"] = next(iter(node.people))
             await comment("")
             await until(pilot, lambda: app.state.shown is not None and app.state.shown.label == "Anna")
+
+    run(main())
+
+
+def test_a_channel_with_members_is_a_locked_group(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_friend(tmp_path) as (node, app, pilot):
+            node.friend("club")
+            await app._actions.channels.channel("create --members club")
+            assert node.named("create_group") == [{"name": "club", "locked": True}]
+            await until(pilot, lambda: "whom you remove reads nothing further" in notices(app))
 
     run(main())

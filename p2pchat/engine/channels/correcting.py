@@ -41,8 +41,8 @@ def came(tx: Transaction, row: ChannelRow, name: FeedName, message: MessageRow) 
 
 
 def _apply(tx: Transaction, row: ChannelRow, name: FeedName, message: MessageRow, remark: PostRemark) -> None:
-    """Show another text, or none; nothing for a post that is not before the one which says so."""
-    if message.deleted_at is not None or message.kind != Text.KIND.number or remark.number < message.seq:
+    """Show another text, or none. An id follows from a whole post, so that only later ones can name it."""
+    if message.deleted_at is not None or message.kind != Text.KIND.number:
         return
     if remark.text is not None:
         version = bodies.version_id(remark.number, remark.hash)

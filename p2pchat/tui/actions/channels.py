@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
 
 VERBS = ("create", "show", "link", "writers", "relays", "mirror", "comments", "report")
-PRIVATE = "--private"
+PRIVATE, MEMBERS = "--private", "--members"
 _SWITCHES = {"on": True, "off": False}
 
 
@@ -70,10 +70,16 @@ class ChannelActions:
 
     async def _create(self, written: str) -> None:
         words = written.split(" ")
-        private = PRIVATE in words
-        name = " ".join(word for word in words if word != PRIVATE).strip()
+        private, members = PRIVATE in words, MEMBERS in words
+        name = " ".join(word for word in words if word not in (PRIVATE, MEMBERS)).strip()
         if not name:
             self._app.say("Write its name too: /channel create NAME")
+            return
+        if members:
+            answer = await self._app.node.call("create_group", name=name, locked=True)
+            await self._app.reader.reread()
+            await self._talk.open(answer["id"])
+            self._app.say("Only you write here. /group invite invites readers; whom you remove reads nothing further.")
             return
         answer = await self._app.node.call("create_channel", name=name, **({"private": True} if private else {}))
         await self._app.reader.reread()
