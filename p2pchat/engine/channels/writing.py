@@ -28,7 +28,8 @@ def post_text(tx: Transaction, row: ChannelRow, text: str) -> MessageRow:
     TextTooLong, or UsageError for a text that is not valid.
     """
     outbound.check_text(text)
-    saved = reading.save_message(tx, row, _write(tx, row, Text(text)), Text(text), ME)
+    post = _write(tx, row, Text(text))
+    saved = reading.save_message(tx, row, post, Text(text), ME, reading.names_in(tx, row))
     assert saved is not None
     return saved
 

@@ -18,6 +18,7 @@ from p2pchat.core.groups.events import (
     UpdateMember,
 )
 from p2pchat.core.ids import MemberId, sender_of
+from p2pchat.engine.contents import visible
 from p2pchat.engine.groups import history, recovery, wording
 from p2pchat.engine.groups.recovery import Ownership
 from p2pchat.engine.runtime import naming, views
@@ -88,15 +89,12 @@ def say(tx: Transaction, row: GroupRow, author: MemberId, sentence: str) -> int 
         state=DeliveryState.READ if author == row.member else DeliveryState.RECEIVED,
         read_at=tx.now,
     )
-    inserted = store_messages.insert(tx.db, notice)
-    if inserted is None:
+    saved, partner = visible.insert_row(tx, notice), partners.of(tx.db, row.chat)
+    if saved is None:
         return None
-    tx.message_saved()
-    partner = partners.of(tx.db, row.chat)
-    if tx.listened and partner is not None:
-        notice = notice._replace(pk=inserted.pk)
-        tx.event("message", **views.message(notice, naming.of_one(tx.db, partner, notice)))
-    return inserted.pk
+    if partner is not None:
+        visible.show(tx, partner, saved)
+    return saved.pk
 
 
 def reword(tx: Transaction, row: GroupRow, line: MessageRow, sentence: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import ChatId
+from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.views import MemberNames, Names
 from p2pchat.store import channels as store_channels
@@ -18,6 +18,8 @@ from p2pchat.store.groups import members as store_members
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.remarks import NOTHING, Remarks
 
+NOBODY: Mapping[ContactId, str] = {}
+
 
 def of(db: Database, partner: Contact, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> Names:
     """Return the names of those who wrote these messages of a chat, and the remarks on them. partner: its contact, or
@@ -25,7 +27,10 @@ def of(db: Database, partner: Contact, rows: Collection[MessageRow], notes: Mapp
     """
     if partner.state == ContactState.CHANNEL:
         return _writers(db, partner.chat, partner.name)
-    return partner.name if partner.group is None else _members(db, partner.chat, rows, notes)
+    if partner.group is None:
+        return partner.name
+    known = {partner.id: partner.name} if partner.state == ContactState.MEMBER else {}
+    return _members(db, partner.chat, rows, notes, known)
 
 
 def of_one(db: Database, partner: Contact, row: MessageRow, notes: Remarks = NOTHING) -> Names:
@@ -64,7 +69,16 @@ def mentioning(db: Database, chat: ChatId) -> list[MessageRow]:
     return sorted((row for row in rows if views.mentions_me(row, names)), key=lambda row: (row.place, row.seq, row.pk))
 
 
-def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:
+def _members(
+    db: Database,
+    chat: ChatId,
+    rows: Collection[MessageRow],
+    notes: Mapping[int, Remarks],
+    known: Mapping[ContactId, str] = NOBODY,
+) -> MemberNames:
+    """Return the names of the members who are shown with these messages. known: by which some of them are shown, as was
+    looked up already.
+    """
     senders = {row.sender for row in rows}
     for row in rows:
         remarks = notes.get(row.pk, NOTHING)
@@ -73,7 +87,7 @@ def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Ma
             senders.add(remarks.quoted.sender)
         if remarks.hiding is not None:
             senders.add(remarks.hiding.sender)
-    shown = store_members.names(db, chat, senders - {ME})
+    shown = {**known, **store_members.names(db, chat, senders - {ME} - known.keys())}
     group = store_groups.get(db, chat) if any("@" in row.text for row in rows) else None
     if group is None:
         return MemberNames(shown)
