@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class ChannelNode(FakeNode):
     def _do_create_channel(self, name: str, private: bool = False) -> dict[str, Any]:
         return self._do_channel(self.channel(name))
 
-    def _do_create_group(self, name: str, locked: bool = False) -> dict[str, Any]:
+    def _do_create_group(self, name: str, contacts: Sequence[str] = (), locked: bool = False) -> dict[str, Any]:
         return {"id": self._find(name), "name": name}
 
     def _do_channel(self, chat: str) -> dict[str, Any]:
