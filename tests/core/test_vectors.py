@@ -28,10 +28,11 @@ from p2pchat.core import (
     session,
 )
 from p2pchat.core import primitives as prim
-from p2pchat.core.channels import bodies, links, posts
+from p2pchat.core.channels import bodies, details, links, posts
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Text, Unknown
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
+from p2pchat.core.file_boxes import SharedBoxes, box_to_read
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
 from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId, WriterKey
@@ -360,6 +361,12 @@ def a_log(one: Vector) -> None:
     assert keys.log.id.hex() == one["id"]
 
 
+def a_shared_box(one: Vector) -> None:
+    boxes = SharedBoxes(unhex(one["put"]))
+    box = box_to_read(unhex(one["key"]), boxes, PeerKey(unhex(one["relay"])))
+    assert (box.fetch_seed.hex(), box.queue.id.hex()) == (one["fetch_seed"], one["id"])
+
+
 def opening_a_log(one: Vector) -> None:
     relay, challenge = PeerKey(unhex(one["relay"])), unhex(one["challenge"])
     opened = logs.decode_open_log(unhex(one["body"]))
@@ -403,8 +410,16 @@ def a_channel_head(one: Vector) -> None:
     feed = feed_of(one)
     head = posts.decode_head(feed, unhex(one["head"]))
     assert shown(list(generate.vars_of(head))) == one["values"]
-    again = posts.make_head(unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers)
+    again = posts.make_head(
+        unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers, head.details
+    )
     assert posts.encode_head(again).hex() == one["head"]
+    if head.details is not None:
+        secret = None if one["secret"] is None else unhex(one["secret"])
+        known = details.decode_details(head.details, feed.channel, secret)
+        assert shown([list(generate.vars_of(way)) for way in known.ways]) == one["ways"]
+        assert known.comments is not None
+        assert known.comments.hex() == one["comments"]
 
 
 def a_fork(one: Vector) -> None:
@@ -442,6 +457,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "file": a_file,
     "file-blob": a_blob_of_a_file,
     "queue": queue,
+    "shared-box": a_shared_box,
     "log": a_log,
     "log-opening": opening_a_log,
     "box": box,

@@ -51,7 +51,7 @@ class Lies:
     """What a relay does wrong with what it is given. drops: it says that it has it, and has not; withholds: it gives
     nothing out; repeats: everything comes twice, and once more what was deleted; reorders: what comes together is given
     out in any order; invents: so many blobs of its own with each real one; delays: seconds until it gives it out;
-    stale: of presence records it gives out the oldest.
+    stale: of presence records it gives out the oldest; forks: to these people it shows every second item of a log.
     """
 
     drops: bool = False
@@ -61,6 +61,7 @@ class Lies:
     invents: int = 0
     delays: float = 0.0
     stale: bool = False
+    forks: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -99,6 +100,9 @@ class MailRelay:
         self.requests: list[RecordRequest] = []
         """All that a relay could write down about these."""
         self.boxes: dict[QueueId, dict[BlobName, bytes]] = {}
+        self.put_by: list[tuple[str, BlobName]] = []
+        self.got_by: list[tuple[str, BlobName]] = []
+        """Which node put and got which blob of a file."""
         self.logs: dict[QueueId, list[bytes]] = {}
         """What lies in each log; the place of a blob is its position, from 1."""
         self.log_room = 4096
@@ -312,6 +316,7 @@ class FakeFileBoxes:
             held, code = there.box(box), there.answers
             if code == mailbox.DONE and (len(held) + 1) * BLOB_BYTES > there.box_room:
                 code = mailbox.QUEUE_FULL
+            there.put_by.append((self._node.name, blob_name(blob)))
             if code == mailbox.DONE and not there.lies.drops:
                 held[blob_name(blob)] = blob
             codes.append(code)
@@ -323,11 +328,12 @@ class FakeFileBoxes:
         if there is None or not there.box_room:
             return None
         held = {} if there.lies.withholds else there.box(box)
+        there.got_by += [(self._node.name, name) for name in names if name in held]
         return [held.get(name) for name in names]
 
     async def forget(self, relay: Relay, box: TheirQueue | OwnQueue, names: Sequence[BlobName]) -> bool:
         there = await self._reached(relay)
-        if there is None:
+        if there is None or (box.flags & mailbox.SHARED and isinstance(box, OwnQueue)):
             return False
         for name in names:
             there.box(box).pop(name, None)
@@ -420,6 +426,7 @@ class FakeLogs:
     ) -> None:
         """Pass on what is new in a log; that there is nothing, once."""
         held = [] if there.lies.withholds else there.logs.get(qid, [])
+        held = held[::2] if self._node.name in there.lies.forks else held
         after = watched[qid]
         blobs = held[after:]
         if not blobs and qid in ended:

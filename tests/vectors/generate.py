@@ -31,7 +31,7 @@ from p2pchat.core import (
     record_frames,
 )
 from p2pchat.core import primitives as prim
-from p2pchat.core.channels import bodies, links, posts
+from p2pchat.core.channels import bodies, details, links, posts
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import (
@@ -53,6 +53,7 @@ from p2pchat.core.contents import (
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
+from p2pchat.core.file_boxes import BoxRelay, SharedBoxes, box_to_read
 from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.ids import ContactId, MemberId, MessageId, PeerKey, SessionId, WriterKey
@@ -506,6 +507,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
     edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
     photo = File(1, "a.png", "image/png", 70_000, bytes(range(32)), b"r" * 32, 640, 480, 0, b"\xff\xd8\xff\xd9", "🦆")
     voice = File(2, "note.opus", "", 1, bytes(range(32)), b"r" * 32, 0, 0, 1_500, bytes(range(64)))
+    shared = SharedBoxes(b"p" * 32, (BoxRelay(PeerKey(b"\1" * 32), IPV4, b"let me in"),))
     later = Content(Unknown(200, ("of a newer client",)), number, 7, NOW)
     for name, one in (
         ("text", said),
@@ -526,6 +528,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("hide", Content(Hide(number, MemberId(bytes(range(8))), "spam €"), other, 0, NOW)),
         ("file", Content(photo, other, 4, NOW, reply_to=number, expire_s=60)),
         ("file-voice", Content(voice, other, 5, NOW)),
+        ("file-group", Content(replace(photo, boxes=shared), other, 6, NOW)),
         ("file-newer", Content(replace(photo, form=255, size=MAX_FILE_BYTES), other, 6, NOW)),
         ("transfer", Content(Transfer(number, TransferNews.WITHDRAWN), other, 0, NOW)),
         ("transfer-newer", Content(Transfer(number, 255), other, 0, NOW)),
@@ -608,6 +611,12 @@ def contents() -> Iterator[tuple[str, Vector]]:
     for name, about, at, value in wrong:
         payload = [value if at == place else field for place, field in enumerate(photo.encode())]
         changed = encode([1, File.KIND.number, number, 4, NOW, None, 0, payload, []])
+        yield f"content-bad-file-{name}", refused("content", about, bytes=changed)
+    for name, about, boxes in (
+        ("boxes", "one relay twice", replace(shared, relays=shared.relays * 2)),
+        ("boxes-put", "a put key of 31 bytes", replace(shared, put=bytes(31))),
+    ):
+        changed = encode([1, File.KIND.number, number, 4, NOW, None, 0, replace(photo, boxes=boxes).encode(), []])
         yield f"content-bad-file-{name}", refused("content", about, bytes=changed)
     good = encode(fields)
     yield "content-bad-end", refused("content", "a byte too many", bytes=good + b"\0")
@@ -852,6 +861,16 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 
 
+def shared_boxes() -> Iterator[tuple[str, Vector]]:
+    key, relay, put = bytes(range(32)), PeerKey(b"\xaa" * 32), prim.sign_public(b"\5" * 32)
+    box = box_to_read(key, SharedBoxes(put), relay)
+    about = "the box of a group's file at a relay"
+    yield (
+        "shared-box-ok",
+        vector("shared-box", about, key=key, relay=relay, put=put, fetch_seed=box.fetch_seed, id=box.queue.id),
+    )
+
+
 def logs_at_relays() -> Iterator[tuple[str, Vector]]:
     topic, relay, challenge, admin_seed = (bytes((value,)) * 32 for value in (4, 0xAA, 0xBB, 5))
     keys = logs.log_keys(topic, PeerKey(relay), prim.sign_public(admin_seed), admin_seed)
@@ -992,6 +1011,28 @@ def channels() -> Iterator[tuple[str, Vector]]:
             values=shown(list(vars_of(head))),
         ),
     )
+    way = InviteWay(PeerKey(bytes(32)), IPV4, 1, b"token")
+    group = invite.Invite(invite.GROUP, bytes(32), bytes(32), 1_900_000_000, (way,), "talk", bytes(32))
+    known = details.ChannelDetails((way,), invite.encode_invite(group))
+    sealing = Recorder("vector channel details")
+    for name, secret in (("open", None), ("sealed", bytes(32))):
+        raw = details.encode_details(known, feed.channel, secret, sealing.random)
+        told = posts.make_head(seed, feed, 2, second.header.hash, NOW + 2, None, (), raw)
+        yield (
+            f"head-details-{name}-ok",
+            vector(
+                "head",
+                f"with details, {name}",
+                seed=seed,
+                channel=feed.channel,
+                writer=feed.writer,
+                head=posts.encode_head(told),
+                values=shown(list(vars_of(told))),
+                secret=secret,
+                ways=shown([list(vars_of(way))]),
+                comments=known.comments,
+            ),
+        )
     fork = posts.Fork(feed, posts.statement(second), posts.statement(other))
     yield "fork-ok", vector("fork", "two second posts", fork=posts.encode_fork(fork))
     chance = Recorder("vector channel")
@@ -1034,7 +1075,8 @@ def channels() -> Iterator[tuple[str, Vector]]:
     yield bad("head", "signature", "a bit", flipped(posts.encode_head(head), -1))
     yield bad("head", "label", "signed as a post", signed("chan post", *said))
     yield bad("head", "empty", "no posts, and a last one", signed("chan head", *said[:3], 0, *said[4:]))
-    yield bad("head", "writers", "17 writers", signed("chan head", *said[:7], said[7] * 17))
+    yield bad("head", "writers", "17 writers", signed("chan head", *said[:7], said[7] * 17, None))
+    yield bad("head", "details", "2,305 bytes of details", signed("chan head", *said[:8], bytes(2_305)))
     agreed = posts.Fork(feed, posts.statement(first), posts.statement(second))
     yield "fork-bad-agreed", refused("fork", "a post and the next", fork=posts.encode_fork(agreed))
     unsigned = posts.Fork(feed, fork.first, fork.second._replace(signature=fork.first.signature))
@@ -1067,6 +1109,7 @@ SOURCES = (
     contents,
     files,
     mailboxes,
+    shared_boxes,
     logs_at_relays,
     descriptors,
     punches,
