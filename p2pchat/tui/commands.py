@@ -78,7 +78,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "channel",
         "say what is known of this channel, copy its link or a report, or found one",
-        "[create NAME|show|link|report]",
+        "[create NAME|show|invite|report]",
         TEXT,
         needs="create_channel",
     ),

@@ -27,15 +27,9 @@ from p2pchat.core.groups.settings import INVITES, RECOVERY
 from p2pchat.core.ids import ContactId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.runtime import views
+from p2pchat.lib.english import counted, with_article
 
 MAX_NAMED = 5
-ROLE_WORDS = {
-    Role.OWNER: "the owner",
-    Role.ADMIN: "an admin",
-    Role.MODERATOR: "a moderator",
-    Role.MEMBER: "a member",
-    Role.OBSERVER: "an observer",
-}
 _SETTINGS = {
     "logs": "the relays that carry the group",
     "name": "the name",
@@ -47,6 +41,11 @@ _SETTINGS = {
     "history": "what newcomers are shown",
     "timer": "how long messages stay",
 }
+
+
+def role(given: Role) -> str:
+    """Return a role behind its article."""
+    return with_article(given.name.lower())
 
 
 def named_in(event: GroupEvent) -> set[ContactId]:
@@ -101,7 +100,7 @@ def _predicate(action: Any, called: Any) -> str:
             how = "banned" if action.ban else "removed"
             return f"{how} {listed([called(member) for member in action.members])}{because}"
         case SetRole():
-            return f"made {called(action.member)} {ROLE_WORDS[action.role]}"
+            return f"made {called(action.member)} {role(action.role)}"
         case LeaveGroup():
             return "left"
         case UpdateMember():
@@ -149,5 +148,5 @@ def _changed(key: str, value: object, called: Any) -> str:
 def listed(names: list[str]) -> str:
     """Return names as one says them, `anna, ben and carol`, at most five."""
     if len(names) > MAX_NAMED:
-        return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} others"
+        return f"{', '.join(names[:MAX_NAMED])} and {counted(len(names) - MAX_NAMED, 'other')}"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

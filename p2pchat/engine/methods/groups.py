@@ -27,6 +27,7 @@ from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
+from p2pchat.lib.english import counted
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
@@ -278,7 +279,11 @@ def _sentence(said: str, event: GroupEvent, knowing: int, total: int, log: Membe
         return f"{said}; it does not count, since the right to it had been taken away."
     if not isinstance(event.action, RemoveMembers):
         return f"{said}."
-    seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"
+    seen = (
+        "everybody has"
+        if knowing >= total
+        else f"{knowing:,} of {counted(total, 'member')} {'has' if knowing == 1 else 'have'}"
+    )
     return f"{said}; {seen} seen it."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from p2pchat.lib.english import counted
 from p2pchat.tui import intents
 from p2pchat.tui.model import CHANNEL, Chat
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
     from p2pchat.tui.base import BaseApp
 
-VERBS = ("create", "show", "link", "report")
+VERBS = ("create", "show", "invite", "report")
+_ALSO = {"link": "invite"}
+"""What else a verb is called: what `invite` copies is the link of the channel."""
 
 
 class ChannelActions:
@@ -20,13 +23,14 @@ class ChannelActions:
     def __init__(self, app: BaseApp, talk: ChatActions) -> None:
         self._app = app
         self._talk = talk
-        self._verbs = {"show": self._show, "link": self._link, "report": self._report}
+        self._verbs = {"show": self._show, "invite": self._link, "report": self._report}
 
     async def channel(self, rest: str) -> None:
         """Run /channel VERB …; without a verb, say what is known of this channel."""
         app, shown = self._app, self._app.state.shown
         name, _, more = rest.strip().partition(" ")
         verb = name.casefold() or ("show" if shown is not None and shown.kind == CHANNEL else "")
+        verb = _ALSO.get(verb, verb)
         if verb == "create":
             await self._create(more.strip())
         elif verb not in self._verbs:
@@ -43,7 +47,7 @@ class ChannelActions:
         answer = await self._app.node.call("create_channel", name=name)
         await self._app.reader.reread()
         await self._talk.open(answer["chat"])
-        self._app.say("What you write here is for everybody who has its link; /channel link copies that.")
+        self._app.say("What you write here is for everybody who has its link; /channel invite copies that.")
 
     async def _show(self, chat: Chat) -> None:
         self._app.say(_words(await self._app.node.call("channel", chat=chat.id)))
@@ -60,6 +64,6 @@ class ChannelActions:
 
 def _words(channel: dict[str, Any]) -> str:
     kind = "private" if channel["private"] else "public"
-    posts = "1 post" if channel["posts"] == 1 else f"{channel['posts']} posts"
+    posts = counted(channel["posts"], "post")
     problem = f" Careful: {channel['problem']}." if channel["problem"] else ""
     return f"{channel['name']} is {kind}, with {posts}; its id begins with {channel['id'][:12]}.{problem}"

@@ -58,6 +58,9 @@ _MENU = ("more", "menu")
 _MORE = (("select text", "select_text"),)
 """Actions for which that line has no room."""
 
+_MODERATING = (("hide it for all", "hide"),)
+"""Actions of a moderator on what a member of a group wrote."""
+
 
 def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
     """Return the keys of a selected message with their descriptions, and the way back. If there is not enough room, the
@@ -85,12 +88,16 @@ def _hint(keymap: Keymap, way: tuple[str, str], message: Message) -> tuple[TextS
     return (TextSpan(key, "key", action), TextSpan(f" {says}  ", "bar", action)) if key else ()
 
 
-def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:
-    """Return the actions on a message: (key, description, action)."""
+def ways(message: Message, keymap: Keymap, *, moderates: bool = False) -> list[tuple[str, str, str]]:
+    """Return the actions on a message: (key, description, action). moderates: it is in a group in which the user may
+    act on others.
+    """
+    more = _MORE if message.file is None else ()
+    hiding = _MODERATING if moderates and message.member is not None and not message.deleted else ()
     return [
         (keymap.shown(f"message_{action}"), _worded(says, action, message), action)
-        for says, action in (*_table(message), *(_MORE if message.file is None else ()))
-        if action != "leave" and _concerns(action, message)
+        for says, action in (*_table(message), *more, *hiding)
+        if action != "leave" and (action == "hide" or _concerns(action, message))
     ]
 
 

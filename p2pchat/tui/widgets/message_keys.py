@@ -101,6 +101,10 @@ class MessageKeys(Widget):
         """Pin or unpin the message."""
         self._ask("pin")
 
+    def action_hide(self) -> None:
+        """Hide the message for all members of the group."""
+        self._ask("hide")
+
     def action_versions(self) -> None:
         """Show the earlier texts of the message."""
         self._ask("versions")
