@@ -72,7 +72,7 @@ def measure(members: int) -> GroupCosts:
     writes, reads, item = [], [], b""
     for _ in range(MESSAGES):
         began = time.perf_counter()
-        written = messages.write(GROUP, EPOCH, ids[0], seeds[0], chain, (), bytes(200), ENTROPY.random)
+        written = messages.write(GROUP, EPOCH, ids[0], seeds[0], chain, (), (), bytes(200), ENTROPY.random)
         message = MessageItem(ids[0], written.message.number, written.body)
         (item,) = items.seal_items(message, EPOCH, secrets, items.SIZES[0], ENTROPY.random)
         writes.append(time.perf_counter() - began)

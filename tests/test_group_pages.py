@@ -144,22 +144,26 @@ def test_a_rekey_of_either_opens_for_the_other(many: bool) -> None:
 def test_a_message_of_either_opens_for_the_other() -> None:
     secret, keys = os.urandom(32), Keys()
     head = chains.chain_heads(secret, [keys.member])[keys.member]
-    log_heads = [EventId(os.urandom(32))]
+    log_heads, seen = [EventId(os.urandom(32))], [[1, os.urandom(8), 5, os.urandom(8)]]
     for number in (0, 3):
-        said = pack([GROUP, EPOCH, keys.member, number, log_heads, h("p2pchat1 grp cnt", b"content")])
+        said = pack([GROUP, EPOCH, keys.member, number, log_heads, seen, h("p2pchat1 grp cnt", b"content")])
         place = EPOCH + keys.member + number.to_bytes(4, "big")
         signature = sign(keys.seed, "grp msg", said)
-        body = seal(chain_key(secret, keys.member, number), pack([b"content", log_heads, signature]), place)
+        body = seal(chain_key(secret, keys.member, number), pack([b"content", log_heads, seen, signature]), place)
         read = messages.read(GROUP, EPOCH, keys.member, keys.sign, head, number, body, lambda _: None)
         assert (read.message.content, read.message.log_heads) == (b"content", tuple(log_heads))
+        assert [list(one) for one in read.message.seen] == seen
         assert read.message.digest == h("p2pchat1 grp msg", said)
-        record = pack([1, EPOCH, keys.member, number, log_heads, b"content", signature])
+        record = pack([1, EPOCH, keys.member, number, log_heads, seen, b"content", signature])
         assert messages.encode_record(read.message) == record
 
         before = head if number == 0 else chains.seek(head, number - 1, lambda _: None).chain
-        written = messages.write(GROUP, EPOCH, keys.member, keys.seed, before, log_heads, b"content", ENTROPY.random)
-        content, heads, signature = msgpack.unpackb(unseal(chain_key(secret, keys.member, number), written.body, place))
-        assert (content, heads) == (b"content", log_heads)
+        written = messages.write(
+            GROUP, EPOCH, keys.member, keys.seed, before, log_heads, read.message.seen, b"content", ENTROPY.random
+        )
+        opened = msgpack.unpackb(unseal(chain_key(secret, keys.member, number), written.body, place))
+        assert opened[:-1] == [b"content", log_heads, seen]
+        signature = opened[-1]
         check(keys.sign, "grp msg", said, signature)
         assert written.chain == Chain(chain_after(secret, keys.member, number + 1), number + 1)
 
@@ -210,13 +214,14 @@ def test_parts_of_either_join_for_the_other() -> None:
 
 def test_a_newcomer_of_either_is_taken_by_the_other() -> None:
     keys = Keys()
-    said = pack([GROUP, keys.sign, keys.leaf, keys.kem_public, "Dan"])
+    root = os.urandom(32)
+    bound = hkdf(root, "grp join", 32, context=GROUP)
+    said = pack([GROUP, keys.sign, keys.leaf, keys.kem_public, "Dan", bound])
     proof = sign(keys.seed, "grp join", said)
-    welcome.check_join_keys(GROUP, JoinKeys(keys.sign, keys.leaf, keys.kem_public, "Dan", proof))
-    made = welcome.make_join_keys(GROUP, keys.seed, Leaf(keys.member, keys.leaf, keys.kem_public), "Dan")
+    welcome.check_join_keys(GROUP, JoinKeys(keys.sign, keys.leaf, keys.kem_public, "Dan", proof), root)
+    made = welcome.make_join_keys(GROUP, keys.seed, Leaf(keys.member, keys.leaf, keys.kem_public), "Dan", root)
     check(keys.sign, "grp join", said, made.proof)
 
-    root = os.urandom(32)
     bound = GROUP + hkdf(root, "grp member", 32, context=GROUP)
     welcome.check_member(GROUP, keys.sign, root, sign(keys.seed, "grp member", bound))
     check(keys.sign, "grp member", bound, welcome.prove_member(GROUP, keys.seed, root))
@@ -233,7 +238,7 @@ def test_a_welcome_and_a_history_of_either_open_for_the_other() -> None:
     assert part.fields() == [[part_hash(whole)], 0, whole]
     assert parts.read_part([[part_hash(whole)], 0, whole]) == part
 
-    record = pack([1, EPOCH, keys.member, 0, [], b"content", bytes(64)])
+    record = pack([1, EPOCH, keys.member, 0, [], [], b"content", bytes(64)])
     (part,) = welcome.cut_history(GROUP, [record])
     assert part.data == pack([1, GROUP, len(record).to_bytes(4, "big") + record])
     group, (message,) = welcome.open_history(part.data)

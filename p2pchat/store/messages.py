@@ -409,6 +409,13 @@ def delete(db: Database, pk: int) -> bool:
     return True
 
 
+def reword(db: Database, row: MessageRow, text: str) -> None:
+    """Change the text of a line that was made here."""
+    search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
+    db.execute("UPDATE messages SET text = ? WHERE pk = ?", (text, row.pk))
+    search_backlog.put_back(db, row.pk, row.chat, row.sender, text)
+
+
 def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
     """Move a message of ours to another chat, keeping its id and its place in time."""
     ((before, sender, text),) = db.query("SELECT chat, sender, text FROM messages WHERE pk = ?", (pk,))

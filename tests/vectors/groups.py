@@ -16,12 +16,15 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupWant,
     GroupWelcome,
     Text,
 )
+from p2pchat.core.contents.group_want import MessagePlace
 from p2pchat.core.groups import chains, epochs, items, messages, parts, welcome
 from p2pchat.core.groups.epochs import EpochSecrets, Leaf, LeafKeys
 from p2pchat.core.groups.items import EventItem, MessageItem
+from p2pchat.core.groups.messages import SeenMessage
 from p2pchat.core.groups.roles import member_id
 from p2pchat.core.groups.welcome import Welcome
 from p2pchat.core.ids import EpochId, EventId, GroupId, MessageId
@@ -111,7 +114,11 @@ def messages_of_a_group() -> Iterator[tuple[str, Vector]]:
     number = 2
     chain = chains.seek(head, 1, lambda _: None).chain
     log_heads = [EventId(b"L" * 32), EventId(b"M" * 32)]
-    written = messages.write(GROUP, EPOCH, member, SEEDS[0], chain, log_heads, CONTENT, chance.random)
+    seen = [
+        SeenMessage(0, LEAVES[1].member, 5, b"a head 1"),
+        SeenMessage(1, LEAVES[2].member, 2**32 - 1, b"a head 2"),
+    ]
+    written = messages.write(GROUP, EPOCH, member, SEEDS[0], chain, log_heads, seen, CONTENT, chance.random)
     message = written.message
     good = vector(
         "group-message",
@@ -124,6 +131,7 @@ def messages_of_a_group() -> Iterator[tuple[str, Vector]]:
         chain=head.key,
         number=number,
         log_heads=list(map(bytes.hex, log_heads)),
+        seen=[[one.back, one.member.hex(), one.number, one.head.hex()] for one in seen],
         content=CONTENT,
         random=chance.drawn,
         body=written.body,
@@ -137,12 +145,16 @@ def messages_of_a_group() -> Iterator[tuple[str, Vector]]:
     def sealed(*fields: object) -> str:
         return prim.seal(key, encode(list(fields)), place, bytes(24)).hex()
 
-    heads = list(message.log_heads)
+    heads, signature = list(message.log_heads), message.signature
+    listed = [list(one) for one in message.seen]
     for name, about, body in (
-        ("signature", "signed for another number", sealed(CONTENT, heads, _signed_elsewhere())),
-        ("content", "another content than was signed", sealed(CONTENT + b"!", heads, message.signature)),
-        ("heads", "nine heads", sealed(CONTENT, [bytes(32)] * 9, message.signature)),
-        ("more", "a field too many", sealed(CONTENT, heads, message.signature, 0)),
+        ("signature", "signed for another number", sealed(CONTENT, heads, listed, _signed_elsewhere())),
+        ("content", "another content than was signed", sealed(CONTENT + b"!", heads, listed, signature)),
+        ("heads", "nine heads", sealed(CONTENT, [bytes(32)] * 9, listed, signature)),
+        ("seen", "another message was seen than was signed", sealed(CONTENT, heads, listed[:1], signature)),
+        ("seen-more", "five messages were seen", sealed(CONTENT, heads, listed[:1] * 5, signature)),
+        ("seen-back", "a message of two epochs ago was seen", sealed(CONTENT, heads, [[2, *listed[0][1:]]], signature)),
+        ("more", "a field too many", sealed(CONTENT, heads, listed, signature, 0)),
         ("body", "a bit is wrong", flipped(written.body, 200).hex()),
     ):
         yield f"group-message-bad-{name}", {**good, "about": about, "refused": True, "body": body}
@@ -154,7 +166,7 @@ def messages_of_a_group() -> Iterator[tuple[str, Vector]]:
 def _signed_elsewhere() -> bytes:
     head = chains.Chain(b"k" * 32, 1)
     return messages.write(
-        GROUP, EPOCH, LEAVES[0].member, SEEDS[0], head, [], CONTENT, Chance("elsewhere").random
+        GROUP, EPOCH, LEAVES[0].member, SEEDS[0], head, [], [], CONTENT, Chance("elsewhere").random
     ).message.signature
 
 
@@ -215,23 +227,24 @@ def _sealed(padded: bytes, secrets: EpochSecrets = SECRETS) -> bytes:
 
 def newcomers() -> Iterator[tuple[str, Vector]]:
     leaf = LEAVES[0].leaf
-    keys = welcome.make_join_keys(GROUP, SEEDS[0], leaf, "Dan")
-    said = {"group": GROUP, "name": keys.name, "sign": keys.sign, "leaf": keys.leaf, "kem": keys.kem}
+    pair = b"P" * 32
+    keys = welcome.make_join_keys(GROUP, SEEDS[0], leaf, "Dan", pair)
+    said = {"group": GROUP, "name": keys.name, "sign": keys.sign, "leaf": keys.leaf, "kem": keys.kem, "pair": pair}
     yield "group-join-ok", vector("group-join", "keys, and the proof", seed=SEEDS[0], **said, proof=keys.proof)
     for name, about, changed in (
         ("name", "another name", {**said, "name": "Eve"}),
         ("group", "for another group", {**said, "group": bytes(32)}),
         ("proof", "the key of somebody else", {**said, "sign": prim.sign_public(SEEDS[1])}),
+        ("pair", "sent on by somebody else", {**said, "pair": bytes(32)}),
     ):
         yield f"group-join-bad-{name}", refused("group-join", about, **changed, proof=keys.proof)
     for name, about, broken in (
         ("leaf", "a leaf of small order", Leaf(leaf.member, bytes(32), leaf.kem)),
         ("kem", "an ML-KEM key that is not canonical", leaf._replace(kem=b"\xff" * prim.KEM_PUBLIC)),
     ):
-        bad = welcome.make_join_keys(GROUP, SEEDS[0], broken, "Dan")
+        bad = welcome.make_join_keys(GROUP, SEEDS[0], broken, "Dan", pair)
         fields = {**said, "leaf": bad.leaf, "kem": bad.kem}
         yield f"group-join-bad-{name}", refused("group-join", about, **fields, proof=bad.proof)
-    pair = b"P" * 32
     proof = welcome.prove_member(GROUP, SEEDS[0], pair)
     who = {"group": GROUP, "sign": keys.sign}
     yield (
@@ -255,6 +268,7 @@ def newcomers() -> Iterator[tuple[str, Vector]]:
 def _contents(keys: welcome.JoinKeys, part: parts.Part, proof: bytes) -> Iterator[tuple[str, Vector]]:
     number = MessageId(bytes(range(16)))
     (sealed,) = items.seal_items(EventItem(b"event"), EPOCH, SECRETS, 1024, Chance("content").random)
+    place = MessagePlace(EPOCH, LEAVES[0].member, 7)
     for name, payload in (
         ("group-offer", GroupOffer(GROUP, "The group", 9, True, 12)),
         ("group-join", GroupJoin(GROUP, keys, "I am Dan")),
@@ -264,6 +278,7 @@ def _contents(keys: welcome.JoinKeys, part: parts.Part, proof: bytes) -> Iterato
         ("group-history", GroupHistory(part)),
         ("group-refusal", GroupRefusal(GROUP, 1)),
         ("group-ask", GroupAsk(bytes(range(32)))),
+        ("group-want", GroupWant(GROUP, (place, place._replace(number=2**32 - 1)))),
     ):
         one = Content(payload, number, 0, NOW)
         yield (
@@ -287,6 +302,7 @@ def _contents(keys: welcome.JoinKeys, part: parts.Part, proof: bytes) -> Iterato
         ("part", GroupWelcome(bad_part)),
         ("item", GroupItem(GROUP, sealed[:-1])),
         ("long-name", GroupOffer(GROUP, "n" * 257, 9, True, 12)),
+        ("want", GroupWant(GROUP, (place,) * 65)),
     ):
         raw = encode_content(Content(payload, number, 0, NOW))
         yield f"content-bad-group-{name}", refused("content", f"a group's {name.replace('-', ' ')}", bytes=raw)

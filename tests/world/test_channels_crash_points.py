@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.channel_worlds import Mirror
 from tests.support.feeds import feed_relay
 from tests.support.power_cuts import Person, played
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, until
-from tests.world.test_channels import Mirror
 
 POINTS = 5
 TEXTS = ["one", "two", "three"]

@@ -20,8 +20,8 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from tests.support.databases import KEY
+from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, WorldNode, run_world, until
-from tests.world.test_groups import found, has_members, reads, said
 
 CHAT = "hikers"
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from p2pchat.errors import AmbiguousName, NoSuchContact, NoSuchMember, NotAllowed, NotNow, UsageError
+from tests.support.group_worlds import found, has_members, reads
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import found, has_members, reads
 
 COPY = "\u0430nn\u0430"
 """Looks like anna, and is Cyrillic in part."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import GroupHistory, Text
 from p2pchat.core.groups import messages, welcome
-from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups import records
+from tests.support.group_worlds import found, has_members, reads
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import found, has_members, reads
 
 
 async def says(node: WorldNode, text: str, *others: WorldNode) -> str:
@@ -114,7 +116,7 @@ def test_whoever_adds_cannot_put_words_into_anybodys_mouth(tmp_path: Path) -> No
             said = Content(Text("not my words"), new_message_id(tx.now, tx.random), 9, tx.now)
             for member in (true.member, row.member):
                 forged = messages.GroupMessage(
-                    true.group, true.epoch, member, 9, (), encode_content(said), true.signature
+                    true.group, true.epoch, member, 9, (), (), encode_content(said), true.signature
                 )
                 (part,) = welcome.cut_history(row.group_id, [messages.encode_record(forged), record])
                 contact = next(
@@ -142,5 +144,30 @@ def test_who_joins_by_an_invite_reads_it_too(tmp_path: Path) -> None:
         await carol.call("add", invite=(await alice.call("group_invite", chat="hikers"))["text"])
         await has_members(carol, "hikers", 3)
         await until(lambda: has_read(carol, "for whoever comes"))
+
+    run_world(tmp_path, main)
+
+
+def test_what_somebody_wrote_who_may_only_read_is_not_shown_to_newcomers_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever adds somebody may have kept it all the same, and it is signed."""
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await until(lambda: keeps(bob))
+        await alice.call("set_role", chat="hikers", member="bob", role="observer")
+        await add(alice, world, "carol", 3)  # a new epoch, in which he is one
+        await has_members(bob, "hikers", 3)
+        with monkeypatch.context() as lying:
+            lying.setattr(group_rules, "check_post", lambda *_: None)
+            lying.setattr(group_rules, "may_post", lambda *_: True)
+            await says(bob, "I only read", alice)
+        await says(alice, "and I write", bob)
+        assert alice.db.query("SELECT count(*) FROM group_records") == [(2,)]
+        dave = await add(alice, world, "dave", 4)
+        await until(lambda: has_read(dave, "and I write"))
+        assert [one["text"] for one in await texts(dave)] == ["and I write"]
 
     run_world(tmp_path, main)

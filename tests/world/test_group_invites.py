@@ -14,9 +14,9 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import InviteExpired, NoSuchContact, NotNow, NotReached, UsageError
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.store import contacts as store_contacts
+from tests.support.group_worlds import found, has_members, members, reads
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import found, has_members, members, reads
 
 
 async def join(node: WorldNode, text: str, words: str = "") -> None:
@@ -254,3 +254,24 @@ def test_of_two_who_use_the_last_one_is_told_that_it_is_too_late(tmp_path: Path)
         assert await alice.call("group_requests", chat="hikers") == []
 
     run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("how", ["leaves", "is made a member"])
+def test_invites_end_with_the_right_to_invite(tmp_path: Path, how: str) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+        await until(lambda: has_role(bob, "admin"))
+        invite = await bob.call("group_invite", chat="hikers")
+        if how == "leaves":
+            await bob.call("leave_group", chat="hikers")
+        else:
+            await alice.call("set_role", chat="hikers", member="bob", role="member")
+            await until(lambda: has_role(bob, "member"))
+        assert [one["state"] for one in await bob.call("invites") if one["id"] == invite["id"]] == ["revoked"]
+
+    run_world(tmp_path, main)
+
+
+async def has_role(node: WorldNode, role: str) -> bool:
+    return bool((await node.call("group", chat="hikers"))["role"] == role)

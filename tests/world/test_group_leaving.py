@@ -7,10 +7,10 @@ from pathlib import Path
 import trio
 
 from p2pchat.lib.times import HOUR_SECONDS
+from tests.support.group_worlds import has_members
 from tests.support.world import World, run_world
 from tests.world.test_group_invites import join
 from tests.world.test_group_logs import found
-from tests.world.test_groups import has_members
 
 
 def test_who_joined_by_an_invite_can_leave(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import logs as store_logs
+from tests.support.group_worlds import has_members, reads, said
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import has_members, reads, said
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 
@@ -289,6 +289,20 @@ def test_a_relay_that_its_owner_uses_later_carries_a_group_that_is_there_already
         await carol.call("send", chat="town", text="by the tower")
         await reads(bob, "town", "by the tower")
         assert put_by(tower, carol)
+
+    run_world(tmp_path, main)
+
+
+def test_where_the_owner_has_no_relay_an_admin_names_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        tower = world.mailbox("tower")
+        (alice, bob, carol), _ = await found(world, 0, NAMES[:3])
+        await bob.call("relays", add=tower.address)
+        await alice.call("set_role", chat="town", member="bob", role="admin")
+        await until(lambda: _is(all(follows(node, tower) for node in (alice, bob, carol))), 600)
+        assert [one["by"] for one in await carol.call("group_log", chat="town") if one["op"] == "set"] == ["bob"]
 
     run_world(tmp_path, main)
 

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from p2pchat.errors import NotAllowed, NotNow, UsageError
+from tests.support.group_worlds import has_members
 from tests.support.world import World, WorldNode, befriend, run_world, until
-from tests.world.test_groups import has_members
 
 CHAT = "hikers"
 

@@ -13,23 +13,29 @@ from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.ids import GroupId
 from p2pchat.core.primitives import KEY_BYTES, sign_public
+from p2pchat.core.session import standing_root
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import joining, links
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import joins as store_joins
 from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups.links import JoinRequestRow
+from tests.support.group_worlds import found, members
 from tests.support.world import World, WorldNode, befriend, run_world
 from tests.world.test_group_invites import asking, join
-from tests.world.test_groups import found, members
 
 
-def new_keys(tx: Transaction, group: GroupId, name: str) -> GroupJoin:
+def new_keys(tx: Transaction, group: GroupId, name: str, contact: Contact) -> GroupJoin:
+    """Make keys for a group, as somebody would who is to be added by a contact."""
+    assert contact.identity is not None
+    assert contact.device is not None
+    pair = standing_root(tx.me, contact.identity, contact.device)
     seed, leaf = tx.random(KEY_BYTES), tx.random(KEY_BYTES)
     mine = LeafKeys(member_id(sign_public(seed)), leaf).leaf
-    return GroupJoin(group, welcome.make_join_keys(group, seed, mine, name), "")
+    return GroupJoin(group, welcome.make_join_keys(group, seed, mine, name, pair), "")
 
 
 async def insist(node: WorldNode, group: GroupId) -> None:
@@ -39,7 +45,7 @@ async def insist(node: WorldNode, group: GroupId) -> None:
         for id in store_contacts.for_groups(tx.db):
             contact = tx.contact(id)
             assert contact is not None
-            outbound.queue(tx, contact, new_keys(tx, group, node.name))
+            outbound.queue(tx, contact, new_keys(tx, group, node.name, contact))
 
     await node.engine.committer.submit(act)
     await trio.sleep(60)
@@ -117,7 +123,7 @@ def test_of_two_who_answer_at_once_as_many_get_in_as_the_invite_lets(tmp_path: P
                 contact = tx.find(name)
                 store_links.ask(tx.db, JoinRequestRow(chat, contact.id, invite.id, None, tx.now))
                 store_joins.offer(tx.db, chat, contact.id, int(Role.MEMBER), tx.now)
-                joins.append((contact, new_keys(tx, row.group_id, name)))
+                joins.append((contact, new_keys(tx, row.group_id, name, contact)))
             joining.answered(tx, joins)
 
         await alice.engine.committer.submit(act)
@@ -138,5 +144,34 @@ def test_who_uses_an_invite_and_never_answers_keeps_nobody_out(tmp_path: Path, m
         await world.sleep_days(9)
         assert alice.db.query("SELECT count(*) FROM group_requests") == [(0,)]
         assert await alice.engine.committer.read(store_contacts.for_groups) == []
+
+    run_world(tmp_path, main)
+
+
+def test_nobody_joins_with_the_keys_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mallory was sent them by bob, as somebody who would add him. She would read under his name, and keep him out."""
+
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        for name in ("bob", "mallory"):
+            await befriend(alice, await world.start(name))
+        answered, answers = joining.answered, dict[str, GroupJoin]()
+
+        def keep(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
+            answers.update({contact.name: answer for contact, answer in joins})
+
+        with monkeypatch.context() as patched:
+            patched.setattr(joining, "answered", keep)
+            await alice.call("create_group", name="hikers", contacts=["bob", "mallory"])
+            await trio.sleep(60)
+        assert answers.keys() == {"bob", "mallory"}
+
+        def answer(tx: Transaction, name: str, keys_of: str) -> None:
+            answered(tx, [(tx.find(name), answers[keys_of])])
+
+        await alice.engine.committer.submit(answer, "mallory", "bob")
+        assert await members(alice, "hikers") == {"me"}
+        await alice.engine.committer.submit(answer, "bob", "bob")
+        assert await members(alice, "hikers") == {"me", "bob"}
 
     run_world(tmp_path, main)

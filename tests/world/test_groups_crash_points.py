@@ -8,22 +8,41 @@ end.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from p2pchat.core.contents import GroupItem, Payload
+from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import pairwise
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.contacts import Contact
+from tests.support.group_worlds import said
 from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, until
-from tests.world.test_groups import said
 
 POINTS = 3
 CHAT = "hikers"
 
 
-async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = False) -> int:
-    """How many boundaries the victim's node passed. tower: alice has a relay."""
+class Loss:
+    """Loses what is said in the group and goes to whom the others call `name`."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.name = ""
+        queue = outbound.queue
+
+        def lose(tx: Transaction, contact: Contact, payload: Payload, **more: Any) -> None:
+            if not (isinstance(payload, GroupItem) and contact.name == self.name):
+                queue(tx, contact, payload, **more)
+
+        patch.setattr(outbound, "queue", lose)
+
+
+async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = False, loss: Loss | None = None) -> int:
+    """How many boundaries the victim's node passed. tower: alice has a relay. loss: what of the group does not come."""
     relay = world.mailbox("tower") if tower else None
     people = {name: Person(world, name, cut_at if victim == name else None) for name in ("alice", "bob", "carol")}
     async with trio.open_nursery() as nursery:
@@ -40,7 +59,7 @@ async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = 
                     return bool(await node.call("relays"))
 
                 await people["alice"].do(use, uses)
-            await _play(*people.values())
+            await (_play(*people.values()) if loss is None else _lose(loss, *people.values()))
 
             async def went_by_logs() -> bool:
                 return relay is None or any(relay.logs.values())
@@ -50,7 +69,29 @@ async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = 
     return people[victim].boundaries
 
 
+async def _lose(loss: Loss, alice: Person, bob: Person, carol: Person) -> None:
+    """A message of carol does not come to bob, who asks alice for it."""
+    await _found(alice, bob, carol)
+    loss.name = "bob"
+    await carol.say(CHAT, "lost")
+    await alice.do(nothing, _texts(1))
+    loss.name = ""
+    await carol.say(CHAT, "later")
+    await bob.do(nothing, _texts(2))
+    assert await said(await bob.node(), CHAT) == ["lost", "later"]
+
+    async def misses_nothing(node: WorldNode) -> bool:
+        return node.db.query("SELECT 1 FROM group_gaps") == []
+
+    await bob.do(nothing, misses_nothing)
+
+
 async def _play(alice: Person, bob: Person, carol: Person) -> None:
+    await _found(alice, bob, carol)
+    await _talk_and_remove(alice, bob, carol)
+
+
+async def _found(alice: Person, bob: Person, carol: Person) -> None:
     for other in (bob, carol):
         invite = await new_invite(alice)
 
@@ -73,6 +114,9 @@ async def _play(alice: Person, bob: Person, carol: Person) -> None:
     await alice.do(found, has_group)
     for person in (alice, bob, carol):
         await person.do(nothing, _members(3))
+
+
+async def _talk_and_remove(alice: Person, bob: Person, carol: Person) -> None:
     for person in (alice, bob, carol):
         for number in range(2):
             await person.say(CHAT, f"{person.name} {number}")
@@ -131,8 +175,19 @@ def test_a_power_cut_loses_nothing_where_logs_carry_the_group(
         _played(tmp_path / str(cut_at), victim, cut_at, tower=True)
 
 
-def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False) -> int:
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_while_a_message_is_missing_loses_nothing(
+    tmp_path: Path, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = Loss(monkeypatch)
+    boundaries = _played(tmp_path / "count", victim, None, loss=loss)
+    assert boundaries > 40
+    for cut_at in chosen(boundaries, POINTS, f"{victim} asks"):
+        _played(tmp_path / str(cut_at), victim, cut_at, loss=loss)
+
+
+def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False, loss: Loss | None = None) -> int:
     async def main(world: World) -> int:
-        return await story(world, victim, cut_at, tower=tower)
+        return await story(world, victim, cut_at, tower=tower, loss=loss)
 
     return played(folder, cut_at, main)

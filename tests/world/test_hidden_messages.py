@@ -13,8 +13,8 @@ from p2pchat.core.ids import MemberId, MessageId
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotAllowed, UsageError
+from tests.support.group_worlds import found, has_members, reads, talk
 from tests.support.world import World, WorldNode, run_world, until
-from tests.world.test_groups import found, has_members, reads, talk
 
 
 async def moderated(world: World) -> list[WorldNode]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.group_worlds import found
 from tests.support.world import World, WorldNode, run_world, until
-from tests.world.test_groups import found
 
 
 async def counted(node: WorldNode, what: str) -> int:

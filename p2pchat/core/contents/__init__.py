@@ -21,7 +21,8 @@ group_welcome  what a new member needs          group_refusal  why somebody does
 group_history  what was written before          group_item     what is said in a group, passed on
 group_member   which member the sender is       group_ask      an invite to a group is used
 group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
-group_lost     a member cannot read any more      hide           a message is hidden for all
+group_lost     a member cannot read any more   group_want     messages that have not arrived
+hide           a message is hidden for all
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from p2pchat.core.contents.group_member import GroupMember
 from p2pchat.core.contents.group_notice import GroupNotice
 from p2pchat.core.contents.group_offer import GroupOffer
 from p2pchat.core.contents.group_refusal import GroupRefusal
+from p2pchat.core.contents.group_want import GroupWant
 from p2pchat.core.contents.group_welcome import GroupWelcome
 from p2pchat.core.contents.hide import Hide
 from p2pchat.core.contents.kind import AnyPayload, Kind, Payload, Unknown
@@ -76,6 +78,7 @@ __all__ = [
     "GroupNotice",
     "GroupOffer",
     "GroupRefusal",
+    "GroupWant",
     "GroupWelcome",
     "Hide",
     "Kind",
@@ -122,6 +125,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupMember,
         GroupMeet,
         GroupLost,
+        GroupWant,
         GroupHistory,
         GroupRefusal,
         GroupAsk,

@@ -17,6 +17,8 @@ from p2pchat.errors import CannotOpen
 
 MAX_JUMP = 5_000
 """How many keys are skipped at once at most; an epoch should have no more messages than that."""
+COPY_JUMP = 1_000
+"""Numbers of its chains that a node leaves out that was started from a copy: the other copy may have used them."""
 MAX_SKIPPED_SENDER = 2_000
 MAX_SKIPPED_GROUP = 20_000
 MAX_NUMBER = U32 - 1

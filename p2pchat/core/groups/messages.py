@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode, exactly, listing, uint
@@ -18,15 +19,28 @@ from p2pchat.core.groups.roles import MEMBER_ID_BYTES
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 
 MAX_LOG_HEADS = 8
+MAX_SEEN = 4
 MAX_BODY = MAX_CONTENT + 512
 MAX_RECORD = MAX_BODY + 512
 TRANSCRIPT_HEAD = 8
 
 
+class SeenMessage(NamedTuple):
+    """A message that the author of another one had seen. back: 0 if it is of the same epoch, 1 if of the one before it.
+    head: its `GroupMessage.transcript_head`, 8 bytes.
+    """
+
+    back: int
+    member: MemberId
+    number: int
+    head: bytes
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class GroupMessage:
     """A signed message. number: in the member's chain of the epoch. log_heads: the newest events of the membership log
-    that the author knew, at most 8. content: the bytes of a `Content`.
+    that the author knew, at most 8. seen: the newest messages of others that the author had seen, at most 4. content:
+    the bytes of a `Content`.
     """
 
     group: GroupId
@@ -34,13 +48,14 @@ class GroupMessage:
     member: MemberId
     number: int
     log_heads: tuple[EventId, ...]
+    seen: tuple[SeenMessage, ...]
     content: bytes
     signature: bytes
 
     @property
     def signed(self) -> bytes:
         """The bytes that the signature is over."""
-        return _signed(self.group, self.epoch, self.member, self.number, self.log_heads, self.content)
+        return _signed(self.group, self.epoch, self.member, self.number, self.log_heads, self.seen, self.content)
 
     @property
     def digest(self) -> bytes:
@@ -51,7 +66,7 @@ class GroupMessage:
 
     @property
     def transcript_head(self) -> bytes:
-        """The 8 bytes by which later contents say that they have seen this message (`Content.heads`)."""
+        """The 8 bytes by which later messages say that their authors have seen this one (`SeenMessage.head`)."""
         return self.digest[:TRANSCRIPT_HEAD]
 
 
@@ -79,24 +94,33 @@ def write(
     seed: bytes,
     chain: Chain,
     log_heads: Sequence[EventId],
+    seen: Sequence[SeenMessage],
     content: bytes,
     random: prim.Random,
 ) -> Written:
     """Sign a content with our seed of this group and seal it with the next key of our chain. Raises ValueError for a
-    content of more than `MAX_CONTENT` bytes or more than 8 heads.
+    content of more than `MAX_CONTENT` bytes, more than 8 heads, or more than 4 messages that were seen.
     """
-    if len(content) > MAX_CONTENT or len(log_heads) > MAX_LOG_HEADS:
+    if len(content) > MAX_CONTENT or len(log_heads) > MAX_LOG_HEADS or len(seen) > MAX_SEEN:
         raise ValueError("too long for a message of a group")
-    number, heads = chain.next, tuple(log_heads)
+    number, heads, before = chain.next, tuple(log_heads), tuple(seen)
     key, after = chains.advance_chain(chain)
-    signature = prim.sign(seed, "grp msg", _signed(group, epoch, member, number, heads, content))
-    plain = encode([content, list(heads), signature])
+    signature = prim.sign(seed, "grp msg", _signed(group, epoch, member, number, heads, before, content))
+    plain = encode([content, list(heads), list(map(list, before)), signature])
     body = prim.seal(key, plain, _place(epoch, member, number), random(prim.NONCE_BYTES))
-    return Written(GroupMessage(group, epoch, member, number, heads, content, signature), after, body)
+    return Written(GroupMessage(group, epoch, member, number, heads, before, content, signature), after, body)
 
 
 _HEADS = listing(binary(32), MAX_LOG_HEADS)
-_BODY = array(binary_upto(MAX_CONTENT), _HEADS, binary(prim.SIGNATURE))
+_ONE_SEEN = array(uint(1), binary(MEMBER_ID_BYTES), uint(U32), binary(TRANSCRIPT_HEAD))
+
+
+def _seen_message(value: Any) -> SeenMessage:
+    return SeenMessage(*_ONE_SEEN(value))
+
+
+_SEEN = listing(_seen_message, MAX_SEEN)
+_BODY = array(binary_upto(MAX_CONTENT), _HEADS, _SEEN, binary(prim.SIGNATURE))
 
 
 def read(
@@ -115,8 +139,8 @@ def read(
     """
     found = chains.seek(chain, number, find, may_skip)
     plain = prim.open_sealed(found.key, body, _place(epoch, member, number))
-    content, heads, signature = _BODY(decode(plain, MAX_BODY))
-    message = GroupMessage(group, epoch, member, number, heads, content, signature)
+    content, heads, seen, signature = _BODY(decode(plain, MAX_BODY))
+    message = GroupMessage(group, epoch, member, number, heads, seen, content, signature)
     prim.verify(sign_key, "grp msg", message.signed, signature)
     return ReadMessage(message, found)
 
@@ -133,6 +157,7 @@ def encode_record(message: GroupMessage) -> bytes:
             message.member,
             message.number,
             list(message.log_heads),
+            list(map(list, message.seen)),
             message.content,
             message.signature,
         ]
@@ -145,6 +170,7 @@ _RECORD = array(
     binary(MEMBER_ID_BYTES),
     uint(U32),
     _HEADS,
+    _SEEN,
     binary_upto(MAX_CONTENT),
     binary(prim.SIGNATURE),
 )
@@ -154,8 +180,8 @@ def open_record(record: bytes, group: GroupId) -> GroupMessage:
     """Return the message of `encode_record`. The caller finds its author's key and calls `verify_message`. Raises
     CannotOpen.
     """
-    _, epoch, member, number, heads, content, signature = _RECORD(decode(record, MAX_RECORD))
-    return GroupMessage(group, epoch, member, number, heads, content, signature)
+    _, epoch, member, number, heads, seen, content, signature = _RECORD(decode(record, MAX_RECORD))
+    return GroupMessage(group, epoch, member, number, heads, seen, content, signature)
 
 
 def verify_message(message: GroupMessage, sign_key: bytes) -> None:
@@ -169,9 +195,11 @@ def _signed(
     member: MemberId,
     number: int,
     log_heads: Sequence[EventId],
+    seen: Sequence[SeenMessage],
     content: bytes,
 ) -> bytes:
-    return encode([group, epoch, member, number, list(log_heads), prim.blake2b(content, b"p2pchat1 grp cnt")])
+    hashed = prim.blake2b(content, b"p2pchat1 grp cnt")
+    return encode([group, epoch, member, number, list(log_heads), list(map(list, seen)), hashed])
 
 
 def _place(epoch: EpochId, member: MemberId, number: int) -> bytes:

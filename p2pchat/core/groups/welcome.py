@@ -35,7 +35,7 @@ PART_ROOM = 62_000
 @dataclass(frozen=True, slots=True, repr=False)
 class JoinKeys:
     """The public keys of a newcomer, made for one group. sign: Ed25519. leaf: X25519. kem: ML-KEM-768 or None. name: at
-    most 64 bytes. proof: a signature that the newcomer holds `sign`.
+    most 64 bytes. proof: a signature that the newcomer, who is in this session, holds `sign`.
     """
 
     sign: bytes
@@ -58,17 +58,21 @@ class Welcome:
     log: tuple[bytes, ...]
 
 
-def make_join_keys(group: GroupId, seed: bytes, leaf: Leaf, name: str) -> JoinKeys:
-    """Return the keys of a newcomer with this Ed25519 seed and this leaf, and the proof."""
+def make_join_keys(group: GroupId, seed: bytes, leaf: Leaf, name: str, pair: bytes) -> JoinKeys:
+    """Return the keys of a newcomer with this Ed25519 seed and this leaf, and the proof. pair: the 32-byte standing
+    root of the newcomer and whoever adds it, which makes the proof theirs alone: nobody joins with the keys of another.
+    """
     sign = prim.sign_public(seed)
-    return JoinKeys(
-        sign, leaf.key, leaf.kem, name, prim.sign(seed, "grp join", _joining(group, sign, leaf.key, leaf.kem, name))
-    )
+    statement = _joining(group, sign, leaf.key, leaf.kem, name, pair)
+    return JoinKeys(sign, leaf.key, leaf.kem, name, prim.sign(seed, "grp join", statement))
 
 
-def check_join_keys(group: GroupId, keys: JoinKeys) -> None:
-    """Return if the newcomer holds the key it will sign with, and its leaf can be sealed to. Raises CannotOpen."""
-    prim.verify(keys.sign, "grp join", _joining(group, keys.sign, keys.leaf, keys.kem, keys.name), keys.proof)
+def check_join_keys(group: GroupId, keys: JoinKeys, pair: bytes) -> None:
+    """Return if the newcomer, with whom we have this standing root, holds the key it will sign with, and its leaf can
+    be sealed to. Raises CannotOpen.
+    """
+    statement = _joining(group, keys.sign, keys.leaf, keys.kem, keys.name, pair)
+    prim.verify(keys.sign, "grp join", statement, keys.proof)
     prim.x25519(_ANY_PRIVATE, keys.leaf)
     if keys.kem is not None:
         prim.kem_encapsulate(keys.kem)
@@ -162,5 +166,6 @@ def split_lengths(data: bytes, most: int) -> tuple[bytes, ...]:
     return tuple(items)
 
 
-def _joining(group: GroupId, sign: bytes, leaf: bytes, kem: bytes | None, name: str) -> bytes:
-    return encode([group, sign, leaf, kem, name])
+def _joining(group: GroupId, sign: bytes, leaf: bytes, kem: bytes | None, name: str, pair: bytes) -> bytes:
+    bound = prim.hkdf(pair, "grp join", prim.KEY_BYTES, context=group)
+    return encode([group, sign, leaf, kem, name, bound])

@@ -8,7 +8,7 @@ file, transfer                                              a file, and what is 
 profile, addresses, queues, bundle, relay                   the contact
 group_ask, group_offer, group_join, group_welcome           becoming a member of a group
 group_refusal, group_member, group_meet, group_lost         the same, and which member is which contact
-group_item, group_history                                   what is said there, and was said before
+group_item, group_history, group_want                       what is said there, was said before, and has not arrived
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
 ending    deleting timed messages and clearing chats
@@ -35,6 +35,7 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupWant,
     GroupWelcome,
     NewBundle,
     Queues,
@@ -51,6 +52,7 @@ from p2pchat.store.groups import members as store_members
 _FOR_GROUPS = (
     *(ContactProfile, Addresses, Queues, NewBundle, Receipt),
     *(GroupAsk, GroupOffer, GroupJoin, GroupWelcome, GroupItem, GroupMember, GroupHistory, GroupRefusal, GroupLost),
+    GroupWant,
 )
 """What is taken from somebody who is only known for a group."""
 Apply = Callable[[Transaction, Contact, Content, Any, Route], None]

@@ -14,6 +14,8 @@ catching_up  back into a group that we cannot read any more
 duties     new keys, where they are due and it is our turn
 siblings   tells those whom we added what they cannot read
 sending    seals our contents under the right epoch
+transcript names in our messages what we have seen, and reads that in those of others
+gaps       messages that have not arrived: shown, and asked for
 carriage   carries items by every way
 pairwise   the way to members who are contacts
 recovery   what is asked about a lost owner, in sentences

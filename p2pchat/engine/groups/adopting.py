@@ -12,27 +12,32 @@ from collections.abc import Collection
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent
+from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
 from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
+from p2pchat.engine.contacts import revoking
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import history, notices, recovery, sending, welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
+from p2pchat.store import invites as store_invites
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Value
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups import records as store_records
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
+from p2pchat.store.invites import InviteState
 from p2pchat.store.messages import ME
 from p2pchat.store.timers import ChatTimer
 
@@ -138,10 +143,20 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     _settle_chat(tx, chat, state, present=me is not None)
     if me is None or not HISTORY.read(state.settings):
         store_records.forget(tx.db, chat)
+    if me is None or me.role > Role.ADMIN:
+        _end_invites(tx, chat)
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
         store_epochs.send_under(tx.db, chat, epoch, tx.now)
         sending.send_waiting(tx, chat)
+
+
+def _end_invites(tx: Transaction, chat: ChatId) -> None:
+    """End our invites to a group: we may add nobody any more."""
+    for id in store_links.of(tx.db, chat):
+        invite = store_invites.get(tx.db, id)
+        if invite is not None and invite.state == InviteState.OPEN:
+            revoking.end(tx, invite)
 
 
 def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:

@@ -8,7 +8,7 @@ sends it with the whole log as to a new member.
 from __future__ import annotations
 
 from p2pchat.core.contents import GroupLost
-from p2pchat.core.groups.chains import Chain, advance_chain
+from p2pchat.core.groups.chains import COPY_JUMP, Chain, advance_chain
 from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
@@ -30,8 +30,6 @@ PATIENCE_MS = 10 * MINUTE_MS
 ASK_EVERY_MS = DAY_MS
 ANSWER_EVERY_MS = HOUR_MS
 """How often one member may have new keys made for them."""
-COPY_JUMP = 1_000
-"""Numbers of our chains that are left out after a start from a copy: the other copy may have used them."""
 _COPY = "groups copy"
 
 
@@ -43,7 +41,7 @@ def check(tx: Transaction, chat: ChatId) -> None:
     row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
     if row is None or kept is None or kept.ended_at is not None:
         return
-    tx.memory.lost_asked[chat] = tx.now
+    tx.memory.note(tx.memory.lost_asked, chat, tx.now)
     for member, contact_id in store_members.contacts_in(tx.db, chat):
         manager, contact = store_members.get(tx.db, chat, member), tx.contact(contact_id)
         if manager is None or manager.role > Role.ADMIN or contact is None or contact.state != ContactState.CONTACT:
@@ -66,7 +64,7 @@ def lost(tx: Transaction, contact: Contact, payload: GroupLost) -> None:
     for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
         if tx.recent(tx.memory.lost_answered.get((row.chat, member), 0), ANSWER_EVERY_MS):
             continue
-        tx.memory.lost_answered[row.chat, member] = tx.now
+        tx.memory.note(tx.memory.lost_answered, (row.chat, member), tx.now)
         try:
             event, secret = changes.make(tx, row, RotateEpoch())
         except NotNow:

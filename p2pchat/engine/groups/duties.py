@@ -37,7 +37,7 @@ def check(tx: Transaction, chat: ChatId) -> None:
         tx.memory.keys_due.pop(chat, None)
         return
     since = tx.memory.keys_due.setdefault(chat, tx.now)
-    if tx.now >= since + TURN_MS * _turn(state, row.member):
+    if tx.now >= since + TURN_MS * turn(state, row.member):
         changes.renew_keys(tx, row, action)
 
 
@@ -54,7 +54,7 @@ def _due(tx: Transaction, row: GroupRow, state: GroupState) -> Action | None:
     return upkeep.renewal(state, parted_at=0, began_at=began_at, messages=messages, now=tx.now, spared=spared)
 
 
-def _turn(state: GroupState, me: MemberId) -> int:
+def turn(state: GroupState, me: MemberId) -> int:
     """Return our place among those who may renew the keys, the most senior first."""
     managers = [member for member in state.members.values() if member.role <= Role.ADMIN]
     return [member.id for member in sorted(managers, key=lambda member: (member.role, member.id))].index(me)

@@ -13,7 +13,7 @@ from collections import Counter
 from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
 from p2pchat.core.contents.group_refusal import JoinRefusal
-from p2pchat.core.groups import epochs, welcome
+from p2pchat.core.groups import epochs, upkeep, welcome
 from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.events import GroupEvent, Newcomer
 from p2pchat.core.groups.membership import MembershipLog
@@ -81,8 +81,8 @@ def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.ME
 
 def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
     """Answer a contact who would add us to a group, with keys made for it; with the same ones each time."""
-    row = store_groups.of_group(tx.db, payload.group)
-    if row is not None and not _ended(tx, row.chat):
+    row, pair = store_groups.of_group(tx.db, payload.group), _pair(tx, contact)
+    if pair is None or (row is not None and not _ended(tx, row.chat)):
         return
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
@@ -90,7 +90,7 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
         kept = JoinRow(payload.group, contact.id, *seeds, clean_name(payload.name), tx.now)
         store_joins.add(tx.db, kept)
     leaf = _leaf(kept).leaf
-    keys = welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx))
+    keys = welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx), pair)
     words = (facts.get(tx.db, contact.id, Fact.GROUP_WORDS) or b"").decode() if payload.asks else ""
     outbound.queue(tx, contact, GroupJoin(payload.group, keys, words))
     outbound.nudge(tx, contact)
@@ -133,42 +133,56 @@ def _waits(tx: Transaction, contact: Contact, payload: GroupJoin, uses: Counter[
 
 
 def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]]) -> None:
-    """Add those to whom we have made an offer, and welcome them. Whose keys are not valid is passed over."""
+    """Add those to whom we have made an offer, and welcome them. Those whose keys are not valid are passed over, and
+    those for whom there is no room are told so.
+    """
     members = history.log_of(tx, row.chat).state.members
-    new: dict[bytes, tuple[Contact, Newcomer]] = {}
+    new: dict[MemberId, tuple[Contact, Newcomer]] = {}
     for contact, keys in answers:
-        role = store_joins.offered(tx.db, row.chat, contact.id)
+        role, pair = store_joins.offered(tx.db, row.chat, contact.id), _pair(tx, contact)
         id = member_id(keys.sign)
-        if role is None or id in members or len(members) + len(new) >= MAX_MEMBERS:
+        if role is None or pair is None or id in members:
             continue
         try:
-            welcome.check_join_keys(row.group_id, keys)
+            welcome.check_join_keys(row.group_id, keys, pair)
         except CannotOpen:
             log.info("the keys of somebody who was to be added to a group are not valid")
             continue
+        if len(members) + len(new) >= MAX_MEMBERS:
+            _refuse(tx, row, contact, JoinRefusal.FULL)
+            store_joins.offer_ended(tx.db, row.chat, contact.id)
+            store_links.answered(tx.db, row.chat, contact.id)
+            continue
         new[id] = contact, Newcomer(keys.sign, keys.leaf, keys.kem, Role(role), keys.name)
-    if not new:
-        return
+    for newcomers in upkeep.batches(newcomer for _, newcomer in new.values()):
+        _add_some(tx, row, [new[newcomer.id] for newcomer in newcomers])
+
+
+def _add_some(tx: Transaction, row: GroupRow, new: list[tuple[Contact, Newcomer]]) -> None:
+    """Add as many as one event may, or tell them that it cannot be done."""
     try:
-        event, secret = changes.add(tx, row, [newcomer for _, newcomer in new.values()])
+        event, secret = changes.add(tx, store_groups.get(tx.db, row.chat) or row, [newcomer for _, newcomer in new])
     except NotNow:  # our role was taken from us since, or the keys are being renewed
-        for contact, _ in new.values():
-            outbound.queue(tx, contact, GroupRefusal(row.group_id, JoinRefusal.NOT_NOW))
+        for contact, _ in new:
+            _refuse(tx, row, contact, JoinRefusal.NOT_NOW)
         return
-    for contact, newcomer in new.values():
+    for contact, newcomer in new:
         store_joins.offer_ended(tx.db, row.chat, contact.id)
         _count_use(tx, row, contact)
-        id = member_id(newcomer.sign)
-        store_members.is_contact(tx.db, row.chat, id, contact.id)
-        welcoming.send(tx, row, contact, id, event.id, secret)
+        store_members.is_contact(tx.db, row.chat, newcomer.id, contact.id)
+        welcoming.send(tx, row, contact, newcomer.id, event.id, secret)
         past.send(tx, row, contact)
+
+
+def _refuse(tx: Transaction, row: GroupRow, contact: Contact, reason: JoinRefusal) -> None:
+    outbound.queue(tx, contact, GroupRefusal(row.group_id, reason))
+    outbound.nudge(tx, contact)
 
 
 def _too_late(tx: Transaction, row: GroupRow, contact_id: ContactId) -> None:
     contact = tx.contact(contact_id)
     if contact is not None:
-        outbound.queue(tx, contact, GroupRefusal(row.group_id, JoinRefusal.CLOSED))
-        outbound.nudge(tx, contact)
+        _refuse(tx, row, contact, JoinRefusal.CLOSED)
     store_links.answered(tx.db, row.chat, contact_id)
 
 
@@ -301,15 +315,22 @@ def introduced(tx: Transaction, contact: Contact, payload: GroupMember) -> None:
     """Note which member of a group a contact is, if they prove it."""
     row = store_groups.of_group(tx.db, payload.group)
     member = None if row is None else store_members.get(tx.db, row.chat, payload.member)
-    if row is None or member is None or contact.identity is None or contact.device is None:
+    pair = _pair(tx, contact)
+    if row is None or member is None or pair is None:
         return
     try:
-        pair = standing_root(tx.me, contact.identity, contact.device)
         welcome.check_member(row.group_id, member.sign, pair, payload.proof)
     except CannotOpen:
         return
     store_members.is_contact(tx.db, row.chat, member.id, contact.id)
     tx.groups_changed[row.chat] = None
+
+
+def _pair(tx: Transaction, contact: Contact) -> bytes | None:
+    """Return the standing root that only we and a contact have; None while we do not know their keys."""
+    if contact.identity is None or contact.device is None:
+        return None
+    return standing_root(tx.me, contact.identity, contact.device)
 
 
 def _leaf(kept: JoinRow) -> LeafKeys:

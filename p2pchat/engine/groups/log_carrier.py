@@ -1,8 +1,8 @@
 """Reads the logs of groups, and puts into them what waits for them: implements `ports.LogCallbacks`.
 
 The store says which logs there are and what waits; it is read again whenever that has changed. A small group's members
-read all logs of it; those of a large one are spread over them, and read another one hourly, so that what one relay
-withholds is seen within the hour.
+read all logs of it; those of a large one are spread over them, and read another one hourly, or all while a message is
+missing, so that what one relay withholds is seen within the hour.
 
 An item is put again, with growing pauses, until each log has it. Its message is stored once the first has.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ from p2pchat.ports import Net, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import gaps as store_gaps
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
@@ -40,6 +41,8 @@ from p2pchat.store.groups.logs import OutgoingRow
 
 MAX_READ_ALL = 256
 """Members of a group up to which each of them reads all of its logs."""
+MAX_ASKED = 3
+"""Members who are asked for a missing message while all logs are read for it too; about an hour."""
 KEEP_HOURS = 14 * 24
 """How long an item is to be kept, if the relay does not keep it for less."""
 ITEMS_AT_ONCE = 128
@@ -53,11 +56,12 @@ log = logging.getLogger(__name__)
 
 
 class LogPlace(NamedTuple):
-    """A log, as it is read and appended to. pk: of its row. cursor: the place up to which it was read. watched: whether
-    it is read all the time, not now and then. waiting: whether something is to be put into it.
+    """A log, as it is read and appended to. pk, epoch: of its row. cursor: the place up to which it was read. watched:
+    whether it is read all the time, not now and then. waiting: whether something is to be put into it.
     """
 
     pk: int
+    epoch: int
     relay: Relay
     keys: LogKeys
     cursor: int
@@ -81,6 +85,7 @@ def read(db: Database) -> list[LogPlace]:
     ours, waiting, places = mailbox_queues.ours(db), store_logs.with_outgoing(db), list[LogPlace]()
     hidden = store_contacts.hidden(db)
     by_epoch: dict[int, list[LogPlace]] = {}
+    searched = set(store_gaps.chats(db, MAX_ASKED))
     for row in store_logs.all(db):
         epoch, group = store_epochs.by_pk(db, row.epoch), store_groups.get(db, row.chat)
         if epoch is None or group is None:
@@ -93,10 +98,11 @@ def read(db: Database) -> list[LogPlace]:
             owner = None if relay.chosen else DeviceId(row.chat)
             relay = replace(relay, hidden=True, contact=owner)
         keys = log_keys(epoch.topic, row.relay, row.admin, seed)
-        by_epoch.setdefault(row.epoch, []).append(LogPlace(row.pk, relay, keys, row.cursor, True, row.pk in waiting))
+        place = LogPlace(row.pk, row.epoch, relay, keys, row.cursor, True, row.pk in waiting)
+        by_epoch.setdefault(row.epoch, []).append(place)
     for epoch_pk, of_epoch in by_epoch.items():
         epoch = store_epochs.by_pk(db, epoch_pk)
-        if epoch is None or store_members.count(db, epoch.chat) <= MAX_READ_ALL:
+        if epoch is None or epoch.chat in searched or store_members.count(db, epoch.chat) <= MAX_READ_ALL:
             places += of_epoch
             continue
         group = store_groups.get(db, epoch.chat)
@@ -104,6 +110,17 @@ def read(db: Database) -> list[LogPlace]:
         mine = 0 if group is None else hmac_sha256(epoch.topic, group.member)[0] % len(ordered)
         places += [place._replace(watched=number == mine) for number, place in enumerate(ordered)]
     return places
+
+
+def in_turn(places: Iterable[LogPlace], visit: int) -> set[int]:
+    """Return which logs are read at the visit of this number: of those of each epoch that are not always watched, one
+    after the other.
+    """
+    others: dict[int, list[int]] = {}
+    for place in places:
+        if not place.watched:
+            others.setdefault(place.epoch, []).append(place.pk)
+    return {sorted(pks)[visit % len(pks)] for pks in others.values()}
 
 
 class LogCarrier:
@@ -226,8 +243,7 @@ class LogCarrier:
         while True:
             await trio.sleep(jittered(HOUR_SECONDS, self._random))
             self._visits += 1
-            others = [place.pk for place in self._places.values() if not place.watched]
-            self._visited = {pk for number, pk in enumerate(others) if number % 2 == self._visits % 2}
+            self._visited = in_turn(self._places.values(), self._visits)
             self._watch()
 
     async def log_items(

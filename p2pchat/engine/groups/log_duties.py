@@ -21,7 +21,7 @@ from p2pchat.core.groups.log_relays import (
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, MessageId
 from p2pchat.engine.delivery import states
-from p2pchat.engine.groups import changes, history, logs, receive
+from p2pchat.engine.groups import changes, duties, history, logs, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store import chats as store_chats
@@ -38,9 +38,17 @@ _FINAL = (mailbox.DONE, mailbox.MALFORMED, mailbox.NOT_ALLOWED)
 def settle(tx: Transaction, chat: ChatId) -> None:
     """Do what follows for the logs of a group when something about it has changed."""
     row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is not None and kept is not None and kept.ended_at is None:
-        _name_relays(tx, row)
-        logs.settle(tx, row)
+    if row is None or kept is None or kept.ended_at is not None:
+        tx.memory.logs_due.pop(chat, None)
+        return
+    _name_relays(tx, row)
+    logs.settle(tx, row)
+
+
+def check_all(tx: Transaction) -> None:
+    """Do what is due for the logs of groups, where it is our turn by now."""
+    for chat in list(tx.memory.logs_due):
+        settle(tx, chat)
 
 
 def came(tx: Transaction, pk: int, sealed: Sequence[bytes], upto: int) -> None:
@@ -76,19 +84,23 @@ def _has_ended(tx: Transaction, chat: ChatId) -> bool:
 
 
 def _name_relays(tx: Transaction, row: GroupRow) -> None:
-    """Name relays of ours for a group that has none, or make a key for its admins where these have changed; if we are
-    the most senior who may. That is done before the group is so large that it needs them, while everybody is sure to
-    hear of it.
+    """Name relays of ours for a group that has none, or make a key for its admins where these have changed; the most
+    senior who may does so at once, the others in turn if it is not done. That is done before the group is so large that
+    it needs them, while everybody is sure to hear of it.
     """
     state = history.log_of(tx, row.chat).state
-    admins = [member for member in state.members.values() if member.role <= Role.ADMIN]
-    first = min(admins, key=lambda member: (member.role, member.id), default=None)
-    if first is None or first.id != row.member:
+    if row.member not in state.members or row.role > Role.ADMIN:
+        tx.memory.logs_due.pop(row.chat, None)
         return
+    admins = [member for member in state.members.values() if member.role <= Role.ADMIN]
     known = LOGS.read(state.settings)
     relays = _own_relays(tx) if known is None else list(known.relays)
     sealed = sorted(member.id for member in admins)[:MAX_SEALS]
-    if relays and (known is None or sorted(member for member, _ in known.seals) != sealed):
+    if not relays or (known is not None and sorted(member for member, _ in known.seals) == sealed):
+        tx.memory.logs_due.pop(row.chat, None)
+        return
+    since = tx.memory.logs_due.setdefault(row.chat, tx.now)
+    if tx.now >= since + duties.TURN_MS * duties.turn(state, row.member):
         leaves = [Leaf(member.id, member.leaf) for member in admins]
         made = make_log_relays(row.group_id, relays, leaves, tx.random)
         with suppress(NotNow):

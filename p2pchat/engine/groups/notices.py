@@ -42,7 +42,7 @@ def tell(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
         return  # who was removed could fill the chat with lines about what it pretends to do
     else:
         sentence = _asked(tx, row, event) or f"{wording.sentence(event, row.member, names)}."
-    _say(tx, row, event.author_id, sentence)
+    say(tx, row, event.author_id, sentence)
 
 
 def tell_owners(tx: Transaction, row: GroupRow, before: Ownership, taken: Sequence[GroupEvent]) -> None:
@@ -58,11 +58,11 @@ def tell_owners(tx: Transaction, row: GroupRow, before: Ownership, taken: Sequen
         you, name = member == row.member, store_members.shown_name(tx.db, row.chat, member)
         who = "You are" if you else f"{name} is"
         lost = f" again, since {'you were' if you else 'they were'} not lost"
-        _say(tx, row, member, f"{who} the owner{' now' if ConfirmRecovery in kinds else lost}.")
+        say(tx, row, member, f"{who} the owner{' now' if ConfirmRecovery in kinds else lost}.")
     for member in sorted(before.candidates - now.candidates - now.owners if now.owners == before.owners else ()):
         you, name = member == row.member, store_members.shown_name(tx.db, row.chat, member)
         because = ": the owner is not lost" if any(event.author_id in now.owners for event in taken) else ""
-        _say(tx, row, last, f"{'You do' if you else f'{name} does'} not become the owner{because}.")
+        say(tx, row, last, f"{'You do' if you else f'{name} does'} not become the owner{because}.")
 
 
 def _asked(tx: Transaction, row: GroupRow, event: GroupEvent) -> str:
@@ -74,7 +74,8 @@ def _asked(tx: Transaction, row: GroupRow, event: GroupEvent) -> str:
     return "".join(recovery.sentence(tx.db, row.chat, state, row.member, case) for case in cases)
 
 
-def _say(tx: Transaction, row: GroupRow, author: MemberId, sentence: str) -> None:
+def say(tx: Transaction, row: GroupRow, author: MemberId, sentence: str) -> int | None:
+    """Save a line about a member and tell the faces; return its pk, or None if it could not be saved."""
     notice = MessageRow(
         id=tx.new_message_id(),
         chat=row.chat,
@@ -89,9 +90,22 @@ def _say(tx: Transaction, row: GroupRow, author: MemberId, sentence: str) -> Non
     )
     inserted = store_messages.insert(tx.db, notice)
     if inserted is None:
-        return
+        return None
     tx.message_saved()
     partner = partners.of(tx.db, row.chat)
     if tx.listened and partner is not None:
         notice = notice._replace(pk=inserted.pk)
         tx.event("message", **views.message(notice, naming.of_one(tx.db, partner, notice)))
+    return inserted.pk
+
+
+def reword(tx: Transaction, row: GroupRow, line: MessageRow, sentence: str) -> None:
+    """Have a line say something else from now on, and tell the faces."""
+    if line.text == sentence:
+        return
+    store_messages.reword(tx.db, line, sentence)
+    partner = partners.of(tx.db, row.chat)
+    if tx.listened and partner is not None:
+        now = line._replace(text=sentence)
+        shown = views.message(now, naming.of_one(tx.db, partner, now))
+        tx.event("changed", **shown, what="group", notify=False)

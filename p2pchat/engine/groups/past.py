@@ -14,6 +14,7 @@ from p2pchat.core.contents import GroupHistory, Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.groups import messages, welcome
 from p2pchat.core.groups.messages import GroupMessage
+from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY
 from p2pchat.core.groups.state import Member
 from p2pchat.core.ids import ChatId, EpochId, MemberId, sender_of
@@ -106,16 +107,24 @@ def _name(tx: Transaction, row: GroupRow, author: Member) -> None:
 def _author(
     tx: Transaction, chat: ChatId, readers: dict[EpochId, Mapping[MemberId, Member]], message: GroupMessage
 ) -> Member:
-    """Return who wrote a message. Raises CannotOpen where the log has no such member, or epoch."""
+    """Return who wrote a message. Raises CannotOpen where the log has no such epoch, or no such member, or where that
+    one could only read.
+    """
     if message.epoch not in readers:
         try:
             readers[message.epoch] = history.recipients(tx, chat, message.epoch)
         except KeyError:
             readers[message.epoch] = {}
     author = readers[message.epoch].get(message.member)
-    if author is None:
+    if author is None or _reads_only(tx, chat, author):
         raise CannotOpen
     return author
+
+
+def _reads_only(tx: Transaction, chat: ChatId, author: Member) -> bool:
+    """Return whether somebody could only read when an epoch began, and can now: what they wrote was shown to nobody."""
+    now = history.log_of(tx, chat).state.members.get(author.id)
+    return author.role is Role.OBSERVER and (now is None or now.role is Role.OBSERVER)
 
 
 def _show(tx: Transaction, row: GroupRow, author: MemberId, content: Content) -> None:

@@ -17,7 +17,7 @@ from p2pchat.core.groups.items import Item, MessageItem, PartItem
 from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, past, siblings
+from p2pchat.engine.groups import adopting, carriage, gaps, past, siblings, transcript
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import partners
@@ -161,6 +161,8 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
+        gaps.skipped(tx, row, epoch, item.member, [number for number, _ in read.found.skipped])
+    transcript.read(tx, row, epoch, read.message, item.body)
     tx.storage_limits.spend(author, size, tx.now, unread=False)
     store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))
     try:

@@ -11,7 +11,7 @@ from p2pchat.core.content import decode_content
 from p2pchat.core.groups import chains, messages
 from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.ids import ChatId, EventId, MessageId
-from p2pchat.engine.groups import carriage, past
+from p2pchat.engine.groups import carriage, past, transcript
 from p2pchat.engine.runtime.effects import GroupContent
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
@@ -57,9 +57,18 @@ def _seal(tx: Transaction, row: GroupRow, message: MessageId, content: bytes) ->
     if epoch is None or chain is None or chain.next > chains.MAX_NUMBER:
         return False
     written = messages.write(
-        row.group_id, epoch.id, row.member, row.sign_seed, chain, heads_of(row), content, tx.random
+        row.group_id,
+        epoch.id,
+        row.member,
+        row.sign_seed,
+        chain,
+        heads_of(row),
+        transcript.newest(tx, epoch),
+        content,
+        tx.random,
     )
     store_epochs.put_chain(tx.db, epoch.pk, row.member, written.chain)
+    transcript.wrote(tx, epoch, written.message, written.body)
     past.keep(tx, row, written.message, decode_content(content))
     carriage.send(tx, row, epoch, MessageItem(row.member, written.message.number, written.body), message)
     return True

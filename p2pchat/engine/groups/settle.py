@@ -15,6 +15,7 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupWant,
     GroupWelcome,
 )
 from p2pchat.core.groups import items
@@ -23,6 +24,7 @@ from p2pchat.engine.groups import (
     carriage,
     catching_up,
     duties,
+    gaps,
     joining,
     links,
     log_duties,
@@ -84,6 +86,8 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         joining.introduced(tx, contact, payload)
     elif isinstance(payload, GroupLost):
         catching_up.lost(tx, contact, payload)
+    elif isinstance(payload, GroupWant):
+        gaps.wanted(tx, contact, payload)
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)

@@ -9,7 +9,7 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, history, log_duties, logs, recovering
+from p2pchat.engine.groups import catching_up, duties, gaps, history, log_duties, logs, recovering
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
@@ -32,6 +32,7 @@ def begin(tx: Transaction) -> bool:
     """After a start, see what is due, and return whether there are groups at all."""
     chats = sorted(store_groups.chats(tx.db))
     catching_up.skip_copied(tx)
+    gaps.begin(tx)
     for chat in chats:
         row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
         if row is not None and kept is not None and kept.ended_at is None and row.role <= Role.ADMIN:
@@ -56,6 +57,8 @@ def tidy(tx: Transaction) -> None:
 
 
 def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
+    if tx.agreed:
+        store_epochs.over_by(tx.db, chat, tx.now)
     rows, kept = {row.id: row for row in store_epochs.of(tx.db, chat)}, store_chats.get(tx.db, chat)
     if kept is not None and kept.ended_at is not None:
         if tx.passed >= kept.ended_at + LINKS_MS:
@@ -84,7 +87,7 @@ class GroupUpkeep:
 
     def committed(self, effects: Effects) -> None:
         """After a commit, begin to look after groups if there are any."""
-        if effects.groups_changed:
+        if effects.groups_changed or effects.group_gaps:
             self._wake.set()
 
     async def run(self) -> None:
@@ -97,12 +100,15 @@ class GroupUpkeep:
         tidied_at = trio.current_time()
         while True:
             self._wake = trio.Event()
-            turns = bool(self._committer.memory.keys_due)
+            memory = self._committer.memory
+            turns = bool(memory.keys_due or memory.logs_due or memory.gaps)
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
                 await self._wake.wait()
                 await trio.sleep(TURN_SECONDS)
             try:
                 await self._committer.submit(duties.check_all)
+                await self._committer.submit(gaps.check_all)
+                await self._committer.submit(log_duties.check_all)
                 if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
                     tidied_at = trio.current_time()
                     await self._committer.submit(tidy)

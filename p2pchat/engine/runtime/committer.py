@@ -5,8 +5,9 @@ slowness of the disk, without a timer. The committer takes what is waiting (at m
 writes all of it in one transaction, COMMITs, and only then releases the effects: acks and envelopes to the network,
 events to faces, answers to callers.
 
-A function that raises one of our errors has written nothing, and fails alone. Any other exception rolls back the
-transaction; its inputs are then run one by one, so that only the guilty one is lost.
+A function that raises one of our errors has written nothing, and fails alone. Any other exception, and any of what is
+done at the end of a transaction, rolls back the transaction; its inputs are then run one by one, so that only the
+guilty one is lost. If the disk fails, all of them are.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from p2pchat.engine.runtime.skip_budget import MAX_PER_BRIEF_TRANSACTION, SkipBu
 from p2pchat.engine.runtime.storage_limits import ContactLimits, StorageLimits
 from p2pchat.engine.runtime.transaction import Memory, Transaction
 from p2pchat.engine.runtime.worker import BRIEF_BATCH, Worker
-from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError
+from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError, UsageError
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Clock, Net
 from p2pchat.store import meta
@@ -244,12 +245,12 @@ class Committer:
             await self._taken.wait()
 
     def apply(self, batch: Sequence[Input], brief: bool = False) -> list[Transaction]:
-        """Run one transaction for the whole batch. If it fails with anything but one of our errors, run one for each
+        """Run one transaction for the whole batch. If it fails for any other reason than our disk, run one for each
         input.
         """
         try:
             return [self._transaction(batch, brief)]
-        except P2PChatError as error:  # the disk: everybody is told, nothing was changed
+        except ProfileError as error:  # the disk: everybody is told, nothing was changed
             log.error("a transaction could not be saved: %s", type(error).__name__)
             for item in batch:
                 item.result, item.error = None, error
@@ -257,7 +258,8 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - one input must not cost the others, nor end the process
             log.error("a transaction failed: %s in %s", type(error).__name__, _where(error))
             if len(batch) == 1:
-                batch[0].error = NodeError("Something went wrong inside the node")
+                told = error if isinstance(error, UsageError) else NodeError("Something went wrong inside the node")
+                batch[0].result, batch[0].error = None, told
                 return []
             return [tx for item in batch for tx in self.apply([item], brief)]
 
@@ -290,6 +292,7 @@ class Committer:
             self.message_ids.unsaved()
             raise
         self.storage_limits.settle()
+        self.memory.settle()
         return tx
 
     def _begin(self) -> Transaction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import Route
@@ -45,6 +45,7 @@ from p2pchat.store.database import Database, Value
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 
+T = TypeVar("T")
 MAX_SEALED_BYTES = 1 << 20
 """Bytes of waiting envelopes that one transaction seals, for all contacts together; the rest is left to later ones."""
 EPOCH_KEY = "epoch"
@@ -80,7 +81,8 @@ class Skipping:
 
 @dataclass(eq=False, repr=False)
 class Memory:
-    """What transactions have read and keep for the next ones. A failed transaction clears it.
+    """What transactions have read and keep for the next ones. A failed transaction clears it, or takes back what it
+    noted there.
 
     sealing: see `outbound`. seconds: the timers of chats. waiting: chats with remarks that wait for their message.
     typing: when (ms) each contact was last told that the user is typing. unindexed: messages saved since the search
@@ -88,9 +90,11 @@ class Memory:
     envelope is at two relays. refused: why the invites of contacts were given up, a number of `core.frames`, until the
     caller who added them asks. version_bytes: about what the earlier texts of a contact's messages take up. logs: the
     membership logs of groups; settled, muted: the members whose rows are the newest, and until when (ms) some are
-    muted. keys_due: since when (ms) new keys are due in a group that we manage. grouped: whether there are groups.
-    lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and lost_answered: when a member
-    had us make new ones.
+    muted. keys_due, logs_due: since when (ms) new keys, or other logs, are due in a group that we manage. grouped:
+    whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
+    lost_answered: when a member had us make new ones. gaps: groups in which messages may be missing; gap_bytes: the
+    hour in which a member was last sent such, and how many bytes; disputes: epochs (pks) with a member who has another
+    message of a second one than we.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -110,9 +114,14 @@ class Memory:
     settled: dict[ChatId, Mapping[MemberId, Member]] = field(default_factory=dict)
     muted: dict[ChatId, Mapping[MemberId, int]] = field(default_factory=dict)
     keys_due: dict[ChatId, int] = field(default_factory=dict)
+    logs_due: dict[ChatId, int] = field(default_factory=dict)
     grouped: bool | None = None
     lost_asked: dict[ChatId, int] = field(default_factory=dict)
     lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
+    gaps: dict[ChatId, None] = field(default_factory=dict)
+    gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
+    disputes: set[tuple[int, MemberId, MemberId]] = field(default_factory=set)
+    _undo: list[Callable[[], object]] = field(default_factory=list)
 
     def forget(self) -> None:
         """Clear everything; it is read again when next needed."""
@@ -125,6 +134,19 @@ class Memory:
         self.settled.clear()
         self.muted.clear()
         self.grouped = None
+        for undo in reversed(self._undo):
+            undo()
+        self._undo.clear()
+
+    def settle(self) -> None:
+        """Keep what the transaction noted, which is on disk."""
+        self._undo.clear()
+
+    def note(self, times: dict[T, int], key: T, at: int) -> None:
+        """Note in `lost_asked` or `lost_answered` when (ms) something was done, unless the transaction fails."""
+        before = times.get(key)
+        self._undo.append(lambda: times.pop(key, None) if before is None else times.update({key: before}))
+        times[key] = at
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact was received by mail at `now` (ms) and is saved."""

@@ -37,12 +37,11 @@ from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refuse
 from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.lib.wakeup import Wakeup
-from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
 from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
 from p2pchat.net.mailbox.shares import Share, Shares
-from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailRoute, MailStream, SaidHour, open_as_mail
+from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailRoute, MailStream, SaidHour, addresses_to_dial, open_as_mail
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host
 from p2pchat.ports import MailboxCallbacks
@@ -69,8 +68,6 @@ SHORT_TURN = 20.0
 """Seconds for which they are, where there are more."""
 _MAX_REFUSED = 3  # streams refused in a row before that
 _LINGER_SECONDS = 5.0  # seconds in which the last deletes are sent, once nothing is watched
-MAX_ADDRESSES = 4
-"""Addresses of a relay that are tried."""
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
 _PROBLEMS: dict[type[P2PChatError], str] = {
     CannotOpen: "it does not keep to the protocol",
@@ -341,9 +338,9 @@ class MailboxClient:
     def _way(self) -> tuple[list[str], bytes]:
         """Return the addresses to dial, and the token."""
         relay = self._ours if self._shares else self._theirs or self._ours
-        addresses = () if relay is None else multiaddrs.unpack_known(relay.addresses, circuits=False)
-        token = b"" if relay is None else relay.token
-        return multiaddrs.with_websockets(addresses[:MAX_ADDRESSES], chosen=self.chosen), token
+        if relay is None:
+            return [], b""
+        return addresses_to_dial(relay.addresses, chosen=self.chosen), relay.token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""

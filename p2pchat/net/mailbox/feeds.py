@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -29,6 +30,7 @@ from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.mailbox.records import FirstHops
+from p2pchat.net.mailbox.stream import MAX_ADDRESSES, addresses_to_dial, first_circuit
 from p2pchat.net.ports import Host, NewHost, Stream
 
 CONNECT_SECONDS = 30.0
@@ -37,7 +39,6 @@ ANSWER_SECONDS = 30.0
 """Seconds without a byte after which a relay that owes an answer is given up."""
 PING_SECONDS = 60.0
 """Seconds of silence after which a relay is asked whether it is there."""
-MAX_ADDRESSES = 4
 MAX_PUSHED = 256
 """Things that were pushed and wait for the engine; while there are more, the relay is not read, unless it owes an
 answer: then the oldest are passed over, and the engine sees the gap.
@@ -100,26 +101,19 @@ class RelayFeeds:
     async def _connect(self, host: Host, relay: Relay) -> Stream:
         """Open a stream directly, or by circuits where that is required."""
         protocol, known = feed_name(relay.peer, relay.token), relay_pass(relay.peer, relay.token)
+
+        async def opened(ways: Sequence[str], chosen: bool, only: Route | None = None) -> Stream:
+            ways = multiaddrs.with_pass(ways, known)
+            return await host.open(relay.peer, ways, protocol, only=only, chosen=chosen, relay=True, lasting=True)
+
         try:
             if not self._circuits_only:
                 own = dict(self._own()).get(relay.peer, ())
-                readable = own or multiaddrs.unpack_known(relay.addresses, circuits=False)
-                chosen = relay.chosen or bool(own)
-                addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=chosen)
-                opened = multiaddrs.with_pass(addresses, known)
-                return await host.open(relay.peer, opened, protocol, chosen=chosen, relay=True, lasting=True)
+                if own:
+                    return await opened(multiaddrs.with_websockets(own[:MAX_ADDRESSES]), True)
+                return await opened(addresses_to_dial(relay.addresses, chosen=relay.chosen), relay.chosen)
             hops = self._first_hops(relay)
-            failure: PeerError = Unreachable("none of your relays leads there")
-            for ways, chosen in ((hops.ours, True), (hops.others, False)):
-                if ways:
-                    opened = multiaddrs.with_pass(ways, known)
-                    try:
-                        return await host.open(
-                            relay.peer, opened, protocol, only=Route.CIRCUIT, chosen=chosen, relay=True, lasting=True
-                        )
-                    except (LinkLost, Unreachable) as error:
-                        failure = error
-            raise failure
+            return await first_circuit(hops.ours, hops.others, partial(opened, only=Route.CIRCUIT))
         except NotServed:
             raise Refused("it mirrors no channels, or wants another token") from None
 

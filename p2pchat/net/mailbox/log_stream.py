@@ -83,7 +83,9 @@ class LogArrivals:
 
 
 class LogStream:
-    """Reads and appends on a stream that is used for nothing else. came: called with what has come of a log."""
+    """Reads and appends on a stream that is used for nothing else, to a relay that has logs. came: called with what has
+    come of a log.
+    """
 
     def __init__(self, stream: MailStream, random: Callable[[int], bytes], came: Callable[[LogArrivals], None]) -> None:
         self.hello = stream.hello
@@ -142,11 +144,6 @@ class LogStream:
     def append(self, appending: Appending, log: QueueId) -> bool:
         """Send blobs. Return False where this stream can open no further log."""
         appending.codes.clear()
-        if not self.hello.log_bytes:
-            appending.hello = self.hello
-            appending.codes.update(dict.fromkeys(range(len(appending.blobs)), mailbox.NOT_ALLOWED))
-            appending.ended.set()
-            return True
         handle = self._open(appending.role, appending.keys, log)
         if handle is None:
             return False

@@ -120,6 +120,7 @@ class RelayLogs:
     def _of(self, relay: Relay) -> _LogClient:
         client = self._clients.get(relay.mailbox)
         if client is None:
+            self._clients = {name: used for name, used in self._clients.items() if not used.idle}
             client = _LogClient(relay, self._callbacks, self._ways)
             self._clients[relay.mailbox] = client
         return client
@@ -161,6 +162,12 @@ class _LogClient:
         self._called = Wakeup()
         self._passed_on = Wakeup()
         self._stream: MailStream | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it does nothing, and nothing of it is worth keeping."""
+        rested = trio.current_time() - self._attempted > RETRY_SECONDS
+        return rested and not (self._running or self._watched or self._waiting)
 
     def watch(self, relay: Relay, logs: Sequence[tuple[LogKeys, int]]) -> None:
         """Read exactly these logs; one that is read already goes on where it is."""

@@ -17,11 +17,11 @@ from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.boxes import RelayFileBoxes
-from p2pchat.net.mailbox.client import MAX_ADDRESSES, MailboxClient
+from p2pchat.net.mailbox.client import MailboxClient
 from p2pchat.net.mailbox.feeds import RelayFeeds
 from p2pchat.net.mailbox.logs import NoLogs, RelayLogs
 from p2pchat.net.mailbox.records import FirstHops, RecordExchange
-from p2pchat.net.mailbox.stream import MailRoute, MailStream, StreamWays, open_as_mail
+from p2pchat.net.mailbox.stream import MailRoute, MailStream, StreamWays, addresses_to_dial, open_as_mail
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
 from p2pchat.ports import Feeds, FileBoxes, GroupLogs, LogCallbacks, MailboxCallbacks, RelayRecords
@@ -200,8 +200,7 @@ class MailboxPool:
         """Open a stream for the file boxes of a relay, or for its logs, as its mail goes, but on no short
         connection.
         """
-        readable = multiaddrs.unpack_known(relay.addresses, circuits=False)
-        addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=relay.chosen)
+        addresses = addresses_to_dial(relay.addresses, chosen=relay.chosen)
         by_relays = self._circuits_to(relay), self._entries_to(relay)
         way = MailRoute(addresses, relay.token, *by_relays, relay.chosen, relay.hidden, self._hops)
         return await open_as_mail(host, relay.peer, way, lasting=True)

@@ -19,8 +19,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.record_frames import RecordGet, RecordPut
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, PeerError, Refused
-from p2pchat.net import multiaddrs
-from p2pchat.net.mailbox.stream import MailStream, open_by_circuit, open_mail_stream
+from p2pchat.net.mailbox.stream import MailStream, addresses_to_dial, open_by_circuit, open_mail_stream
 from p2pchat.net.ports import Host, NewHost
 
 EXCHANGE_TIMEOUT = 10.0
@@ -29,7 +28,6 @@ MAX_EXCHANGES = 4
 """Requests that are made at the same time."""
 CIRCUIT_TIMEOUT = 4.0
 """Seconds of these that a circuit may take which is tried before a direct connection."""
-MAX_ADDRESSES = 4
 _NUMBER = 1
 
 
@@ -87,8 +85,7 @@ class RecordExchange:
 
     async def _ask(self, relay: Relay, kind: int, body: bytes, answer: int) -> bytes:
         """Return the body of a relay's answer, or b"" if there was none."""
-        readable = multiaddrs.unpack_known(relay.addresses, circuits=False)
-        addresses = multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=relay.chosen)
+        addresses = addresses_to_dial(relay.addresses, chosen=relay.chosen)
         if self._new_host is None or self._is_us(relay.peer) or not addresses:
             return b""
         hops = self._first_hops(relay)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import trio
 
@@ -25,6 +25,7 @@ from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
+from p2pchat.net import multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.multiaddrs import family_of, with_pass
 from p2pchat.net.ports import Host, Routed, Stream
@@ -51,6 +52,8 @@ STUCK_AFTER = 120.0
 """Seconds without the answer after which a relay is given up even if it sends other frames."""
 CHECK_SECONDS = 5.0
 """Seconds between two checks of these limits."""
+MAX_ADDRESSES = 4
+"""Addresses of a relay that are tried."""
 MAX_QUEUED = 8192
 """Frames that may wait to be written. Our own requests stay far below; the bound is for answers that a relay
 provokes."""
@@ -60,6 +63,14 @@ _PACKET_BYTES = 1_200  # of one packet, as far as one can know
 _SPARE_PACKETS = 2  # for the short way: what is said there, and acknowledges the other
 MAX_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
+
+Opened = TypeVar("Opened")
+
+
+def addresses_to_dial(packed: Sequence[bytes], *, chosen: bool) -> list[str]:
+    """Return the addresses at which a relay is tried directly. chosen: whether the user has named them."""
+    readable = multiaddrs.unpack_known(packed, circuits=False)
+    return multiaddrs.with_websockets(readable[:MAX_ADDRESSES], chosen=chosen)
 
 
 async def open_mail_stream(
@@ -135,16 +146,26 @@ async def open_by_circuit(
     *,
     lasting: bool = False,
 ) -> MailStream:
-    """Open a stream as `open_mail_stream` does, by a circuit: through relays of our own (`circuits`) or, if none of
-    these leads there, through others that we have chosen ourselves (`entries`).
+    """Open a stream as `open_mail_stream` does, by a circuit (`first_circuit`)."""
+
+    async def opened(ways: Sequence[str], chosen: bool) -> MailStream:
+        return await open_mail_stream(host, relay, ways, token, only=Route.CIRCUIT, chosen=chosen, lasting=lasting)
+
+    return await first_circuit(circuits, entries, opened)
+
+
+async def first_circuit(
+    circuits: Sequence[str], entries: Sequence[str], opened: Callable[[Sequence[str], bool], Awaitable[Opened]]
+) -> Opened:
+    """Open something by a circuit: through relays of our own (`circuits`) or, if none of these leads there, through
+    others that we have chosen ourselves (`entries`). opened: called with circuits, and whether they are through relays
+    of our own. Raises what it raises, and Unreachable where there is no circuit.
     """
     failure: PeerError = Unreachable("none of your relays leads there: add one that its operator has named")
     for ways, chosen in ((circuits, True), (entries, False)):
         if ways:
             try:
-                return await open_mail_stream(
-                    host, relay, ways, token, only=Route.CIRCUIT, chosen=chosen, lasting=lasting
-                )
+                return await opened(ways, chosen)
             except (LinkLost, Unreachable) as error:
                 failure = error
     raise failure

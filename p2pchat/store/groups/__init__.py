@@ -3,6 +3,7 @@
 groups   who we are in a group, and its settings        members  all of them, in pages
 events   the membership log                             epochs   keys, sender chains, skipped keys
 records  messages as signed, for newcomers
+transcript  the newest messages as they came           gaps     messages that have not arrived
 links    invites of ours to groups, and who uses them
 items    what was seen, waits, and is to be passed on
 logs     logs at relays, and what is to be put there

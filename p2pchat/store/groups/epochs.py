@@ -103,6 +103,11 @@ def send_under(db: Database, chat: ChatId, id: EpochId, at: int) -> None:
     db.execute(sql, (at, chat, id))
 
 
+def over_by(db: Database, chat: ChatId, now: int) -> None:
+    """Count epochs of a group as over since `now` (ms) for which a wrong clock has written a time that is to come."""
+    db.execute("UPDATE group_epochs SET over_since = ?1 WHERE chat = ?2 AND over_since > ?1", (now, chat))
+
+
 def messages(db: Database, pk: int) -> int:
     """Return how many messages of an epoch have been seen, with those of ours."""
     row = db.query_one("SELECT sum(number) FROM group_chains WHERE epoch = ?", (pk,))
@@ -117,7 +122,7 @@ def drop_links(db: Database, pk: int) -> None:
 def keep_topic(db: Database, pk: int) -> None:
     """Delete all of an epoch but what its logs are named by."""
     db.execute("UPDATE group_epochs SET header = x'', join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))
-    for table in ("group_chains", "group_skipped"):
+    for table in ("group_chains", "group_skipped", "group_transcript", "group_gaps"):
         db.execute(f"DELETE FROM {table} WHERE epoch = ?", (pk,))
 
 

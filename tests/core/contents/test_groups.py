@@ -15,20 +15,22 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupWant,
     GroupWelcome,
     Hide,
     Payload,
 )
 from p2pchat.core.contents.group_refusal import JoinRefusal
+from p2pchat.core.contents.group_want import MessagePlace
 from p2pchat.core.groups.parts import cut
 from p2pchat.core.groups.welcome import PART_ROOM, make_join_keys
-from p2pchat.core.ids import MemberId, MessageId
+from p2pchat.core.ids import EpochId, MemberId, MessageId
 from p2pchat.errors import CannotOpen
 from tests.core.groups.members import GROUP, member
 from tests.core.people import NOW
 
 DAN = member("dan")
-KEYS = make_join_keys(GROUP, DAN.seed, DAN.leaf.leaf, "Dan")
+KEYS = make_join_keys(GROUP, DAN.seed, DAN.leaf.leaf, "Dan", b"p" * 32)
 LONGEST = cut(bytes(PART_ROOM - 1728 - 16), PART_ROOM)[0]
 PAYLOADS: tuple[Payload, ...] = (
     GroupOffer(GROUP, "é" * 128, 9, True, 4999),
@@ -38,6 +40,7 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupItem(GROUP, bytes(1024), (MemberId(bytes(8)),) * 8),
     GroupMeet((bytes(8),) * 256),
     GroupLost(GROUP),
+    GroupWant(GROUP, (MessagePlace(EpochId(bytes(32)), MemberId(bytes(8)), 2**32 - 1),) * 64),
     GroupMember(GROUP, MemberId(bytes(8)), bytes(64)),
     GroupHistory(LONGEST),
     GroupRefusal(GROUP, JoinRefusal.FULL),
@@ -74,6 +77,9 @@ def test_a_content_about_a_group_opens_to_what_it_was(payload: Payload) -> None:
         (GroupRefusal, [GROUP]),
         (GroupAsk, [bytes(16)]),
         (GroupLost, [bytes(16)]),
+        (GroupWant, [GROUP, [[bytes(32), bytes(8), 0]] * 65]),
+        (GroupWant, [GROUP, [[bytes(32), bytes(8), 2**32]]]),
+        (GroupWant, [GROUP, [[bytes(32), bytes(7), 0]]]),
     ],
 )
 def test_another_shape_is_refused(kind: type[Payload], fields: list[object]) -> None:

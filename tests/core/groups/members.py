@@ -9,13 +9,14 @@ from p2pchat.core.groups import chains, epochs, items, messages
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets, Leaf, LeafKeys
 from p2pchat.core.groups.items import MessageItem
-from p2pchat.core.groups.messages import GroupMessage, ReadMessage
+from p2pchat.core.groups.messages import GroupMessage, ReadMessage, SeenMessage
 from p2pchat.core.groups.roles import member_id
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 from tests.core.people import Chance
 
 GROUP = GroupId(b"G" * 32)
 LOG_HEAD = EventId(b"L" * 32)
+SEEN = SeenMessage(1, MemberId(b"a member"), 7, b"its head")
 
 
 def core_hash(number: int) -> bytes:
@@ -61,7 +62,7 @@ class GroupPerson:
         """The message, and its items; commits the chain as the engine does."""
         held = self.epochs[number]
         written = messages.write(
-            GROUP, held.id, self.id, self.seed, held.chains[self.id], [LOG_HEAD], content, self.chance.random
+            GROUP, held.id, self.id, self.seed, held.chains[self.id], [LOG_HEAD], [SEEN], content, self.chance.random
         )
         held.chains[self.id] = written.chain
         item = MessageItem(self.id, written.message.number, written.body)

@@ -13,7 +13,7 @@ from p2pchat.core.groups import epochs, items, messages
 from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 from p2pchat.errors import CannotOpen
-from tests.core.groups.members import GROUP, LOG_HEAD, core_hash, crew, leaves, member
+from tests.core.groups.members import GROUP, LOG_HEAD, SEEN, core_hash, crew, leaves, member
 from tests.core.people import flipped
 
 
@@ -40,7 +40,7 @@ def test_a_member_cannot_write_as_another() -> None:
     """Every member could compute the keys of all chains; only the signature says whose a message is."""
     ann, ben, eve = crew("ann", "ben", "eve")
     held = eve.epochs[0]
-    written = messages.write(GROUP, held.id, ann.id, eve.seed, held.chains[ann.id], [], b"x", eve.chance.random)
+    written = messages.write(GROUP, held.id, ann.id, eve.seed, held.chains[ann.id], [], [], b"x", eve.chance.random)
     forged = MessageItem(ann.id, 0, written.body)
     (sealed,) = items.seal_items(forged, held.id, held.secrets, 1024, eve.chance.random)
     before = dict(ben.epochs[0].chains)
@@ -74,6 +74,8 @@ def test_a_message_opens_only_in_its_place() -> None:
     for changed in (
         replace(message, number=1),
         replace(message, log_heads=()),
+        replace(message, seen=()),
+        replace(message, seen=(SEEN._replace(head=b"another!"),)),
         replace(message, content=b"y"),
         replace(message, member=ben.id),
     ):
@@ -100,9 +102,14 @@ def test_a_record_shows_a_newcomer_who_wrote_it() -> None:
 def test_what_is_too_long_is_not_written() -> None:
     (ann,) = crew("ann")
     held = ann.epochs[0]
-    for content, heads in ((bytes(MAX_CONTENT + 1), [LOG_HEAD]), (b"", [EventId(bytes(32))] * 9)):
+    chain, nine = held.chains[ann.id], [EventId(bytes(32))] * 9
+    for content, heads, seen in (
+        (bytes(MAX_CONTENT + 1), [LOG_HEAD], [SEEN]),
+        (b"", nine, [SEEN]),
+        (b"", [LOG_HEAD], [SEEN] * 5),
+    ):
         with pytest.raises(ValueError, match="too long"):
-            messages.write(GROUP, held.id, ann.id, ann.seed, held.chains[ann.id], heads, content, ann.chance.random)
+            messages.write(GROUP, held.id, ann.id, ann.seed, chain, heads, seen, content, ann.chance.random)
 
 
 def test_a_removed_member_opens_nothing_of_the_new_epoch() -> None:

@@ -19,7 +19,8 @@ from p2pchat.errors import CannotOpen
 from tests.core.groups.members import GROUP, crew, epoch_id, member
 
 DAN = member("dan")
-KEYS = make_join_keys(GROUP, DAN.seed, DAN.leaf.leaf, "Dan")
+PAIR = b"p" * 32
+KEYS = make_join_keys(GROUP, DAN.seed, DAN.leaf.leaf, "Dan", PAIR)
 
 
 def whole_of(made: Welcome) -> bytes:
@@ -65,7 +66,7 @@ def test_a_welcome_of_another_shape_is_refused() -> None:
 
 
 def test_a_newcomer_proves_that_it_holds_its_key() -> None:
-    check_join_keys(GROUP, KEYS)
+    check_join_keys(GROUP, KEYS, PAIR)
     eve = member("eve")
     for group, keys in (
         (GroupId(bytes(32)), KEYS),
@@ -75,13 +76,15 @@ def test_a_newcomer_proves_that_it_holds_its_key() -> None:
         (GROUP, replace(KEYS, kem=None)),
     ):
         with pytest.raises(CannotOpen):
-            check_join_keys(group, keys)
+            check_join_keys(group, keys, PAIR)
+    with pytest.raises(CannotOpen):
+        check_join_keys(GROUP, KEYS, b"q" * 32)
 
 
 @pytest.mark.parametrize("leaf", [DAN.leaf.leaf._replace(key=bytes(32)), DAN.leaf.leaf._replace(kem=b"\xff" * 1184)])
 def test_a_newcomer_with_a_key_that_nothing_can_be_sealed_to_is_refused(leaf: Leaf) -> None:
     with pytest.raises(CannotOpen):
-        check_join_keys(GROUP, make_join_keys(GROUP, DAN.seed, leaf, "Dan"))
+        check_join_keys(GROUP, make_join_keys(GROUP, DAN.seed, leaf, "Dan", PAIR), PAIR)
     assert len(leaf.kem or b"") in {0, prim.KEM_PUBLIC}
 
 

@@ -11,6 +11,7 @@ from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.items import PartItem
 from p2pchat.core.groups.membership import MembershipLog
+from p2pchat.core.groups.messages import SeenMessage
 from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.welcome import JoinKeys
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
@@ -73,9 +74,11 @@ def a_message(one: Vector) -> None:
     assert messages.open_record(unhex(one["record"]), group) == message
     messages.verify_message(message, sign)
     seed, heads = unhex(one["seed"]), [EventId(unhex(head)) for head in one["log_heads"]]
+    seen = [SeenMessage(back, MemberId(unhex(who)), number, unhex(head)) for back, who, number, head in one["seen"]]
+    assert list(message.seen) == seen
     before = chains.seek(chain, one["number"] - 1, lambda _: None).chain
     random = drawn_again(one).random
-    written = messages.write(group, epoch, member, seed, before, heads, message.content, random)
+    written = messages.write(group, epoch, member, seed, before, heads, seen, message.content, random)
     assert written.body == body
 
 
@@ -102,9 +105,10 @@ def an_item(one: Vector) -> None:
 def join_keys(one: Vector) -> None:
     group, kem = GroupId(unhex(one["group"])), None if one["kem"] is None else unhex(one["kem"])
     keys = JoinKeys(unhex(one["sign"]), unhex(one["leaf"]), kem, one["name"], unhex(one["proof"]))
-    welcome.check_join_keys(group, keys)
+    pair = unhex(one["pair"])
+    welcome.check_join_keys(group, keys, pair)
     leaf = epochs.Leaf(MemberId(b""), keys.leaf, kem)
-    assert welcome.make_join_keys(group, unhex(one["seed"]), leaf, keys.name) == keys
+    assert welcome.make_join_keys(group, unhex(one["seed"]), leaf, keys.name, pair) == keys
 
 
 def a_member(one: Vector) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
-from p2pchat.core.contents import KINDS, GroupLost, GroupMember, GroupWelcome
+from p2pchat.core.contents import KINDS, GroupJoin, GroupLost, GroupMember, GroupWelcome
 from p2pchat.core.groups import epochs, events, welcome
+from p2pchat.core.groups import upkeep as core_upkeep
 from p2pchat.core.groups.events import AddMembers, ChangeSetting, GroupEvent, Newcomer
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.welcome import Welcome
@@ -17,6 +19,7 @@ from p2pchat.core.primitives import KEY_BYTES, sign_public, x25519_public
 from p2pchat.engine import contents
 from p2pchat.engine.groups import adopting, joining
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
@@ -26,8 +29,8 @@ from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.joins import JoinRow
 from tests.core.groups.crowd import forge, seed_of
 from tests.core.groups.crowd import found as founding
-from tests.support.world import World, befriend, run_world
-from tests.world.test_groups import found, has_members
+from tests.support.group_worlds import found, has_members, reads
+from tests.support.world import World, befriend, run_world, until
 
 
 @pytest.mark.parametrize(("apart", "joins"), [(3, True), (40, False)])
@@ -132,3 +135,43 @@ def test_every_content_between_two_about_groups_is_taken_from_whoever_is_known_f
     about = [known for known in KINDS.values() if known.KIND.name.startswith("group_") and not known.KIND.in_group]
     assert GroupLost in about
     assert set(about) <= set(contents._FOR_GROUPS)
+
+
+def test_more_than_one_event_may_add_are_added_by_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_upkeep, "MAX_ADDED", 2)
+
+    async def main(world: World) -> None:
+        alice, names = await world.start("alice"), ["bob", "carol", "dave"]
+        for name in names:
+            await befriend(alice, await world.start(name))
+        answered, held = joining.answered, list[tuple[Contact, GroupJoin]]()
+        with monkeypatch.context() as patched:
+            patched.setattr(joining, "answered", lambda tx, joins: held.extend(joins))
+            await alice.call("create_group", name="hikers", contacts=names)
+            await trio.sleep(60)
+        await alice.engine.committer.submit(lambda tx: answered(tx, held))
+        for node in world.nodes.values():
+            await has_members(node, "hikers", 4)
+        assert [one["op"] for one in await alice.call("group_log", chat="hikers")] == ["found", "add", "add"]
+        await world.nodes["bob"].call("send", chat="hikers", text="to all")
+        await reads(world.nodes["dave"], "hikers", "to all")
+
+    run_world(tmp_path, main)
+
+
+def test_for_whom_there_is_no_room_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, *_ = await found(world, "alice", "bob")
+        monkeypatch.setattr(joining, "MAX_MEMBERS", 2)
+        carol = await world.start("carol")
+        await befriend(alice, carol)
+        await alice.call("add_members", chat="hikers", contacts=["carol"])
+
+        async def told() -> bool:
+            return "You cannot join hikers: the group is full." in [event.get("warning") for event in carol.heard]
+
+        await until(told)
+        assert alice.db.query("SELECT count(*) FROM group_offers") == [(0,)]
+        assert (await alice.call("group", chat="hikers"))["members"] == 2
+
+    run_world(tmp_path, main)

@@ -20,9 +20,9 @@ from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
+from tests.support.group_worlds import found, said, talk
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, run_world
-from tests.world.test_groups import found, said, talk
 
 CHAT = "hikers"
 

@@ -11,13 +11,14 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from p2pchat.core import frames
+from p2pchat.core.ids import ChatId
 from p2pchat.core.primitives import system_entropy
 from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import DatabaseDamaged, NodeError, NoSuchContact
+from p2pchat.errors import CannotOpen, DatabaseDamaged, NodeError, NoSuchContact, NotNow, P2PChatError
 from p2pchat.ports import Net, NetView
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
@@ -129,6 +130,59 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
             for number in range(3):
                 nursery.start_soon(alice.engine.committer.submit, lambda tx, number=number: ran.append(number))
         assert set(ran) == {0, 1, 2}
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize(("error", "told"), [(CannotOpen(), NodeError), (NotNow("there is no room"), NotNow)])
+def test_an_error_at_the_end_of_a_transaction_costs_its_cause_alone(
+    tmp_path: Path, error: P2PChatError, told: type[P2PChatError]
+) -> None:
+    """What follows of all inputs together is done there, as of groups; it is no fault of the disk."""
+
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        committer, ran, guilty = alice.engine.committer, list[int](), list[Transaction]()
+
+        def follow(tx: Transaction) -> None:
+            if tx in guilty:
+                raise error
+
+        committer.before_writing = [*committer.before_writing, follow]
+
+        async def fails() -> None:
+            with pytest.raises(told):
+                await committer.submit(guilty.append)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fails)
+            for number in range(3):
+                nursery.start_soon(committer.submit, lambda tx, number=number: ran.append(number))
+        assert set(ran) == {0, 1, 2}
+
+    run_world(tmp_path, main)
+
+
+def test_what_a_failed_transaction_noted_is_taken_back(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        committer, chat, other = alice.engine.committer, ChatId(b"a chat"), ChatId(b"another")
+        asked = committer.memory.lost_asked
+
+        def note(tx: Transaction, at: int, fails: bool) -> None:
+            tx.memory.note(asked, chat, at)
+            tx.memory.note(asked, chat, at + 1)
+            tx.memory.note(asked, other, at)
+            if fails:
+                raise ValueError
+
+        with pytest.raises(NodeError):
+            await committer.submit(note, 1, True)
+        assert asked == {}
+        await committer.submit(note, 3, False)
+        with pytest.raises(NodeError):
+            await committer.submit(note, 5, True)
+        assert asked == {chat: 4, other: 3}
 
     run_world(tmp_path, main)
 

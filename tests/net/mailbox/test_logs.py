@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
 from p2pchat.core import logs, mailbox
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.logs import LogRole
 from p2pchat.core.mailbox import DONE, NOT_ALLOWED, QUEUE_FULL
 from p2pchat.errors import DiskFull
@@ -239,6 +241,23 @@ def test_a_relay_that_is_away_is_tried_again_and_appends_return(tmp_path: Path) 
             there.append(at.stream)
             assert await logs_of.append(AT_RELAY, GROUP, 24, ITEMS[:1]) == [DONE], "a call does not wait for the turn"
             await scene.letters.until(lambda: scene.letters.items(GROUP) == ITEMS[:1])
+
+    run(main)
+
+
+def test_relays_that_are_not_used_any_more_are_forgotten() -> None:
+    """A node that is in many groups after one another meets many relays."""
+
+    async def main() -> None:
+        async with client(unreachable) as scene:
+            watched = replace(AT_RELAY, peer=PeerKey(bytes([99]) * 32))
+            scene.boxes.logs.watch(watched, [(GROUP, 0)])
+            for number in range(20):
+                other = replace(AT_RELAY, peer=PeerKey(bytes([number]) * 32))
+                assert await scene.boxes.logs.append(other, GROUP, 24, ITEMS[:1]) is None
+                await trio.sleep(10)
+            assert isinstance(scene.boxes.logs, log_client.RelayLogs)
+            assert {watched.mailbox, other.mailbox} == scene.boxes.logs._clients.keys()
 
     run(main)
 

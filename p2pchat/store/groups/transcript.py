@@ -1,0 +1,73 @@
+"""The newest messages of groups, as they came: what the next message names, and what members can be given who lack it.
+
+A body is sealed with a message key that was deleted when it was read here, so nothing here opens it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.store.database import Database
+
+MAX_MESSAGES = 2_000
+MAX_BYTES = 4 * 2**20
+"""What is kept for one group at most; the oldest give way."""
+TRIM_EVERY = 128
+"""How many messages of all groups come between two times that one is trimmed, which takes long."""
+
+
+class PlacedMessage(NamedTuple):
+    """A message by its place. epoch: the pk of its epoch. head: the first 8 bytes of its digest."""
+
+    epoch: int
+    member: MemberId
+    number: int
+    head: bytes
+
+
+_ADD = """
+INSERT INTO group_transcript (epoch, member, number, head, body, named) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING RETURNING pk
+"""
+_NAME = """
+UPDATE group_transcript SET named = 1 WHERE epoch = ? AND member = ? AND number = ? RETURNING head
+"""
+_NOT_NAMED = """
+SELECT epoch, member, number, head FROM group_transcript INDEXED BY group_transcript_not_named
+WHERE epoch IN (?, ?) AND named = 0 ORDER BY pk DESC LIMIT ?
+"""
+_TRIM = """
+DELETE FROM group_transcript WHERE pk IN (
+    SELECT pk FROM (
+        SELECT pk, row_number() OVER newest AS place, sum(length(body)) OVER newest AS bytes
+        FROM group_transcript WHERE epoch IN (SELECT pk FROM group_epochs WHERE chat = ?1)
+        WINDOW newest AS (ORDER BY pk DESC))
+    WHERE place > ?2 OR bytes > ?3)
+"""
+
+
+def add(db: Database, chat: ChatId, message: PlacedMessage, body: bytes, *, named: bool) -> None:
+    """Keep a message of a group. named: no later message of ours need name it."""
+    added = db.query(_ADD, (*message, body, named))
+    if added and added[0][0] % TRIM_EVERY == 0:
+        db.execute(_TRIM, (chat, MAX_MESSAGES, MAX_BYTES))
+
+
+def name(db: Database, epoch: int, member: MemberId, number: int) -> bytes | None:
+    """Note that a message that is here names this one; return the head of this one, or None if it is not kept."""
+    named = db.query(_NAME, (epoch, member, number))
+    return bytes(named[0][0]) if named else None
+
+
+def not_named(db: Database, epochs: tuple[int, int], limit: int) -> Sequence[PlacedMessage]:
+    """Return the newest messages of these two epochs, by their pks, that no message here names: newest first."""
+    return [PlacedMessage(*row) for row in db.query(_NOT_NAMED, (*epochs, limit))]
+
+
+def body(db: Database, epoch: int, member: MemberId, number: int) -> bytes | None:
+    """Return the body of a message, or None if it is not kept."""
+    sql = "SELECT body FROM group_transcript WHERE epoch = ? AND member = ? AND number = ?"
+    row = db.query_one(sql, (epoch, member, number))
+    return None if row is None else row[0]

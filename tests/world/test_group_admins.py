@@ -1,0 +1,114 @@
+"""Several who manage a group and act at one time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core.groups import epochs
+from tests.support.group_worlds import found, has_members, reads, said
+from tests.support.sampling import sampled
+from tests.support.world import World, WorldNode, befriend, run_world, until
+
+
+@pytest.mark.parametrize("seed", sampled(list(range(12)), 2, "partitions"))
+def test_admins_who_act_at_once_agree_when_they_meet(tmp_path: Path, seed: int) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await found(world, "alice", "bob", "carol", "dave")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        await until(is_admin)
+        await befriend(bob, await world.start("erin"))
+        world.cut(alice, bob)
+        await alice.call("remove_member", chat="hikers", member="dave")
+        await bob.call("add_members", chat="hikers", contacts=["erin"])
+        await has_members(world.nodes["erin"], "hikers", 5)
+        await bob.call("set_group", chat="hikers", key="topic", value="bob's")
+        await alice.call("send", chat="hikers", text="on this side")
+        await bob.call("send", chat="hikers", text="on that side")
+        await trio.sleep(60)
+        world.mend(alice, bob)
+        here = [alice, bob, carol, world.nodes["erin"]]
+        for node in here:
+            await has_members(node, "hikers", 4)
+        await trio.sleep(300)
+        for node in here:
+            await node.call("send", chat="hikers", text=f"{node.name} is here")
+        for node in here:
+
+            async def complete(node: WorldNode = node) -> bool:
+                texts = await said(node, "hikers")
+                return {f"{other.name} is here" for other in here if other is not node} <= set(texts)
+
+            await until(complete)
+        assert (await carol.call("group", chat="hikers"))["topic"] == "bob's"
+        assert "erin is here" not in await said(dave, "hikers")
+
+    run_world(tmp_path, main, seed=seed)
+
+
+def test_admins_who_add_more_than_there_is_room_for_can_remove_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epochs, "MAX_MEMBERS", 4)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        await until(is_admin)
+        for admin, name in ((alice, "dave"), (bob, "erin")):
+            await befriend(admin, await world.start(name))
+        world.cut(alice, bob)
+        for admin, name in ((alice, "dave"), (bob, "erin")):
+            await admin.call("add_members", chat="hikers", contacts=[name])
+            await has_members(admin, "hikers", 4)
+        world.mend(alice, bob)
+        here = [alice, bob, carol]
+        for node in here:
+            await has_members(node, "hikers", 5)
+        await bob.call("set_group", chat="hikers", key="topic", value="too many")
+        await alice.call("remove_member", chat="hikers", member="erin")
+        for node in (*here, world.nodes["dave"]):
+            await has_members(node, "hikers", 4)
+        await bob.call("send", chat="hikers", text="all of us")
+        await reads(world.nodes["dave"], "hikers", "all of us")
+
+    run_world(tmp_path, main)
+
+
+def test_what_somebody_did_who_was_removed_meanwhile_does_not_count(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        await until(is_admin)
+        world.cut(alice, bob)
+        world.cut(bob, carol)
+        await alice.call("remove_member", chat="hikers", member="bob")
+        await bob.call("set_group", chat="hikers", key="topic", value="mine")
+        await trio.sleep(60)
+        world.mend(alice, bob)
+
+        async def told() -> bool:
+            log = await alice.call("group_log", chat="hikers")
+            return any(
+                one["text"].endswith("it does not count, since the right to it had been taken away.") for one in log
+            )
+
+        await until(told)
+        assert (await alice.call("group", chat="hikers"))["topic"] == ""
+        assert not any("topic" in one["text"] for one in await alice.call("log", chat="hikers"))
+
+    run_world(tmp_path, main)

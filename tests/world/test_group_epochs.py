@@ -1,0 +1,159 @@
+"""Keys of a group: renewed, deleted in time, and got back by who has lost them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core.groups import upkeep
+from p2pchat.core.groups.events import RotateEpoch
+from p2pchat.engine.groups import changes
+from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
+from tests.support.group_worlds import found, has_members, reads, said
+from tests.support.world import World, befriend, run_world, until
+
+
+def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await world.sleep_days(2)
+        keys = "SELECT exporter IS NULL, over_since IS NULL FROM group_epochs ORDER BY pk"
+        *over, current = bob.db.query(keys)
+        assert set(over) == {(1, 0)}
+        assert current == (0, 1)
+        assert alice.db.query(keys)[-1] == (0, 1)
+        assert {first for first, last in alice.db.query(keys) if not last} == {1}
+        await bob.stop()
+        bob = await world.start("bob")
+        await bob.call("send", chat="hikers", text="after the restart")
+        await reads(alice, "hikers", "after the restart")
+        before = bob.db.query("SELECT id FROM group_epochs")
+        for _ in range(2):  # the keys are renewed first, so those before are over
+            await world.sleep_days(31)
+            await trio.sleep(3700)
+        assert not set(before) & set(bob.db.query("SELECT id FROM group_epochs"))
+
+    run_world(tmp_path, main)
+
+
+def test_old_keys_are_deleted_by_an_admin_who_cannot_renew_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        monkeypatch.setattr(changes, "renew_keys", lambda tx, row, action: None)
+        monkeypatch.setattr(upkeep, "renewal", lambda state, **_: RotateEpoch())
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await world.sleep_days(2)
+        assert alice.engine.committer.memory.keys_due
+        links = alice.db.query("SELECT exporter FROM group_epochs WHERE over_since IS NOT NULL")
+        assert links
+        assert set(links) == {(None,)}
+
+    run_world(tmp_path, main)
+
+
+def test_keys_are_renewed_once_a_week_by_the_most_senior(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def renewals() -> list[str]:
+            return [one["by"] for one in await bob.call("group_log", chat="hikers") if one["op"] == "rotate"]
+
+        async def renewed() -> bool:
+            return bool(await renewals())
+
+        await world.sleep_days(6)
+        assert not await renewed()
+        await world.sleep_days(1)
+        await until(renewed)
+        await trio.sleep(3700)
+        assert await renewals() == ["alice"]
+        await bob.call("send", chat="hikers", text="under new keys")
+        await reads(alice, "hikers", "under new keys")
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_restored_from_a_copy_comes_back_into_the_group(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        copy = bob.copy()
+        await bob.call("send", chat="hikers", text="of the time that is gone")
+        await reads(alice, "hikers", "of the time that is gone")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        await bob.stop()
+        world.put_back(copy)
+        bob = await world.start("bob")
+        await trio.sleep(600)
+        assert (await bob.call("group", chat="hikers"))["members"] == 3
+        await alice.call("send", chat="hikers", text="where are you?")
+        await has_members(bob, "hikers", 2)
+        assert bob.db.query("SELECT 1 FROM group_waiting") == []
+        await alice.call("send", chat="hikers", text="there")
+        await reads(bob, "hikers", "there")
+        await bob.call("send", chat="hikers", text="here again")
+        await reads(alice, "hikers", "of the time that is gone", "here again")
+
+    run_world(tmp_path, main)
+
+
+def test_a_newcomer_reads_nothing_older_and_who_comes_back_reads_on(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("send", chat="hikers", text="before")
+        await reads(bob, "hikers", "before")
+        dave = await world.start("dave")
+        await befriend(alice, dave)
+        await alice.call("add_members", chat="hikers", contacts=["dave"])
+        await has_members(dave, "hikers", 4)
+        assert await said(dave, "hikers") == []
+        await alice.call("remove_member", chat="hikers", member="bob")
+        await has_members(dave, "hikers", 3)
+        await alice.call("send", chat="hikers", text="without bob")
+        await reads(dave, "hikers", "without bob")
+        await alice.call("add_members", chat="hikers", contacts=["bob"])
+        await has_members(dave, "hikers", 4)
+        await bob.call("send", chat="hikers", text="back again")
+        await reads(dave, "hikers", "without bob", "back again")
+        assert await said(bob, "hikers") == ["before"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_member_leaves_and_is_followed_by_new_keys(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        assert (await bob.call("leave_group", chat="hikers"))["name"] == "hikers"
+        await has_members(carol, "hikers", 2)
+        await alice.call("send", chat="hikers", text="without bob")
+        await reads(carol, "hikers", "without bob")
+        await trio.sleep(600)
+        assert await said(bob, "hikers") == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_clock_that_was_ahead_keeps_no_keys(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await trio.sleep(2 * HOUR_SECONDS)
+        bob.skew = 400 * DAY_MS
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        assert bob.db.query("SELECT max(over_since) > ? FROM group_epochs", (world.now() + 399 * DAY_MS,)) == [(1,)]
+        bob.skew = 0
+        await trio.sleep(3 * HOUR_SECONDS)  # until the clock is believed again
+        await world.sleep_days(2)
+        *over, current = bob.db.query("SELECT exporter IS NULL FROM group_epochs ORDER BY pk")
+        assert set(over) == {(1,)}
+        assert current == (0,)
+
+    run_world(tmp_path, main)
