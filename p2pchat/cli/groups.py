@@ -1,4 +1,4 @@
-"""Verbs about groups: group create show members add invite requests accept decline remove ban role set
+"""Verbs about groups: group create show members add invite requests accept decline remove ban role mute hide report set
 recover keep successor leave log."""
 
 from __future__ import annotations
@@ -182,6 +182,15 @@ def mute(context: Context, args: Namespace) -> int:
 def hide(context: Context, args: Namespace) -> int:
     """Hide a message of a member for all."""
     return answers.say(context, "Hidden for all members.", "hide_message", id=args.id, reason=args.reason)
+
+
+def report(context: Context, args: Namespace) -> int:
+    """Report a message to those who moderate its group."""
+
+    def words(result: dict[str, Any]) -> str:
+        return f"Reported to those who moderate the group: {counted(result['readers'], 'member')}."
+
+    return answers.say(context, words, "report_message", id=args.id, reason=args.reason)
 
 
 def successor(context: Context, args: Namespace) -> int:
@@ -427,6 +436,15 @@ _ACTIONS = (
         notes="Its text is gone everywhere, as if its author had deleted it, and in its place stands who hid it, and "
         "why. It cannot be shown again. It is for moderators and above.",
         example="p2pchat group hide 0198f2a1 spam",
+    ),
+    Verb(
+        "group report",
+        "report a message to those who moderate its group",
+        report,
+        (_MESSAGE, Arg("REASON", "why; only they see it", required=False, many=True)),
+        notes="The owner, admins and moderators, without the author of the message, read in the chat that you report "
+        "it, and why; nobody else does. They decide what to do.",
+        example="p2pchat group report 0198f2a1 insults",
     ),
     Verb(
         "group set",

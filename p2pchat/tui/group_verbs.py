@@ -37,6 +37,7 @@ VERBS = (
     GroupVerb("role", f"make a member {', '.join(ROLES[1:-1])} or {ROLES[-1]}", "set_role", "MEMBER ROLE", NAME),
     GroupVerb("mute", "mute a member for a time: 8h, 7d; off unmutes them", "mute_member", "MEMBER TIME", NAME),
     GroupVerb("hide", "hide the selected message for all, and say why", "hide_message", "[REASON]", NAME),
+    GroupVerb("report", "report the selected message to the moderators", "report_message", "[REASON]", NAME),
     GroupVerb("set", "change its name or a rule", "set_group", "[SETTING VALUE]", NAME),
     GroupVerb("recover", "ask that a member becomes the owner in place of a lost one", "recover_group", "MEMBER", NAME),
     GroupVerb("keep", "say that you, the owner, are not lost", "keep_group"),

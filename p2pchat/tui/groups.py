@@ -193,10 +193,10 @@ SETTINGS = (
     Setting("topic", "what it is about, in a line", longest=256),
     Setting("description", "its rules, for those who join", longest=2048),
     Setting("locked", "only moderators and above write", ("no", "yes")),
-    Setting("slow_mode", "the least time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
+    Setting("slow_mode", "time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
     Setting("invites", "who adds people", ("admins", "members")),
-    Setting("newcomers", "how long newcomers send no links and files", ("0", "1", "24", "168")),
-    Setting("history", "how many earlier messages newcomers get", ("0", "50", "500")),
+    Setting("newcomers", "how long newcomers send no links or files", ("0", "1", "24", "168")),
+    Setting("history", "earlier messages that newcomers get", ("0", "50", "500")),
     Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off", longest=2048),
 )
 """What `set_group` changes, in the order of the page."""

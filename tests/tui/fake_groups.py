@@ -196,6 +196,10 @@ class FakeGroups(ABC):
         self._emit("changed", row)
         return row
 
+    def _do_report_message(self, id: str, reason: str = "", chat: str | None = None) -> Json:
+        self.does(chat or "", f"You reported {id[:4]}: {reason}", "report")
+        return {"readers": 2}
+
     def _do_recover_group(self, chat: str, member: str) -> Json:
         self._member(chat, member)
         return self._do_group(chat)

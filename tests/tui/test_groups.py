@@ -482,13 +482,21 @@ def test_a_moderator_hides_a_message_and_says_why(tmp_path: Path, monkeypatch: p
     run(main())
 
 
-def test_a_member_is_not_offered_to_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_reports_a_message_and_is_not_offered_to_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def main() -> None:
-        async with in_group(tmp_path, monkeypatch, MEMBER) as (_, _chat, app, pilot):
+        async with in_group(tmp_path, monkeypatch, MEMBER) as (node, _, app, pilot):
             await until(pilot, lambda: "@Bob I do" in take(app).shown)
             await pilot.press("up", "m")
             await until(pilot, lambda: "This message" in take(app).shown)
             assert "hide it for all" not in take(app).shown
+            assert "report to moderators" in take(app).shown
+            await pilot.press("escape", "R")
+            await until(pilot, lambda: "Report this message?" in take(app).shown)
+            await pilot.press(*"rude", "enter")
+            await until(pilot, lambda: node.named("report_message"))
+            assert node.named("report_message")[0]["reason"] == "rude"
 
     run(main())
 

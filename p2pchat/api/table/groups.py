@@ -80,6 +80,18 @@ METHODS: Final[tuple[Method, ...]] = (
         ),
     ),
     Method(
+        "report_message",
+        "Tells those who moderate a group, at most 16 of them, about a message of a member: they read a line in the "
+        "chat that says who reports it, and why. It is sealed to them: other members' nodes learn only that the user "
+        "reports something. `readers` is how many it goes to, without the author of the message.",
+        "{readers}",
+        (
+            MESSAGE_ID,
+            Param("reason", "text", "Why, for them to see; at most 256 bytes of UTF-8.", default=""),
+            IN_CHAT,
+        ),
+    ),
+    Method(
         "leave_group",
         "Leaves a group. The members are told; what was written stays in the chat, which can only be read from then "
         "on. An owner has to make somebody else the owner first.",

@@ -4,6 +4,7 @@
 receipt is queued. A content that was received before, by (contact, message id), must change nothing.
 
 text, timer, edit, delete, hide, reaction, pin, typing, receipt   the chat
+report                                                            to those who moderate a group
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
 group_ask, group_offer, group_join, group_welcome           becoming a member of a group
@@ -12,6 +13,7 @@ group_item, group_history, group_want                       what is said there, 
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
 ending    deleting timed messages and clearing chats
+lines     lines in the chat of a group, which nobody sent
 """
 
 from __future__ import annotations

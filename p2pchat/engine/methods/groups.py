@@ -20,7 +20,7 @@ from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
-from p2pchat.engine.contents import hide
+from p2pchat.engine.contents import hide, report
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.groups import changes, history, joining, links, permission, recovering, succession, summary, wording
 from p2pchat.engine.methods import chats, conversation
@@ -142,6 +142,23 @@ async def hide_message(engine: Engine, *, id: str, reason: str = "", chat: str |
     hidden: Json = await engine.committer.submit(act)
     await engine.endings.clean_log()  # only then the words are gone from the log of the database too
     return hidden
+
+
+async def report_message(engine: Engine, *, id: str, reason: str = "", chat: str | None = None) -> Json:
+    """Tell those who moderate a group about a member's message; nobody else reads what is said."""
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        raise UsageError(f"A reason has at most {MAX_REASON_BYTES} bytes")
+
+    def act(tx: Transaction) -> Json:
+        message = conversation.message_meant(tx.db, id, chat)
+        partner = conversation.contact_of(tx, message)
+        row = None if partner.group is None else store_groups.get(tx.db, partner.group)
+        if row is None:
+            raise UsageError("Only messages of groups are reported", hint="`p2pchat block` blocks a contact.")
+        return {"readers": report.put(tx, partner, row, message, reason)}
+
+    sent: Json = await engine.committer.submit(act)
+    return sent
 
 
 async def leave_group(engine: Engine, *, chat: str) -> Json:

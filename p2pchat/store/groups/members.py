@@ -117,6 +117,12 @@ def all(db: Database, chat: ChatId) -> list[MemberRow]:
     return [MemberRow(*row) for row in db.query(_SELECT + "ORDER BY id", (chat,))]
 
 
+def with_keys(db: Database, chat: ChatId, role: int, most: int) -> list[MemberRow]:
+    """Return at most so many present members with this role or a higher one, the highest first."""
+    sql = f"{_SELECT} AND role <= ? ORDER BY role, id LIMIT ?"
+    return [MemberRow(*row) for row in db.query(sql, (chat, int(role), most))]
+
+
 def count(db: Database, chat: ChatId) -> int:
     """Return the number of members of a group."""
     row = db.query_one("SELECT count(*) FROM group_members WHERE chat = ? AND gone = 0", (chat,))

@@ -35,6 +35,10 @@ _HIDING = (
     "Its text goes from everybody's screen, log and search, and in its place stands who hid it, and why. It cannot be "
     "shown again. Whoever has read it still knows it."
 )
+_REPORTING = (
+    "Those who moderate this group are told, without whoever wrote it. They read your name, the message and the "
+    "reason; nobody else does."
+)
 _SUCCESSOR = (
     "It has the same rules and roles, and you are its owner. Members who are your contacts are added; everybody here "
     "reads that there is another group. This one stays."
@@ -61,6 +65,7 @@ class GroupActions:
             "role": self._role,
             "mute": self._mute,
             "hide": self._hide_picked,
+            "report": self._report_picked,
             "set": self._set,
             "recover": self._recover,
             "keep": self._keep,
@@ -211,9 +216,24 @@ class GroupActions:
     async def _hide_picked(self, _chat: Chat, reason: str) -> None:
         message = self._app.main.conversation.selected
         if message is None:
-            self._app.say("Select a message first, with the arrow up: /group hide spam hides it.")
+            self._app.say("Select a message first, and hide it with its menu (m).")
         else:
             await self.hide(message, reason)
+
+    async def _report_picked(self, _chat: Chat, reason: str) -> None:
+        message = self._app.main.conversation.selected
+        if message is None:
+            self._app.say("Select a message first, and report it with its menu (m).")
+        else:
+            await self.report(message, reason)
+
+    async def report(self, message: Message, reason: str = "") -> None:
+        """Report a message to those who moderate the group; the reason is asked if there is none."""
+        from p2pchat.tui.screens.reason import ReasonScreen
+
+        asked = reason or await self._app.ask(ReasonScreen("Report this message?", "Why?", _REPORTING))
+        if asked is not None:
+            await self._app.node.call("report_message", id=message.id, reason=asked, chat=message.chat)
 
     async def hide(self, message: Message, reason: str = "") -> None:
         """Hide a message of a group for all; the reason is asked if there is none."""

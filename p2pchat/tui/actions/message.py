@@ -180,6 +180,8 @@ class MessageActions:
             await self._page(VersionsScreen(self._app.node, message), message)
         elif intent.what == "hide":
             await self._hide(message)
+        elif intent.what == "report":
+            await self._groups.report(message)
         elif intent.what == "menu":
             await self._menu(message)
         elif intent.what == "select":
@@ -197,7 +199,7 @@ class MessageActions:
         from p2pchat.tui.widgets import bars
 
         group = self._groups.shown
-        moderates = group is not None and group.chat == message.chat and group.moderates
+        moderates = group.moderates if group is not None and group.chat == message.chat and group.role else None
         ways = bars.ways(message, self._app.keymap, moderates=moderates)
         action = await self._page(MenuScreen(ways), message)
         if action is not None:

@@ -44,7 +44,7 @@ _NEEDS = {
     KEEP: "keep_group",
 }
 _NAME_CELLS = 13
-_VALUE_CELLS = 24
+_VALUE_CELLS = 10
 _ROOMY = 70
 _FRAME = 10
 

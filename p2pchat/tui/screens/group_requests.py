@@ -100,7 +100,7 @@ class GroupRequestsScreen(Panel[None]):
         if joining is None:
             words.update(_NOBODY)
         else:
-            via = f"They used the invite {self.drawn(joining.via)}. " if joining.via else ""
+            via = f"They used the invite “{self.drawn(joining.via)}”. " if joining.via else ""
             wrote = f"They write: {self.drawn(displayable(joining.words))}\n" if joining.words else ""
             words.update(f"{wrote}{via}Anybody can choose any name. {VISIBLE}")
         self.show_keys()

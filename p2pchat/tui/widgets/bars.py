@@ -58,8 +58,9 @@ _MENU = ("more", "menu")
 _MORE = (("select text", "select_text"),)
 """Actions for which that line has no room."""
 
-_MODERATING = (("hide it for all", "hide"),)
-"""Actions of a moderator on what a member of a group wrote."""
+_MODERATING, _REPORTING = (("hide it for all", "hide"),), (("report to moderators", "report"),)
+"""Actions on what a member of a group wrote, of a moderator and of others."""
+_OF_GROUPS = ("hide", "report")
 
 
 def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
@@ -88,16 +89,18 @@ def _hint(keymap: Keymap, way: tuple[str, str], message: Message) -> tuple[TextS
     return (TextSpan(key, "key", action), TextSpan(f" {says}  ", "bar", action)) if key else ()
 
 
-def ways(message: Message, keymap: Keymap, *, moderates: bool = False) -> list[tuple[str, str, str]]:
-    """Return the actions on a message: (key, description, action). moderates: it is in a group in which the user may
-    act on others.
+def ways(message: Message, keymap: Keymap, *, moderates: bool | None = None) -> list[tuple[str, str, str]]:
+    """Return the actions on a message: (key, description, action). moderates: whether the user may act on others in the
+    group of which it is; None where it is of no group.
     """
     more = _MORE if message.file is None else ()
-    hiding = _MODERATING if moderates and message.member is not None and not message.deleted else ()
+    of_group: tuple[tuple[str, str], ...] = ()
+    if moderates is not None and message.member is not None and not message.deleted and message.kind != "group":
+        of_group = _MODERATING if moderates else _REPORTING
     return [
         (keymap.shown(f"message_{action}"), _worded(says, action, message), action)
-        for says, action in (*_table(message), *more, *hiding)
-        if action != "leave" and (action == "hide" or _concerns(action, message))
+        for says, action in (*_table(message), *more, *of_group)
+        if action != "leave" and (action in _OF_GROUPS or _concerns(action, message))
     ]
 
 
@@ -153,7 +156,8 @@ def _concerns(action: str, message: Message) -> bool:
     if message.file is not None and not message.deleted:
         return _concerns_file(action, message, message.file)
     if message.deleted or message.kind != "text":
-        return action in ("explain", "delete", "leave")
+        about = action == "jump_quoted" and message.quote is not None and message.quote.here
+        return about or action in ("explain", "delete", "leave")
     return {
         "copy_code": lambda: bool(formatting.code(message.text)),
         "open_link": lambda: bool(formatting.links(message.text)),

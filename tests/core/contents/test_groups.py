@@ -19,6 +19,7 @@ from p2pchat.core.contents import (
     GroupWelcome,
     Hide,
     Payload,
+    Report,
 )
 from p2pchat.core.contents.group_refusal import JoinRefusal
 from p2pchat.core.contents.group_want import MessagePlace
@@ -47,6 +48,7 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupRefusal(GROUP, 255),
     GroupAsk(bytes(32)),
     Hide(MessageId(bytes(16)), MemberId(bytes(8)), "r" * 256),
+    Report(bytes(32), ((MemberId(bytes(8)), bytes(360)),) * 16),
 )
 
 
