@@ -122,11 +122,12 @@ bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.
 attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and print what an honest user notices; SHORT=1: a few floods
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
-soak: $(VENV)/dev.stamp ## run before a release: every crash point, kill -9 a hundred times, 6,000 clients at a relay (half an hour)
+soak: $(VENV)/dev.stamp ## run before a release: every crash point, kill -9 a hundred times, 6,000 clients at a relay, a day of a group of 5,000 (an hour and a half)
 	P2PCHAT_SAMPLE=all $(PYTEST) $(ALL) $(SAMPLED)
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
 	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis
+	$(BIN)/python -m benchmarks.group_day
 
 man: $(VENV)/run.stamp ## generate the manual page p2pchat(1) from the table of verbs
 	$(BIN)/python -m p2pchat.cli.manual > p2pchat/cli/p2pchat.1

@@ -8,7 +8,7 @@ left.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ takes ten times as much memory as is counted for it.
 SLOW_WRITE_SECONDS = 2.0
 """Seconds that one write may take while memory is short; see `SLOW_WRITE_BYTES`."""
 SLOW_WRITE_BYTES = 256 << 10
-"""Bytes that wait for a client above which it is disconnected if it is also slow."""
+"""Bytes that wait for a client from which on it is disconnected if it is also slow."""
 
 
 @dataclass(eq=False, slots=True)
@@ -88,6 +88,19 @@ class Outgoing:
     @property
     def full(self) -> bool:
         return self.total >= MAX_OUT
+
+    def drop_slow(self, clients: Iterable[ClientStream]) -> None:
+        """End those of all clients that take their bytes slower than others wait for the memory: for whom more than
+        `SLOW_WRITE_BYTES` wait or, where memory is short, no less than on average. Else many of them could keep all of
+        it, each with a little less.
+        """
+        waiting = [client for client in clients if client.out_bytes]
+        most = SLOW_WRITE_BYTES
+        if self.full and waiting:
+            most = min(most, self.total // len(waiting))
+        for client in waiting:
+            if client.is_slow(most):
+                client.scope.cancel()
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
@@ -197,14 +210,10 @@ class ClientStream:
         """Whether blobs may be pushed to it now."""
         return self.pushed < self.most_pushed and not self.full and not self._outgoing.full
 
-    @property
-    def slow(self) -> bool:
-        """Whether it has occupied much memory for too long."""
-        return (
-            self.out_bytes > SLOW_WRITE_BYTES
-            and self.began is not None
-            and trio.current_time() - self.began > SLOW_WRITE_SECONDS
-        )
+    def is_slow(self, most: int) -> bool:
+        """Return whether so many bytes have waited for too long."""
+        late = self.began is not None and trio.current_time() - self.began > SLOW_WRITE_SECONDS
+        return late and self.out_bytes >= most
 
     @property
     def settled(self) -> bool:

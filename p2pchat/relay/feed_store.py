@@ -230,7 +230,7 @@ class FeedStore:
             return FeedResult(frames.MALFORMED)
         if row is not None:
             if row.head is not None:
-                old = posts.decode_head(feed, row.head)
+                old = posts.decode_head(feed, row.head, checked=True)
                 if old.count == head.count and old.last != head.last:
                     return FeedResult(frames.FORK)
                 if (head.count, head.at) <= (old.count, old.at):
@@ -264,7 +264,7 @@ class FeedStore:
             if header.prev != row.last:
                 return FeedResult(frames.FORK)
         if row is not None and row.head is not None:
-            head = posts.decode_head(feed, row.head)
+            head = posts.decode_head(feed, row.head, checked=True)
             if head.count == seq + 1 and head.last != header.hash:
                 return FeedResult(frames.FORK)
         size = len(data) + ROW_BYTES
@@ -300,11 +300,13 @@ class FeedStore:
         """Return how many posts of another writer count, by the channel's own newest head here."""
         own = own_feed(feed.channel)
         row = self._row(own)
-        return 0 if row is None or row.head is None else posts.decode_head(own, row.head).most(feed.writer)
+        if row is None or row.head is None:
+            return 0
+        return posts.decode_head(own, row.head, checked=True).most(feed.writer)
 
     def _hash_of(self, feed: FeedName, row: _Row, seq: int) -> bytes | None:
         found = self._db.execute("SELECT post FROM posts WHERE feed = ? AND seq = ?", (row.id, seq)).fetchone()
-        return None if found is None else posts.decode_post(feed, found[0]).header.hash
+        return None if found is None else posts.decode_post(feed, found[0], checked=True).header.hash
 
     def _new(self, feed: FeedName, now: int) -> int:
         expires = now // HOUR_MS + self.quota.hours

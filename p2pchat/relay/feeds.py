@@ -250,7 +250,7 @@ class FeedServer:
             with trio.move_on_after(RECHECK_SECONDS if self._gets else math.inf):
                 await self._wake.wait()
             if self._gets and self._outgoing.full:
-                self._drop_slow_clients()
+                self._outgoing.drop_slow(self._clients)
         batch, self._next = self._next, _Batch()
         while self._gets and not self._outgoing.full and len(batch.gets) < MAX_READS:
             batch.gets.append(self._gets.popleft())
@@ -442,10 +442,5 @@ class FeedServer:
             for client in self._clients:
                 if now - client.heard > SILENCE_SECONDS:
                     client.scope.cancel()
-            self._drop_slow_clients()
+            self._outgoing.drop_slow(self._clients)
             self.look_again()
-
-    def _drop_slow_clients(self) -> None:
-        for client in self._clients:
-            if client.slow:
-                client.scope.cancel()

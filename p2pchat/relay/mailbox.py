@@ -590,7 +590,4 @@ class MailboxServer:
                 part.tidy()
 
     def _drop_slow_clients(self) -> None:
-        """Memory is short: who takes its bytes slower than others wait for them makes room."""
-        for client in self._clients:
-            if client.slow:
-                client.scope.cancel()
+        self._outgoing.drop_slow(self._clients)

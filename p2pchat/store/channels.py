@@ -129,7 +129,7 @@ def feed(db: Database, channel: ChannelRow, writer: WriterKey) -> Feed:
         first,
         count,
         last,
-        None if head is None else posts.decode_head(name, head),
+        None if head is None else posts.decode_head(name, head, checked=True),
         missing,
         None if fork is None else posts.decode_fork(fork),
     )
@@ -159,7 +159,7 @@ def post(db: Database, chat: ChatId, name: FeedName, seq: int) -> Post | None:
 def page(db: Database, chat: ChatId, name: FeedName, start: int, most: int) -> Sequence[Post]:
     """Return at most so many posts from number `start` on, in order."""
     rows = db.query(_POSTS, (chat, name.writer, start, most))
-    return [posts.open_post(name, header, signature, body) for _, header, signature, body in rows]
+    return [posts.open_post(name, header, signature, body, checked=True) for _, header, signature, body in rows]
 
 
 def _made(row: Row) -> ChannelRow:

@@ -81,6 +81,17 @@ def test_hmac() -> None:
     assert prim.hmac_sha256(b"\x0b" * 20, b"Hi There").hex() == expected
 
 
+@pytest.mark.parametrize("size", [0, 20, 32, 64])
+def test_hmacs_under_one_key_are_those_one_by_one(size: int) -> None:
+    key, messages = bytes(range(size)), [b"", b"Hi There", bytes(200)]
+    assert prim.hmac_sha256_each(key, messages) == [prim.hmac_sha256(key, message) for message in messages]
+
+
+def test_hmacs_under_one_key_refuse_a_key_that_would_have_to_be_hashed() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        prim.hmac_sha256_each(bytes(65), [b""])
+
+
 @given(st.binary(max_size=300), st.binary(max_size=16), st.integers(1, 64))
 def test_blake2b(data: bytes, person: bytes, size: int) -> None:
     padded = person.ljust(16, b"\0")

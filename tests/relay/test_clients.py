@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from benchmarks.returning import Client
 from p2pchat.core import mailbox, names
@@ -20,7 +21,8 @@ from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import pipes
-from p2pchat.relay.clients import ClientStream, Outgoing
+from p2pchat.relay import clients
+from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, Outgoing
 from p2pchat.relay.host_streams import account_of, is_over, place_of, write_now
 from p2pchat.relay.limits import Origin
 from p2pchat.relay.mailbox import MailboxServer
@@ -57,20 +59,25 @@ class Unread:
         self.written.append(data)
 
 
+def silent(outgoing: Outgoing, nursery: trio.Nursery, stream: Unread | None = None) -> ClientStream:
+    """A client that takes nothing."""
+    return ClientStream(
+        cast(Stream, stream or Unread()),
+        cast(Hello, None),
+        TokenBucket(1, 1),
+        cast(Origin, None),
+        outgoing,
+        nursery,
+        lambda client: None,
+        Account(),
+    )
+
+
 def test_answers_that_wait_take_as_much_memory_as_is_counted() -> None:
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             stream, outgoing = Unread(), Outgoing(lambda: None, lambda stream, data: False)
-            client = ClientStream(
-                cast(Stream, stream),
-                cast(Hello, None),
-                TokenBucket(1, 1),
-                cast(Origin, None),
-                outgoing,
-                nursery,
-                lambda client: None,
-                Account(),
-            )
+            client = silent(outgoing, nursery, stream)
             sent = [Frame(mailbox.PONG, b"")] * 50_000
             sent[10::1000] = [Frame(mailbox.BLOB, bytes([number]) * 5_000) for number in range(50)]
             sent[11::1000] = [Frame(mailbox.RESULTS, bytes([number])) for number in range(50)]
@@ -87,6 +94,35 @@ def test_answers_that_wait_take_as_much_memory_as_is_counted() -> None:
             assert max(map(len, stream.written)) <= WRITE
 
     run(main)
+
+
+def test_many_who_take_nothing_make_room_though_each_waits_for_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MAX_OUT", 1 << 20)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            outgoing = Outgoing(lambda: None, lambda stream, data: False)
+            greedy, modest = [silent(outgoing, nursery) for _ in range(8)], silent(outgoing, nursery)
+            modest.send(Frame(mailbox.BLOB, bytes(4_000)))
+            for number, client in enumerate(greedy):
+                for _ in range(16):
+                    client.send(Frame(mailbox.BLOB, bytes(4_000 + 1_000 * number)))
+            assert not outgoing.full
+            await trio.sleep(SLOW_WRITE_SECONDS + 1)
+            outgoing.drop_slow([*greedy, modest])
+            assert not any(client.scope.cancel_called for client in greedy), "there is room"
+            late = silent(outgoing, nursery)
+            late.send(Frame(mailbox.BLOB, bytes(120_000)))
+            assert outgoing.full
+            outgoing.drop_slow([*greedy, modest, late])
+            ended = [client.scope.cancel_called for client in greedy]
+            assert any(ended)
+            assert not all(ended), "no more than is needed"
+            assert not modest.scope.cancel_called
+            assert not late.scope.cancel_called
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock(autojump_threshold=0))
 
 
 def _of_a_client(task: trio.lowlevel.Task) -> bool:

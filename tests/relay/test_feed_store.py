@@ -281,3 +281,18 @@ def test_in_a_full_store_a_feed_lives_on_by_its_heads(tmp_path: Path) -> None:
     assert put(store, one.head(at=NOW + 9 * HOUR_MS, writers=named), now=NOW + 9 * HOUR_MS) == [0], "it has less now"
     assert store.expire(NOW + 30 * HOUR_MS) == 0
     store.close()
+
+
+def test_each_signature_is_checked_once_when_it_comes(store: FeedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked, real = list[bytes](), prim.verify
+
+    def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
+        checked.append(public)
+        real(public, label, data, signature)
+
+    monkeypatch.setattr(prim, "verify", verify)
+    one, other, writers = FeedWriter(), FeedWriter(OTHER_SEED, OTHER), (ChannelWriter(OTHER.writer, "bob"),)
+    first, made, last = one.head(writers=writers), one.write_many(3), one.head(writers=writers)
+    assert put(store, first, *made, made[1], last, last) == [0] * 7
+    assert put(store, other.write("a"), other.head(), feed=OTHER) == [0] * 2
+    assert checked == [KEY] * 7 + [OTHER.writer] * 2

@@ -30,7 +30,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.listing import RelayListing
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
-from tests.support.boxes import FILES, log_store
+from tests.support.boxes import FILES, LOGS, log_store
 from tests.support.mailboxes import RecordRequest
 from tests.support.world import BEGAN, FakeHost, FakeRelay, World, WorldNode
 
@@ -107,8 +107,11 @@ async def full_relay(
     *,
     listed: bool = False,
     private: bool = False,
+    logs: Quota = LOGS,
 ) -> FullRelay:
-    """Start one; its disk is in `folder`. listed: it tells anyone who asks what it is, and which others it knows."""
+    """Start one; its disk is in `folder`. listed: it tells anyone who asks what it is, and which others it knows. logs:
+    what its logs have room for.
+    """
     limits = limits or CHEAP_STAMPS
     host = world.relay(name)
 
@@ -144,7 +147,7 @@ async def full_relay(
         uptime=up,
         serve_list=answer,
         boxes=boxes,
-        logs_store=log_store(folder / f"{name}.logs", clock()),
+        logs_store=log_store(folder / f"{name}.logs", clock(), logs),
     )
     await world.run_beside(box.run)
     relay = FullRelay(host, store, box, listing, clock)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from p2pchat.core import mailbox
-from p2pchat.engine.groups import log_carrier, log_duties, pairwise
+from p2pchat.core.contents import GroupItem, Payload
+from p2pchat.core.groups import items as group_items
+from p2pchat.core.groups.log_relays import LOGS, LogRelay
+from p2pchat.core.ids import ContactId
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.groups import changes, history, log_carrier, log_duties, logs, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy
+from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import logs as store_logs
 from tests.support.group_worlds import has_members, reads, said
 from tests.support.mailboxes import MailRelay
@@ -369,5 +378,76 @@ def test_a_restart_in_between_loses_nothing_and_shows_nothing_twice(tmp_path: Pa
         await world.start(stopped)
         await trio.sleep(600)
         assert await said(world.nodes["carol"], "town") == ["first", "second"]
+
+    run_world(tmp_path, main)
+
+
+def carried_to(monkeypatch: pytest.MonkeyPatch) -> list[ContactId]:
+    """Note from now on to which contacts items of a group are carried in sessions, by any node."""
+    carried, queue = list[ContactId](), outbound.queue
+
+    def noting(tx: Transaction, contact: Contact, payload: Payload, **more: Any) -> None:
+        if isinstance(payload, GroupItem):
+            carried.append(contact.id)
+        queue(tx, contact, payload, **more)
+
+    monkeypatch.setattr(outbound, "queue", noting)
+    return carried
+
+
+def test_new_keys_of_a_large_group_go_into_its_logs_and_not_to_each_contact_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), _ = await found(world, 1)
+        await carol.stop()
+        monkeypatch.setattr(logs, "MAX_BOTH", 4)
+        monkeypatch.setattr(group_items, "LARGEST_PLAIN", 4_000)  # so that new keys for ten take several items
+        carried = carried_to(monkeypatch)
+        await alice.call("remove_member", chat="town", member="judy")
+        await has_members(bob, "town", 9)
+        assert carried == []
+        await alice.call("set_group", chat="town", key="topic", value="walks")
+        assert carried, "who has a link hears at once of what is short"
+        assert await alice.id_of("carol") not in carried
+        carol = await world.start("carol")
+        await has_members(carol, "town", 9)
+
+    run_world(tmp_path, main)
+
+
+def test_other_logs_are_told_to_those_too_who_have_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_BOTH", 4)
+
+    async def main(world: World) -> None:
+        (alice, bob, *_), _ = await found(world, 1)
+        await bob.stop()
+        tower = world.mailbox("another")
+
+        def name(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            known = LOGS.read(history.log_of(tx, chat).state.settings)
+            assert known is not None
+            relay = LogRelay(tower.peer, known.relays[0].address, b"")
+            changes.change_setting(tx, row, LOGS.key, replace(known, relays=(relay,)).value())
+
+        carried = carried_to(monkeypatch)
+        await alice.engine.committer.submit(name)
+        assert await alice.id_of("bob") in carried
+
+    run_world(tmp_path, main)
+
+
+def test_the_keys_of_logs_are_not_computed_again_when_one_is_added(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, *_), _ = await found(world, 2)
+        before = {pk: place.keys for pk, place in bob.engine.log_carrier.places.items()}
+        await alice.call("remove_member", chat="town", member="judy")
+        await has_members(bob, "town", 9)
+        after = bob.engine.log_carrier.places
+        assert len(after) > len(before)
+        assert all(after[pk].keys is keys for pk, keys in before.items())
 
     run_world(tmp_path, main)

@@ -53,7 +53,9 @@ class SoughtKey:
 
 def chain_heads(secret: bytes, members: Iterable[MemberId]) -> dict[MemberId, Chain]:
     """Return the beginning of every member's chain in the epoch with this 32-byte secret."""
-    return {member: Chain(prim.hmac_sha256(secret, b"chain" + member)) for member in members}
+    ids = [*members]
+    keys = prim.hmac_sha256_each(secret, (b"chain" + member for member in ids))
+    return {member: Chain(key) for member, key in zip(ids, keys, strict=True)}
 
 
 def advance_chain(chain: Chain) -> tuple[bytes, Chain]:

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from p2pchat.core import primitives as prim
@@ -84,7 +85,7 @@ class EventOp(IntEnum):
 # --- actions -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Newcomer:
     """Somebody who is added: public keys (see `Member`), role and name."""
 
@@ -94,7 +95,7 @@ class Newcomer:
     role: Role
     name: str
 
-    @property
+    @cached_property
     def id(self) -> MemberId:
         """The id that the newcomer's key gives it."""
         return member_id(self.sign)

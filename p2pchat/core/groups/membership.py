@@ -174,7 +174,15 @@ class MembershipLog:
         """
         entry = self._log.by_id[epoch]
         view = self._view(entry.ancestors | entry.bit)
-        return tuple(member_of(view, self._personal, member) for member in sorted(view.members()))
+        made = self.state.members if view is self._now else {}
+        return tuple(made.get(member) or member_of(view, self._personal, member) for member in sorted(view.members()))
+
+    def holders(self, epoch: EpochId) -> frozenset[MemberId]:
+        """Return who had the secret of an epoch from the beginning, or computes it from the one before, with those who
+        are gone since. Who was added beside it, and so has to be told it, is not among them. Raises KeyError if its
+        event is not here.
+        """
+        return self._summary.holders(self._log.by_id[epoch], self._now)
 
     def beside(self, event: EventId) -> tuple[EventId, ...]:
         """Return the events that this one did not know, without itself, parents first: those made beside it or after

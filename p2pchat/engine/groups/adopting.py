@@ -7,14 +7,14 @@ rules need no log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
-from p2pchat.core.groups.state import GroupState
+from p2pchat.core.groups.state import GroupState, Member
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
@@ -106,15 +106,24 @@ def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
         log.warning("an epoch of a group could not be opened")
         store_groups.update(tx.db, row.chat, problem=CANNOT_FOLLOW)
         return False
-    return adopt(tx, row, event, secret)
+    return adopt(tx, row, event, secret, members)
 
 
-def adopt(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> bool:
-    """Keep what is derived from the secret of an epoch, and drop the secret; return whether it was not here."""
-    heads = chains.chain_heads(secret, history.recipients(tx, row.chat, event.id))
+def adopt(
+    tx: Transaction,
+    row: GroupRow,
+    event: GroupEvent,
+    secret: bytes,
+    members: Mapping[MemberId, Member] | None = None,
+) -> bool:
+    """Keep what is derived from the secret of an epoch, and drop the secret; return whether it was not here. members:
+    those who have it (`history.recipients`), where that is at hand.
+    """
+    members = history.recipients(tx, row.chat, event.id) if members is None else members
+    heads = chains.chain_heads(secret, members)
     added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, epochs.derive(secret), heads, tx.now)
     if added is not None:
-        welcoming.welcome_siblings(tx, row, event, secret)
+        welcoming.welcome_siblings(tx, row, event, secret, members)
     return added is not None
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from p2pchat.core.contents import GroupItem
-from p2pchat.core.groups import items
+from p2pchat.core.groups import events, items
 from p2pchat.core.groups.epochs import EpochSecrets
+from p2pchat.core.groups.events import ChangeSetting
 from p2pchat.core.groups.items import EventItem, MessageItem
+from p2pchat.core.groups.log_relays import LOGS
 from p2pchat.core.ids import MemberId, MessageId
-from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import logs, pairwise
+from p2pchat.engine.delivery import group_rules, outbound
+from p2pchat.engine.groups import history, logs, pairwise
+from p2pchat.engine.groups.logs import GroupWay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import items as store_items
@@ -28,16 +31,30 @@ def send(
 ) -> None:
     """Seal a message or an event under an epoch, and carry it. message: the id of what is ours to be followed."""
     sealed = items.seal_items(item, epoch.id, secrets_of(epoch), items.SIZES[0], tx.random)
-    used = logs.are_used(tx, row)
-    places = logs.of_epoch(tx, row, epoch) if used else []
-    # whoever does not hear of a change may not know which logs to read
-    everybody = not used or isinstance(item, EventItem)
+    # an event may itself say which logs there are, and the log is at hand; a message does without it
+    known = isinstance(item, MessageItem)
+    settings = group_rules.settings_of(row) if known else history.log_of(tx, row.chat).state.settings
+    way = logs.way_of(tx, row, settings)
+    places = logs.of_epoch(tx, row, epoch, settings) if way is not GroupWay.CONTACTS else []
+    in_sessions = way is not GroupWay.LOGS or len(sealed) == 1
+    everybody = way is GroupWay.CONTACTS or (in_sessions and _leads_on(item, way))
     for part in sealed:
         pk = store_items.see(tx.db, row.chat, items.item_id(part), part if places else None, tx.now)
         if pk is not None:
             logs.queue(tx, row, places, pk, message if part is sealed[-1] else None)
         followed = message if part is sealed[-1] else None
-        pairwise.carry(tx, row, epoch, part, NOBODY_ELSE, followed, everybody=everybody)
+        if in_sessions:
+            pairwise.carry(tx, row, epoch, part, NOBODY_ELSE, followed, everybody=everybody)
+
+
+def _leads_on(item: MessageItem | EventItem, way: GroupWay) -> bool:
+    """Return whether those have to hear of this in their sessions who have no link now: else they might not know which
+    logs to read. In a large group all read its logs already, and only others than these are news.
+    """
+    if isinstance(item, MessageItem):
+        return False
+    action = events.decode_verified(item.event).action
+    return way is GroupWay.BOTH or (isinstance(action, ChangeSetting) and action.key == LOGS.key)
 
 
 def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, item: EventItem) -> None:
@@ -49,4 +66,5 @@ def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, i
 
 def pass_on(tx: Transaction, row: GroupRow, epoch: EpochRow, sealed: bytes, known: frozenset[MemberId]) -> None:
     """Carry an item that came to those who may lack it. known: members who have it, as whoever it came from says."""
-    pairwise.carry(tx, row, epoch, sealed, known, None, everybody=not logs.are_used(tx, row))
+    everybody = logs.way_of(tx, row, group_rules.settings_of(row)) is GroupWay.CONTACTS
+    pairwise.carry(tx, row, epoch, sealed, known, None, everybody=everybody)

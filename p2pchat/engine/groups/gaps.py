@@ -18,8 +18,9 @@ from p2pchat.core.groups.chains import COPY_JUMP, MAX_JUMP
 from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.groups.messages import SeenMessage
 from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
-from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import carriage, logs, notices, pairwise
+from p2pchat.engine.delivery import group_rules, outbound
+from p2pchat.engine.groups import carriage, logs, notices
+from p2pchat.engine.groups.logs import GroupWay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
 from p2pchat.store import chats as store_chats
@@ -233,6 +234,6 @@ def _sentence(tx: Transaction, row: GroupRow, gaps: list[MissingMessage]) -> str
     verb = f"{what}{seen}{',' if seen else ''} {'has' if one else 'have'} not arrived."
     if _contacts(tx, row):
         return f"{verb} Members who are your contacts are asked for {them}."
-    if store_members.count(tx.db, row.chat) > pairwise.MAX_PAIRWISE and logs.are_used(tx, row):
+    if logs.way_of(tx, row, group_rules.settings_of(row)) is not GroupWay.CONTACTS:
         return f"{verb} The group's relays are read for {them}."
     return f"{verb} You know no member who could be asked for {them}."

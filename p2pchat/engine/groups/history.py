@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from p2pchat.core.groups import events
 from p2pchat.core.groups.events import GroupEvent
@@ -29,6 +29,14 @@ def log_of(tx: Transaction, chat: ChatId) -> MembershipLog:
 def recipients(tx: Transaction, chat: ChatId, epoch: EpochId) -> Mapping[MemberId, Member]:
     """Return the members who have the secret of an epoch: those as of the event that made it, which is here."""
     return {member.id: member for member in log_of(tx, chat).members_at(epoch)}
+
+
+def lack(tx: Transaction, chat: ChatId, epoch: EpochId, members: Collection[MemberId]) -> set[MemberId]:
+    """Return those of these members who do not have the secret of an epoch, whose event is here. Who has it is not
+    read from a large log where nobody is in doubt.
+    """
+    doubtful = set(members) - log_of(tx, chat).holders(epoch) if members else set[MemberId]()
+    return doubtful - recipients(tx, chat, epoch).keys() if doubtful else doubtful
 
 
 def take(tx: Transaction, chat: ChatId, raw: bytes) -> tuple[GroupEvent, ...] | None:

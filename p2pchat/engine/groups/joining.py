@@ -86,8 +86,10 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
         return
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
-        seeds = changes.new_seeds(tx)
-        kept = JoinRow(payload.group, contact.id, *seeds, clean_name(payload.name), tx.now)
+        sign_seed, leaf_seed, kem_seed = changes.new_seeds(tx)
+        # nothing is sealed to it in a larger group, whose log everybody who joins is sent
+        kem = kem_seed if payload.members < epochs.MAX_KEM_MEMBERS else None
+        kept = JoinRow(payload.group, contact.id, sign_seed, leaf_seed, kem, clean_name(payload.name), tx.now)
         store_joins.add(tx.db, kept)
     leaf = _leaf(kept).leaf
     keys = welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx), pair)
@@ -261,6 +263,7 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
         joined_at=tx.now,
     )
     changes.begin(tx, row, clean_name(NAME.read(known.state.settings)) or NAMELESS_GROUP, taken)
+    tx.memory.logs[row.chat] = known
     adopting.adopt(tx, row, epoch, opened.secret)
     adopting.settle(tx, row.chat)
     if me.added_by in known.state.members:

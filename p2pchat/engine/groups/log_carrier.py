@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import trio
 
 from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import DeviceId, QueueId, RelayName
+from p2pchat.core.ids import ChatId, DeviceId, EpochId, PeerKey, QueueId, RelayName
 from p2pchat.core.logs import LogKeys, log_keys
 from p2pchat.core.primitives import Random, hmac_sha256
 from p2pchat.engine.delivery import group_rules, mailbox_queues
@@ -37,7 +37,8 @@ from p2pchat.store.groups import gaps as store_gaps
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
-from p2pchat.store.groups.logs import OutgoingRow
+from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.logs import LogRow, OutgoingRow
 
 MAX_READ_ALL = 256
 """Members of a group up to which each of them reads all of its logs."""
@@ -56,12 +57,14 @@ log = logging.getLogger(__name__)
 
 
 class LogPlace(NamedTuple):
-    """A log, as it is read and appended to. pk, epoch: of its row. cursor: the place up to which it was read. watched:
-    whether it is read all the time, not now and then. waiting: whether something is to be put into it.
+    """A log, as it is read and appended to. pk, epoch: of its row. made: the event that made that epoch. cursor: the
+    place up to which it was read. watched: whether it is read all the time, not now and then. waiting: whether
+    something is to be put into it.
     """
 
     pk: int
     epoch: int
+    made: EpochId
     relay: Relay
     keys: LogKeys
     cursor: int
@@ -78,36 +81,64 @@ class _Putting:
     under_way: bool = False
 
 
-def read(db: Database) -> list[LogPlace]:
-    """Return all logs of all groups, as the store has them. Where we hide from a member, the relays see no address of
-    ours either: they may be that member's.
+def read(db: Database, known: Mapping[int, LogPlace]) -> list[LogPlace]:
+    """Return all logs of all groups, as the store has them. known: by pk, those that were read before, whose keys are
+    not computed again. Where we hide from a member, the relays see no address of ours either: they may be that
+    member's.
     """
-    ours, waiting, places = mailbox_queues.ours(db), store_logs.with_outgoing(db), list[LogPlace]()
-    hidden = store_contacts.hidden(db)
-    by_epoch: dict[int, list[LogPlace]] = {}
+    ours, waiting, hidden = mailbox_queues.ours(db), store_logs.with_outgoing(db), store_contacts.hidden(db)
     searched = set(store_gaps.chats(db, MAX_ASKED))
+    by_chat: dict[ChatId, list[LogRow]] = {}
     for row in store_logs.all(db):
-        epoch, group = store_epochs.by_pk(db, row.epoch), store_groups.get(db, row.chat)
-        if epoch is None or group is None:
+        by_chat.setdefault(row.chat, []).append(row)
+    places = list[LogPlace]()
+    for chat, rows in by_chat.items():
+        group = store_groups.get(db, chat)
+        if group is not None:
+            hides = any(contact in hidden for _, contact in store_members.contacts_in(db, chat)) if hidden else False
+            places += _of_group(db, group, rows, ours, waiting, known, hides=hides, all_read=chat in searched)
+    return places
+
+
+def _of_group(
+    db: Database,
+    group: GroupRow,
+    rows: Sequence[LogRow],
+    ours: Mapping[PeerKey, Relay],
+    waiting: Collection[int],
+    known: Mapping[int, LogPlace],
+    *,
+    hides: bool,
+    all_read: bool,
+) -> list[LogPlace]:
+    """Return the logs of one group. hides: whether we hide from a member of it. all_read: whether all of them are read
+    all the time, however many read with us.
+    """
+    named, seed = LOGS.read(group_rules.settings_of(group)), b""
+    if group.role <= Role.ADMIN and named is not None:
+        seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group))
+    epochs, by_epoch = {epoch.pk: epoch for epoch in store_epochs.of(db, group.chat)}, dict[int, list[LogPlace]]()
+    for row in rows:
+        if row.epoch not in epochs:
             continue
-        seed, named = b"", LOGS.read(group_rules.settings_of(group))
-        if group.role <= Role.ADMIN and named is not None and named.admin == row.admin:
-            seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group))
         relay = ours.get(row.relay) or Relay(row.relay, (row.address,), row.token, chosen=False)
-        if any(contact in hidden for _, contact in store_members.contacts_in(db, row.chat)):
+        if hides:
             owner = None if relay.chosen else DeviceId(row.chat)
             relay = replace(relay, hidden=True, contact=owner)
-        keys = log_keys(epoch.topic, row.relay, row.admin, seed)
-        place = LogPlace(row.pk, row.epoch, relay, keys, row.cursor, True, row.pk in waiting)
+        admin_seed = seed if named is not None and named.admin == row.admin else b""
+        before = known.get(row.pk)
+        if before is not None and before.made == epochs[row.epoch].id and before.keys.admin_seed == admin_seed:
+            keys = before.keys
+        else:
+            keys = log_keys(epochs[row.epoch].topic, row.relay, row.admin, admin_seed)
+        place = LogPlace(row.pk, row.epoch, epochs[row.epoch].id, relay, keys, row.cursor, True, row.pk in waiting)
         by_epoch.setdefault(row.epoch, []).append(place)
-    for epoch_pk, of_epoch in by_epoch.items():
-        epoch = store_epochs.by_pk(db, epoch_pk)
-        if epoch is None or epoch.chat in searched or store_members.count(db, epoch.chat) <= MAX_READ_ALL:
-            places += of_epoch
-            continue
-        group = store_groups.get(db, epoch.chat)
+    if all_read or store_members.count(db, group.chat) <= MAX_READ_ALL:
+        return [place for of_epoch in by_epoch.values() for place in of_epoch]
+    places = list[LogPlace]()
+    for pk, of_epoch in by_epoch.items():
         ordered = sorted(of_epoch, key=lambda place: place.relay.peer)
-        mine = 0 if group is None else hmac_sha256(epoch.topic, group.member)[0] % len(ordered)
+        mine = hmac_sha256(epochs[pk].topic, group.member)[0] % len(ordered)
         places += [place._replace(watched=number == mine) for number, place in enumerate(ordered)]
     return places
 
@@ -137,6 +168,11 @@ class LogCarrier:
         self._visits = 0
         self._putting: dict[int, _Putting] = {}
         self._wake = Wakeup()
+
+    @property
+    def places(self) -> Mapping[int, LogPlace]:
+        """The logs that are read and appended to, by pk."""
+        return self._places
 
     @property
     def busy(self) -> bool:

@@ -10,6 +10,10 @@ a group.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Any
+
 from p2pchat.core.groups.epochs import LINKS_MS
 from p2pchat.core.groups.log_relays import LOGS
 from p2pchat.core.groups.roles import Role
@@ -23,21 +27,37 @@ from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.logs import LogRow
 
+MAX_BOTH = 256
+"""Members of a group up to which its events go to contacts too, whether they have a link or not."""
 READ_ON_MS = LINKS_MS
 """How long the logs of an epoch are read that is over, and those of a relay that the group has left."""
 
 
-def are_used(tx: Transaction, row: GroupRow) -> bool:
-    """Return whether what is said in a group goes into logs: it has some, and is too large for sessions alone."""
-    if store_members.count(tx.db, row.chat) <= pairwise.MAX_PAIRWISE:
-        return False
-    return LOGS.read(history.log_of(tx, row.chat).state.settings) is not None
+class GroupWay(Enum):
+    """How what is said in a group is carried."""
+
+    CONTACTS = auto()
+    """In the sessions of those who are contacts, and by nothing else: it is small, or has no logs."""
+    BOTH = auto()
+    """By its logs, and to contacts who may do with hearing of it sooner, or at all."""
+    LOGS = auto()
+    """By its logs. Contacts with a link hear of what fits into one item: what is longer, as new keys for thousands are,
+    would be sent to each of them once more.
+    """
 
 
-def of_epoch(tx: Transaction, row: GroupRow, epoch: EpochRow) -> list[LogRow]:
-    """Return the logs of an epoch, those that are used from now on too."""
+def way_of(tx: Transaction, row: GroupRow, settings: Mapping[str, Any]) -> GroupWay:
+    """Return how a group with these settings is carried now."""
+    members = store_members.count(tx.db, row.chat)
+    if members <= pairwise.MAX_PAIRWISE or LOGS.read(settings) is None:
+        return GroupWay.CONTACTS
+    return GroupWay.BOTH if members <= MAX_BOTH else GroupWay.LOGS
+
+
+def of_epoch(tx: Transaction, row: GroupRow, epoch: EpochRow, settings: Mapping[str, Any]) -> list[LogRow]:
+    """Return the logs of an epoch, those that are used from now on too. settings: of the group."""
     known = store_logs.of_epoch(tx.db, epoch.pk)
-    log_relays = LOGS.read(history.log_of(tx, row.chat).state.settings)
+    log_relays = LOGS.read(settings)
     if log_relays is None:
         return known
     in_use = {(log.at, log.admin) for log in known if log.until is None}
@@ -56,7 +76,7 @@ def settle(tx: Transaction, row: GroupRow) -> None:
     for head in state.epoch_heads:
         epoch = store_epochs.get(tx.db, row.chat, head.id)
         if epoch is not None:
-            used |= {log.pk for log in of_epoch(tx, row, epoch) if (log.at, log.admin) in wanted}
+            used |= {log.pk for log in of_epoch(tx, row, epoch, state.settings) if (log.at, log.admin) in wanted}
     for log in store_logs.of(tx.db, row.chat):
         if log.until is None and log.pk not in used:
             store_logs.retire(tx.db, log.pk, tx.passed + READ_ON_MS)

@@ -19,7 +19,7 @@ from p2pchat.core.groups.settings import HISTORY
 from p2pchat.core.groups.state import Member
 from p2pchat.core.ids import ChatId, EpochId, MemberId, sender_of
 from p2pchat.core.text import clean_name
-from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import history
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 def keep(tx: Transaction, row: GroupRow, message: GroupMessage, content: Content) -> None:
     """Keep a message of ours or of another member for newcomers: a text that is to stay."""
-    most = HISTORY.read(history.log_of(tx, row.chat).state.settings)
+    most = HISTORY.read(group_rules.settings_of(row))
     if not most or not isinstance(content.payload, Text) or content.expire_s:
         return
     sender = ME if message.member == row.member else sender_of(message.member)

@@ -20,16 +20,13 @@ from p2pchat.store.groups.groups import GroupRow
 def tell(tx: Transaction, row: GroupRow, epoch: EpochRow, raw: bytes) -> None:
     """Pass on an event that came sealed under `epoch` to those whom we added and who do not have that."""
     state = history.log_of(tx, row.chat).state
-    ours = [
-        (member, contact_id)
+    ours = {
+        member: contact_id
         for member, contact_id in store_members.contacts_in(tx.db, row.chat)
         if member in state.members and state.members[member].added_by == row.member
-    ]
-    readers = history.recipients(tx, row.chat, epoch.id) if ours else {}  # takes long in a large group
-    for member, contact_id in ours:
-        contact = tx.contact(contact_id)
-        if member in readers:
-            continue
+    }
+    for member in sorted(history.lack(tx, row.chat, epoch.id, ours)):
+        contact = tx.contact(ours[member])
         theirs = next((head.id for head in state.epoch_heads if _has(tx, row, member, head.id)), None)
         under = None if theirs is None else store_epochs.get(tx.db, row.chat, theirs)
         if under is not None and contact is not None and contact.state == ContactState.CONTACT:
@@ -37,4 +34,4 @@ def tell(tx: Transaction, row: GroupRow, epoch: EpochRow, raw: bytes) -> None:
 
 
 def _has(tx: Transaction, row: GroupRow, member: MemberId, epoch: EpochId) -> bool:
-    return member in history.recipients(tx, row.chat, epoch)
+    return not history.lack(tx, row.chat, epoch, [member])

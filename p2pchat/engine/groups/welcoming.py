@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from p2pchat.core.contents import GroupWelcome
 from p2pchat.core.groups import welcome
 from p2pchat.core.groups.events import GroupEvent
+from p2pchat.core.groups.state import Member
 from p2pchat.core.groups.welcome import Welcome
 from p2pchat.core.ids import EpochId, MemberId
 from p2pchat.engine.delivery import outbound
@@ -24,20 +27,20 @@ def send(tx: Transaction, row: GroupRow, contact: Contact, member: MemberId, epo
     outbound.nudge(tx, contact)
 
 
-def welcome_siblings(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> None:
+def welcome_siblings(
+    tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes, members: Mapping[MemberId, Member]
+) -> None:
     """Send the secret of an epoch to those whom we added, and who cannot compute it: they were added beside the epoch
-    from which it went on, so they do not have that.
+    from which it went on, so they do not have that. members: of the epoch.
     """
     if event.prev_epoch is None:
         return
-    members = history.recipients(tx, row.chat, event.id)
-    ours = [
-        (member, contact_id)
+    ours = {
+        member: contact_id
         for member, contact_id in store_members.contacts_in(tx.db, row.chat)
         if member in members and members[member].added_by == row.member and members[member].added_in != event.id
-    ]
-    before = history.recipients(tx, row.chat, event.prev_epoch) if ours else {}  # takes long in a large group
-    for member, contact_id in ours:
-        contact = tx.contact(contact_id)
-        if member not in before and contact is not None and contact.state == ContactState.CONTACT:
+    }
+    for member in sorted(history.lack(tx, row.chat, event.prev_epoch, ours)):
+        contact = tx.contact(ours[member])
+        if contact is not None and contact.state == ContactState.CONTACT:
             send(tx, row, contact, member, event.id, secret)

@@ -6,13 +6,14 @@ disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.store.database import Database, Row
+from p2pchat.store.groups import chain_starts
 
 
 class EpochRow(NamedTuple):
@@ -43,10 +44,8 @@ _ADD = """
 INSERT INTO group_epochs (chat, id, before, tag, header, topic, join_key, exporter, adopted_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING pk
 """
-_PUT_CHAIN = """
-INSERT INTO group_chains (epoch, member, number, key) VALUES (?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET number = excluded.number, key = excluded.key
-"""
+_MOVE_CHAIN = "UPDATE group_chains SET number = ?3, key = ?4 WHERE epoch = ?1 AND member = ?2"
+_PUT_CHAIN = "INSERT INTO group_chains (epoch, member, number, key) VALUES (?, ?, ?, ?)"
 _SKIP = "INSERT INTO group_skipped (epoch, member, number, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _IN_CHAT = "epoch IN (SELECT pk FROM group_epochs WHERE chat = ?)"
 _TRIM = """
@@ -72,7 +71,7 @@ def add(
     if not added:
         return None
     ((pk,),) = added
-    db.executemany(_PUT_CHAIN, [(pk, member, chain.next, chain.key) for member, chain in chains.items()])
+    chain_starts.add(db, pk, chains)
     return int(pk)
 
 
@@ -122,6 +121,7 @@ def drop_links(db: Database, pk: int) -> None:
 def keep_topic(db: Database, pk: int) -> None:
     """Delete all of an epoch but what its logs are named by."""
     db.execute("UPDATE group_epochs SET header = x'', join_key = NULL, exporter = NULL WHERE pk = ?", (pk,))
+    chain_starts.clear(db, pk)
     for table in ("group_chains", "group_skipped", "group_transcript", "group_gaps"):
         db.execute(f"DELETE FROM {table} WHERE epoch = ?", (pk,))
 
@@ -134,16 +134,20 @@ def remove(db: Database, pk: int) -> None:
 def chain(db: Database, epoch: int, member: MemberId) -> Chain | None:
     """Return a member's chain in the epoch with this pk, or None."""
     row = db.query_one("SELECT key, number FROM group_chains WHERE epoch = ? AND member = ?", (epoch, member))
-    return None if row is None else Chain(*row)
+    return chain_starts.get(db, epoch, member) if row is None else Chain(*row)
 
 
 def put_chain(db: Database, epoch: int, member: MemberId, chain: Chain) -> None:
-    """Save where a member's chain is now."""
-    db.execute(_PUT_CHAIN, (epoch, member, chain.next, chain.key))
+    """Save where a member's chain is now. What led to it is not here any more."""
+    values = (epoch, member, chain.next, chain.key)
+    if not db.execute(_MOVE_CHAIN, values):
+        chain_starts.remove(db, epoch, member)
+        db.execute(_PUT_CHAIN, values)
 
 
-def drop_chains(db: Database, chat: ChatId, members: Iterable[MemberId]) -> None:
+def drop_chains(db: Database, chat: ChatId, members: Collection[MemberId]) -> None:
     """Delete the chains and skipped keys of members who are gone, in all epochs of a group."""
+    chain_starts.drop(db, chat, members)
     for member in members:
         for table in ("group_chains", "group_skipped"):
             db.execute(f"DELETE FROM {table} WHERE {_IN_CHAT} AND member = ?", (chat, member))

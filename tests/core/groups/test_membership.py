@@ -492,6 +492,20 @@ def test_recipients_are_those_who_stay() -> None:
     assert log.members_at(later.id) == tuple(log.state.members.values())
 
 
+def test_who_was_added_beside_an_epoch_is_no_holder_of_it() -> None:
+    team = Team.founded()
+    apart = team.copy()
+    ned, zed = newcomer("ned"), newcomer("zed")
+    added, beside = team.write("ada", events.AddMembers((ned,))), apart.write("abe", events.AddMembers((zed,)))
+    log = team.log(apart)
+    assert (ned.id in log.holders(added.id), zed.id in log.holders(added.id)) == (True, False)
+    assert (ned.id in log.holders(beside.id), zed.id in log.holders(beside.id)) == (False, True)
+    assert log.holders(added.id) == {*log.recipients(added.id)}
+    removal = team.write("ada", REMOVE_MAX)
+    log = team.log(apart)
+    assert log.holders(removal.id) == {*log.recipients(removal.id)}
+
+
 def test_events_of_another_group_and_other_bytes_are_refused() -> None:
     team, other = Team.founded(), Team([found("eve")])
     log = team.log()

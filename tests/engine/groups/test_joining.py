@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from p2pchat.core.contents import KINDS, GroupJoin, GroupLost, GroupMember, Grou
 from p2pchat.core.groups import epochs, events, welcome
 from p2pchat.core.groups import upkeep as core_upkeep
 from p2pchat.core.groups.events import AddMembers, ChangeSetting, GroupEvent, Newcomer
+from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.welcome import Welcome
 from p2pchat.core.ids import ChatId, ContactId, EpochId, GroupId, MemberId
@@ -70,9 +72,9 @@ def test_the_keys_of_an_epoch_that_is_over_and_deleted_are_not_taken_again(
     secrets: dict[EpochId, bytes] = {}
     adopt = adopting.adopt
 
-    def keep(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes) -> bool:
+    def keep(tx: Transaction, row: GroupRow, event: GroupEvent, secret: bytes, *more: Any) -> bool:
         secrets[EpochId(event.id)] = secret
-        return adopt(tx, row, event, secret)
+        return adopt(tx, row, event, secret, *more)
 
     monkeypatch.setattr(adopting, "adopt", keep)
 
@@ -173,5 +175,50 @@ def test_for_whom_there_is_no_room_is_told_so(tmp_path: Path, monkeypatch: pytes
         await until(told)
         assert alice.db.query("SELECT count(*) FROM group_offers") == [(0,)]
         assert (await alice.call("group", chat="hikers"))["members"] == 2
+
+    run_world(tmp_path, main)
+
+
+def test_a_newcomer_makes_no_kem_key_for_a_large_group_and_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sealed to it there, and the log, which everybody who joins is sent, would be ten times as long."""
+
+    async def main(world: World) -> None:
+        alice, bob, *_ = await found(world, "alice", "bob", "carol")
+        dave = await world.start("dave")
+        await befriend(alice, dave)
+        with monkeypatch.context() as patched:
+            patched.setattr(epochs, "MAX_KEM_MEMBERS", 3)
+            await alice.call("add_members", chat="hikers", contacts=["dave"])
+            await has_members(dave, "hikers", 4)
+        kept = [node.db.query("SELECT kem_seed IS NULL FROM groups")[0][0] for node in (alice, bob, dave)]
+        assert kept == [0, 0, 1]
+        await alice.call("remove_member", chat="hikers", member="carol")
+        for node in (bob, dave):
+            await has_members(node, "hikers", 3)
+        await alice.call("send", chat="hikers", text="hello")
+        await reads(dave, "hikers", "hello")
+
+    run_world(tmp_path, main)
+
+
+def test_a_log_is_read_once_by_who_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[int]()
+    restore = MembershipLog.restore
+
+    def counting(self: MembershipLog, stored: Iterable[bytes]) -> None:
+        raws = list(stored)
+        read.append(len(raws))
+        restore(self, raws)
+
+    monkeypatch.setattr(MembershipLog, "restore", counting)
+
+    async def main(world: World) -> None:
+        alice, bob = [await world.start(name) for name in ("alice", "bob")]
+        await befriend(alice, bob)
+        await alice.call("create_group", name="hikers", contacts=["bob"])
+        await has_members(bob, "hikers", 2)
+        assert sum(read) <= 1, "the founder's, of one event"
 
     run_world(tmp_path, main)
