@@ -51,6 +51,7 @@ from p2pchat.core.contents import (
     Typing,
     Unknown,
 )
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
@@ -504,6 +505,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
     described = Content(Queues(queues[:1], (b"\x92 a descriptor, which is checked later",)), number, 0, NOW)
     whole = ContactProfile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
     answer = Content(Text("ja", "سلام"), number, 2, NOW, reply_to=other)
+    anna = MentionedMember(MemberId(bytes(range(8))), "anna")
     edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
     photo = File(1, "a.png", "image/png", 70_000, bytes(range(32)), b"r" * 32, 640, 480, 0, b"\xff\xd8\xff\xd9", "🦆")
     voice = File(2, "note.opus", "", 1, bytes(range(32)), b"r" * 32, 0, 0, 1_500, bytes(range(64)))
@@ -518,6 +520,8 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("newer", later),
         ("reply", answer),
         ("edit", edit),
+        ("text-mentions", Content(Text("@anna hi", "", (anna,)), other, 3, NOW)),
+        ("edit-mentions", Content(Edit(number, "@anna hi", (anna,)), other, 0, NOW)),
         ("delete", Content(Delete(number, 1), other, 0, NOW)),
         ("reaction", Content(Reaction(number, 0, "👩🏻‍❤️‍💋‍👩🏽"), other, 0, NOW)),
         ("reaction-none", Content(Reaction(number, 1, ""), other, 0, NOW)),
@@ -571,6 +575,9 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("queue-time", "a queue that is read for ever", Queues.KIND.number, [[[*queue[:-1], (1 << 53) + 1]]]),
         ("queues", "five queues", Queues.KIND.number, [[queue] * 5]),
         ("queues-relays", "a descriptor of 1,025 bytes", Queues.KIND.number, [[queue], [bytes(1025)]]),
+        ("text-mention", "a mention without words", Text.KIND.number, ["@anna", "", [[bytes(8)]]]),
+        ("text-mentions", "17 mentions", Text.KIND.number, ["@a", "", [[bytes(8), "a"]] * 17]),
+        ("edit-mention", "words of 161 bytes", Edit.KIND.number, [number, "@a", [[bytes(8), "a" * 161]]]),
         ("edit", "an edit without a text", Edit.KIND.number, [number]),
         ("delete", "a delete of number 0", Delete.KIND.number, [number, 0]),
         ("reaction", "two emoji", Reaction.KIND.number, [number, 0, "👍👍"]),

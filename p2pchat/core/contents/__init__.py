@@ -24,6 +24,7 @@ group_meet     by what contacts know a member   group_notice   a line about what
 group_lost     a member cannot read any more   group_want     messages that have not arrived
 hide           a message is hidden for all
 report         a message is reported to moderators
+mention        whom a text of a group mentions
 """
 
 from __future__ import annotations

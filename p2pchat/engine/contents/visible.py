@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from p2pchat.core.content import Content
-from p2pchat.core.contents import kind_of
+from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import files as store_files
+from p2pchat.store import mentions as store_mentions
 from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
@@ -48,6 +49,8 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
         return None
     if ends:  # a quote that came before it would outlive it
         remarks.unquote(tx.db, row.chat, row.id)
+    if contact.group is not None and isinstance(content.payload, Text):
+        store_mentions.put(tx.db, inserted.pk, content.payload.mentions)
     tx.message_saved()
     return row._replace(pk=inserted.pk, late=inserted.late)
 

@@ -25,6 +25,7 @@ from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
+from p2pchat.store import mentions as store_mentions
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact
@@ -147,6 +148,8 @@ def _show(tx: Transaction, row: GroupRow, author: MemberId, content: Content) ->
     inserted = store_messages.insert(tx.db, message)
     if inserted is None:
         return
+    if isinstance(content.payload, Text):
+        store_mentions.put(tx.db, inserted.pk, content.payload.mentions)
     tx.message_saved()
     partner = partners.of(tx.db, row.chat)
     if tx.listened and partner is not None:

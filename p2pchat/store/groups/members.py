@@ -252,6 +252,20 @@ def named(db: Database, chat: ChatId, name: str) -> list[MemberId]:
     return [MemberId(id) for id, chosen, given in rows if wanted in (chosen.casefold(), (given or "").casefold())]
 
 
+def named_in(db: Database, chat: ChatId, text: str) -> dict[MemberId, tuple[str, ...]]:
+    """Return members with their names, that which they chose there and that which the user gave them: all whose names
+    are in a text, and perhaps others.
+    """
+    sql = """
+        SELECT group_members.id, group_members.name, contacts.name
+        FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group
+        WHERE chat = ?1 AND NOT gone
+            AND ((folded <> '' AND instr(?2, folded)) OR contacts.name IS NOT NULL)
+    """
+    rows = db.query(sql, (chat, fold(text)))
+    return {MemberId(id): tuple({name for name in (chosen, given) if name}) for id, chosen, given in rows}
+
+
 def senders(db: Database, name: str, contact: ContactId | None, chat: ChatId | None) -> list[ContactId]:
     """Return the senders of what members, present or former, wrote in all groups or in one: of those who are called
     `name` there, or are this contact.
