@@ -18,6 +18,7 @@ from trio.abc import Clock
 
 from tests.support.budget import Budget
 from tests.support.examples import load_profile
+from tests.support.virtual_time import keep_threads_out
 
 if TYPE_CHECKING:
     from tests.support.processes import Place
@@ -33,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """In the background of a shell SIGINT is ignored, under nohup SIGHUP, and what is ignored is so for every child."""
     load_profile()
     _write_to_memory()
+    keep_threads_out()
     config.pluginmanager.register(Budget(), "budget")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

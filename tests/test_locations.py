@@ -246,7 +246,7 @@ def test_a_child_does_not_hold_it_on(profile: Profile) -> None:
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
     try:
         lock = ProfileLock(profile)
-        lock.acquire(timeout=10)  # its descriptor closes a moment after the child has begun
+        lock.acquire(timeout=60)  # its descriptor closes a moment after the child has begun
         lock.release()
     finally:
         child.communicate(b"\n", timeout=60)

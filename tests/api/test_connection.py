@@ -20,8 +20,7 @@ from p2pchat.api.client import Client, NoNode
 from p2pchat.api.connection import Connection
 from p2pchat.locations import Profile
 from tests.cli.node import FakeNode
-
-PATIENCE = 30.0
+from tests.support.processes import PATIENCE
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from p2pchat.api.server import Server
 from p2pchat.api.service import Then
 from tests.conftest import run
 from tests.support.counting import counted
+from tests.support.virtual_time import patience
 
 
 class Hub:
@@ -109,7 +110,7 @@ class Peer:
         await self.stream.send_all(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
     async def hear(self) -> JsonObject:
-        with trio.fail_after(10):
+        with patience():
             while not self._lines:
                 data = await self.stream.receive_some(65536)
                 if not data:

@@ -149,6 +149,7 @@ def test_a_line_that_is_cut_is_noticed_by_both_and_healed(lab: Lab) -> None:
     settle(lab, "alice", "carol")
     befriended(lab.place, "carol", "alice")
     send(lab.place, "alice", "carol", "before")
+    send(lab.place, "carol", "alice", "before, too")
     tails = [following(lab.place, *pair, "--events") for pair in (("alice", "carol"), ("carol", "alice"))]
     lab.cut("alice")
     for person, other in (("alice", "carol"), ("carol", "alice")):
@@ -163,7 +164,7 @@ def test_a_line_that_is_cut_is_noticed_by_both_and_healed(lab: Lab) -> None:
         assert {one["state"] for one in log} == {"delivered", "received"}
         for by, said in (
             ("alice", ["before", "alice meanwhile", "after"]),
-            ("carol", ["carol meanwhile", "after, too"]),
+            ("carol", ["before, too", "carol meanwhile", "after, too"]),
         ):
             assert [one["text"] for one in log if one["from"] == ("me" if by == person else by)] == said
 

@@ -14,7 +14,8 @@ import trio
 from p2pchat.errors import MediaMissing
 from p2pchat.media.decoder import DecodingFailed, MediaDecoder
 from tests.support.decoding import is_running, with_decoder
-from tests.support.processes import SOURCE
+from tests.support.processes import PATIENCE, SOURCE
+from tests.support.virtual_time import patience
 
 
 def test_nothing_of_a_request_is_left_for_the_next_one() -> None:
@@ -66,7 +67,7 @@ def test_what_was_forked_ends_with_the_one_that_forked() -> None:
             while not (workers := _children(server)):  # noqa: ASYNC110 - the system tells nobody
                 await trio.sleep(0.005)
             os.kill(server, signal.SIGKILL)
-        with trio.fail_after(10):
+        with patience():
             while is_running(workers[0]):  # noqa: ASYNC110 - nor that
                 await trio.sleep(0.005)
 
@@ -90,7 +91,7 @@ def test_nothing_outlives_a_node_that_is_killed() -> None:
         while not (workers := _children(server)):
             os.sched_yield()
         node.kill()
-    latest = time.monotonic() + 30
+    latest = time.monotonic() + PATIENCE
     for pid in (server, *workers):
         while is_running(pid):
             assert time.monotonic() < latest

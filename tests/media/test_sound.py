@@ -15,6 +15,7 @@ import pytest
 from p2pchat.errors import NoSound, NoVoiceNote, VoiceMissing
 from p2pchat.media import notes, sound
 from p2pchat.media.sound import Player, Recorder
+from tests.support.processes import PATIENCE
 from tests.support.sounds import FakeDevice, FakeLoudspeaker, FakeMicrophone, hum, likeness, needs_voice
 
 
@@ -154,7 +155,9 @@ def test_a_process_ends_while_it_records_and_plays(end: str) -> None:
         print("recording", flush=True)
         {end}
     """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "recording\n", "")
 
 

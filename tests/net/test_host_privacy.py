@@ -20,6 +20,7 @@ from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.log_filter import quiet
 from tests.conftest import run
 from tests.support.hosts import call, make, running, works
+from tests.support.processes import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,7 +129,7 @@ def test_nothing_is_printed_whatever_arrives() -> None:
             b"\x13/multistream/1.0.0\n\x03\xff\xff\n",
             b"",
         ):
-            with socket.create_connection(("127.0.0.1", port), timeout=30) as knock:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as knock:
                 try:
                     knock.sendall(garbage)
                     knock.shutdown(socket.SHUT_WR)

@@ -39,6 +39,7 @@ from p2pchat.ports import NetHandler
 from tests.conftest import run
 from tests.net.test_network import ALICE, BOB, Person
 from tests.support.hosts import make, running, works
+from tests.support.virtual_time import patience
 
 GREETING = b"/multistream/1.0.0"
 IDENTIFY, PUSH, PING = "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"
@@ -104,7 +105,7 @@ async def answers(stream: INetStream, *said: bytes) -> list[bytes]:
 async def end_of(stream: INetStream) -> str:
     """How it ends, with what comes before."""
     heard = b""
-    with trio.fail_after(20):
+    with patience():
         try:
             while some := await stream.read(4096):
                 heard += some
@@ -125,7 +126,7 @@ def alike(ask: Callable[[Target], Awaitable[object]], clock: MockClock | None = 
 
     async def main() -> None:
         async with targets() as (ours, stock):
-            with trio.fail_after(50):
+            with patience():
                 assert await ask(ours) == await ask(stock)
 
     run(main, clock)

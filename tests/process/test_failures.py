@@ -54,7 +54,6 @@ from tests.support.processes import PATIENCE, Done, Place, Running, place
 from tests.support.steps import (
     DAY_S,
     befriended,
-    complaint,
     failed,
     fine,
     following,
@@ -228,11 +227,11 @@ def test_a_full_disk_loses_nothing_on_either_side(here: Place) -> None:
     with full_disk(alice):
         failed(here.run("alice", "send", "bob", "not sent"), 1, "disk", "nothing was sent")
         failed(here.run("alice", "invite"), 1, "disk")
-        assert "DiskFull" in complaint(alice)
+        alice.until_said("DiskFull")
         waited = here.run("bob", "send", "alice", "delayed", "--wait", "delivered", "--timeout", "1s", "--json")
         delayed = json.loads(waited.out)
         assert (waited.code, delayed["state"]) == (3, "saved")
-        assert "DiskFull" in complaint(alice)
+        alice.until_said("DiskFull")
         assert texts(here, "alice", "bob") == ["first", "second"]  # what is there can be read
         why = fine(here.run("bob", "why", delayed["id"], "--json"))[0]
         assert "Tried until" in why["next"]
@@ -251,7 +250,7 @@ def test_a_disk_that_is_full_when_the_inviter_answers_only_delays(here: Place) -
     failed(here.run("bob", "add", invite, "--name", "alice", "--timeout", "0.1s"), 3, "queued")
     with full_disk(bob):
         start(here, "alice")
-        assert "DiskFull" in complaint(bob)
+        bob.until_said("DiskFull")
         assert fine(here.run("bob", "contacts", "--json"))[0]["state"] == "waiting"
     assert here.run("bob", "add", invite, "--wait", "accepted", "--timeout", "60s").code == 0
     send(here, "bob", "alice", "here I am")

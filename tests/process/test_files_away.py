@@ -38,7 +38,7 @@ def test_a_file_arrives_while_its_sender_is_away(here: Place) -> None:
     alice.start()
     bob.start()
     bob.use(*used)
-    bob.call("add", invite=alice.call("invite")["invite"], name="alice", wait="accepted", timeout=30)
+    bob.call("add", invite=alice.call("invite")["invite"], name="alice", wait="accepted", timeout=60)
     alice.has("bob")
     bob.hears("alice")
     alice.say("bob", "your queues, please", wait="delivered")
@@ -47,7 +47,7 @@ def test_a_file_arrives_while_its_sender_is_away(here: Place) -> None:
     alice.start()
     source = here.folder / "heron.bin"
     source.write_bytes(os.urandom(SIZE))
-    sent = alice.call("send_file", chat="bob", path=str(source), wait="stored", timeout=30)
+    sent = alice.call("send_file", chat="bob", path=str(source), wait="stored", timeout=60)
     until(lambda: [lying(relay) for relay in used] == [BLOBS, BLOBS])
     alice.end()
     first.end(signal.SIGKILL)

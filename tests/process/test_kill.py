@@ -59,7 +59,7 @@ class Person:
                 with self.client() as client:
                     while unsure or not self.stop.is_set():
                         text = f"{self.name} {len(self.saved)}"
-                        if text not in self._mine(client, limit=5):
+                        if not (unsure and text in self._mine(client)):
                             if self.stop.is_set():
                                 return
                             unsure = True
@@ -75,20 +75,21 @@ class Person:
         with self.progress:
             assert self.progress.wait_for(lambda: len(self.saved) >= count, PATIENCE), f"{self.name} is stuck"
 
-    def _mine(self, client: Client, limit: int) -> list[str]:
-        return [one["text"] for one in client.call("log", chat=self.other, limit=limit) if one["from"] == "me"]
+    def _mine(self, client: Client) -> list[str]:
+        """All of them: since an answer was lost the other side may have said any number of things."""
+        return [one["text"] for one in self._all(client) if one["from"] == "me"]
 
     def wait_until_delivered(self) -> None:
         """What is sent last is delivered last on a link, but what was under way at a kill may take another turn."""
         with self.client() as events, self.client() as client:
             events.call("subscribe", events=["state"])
-            alarm = threading.Timer(PATIENCE, events.close)
-            alarm.start()
-            try:
-                while any(one["state"] != "delivered" for one in self._all(client) if one["from"] == "me"):
+            while any(one["state"] != "delivered" for one in self._all(client) if one["from"] == "me"):
+                alarm = threading.Timer(PATIENCE, events.close)
+                alarm.start()
+                try:
                     next(iter(events.events()))
-            finally:
-                alarm.cancel()
+                finally:
+                    alarm.cancel()
 
     def _all(self, client: Client) -> list[dict[str, str]]:
         pages: list[dict[str, str]] = []
@@ -99,7 +100,7 @@ class Person:
 
     def seen(self, *, mine: bool) -> list[str]:
         with self.client() as client:
-            return [one["text"] for one in self._all(client) if (one["from"] == "me") == mine]
+            return self._mine(client) if mine else [one["text"] for one in self._all(client) if one["from"] != "me"]
 
 
 @pytest.mark.kill

@@ -14,13 +14,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import ONE_TIME, Invite, InviteWay, encode_invite, to_text
+from p2pchat.engine.contacts.profile import keep_port, kept_port
 from p2pchat.net.multiaddrs import pack
+from p2pchat.store.database import Database
+from p2pchat.store.keys import open_keys
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Done, Place, place
 
 NOBODY = "/ip4/127.0.0.1/tcp/9"
@@ -121,18 +126,20 @@ def test_a_node_tells_people_too(here: Place) -> None:
 
 
 def test_the_port_is_kept_and_another_one_found_when_it_is_taken(here: Place) -> None:
-    def port() -> str:
+    def port() -> int:
         node = here.node("alice")
         address: str = node.hear()["addresses"][0]
         node.end()
-        return address.split("/")[4]
+        return int(address.split("/")[4])
 
-    first = port()
-    assert port() == first
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", int(first)))
-        taken.listen()
-        assert port() != first
+    first, kept = port(), free_port()  # of the first one the system may dispose
+    profile = here.folder / "alice"
+    with closing(Database.open(profile / "profile.db", open_keys(profile, None))) as db:
+        assert kept_port(db) == first
+        keep_port(db, kept)
+    assert port() == kept
+    with socket.create_server(("127.0.0.1", kept)):
+        assert port() != kept
 
 
 def test_a_second_node_in_the_foreground_is_refused_with_the_pid(here: Place) -> None:

@@ -25,8 +25,9 @@ from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.lists import ask_list
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.net.transport.proxy import Proxy
+from tests.support.ports import free_port
 from tests.support.processes import SOURCE, Place, Running
-from tests.support.programs import data, free_port, run
+from tests.support.programs import data, run
 from tests.support.steps import befriended, failed, fine, make, new_invite, texts
 
 ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import SOURCE, Done, Place, Running
-from tests.support.programs import free_port
 from tests.support.programs import start as start_relay
 from tests.support.steps import failed, fine, make, new_invite, texts
 

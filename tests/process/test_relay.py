@@ -17,6 +17,7 @@ from p2pchat.errors import P2PChatError
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.multiaddrs import parse_full, parse_relay
 from tests.support.boxes import Keys, MailClient, blob
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Place, Running
 from tests.support.programs import LOOPBACK, data, host, run, start
 from tests.support.programs import opened as opened_by
@@ -169,9 +170,11 @@ def test_a_folder_deeper_than_a_sockets_path_works_too(here: Place) -> None:
 
 
 def test_a_person_is_told_the_line_for_friends(here: Place) -> None:
-    running, address = start(here)
+    running, line = start(here)
     running.end()
-    plain = here.plain("relay", "--data", str(data(here)), "--listen", address.partition("/p2p/")[0])
+    listen = f"/ip4/127.0.0.1/tcp/{free_port()}"
+    address = f"{listen}/p2p/{line.partition('/p2p/')[2]}"
+    plain = here.plain("relay", "--data", str(data(here)), "--listen", listen)
     assert plain.line() == b"ready"
     assert plain.line().decode() == address
     done = plain.end()

@@ -20,8 +20,9 @@ from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Stream
 from tests.support.boxes import Keys, MailClient, blob
 from tests.support.hosts import echo
+from tests.support.ports import free_port
 from tests.support.processes import Place
-from tests.support.programs import free_port, get, host, start
+from tests.support.programs import get, host, start
 from tests.support.relays import ask, echoes
 
 MEETINGS = int(os.environ.get("P2PCHAT_CHURN_MEETINGS", "90"))

@@ -23,8 +23,9 @@ from p2pchat.net.ports import Stream
 from p2pchat.net.relays.reservations import RelayAccess
 from tests.support.boxes import Keys, MailClient
 from tests.support.hosts import ECHO, echo
+from tests.support.ports import free_port
 from tests.support.processes import Place
-from tests.support.programs import data, free_port, get, host, opened, run, start
+from tests.support.programs import data, get, host, opened, run, start
 from tests.support.relays import Place as Guest
 from tests.support.relays import ask, connect_to, echoes, ended
 

@@ -17,8 +17,9 @@ from p2pchat.core.mailbox import DONE, RELAY_FULL, TO_FETCH, TO_PUT
 from p2pchat.errors import P2PChatError
 from p2pchat.net.libp2p.host import LibP2PHost
 from tests.support.boxes import Keys, blob
+from tests.support.ports import free_port
 from tests.support.processes import Place, Running
-from tests.support.programs import free_port, get, host, opened, run, start
+from tests.support.programs import get, host, opened, run, start
 
 BOB = Keys("bob")
 SENDERS = 4

@@ -12,8 +12,9 @@ from p2pchat.core.names import mailbox_name
 from p2pchat.errors import NotServed, Unreachable
 from p2pchat.net.multiaddrs import parse_full
 from tests.support.boxes import Keys, blob
+from tests.support.ports import free_port
 from tests.support.processes import Place
-from tests.support.programs import data, free_port, get, host, opened, run, start
+from tests.support.programs import data, get, host, opened, run, start
 
 BOB = Keys("bob")
 

@@ -21,8 +21,10 @@ from p2pchat.net import multiaddrs
 from p2pchat.store.database import Database
 from p2pchat.store.keys import open_keys
 from tests.support.persons import Person, Relay, gathered, people
+from tests.support.ports import free_port
 from tests.support.processes import Place
-from tests.support.programs import free_port, get
+from tests.support.programs import get
+from tests.support.steps import until
 from tests.world.test_seizure import inside
 
 NAMES = ("aliceberry", "bobolink", "carolinensis")
@@ -86,7 +88,7 @@ def pass_day(day: Day, relay: Relay, alice: Person, bob: Person, carol: Person) 
             bob.call("add", invite=invite, name=alice.name, timeout=1)
         return "stored at a relay" in str(told.value)
 
-    assert any(stored() for _ in range(30))
+    until(stored)
     bob.end()
     alice.start()
     alice.has("bobolink")
@@ -125,8 +127,8 @@ def pass_day(day: Day, relay: Relay, alice: Person, bob: Person, carol: Person) 
 
 
 def test_a_seized_relay_shares_nothing_with_those_who_used_it_but_sealed_blobs(here: Place) -> None:
-    port = free_port()
-    relay = Relay(here, "relay", f"/ip4/{RELAY}/tcp/0")
+    port = free_port(RELAY)
+    relay = Relay(here, "relay", f"/ip4/{RELAY}/tcp/{free_port(RELAY)}")
     relay.start("--metrics", f"{RELAY}:{port}", "-vv")
     alice, bob, carol = everybody = people(here, *NAMES)
     day = Day()

@@ -222,12 +222,12 @@ def test_it_stops_and_goes_on_as_any_program() -> None:
         shell.type(shlex.join(program(here, "anna")))
         shell.press("enter")
         shell.wait("You have no contacts yet")
-        for how in ("by the key", "by a signal"):
+        for times, how in enumerate(("by the key", "by a signal"), 1):
             if how == "by the key":
                 shell.press("ctrl+z")
             else:
                 shell.signal_child(signal.SIGTSTP)
-            shell.wait("Stopped")
+            shell.until(lambda _, times=times: shell.raw.count(b"Stopped") == times, "the shell's word")  # type: ignore[misc]
             restored(shell)
             shell.type(f"echo $((6 * 7)) {how}")
             shell.press("enter")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.pluggable import KEY
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, SOURCE, Place, Running
-from tests.support.programs import data, free_port
+from tests.support.programs import data
 from tests.support.steps import befriended, failed, fine, make, send
 
 PROGRAM = [sys.executable, str(SOURCE / "tests" / "support" / "pluggable.py")]

@@ -20,6 +20,7 @@ from p2pchat.relay.dht import NO_NUMBERS, RelayDht
 from tests.conftest import run
 from tests.net.kademlia.test_stock import MADE, NOW, network
 from tests.support.hosts import LOOPBACK, make, running
+from tests.support.virtual_time import patience
 
 
 def now() -> int:
@@ -31,7 +32,7 @@ def test_a_client_of_a_relay_learns_of_its_server_and_of_the_servers_of_other_re
         random, token = system_entropy().random, b"let-me.in"
         client, relay = make(1), make(2)
         name = dht_name(relay_pass(relay.peer, token))
-        with trio.fail_after(30):
+        with patience():
             async with running(client, relay), trio.open_nursery() as nursery:
                 first = RelayDht(RelayConfig(dht_listen=LOOPBACK), b"\1" * 32, now, random)
                 await nursery.start(first.run)

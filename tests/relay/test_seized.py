@@ -25,8 +25,9 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.libp2p.host import LibP2PHost
 from tests.support.boxes import Keys, MailClient, blob, group_log
+from tests.support.ports import free_port
 from tests.support.processes import Place
-from tests.support.programs import connect, data, everything, free_port, get, host, run, start
+from tests.support.programs import connect, data, everything, get, host, run, start
 from tests.support.relays import ask, connect_to
 
 NAMES = ("alice", "bob", "carol", "dave")

@@ -17,8 +17,8 @@ from p2pchat.relay.addresses import Front
 from p2pchat.relay.config import BadSetting
 from p2pchat.relay.transport import RelayTransport, read_arguments
 from tests.support.pluggable import KEY
+from tests.support.ports import free_port
 from tests.support.processes import SOURCE
-from tests.support.programs import free_port
 
 PROGRAM = (sys.executable, str(SOURCE / "tests" / "support" / "pluggable.py"))
 ADDRESS = "/ip4/203.0.113.5/tcp/443"

@@ -14,6 +14,7 @@ from PIL import Image
 
 from p2pchat.media.decoder import MediaDecoder
 from p2pchat.media.pictures import PictureDecoder
+from tests.support.virtual_time import patience
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ def with_decoder(entry: str, main: Callable[[MediaDecoder], Awaitable[T]], **opt
 
     async def bounded() -> T:
         decoder = MediaDecoder(f"tests.support.probe:{entry}", "PIL", **options)
-        with trio.fail_after(60):
+        with patience():
             async with trio.open_nursery() as nursery:
                 await nursery.start(decoder.run)
                 result = await main(decoder)
@@ -40,7 +41,7 @@ def with_pictures(main: Callable[[PictureDecoder], Awaitable[T]], entry: str = "
     async def bounded() -> T:
         rendering = MediaDecoder(f"tests.support.probe:{entry}", "PIL") if entry else None
         pictures = PictureDecoder(rendering=rendering)
-        with trio.fail_after(120):
+        with patience(120):
             async with trio.open_nursery() as nursery:
                 await nursery.start(pictures.run)
                 result = await main(pictures)

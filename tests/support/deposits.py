@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import trio
 from trio.testing import MockClock
 
 from p2pchat.core import mailbox
@@ -14,6 +13,7 @@ from tests import conftest
 from tests.support.boxes import Keys, blob
 from tests.support.boxes import Relay as RelayInMemory
 from tests.support.mails import Scene
+from tests.support.virtual_time import patience
 
 BOB, CAROL = Keys("bob"), Keys("carol")
 
@@ -40,7 +40,7 @@ def run_for_real(main: Callable[[], Awaitable[None]], clock: MockClock | None = 
     """Run where others take real time: threads, sockets."""
 
     async def bounded() -> None:
-        with trio.fail_after(300):
+        with patience(300):
             await main()
 
     conftest.run(bounded, clock)

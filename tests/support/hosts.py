@@ -16,6 +16,7 @@ from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.swarm import PeerConnection
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Stream
+from tests.support.virtual_time import patience
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -46,7 +47,7 @@ async def echo(stream: Stream) -> None:
 
 @asynccontextmanager
 async def running(*hosts: LibP2PHost) -> AsyncIterator[None]:
-    with trio.fail_after(60):
+    with patience():
         async with trio.open_nursery() as nursery:
             for host in hosts:
                 await nursery.start(host.run)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import pytest
 
 from p2pchat.api.client import Client
 from p2pchat.locations import Profile
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Place, Running, place
 from tests.support.steps import make
 
-LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 EVENTS = ["message", "state", "contact"]
 
 
@@ -103,7 +103,7 @@ class Relay:
 
     here: Place
     name: str
-    listen: str = LOOPBACK
+    listen: str = field(default_factory=lambda: f"/ip4/127.0.0.1/tcp/{free_port()}")
     address: str = ""
     running: Running | None = None
 
@@ -116,7 +116,6 @@ class Relay:
         event = self.running.hear()
         assert event["event"] == "ready"
         (self.address,) = event["addresses"]
-        self.listen = self.address.split("/p2p/")[0]
 
     def end(self, how: int = signal.SIGTERM) -> str:
         """End it; what it had logged."""

@@ -22,6 +22,9 @@ from tests.support import prefork
 PATIENCE = 60.0
 """Seconds until a test gives up; nothing here waits this long when all is well."""
 
+TOLD = 4000
+"""So many letters of what a process logged are shown with a test that failed."""
+
 SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -45,6 +48,7 @@ class Running:
         self.process = process
         self._rest = b""
         self._logged = b""
+        self._awaited = 0
 
     @property
     def pid(self) -> int:
@@ -61,7 +65,7 @@ class Running:
         while b"\n" not in self._rest:
             readable, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
             if not readable:
-                raise TimeoutError(f"{self.process.args!r} said nothing")
+                raise TimeoutError(f"{self.process.args!r} said no more than {self._rest!r}")
             piece = os.read(self.process.stdout.fileno(), 65536)
             if not piece:
                 raise EOFError(f"{self.process.args!r} ended with {self.process.wait(PATIENCE)}")
@@ -70,15 +74,26 @@ class Running:
         return line
 
     def until_said(self, text: str) -> None:
-        """Wait until its stderr has this."""
+        """Wait until its stderr has this, after what was waited for before."""
         assert self.process.stderr is not None
         deadline = time.monotonic() + PATIENCE
-        while text.encode() not in self._logged:
+        while (place := self._logged.find(text.encode(), self._awaited)) < 0:
             readable, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
             piece = os.read(self.process.stderr.fileno(), 65536) if readable else b""
             if not piece:
                 raise TimeoutError(f"{self.process.args!r} did not say {text!r}, but {self._logged!r}")
             self._logged += piece
+        self._awaited = place + len(text.encode())
+
+    def tell(self) -> None:
+        """End it, and print what it had on stderr: pytest shows that if the test failed."""
+        ended = "ran on" if self.process.poll() is None else f"ended with {self.process.returncode}"
+        if self.process.poll() is None:
+            self.process.kill()
+        with suppress(ValueError):  # what it said has been read to the end
+            self._logged += self.process.communicate(timeout=PATIENCE)[1] or b""
+        if self._logged or ended == "ran on":
+            print(f"--- {self.process.args!r} {ended}\n{self._logged.decode(errors='replace')[-TOLD:]}")
 
     def end(self, how: int = signal.SIGTERM) -> Done:
         """Send a signal and wait."""
@@ -88,7 +103,8 @@ class Running:
     def wait(self) -> Done:
         """Wait for its end."""
         out, err = self.process.communicate(timeout=PATIENCE)
-        return Done(self.process.returncode, (self._rest + out).decode(), (self._logged + err).decode())
+        self._rest, self._logged = self._rest + out, self._logged + err
+        return Done(self.process.returncode, self._rest.decode(), self._logged.decode())
 
 
 @dataclass
@@ -195,14 +211,10 @@ def place() -> Iterator[Place]:
         yield made
     finally:
         for running in made.started:
-            if running.process.poll() is None:
-                running.process.kill()
-            with suppress(ValueError):
-                running.process.communicate(timeout=PATIENCE)
+            running.tell()
         for pid in made.processes():  # nodes that faces started
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for log in folder.rglob("node.log"):
-            if "failed" in (said := log.read_text(errors="replace")):
-                print(f"--- {log.relative_to(folder)}\n{said[-4000:]}")
+            print(f"--- {log.relative_to(folder)}\n{log.read_text(errors='replace')[-TOLD:]}")
         shutil.rmtree(folder, ignore_errors=True)

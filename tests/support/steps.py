@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -75,14 +74,6 @@ def hear_state(tail: Running, message: str, state: str) -> None:
         pass
 
 
-def complaint(node: Running) -> str:
-    """The next thing a node says on stderr."""
-    assert node.process.stderr is not None
-    readable, _, _ = select.select([node.process.stderr], [], [], PATIENCE)
-    assert readable, "it said nothing"
-    return os.read(node.process.stderr.fileno(), 65536).decode()
-
-
 def foreign_invite(*, expires_in: int = DAY_S, port: int = 1) -> str:
     """An invite of nobody: well made, and no node is there."""
     ways = (InviteWay(PeerKey(sign_public(os.urandom(32))), pack(f"/ip4/127.0.0.1/tcp/{port}"), 0),)
@@ -93,6 +84,7 @@ def foreign_invite(*, expires_in: int = DAY_S, port: int = 1) -> str:
 def following(here: Place, name: str, chat: str, *words: str) -> Running:
     """A tail of everything that comes to `name` from now on: it has subscribed when it has printed what was there."""
     first, *rest = fine(here.run(name, "log", chat, "--limit", "2", "--json"))
+    assert rest, "there is nothing that it could print first"
     tail = here.start(name, "tail", "--since", first["id"], *words)
     for one in rest:
         assert tail.hear()["id"] == one["id"]
@@ -107,4 +99,4 @@ def until(check: Callable[[], bool]) -> None:
     """Look again and again until it is so."""
     deadline = time.monotonic() + PATIENCE
     while not check():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "waited in vain"

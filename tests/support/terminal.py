@@ -61,6 +61,9 @@ KEYS = {
 REST = 0.05
 """Seconds without news after which a picture is whole."""
 
+_FRAMES = re.compile(rb"(?<=\x1b\[\?2026l)")
+"""Where a frame ends (synchronized output)."""
+
 # Makes the terminal the one that controls the process, as a login does, then becomes the program.
 _BEGIN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 
@@ -83,6 +86,8 @@ class Terminal:
         self._news = threading.Condition()
         self._seen = 0
         self._over = False
+        self._sought: Callable[[str], bool] | None = None
+        self._found: str | None = None
         self._master, slave = pty.openpty()
         self._wake, self._waker = os.pipe()
         self._size()
@@ -168,15 +173,22 @@ class Terminal:
         return self.screen.text()
 
     def until(self, seen: Callable[[str], bool], what: str) -> str:
-        """Wait until the picture is as `seen` wants it; the picture."""
+        """Wait until the picture is as `seen` wants it; the picture. The reader looks at each: one that came and went
+        meanwhile counts.
+        """
         deadline = time.monotonic() + PATIENCE
+        self._found = None
         while True:
             with self._news:
                 number, over, shown = self._seen, self._over, self.text()
                 if self.screen.forbidden:
                     raise AssertionError(f"the program sent {self.screen.forbidden!r}\n{self.picture()}")
                 if "frame" not in self.screen.modes and seen(shown):
+                    self._sought = None
                     return shown
+                if self._found is not None:
+                    return self._found
+                self._sought = seen
                 if over:
                     raise AssertionError(f"the program ended, waiting for {what}\n{self.picture()}")
                 while number == self._seen:
@@ -246,7 +258,10 @@ class Terminal:
                     return
 
     def _take(self, data: bytes) -> None:
-        self.screen.feed(data)
+        for frame in _FRAMES.split(data):
+            self.screen.feed(frame)
+            if self._sought is not None and "frame" not in self.screen.modes and self._sought(shown := self.text()):
+                self._sought, self._found = None, shown
         for reply in self.screen.replies:
             self._write(reply)
         self.screen.replies.clear()

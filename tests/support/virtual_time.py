@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
-from typing import ParamSpec
+from math import inf
+from typing import Any, ParamSpec
 
 import trio
 from trio.testing import MockClock
+
+from tests.support.processes import PATIENCE
 
 P = ParamSpec("P")
 
@@ -30,3 +34,28 @@ def real(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
         trio.run(partial(test, *args, **kwargs))
 
     return run
+
+
+@contextmanager
+def patience(seconds: float = PATIENCE) -> Iterator[None]:
+    """Fail after so many real seconds, also where a `MockClock` goes faster."""
+    going = trio.lowlevel.current_clock()
+    with trio.fail_after(seconds * max(1.0, going.rate if isinstance(going, MockClock) else 1.0)):
+        yield
+
+
+def keep_threads_out() -> None:
+    """From now on have nothing done in a thread of trio's where time jumps: while a real one worked, or had not yet
+    begun, more of it would pass the slower the machine is.
+    """
+    in_thread: Any = trio.to_thread.run_sync
+
+    @wraps(in_thread)
+    async def run_sync(function: Callable[..., object], *args: object, **options: Any) -> object:
+        going = trio.lowlevel.current_clock()
+        if not isinstance(going, MockClock) or going.autojump_threshold == inf:
+            return await in_thread(function, *args, **options)
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    vars(trio.to_thread)["run_sync"] = run_sync

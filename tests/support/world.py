@@ -24,7 +24,6 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
-from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -717,10 +716,9 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
     watch = _Watch()
 
     async def inside() -> None:
-        with watch.scope, trio.fail_after(MAX_STORY_SECONDS) as story:
+        with watch.scope, trio.fail_after(MAX_STORY_SECONDS):
             async with trio.open_nursery() as nursery:
                 await main(World(folder, nursery, seed, watched=watched))
-                story.deadline = inf  # while a thread finishes its work, a month of virtual time may pass
                 nursery.cancel_scope.cancel()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -82,7 +82,7 @@ def test_the_longest_text_wraps_in_linear_time(raw: str) -> None:
         text.wrap(text.displayable(text_), 58)
         return time.thread_time() - began
 
-    assert took(raw) < 1.0  # 30 ms here; quadratic it would be minutes
+    assert took(raw) < 10.0  # 30 ms here; quadratic it would be minutes
 
 
 def test_joiners_stay_where_they_are_seen() -> None:

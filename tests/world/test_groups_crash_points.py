@@ -7,6 +7,8 @@ end.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import trio
 
 from p2pchat.core.contents import GroupItem, Payload
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import pairwise
+from p2pchat.engine.groups import own_keys, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import said
 from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
 from tests.support.sampling import chosen
@@ -25,6 +28,7 @@ from tests.support.world import World, WorldNode, until
 
 POINTS = 3
 CHAT = "hikers"
+Play = Callable[[Person, Person, Person], Awaitable[None]]
 
 
 class Loss:
@@ -41,8 +45,8 @@ class Loss:
         patch.setattr(outbound, "queue", lose)
 
 
-async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = False, loss: Loss | None = None) -> int:
-    """How many boundaries the victim's node passed. tower: alice has a relay. loss: what of the group does not come."""
+async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = False, play: Play | None = None) -> int:
+    """How many boundaries the victim's node passed. tower: alice has a relay. play: what they do."""
     relay = world.mailbox("tower") if tower else None
     people = {name: Person(world, name, cut_at if victim == name else None) for name in ("alice", "bob", "carol")}
     async with trio.open_nursery() as nursery:
@@ -59,7 +63,7 @@ async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = 
                     return bool(await node.call("relays"))
 
                 await people["alice"].do(use, uses)
-            await (_play(*people.values()) if loss is None else _lose(loss, *people.values()))
+            await (play or _play)(*people.values())
 
             async def went_by_logs() -> bool:
                 return relay is None or any(relay.logs.values())
@@ -84,6 +88,35 @@ async def _lose(loss: Loss, alice: Person, bob: Person, carol: Person) -> None:
         return node.db.query("SELECT 1 FROM group_gaps") == []
 
     await bob.do(nothing, misses_nothing)
+
+
+async def _update(alice: Person, bob: Person, carol: Person) -> None:
+    """bob replaces his keys, and carol is removed, so that the new ones are needed."""
+    await _found(alice, bob, carol)
+
+    def update(tx: Transaction) -> None:
+        for chat in store_groups.chats(tx.db):
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            own_keys.update(tx, row)
+
+    async def replace(node: WorldNode) -> None:
+        await node.engine.committer.submit(update)
+
+    async def replaced(node: WorldNode) -> bool:
+        return node.db.query("SELECT count(*) FROM group_leaves") == [(1,)]
+
+    await bob.do(replace, replaced)
+
+    async def remove(node: WorldNode) -> None:
+        await node.call("remove_member", chat=CHAT, member="carol")
+
+    await alice.do(remove, _members(2))
+    await bob.do(nothing, _members(2))
+    await alice.say(CHAT, "among us")
+    await bob.say(CHAT, "yes")
+    for person in (alice, bob):
+        await person.do(nothing, _texts(1))
 
 
 async def _play(alice: Person, bob: Person, carol: Person) -> None:
@@ -179,15 +212,23 @@ def test_a_power_cut_loses_nothing_where_logs_carry_the_group(
 def test_a_power_cut_while_a_message_is_missing_loses_nothing(
     tmp_path: Path, victim: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss = Loss(monkeypatch)
-    boundaries = _played(tmp_path / "count", victim, None, loss=loss)
+    play = partial(_lose, Loss(monkeypatch))
+    boundaries = _played(tmp_path / "count", victim, None, play=play)
     assert boundaries > 40
     for cut_at in chosen(boundaries, POINTS, f"{victim} asks"):
-        _played(tmp_path / str(cut_at), victim, cut_at, loss=loss)
+        _played(tmp_path / str(cut_at), victim, cut_at, play=play)
 
 
-def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False, loss: Loss | None = None) -> int:
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_while_keys_are_replaced_leaves_nobody_without(tmp_path: Path, victim: str) -> None:
+    boundaries = _played(tmp_path / "count", victim, None, play=_update)
+    assert boundaries > 40
+    for cut_at in chosen(boundaries, POINTS, f"{victim} has new keys"):
+        _played(tmp_path / str(cut_at), victim, cut_at, play=_update)
+
+
+def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False, play: Play | None = None) -> int:
     async def main(world: World) -> int:
-        return await story(world, victim, cut_at, tower=tower, loss=loss)
+        return await story(world, victim, cut_at, tower=tower, play=play)
 
     return played(folder, cut_at, main)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from p2pchat.core.groups.epochs import MAX_KEM_MEMBERS
 from p2pchat.core.groups.events import (
     MAX_ADDED,
     MAX_REMOVED,
@@ -18,12 +19,14 @@ from p2pchat.core.groups.events import (
 )
 from p2pchat.core.groups.state import GroupState, OpenRecovery
 from p2pchat.core.ids import EventId, MemberId
+from p2pchat.core.primitives import Random
 from p2pchat.lib.times import DAY_MS, MINUTE_MS
 
 MERGE_MS = 10 * MINUTE_MS
 ROTATE_MS = 7 * DAY_MS
 ROTATE_MESSAGES = 5_000
 UPDATE_MS = 30 * DAY_MS
+UPDATE_MS_LARGE = 3 * UPDATE_MS
 RECOVERY_MS = 14 * DAY_MS
 
 
@@ -54,9 +57,13 @@ def renewal(
     return RotateEpoch() if due and state.epoch_heads else None
 
 
-def update_is_due(updated_at: int, now: int) -> bool:
-    """Tell whether a member should replace its keys of encryption. updated_at: when it last did, or joined; ms."""
-    return now - updated_at >= UPDATE_MS
+def next_update(now: int, members: int, random: Random) -> int:
+    """Return when (ms) a member should replace its keys of encryption that it has since now: by chance between half and
+    one and a half of a month, so that those who joined at one time do not all write at one time; in a group of more
+    than 256 members after three times as long, since all read it.
+    """
+    every = UPDATE_MS if members <= MAX_KEM_MEMBERS else UPDATE_MS_LARGE
+    return now + every // 2 + every * int.from_bytes(random(4), "big") // 2**32
 
 
 def may_confirm(recovery: OpenRecovery, me: MemberId, seen_at: Mapping[EventId, int], now: int) -> bool:

@@ -10,6 +10,7 @@ links     invites to a group, and who uses one
 joining    becoming a member: offer, keys, welcome
 welcoming  tells new members what they need
 upkeep     what is due as time passes
+own_keys   replaces our keys of encryption every month
 catching_up  back into a group that we cannot read any more
 duties     new keys, where they are due and it is our turn
 siblings   tells those whom we added what they cannot read

@@ -7,10 +7,10 @@ rules need no log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from p2pchat.core.groups import chains, epochs, events
-from p2pchat.core.groups.epochs import Leaf, LeafKeys
+from p2pchat.core.groups.epochs import LINKS_MS, Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
@@ -31,6 +31,7 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import leaves as store_leaves
 from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
@@ -97,8 +98,7 @@ def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
         if event.mode is EpochMode.ADVANCE and before.join_key is not None:
             secret = epochs.advance(before.join_key, hashed)
         elif event.rekey is not None and before.exporter is not None:
-            leaves = [Leaf(member.id, member.leaf, member.kem) for member in members.values()]
-            secret = epochs.open_rekey(event.rekey, row.group_id, hashed, before.exporter, leaves, own_leaf(row))
+            secret = _open_rekey(tx, row, event, before.exporter, members.values())
         else:
             return False
         epochs.check_confirmation(secret, event.confirm)
@@ -107,6 +107,28 @@ def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
         store_groups.update(tx.db, row.chat, problem=CANNOT_FOLLOW)
         return False
     return adopt(tx, row, event, secret, members)
+
+
+def _open_rekey(tx: Transaction, row: GroupRow, event: GroupEvent, exporter: bytes, members: Iterable[Member]) -> bytes:
+    """Open a rekey with our keys, or with those before them: its author may not have known of the present ones. Where
+    it was sealed to these, the others are kept for a day only. Raises CannotOpen.
+    """
+    assert event.rekey is not None
+    assert event.confirm is not None
+    leaves = {member.id: Leaf(member.id, member.leaf, member.kem) for member in members}
+    earlier = [_leaf_keys(row.member, *seeds) for seeds in store_leaves.of(tx.db, row.chat)]
+    for mine in (own_leaf(row), *earlier):
+        leaves[row.member] = mine.leaf
+        try:
+            hashed = events.core_hash(event.core)
+            secret = epochs.open_rekey(event.rekey, row.group_id, hashed, exporter, list(leaves.values()), mine)
+            epochs.check_confirmation(secret, event.confirm)
+        except CannotOpen:
+            continue
+        if earlier and mine not in earlier:
+            store_leaves.shorten(tx.db, row.chat, tx.latest + LINKS_MS)
+        return secret
+    raise CannotOpen
 
 
 def adopt(
@@ -129,7 +151,11 @@ def adopt(
 
 def own_leaf(row: GroupRow) -> LeafKeys:
     """Return the private half of our leaf."""
-    return LeafKeys(row.member, row.leaf_seed, None if row.kem_seed is None else KemKey(row.kem_seed))
+    return _leaf_keys(row.member, row.leaf_seed, row.kem_seed)
+
+
+def _leaf_keys(member: MemberId, leaf_seed: bytes, kem_seed: bytes | None) -> LeafKeys:
+    return LeafKeys(member, leaf_seed, None if kem_seed is None else KemKey(kem_seed))
 
 
 def settle(tx: Transaction, chat: ChatId) -> None:
@@ -240,5 +266,6 @@ def forget_keys(tx: Transaction, chat: ChatId) -> None:
         else:
             store_epochs.remove(tx.db, epoch.pk)
     tx.group_logs_changed = True
+    store_leaves.forget(tx.db, chat)
     store_items.forget_all(tx.db, chat)
     tx.erased = True

@@ -21,7 +21,7 @@ from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, DeviceId, EpochId, PeerKey, QueueId, RelayName
 from p2pchat.core.logs import LogKeys, log_keys
-from p2pchat.core.primitives import Random, hmac_sha256
+from p2pchat.core.primitives import Random, hmac_sha256, sign_public
 from p2pchat.engine.delivery import group_rules, mailbox_queues
 from p2pchat.engine.groups import adopting, log_duties
 from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
@@ -116,7 +116,7 @@ def _of_group(
     """
     named, seed = LOGS.read(group_rules.settings_of(group)), b""
     if group.role <= Role.ADMIN and named is not None:
-        seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group))
+        seed = open_admin_seed(named, group.group_id, adopting.own_leaf(group)) or _kept_seed(group, named.admin)
     epochs, by_epoch = {epoch.pk: epoch for epoch in store_epochs.of(db, group.chat)}, dict[int, list[LogPlace]]()
     for row in rows:
         if row.epoch not in epochs:
@@ -343,6 +343,11 @@ class LogCarrier:
             self._watch()
             self._places[pk] = place
             self._watch()
+
+
+def _kept_seed(group: GroupRow, admin: bytes) -> bytes:
+    """Return the seed of this key of the admins, if it was kept when our leaf was replaced; else b""."""
+    return group.admin_seed if group.admin_seed and sign_public(group.admin_seed) == admin else b""
 
 
 def _alike(rows: Sequence[OutgoingRow]) -> list[OutgoingRow]:

@@ -9,7 +9,7 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, gaps, history, log_duties, logs, recovering
+from p2pchat.engine.groups import catching_up, duties, gaps, history, log_duties, logs, own_keys, recovering
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
@@ -50,7 +50,9 @@ def tidy(tx: Transaction) -> None:
         catching_up.check(tx, chat)
         duties.check(tx, chat)
         recovering.confirm(tx, chat)
+        own_keys.check(tx, chat)
     logs.tick(tx)
+    own_keys.tick(tx)
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
     store_items.forget_seen(tx.db, tx.passed - KEEP_SEEN_MS)
     store_items.forget_waiting(tx.db, tx.passed - CHAINS_MS)

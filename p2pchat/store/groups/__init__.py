@@ -7,5 +7,6 @@ transcript  the newest messages as they came           gaps     messages that ha
 links    invites of ours to groups, and who uses them    chain_starts  chains that nobody has used yet
 items    what was seen, waits, and is to be passed on
 logs     logs at relays, and what is to be put there
+leaves   our keys of encryption before the present ones
 joins    becoming a member: offers, and keys made for them
 """

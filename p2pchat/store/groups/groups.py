@@ -19,7 +19,8 @@ class GroupRow:
     the group has no ML-KEM leaves. name: the one that we chose there. role: ours, a number of `core.groups.roles`.
     settings: of the newest state, encoded. heads: the ids of the newest events, one behind the other. epoch: the one
     under which we send, or None while there is none. joined_at: in ms. problem: a whole sentence about why nothing can
-    be sent, or "".
+    be sent, or "". update_at: when (ms) our keys of encryption are to be replaced, 0 if that is yet to be chosen.
+    admin_seed: the key with which admins append to the logs, if the leaf to which it was sealed has been replaced.
     """
 
     chat: ChatId
@@ -35,6 +36,8 @@ class GroupRow:
     epoch: EpochId | None
     joined_at: int
     problem: str = ""
+    update_at: int = 0
+    admin_seed: bytes = b""
 
 
 _NAMES = tuple(field.name for field in fields(GroupRow))

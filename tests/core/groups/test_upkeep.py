@@ -91,9 +91,13 @@ def test_whom_a_removed_admin_added_is_rotated_away() -> None:
     assert (state.sending, due(state)) == (None, events.RotateEpoch())
 
 
-def test_keys_are_updated_every_month() -> None:
-    assert not upkeep.update_is_due(NOW, NOW + 30 * DAY_MS - 1)
-    assert upkeep.update_is_due(NOW, NOW + 30 * DAY_MS)
+def test_keys_are_updated_every_month_and_not_by_all_at_once() -> None:
+    def after(members: int, drawn: bytes) -> float:
+        return (upkeep.next_update(NOW, members, lambda size: drawn[:size]) - NOW) / DAY_MS
+
+    assert [after(256, drawn) for drawn in (b"\0" * 4, b"\x80\0\0\0")] == [15, 30]
+    assert 44.9 < after(256, b"\xff" * 4) < 45
+    assert [after(257, drawn) for drawn in (b"\0" * 4, b"\x80\0\0\0")] == [45, 90]
 
 
 def test_a_recovery_is_confirmed_after_14_days_by_ones_own_clock() -> None:

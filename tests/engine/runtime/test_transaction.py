@@ -25,6 +25,7 @@ from p2pchat.store.database import Database
 from tests.conftest import run
 from tests.support.databases import new_database
 from tests.support.meddler import Meddler
+from tests.support.virtual_time import patience
 from tests.support.world import World, befriend, run_world
 
 
@@ -227,7 +228,7 @@ def test_a_disk_that_hangs_stops_no_transaction(tmp_path: Path) -> None:
                 nursery.start_soon(engine.committer.beside, go_on.wait)
             await wait_all_tasks_blocked()
             try:
-                with trio.fail_after(5):
+                with patience():
                     assert await engine.committer.submit(lambda tx: 7) == 7
             finally:
                 go_on.set()

@@ -25,6 +25,7 @@ from p2pchat.relay.host_streams import account_of, place_of
 from tests.conftest import run
 from tests.net.relays.test_circuit_interop import stock
 from tests.support.hosts import LOOPBACK
+from tests.support.virtual_time import patience
 
 NOW = 1_800_000_000_000
 MADE = ipns.make(b"\7" * 32, 3, 4_102_444_800_000, b"here" * 256)
@@ -58,7 +59,7 @@ class RealServer:
 @asynccontextmanager
 async def servers(count: int) -> AsyncIterator[list[RealServer]]:
     """So many that know the first, and have found each other."""
-    with trio.fail_after(30):
+    with patience():
         async with trio.open_nursery() as nursery:
             made: list[RealServer] = []
             for number in range(count):

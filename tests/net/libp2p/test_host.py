@@ -33,6 +33,7 @@ from tests.support.hosts import (
     until_apart,
     works,
 )
+from tests.support.ports import free_port
 
 
 def test_the_seed_decides_who_we_are() -> None:
@@ -475,7 +476,7 @@ def test_a_connection_that_is_in_use_is_not_ended_for_another() -> None:
 
 def test_cancelling_frees_the_port_and_ends_the_connections() -> None:
     async def main() -> None:
-        a, b = make(1), make(2)
+        a, b = make(1), make(2, listen=[f"/ip4/127.0.0.1/tcp/{free_port()}"])
         async with running(a):
             async with trio.open_nursery() as nursery:
                 await nursery.start(b.run)

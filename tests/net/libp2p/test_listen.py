@@ -14,6 +14,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import listen
 from p2pchat.net.libp2p.listen import Listening
 from tests.conftest import run
+from tests.support.ports import free_port
 
 
 @contextmanager
@@ -79,8 +80,7 @@ def test_a_port_that_was_asked_for_is_not_changed() -> None:
 
 def test_every_wish_without_a_port_gets_the_same() -> None:
     async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            free = probe.getsockname()[1]
+        free = free_port("127.0.0.2")
         wanted = ("/ip4/127.0.0.1/tcp/0", f"/ip4/127.0.0.2/tcp/{free}", "/ip4/127.0.0.3/tcp/0", "/ip4/127.0.0.1/tcp/0")
         with _listening(*wanted) as opened:
             assert sorted(endpoint.text() for endpoint in opened.endpoints) == [
@@ -123,8 +123,7 @@ def test_without_ipv6_there_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_stays_open_where_one_fails() -> None:
     async def main() -> None:
         with _listening("/ip4/127.0.0.1/tcp/0") as first:
-            with socket.create_server(("127.0.0.2", 0)) as probe:
-                free = probe.getsockname()[1]
+            free = free_port("127.0.0.2")
             wanted = (f"/ip4/127.0.0.2/tcp/{free}", f"/ip4/127.0.0.1/tcp/{first.port}")
             with pytest.raises(NodeError), _listening(*wanted):
                 pass

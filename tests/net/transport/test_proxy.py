@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -17,6 +16,7 @@ from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport.lookups import Lookups
 from p2pchat.net.transport.proxy import Proxy
 from tests.support.hosts import ECHO, make, read_exactly, running
+from tests.support.ports import free_port
 from tests.support.socks import ANONYMOUS, BY_PASSWORD, NO_METHOD, Asked, SocksServer, socks_server
 
 NAME = "nowhere.example"
@@ -175,9 +175,7 @@ def test_a_name_that_can_be_none_is_no_connection(name: str) -> None:
 
 def test_without_its_proxy_a_host_dials_nobody() -> None:
     async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-        alice = proxied(ProxyAddress("127.0.0.1", port))
+        alice = proxied(ProxyAddress("127.0.0.1", free_port()))
         async with running(alice, bob := make(1)):
             with pytest.raises(Unreachable):
                 await echoed(alice, bob)

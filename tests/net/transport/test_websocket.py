@@ -26,6 +26,7 @@ from tests.conftest import run
 from tests.support.certificates import certificate, server_tls
 from tests.support.hosts import ECHO, Middle, echo, live_connections, make, read_exactly, running, until_apart, works
 from tests.support.relays import echoes, meeting
+from tests.support.virtual_time import patience
 
 
 def ws(host: LibP2PHost) -> str:
@@ -418,7 +419,7 @@ def test_frames_that_are_none_end_the_connection_at_once(frame: bytes) -> None:
     async def main() -> None:
         web, _, theirs = _pair()
         await theirs.send_all(frame)
-        with trio.fail_after(5), suppress(websocket.NotWebSocket):
+        with patience(), suppress(websocket.NotWebSocket):
             assert await web.receive() == b""
 
     run(main)
@@ -428,7 +429,7 @@ def test_text_is_not_for_us() -> None:
     async def main() -> None:
         web, client, theirs = _pair()
         await theirs.send_all(client.send(TextMessage(data="hello")))
-        with trio.fail_after(5), pytest.raises(websocket.NotWebSocket):
+        with patience(), pytest.raises(websocket.NotWebSocket):
             await web.receive()
 
     run(main)
