@@ -239,7 +239,7 @@ _DONE = (
     "Tomás muted Sören until 21 Dec 2026, 14:05 UTC.",
     "Anna Lindqvist let members add people.",
     "Anna Lindqvist removed Viktor: he sold tickets here and would not stop; 11 of 12 members have seen it.",
-    "You changed slow mode.",
+    "You ended slow mode.",
 )
 
 

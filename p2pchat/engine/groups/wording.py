@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from p2pchat.core.groups.events import (
@@ -28,6 +28,7 @@ from p2pchat.core.ids import ContactId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.runtime import views
 from p2pchat.lib.english import counted, with_article
+from p2pchat.lib.times import format_duration
 
 MAX_NAMED = 5
 _SETTINGS = {
@@ -35,12 +36,26 @@ _SETTINGS = {
     "name": "the name",
     "topic": "the topic",
     "description": "the description",
-    "slow_mode": "slow mode",
     "locked": "the lock",
-    "newcomers": "the rule for newcomers",
-    "history": "what newcomers are shown",
     "timer": "how long messages stay",
 }
+
+
+_NUMBERS: Mapping[str, tuple[Callable[[int], str], str]] = {
+    "slow_mode": (
+        lambda seconds: f"set slow mode: a member can write every {format_duration(seconds)}",
+        "ended slow mode",
+    ),
+    "newcomers": (
+        lambda hours: f"let newcomers send links and files only after {counted(hours, 'hour')}",
+        "let newcomers send links and files at once",
+    ),
+    "history": (
+        lambda number: f"let newcomers read the last {counted(number, 'text')} from before they join",
+        "let newcomers read nothing from before they join",
+    ),
+}
+"""Settings with numbers: what is said of a number, and of 0."""
 
 
 def role(given: Role) -> str:
@@ -142,6 +157,9 @@ def _changed(key: str, value: object, called: Any) -> str:
             if len(rule.named) > 1
             else f"let {named} replace a lost owner"
         )
+    if isinstance(value, int) and key in _NUMBERS:
+        some, none = _NUMBERS[key]
+        return some(value) if value else none
     return f"changed {_SETTINGS.get(key, 'a setting')}"
 
 
