@@ -14,7 +14,7 @@ outbox deletes a message when its encrypted receipt arrives, not before.
 
 core, store, net, engine   the node's four parts: protocol, database, network, decisions
 media        pictures and voice notes, decoded by processes that can do nothing else
-ports        the interface between engine and net; feed_ports has what concerns channels
+ports        the interface between engine and net; feed_ports has what concerns channels, log_ports logs
 node         the node's process: lock, socket, signals, passphrase
 parts        makes the parts of a node and joins them
 api          the node's socket: JSON-RPC, its server and its clients

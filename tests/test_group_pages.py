@@ -21,10 +21,10 @@ from p2pchat.core.groups import chains, epochs, items, messages, parts, welcome
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import Leaf, LeafKeys
 from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
-from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.welcome import JoinKeys, Welcome
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 from p2pchat.errors import CannotOpen
+from tests.support.group_parts import joined
 from tests.test_protocol_pages import check, h, hkdf, pack, pad, seal, sign, tag, unpad, unseal, x25519
 
 GROUP, EPOCH, CORE_HASH = GroupId(b"g" * 32), EpochId(b"e" * 32), b"c" * 32
@@ -197,13 +197,12 @@ def test_parts_of_either_join_for_the_other() -> None:
     whole = pack([1, event])
     pieces = [whole[start : start + 15_000] for start in range(0, len(whole), 15_000)]
     hashes = list(map(part_hash, pieces))
-    waiting, joined = WaitingParts(), None
+    found = []
     for which, piece in enumerate(pieces):
         opened = items.open_item(item_of(secret, [2, hashes, which, piece], 16384), EPOCH, ours)
         assert isinstance(opened, PartItem)
-        waiting, joined = waiting.add(opened.part)
-    assert joined is not None
-    assert items.open_whole(joined) == EventItem(event)
+        found.append(opened.part)
+    assert items.open_whole(joined(found)) == EventItem(event)
 
     theirs = [plain_of(secret, item) for item in items.seal_items(EventItem(event), EPOCH, ours, 1024, ENTROPY.random)]
     assert [kind for kind, *_ in theirs] == [2] * len(theirs)

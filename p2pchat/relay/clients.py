@@ -8,7 +8,7 @@ left.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -120,6 +120,14 @@ class Outgoing:
             return False
         self._gathered[client] = None
         return True
+
+
+def end_silent(clients: Iterable[ClientStream], seconds: float) -> None:
+    """End those of these clients that have said nothing for so long."""
+    now = trio.current_time()
+    for client in clients:
+        if now - client.heard > seconds:
+            client.scope.cancel()
 
 
 class ClientStream:
@@ -266,6 +274,13 @@ class ClientStream:
         else:
             self.began = None
             self._emptied(self)
+
+    def answer(self, results: Sequence[tuple[int, int]]) -> None:
+        """Send the results of requests that were on their way to the disk, as (number of the frame, code)."""
+        self.waiting -= len(results)
+        for start in range(0, len(results), mailbox.MAX_RESULTS):
+            self.send(Frame(mailbox.RESULTS, mailbox.encode_results(results[start : start + mailbox.MAX_RESULTS])))
+        self.changed.unpark_all()
 
     def drain(self) -> None:
         """Stop reading the client, and end its stream when all its requests are answered."""

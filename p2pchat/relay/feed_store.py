@@ -3,7 +3,8 @@
 Everything is checked before it is kept: signatures, links, and who may write. The file is apart from those of messages
 and files, and has a quota of its own. Nothing in it says who put or read anything, or from where.
 
-Where the store is full, a feed makes room with its own oldest posts, and nothing is taken from another.
+Space is shared as that of messages is (`holdings`), among those who put what is first of a channel: where the store is
+full, the oldest posts of those go who hold most, and else a feed makes room with its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from p2pchat.errors import CannotOpen, DatabaseNewer, P2PChatError
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import disk, store_files
 from p2pchat.relay.disk import translated
+from p2pchat.relay.holdings import Holdings, Source
 
 MAX_PAGE_BYTES = 1 << 20
 """Bytes of posts in one answer."""
@@ -72,11 +74,12 @@ class FeedQuota:
 
 
 class FeedChange(NamedTuple):
-    """A post or a head to be kept. is_head: which of the two `data` is."""
+    """A post or a head to be kept. is_head: which of the two `data` is. source: where it comes from (`holdings`)."""
 
     feed: FeedName
     data: bytes
     is_head: bool
+    source: Source = ()
 
 
 class FeedResult(NamedTuple):
@@ -114,12 +117,14 @@ class FeedStore:
         self._room = room
         self.quota = quota
         self.refused: frozenset[ChannelId] = frozenset()
+        self._holdings = Holdings(quota.total_bytes)
+        self._undo: list[tuple[bytes, int, Source, int]] = []
         with translated():
-            size, self.feeds, self.posts = connection.execute(
-                "SELECT (SELECT coalesce(sum(bytes), 0) FROM feeds), (SELECT count(*) FROM feeds),"
-                " (SELECT count(*) FROM posts)"
-            ).fetchone()
-        self.size = int(size)
+            (self.posts,) = connection.execute("SELECT count(*) FROM posts").fetchone()
+            for channel, size, feeds in connection.execute(
+                "SELECT channel, sum(bytes), count(*) FROM feeds GROUP BY channel"
+            ):
+                self._holdings.add(channel, size, (), feeds)
 
     @classmethod
     def open(cls, path: Path, quota: FeedQuota, room: Callable[[], bool] = lambda: True) -> FeedStore:
@@ -140,6 +145,16 @@ class FeedStore:
             log.error("no channels are mirrored: %s", error.line())
             return None
 
+    @property
+    def size(self) -> int:
+        """The bytes of all feeds."""
+        return self._holdings.size
+
+    @property
+    def feeds(self) -> int:
+        """The number of feeds."""
+        return self._holdings.blobs
+
     def close(self) -> None:
         """Close the database."""
         with suppress(sqlite3.Error):
@@ -151,6 +166,7 @@ class FeedStore:
         """Keep posts and heads in one transaction; return what became of each. now: ms of the relay's own time. Raises
         DiskFull, DatabaseDamaged or ProfileError, and has then changed nothing.
         """
+        self._at(now)
         with self._transaction():
             return [self._change(change, now) for change in changes]
 
@@ -170,6 +186,7 @@ class FeedStore:
 
     def expire(self, now: int) -> int:
         """Delete feeds whose time is over, some at a time; return how many. now: ms. Raises as `change`."""
+        self._at(now)
         with self._transaction():
             rows = self._db.execute(
                 "SELECT id FROM feeds WHERE expires <= ? LIMIT ?", (now // HOUR_MS, MAX_EXPIRED_AT_ONCE)
@@ -193,6 +210,7 @@ class FeedStore:
             row = self._row(get.feed)
             if row is None:
                 return FeedPage(None, [])
+            self._holdings.read(get.feed.channel)
             start = max(row.first, row.next - get.want) if get.start == NEWEST else max(get.start, row.first)
             found, left = list[bytes](), MAX_PAGE_BYTES
             rows = self._db.execute(
@@ -218,14 +236,13 @@ class FeedStore:
         try:
             most = posts.MAX_SEQ + 1 if feed.is_own else self._most(feed)
             if change.is_head:
-                return self._keep_head(feed, row, posts.decode_head(feed, change.data), change.data, now, most)
-            return self._keep_post(feed, row, posts.decode_post(feed, change.data), change.data, now, most)
+                return self._keep_head(change, row, posts.decode_head(feed, change.data), now, most)
+            return self._keep_post(change, row, posts.decode_post(feed, change.data), now, most)
         except CannotOpen:
             return FeedResult(frames.MALFORMED)
 
-    def _keep_head(
-        self, feed: FeedName, row: _Row | None, head: FeedHead, data: bytes, now: int, most: int
-    ) -> FeedResult:
+    def _keep_head(self, change: FeedChange, row: _Row | None, head: FeedHead, now: int, most: int) -> FeedResult:
+        feed, data = change.feed, change.data
         if not most or head.count > most:
             return FeedResult(frames.MALFORMED)
         if row is not None:
@@ -239,19 +256,19 @@ class FeedStore:
             if named is not None and named != head.last:
                 return FeedResult(frames.FORK)
         grown = len(data) - (0 if row is None or row.head is None else len(row.head))
-        if not self._make_room(row, grown):
+        if not self._make_room(change, row, grown):
             return FeedResult(frames.RELAY_FULL)
-        id = self._new(feed, now) if row is None else row.id
+        id = self._new(change, now) if row is None else row.id
         expires = now // HOUR_MS + self.quota.hours
         self._db.execute(
             "UPDATE feeds SET head = ?, expires = max(expires, ?), bytes = bytes + ? WHERE id = ?",
             (data, expires, grown, id),
         )
-        self.size += grown
+        self._count(feed.channel, grown)
         return FeedResult(frames.DONE, new=True)
 
-    def _keep_post(self, feed: FeedName, row: _Row | None, post: Post, data: bytes, now: int, most: int) -> FeedResult:
-        seq, header = post.header.seq, post.header
+    def _keep_post(self, change: FeedChange, row: _Row | None, post: Post, now: int, most: int) -> FeedResult:
+        feed, data, seq, header = change.feed, change.data, post.header.seq, post.header
         if seq >= most:
             return FeedResult(frames.MALFORMED)
         if row is not None and row.next > row.first:
@@ -260,7 +277,7 @@ class FeedStore:
             if seq < row.next:
                 if self._hash_of(feed, row, seq) != header.hash:
                     return FeedResult(frames.FORK)
-                return FeedResult(frames.DONE, new=self._add_body(row, post, data))
+                return FeedResult(frames.DONE, new=self._add_body(feed, row, post, data))
             if header.prev != row.last:
                 return FeedResult(frames.FORK)
         if row is not None and row.head is not None:
@@ -270,21 +287,21 @@ class FeedStore:
         size = len(data) + ROW_BYTES
         if size > self.quota.feed_bytes:
             return FeedResult(frames.FEED_FULL)
-        if not self._make_room(row, size):
+        if not self._make_room(change, row, size):
             return FeedResult(frames.RELAY_FULL)
-        id = self._new(feed, now) if row is None else row.id
+        id = self._new(change, now) if row is None else row.id
         self._db.execute("INSERT INTO posts (feed, seq, size, post) VALUES (?, ?, ?, ?)", (id, seq, size, data))
         self._db.execute(
             "UPDATE feeds SET first = CASE WHEN first = next THEN ? ELSE first END, next = ?, last = ?,"
             " bytes = bytes + ? WHERE id = ?",
             (seq, seq + 1, header.hash, size, id),
         )
-        self.size += size
+        self._count(feed.channel, size)
         self.posts += 1
         self._trim(id)
         return FeedResult(frames.DONE, new=True)
 
-    def _add_body(self, row: _Row, post: Post, data: bytes) -> bool:
+    def _add_body(self, feed: FeedName, row: _Row, post: Post, data: bytes) -> bool:
         """Complete a post that is here without its body; return whether it was."""
         size, place = len(data) + ROW_BYTES, (row.id, post.header.seq)
         (held,) = self._db.execute("SELECT size FROM posts WHERE feed = ? AND seq = ?", place).fetchone()
@@ -293,7 +310,7 @@ class FeedStore:
             return False
         self._db.execute("UPDATE posts SET post = ?, size = ? WHERE feed = ? AND seq = ?", (data, size, *place))
         self._db.execute("UPDATE feeds SET bytes = bytes + ? WHERE id = ?", (grown, row.id))
-        self.size += grown
+        self._count(feed.channel, grown)
         return True
 
     def _most(self, feed: FeedName) -> int:
@@ -308,15 +325,15 @@ class FeedStore:
         found = self._db.execute("SELECT post FROM posts WHERE feed = ? AND seq = ?", (row.id, seq)).fetchone()
         return None if found is None else posts.decode_post(feed, found[0], checked=True).header.hash
 
-    def _new(self, feed: FeedName, now: int) -> int:
+    def _new(self, change: FeedChange, now: int) -> int:
         expires = now // HOUR_MS + self.quota.hours
         row = self._db.execute(
             "INSERT INTO feeds (channel, writer, first, next, last, bytes, expires) VALUES (?, ?, 0, 0, ?, ?, ?)"
             " RETURNING id",
-            (*feed, posts.NOTHING, ROW_BYTES, expires),
+            (*change.feed, posts.NOTHING, ROW_BYTES, expires),
         ).fetchone()
-        self.size += ROW_BYTES
-        self.feeds += 1
+        counted = self._holdings.source_of(change.feed.channel)
+        self._count(change.feed.channel, ROW_BYTES, change.source if counted is None else counted, feeds=1)
         return int(row[0])
 
     def _row(self, feed: FeedName) -> _Row | None:
@@ -330,24 +347,39 @@ class FeedStore:
     def _is_full(self, grown: int) -> bool:
         return self.size + grown > self.quota.total_bytes or not self._room()
 
-    def _make_room(self, row: _Row | None, size: int) -> bool:
-        """Delete the oldest posts of a feed until there is room for so many bytes more in the store; return whether
-        there is. If all of them would not be enough, none is deleted.
+    def _make_room(self, change: FeedChange, row: _Row | None, size: int) -> bool:
+        """Have room for so many bytes more in the store, if necessary by deleting the oldest posts of those who hold
+        most, and else of this feed; return whether there is. If that would not be enough, none is deleted.
         """
         if not self._room():
             return False
-        missing = self.size + size - self.quota.total_bytes
-        if missing <= 0 or size <= 0:
+        if size <= 0 or self.size + size <= self.quota.total_bytes:
             return True
-        if row is None or missing > self._bytes_of_posts(row.id):
-            return False
-        while self.size + size > self.quota.total_bytes and self._drop_oldest(row.id):
+        before = len(self._undo), self.posts
+        self._db.execute("SAVEPOINT room")
+        while self.size + size > self.quota.total_bytes and self._give_way(change, row, size):
             pass
-        return True
+        roomy = self.size + size <= self.quota.total_bytes
+        if not roomy:
+            self._db.execute("ROLLBACK TO room")
+            self._revert(*before)
+        self._db.execute("RELEASE room")
+        return roomy
 
-    def _bytes_of_posts(self, id: int) -> int:
-        row = self._db.execute("SELECT coalesce(sum(size), 0) FROM posts WHERE feed = ?", (id,)).fetchone()
-        return int(row[0])
+    def _give_way(self, change: FeedChange, row: _Row | None, size: int) -> bool:
+        """Delete the oldest post of whoever has to give way to a change, or a feed of theirs that has none; return
+        whether there is one.
+        """
+        channel = change.feed.channel
+        known = self._holdings.source_of(channel)
+        victim = self._holdings.queue_to_shrink(size, change.source if known is None else known)
+        if victim is None or victim == channel:
+            return row is not None and self._drop_oldest(row.id)
+        largest = "SELECT id FROM feeds WHERE channel = ? ORDER BY bytes DESC LIMIT 1"
+        (id,) = self._db.execute(largest, (victim,)).fetchone()
+        if not self._drop_oldest(id):
+            self._delete(id)
+        return True
 
     def _trim(self, id: int) -> None:
         """Delete the oldest posts of a feed as far as it has more than it may."""
@@ -363,28 +395,59 @@ class FeedStore:
         ).fetchone()
         if row is None:
             return False
-        self._db.execute("UPDATE feeds SET first = first + 1, bytes = bytes - ? WHERE id = ?", (row[0], id))
-        self.size -= row[0]
+        (channel,) = self._db.execute(
+            "UPDATE feeds SET first = first + 1, bytes = bytes - ? WHERE id = ? RETURNING channel", (row[0], id)
+        ).fetchone()
+        self._count(channel, -row[0])
         self.posts -= 1
         return True
 
     def _delete(self, id: int) -> None:
         count = self._db.execute("DELETE FROM posts WHERE feed = ?", (id,)).rowcount
-        (size,) = self._db.execute("DELETE FROM feeds WHERE id = ? RETURNING bytes", (id,)).fetchone()
+        query = "DELETE FROM feeds WHERE id = ? RETURNING channel, bytes"
+        channel, size = self._db.execute(query, (id,)).fetchone()
         self.posts -= count
-        self.feeds -= 1
-        self.size -= size
+        self._count(channel, -size, feeds=-1)
+
+    def _at(self, now: int) -> None:
+        """Note what time it is, in ms of the relay's own time."""
+        hour = now // HOUR_MS
+        if not self._holdings.hour:
+            self._holdings.begin(hour)
+        self._holdings.hour = max(self._holdings.hour, hour)
+        self._holdings.total = self.quota.total_bytes
+
+    def _count(self, channel: bytes, size: int, source: Source | None = None, *, feeds: int = 0) -> None:
+        """Count bytes and feeds more, or less, of a channel. source: of one that is new here."""
+        if size >= 0:
+            names = self._holdings.add(channel, size, source or self._holdings.source_of(channel) or (), feeds)
+            self._undo.append((channel, size, names, feeds))
+            return
+        taken = self._holdings.remove(channel, -size, -feeds)
+        for number, (names, part) in enumerate(taken, start=1):
+            self._undo.append((channel, -part, names, feeds if number == len(taken) else 0))
+
+    def _revert(self, down_to: int, posts_before: int) -> None:
+        """Undo the latest changes of the counts, down to so many."""
+        while len(self._undo) > down_to:
+            channel, size, names, feeds = self._undo.pop()
+            if size >= 0:
+                self._holdings.take_back(channel, size, names, feeds)
+            else:
+                self._holdings.add(channel, -size, names, -feeds)
+        self.posts = posts_before
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        before = self.size, self.feeds, self.posts
+        self._undo.clear()
+        before = self.posts
         with translated():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                self.size, self.feeds, self.posts = before
+                self._revert(0, before)
                 with suppress(sqlite3.Error):
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")

@@ -32,7 +32,7 @@ from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay.batches import DiskHealth, commit_all
-from p2pchat.relay.clients import ClientStream, Outgoing
+from p2pchat.relay.clients import ClientStream, Outgoing, end_silent
 from p2pchat.relay.clock import RelayClock
 from p2pchat.relay.feed_store import (
     MAX_EXPIRED_AT_ONCE,
@@ -328,7 +328,7 @@ class FeedServer:
             client.send(Frame(frames.RESULT, frames.encode_result(put.number, frames.TOO_FAST)))
             return
         client.waiting += 1
-        self._next.puts.append((client, put.number, FeedChange(put.feed, put.data, is_head)))
+        self._next.puts.append((client, put.number, FeedChange(put.feed, put.data, is_head, client.origin.names)))
         self._wake.set()
 
     def _take_get(self, client: ClientStream, get: FeedGet) -> None:
@@ -438,9 +438,6 @@ class FeedServer:
         """Let go of clients that say nothing, and of what is past its time."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            now = trio.current_time()
-            for client in self._clients:
-                if now - client.heard > SILENCE_SECONDS:
-                    client.scope.cancel()
+            end_silent(self._clients, SILENCE_SECONDS)
             self._outgoing.drop_slow(self._clients)
             self.look_again()

@@ -383,9 +383,7 @@ class FileBoxServer:
                 if deposit.stamp:
                     self._spent.add(deposit.qid, deposit.stamp, trio.current_time())
         for client, pairs in results.items():
-            client.waiting -= len(pairs)
-            client.send(Frame(mailbox.RESULTS, mailbox.encode_results(pairs)))
-            client.changed.unpark_all()
+            client.answer(pairs)
         for question, held in zip(batch.questions, outcome.held, strict=True):
             question.client.waiting -= 1
             done = outcome.forgot if question.forgets else held is not None

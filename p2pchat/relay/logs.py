@@ -395,11 +395,7 @@ class LogServer:
                 if deposit.stamp:
                     self._spent.add(deposit.qid, deposit.stamp, trio.current_time())
         for client, pairs in results.items():
-            client.waiting -= len(pairs)
-            for start in range(0, len(pairs), mailbox.MAX_RESULTS):
-                body = mailbox.encode_results(pairs[start : start + mailbox.MAX_RESULTS])
-                client.send(Frame(mailbox.RESULTS, body))
-            client.changed.unpark_all()
+            client.answer(pairs)
         for qid, items in fresh.items():
             self._rounds.stored(qid, items)
         for at, readings in batch.pages.items():

@@ -34,7 +34,7 @@ from p2pchat.net.ports import Stream
 from p2pchat.relay import batches, records
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, DiskHealth, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.box_store import BoxQuota, BoxStore
-from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, Outgoing
+from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, Outgoing, end_silent
 from p2pchat.relay.clock import RelayClock, uptime
 from p2pchat.relay.counts import REASONS, Counts
 from p2pchat.relay.file_boxes import FileBoxServer
@@ -529,11 +529,7 @@ class MailboxServer:
             results.setdefault(client, []).append((number, code))
         self.counts.deletes += len(batch.deletes)
         for client, pairs in results.items():
-            client.waiting -= len(pairs)
-            for start in range(0, len(pairs), mailbox.MAX_RESULTS):
-                page = pairs[start : start + mailbox.MAX_RESULTS]
-                client.send(Frame(mailbox.RESULTS, mailbox.encode_results(page)))
-            client.changed.unpark_all()
+            client.answer(pairs)
         records.answer(batch, outcome)
         for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
             self._answer_fetch(fetching, answer)
@@ -576,12 +572,9 @@ class MailboxServer:
         """Let go of clients that say nothing, and of what is past its time."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            now = trio.current_time()
+            end_silent(self._clients, SILENCE_SECONDS)
             for client in self._clients:
-                if now - client.heard > SILENCE_SECONDS:
-                    client.scope.cancel()
-                else:
-                    self.pushes.catch_up(client)
+                self.pushes.catch_up(client)
             self._next.tidy = True
             self._next.seen = self.clock.seen
             self._next.probe = self._disk.failing

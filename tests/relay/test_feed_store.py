@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,6 +16,7 @@ from p2pchat.core.channels.posts import ChannelWriter, FeedHead, FeedName, Post,
 from p2pchat.errors import DatabaseNewer
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay.feed_store import FeedChange, FeedPage, FeedQuota, FeedStore
+from p2pchat.relay.holdings import Source
 from tests.core.channels.writing import FEED, KEY, OTHER, OTHER_SEED, FeedWriter
 
 NOW = 1_800_000_000_000
@@ -28,10 +30,13 @@ def store(tmp_path: Path) -> Iterator[FeedStore]:
     opened.close()
 
 
-def put(store: FeedStore, *made: Post | FeedHead, feed: FeedName = FEED, now: int = NOW) -> list[int]:
+def put(
+    store: FeedStore, *made: Post | FeedHead, feed: FeedName = FEED, now: int = NOW, source: Source = ()
+) -> list[int]:
     """Put these; the codes."""
     encoded = [posts.encode_head(one) if isinstance(one, FeedHead) else posts.encode_post(one) for one in made]
-    changes = [FeedChange(feed, data, isinstance(one, FeedHead)) for data, one in zip(encoded, made, strict=True)]
+    pairs = zip(encoded, made, strict=True)
+    changes = [FeedChange(feed, data, isinstance(one, FeedHead), source) for data, one in pairs]
     return [result.code for result in store.change(changes, now)]
 
 
@@ -137,19 +142,60 @@ def test_a_feed_keeps_its_newest_posts(store: FeedStore) -> None:
     assert put(store, one.posts[0]) == [frames.GAP]
 
 
-def test_a_full_store_takes_nothing_from_others(tmp_path: Path) -> None:
-    quota = FeedQuota(total_bytes=100_000, feed_bytes=90_000)
-    store = FeedStore.open(tmp_path / "channels.db", quota)
+def another(number: int) -> FeedWriter:
+    """The owner of another channel."""
+    seed = bytes([number]) * 32
+    return FeedWriter(seed, posts.own_feed(prim.sign_public(seed)))
+
+
+def kept(store: FeedStore, writer: FeedWriter) -> int:
+    """The bytes that a channel has of bodies."""
+    found = [posts.decode_post(writer.feed, post) for post in page(store, 0, feed=writer.feed).posts]
+    return sum(len(post.body or b"") for post in found)
+
+
+def test_in_a_full_store_a_feed_makes_room_with_its_own(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", FeedQuota(total_bytes=100_000, feed_bytes=90_000))
     one = FeedWriter()
     assert put(store, *[one.write("x" * 20_000) for _ in range(5)]) == [0] * 5
     assert page(store).next - page(store).first == 4
-    seed = bytes(range(2, 34))
-    feed = posts.own_feed(prim.sign_public(seed))
-    other = FeedWriter(seed, feed)
-    assert put(store, other.write("x" * 30_000), feed=feed) == [frames.RELAY_FULL]
-    assert put(store, one.write("x" * 30_000)) == [0], "who is here makes room with what is oldest of their own"
     assert put(store, one.write("x" * 40_000), one.write("x" * 48_000)) == [0, 0]
-    assert page(store).next == 8
+    assert page(store).next == 7
+    store.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_in_a_full_store_a_new_channel_has_room_at_the_cost_of_who_holds_most(tmp_path: Path, restarted: bool) -> None:
+    quota = FeedQuota(total_bytes=200_000, feed_bytes=190_000)
+    store = FeedStore.open(tmp_path / "channels.db", quota)
+    one, other = FeedWriter(), another(7)
+    assert put(store, *[one.write("x" * 9_000) for _ in range(20)], source=(b"one", b"one's")) == [0] * 20
+    if restarted:
+        store.close()
+        store = FeedStore.open(tmp_path / "channels.db", quota)
+    for _ in range(40):
+        assert put(store, other.write("x" * 9_000), feed=other.feed, source=(b"other", b"other's")) == [0]
+        assert store.size <= quota.total_bytes
+    assert abs(kept(store, one) - kept(store, other)) <= 20_000, "each has half"
+    assert numbers(page(store, 0))[-1] == 19, "the newest are left"
+    assert store.size == sum(size for (size,) in store._db.execute("SELECT bytes FROM feeds"))
+    store.close()
+
+
+def test_many_channels_of_one_network_push_nobody_else_out(tmp_path: Path) -> None:
+    store = FeedStore.open(tmp_path / "channels.db", FeedQuota(total_bytes=200_000, feed_bytes=190_000))
+    one = FeedWriter()
+    assert put(store, *[one.write("x" * 9_000) for _ in range(8)], source=(b"one", b"one's")) == [0] * 8
+    codes = list[int]()
+    for number in range(2, 40):
+        made = another(number)
+        source = (b"many", bytes([number]))
+        codes += put(store, made.write("x" * 9_000), made.write("y" * 9_000), feed=made.feed, source=source)
+    assert numbers(page(store)) == list(range(8))
+    assert codes[-1] == codes[0] == 0, "they push out each other"
+    late = another(90)
+    assert put(store, late.write("x" * 9_000), feed=late.feed, source=(b"late", b"late's")) == [0]
+    assert numbers(page(store)) == list(range(8))
     store.close()
 
 
@@ -261,9 +307,9 @@ def test_nothing_of_a_refused_channel_is_left_on_the_disk(tmp_path: Path) -> Non
 def test_a_post_for_which_there_can_be_no_room_costs_the_feed_nothing(tmp_path: Path) -> None:
     store = FeedStore.open(tmp_path / "channels.db", replace(QUOTA, total_bytes=60_000))
     one, other = FeedWriter(), FeedWriter(OTHER_SEED, posts.own_feed(prim.sign_public(OTHER_SEED)))
-    assert put(store, *one.write_many(3)) == [0] * 3
-    assert put(store, other.write("x" * 40_000), other.write("x" * 10_000), feed=other.feed) == [0, 0]
-    assert put(store, one.write("x" * 40_000)) == [frames.RELAY_FULL]
+    assert put(store, *one.write_many(3), source=(b"o",)) == [0] * 3
+    assert put(store, other.write("x" * 40_000), other.write("x" * 10_000), feed=other.feed, source=(b"o",)) == [0, 0]
+    assert put(store, one.write("x" * 48_000), source=(b"o",)) == [frames.RELAY_FULL]
     assert numbers(page(store)) == [0, 1, 2]
     store.close()
 
@@ -296,3 +342,23 @@ def test_each_signature_is_checked_once_when_it_comes(store: FeedStore, monkeypa
     assert put(store, first, *made, made[1], last, last) == [0] * 7
     assert put(store, other.write("a"), other.head(), feed=OTHER) == [0] * 2
     assert checked == [KEY] * 7 + [OTHER.writer] * 2
+
+
+def test_what_is_counted_is_what_is_there(tmp_path: Path) -> None:
+    """Whatever has to give way, and whatever fails."""
+    store, chance = FeedStore.open(tmp_path / "channels.db", FeedQuota(total_bytes=60_000, feed_posts=6)), Random(5)
+    writers, full = [another(number) for number in range(2, 14)], 0
+    for _ in range(300):
+        number = chance.randrange(len(writers))
+        writer = writers[number]
+        source = (bytes([number % 3]), bytes([number]))
+        made = writer.write("x" * chance.choice([10, 500, 5_000, 20_000]))
+        full += put(store, made, writer.head(), feed=writer.feed, source=source)[0] == frames.RELAY_FULL
+        if chance.random() < 0.05:
+            store.expire(NOW + chance.choice([0, 800]) * HOUR_MS)
+        held = store._db.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM feeds").fetchone()
+        assert (store.feeds, store.size) == held
+        assert store.posts == store._db.execute("SELECT count(*) FROM posts").fetchone()[0]
+        assert store.size <= store.quota.total_bytes
+    assert full < 100
+    store.close()

@@ -28,7 +28,6 @@ from p2pchat.core.groups.events import EpochMode, GroupEvent, LeaveGroup, Newcom
 from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
 from p2pchat.core.groups.log_relays import LOGS
 from p2pchat.core.groups.membership import LogAnswer, MembershipLog
-from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.ids import EpochId, GroupId, MemberId, PeerKey, QueueId, RelayName
 from p2pchat.core.logs import LogKeys, log_keys
@@ -36,6 +35,7 @@ from p2pchat.core.primitives import Entropy, KemKey, sign_public, x25519_public
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
 from p2pchat.net.mailbox.pool import MailboxPool
+from tests.support.group_parts import PartsOfWholes
 from tests.support.world import World
 
 OPENERS = 4
@@ -85,7 +85,7 @@ class Crowd:
     def __init__(self, entropy: Entropy, seed: int = 1) -> None:
         self._entropy = entropy
         self._chance = Random(seed)
-        self._parts = WaitingParts()
+        self._parts = PartsOfWholes()
         self._waiting: list[bytes] = []
         self._made = 0
         self.known: dict[MemberId, ScriptedMember] = {}
@@ -136,7 +136,7 @@ class Crowd:
             return
         item = items.open_item(sealed, epoch.id, epoch.secrets)
         if isinstance(item, PartItem):
-            self._parts, whole = self._parts.add(item.part)
+            whole = self._parts.add(item.part)
             if whole is None:
                 return
             item = items.open_whole(whole)

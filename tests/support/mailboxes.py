@@ -31,12 +31,13 @@ from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
+from p2pchat.log_ports import LogCallbacks
 from p2pchat.net import multiaddrs
 from p2pchat.net.mailbox.box_stream import file_box
 from p2pchat.net.mailbox.boxes import MAX_PUT_BLOBS
 from p2pchat.net.mailbox.logs import MAX_APPENDED, NoLogs
 from p2pchat.net.mailbox.pool import MailboxPool
-from p2pchat.ports import LogCallbacks, MailboxCallbacks
+from p2pchat.ports import MailboxCallbacks
 
 if TYPE_CHECKING:
     from tests.support.world import World, WorldNode

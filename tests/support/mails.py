@@ -61,6 +61,7 @@ class Letters:
         self.of_logs: dict[bytes, list[tuple[int, bytes]]] = {}
         self.ended_at: dict[bytes, int] = {}
         self.told_of_logs: list[str] = []
+        self.log_batches: list[int] = []
         self._changed = trio.lowlevel.ParkingLot()
 
     async def collected(self, relay: bytes, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
@@ -105,6 +106,7 @@ class Letters:
     ) -> None:
         assert upto == items[-1][0] if items else True
         self.of_logs.setdefault(log, []).extend(items)
+        self.log_batches.append(len(items))
         self.ended_at = {**self.ended_at, log: upto} if not more else self.ended_at
         self._changed.unpark_all()
         if self.held is not None:

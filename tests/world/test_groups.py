@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 import trio
 
+from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.errors import NotNow
+from p2pchat.store.database import Database
+from p2pchat.store.groups import members as store_members
 from tests.support.group_worlds import found, has_members, reads, said, talk
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -107,5 +111,27 @@ def test_eight_people_who_all_know_only_the_founder(tmp_path: Path) -> None:
 
             await until(heard)
         assert "seven of us" not in await said(people[7], "hikers")
+
+    run_world(tmp_path, main)
+
+
+def test_the_name_of_an_author_is_looked_up_once_for_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[frozenset[ContactId]]()
+    names = store_members.names
+
+    def counting(db: Database, chat: ChatId, senders: Collection[ContactId]) -> dict[ContactId, str]:
+        if senders:
+            asked.append(frozenset(senders))
+        return names(db, chat, senders)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        with monkeypatch.context() as patched:
+            patched.setattr(store_members, "names", counting)
+            await alice.call("send", chat="hikers", text="hello")
+            await trio.sleep(60)
+        for node in (bob, carol):
+            assert await said(node, "hikers") == ["hello"]
+        assert len(asked) == 2, "by each of those who were told of it"
 
     run_world(tmp_path, main)

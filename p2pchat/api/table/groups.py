@@ -165,8 +165,7 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "group_log",
         "Returns what was done in a group, newest last, in whole sentences for people: `text`. `op` is the kind of the "
-        "event, `by` the name of the member who did it, and `known_by` how many members are known to have seen it, "
-        "null where that is not known.",
+        "event, `by` the name of the member who did it, and `known_by` how many members are known to have seen it.",
         "[{id, text, by, op, known_by}]",
         (
             CHAT,

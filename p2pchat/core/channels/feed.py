@@ -135,12 +135,6 @@ def skip_to(feed: Feed, post: Post) -> Feed:
     return replace(feed, count=seq, last=post.header.prev, missing=feed.missing + seq - feed.count)
 
 
-def check_earlier(first: PostHeader, posts: Sequence[Post]) -> None:
-    """Return if these posts, in order, are those before the one with the header `first`. Raises CannotOpen if not."""
-    headers = [post.header for post in posts] + [first]
-    _check_linked(headers)
-
-
 def take_earlier(feed: Feed, posts: Sequence[Post], known: Known) -> Feed:
     """Return the feed with posts from before its first, in order, whose signatures are valid; as it was if it is
     frozen. Raises CannotOpen if they are not those right before it.
@@ -150,21 +144,8 @@ def take_earlier(feed: Feed, posts: Sequence[Post], known: Known) -> Feed:
         return feed
     if first is None:
         raise CannotOpen
-    check_earlier(first.header, posts)
+    _check_linked([*(post.header for post in posts), first.header])
     return replace(feed, first=posts[0].header.seq)
-
-
-def check_page(mark: PostHeader, posts: Sequence[Post]) -> None:
-    """Return if these are the 256 posts that the checkpoint of `mark`, a checked header, is about. Raises CannotOpen if
-    not.
-    """
-    if mark.checkpoint is None or len(posts) != checkpoints.EVERY:
-        raise CannotOpen
-    headers = [post.header for post in posts]
-    _check_linked(headers)
-    wrong = headers[0].seq != mark.seq - checkpoints.EVERY or headers[0].hash != mark.checkpoint.before
-    if wrong or checkpoints.merkle_root([header.hash for header in headers]) != mark.checkpoint.root:
-        raise CannotOpen
 
 
 def _check_linked(headers: Sequence[PostHeader]) -> None:

@@ -16,7 +16,7 @@ _SHAPE = codec.array(codec.binary(prim.KEY_BYTES), open_end=True)
 class GroupAsk(Payload):
     """mark: of the invite (`invite.invite_mark`)."""
 
-    KIND = Kind(28, "group_ask")
+    KIND = Kind(28, "group_ask", deferred=True)
     mark: bytes
 
     def encode(self) -> list[object]:

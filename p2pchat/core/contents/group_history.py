@@ -13,7 +13,7 @@ from p2pchat.core.groups.parts import Part, read_part
 class GroupHistory(Payload):
     """part: of a history (`welcome.open_history`)."""
 
-    KIND = Kind(26, "group_history")
+    KIND = Kind(26, "group_history", deferred=True)
     part: Part
 
     def encode(self) -> list[object]:

@@ -22,7 +22,7 @@ class GroupItem(Payload):
     so that nobody else passes it on to them; in groups of more than 8, some of them.
     """
 
-    KIND = Kind(24, "group_item")
+    KIND = Kind(24, "group_item", deferred=True)
     group: GroupId
     sealed: bytes
     known: tuple[MemberId, ...] = ()

@@ -22,7 +22,7 @@ _SHAPE = codec.array(
 class GroupJoin(Payload):
     """keys: not checked yet (`welcome.check_join_keys`). words: what the newcomer says to whoever decides, or ""."""
 
-    KIND = Kind(22, "group_join")
+    KIND = Kind(22, "group_join", deferred=True)
     group: GroupId
     keys: JoinKeys
     words: str = ""

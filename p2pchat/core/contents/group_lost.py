@@ -16,7 +16,7 @@ _SHAPE = codec.array(codec.binary(32), open_end=True)
 class GroupLost(Payload):
     """group: in which the sender asks the recipient, who manages it, for new keys and the log."""
 
-    KIND = Kind(31, "group_lost")
+    KIND = Kind(31, "group_lost", deferred=True)
     group: GroupId
 
     def encode(self) -> list[object]:

@@ -18,7 +18,7 @@ _SHAPE = codec.array(codec.binary(32), codec.binary(MEMBER_ID_BYTES), codec.bina
 class GroupMember(Payload):
     """proof: see `welcome.check_member`; only the recipient can check it, and cannot show it to anybody else."""
 
-    KIND = Kind(25, "group_member")
+    KIND = Kind(25, "group_member", deferred=True)
     group: GroupId
     member: MemberId
     proof: bytes

@@ -22,7 +22,7 @@ class GroupOffer(Payload):
     answer, so a few words are welcome. members: how many there are.
     """
 
-    KIND = Kind(21, "group_offer")
+    KIND = Kind(21, "group_offer", deferred=True)
     group: GroupId
     name: str
     role: int

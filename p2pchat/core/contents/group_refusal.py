@@ -26,7 +26,7 @@ class JoinRefusal(IntEnum):
 class GroupRefusal(Payload):
     """reason: a `JoinRefusal`; another number counts as declined."""
 
-    KIND = Kind(27, "group_refusal")
+    KIND = Kind(27, "group_refusal", deferred=True)
     group: GroupId
     reason: int
 

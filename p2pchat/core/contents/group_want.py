@@ -34,7 +34,7 @@ _SHAPE = codec.array(codec.binary(32), codec.listing(_place, MAX_WANTED), open_e
 class GroupWant(Payload):
     """places: at most 64 messages, which the recipient is asked for."""
 
-    KIND = Kind(33, "group_want")
+    KIND = Kind(33, "group_want", deferred=True)
     group: GroupId
     places: tuple[MessagePlace, ...]
 

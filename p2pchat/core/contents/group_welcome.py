@@ -13,7 +13,7 @@ from p2pchat.core.groups.parts import Part, read_part
 class GroupWelcome(Payload):
     """part: of a `welcome.Welcome`."""
 
-    KIND = Kind(23, "group_welcome")
+    KIND = Kind(23, "group_welcome", deferred=True)
     part: Part
 
     def encode(self) -> list[object]:

@@ -16,7 +16,8 @@ class Kind:
     recipient's receipt, otherwise until an ack or until relays have it. latest_only: it supersedes an older one of its
     kind, which is then not sent any more. in_session: it has an effect when it arrives in a session, otherwise only in
     a first message or in a request. quiet: it is visible, but never unread, and no timer deletes it. fleeting: it is
-    sent over an existing link or not at all, and is never stored. in_group: it may be said in a group.
+    sent over an existing link or not at all, and is never stored. in_group: it may be said in a group. deferred: it is
+    about a group, and takes effect at the end of the transaction in which it arrives (`engine.groups.settle`).
     """
 
     number: int
@@ -28,6 +29,7 @@ class Kind:
     quiet: bool = False
     fleeting: bool = False
     in_group: bool = False
+    deferred: bool = False
 
 
 class AnyPayload(ABC):

@@ -25,7 +25,8 @@ from p2pchat.lib.times import DAY_MS
 SECRET_BYTES = 32
 CONFIRM_BYTES = 32
 """All 32 bytes of an HMAC: an author who could find two secrets with one confirmation would split the group."""
-MAX_MEMBERS = 5000
+MAX_MEMBERS = 5_000
+"""Of a group: no rekey is for more."""
 MAX_KEM_MEMBERS = 256
 """Up to so many members, a rekey is sealed to the ML-KEM keys of their leaves too."""
 ENTRY_BYTES = SECRET_BYTES + prim.TAG_BYTES

@@ -108,7 +108,7 @@ def open_item(sealed: bytes, epoch: EpochId, secrets: EpochSecrets) -> Item:
 
 
 def open_whole(whole: bytes) -> MessageItem | EventItem:
-    """Return what was cut into parts (`WaitingParts.add`). Raises CannotOpen."""
+    """Return what was cut into parts. Raises CannotOpen."""
     item = _read(decode(whole, MAX_EVENT), MAX_EVENT)
     if isinstance(item, PartItem):
         raise CannotOpen

@@ -1,4 +1,4 @@
-"""Cutting what is too long for one item or one content into parts, and joining them again.
+"""Cutting what is too long for one item or one content into parts, which `store.groups.items` joins again.
 
 Every part names all parts of its whole by their hashes, so a part that does not belong to it cannot take the place of
 one that does, whoever sends it. Parts may come in any order and several times.
@@ -6,8 +6,7 @@ one that does, whoever sends it. Parts may come in any order and several times.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from p2pchat.core import primitives as prim
@@ -77,55 +76,6 @@ def read_part(fields: Any) -> Part:
     if which >= len(hashes) or not prim.equal(hashes[which], _hash(data)):
         raise CannotOpen
     return part
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Incomplete:
-    hashes: tuple[bytes, ...]
-    pieces: Mapping[int, bytes]
-
-    @property
-    def size(self) -> int:
-        return sum(len(piece) for piece in self.pieces.values()) + HASH_BYTES * len(self.hashes)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class WaitingParts:
-    """Parts of wholes of which others are still to come, the whole that was added to last at the end.
-
-    max_bytes: how many bytes wait at most; if there are more, those wholes go that had nothing added for longest.
-    """
-
-    max_bytes: int = 2 * MAX_WHOLE
-    wholes: Mapping[bytes, _Incomplete] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """How many bytes are waiting."""
-        return sum(incomplete.size for incomplete in self.wholes.values())
-
-    def add(self, part: Part) -> tuple[WaitingParts, bytes | None]:
-        """Return (what waits then, the whole that this part completes or None). A whole that would be longer than
-        `MAX_WHOLE` is dropped.
-        """
-        name = part.whole
-        before = self.wholes.get(name)
-        others = {other: incomplete for other, incomplete in self.wholes.items() if other != name}
-        pieces = {**({} if before is None else before.pieces), part.which: part.data}
-        if sum(map(len, pieces.values())) > MAX_WHOLE:
-            return replace(self, wholes=others), None
-        if len(pieces) == len(part.hashes):
-            whole = b"".join(pieces[which] for which in range(len(pieces)))
-            return replace(self, wholes=others), whole
-        others[name] = _Incomplete(part.hashes, pieces)
-        sizes = {other: incomplete.size for other, incomplete in others.items()}
-        total = sum(sizes.values())
-        for other, size in sizes.items():
-            if total <= self.max_bytes:
-                break
-            del others[other]
-            total -= size
-        return replace(self, wholes=others), None
 
 
 def _hash(data: bytes) -> bytes:

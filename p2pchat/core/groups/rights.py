@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from p2pchat.core.groups import settings, strength
 from p2pchat.core.groups.ancestry import Ancestry, LogEntry
+from p2pchat.core.groups.epochs import MAX_MEMBERS
 from p2pchat.core.groups.events import (
     AddMembers,
     ChangeSetting,
@@ -28,7 +29,6 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.view import LogView
 from p2pchat.core.ids import MemberId
 
-MAX_MEMBERS = 5_000
 MAX_SETTINGS = 64
 
 

@@ -45,10 +45,10 @@ def take(
     feed, added = _added(tx, row, before, head, posts, skips=skips)
     if feed != before:
         store_channels.put_feed(tx.db, chat, feed)
-        mine = name.writer == row.writer
+        mine, names = name.writer == row.writer, names_in(tx, row) if added else None
         for post in added:
             store_channels.add_post(tx.db, chat, post, body=mine)
-            _show(tx, row, post, ME if mine else store_channels.sender_of(name.writer))
+            _show(tx, row, post, ME if mine else store_channels.sender_of(name.writer), names)
         _note(tx, row, before, feed)
     return None if feed.fork is not None else feed.count
 
@@ -68,7 +68,7 @@ def take_older(tx: Transaction, chat: ChatId, name: FeedName, posts: Sequence[Po
     mine = name.writer == row.writer
     for post in posts:
         store_channels.add_post(tx.db, chat, post, body=mine)
-        _show(tx, row, post, ME if mine else store_channels.sender_of(name.writer), earlier=True)
+        _show(tx, row, post, ME if mine else store_channels.sender_of(name.writer), None, earlier=True)
     return len(posts)
 
 
@@ -118,7 +118,21 @@ def _most(tx: Transaction, row: ChannelRow, name: FeedName) -> int | None:
     return 0 if head is None else head.most(name.writer)
 
 
-def _show(tx: Transaction, row: ChannelRow, post: Post, sender: ContactId, *, earlier: bool = False) -> None:
+def names_in(tx: Transaction, row: ChannelRow) -> views.MemberNames | None:
+    """Return the names of those who write in a channel, for `save_message`; None where no face listens."""
+    chat = store_chats.get(tx.db, row.chat)
+    return views.MemberNames(store_channels.names(tx.db, row, chat.name)) if tx.listened and chat is not None else None
+
+
+def _show(
+    tx: Transaction,
+    row: ChannelRow,
+    post: Post,
+    sender: ContactId,
+    names: views.MemberNames | None,
+    *,
+    earlier: bool = False,
+) -> None:
     """Save what a post says as a message; nothing where it cannot be read, or is of a kind that is not known here."""
     if post.body is None:
         return
@@ -128,14 +142,22 @@ def _show(tx: Transaction, row: ChannelRow, post: Post, sender: ContactId, *, ea
     except CannotOpen:
         return
     if payload.KIND.name == "text":
-        save_message(tx, row, post, payload, sender, earlier=earlier)
+        save_message(tx, row, post, payload, sender, names, earlier=earlier)
 
 
 def save_message(
-    tx: Transaction, row: ChannelRow, post: Post, payload: AnyPayload, sender: ContactId, *, earlier: bool = False
+    tx: Transaction,
+    row: ChannelRow,
+    post: Post,
+    payload: AnyPayload,
+    sender: ContactId,
+    names: views.MemberNames | None,
+    *,
+    earlier: bool = False,
 ) -> MessageRow | None:
-    """Save a post as a message and tell the faces; None if it is there already, or was deleted here. earlier: somebody
-    asked for it, who scrolls up: it is read, and no news for anybody.
+    """Save a post as a message and tell the faces; None if it is there already, or was deleted here. names: of those
+    who write in the channel (`names_in`). earlier: somebody asked for it, who scrolls up: it is read, and no news for
+    anybody.
     """
     mine = sender == ME
     message = MessageRow(
@@ -156,12 +178,10 @@ def save_message(
         return None
     tx.message_saved()
     message = message._replace(pk=inserted.pk, late=inserted.late)
-    chat = store_chats.get(tx.db, row.chat)
-    if tx.listened and chat is not None and not earlier:
+    if names is not None and not earlier:
         if not mine:
             tx.unread[row.chat] = None
-        names = store_channels.names(tx.db, row, chat.name)
-        tx.event("message", **views.message(message, views.MemberNames(names)))
+        tx.event("message", **views.message(message, names))
     return message
 
 

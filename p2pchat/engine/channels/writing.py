@@ -45,7 +45,7 @@ def post_text(tx: Transaction, row: ChannelRow, text: str) -> MessageRow:
     grown = take_post(feed, post, lambda seq: store_channels.post(tx.db, row.chat, feed.name, seq))
     store_channels.put_feed(tx.db, row.chat, grown)
     store_channels.add_post(tx.db, row.chat, post, body=True)
-    saved = reading.save_message(tx, row, post, Text(text), ME)
+    saved = reading.save_message(tx, row, post, Text(text), ME, reading.names_in(tx, row))
     assert saved is not None
     sign_head(tx, row)
     tx.channels_written[row.chat] = None

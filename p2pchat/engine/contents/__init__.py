@@ -1,4 +1,5 @@
-"""The effects of contents when they arrive: one module, of the same name, for each kind that may come in a session.
+"""The effects of contents when they arrive: one module, of the same name, for each kind that may come in a session, but
+those about groups, which `engine.groups` takes at the end of the transaction (`Kind.deferred`).
 
 `apply` of such a module runs in the transaction that accepts the content, after the envelope is noted as seen and its
 receipt is queued. A content that was received before, by (contact, message id), must change nothing.
@@ -7,9 +8,7 @@ text, timer, edit, delete, hide, reaction, pin, typing, receipt   the chat
 report                                                            to those who moderate a group
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
-group_ask, group_offer, group_join, group_welcome           becoming a member of a group
-group_refusal, group_member, group_meet, group_lost         the same, and which member is which contact
-group_item, group_history, group_want                       what is said there, was said before, and has not arrived
+group_meet                                                  which contact of ours a member of a group is
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
 ending    deleting timed messages and clearing chats
@@ -29,35 +28,28 @@ from p2pchat.core.contents import (
     Addresses,
     AnyPayload,
     ContactProfile,
-    GroupAsk,
-    GroupHistory,
-    GroupItem,
-    GroupJoin,
-    GroupLost,
-    GroupMember,
-    GroupOffer,
-    GroupRefusal,
-    GroupWant,
-    GroupWelcome,
     NewBundle,
+    Payload,
     Queues,
     Receipt,
 )
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, member_of
+from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import partners
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import members as store_members
 
-_FOR_GROUPS = (
-    *(ContactProfile, Addresses, Queues, NewBundle, Receipt),
-    *(GroupAsk, GroupOffer, GroupJoin, GroupWelcome, GroupItem, GroupMember, GroupHistory, GroupRefusal, GroupLost),
-    GroupWant,
-)
-"""What is taken from somebody who is only known for a group."""
+_FOR_GROUPS = (ContactProfile, Addresses, Queues, NewBundle, Receipt)
+"""What is taken, besides contents about groups, from somebody who is only known for a group."""
 Apply = Callable[[Transaction, Contact, Content, Any, Route], None]
+
+
+def _defer(tx: Transaction, contact: Contact, content: Content, payload: Payload, route: Route) -> None:
+    """Leave it to the end of the transaction: groups are a floor above."""
+    tx.group_arrivals.append(GroupArrival(contact.id, payload, route))
 
 
 @cache
@@ -65,6 +57,8 @@ def effect_of(payload: type[AnyPayload]) -> Apply | None:
     """Return what a kind of content does where it arrives; None for a kind that says nothing in a session."""
     if not payload.KIND.in_session:
         return None
+    if payload.KIND.deferred:
+        return _defer
     effect: Apply = import_module(f"{__name__}.{payload.KIND.name}").apply
     return effect
 
@@ -78,7 +72,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> 
     it.
     """
     effect = effect_of(type(content.payload))
-    if contact.for_group and not isinstance(content.payload, _FOR_GROUPS):
+    if contact.for_group and not (content.kind.deferred or isinstance(content.payload, _FOR_GROUPS)):
         return  # they are shown nowhere, so they can say nothing
     if effect is not None:
         effect(tx, contact, content, content.payload, route)

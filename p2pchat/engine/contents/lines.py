@@ -5,13 +5,11 @@ from __future__ import annotations
 from p2pchat.core.contents import GroupNotice
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.ids import MemberId, MessageId, sender_of
-from p2pchat.engine.runtime import naming, views
+from p2pchat.engine.contents import visible
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store import messages as store_messages
-from p2pchat.store import partners, remarks
+from p2pchat.store import partners
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.messages import ME, MessageRow
-from p2pchat.store.remarks import Remarks
 
 
 def say(
@@ -33,13 +31,7 @@ def say(
         read_at=tx.now,
         reply_to=about,
     )
-    inserted = store_messages.insert(tx.db, line)
-    if inserted is None:
-        return None
-    tx.message_saved()
-    line = line._replace(pk=inserted.pk)
-    partner = partners.of(tx.db, row.chat)
-    if tx.listened and partner is not None:
-        notes = Remarks(quoted=None if about is None else remarks.quoted(tx.db, row.chat, about))
-        tx.event("message", **views.message(line, naming.of_one(tx.db, partner, line, notes), notes))
-    return line
+    saved, partner = visible.insert_row(tx, line), partners.of(tx.db, row.chat)
+    if saved is not None and partner is not None:
+        visible.show(tx, partner, saved)
+    return saved

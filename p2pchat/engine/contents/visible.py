@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.content import Content
-from p2pchat.core.contents import Text, kind_of
+from p2pchat.core.contents import Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -44,13 +44,19 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
         quote=_quote(tx, contact, content),
         expire_s=ends,
     )
+    saved = insert_row(tx, row)
+    if saved is not None and ends:  # a quote that came before it would outlive it
+        remarks.unquote(tx.db, row.chat, row.id)
+    if saved is not None and contact.group is not None and isinstance(content.payload, Text):
+        store_mentions.put(tx.db, saved.pk, content.payload.mentions)
+    return saved
+
+
+def insert_row(tx: Transaction, row: MessageRow) -> MessageRow | None:
+    """Save a message, and return it with its number; None if it is there already, or was deleted here."""
     inserted = store_messages.insert(tx.db, row)
     if inserted is None:
         return None
-    if ends:  # a quote that came before it would outlive it
-        remarks.unquote(tx.db, row.chat, row.id)
-    if contact.group is not None and isinstance(content.payload, Text):
-        store_mentions.put(tx.db, inserted.pk, content.payload.mentions)
     tx.message_saved()
     return row._replace(pk=inserted.pk, late=inserted.late)
 
@@ -58,7 +64,7 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
 def show(tx: Transaction, contact: Contact, row: MessageRow, file: FileRow | None = None) -> None:
     """Tell the faces about a message that was just saved, with its file if it has one."""
     if tx.listened:
-        if not kind_of(row.kind).quiet:
+        if row.read_at is None:
             tx.unread[row.chat] = None
         answered = None if row.reply_to is None else quoted(tx.db, row.chat, row.reply_to)
         quoted_file = None if answered is None else store_files.get(tx.db, answered.pk)

@@ -20,7 +20,7 @@ gaps       messages that have not arrived: shown, and asked for
 carriage   carries items by every way
 pairwise   the way to members who are contacts
 recovery   what is asked about a lost owner, in sentences
-recovering names who may replace a lost owner, asks for it and confirms it
+recovery_actions names who may replace a lost owner, asks for it and confirms it
 succession founds a group in the place of another
 permission who may do what, in words
 notices    lines in the chat about what was done

@@ -14,7 +14,7 @@ from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
 from p2pchat.core.contents.group_refusal import JoinRefusal
 from p2pchat.core.groups import epochs, upkeep, welcome
-from p2pchat.core.groups.epochs import LeafKeys
+from p2pchat.core.groups.epochs import MAX_MEMBERS, LeafKeys
 from p2pchat.core.groups.events import GroupEvent, Newcomer
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role, member_id
@@ -47,7 +47,6 @@ from p2pchat.store.groups.joins import JoinRow
 from p2pchat.store.invites import InviteState
 
 log = logging.getLogger(__name__)
-MAX_MEMBERS = 5_000
 MAX_EFFORT = 20_000_000
 """Half a minute of reading a log (`MembershipLog.effort`): hundreds of events that were made apart, after ten
 thousand.

@@ -1,4 +1,4 @@
-"""Reads the logs of groups, and puts into them what waits for them: implements `ports.LogCallbacks`.
+"""Reads the logs of groups, and puts into them what waits for them: implements `log_ports.LogCallbacks`.
 
 The store says which logs there are and what waits; it is read again whenever that has changed. A small group's members
 read all logs of it; those of a large one are spread over them, and read another one hourly, or all while a message is

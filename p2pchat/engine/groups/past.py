@@ -19,9 +19,9 @@ from p2pchat.core.groups.settings import HISTORY
 from p2pchat.core.groups.state import Member
 from p2pchat.core.ids import ChatId, EpochId, MemberId, sender_of
 from p2pchat.core.text import clean_name
+from p2pchat.engine.contents import visible
 from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import history
-from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
@@ -145,13 +145,8 @@ def _show(tx: Transaction, row: GroupRow, author: MemberId, content: Content) ->
         reply_to=content.reply_to,
         quote=content.payload.quoted() if content.reply_to is not None else "",
     )
-    inserted = store_messages.insert(tx.db, message)
-    if inserted is None:
-        return
-    if isinstance(content.payload, Text):
-        store_mentions.put(tx.db, inserted.pk, content.payload.mentions)
-    tx.message_saved()
-    partner = partners.of(tx.db, row.chat)
-    if tx.listened and partner is not None:
-        shown = message._replace(pk=inserted.pk, late=inserted.late)
-        tx.event("message", **views.message(shown, naming.of_one(tx.db, partner, shown)))
+    saved, partner = visible.insert_row(tx, message), partners.of(tx.db, row.chat)
+    if saved is not None and isinstance(content.payload, Text):
+        store_mentions.put(tx.db, saved.pk, content.payload.mentions)
+    if saved is not None and partner is not None:
+        visible.show(tx, partner, saved)

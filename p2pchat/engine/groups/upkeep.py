@@ -9,12 +9,13 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, gaps, history, log_duties, logs, own_keys, recovering
+from p2pchat.engine.groups import catching_up, duties, gaps, history, log_duties, logs, own_keys, recovery_actions
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.store import chats as store_chats
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
@@ -49,7 +50,7 @@ def tidy(tx: Transaction) -> None:
         _delete_epochs(tx, chat)
         catching_up.check(tx, chat)
         duties.check(tx, chat)
-        recovering.confirm(tx, chat)
+        recovery_actions.confirm(tx, chat)
         own_keys.check(tx, chat)
     logs.tick(tx)
     own_keys.tick(tx)
@@ -85,7 +86,7 @@ class GroupUpkeep:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
-        self._wake = trio.Event()
+        self._wake = Wakeup()
 
     def committed(self, effects: Effects) -> None:
         """After a commit, begin to look after groups if there are any."""
@@ -101,7 +102,7 @@ class GroupUpkeep:
             log.warning("groups could not be looked after: %s", type(error).__name__)
         tidied_at = trio.current_time()
         while True:
-            self._wake = trio.Event()
+            self._wake.clear()
             memory = self._committer.memory
             turns = bool(memory.keys_due or memory.logs_due or memory.gaps)
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):

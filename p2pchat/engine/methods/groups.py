@@ -22,7 +22,17 @@ from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contents import hide, report
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import changes, history, joining, links, permission, recovering, succession, summary, wording
+from p2pchat.engine.groups import (
+    changes,
+    history,
+    joining,
+    links,
+    permission,
+    recovery_actions,
+    succession,
+    summary,
+    wording,
+)
 from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
@@ -181,7 +191,7 @@ async def set_group(engine: Engine, *, chat: str, key: str, value: str) -> Json:
         state = history.log_of(tx, row.chat).state
         if key == settings.RECOVERY.key:
             permission.check(tx.db, row.chat, state, row.member, ChangeSetting(key, None))
-            wanted = recovering.rule(value.strip(), state, lambda name: _member(tx.db, row, name))
+            wanted = recovery_actions.rule(value.strip(), state, lambda name: _member(tx.db, row, name))
         else:
             wanted = _value(key, value)
         if state.settings.get(key) != wanted:
@@ -202,7 +212,7 @@ async def group(engine: Engine, *, chat: str) -> Json:
 
 async def recover_group(engine: Engine, *, chat: str, member: str) -> Json:
     """Ask that a member becomes the owner in place of one who is lost. Raises NotNow."""
-    return await _change(engine, chat, lambda tx, row: recovering.ask(tx, row, _member(tx.db, row, member)))
+    return await _change(engine, chat, lambda tx, row: recovery_actions.ask(tx, row, _member(tx.db, row, member)))
 
 
 async def succeed_group(engine: Engine, *, chat: str, name: str) -> Json:
@@ -218,7 +228,7 @@ async def succeed_group(engine: Engine, *, chat: str, name: str) -> Json:
 
 async def keep_group(engine: Engine, *, chat: str) -> Json:
     """Say, as the owner, that one is not lost. Raises NotNow."""
-    return await _change(engine, chat, recovering.keep)
+    return await _change(engine, chat, recovery_actions.keep)
 
 
 async def group_members(engine: Engine, *, chat: str, search: str = "", offset: int = 0, limit: int = 100) -> Json:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from p2pchat.core.contents.mention import MAX_MENTIONS, MAX_WORDS_BYTES, MentionedMember
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import ChatId
+from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.views import MemberNames, Names
 from p2pchat.lib.mentions import mentions
@@ -21,6 +21,8 @@ from p2pchat.store.groups import members as store_members
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.remarks import NOTHING, Remarks
 
+NOBODY: Mapping[ContactId, str] = {}
+
 
 def of(db: Database, partner: Contact, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> Names:
     """Return the names of those who wrote these messages of a chat, and the remarks on them. partner: its contact, or
@@ -28,7 +30,10 @@ def of(db: Database, partner: Contact, rows: Collection[MessageRow], notes: Mapp
     """
     if partner.state == ContactState.CHANNEL:
         return _writers(db, partner.chat, partner.name)
-    return partner.name if partner.group is None else _members(db, partner.chat, rows, notes)
+    if partner.group is None:
+        return partner.name
+    known = {partner.id: partner.name} if partner.state == ContactState.MEMBER else {}
+    return _members(db, partner.chat, rows, notes, known)
 
 
 def of_one(db: Database, partner: Contact, row: MessageRow, notes: Remarks = NOTHING) -> Names:
@@ -86,7 +91,16 @@ def named_in(db: Database, partner: Contact, text: str) -> tuple[MentionedMember
     return tuple(found)[:MAX_MENTIONS]
 
 
-def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> MemberNames:
+def _members(
+    db: Database,
+    chat: ChatId,
+    rows: Collection[MessageRow],
+    notes: Mapping[int, Remarks],
+    known: Mapping[ContactId, str] = NOBODY,
+) -> MemberNames:
+    """Return the names of the members who are shown with these messages. known: by which some of them are shown, as was
+    looked up already.
+    """
     senders = {row.sender for row in rows}
     for row in rows:
         remarks = notes.get(row.pk, NOTHING)
@@ -95,7 +109,7 @@ def _members(db: Database, chat: ChatId, rows: Collection[MessageRow], notes: Ma
             senders.add(remarks.quoted.sender)
         if remarks.hiding is not None:
             senders.add(remarks.hiding.sender)
-    shown = store_members.names(db, chat, senders - {ME})
+    shown = {**known, **store_members.names(db, chat, senders - {ME} - known.keys())}
     group = store_groups.get(db, chat) if any("@" in row.text for row in rows) else None
     if group is None:
         return MemberNames(shown)

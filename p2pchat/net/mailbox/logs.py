@@ -1,4 +1,4 @@
-"""The client of relays' logs (`ports.GroupLogs`): a stream to each relay, beside that of its mail.
+"""The client of relays' logs (`log_ports.GroupLogs`): a stream to each relay, beside that of its mail.
 
 The stream is kept while a log is watched, on the way that the mail of this relay takes, and reopened with back-off;
 each log goes on behind the place up to which it was passed on. `log_stream` has what is said on it.
@@ -22,12 +22,12 @@ from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, PeerError, Refused
 from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.wakeup import Wakeup
+from p2pchat.log_ports import LogCallbacks
 from p2pchat.net.links.reconnect import FIRST_WAIT
 from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, find_in_thread
 from p2pchat.net.mailbox.log_stream import Appending, LogArrivals, LogStream, WatchedLog
 from p2pchat.net.mailbox.stream import MailStream, StreamWays
 from p2pchat.net.ports import Host
-from p2pchat.ports import LogCallbacks
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class NoLogs:
 
 
 class RelayLogs:
-    """Implements `ports.GroupLogs` at all relays. What comes is passed to `callbacks`."""
+    """Implements `log_ports.GroupLogs` at all relays. What comes is passed to `callbacks`."""
 
     def __init__(
         self,
@@ -335,16 +335,21 @@ class _LogClient:
         self._backoff.reset()
 
     async def _pass_on(self) -> None:
-        """Pass on what comes, in order, and note how far a log has come."""
+        """Pass on what comes, in order, and note how far a log has come. What has come of a log meanwhile is passed on
+        together: each time costs a transaction, and the new keys of a large group come as many items.
+        """
         while True:
             while not self._arrived:
                 self._passed_on.clear()
                 await self._passed_on.wait()
             arrivals = self._arrived.popleft()
-            watched, items = arrivals.watched, arrivals.items
+            watched, items, more = arrivals.watched, list(arrivals.items), arrivals.more
+            while self._arrived and self._arrived[0].watched is watched:
+                further = self._arrived.popleft()
+                items, more = items + further.items, further.more
             upto = items[-1][0] if items else watched.after
             if self._watched.get(watched.log) is watched and not watched.refused:
-                await self._callbacks.log_items(self._name, watched.log, items, upto, more=arrivals.more)
+                await self._callbacks.log_items(self._name, watched.log, items, upto, more=more)
             watched.after = upto
             self._arrived_bytes -= sum(len(blob) for _, blob in items)
             self._passed_on.set()

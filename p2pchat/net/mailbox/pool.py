@@ -14,6 +14,7 @@ from p2pchat.core.ids import EnvelopeId, PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import EntryRelay, OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
+from p2pchat.log_ports import GroupLogs, LogCallbacks
 from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.boxes import RelayFileBoxes
@@ -24,7 +25,7 @@ from p2pchat.net.mailbox.records import FirstHops, RecordExchange
 from p2pchat.net.mailbox.stream import MailRoute, MailStream, StreamWays, addresses_to_dial, open_as_mail
 from p2pchat.net.mailbox.turns import BacklogTurns
 from p2pchat.net.ports import Host, NewHost
-from p2pchat.ports import Feeds, FileBoxes, GroupLogs, LogCallbacks, MailboxCallbacks, RelayRecords
+from p2pchat.ports import Feeds, FileBoxes, MailboxCallbacks, RelayRecords
 
 
 class MailboxPool:

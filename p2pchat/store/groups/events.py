@@ -32,11 +32,6 @@ def remove(db: Database, chat: ChatId, ids: Iterable[EventId]) -> None:
     db.executemany("DELETE FROM group_events WHERE chat = ? AND id = ?", [(chat, id) for id in ids])
 
 
-def has(db: Database, chat: ChatId, id: EventId) -> bool:
-    """Return whether an event is here."""
-    return db.query_one("SELECT 1 FROM group_events WHERE chat = ? AND id = ?", (chat, id)) is not None
-
-
 def seen(db: Database, chat: ChatId, ids: Collection[EventId]) -> dict[EventId, int]:
     """Return when each of these events came here first, in ms, of those that are here."""
     sql = f"SELECT id, at FROM group_events WHERE chat = ?1 AND id IN {ID_LIST.format('?2')}"

@@ -82,8 +82,13 @@ ORDER BY role, folded, group_members.id
 """
 _SHOWN = f"""
 SELECT group_members.id, coalesce(contacts.name, nullif(group_members.name, ''), '{NAMELESS}')
-FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1
+FROM group_members {{index}} LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group WHERE chat = ?1
 """
+_SHOWN_BY_ID = _SHOWN.format(index="") + f"AND group_members.id IN {ID_LIST.format('?2')}"
+_SHOWN_ALIKE = (
+    _SHOWN.format(index="INDEXED BY group_members_by_alike") + "AND alike IN (SELECT value FROM json_each(?2))"
+)
+"""The planner would rather read all members of the group."""
 
 
 def put(db: Database, chat: ChatId, rows: Iterable[MemberRow], at: int = 0) -> None:
@@ -152,11 +157,11 @@ def names(db: Database, chat: ChatId, senders: Collection[ContactId]) -> dict[Co
     """
     if not senders:
         return {}
-    sql = f"{_SHOWN} AND group_members.id IN {ID_LIST.format('?2')}"
-    known = {sender_of(MemberId(id)): str(name) for id, name in db.query(sql, (chat, packed([*senders])))}
+    found = db.query(_SHOWN_BY_ID, (chat, packed([*senders])))
+    known = {sender_of(MemberId(id)): str(name) for id, name in found}
     alike = sorted({skeleton(name) for name in known.values()})
-    sql = f"{_SHOWN} AND alike IN (SELECT value FROM json_each(?2))"
-    everybody = {sender_of(MemberId(id)): str(name) for id, name in db.query(sql, (chat, json.dumps(alike)))} | known
+    found = db.query(_SHOWN_ALIKE, (chat, json.dumps(alike)))
+    everybody = {sender_of(MemberId(id)): str(name) for id, name in found} | known
     made = labels([*((name, sender.hex()) for sender, name in everybody.items()), *_OURS])
     shown = dict(zip(everybody, made, strict=False))
     return {sender: shown.get(sender, NAMELESS) for sender in senders}

@@ -11,10 +11,10 @@ from p2pchat.core.codec import encode
 from p2pchat.core.groups import epochs, items
 from p2pchat.core.groups.epochs import derive
 from p2pchat.core.groups.items import SIZES, EventItem, Item, MessageItem, PartItem
-from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.ids import EpochId, MemberId
 from p2pchat.errors import CannotOpen
 from tests.core.people import Chance, flipped
+from tests.support.group_parts import joined
 
 SECRETS = derive(bytes(32))
 EPOCH = EpochId(b"E" * 32)
@@ -48,13 +48,11 @@ def test_an_item_has_the_least_size_that_takes_it(length: int, smallest: int, si
 
 @pytest.mark.parametrize("length", [16_331, 48_000, 240_500, 400_000, items.MAX_EVENT - 10])
 def test_what_is_too_long_for_an_item_travels_in_parts(length: int) -> None:
-    item, waiting, wholes = EventItem(RANDOM(length)), WaitingParts(), []
-    for sealed in reversed(seal(item)):
-        part = open_one(sealed)
-        assert isinstance(part, PartItem)
-        waiting, whole = waiting.add(part.part)
-        wholes += [] if whole is None else [items.open_whole(whole)]
-    assert wholes == [item]
+    item = EventItem(RANDOM(length))
+    opened = [open_one(sealed) for sealed in reversed(seal(item))]
+    parts = [part.part for part in opened if isinstance(part, PartItem)]
+    assert len(parts) == len(opened) > 1
+    assert items.open_whole(joined(parts)) == item
 
 
 def test_a_rekey_of_5000_fits_into_items_of_250_kilobytes() -> None:

@@ -12,11 +12,11 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.groups import messages, welcome
 from p2pchat.core.groups.epochs import Leaf
-from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.welcome import Welcome, check_join_keys, make_join_keys
 from p2pchat.core.ids import GroupId
 from p2pchat.errors import CannotOpen
 from tests.core.groups.members import GROUP, crew, epoch_id, member
+from tests.support.group_parts import joined
 
 DAN = member("dan")
 PAIR = b"p" * 32
@@ -24,11 +24,7 @@ KEYS = make_join_keys(GROUP, DAN.seed, DAN.leaf.leaf, "Dan", PAIR)
 
 
 def whole_of(made: Welcome) -> bytes:
-    waiting, whole = WaitingParts(), None
-    for part in welcome.cut_welcome(made):
-        waiting, whole = waiting.add(part)
-    assert whole is not None
-    return whole
+    return joined(welcome.cut_welcome(made))
 
 
 @pytest.mark.parametrize("log", [(), (b"one", b"", b"three"), (bytes(200),) * 5000])
@@ -91,10 +87,7 @@ def test_a_newcomer_with_a_key_that_nothing_can_be_sealed_to_is_refused(leaf: Le
 def test_a_history_opens_to_its_newest_messages() -> None:
     ann = crew("ann")[0]
     written = [ann.write(0, b"%d" % number)[0] for number in range(510)]
-    waiting, whole = WaitingParts(), None
-    for part in welcome.cut_history(GROUP, [messages.encode_record(message) for message in written]):
-        waiting, whole = waiting.add(part)
-    assert whole is not None
+    whole = joined(welcome.cut_history(GROUP, [messages.encode_record(message) for message in written]))
     assert welcome.open_history(whole) == (GROUP, tuple(written[10:]))
 
 

@@ -12,9 +12,9 @@ from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.items import PartItem
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.messages import SeenMessage
-from p2pchat.core.groups.parts import WaitingParts
 from p2pchat.core.groups.welcome import JoinKeys
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
+from tests.support.group_parts import joined
 from tests.vectors.making import Vector, shown
 
 
@@ -83,20 +83,12 @@ def a_message(one: Vector) -> None:
 
 
 def an_item(one: Vector) -> None:
-    epoch, secrets, waiting, whole = (
-        EpochId(unhex(one["epoch"])), epochs.derive(unhex(one["secret"])), WaitingParts(), None,
-    )  # fmt: skip
+    epoch, secrets = EpochId(unhex(one["epoch"])), epochs.derive(unhex(one["secret"]))
     sealed = [unhex(item) for item in one["items"]]
-    item = None
-    for data in sealed:
-        opened = items.open_item(data, epoch, secrets)
-        if isinstance(opened, PartItem):
-            waiting, whole = waiting.add(opened.part)
-        else:
-            item = opened
-    if whole is not None:
-        item = items.open_whole(whole)
-    assert item is not None
+    opened = [items.open_item(data, epoch, secrets) for data in sealed]
+    parts = [item.part for item in opened if isinstance(item, PartItem)]
+    item = items.open_whole(joined(parts)) if parts else opened[0]
+    assert not isinstance(item, PartItem)
     assert item.encode().hex() == one["plain"]
     assert [items.item_id(data).hex() for data in sealed] == one["ids"]
     assert list(items.seal_items(item, epoch, secrets, one["smallest"], drawn_again(one).random)) == sealed

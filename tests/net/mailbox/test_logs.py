@@ -80,6 +80,30 @@ def test_a_long_log_comes_in_pages_with_one_ahead(tmp_path: Path) -> None:
     run(main)
 
 
+def test_what_comes_of_a_log_while_it_is_taken_is_passed_on_together(tmp_path: Path) -> None:
+    other = group_log("another")
+
+    async def main() -> None:
+        async with relay(tmp_path) as at, client(at.stream) as scene:
+            sender, letters = await member(at), scene.letters
+            await sender.open_log(1, LogRole.APPEND, other)
+            scene.boxes.logs.watch(AT_RELAY, [(GROUP, 0), (other, 0)])
+            await letters.until(lambda: letters.ended_at.keys() == {GROUP.log.id, other.log.id})
+            letters.held = trio.Event()
+            letters.log_batches.clear()
+            for number in range(5):
+                await sender.put(0, ITEMS[number])
+                await trio.sleep(5)
+            await sender.put(1, ITEMS[100])
+            await trio.sleep(5)
+            letters.held.set()
+            await letters.until(lambda: bool(letters.items(other)))
+            assert letters.items(GROUP) == ITEMS[:5]
+            assert letters.log_batches == [1, 4, 1]
+
+    run(main)
+
+
 def test_after_a_lost_connection_each_log_goes_on_where_it_was_passed_on(tmp_path: Path) -> None:
     other = group_log("another")
 

@@ -74,3 +74,11 @@ def test_all_of_a_group_goes_with_its_chat(db: Database) -> None:
         contacts.remove(db, ALICE)
     assert not any(db.query(f"SELECT 1 FROM {table} LIMIT 1") for table in tables)
     assert epochs.of(db, CHAT) == []
+
+
+def test_who_looks_like_somebody_is_found_without_reading_all_members(db: Database) -> None:
+    """Asked about each message that comes."""
+    for sql in (members._SHOWN_BY_ID, members._SHOWN_ALIKE):
+        steps = [step for *_, step in db.query(f"EXPLAIN QUERY PLAN {sql}", (CHAT, b""))]
+        (looked_up,) = [step for step in steps if "group_members" in step]
+        assert "chat=? AND " in looked_up, steps
