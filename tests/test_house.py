@@ -638,3 +638,8 @@ def test_limits_of_the_pages_are_those_of_the_code() -> None:
     assert told("ratchet.md", ratchet.MAX_SKIPPED)
     assert told("ratchet.md", envelope.HEADER_BYTES)
     assert all(told("envelope.md", bucket - envelope.OVERHEAD - 1) for bucket in envelope.BUCKETS)
+
+
+def test_the_steps_of_the_schema_are_numbered_without_a_gap_and_none_twice() -> None:
+    steps = sorted(path.name for path in (PACKAGE / "store" / "migrations").glob("*.sql"))
+    assert [int(name[:4]) for name in steps] == list(range(1, len(steps) + 1))

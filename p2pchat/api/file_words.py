@@ -71,14 +71,17 @@ def problem(file: Mapping[str, Any]) -> str:
 
 
 def at_relays(file: Mapping[str, Any]) -> str:
-    """Return how much of one's own file is at the recipient's relays: whether this computer has to stay on."""
+    """Return how much of one's own file is at the recipient's relays, or the group's: whether this computer has to stay
+    on.
+    """
+    whose = "the group's" if file.get("group") else "their"
     stored = float(file.get("stored") or 0)
     if stored <= 0:
         return "waits here: keep this computer on"
     if stored >= 1:
-        return "at their relays"
+        return f"at {whose} relays"
     rate = f", {size(file['rate'])}/s" if file["rate"] and file["rate"] > 0 else ""
-    return f"{int(stored * 100)} % at their relays{rate}"
+    return f"{int(stored * 100)} % at {whose} relays{rate}"
 
 
 def progress(file: Mapping[str, Any]) -> str:

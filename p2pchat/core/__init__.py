@@ -17,6 +17,7 @@ presence     records by which people are found   record_frames  the frames that 
 ipns         records that strangers keep         descriptors  what relays say of themselves
 relay_cache  which relays that others tell of are kept
 files        how a file is cut, sealed and named  file_frames   the frames that ask for its blobs
+file_boxes   where the file of a group lies at relays
 channels/    feeds that one key signs and anyone may read
 groups/      groups of many people: who belongs to one, and what it is encrypted with
 safety_words the words for the eight words of a handshake

@@ -51,11 +51,14 @@ class MailboxMessage(IntEnum):
 
 
 class QueueFlag(IntEnum):
-    """The known bits of a queue's flags: it is the box of an invite; its deposits need a stamp; it is a file box."""
+    """The known bits of a queue's flags: it is the box of an invite; its deposits need a stamp; it is a file box; many
+    fetch from that file box, and none of them may delete.
+    """
 
     BOX = 1
     STAMPED = 2
     FILES = 4
+    SHARED = 16
 
 
 class QueueRole(IntEnum):
@@ -84,7 +87,8 @@ PUT_RECORD, GET_RECORD, RECORD = MailboxMessage.PUT_RECORD, MailboxMessage.GET_R
 ASK_LIST, LIST = MailboxMessage.ASK_LIST, MailboxMessage.LIST
 HAVE, HAD, GET = MailboxMessage.HAVE, MailboxMessage.HAD, MailboxMessage.GET
 OPEN_LOG, READ, ITEMS, BEHIND = list(MailboxMessage)[-4:]
-BOX, STAMPED, FILES = QueueFlag
+BOX, STAMPED, FILES, SHARED = QueueFlag
+SHARED_FILES = FILES | SHARED
 TO_PUT, TO_FETCH = QueueRole
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
 NO_HANDLE = 0xFFFF
@@ -306,7 +310,7 @@ def sign_open(seed: bytes, role: int, hello: Hello, queue: Queue) -> bytes:
 def check_open(opening: Open, hello: Hello) -> QueueId:
     """Return the id of the queue if the sender holds the private key for this role. Raises CannotOpen if not."""
     flags = opening.queue.flags
-    if opening.role not in _LABELS or (flags != FILES and flags & ~(BOX | STAMPED)):
+    if opening.role not in _LABELS or (flags not in (FILES, SHARED_FILES) and flags & ~(BOX | STAMPED)):
         raise CannotOpen
     key = opening.queue.put if opening.role == TO_PUT else opening.queue.fetch
     name = opening.queue.id

@@ -69,6 +69,12 @@ class OpenQueue:
         return bool(self.flags & LOG)
 
     @property
+    def may_forget(self) -> bool:
+        """Whether it is a file box whose blobs may be deleted: one that many fetch from only by whoever puts there."""
+        shared = bool(self.flags & mailbox.SHARED) and self.role != mailbox.TO_PUT
+        return bool(self.flags & mailbox.FILES) and not shared
+
+    @property
     def is_put_box(self) -> bool:
         """Whether it is a file box that may be put into."""
         return self.role == mailbox.TO_PUT and bool(self.flags & mailbox.FILES)

@@ -464,7 +464,7 @@ class MailboxServer:
 
     def _forget(self, client: ClientStream, forget: mailbox.Forgetting) -> None:
         opened = client.opened.get(forget.handle)
-        if self._files is not None and opened is not None and opened.flags & mailbox.FILES:
+        if self._files is not None and opened is not None and opened.may_forget:
             self._files.ask(client, opened, forget)
         elif opened is None or not opened.is_readable:
             self._answer(client, forget.number, mailbox.NOT_ALLOWED)

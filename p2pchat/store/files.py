@@ -8,13 +8,14 @@ its name in the same transaction: whoever unlinks files asks for `unneeded` afte
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
 
 from p2pchat.core.contents import File
+from p2pchat.core.file_boxes import SharedBoxes
 from p2pchat.core.files import Layout, file_id
-from p2pchat.core.ids import ChatId, FileId, MessageId
+from p2pchat.core.ids import ChatId, ContactId, FileId, MessageId
 from p2pchat.store.database import ID_LIST, Database, Row, Value, assignments, packed
 from p2pchat.store.messages import MAX_PK, ME, MessageRow
 
@@ -29,10 +30,10 @@ class FileState(StrEnum):
     OFFERED = "offered"
     """Theirs: it is not fetched before the user asks for it."""
     WAITING = "waiting"
-    """Theirs: it is to be fetched. Ours: it is not whole at the other side."""
+    """Theirs: it is to be fetched. Ours: it is not whole at the other side; in a group, it is left at relays."""
     PAUSED = "paused"
     HERE = "here"
-    """Theirs: whole on this disk. Ours: whole at the other side."""
+    """Theirs: whole on this disk. Ours: whole at the other side; in a group, its time at relays is over."""
     FAILED = "failed"
     GONE = "gone"
     """It was declined, withdrawn or deleted, and nothing of it is kept."""
@@ -48,7 +49,8 @@ class FileRow:
     `TransferNews` of the other side, of one of ours None once it was applied, and news_id the id of its content.
     ended_at: when it was whole, or nothing more was to come (ms). source: the path of one of ours that is read where it
     lies; with source_size in bytes, source_mtime in ns and source_inode as they were when it was cut. space, space_key:
-    the name and the key of its `SealedFile`.
+    the name and the key of its `SealedFile`. boxes: of a file in a group, and of no other, where it lies at relays
+    (`core.file_boxes`), encoded. put_seed: of one of ours there, the seed of the key that puts it there.
     """
 
     message: int
@@ -77,6 +79,8 @@ class FileRow:
     space: str | None = None
     space_key: bytes | None = None
     preview: bytes = b""
+    boxes: bytes | None = None
+    put_seed: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def of_message(cls, message: MessageRow, payload: File, state: FileState) -> FileRow:
@@ -97,6 +101,7 @@ class FileRow:
             duration=payload.duration,
             state=state,
             preview=payload.preview,
+            boxes=None if payload.boxes is None else payload.boxes.encode(),
         )
 
     def payload(self, caption: str) -> File:
@@ -113,7 +118,13 @@ class FileRow:
             self.duration,
             self.preview,
             caption,
+            None if self.boxes is None else SharedBoxes.decode(self.boxes),
         )
+
+    @property
+    def shared(self) -> bool:
+        """Whether it was sent to a group."""
+        return self.boxes is not None
 
     @property
     def layout(self) -> Layout:
@@ -130,12 +141,32 @@ _STATES = {state.value: state for state in FileState}
 _values = attrgetter(*_NAMES)
 _CHANGING = frozenset(_NAMES) - {"message", "chat", "mine", "file", "key", "root", "size"}
 _OURS = _SELECT + "WHERE file = ? AND +chat = ? AND mine ORDER BY message LIMIT 1"
+_SHARED = (
+    _SELECT
+    + """
+JOIN chats ON chats.id = files.chat AND chats.ended_at IS NULL
+JOIN group_members AS asks ON asks.chat = files.chat AND asks.contact = ?2 AND NOT asks.gone
+WHERE files.file = ?1 AND files.boxes IS NOT NULL AND (files.mine OR (files.state = 'here' AND EXISTS (
+    SELECT 1 FROM messages JOIN group_members AS wrote ON wrote.chat = messages.chat AND wrote.id = messages.sender
+    WHERE messages.pk = files.message AND NOT wrote.gone)))
+ORDER BY files.mine DESC, files.message LIMIT 1
+"""
+)
+_WRITTEN_BY = (
+    _SELECT + f"JOIN messages ON pk = message WHERE files.chat = ?1 AND sender IN {ID_LIST.format('?2')} ORDER BY pk"
+)
 _IN_CHAT = _SELECT + "WHERE chat = ? AND message < ? ORDER BY message DESC LIMIT ?"
 _UNFINISHED = _SELECT + "WHERE state = ? AND ended_at IS NULL ORDER BY message"
 _KEPT_BYTES = "SELECT total(size) FROM files WHERE chat = ? AND mine = ? AND space IS NOT NULL"
 _AWAITED = """
 SELECT count(*), total(CASE WHEN space IS NULL THEN size ELSE 0 END) FROM files INDEXED BY files_by_state
 WHERE state = 'waiting' AND ended_at IS NULL AND chat = ? AND NOT mine
+"""
+_FROM_GROUPS = """
+SELECT total(files.state = 'waiting'), total(files.size)
+FROM group_members AS wrote JOIN files ON files.chat = wrote.chat AND NOT files.mine
+JOIN messages ON pk = files.message AND sender = wrote.id
+WHERE wrote.contact = ? AND (space IS NOT NULL OR files.state = 'waiting' AND files.ended_at IS NULL)
 """
 _PUT_PART = """
 INSERT INTO file_parts (message, part, slots) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET slots = excluded.slots
@@ -166,6 +197,25 @@ def ours(db: Database, chat: ChatId, file: FileId) -> FileRow | None:
     """Return the file with this id that we sent to a chat, or None."""
     row = db.query_one(_OURS, (file, chat))
     return None if row is None else _made(row)
+
+
+def shared_with(db: Database, contact: ContactId, file: FileId) -> FileRow | None:
+    """Return the file with this id from a group in which both we and this contact are: one of ours, or one that is
+    whole here and whose author is still a member. None if there is none.
+    """
+    row = db.query_one(_SHARED, (file, contact))
+    return None if row is None else _made(row)
+
+
+def written_by(db: Database, chat: ChatId, senders: Collection[ContactId]) -> list[FileRow]:
+    """Return the files that these sent to a chat, oldest first."""
+    return [_made(row) for row in db.query(_WRITTEN_BY, (chat, packed([*senders])))] if senders else []
+
+
+def moving(db: Database, chat: ChatId) -> list[FileRow]:
+    """Return the files of a chat that are offered, wanted, paused or have failed, oldest first."""
+    sql = _SELECT + "WHERE chat = ? AND state IN ('offered', 'waiting', 'paused', 'failed') ORDER BY message"
+    return [_made(row) for row in db.query(sql, (chat,))]
 
 
 def in_chat(db: Database, chat: ChatId, limit: int, before: int | None = None) -> list[FileRow]:
@@ -200,6 +250,12 @@ def over(db: Database) -> list[FileRow]:
     return [row for state in states for row in unfinished(db, state) if row.mine]
 
 
+def over_in(db: Database, chat: ChatId) -> list[FileRow]:
+    """Return our files in a chat that relays may have, oldest first."""
+    sql = _SELECT + "WHERE chat = ? AND mine AND ended_at IS NULL ORDER BY message"
+    return [_made(row) for row in db.query(sql, (chat,))]
+
+
 def update(db: Database, message: int, **changed: Value) -> None:
     """Set fields of one file, by the names of `FileRow`. What `space` named before is unneeded then."""
     db.execute(f"UPDATE files SET {assignments(changed, _CHANGING)} WHERE message = :pk", {**changed, "pk": message})
@@ -222,6 +278,14 @@ def kept_bytes(db: Database, chat: ChatId, *, mine: bool) -> int:
 def awaited(db: Database, chat: ChatId) -> tuple[int, int]:
     """Return how many files of a contact are to be fetched, and the sizes of those that have no sealed file yet."""
     row = db.query_one(_AWAITED, (chat,))
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def from_groups(db: Database, contact: ContactId) -> tuple[int, int]:
+    """Return how many files that a contact has sent to groups are to be fetched, and the sizes of these and of those
+    that have a sealed file.
+    """
+    row = db.query_one(_FROM_GROUPS, (contact,))
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 

@@ -98,10 +98,11 @@ def stands(file: File, mine: bool) -> str:
 
 
 def _at_relays(file: File) -> str:
-    """How much of one's own file is at the recipient's relays: whether this computer has to stay on."""
+    """How much of one's own file is at the recipient's relays, or the group's: whether this computer has to stay on."""
+    whose = "the group's" if file.group else "their"
     if not file.stored:
         return "waits here: keep this computer on"
-    return "at their relays" if file.stored >= 1 else f"{int(file.stored * 100)} % at their relays"
+    return f"at {whose} relays" if file.stored >= 1 else f"{int(file.stored * 100)} % at {whose} relays"
 
 
 def percent(file: File) -> str:

@@ -75,6 +75,8 @@ class File(NamedTuple):
     preview: bool = False
     stored: float | None = None
     """How much of one's own file is at a relay of its recipient, 0 to 1."""
+    group: bool = False
+    """Whether it was sent to a group."""
 
 
 class Mentioned(NamedTuple):
@@ -281,6 +283,7 @@ def file_of(params: Mapping[str, Any] | None) -> File | None:
         tuple(min(255, max(0, int(each))) for each in (params.get("peaks") or ())[:MAX_PEAKS]),
         bool(params.get("preview")),
         None if params.get("stored") is None else min(1.0, max(0.0, float(params["stored"]))),
+        bool(params.get("group")),
     )
 
 

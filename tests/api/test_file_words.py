@@ -69,6 +69,7 @@ def test_who_waits_for_whom_is_said() -> None:
     assert file_words.stands({**waiting, "stored": 0.389}, mine=True) == "38 % at their relays, 100 kB/s"
     assert file_words.stands({**waiting, "stored": 0.999, "rate": None}, mine=True) == "99 % at their relays"
     assert file_words.stands({**waiting, "stored": 1}, mine=True) == "at their relays"
+    assert file_words.stands({**waiting, "stored": 1, "group": True}, mine=True) == "at the group's relays"
     assert file_words.stands({**PICTURE, "state": "waiting"}, mine=False) == "waits to be fetched"
     assert file_words.stands({**PICTURE, "state": "gone"}, mine=True) == "withdrawn"
     assert file_words.stands({**PICTURE, "state": "gone"}, mine=False) == "no longer available"

@@ -32,6 +32,7 @@ from p2pchat.core.channels import bodies, links, posts
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Text, Unknown
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
+from p2pchat.core.file_boxes import SharedBoxes, box_to_read
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
 from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId, WriterKey
@@ -360,6 +361,12 @@ def a_log(one: Vector) -> None:
     assert keys.log.id.hex() == one["id"]
 
 
+def a_shared_box(one: Vector) -> None:
+    boxes = SharedBoxes(unhex(one["put"]))
+    box = box_to_read(unhex(one["key"]), boxes, PeerKey(unhex(one["relay"])))
+    assert (box.fetch_seed.hex(), box.queue.id.hex()) == (one["fetch_seed"], one["id"])
+
+
 def opening_a_log(one: Vector) -> None:
     relay, challenge = PeerKey(unhex(one["relay"])), unhex(one["challenge"])
     opened = logs.decode_open_log(unhex(one["body"]))
@@ -442,6 +449,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "file": a_file,
     "file-blob": a_blob_of_a_file,
     "queue": queue,
+    "shared-box": a_shared_box,
     "log": a_log,
     "log-opening": opening_a_log,
     "box": box,

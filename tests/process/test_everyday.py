@@ -24,6 +24,7 @@ from tests.support.steps import (
     start,
     texts,
     why,
+    without_link,
 )
 
 
@@ -128,6 +129,7 @@ def test_blocking_is_told_to_nobody_and_keeps_the_history(here: Place) -> None:
     mine = send(here, "alice", "bob", "hello")
     assert here.run("alice", "block", "bob").code == 0
     failed(here.run("alice", "send", "bob", "x"), 2, "bob is blocked")
+    without_link(here, "bob")
     late = here.run("bob", "send", "alice", "x", "--wait", "delivered", "--timeout", "0.5s", "--json")
     assert (late.code, late.object()["state"]) == (3, "saved")
     assert "There is no link" in why(here, "bob", late.object()["id"])

@@ -65,6 +65,7 @@ from tests.support.steps import (
     start,
     texts,
     why,
+    without_link,
 )
 from tests.support.world import World, befriend, run_world, until
 
@@ -409,6 +410,7 @@ def test_who_is_away_gets_everything_when_they_come(here: Place) -> None:
     assert texts(here, "alice", "bob") == ["early", "more", "now"]
     assert "received" in why(here, "alice", message)
     alice.end()
+    without_link(here, "bob")
     gone = here.run("bob", "send", "alice", "gone again", "--wait", "delivered", "--timeout", "0.1s")
     failed(gone, 3, "saved here and will be sent as soon as", "p2pchat why", out=gone.out)
     assert "There is no link" in why(here, "bob", gone.out.strip())

@@ -84,6 +84,24 @@ def test_what_does_not_belong_to_a_file_box_is_refused(tmp_path: Path) -> None:
     run(main)
 
 
+def test_many_fetch_from_a_shared_box_and_none_of_them_deletes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            shared = Keys("group", mailbox.SHARED_FILES)
+            sender, *readers = [await opened(at, role, shared) for role in (TO_PUT, TO_FETCH, TO_FETCH)]
+            assert await sender.put(0, *BLOBS[:2]) == [0, 0]
+            for reader in readers:
+                assert await reader.get(0, *BLOBS[:2]) == BLOBS[:2]
+                assert await reader.forget(0, *BLOBS[:2]) == mailbox.NOT_ALLOWED
+                assert await reader.put(0, BLOBS[2]) == [mailbox.NOT_ALLOWED]
+            assert await readers[0].have(0, *BLOBS[:3]) == [True, True, False]
+            assert await sender.forget(0, BLOBS[0]) == mailbox.DONE
+            assert await readers[1].get(0, *BLOBS[:2]) == [None, BLOBS[1]]
+            assert await sender.open(1, TO_PUT, Keys("group", mailbox.SHARED)) == mailbox.NOT_ALLOWED
+
+    run(main)
+
+
 def test_a_box_and_a_queue_with_the_same_keys_are_two(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:

@@ -99,6 +99,9 @@ class MailRelay:
         self.requests: list[RecordRequest] = []
         """All that a relay could write down about these."""
         self.boxes: dict[QueueId, dict[BlobName, bytes]] = {}
+        self.put_by: list[tuple[str, BlobName]] = []
+        self.got_by: list[tuple[str, BlobName]] = []
+        """Which node put and got which blob of a file."""
         self.logs: dict[QueueId, list[bytes]] = {}
         """What lies in each log; the place of a blob is its position, from 1."""
         self.log_room = 4096
@@ -312,6 +315,7 @@ class FakeFileBoxes:
             held, code = there.box(box), there.answers
             if code == mailbox.DONE and (len(held) + 1) * BLOB_BYTES > there.box_room:
                 code = mailbox.QUEUE_FULL
+            there.put_by.append((self._node.name, blob_name(blob)))
             if code == mailbox.DONE and not there.lies.drops:
                 held[blob_name(blob)] = blob
             codes.append(code)
@@ -323,11 +327,12 @@ class FakeFileBoxes:
         if there is None or not there.box_room:
             return None
         held = {} if there.lies.withholds else there.box(box)
+        there.got_by += [(self._node.name, name) for name in names if name in held]
         return [held.get(name) for name in names]
 
     async def forget(self, relay: Relay, box: TheirQueue | OwnQueue, names: Sequence[BlobName]) -> bool:
         there = await self._reached(relay)
-        if there is None:
+        if there is None or (box.flags & mailbox.SHARED and isinstance(box, OwnQueue)):
             return False
         for name in names:
             there.box(box).pop(name, None)

@@ -17,7 +17,7 @@ from p2pchat.api.client import Client
 from p2pchat.locations import Profile
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Place, Running, place
-from tests.support.steps import make
+from tests.support.steps import make, until
 
 EVENTS = ["message", "state", "contact"]
 
@@ -66,8 +66,8 @@ class Person:
     def use(self, *relays: Relay) -> None:
         """Be reached by these too."""
         for relay in relays:
-            added = self.call("relays", add=relay.address)
-        assert [one["state"] for one in added] == ["connected"] * len(added)
+            self.call("relays", add=relay.address)
+        until(lambda: {one["state"] for one in self.call("relays")} == {"connected"})
 
     def say(self, chat: str, *texts: str, wait: str = "stored") -> dict[str, Any]:
         """Send these; how it stands with the last."""

@@ -100,3 +100,8 @@ def until(check: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not check():
         assert time.monotonic() < deadline, "waited in vain"
+
+
+def without_link(here: Place, name: str) -> None:
+    """Wait until somebody's only contact has no link: a node notices a moment later."""
+    until(lambda: fine(here.run(name, "contacts", "--json"))[0]["route"] is None)

@@ -55,6 +55,7 @@ from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
+from p2pchat.core.file_boxes import BoxRelay, SharedBoxes, box_to_read
 from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.ids import ContactId, MemberId, MessageId, PeerKey, SessionId, WriterKey
@@ -509,6 +510,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
     edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
     photo = File(1, "a.png", "image/png", 70_000, bytes(range(32)), b"r" * 32, 640, 480, 0, b"\xff\xd8\xff\xd9", "🦆")
     voice = File(2, "note.opus", "", 1, bytes(range(32)), b"r" * 32, 0, 0, 1_500, bytes(range(64)))
+    shared = SharedBoxes(b"p" * 32, (BoxRelay(PeerKey(b"\1" * 32), IPV4, b"let me in"),))
     later = Content(Unknown(200, ("of a newer client",)), number, 7, NOW)
     for name, one in (
         ("text", said),
@@ -532,6 +534,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("report", Content(Report(bytes(range(32)), ((MemberId(bytes(range(8))), bytes(360)),)), other, 0, NOW)),
         ("file", Content(photo, other, 4, NOW, reply_to=number, expire_s=60)),
         ("file-voice", Content(voice, other, 5, NOW)),
+        ("file-group", Content(replace(photo, boxes=shared), other, 6, NOW)),
         ("file-newer", Content(replace(photo, form=255, size=MAX_FILE_BYTES), other, 6, NOW)),
         ("transfer", Content(Transfer(number, TransferNews.WITHDRAWN), other, 0, NOW)),
         ("transfer-newer", Content(Transfer(number, 255), other, 0, NOW)),
@@ -619,6 +622,12 @@ def contents() -> Iterator[tuple[str, Vector]]:
     for name, about, at, value in wrong:
         payload = [value if at == place else field for place, field in enumerate(photo.encode())]
         changed = encode([1, File.KIND.number, number, 4, NOW, None, 0, payload, []])
+        yield f"content-bad-file-{name}", refused("content", about, bytes=changed)
+    for name, about, boxes in (
+        ("boxes", "one relay twice", replace(shared, relays=shared.relays * 2)),
+        ("boxes-put", "a put key of 31 bytes", replace(shared, put=bytes(31))),
+    ):
+        changed = encode([1, File.KIND.number, number, 4, NOW, None, 0, replace(photo, boxes=boxes).encode(), []])
         yield f"content-bad-file-{name}", refused("content", about, bytes=changed)
     good = encode(fields)
     yield "content-bad-end", refused("content", "a byte too many", bytes=good + b"\0")
@@ -863,6 +872,16 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 
 
+def shared_boxes() -> Iterator[tuple[str, Vector]]:
+    key, relay, put = bytes(range(32)), PeerKey(b"\xaa" * 32), prim.sign_public(b"\5" * 32)
+    box = box_to_read(key, SharedBoxes(put), relay)
+    about = "the box of a group's file at a relay"
+    yield (
+        "shared-box-ok",
+        vector("shared-box", about, key=key, relay=relay, put=put, fetch_seed=box.fetch_seed, id=box.queue.id),
+    )
+
+
 def logs_at_relays() -> Iterator[tuple[str, Vector]]:
     topic, relay, challenge, admin_seed = (bytes((value,)) * 32 for value in (4, 0xAA, 0xBB, 5))
     keys = logs.log_keys(topic, PeerKey(relay), prim.sign_public(admin_seed), admin_seed)
@@ -1078,6 +1097,7 @@ SOURCES = (
     contents,
     files,
     mailboxes,
+    shared_boxes,
     logs_at_relays,
     descriptors,
     punches,

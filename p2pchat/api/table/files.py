@@ -26,7 +26,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "and as it is; only a picture that was encoded again, and a voice note, are kept in the profile. A picture is "
         "encoded again, without what it says about where and how it was taken, unless `as_is`. With `wait`, `stored` "
         "means that all of it is at one relay of the recipient at least, or has arrived, and `delivered` that it has "
-        "arrived. `warning` is a sentence if it is of a kind that may say where and by which camera it was made, "
+        "arrived; in a group the former that it is at a relay of the group, and nobody says the latter. `warning` is a "
+        "sentence if it is of a kind that may say where and by which camera it was made, "
         "and is sent as it is; empty otherwise, and with `as_is`.",
         "{id, state, route, stored_at, warning}",
         (
@@ -58,7 +59,8 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "fetch_file",
-        "Fetches a contact's file, or goes on with it after a pause; for one's own file, offers it again.",
+        "Fetches a contact's file, or a group member's, or goes on with it after a pause; for one's own, offers it "
+        "again.",
         MESSAGE,
         (_FILE_ID,),
     ),

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.file_boxes import SharedBoxes
 from p2pchat.core.files import MAX_FILE_BYTES, NAME_BYTES
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.errors import CannotOpen
@@ -48,10 +49,11 @@ _SHAPE = codec.array(
 class File(Payload):
     """form: a `FileForm`; one that is unknown here counts as a file. name, media, caption: as the sender says, not
     cleaned. size: in bytes. key, root: 32 bytes each, see `core.files`. width, height: pixels, of a picture. duration:
-    ms, of a voice note. preview: a small JPEG, or `PEAKS` bytes of a voice note, unchecked.
+    ms, of a voice note. preview: a small JPEG, or `PEAKS` bytes of a voice note, unchecked. boxes: in a group, where it
+    lies at relays.
     """
 
-    KIND = Kind(4, "file", visible=True)
+    KIND = Kind(4, "file", visible=True, in_group=True)
     form: int
     name: str
     media: str
@@ -63,6 +65,7 @@ class File(Payload):
     duration: int = 0
     preview: bytes = b""
     caption: str = ""
+    boxes: SharedBoxes | None = None
 
     def encode(self) -> list[object]:
         """Return the fields, in their order on the wire."""
@@ -78,12 +81,15 @@ class File(Payload):
             self.duration,
             self.preview,
             self.caption,
+            *([] if self.boxes is None else [self.boxes.value()]),
         ]
 
     @classmethod
     def decode(cls, value: Any) -> Self:
         """Read the fields. Raises CannotOpen."""
-        fields = cls(*_SHAPE(value)[:11])
+        known = _SHAPE(value)
+        boxes = SharedBoxes.read(value[11]) if len(value) > 11 and value[11] is not None else None
+        fields = cls(*(*known, boxes))
         if not fields.name or fields.size > MAX_FILE_BYTES:
             raise CannotOpen
         return fields

@@ -21,7 +21,7 @@ class Report(Payload):
     `core.groups.reports`).
     """
 
-    KIND = Kind(34, "report", in_group=True)
+    KIND = Kind(36, "report", in_group=True)
     ephemeral: bytes
     boxes: tuple[tuple[MemberId, bytes], ...]
 

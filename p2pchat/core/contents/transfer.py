@@ -27,7 +27,7 @@ class TransferNews(IntEnum):
 class Transfer(Payload):
     """message: the file message. news: a `TransferNews`; another number says nothing."""
 
-    KIND = Kind(20, "transfer")
+    KIND = Kind(20, "transfer", in_group=True)
     message: MessageId
     news: int
 

@@ -88,6 +88,7 @@ def _forget_chat(tx: Transaction, chat: ChatId) -> None:
     if store_clearing.takes_long(tx.db, chat):
         store_clearing.begin(tx.db, chat)
         return
+    taking_back.note(tx, [row for row in store_files.over_in(tx.db, chat) if row.shared])
     store_messages.forget_chat(tx.db, chat)
     tx.later(None, index_messages)
     tx.memory.logs.pop(chat, None)

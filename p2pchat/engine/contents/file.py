@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from p2pchat.core.content import Content
 from p2pchat.core.contents import File
 from p2pchat.core.delivery import Route
+from p2pchat.core.file_boxes import NOWHERE
 from p2pchat.engine.contents import visible
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import files as store_files
@@ -17,7 +20,8 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: File, ro
     row = visible.save(tx, contact, content, route)
     if row is None:
         return
-    file = FileRow.of_message(row, payload, FileState.OFFERED)
+    boxes = None if contact.group is None else payload.boxes or NOWHERE
+    file = FileRow.of_message(row, replace(payload, boxes=boxes), FileState.OFFERED)
     store_files.add(tx.db, file)
     tx.files_changed[row.pk] = None
     visible.show(tx, contact, row, file)

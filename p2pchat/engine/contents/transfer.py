@@ -19,7 +19,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Transfer
     """Save the news of a file if it is the newest: about ours from its recipient, about theirs from its sender. What
     follows from it is decided after this.
     """
-    if payload.news in _ABOUT_OURS:
+    if payload.news in _ABOUT_OURS and contact.group is None:  # in a group, nobody says which file they have
         author = ME
     elif payload.news == TransferNews.WITHDRAWN:
         author = contact.id

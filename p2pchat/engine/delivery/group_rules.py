@@ -10,7 +10,7 @@ from typing import Any
 
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content
-from p2pchat.core.contents import AnyPayload, Edit, Pin
+from p2pchat.core.contents import AnyPayload, Edit, File, Pin
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import LOCKED, NEWCOMERS, SLOW_MODE
 from p2pchat.core.ids import MemberId, sender_of
@@ -68,9 +68,11 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
     last = store_messages.newest_of(tx.db, row.chat, ME) if slow else None
     if last is not None and tx.recent(last, slow):
         raise NotNow(f"{contact.name} is in slow mode: you can write again in {(last + slow - tx.now + 999) // 1000} s")
-    if _too_new(settings, row.joined_at, tx.now) and LINK.search(_written(payload)):
+    if _too_new(settings, row.joined_at, tx.now) and _is_barred(payload):
         hours = NEWCOMERS.read(settings)
-        raise NotNow(f"New members of {contact.name} send no links for {hours} {'hour' if hours == 1 else 'hours'}")
+        raise NotNow(
+            f"New members of {contact.name} send no links and no files for {hours} {'hour' if hours == 1 else 'hours'}"
+        )
 
 
 def may_post(tx: Transaction, row: GroupRow, member: MemberRow, content: Content) -> bool:
@@ -86,7 +88,12 @@ def may_post(tx: Transaction, row: GroupRow, member: MemberRow, content: Content
     slow = 1000 * SLOW_MODE.read(settings) if payload.KIND.visible else 0
     if slow and not _keeps_pace(tx, row, member, content, slow):
         return False
-    return not (_too_new(settings, member.added_at, tx.now) and LINK.search(_written(payload)))
+    return not (_too_new(settings, member.added_at, tx.now) and _is_barred(payload))
+
+
+def _is_barred(payload: AnyPayload) -> bool:
+    """Return whether it is a file, or has a link: newcomers send neither."""
+    return isinstance(payload, File) or LINK.search(_written(payload)) is not None
 
 
 def _writes(payload: AnyPayload) -> bool:

@@ -8,6 +8,7 @@ fetcher      decides what is fetched now, and keeps it going
 fetch        fetches one file
 from_relays  what of it comes from relays
 to_relays    leaves ours at relays for those who are offline, and takes it back
+shared       where the files of groups lie, and who gives them
 taking_back  what relays are to forget of files whose messages were deleted
 plan         what of it is missing, and is asked for next
 progress     notes what is on the disk, for all together

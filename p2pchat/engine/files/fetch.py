@@ -1,4 +1,5 @@
-"""Fetches one file: from the sender's node while there is a link, else from our file boxes at relays, blob by blob.
+"""Fetches one file: from the sender's node while there is a link, else from our file boxes at relays, blob by blob. In
+a group, members who have it are asked in place of the sender, one at a time.
 
 What is asked on one way and not answered is asked on another. Every blob is checked before anything of it is kept: one
 that a relay made up is only missing there, one that the sender made up ends the transfer. What was written is synced
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
+from math import inf
 from typing import NamedTuple
 
 import trio
@@ -25,6 +27,7 @@ from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import BlobRange, Net, NoBlob
 from p2pchat.store.file_space import SealedFile
+from p2pchat.store.files import FileRow
 
 CHUNKS_A_REQUEST = 4
 """Chunks in one request to the sender."""
@@ -59,14 +62,14 @@ class FetchEnd(Enum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FetchContext:
-    """What a fetch works with, the same for all. beside: runs a function in a worker thread. own_boxes: reads where a
-    contact may have left something. save: have what was written synced and noted. told: faces may be told how far it
+    """What a fetch works with, the same for all. beside: runs a function in a worker thread. own_boxes: reads where the
+    sender of a file may have left it. save: have what was written synced and noted. told: faces may be told how far it
     is. messages_first: waits while messages move.
     """
 
     net: Net
     beside: Callable[[Callable[[], object]], Awaitable[object]]
-    own_boxes: Callable[[ContactId], Awaitable[Sequence[OwnFileBox]]]
+    own_boxes: Callable[[FileRow], Awaitable[Sequence[OwnFileBox]]]
     save: Callable[[FileFetch], object]
     told: Callable[[Moving], object]
     messages_first: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
@@ -81,18 +84,33 @@ class _Arrival:
 
 
 @dataclass(eq=False, repr=False)
+class Holder:
+    """Somebody who may be asked for a file. credit: the requests that they may still be asked. sent: whether they are
+    who sent it.
+    """
+
+    contact: ContactId
+    credit: trio.Semaphore
+    sent: bool = True
+    again_at: float = 0.0
+    in_vain: int = 0
+    """Streams that ended, since the last blob came."""
+    chunks_a_request: int = CHUNKS_A_REQUEST
+    pauses: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE, LONGEST_PAUSE))
+
+
+@dataclass(eq=False, repr=False)
 class FileFetch:
-    """One file that is being fetched. credit: the requests that its sender may still be asked. moved_at: when the last
+    """One file that is being fetched. holders: who is asked, the first one that has a link. moved_at: when the last
     blob came, or it began, in seconds of trio's clock.
     """
 
     moving: Moving
-    contact: ContactId
+    holders: Sequence[Holder]
     plan: Plan
     cipher: BlobCipher
     sealed: SealedFile
     around: FetchContext
-    credit: trio.Semaphore
     unsaved: list[int] = field(default_factory=list)
     """Slots that were written and are not yet noted in the database."""
     end: FetchEnd | None = None
@@ -103,30 +121,28 @@ class FileFetch:
         self.changed = Wakeup()
         self.moved_at = trio.current_time()
         self._is_refused = False  # since the last blob came
-        self._chunks_a_request = CHUNKS_A_REQUEST
-        self._in_vain = 0  # streams that ended, since the last blob came
         self._stop = trio.Event()
-        self._again_at = 0.0
-        self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._arrivals: list[_Arrival] = []
         self._unwritten = 0
         self._writing = trio.Lock()
         self.relays = FromRelays(
             self.plan,
             self.around.net,
-            partial(self.around.own_boxes, self.contact),
+            partial(self.around.own_boxes, self.moving.row),
             self.keep,
             self.until_saved,
             lambda: self.lacks_sender,
             self.changed,
             self._lies_nowhere,
             lambda: self.unsaved,
+            shared=self.moving.row.shared,
         )
 
     async def run(self) -> FetchEnd:
         """Fetch it until it is whole or cannot be had. Raises what kept a blob from being written."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_sender, nursery)
+            for holder in self.holders:
+                nursery.start_soon(self._ask_holder, holder, nursery)
             nursery.start_soon(self.relays.run)
             self._look_whether_whole()
             await self._stop.wait()
@@ -136,11 +152,16 @@ class FileFetch:
         assert self.end is not None
         return self.end
 
-    def link_up(self) -> None:
-        """Ask the sender at once: there is a new link; unless the last ones have brought nothing."""
-        if self._in_vain < MAX_LINKS_IN_VAIN:
-            self._again_at = 0.0
-            self._pauses.reset()
+    def asks(self, contact: ContactId) -> bool:
+        """Return whether this contact may be asked for it."""
+        return any(holder.contact == contact for holder in self.holders)
+
+    def link_up(self, contact: ContactId) -> None:
+        """Ask a contact at once: there is a new link; unless the last ones have brought nothing."""
+        for holder in self.holders:
+            if holder.contact == contact and holder.in_vain < MAX_LINKS_IN_VAIN and holder.again_at < inf:
+                holder.again_at = 0.0
+                holder.pauses.reset()
         self._problem("")
         self.changed.pulse()
 
@@ -152,7 +173,16 @@ class FileFetch:
     @property
     def lacks_sender(self) -> bool:
         """Whether there is no link with the sender, or one that brings nothing."""
-        return self.around.net.route(self.contact) is None or trio.current_time() < self._again_at
+        return self._holder is None
+
+    @property
+    def _holder(self) -> Holder | None:
+        """Who is asked now: the first with a link who has not been left alone."""
+        now = trio.current_time()
+        return next((holder for holder in self.holders if holder.again_at <= now and self._is_linked(holder)), None)
+
+    def _is_linked(self, holder: Holder) -> bool:
+        return self.around.net.route(holder.contact) is not None
 
     @property
     def may_move(self) -> bool:
@@ -188,85 +218,93 @@ class FileFetch:
             self.end = end
             self._stop.set()
 
-    # --- from the sender
+    # --- from its sender, or others in a group
 
-    async def _ask_sender(self, nursery: trio.Nursery) -> None:
+    async def _ask_holder(self, holder: Holder, nursery: trio.Nursery) -> None:
         way = self.plan.way()
         while True:
-            await self._until_sender_may_be_asked()
-            await self.credit.acquire()
-            places = self.plan.ask(way, self._chunks_a_request, adjacent=True) if self._sender_may_be_asked() else []
+            await self._until_may_be_asked(holder)
+            await holder.credit.acquire()
+            places = self.plan.ask(way, holder.chunks_a_request, adjacent=True) if self._may_be_asked(holder) else []
             if not places:
-                self.credit.release()
-                if self._sender_may_be_asked():  # otherwise it is waited for until when it may be, above
+                holder.credit.release()
+                if self._may_be_asked(holder):  # otherwise it is waited for until when they may be, above
                     await self.changed.wait()
                 continue
-            nursery.start_soon(self._ask_sender_for, way, places)
+            nursery.start_soon(self._ask_for, holder, way, places)
 
-    def _sender_may_be_asked(self) -> bool:
-        return (
-            self.around.net.route(self.contact) is not None and trio.current_time() >= self._again_at and self._has_room
-        )
+    def _may_be_asked(self, holder: Holder) -> bool:
+        return self._holder is holder and self._has_room
 
-    async def _until_sender_may_be_asked(self) -> None:
-        while not self._sender_may_be_asked():
-            with trio.move_on_at(self._again_at if self._again_at > trio.current_time() else trio.current_time() + 60):
+    async def _until_may_be_asked(self, holder: Holder) -> None:
+        while not self._may_be_asked(holder):
+            now = trio.current_time()
+            later = [other.again_at for other in self.holders if now < other.again_at < inf]
+            with trio.move_on_at(min(later, default=now + 60)):
                 await self.changed.wait()
 
-    async def _ask_sender_for(self, way: BlobWay, places: Sequence[BlobPlace]) -> None:
+    async def _ask_for(self, holder: Holder, way: BlobWay, places: Sequence[BlobPlace]) -> None:
         began = trio.current_time()
         try:
             try:
                 wanted = BlobRange(self.moving.row.file, places[0], len(places))
-                answer = await self.around.net.files.get(self.contact, wanted)
+                answer = await self.around.net.files.get(holder.contact, wanted)
             except Unreachable:
-                self._wait_for_sender("")
+                self._wait_for(holder, "")
                 return
             except LinkLost:
-                self._in_vain += trio.current_time() >= self._again_at  # of several that fail together, one counts
-                self._wait_for_sender(IN_VAIN if self._in_vain >= MAX_LINKS_IN_VAIN else "")
+                holder.in_vain += trio.current_time() >= holder.again_at  # of several that fail together, one counts
+                self._wait_for(holder, IN_VAIN if holder.in_vain >= MAX_LINKS_IN_VAIN else "")
                 return
             finally:
-                self.credit.release()
+                holder.credit.release()
             if len(answer.blobs) >= CHUNKS_A_REQUEST:
                 is_fast = trio.current_time() - began <= FAST_SECONDS
-                self._chunks_a_request = CHUNKS_A_FAST_REQUEST if is_fast else CHUNKS_A_REQUEST
+                holder.chunks_a_request = CHUNKS_A_FAST_REQUEST if is_fast else CHUNKS_A_REQUEST
             good = await self.keep(list(zip(places, answer.blobs, strict=False)))
             if good < min(len(answer.blobs), len(places)):
-                self._finish(FetchEnd.WRONG)
+                self._gave_wrong(holder)
             if good:
                 self.moving.problem = ""
-                self._in_vain = 0
-                self._pauses.reset()
+                holder.in_vain = 0
+                holder.pauses.reset()
             if answer.missing is not None:
-                self._refused(answer.missing)
+                self._refused(holder, answer.missing)
             elif not answer.blobs:
-                self._wait_for_sender("")
+                self._wait_for(holder, "")
         finally:
             self.plan.done(places)
             self.changed.pulse()
 
-    def _refused(self, reason: NoBlob) -> None:
-        if reason == NoBlob.CHANGED:
+    def _gave_wrong(self, holder: Holder) -> None:
+        """End it, if its sender gave something else than was announced; another member is not asked again."""
+        if holder.sent:
+            self._finish(FetchEnd.WRONG)
+        else:
+            holder.again_at = inf
+
+    def _refused(self, holder: Holder, reason: NoBlob) -> None:
+        if reason == NoBlob.CHANGED and holder.sent:
             self._finish(FetchEnd.CHANGED)
-        elif reason == NoBlob.WITHDRAWN:
+        elif reason == NoBlob.WITHDRAWN and holder.sent:
             self._finish(FetchEnd.WITHDRAWN)
         else:
-            self._wait_for_sender(
-                "Its sender does not give it out now." if reason == NoBlob.NOT_NOW else "Its sender no longer has it."
+            self._wait_for(
+                holder,
+                "Its sender does not give it out now." if reason == NoBlob.NOT_NOW else "Its sender no longer has it.",
             )
 
-    def _wait_for_sender(self, problem: str) -> None:
-        """Leave the sender alone for a while. Of several requests that fail together, the first one counts."""
+    def _wait_for(self, holder: Holder, problem: str) -> None:
+        """Leave somebody alone for a while. Of several requests that fail together, the first one counts."""
         self._is_refused = True
-        if trio.current_time() >= self._again_at:
-            self._again_at = trio.current_time() + self._pauses.pause()
-            self.moving.problem = problem or self.moving.problem
+        if trio.current_time() >= holder.again_at:
+            holder.again_at = trio.current_time() + holder.pauses.pause()
+            self.moving.problem = (problem if holder.sent else "") or self.moving.problem
             self.around.told(self.moving)
 
     def _lies_nowhere(self, problem: str) -> None:
         """Say why relays have no more of it, unless its sender gives it or has said why not."""
-        if self.around.net.route(self.contact) is None:
+        if not any(map(self._is_linked, self.holders)) or self.moving.row.shared:
             self._problem(problem)
 
     def _problem(self, problem: str) -> None:

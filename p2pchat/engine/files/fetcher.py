@@ -18,8 +18,8 @@ import trio
 
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher
 from p2pchat.core.ids import BlobName, ChatId, ContactId, MessageId, direct_contact
-from p2pchat.engine.files import transfers
-from p2pchat.engine.files.fetch import MAX_REQUESTS, FetchContext, FetchEnd, FileFetch
+from p2pchat.engine.files import shared, transfers
+from p2pchat.engine.files.fetch import MAX_REQUESTS, FetchContext, FetchEnd, FileFetch, Holder
 from p2pchat.engine.files.live import Live, Moving
 from p2pchat.engine.files.plan import Bits, Plan
 from p2pchat.engine.runtime.committer import Committer
@@ -109,7 +109,7 @@ class Fetcher:
     def link_up(self, contact: ContactId) -> None:
         """Ask a contact at once, with whom there is a new link."""
         for task in self._of(contact):
-            task.link_up()
+            task.link_up(contact)
 
     def link_down(self, contact: ContactId) -> None:
         """Ask relays for what a contact has sent, whose link has ended."""
@@ -117,7 +117,7 @@ class Fetcher:
             task.link_down()
 
     def _of(self, contact: ContactId) -> list[FileFetch]:
-        return [task.fetch for task in self._tasks.values() if task.fetch is not None and task.fetch.contact == contact]
+        return [task.fetch for task in self._tasks.values() if task.fetch is not None and task.fetch.asks(contact)]
 
     async def run(self) -> None:
         """Fetch until cancelled."""
@@ -221,9 +221,11 @@ class Fetcher:
             plan = Plan(row.layout, BlobName(row.root), Bits(row.layout.blobs))
             slots = await self._committer.read(store_files.marked, row.message)
             found = await beside(partial(_fill, plan, sealed, slots))
-            contact = direct_contact(row.chat)
-            credit = self._credits.setdefault(contact, trio.Semaphore(MAX_REQUESTS))
-            task.fetch = FileFetch(moving, contact, plan, BlobCipher(row.key, row.size), sealed, self._around, credit)
+            holders = [
+                Holder(contact, self._credits.setdefault(contact, trio.Semaphore(MAX_REQUESTS)), sent)
+                for contact, sent in await self._committer.read(_holders, row)
+            ]
+            task.fetch = FileFetch(moving, holders, plan, BlobCipher(row.key, row.size), sealed, self._around)
             task.fetch.unsaved += found
             if found:
                 self._around.save(task.fetch)
@@ -293,9 +295,19 @@ def _missing_bytes(row: FileRow, chunks: int) -> int:
 def _wanted(db: Database) -> tuple[list[FileRow], bool]:
     """Return the files to fetch, those of contacts, and whether any others wait too."""
     waiting = [row for row in store_files.unfinished(db, FileState.WAITING) if not row.mine]
-    people = {chat: store_contacts.get(db, direct_contact(chat)) for chat in {row.chat for row in waiting}}
-    contacts = {chat for chat, person in people.items() if person and person.state == ContactState.CONTACT}
-    return [row for row in waiting if row.chat in contacts], bool(waiting)
+    direct = {row.chat for row in waiting if not row.shared}
+    people = {chat: store_contacts.get(db, direct_contact(chat)) for chat in direct}
+    chats = {chat for chat, person in people.items() if person and person.state == ContactState.CONTACT}
+    chats |= {chat for chat in {row.chat for row in waiting} - direct if shared.is_present(db, chat)}
+    return [row for row in waiting if row.chat in chats], bool(waiting)
+
+
+def _holders(db: Database, row: FileRow) -> list[tuple[ContactId, bool]]:
+    """Return who may be asked for a file, and whether it is they who sent it."""
+    if not row.shared:
+        return [(direct_contact(row.chat), True)]
+    author = shared.contact_of(db, row)
+    return [(id, author is not None and id == author.id) for id in shared.sources(db, row)]
 
 
 def _message_id(db: Database, pk: int) -> MessageId:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from p2pchat.core.ids import ContactId, first_device
+from p2pchat.core.ids import ContactId, direct_contact, first_device
 from p2pchat.core.relays import OwnQueue, Relay
 from p2pchat.engine.delivery import mailbox_queues
-from p2pchat.engine.files import transfers
+from p2pchat.engine.files import shared, transfers
 from p2pchat.engine.files.fetch import FetchContext
 from p2pchat.engine.files.fetcher import Fetcher
 from p2pchat.engine.files.giving import Giver
@@ -98,6 +98,8 @@ class Files:
         if effects.people_changed or effects.erased:  # what is not there any more is not given out, nor fetched
             self.giver.close()
             self.fetcher.people_changed()
+        if effects.groups_changed:  # somebody may have been removed
+            self.giver.groups_changed()
         if effects.people_changed or effects.erased or effects.mail_changed or effects.mail_of:
             self.to_relays.queues_changed()
         if effects.files_changed:
@@ -180,9 +182,14 @@ class Files:
             raise FileDamaged
         return SealedSource(sealed, row.size)
 
-    async def _own_boxes(self, contact: ContactId) -> Sequence[tuple[Relay, OwnQueue]]:
-        """Return the queues that were announced to a contact, at whose relays it may leave blobs."""
-        device = first_device(contact)
+    async def _own_boxes(self, row: FileRow) -> Sequence[tuple[Relay, OwnQueue]]:
+        """Return where the sender of a file may have left it: the queues that were announced to a contact, or the boxes
+        that a group's message names.
+        """
+        if row.shared:
+            boxes: Sequence[tuple[Relay, OwnQueue]] = await self._committer.read(shared.to_read, row)
+            return boxes
+        device = first_device(direct_contact(row.chat))
         known = await self._committer.read(partial(mailbox_queues.read, owners=[device]))
         return [
             (inlet.relay, inlet.queue)

@@ -41,6 +41,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 15.0, 900.0
 NOT_THERE = "It waits for its sender: it is not at your relays."
 NOT_ALL_THERE = "The rest waits for its sender: it is not at your relays."
 NOT_REACHED = "It waits for its sender: your relays cannot be reached now."
+NOT_IN_GROUP = "It is not at the group's relays, and no member gives it now."
+NOT_ALL_IN_GROUP = "The rest is not at the group's relays, and no member gives it now."
+GROUP_NOT_REACHED = "The group's relays cannot be reached now, and no member gives it."
+NO_GROUP_RELAY = "It is at no relay, and no member gives it now."
 NO_RELAY = "It waits for its sender: you use no relay where it could be."
 
 OwnFileBox = tuple[Relay, OwnQueue]
@@ -52,7 +56,8 @@ class FromRelays:
     """What comes from relays for one file. own_boxes: reads where its sender may have put something. keep: checks blobs
     and writes them, and returns how many were right. ready: waits until more may come. needed: whether nothing comes
     from the sender. changed: set by whoever changes the plan. asked: is told why no more comes from relays, in a whole
-    sentence. unsaved: the slots of blobs that are here and not yet noted in the database.
+    sentence. unsaved: the slots of blobs that are here and not yet noted in the database. shared: the boxes are for a
+    group, so nothing is forgotten there.
     """
 
     plan: Plan
@@ -64,6 +69,7 @@ class FromRelays:
     changed: Wakeup
     asked: Callable[[str], object] = lambda problem: None
     unsaved: Callable[[], Collection[int]] = tuple
+    shared: bool = False
     _came: set[int] = field(default_factory=set)
     _to_forget: list[BlobName] = field(default_factory=list)
     _forgotten_again: int = 0
@@ -93,6 +99,8 @@ class FromRelays:
 
     def saved(self, slots: Sequence[int]) -> None:
         """Note that these slots are on the disk."""
+        if self.shared:
+            return
         for slot in slots:
             if slot in self._came:
                 self._came.discard(slot)
@@ -116,15 +124,17 @@ class FromRelays:
             self._pauses.reset()
         if self.needed() and not self.plan.whole:
             self.asked(self._why_no_more())
-            if self._answered and self.plan.here.count == before:
+            if self._answered and self.plan.here.count == before and not self.shared:
                 await self._forget_again()
 
     def _why_no_more(self) -> str:
         if not self._known:
-            return NO_RELAY
+            return NO_GROUP_RELAY if self.shared else NO_RELAY
         if not self._answered:
-            return NOT_REACHED
-        return NOT_ALL_THERE if self.plan.here.count else NOT_THERE
+            return GROUP_NOT_REACHED if self.shared else NOT_REACHED
+        if self.plan.here.count:
+            return NOT_ALL_IN_GROUP if self.shared else NOT_ALL_THERE
+        return NOT_IN_GROUP if self.shared else NOT_THERE
 
     async def _ask(self, relay: Relay, queue: OwnQueue, way: BlobWay) -> None:
         """Fetch what one relay has, until it has no more of it."""

@@ -1,4 +1,6 @@
-"""Gives blobs of our files to the contacts to whom they were sent, and to nobody else (`ports.FileCallbacks`)."""
+"""Gives blobs of files to those who may have them, and to nobody else (`ports.FileCallbacks`): ours to the contacts to
+whom they were sent, and in a group what is whole here to contacts who are members.
+"""
 
 from __future__ import annotations
 
@@ -110,6 +112,12 @@ class Giver:
             if given.moving.row.message == pk:
                 self._close(key)
 
+    def groups_changed(self) -> None:
+        """Look again who may have files of groups, when they are asked for."""
+        self._changes += 1
+        for key in [key for key, given in self._given.items() if given.moving.row.shared]:
+            self._close(key)
+
     def close(self) -> None:
         """Close everything: contacts have changed, or the node ends."""
         self._changes += 1
@@ -132,7 +140,8 @@ class Giver:
                 # otherwise it may have been blocked or withdrawn since it was read
                 row, id = found
                 self._given[key] = _Given(Moving(row, id), Bits(row.layout.chunks))
-                self._live.begin(self._given[key].moving)
+                if not row.shared:  # of those in a group, each of whom has got something else
+                    self._live.begin(self._given[key].moving)
                 if len(self._given) > MAX_OPEN:
                     self._close(next(iter(self._given)))
         self._given[key] = self._given.pop(key)  # the last one now to be closed for others
@@ -153,7 +162,8 @@ class Giver:
             given.maker = None
         given.moving.state = state
         turned, given.moving.problem = given.moving.problem != problem, problem
-        self._live.tell(given.moving, now=turned)
+        if not given.moving.row.shared:
+            self._live.tell(given.moving, now=turned)
 
     def _count(self, given: _Given, first: BlobPlace, blobs: Sequence[bytes]) -> None:
         moving = given.moving
@@ -163,7 +173,8 @@ class Giver:
         moving.meter.moved(sum(map(len, blobs)), trio.current_time())
         moving.done = given.sent.count
         turned, moving.problem = bool(moving.problem), ""
-        self._live.tell(moving, now=turned)
+        if not moving.row.shared:
+            self._live.tell(moving, now=turned)
 
 
 def _wanted(db: Database, contact: ContactId, file: FileId) -> tuple[FileRow, MessageId] | NoBlob:
@@ -172,6 +183,8 @@ def _wanted(db: Database, contact: ContactId, file: FileId) -> tuple[FileRow, Me
     if person is None or person.state != ContactState.CONTACT:
         return NoBlob.UNKNOWN
     row = store_files.ours(db, direct_chat(contact), file)
+    if row is None and not person.for_group:
+        row = store_files.shared_with(db, contact, file)
     message = None if row is None else store_messages.by_pk(db, row.message)
     if row is None or message is None:
         return NoBlob.UNKNOWN

@@ -60,6 +60,14 @@ NO_ROOM = "Their relays have no room for more now; it is tried again."
 NOT_REACHED = "Their relays cannot be reached now; it is tried again."
 _PROBLEMS = (NOT_READ, NO_RELAY, NO_ROOM, NOT_REACHED, TOO_LARGE, NO_BOX)
 """Why a file cannot be left at a relay. Where relays differ, the first of these is said."""
+_IN_GROUPS = {
+    NOT_READ: "It cannot be read here now, so no more of it is left at the group's relays.",
+    NO_RELAY: "No relay is known where it could wait for the members.",
+    NO_BOX: "The group's relays keep no files.",
+    TOO_LARGE: "The group's relays have no room for all of it: the rest is fetched while this computer is on.",
+    NO_ROOM: "The group's relays have no room for more now; it is tried again.",
+    NOT_REACHED: "The group's relays cannot be reached now; it is tried again.",
+}
 _MAY_LIE = frozenset({FileState.WAITING.value, FileState.PAUSED.value, "moving"})
 """The states in which something of one of our files may be at relays for its recipient."""
 
@@ -80,7 +88,7 @@ class Leaving:
 
     @property
     def contact(self) -> ContactId:
-        """Whom it is for."""
+        """Whom it is for; a stand-in for a group."""
         return direct_contact(self.row.chat)
 
     @property
@@ -98,7 +106,8 @@ class Leaving:
         """Why no relay takes all of it, as a whole sentence, or ""."""
         if any(queue not in self.problems for queue in self._lying):
             return ""
-        return next((problem for problem in _PROBLEMS if problem in self.problems.values()), "")
+        found = next((problem for problem in _PROBLEMS if problem in self.problems.values()), "")
+        return _IN_GROUPS.get(found, found) if self.row.shared else found
 
     def use(self, queues: Iterable[int]) -> None:
         """Count only what is in these queues from now on."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from p2pchat.core.contents import File
 from p2pchat.core.contents.file import MAX_CAPTION_BYTES, MAX_MEDIA_BYTES, MAX_NAME_BYTES, FileForm
+from p2pchat.core.file_boxes import SharedBoxes
 from p2pchat.core.ids import MessageId
+from p2pchat.core.primitives import KEY_BYTES, sign_public
 from p2pchat.engine.delivery import outbound
+from p2pchat.engine.files import shared
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.worker import check_cancelled
 from p2pchat.errors import UsageError
@@ -79,9 +82,13 @@ def prepare(space: FileSpace, outgoing: OutgoingFile, caption: str, key: bytes) 
 
 def save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, message_id: MessageId) -> MessageRow:
     """Save the message of a file that was cut, and queue it. Raises NotNow or NoSuchMessage."""
-    contact = tx.partner(chat)
+    contact, payload, row = tx.partner(chat), made.payload, made.row
+    if contact.group is not None:
+        seed = tx.random(KEY_BYTES)
+        payload = replace(payload, boxes=SharedBoxes(sign_public(seed), shared.relays_for(tx, contact.group)))
+        row = {**row, "put_seed": seed}
     answered = None if reply_to is None else store_messages.find_in(tx.db, contact.chat, reply_to)
-    return outbound.send(tx, contact, made.payload, message_id, answered, file=made.row)
+    return outbound.send(tx, contact, payload, message_id, answered, file=row)
 
 
 def check_caption(caption: str) -> None:

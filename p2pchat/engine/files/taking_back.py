@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from p2pchat.core import codec
 from p2pchat.core.files import NAME_BYTES, names_in
 from p2pchat.core.ids import BlobName, ContactId, direct_contact
+from p2pchat.engine.files import shared
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.times import DAY_MS
@@ -29,19 +31,21 @@ AT_RELAYS_MS = 7 * DAY_MS
 message was deleted they are told to forget it.
 """
 _KEY = "files to take back"
-_MAX_BYTES = MAX_FILES * (MAX_NAMES * NAME_BYTES + 64)
-_SHAPE = codec.listing(
-    codec.array(codec.binary(8), codec.uint(codec.U64), codec.binary_upto(MAX_NAMES * NAME_BYTES)), MAX_FILES
-)
+_MAX_BYTES = MAX_FILES * (MAX_NAMES * NAME_BYTES + 64 + shared.MAX_TAKEN_BYTES)
+_OF_CONTACT = (codec.binary(8), codec.uint(codec.U64), codec.binary_upto(MAX_NAMES * NAME_BYTES))
+_OF_GROUP = (*_OF_CONTACT, codec.binary_upto(shared.MAX_TAKEN_BYTES, 1))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TakenBack:
-    """A file that its contact's relays are to forget until a time (ms), by the names of its blobs."""
+    """A file that its contact's relays are to forget until a time (ms), by the names of its blobs. boxes: of one in a
+    group, in place of the contact's, as `shared.encode_boxes` makes them.
+    """
 
     contact: ContactId
     until: int
     names: bytes
+    boxes: bytes = b""
 
     def all_names(self) -> list[BlobName]:
         """Return the names one by one."""
@@ -61,7 +65,12 @@ def note(tx: Transaction, rows: Iterable[FileRow]) -> None:
     lying = [row for row in rows if row.mine and row.ended_at is None][-MAX_FILES:]
     space = FileSpace(tx.db.path.parent / "files")
     taken = [
-        TakenBack(direct_contact(row.chat), tx.now + AT_RELAYS_MS, names)
+        TakenBack(
+            direct_contact(row.chat),
+            tx.now + AT_RELAYS_MS,
+            names,
+            shared.encode_boxes(tx.db, row) if row.shared else b"",
+        )
         for row in lying
         if (names := _names(space, row))
     ]
@@ -87,9 +96,16 @@ def waiting(db: Database) -> list[TakenBack]:
     kept = meta.get(db, _KEY)
     if kept is None:
         return []
-    return [
-        TakenBack(ContactId(contact), until, names) for contact, until, names in _SHAPE(codec.decode(kept, _MAX_BYTES))
-    ]
+    return list(_SHAPE(codec.decode(kept, _MAX_BYTES)))
+
+
+def _read(value: Any) -> TakenBack:
+    shape = _OF_GROUP if isinstance(value, list) and len(value) == len(_OF_GROUP) else _OF_CONTACT
+    contact, until, names, *boxes = codec.array(*shape)(value)
+    return TakenBack(ContactId(contact), until, names, *boxes)
+
+
+_SHAPE = codec.listing(_read, MAX_FILES)
 
 
 def done(tx: Transaction, taken: TakenBack) -> None:
@@ -97,8 +113,12 @@ def done(tx: Transaction, taken: TakenBack) -> None:
     _put(tx, [one for one in waiting(tx.db) if one != taken])
 
 
+def _value(one: TakenBack) -> list[Any]:
+    return [one.contact, one.until, one.names, *([one.boxes] if one.boxes else [])]
+
+
 def _put(tx: Transaction, taken: list[TakenBack]) -> None:
     if taken:
-        meta.put(tx.db, _KEY, codec.encode([[one.contact, one.until, one.names] for one in taken]))
+        meta.put(tx.db, _KEY, codec.encode([_value(one) for one in taken]))
     else:
         meta.remove(tx.db, _KEY)

@@ -4,7 +4,8 @@ A contact without a link for `AWAY_SECONDS` gets the root and the lists of each 
 order; a relay is asked first which it has. What was put counts as done there. Where a relay has no room for more, it is
 asked for the blobs that were put first: once they have been fetched and forgotten, the next ones follow. All of it is
 done again daily, for a week. Whatever becomes of a file then, relays are told to forget it: that a row has no
-`ended_at` yet says so after a restart too.
+`ended_at` yet says so after a restart too. A file for a group is left at once, and stays for the week, since nobody
+says that they have it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from p2pchat.core.files import BLOB_BYTES, BlobPlace
 from p2pchat.core.ids import BlobName, ContactId, MessageId, direct_contact, first_device
 from p2pchat.core.relays import Relay, TheirQueue
 from p2pchat.engine.delivery import mailbox_queues
-from p2pchat.engine.files import live, taking_back
+from p2pchat.engine.files import live, shared, taking_back, transfers
 from p2pchat.engine.files.live import Leaving, Live
 from p2pchat.engine.files.plan import Bits
 from p2pchat.engine.files.taking_back import AT_RELAYS_MS, TakenBack
@@ -51,7 +52,7 @@ MAX_CONTACTS = 4
 BLOBS_A_REQUEST = 16
 """Blobs in one request to a relay."""
 _ALL, _NONE = 0, -1
-"""Stand for all queues, and for none where there is none; those in the database have other numbers."""
+"""Stand for all queues, and for none where there is none; others are numbered from 1."""
 _OVER = frozenset({FileState.HERE, FileState.GONE, FileState.FAILED})
 NAMES_A_REQUEST = 256
 """Blobs that a relay is asked about, or told to forget, in one request."""
@@ -65,14 +66,16 @@ LOOK_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 TheirFileBox = tuple[int, Relay, TheirQueue]
-"""A queue of a contact by its row, its relay, and its keys: its file box takes what is left."""
+"""A queue of a contact by its row, its relay, and its keys: its file box takes what is left. For a group, see
+`shared.to_put`.
+"""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Left:
     """A file that is to be left for a contact at these relays, or to be forgotten there. id: of its message. hours: for
     how long they keep it, 0 if it is to be forgotten. until: when they drop it at the latest (ms). over: it was sent so
-    long ago that nothing of it lies anywhere.
+    long ago that nothing of it lies anywhere. contact: in a group, a stand-in for it, with whom there is never a link.
     """
 
     row: FileRow
@@ -188,6 +191,7 @@ class ToRelays:
                     await trio.sleep(RETRY_SECONDS)
                     continue
                 first = False
+                wanted = await self._without_ended(wanted)
                 self.live.look(self.clock())
                 self._any, self._wanted = bool(wanted), frozenset(left.row.message for left in wanted)
                 for key in [key for key in self._put_in if key[0] not in self._wanted]:
@@ -196,6 +200,16 @@ class ToRelays:
                 self._begin(wanted, nursery)
                 with trio.move_on_at(self._next(wanted)):
                     await self._wake.wait()
+
+    async def _without_ended(self, wanted: Sequence[_Left]) -> list[_Left]:
+        """Note which files have been left for their group long enough; return the others."""
+        for left in wanted:
+            if left.over and left.row.state == FileState.WAITING:
+                try:
+                    await self.committer.submit(transfers.left_for_long, left.row.message)
+                except P2PChatError as error:  # it is tried again with what comes next
+                    log.warning("what lies at relays cannot be noted: %s", type(error).__name__)
+        return [left for left in wanted if not (left.over and left.row.state == FileState.WAITING)]
 
     def _begin(self, wanted: Sequence[_Left], nursery: trio.Nursery) -> None:
         by_contact: dict[ContactId, list[_Left]] = {}
@@ -512,6 +526,7 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
     """Return the files to leave for contacts, and those to forget. now, counted: ms, by the two clocks of messages."""
     found: list[_Left] = []
     boxes: dict[ContactId, Sequence[TheirFileBox]] = {}
+    served: dict[ContactId, bool] = {}
     for row in [*store_files.unfinished(db, FileState.WAITING), *store_files.over(db)]:
         contact, message = direct_contact(row.chat), store_messages.by_pk(db, row.message)
         if not row.mine or message is None:
@@ -520,11 +535,17 @@ def _read(db: Database, now: int, counted: int) -> list[_Left]:
         over = now > until
         hours = 0
         if row.state == FileState.WAITING:
-            person = store_contacts.get(db, contact)
             left = AT_RELAYS_MS if message.expires_at is None else min(AT_RELAYS_MS, message.expires_at - counted)
             hours = left // HOUR_MS
-            if over or hours < 1 or person is None or person.state != ContactState.CONTACT:
+            if over and row.shared:
+                found.append(_Left(row, message.id, contact, (), 0, until, over))
+            if contact not in served:
+                served[contact] = shared.is_present(db, row.chat) if row.shared else _is_contact(db, contact)
+            if over or hours < 1 or not served[contact]:
                 continue
+        if row.shared:
+            found.append(_Left(row, message.id, contact, shared.to_put(db, row), hours, until, over))
+            continue
         if contact not in boxes:
             boxes[contact] = _boxes(db, contact)
         found.append(_Left(row, message.id, contact, boxes[contact], hours, until, over))
@@ -537,13 +558,22 @@ def _read_not_ended(db: Database) -> set[tuple[int, int]]:
     """
     rows = [row for state in (FileState.WAITING, FileState.PAUSED) for row in store_files.unfinished(db, state)]
     mine = [row for row in [*rows, *store_files.over(db)] if row.mine]
-    queues = {chat: [id for id, _, _ in _boxes(db, direct_contact(chat))] for chat in {row.chat for row in mine}}
-    return {(row.message, id) for row in mine for id in queues[row.chat]}
+    direct = {row.chat for row in mine if not row.shared}
+    queues = {chat: [id for id, _, _ in _boxes(db, direct_contact(chat))] for chat in direct}
+    return {(row.message, id) for row in mine for id in (shared.numbers() if row.shared else queues[row.chat])}
 
 
 def _read_taken(db: Database) -> list[tuple[TakenBack, Sequence[TheirFileBox]]]:
     """Return the files of deleted messages that relays are to forget, and where."""
-    return [(file, _boxes(db, file.contact)) for file in taking_back.waiting(db)]
+    return [
+        (file, shared.decode_boxes(db, file.boxes) if file.boxes else _boxes(db, file.contact))
+        for file in taking_back.waiting(db)
+    ]
+
+
+def _is_contact(db: Database, contact: ContactId) -> bool:
+    person = store_contacts.get(db, contact)
+    return person is not None and person.state == ContactState.CONTACT
 
 
 def _boxes(db: Database, contact: ContactId) -> list[TheirFileBox]:

@@ -6,26 +6,32 @@ something. What may be done when is in the two tables of what a person may ask f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from p2pchat.core.contents import Transfer
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
-from p2pchat.core.ids import direct_contact
+from p2pchat.core.ids import ChatId, MemberId, direct_chat, direct_contact, sender_of
 from p2pchat.engine.delivery import outbound, states
-from p2pchat.engine.files import taking_back
+from p2pchat.engine.files import shared, taking_back
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.store import files as store_files
 from p2pchat.store import messages as store_messages
+from p2pchat.store import partners
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Value
 from p2pchat.store.files import FileRow, FileState
+from p2pchat.store.groups import members as store_members
 from p2pchat.store.messages import MessageRow
 
 MAX_FETCHED_BYTES = 4 * 2**30
 """Bytes of files that one contact may have us keep or wait for without asking; beyond that theirs are only offered."""
 MAX_AWAITED = 1_000
 """Files of one contact that may wait to be fetched without asking; beyond that theirs are only offered."""
+AUTHOR_LEFT = "Its sender is not a member of the group any more, so nobody gives it."
+NOT_PRESENT = "You are not a member of this group any more."
 WITHDRAWN_TOO_LATE = "You have withdrawn it, but it had arrived."
 _STOPPED = frozenset({FileState.OFFERED, FileState.PAUSED, FileState.FAILED, FileState.GONE})
 _UNDER_WAY = frozenset({FileState.OFFERED, FileState.WAITING, FileState.PAUSED, FileState.FAILED})
@@ -35,16 +41,22 @@ def settle(tx: Transaction) -> None:
     """Decide what follows for the files that came, or of which the other side said something."""
     for pk in list(tx.files_changed):
         row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
-        contact = None if row is None else tx.contact(direct_contact(row.chat))
-        if row is None or message is None or contact is None:
+        contact = None if row is None else _contact_of(tx, row)
+        if row is None or message is None or (contact is None and not row.shared):
             continue
         if row.mine:
             _answered(tx, row, message)
         elif row.news == TransferNews.WITHDRAWN:
             if row.state in _UNDER_WAY:
-                _end(tx, row, message, FileState.GONE, f"{contact.name} has withdrawn it.")
-        elif row.state == FileState.OFFERED and _is_wanted(tx, contact, row):
+                name = "Its sender" if contact is None else contact.name
+                _end(tx, row, message, FileState.GONE, f"{name} has withdrawn it.")
+        elif row.state == FileState.OFFERED and contact is not None and _is_wanted(tx, contact, row):
             change(tx, row, message, state=FileState.WAITING)
+
+
+def _contact_of(tx: Transaction, row: FileRow) -> Contact | None:
+    """Return the contact on the other side of a file; in a group, who sent it, if that is one."""
+    return shared.contact_of(tx.db, row) if row.shared else tx.contact(direct_contact(row.chat))
 
 
 def _answered(tx: Transaction, row: FileRow, message: MessageRow) -> None:
@@ -70,8 +82,11 @@ def _is_wanted(tx: Transaction, contact: Contact, row: FileRow) -> bool:
     """Return whether a contact's file is fetched without asking the user."""
     if contact.state != ContactState.CONTACT or row.size > settings.fetch_up_to(tx.db) * settings.MEGABYTE:
         return False
-    files, awaited = store_files.awaited(tx.db, row.chat)
-    kept = store_files.kept_bytes(tx.db, row.chat, mine=False)
+    chat = direct_chat(contact.id)
+    files, awaited = store_files.awaited(tx.db, chat)
+    kept = store_files.kept_bytes(tx.db, chat, mine=False)
+    more, more_bytes = store_files.from_groups(tx.db, contact.id)  # however many groups somebody makes
+    files, awaited = files + more, awaited + more_bytes
     return files < MAX_AWAITED and kept + awaited + row.size <= MAX_FETCHED_BYTES
 
 
@@ -114,14 +129,25 @@ def want(tx: Transaction, row: FileRow, message: MessageRow) -> None:
     """Fetch a contact's file, or go on with it; offer one of ours again. Raises NotNow."""
     if row.state not in _STOPPED:
         return
-    contact = tx.contact(direct_contact(row.chat))
-    if not row.mine and (contact is None or contact.state != ContactState.CONTACT):
+    contact = _contact_of(tx, row)
+    if row.shared:
+        check_present(tx, row)
+    elif not row.mine and (contact is None or contact.state != ContactState.CONTACT):
         raise NotNow("Files are fetched from contacts only")
     if (row.mine and row.state == FileState.GONE) or row.news == TransferNews.WITHDRAWN:
         raise NotNow("This file was withdrawn", hint="It has to be sent again.")
     change(tx, row, message, state=FileState.WAITING, problem="", ended_at=None)
     if not row.mine and row.state in (FileState.FAILED, FileState.GONE):
         _tell(tx, message, TransferNews.WANTED)
+
+
+def check_present(tx: Transaction, row: FileRow) -> None:
+    """Raise NotNow for a file of a group that we are not in, or whose sender is not."""
+    author = shared.author_of(tx.db, row)
+    if not shared.is_present(tx.db, row.chat):
+        raise NotNow(NOT_PRESENT.rstrip("."))
+    if author is not None and store_members.get(tx.db, row.chat, author) is None:
+        raise NotNow(AUTHOR_LEFT.rstrip("."))
 
 
 def pause(tx: Transaction, row: FileRow, message: MessageRow) -> None:
@@ -175,14 +201,40 @@ def _end(tx: Transaction, row: FileRow, message: MessageRow, state: FileState, p
     tx.erased = True
 
 
+def members_left(tx: Transaction, chat: ChatId, members: Sequence[MemberId]) -> None:
+    """End what is to be fetched of members who are gone: nobody gives it any more."""
+    for row in store_files.written_by(tx.db, chat, [sender_of(member) for member in members]):
+        message = store_messages.by_pk(tx.db, row.message)
+        if message is not None and row.state in _UNDER_WAY:
+            _end(tx, row, message, FileState.FAILED, AUTHOR_LEFT)
+
+
+def group_ended(tx: Transaction, chat: ChatId) -> None:
+    """End what moves in a group that we are not in any more: ours is taken back from relays."""
+    for row in store_files.moving(tx.db, chat):
+        message = store_messages.by_pk(tx.db, row.message)
+        if message is not None and row.mine:
+            change(tx, row, message, state=FileState.GONE, problem=NOT_PRESENT)
+        elif message is not None:
+            _end(tx, row, message, FileState.FAILED, NOT_PRESENT)
+
+
+def left_for_long(tx: Transaction, pk: int) -> None:
+    """Note that the time of one of our files at the relays of a group is over."""
+    row, message = store_files.get(tx.db, pk), store_messages.by_pk(tx.db, pk)
+    if row is not None and message is not None and row.shared and row.state == FileState.WAITING:
+        change(tx, row, message, state=FileState.HERE, problem="", ended_at=tx.now, done=row.layout.chunks)
+
+
 def _tell(tx: Transaction, message: MessageRow, news: TransferNews) -> None:
-    """Say something of a file to the contact; it ends with the message."""
-    contact = tx.contact(direct_contact(message.chat))
-    if contact is None or contact.state != ContactState.CONTACT:
+    """Say something of a file to the contact; it ends with the message. In a group only its sender says anything."""
+    contact = tx.contact(direct_contact(message.chat)) or partners.of(tx.db, message.chat)
+    in_group = contact is not None and contact.state == ContactState.GROUP and news == TransferNews.WITHDRAWN
+    if contact is None or (contact.state != ContactState.CONTACT and not in_group):
         return
     keep_until = None
     if message.expire_s:
         ends = 1000 * message.expire_s if message.expires_at is None else message.expires_at - tx.counted
         keep_until = tx.now + ends
     outbound.queue(tx, contact, Transfer(message.id, news), expire_s=message.expire_s, keep_until=keep_until)
-    tx.after(tx.net.nudge, contact.id)
+    outbound.nudge(tx, contact)

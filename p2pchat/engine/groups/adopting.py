@@ -20,6 +20,7 @@ from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contacts import revoking
 from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.files import transfers
 from p2pchat.engine.groups import history, notices, recovery, sending, welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
@@ -207,6 +208,8 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
         changed += [state.members[id] for id in muted.keys() | state.muted.keys() if id in state.members]
     tx.memory.settled[row.chat], tx.memory.muted[row.chat] = state.members, state.muted
     gone = [id for id in before if id not in state.members]
+    if gone:
+        transfers.members_left(tx, row.chat, gone)
     store_members.leave(tx.db, row.chat, gone)
     store_epochs.drop_chains(tx.db, row.chat, gone)
     store_members.put(
@@ -246,6 +249,7 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
     if not present and row.ended_at is None:
         fields["ended_at"] = tx.now
         forget_keys(tx, chat)
+        transfers.group_ended(tx, chat)
     if fields:
         store_chats.update(tx.db, chat, **fields)
         tx.people_changed = True

@@ -72,14 +72,12 @@ async def send_file(
     if not file.is_absolute() or "\0" in path:
         raise UsageError("The path of a file to send must be absolute")
 
-    def check(db: Database) -> ContactId:
+    def check(db: Database) -> tuple[ContactId, bool]:
         contact = partners.find(db, chat)
         outbound.check_writable(contact)
-        if contact.group is not None:
-            raise NotNow("Files cannot be sent to groups yet", hint="Send it to single contacts.")
-        return contact.id
+        return contact.id, contact.group is not None
 
-    contact = await engine.committer.read(check)
+    contact, in_group = await engine.committer.read(check)
     outgoing = await _outgoing(engine, file, form, as_is=as_is)
     warning = ""
     if outgoing.path is not None and not as_is:
@@ -106,6 +104,7 @@ async def send_file(
                 live.stored(here, sent["id"]),
                 live.why_not(here, sent["id"]),
                 linked=engine.net.route(contact) is not None,
+                in_group=in_group,
             ),
         )
     except NotReached:
@@ -126,8 +125,10 @@ def _reached(sent: Json, goal: DeliveryState, stored: float | None) -> bool:
     return delivery.reached(sent["state"], goal)
 
 
-def _where(sent: Json, stored: float | None, problem: str, *, linked: bool) -> str:
+def _where(sent: Json, stored: float | None, problem: str, *, linked: bool, in_group: bool) -> str:
     """Return where a file is that is not where its sender wants it. problem: why no relay takes all of it."""
+    if in_group and stored == 1:
+        return "the group's relays have it, for all members; nobody says who has fetched it"
     if sent["state"] == DeliveryState.DELIVERED:
         return "it was delivered, and nobody has read it yet"
     if linked:
@@ -135,7 +136,9 @@ def _where(sent: Json, stored: float | None, problem: str, *, linked: bool) -> s
     if stored == 1:
         return "their relays have it, until their node fetches it"
     share = "nothing" if stored is None else f"{int(100 * stored)} %"
-    said = f"{share} of it is at their relays: keep this computer on until it has been fetched"
+    whose = "the group's" if in_group else "their"
+    until = "it is" if in_group else "it has been fetched"
+    said = f"{share} of it is at {whose} relays: keep this computer on until {until}"
     return f"{said}. {problem}".removesuffix(".") if problem else said
 
 

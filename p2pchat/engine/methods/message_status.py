@@ -50,7 +50,7 @@ def why(
     that move or are left at relays.
     """
     if contact is not None and contact.group is not None:
-        return _in_group(db, row, contact)
+        return _in_group(db, row, contact, live)
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for row in waiting for deposit in store_deposits.of(db, row.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
@@ -83,7 +83,7 @@ def why(
     }
 
 
-def _in_group(db: Database, row: MessageRow, group: Contact) -> Json:
+def _in_group(db: Database, row: MessageRow, group: Contact, live: Live | None) -> Json:
     """Return the answer to `why` for a message of a group."""
     waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for outgoing in waiting for deposit in store_deposits.of(db, outgoing.pk)]
@@ -106,6 +106,12 @@ def _in_group(db: Database, row: MessageRow, group: Contact) -> Json:
         following = "It is sent again until their nodes have it."
     else:
         reason = "The members who are your contacts have it, and pass it on to the others."
+    file = store_files.get(db, row.pk) if row.kind == File.KIND.number else None
+    if file is not None and row.mine:
+        stored = None if live is None else live.stored(row.chat.hex(), row.id.hex())
+        reason += f" {_our_file_in_group(file, stored, '' if live is None else live.problem(file, row.id))}"
+    elif file is not None:
+        reason, following = _their_file_in_group(file, "" if live is None else live.problem(file, row.id))
     until = views.timestamp(max((copy.until for copy in lies), default=None))
     return {
         "id": row.id.hex(),
@@ -115,6 +121,38 @@ def _in_group(db: Database, row: MessageRow, group: Contact) -> Json:
         "relays": len(lies),
         "until": until,
     }
+
+
+def _our_file_in_group(file: FileRow, stored: float | None, problem: str) -> str:
+    """Return where one of our files is that was sent to a group."""
+    if file.state in (FileState.GONE, FileState.FAILED):
+        return file.problem
+    if file.state == FileState.PAUSED:
+        return "You have paused its file."
+    if file.state == FileState.HERE:
+        return "Its file was left for the members for seven days; who is a contact can still fetch it here."
+    if stored is not None and stored >= 1:
+        return "The whole file is at the group's relays for seven days, so this computer can be off."
+    share = "Nothing" if stored is None else f"{int(100 * stored)} %"
+    return f"{share} of the file is at the group's relays; keep this computer on. {problem}".strip()
+
+
+def _their_file_in_group(file: FileRow, problem: str) -> tuple[str, str]:
+    """Return where a file is that another member sent."""
+    if file.state == FileState.HERE:
+        return "It is here.", _NOTHING
+    if file.state in (FileState.GONE, FileState.FAILED):
+        return file.problem or "It is gone.", _NOTHING
+    if file.state == FileState.PAUSED:
+        return "You have paused it.", "It goes on when you say so."
+    if file.state == FileState.OFFERED:
+        return (
+            "It is not fetched by itself: its sender is no contact of yours, it is too large, or the setting says so.",
+            "It is fetched when you ask for it.",
+        )
+    if problem:
+        return problem, "It is tried again and again, at the group's relays and at members who have it."
+    return "It is being fetched, from a member or the group's relays.", "It is here when every part has come."
 
 
 def _why(

@@ -11,6 +11,7 @@ from pathlib import Path
 from p2pchat.core.contents.file import FileForm
 from p2pchat.core.ids import direct_contact
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.files import shared
 from p2pchat.engine.files.sending import OutgoingFile
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.settings import Pictures
@@ -62,10 +63,15 @@ def check_shown(db: Database, row: FileRow) -> None:
     whose = settings.pictures(db)
     if whose == Pictures.OFF:
         raise PicturesOff("Pictures are not shown", hint="Change it with `p2pchat settings pictures verified`.")
-    if whose == Pictures.VERIFIED and not row.mine:
-        contact = store_contacts.get(db, direct_contact(row.chat))
-        if contact is None or not contact.verified:
-            raise PicturesOff
+    if row.mine:
+        return
+    contact = shared.contact_of(db, row) if row.shared else store_contacts.get(db, direct_contact(row.chat))
+    if whose == Pictures.VERIFIED and (contact is None or not contact.verified):
+        raise PicturesOff
+    if contact is None and row.shared:
+        raise PicturesOff(
+            "Pictures of members who are no contacts are not shown", hint="Save it, and open it yourself."
+        )
 
 
 async def render(engine: Engine, row: FileRow, data: bytes, columns: int, rows: int) -> Json:

@@ -123,6 +123,7 @@ def file(row: FileRow) -> Json:
         "progress": 1.0 if row.state == FileState.HERE else 0.0 if row.mine else row.done / row.layout.chunks,
         "rate": None,
         "stored": None,
+        "group": row.shared,
         "problem": row.problem,
         "path": None if row.source is None else row.source.decode(errors="replace"),
         "width": row.width,

@@ -59,8 +59,9 @@ class BoxCall:
 
 
 def file_box(box: TheirQueue | OwnQueue) -> Queue:
-    """Return the file box with the keys of a queue."""
-    return box.queue._replace(flags=FILES)
+    """Return the file box with the keys of a queue, or that of a group's file."""
+    queue = box.queue
+    return queue if queue.flags & FILES else queue._replace(flags=FILES)
 
 
 class BoxStream:
@@ -161,7 +162,7 @@ class BoxStream:
         opened = [(box.fetch_seed if isinstance(box, OwnQueue) else box.put_seed, queue)]
         for seed in seeds:
             keys = sign_public(seed), self._random(32)
-            opened.append((seed, Queue(*(keys if role == mailbox.TO_FETCH else keys[::-1]), FILES)))
+            opened.append((seed, Queue(*(keys if role == mailbox.TO_FETCH else keys[::-1]), queue.flags)))
         for seed, made in sorted(opened, key=lambda pair: pair[1].fetch):
             self._handles[role, made.id] = self._stream.open(role, seed, made)
         return self._handles[role, queue.id]

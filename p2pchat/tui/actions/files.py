@@ -128,7 +128,8 @@ class FileActions:
     async def _fetch(self, message: Message, file: File) -> None:
         """Fetch a file, pause that, or go on."""
         if file.state == file_words.HERE:
-            self._app.say("The whole file is there." if not message.mine else "They have the whole file.")
+            said = "It was left for the members for seven days." if file.group else "They have the whole file."
+            self._app.say(said if message.mine else "The whole file is there.")
         elif file.state == file_words.GONE:
             self._app.say("This file is no longer available.")
         else:

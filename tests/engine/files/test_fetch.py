@@ -20,10 +20,13 @@ from p2pchat.engine.files.fetch import (
     MAX_UNSAVED,
     MAX_UNWRITTEN,
     FetchContext,
+    FetchEnd,
     FileFetch,
+    Holder,
 )
 from p2pchat.engine.files.plan import Bits, Plan
-from p2pchat.ports import BlobRange, Blobs
+from p2pchat.ports import BlobRange, Blobs, NoBlob
+from p2pchat.store.files import FileRow
 
 CHUNKS = 2 * MAX_UNSAVED
 SIZE = CHUNKS * CHUNK_BYTES
@@ -44,7 +47,9 @@ class Disk:
         self.messages_move = False
         self.free = trio.Event()
         self.given = self.turns = 0
-        moving: Any = SimpleNamespace(row=SimpleNamespace(file=b""), done=0, problem="", meter=SimpleNamespace())
+        moving: Any = SimpleNamespace(
+            row=SimpleNamespace(file=b"", shared=False), done=0, problem="", meter=SimpleNamespace()
+        )
         moving.meter.moved = lambda size, now: None
         net: Any = SimpleNamespace(route=lambda contact: "direct", files=self)
         around = FetchContext(
@@ -55,7 +60,7 @@ class Disk:
         self.written: list[int] = []
         sealed: Any = SimpleNamespace(write_padded=lambda slot, padded: self.written.append(slot))
         credit = trio.Semaphore(MAX_REQUESTS)
-        self.fetch = FileFetch(moving, ContactId(bytes(8)), plan, CIPHER, sealed, around, credit)
+        self.fetch = FileFetch(moving, [Holder(ContactId(bytes(8)), credit)], plan, CIPHER, sealed, around)
 
     async def get(self, contact: ContactId, wanted: BlobRange) -> Blobs:
         await trio.sleep(self.seconds)
@@ -73,7 +78,7 @@ class Disk:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
 
-    async def _no_inboxes(self, contact: ContactId) -> list[Any]:
+    async def _no_inboxes(self, row: FileRow) -> list[Any]:
         await trio.lowlevel.checkpoint()
         return []
 
@@ -137,6 +142,65 @@ def test_nothing_is_written_while_messages_move() -> None:
             await trio.testing.wait_all_tasks_blocked()
             assert disk.given
             assert not disk.written
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_only_a_sender_who_gives_something_else_ends_it(sent: bool) -> None:
+    """Another member of a group who does is not asked again, and the next one is."""
+
+    async def main() -> None:
+        disk = Disk()
+        disk.free.set()
+        liar, honest = disk.fetch.holders[0], Holder(ContactId(b"h" * 8), trio.Semaphore(MAX_REQUESTS), False)
+        liar.sent = sent
+        disk.fetch.holders = [liar, honest]
+        asked = list[ContactId]()
+
+        async def get(contact: ContactId, wanted: BlobRange) -> Blobs:
+            asked.append(contact)
+            if contact == liar.contact:
+                return Blobs([chunk(CHUNKS - 1)])
+            return await Disk.get(disk, contact, wanted)
+
+        disk.get = get  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disk.fetch.run)
+            await trio.testing.wait_all_tasks_blocked()
+            assert disk.fetch.end == (FetchEnd.WRONG if sent else None)
+            assert (honest.contact in asked) is not sent
+            assert bool(disk.fetch.unsaved) is not sent
+            if not sent:
+                before = asked.count(liar.contact)
+                disk.fetch.link_up(liar.contact)
+                await trio.testing.wait_all_tasks_blocked()
+                assert asked.count(liar.contact) == before
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("reason", [NoBlob.CHANGED, NoBlob.WITHDRAWN, NoBlob.UNKNOWN, NoBlob.NOT_NOW])
+def test_what_another_member_does_not_give_the_next_one_is_asked_for(reason: NoBlob) -> None:
+    async def main() -> None:
+        disk = Disk()
+        disk.free.set()
+        without, honest = disk.fetch.holders[0], Holder(ContactId(b"h" * 8), trio.Semaphore(MAX_REQUESTS), False)
+        without.sent = False
+        disk.fetch.holders = [without, honest]
+
+        async def get(contact: ContactId, wanted: BlobRange) -> Blobs:
+            return Blobs((), reason) if contact == without.contact else await Disk.get(disk, contact, wanted)
+
+        disk.get = get  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disk.fetch.run)
+            await trio.testing.wait_all_tasks_blocked()
+            assert disk.fetch.unsaved
+            assert disk.fetch.end is None
+            assert not disk.fetch.moving.problem
             nursery.cancel_scope.cancel()
 
     trio.run(main)

@@ -44,6 +44,7 @@ BOB = Keys("bob")
 BLOBS = [blob(number, SIZE) for number in range(20)]
 NAMES = [blob_name(one) for one in BLOBS]
 BOX = Keys("bob", FILES)
+SHARED = Keys("group", mailbox.SHARED_FILES)
 
 
 @asynccontextmanager
@@ -69,6 +70,24 @@ def test_blobs_are_put_asked_for_and_forgotten(tmp_path: Path) -> None:
             assert len(scene.lines.streams) == 1
             opens = scene.lines.streams[0].of(mailbox.OPEN)
             assert len(opens) == 3 * mailbox.QUEUES_A_FETCH, "so that contacts cannot be counted"
+
+    run(main)
+
+
+def test_a_shared_box_is_another_one_and_only_its_sender_deletes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_a_relay(tmp_path) as (_, scene):
+            files = scene.boxes.boxes
+            for keys in (BOB, SHARED):
+                assert await files.put(AT_RELAY, theirs(keys), 24, BLOBS[:2]) == [DONE] * 2
+            assert not await files.forget(AT_RELAY, own(SHARED), NAMES[:2])
+            assert await files.get(AT_RELAY, own(SHARED), NAMES[:2]) == BLOBS[:2]
+            assert await files.forget(AT_RELAY, theirs(SHARED), NAMES[:1])
+            assert await files.have(AT_RELAY, own(SHARED), NAMES[:2]) == [False, True]
+            assert await files.have(AT_RELAY, own(BOB), NAMES[:2]) == [True, True]
+            opened = [mailbox.decode_open(frame.body).queue.flags for frame in scene.lines.streams[0].of(mailbox.OPEN)]
+            assert opened.count(mailbox.SHARED_FILES) == 2 * mailbox.QUEUES_A_FETCH, "the invented ones look like it"
+            assert opened.count(FILES) == 2 * mailbox.QUEUES_A_FETCH
 
     run(main)
 
