@@ -22,7 +22,10 @@ group_history  what was written before          group_item     what is said in a
 group_member   which member the sender is       group_ask      an invite to a group is used
 group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
 group_lost     a member cannot read any more   group_want     messages that have not arrived
-group_seen     what its author's contacts have read   hide           a message is hidden for all
+hide           a message is hidden for all
+report         a message is reported to moderators
+mention        whom a text of a group mentions
+group_seen     what its author's contacts have read
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ from p2pchat.core.contents.queues import Queues
 from p2pchat.core.contents.reaction import Reaction
 from p2pchat.core.contents.receipt import Receipt
 from p2pchat.core.contents.relay import ContactRelay
+from p2pchat.core.contents.report import Report
 from p2pchat.core.contents.request import RenewalRequest
 from p2pchat.core.contents.reset import Reset
 from p2pchat.core.contents.text import Text
@@ -91,6 +95,7 @@ __all__ = [
     "Reaction",
     "Receipt",
     "RenewalRequest",
+    "Report",
     "Reset",
     "Text",
     "Timer",
@@ -133,6 +138,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupRefusal,
         GroupAsk,
         Hide,
+        Report,
     )
 }
 
