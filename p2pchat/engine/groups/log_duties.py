@@ -54,7 +54,7 @@ def came(tx: Transaction, pk: int, sealed: Sequence[bytes], upto: int) -> None:
     """Take items of the log with this pk, and note how far it was read. What is not of its epoch is no item."""
     log = store_logs.get(tx.db, pk)
     epoch = None if log is None else store_epochs.by_pk(tx.db, log.epoch)
-    if log is None or epoch is None or store_groups.present(tx.db, log.chat) is None:
+    if log is None or epoch is None or not epoch.header:
         return
     store_logs.read_upto(tx.db, pk, upto)
     for item in sealed:
@@ -72,7 +72,8 @@ def placed(tx: Transaction, pk: int, results: Sequence[tuple[int, MessageId | No
     store_logs.done(tx.db, pk, [item for item, _, code in results if code in _FINAL])
     stored = [message for _, message, code in results if message is not None and code == mailbox.DONE]
     states.advance(tx, log.chat, stored, DeliveryEvent.STORED, Route.MAILBOX)
-    if store_groups.present(tx.db, log.chat) is None and not store_logs.waits(tx.db, log.epoch):
+    epoch = store_epochs.by_pk(tx.db, log.epoch)
+    if epoch is not None and not epoch.header and not store_logs.waits(tx.db, log.epoch):  # of a group that we left
         store_epochs.remove(tx.db, log.epoch)
         tx.group_logs_changed = True
 
