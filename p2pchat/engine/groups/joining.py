@@ -206,7 +206,7 @@ def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
         return
     if payload.reason != JoinRefusal.NOT_NOW:  # otherwise the same keys may be used yet
         store_joins.ended(tx.db, payload.group)
-    why = _REFUSALS.get(payload.reason, "you were not let in")
+    why = _REFUSALS.get(payload.reason, "you were declined")
     tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
 
 
