@@ -36,10 +36,11 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def utc() -> Iterator[None]:
-    """Everybody's clock shows the same, wherever the tests run."""
+def anywhere() -> Iterator[None]:
+    """Everybody's clock shows the same, and the terminal can do what most can, wherever the tests run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "UTC")
+        patch.setenv("TERM", "xterm")
         time.tzset()
         yield
     time.tzset()
