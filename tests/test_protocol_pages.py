@@ -48,7 +48,7 @@ from p2pchat.core import (
     punch,
     session,
 )
-from p2pchat.core.channels import bodies, links, posts
+from p2pchat.core.channels import bodies, details, links, posts
 from p2pchat.core.channels import feed as feeds
 from p2pchat.core.channels import frames as feed_frames
 from p2pchat.core.contents.transfer import TransferNews
@@ -585,7 +585,7 @@ class PageChannel:
 
     def head(self, writers: list[list[Any]]) -> bytes:
         last = self.hash(len(self.posts) - 1) if self.posts else bytes(32)
-        head = pack([1, self.id, self.key, len(self.posts), last, NOW, "news", writers])
+        head = pack([1, self.id, self.key, len(self.posts), last, NOW, "news", writers, None])
         return pack([head, sign(self.seed, "chan head", head)])
 
 
@@ -618,6 +618,11 @@ def test_channels_page() -> None:
     assert unpad(unseal(key, sealed, place)) == pack([0, ["hi"]])
     theirs = seal(key, pad(pack([0, ["ho"]]), 1024 - 40), place)
     assert bodies.open_body(secret, feed, 7, theirs) == contents.Text("ho")
+
+    key = hkdf(secret, "chan details", 32, context=page.id)
+    told = seal(key, pad(pack([[[bytes(32), b"\4", 1, b"token"]], None, "later"]), 2304 - 40), page.id)
+    known = details.decode_details(told, page.key, secret)
+    assert [(way.address, way.token) for way in known.ways] == [(b"\4", b"token")]
 
     way = [bytes(32), b"\4", 1]
     unchecked = pack([1, 3, page.key, None, [way], "news", bytes(4)])[:-4]

@@ -11,15 +11,29 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
 from p2pchat.cli.options import Arg, Verb, opt, with_actions
 from p2pchat.cli.output import Cell, cell, short_date
+from p2pchat.sanitize import clean_line
 
 
 def create(context: Context, args: Namespace) -> int:
     """Found a channel."""
 
+    if args.members and args.private:
+        raise errors.UsageError("Give one of --private and --members")
+    if args.members:
+        return answers.say(context, _founded, "create_group", name=args.name, locked=True)
+
     def words(result: dict[str, Any]) -> str:
         return f"{result['name']} is founded. `p2pchat channel invite {result['chat']}` shows its link."
 
     return answers.say(context, words, "create_channel", name=args.name, private=args.private)
+
+
+def _founded(result: dict[str, Any]) -> str:
+    chat, name = result["id"], clean_line(result["name"])
+    return (
+        f"{name} is founded: a group in which only you write. `p2pchat group invite {chat}` invites readers, "
+        f"`p2pchat group remove {chat} M` removes one, who reads nothing further. Every member sees every other member."
+    )
 
 
 def invite(context: Context, args: Namespace) -> int:
@@ -47,6 +61,10 @@ def _words(result: dict[str, Any]) -> str:
         f"last heard from its writer on {short_date(result['heard'])}" if result["heard"] else "nothing has arrived yet"
     )
     lines = [f"{result['name']}: {kind}, {whose}, {result['posts']} posts; {heard}", f"id {result['id']}"]
+    if result["mirrors"]:
+        lines.append("you hand it on at your own relays")
+    if result["comments"]:
+        lines.append(f"comments in {clean_line(result['comments']['name'])}: `p2pchat channel comments CHAT --join`")
     return "\n".join(lines + ([f"! {result['problem']}"] if result["problem"] else []))
 
 
@@ -74,6 +92,64 @@ def writers(context: Context, args: Namespace) -> int:
 def _writer(writer: dict[str, Any]) -> list[Cell]:
     about = "writes no more" if writer["removed"] else "writes"
     return [cell(writer["name"], "bold"), cell(about, "dim"), cell(f"{writer['posts']} posts")]
+
+
+def relays(context: Context, args: Namespace) -> int:
+    """List the relays of a channel, after a change."""
+    if args.change is not None and args.address is None:
+        raise errors.UsageError("ADDRESS is missing", hint="`p2pchat relays` shows those of yours.")
+    asked = {} if args.change is None else {args.change: args.address}
+
+    def words(result: dict[str, Any]) -> str:
+        left = [f"{line}  (left; it has not been told yet)" for line in result["leaving"]]
+        return "\n".join([*result["relays"], *left])
+
+    return answers.say(context, words, "channel_relays", chat=args.chat, **asked)
+
+
+def comments(context: Context, args: Namespace) -> int:
+    """Show, link or join the group that talks about a channel."""
+    if args.join and (args.group is not None or args.remove):
+        raise errors.UsageError("--join stands alone")
+    with context.client() as client:
+        asked = {"group": args.group} if args.group is not None else {"remove": True} if args.remove else {}
+        result = client.call("channel_comments", chat=args.chat, **asked)
+        found = result["comments"]
+        if args.join and found is None:
+            raise errors.NotNow("No group talks about this channel")
+        if args.join:
+            result = client.call("add", invite=found["text"], **({"words": args.words} if args.words else {}))
+    out = context.out
+    if out.json:
+        out.object(result)
+    elif args.join:
+        out.note(f"You ask to join {clean_line(found['name'])}: its admins decide. {_SEEN}")
+    elif found is None:
+        out.note("No group talks about this channel.")
+    else:
+        out.line(found["name"])
+        said = f"Whoever reads the channel can ask to join it until {short_date(found['expires'])}. "
+        out.note(said + (_SHOWN if args.group is not None else _SEEN))
+    return 0
+
+
+_SEEN = "There every member sees every other member, and what they write; nobody sees who only reads the channel."
+_SHOWN = (
+    "The channel now names you: the link of the group has your key and your relays, and anybody who has the channel's "
+    "link can read it. Every member of the group sees every other member."
+)
+
+
+def mirror(context: Context, args: Namespace) -> int:
+    """Hand a channel on at one's own relays, or no longer."""
+    asked = {} if args.switch is None else {"mirrors": args.switch == "on"}
+
+    def words(result: dict[str, Any]) -> str:
+        if not result["mirrors"]:
+            return "You do not hand this channel on."
+        return "\n".join(["You hand this channel on at:", *(f"  {line}" for line in result["relays"])])
+
+    return answers.say(context, words, "channel_mirror", chat=args.chat, **asked)
 
 
 def report(context: Context, args: Namespace) -> int:
@@ -104,6 +180,11 @@ VERBS = (
                         action="store_true",
                         help="seal its posts: only people who have the link can read them",
                     ),
+                    opt(
+                        "--members",
+                        action="store_true",
+                        help="a group in which only you write: you know its readers and can remove them",
+                    ),
                 ),
                 "What you `send` to it is for everybody who has its link. Nobody knows how many these are.",
                 example="p2pchat channel create news",
@@ -133,6 +214,38 @@ VERBS = (
                 ),
                 notes="`add` prints a link for that person alone.",
                 example="p2pchat channel writers news add bob",
+            ),
+            Verb(
+                "channel relays",
+                "list the relays that mirror a channel, add one or leave one",
+                relays,
+                (
+                    CHAT,
+                    Arg("CHANGE", "add or remove; omit it to list them", required=False, choices=("add", "remove")),
+                    Arg("ADDRESS", "a relay: MULTIADDR or MULTIADDR#TOKEN", required=False),
+                ),
+                notes="Only its owner changes them, at most three; readers follow by themselves.",
+                example="p2pchat channel relays news",
+            ),
+            Verb(
+                "channel comments",
+                "show the group that talks about a channel, link one or join it",
+                comments,
+                (CHAT, Arg("GROUP", "link this group of yours to your channel", required=False)),
+                (
+                    opt("--join", action="store_true", help="ask to join the group of a channel that you read"),
+                    opt("--words", metavar="TEXT", default="", help="with --join: a few words for its admins"),
+                    opt("--remove", action="store_true", help="link no group any more, and end the invite to it"),
+                ),
+                example="p2pchat channel comments news --join",
+            ),
+            Verb(
+                "channel mirror",
+                "hand a channel that you read on at your own relays",
+                mirror,
+                (CHAT, Arg("SWITCH", "on or off; omit it to see", required=False, choices=("on", "off"))),
+                notes="So it outlives its own relays. Yours see that you do; the link that you show names one of them.",
+                example="p2pchat channel mirror news on",
             ),
             Verb(
                 "channel report",

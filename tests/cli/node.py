@@ -56,6 +56,8 @@ CHANNEL = {
     "heard": "2026-01-02T03:04:05.000Z",
     "forked": False,
     "problem": "its relays do not hand out the newest 1 posts",
+    "mirrors": True,
+    "comments": {"name": "talk", "text": "P2PCHAT:ABC", "expires": "2026-01-02T03:04:05.000Z", "chat": None},
 }
 FILE = {
     **MESSAGE,
@@ -182,6 +184,9 @@ ANSWERS: dict[str, Answer] = {
         "writers": [{"name": "bob", "id": "dd" * 32, "posts": 2, "removed": False}],
         "link": None,
     },
+    "channel_relays": {"relays": ["/ip4/192.0.2.9/tcp/4001"], "leaving": ["/ip4/192.0.2.8/tcp/4001"]},
+    "channel_comments": {"comments": CHANNEL["comments"]},
+    "channel_mirror": {"mirrors": True, "relays": ["/ip4/192.0.2.9/tcp/4001"]},
     "channel_report": {"id": "cc" * 32, "name": "news", "link": "P2PCHAT:ABC", "relays": ["/ip4/192.0.2.9/tcp/4001"]},
     "contacts": [
         {

@@ -16,8 +16,12 @@ RISKY = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202a-\u202e\u2066-\u2069\U000e0041]
 ALL = {"search": "", "offset": 0, "limit": 1000}
 
 ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
-    (["create", "friends"], "create_group", {"name": "friends", "contacts": []}),
-    (["create", "friends", "bob", "Anna L"], "create_group", {"name": "friends", "contacts": ["bob", "Anna L"]}),
+    (["create", "friends"], "create_group", {"name": "friends", "contacts": [], "locked": False}),
+    (
+        ["create", "friends", "bob", "Anna L"],
+        "create_group",
+        {"name": "friends", "contacts": ["bob", "Anna L"], "locked": False},
+    ),
     (["show", "friends"], "group", {"chat": "friends"}),
     (["add", "friends", "bob", "carol"], "add_members", {"chat": "friends", "contacts": ["bob", "carol"]}),
     (

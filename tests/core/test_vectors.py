@@ -28,7 +28,7 @@ from p2pchat.core import (
     session,
 )
 from p2pchat.core import primitives as prim
-from p2pchat.core.channels import bodies, links, posts
+from p2pchat.core.channels import bodies, details, links, posts
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Text, Unknown
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
@@ -410,8 +410,16 @@ def a_channel_head(one: Vector) -> None:
     feed = feed_of(one)
     head = posts.decode_head(feed, unhex(one["head"]))
     assert shown(list(generate.vars_of(head))) == one["values"]
-    again = posts.make_head(unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers)
+    again = posts.make_head(
+        unhex(one["seed"]), feed, head.count, head.last, head.at, head.name, head.writers, head.details
+    )
     assert posts.encode_head(again).hex() == one["head"]
+    if head.details is not None:
+        secret = None if one["secret"] is None else unhex(one["secret"])
+        known = details.decode_details(head.details, feed.channel, secret)
+        assert shown([list(generate.vars_of(way)) for way in known.ways]) == one["ways"]
+        assert known.comments is not None
+        assert known.comments.hex() == one["comments"]
 
 
 def a_fork(one: Vector) -> None:

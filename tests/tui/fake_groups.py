@@ -131,7 +131,7 @@ class FakeGroups(ABC):
 
     # --- the methods
 
-    def _do_create_group(self, name: str, contacts: Sequence[str] = ()) -> Json:
+    def _do_create_group(self, name: str, contacts: Sequence[str] = (), locked: bool = False) -> Json:
         ident = self.group(name)
         self._do_add_members(ident, contacts)
         return self._chat(ident)

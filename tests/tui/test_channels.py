@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from tests.tui.pictures import take
 class ChannelNode(FakeNode):
     """A node with the methods about channels."""
 
+    mirrors = False
+    comments: dict[str, Any] | None = None
+
     def channel(self, name: str) -> str:
         """A channel that is followed or written; the id of its chat."""
         ident = self.friend(name, state="channel", route=None)
@@ -28,9 +31,31 @@ class ChannelNode(FakeNode):
     def _do_create_channel(self, name: str, private: bool = False) -> dict[str, Any]:
         return self._do_channel(self.channel(name))
 
+    def _do_create_group(self, name: str, contacts: Sequence[str] = (), locked: bool = False) -> dict[str, Any]:
+        return {"id": self._find(name), "name": name}
+
     def _do_channel(self, chat: str) -> dict[str, Any]:
         facts = {"private": False, "posts": 3, "problem": "its relays do not hand out the newest 1 posts"}
-        return {"chat": chat, "name": self.people[chat]["name"], "id": "ab" * 32, **facts}
+        more = {"mirrors": self.mirrors, "comments": self.comments}
+        return {"chat": chat, "name": self.people[chat]["name"], "id": "ab" * 32, **facts, **more}
+
+    def _do_channel_writers(self, chat: str, add: str | None = None, remove: str | None = None) -> dict[str, Any]:
+        known = [{"name": "bob", "id": "cd" * 32, "posts": 2, "removed": remove == "bob"}]
+        return {"writers": known, "link": None if add is None else "P2PCHAT:DEF"}
+
+    def _do_channel_relays(self, chat: str, add: str | None = None, remove: str | None = None) -> dict[str, Any]:
+        return {"relays": [line for line in ("/ip4/192.0.2.9/tcp/4001", add) if line], "leaving": []}
+
+    def _do_channel_mirror(self, chat: str, mirrors: bool | None = None) -> dict[str, Any]:
+        self.mirrors = self.mirrors if mirrors is None else mirrors
+        return {"mirrors": self.mirrors, "relays": ["/ip4/192.0.2.7/tcp/4001"] if self.mirrors else []}
+
+    def _do_channel_comments(self, chat: str, group: str | None = None, remove: bool = False) -> dict[str, Any]:
+        if group is not None:
+            self.comments = {"name": group, "text": "P2PCHAT:GHI", "expires": "2027-01-02T03:04:05.000Z", "chat": None}
+        elif remove:
+            self.comments = None
+        return {"comments": self.comments}
 
     def _do_channel_invite(self, chat: str) -> dict[str, Any]:
         return {"text": "P2PCHAT:ABC", "name": self.people[chat]["name"], "private": False}
@@ -106,5 +131,71 @@ def test_a_channel_scrolls_up_to_what_its_relays_have(tmp_path: Path) -> None:
             await app.reader.reread()
             await app._actions.talk.open(chat)
             await until(pilot, lambda: any(one.get("before") == first for one in node.named("log")))
+
+    run(main())
+
+
+def test_the_writers_relays_and_mirrors_of_a_channel(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_friend(tmp_path) as (node, app, pilot):
+            copied: list[str] = []
+            app.copy_to_clipboard = copied.append  # type: ignore[assignment, method-assign]
+            channel = app._actions.channels.channel
+            await channel("create --private news")
+            assert node.named("create_channel") == [{"name": "news", "private": True}]
+            for line, said in (
+                ("writers", "Besides its owner, bob write here"),
+                ("writers remove bob", "Only its owner writes here"),
+                ("writers add", "with add NAME or remove NAME"),
+                ("relays", "news is mirrored by /ip4/192.0.2.9"),
+                ("relays add /ip4/192.0.2.8/tcp/1", "/ip4/192.0.2.8/tcp/1"),
+                ("relays burn", "with add ADDRESS or remove ADDRESS"),
+                ("mirror", "You do not hand news on"),
+                ("mirror on", "You hand news on at /ip4/192.0.2.7"),
+                ("mirror maybe", "Write /channel mirror on, or off"),
+                ("show", "You hand it on at your own relays"),
+            ):
+                await channel(line)
+                await until(pilot, lambda said=said: said in notices(app))  # type: ignore[misc]
+            await channel("writers add dan")
+            assert copied == ["P2PCHAT:DEF"]
+
+    run(main())
+
+
+def test_the_group_that_talks_about_a_channel_is_linked_and_joined(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_friend(tmp_path) as (node, app, pilot):
+            channel, comment = app._actions.channels.channel, app._actions.channels.comment
+            await comment("")
+            await until(pilot, lambda: "/comment needs a channel" in notices(app))
+            await channel("create news")
+            await comment("")
+            await until(pilot, lambda: "No group talks about news." in notices(app))
+            await channel("comments talk")
+            assert node.named("channel_comments") == [{"chat": app.state.shown.id, "group": "talk"}]  # type: ignore[union-attr]
+            await until(pilot, lambda: "The channel now names you" in notices(app))
+            app.main.composer.put("/comment")
+            await pilot.press("enter")
+            await until(pilot, lambda: "Ask to join talk?" in take(app).shown)
+            assert "Every member sees every other member" in take(app).shown
+            await pilot.press("y")
+            await until(pilot, lambda: "You ask to join talk" in notices(app))
+            assert [one["invite"] for one in node.named("add")] == ["P2PCHAT:GHI"]
+            assert node.comments is not None
+            node.comments["chat"] = next(iter(node.people))
+            await comment("")
+            await until(pilot, lambda: app.state.shown is not None and app.state.shown.label == "Anna")
+
+    run(main())
+
+
+def test_a_channel_with_members_is_a_locked_group(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_friend(tmp_path) as (node, app, pilot):
+            node.friend("club")
+            await app._actions.channels.channel("create --members club")
+            assert node.named("create_group") == [{"name": "club", "locked": True}]
+            await until(pilot, lambda: "whom you remove reads nothing further" in notices(app))
 
     run(main())

@@ -31,7 +31,7 @@ from p2pchat.core import (
     record_frames,
 )
 from p2pchat.core import primitives as prim
-from p2pchat.core.channels import bodies, links, posts
+from p2pchat.core.channels import bodies, details, links, posts
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import (
@@ -1011,6 +1011,28 @@ def channels() -> Iterator[tuple[str, Vector]]:
             values=shown(list(vars_of(head))),
         ),
     )
+    way = InviteWay(PeerKey(bytes(32)), IPV4, 1, b"token")
+    group = invite.Invite(invite.GROUP, bytes(32), bytes(32), 1_900_000_000, (way,), "talk", bytes(32))
+    known = details.ChannelDetails((way,), invite.encode_invite(group))
+    sealing = Recorder("vector channel details")
+    for name, secret in (("open", None), ("sealed", bytes(32))):
+        raw = details.encode_details(known, feed.channel, secret, sealing.random)
+        told = posts.make_head(seed, feed, 2, second.header.hash, NOW + 2, None, (), raw)
+        yield (
+            f"head-details-{name}-ok",
+            vector(
+                "head",
+                f"with details, {name}",
+                seed=seed,
+                channel=feed.channel,
+                writer=feed.writer,
+                head=posts.encode_head(told),
+                values=shown(list(vars_of(told))),
+                secret=secret,
+                ways=shown([list(vars_of(way))]),
+                comments=known.comments,
+            ),
+        )
     fork = posts.Fork(feed, posts.statement(second), posts.statement(other))
     yield "fork-ok", vector("fork", "two second posts", fork=posts.encode_fork(fork))
     chance = Recorder("vector channel")
@@ -1053,7 +1075,8 @@ def channels() -> Iterator[tuple[str, Vector]]:
     yield bad("head", "signature", "a bit", flipped(posts.encode_head(head), -1))
     yield bad("head", "label", "signed as a post", signed("chan post", *said))
     yield bad("head", "empty", "no posts, and a last one", signed("chan head", *said[:3], 0, *said[4:]))
-    yield bad("head", "writers", "17 writers", signed("chan head", *said[:7], said[7] * 17))
+    yield bad("head", "writers", "17 writers", signed("chan head", *said[:7], said[7] * 17, None))
+    yield bad("head", "details", "2,305 bytes of details", signed("chan head", *said[:8], bytes(2_305)))
     agreed = posts.Fork(feed, posts.statement(first), posts.statement(second))
     yield "fork-bad-agreed", refused("fork", "a post and the next", fork=posts.encode_fork(agreed))
     unsigned = posts.Fork(feed, fork.first, fork.second._replace(signature=fork.first.signature))

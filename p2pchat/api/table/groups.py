@@ -31,6 +31,12 @@ METHODS: Final[tuple[Method, ...]] = (
         (
             Param("name", "text", "What the group is called: at most 64 bytes of UTF-8."),
             Param("contacts", "texts", "Contacts: their ids, unique prefixes of them, or their names.", default=None),
+            Param(
+                "locked",
+                "flag",
+                "Only moderators and above write in it, as in a channel whose readers are known and can be removed.",
+                default=False,
+            ),
         ),
     ),
     Method(

@@ -3,5 +3,5 @@
 posts        posts and heads: encoded, signed, checked     bodies   what a post says, open or sealed
 feed         what a reader knows of one feed, and what may be added to it; gaps and forks
 checkpoints  the Merkle roots in every 256th post          links    the text that leads to a channel
-frames       what clients and relays say about feeds
+details      what a head says of relays and comments      frames   what clients and relays say about feeds
 """

@@ -62,6 +62,13 @@ def message_id(post: Post) -> MessageId:
     return MessageId(min(post.header.at, (1 << 48) - 1).to_bytes(6, "big") + post.header.hash[:10])
 
 
+def version_id(number: int, digest: bytes) -> MessageId:
+    """Return the id of the text that the post with this number and hash gives to an earlier one: they are in the order
+    of their numbers, whatever times the writer gave them.
+    """
+    return MessageId(number.to_bytes(8, "big") + digest[:8])
+
+
 def _read_key(secret: bytes, feed: FeedName) -> bytes:
     return prim.hkdf(secret, "chan read", prim.KEY_BYTES, context=channel_id(feed.channel))
 

@@ -34,7 +34,8 @@ NOTHING = bytes(HASH_BYTES)
 """The hash of the post before the first."""
 MAX_BODY_BYTES = 49_152
 MAX_HEADER_BYTES = 256
-MAX_HEAD_BYTES = 2_048
+MAX_DETAILS_BYTES = 2_304
+MAX_HEAD_BYTES = 4_608
 MAX_POST_BYTES = MAX_BODY_BYTES + MAX_HEADER_BYTES + 128
 MAX_NAME_BYTES = 64
 MAX_WRITERS = 16
@@ -119,7 +120,8 @@ class ChannelWriter(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class FeedHead:
     """Where a feed ended at `at` (ms): it had `count` posts, the last with the hash `last`. name: the channel's, None
-    if only the link says it. writers: of the channel; only its own feed names any. raw, signature: as they were signed.
+    if only the link says it. writers: of the channel; only its own feed names any. details: see `details`, for the own
+    feed alone. raw, signature: as they were signed.
     """
 
     channel: ChannelId
@@ -129,6 +131,7 @@ class FeedHead:
     at: int
     name: str | None
     writers: tuple[ChannelWriter, ...]
+    details: bytes | None
     raw: bytes
     signature: bytes
 
@@ -163,13 +166,13 @@ def make_head(
     at: int,
     name: str | None = None,
     writers: tuple[ChannelWriter, ...] = (),
+    details: bytes | None = None,
 ) -> FeedHead:
-    """Sign where a feed ends."""
-    raw = encode(
-        [1, channel_id(feed.channel), feed.writer, count, last, at, name, [list(writer) for writer in writers]]
-    )
+    """Sign where a feed ends. details: as `details.encode_details` returns them."""
+    named = [list(writer) for writer in writers]
+    raw = encode([1, channel_id(feed.channel), feed.writer, count, last, at, name, named, details])
     signature = prim.sign(seed, _HEAD, raw)
-    return FeedHead(channel_id(feed.channel), feed.writer, count, last, at, name, writers, raw, signature)
+    return FeedHead(channel_id(feed.channel), feed.writer, count, last, at, name, writers, details, raw, signature)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -197,6 +200,7 @@ _HEAD_SHAPE = array(
     _time,
     maybe(_name),
     listing(array(binary(prim.KEY_BYTES), _name, uint(U64)), MAX_WRITERS),
+    maybe(binary_upto(MAX_DETAILS_BYTES, least=1)),
 )
 _POST_SHAPE = array(binary_upto(MAX_HEADER_BYTES), binary(prim.SIGNATURE), maybe(binary_upto(MAX_BODY_BYTES, least=1)))
 _SIGNED_HEAD_SHAPE = array(binary_upto(MAX_HEAD_BYTES), binary(prim.SIGNATURE))
@@ -242,16 +246,16 @@ def decode_head(feed: FeedName, data: bytes, *, checked: bool = False) -> FeedHe
     CannotOpen.
     """
     raw, signature = _SIGNED_HEAD_SHAPE(decode(data, MAX_HEAD_BYTES + 128))
-    _, channel, writer, count, last, at, name, named = _HEAD_SHAPE(decode(raw, MAX_HEAD_BYTES))
+    _, channel, writer, count, last, at, name, named, details = _HEAD_SHAPE(decode(raw, MAX_HEAD_BYTES))
     if channel != channel_id(feed.channel) or writer != feed.writer or (count == 0) != (last == NOTHING):
         raise CannotOpen
-    if named and not feed.is_own:
+    if (named or details is not None) and not feed.is_own:
         raise CannotOpen
     writers = tuple(ChannelWriter(WriterKey(key), clean_name(word), most) for key, word, most in named)
     if not checked:
         prim.verify(feed.writer, _HEAD, raw, signature)
     shown = None if name is None else clean_name(name) or None
-    return FeedHead(ChannelId(channel), feed.writer, count, last, at, shown, writers, raw, signature)
+    return FeedHead(ChannelId(channel), feed.writer, count, last, at, shown, writers, details, raw, signature)
 
 
 def _header(feed: FeedName, raw: bytes) -> PostHeader:

@@ -20,9 +20,8 @@ from p2pchat.core.groups.events import (
 from p2pchat.core.groups.state import GroupState, OpenRecovery
 from p2pchat.core.ids import EventId, MemberId
 from p2pchat.core.primitives import Random
-from p2pchat.lib.times import DAY_MS, MINUTE_MS
+from p2pchat.lib.times import DAY_MS
 
-MERGE_MS = 10 * MINUTE_MS
 ROTATE_MS = 7 * DAY_MS
 ROTATE_MESSAGES = 5_000
 UPDATE_MS = 30 * DAY_MS
@@ -33,7 +32,6 @@ RECOVERY_MS = 14 * DAY_MS
 def renewal(
     state: GroupState,
     *,
-    parted_at: int | None,
     began_at: int,
     messages: int,
     now: int,
@@ -41,16 +39,15 @@ def renewal(
 ) -> Action | None:
     """Return what an admin should do about the epochs of a group now, None if nothing.
 
-    parted_at: since when there have been several epoch heads, None if there is one. began_at: when the newest epoch
-    began here. messages: how many it has seen. now: all in ms. spared: who has left and cannot be removed by this admin
-    (`MembershipLog.out_of_reach`); new keys are for them too, so there is nothing to be done about that.
+    began_at: when the newest epoch began here, in ms. messages: how many it has seen. now: in ms. spared: who has left
+    and cannot be removed by this admin (`MembershipLog.out_of_reach`); new keys are for them too, so there is nothing
+    to be done about that.
     """
     gone = state.left - spared
     if gone:
         return RemoveMembers(tuple(sorted(gone))[:MAX_REMOVED], False, "")
     if len(state.epoch_heads) > 1:
-        apart_too_long = parted_at is not None and now - parted_at >= MERGE_MS
-        return MergeEpochs() if apart_too_long or state.sending is None else None
+        return MergeEpochs()
     if any(head.outsiders or head.left - spared for head in state.epoch_heads):
         return RotateEpoch()
     due = now - began_at >= ROTATE_MS or messages >= ROTATE_MESSAGES

@@ -9,10 +9,10 @@ from p2pchat.core.channels.feed import Feed
 from p2pchat.core.channels.links import CHANNEL, ChannelLink, decode_link, encode_link
 from p2pchat.core.channels.posts import MAX_NAME_BYTES, MAX_SEQ, MAX_WRITERS, ChannelWriter, channel_id
 from p2pchat.core.ids import ChatId, WriterKey
-from p2pchat.core.invite import MAX_WAYS, ROLE_RELAY, InviteWay, from_text, kind_in, to_text
+from p2pchat.core.invite import MAX_WAYS, from_text, kind_in, to_text
 from p2pchat.core.primitives import KEY_BYTES, sign_public
 from p2pchat.core.text import clean_name
-from p2pchat.engine.channels import writing
+from p2pchat.engine.channels import details, mirroring, writing
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -45,7 +45,7 @@ def create(tx: Transaction, name: str, *, private: bool) -> ChatId:
     _check_room(tx)
     seed = tx.random(KEY_BYTES)
     key = sign_public(seed)
-    ways = tuple(InviteWay(relay.peer, relay.addresses[0], ROLE_RELAY, relay.token) for relay in relays)
+    ways = tuple(details.way_of(relay) for relay in relays)
     secret = new_secret(tx.random) if private else None
     chat = _add(tx, cleaned, ChannelRow(ChatId(b""), key, WriterKey(key), seed, secret, ways))
     row = store_channels.get(tx.db, chat)
@@ -69,6 +69,7 @@ def follow(tx: Transaction, written: str, name: str | None) -> ChatId:
     writer = None if link.seed is None else WriterKey(sign_public(link.seed))
     known = store_channels.with_key(tx.db, link.key)
     if known is not None:
+        details.with_link(tx, known, link.ways)
         if writer is not None and (known.writer is None or not _is_named(tx.db, known)):
             store_channels.write_as(tx.db, known.chat, writer, link.seed)
             tx.channels_changed = True
@@ -139,12 +140,18 @@ def link_of(db: Database, row: ChannelRow, seed: bytes | None = None) -> str:
     """Return the text that leads to a channel. seed: of a writer, for the link that is theirs alone."""
     chat = store_chats.get(db, row.chat)
     name = "" if chat is None else chat.name
-    return to_text(encode_link(ChannelLink(row.key, row.secret, row.relays, name, seed)))
+    ways = row.relays
+    if handing := mirroring.relays_of(db, row):  # what a follower passes on leads to where they hand it on as well
+        ways = (*ways[: MAX_WAYS - 1], *(details.way_of(relay) for relay in handing))
+    return to_text(encode_link(ChannelLink(row.key, row.secret, ways[:MAX_WAYS], name, seed)))
 
 
-def relays_of(row: ChannelRow) -> list[Relay]:
-    """Return the relays that mirror a channel, as the net reaches them: they are nobody's choice here."""
-    return [Relay(way.peer, (way.address,), way.token, chosen=row.is_ours) for way in row.relays]
+def relays_of(row: ChannelRow, *, retired: bool = False) -> list[Relay]:
+    """Return the relays that mirror a channel, as the net reaches them: they are nobody's choice here. retired: those
+    that do so no longer.
+    """
+    ways = row.retired if retired else row.relays
+    return [Relay(way.peer, (way.address,), way.token, chosen=row.is_ours) for way in ways]
 
 
 def found(db: Database, named: str) -> tuple[ChannelRow, Contact]:
@@ -174,6 +181,7 @@ def shown(db: Database, row: ChannelRow, name: str, problem: str) -> Json:
         "mine": row.is_ours,
         "writes": row.seed is not None,
         "private": row.secret is not None,
+        "mirrors": row.mirrors,
         "posts": feed.count,
         "missing": missing,
         "withheld": withheld,

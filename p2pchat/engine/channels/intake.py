@@ -12,7 +12,7 @@ DAILY_BYTES = 32 << 20
 """Bytes of posts that one relay may bring of one channel in a day."""
 POST_BYTES = 512
 """Bytes that a post counts for besides its body."""
-HEAD_BYTES = 4_096
+HEAD_BYTES = 8_192
 """Bytes that a head counts for: each is a transaction, and may change whose feeds are read."""
 
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from p2pchat.core.channels import bodies
 from p2pchat.core.channels.feed import Feed, Gap, begin, skip_to, take_earlier, take_head, take_post
 from p2pchat.core.channels.posts import FeedHead, FeedName, Post
-from p2pchat.core.contents import AnyPayload
+from p2pchat.core.contents import AnyPayload, Delete, Edit, Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import ChatId, ContactId, WriterKey
+from p2pchat.engine.channels import correcting, details, mirroring
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
@@ -47,8 +48,11 @@ def take(
         store_channels.put_feed(tx.db, chat, feed)
         mine, names = name.writer == row.writer, names_in(tx, row) if added else None
         for post in added:
-            store_channels.add_post(tx.db, chat, post, body=mine)
+            store_channels.add_post(tx.db, chat, post, body=mine or row.mirrors)
             _show(tx, row, post, ME if mine else store_channels.sender_of(name.writer), names)
+        if row.mirrors:
+            mirroring.trim(tx, row, feed, 0 if mine else len(added))
+            tx.channels_to_hand_on[chat] = None
         _note(tx, row, before, feed)
     return None if feed.fork is not None else feed.count
 
@@ -88,8 +92,8 @@ def _added(
         page = [post for post in posts if post.header.seq < head.count]  # a post may be newer than the head
         try:  # a new reader begins with the last page
             begun = begin(feed.name, head, page)
-        except CannotOpen:
-            return feed, []
+        except CannotOpen:  # a relay that has the head alone may say where the posts are
+            return take_head(feed, head, known), []
         added += [post for post in page if most is None or post.header.seq < most]
         if not added:
             return feed, []
@@ -141,8 +145,12 @@ def _show(
         payload = bodies.open_body(row.secret, name, post.header.seq, post.body)
     except CannotOpen:
         return
-    if payload.KIND.name == "text":
-        save_message(tx, row, post, payload, sender, names, earlier=earlier)
+    if isinstance(payload, Edit | Delete):
+        correcting.take(tx, row, post, payload, sender)
+    elif isinstance(payload, Text):
+        saved = save_message(tx, row, post, payload, sender, names, earlier=earlier)
+        if saved is not None:
+            correcting.came(tx, row, name, saved)
 
 
 def save_message(
@@ -197,5 +205,7 @@ def _note(tx: Transaction, row: ChannelRow, before: Feed, feed: Feed) -> None:
     shows = [(one.fork is None, one.missing, one.withheld) for one in (before, feed)]
     if shows[0] != shows[1]:
         tx.event("channel", chat=row.chat.hex(), forked=feed.fork is not None, missing=feed.missing)
+    if feed.name.is_own and head is not None and head != before.head:
+        details.moved(tx, row, before.head, head)
     if feed.name.is_own and head is not None and (before.head is None or before.head.writers != head.writers):
         tx.channels_changed = True

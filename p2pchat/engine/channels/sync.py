@@ -19,21 +19,20 @@ import trio
 
 from p2pchat.core.channels import frames
 from p2pchat.core.channels.posts import FeedHead, FeedName, Post
-from p2pchat.core.ids import ChatId, PeerKey, WriterKey
-from p2pchat.engine.channels import channels, reading, writing
+from p2pchat.core.ids import ChatId, PeerKey
+from p2pchat.engine.channels import channels, mirroring, owner, reading, stored, writing
 from p2pchat.engine.channels.intake import Intake
+from p2pchat.engine.channels.stored import KeptChannel
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
-from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused
 from p2pchat.feed_ports import FeedAnswer, FeedStream
 from p2pchat.lib.backoff import Backoff
-from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
+from p2pchat.lib.times import DAY_SECONDS, HOUR_SECONDS
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Net, Relay
-from p2pchat.store import channels as store_channels
 from p2pchat.store.channels import ChannelRow
-from p2pchat.store.database import Database
 
 FIRST_PAGE = 50
 """Posts of a channel that a new follower reads."""
@@ -41,11 +40,10 @@ FIRST_WAIT, LONGEST_WAIT = 2.0, 600.0
 """Seconds between two attempts to reach a relay: at first, and at most."""
 OLDER_SECONDS = 10.0
 """Seconds in which a relay has to hand out earlier posts of a feed."""
+MOVES = 8
+"""How often in a day the owner of a channel may have us read it at other relays."""
 REFUSED_WAIT = 6 * HOUR_SECONDS
 """The same after a relay has refused a channel."""
-MAX_PUT_BYTES = 1 << 18
-MAX_PUT_POSTS = 32
-"""Posts that are put at once."""
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +56,19 @@ class _Enough(Refused):
 class _Mirrored:
     """One channel: its feeds, its tasks, and what relays said of it.
 
-    wanted: set when there is something to put. unput: relays that have not got what was written last. away: relays
-    that are not reached. lacking: by feed, relays that have not got its next post. problems: what is wrong with each
-    relay. intakes: what each may still bring. again: whether it was read a moment ago, with other writers. streams:
-    to the relays that are reached.
+    handing: our relays at which we put what others write; handed: set when there is something for them. wanted: set
+    when there is something of ours to put. unput: relays that have not got what was written last. away: relays that are
+    not reached. lacking: by feed, relays that have not got its next post. problems: what is wrong with each relay.
+    intakes: what each may still bring. again: whether it was read a moment ago, with other writers. streams: to the
+    relays that are reached.
     """
 
     row: ChannelRow
     feeds: tuple[FeedName, ...]
+    handing: tuple[Relay, ...]
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     wanted: dict[PeerKey, Wakeup] = field(default_factory=dict)
+    handed: dict[PeerKey, Wakeup] = field(default_factory=dict)
     unput: set[PeerKey] = field(default_factory=set)
     away: set[PeerKey] = field(default_factory=set)
     lacking: dict[FeedName, set[PeerKey]] = field(default_factory=dict)
@@ -75,6 +76,11 @@ class _Mirrored:
     intakes: dict[PeerKey, Intake] = field(default_factory=dict)
     again: bool = False
     streams: dict[PeerKey, FeedStream] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> KeptChannel:
+        """The channel as it was when its tasks began."""
+        return KeptChannel(self.row, self.feeds, self.handing)
 
     def takes(self, relay: PeerKey, head: FeedHead | None, posts: Sequence[Post]) -> bool:
         """Return whether this relay may bring so much now."""
@@ -87,6 +93,7 @@ class ChannelSync:
     def __init__(
         self, committer: Committer, net: Net, clock: Callable[[], int], random: Callable[[int], bytes]
     ) -> None:
+        self._moves: dict[ChatId, TokenBucket] = {}
         self._committer = committer
         self._net = net
         self._clock = clock
@@ -117,6 +124,10 @@ class ChannelSync:
                 mirrored.unput = set(mirrored.wanted)
                 for wakeup in mirrored.wanted.values():
                     wakeup.set()
+        for chat in (*effects.channels_written, *effects.channels_to_hand_on):
+            if (mirrored := self._channels.get(chat)) is not None:
+                for wakeup in mirrored.handed.values():
+                    wakeup.set()
 
     async def run(self) -> None:
         """Keep a task for each relay of each channel until cancelled."""
@@ -124,7 +135,7 @@ class ChannelSync:
             while True:
                 self._changed.clear()
                 try:
-                    wanted = await self._committer.read(_all)
+                    wanted = await self._committer.read(stored.every)
                 except P2PChatError as error:  # the disk: others report it
                     log.error("channels cannot be read: %s", type(error).__name__)
                     await trio.sleep(LONGEST_WAIT)
@@ -132,7 +143,10 @@ class ChannelSync:
                     continue
                 ended = dict[ChatId, dict[PeerKey, Intake]]()
                 for chat, mirrored in list(self._channels.items()):
-                    if wanted.get(chat) != (mirrored.row, mirrored.feeds):
+                    kept = wanted.get(chat)
+                    if kept is not None and kept != mirrored.kept and not self._may_move(kept, mirrored.row):
+                        continue
+                    if kept != mirrored.kept:
                         mirrored.scope.cancel()
                         ended[chat] = mirrored.intakes
                         del self._channels[chat]
@@ -140,7 +154,15 @@ class ChannelSync:
                     intakes = ended.get(chat, {})
                     self._channels[chat] = _Mirrored(*wanted[chat], intakes=intakes, again=chat in ended)
                     nursery.start_soon(self._mirror, self._channels[chat])
-                await self._changed.wait()
+                with trio.move_on_after(HOUR_SECONDS):  # by then, one that has moved too often may move on
+                    await self._changed.wait()
+
+    def _may_move(self, kept: KeptChannel, before: ChannelRow) -> bool:
+        """Return whether a channel may be read at its relays now: its owner could name others all day long."""
+        if before.is_ours or set(kept.row.relays) == set(before.relays):
+            return True
+        moves = self._moves.setdefault(before.chat, TokenBucket(MOVES, MOVES / DAY_SECONDS))
+        return moves.take(trio.current_time())
 
     async def _mirror(self, mirrored: _Mirrored) -> None:
         with mirrored.scope:
@@ -148,6 +170,25 @@ class ChannelSync:
                 for relay in channels.relays_of(mirrored.row):
                     mirrored.wanted[relay.peer] = Wakeup()
                     nursery.start_soon(self._keep, mirrored, relay)
+                for relay in mirrored.handing:
+                    mirrored.handed[relay.peer] = Wakeup()
+                    nursery.start_soon(self._keep, mirrored, relay)
+                for relay in channels.relays_of(mirrored.row, retired=True):
+                    nursery.start_soon(self._tell, mirrored, relay)
+
+    async def _tell(self, mirrored: _Mirrored, relay: Relay) -> None:
+        """Put the head of a channel of ours at a relay that mirrors it no longer: it names those that do."""
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
+        own = mirrored.row.own_feed
+        while True:
+            with suppress(P2PChatError):
+                async with self._net.mailboxes.feeds.open(relay) as stream:
+                    head = await self._committer.submit(stored.fresh_head, mirrored.row, self._clock())
+                    codes = [] if head is None else await stream.put(own, [], head)
+                    if any(code not in (frames.RELAY_FULL, frames.TOO_FAST) for code in codes):
+                        await self._committer.submit(owner.told, mirrored.row, relay.peer)
+                        return
+            await trio.sleep(backoff.pause())
 
     async def _keep(self, mirrored: _Mirrored, relay: Relay) -> None:
         """Keep a stream to one relay of a channel."""
@@ -167,7 +208,7 @@ class ChannelSync:
                     pause = HOUR_SECONDS if isinstance(error, _Enough) else REFUSED_WAIT
             mirrored.streams.pop(relay.peer, None)
             mirrored.away.add(relay.peer)
-            wakeup = mirrored.wanted[relay.peer]
+            wakeup = (mirrored.handed if relay in mirrored.handing else mirrored.wanted)[relay.peer]
             with trio.move_on_after(backoff.pause() if math.isnan(pause) else pause):
                 await wakeup.wait()
                 wakeup.clear()
@@ -178,7 +219,8 @@ class ChannelSync:
         await self._read_all(mirrored, relay, stream)
         mirrored.problems.pop(relay.peer, None)
         backoff.reset()
-        if not await self._committer.read(_writes, mirrored.row):
+        hands_on = relay in mirrored.handing
+        if not hands_on and not await self._committer.read(stored.is_written, mirrored.row):
             await self._follow(mirrored, relay, stream)
         failure: P2PChatError | None = None
         async with trio.open_nursery() as nursery:
@@ -193,7 +235,7 @@ class ChannelSync:
 
             nursery.start_soon(follow)
             try:
-                await self._write(mirrored, relay, stream)
+                await (self._hand_on if hands_on else self._write)(mirrored, relay, stream)
             except P2PChatError as error:
                 failure = error
             nursery.cancel_scope.cancel()
@@ -206,10 +248,20 @@ class ChannelSync:
         for name in mirrored.feeds:
             if name.writer != mirrored.row.writer:
                 await self._read(mirrored, relay, stream, name)
+                await self._fill(mirrored, relay, stream, name)
+
+    async def _fill(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream, name: FeedName) -> None:
+        """Read the newest posts of a feed again, if it is handed on and their bodies are not here."""
+        start = await self._committer.read(mirroring.lacking, mirrored.row, name)
+        if start is None:
+            return
+        answer = await stream.get(name, start, frames.MAX_WANTED)
+        if answer.code == frames.DONE and mirrored.takes(relay.peer, None, answer.posts):
+            await self._committer.submit(mirroring.fill, mirrored.row, name, answer.posts)
 
     async def _read(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream, name: FeedName) -> None:
         """Read what a relay has of a feed that others write, and have it push what comes. Raises Refused."""
-        start = await self._committer.read(_next, mirrored.row.chat, name)
+        start = await self._committer.read(stored.next_wanted, mirrored.row.chat, name)
         want = FIRST_PAGE if start == frames.NEWEST else frames.MAX_WANTED
         watch = True
         while True:
@@ -227,7 +279,7 @@ class ChannelSync:
         posts = list(answer.posts)
         if not mirrored.takes(relay.peer, answer.head, posts):
             raise _Enough
-        start = await self._committer.read(_next, mirrored.row.chat, name)
+        start = await self._committer.read(stored.next_wanted, mirrored.row.chat, name)
         lacks = start != frames.NEWEST and bool(posts) and posts[0].header.seq > start
         lacking = mirrored.lacking.setdefault(name, set())
         (lacking.add if lacks else lacking.discard)(relay.peer)
@@ -247,7 +299,7 @@ class ChannelSync:
                 continue
             feed, new = pushed
             head, posts = (new, []) if isinstance(new, FeedHead) else (None, [new])
-            start = await self._committer.read(_next, mirrored.row.chat, feed)
+            start = await self._committer.read(stored.next_wanted, mirrored.row.chat, feed)
             behind = posts[0].header.seq > start if posts else head is not None and head.count > start
             if start == frames.NEWEST or behind:
                 await self._read(mirrored, relay, stream, feed)
@@ -267,7 +319,7 @@ class ChannelSync:
             return 0
         for name in mirrored.feeds:
             for peer, stream in list(mirrored.streams.items()):
-                first = await self._committer.read(_first, chat, name)
+                first = await self._committer.read(stored.first_here, chat, name)
                 if not first:
                     break
                 with trio.move_on_after(OLDER_SECONDS), suppress(PeerError, CannotOpen):
@@ -286,7 +338,7 @@ class ChannelSync:
         chat, wakeup = mirrored.row.chat, mirrored.wanted[relay.peer]
         while True:
             wakeup.clear()
-            start = await self._committer.read(_count, chat, name)
+            start = await self._committer.read(stored.count_of, chat, name)
             answer = await stream.get(name, start, frames.MAX_WANTED)
             if answer.code == frames.REFUSED:
                 raise Refused("it does not mirror this channel")
@@ -303,10 +355,10 @@ class ChannelSync:
     async def _put(self, row: ChannelRow, name: FeedName, answer: FeedAnswer, stream: FeedStream) -> None:
         """Put the posts that a relay has not got, and the head."""
         start = answer.next
-        while posts := await self._committer.read(_to_put, row, name, start, not answer.next):
+        while posts := await self._committer.read(stored.to_put, row, name, start, not answer.next):
             await self._put_some(row, name, posts, None, stream)
             start = posts[-1].header.seq + 1
-        head = await self._committer.submit(_fresh_head, row, self._clock())
+        head = await self._committer.submit(stored.fresh_head, row, self._clock())
         if head is not None:
             await self._put_some(row, name, [], head, stream)
 
@@ -315,7 +367,7 @@ class ChannelSync:
     ) -> None:
         codes = await stream.put(name, posts, head)
         kept = [post for post, code in zip(posts, codes, strict=False) if code == frames.DONE]
-        if kept:
+        if kept and name.writer == row.writer:
             await self._committer.submit(writing.stored, row, kept)
         bad = next((code for code in codes if code != frames.DONE), None)
         if bad == frames.REFUSED:
@@ -326,6 +378,40 @@ class ChannelSync:
             raise Refused("it has other posts of this channel")
         if bad is not None:
             raise LinkLost("the relay has no room, or no time for us")
+
+    # --- handing on --------------------------------------------------------------------------------------------------
+
+    async def _hand_on(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream) -> None:
+        """Put what others write at a relay of ours, as it comes. Raises PeerError or Refused."""
+        wakeup = mirrored.handed[relay.peer]
+        while True:
+            wakeup.clear()
+            for name in mirrored.feeds:
+                await self._hand_on_feed(mirrored, relay, stream, name)
+            with trio.move_on_after(HOUR_SECONDS):
+                await wakeup.wait()
+
+    async def _hand_on_feed(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream, name: FeedName) -> None:
+        """Put the posts of a feed that a relay has not got, and the head. A relay with none of them begins with those
+        whose bodies are here.
+        """
+        known = await self._committer.read(mirroring.handed, mirrored.row, name)
+        if known is None or known.head is None:
+            return
+        answer = await stream.get(name, known.count, 0)
+        if answer.code == frames.REFUSED:
+            raise Refused("it does not mirror this channel")
+        if answer.code != frames.DONE:
+            raise LinkLost("the relay has no time for us")
+        start = answer.next or known.first
+        while start < known.count:
+            posts = await self._committer.read(stored.to_put, mirrored.row, name, start, False)
+            if not posts or posts[0].header.seq != start:
+                return  # what is between is not here
+            await self._put_some(mirrored.row, name, posts, None, stream)
+            start = posts[-1].header.seq + 1
+        if answer.head is None or (answer.head.count, answer.head.at) < (known.head.count, known.head.at):
+            await self._put_some(mirrored.row, name, [], known.head, stream)
 
 
 async def _earlier(stream: FeedStream, name: FeedName, first: int, want: int) -> list[Post]:
@@ -338,77 +424,3 @@ async def _earlier(stream: FeedStream, name: FeedName, first: int, want: int) ->
         posts += answer.posts
         start = posts[-1].header.seq + 1
     return posts
-
-
-# --- what is read of the store ---------------------------------------------------------------------------------------
-
-
-def _all(db: Database) -> dict[ChatId, tuple[ChannelRow, tuple[FeedName, ...]]]:
-    """Return every channel with its feeds: its own, and those of the writers that its newest head names."""
-    return {row.chat: (row, _feeds(db, row)) for row in store_channels.all(db)}
-
-
-def _feeds(db: Database, row: ChannelRow) -> tuple[FeedName, ...]:
-    head = store_channels.feed(db, row, WriterKey(row.key)).head
-    writers = () if head is None else head.writers
-    return row.own_feed, *(FeedName(row.key, writer.key) for writer in writers)
-
-
-def _writes(db: Database, row: ChannelRow) -> bool:
-    """Return whether what we have written in a channel counts, by its newest head: only that is put."""
-    if row.writer is None or row.is_ours:
-        return row.is_ours
-    head = store_channels.feed(db, row, WriterKey(row.key)).head
-    most = 0 if head is None else head.most(row.writer)
-    return most > 0 and store_channels.feed(db, row, row.writer).count <= most
-
-
-def _next(db: Database, chat: ChatId, name: FeedName) -> int:
-    """Return the number of the next post that is wanted of a feed; NEWEST if no post of it is known, but for one that
-    was followed before it had any.
-    """
-    row = store_channels.get(db, chat)
-    if row is None:
-        return frames.NEWEST
-    feed = store_channels.feed(db, row, name.writer)
-    nothing = feed.is_empty and (feed.head is None or feed.head.count > 0)
-    return frames.NEWEST if nothing else feed.count
-
-
-def _first(db: Database, chat: ChatId, name: FeedName) -> int:
-    """Return the number of the first post of a feed that is here; 0 also where none is, or no more of it is taken."""
-    row = store_channels.get(db, chat)
-    feed = None if row is None else store_channels.feed(db, row, name.writer)
-    return 0 if feed is None or feed.is_empty or feed.fork is not None else feed.first
-
-
-def _count(db: Database, chat: ChatId, name: FeedName) -> int:
-    """Return the number of posts of a feed."""
-    row = store_channels.get(db, chat)
-    return 0 if row is None else store_channels.feed(db, row, name.writer).count
-
-
-def _to_put(db: Database, row: ChannelRow, name: FeedName, start: int, new: bool) -> list[Post]:
-    """Return the next posts that a relay gets, from number `start` on. new: it has none of the feed, so that it begins
-    with the newest page.
-    """
-    if new and not start:
-        start = max(0, store_channels.feed(db, row, name.writer).count - frames.MAX_WANTED)
-    posts, left = list[Post](), MAX_PUT_BYTES
-    for post in store_channels.page(db, row.chat, name, start, MAX_PUT_POSTS):
-        if posts and post.header.size > left:
-            break
-        left -= post.header.size
-        posts.append(post)
-    return posts
-
-
-def _fresh_head(tx: Transaction, row: ChannelRow, now: int) -> FeedHead | None:
-    """Return the head of our feed, signed anew if it is an hour old; None if the channel is gone or frozen."""
-    if row.writer is None or store_channels.get(tx.db, row.chat) is None:
-        return None
-    feed = store_channels.feed(tx.db, row, row.writer)
-    if feed.fork is not None:
-        return None
-    stale = feed.head is None or feed.head.count != feed.count or not feed.head.at <= now < feed.head.at + HOUR_MS
-    return writing.sign_head(tx, row) if stale else feed.head

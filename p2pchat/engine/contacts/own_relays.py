@@ -111,7 +111,7 @@ def tell_net(tx: Transaction) -> None:
 
 
 def _changed(tx: Transaction) -> None:
-    tx.mail_changed = True
+    tx.mail_changed = tx.channels_changed = True
     tell_net(tx)
     _tell(tx, store_contacts.latest_first(tx.db))
 

@@ -81,7 +81,7 @@ def check_writable(contact: Contact) -> None:
     if contact.state == ContactState.LEFT:
         raise NotNow(f"You are not a member of {contact.name} any more")
     if contact.state == ContactState.CHANNEL:
-        raise NotNow(f"{contact.name} is a channel", hint="As yet only texts are posted in channels, by `send`.")
+        raise NotNow(f"{contact.name} is a channel", hint="Only texts are posted in channels, by `send`.")
     if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
 

@@ -17,7 +17,6 @@ from p2pchat.engine.groups import changes, welcoming
 from p2pchat.engine.runtime.transaction import EPOCH_KEY, Transaction
 from p2pchat.errors import NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
-from p2pchat.store import chats as store_chats
 from p2pchat.store import meta
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.groups import epochs as store_epochs
@@ -38,8 +37,8 @@ def check(tx: Transaction, chat: ChatId) -> None:
     since = store_items.waiting_since(tx.db, chat)
     if since is None or tx.now < since + PATIENCE_MS or tx.recent(tx.memory.lost_asked.get(chat, 0), ASK_EVERY_MS):
         return
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is None or kept is None or kept.ended_at is not None:
+    row = store_groups.present(tx.db, chat)
+    if row is None:
         return
     tx.memory.note(tx.memory.lost_asked, chat, tx.now)
     for member, contact_id in store_members.contacts_in(tx.db, chat):

@@ -25,7 +25,7 @@ from p2pchat.core.groups.events import (
 from p2pchat.core.groups.items import EventItem
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import member_id
-from p2pchat.core.groups.settings import NAME
+from p2pchat.core.groups.settings import LOCKED, NAME
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
 from p2pchat.engine.groups import adopting, carriage, history, notices, permission, recovery
@@ -46,11 +46,14 @@ NO_KEYS = "The keys of this group are being renewed"
 TOO_MANY = f"This group has more than {epochs.MAX_MEMBERS:,} members"
 
 
-def create(tx: Transaction, name: str, own_name: str) -> GroupRow:
-    """Found a group with us as its owner. name, own_name: of the group, and ours in it, cleaned."""
+def create(tx: Transaction, name: str, own_name: str, *, locked: bool = False) -> GroupRow:
+    """Found a group with us as its owner. name, own_name: of the group, and ours in it, cleaned. locked: only
+    moderators and above write in it.
+    """
     sign_seed, leaf_seed, kem_seed = new_seeds(tx)
     public = sign_public(sign_seed)
-    found = Found(((NAME.key, name),), x25519_public(leaf_seed), KemKey(kem_seed).public, own_name)
+    settings = (((LOCKED.key, True),) if locked else ()) + ((NAME.key, name),)
+    found = Found(settings, x25519_public(leaf_seed), KemKey(kem_seed).public, own_name)
     secret = epochs.first_secret(tx.random)
     core = events.encode_core(None, (), 0, public, found)
     event = events.sign_event(core, epochs.confirmation(secret), None, sign_seed)

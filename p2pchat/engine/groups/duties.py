@@ -16,7 +16,6 @@ from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine.groups import changes, history
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import MINUTE_MS
-from p2pchat.store import chats as store_chats
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups.groups import GroupRow
@@ -27,8 +26,8 @@ TURN_MS = MINUTE_MS
 
 def check(tx: Transaction, chat: ChatId) -> None:
     """Renew the keys of a group if that is due, and it is our turn."""
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is None or kept is None or kept.ended_at is not None or row.role > Role.ADMIN:
+    row = store_groups.present(tx.db, chat)
+    if row is None or row.role > Role.ADMIN:
         tx.memory.keys_due.pop(chat, None)
         return
     state = history.log_of(tx, chat).state
@@ -51,7 +50,7 @@ def _due(tx: Transaction, row: GroupRow, state: GroupState) -> Action | None:
     epoch = None if row.epoch is None else store_epochs.get(tx.db, row.chat, row.epoch)
     began_at, messages = (tx.now, 0) if epoch is None else (epoch.adopted_at, store_epochs.messages(tx.db, epoch.pk))
     spared = history.log_of(tx, row.chat).out_of_reach(row.member)
-    return upkeep.renewal(state, parted_at=0, began_at=began_at, messages=messages, now=tx.now, spared=spared)
+    return upkeep.renewal(state, began_at=began_at, messages=messages, now=tx.now, spared=spared)
 
 
 def turn(state: GroupState, me: MemberId) -> int:

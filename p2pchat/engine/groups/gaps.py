@@ -119,9 +119,8 @@ def _note(tx: Transaction, chat: ChatId, epoch: int, member: MemberId, number: i
 
 
 def _check(tx: Transaction, chat: ChatId) -> None:
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    present = row is not None and kept is not None and kept.ended_at is None
-    missing = store_gaps.missing(tx.db, chat) if present else []
+    row = store_groups.present(tx.db, chat)
+    missing = [] if row is None else store_gaps.missing(tx.db, chat)
     if row is None or not missing:
         del tx.memory.gaps[chat]
         tx.group_logs_changed = True

@@ -57,8 +57,19 @@ class JoinRequest(NamedTuple):
     via: str
 
 
-def make(tx: Transaction, row: GroupRow, *, expires_s: int, uses: int | None, ask: bool, role: Role) -> InviteRow:
-    """Make an invite to a group, good for so many seconds and newcomers. Raises NotNow and UsageError."""
+def make(
+    tx: Transaction,
+    row: GroupRow,
+    *,
+    expires_s: int,
+    uses: int | None,
+    ask: bool,
+    role: Role,
+    hidden: bool = False,
+) -> InviteRow:
+    """Make an invite to a group, good for so many seconds and newcomers. hidden: it does not say where our node is.
+    Raises NotNow and UsageError.
+    """
     if row.role > Role.ADMIN:
         raise NotNow("Only admins invite to this group")
     if not Role(row.role).is_senior_to(role):
@@ -68,7 +79,7 @@ def make(tx: Transaction, row: GroupRow, *, expires_s: int, uses: int | None, as
     name = clean_name(NAME.read(history.log_of(tx, row.chat).state.settings))
     while len(name.encode()) > MAX_NAME_BYTES:
         name = name[:-1]
-    made = invites.make(tx, reusable=True, ask=False, expires_s=expires_s, label=name, group=name)
+    made = invites.make(tx, reusable=True, ask=False, expires_s=expires_s, hidden=hidden, label=name, group=name)
     store_links.add(tx.db, GroupInviteRow(made.id, row.chat, int(role), ask, uses))
     return made
 

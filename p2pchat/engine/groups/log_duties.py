@@ -37,8 +37,8 @@ _FINAL = (mailbox.DONE, mailbox.MALFORMED, mailbox.NOT_ALLOWED)
 
 def settle(tx: Transaction, chat: ChatId) -> None:
     """Do what follows for the logs of a group when something about it has changed."""
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is None or kept is None or kept.ended_at is not None:
+    row = store_groups.present(tx.db, chat)
+    if row is None:
         tx.memory.logs_due.pop(chat, None)
         return
     _name_relays(tx, row)

@@ -20,7 +20,6 @@ from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import adopting, changes, history
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
-from p2pchat.store import chats as store_chats
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import leaves as store_leaves
 from p2pchat.store.groups import members as store_members
@@ -29,8 +28,8 @@ from p2pchat.store.groups.groups import GroupRow
 
 def check(tx: Transaction, chat: ChatId) -> None:
     """Replace our keys in a group if that is due, or if the log has others: another copy of this profile made those."""
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is None or kept is None or kept.ended_at is not None or row.epoch is None:
+    row = store_groups.present(tx.db, chat)
+    if row is None or row.epoch is None:
         return
     me = history.log_of(tx, chat).state.members.get(row.member)
     if me is None:

@@ -17,7 +17,6 @@ from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine.groups import changes, history, recovery
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotAllowed, NotNow, UsageError
-from p2pchat.store import chats as store_chats
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
@@ -76,8 +75,8 @@ def keep(tx: Transaction, row: GroupRow) -> None:
 
 def confirm(tx: Transaction, chat: ChatId) -> None:
     """Confirm what we asked for, if it is due: 14 days after enough admins have asked, by our clock."""
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-    if row is None or kept is None or kept.ended_at is not None or row.role != Role.ADMIN:
+    row = store_groups.present(tx.db, chat)
+    if row is None or row.role != Role.ADMIN:
         return
     for case in history.log_of(tx, chat).state.recoveries:
         seen = store_events.seen(tx.db, chat, case.requests)

@@ -14,7 +14,6 @@ from p2pchat.core.ids import ChatId, EventId, MessageId
 from p2pchat.engine.groups import carriage, past, transcript
 from p2pchat.engine.runtime.effects import GroupContent
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store import chats as store_chats
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
@@ -27,9 +26,8 @@ ID_BYTES = 32
 
 def send(tx: Transaction, waiting: GroupContent) -> None:
     """Seal a content of ours and have it carried, or keep it until there is an epoch for it."""
-    row = store_groups.get(tx.db, waiting.chat)
-    chat = store_chats.get(tx.db, waiting.chat)
-    if row is None or chat is None or chat.ended_at is not None:
+    row = store_groups.present(tx.db, waiting.chat)
+    if row is None:
         return
     before = store_items.unsent(tx.db, row.chat, 1)
     if before or not _seal(tx, row, waiting.message, waiting.content):

@@ -35,8 +35,8 @@ def begin(tx: Transaction) -> bool:
     catching_up.skip_copied(tx)
     gaps.begin(tx)
     for chat in chats:
-        row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
-        if row is not None and kept is not None and kept.ended_at is None and row.role <= Role.ADMIN:
+        row = store_groups.present(tx.db, chat)
+        if row is not None and row.role <= Role.ADMIN:
             duties.check(tx, chat)
             log_duties.settle(tx, chat)
     if chats:

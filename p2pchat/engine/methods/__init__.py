@@ -7,6 +7,7 @@ files           sending, fetching, saving and showing files
 pictures        what becomes of a picture that is sent or shown
 chats           the list of chats, drafts and settings of a chat
 channels        founding channels, their links, what is known of them
+channel_settings  the relays of a channel, the group that talks about it, handing it on
 finding         search
 groups          groups: their members, roles, settings, log
 group_invites   invites to groups, and those who use them

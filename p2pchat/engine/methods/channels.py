@@ -5,9 +5,11 @@ from __future__ import annotations
 from p2pchat.core.channels.posts import channel_id
 from p2pchat.engine.channels import channels
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.methods import channel_settings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NotNow, UsageError
+from p2pchat.store.channels import ChannelRow
 from p2pchat.store.database import Database
 
 
@@ -17,7 +19,7 @@ async def create(engine: Engine, *, name: str, private: bool = False) -> Json:
     def act(tx: Transaction) -> Json:
         chat = channels.create(tx, name, private=private)
         row, partner = channels.found(tx.db, chat.hex())
-        return channels.shown(tx.db, row, partner.name, "")
+        return _shown(tx.db, row, partner.name, "")
 
     created: Json = await engine.committer.submit(act)
     return created
@@ -28,9 +30,13 @@ async def show(engine: Engine, *, chat: str) -> Json:
 
     def query(db: Database) -> Json:
         row, partner = channels.found(db, chat)
-        return channels.shown(db, row, partner.name, engine.channels.problem(row.chat))
+        return _shown(db, row, partner.name, engine.channels.problem(row.chat))
 
     return await engine.committer.read(query)
+
+
+def _shown(db: Database, row: ChannelRow, name: str, problem: str) -> Json:
+    return {**channels.shown(db, row, name, problem), "comments": channel_settings.shown(db, row)}
 
 
 async def invite(engine: Engine, *, chat: str) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
 from p2pchat.core.groups.settings import TIMER
 from p2pchat.core.ids import direct_contact
+from p2pchat.engine.channels import writing
 from p2pchat.engine.contents import delete, edit, pin, reaction, timer, typing
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
@@ -13,6 +14,7 @@ from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import NoSuchContact, UsageError
+from p2pchat.store import channels as store_channels
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners, remarks
 from p2pchat.store import timers as store_timers
@@ -63,7 +65,11 @@ async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None =
 
     def change(tx: Transaction) -> Json:
         row = own_message(tx.db, id, chat)
-        edit.write(tx, contact_of(tx, row), row, text)
+        channel = store_channels.get(tx.db, row.chat)
+        if channel is not None:
+            writing.edit(tx, channel, row, text)
+        else:
+            edit.write(tx, contact_of(tx, row), row, text)
         return shown(tx, row)
 
     result: Json = await engine.committer.submit(change)
@@ -162,5 +168,9 @@ async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Jso
 def delete_for_both(tx: Transaction, id: str, chat: str | None) -> MessageRow:
     """Delete one's own message on both sides."""
     row = own_message(tx.db, id, chat)
-    delete.retract(tx, contact_of(tx, row), row)
+    channel = store_channels.get(tx.db, row.chat)
+    if channel is not None:
+        writing.withdraw(tx, channel, row)
+    else:
+        delete.retract(tx, contact_of(tx, row), row)
     return row

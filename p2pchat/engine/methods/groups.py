@@ -54,15 +54,19 @@ MAX_MUTE_DAYS = 366
 _YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")
 
 
-async def create_group(engine: Engine, *, name: str, contacts: Sequence[str] | None = None) -> Json:
-    """Found a group, and add contacts to it. Raises BadName, NoSuchContact, AmbiguousName or NotNow."""
+async def create_group(
+    engine: Engine, *, name: str, contacts: Sequence[str] | None = None, locked: bool = False
+) -> Json:
+    """Found a group, and add contacts to it. locked: only moderators and above write in it. Raises BadName,
+    NoSuchContact, AmbiguousName or NotNow.
+    """
 
     def act(tx: Transaction) -> str:
         called = _name(name)
         people = [tx.find(written) for written in contacts or ()]
         for person in people:
             joining.check_addable(person)
-        row = changes.create(tx, called, joining.own_name(tx))
+        row = changes.create(tx, called, joining.own_name(tx), locked=locked)
         for person in people:
             joining.offer(tx, row, person)
         return row.chat.hex()

@@ -7,6 +7,7 @@ from typing import Any
 
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import (
+    channel_settings,
     channels,
     chats,
     contacts,
@@ -101,6 +102,9 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "channel": channels.show,
     "channel_invite": channels.invite,
     "channel_writers": channels.writers,
+    "channel_relays": channel_settings.relays,
+    "channel_comments": channel_settings.comments,
+    "channel_mirror": channel_settings.mirror,
     "channel_report": channels.report,
     "parcel_out": parcel.parcel_out,
     "parcel_in": parcel.parcel_in,

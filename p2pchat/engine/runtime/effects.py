@@ -125,9 +125,11 @@ class Effects:
     # --- channels
 
     channels_changed: bool = False
-    """Whether a channel was founded, followed or forgotten, or has other writers."""
+    """Whether a channel was founded, followed or forgotten, or has other writers or relays."""
     channels_written: dict[ChatId, None] = field(default_factory=dict)
-    """Channels in which we have written."""
+    """Channels in which we have written,"""
+    channels_to_hand_on: dict[ChatId, None] = field(default_factory=dict)
+    """and those in which others have, that we hand on."""
 
     # --- files
 

@@ -61,6 +61,12 @@ def get(db: Database, chat: ChatId) -> GroupRow | None:
     return _made(db.query_one(_SELECT + "WHERE chat = ?", (chat,)))
 
 
+def present(db: Database, chat: ChatId) -> GroupRow | None:
+    """Return the group of a chat in which we still are; None for one that has ended for us, or is none."""
+    here = "EXISTS (SELECT 1 FROM chats WHERE id = ?1 AND ended_at IS NULL)"
+    return _made(db.query_one(f"{_SELECT} WHERE chat = ?1 AND {here}", (chat,)))
+
+
 def of_group(db: Database, group_id: GroupId) -> GroupRow | None:
     """Return the group with this id, or None."""
     return _made(db.query_one(_SELECT + "WHERE group_id = ?", (group_id,)))

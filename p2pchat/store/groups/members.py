@@ -222,6 +222,15 @@ def of_contact_in(db: Database, chat: ChatId, contact: ContactId) -> list[Member
     return [MemberId(id) for (id,) in db.query(sql, (chat, contact))]
 
 
+def chats_with(db: Database, contact: ContactId) -> list[tuple[ChatId, str]]:
+    """Return the chats, with their names, of the groups in which we are with this contact."""
+    sql = """
+    SELECT chats.id, chats.name FROM group_members AS theirs
+    JOIN chats ON chats.id = theirs.chat AND chats.ended_at IS NULL WHERE theirs.contact = ? AND NOT theirs.gone
+    """
+    return [(ChatId(chat), name) for chat, name in db.query(sql, (contact,))]
+
+
 def carries(db: Database, contact: ContactId, most: int) -> bool:
     """Return whether a contact is a member, with us, of a group of at most so many."""
     sql = """

@@ -66,6 +66,7 @@ class Actions:
             "members": self.groups.members,
             "mention": self.finding.mention,
             "channel": self.channels.channel,
+            "comment": self.channels.comment,
             "notes": self.order.notes,
             "pin": self.order.pin,
             "archive": self.order.archive,

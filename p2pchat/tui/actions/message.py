@@ -118,10 +118,11 @@ class MessageActions:
         chat = self._app.state.chat(intent.message.chat)
         in_group = chat is not None and chat.is_group
         sent = intent.message.mine and intent.message.state != "saved" and not intent.message.deleted
-        if sent and not is_note and (chat is None or chat.kind != CHANNEL):
+        channel = chat is not None and chat.kind == CHANNEL
+        if sent and not is_note:
             from p2pchat.tui.screens.delete import BOTH, DeleteScreen
 
-            choice = await self._app.ask(DeleteScreen(group=in_group))
+            choice = await self._app.ask(DeleteScreen(group=in_group or channel))
             if choice is not None:
                 both = {"for_both": True} if choice == BOTH else {}
                 await self._app.node.call("delete", id=intent.message.id, **both)

@@ -8,7 +8,7 @@ from p2pchat.core.groups import events, upkeep
 from p2pchat.core.groups.events import Action
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.state import GroupState
-from p2pchat.lib.times import DAY_MS, MINUTE_MS
+from p2pchat.lib.times import DAY_MS
 from tests.core.groups.crowd import Team, forge, id_of, newcomer
 
 NOW = 1_700_000_000_000
@@ -17,7 +17,7 @@ NAMED = [2, sorted((id_of("ada"), id_of("abe")))]
 
 
 def due(state: GroupState, **others: Any) -> Action | None:
-    given: dict[str, Any] = {"parted_at": None, "began_at": NOW, "messages": 0, "now": NOW}
+    given: dict[str, Any] = {"began_at": NOW, "messages": 0, "now": NOW}
     return upkeep.renewal(state, **(given | others))
 
 
@@ -59,25 +59,25 @@ def test_who_left_and_cannot_be_removed_does_not_prevent_what_is_due() -> None:
     apart = team.copy()
     team.write("ada", events.RotateEpoch())
     apart.write("abe", events.RotateEpoch())
-    assert due(team.state(apart), spared=spared, parted_at=0) == events.MergeEpochs()
+    assert due(team.state(apart), spared=spared) == events.MergeEpochs()
 
 
-def test_two_epochs_are_merged_after_ten_minutes() -> None:
+def test_two_epochs_are_merged() -> None:
     team = Team.founded()
     apart = team.copy()
     team.write("ada", events.RotateEpoch())
     apart.write("abe", events.RotateEpoch())
     state = team.state(apart)
-    assert due(state, parted_at=NOW, now=NOW + 10 * MINUTE_MS - 1) is None
-    assert due(state, parted_at=NOW, now=NOW + 10 * MINUTE_MS) == events.MergeEpochs()
+    assert state.sending is not None
+    assert due(state) == events.MergeEpochs()
 
 
-def test_two_epochs_that_nobody_may_send_under_are_merged_at_once() -> None:
+def test_two_epochs_that_nobody_may_send_under_are_merged() -> None:
     team = Team.founded()
     apart = team.copy()
     team.write("ada", REMOVE_MAX)
     apart.write("abe", events.RemoveMembers((id_of("mia"),), False, ""))
-    assert due(team.state(apart), parted_at=NOW) == events.MergeEpochs()
+    assert due(team.state(apart)) == events.MergeEpochs()
 
 
 def test_whom_a_removed_admin_added_is_rotated_away() -> None:
