@@ -96,7 +96,7 @@ def test_people_found_a_group_and_nothing_that_happens_splits_it(here: Place) ->
         relay.start()
     del who[last.name]
     left = [person for person in staying if person is not last]
-    all_do(left, arrive)
+    all_do([*left, removed], arrive)
     all_agree(left, who)
     for person in left:
         person.until(lambda person=person: settings(person)["description"] == "in May")  # type: ignore[misc]
@@ -105,6 +105,9 @@ def test_people_found_a_group_and_nothing_that_happens_splits_it(here: Place) ->
         person.say(GROUP, text := f"{person.name} together again", wait="saved")
         expected[person.name].append(text)
     all_hear(left, expected)
+    assert said(removed) == before
+    assert removed.call("group", chat=GROUP)["role"] is None
+    removed.end()
     if len(left) <= PAIRWISE:
         return  # without logs, what one has is for the founder's contacts alone
 

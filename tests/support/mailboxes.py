@@ -51,7 +51,7 @@ class Lies:
     """What a relay does wrong with what it is given. drops: it says that it has it, and has not; withholds: it gives
     nothing out; repeats: everything comes twice, and once more what was deleted; reorders: what comes together is given
     out in any order; invents: so many blobs of its own with each real one; delays: seconds until it gives it out;
-    stale: of presence records it gives out the oldest.
+    stale: of presence records it gives out the oldest; forks: to these people it shows every second item of a log.
     """
 
     drops: bool = False
@@ -61,6 +61,7 @@ class Lies:
     invents: int = 0
     delays: float = 0.0
     stale: bool = False
+    forks: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -425,6 +426,7 @@ class FakeLogs:
     ) -> None:
         """Pass on what is new in a log; that there is nothing, once."""
         held = [] if there.lies.withholds else there.logs.get(qid, [])
+        held = held[::2] if self._node.name in there.lies.forks else held
         after = watched[qid]
         blobs = held[after:]
         if not blobs and qid in ended:

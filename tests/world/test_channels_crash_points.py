@@ -1,4 +1,4 @@
-"""Power cuts while a channel is founded, written and followed.
+"""Power cuts while a channel is founded, written by its owner and by another writer, and followed.
 
 As in `test_crash_points`: what was answered is so after the cut; a post is never signed twice with one number, which
 would fork the channel; and a follower has every post once.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trio
 
 from tests.support.channel_worlds import Mirror
 from tests.support.feeds import feed_relay
-from tests.support.power_cuts import Person, played
+from tests.support.power_cuts import Person, nothing, played
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, until
 
@@ -40,12 +41,58 @@ async def _story(world: World, folder: Path, who: str, cut_at: int | None) -> in
             return await (await bob.node()).texts("news") == TEXTS
 
         await until(all_read, 7200)
+        await _let_write(alice, bob)
+        await bob.say("news", "by bob")
+
+        async def is_removed(node: WorldNode) -> bool:
+            return all(one["removed"] for one in (await node.call("channel_writers", chat="news"))["writers"])
+
+        async def remove(node: WorldNode) -> None:
+            for one in (await node.call("channel_writers", chat="news"))["writers"]:
+                if not one["removed"]:
+                    await node.call("channel_writers", chat="news", remove=one["name"])
+
+        async def has_read(node: WorldNode) -> bool:
+            return "by bob" in await node.texts("news")
+
+        await alice.do(nothing, has_read)
+        await alice.do(remove, is_removed)
+        await bob.do(nothing, is_removed)
         for person in (alice, bob):
-            shown = await (await person.node()).call("channel", chat="news")
+            node = await person.node()
+            shown = await node.call("channel", chat="news")
             assert (shown["posts"], shown["forked"], shown["missing"]) == (3, False, 0)
-        assert await (await alice.node()).texts("news", mine=True) == TEXTS
-        assert at.store.posts == 3
+            assert [one["text"] for one in await node.call("log", chat="news")] == [*TEXTS, "by bob"]
+        assert at.store.posts == 4
         return (alice if who == "alice" else bob).boundaries
+
+
+async def _let_write(alice: Person, bob: Person) -> None:
+    """bob becomes a writer beside the owner. A link that was lost with the power is replaced by one of another name."""
+    tried, links = list[str](), list[str]()
+
+    async def name(node: WorldNode) -> None:
+        tried.append(f"bob {len(tried)}")
+        links.append((await node.call("channel_writers", chat="news", add=tried[-1]))["link"])
+
+    async def is_named(node: WorldNode) -> bool:
+        return bool(links)
+
+    await alice.do(name, is_named)
+
+    async def may_write(node: WorldNode) -> bool:
+        named = (await node.call("channel_writers", chat="news"))["writers"]
+        return tried[-1] in [one["name"] for one in named] and used
+
+    used = False
+
+    async def use(node: WorldNode) -> None:
+        nonlocal used
+        await node.call("add", invite=links[0])
+        used = True
+        await trio.sleep(1)
+
+    await bob.do(use, may_write)
 
 
 async def _create(node: WorldNode) -> None:

@@ -8,7 +8,9 @@ import pytest
 import trio
 
 from p2pchat.core.groups import epochs
-from tests.support.group_worlds import found, has_members, reads, said
+from p2pchat.errors import NotNow
+from p2pchat.lib.times import HOUR_SECONDS
+from tests.support.group_worlds import found, has_members, members, reads, said
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -110,5 +112,77 @@ def test_what_somebody_did_who_was_removed_meanwhile_does_not_count(tmp_path: Pa
         await until(told)
         assert (await alice.call("group", chat="hikers"))["topic"] == ""
         assert not any("topic" in one["text"] for one in await alice.call("log", chat="hikers"))
+
+    run_world(tmp_path, main)
+
+
+def test_a_removal_that_turns_out_void_takes_nothing_from_who_was_removed(tmp_path: Path) -> None:
+    """An admin who is being removed could otherwise take everybody along whom they reach first."""
+
+    async def main(world: World) -> None:
+        bob, carol = await world.start("bob"), await world.start("carol")
+        await befriend(bob, carol)
+        alice = await world.start("alice")
+        dave = await world.start("dave")
+        for other in (bob, carol, dave):
+            await befriend(alice, other)
+        await alice.call("create_group", name="hikers", contacts=["bob", "carol", "dave"])
+        for node in (alice, bob, carol, dave):
+            await has_members(node, "hikers", 4)
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+        async def is_admin() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
+
+        async def knows_carol() -> bool:
+            return "carol" in await members(bob, "hikers")
+
+        await until(is_admin)
+        await until(knows_carol)
+        world.cut(alice, bob)
+        world.cut(alice, carol)
+        await alice.call("remove_member", chat="hikers", member="bob")
+        await bob.call("remove_member", chat="hikers", member="carol")
+
+        async def is_out() -> bool:
+            return (await carol.call("group", chat="hikers"))["role"] is None
+
+        await until(is_out)
+        with pytest.raises(NotNow):
+            await carol.call("send", chat="hikers", text="am I out?")
+        await dave.call("send", chat="hikers", text="where is carol?")
+        await has_members(dave, "hikers", 3)
+        world.mend(alice, carol)
+
+        async def is_back() -> bool:
+            return not await is_out()
+
+        await until(is_back)
+        await carol.call("send", chat="hikers", text="here")
+        for node in (alice, dave):
+            await has_members(node, "hikers", 3)
+        await reads(alice, "hikers", "where is carol?", "here")
+        await reads(dave, "hikers", "here")
+        await reads(carol, "hikers", "where is carol?")
+        assert await members(carol, "hikers") == {"me", "alice", "dave"}
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_removed_keeps_the_keys_for_a_day_and_no_longer(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+
+        async def is_out() -> bool:
+            return (await carol.call("group", chat="hikers"))["role"] is None
+
+        await until(is_out)
+        await trio.sleep(3 * HOUR_SECONDS)
+        assert carol.db.query("SELECT count(*) FROM group_chains") != [(0,)]
+        await world.sleep_days(1)
+        for table in ("group_epochs", "group_chains", "group_skipped", "group_waiting"):
+            assert carol.db.query(f"SELECT count(*) FROM {table}") == [(0,)]
 
     run_world(tmp_path, main)

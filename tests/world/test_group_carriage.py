@@ -94,12 +94,10 @@ def test_contacts_find_each_other_in_a_group_and_need_nobody_between_them(tmp_pa
 
             await until(known)
         await alice.stop()
-        await bob.call("send", chat="hikers", text="without alice")
+        await bob.call("send", chat="hikers", text="without alice")  # nobody else could have brought it
         await reads(carol, "hikers", "without alice")
-        sent = sum(len(data) for sender, there, data in world.traffic if (sender, there) == ("bob", "carol"))
         await carol.call("send", chat="hikers", text="yes")
         await reads(bob, "hikers", "yes")
-        assert sent > 0
 
     run_world(tmp_path, main)
 

@@ -16,9 +16,9 @@ from p2pchat.core.groups import items as group_items
 from p2pchat.core.groups.log_relays import LOGS, LogRelay
 from p2pchat.core.ids import ContactId
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import changes, history, log_carrier, log_duties, logs, pairwise
+from p2pchat.engine.groups import changes, history, log_carrier, log_duties, logs, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import Busy
+from p2pchat.errors import Busy, DiskFull
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -157,6 +157,22 @@ def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+def test_a_relay_that_shows_some_members_another_log_keeps_nobody_apart(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, carol, dave, *_), towers = await found(world, 2)
+        await alice.stop()
+        towers[0].lies.forks = frozenset({"carol"})
+        towers[1].lies.forks = frozenset({"dave"})
+        texts = [f"number {number}" for number in range(12)]
+        for text in texts:
+            await bob.call("send", chat="town", text=text)
+        for node in (carol, dave):
+            await reads(node, "town", *texts)
+            assert await said(node, "town") == texts
+
+    run_world(tmp_path, main)
+
+
 def test_a_log_that_is_full_for_members_takes_the_removal_of_who_filled_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         (alice, bob, carol, *_), (tower,) = await found(world, 1)
@@ -224,6 +240,32 @@ def test_a_disk_that_fails_for_a_while_ends_nothing_and_loses_nothing(
             assert not bob.crashed
             assert not carol.crashed
         await reads(carol, "town", "in spite of it")
+
+    run_world(tmp_path, main)
+
+
+def test_what_could_not_be_saved_is_not_counted_as_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place up to which a log was read, and what was read, are saved in one transaction."""
+
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), _ = await found(world, 1)
+        await alice.stop()
+        take, cursors = receive.take, "SELECT cursor FROM group_logs ORDER BY pk"
+        before, tried = carol.db.query(cursors), list[object]()
+
+        def fail(tx: Transaction, *more: object) -> None:
+            if tx.db is carol.db:
+                tried.append(tx)
+                raise DiskFull
+            take(tx, *more)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(receive, "take", fail)
+            await bob.call("send", chat="town", text="in spite of it")
+            await until(lambda: _is(bool(tried)))
+            assert carol.db.query(cursors) == before
+        await reads(carol, "town", "in spite of it")
+        assert carol.db.query(cursors) != before
 
     run_world(tmp_path, main)
 
@@ -378,6 +420,22 @@ def test_a_restart_in_between_loses_nothing_and_shows_nothing_twice(tmp_path: Pa
         await world.start(stopped)
         await trio.sleep(600)
         assert await said(world.nodes["carol"], "town") == ["first", "second"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_block_holds_in_a_group_whoever_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        (alice, bob, carol), _ = await found(world, 1, NAMES[:3])
+        await alice.call("block", contact="bob")
+        await bob.call("send", chat="town", text="you cannot stop me")
+        await reads(carol, "town", "you cannot stop me")
+        await carol.call("send", chat="town", text="stop whom?")
+        await reads(alice, "town", "stop whom?")
+        await alice.call("remove_member", chat="town", member="bob")
+        await has_members(carol, "town", 2)
 
     run_world(tmp_path, main)
 

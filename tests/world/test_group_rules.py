@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Timer
 from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.runtime.effects import GroupContent
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchMember, NotAGroup, NotNow
+from p2pchat.lib.times import HOUR_MS
+from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import found, has_members, reads, said, talk
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -184,5 +190,51 @@ def test_readers_apply_slow_mode_and_the_rule_for_newcomers(tmp_path: Path, monk
         await trio.sleep(3 * 3600)
         await bob.call("send", chat="hikers", text="see https://example.org now")
         await reads(alice, "hikers", "one", "three", "see https://example.org now")
+
+    run_world(tmp_path, main)
+
+
+def test_whose_clock_is_ahead_gets_no_further_in_slow_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message could be a day later than the one before, and all be written in one minute."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_group", chat="hikers", key="slow_mode", value="3600")
+
+        async def told() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["settings"]["slow_mode"] == 3600)
+
+        await until(told)
+        await bob.call("send", chat="hikers", text="in time")
+        await reads(alice, "hikers", "in time")
+        monkeypatch.setattr(group_rules, "check_post", lambda *_: None)  # his node lets him
+        for hours in (2, 4, 6):
+            bob.skew = hours * HOUR_MS
+            await bob.call("send", chat="hikers", text=f"{hours} hours from now")
+        bob.skew = 0
+        await alice.call("send", chat="hikers", text="what comes later was sent later")
+        await bob.call("send", chat="alice", text="all sent", wait="delivered")
+        await trio.sleep(60)
+        assert await said(alice, "hikers") == ["in time"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_member_sets_no_timer_but_by_the_setting(tmp_path: Path) -> None:
+    """Contents that are for two people do nothing in a group, whoever sends them there."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+
+        def send(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            content = Content(Timer(60), tx.new_message_id(), 7, tx.now)
+            tx.group_contents.append(GroupContent(chat, content.message_id, encode_content(content)))
+
+        await bob.engine.committer.submit(send)
+        await bob.call("send", chat="hikers", text="did you see that?")
+        await reads(alice, "hikers", "did you see that?")
+        assert (await alice.call("timer", chat="hikers"))["timer"] is None
+        assert not [one for one in await alice.call("log", chat="hikers") if one["kind"] == "timer"]
 
     run_world(tmp_path, main)

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core.contents import GroupJoin
+from p2pchat.core.contents import GroupAsk, GroupJoin, GroupOffer
 from p2pchat.core.groups import welcome
 from p2pchat.core.groups.epochs import LeafKeys
 from p2pchat.core.groups.roles import Role, member_id
-from p2pchat.core.ids import GroupId
+from p2pchat.core.ids import GroupId, InviteId
+from p2pchat.core.invite import invite_mark
 from p2pchat.core.primitives import KEY_BYTES, sign_public
 from p2pchat.core.session import standing_root
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import joining, links
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import joins as store_joins
@@ -173,5 +175,66 @@ def test_nobody_joins_with_the_keys_of_somebody_else(tmp_path: Path, monkeypatch
         assert await members(alice, "hikers") == {"me"}
         await alice.engine.committer.submit(answer, "bob", "bob")
         assert await members(alice, "hikers") == {"me", "bob"}
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_declined_is_not_offered_to_join_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        eve, carol = await world.start("eve"), await world.start("carol")
+        invite = await alice.call("group_invite", chat="hikers", ask=True)
+        for node in (eve, carol):
+            await join(node, invite["text"])
+        await asking(alice, 2)
+        await alice.call("answer_request", chat="hikers", id="eve", accept=False)
+
+        def ask_again(tx: Transaction) -> None:
+            made = store_invites.get(alice.db, InviteId(bytes.fromhex(invite["id"])))
+            assert made is not None
+            for id in store_contacts.for_groups(tx.db):
+                contact = tx.contact(id)
+                assert contact is not None
+                outbound.queue(tx, contact, GroupAsk(invite_mark(made.hello)))
+
+        for node in (eve, carol):
+            await node.engine.committer.submit(ask_again)
+        await trio.sleep(60)
+        assert [one["name"] for one in await alice.call("group_requests", chat="hikers")] == ["carol"]
+        assert alice.db.query("SELECT count(*) FROM group_requests") == [(1,)]
+        assert alice.db.query("SELECT count(*) FROM group_offers") == [(1,)]
+
+    run_world(tmp_path, main)
+
+
+def test_a_contact_who_offers_groups_without_end_takes_little_room(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+
+        def offer(tx: Transaction) -> None:
+            for _ in range(store_joins.MAX_JOINS + 5):
+                outbound.queue(tx, tx.find("bob"), GroupOffer(GroupId(tx.random(32)), "made up", 9, False, 5_000))
+
+        await alice.engine.committer.submit(offer)
+        await alice.call("send", chat="bob", text="that was all", wait="delivered", timeout=600)
+        assert bob.db.query("SELECT count(*) FROM group_joins") == [(store_joins.MAX_JOINS,)]
+        assert [one["name"] for one in await bob.call("chats")] == ["alice"]
+
+    run_world(tmp_path, main)
+
+
+def test_more_than_may_ask_at_a_time_are_not_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MAX_REQUESTS", 2)
+
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        invite = await alice.call("group_invite", chat="hikers", ask=True)
+        for number in range(3):
+            await join(await world.start(f"sybil {number}"), invite["text"])
+            if number < 2:
+                await asking(alice, number + 1)
+        await trio.sleep(600)
+        assert [one["name"] for one in await alice.call("group_requests", chat="hikers")] == ["sybil 0", "sybil 1"]
 
     run_world(tmp_path, main)

@@ -176,7 +176,7 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     if epoch is not None and row.problem:
         fields["problem"] = ""
     store_groups.update(tx.db, chat, **fields)
-    _settle_chat(tx, chat, state, present=me is not None)
+    _settle_chat(tx, chat, state, present=me is not None, left=row.member in state.left)
     if me is None or not HISTORY.read(state.settings):
         store_records.forget(tx.db, chat)
     if me is None or me.role > Role.ADMIN:
@@ -211,7 +211,6 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     if gone:
         transfers.members_left(tx, row.chat, gone)
     store_members.leave(tx.db, row.chat, gone)
-    store_epochs.drop_chains(tx.db, row.chat, gone)
     store_members.put(
         tx.db,
         row.chat,
@@ -238,7 +237,10 @@ def _sending(tx: Transaction, row: GroupRow, state: GroupState) -> EpochId | Non
     return state.sending if store_epochs.get(tx.db, row.chat, state.sending) is not None else None
 
 
-def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: bool) -> None:
+def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: bool, left: bool) -> None:
+    """Name the chat, and end it if we are no member any more. present: whether we are. left: whether we left; who was
+    removed keeps the keys for a day, since the removal may turn out to be void.
+    """
     row = store_chats.get(tx.db, chat)
     if row is None:
         return
@@ -248,8 +250,13 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         fields["name"] = name
     if not present and row.ended_at is None:
         fields["ended_at"] = tx.now
-        forget_keys(tx, chat)
+        if left:
+            forget_keys(tx, chat)
+        else:
+            store_items.withdraw_all(tx.db, chat)
         transfers.group_ended(tx, chat)
+    elif present and row.ended_at is not None:
+        fields["ended_at"] = None
     if fields:
         store_chats.update(tx.db, chat, **fields)
         tx.people_changed = True
@@ -261,8 +268,8 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
 
 
 def forget_keys(tx: Transaction, chat: ChatId) -> None:
-    """Delete the keys of a group that we are not in any more, and what waited to be sent or opened. What is to be put
-    into a log still is, for a day: that we leave, where nobody else is told of it.
+    """Delete the keys of a group that we have left, and what waited to be sent or opened. What is to be put into a log
+    still is, for a day: that we leave, where nobody else is told of it.
     """
     for epoch in store_epochs.of(tx.db, chat):
         if store_logs.waits(tx.db, epoch.pk):

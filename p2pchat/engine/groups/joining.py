@@ -313,19 +313,20 @@ def _epoch_event(known: MembershipLog, taken: list[GroupEvent], opened: Welcome,
     return event
 
 
-def introduced(tx: Transaction, contact: Contact, payload: GroupMember) -> None:
-    """Note which member of a group a contact is, if they prove it."""
+def introduced(tx: Transaction, contact: Contact, payload: GroupMember) -> ChatId | None:
+    """Note which member of a group a contact is, if they prove it; return its chat then."""
     row = store_groups.of_group(tx.db, payload.group)
     member = None if row is None else store_members.get(tx.db, row.chat, payload.member)
     pair = _pair(tx, contact)
     if row is None or member is None or pair is None:
-        return
+        return None
     try:
         welcome.check_member(row.group_id, member.sign, pair, payload.proof)
     except CannotOpen:
-        return
+        return None
     store_members.is_contact(tx.db, row.chat, member.id, contact.id)
     tx.groups_changed[row.chat] = None
+    return row.chat
 
 
 def _pair(tx: Transaction, contact: Contact) -> bytes | None:

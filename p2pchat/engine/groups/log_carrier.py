@@ -25,7 +25,7 @@ from p2pchat.core.primitives import Random, hmac_sha256, sign_public
 from p2pchat.engine.delivery import group_rules, mailbox_queues
 from p2pchat.engine.groups import adopting, log_duties
 from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
-from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError
+from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError, UsageError
 from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.lib.wakeup import Wakeup
@@ -318,7 +318,7 @@ class LogCarrier:
                     await submit(log_duties.came, pk, [item], 0)
                 except Busy:
                     raise
-                except NodeError:
+                except (NodeError, UsageError):
                     log.info("an item of a group could not be taken")
             await submit(log_duties.came, pk, [], upto)
         known = self._places.get(pk)

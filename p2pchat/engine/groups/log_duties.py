@@ -24,7 +24,6 @@ from p2pchat.engine.delivery import states
 from p2pchat.engine.groups import changes, duties, history, logs, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
-from p2pchat.store import chats as store_chats
 from p2pchat.store import relays as store_relays
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -55,7 +54,7 @@ def came(tx: Transaction, pk: int, sealed: Sequence[bytes], upto: int) -> None:
     """Take items of the log with this pk, and note how far it was read. What is not of its epoch is no item."""
     log = store_logs.get(tx.db, pk)
     epoch = None if log is None else store_epochs.by_pk(tx.db, log.epoch)
-    if log is None or epoch is None or _has_ended(tx, log.chat):
+    if log is None or epoch is None or not epoch.header:
         return
     store_logs.read_upto(tx.db, pk, upto)
     for item in sealed:
@@ -73,14 +72,10 @@ def placed(tx: Transaction, pk: int, results: Sequence[tuple[int, MessageId | No
     store_logs.done(tx.db, pk, [item for item, _, code in results if code in _FINAL])
     stored = [message for _, message, code in results if message is not None and code == mailbox.DONE]
     states.advance(tx, log.chat, stored, DeliveryEvent.STORED, Route.MAILBOX)
-    if _has_ended(tx, log.chat) and not store_logs.waits(tx.db, log.epoch):
+    epoch = store_epochs.by_pk(tx.db, log.epoch)
+    if epoch is not None and not epoch.header and not store_logs.waits(tx.db, log.epoch):  # of a group that we left
         store_epochs.remove(tx.db, log.epoch)
         tx.group_logs_changed = True
-
-
-def _has_ended(tx: Transaction, chat: ChatId) -> bool:
-    kept = store_chats.get(tx.db, chat)
-    return kept is None or kept.ended_at is not None
 
 
 def _name_relays(tx: Transaction, row: GroupRow) -> None:

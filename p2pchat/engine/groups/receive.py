@@ -20,7 +20,9 @@ from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import adopting, carriage, gaps, past, siblings, transcript
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
+from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
+from p2pchat.store.contacts import ContactState
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
@@ -28,6 +30,7 @@ from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.items import WaitingItem
+from p2pchat.store.groups.members import MemberRow
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +101,9 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
         log.debug("an item of a group was dropped")
         return False
     now = store_groups.get(tx.db, row.chat)
-    if now is not None and known is not None:  # those who have what it waits for can use it at once
+    if (
+        now is not None and known is not None and not _was_removed(tx, now)
+    ):  # those who have what it waits for can use it at once
         carriage.pass_on(tx, now, found[0], sealed, known)
     return outcome is ItemOutcome.NEW
 
@@ -123,6 +128,10 @@ def _apply(
         return (
             outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN
         )  # the others need all parts, to see that
+    if isinstance(item, MessageItem) and _was_removed(tx, row):
+        raw = item.encode()
+        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, epoch.pk)
+        return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
         return _message(tx, row, epoch, item, route)
     if adopting.take(tx, row, item.event):
@@ -169,11 +178,25 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         content = decode_content(read.message.content)
     except CannotOpen:  # its author's node is newer, or lies
         return ItemOutcome.TAKEN
-    if content.kind.in_group and group_rules.may_post(tx, row, member, content):
+    if content.kind.in_group and not _is_blocked(tx, member) and group_rules.may_post(tx, row, member, content):
         shown = _shown(tx, row.chat, item.member)
         contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
+
+
+def _is_blocked(tx: Transaction, member: MemberRow) -> bool:
+    """Return whether a member is a contact whom the user has blocked: that holds by whatever way they come."""
+    contact = None if member.contact is None else tx.contact(member.contact)
+    return contact is not None and contact.state == ContactState.BLOCKED
+
+
+def _was_removed(tx: Transaction, row: GroupRow) -> bool:
+    """Return whether we are no member any more. Messages wait then: they are shown if the removal turns out void."""
+    if row.epoch is not None:
+        return False
+    chat = store_chats.get(tx.db, row.chat)
+    return chat is None or chat.ended_at is not None
 
 
 def _shown(tx: Transaction, chat: ChatId, member: MemberId) -> str:

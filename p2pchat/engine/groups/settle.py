@@ -37,6 +37,7 @@ from p2pchat.engine.runtime.effects import GroupArrival
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
@@ -83,7 +84,9 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
     elif isinstance(payload, GroupRefusal):
         joining.refused(tx, contact, payload)
     elif isinstance(payload, GroupMember):
-        joining.introduced(tx, contact, payload)
+        introduced = joining.introduced(tx, contact, payload)
+        if introduced is not None:
+            _take_early(tx, contact, introduced, arrival)
     elif isinstance(payload, GroupLost):
         catching_up.lost(tx, contact, payload)
     elif isinstance(payload, GroupWant):
@@ -91,18 +94,32 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)
-        if row is None or chat is None or chat.ended_at is not None:
-            joins = store_joins.get(tx.db, payload.group, contact.id) is not None
-            if joins and len(payload.sealed) in items.SIZES:  # it has overtaken their welcome
-                id = items.item_id(payload.sealed)
-                store_items.keep_early(tx.db, contact.id, payload.group, id, payload.sealed, tx.now)
+        joins = store_joins.get(tx.db, payload.group, contact.id) is not None
+        if row is None or chat is None or (chat.ended_at is not None and (joins or not _has_keys(tx, row.chat))):
+            if joins:  # it has overtaken their welcome
+                _keep_early(tx, contact, payload)
             return
         sender = store_members.of_contact_in(tx.db, row.chat, contact.id)
+        tag = payload.sealed[: items.TAG_BYTES]
+        if not sender and not store_epochs.with_tag(tx.db, row.chat, tag):  # who knows no more than the group's id
+            _keep_early(tx, contact, payload)  # would push out what waits of members; or it has overtaken who they are
+            return
         receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}))
 
 
+def _has_keys(tx: Transaction, chat: ChatId) -> bool:
+    """Return whether we can read anything of a group."""
+    return any(epoch.header for epoch in store_epochs.of(tx.db, chat))
+
+
+def _keep_early(tx: Transaction, contact: Contact, payload: GroupItem) -> None:
+    if len(payload.sealed) in items.SIZES:
+        id = items.item_id(payload.sealed)
+        store_items.keep_early(tx.db, contact.id, payload.group, id, payload.sealed, tx.now)
+
+
 def _take_early(tx: Transaction, contact: Contact, chat: ChatId, arrival: GroupArrival) -> None:
-    """Take what came of a group before we were in it."""
+    """Take what a contact sent of a group before we were in it, or knew that they are."""
     row = store_groups.get(tx.db, chat)
     for sealed in [] if row is None else store_items.take_early(tx.db, contact.id, row.group_id):
         now = store_groups.get(tx.db, chat)

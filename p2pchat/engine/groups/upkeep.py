@@ -21,6 +21,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import leaves as store_leaves
 
 TURN_SECONDS = 60.0
 KEEP_SEEN_MS = 60 * DAY_MS
@@ -68,6 +69,8 @@ def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
             for row in rows.values():
                 store_epochs.remove(tx.db, row.pk)
                 tx.erased = tx.group_logs_changed = True
+            store_leaves.forget(tx.db, chat)
+            store_items.forget_all(tx.db, chat)
         return
     if len(rows) < 2:
         return

@@ -6,12 +6,12 @@ A chain that is used is deleted here in the same transaction, and has a row of i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.roles import MEMBER_ID_BYTES
-from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.core.ids import MemberId
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.store.database import Database
 
@@ -49,15 +49,6 @@ def remove(db: Database, epoch: int, member: MemberId) -> None:
     if found is not None:
         left = found.chains[: found.place] + found.chains[found.place + ENTRY_BYTES :]
         db.execute(_CHANGE, (left, epoch, found.first))
-
-
-def drop(db: Database, chat: ChatId, members: Iterable[MemberId]) -> None:
-    """Delete the chains of members in all epochs of a group."""
-    gone = sorted(members)
-    epochs = db.query("SELECT pk FROM group_epochs WHERE chat = ?", (chat,)) if gone else []
-    for (epoch,) in epochs:
-        for member in gone:
-            remove(db, epoch, member)
 
 
 def clear(db: Database, epoch: int) -> None:

@@ -6,7 +6,7 @@ disk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from p2pchat.core.groups.chains import Chain
@@ -143,14 +143,6 @@ def put_chain(db: Database, epoch: int, member: MemberId, chain: Chain) -> None:
     if not db.execute(_MOVE_CHAIN, values):
         chain_starts.remove(db, epoch, member)
         db.execute(_PUT_CHAIN, values)
-
-
-def drop_chains(db: Database, chat: ChatId, members: Collection[MemberId]) -> None:
-    """Delete the chains and skipped keys of members who are gone, in all epochs of a group."""
-    chain_starts.drop(db, chat, members)
-    for member in members:
-        for table in ("group_chains", "group_skipped"):
-            db.execute(f"DELETE FROM {table} WHERE {_IN_CHAT} AND member = ?", (chat, member))
 
 
 def skipped(db: Database, epoch: int, member: MemberId, number: int) -> bytes | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import trio
 
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Text
 from p2pchat.core.delivery import Route
-from p2pchat.core.groups import events
+from p2pchat.core.groups import events, messages
 from p2pchat.core.groups import items as core_items
-from p2pchat.core.groups.items import EventItem
+from p2pchat.core.groups.items import EventItem, MessageItem
 from p2pchat.engine.groups import carriage, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import epochs as store_epochs
@@ -22,7 +25,7 @@ from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from tests.support.group_worlds import found, said, talk
 from tests.support.sampling import sampled
-from tests.support.world import World, WorldNode, run_world
+from tests.support.world import World, WorldNode, run_world, until
 
 CHAT = "hikers"
 
@@ -167,5 +170,78 @@ def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path) -> None:
             return [waiting.id[0] for waiting in store_items.waiting(tx.db, chat)]
 
         assert await alice.engine.committer.submit(act) == [*range(4, 12)]
+
+    run_world(tmp_path, main)
+
+
+def test_what_we_wrote_ourselves_is_nobody_elses_though_it_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a log, to somebody whose profile was put back from a copy and does not know that it was sent."""
+
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carried: list[bytes] = []
+        carry = pairwise.carry
+
+        def keep(tx: Transaction, row: GroupRow, epoch: EpochRow, sealed: bytes, *more: Any, **rest: Any) -> None:
+            carried.append(sealed)
+            carry(tx, row, epoch, sealed, *more, **rest)
+
+        chains = alice.db.query("SELECT number, key, epoch, member FROM group_chains")
+        with monkeypatch.context() as patched:
+            patched.setattr(pairwise, "carry", keep)
+            await alice.call("send", chat=CHAT, text="mine")
+        assert len(carried) == 1
+
+        def put_back(tx: Transaction) -> None:
+            tx.db.execute("DELETE FROM group_items")
+            tx.db.execute("DELETE FROM messages WHERE text = 'mine'")
+            tx.db.executemany("UPDATE group_chains SET number = ?, key = ? WHERE epoch = ? AND member = ?", chains)
+
+        await alice.engine.committer.submit(put_back)
+        await deliver(alice, carried[0])
+        assert await talk(alice, CHAT) == []
+
+    run_world(tmp_path, main)
+
+
+def test_nobody_writes_in_the_name_of_another_member(tmp_path: Path) -> None:
+    """Whoever has the keys of an epoch can compute the keys of every chain; the signature alone says who wrote."""
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        (of_carol,) = [store_groups.get(carol.db, chat) for chat in store_groups.chats(carol.db)]
+        assert of_carol is not None
+
+        def forge(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            assert row.epoch is not None
+            epoch = store_epochs.get(tx.db, chat, row.epoch)
+            assert epoch is not None
+            content = Content(Text("I resign"), tx.new_message_id(), 1, tx.now)
+            for author in (of_carol.member, row.member):
+                chain = store_epochs.chain(tx.db, epoch.pk, author)
+                assert chain is not None
+                raw = encode_content(content)
+                made = messages.write(row.group_id, epoch.id, author, row.sign_seed, chain, (), (), raw, tx.random)
+                carriage.send(tx, row, epoch, MessageItem(author, made.message.number, made.body))
+                content = Content(Text("I am bob"), tx.new_message_id(), 2, tx.now)
+
+        await bob.engine.committer.submit(forge)
+
+        async def heard() -> bool:
+            return "I am bob" in await said(alice, CHAT)
+
+        await until(heard)
+        assert [(one["from"], one["text"]) for one in await talk(alice, CHAT)] == [("bob", "I am bob")]
+        await carol.call("send", chat=CHAT, text="I do not")
+
+        async def reads_on() -> bool:
+            return "I do not" in await said(alice, CHAT)
+
+        await until(reads_on)
 
     run_world(tmp_path, main)

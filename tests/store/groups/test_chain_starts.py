@@ -72,16 +72,6 @@ def test_a_chain_that_is_used_is_nowhere_as_it_was(db: Database, number: int) ->
     assert epochs.messages(db, pk) == 2
 
 
-def test_who_is_gone_has_no_chain_in_any_epoch(db: Database) -> None:
-    pks, before = [add(db, b"e"), add(db, b"f")], beginnings()
-    epochs.put_chain(db, pks[0], member(1), Chain(bytes(32), 5))
-    epochs.drop_chains(db, CHAT, [member(1), member(2)])
-    for pk in pks:
-        there = [id for id in before if epochs.chain(db, pk, id) is not None]
-        assert set(there) == before.keys() - {member(1), member(2)}
-    assert before[member(2)].key not in kept(db)
-
-
 def test_they_go_with_their_epoch(db: Database) -> None:
     first, second = add(db, b"e"), add(db, b"f", 1)
     epochs.keep_topic(db, first)
