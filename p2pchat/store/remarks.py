@@ -260,7 +260,7 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
     db.execute(_RETRACT, (row.pk, now, counted))
     search_backlog.put_back(db, row.pk, row.chat, row.sender, "")
-    for table in ("versions", "reactions", "pins", "files"):
+    for table in ("versions", "reactions", "pins", "files", "mentions"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
 
 

@@ -284,6 +284,7 @@ ANSWERS: dict[str, Answer] = {
     "set_role": GROUP,
     "mute_member": GROUP,
     "hide_message": MESSAGE,
+    "report_message": {"readers": 2},
     "set_group": GROUP,
     "recover_group": GROUP,
     "keep_group": GROUP,

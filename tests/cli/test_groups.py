@@ -46,6 +46,7 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
     (["mute", "friends", "bob", "8h"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 28_800}),
     (["mute", "friends", "bob", "off"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 0}),
     (["hide", "1a2b", "too", "loud"], "hide_message", {"id": "1a2b", "reason": "too loud", "chat": None}),
+    (["report", "1a2b", "too", "loud"], "report_message", {"id": "1a2b", "reason": "too loud", "chat": None}),
     (["leave", "friends"], "leave_group", {"chat": "friends"}),
     (["set", "friends", "slow_mode", "5m"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "300"}),
     (["set", "friends", "slow_mode", "off"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "0"}),

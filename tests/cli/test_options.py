@@ -73,6 +73,7 @@ POSITIONALS = {
     "group ban": ["friends", "bob"],
     "group role": ["friends", "bob", "admin"],
     "group hide": ["0198f2a1", "spam"],
+    "group report": ["0198f2a1", "spam"],
     "group mute": ["friends", "bob", "8h"],
     "group set": ["friends", "slow_mode", "30s"],
     "group recover": ["friends", "bob"],

@@ -68,8 +68,8 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "mute_member",
-        "Mutes a member whose role is below the user's: for so long, what they write is refused by their own node and "
-        "not shown by the others. They read and react. It is for moderators and above.",
+        "Mutes a member whose role is below the user's, for a time: their own node refuses to send what they write, "
+        "and nobody else's shows it. They can still read and react. It is for moderators and above.",
         f"{GROUP}; as in `group`",
         (CHAT, _MEMBER, Param("seconds", "integer", "How long, at most 366 days; 0 ends it.")),
     ),
@@ -82,6 +82,18 @@ METHODS: Final[tuple[Method, ...]] = (
         (
             MESSAGE_ID,
             Param("reason", "text", "Why, for all members to see; at most 256 bytes of UTF-8.", default=""),
+            IN_CHAT,
+        ),
+    ),
+    Method(
+        "report_message",
+        "Tells those who moderate a group, at most 16 of them, about a message of a member: they read a line in the "
+        "chat that says who reports it, and why. It is sealed to them: other members' nodes learn only that the user "
+        "reports something. `readers` is how many it goes to, without the author of the message.",
+        "{readers}",
+        (
+            MESSAGE_ID,
+            Param("reason", "text", "Why, for them to see; at most 256 bytes of UTF-8.", default=""),
             IN_CHAT,
         ),
     ),
@@ -178,7 +190,7 @@ INVITES: Final[tuple[Method, ...]] = (
     ),
     Method(
         "answer_request",
-        "Lets somebody join who asked to, or declines; whoever is declined is not told.",
+        "Makes somebody a member who asked to join, or declines; whoever is declined is not told.",
         "{id, name}",
         (
             CHAT,
@@ -195,7 +207,7 @@ INVITES: Final[tuple[Method, ...]] = (
             Param("expires", "integer", "Seconds until it expires.", default=604_800),
             Param("uses", "integer", "How many people can use it; null for no limit.", default=None),
             Param(
-                "ask", "flag", "Whoever uses it waits in `group_requests` until somebody lets them in.", default=False
+                "ask", "flag", "Whoever uses it waits in `group_requests` until an admin accepts them.", default=False
             ),
             Param("role", "text", "The role of those who join by it.", default="member", choices=ROLES[1:]),
         ),

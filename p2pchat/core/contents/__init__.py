@@ -23,6 +23,8 @@ group_member   which member the sender is       group_ask      an invite to a gr
 group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
 group_lost     a member cannot read any more   group_want     messages that have not arrived
 hide           a message is hidden for all
+report         a message is reported to moderators
+mention        whom a text of a group mentions
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ from p2pchat.core.contents.queues import Queues
 from p2pchat.core.contents.reaction import Reaction
 from p2pchat.core.contents.receipt import Receipt
 from p2pchat.core.contents.relay import ContactRelay
+from p2pchat.core.contents.report import Report
 from p2pchat.core.contents.request import RenewalRequest
 from p2pchat.core.contents.reset import Reset
 from p2pchat.core.contents.text import Text
@@ -89,6 +92,7 @@ __all__ = [
     "Reaction",
     "Receipt",
     "RenewalRequest",
+    "Report",
     "Reset",
     "Text",
     "Timer",
@@ -130,6 +134,7 @@ KINDS: dict[int, type[Payload]] = {
         GroupRefusal,
         GroupAsk,
         Hide,
+        Report,
     )
 }
 

@@ -20,7 +20,7 @@ from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
-from p2pchat.engine.contents import hide
+from p2pchat.engine.contents import hide, report
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.groups import (
     changes,
@@ -37,6 +37,7 @@ from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
+from p2pchat.lib.english import counted
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
@@ -155,6 +156,23 @@ async def hide_message(engine: Engine, *, id: str, reason: str = "", chat: str |
     hidden: Json = await engine.committer.submit(act)
     await engine.endings.clean_log()  # only then the words are gone from the log of the database too
     return hidden
+
+
+async def report_message(engine: Engine, *, id: str, reason: str = "", chat: str | None = None) -> Json:
+    """Tell those who moderate a group about a member's message; nobody else reads what is said."""
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        raise UsageError(f"A reason has at most {MAX_REASON_BYTES} bytes")
+
+    def act(tx: Transaction) -> Json:
+        message = conversation.message_meant(tx.db, id, chat)
+        partner = conversation.contact_of(tx, message)
+        row = None if partner.group is None else store_groups.get(tx.db, partner.group)
+        if row is None:
+            raise UsageError("Only messages of groups are reported", hint="`p2pchat block` blocks a contact.")
+        return {"readers": report.put(tx, partner, row, message, reason)}
+
+    sent: Json = await engine.committer.submit(act)
+    return sent
 
 
 async def leave_group(engine: Engine, *, chat: str) -> Json:
@@ -292,7 +310,11 @@ def _sentence(said: str, event: GroupEvent, knowing: int, total: int, log: Membe
         return f"{said}; it does not count, since the right to it had been taken away."
     if not isinstance(event.action, RemoveMembers):
         return f"{said}."
-    seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"
+    seen = (
+        "everybody has"
+        if knowing >= total
+        else f"{knowing:,} of {counted(total, 'member')} {'has' if knowing == 1 else 'have'}"
+    )
     return f"{said}; {seen} seen it."
 
 

@@ -85,6 +85,7 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "remove_member": groups.remove_member,
     "set_role": groups.set_role,
     "hide_message": groups.hide_message,
+    "report_message": groups.report_message,
     "mute_member": groups.mute_member,
     "leave_group": groups.leave_group,
     "set_group": groups.set_group,

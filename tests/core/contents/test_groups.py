@@ -6,6 +6,7 @@ import pytest
 
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import (
+    Edit,
     GroupAsk,
     GroupHistory,
     GroupItem,
@@ -19,9 +20,12 @@ from p2pchat.core.contents import (
     GroupWelcome,
     Hide,
     Payload,
+    Report,
+    Text,
 )
 from p2pchat.core.contents.group_refusal import JoinRefusal
 from p2pchat.core.contents.group_want import MessagePlace
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.groups.parts import cut
 from p2pchat.core.groups.welcome import PART_ROOM, make_join_keys
 from p2pchat.core.ids import EpochId, MemberId, MessageId
@@ -47,12 +51,16 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupRefusal(GROUP, 255),
     GroupAsk(bytes(32)),
     Hide(MessageId(bytes(16)), MemberId(bytes(8)), "r" * 256),
+    Text("@anna", "q", (MentionedMember(MemberId(bytes(8)), "é" * 80),) * 16),
+    Text("@anna", mentions=(MentionedMember(MemberId(bytes(8)), "anna"),)),
+    Edit(MessageId(bytes(16)), "@anna", (MentionedMember(MemberId(bytes(8)), "anna"),)),
+    Report(bytes(32), ((MemberId(bytes(8)), bytes(360)),) * 16),
 )
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: type(payload).__name__)
 def test_a_content_about_a_group_opens_to_what_it_was(payload: Payload) -> None:
-    content = Content(payload, MessageId(bytes(16)), 0, NOW)
+    content = Content(payload, MessageId(bytes(16)), int(payload.KIND.visible), NOW)
     assert decode_content(encode_content(content)) == content
     assert type(payload).decode([*payload.encode(), 0]) == payload  # a later version may say more
 
