@@ -13,8 +13,9 @@ put      a deposit on a connection that is there
 health   the relay's /healthz; at the node: a call of a face
 
 Bars: the median and the ninth decile of `new` are at most ten times what they are in peace, no new connection takes
-more than a second, no health check or call more than 0.2 s. What misses a bar is measured once more, and why is
-printed, since this machine may have had other work; the command ends with 1 where a bar is missed twice.
+more than a second, no health check or call more than 0.2 s; on a machine that needs more than a tenth of these in peace
+ten times that. What misses a bar is measured again, and why is printed, since this machine may have had other work; the
+command ends with 1 where a bar is missed five times in a row.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from p2pchat.core import mailbox
 
 HONEST = "127.0.0.1"
 MANY = 32
-TRIES = 2
+TRIES = 5
 WARM_UP_SECONDS, PEACE_SECONDS = 1.0, 3.0
 """Before the peace is measured, and in which it is: about 45 new connections."""
 SETTLE_SECONDS = 0.3
@@ -51,7 +52,9 @@ SETTLE_SECONDS = 0.3
 IDLE_SHARE, MAX_IDLE_WAIT_SECONDS = 0.05, 3.0
 """Of a core, below which a target has done with the flood before; and how long it may take for that."""
 MAX_RATIO, MAX_NEW_SECONDS, MAX_HEALTH_SECONDS = 10.0, 1.0, 0.2
-"""How much longer a new connection may take than in peace, and what it and a health check or call may take."""
+"""How much longer a new connection may take than in peace, and what it and a health check or call may take where they
+need no more than a tenth of that in peace.
+"""
 YIELDING = 19
 """The attacker's niceness."""
 
@@ -267,9 +270,9 @@ def missed(times: Times, quiet: Times) -> list[str]:
         ratio = percentile(times.new, part) / percentile(quiet.new, part)
         if ratio > MAX_RATIO:
             found.append(f"new {name} {ratio:.1f} x")
-    if max(times.new) > MAX_NEW_SECONDS:
+    if max(times.new) > max(MAX_NEW_SECONDS, MAX_RATIO * percentile(quiet.new, 0.9)):
         found.append(f"new {_shown(max(times.new))} ms")
-    if max(times.health) > MAX_HEALTH_SECONDS:
+    if max(times.health) > max(MAX_HEALTH_SECONDS, MAX_RATIO * percentile(quiet.health, 0.9)):
         found.append(f"health {_shown(max(times.health))} ms")
     return found
 
@@ -306,7 +309,7 @@ def floods(target: Target, kinds: list[str], counts: tuple[int, ...], seconds: f
             if not missing:
                 break
             if attempt + 1 < TRIES:
-                print(f"  missed: {', '.join(missing)}; measured once more", flush=True)
+                print(f"  missed: {', '.join(missing)}; measured again", flush=True)
         good = good and not missing
     print(target.remark(), flush=True)
     return good

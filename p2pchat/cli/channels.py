@@ -11,6 +11,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
 from p2pchat.cli.options import Arg, Verb, opt, with_actions
 from p2pchat.cli.output import Cell, cell, short_date
+from p2pchat.lib.english import counted
 from p2pchat.sanitize import clean_line
 
 
@@ -60,7 +61,7 @@ def _words(result: dict[str, Any]) -> str:
     heard = (
         f"last heard from its writer on {short_date(result['heard'])}" if result["heard"] else "nothing has arrived yet"
     )
-    lines = [f"{result['name']}: {kind}, {whose}, {result['posts']} posts; {heard}", f"id {result['id']}"]
+    lines = [f"{result['name']}: {kind}, {whose}, {counted(result['posts'], 'post')}; {heard}", f"id {result['id']}"]
     if result["mirrors"]:
         lines.append("you hand it on at your own relays")
     if result["comments"]:
@@ -91,7 +92,7 @@ def writers(context: Context, args: Namespace) -> int:
 
 def _writer(writer: dict[str, Any]) -> list[Cell]:
     about = "writes no more" if writer["removed"] else "writes"
-    return [cell(writer["name"], "bold"), cell(about, "dim"), cell(f"{writer['posts']} posts")]
+    return [cell(writer["name"], "bold"), cell(about, "dim"), cell(counted(writer["posts"], "post"))]
 
 
 def relays(context: Context, args: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Verbs about groups: group create show members add invite requests accept decline remove ban role set
+"""Verbs about groups: group create show members add invite requests accept decline remove ban role mute hide report set
 recover keep successor leave log."""
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from p2pchat.cli import answers
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, count, duration, opt, timed, with_actions
 from p2pchat.cli.output import Cell, cell, short_date
+from p2pchat.lib.english import counted, with_article
 from p2pchat.lib.lookalikes import labels
 from p2pchat.lib.times import HOUR_SECONDS, format_duration
 from p2pchat.sanitize import clean_line
@@ -153,8 +154,7 @@ def _remove(context: Context, args: Namespace, *, ban: bool) -> int:
 
 def role(context: Context, args: Namespace) -> int:
     """Give a member another role."""
-    article = "an" if args.role[0] in "ao" else "a"
-    words = f"{args.m} is {article} {args.role} now."
+    words = f"{args.m} is {with_article(args.role)} now."
     return answers.say(context, words, "set_role", chat=args.chat, member=args.m, role=args.role)
 
 
@@ -172,6 +172,13 @@ def keep(context: Context, args: Namespace) -> int:
     return answers.say(context, "You stay the owner; what was asked is void.", "keep_group", chat=args.chat)
 
 
+def receipts(context: Context, args: Namespace) -> int:
+    """Tell members who are contacts what one reads in a group, or no more."""
+    wanted = args.wanted == "yes"
+    words = "Your contacts in this group count you from now on." if wanted else "Nobody is told any more."
+    return answers.say(context, words, "group_receipts", chat=args.chat, wanted=wanted)
+
+
 def mute(context: Context, args: Namespace) -> int:
     """Mute a member for a time, or end it."""
     seconds = timed(args.duration)
@@ -182,6 +189,15 @@ def mute(context: Context, args: Namespace) -> int:
 def hide(context: Context, args: Namespace) -> int:
     """Hide a message of a member for all."""
     return answers.say(context, "Hidden for all members.", "hide_message", id=args.id, reason=args.reason)
+
+
+def report(context: Context, args: Namespace) -> int:
+    """Report a message to those who moderate its group."""
+
+    def words(result: dict[str, Any]) -> str:
+        return f"Reported to those who moderate the group: {counted(result['readers'], 'member')}."
+
+    return answers.say(context, words, "report_message", id=args.id, reason=args.reason)
 
 
 def successor(context: Context, args: Namespace) -> int:
@@ -241,8 +257,14 @@ def invite(context: Context, args: Namespace) -> int:
         context.out.object(result)
         return 0
     context.out.line(result["text"])
-    many = "everybody who gets it" if args.uses is None else "one person" if args.uses == 1 else f"{args.uses:,} people"
-    then = " They wait in `p2pchat group requests` until somebody lets them in." if args.ask else ""
+    many = (
+        "everybody who gets it"
+        if args.uses is None
+        else "one person"
+        if args.uses == 1
+        else counted(args.uses, "person", "people")
+    )
+    then = " They wait in `p2pchat group requests` until an admin accepts them." if args.ask else ""
     context.out.note(f"For {many}, until {short_date(result['expires'])}. Members see each other.{then}")
     return 0
 
@@ -251,7 +273,9 @@ def requests(context: Context, args: Namespace) -> int:
     """List those who ask to join a group."""
     found = answers.show(context, _request_row, "Nobody asks to join.", "group_requests", chat=args.chat)
     if found and not context.out.json:
-        context.out.note("`p2pchat group accept CHAT ID` lets somebody in, `p2pchat group decline CHAT ID` does not.")
+        context.out.note(
+            "`p2pchat group accept CHAT ID` makes somebody a member, `p2pchat group decline CHAT ID` does not."
+        )
     return 0
 
 
@@ -278,7 +302,7 @@ def decline(context: Context, args: Namespace) -> int:
 def _answer(context: Context, args: Namespace, *, accept: bool) -> int:
     def words(result: dict[str, Any]) -> str:
         name = clean_line(result["name"])
-        return f"{name} is let in." if accept else f"{name} was declined, and is not told."
+        return f"{name} is a member now." if accept else f"{name} was declined, and is not told."
 
     return answers.say(context, words, "answer_request", chat=args.chat, id=args.id, accept=accept)
 
@@ -346,7 +370,7 @@ _ACTIONS = (
                 help="how long it can be used, such as 12h (7d)",
             ),
             opt("--uses", type=count, metavar="N", help="how many people can use it (no limit)"),
-            opt("--ask", action="store_true", help="ask before whoever uses it is let in"),
+            opt("--ask", action="store_true", help="those who use it wait until an admin accepts them"),
             opt("--role", choices=ROLES[1:], default="member", help="the role of those who join by it (member)"),
         ),
         "`p2pchat add` takes it.",
@@ -407,8 +431,8 @@ _ACTIONS = (
         "mute a member whose role is below yours, for a time",
         mute,
         (_GROUP, _MEMBER, Arg("DURATION", "such as 30m, 8h or 7d; off ends it")),
-        notes="They read and react meanwhile; what they write all the same, nobody is shown. All members see who muted "
-        "them, and until when. It is for moderators and above.",
+        notes="Meanwhile they can read and react. Their own node refuses to send what they write, and nobody "
+        "else's shows it. All members see who muted them, and until when. It is for moderators and above.",
         example="p2pchat group mute friends dave 8h",
     ),
     Verb(
@@ -419,6 +443,15 @@ _ACTIONS = (
         notes="Its text is gone everywhere, as if its author had deleted it, and in its place stands who hid it, and "
         "why. It cannot be shown again. It is for moderators and above.",
         example="p2pchat group hide 0198f2a1 spam",
+    ),
+    Verb(
+        "group report",
+        "report a message to those who moderate its group",
+        report,
+        (_MESSAGE, Arg("REASON", "why; only they see it", required=False, many=True)),
+        notes="The owner, admins and moderators, without the author of the message, read in the chat that you report "
+        "it, and why; nobody else does. They decide what to do.",
+        example="p2pchat group report 0198f2a1 insults",
     ),
     Verb(
         "group set",
@@ -448,6 +481,15 @@ _ACTIONS = (
         (_GROUP,),
         notes="What admins have asked with `p2pchat group recover` is void then.",
         example="p2pchat group keep friends",
+    ),
+    Verb(
+        "group receipts",
+        "let the authors of a group's messages count that you have read them",
+        receipts,
+        (_GROUP, Arg("WANTED", "yes or no", choices=("yes", "no"))),
+        notes="It is off at first. Only authors who are your contacts are told, in the session of the two, and see a "
+        "number: `seen by 7` in `p2pchat log`. What you read before it was on is told to nobody.",
+        example="p2pchat group receipts friends yes",
     ),
     Verb(
         "group successor",

@@ -20,7 +20,14 @@ from p2pchat.lib.moments import localized
 _PAGE = 200
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the name of the contact or group")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
-_CHANGES = {"edit": "edited", "reaction": "reaction", "pin": "pin", "deleted": "deleted for both", "hide": "hidden"}
+_CHANGES = {
+    "edit": "edited",
+    "reaction": "reaction",
+    "pin": "pin",
+    "deleted": "deleted for both",
+    "hide": "hidden",
+    "seen": "read by a member",
+}
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 """Seconds between two checks whether the node is back."""
 

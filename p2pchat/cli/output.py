@@ -195,6 +195,8 @@ def _remarks(message: dict[str, Any]) -> list[str]:
     if message.get("expires_in"):
         ends = short_date(message["expires_at"])
         said.append(f"(disappears {ends})" if ends else "(disappears once it is read)")
+    if message.get("seen"):
+        said.append(f"(seen by {message['seen']:,})")
     return said
 
 

@@ -10,6 +10,7 @@ from p2pchat import errors
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt
 from p2pchat.cli.output import cell, qr
+from p2pchat.lib.english import counted
 
 
 def relay(context: Context, args: Namespace) -> int:
@@ -95,9 +96,8 @@ def _status(context: Context, status: dict[str, Any]) -> None:
         held = f"{status['log_blobs']} in {status['logs']} logs of groups, {status['log_bytes'] / 1e6:.1f} MB"
         out.line(f"{held} of {status['most_log_bytes'] / 1e6:.0f} MB, {status['log_followers']} times followed now")
     if status["feeds"]:
-        held = (
-            f"{status['feed_posts']} posts in {status['feeds']} feeds of channels, {status['feed_bytes'] / 1e6:.1f} MB"
-        )
+        feeds = f"{counted(status['feed_posts'], 'post')} in {counted(status['feeds'], 'feed')} of channels"
+        held = f"{feeds}, {status['feed_bytes'] / 1e6:.1f} MB"
         out.line(f"{held} of {status['most_feed_bytes'] / 1e6:.0f} MB")
     out.line(f"{status['connections']} connections, {status['clients']} clients that watch {status['watched']} queues")
     reach = f"{status['reservations']} clients reachable through it, {status['circuits']} circuits"

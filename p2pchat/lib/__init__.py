@@ -6,5 +6,5 @@ wakeup        a trio event that can be reset               moments   times as pe
 small_file    reading a file that may be anything         toml_lines  changing one line of a TOML file
 proxy_address  where a SOCKS5 proxy is                    shortcodes  emoji by their names
 foreground    programs that have the terminal meanwhile     lookalikes  names that could be taken for each other
-mentions      members who are named in a text
+mentions      members who are named in a text           english     numbers and articles in sentences
 """

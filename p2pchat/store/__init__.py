@@ -10,6 +10,7 @@ database    the connection, its settings, transactions, migrations      keys    
 contacts    people                                                      devices    those of contacts: keys, addresses
 chats       members, settings, what is unread                           facts      what else is known of a contact
 messages    texts and their order                                       deliveries a message with many recipients
+mentions     whom the texts of groups mention
 remarks     edits, reactions, pins and deletions of messages            waiting    remarks that came before the message
 clearing    deleting all of a chat, some at a time             files      those of messages, and what is here of them
 timers      when timed messages and drafts end                 renewals   renewing the session, by device

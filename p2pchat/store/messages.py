@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from p2pchat.core.content import EPOCH
+from p2pchat.core.contents import GroupNotice
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
@@ -216,6 +217,14 @@ def newest_of(db: Database, chat: ChatId, sender: ContactId) -> int | None:
     sql = "SELECT sent_at FROM messages WHERE chat = ? AND sender = ? ORDER BY seq DESC LIMIT 1"
     row = db.query_one(sql, (chat, sender))
     return None if row is None else int(row[0])
+
+
+def count_about(db: Database, chat: ChatId, sender: ContactId, since: int) -> int:
+    """Return how many lines about messages a chat has from a sender since a time (ms)."""
+    sql = """SELECT count(*) FROM messages WHERE chat = ? AND sender = ? AND seq = 0 AND kind = ?
+        AND reply_to IS NOT NULL AND received_at > ?"""
+    row = db.query_one(sql, (chat, sender, GroupNotice.KIND.number, since))
+    return int(row[0]) if row else 0
 
 
 def with_id(db: Database, id: MessageId) -> list[MessageRow]:

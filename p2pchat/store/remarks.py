@@ -44,7 +44,8 @@ class HidingRow:
 @dataclass(frozen=True, slots=True)
 class Remarks:
     """The remarks that are shown with a message. quoted: the message that it answers, if it is here. file, quoted_file:
-    its file and that one's, if they have one. hiding: by whom and why it was hidden, if it was.
+    its file and that one's, if they have one. hiding: by whom and why it was hidden, if it was. seen: how many members
+    of a group say that they have read it.
     """
 
     reactions: tuple[ReactionRow, ...] = ()
@@ -53,6 +54,7 @@ class Remarks:
     file: FileRow | None = None
     quoted_file: FileRow | None = None
     hiding: HidingRow | None = None
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class _Draft:
     file: FileRow | None = None
     quoted_file: FileRow | None = None
     hiding: HidingRow | None = None
+    seen: int = 0
 
 
 NOTHING = Remarks()
@@ -105,6 +108,11 @@ SELECT message, sender, emoji FROM reactions
 WHERE message IN (SELECT value FROM json_each(?1)) AND emoji <> ''
 UNION ALL
 SELECT message, NULL, NULL FROM pins WHERE message IN (SELECT value FROM json_each(?1)) AND pinned
+"""
+_SEEN = """
+SELECT messages.pk, count(*) FROM messages
+JOIN group_seen ON group_seen.chat = messages.chat AND seq BETWEEN first AND last
+WHERE messages.pk IN (SELECT value FROM json_each(?)) GROUP BY messages.pk
 """
 _TRIM_VERSIONS = f"""
 DELETE FROM versions WHERE message = ?1 AND id <> (SELECT id FROM messages WHERE pk = ?1) AND id NOT IN (
@@ -150,6 +158,9 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
             draft.pinned = True
         else:
             draft.reactions.append(ReactionRow(sender, emoji))
+    if ours := [row.pk for row in rows if row.sender == ME and row.seq]:
+        for pk, count in db.query(_SEEN, ("[" + ",".join(map(str, ours)) + "]",)):
+            drafts.setdefault(pk, _Draft()).seen = int(count)
     for row in rows:
         if row.reply_to is not None and (target := quoted(db, row.chat, row.reply_to)) is not None:
             drafts.setdefault(row.pk, _Draft()).quoted = target
@@ -165,7 +176,15 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
         if row.deleted_at is not None and (hiding := hiding_of(db, row.pk)) is not None:
             drafts.setdefault(row.pk, _Draft()).hiding = hiding
     return {
-        pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted, draft.file, draft.quoted_file, draft.hiding)
+        pk: Remarks(
+            tuple(draft.reactions),
+            draft.pinned,
+            draft.quoted,
+            draft.file,
+            draft.quoted_file,
+            draft.hiding,
+            draft.seen,
+        )
         for pk, draft in drafts.items()
     }
 
@@ -260,7 +279,7 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
     db.execute(_RETRACT, (row.pk, now, counted))
     search_backlog.put_back(db, row.pk, row.chat, row.sender, "")
-    for table in ("versions", "reactions", "pins", "files"):
+    for table in ("versions", "reactions", "pins", "files", "mentions"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
 
 

@@ -35,9 +35,14 @@ VERBS = (
     GroupVerb("remove", "remove a member", "remove_member", "MEMBER", NAME),
     GroupVerb("ban", "remove a member, and keep them from joining again", "remove_member", "MEMBER", NAME),
     GroupVerb("role", f"make a member {', '.join(ROLES[1:-1])} or {ROLES[-1]}", "set_role", "MEMBER ROLE", NAME),
+    GroupVerb("mute", "mute a member for a time: 8h, 7d; off unmutes them", "mute_member", "MEMBER TIME", NAME),
+    GroupVerb("hide", "hide the selected message for all, and say why", "hide_message", "[REASON]", NAME),
+    GroupVerb("report", "report the selected message to the moderators", "report_message", "[REASON]", NAME),
     GroupVerb("set", "change its name or a rule", "set_group", "[SETTING VALUE]", NAME),
     GroupVerb("recover", "ask that a member becomes the owner in place of a lost one", "recover_group", "MEMBER", NAME),
     GroupVerb("keep", "say that you, the owner, are not lost", "keep_group"),
+    GroupVerb("successor", "found a group that takes the place of this one", "succeed_group", "[NAME]", NAME),
+    GroupVerb("receipts", "let authors count that you have read what they wrote", "group_receipts", "yes|no", NAME),
     GroupVerb("log", "show what was done in it, and by whom", "group_log"),
     GroupVerb("leave", "leave it", "leave_group"),
 )
@@ -69,6 +74,8 @@ def ways(rest: str, contacts: Sequence[str]) -> list[tuple[str, str, str]]:
         offered_words = [*contacts]
     elif verb.name == "set":
         offered_words = _settings(more)
+    elif verb.name == "receipts":
+        offered_words = ["yes", "no"]
     elif verb.name == "role" and " " in more.strip():
         before = more.rpartition(" ")[0].strip()
         offered_words = [f"{before} {role}" for role in ROLES[1:]]

@@ -19,6 +19,9 @@ ROLES = (OWNER, ADMIN, MODERATOR, MEMBER, OBSERVER)
 _MODERATING = (OWNER, ADMIN, MODERATOR)
 _ADMINISTERING = (OWNER, ADMIN)
 
+VISIBLE = "Every member sees every other member."
+"""What everybody should know who founds a group, joins one or invites to one."""
+
 PAGE_MEMBERS = 100
 """Members that are read at a time."""
 
@@ -60,7 +63,9 @@ class GroupInfo(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A member. `contact`: what the user calls the contact who this is; None if nobody is known to be it."""
+    """A member. `contact`: what the user calls the contact who this is; None if nobody is known to be it.
+    `muted_until`: None for whoever is not muted.
+    """
 
     id: str
     name: str
@@ -68,6 +73,7 @@ class Member(NamedTuple):
     me: bool
     contact: str | None
     verified: bool
+    muted_until: datetime | None = None
 
 
 class Done(NamedTuple):
@@ -120,6 +126,7 @@ def member_of(params: Mapping[str, Any]) -> Member:
         bool(params["me"]),
         params.get("contact") or None,
         bool(params.get("verified")),
+        time_of(params["muted_until"]) if params.get("muted_until") else None,
     )
 
 
@@ -145,6 +152,16 @@ def acts_on(mine: str, theirs: str) -> bool:
     return mine in _MODERATING and theirs in ROLES and ROLES.index(mine) < ROLES.index(theirs)
 
 
+def can_recover(group: GroupInfo, me: str = "") -> bool:
+    """Return whether the user may ask for another owner: an admin whom the owner named for that, if their own id in
+    the group is known.
+    """
+    rule = group.settings.get("recovery")
+    if group.role != ADMIN or not isinstance(rule, Mapping):
+        return False
+    return not me or any(str(named["id"]) == me for named in rule["members"])
+
+
 def roles_to_give(mine: str, theirs: str) -> Sequence[str]:
     """Return the roles that somebody may give to a member who has another one: those below their own. An owner may
     also hand the group over.
@@ -153,16 +170,6 @@ def roles_to_give(mine: str, theirs: str) -> Sequence[str]:
         return ()
     below = tuple(role for role in ROLES[ROLES.index(mine) + 1 :] if role != theirs)
     return (*below, OWNER) if mine == OWNER else below
-
-
-def with_article(role: str) -> str:
-    """Return a role behind its article: the owner, an admin, a member."""
-    return f"{'the' if role == OWNER else 'an' if role[:1] in 'ao' else 'a'} {role}"
-
-
-def counted(members: int) -> str:
-    """Return a number of members in words."""
-    return "1 member" if members == 1 else f"{members:,} members"
 
 
 REMOVAL = (
@@ -186,10 +193,10 @@ SETTINGS = (
     Setting("topic", "what it is about, in a line", longest=256),
     Setting("description", "its rules, for those who join", longest=2048),
     Setting("locked", "only moderators and above write", ("no", "yes")),
-    Setting("slow_mode", "the least time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
+    Setting("slow_mode", "time between two messages of a member", ("0", "10", "30", "60", "300", "3600")),
     Setting("invites", "who adds people", ("admins", "members")),
-    Setting("newcomers", "how long newcomers send no links and files", ("0", "1", "24", "168")),
-    Setting("history", "how many earlier messages newcomers get", ("0", "50", "500")),
+    Setting("newcomers", "how long newcomers send no links or files", ("0", "1", "24", "168")),
+    Setting("history", "earlier messages that newcomers get", ("0", "50", "500")),
     Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off", longest=2048),
 )
 """What `set_group` changes, in the order of the page."""

@@ -175,6 +175,8 @@ KEYS: tuple[Key, ...] = (
     _key("f", "fetch_file", "fetch a file, pause that, or go on", MESSAGE),
     _key("x", "cancel_file", "decline a file, or withdraw yours", MESSAGE),
     _key("t", "speed", "play voice notes 1.5 or 2 times as fast, or as spoken", MESSAGE),
+    _key("h", "hide", "hide it for all members of a group, as a moderator", MESSAGE),
+    _key("R", "report", "report it to those who moderate the group", MESSAGE),
     _key("d delete", "delete", "delete it, for you or for both", MESSAGE),
     _key("w enter", "explain", "show where it is, and why", MESSAGE),
     _key("escape", "leave", "back to writing", MESSAGE),

@@ -79,6 +79,13 @@ class File(NamedTuple):
     """Whether it was sent to a group."""
 
 
+class Mentioned(NamedTuple):
+    """Somebody who is mentioned. `words`: what stands for them behind the @."""
+
+    words: str
+    me: bool
+
+
 class Message(NamedTuple):
     """A message. `sender` is `me` or the contact's name; `at` is when it was written (ours) or came (others'), in local
     time. `state`: saved, stored, delivered, read, failed (ours), received (others'). `late`: it came after messages of
@@ -110,6 +117,8 @@ class Message(NamedTuple):
     mentions_me: bool = False
     seen: int | None = None
     """How many members have said that they saw one's own message of a group; None where nobody says so."""
+    mentions: tuple[Mentioned, ...] = ()
+    """Whom its author mentions by their ids."""
     hidden: str | None = None
     """By whom and why it was hidden in a group, as `bob: spam`; it counts as deleted then."""
 
@@ -237,6 +246,7 @@ def message_of(params: Mapping[str, Any]) -> Message:
         author_of(params.get("member")),
         bool(params.get("mentions_me")),
         params.get("seen"),
+        tuple(Mentioned(str(each["words"]), bool(each["me"])) for each in params.get("mentions") or ()),
         _hidden_by(params.get("hidden")),
     )
 

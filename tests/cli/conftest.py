@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,22 @@ class Result:
 Run = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def anywhere() -> Iterator[None]:
+    """Everybody's clock shows the same, and the terminal can do what most can, wherever the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        patch.setenv("TERM", "xterm")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.fixture
 def profile(tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("P2PCHAT_PROFILE", raising=False)
-    monkeypatch.setenv("TZ", "UTC")
     made = Profile(tmp_path / "profile")
     made.make_folder()
     made.database.touch()

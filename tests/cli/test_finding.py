@@ -6,8 +6,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.cli.conftest import Run
 from tests.cli.node import FILE, MESSAGE, FakeNode
 
@@ -61,9 +59,7 @@ def test_a_line_for_each_message_in_a_form_of_ones_own(node: FakeNode, p2pchat: 
     mine = {**MESSAGE, "from": "me", "mine": True, "text": "a\x1b[2J\\n{id}\tb\nc", "received_at": None, "route": None}
     node.answers["log"] = [MESSAGE, mine]
     form = r"{date} {time}\t{from}: {text}\\ {route}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        result = p2pchat("log", "bob", "--format", form)
+    result = p2pchat("log", "bob", "--format", form)
     assert result.out == "2026-01-02 03:04\tbob: hi\\ direct\n2026-01-02 03:04\tme: a\ufffd[2J\\n{id} b c\\ \n"
     node.answers["log"] = [MESSAGE, FILE]
     named = p2pchat("log", "bob", "--format", "{file}|{text}").out

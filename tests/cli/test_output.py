@@ -79,7 +79,6 @@ def _own(text: str, state: str) -> dict[str, Any]:
 
 
 def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
     made, out, _ = output(monkeypatch, False)
     here = {"from": "me", "text": "are we still\non for tonight, or not? " * 9, "here": True, "deleted": False}
     gone = {"from": None, "text": "", "here": False, "deleted": False}
@@ -124,7 +123,6 @@ def test_a_file_that_is_answered_is_not_missing() -> None:
 
 
 def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
     made, out, _ = output(monkeypatch, False)
     messages(
         made,
@@ -147,7 +145,6 @@ def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_done_in_a_group_has_no_name_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
     made, out, _ = output(monkeypatch, False)
     notice = {**MESSAGE, "kind": "group", "from": "anna", "text": "anna removed bob: x\ny."}
     messages(made, [notice, {**MESSAGE, "from": "anna removed bob.", "text": "x"}])

@@ -27,7 +27,7 @@ Promise.withResolvers ??= function () {
 }
 
 const PROTOCOL = '/ipfs/kad/1.0.0'
-const SECONDS = 20
+const SECONDS = 60
 
 const hex = bytes => Buffer.from(bytes).toString('hex')
 const bytes = text => Uint8Array.from(Buffer.from(text, 'hex'))

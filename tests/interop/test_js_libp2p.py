@@ -30,7 +30,7 @@ from tests.support.hosts import LOOPBACK
 HERE = Path(__file__).parent
 COUNT = 8
 """Servers of js-libp2p: with ours, fewer than the 20 that keep a record, so all of them have to."""
-SECONDS = 50
+SECONDS = 150
 """Until the test gives up."""
 RANDOM = system_entropy().random
 

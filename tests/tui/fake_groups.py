@@ -173,6 +173,9 @@ class FakeGroups(ABC):
                 return each
         raise errors.NoSuchContact("There is no such member")
 
+    def _do_group_receipts(self, chat: str, wanted: bool = True) -> Json:
+        return self._do_group(chat) | {"receipts": wanted}
+
     def _do_remove_member(self, chat: str, member: str, ban: bool = False, reason: str = "") -> Json:
         del ban, reason
         gone = self._member(chat, member)
@@ -184,6 +187,32 @@ class FakeGroups(ABC):
         self._member(chat, member)["role"] = role
         self._emit("group", {"chat": chat})
         return self._do_group(chat)
+
+    def _do_mute_member(self, chat: str, member: str, seconds: int) -> Json:
+        self._member(chat, member)["muted_until"] = "2027-11-20T09:00:00.000Z" if seconds else None
+        self._emit("group", {"chat": chat})
+        return self._do_group(chat)
+
+    def _do_hide_message(self, id: str, reason: str = "", chat: str | None = None) -> Json:
+        row = next(each for each in self.history[chat or ""] if each["id"] == id)
+        row.update(text="", deleted=True, hidden={"by": "me", "reason": reason})
+        self._emit("changed", row)
+        return row
+
+    def _do_report_message(self, id: str, reason: str = "", chat: str | None = None) -> Json:
+        self.does(chat or "", f"You reported {id[:4]}: {reason}", "report")
+        return {"readers": 2}
+
+    def _do_recover_group(self, chat: str, member: str) -> Json:
+        self._member(chat, member)
+        return self._do_group(chat)
+
+    def _do_keep_group(self, chat: str) -> Json:
+        return self._do_group(chat)
+
+    def _do_succeed_group(self, chat: str, name: str) -> Json:
+        del chat
+        return {"chat": self.group(name), "offered": 1, "missing": 2}
 
     def _do_leave_group(self, chat: str) -> Json:
         self.people[chat]["state"], self.roles[chat] = "left", ""

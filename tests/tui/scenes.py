@@ -234,6 +234,15 @@ def press(*keys: str) -> Act:
     return act
 
 
+_DONE = (
+    "Anna Lindqvist made Sören a moderator.",
+    "Tomás muted Sören until 21 Dec 2026, 14:05 UTC.",
+    "Anna Lindqvist let members add people.",
+    "Anna Lindqvist removed Viktor: he sold tickets here and would not stop; 11 of 12 members have seen it.",
+    "You ended slow mode.",
+)
+
+
 def in_group(*keys: str) -> Act:
     """A group in which something was said and done, then keys."""
 
@@ -260,6 +269,11 @@ def in_group(*keys: str) -> Act:
         quote = node._quote(asked["id"])
         node.writes(chat, anna, "there is one in the hut", ago=timedelta(minutes=5), reply_to=asked["id"], quote=quote)
         node.read_upto[chat] = len(node.history[chat])
+        node.done[chat] += [
+            {"id": f"{number:064x}", "text": text, "by": "Anna Lindqvist", "op": "add", "known_by": None}
+            for number, text in enumerate(_DONE)
+        ]
+        node.wants_in(chat, "Ольга", "I am a friend of Tomás, he told me about Fridays")
         node.emit("lagged")
         await until(pilot, lambda: app.state.chat(chat) is not None)
         await app.talk.open(chat)
@@ -538,6 +552,10 @@ SCENES = {
     "group": Scene(in_group(), "in the hut"),
     "group-members": Scene(in_group(*typed("/members"), "enter", "down"), "observer", recoloured=False),
     "group-page": Scene(in_group("ctrl+y"), "slow mode", recoloured=False),
+    "group-member": Scene(in_group(*typed("/members tom"), "enter", "enter"), "mute them", recoloured=False),
+    "group-log": Scene(in_group("ctrl+y", "l"), "made Sören", recoloured=False),
+    "group-requests": Scene(in_group("ctrl+y", "r"), "a friend of", recoloured=False),
+    "group-invite": Scene(in_group("ctrl+y", "i", "u", "a", "enter"), "GROUP234", recoloured=False),
     "files": Scene(filed, "archive.zip"),
     "files-picked": Scene(in_files("ctrl+up", "up", "up", "up"), "pause"),
     "files-list": Scene(in_files(*typed("/files"), "enter"), "concert.flac", recoloured=False),

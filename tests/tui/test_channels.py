@@ -79,7 +79,7 @@ def test_a_channel_is_founded_and_its_link_copied(tmp_path: Path) -> None:
             app.copy_to_clipboard = copied.append  # type: ignore[assignment, method-assign]
             channel = app._actions.channels.channel
             await channel("link")
-            await until(pilot, lambda: "/channel link needs a channel" in notices(app))
+            await until(pilot, lambda: "/channel invite needs a channel" in notices(app))
             await channel("create")
             await until(pilot, lambda: "Write its name too" in notices(app))
             await channel("create news today")

@@ -266,6 +266,18 @@ def test_keys_for_a_page_that_is_not_there_yet_do_nothing(tmp_path: Path, monkey
     run(main())
 
 
+def test_a_member_lets_authors_count_that_they_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, MEMBER) as (node, chat, app, pilot):
+            await enter(app, pilot, "/group receipts")
+            await until(pilot, lambda: "/group receipts yes, or no." in notices(app))
+            await enter(app, pilot, "/group receipts yes")
+            await until(pilot, lambda: "count you from now on" in notices(app))
+            assert node.named("group_receipts") == [{"chat": chat, "wanted": True}]
+
+    run(main())
+
+
 def test_who_is_meant_by_two_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
@@ -363,7 +375,7 @@ def test_requests_invites_and_leaving(tmp_path: Path, monkeypatch: pytest.Monkey
             await enter(app, pilot, "/group requests")
             await until(pilot, lambda: "a friend of Bob's" in take(app).shown)
             await pilot.press("a")
-            await until(pilot, lambda: "mallory is let in" in take(app).shown)
+            await until(pilot, lambda: "mallory is a member now" in take(app).shown)
             await pilot.press("escape")
             await enter(app, pilot, "/group invite")
             await until(pilot, lambda: "Invite to Football" in take(app).shown)
@@ -428,3 +440,97 @@ def test_members_add_contacts_where_the_rule_says_so() -> None:
     ):
         group = {"chat": "c", "name": "n", "role": role, "members": 2, "settings": {"invites": rule}}
         assert group_of(group).adds is may
+
+
+def test_a_member_is_muted_from_the_list_and_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, MODERATOR) as (node, chat, app, pilot):
+            await enter(app, pilot, "/members Bob")
+            await until(pilot, lambda: isinstance(app.screen, MembersScreen) and app.screen.listed.chosen is not None)
+            await pilot.press("enter")
+            await until(pilot, lambda: "mute them for a time" in take(app).shown)
+            assert "unmute them" not in take(app).shown
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: "Mute Bob for how long?" in take(app).shown)
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: "Bob is muted for 8 hours" in take(app).shown)
+            assert node.named("mute_member") == [{"chat": chat, "member": BOB["id"], "seconds": 28_800}]
+            await until(pilot, lambda: "muted" in list_of(take(app).shown, "Bob"))
+            await pilot.press("enter")
+            await until(pilot, lambda: "Muted until" in take(app).shown and "unmute them" in take(app).shown)
+            await pilot.press("escape", "escape")
+            await enter(app, pilot, "/group mute eve 30m")
+            await until(pilot, lambda: "Mute eve for 30 minutes?" in take(app).shown)
+            await pilot.press("y")
+            await until(pilot, lambda: "eve is muted for 30 minutes" in notices(app))
+            await enter(app, pilot, "/group mute eve")
+            await until(pilot, lambda: "Write a member and a time" in notices(app))
+            await enter(app, pilot, "/group mute anna off")
+            await until(pilot, lambda: "you cannot do that as a moderator" in notices(app))
+
+    run(main())
+
+
+def list_of(shown: str, name: str) -> str:
+    """The line of a list in which a name stands."""
+    return next((line for line in shown.splitlines() if name in line and "member" in line), "")
+
+
+def test_a_moderator_hides_a_message_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, MODERATOR) as (node, chat, app, pilot):
+            await until(pilot, lambda: "@Bob I do" in take(app).shown)
+            await pilot.press("up")
+            await until(pilot, lambda: app.main.conversation.selected is not None)
+            await pilot.press("m")
+            await until(pilot, lambda: "hide it for all" in take(app).shown)
+            await pilot.press("escape", "h")
+            await until(pilot, lambda: "Hide this message for all?" in take(app).shown)
+            await pilot.press(*"loud", "enter")
+            await until(pilot, lambda: "hidden by you: loud" in take(app).shown)
+            (asked,) = node.named("hide_message")
+            assert (asked["reason"], asked["chat"]) == ("loud", chat)
+
+    run(main())
+
+
+def test_a_member_reports_a_message_and_is_not_offered_to_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, MEMBER) as (node, _, app, pilot):
+            await until(pilot, lambda: "@Bob I do" in take(app).shown)
+            await pilot.press("up", "m")
+            await until(pilot, lambda: "This message" in take(app).shown)
+            assert "hide it for all" not in take(app).shown
+            assert "report to moderators" in take(app).shown
+            await pilot.press("escape", "R")
+            await until(pilot, lambda: "Report this message?" in take(app).shown)
+            await pilot.press(*"rude", "enter")
+            await until(pilot, lambda: node.named("report_message"))
+            assert node.named("report_message")[0]["reason"] == "rude"
+
+    run(main())
+
+
+def test_a_group_is_founded_in_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, ADMIN) as (node, chat, app, pilot):
+            await enter(app, pilot, "/group successor Chess")
+            await until(pilot, lambda: "A group in the place of Football" in take(app).shown)
+            await pilot.press("enter")
+            await until(pilot, lambda: "Found Chess in the place of Football?" in take(app).shown)
+            await pilot.press("y")
+            await until(pilot, lambda: app.state.shown is not None and app.state.shown.name == "Chess")
+            assert node.named("succeed_group") == [{"chat": chat, "name": "Chess"}]
+            await until(pilot, lambda: "2 members you do not know" in notices(app))
+
+    run(main())
+
+
+def test_an_admin_who_is_named_asks_for_another_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_groups(monkeypatch)
+    rule = {"needed": 1, "members": [{"id": "a", "name": "me"}]}
+    for role, recovery, may in ((ADMIN, rule, True), (ADMIN, None, False), (OWNER, rule, False)):
+        group = group_of({"chat": "c", "name": "n", "role": role, "members": 2, "settings": {"recovery": recovery}})
+        assert any("become the owner" in way.says for way in members.ways(group, member_of(BOB))) is may

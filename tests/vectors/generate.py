@@ -44,12 +44,14 @@ from p2pchat.core.contents import (
     Queues,
     Reaction,
     Receipt,
+    Report,
     Text,
     Timer,
     Transfer,
     Typing,
     Unknown,
 )
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, seal_blob
@@ -504,6 +506,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
     described = Content(Queues(queues[:1], (b"\x92 a descriptor, which is checked later",)), number, 0, NOW)
     whole = ContactProfile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
     answer = Content(Text("ja", "سلام"), number, 2, NOW, reply_to=other)
+    anna = MentionedMember(MemberId(bytes(range(8))), "anna")
     edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
     photo = File(1, "a.png", "image/png", 70_000, bytes(range(32)), b"r" * 32, 640, 480, 0, b"\xff\xd8\xff\xd9", "🦆")
     voice = File(2, "note.opus", "", 1, bytes(range(32)), b"r" * 32, 0, 0, 1_500, bytes(range(64)))
@@ -519,6 +522,8 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("newer", later),
         ("reply", answer),
         ("edit", edit),
+        ("text-mentions", Content(Text("@anna hi", "", (anna,)), other, 3, NOW)),
+        ("edit-mentions", Content(Edit(number, "@anna hi", (anna,)), other, 0, NOW)),
         ("delete", Content(Delete(number, 1), other, 0, NOW)),
         ("reaction", Content(Reaction(number, 0, "👩🏻‍❤️‍💋‍👩🏽"), other, 0, NOW)),
         ("reaction-none", Content(Reaction(number, 1, ""), other, 0, NOW)),
@@ -526,6 +531,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("timer", Content(Timer(3600), other, 3, NOW)),
         ("pin", Content(Pin(number, 0, True), other, 0, NOW)),
         ("hide", Content(Hide(number, MemberId(bytes(range(8))), "spam €"), other, 0, NOW)),
+        ("report", Content(Report(bytes(range(32)), ((MemberId(bytes(range(8))), bytes(360)),)), other, 0, NOW)),
         ("file", Content(photo, other, 4, NOW, reply_to=number, expire_s=60)),
         ("file-voice", Content(voice, other, 5, NOW)),
         ("file-group", Content(replace(photo, boxes=shared), other, 6, NOW)),
@@ -572,6 +578,9 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("queue-time", "a queue that is read for ever", Queues.KIND.number, [[[*queue[:-1], (1 << 53) + 1]]]),
         ("queues", "five queues", Queues.KIND.number, [[queue] * 5]),
         ("queues-relays", "a descriptor of 1,025 bytes", Queues.KIND.number, [[queue], [bytes(1025)]]),
+        ("text-mention", "a mention without words", Text.KIND.number, ["@anna", "", [[bytes(8)]]]),
+        ("text-mentions", "17 mentions", Text.KIND.number, ["@a", "", [[bytes(8), "a"]] * 17]),
+        ("edit-mention", "words of 161 bytes", Edit.KIND.number, [number, "@a", [[bytes(8), "a" * 161]]]),
         ("edit", "an edit without a text", Edit.KIND.number, [number]),
         ("delete", "a delete of number 0", Delete.KIND.number, [number, 0]),
         ("reaction", "two emoji", Reaction.KIND.number, [number, 0, "👍👍"]),
@@ -581,6 +590,8 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("timer", "a timer without a place in the chat", Timer.KIND.number, [60]),
         ("hide", "a reason of 257 bytes", Hide.KIND.number, [number, bytes(8), "x" * 257]),
         ("hide-member", "a member of 7 bytes", Hide.KIND.number, [number, bytes(7), ""]),
+        ("report-box", "a box of 359 bytes", Report.KIND.number, [bytes(32), [[bytes(8), bytes(359)]]]),
+        ("report-many", "for 17 members", Report.KIND.number, [bytes(32), [[bytes(8), bytes(360)]] * 17]),
         ("pin", "a pin without an author", Pin.KIND.number, [number, True]),
         ("transfer", "a transfer without a state", Transfer.KIND.number, [number]),
         ("transfer-state", "a transfer with state 256", Transfer.KIND.number, [number, 256]),

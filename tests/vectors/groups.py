@@ -16,6 +16,7 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupSeen,
     GroupWant,
     GroupWelcome,
     Text,
@@ -278,6 +279,7 @@ def _contents(keys: welcome.JoinKeys, part: parts.Part, proof: bytes) -> Iterato
         ("group-history", GroupHistory(part)),
         ("group-refusal", GroupRefusal(GROUP, 1)),
         ("group-ask", GroupAsk(bytes(range(32)))),
+        ("group-seen", GroupSeen(GROUP, 2, 3)),
         ("group-want", GroupWant(GROUP, (place, place._replace(number=2**32 - 1)))),
     ):
         one = Content(payload, number, 0, NOW)
@@ -302,6 +304,7 @@ def _contents(keys: welcome.JoinKeys, part: parts.Part, proof: bytes) -> Iterato
         ("part", GroupWelcome(bad_part)),
         ("item", GroupItem(GROUP, sealed[:-1])),
         ("long-name", GroupOffer(GROUP, "n" * 257, 9, True, 12)),
+        ("seen", GroupSeen(GROUP, 3, 2)),
         ("want", GroupWant(GROUP, (place,) * 65)),
     ):
         raw = encode_content(Content(payload, number, 0, NOW))

@@ -156,6 +156,14 @@ def test_members_add_their_contacts_once_the_rule_says_so(tmp_path: Path) -> Non
         lines = [line["text"] for line in await alice.call("group_log", chat="hikers")]
         assert "You let members add people." in lines
         assert lines[-1] == "You let only the owner and admins add people."
+        for key, value in (("slow_mode", "30"), ("slow_mode", "0"), ("newcomers", "1"), ("history", "50")):
+            await alice.call("set_group", chat="hikers", key=key, value=value)
+        assert [line["text"] for line in await alice.call("group_log", chat="hikers", limit=4)] == [
+            "You set slow mode: a member can write every 30 seconds.",
+            "You ended slow mode.",
+            "You let newcomers send links and files only after 1 hour.",
+            "You let newcomers read the last 50 texts from before they join.",
+        ]
 
     run_world(tmp_path, main)
 
@@ -264,7 +272,7 @@ def test_the_log_says_how_many_are_known_to_have_seen_a_removal(tmp_path: Path) 
         await alice.call("remove_member", chat="hikers", member="dave", reason="spam")
         removal = (await alice.call("group_log", chat="hikers"))[-1]
         assert (removal["op"], removal["by"], removal["known_by"]) == ("remove", "me", 1)
-        assert removal["text"] == "You removed dave: spam; 1 of 3 members have seen it."
+        assert removal["text"] == "You removed dave: spam; 1 of 3 members has seen it."
         for node, count in ((bob, 2), (carol, 3)):
             await has_members(node, "hikers", 3)
             await node.call("send", chat="hikers", text="so be it")

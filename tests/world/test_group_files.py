@@ -10,12 +10,15 @@ from unittest import mock
 import pytest
 import trio
 
+from p2pchat.core.contents import Transfer
+from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.file_boxes import BoxRelay
 from p2pchat.core.files import BLOB_BYTES, BlobPlace
-from p2pchat.core.ids import FileId, PeerKey
+from p2pchat.core.ids import FileId, MessageId, PeerKey
 from p2pchat.core.relays import Relay
-from p2pchat.engine.delivery import group_rules
+from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.files import shared, to_relays, transfers
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, PicturesOff
 from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import BlobRange, Blobs, NoBlob
@@ -32,11 +35,13 @@ Json = dict[str, Any]
 CREW = ("alice", "bob", "carol")
 
 
-async def crew(world: World, names: tuple[str, ...] = CREW) -> tuple[list[WorldNode], list[MailRelay]]:
-    """A small group of contacts, who all use the same two relays."""
+async def crew(
+    world: World, names: tuple[str, ...] = CREW, users: int | None = None
+) -> tuple[list[WorldNode], list[MailRelay]]:
+    """A small group of contacts, who all use the same two relays, or so many of them do."""
     towers = [world.mailbox(f"tower {number}") for number in range(2)]
     nodes = [await world.start(name) for name in names]
-    for node in nodes:
+    for node in nodes[:users]:
         for tower in towers:
             await node.call("relays", add=tower.address)
     for one, other in combinations(nodes, 2):
@@ -201,12 +206,12 @@ def test_a_message_does_not_choose_where_its_readers_connect_to(tmp_path: Path) 
     source = new_file(tmp_path, 1_000)
 
     async def main(world: World) -> None:
-        (alice, bob, _), towers = await crew(world)
+        (_, bob, carol), towers = await crew(world, users=1)  # the relays are those of the group's logs, and not hers
         said = BoxRelay(towers[0].peer, b"elsewhere", b"x"), BoxRelay(PeerKey(b"p" * 32), b"elsewhere", b"")
         with mock.patch.object(shared, "relays_for", return_value=said):
             await bob.call("send_file", chat="crew", path=str(source))
-        await until(lambda: is_here(alice, "crew"))
-        known, unknown = await read_at(alice)
+        await until(lambda: is_here(carol, "crew"))
+        known, unknown = await read_at(carol)
         assert (known.hidden, b"elsewhere" in known.addresses, known.token) == (False, False, b"")
         assert (unknown.hidden, unknown.chosen) == (True, False)
 
@@ -370,6 +375,33 @@ def test_a_member_who_gives_something_else_keeps_nobody_from_the_file(tmp_path: 
             dave = await world.start("dave")
             await until(lambda: is_here(dave, "crew"))
         assert await saved(dave, "crew", tmp_path / "saved") == source.read_bytes()
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("news", list(TransferNews))
+def test_what_others_say_of_a_file_changes_nothing(tmp_path: Path, news: TransferNews) -> None:
+    """Otherwise one member could have it taken back from the relays, or put there again and again."""
+    source = new_file(tmp_path, 1_000)
+
+    async def main(world: World) -> None:
+        (alice, bob, carol), towers = await crew(world)
+        await carol.stop()
+        sent = await alice.call("send_file", chat="crew", path=str(source), wait="stored")
+        await until(lambda: is_here(bob, "crew"))
+        await until(lambda: all_lie(towers))
+
+        def say(tx: Transaction) -> None:
+            outbound.queue(tx, tx.partner("crew"), Transfer(MessageId(bytes.fromhex(sent["id"])), news))
+
+        await bob.engine.committer.submit(say)
+        await bob.call("send", chat="crew", text="said")
+        await reads(alice, "crew", "said")
+        await trio.sleep(3600)
+        assert await state(alice, "crew") == "waiting"
+        assert await is_here(bob, "crew")
+        assert await all_lie(towers)
+        assert sum(len(tower.put_by) for tower in towers) == 2
 
     run_world(tmp_path, main)
 

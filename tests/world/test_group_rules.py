@@ -156,8 +156,6 @@ def test_the_timer_of_a_group_is_a_setting_of_all(tmp_path: Path) -> None:
         await trio.sleep(120)
         assert await said(dave, "hikers") == []
         assert await talk(bob, "hikers") == []
-        with pytest.raises(NotNow):
-            await bob.call("send_file", chat="hikers", path=str(tmp_path / "nothing"))
 
     run_world(tmp_path, main)
 

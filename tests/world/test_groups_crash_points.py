@@ -119,6 +119,33 @@ async def _update(alice: Person, bob: Person, carol: Person) -> None:
         await person.do(nothing, _texts(1))
 
 
+async def _read(alice: Person, bob: Person, carol: Person) -> None:
+    """bob tells alice that he has read what she wrote."""
+    await _found(alice, bob, carol)
+
+    async def tell(node: WorldNode) -> None:
+        await node.call("group_receipts", chat=CHAT)
+
+    async def tells(node: WorldNode) -> bool:
+        return bool((await node.call("group", chat=CHAT))["receipts"])
+
+    async def read(node: WorldNode) -> None:
+        await node.call("read", chat=CHAT)
+
+    async def nothing_is_unread(node: WorldNode) -> bool:
+        return all(not one["unread"] for one in await node.call("chats") if one["name"] == CHAT)
+
+    async def seen_by_one(node: WorldNode) -> bool:
+        log = await node.call("log", chat=CHAT, limit=1000)
+        return [one["seen"] for one in log if one["mine"] and one["kind"] == "text"] == [1]
+
+    await bob.do(tell, tells)
+    await alice.say(CHAT, "have you read this?")
+    await bob.do(nothing, _texts(1))
+    await bob.do(read, nothing_is_unread)
+    await alice.do(nothing, seen_by_one)
+
+
 async def _play(alice: Person, bob: Person, carol: Person) -> None:
     await _found(alice, bob, carol)
     await _talk_and_remove(alice, bob, carol)
@@ -225,6 +252,14 @@ def test_a_power_cut_while_keys_are_replaced_leaves_nobody_without(tmp_path: Pat
     assert boundaries > 40
     for cut_at in chosen(boundaries, POINTS, f"{victim} has new keys"):
         _played(tmp_path / str(cut_at), victim, cut_at, play=_update)
+
+
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_while_a_member_tells_what_they_read_loses_no_count(tmp_path: Path, victim: str) -> None:
+    boundaries = _played(tmp_path / "count", victim, None, play=_read)
+    assert boundaries > 40
+    for cut_at in chosen(boundaries, POINTS, f"{victim} counts"):
+        _played(tmp_path / str(cut_at), victim, cut_at, play=_read)
 
 
 def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False, play: Play | None = None) -> int:

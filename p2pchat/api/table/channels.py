@@ -35,7 +35,8 @@ METHODS: Final[tuple[Method, ...]] = (
     Method("channel", "Shows what is known of a channel.", _CHANNEL, (CHAT,)),
     Method(
         "channel_invite",
-        "Returns the link that leads to a channel: `add` follows it. It never ends, and anybody can pass it on.",
+        "Returns the link of a channel: whoever has it can follow the channel, with `add`. It never ends, and anybody "
+        "can pass it on.",
         "{text, name, private}",
         (CHAT,),
     ),

@@ -15,8 +15,9 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event(
         "changed",
         "A message was edited, got or lost a reaction, was pinned or unpinned, was deleted for both or hidden: "
-        "`what` is edit, reaction, pin, deleted or hide; or it is group, where a line about what is missing in a group "
-        "says something else now. `notify`: somebody reacted to one's own message.",
+        "`what` is edit, reaction, pin, deleted or hide; or it is seen, where one more member of a group has read it; "
+        "or group, where a line about what is missing there says something else now. `notify`: somebody reacted to "
+        "one's own message.",
         f"{MESSAGE[:-1]}, what, notify}}",
     ),
     Event(

@@ -19,7 +19,7 @@ ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
-GROUP: Final = "{chat, name, topic, role, members, settings, epoch, problem}"
+GROUP: Final = "{chat, name, topic, role, members, settings, receipts, epoch, problem}"
 _MEMBER = Param("member", "text", "A member of the group: their id, a unique prefix of it, or their name in the group.")
 _ROLE_DOC = "`role` is owner, admin, moderator, member or observer"
 
@@ -68,8 +68,8 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "mute_member",
-        "Mutes a member whose role is below the user's: for so long, what they write is refused by their own node and "
-        "not shown by the others. They read and react. It is for moderators and above.",
+        "Mutes a member whose role is below the user's, for a time: their own node refuses to send what they write, "
+        "and nobody else's shows it. They can still read and react. It is for moderators and above.",
         f"{GROUP}; as in `group`",
         (CHAT, _MEMBER, Param("seconds", "integer", "How long, at most 366 days; 0 ends it.")),
     ),
@@ -82,6 +82,18 @@ METHODS: Final[tuple[Method, ...]] = (
         (
             MESSAGE_ID,
             Param("reason", "text", "Why, for all members to see; at most 256 bytes of UTF-8.", default=""),
+            IN_CHAT,
+        ),
+    ),
+    Method(
+        "report_message",
+        "Tells those who moderate a group, at most 16 of them, about a message of a member: they read a line in the "
+        "chat that says who reports it, and why. It is sealed to them: other members' nodes learn only that the user "
+        "reports something. `readers` is how many it goes to, without the author of the message.",
+        "{readers}",
+        (
+            MESSAGE_ID,
+            Param("reason", "text", "Why, for them to see; at most 256 bytes of UTF-8.", default=""),
             IN_CHAT,
         ),
     ),
@@ -135,9 +147,17 @@ METHODS: Final[tuple[Method, ...]] = (
         (CHAT,),
     ),
     Method(
+        "group_receipts",
+        "Tells members of a group who are contacts from now on which of their messages the user has read, once a "
+        "minute at most, or tells them no more. It is off at first. They count it in `seen`; nobody else learns it.",
+        f"{GROUP}; as in `group`",
+        (CHAT, Param("wanted", "flag", "False ends it.", default=True)),
+    ),
+    Method(
         "group",
         "Returns what there is to know about a group. `role` is the user's, null if they are not a member any more; "
-        "`members` is their number. `settings` has the settings that `set_group` changes. `epoch` says in words for "
+        "`members` is their number. `settings` has the settings that `set_group` changes. "
+        "`receipts`: `group_receipts` is on. `epoch` says in words for "
         "people how old the present keys are; `problem` says in sentences what is wrong, also who asks for another "
         "owner, or is empty. In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
         f"{GROUP}; {_ROLE_DOC}",
@@ -178,7 +198,7 @@ INVITES: Final[tuple[Method, ...]] = (
     ),
     Method(
         "answer_request",
-        "Lets somebody join who asked to, or declines; whoever is declined is not told.",
+        "Makes somebody a member who asked to join, or declines; whoever is declined is not told.",
         "{id, name}",
         (
             CHAT,
@@ -195,7 +215,7 @@ INVITES: Final[tuple[Method, ...]] = (
             Param("expires", "integer", "Seconds until it expires.", default=604_800),
             Param("uses", "integer", "How many people can use it; null for no limit.", default=None),
             Param(
-                "ask", "flag", "Whoever uses it waits in `group_requests` until somebody lets them in.", default=False
+                "ask", "flag", "Whoever uses it waits in `group_requests` until an admin accepts them.", default=False
             ),
             Param("role", "text", "The role of those who join by it.", default="member", choices=ROLES[1:]),
         ),

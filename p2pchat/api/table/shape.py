@@ -59,14 +59,15 @@ MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, today, yesterday, 30m, 3h, 7d or 2w ago."
 
 MESSAGE = (
-    "{id, chat, from, sender, member, mentions_me, mine, text, kind, sent_at, received_at, state, route, late, "
-    "reply_to, quote, edited_at, reactions, pinned, expires_in, expires_at, deleted, hidden, file}"
+    "{id, chat, from, sender, member, mentions_me, mentions, mine, text, kind, sent_at, received_at, state, route, "
+    "late, reply_to, quote, edited_at, reactions, pinned, expires_in, expires_at, deleted, hidden, file, seen}"
 )
 FIELDS = (
     "`mine`: the user wrote it; otherwise `sender` is the id of the contact who wrote it. `from` is the "
     "name to show, or `me`. In a group, `member` is {id, name} of the member who wrote it, and `sender` their id; in "
     "a channel the same of the writer; "
-    "elsewhere, and for one's own, `member` is null; `mentions_me`: it mentions the user, or all. "
+    "elsewhere, and for one's own, `member` is null; `mentions_me`: it mentions the user, or all; "
+    "`mentions` is [{id, words, me}] of the members whom it mentions by their ids, with the words behind the @. "
     "`route` history: it was written in a group before the user joined, and is signed by that member. "
     "`kind` is text, file, or timer for a line about the chat. `reply_to` is the id of "
     "the message that it replies to, and `quote` is the beginning of that message, {from, text, here, "
@@ -76,7 +77,8 @@ FIELDS = (
     "was read, or sent if it is one's own; `expires_at` is when that ends, null before. `deleted`: its "
     "sender deleted it for both, or it was hidden, and its text is empty. `hidden` is {by, reason} of a message "
     "that a moderator, or somebody above, has hidden in a group, otherwise null. `file` is null for other kinds than "
-    "file, whose `text` is the caption; `files` says what is in it."
+    "file, whose `text` is the caption; `files` says what is in it. `seen` is how many members of a group have told "
+    "that they read one's own message, null for nobody: only contacts do, if they choose to."
 )
 FILE = (
     "`file` is {name, size, type, form, state, progress, rate, stored, group, problem, path, width, height, duration, "

@@ -23,6 +23,9 @@ group_member   which member the sender is       group_ask      an invite to a gr
 group_meet     by what contacts know a member   group_notice   a line about what was done, never sent
 group_lost     a member cannot read any more   group_want     messages that have not arrived
 hide           a message is hidden for all
+report         a message is reported to moderators
+mention        whom a text of a group mentions
+group_seen     what its author's contacts have read
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ from p2pchat.core.contents.group_member import GroupMember
 from p2pchat.core.contents.group_notice import GroupNotice
 from p2pchat.core.contents.group_offer import GroupOffer
 from p2pchat.core.contents.group_refusal import GroupRefusal
+from p2pchat.core.contents.group_seen import GroupSeen
 from p2pchat.core.contents.group_want import GroupWant
 from p2pchat.core.contents.group_welcome import GroupWelcome
 from p2pchat.core.contents.hide import Hide
@@ -52,6 +56,7 @@ from p2pchat.core.contents.queues import Queues
 from p2pchat.core.contents.reaction import Reaction
 from p2pchat.core.contents.receipt import Receipt
 from p2pchat.core.contents.relay import ContactRelay
+from p2pchat.core.contents.report import Report
 from p2pchat.core.contents.request import RenewalRequest
 from p2pchat.core.contents.reset import Reset
 from p2pchat.core.contents.text import Text
@@ -78,6 +83,7 @@ __all__ = [
     "GroupNotice",
     "GroupOffer",
     "GroupRefusal",
+    "GroupSeen",
     "GroupWant",
     "GroupWelcome",
     "Hide",
@@ -89,6 +95,7 @@ __all__ = [
     "Reaction",
     "Receipt",
     "RenewalRequest",
+    "Report",
     "Reset",
     "Text",
     "Timer",
@@ -126,10 +133,12 @@ KINDS: dict[int, type[Payload]] = {
         GroupMeet,
         GroupLost,
         GroupWant,
+        GroupSeen,
         GroupHistory,
         GroupRefusal,
         GroupAsk,
         Hide,
+        Report,
     )
 }
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from p2pchat.core import codec
+from p2pchat.core.contents import mention
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.contents.target import TARGET
 from p2pchat.core.ids import MessageId
 from p2pchat.core.text import MAX_TEXT_BYTES
@@ -19,18 +21,21 @@ _SHAPE = codec.array(TARGET, codec.text(MAX_TEXT_BYTES), open_end=True)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Edit(Payload):
-    """message: the id of one of the sender's texts. written: the new text, as in `Text`."""
+    """message: the id of one of the sender's texts. written, mentions: the new
+    text, as in `Text`."""
 
     KIND = Kind(1, "edit", in_group=True)
     message: MessageId
     written: str
+    mentions: tuple[MentionedMember, ...] = ()
 
     def encode(self) -> list[object]:
-        """Return [message id, text]."""
-        return [self.message, self.written]
+        """Return [message id, text] or [message id, text, mentions]."""
+        said = [self.message, self.written]
+        return [*said, mention.written(self.mentions)] if self.mentions else [*said]
 
     @classmethod
     def decode(cls, value: Any) -> Self:
-        """Read [message id, text]. Raises CannotOpen."""
-        message, written, *_ = _SHAPE(value)
-        return cls(message, written)
+        """Read [message id, text] or [message id, text, mentions]. Raises CannotOpen."""
+        message, written = _SHAPE(value)
+        return cls(message, written, mention.read(value[2]) if len(value) > 2 else ())

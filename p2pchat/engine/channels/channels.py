@@ -18,6 +18,7 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import BadInvite, CannotOpen, NotNow, UsageError
+from p2pchat.lib.english import counted
 from p2pchat.ports import Relay
 from p2pchat.store import channels as store_channels
 from p2pchat.store import chats as store_chats
@@ -201,8 +202,11 @@ def _problem(feed: Feed, missing: int, withheld: int, forked: str | None) -> str
         by = forked or "another writer"
         return f"{by} has signed two different posts with one number: no more of theirs is taken"
     if withheld:
-        return f"its relays do not hand out the newest {withheld} posts"
-    return f"{missing} posts are missing: no relay has them any more" if missing else ""
+        return f"its relays do not hand out the newest {counted(withheld, 'post') if withheld > 1 else 'post'}"
+    if not missing:
+        return ""
+    gone = "is missing: no relay has it" if missing == 1 else "are missing: no relay has them"
+    return f"{counted(missing, 'post')} {gone} any more"
 
 
 def _check_room(tx: Transaction) -> None:

@@ -5,12 +5,14 @@ those about groups, which `engine.groups` takes at the end of the transaction (`
 receipt is queued. A content that was received before, by (contact, message id), must change nothing.
 
 text, timer, edit, delete, hide, reaction, pin, typing, receipt   the chat
+report                                                            to those who moderate a group
 file, transfer                                              a file, and what is said of it
 profile, addresses, queues, bundle, relay                   the contact
 group_meet                                                  which contact of ours a member of a group is
 visible   what all visible kinds have in common: saving a message
 about     what all remarks have in common: finding their message, or waiting for it
 ending    deleting timed messages and clearing chats
+lines     lines in the chat of a group, which nobody sent
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.ids import first_device
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import group_rules, outbound
+from p2pchat.engine.runtime import naming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.lib.times import DAY_MS
+from p2pchat.store import mentions as store_mentions
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
 from p2pchat.store.contacts import Contact, ContactState
@@ -33,6 +35,8 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, ro
     if tx.passed > (row.received_at or tx.passed) + UNDER_WAY_FOR_MS:
         return
     if remarks.edit(tx.db, row, content.message_id, payload.written, content.sent_at).shown:
+        if contact.group is not None:
+            store_mentions.put(tx.db, row.pk, payload.mentions)
         about.changed(tx, contact, row, "edit")
     _bound(tx, row, max(len(row.text.encode()), len(payload.written.encode())))
 
@@ -62,9 +66,10 @@ def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None
     if tx.now > row.sent_at + EDITABLE_FOR_MS and contact.state != ContactState.SELF:
         raise NotNow("A message can be edited for 48 hours", hint="Send another one that corrects it.")
     about.check(contact, row)
-    group_rules.check_post(tx, contact, Edit(row.id, text))
+    payload = Edit(row.id, text, naming.named_in(tx.db, contact, text))
+    group_rules.check_post(tx, contact, payload)
     message_id = tx.new_message_id()
     edited = remarks.edit(tx.db, row, message_id, text, tx.now)
     if store_outbox.forget_messages(tx.db, first_device(contact.id), edited.trimmed):
         tx.dropped[contact.id] = None  # nobody would know any more what is to be taken back with the message
-    about.tell(tx, contact, row, Edit(row.id, text), message_id)
+    about.tell(tx, contact, row, payload, message_id)

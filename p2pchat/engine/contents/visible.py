@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from p2pchat.core.content import Content
+from p2pchat.core.contents import Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import files as store_files
+from p2pchat.store import mentions as store_mentions
 from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
@@ -45,6 +47,8 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
     saved = insert_row(tx, row)
     if saved is not None and ends:  # a quote that came before it would outlive it
         remarks.unquote(tx.db, row.chat, row.id)
+    if saved is not None and contact.group is not None and isinstance(content.payload, Text):
+        store_mentions.put(tx.db, saved.pk, content.payload.mentions)
     return saved
 
 

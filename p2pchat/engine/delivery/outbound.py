@@ -66,10 +66,11 @@ def send_text(
     that is not valid.
     """
     check_text(text)
+    mentions = naming.named_in(tx.db, contact, text)
     if reply_to is None:
-        return send(tx, contact, Text(text), message_id)
+        return send(tx, contact, Text(text, mentions=mentions), message_id)
     keeps = not reply_to.expire_s and reply_to.deleted_at is None  # else the quote would outlive it
-    return send(tx, contact, Text(text, beginning(reply_to.text) if keeps else ""), message_id, reply_to)
+    return send(tx, contact, Text(text, beginning(reply_to.text) if keeps else "", mentions), message_id, reply_to)
 
 
 def check_writable(contact: Contact) -> None:
@@ -466,7 +467,7 @@ def send_unquoted(tx: Transaction, contact_id: ContactId, replies: Iterable[Mess
         assert row.content is not None
         content = decode_content(row.content)
         if isinstance(content.payload, Text):
-            unquoted = replace(content, payload=Text(content.payload.written))
+            unquoted = replace(content, payload=replace(content.payload, quote=""))
             store_outbox.update(tx.db, row.pk, content=encode_content(unquoted))
     if rows:
         store_outbox.unseal(tx.db, [row.pk for row in rows])

@@ -8,7 +8,7 @@ setting is on: a message read while it was off is never reported later.
 from __future__ import annotations
 
 from p2pchat.core.contents.receipt import MAX_RECEIPTS, READ, Receipt
-from p2pchat.core.ids import direct_contact
+from p2pchat.core.ids import ChatId, MessageId, direct_contact
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import naming, settings, withholding
 from p2pchat.engine.runtime.transaction import Transaction
@@ -16,6 +16,8 @@ from p2pchat.store import chats as store_chats
 from p2pchat.store import timers as store_timers
 from p2pchat.store.chats import Unread
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import receipts as store_receipts
 
 
 def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
@@ -29,9 +31,20 @@ def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
         tx.ends(store_timers.next_end(tx.db))
         tx.storage_limits.recount(contact.id)
         withholding.recheck(tx, contact.id)
-    if ids and settings.read_receipts(tx.db):
+    if ids and contact.group is not None:
+        _note_in_group(tx, contact.group, ids)
+    elif ids and settings.read_receipts(tx.db):
         tx.read.setdefault(contact.id, []).extend(ids)
     return store_chats.unread(tx.db, chat)
+
+
+def _note_in_group(tx: Transaction, chat: ChatId, ids: list[MessageId]) -> None:
+    """Note what was read in a group for its authors, if the user lets them be told; `engine.groups.receipts` does."""
+    row = store_groups.get(tx.db, chat)
+    if row is not None and row.receipts:
+        store_receipts.note(tx.db, chat, ids)
+        tx.memory.receipts_due[chat] = None
+        tx.group_work = True
 
 
 def finish(tx: Transaction) -> None:

@@ -17,6 +17,7 @@ siblings   tells those whom we added what they cannot read
 sending    seals our contents under the right epoch
 transcript names in our messages what we have seen, and reads that in those of others
 gaps       messages that have not arrived: shown, and asked for
+receipts   how many have read what we wrote, and telling others what we read
 carriage   carries items by every way
 pairwise   the way to members who are contacts
 recovery   what is asked about a lost owner, in sentences

@@ -115,7 +115,7 @@ def _note(tx: Transaction, chat: ChatId, epoch: int, member: MemberId, number: i
     store_gaps.add(tx.db, epoch, member, number, by, tx.now, tx.now + FIRST_ASK_MS)
     if chat not in tx.memory.gaps:
         tx.memory.gaps[chat] = None
-        tx.group_gaps = tx.group_logs_changed = True
+        tx.group_work = tx.group_logs_changed = True
 
 
 def _check(tx: Transaction, chat: ChatId) -> None:

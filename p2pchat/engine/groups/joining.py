@@ -31,7 +31,6 @@ from p2pchat.engine.groups import adopting, changes, history, notices, past, wel
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
-from p2pchat.store import chats as store_chats
 from p2pchat.store import facts, meta, partners
 from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
@@ -81,7 +80,7 @@ def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.ME
 def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
     """Answer a contact who would add us to a group, with keys made for it; with the same ones each time."""
     row, pair = store_groups.of_group(tx.db, payload.group), _pair(tx, contact)
-    if pair is None or (row is not None and not _ended(tx, row.chat)):
+    if pair is None or (row is not None and store_groups.present(tx.db, row.chat) is not None):
         return
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
@@ -206,7 +205,7 @@ def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
         return
     if payload.reason != JoinRefusal.NOT_NOW:  # otherwise the same keys may be used yet
         store_joins.ended(tx.db, payload.group)
-    why = _REFUSALS.get(payload.reason, "you were not let in")
+    why = _REFUSALS.get(payload.reason, "you were declined")
     tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
 
 
@@ -227,7 +226,7 @@ def welcomed(tx: Transaction, contact: Contact, payload: GroupWelcome) -> ChatId
     try:
         opened = welcome.open_welcome(whole)
         row = store_groups.of_group(tx.db, opened.group)
-        if row is not None and not _ended(tx, row.chat):
+        if row is not None and store_groups.present(tx.db, row.chat) is not None:
             _take_keys(tx, row, opened)
             return row.chat
         return _join(tx, contact, opened)
@@ -339,8 +338,3 @@ def _pair(tx: Transaction, contact: Contact) -> bytes | None:
 def _leaf(kept: JoinRow) -> LeafKeys:
     kem = None if kept.kem_seed is None else KemKey(kept.kem_seed)
     return LeafKeys(member_id(sign_public(kept.sign_seed)), kept.leaf_seed, kem)
-
-
-def _ended(tx: Transaction, chat: ChatId) -> bool:
-    row = store_chats.get(tx.db, chat)
-    return row is None or row.ended_at is not None

@@ -23,6 +23,7 @@ from p2pchat.engine.groups import history, joining
 from p2pchat.engine.groups.pairwise import MAX_PAIRWISE
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
+from p2pchat.lib.english import with_article
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -73,7 +74,7 @@ def make(
     if row.role > Role.ADMIN:
         raise NotNow("Only admins invite to this group")
     if not Role(row.role).is_senior_to(role):
-        raise NotNow(f"You cannot make anybody {role.name.lower()} of this group")
+        raise NotNow(f"You cannot make anybody {with_article(role.name.lower())} of this group")
     if uses is not None and not 1 <= uses <= MAX_USES:
         raise UsageError(f"An invite can be used 1 to {MAX_USES:,} times")
     name = clean_name(NAME.read(history.log_of(tx, row.chat).state.settings))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from p2pchat.core.contents import GroupNotice
-from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.groups import audit
 from p2pchat.core.groups.audit import EventStanding
 from p2pchat.core.groups.events import (
@@ -17,8 +15,8 @@ from p2pchat.core.groups.events import (
     RotateEpoch,
     UpdateMember,
 )
-from p2pchat.core.ids import MemberId, sender_of
-from p2pchat.engine.contents import visible
+from p2pchat.core.ids import MemberId
+from p2pchat.engine.contents import lines
 from p2pchat.engine.groups import history, recovery, wording
 from p2pchat.engine.groups.recovery import Ownership
 from p2pchat.engine.runtime import naming, views
@@ -27,7 +25,7 @@ from p2pchat.store import messages as store_messages
 from p2pchat.store import partners
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
-from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.messages import MessageRow
 
 _UNSAID = (UpdateMember, RotateEpoch, MergeEpochs)
 """What concerns keys alone, and nobody has to read."""
@@ -77,24 +75,8 @@ def _asked(tx: Transaction, row: GroupRow, event: GroupEvent) -> str:
 
 def say(tx: Transaction, row: GroupRow, author: MemberId, sentence: str) -> int | None:
     """Save a line about a member and tell the faces; return its pk, or None if it could not be saved."""
-    notice = MessageRow(
-        id=tx.new_message_id(),
-        chat=row.chat,
-        sender=ME if author == row.member else sender_of(author),
-        kind=GroupNotice.KIND.number,
-        seq=0,
-        text=sentence,
-        sent_at=tx.now,
-        received_at=tx.now,
-        state=DeliveryState.READ if author == row.member else DeliveryState.RECEIVED,
-        read_at=tx.now,
-    )
-    saved, partner = visible.insert_row(tx, notice), partners.of(tx.db, row.chat)
-    if saved is None:
-        return None
-    if partner is not None:
-        visible.show(tx, partner, saved)
-    return saved.pk
+    line = lines.say(tx, row, author, sentence)
+    return None if line is None else line.pk
 
 
 def reword(tx: Transaction, row: GroupRow, line: MessageRow, sentence: str) -> None:

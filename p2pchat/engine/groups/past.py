@@ -25,6 +25,7 @@ from p2pchat.engine.groups import history
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
+from p2pchat.store import mentions as store_mentions
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact
@@ -145,5 +146,7 @@ def _show(tx: Transaction, row: GroupRow, author: MemberId, content: Content) ->
         quote=content.payload.quoted() if content.reply_to is not None else "",
     )
     saved, partner = visible.insert_row(tx, message), partners.of(tx.db, row.chat)
+    if saved is not None and isinstance(content.payload, Text):
+        store_mentions.put(tx.db, saved.pk, content.payload.mentions)
     if saved is not None and partner is not None:
         visible.show(tx, partner, saved)

@@ -22,7 +22,7 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import INVITES, OWNER_KEYS
 from p2pchat.core.groups.state import GroupState, Member
 from p2pchat.core.ids import ChatId, MemberId, sender_of
-from p2pchat.engine.groups.wording import ROLE_WORDS
+from p2pchat.engine.groups import wording
 from p2pchat.errors import NotAllowed
 from p2pchat.store.database import Database
 from p2pchat.store.groups import members as store_members
@@ -47,7 +47,7 @@ def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: A
     needed, what = _needed(action, state)
     _check(db, chat, state, me, needed, what, _targets(action, state))
     if isinstance(action, SetRole) and action.role <= own:
-        raise NotAllowed(f"You can make nobody {ROLE_WORDS[action.role]}: you give only roles below yours")
+        raise NotAllowed(f"You can make nobody {wording.role(action.role)}: you give only roles below yours")
 
 
 def check_hide(db: Database, chat: ChatId, state: GroupState, me: MemberId, author: MemberId) -> None:
@@ -62,12 +62,12 @@ def _check(
     own = state.members[me].role if me in state.members else Role.OBSERVER
     if own > needed:
         whom = _listed(db, chat, [member for member in state.members.values() if member.role <= needed])
-        raise NotAllowed(f"{_WHO[needed]} {what}, and you are {ROLE_WORDS[own]}", hint=f"Ask {whom}.")
+        raise NotAllowed(f"{_WHO[needed]} {what}, and you are {wording.role(own)}", hint=f"Ask {whom}.")
     for member in targets:
         if member.role <= own and member.id != me:
             name = store_members.shown_name(db, chat, member.id)
             raise NotAllowed(
-                f"{name} is {ROLE_WORDS[member.role]}, and you can do that only to members whose role is below yours"
+                f"{name} is {wording.role(member.role)}, and you can do that only to members whose role is below yours"
             )
 
 

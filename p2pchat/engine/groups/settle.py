@@ -15,6 +15,7 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupSeen,
     GroupWant,
     GroupWelcome,
 )
@@ -29,6 +30,7 @@ from p2pchat.engine.groups import (
     links,
     log_duties,
     past,
+    receipts,
     receive,
     sending,
     summary,
@@ -91,6 +93,8 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         catching_up.lost(tx, contact, payload)
     elif isinstance(payload, GroupWant):
         gaps.wanted(tx, contact, payload)
+    elif isinstance(payload, GroupSeen):
+        receipts.seen(tx, contact, payload)
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)

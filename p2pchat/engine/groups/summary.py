@@ -59,6 +59,7 @@ def of(db: Database, chat: ChatId, now: int, state: GroupState | None = None) ->
             **{setting.key: setting.read(values) for setting in SETTINGS},
             RECOVERY.key: _recovery(db, chat, values),
         },
+        "receipts": bool(row.receipts),
         "epoch": _age(db, row, now) if present else "",
         "problem": _problem(db, row, state) if present else "",
     }

@@ -9,7 +9,17 @@ import trio
 from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.engine.groups import catching_up, duties, gaps, history, log_duties, logs, own_keys, recovery_actions
+from p2pchat.engine.groups import (
+    catching_up,
+    duties,
+    gaps,
+    history,
+    log_duties,
+    logs,
+    own_keys,
+    receipts,
+    recovery_actions,
+)
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
@@ -35,6 +45,7 @@ def begin(tx: Transaction) -> bool:
     chats = sorted(store_groups.chats(tx.db))
     catching_up.skip_copied(tx)
     gaps.begin(tx)
+    receipts.begin(tx)
     for chat in chats:
         row = store_groups.present(tx.db, chat)
         if row is not None and row.role <= Role.ADMIN:
@@ -93,7 +104,7 @@ class GroupUpkeep:
 
     def committed(self, effects: Effects) -> None:
         """After a commit, begin to look after groups if there are any."""
-        if effects.groups_changed or effects.group_gaps:
+        if effects.groups_changed or effects.group_work:
             self._wake.set()
 
     async def run(self) -> None:
@@ -107,13 +118,14 @@ class GroupUpkeep:
         while True:
             self._wake.clear()
             memory = self._committer.memory
-            turns = bool(memory.keys_due or memory.logs_due or memory.gaps)
+            turns = bool(memory.keys_due or memory.logs_due or memory.gaps or memory.receipts_due)
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
                 await self._wake.wait()
                 await trio.sleep(TURN_SECONDS)
             try:
                 await self._committer.submit(duties.check_all)
                 await self._committer.submit(gaps.check_all)
+                await self._committer.submit(receipts.tell_all)
                 await self._committer.submit(log_duties.check_all)
                 if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
                     tidied_at = trio.current_time()

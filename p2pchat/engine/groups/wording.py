@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from p2pchat.core.groups.events import (
@@ -27,26 +27,40 @@ from p2pchat.core.groups.settings import INVITES, RECOVERY
 from p2pchat.core.ids import ContactId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.runtime import views
+from p2pchat.lib.english import counted, with_article
+from p2pchat.lib.times import format_duration
 
 MAX_NAMED = 5
-ROLE_WORDS = {
-    Role.OWNER: "the owner",
-    Role.ADMIN: "an admin",
-    Role.MODERATOR: "a moderator",
-    Role.MEMBER: "a member",
-    Role.OBSERVER: "an observer",
-}
 _SETTINGS = {
     "logs": "the relays that carry the group",
     "name": "the name",
     "topic": "the topic",
     "description": "the description",
-    "slow_mode": "slow mode",
     "locked": "the lock",
-    "newcomers": "the rule for newcomers",
-    "history": "what newcomers are shown",
     "timer": "how long messages stay",
 }
+
+
+_NUMBERS: Mapping[str, tuple[Callable[[int], str], str]] = {
+    "slow_mode": (
+        lambda seconds: f"set slow mode: a member can write every {format_duration(seconds)}",
+        "ended slow mode",
+    ),
+    "newcomers": (
+        lambda hours: f"let newcomers send links and files only after {counted(hours, 'hour')}",
+        "let newcomers send links and files at once",
+    ),
+    "history": (
+        lambda number: f"let newcomers read the last {counted(number, 'text')} from before they join",
+        "let newcomers read nothing from before they join",
+    ),
+}
+"""Settings with numbers: what is said of a number, and of 0."""
+
+
+def role(given: Role) -> str:
+    """Return a role behind its article."""
+    return with_article(given.name.lower())
 
 
 def named_in(event: GroupEvent) -> set[ContactId]:
@@ -101,7 +115,7 @@ def _predicate(action: Any, called: Any) -> str:
             how = "banned" if action.ban else "removed"
             return f"{how} {listed([called(member) for member in action.members])}{because}"
         case SetRole():
-            return f"made {called(action.member)} {ROLE_WORDS[action.role]}"
+            return f"made {called(action.member)} {role(action.role)}"
         case LeaveGroup():
             return "left"
         case UpdateMember():
@@ -143,11 +157,14 @@ def _changed(key: str, value: object, called: Any) -> str:
             if len(rule.named) > 1
             else f"let {named} replace a lost owner"
         )
+    if isinstance(value, int) and key in _NUMBERS:
+        some, none = _NUMBERS[key]
+        return some(value) if value else none
     return f"changed {_SETTINGS.get(key, 'a setting')}"
 
 
 def listed(names: list[str]) -> str:
     """Return names as one says them, `anna, ben and carol`, at most five."""
     if len(names) > MAX_NAMED:
-        return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} others"
+        return f"{', '.join(names[:MAX_NAMED])} and {counted(len(names) - MAX_NAMED, 'other')}"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

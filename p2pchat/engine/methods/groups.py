@@ -20,7 +20,7 @@ from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
-from p2pchat.engine.contents import hide
+from p2pchat.engine.contents import hide, report
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.groups import (
     changes,
@@ -28,6 +28,7 @@ from p2pchat.engine.groups import (
     joining,
     links,
     permission,
+    receipts,
     recovery_actions,
     succession,
     summary,
@@ -37,6 +38,7 @@ from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
+from p2pchat.lib.english import counted
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
@@ -157,6 +159,23 @@ async def hide_message(engine: Engine, *, id: str, reason: str = "", chat: str |
     return hidden
 
 
+async def report_message(engine: Engine, *, id: str, reason: str = "", chat: str | None = None) -> Json:
+    """Tell those who moderate a group about a member's message; nobody else reads what is said."""
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        raise UsageError(f"A reason has at most {MAX_REASON_BYTES} bytes")
+
+    def act(tx: Transaction) -> Json:
+        message = conversation.message_meant(tx.db, id, chat)
+        partner = conversation.contact_of(tx, message)
+        row = None if partner.group is None else store_groups.get(tx.db, partner.group)
+        if row is None:
+            raise UsageError("Only messages of groups are reported", hint="`p2pchat block` blocks a contact.")
+        return {"readers": report.put(tx, partner, row, message, reason)}
+
+    sent: Json = await engine.committer.submit(act)
+    return sent
+
+
 async def leave_group(engine: Engine, *, chat: str) -> Json:
     """Leave a group; its chat stays, and can only be read."""
 
@@ -215,6 +234,11 @@ async def succeed_group(engine: Engine, *, chat: str, name: str) -> Json:
 async def keep_group(engine: Engine, *, chat: str) -> Json:
     """Say, as the owner, that one is not lost. Raises NotNow."""
     return await _change(engine, chat, recovery_actions.keep)
+
+
+async def group_receipts(engine: Engine, *, chat: str, wanted: bool = True) -> Json:
+    """Tell members of a group who are contacts what we read there, or tell them no more."""
+    return await _change(engine, chat, lambda tx, row: receipts.switch(tx, row, wanted=wanted))
 
 
 async def group_members(engine: Engine, *, chat: str, search: str = "", offset: int = 0, limit: int = 100) -> Json:
@@ -292,7 +316,11 @@ def _sentence(said: str, event: GroupEvent, knowing: int, total: int, log: Membe
         return f"{said}; it does not count, since the right to it had been taken away."
     if not isinstance(event.action, RemoveMembers):
         return f"{said}."
-    seen = "everybody has" if knowing >= total else f"{knowing} of {total} members have"
+    seen = (
+        "everybody has"
+        if knowing >= total
+        else f"{knowing:,} of {counted(total, 'member')} {'has' if knowing == 1 else 'have'}"
+    )
     return f"{said}; {seen} seen it."
 
 

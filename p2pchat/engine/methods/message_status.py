@@ -17,6 +17,7 @@ from p2pchat.store import deposits as store_deposits
 from p2pchat.store import files as store_files
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
+from p2pchat.store import remarks
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
@@ -112,6 +113,9 @@ def _in_group(db: Database, row: MessageRow, group: Contact, live: Live | None) 
         reason += f" {_our_file_in_group(file, stored, '' if live is None else live.problem(file, row.id))}"
     elif file is not None:
         reason, following = _their_file_in_group(file, "" if live is None else live.problem(file, row.id))
+    seen = remarks.of_message(db, row).seen
+    if seen:
+        reason += f" {seen} {'member says' if seen == 1 else 'members say'} that they have read it."
     until = views.timestamp(max((copy.until for copy in lies), default=None))
     return {
         "id": row.id.hex(),

@@ -115,8 +115,8 @@ class Effects:
     """What contacts sent about groups, in the order in which it came."""
     groups_changed: dict[ChatId, None] = field(default_factory=dict)
     """Groups of which members, settings or keys changed."""
-    group_gaps: bool = False
-    """Whether messages are missing in a group in which none were."""
+    group_work: bool = False
+    """Whether there is something to be done in a group within a minute or two."""
     group_logs_changed: bool = False
     """Whether logs at relays are to be read or appended to that were not before, or not any more,"""
     group_logs_waiting: dict[int, None] = field(default_factory=dict)

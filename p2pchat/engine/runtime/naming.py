@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from p2pchat.core.contents.mention import MAX_MENTIONS, MAX_WORDS_BYTES, MentionedMember
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.views import MemberNames, Names
+from p2pchat.lib.mentions import mentions
 from p2pchat.store import channels as store_channels
 from p2pchat.store import chats as store_chats
+from p2pchat.store import mentions as store_mentions
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
@@ -69,6 +72,25 @@ def mentioning(db: Database, chat: ChatId) -> list[MessageRow]:
     return sorted((row for row in rows if views.mentions_me(row, names)), key=lambda row: (row.place, row.seq, row.pk))
 
 
+def named_in(db: Database, partner: Contact, text: str) -> tuple[MentionedMember, ...]:
+    """Return whom a text of ours mentions in a group: everybody who is called so there, or whom the user calls so;
+    where digits of an id are behind the name, only those whom they fit.
+    """
+    group = None if partner.group is None or "@" not in text else store_groups.get(db, partner.group)
+    if group is None:
+        return ()
+    called = store_members.named_in(db, group.chat, text)
+    found: dict[MentionedMember, None] = {}
+    for each in mentions(text, [name for names in called.values() for name in names]):
+        words = text[each.start + 1 : each.end]
+        for member, names in called.items():
+            called_so = each.name.casefold() in (name.casefold() for name in names)
+            meant = called_so and member.hex().startswith(each.digits) and member != group.member
+            if meant and len(words.encode()) <= MAX_WORDS_BYTES:
+                found[MentionedMember(member, words)] = None
+    return tuple(found)[:MAX_MENTIONS]
+
+
 def _members(
     db: Database,
     chat: ChatId,
@@ -92,4 +114,5 @@ def _members(
     if group is None:
         return MemberNames(shown)
     seniors = store_members.with_role(db, chat, senders - {ME}, Role.MODERATOR)
-    return MemberNames(shown, group.name, group.member.hex(), seniors)
+    said = store_mentions.of(db, [row.pk for row in rows if "@" in row.text])
+    return MemberNames(shown, group.name, group.member.hex(), seniors, said)

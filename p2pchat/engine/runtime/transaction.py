@@ -93,7 +93,8 @@ class Memory:
     muted. keys_due, logs_due: since when (ms) new keys, or other logs, are due in a group that we manage. grouped:
     whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
     lost_answered: when a member had us make new ones. gaps: groups in which messages may be missing; gap_bytes: the
-    hour in which a member was last sent such, and how many bytes; disputes: epochs (pks) with a member who has another
+    hour in which a member was last sent such, and how many bytes; receipts_due: groups in which members are to be told
+    what we read; disputes: epochs (pks) with a member who has another
     message of a second one than we.
     """
 
@@ -119,6 +120,7 @@ class Memory:
     lost_asked: dict[ChatId, int] = field(default_factory=dict)
     lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
     gaps: dict[ChatId, None] = field(default_factory=dict)
+    receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
     disputes: set[tuple[int, MemberId, MemberId]] = field(default_factory=set)
     _undo: list[Callable[[], object]] = field(default_factory=list)

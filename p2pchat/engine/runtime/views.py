@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from p2pchat.core.contents import kind_of
 from p2pchat.core.contents.file import PEAKS, FileForm
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId
 from p2pchat.core.invite import GROUP, ONE_TIME, REUSABLE, to_text
 from p2pchat.core.text import beginning, clean_name
-from p2pchat.lib.mentions import ALL, is_mentioned
+from p2pchat.lib.mentions import ALL, is_mentioned, mentions
 from p2pchat.received.names import safe_name
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.files import FileRow, FileState
@@ -28,13 +29,14 @@ Json = dict[str, Any]
 class MemberNames(NamedTuple):
     """What members of a group are called, or who writes in a channel. shown: by the sender of a message. me: what the
     user calls themselves in the group. id: the user's id there, in hex. seniors: those of the senders who may mention
-    all.
+    all. mentions: whom messages mention, by their pk, as far as their authors say so.
     """
 
     shown: Mapping[ContactId, str]
     me: str = ""
     id: str = ""
     seniors: frozenset[ContactId] = frozenset()
+    mentions: Mapping[int, tuple[MentionedMember, ...]] = {}
 
 
 Names = str | MemberNames
@@ -84,6 +86,7 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "sender": None if mine else row.sender.hex(),
         "member": None if mine or isinstance(names, str) else {"id": row.sender.hex(), "name": names.shown[row.sender]},
         "mentions_me": mentions_me(row, names),
+        "mentions": [] if isinstance(names, str) else _mentions(row, names),
         "mine": mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
@@ -105,6 +108,7 @@ def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: in
         "deleted": row.deleted_at is not None,
         "hidden": None if remarks.hiding is None else _hiding(names, remarks.hiding),
         "file": None if remarks.file is None else file(remarks.file),
+        "seen": remarks.seen or None,
     }
 
 
@@ -148,9 +152,22 @@ def mentions_me(row: MessageRow, names: Names) -> bool:
     """Return whether somebody else's message in a group mentions the user, or is for all from somebody who may."""
     if isinstance(names, str) or row.mine or "@" not in row.text:
         return False
-    return is_mentioned(row.text, names.me, names.id) or (
-        row.sender in names.seniors and is_mentioned(row.text, ALL, names.id)
-    )
+    if row.sender in names.seniors and is_mentioned(row.text, ALL, names.id):
+        return True
+    if row.pk not in names.mentions:  # its author has named nobody by an id
+        return is_mentioned(row.text, names.me, names.id)
+    return any(each["me"] for each in _mentions(row, names))
+
+
+def _mentions(row: MessageRow, names: MemberNames) -> list[Json]:
+    """Return whom a message mentions by id: nobody whose words do not stand in it."""
+    said = names.mentions.get(row.pk, ())
+    standing = {row.text[each.start + 1 : each.end] for each in mentions(row.text, [each.words for each in said])}
+    return [
+        {"id": each.member.hex(), "words": each.words, "me": each.member.hex() == names.id}
+        for each in said
+        if each.words in standing
+    ]
 
 
 def _quote(row: MessageRow, names: Names, remarks: Remarks) -> Json:

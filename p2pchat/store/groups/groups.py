@@ -21,6 +21,7 @@ class GroupRow:
     under which we send, or None while there is none. joined_at: in ms. problem: a whole sentence about why nothing can
     be sent, or "". update_at: when (ms) our keys of encryption are to be replaced, 0 if that is yet to be chosen.
     admin_seed: the key with which admins append to the logs, if the leaf to which it was sealed has been replaced.
+    receipts: 1 if members who are contacts are told what we read.
     """
 
     chat: ChatId
@@ -38,6 +39,7 @@ class GroupRow:
     problem: str = ""
     update_at: int = 0
     admin_seed: bytes = b""
+    receipts: int = 0
 
 
 _NAMES = tuple(field.name for field in fields(GroupRow))

@@ -122,6 +122,12 @@ def all(db: Database, chat: ChatId) -> list[MemberRow]:
     return [MemberRow(*row) for row in db.query(_SELECT + "ORDER BY id", (chat,))]
 
 
+def with_keys(db: Database, chat: ChatId, role: int, most: int) -> list[MemberRow]:
+    """Return at most so many present members with this role or a higher one, the highest first."""
+    sql = f"{_SELECT} AND role <= ? ORDER BY role, id LIMIT ?"
+    return [MemberRow(*row) for row in db.query(sql, (chat, int(role), most))]
+
+
 def count(db: Database, chat: ChatId) -> int:
     """Return the number of members of a group."""
     row = db.query_one("SELECT count(*) FROM group_members WHERE chat = ? AND gone = 0", (chat,))
@@ -258,6 +264,20 @@ def named(db: Database, chat: ChatId, name: str) -> list[MemberId]:
     wanted = name.casefold()
     rows = db.query(sql, (chat, fold(name), name))
     return [MemberId(id) for id, chosen, given in rows if wanted in (chosen.casefold(), (given or "").casefold())]
+
+
+def named_in(db: Database, chat: ChatId, text: str) -> dict[MemberId, tuple[str, ...]]:
+    """Return members with their names, that which they chose there and that which the user gave them: all whose names
+    are in a text, and perhaps others.
+    """
+    sql = """
+        SELECT group_members.id, group_members.name, contacts.name
+        FROM group_members LEFT JOIN contacts ON contacts.id = contact AND NOT contacts.for_group
+        WHERE chat = ?1 AND NOT gone
+            AND ((folded <> '' AND instr(?2, folded)) OR contacts.name IS NOT NULL)
+    """
+    rows = db.query(sql, (chat, fold(text)))
+    return {MemberId(id): tuple({name for name in (chosen, given) if name}) for id, chosen, given in rows}
 
 
 def senders(db: Database, name: str, contact: ContactId | None, chat: ChatId | None) -> list[ContactId]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from p2pchat.lib.english import counted
 from p2pchat.tui import intents
 from p2pchat.tui.model import CHANNEL, Chat
 
@@ -11,9 +12,11 @@ if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
     from p2pchat.tui.base import BaseApp
 
-VERBS = ("create", "show", "link", "writers", "relays", "mirror", "comments", "report")
+VERBS = ("create", "show", "invite", "writers", "relays", "mirror", "comments", "report")
 PRIVATE, MEMBERS = "--private", "--members"
 _SWITCHES = {"on": True, "off": False}
+_ALSO = {"link": "invite"}
+"""What else a verb is called: what `invite` copies is the link of the channel."""
 
 
 class ChannelActions:
@@ -24,7 +27,7 @@ class ChannelActions:
         self._talk = talk
         self._verbs = {
             "show": self._show,
-            "link": self._link,
+            "invite": self._link,
             "writers": self._writers,
             "relays": self._relays,
             "mirror": self._mirror,
@@ -37,6 +40,7 @@ class ChannelActions:
         app, shown = self._app, self._app.state.shown
         name, _, more = rest.strip().partition(" ")
         verb = name.casefold() or ("show" if shown is not None and shown.kind == CHANNEL else "")
+        verb = _ALSO.get(verb, verb)
         if verb == "create":
             await self._create(more.strip())
         elif verb not in self._verbs:
@@ -84,7 +88,7 @@ class ChannelActions:
         answer = await self._app.node.call("create_channel", name=name, **({"private": True} if private else {}))
         await self._app.reader.reread()
         await self._talk.open(answer["chat"])
-        self._app.say("What you write here is for everybody who has its link; /channel link copies that.")
+        self._app.say("What you write here is for everybody who has its link; /channel invite copies that.")
 
     async def _show(self, chat: Chat, _rest: str) -> None:
         self._app.say(_words(await self._app.node.call("channel", chat=chat.id)))
@@ -150,7 +154,7 @@ class ChannelActions:
 
 def _words(channel: dict[str, Any]) -> str:
     kind = "private" if channel["private"] else "public"
-    posts = "1 post" if channel["posts"] == 1 else f"{channel['posts']} posts"
+    posts = counted(channel["posts"], "post")
     mirrors = " You hand it on at your own relays." if channel["mirrors"] else ""
     comments = f" {channel['comments']['name']} talks about it: /comment." if channel["comments"] else ""
     problem = f" Careful: {channel['problem']}." if channel["problem"] else ""

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from p2pchat.errors import P2PChatError
+from p2pchat.lib.english import counted, with_article
+from p2pchat.lib.times import seconds_or_off
 from p2pchat.tui import group_verbs
 from p2pchat.tui.base import contact_named
 from p2pchat.tui.groups import (
@@ -18,9 +20,8 @@ from p2pchat.tui.groups import (
     group_of,
     member_of,
     offers,
-    with_article,
 )
-from p2pchat.tui.model import GROUP, Chat
+from p2pchat.tui.model import GROUP, Chat, Message
 
 if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
@@ -28,6 +29,21 @@ if TYPE_CHECKING:
 
 _MANY = 20
 """Members of one name that are read."""
+
+
+_HIDING = (
+    "Its text goes from everybody's screen, log and search, and in its place stands who hid it, and why. It cannot be "
+    "shown again. Whoever has read it still knows it."
+)
+_REPORTING = (
+    "Those who moderate this group are told, without whoever wrote it. They read your name, the message and the "
+    "reason; nobody else does."
+)
+_SUCCESSOR = (
+    "It has the same rules and roles, and you are its owner. Members who are your contacts are added; everybody here "
+    "reads that there is another group. This one stays."
+)
+_BE = {True: "is", False: "are"}
 
 
 class GroupActions:
@@ -47,9 +63,14 @@ class GroupActions:
             "remove": self._remove,
             "ban": self._ban,
             "role": self._role,
+            "mute": self._mute,
+            "hide": self._hide_picked,
+            "report": self._report_picked,
             "set": self._set,
             "recover": self._recover,
             "keep": self._keep,
+            "receipts": self._receipts,
+            "successor": self._successor,
             "log": self._log,
             "leave": self._leave,
         }
@@ -182,6 +203,48 @@ class GroupActions:
             return
         await self._do(chat, name.strip(), f"{ROLE}{role.casefold()}")
 
+    async def _mute(self, chat: Chat, rest: str) -> None:
+        from p2pchat.tui.screens.members import MUTE
+
+        name, _, time = rest.rpartition(" ")
+        try:
+            seconds = seconds_or_off(time)
+        except ValueError:
+            self._app.say("Write a member and a time: /group mute bob 8h. Off unmutes them.")
+            return
+        await self._do(chat, name.strip(), f"{MUTE}{seconds}")
+
+    async def _hide_picked(self, _chat: Chat, reason: str) -> None:
+        message = self._app.main.conversation.selected
+        if message is None:
+            self._app.say("Select a message first, and hide it with its menu (m).")
+        else:
+            await self.hide(message, reason)
+
+    async def _report_picked(self, _chat: Chat, reason: str) -> None:
+        message = self._app.main.conversation.selected
+        if message is None:
+            self._app.say("Select a message first, and report it with its menu (m).")
+        else:
+            await self.report(message, reason)
+
+    async def report(self, message: Message, reason: str = "") -> None:
+        """Report a message to those who moderate the group; the reason is asked if there is none."""
+        from p2pchat.tui.screens.reason import ReasonScreen
+
+        asked = reason or await self._app.ask(ReasonScreen("Report this message?", "Why?", _REPORTING))
+        if asked is not None:
+            await self._app.node.call("report_message", id=message.id, reason=asked, chat=message.chat)
+
+    async def hide(self, message: Message, reason: str = "") -> None:
+        """Hide a message of a group for all; the reason is asked if there is none."""
+        from p2pchat.tui.screens.reason import ReasonScreen
+
+        page = ReasonScreen("Hide this message for all?", "Why? All members see the reason.", _HIDING)
+        asked = reason or await self._app.ask(page)
+        if asked is not None:
+            await self._app.node.call("hide_message", id=message.id, reason=asked, chat=message.chat)
+
     async def _do(self, chat: Chat, name: str, action: str) -> None:
         """Do something with the member that the user named, after a question; show them to choose from if it is not
         clear who that is.
@@ -194,9 +257,9 @@ class GroupActions:
             await self._members(chat, name)
             return
         group = await self._read(chat)
-        if member.me or not (
-            action.startswith(members.ROLE) or action in [w.action for w in members.ways(group, member)]
-        ):
+        offered = [way.action for way in members.ways(group, member)]
+        kind = members.MUTE if action.startswith(members.MUTE) else action
+        if member.me or not (kind.startswith(members.ROLE) or kind in offered):
             app.say(f"{member.name} is {with_article(member.role)}; you cannot do that as {with_article(group.role)}.")
         elif await app.ask(members.question(member.name, action)):
             await members.act(app.node, chat.id, member.id, action)
@@ -232,15 +295,44 @@ class GroupActions:
             self._app.say("Changed, for everyone who has seen it.")
 
     async def _recover(self, chat: Chat, name: str) -> None:
+        from p2pchat.tui.screens.members import RECOVER
+
         if not name:
             self._app.say("Write who is to be the owner: /group recover bob.")
             return
-        await self._app.node.call("recover_group", chat=chat.id, member=name.removeprefix("@"))
-        self._app.say(f"You ask that {name.removeprefix('@')} becomes the owner.")
+        await self._do(chat, name, RECOVER)
 
     async def _keep(self, chat: Chat, _rest: str) -> None:
         await self._app.node.call("keep_group", chat=chat.id)
         self._app.say("You stay the owner; what was asked is void.")
+
+    async def _receipts(self, chat: Chat, wanted: str) -> None:
+        if wanted not in ("yes", "no"):
+            self._app.say("Do your contacts in this group count that you have read them? /group receipts yes, or no.")
+            return
+        await self._app.node.call("group_receipts", chat=chat.id, wanted=wanted == "yes")
+        told = "Your contacts in this group count you from now on." if wanted == "yes" else "Nobody is told any more."
+        self._app.say(told)
+
+    async def _successor(self, chat: Chat, name: str) -> None:
+        """Found a group in the place of one, after a question."""
+        from p2pchat.tui.screens.confirm import ConfirmScreen
+        from p2pchat.tui.screens.new_group import GroupNameScreen
+
+        app = self._app
+        called = await app.ask(GroupNameScreen(name, f"A group in the place of {chat.label}"))
+        question = f"Found {called} in the place of {chat.label}?"
+        if called is None or not await app.ask(ConfirmScreen(question, "Found it", "Cancel", _SUCCESSOR, danger=False)):
+            return
+        answer = await app.node.call("succeed_group", chat=chat.id, name=called)
+        await app.reader.reread()
+        await self._talk.open(answer["chat"])
+        missing = answer["missing"]
+        invited = counted(answer["offered"], "member")
+        others = f" {counted(missing, 'member')} you do not know: send them /group invite." if missing else ""
+        app.say(
+            f"You are its owner. {invited} of {chat.label} whom you know {_BE[answer['offered'] == 1]} added.{others}"
+        )
 
     async def _leave(self, chat: Chat, _rest: str) -> None:
         await self.leave(chat)

@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
     from p2pchat.tui.actions.chat import ChatActions
     from p2pchat.tui.actions.files import FileActions
+    from p2pchat.tui.actions.groups import GroupActions
     from p2pchat.tui.base import BaseApp
 
 
 class MessageActions:
     """The app's hands for a message."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions, files: FileActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions, files: FileActions, groups: GroupActions) -> None:
         self._app = app
         self._talk = talk
         self._files = files
+        self._groups = groups
         self._source = NodeSource(app.node)
         self._about = ""
         """The message whose page is shown."""
@@ -177,6 +179,10 @@ class MessageActions:
             from p2pchat.tui.screens.versions import VersionsScreen
 
             await self._page(VersionsScreen(self._app.node, message), message)
+        elif intent.what == "hide":
+            await self._hide(message)
+        elif intent.what == "report":
+            await self._groups.report(message)
         elif intent.what == "menu":
             await self._menu(message)
         elif intent.what == "select":
@@ -193,9 +199,18 @@ class MessageActions:
         from p2pchat.tui.screens.menu import MenuScreen
         from p2pchat.tui.widgets import bars
 
-        action = await self._page(MenuScreen(bars.ways(message, self._app.keymap)), message)
+        group = self._groups.shown
+        moderates = group.moderates if group is not None and group.chat == message.chat and group.role else None
+        ways = bars.ways(message, self._app.keymap, moderates=moderates)
+        action = await self._page(MenuScreen(ways), message)
         if action is not None:
             await self._app.main.conversation.run_action(action)
+
+    async def _hide(self, message: Message) -> None:
+        if message.member is None or message.deleted:
+            self._app.say("In groups, moderators hide what members wrote. Your own message you can delete.")
+        else:
+            await self._groups.hide(message)
 
     async def react(self, intent: React) -> None:
         """Put an emoji under a message, or take one's own away."""

@@ -18,6 +18,7 @@ relays           the relays that this profile uses
 network          how the network is, who sees what, and what to try
 find, pinned     search, and pinned messages
 menu, react, links, select, versions, delete, explain   about one message
+reason           why a message is hidden or reported
 palette, help    everything there is
 settings, theme  settings
 pick_file, send_file, save_file   a file of this computer, and a folder for one of theirs

@@ -13,15 +13,16 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
+from p2pchat.lib.english import counted, with_article
 from p2pchat.tui.groups import (
+    OWNER,
     SETTINGS,
+    VISIBLE,
     GroupInfo,
     Setting,
-    counted,
     group_of,
     offers,
     plain,
-    with_article,
     worded,
 )
 from p2pchat.tui.node_client import ApiCaller
@@ -30,6 +31,7 @@ from p2pchat.tui.text import cut, displayable_line
 from p2pchat.tui.themes import MUTED
 
 MEMBERS, ADD, INVITE, REQUESTS, LOG, LEAVE = "members", "add", "invite", "requests", "log", "leave"
+SUCCESSOR, KEEP = "successor", "keep"
 
 _NEEDS = {
     MEMBERS: "group_members",
@@ -38,17 +40,17 @@ _NEEDS = {
     REQUESTS: "group_requests",
     LOG: "group_log",
     LEAVE: "leave_group",
+    SUCCESSOR: "succeed_group",
+    KEEP: "keep_group",
 }
 _NAME_CELLS = 13
-_VALUE_CELLS = 24
+_VALUE_CELLS = 10
 _ROOMY = 70
 _FRAME = 10
 
-VISIBLE = "Every member sees every other member."
-
 
 class GroupScreen(Panel[str]):
-    """Dismisses with the page to go to: `members`, `add`, `invite`, `requests`, `log` or `leave`."""
+    """Dismisses with the page to go to, or with what to do: a verb of `/group`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space,right", "next(1)", "change"),
@@ -58,6 +60,8 @@ class GroupScreen(Panel[str]):
         Binding("i", "go('invite')", "invite"),
         Binding("r", "go('requests')", "requests"),
         Binding("l", "go('log')", "log"),
+        Binding("o", "go('keep')", "I am not lost"),
+        Binding("s", "go('successor')", "successor"),
         Binding("x", "go('leave')", "leave"),
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
@@ -111,7 +115,7 @@ class GroupScreen(Panel[str]):
         group = self._group
         self.set_heading(self.drawn(group.name))
         role = f"You are {with_article(group.role)}." if group.role else "You are not a member any more."
-        about = f"{counted(group.members)}. {role} {VISIBLE} {displayable_line(group.epoch)}".rstrip()
+        about = f"{counted(group.members, 'member')}. {role} {VISIBLE} {displayable_line(group.epoch)}".rstrip()
         self.query_one("#about", Static).update(about)
         problem = self.query_one("#problem", Static)
         problem.update(displayable_line(group.problem))
@@ -165,6 +169,8 @@ class GroupScreen(Panel[str]):
             INVITE: group.invites,
             REQUESTS: group.administers,
             LEAVE: bool(group.role),
+            SUCCESSOR: group.administers,
+            KEEP: group.role == OWNER and bool(group.settings.get("recovery")) and bool(group.problem),
         }
         return offers(_NEEDS[page]) and allowed.get(page, True)
 

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from p2pchat.tui.groups import MEMBER, OBSERVER, GroupInfo, with_article
+from p2pchat.lib.english import with_article
+from p2pchat.tui.groups import MEMBER, OBSERVER, VISIBLE, GroupInfo
 from p2pchat.tui.intents import CopyText, SaveText
 from p2pchat.tui.model import time_of
 from p2pchat.tui.node_client import ApiCaller
@@ -64,7 +65,7 @@ class GroupInviteScreen(Panel[None]):
     def _show(self) -> None:
         how_long, how_many = EXPIRES[self._at["expires"]][1], USES[self._at["uses"]][1]
         asks = bool(self._at["ask"])
-        then = "wait until an admin lets them in" if asks else "are in at once"
+        then = "wait until an admin accepts them" if asks else "become members at once"
         text, note = self.query_one("#invite", Static), self.query_one("#note", Static)
         if self._made is None:
             terms = Content.assemble(
@@ -78,7 +79,7 @@ class GroupInviteScreen(Panel[None]):
                 (with_article(ROLES[self._at["role"]]), "bold $text-accent"),
                 ".",
             )
-            note.update("Whoever is in sees every other member, by the name that each chose for this group.")
+            note.update(f"{VISIBLE[:-1]}, by the name that each chose for this group.")
         else:
             until = time_of(self._made["expires"])
             terms = Content(f"For {how_many}, until {until.day} {until:%B}. Those who use it {then}.")

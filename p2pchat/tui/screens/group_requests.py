@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
-from p2pchat.tui.groups import GroupInfo, Joining, joining_of
+from p2pchat.tui.groups import VISIBLE, GroupInfo, Joining, joining_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import MAX_WIDTH, Panel, said
 from p2pchat.tui.text import cut, displayable, displayable_line
@@ -27,7 +27,7 @@ class GroupRequestsScreen(Panel[None]):
     """A queue of requests to join; the oldest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a,enter", "answer(True)", "let them in"),
+        Binding("a,enter", "answer(True)", "accept"),
         Binding("d", "answer(False)", "decline"),
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
@@ -100,9 +100,9 @@ class GroupRequestsScreen(Panel[None]):
         if joining is None:
             words.update(_NOBODY)
         else:
-            via = f"They used the invite {self.drawn(joining.via)}. " if joining.via else ""
+            via = f"They used the invite “{self.drawn(joining.via)}”. " if joining.via else ""
             wrote = f"They write: {self.drawn(displayable(joining.words))}\n" if joining.words else ""
-            words.update(f"{wrote}{via}Anybody can choose any name. Whoever is let in sees every member.")
+            words.update(f"{wrote}{via}Anybody can choose any name. {VISIBLE}")
         self.show_keys()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -124,4 +124,4 @@ class GroupRequestsScreen(Panel[None]):
         await self._node.call("answer_request", chat=self._group.chat, id=joining.id, accept=accept)
         await self._read()
         name = self.drawn(joining.name)
-        self.say(f"{name} is let in." if accept else f"{name} was declined, and is not told.", "good")
+        self.say(f"{name} is a member now." if accept else f"{name} was declined, and is not told.", "good")

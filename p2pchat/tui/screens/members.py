@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from textual import on
@@ -13,6 +14,8 @@ from textual.widgets import Input, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
+from p2pchat.lib.english import counted, with_article
+from p2pchat.lib.times import DAY_SECONDS, HOUR_SECONDS, format_duration
 from p2pchat.tui.groups import (
     OBSERVER,
     OWNER,
@@ -21,12 +24,11 @@ from p2pchat.tui.groups import (
     GroupInfo,
     Member,
     acts_on,
-    counted,
+    can_recover,
     group_of,
     member_of,
     offers,
     roles_to_give,
-    with_article,
 )
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.confirm import ConfirmScreen
@@ -35,6 +37,11 @@ from p2pchat.tui.screens.panel import Field, Panel, one_line, said
 from p2pchat.tui.widgets.member_list import MemberList
 
 MENTION, OPEN, REMOVE, BAN, ROLE = "mention", "open", "remove", "ban", "role:"
+RECOVER, MUTE = "recover", "mute:"
+"""What can be done with a member; `role:` goes before a role, and `mute:` before a number of seconds."""
+UNMUTE = f"{MUTE}0"
+MUTES = tuple(int(time) for time in (HOUR_SECONDS, 8 * HOUR_SECONDS, DAY_SECONDS, 7 * DAY_SECONDS, 30 * DAY_SECONDS))
+"""For how long somebody can be muted from the list of members; /group mute takes any time."""
 
 _ID_DIGITS = 16
 
@@ -53,11 +60,17 @@ def ways(group: GroupInfo, member: Member) -> list[Way]:
     found = [Way("mention them", MENTION)]
     if member.contact is not None:
         found.append(Way("go to the chat with them", OPEN))
+    if offers("mute_member") and group.moderates and acts_on(group.role, member.role):
+        if member.muted_until is not None:
+            found.append(Way("unmute them", UNMUTE))
+        found.append(Way("mute them for a time", MUTE))
     if offers("set_role"):
         found += [Way(_worded(role), f"{ROLE}{role}") for role in roles_to_give(group.role, member.role)]
     if offers("remove_member") and group.administers and acts_on(group.role, member.role):
         found.append(Way("remove them", REMOVE))
         found.append(Way("remove them, and keep them from joining again", BAN))
+    if offers("recover_group") and can_recover(group) and member.role != OWNER:
+        found.append(Way("ask that they become the owner, in place of one who is lost", RECOVER))
     return found
 
 
@@ -79,10 +92,23 @@ def question(name: str, action: str) -> ConfirmScreen:
         what = "Remove" if action == REMOVE else "Remove and ban"
         more = REMOVAL if action == REMOVE else f"{REMOVAL} {_BAN}"
         return ConfirmScreen(f"{what} {name}?", what, "Cancel", more)
+    if action == RECOVER:
+        return ConfirmScreen(f"Ask that {name} becomes the owner?", "Ask", "Cancel", _RECOVERY, danger=False)
+    if action.startswith(MUTE):
+        seconds = int(action.removeprefix(MUTE))
+        what = f"Mute {name} for {format_duration(seconds)}?" if seconds else f"Unmute {name}?"
+        return ConfirmScreen(what, "Mute" if seconds else "Unmute", "Cancel", _MUTING if seconds else "", danger=False)
     role = action.removeprefix(ROLE)
     return ConfirmScreen(f"Make {name} {with_article(role)}?", "Yes", "Cancel", _MEANS.get(role, ""), danger=False)
 
 
+_RECOVERY = (
+    "All members are told. Once as many of the named admins have asked as it takes, it happens 14 days later, unless "
+    "the owner does anything in the group until then."
+)
+_MUTING = (
+    "Until then they can read and react. What they write is not shown to anybody. All members see who has muted them."
+)
 _MEANS = {
     "owner": "You hand the group over: they alone make and remove admins then, and you are an admin.",
     "admin": "Admins add, invite and remove people, change the rules, and make moderators.",
@@ -112,6 +138,8 @@ class MemberScreen(ListPanel):
         if member.me:
             return f"This is you: {with_article(member.role)}."
         about = f"{with_article(member.role).capitalize()} of this group."
+        if member.muted_until is not None:
+            about += f" Muted until {self.when(member.muted_until)}."
         if member.contact is None:
             about += " As far as you know, none of your contacts. Anybody can choose any name."
         else:
@@ -134,6 +162,33 @@ class MemberScreen(ListPanel):
 
     def choose(self, place: int) -> None:
         self.dismiss(self._ways[place].action)
+
+
+class MuteScreen(ListPanel):
+    """For how long to mute somebody. Dismisses with `mute:` and the number of seconds."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "mute them")]
+    DEFAULT_CSS = "MuteScreen { .panel { max-width: 60; } OptionList { margin: 0 0 1 0; } }"
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self._label = label
+
+    def body(self) -> ComposeResult:
+        yield Static(_MUTING, classes="para", markup=False)
+        yield from super().body()
+
+    def on_mount(self) -> None:
+        """Show the name as it is drawn."""
+        super().on_mount()
+        self.set_heading(f"Mute {self.drawn(self._label)} for how long?")
+
+    def options(self) -> Iterator[Option]:
+        for seconds in MUTES:
+            yield Option(Content(format_duration(seconds)))
+
+    def choose(self, place: int) -> None:
+        self.dismiss(f"{MUTE}{MUTES[place]}")
 
 
 class MembersScreen(Panel[tuple[str, Member]]):
@@ -181,7 +236,7 @@ class MembersScreen(Panel[tuple[str, Member]]):
         self._search()
 
     def _show_heading(self) -> None:
-        self.set_heading(f"{self.drawn(self._group.name)} · {counted(self._group.members)}")
+        self.set_heading(f"{self.drawn(self._group.name)} · {counted(self._group.members, 'member')}")
 
     def news(self, events: Sequence[Mapping[str, Any]]) -> None:
         if any(event["event"] == "group" and event["chat"] == self._group.chat for event in events):
@@ -195,12 +250,13 @@ class MembersScreen(Panel[tuple[str, Member]]):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         self._wanted = event.value
+        self.say("")
         self._search()
 
-    def _search(self) -> None:
+    def _search(self, *, again: bool = False) -> None:
         # One request at a time; what is typed meanwhile is requested once it is answered.
         if self._asked is None:
-            self.run_worker(self._ask(), group="members")
+            self.run_worker(self._ask(again=again), group="members")
 
     def _again(self) -> None:
         if self._asked is None:
@@ -213,9 +269,9 @@ class MembersScreen(Panel[tuple[str, Member]]):
             self.say(said(exc), "problem")
             return
         self._show_heading()
-        self._search()
+        self._search(again=True)
 
-    async def _ask(self) -> None:
+    async def _ask(self, *, again: bool = False) -> None:
         while self._asked != self._wanted:
             self._asked = self._wanted
             try:
@@ -223,8 +279,12 @@ class MembersScreen(Panel[tuple[str, Member]]):
             except P2PChatError as exc:
                 self.say(said(exc), "problem")
                 break
+            chosen = self.listed.chosen
             self.listed.begin(total, members)
-            self.say("" if total else "Nobody in this group is called that.")
+            if chosen is not None and again:
+                self.listed.choose(chosen.id)  # what happens meanwhile must not put somebody else under the cursor
+            if not total:
+                self.say("Nobody in this group is called that.")
             self.show_keys()
         self._asked = None
 
@@ -270,22 +330,31 @@ class MembersScreen(Panel[tuple[str, Member]]):
         def chosen(action: str | None) -> None:
             if action in (MENTION, OPEN):
                 self.dismiss((action, member._replace(name=label)))
+            elif action == MUTE:
+                self.app.push_screen(MuteScreen(label), partial(self._mute, member, label))
             elif action is not None:
                 self._sure(member, label, action)
 
         self.app.push_screen(MemberScreen(member, label, ways(self._group, member)), chosen)
 
+    def _mute(self, member: Member, label: str, action: str | None) -> None:
+        if action is not None:
+            self._do(member, label, action)
+
+    def _do(self, member: Member, label: str, action: str) -> None:
+        self.begin(self._act(member, label, action), "One moment…")
+
     def _sure(self, member: Member, label: str, action: str) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.begin(self._act(member, label, action), "One moment…")
+                self._do(member, label, action)
 
         self.app.push_screen(question(self.drawn(label), action), answered)
 
     async def _act(self, member: Member, label: str, action: str) -> None:
         self._group = await act(self._node, self._group.chat, member.id, action)
         self._show_heading()
-        self._search()
+        self._search(again=True)
         self.say(done(self.drawn(label), action), "good")
 
 
@@ -293,6 +362,11 @@ async def act(node: ApiCaller, chat: str, member: str, action: str) -> GroupInfo
     """Do something with a member; return the group as it is then. Raises what the node answers."""
     if action in (REMOVE, BAN):
         return group_of(await node.call("remove_member", chat=chat, member=member, ban=action == BAN))
+    if action == RECOVER:
+        return group_of(await node.call("recover_group", chat=chat, member=member))
+    if action.startswith(MUTE):
+        seconds = int(action.removeprefix(MUTE))
+        return group_of(await node.call("mute_member", chat=chat, member=member, seconds=seconds))
     return group_of(await node.call("set_role", chat=chat, member=member, role=action.removeprefix(ROLE)))
 
 
@@ -301,4 +375,9 @@ def done(name: str, action: str) -> str:
     if action in (REMOVE, BAN):
         what = "removed" if action == REMOVE else "removed and banned"
         return f"{name} is {what}, for everyone who has seen it."
+    if action == RECOVER:
+        return f"You ask that {name} becomes the owner."
+    if action.startswith(MUTE):
+        seconds = int(action.removeprefix(MUTE))
+        return f"{name} is muted for {format_duration(seconds)}." if seconds else f"{name} is not muted any more."
     return f"{name} is {with_article(action.removeprefix(ROLE))} now."

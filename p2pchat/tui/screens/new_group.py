@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from p2pchat.tui.groups import VISIBLE
 from p2pchat.tui.model import Chat
 from p2pchat.tui.screens.list_panel import SearchPanel
 from p2pchat.tui.screens.panel import Field, Panel, one_line
@@ -29,7 +30,7 @@ MAX_OFFERED = 60
 Act = Callable[[Sequence[str]], Awaitable[Any]]
 """Adds contacts, by their ids; returns what the screen is dismissed with. Raises P2PChatError."""
 
-_SHARED = "Every member sees every other member, by the name that each chose for the group."
+_SHARED = f"{VISIBLE[:-1]}, by the name that each chose for the group."
 
 
 class GroupNameScreen(Panel[str]):
@@ -39,8 +40,8 @@ class GroupNameScreen(Panel[str]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "continue")]
     AUTO_FOCUS = "Field"
 
-    def __init__(self, name: str = "") -> None:
-        super().__init__()
+    def __init__(self, name: str = "", heading: str = "") -> None:
+        super().__init__(heading)
         self._name = one_line(name)
 
     def body(self) -> ComposeResult:

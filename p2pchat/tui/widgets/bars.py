@@ -58,6 +58,10 @@ _MENU = ("more", "menu")
 _MORE = (("select text", "select_text"),)
 """Actions for which that line has no room."""
 
+_MODERATING, _REPORTING = (("hide it for all", "hide"),), (("report to moderators", "report"),)
+"""Actions on what a member of a group wrote, of a moderator and of others."""
+_OF_GROUPS = ("hide", "report")
+
 
 def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
     """Return the keys of a selected message with their descriptions, and the way back. If there is not enough room, the
@@ -85,12 +89,18 @@ def _hint(keymap: Keymap, way: tuple[str, str], message: Message) -> tuple[TextS
     return (TextSpan(key, "key", action), TextSpan(f" {says}  ", "bar", action)) if key else ()
 
 
-def ways(message: Message, keymap: Keymap) -> list[tuple[str, str, str]]:
-    """Return the actions on a message: (key, description, action)."""
+def ways(message: Message, keymap: Keymap, *, moderates: bool | None = None) -> list[tuple[str, str, str]]:
+    """Return the actions on a message: (key, description, action). moderates: whether the user may act on others in the
+    group of which it is; None where it is of no group.
+    """
+    more = _MORE if message.file is None else ()
+    of_group: tuple[tuple[str, str], ...] = ()
+    if moderates is not None and message.member is not None and not message.deleted and message.kind != "group":
+        of_group = _MODERATING if moderates else _REPORTING
     return [
         (keymap.shown(f"message_{action}"), _worded(says, action, message), action)
-        for says, action in (*_table(message), *(_MORE if message.file is None else ()))
-        if action != "leave" and _concerns(action, message)
+        for says, action in (*_table(message), *more, *of_group)
+        if action != "leave" and (action in _OF_GROUPS or _concerns(action, message))
     ]
 
 
@@ -146,7 +156,8 @@ def _concerns(action: str, message: Message) -> bool:
     if message.file is not None and not message.deleted:
         return _concerns_file(action, message, message.file)
     if message.deleted or message.kind != "text":
-        return action in ("explain", "delete", "leave")
+        about = action == "jump_quoted" and message.quote is not None and message.quote.here
+        return about or action in ("explain", "delete", "leave")
     return {
         "copy_code": lambda: bool(formatting.code(message.text)),
         "open_link": lambda: bool(formatting.links(message.text)),

@@ -44,9 +44,11 @@ def row_of(member: Member, label: str, cells: int, *, turned: bool = True) -> Me
     if not dot or not member.id.startswith(digits):
         name, dot, digits = label, "", ""
     known = "you" if member.me else ""
+    muted = "muted" if member.muted_until is not None else ""
     if member.contact is not None:
         # What is shown is as a rule what the user calls the contact; then the sign is enough.
         known = "contact" if displayable_line(member.contact) == displayable_line(name) else member.contact
+    known = ", ".join(filter(None, (muted, known)))
     end = dot + digits
     mark = len(VERIFIED) + 1 if member.verified else 0
     shown = drawn(cut(displayable_line(name), max(1, room - cell_len(end) - mark)), turned) + end
@@ -129,6 +131,12 @@ class MemberList(ScrollView, can_focus=False):
     def label(self, member: Member) -> str:
         """Return how a member is shown."""
         return self._labels.get(member.id, member.name)
+
+    def choose(self, member: str) -> None:
+        """Put the cursor on a member, by their id, if they are known."""
+        place = next((place for place, each in self._members.items() if each.id == member), None)
+        if place is not None:
+            self.move(place - self._cursor)
 
     def move(self, rows: int) -> None:
         """Move the cursor, at most to an end of the list."""

@@ -101,6 +101,14 @@ class MessageKeys(Widget):
         """Pin or unpin the message."""
         self._ask("pin")
 
+    def action_hide(self) -> None:
+        """Hide the message for all members of the group."""
+        self._ask("hide")
+
+    def action_report(self) -> None:
+        """Report the message to those who moderate the group."""
+        self._ask("report")
+
     def action_versions(self) -> None:
         """Show the earlier texts of the message."""
         self._ask("versions")

@@ -411,7 +411,8 @@ def _text_rows(text: str, look: Look, message: Message) -> tuple[list[list[TextS
             break
         part = plain
         if look.group:
-            marked = senders.with_mentions(plain, look.labels, look.me, mentions_me=message.mentions_me)
+            to_me, by_id = message.mentions_me, message.mentions
+            marked = senders.with_mentions(plain, look.labels, look.me, mentions_me=to_me, by_id=by_id)
             part = plain._replace(spans=tuple(marked))
         _put_part(part, look, base, rows, starts, reordered)
         base += len(part.text) + 2

@@ -14,7 +14,7 @@ from itertools import islice
 from p2pchat.lib import lookalikes
 from p2pchat.lib.mentions import ALL, Mention, mentions
 from p2pchat.tui.formatting import Part, Span
-from p2pchat.tui.model import Author, Message
+from p2pchat.tui.model import Author, Mentioned, Message
 
 COLOURS, OF_TWO = 6, 4
 """Roles `name-0` to `name-5`, for members; a chat of two needs fewer, and none that means something else beside it."""
@@ -69,23 +69,31 @@ def _authors(message: Message) -> Iterable[Author]:
         yield message.quote.member
 
 
-def with_mentions(part: Part, labels: Mapping[str, str], me: str, *, mentions_me: bool) -> Sequence[Span]:
+def with_mentions(
+    part: Part, labels: Mapping[str, str], me: str, *, mentions_me: bool, by_id: Sequence[Mentioned] = ()
+) -> Sequence[Span]:
     """Return the spans of a part of a text, those of mentions among them. me: what the user is called in the group.
-    mentions_me: the node says that the message mentions the user, so `@all` does.
+    mentions_me: the node says that the message mentions the user, so `@all` does. by_id: whom the author says that they
+    mean; then a name alone means nobody.
     """
     if part.kind == "code" or "@" not in part.text:
         return part.spans
-    own = {me.casefold(), *({ALL} if mentions_me else ())} - {""}
+    own = {*(() if by_id else (me.casefold(),)), *({ALL} if mentions_me else ())} - {""}
+    ours = {each.words.casefold(): each.me for each in by_id}
 
     def here(mention: Mention) -> bool:
         return mentions_me or not mention.digits  # whose digits they are, the node knows
 
+    said = [
+        Span(each.start, each.end, "mention-me" if ours[each.name.casefold()] else "mention")
+        for each in mentions(part.text, [each.words for each in by_id])
+    ]
     found = [
         Span(each.start, each.end, "mention-me" if each.name.casefold() in own and here(each) else "mention")
         for each in mentions(part.text, [*labels.values(), me, ALL])
     ]
     others = [Span(*match.span(), "mention") for match in islice(_WORD.finditer(part.text), _MAX_WORDS)]
-    return _apart([*part.spans, *found, *others])
+    return _apart([*part.spans, *said, *found, *others])
 
 
 def _apart(spans: Sequence[Span]) -> list[Span]:

@@ -6,6 +6,7 @@ import pytest
 
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import (
+    Edit,
     GroupAsk,
     GroupHistory,
     GroupItem,
@@ -15,13 +16,17 @@ from p2pchat.core.contents import (
     GroupMember,
     GroupOffer,
     GroupRefusal,
+    GroupSeen,
     GroupWant,
     GroupWelcome,
     Hide,
     Payload,
+    Report,
+    Text,
 )
 from p2pchat.core.contents.group_refusal import JoinRefusal
 from p2pchat.core.contents.group_want import MessagePlace
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.groups.parts import cut
 from p2pchat.core.groups.welcome import PART_ROOM, make_join_keys
 from p2pchat.core.ids import EpochId, MemberId, MessageId
@@ -40,6 +45,7 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupItem(GROUP, bytes(1024), (MemberId(bytes(8)),) * 8),
     GroupMeet((bytes(8),) * 256),
     GroupLost(GROUP),
+    GroupSeen(GROUP, 1, 2**53),
     GroupWant(GROUP, (MessagePlace(EpochId(bytes(32)), MemberId(bytes(8)), 2**32 - 1),) * 64),
     GroupMember(GROUP, MemberId(bytes(8)), bytes(64)),
     GroupHistory(LONGEST),
@@ -47,12 +53,16 @@ PAYLOADS: tuple[Payload, ...] = (
     GroupRefusal(GROUP, 255),
     GroupAsk(bytes(32)),
     Hide(MessageId(bytes(16)), MemberId(bytes(8)), "r" * 256),
+    Text("@anna", "q", (MentionedMember(MemberId(bytes(8)), "é" * 80),) * 16),
+    Text("@anna", mentions=(MentionedMember(MemberId(bytes(8)), "anna"),)),
+    Edit(MessageId(bytes(16)), "@anna", (MentionedMember(MemberId(bytes(8)), "anna"),)),
+    Report(bytes(32), ((MemberId(bytes(8)), bytes(360)),) * 16),
 )
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: type(payload).__name__)
 def test_a_content_about_a_group_opens_to_what_it_was(payload: Payload) -> None:
-    content = Content(payload, MessageId(bytes(16)), 0, NOW)
+    content = Content(payload, MessageId(bytes(16)), int(payload.KIND.visible), NOW)
     assert decode_content(encode_content(content)) == content
     assert type(payload).decode([*payload.encode(), 0]) == payload  # a later version may say more
 
@@ -77,6 +87,9 @@ def test_a_content_about_a_group_opens_to_what_it_was(payload: Payload) -> None:
         (GroupRefusal, [GROUP]),
         (GroupAsk, [bytes(16)]),
         (GroupLost, [bytes(16)]),
+        (GroupSeen, [GROUP, 0, 1]),
+        (GroupSeen, [GROUP, 2, 1]),
+        (GroupSeen, [GROUP, 1, 2**53 + 1]),
         (GroupWant, [GROUP, [[bytes(32), bytes(8), 0]] * 65]),
         (GroupWant, [GROUP, [[bytes(32), bytes(8), 2**32]]]),
         (GroupWant, [GROUP, [[bytes(32), bytes(7), 0]]]),

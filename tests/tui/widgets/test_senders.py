@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from p2pchat.tui.formatting import Span, parts
-from p2pchat.tui.model import Author, Message, Quote
+from p2pchat.tui.model import Author, Mentioned, Message, Quote
 from p2pchat.tui.text import width
 from p2pchat.tui.widgets.rendering import Block, Look, lay_out
 from p2pchat.tui.widgets.senders import COLOURS, Senders, role, with_mentions
@@ -132,3 +132,13 @@ def test_digits_stay_where_a_name_is_cut() -> None:
     assert roles(lay_out(by(labelled), None, GROUP), role(labelled.id)) == ["a name th… ·9a9a"]
     pretends = Author("7b7b" * 4, "a name that is much too long ·9a9a")
     assert roles(lay_out(by(pretends), None, GROUP), role(pretends.id)) == ["a name that is…"]
+
+
+def test_a_mention_by_id_is_of_whom_the_author_means() -> None:
+    text = "@anna ·1f3c and @Bob"
+    said = (Mentioned("anna ·1f3c", True),)
+    spans = with_mentions(parts(text)[0], {}, "Bob", mentions_me=True, by_id=said)
+    assert [(text[span.start : span.end], span.role) for span in spans] == [
+        ("@anna ·1f3c", "mention-me"),
+        ("@Bob", "mention"),
+    ]

@@ -1,0 +1,105 @@
+"""Messages of a group that a member reports to those who moderate it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pchat.engine.contents import report
+from p2pchat.errors import NotNow, UsageError
+from tests.support.group_worlds import found, reads
+from tests.support.world import World, WorldNode, run_world, until
+from tests.world.test_hidden_messages import has_role, moderated
+
+TEXT = "buy my \x1b[2Jcoins"
+
+
+async def lines(node: WorldNode) -> list[dict[str, Any]]:
+    """The lines of the chat that speak of a report."""
+    return [
+        line for line in await node.call("log", chat="hikers") if line["kind"] == "group" and "report" in line["text"]
+    ]
+
+
+async def told(node: WorldNode, *texts: str) -> None:
+    async def there() -> bool:
+        return [line["text"] for line in await lines(node)] == list(texts)
+
+    await until(there)
+
+
+def test_those_who_moderate_read_what_is_reported_and_nobody_else(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await moderated(world)
+        sent = await dave.call("send", chat="hikers", text=TEXT)
+        for node in (alice, bob, carol):
+            await reads(node, "hikers", TEXT)
+        answer = await bob.call("report_message", id=sent["id"], reason="spam\x1b[2J")
+        assert answer == {"readers": 2}
+        what = "a message of dave, “buy my [2Jcoins”, to those who moderate the group: spam[2J"
+        for node in (alice, carol):
+            await told(node, f"bob reports {what}")
+        await told(bob, f"You reported {what}")
+        (line,) = await lines(alice)
+        assert line["reply_to"] == sent["id"]
+        assert line["quote"]["here"]
+        # What comes after it has arrived everywhere, and the report has not been shown to whom it is about.
+        await bob.call("send", chat="hikers", text="later")
+        await reads(dave, "hikers", "later")
+        assert await lines(dave) == []
+
+    run_world(tmp_path, main)
+
+
+def test_what_cannot_be_reported(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        own = await bob.call("send", chat="hikers", text="mine")
+        sent = await alice.call("send", chat="hikers", text="of the owner")
+        await reads(bob, "hikers", "of the owner")
+        with pytest.raises(UsageError, match="You wrote that yourself"):
+            await bob.call("report_message", id=own["id"])
+        with pytest.raises(NotNow, match="Nobody else moderates this group"):
+            await bob.call("report_message", id=sent["id"])
+        with pytest.raises(UsageError, match="A reason has at most 256 bytes"):
+            await bob.call("report_message", id=sent["id"], reason="x" * 257)
+        alone = await bob.call("send", chat="alice", text="to alice alone")
+        with pytest.raises(UsageError, match="Only messages of groups are reported"):
+            await bob.call("report_message", id=alone["id"])
+
+    run_world(tmp_path, main)
+
+
+def test_one_member_floods_nobody_with_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MAX_A_DAY", 1)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        sent = await carol.call("send", chat="hikers", text="hi")
+        await reads(bob, "hikers", "hi")
+        await bob.call("report_message", id=sent["id"], reason="once")
+        await bob.call("report_message", id=sent["id"], reason="twice")
+        await bob.call("send", chat="hikers", text="later")
+        await reads(alice, "hikers", "hi", "later")
+        assert [line["text"].rpartition(" ")[2] for line in await lines(alice)] == ["once"]
+
+    run_world(tmp_path, main)
+
+
+def test_who_moderates_no_more_is_told_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await moderated(world)
+        sent = await dave.call("send", chat="hikers", text="hi")
+        for node in (alice, bob, carol):
+            await reads(node, "hikers", "hi")
+        await alice.call("set_role", chat="hikers", member="carol", role="member")
+        for node in (bob, carol):
+            await has_role(node, "carol", "member")
+        assert await bob.call("report_message", id=sent["id"]) == {"readers": 1}
+        await bob.call("send", chat="hikers", text="later")
+        await reads(carol, "hikers", "hi", "later")
+        assert await lines(carol) == []
+
+    run_world(tmp_path, main)
