@@ -78,7 +78,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "channel",
         "say what is known of this channel, copy its link, change it, or found one",
-        "[create [--private|--members] NAME|show|invite|writers|relays|mirror on|comments GROUP|report]",
+        "[VERB]",
         TEXT,
         needs="create_channel",
     ),
