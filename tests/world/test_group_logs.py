@@ -140,6 +140,19 @@ def test_who_was_removed_reads_nothing_more_at_the_relays(tmp_path: Path) -> Non
     run_world(tmp_path, main)
 
 
+def test_the_logs_of_an_earlier_epoch_are_read_on_where_the_clock_is_not_trusted_yet(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, *_), _ = await found(world, 1)
+        begun = bob.engine.committer._clock_watch.latest
+        await alice.call("remove_member", chat="town", member="carol")
+        await has_members(bob, "town", len(NAMES) - 1)
+        ends = [until for (until,) in bob.db.query("SELECT until FROM group_logs WHERE until IS NOT NULL")]
+        assert ends
+        assert min(ends) >= begun + logs.READ_ON_MS
+
+    run_world(tmp_path, main)
+
+
 def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
     """What one withholds, repeats or makes up: the others have it all, and an item shows once."""
 

@@ -79,7 +79,7 @@ def settle(tx: Transaction, row: GroupRow) -> None:
             used |= {log.pk for log in of_epoch(tx, row, epoch, state.settings) if (log.at, log.admin) in wanted}
     for log in store_logs.of(tx.db, row.chat):
         if log.until is None and log.pk not in used:
-            store_logs.retire(tx.db, log.pk, tx.passed + READ_ON_MS)
+            store_logs.retire(tx.db, log.pk, tx.latest + READ_ON_MS)
             tx.group_logs_changed = True
 
 
