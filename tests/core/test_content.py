@@ -133,7 +133,10 @@ EXAMPLES = {
         ),
     ),
     **{case: Content(payload, ID, 0, NOW) for case, payload in PAYLOADS.items()},
-    **{f"{type(payload).__name__} {place}": Content(payload, ID, 0, NOW) for place, payload in enumerate(ABOUT_GROUPS)},
+    **{
+        f"{type(payload).__name__} {place}": Content(payload, ID, int(payload.KIND.visible), NOW)
+        for place, payload in enumerate(ABOUT_GROUPS)
+    },
 }
 
 
@@ -155,10 +158,11 @@ def test_text_is_kept_byte_for_byte(written: str, seq: int, sent_at: int) -> Non
 
 NEXT_HAS_A_MEANING = (
     *("profile", "addresses", "text", "empty text", "longest text", "reply that expires"),
-    *("queues", "no queues"),
+    *("queues", "no queues", "reply with the longest text and quote", "edit"),
     *("picture", "voice note in reply", "empty file of a newer form", "largest file"),
 )
-"""The next field is the mark, the next transport key, the quote, descriptors of relays, or where a file lies."""
+"""The next field is the mark, the next transport key, the quote, who is mentioned, descriptors of relays, or where a
+file lies."""
 
 
 @pytest.mark.parametrize("case", [case for case in EXAMPLES if case not in NEXT_HAS_A_MEANING])

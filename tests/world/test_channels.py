@@ -154,7 +154,7 @@ def test_a_relay_that_withholds_is_noticed(tmp_path: Path) -> None:
             await until(reads(bob, "one", "two"), 60)
             shown = await bob.call("channel", chat="news")
             assert shown["withheld"] == 1
-            assert "do not hand out the newest 1" in shown["problem"]
+            assert "do not hand out the newest post" in shown["problem"]
 
     run_world(tmp_path, main)
 
@@ -177,7 +177,7 @@ def test_posts_that_no_relay_has_any_more_are_counted_as_missing(tmp_path: Path)
             await until(reads(bob, "0", "2", "3"), 60)
             shown = await bob.call("channel", chat="news")
             assert (shown["missing"], shown["posts"]) == (1, 4)
-            assert "1 posts are missing" in shown["problem"]
+            assert "1 post is missing" in shown["problem"]
 
     run_world(tmp_path, main)
 
