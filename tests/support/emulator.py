@@ -75,11 +75,12 @@ class Emulator:
         self._blank()
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size; what was there stays at the top left."""
+        """Another size; what was there stays at the top left, and so does the cursor, as near as there is room."""
         old, self.columns, self.rows = self._cells, columns, rows
         self._blank()
         for new, line in zip(self._cells, old, strict=False):
             new[:] = (line + new)[:columns] if len(line) >= columns else line + new[len(line) :]
+        self._x, self._y = min(self._x, columns - 1), min(self._y, rows - 1)
 
     def text(self) -> str:
         """What can be read."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from typing import Literal
 
 from p2pchat.core.contents import kind_of
@@ -40,8 +42,10 @@ from p2pchat.engine.receiving import confirmed, inbound
 from p2pchat.engine.receiving.inbound import Taken
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects, OutgoingEnvelope
+from p2pchat.engine.runtime.inbox import Input
 from p2pchat.engine.runtime.timers import Timers
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import ProfileError
 from p2pchat.ports import Clock, Net, OwnQueue, Relay, TheirQueue
 from p2pchat.store import envelopes as store_envelopes
 
@@ -79,10 +83,11 @@ class WatchedMailbox:
 
 @dataclass
 class QueueProgress:
-    """How far a queue has been processed. upto: the last place that is on disk or was postponed. off: the places that
-    were postponed, and are only in memory.
+    """How far a queue has been processed since it was last asked. number: which asking that was. upto: the last place
+    that was handled. off: the places that are not on disk: they were postponed, or could not be saved.
     """
 
+    number: int
     upto: int = 0
     off: set[int] = field(default_factory=set)
 
@@ -114,6 +119,7 @@ class MailboxHandler:
         self._inlets: dict[MailOwner, dict[QueueKey, Inlet]] = {}
         self._ours: Mapping[PeerKey, Relay] = {}
         self._taken: dict[QueueKey, QueueProgress] = {}
+        self._numbers = count()
         self._turn = 0
         self._stalled: set[ContactId] = set()
         self._progress: dict[ContactId, int | None] = {}
@@ -247,9 +253,23 @@ class MailboxHandler:
         if source is None or source.kind == "nobody":
             return
         brief = source.kind == "contact"
+        number = self._progress_of((relay, qid)).number
         for place, blob in blobs:
             await self._committer.room()
-            self._committer.post(_take_blob, source, relay, qid, place, blob, sender=relay, brief=brief)
+            ended = partial(self._ended, (relay, qid), number, place)
+            args = (source, relay, qid, number, place, blob)
+            self._committer.post(_take_blob, *args, sender=relay, brief=brief, then=ended)
+
+    def _progress_of(self, key: QueueKey) -> QueueProgress:
+        if key not in self._taken:
+            self._taken[key] = QueueProgress(next(self._numbers))
+        return self._taken[key]
+
+    def _ended(self, key: QueueKey, number: int, place: int, item: Input) -> None:
+        """Remember what could not be saved: later blobs may be, and must not have it deleted at the relay."""
+        progress = self._taken.get(key)
+        if progress is not None and progress.number == number and isinstance(item.error, ProfileError):
+            progress.off.add(place)
 
     def deposited(self, relay: RelayName, done: Sequence[tuple[int, int]]) -> None:
         """Handle a relay's answers to deposits: (number, code). Accepted ones are saved lazily, like acks: losing that
@@ -336,8 +356,10 @@ class MailboxHandler:
             self._release(contact, envelopes, receipts=contact in effects.told)
         for contact in effects.owing:
             self._schedule_receipts(contact)
-        for (name, qid), places in effects.taken.items():
-            taking = self._taken.setdefault((name, qid), QueueProgress())
+        for (name, qid, number), places in effects.taken.items():
+            taking = self._taken.get((name, qid))
+            if taking is None or taking.number != number:  # it was asked again meanwhile, and comes again
+                continue
             for place, on_disk in places.items():
                 taking.upto = max(taking.upto, place)
                 if on_disk:
@@ -377,7 +399,7 @@ class MailboxHandler:
             self._net.mailboxes.watch(watched.relay, ())
             for qid in watched.queues:
                 if (taking := self._taken.get((relay, qid))) is not None:  # retired ones have no copies
-                    self._taken[relay, qid] = QueueProgress(taking.on_disk)
+                    self._taken[relay, qid] = QueueProgress(next(self._numbers), taking.on_disk)
             watched.active = False
             self._tell({})
         self.sender.begin_anew(relay)
@@ -442,7 +464,9 @@ class _Change:
         self.relay = relay
 
 
-def _take_blob(tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, place: int, blob: bytes) -> None:
+def _take_blob(
+    tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, number: int, place: int, blob: bytes
+) -> None:
     taken = Taken.YES
     if source.kind == "contact":
         envelope = envelope_id(blob)
@@ -453,6 +477,6 @@ def _take_blob(tx: Transaction, source: QueueSource, name: RelayName, qid: Queue
         invites.mailed(tx, InviteId(source.owner), blob)
     else:
         joining.boxed(tx, contact_of(source.owner), PeerKey(name[:KEY_BYTES]), blob)
-    tx.taken.setdefault((name, qid), {})[place] = taken in (Taken.YES, Taken.UNREADABLE)
+    tx.taken.setdefault((name, qid, number), {})[place] = taken in (Taken.YES, Taken.UNREADABLE)
     if taken is Taken.LATER:  # until then it is only in memory, and the relay keeps it
-        tx.later(name, _take_blob, source, name, qid, place, blob)
+        tx.later(name, _take_blob, source, name, qid, number, place, blob)

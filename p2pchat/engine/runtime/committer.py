@@ -147,9 +147,13 @@ class Committer:
         lazy: bool = False,
         sender: InputSource | None = None,
         brief: bool = False,
+        then: Callable[[Input], object] | None = None,
     ) -> None:
-        """Run a function without waiting for it. If it cannot be saved, `sender` begins again, and sends this again."""
-        self._inbox.put(Input(function, args, sender, brief), lazy=lazy)
+        """Run a function without waiting for it. If it cannot be saved, `sender` begins again, and sends this again.
+
+        then: called after its transaction, whether that was saved or not, and after the effects of that.
+        """
+        self._inbox.put(Input(function, args, sender, brief, then), lazy=lazy)
 
     @property
     def waiting(self) -> int:

@@ -138,8 +138,10 @@ class Effects:
 
     # --- mail
 
-    taken: dict[tuple[RelayName, QueueId], dict[int, bool]] = field(default_factory=dict)
-    """What was collected from a queue, by place: whether it is on disk with this transaction, or was put off."""
+    taken: dict[tuple[RelayName, QueueId, int], dict[int, bool]] = field(default_factory=dict)
+    """What was collected from a queue, by the number of its asking and then by place: whether it is on disk with this
+    transaction, or was put off.
+    """
     mailed: dict[tuple[RelayName, MailOwner], list[EnvelopeId]] = field(default_factory=dict)
     """Envelopes that came from a relay for this owner, are on disk, and may lie at others too."""
     withheld: dict[ContactId, None] = field(default_factory=dict)
