@@ -43,6 +43,9 @@ def test_an_owner_moves_a_channel_and_its_readers_follow(tmp_path: Path) -> None
             with pytest.raises(UsageError):
                 await alice.call("channel_relays", chat="news", remove=south.line)
 
+            with pytest.raises(UsageError, match="one of"):
+                await alice.call("channel_relays", chat="news", add=south.line, remove=south.line)
+            assert await _mirrored_at(alice, north), "nothing was done"
             await alice.call("channel_relays", chat="news", add=south.line)
             left = await alice.call("channel_relays", chat="news", remove=north.line)
             assert (left["relays"], left["leaving"]) == ([south.line], [north.line])
