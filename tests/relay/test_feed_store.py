@@ -72,6 +72,14 @@ def test_what_is_there_is_kept_once(store: FeedStore) -> None:
     assert page(store).head == posts.encode_head(one.head())
 
 
+def test_a_feed_goes_on_whose_head_is_from_before_there_were_details(store: FeedStore) -> None:
+    one = FeedWriter()
+    store.change([FeedChange(FEED, posts.encode_head(one.head()), True)], NOW)
+    store._db.execute("UPDATE feeds SET head = ?", (posts.encode_head(one.old_head()),))
+    assert put(store, one.write("a"), one.head(at=NOW + 1)) == [0, 0]
+    assert page(store).head == posts.encode_head(one.head(at=NOW + 1))
+
+
 def test_a_gap_and_a_fork_are_refused_and_change_nothing(store: FeedStore) -> None:
     one = FeedWriter()
     one.write_many(3)

@@ -43,6 +43,9 @@ def test_an_owner_moves_a_channel_and_its_readers_follow(tmp_path: Path) -> None
             with pytest.raises(UsageError):
                 await alice.call("channel_relays", chat="news", remove=south.line)
 
+            with pytest.raises(UsageError, match="one of"):
+                await alice.call("channel_relays", chat="news", add=south.line, remove=south.line)
+            assert await _mirrored_at(alice, north), "nothing was done"
             await alice.call("channel_relays", chat="news", add=south.line)
             left = await alice.call("channel_relays", chat="news", remove=north.line)
             assert (left["relays"], left["leaving"]) == ([south.line], [north.line])
@@ -228,5 +231,37 @@ def test_a_group_is_linked_and_readers_ask_to_join_it(tmp_path: Path) -> None:
 
             await until(gone, 60)
             assert not [one for one in await alice.call("invites") if one["state"] == "open"], "the invite ends with it"
+
+    run_world(tmp_path, main)
+
+
+def test_a_follower_who_hands_on_a_channel_later_keeps_what_was_said_and_nothing_that_was_withdrawn(
+    tmp_path: Path,
+) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as (north, south):
+            alice, link = await founded(world, [north])
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            ids = []
+            for text in ("one", "two", "three"):
+                sent = await alice.call("send", chat="news", text=text, wait="stored", timeout=60)
+                ids.append(sent["id"])
+            await until(reads(bob, "one", "two", "three"), 60)
+            await alice.call("delete", id=ids[1], for_both=True)
+            await alice.call("edit", id=ids[2], text="last")
+            await until(reads(bob, "one", "", "last"), 60)
+            db = bob.engine.committer._db
+            await bob.engine.committer.submit(lambda tx: tx.db.execute("UPDATE channel_feeds SET sender = NULL"))
+
+            await bob.call("relays", add=south.line)
+            await bob.call("channel_mirror", chat="news", mirrors=True)
+            await until(partial(_at, south, 3), 60)  # from the one that was withdrawn on
+            kept = db.query("SELECT seq FROM channel_posts WHERE body IS NOT NULL ORDER BY seq")
+            assert [seq for (seq,) in kept] == [0, 2, 3, 4]
+            assert b"two" not in b"".join(post for (post,) in south.at.store._db.execute("SELECT post FROM posts"))
+            await bob.call("delete", id=(await bob.call("log", chat="news"))[0]["id"])
+            kept = db.query("SELECT seq FROM channel_posts WHERE body IS NOT NULL ORDER BY seq")
+            assert [seq for (seq,) in kept] == [2, 3, 4], "of an older profile too"
 
     run_world(tmp_path, main)

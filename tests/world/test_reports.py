@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from p2pchat.engine.contents import report
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
+from p2pchat.lib.times import DAY_MS
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import leaves as store_leaves
 from tests.support.group_worlds import found, reads
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_hidden_messages import has_role, moderated
@@ -49,6 +53,27 @@ def test_those_who_moderate_read_what_is_reported_and_nobody_else(tmp_path: Path
         await bob.call("send", chat="hikers", text="later")
         await reads(dave, "hikers", "later")
         assert await lines(dave) == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_report_is_read_that_was_sealed_to_the_keys_before_the_present_ones(tmp_path: Path) -> None:
+    def replace_keys(tx: Transaction) -> None:
+        (chat,) = store_groups.chats(tx.db)
+        row = store_groups.get(tx.db, chat)
+        assert row is not None
+        store_leaves.keep(tx.db, chat, row.leaf_seed, row.kem_seed, tx.latest + DAY_MS)
+        store_groups.update(tx.db, chat, leaf_seed=bytes(range(32)))
+
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await moderated(world)
+        sent = await dave.call("send", chat="hikers", text="coins")
+        for node in (alice, bob, carol):
+            await reads(node, "hikers", "coins")
+        await alice.engine.committer.submit(replace_keys)  # bob has not heard of that
+        await bob.call("report_message", id=sent["id"], reason="spam")
+        for node in (alice, carol):
+            await told(node, "bob reports a message of dave, “coins”, to those who moderate the group: spam")
 
     run_world(tmp_path, main)
 

@@ -202,6 +202,8 @@ _HEAD_SHAPE = array(
     listing(array(binary(prim.KEY_BYTES), _name, uint(U64)), MAX_WRITERS),
     maybe(binary_upto(MAX_DETAILS_BYTES, least=1)),
 )
+_WITHOUT_DETAILS = 8
+"""Fields of heads that profiles and relays have from before there were details."""
 _POST_SHAPE = array(binary_upto(MAX_HEADER_BYTES), binary(prim.SIGNATURE), maybe(binary_upto(MAX_BODY_BYTES, least=1)))
 _SIGNED_HEAD_SHAPE = array(binary_upto(MAX_HEAD_BYTES), binary(prim.SIGNATURE))
 
@@ -246,7 +248,10 @@ def decode_head(feed: FeedName, data: bytes, *, checked: bool = False) -> FeedHe
     CannotOpen.
     """
     raw, signature = _SIGNED_HEAD_SHAPE(decode(data, MAX_HEAD_BYTES + 128))
-    _, channel, writer, count, last, at, name, named, details = _HEAD_SHAPE(decode(raw, MAX_HEAD_BYTES))
+    value = decode(raw, MAX_HEAD_BYTES)
+    if isinstance(value, list) and len(value) == _WITHOUT_DETAILS:
+        value.append(None)
+    _, channel, writer, count, last, at, name, named, details = _HEAD_SHAPE(value)
     if channel != channel_id(feed.channel) or writer != feed.writer or (count == 0) != (last == NOTHING):
         raise CannotOpen
     if (named or details is not None) and not feed.is_own:

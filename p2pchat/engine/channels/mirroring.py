@@ -73,23 +73,28 @@ def lacking(db: Database, row: ChannelRow, name: FeedName) -> int | None:
     if not row.mirrors or name.writer == row.writer or feed.is_empty or feed.fork is not None:
         return None
     page = store_channels.page(db, row.chat, name, max(feed.first, feed.count - KEPT_BODIES), KEPT_BODIES)
-    return next((post.header.seq for post in page if post.body is None and _is_shown(db, row, post)), None)
+    return next((post.header.seq for post in page if post.body is None and _may_keep(db, row, post)), None)
 
 
 def fill(tx: Transaction, row: ChannelRow, name: FeedName, posts: Sequence[Post]) -> None:
-    """Keep the bodies of posts that are here without, but for those whose message was deleted."""
+    """Keep the bodies of posts that are here without, but for those whose message was deleted or withdrawn."""
     feed = store_channels.feed(tx.db, row, name.writer)
+    store_channels.put_feed(tx.db, row.chat, feed)  # with its sender, which an older version has not saved
     for post in posts:
         known = store_channels.post(tx.db, row.chat, name, post.header.seq)
         if known is None or post.body is None or known.header.hash != post.header.hash:
             continue
-        if post.header.seq >= feed.count - KEPT_BODIES and _is_shown(tx.db, row, post):
+        if post.header.seq >= feed.count - KEPT_BODIES and _may_keep(tx.db, row, post):
             store_channels.put_body(tx.db, row.chat, name, post)
 
 
-def _is_shown(db: Database, row: ChannelRow, post: Post) -> bool:
-    sender = store_channels.sender_of(post.header.writer)
-    return store_messages.get(db, row.chat, sender, bodies.message_id(post)) is not None
+def _may_keep(db: Database, row: ChannelRow, post: Post) -> bool:
+    """Return whether the body of a post is kept: it became no message, or one that is still shown."""
+    sender, id = store_channels.sender_of(post.header.writer), bodies.message_id(post)
+    message = store_messages.get(db, row.chat, sender, id)
+    if message is None:
+        return not store_messages.was_erased(db, row.chat, sender, id)
+    return message.deleted_at is None
 
 
 def handed(db: Database, row: ChannelRow, name: FeedName) -> Handed | None:

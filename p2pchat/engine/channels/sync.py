@@ -312,21 +312,26 @@ class ChannelSync:
 
     async def read_older(self, chat: ChatId, want: int) -> int:
         """Read at most `want` (256) posts of each feed from before those that are here, from any relay that has them;
-        return how many were added. A relay that hands out others, or none in time, is passed over.
+        return how many were added. A relay that hands out others, or none in time, is passed over; the latter for all
+        feeds, which may be many.
         """
-        mirrored, added = self._channels.get(chat), 0
+        mirrored, added, slow = self._channels.get(chat), 0, set[PeerKey]()
         if mirrored is None:
             return 0
         for name in mirrored.feeds:
             for peer, stream in list(mirrored.streams.items()):
+                if peer in slow:
+                    continue
                 first = await self._committer.read(stored.first_here, chat, name)
                 if not first:
                     break
-                with trio.move_on_after(OLDER_SECONDS), suppress(PeerError, CannotOpen):
+                with trio.move_on_after(OLDER_SECONDS) as in_time, suppress(PeerError, CannotOpen):
                     posts = await _earlier(stream, name, first, min(want, frames.MAX_WANTED))
                     if posts and mirrored.takes(peer, None, posts):
                         added += await self._committer.submit(reading.take_older, chat, name, posts)
                         break
+                if in_time.cancelled_caught:
+                    slow.add(peer)
         return added
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -419,8 +424,10 @@ async def _earlier(stream: FeedStream, name: FeedName, first: int, want: int) ->
     start, posts = max(0, first - want), list[Post]()
     while start < first:
         answer = await stream.get(name, start, first - start)
-        if answer.code != frames.DONE or not answer.posts or answer.posts[-1].header.seq >= first:
+        if answer.code != frames.DONE or not answer.posts:
             return []
+        if answer.posts[0].header.seq < start or answer.posts[-1].header.seq >= first:
+            return []  # with those that were here before it would never come to an end
         posts += answer.posts
         start = posts[-1].header.seq + 1
     return posts

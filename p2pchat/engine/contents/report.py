@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Report
 from p2pchat.core.delivery import Route
@@ -18,6 +20,7 @@ from p2pchat.lib.times import DAY_MS
 from p2pchat.store import messages as store_messages
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import leaves as store_leaves
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.messages import ME, MessageRow
@@ -34,18 +37,24 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Report, 
     if row is None or row.role > Role.MODERATOR:
         return
     by = member_of(contact.id)
-    sealed = SealedReport(payload.ephemeral, payload.boxes)
-    try:
-        said = reports.open_report(row.group_id, by, row.member, row.leaf_seed, sealed)
-    except CannotOpen:
-        return  # for others, or damaged by its author, who alone could
-    if said.member in (row.member, by):
+    said = _opened(tx, row, by, SealedReport(payload.ephemeral, payload.boxes))
+    if said is None or said.member in (row.member, by):
         return
     if store_messages.count_about(tx.db, row.chat, contact.id, tx.passed - DAY_MS) >= MAX_A_DAY:
         return
     message = store_messages.get(tx.db, row.chat, sender_of(said.member), said.message)
     who = store_members.shown_name(tx.db, row.chat, by)
     lines.say(tx, row, by, f"{who} reports {_what(tx, row, said.member, message)}{_why(said.reason)}", said.message)
+
+
+def _opened(tx: Transaction, row: GroupRow, by: MemberId, sealed: SealedReport) -> Reported | None:
+    """Return what a report says, opened with our key or one before it: its author may not have known of the present
+    one. None if it is for others, or was damaged by its author, who alone could.
+    """
+    for seed in (row.leaf_seed, *(leaf_seed for leaf_seed, _ in store_leaves.of(tx.db, row.chat))):
+        with suppress(CannotOpen):
+            return reports.open_report(row.group_id, by, row.member, seed, sealed)
+    return None
 
 
 def put(tx: Transaction, contact: Contact, row: GroupRow, message: MessageRow, reason: str) -> int:

@@ -161,7 +161,7 @@ def _ask(tx: Transaction, row: GroupRow) -> None:
     """Ask a member for each message that is due: those with a link first, of these who names it, and its author."""
     contacts = _contacts(tx, row)
     asking = dict[ContactId, list[MessagePlace]]()
-    for gap in store_gaps.to_ask(tx.db, row.chat, tx.now, MAX_WANTED):
+    for gap in store_gaps.to_ask(tx.db, row.chat, tx.now, PAUSES_MS[-1], MAX_WANTED):
         epoch = store_epochs.by_pk(tx.db, gap.epoch)
         known = [member for member in contacts if store_epochs.chain(tx.db, gap.epoch, member) is not None]
         better = (gap.named_by, gap.member)

@@ -32,7 +32,11 @@ COMMENTS_DAYS = 365
 
 
 async def relays(engine: Engine, *, chat: str, add: str | None = None, remove: str | None = None) -> Json:
-    """Return which relays mirror a channel, after adding or removing one."""
+    """Return which relays mirror a channel, after adding or removing one. Raises UsageError for both at once: if one of
+    them failed, the other would be done.
+    """
+    if add is not None and remove is not None:
+        raise UsageError("Give one of `add` and `remove`")
     added = None if add is None else engine.net.mailboxes.relay_at(add)
     removed = None if remove is None else engine.net.mailboxes.relay_at(remove)
 
@@ -40,7 +44,6 @@ async def relays(engine: Engine, *, chat: str, add: str | None = None, remove: s
         row = _found(tx.db, chat, changes=added is not None or removed is not None)
         if added is not None:
             owner.add_relay(tx, row, _with_token(tx.db, added))
-            row = _found(tx.db, chat)
         if removed is not None:
             owner.remove_relay(tx, row, removed.peer)
         return _found(tx.db, chat)

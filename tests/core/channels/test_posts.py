@@ -56,6 +56,12 @@ def test_a_head_names_writers_only_in_the_channels_own_feed() -> None:
         decode_head(OTHER, posts.encode_head(for_others))
 
 
+def test_a_head_from_before_there_were_details_is_read() -> None:
+    head = FeedWriter().old_head(writers=(ChannelWriter(OTHER.writer, "bob", 3),))
+    assert decode_head(FEED, posts.encode_head(head)) == head
+    assert head.details is None
+
+
 def test_a_name_is_cleaned() -> None:
     one = FeedWriter()
     head = posts.make_head(one.seed, FEED, 0, posts.NOTHING, 0, "ne\x1b[31mws\u202e")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from p2pchat.core import primitives as prim
 from p2pchat.core.channels import checkpoints
 from p2pchat.core.channels.bodies import encode_body
@@ -15,6 +17,7 @@ from p2pchat.core.channels.posts import (
     make_head,
     make_post,
 )
+from p2pchat.core.codec import decode, encode
 from p2pchat.core.contents import Text
 from p2pchat.core.ids import WriterKey
 
@@ -62,6 +65,12 @@ class FeedWriter:
         """Sign where the feed ends."""
         last = self.posts[-1].header.hash if self.posts else NOTHING
         return make_head(self.seed, self.feed, len(self.posts), last, at, "news", writers)
+
+    def old_head(self, at: int = NOW, writers: tuple[ChannelWriter, ...] = ()) -> FeedHead:
+        """Sign the same without the field `details`, as it was before there were any."""
+        head = self.head(at, writers)
+        raw = encode(decode(head.raw, len(head.raw))[:-1])
+        return replace(head, raw=raw, signature=prim.sign(self.seed, "chan head", raw))
 
     def known(self, seq: int) -> Post | None:
         """Return a post, as a store does that has them all."""
