@@ -11,6 +11,7 @@ from p2pchat.engine.contents import report
 from p2pchat.errors import NotNow, UsageError
 from tests.support.group_worlds import found, reads
 from tests.support.world import World, WorldNode, run_world, until
+from tests.world.test_group_updates import update
 from tests.world.test_hidden_messages import has_role, moderated
 
 TEXT = "buy my \x1b[2Jcoins"
@@ -49,6 +50,43 @@ def test_those_who_moderate_read_what_is_reported_and_nobody_else(tmp_path: Path
         await bob.call("send", chat="hikers", text="later")
         await reads(dave, "hikers", "later")
         assert await lines(dave) == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_report_to_keys_that_were_just_replaced_is_read(tmp_path: Path) -> None:
+    """Whoever reports was away, and does not know the present keys of the moderator."""
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        sent = await carol.call("send", chat="hikers", text="hi")
+        await reads(bob, "hikers", "hi")
+        await reads(alice, "hikers", "hi")
+        world.cut(alice, bob)
+        await update(alice)
+        await bob.call("report_message", id=sent["id"], reason="spam")
+        world.mend(alice, bob)
+        await told(alice, "bob reports a message of carol, “hi”, to those who moderate the group: spam")
+
+    run_world(tmp_path, main)
+
+
+def test_a_line_about_a_report_does_not_outlive_what_was_to_disappear(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("timer", chat="hikers", seconds=3600)
+
+        async def has_timer() -> bool:
+            return bool((await carol.call("timer", chat="hikers"))["timer"] == 3600)
+
+        await until(has_timer)
+        sent = await carol.call("send", chat="hikers", text="not for long")
+        await reads(alice, "hikers", "not for long")
+        await reads(bob, "hikers", "not for long")
+        await bob.call("report_message", id=sent["id"], reason="spam")
+        what = "a message of carol to those who moderate the group: spam"
+        await told(alice, f"bob reports {what}")
+        await told(bob, f"You reported {what}")
 
     run_world(tmp_path, main)
 

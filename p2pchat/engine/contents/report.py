@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Report
 from p2pchat.core.delivery import Route
@@ -18,6 +20,7 @@ from p2pchat.lib.times import DAY_MS
 from p2pchat.store import messages as store_messages
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import leaves as store_leaves
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.messages import ME, MessageRow
@@ -34,12 +37,8 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Report, 
     if row is None or row.role > Role.MODERATOR:
         return
     by = member_of(contact.id)
-    sealed = SealedReport(payload.ephemeral, payload.boxes)
-    try:
-        said = reports.open_report(row.group_id, by, row.member, row.leaf_seed, sealed)
-    except CannotOpen:
-        return  # for others, or damaged by its author, who alone could
-    if said.member in (row.member, by):
+    said = _opened(tx, row, by, SealedReport(payload.ephemeral, payload.boxes))
+    if said is None or said.member in (row.member, by):
         return
     if store_messages.count_about(tx.db, row.chat, contact.id, tx.passed - DAY_MS) >= MAX_A_DAY:
         return
@@ -70,9 +69,21 @@ def put(tx: Transaction, contact: Contact, row: GroupRow, message: MessageRow, r
     return len(readers)
 
 
+def _opened(tx: Transaction, row: GroupRow, by: MemberId, sealed: SealedReport) -> Reported | None:
+    """Return what a report says, sealed to our keys or to those before them, which its author may still have had; None
+    if it is for others, or damaged by its author, who alone could.
+    """
+    for leaf_seed in (row.leaf_seed, *(earlier for earlier, _ in store_leaves.of(tx.db, row.chat))):
+        with suppress(CannotOpen):
+            return reports.open_report(row.group_id, by, row.member, leaf_seed, sealed)
+    return None
+
+
 def _what(tx: Transaction, row: GroupRow, author: MemberId, message: MessageRow | None) -> str:
+    """Return which message is meant. One that disappears is not quoted: the line would outlive it."""
     name = store_members.shown_name(tx.db, row.chat, author)
-    text = "" if message is None or message.deleted_at is not None else clean_name(message.text, None)
+    stays = message is not None and message.deleted_at is None and not message.expire_s
+    text = clean_name(message.text, None) if message is not None and stays else ""
     if not text:
         return f"a message of {name} to those who moderate the group"
     cut = f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text
