@@ -198,6 +198,34 @@ def test_what_does_not_exist_is_asked_for_a_few_times_and_given_up(
     run_world(tmp_path, main)
 
 
+def test_what_was_given_up_may_still_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await three(world)
+        with kept_from(monkeypatch, "carol"):
+            await bob.call("send", chat=CHAT, text="late")
+            await reads(alice, CHAT, "late")
+        await bob.call("send", chat=CHAT, text="later")
+        await reads(carol, CHAT, "later")
+        with kept_from(monkeypatch, "carol"):
+            await trio.sleep(3 * 3600)
+            await world.sleep_days(1)
+            await shows(carol, "1 message of bob did not arrive, and nobody who was asked has it.")
+
+        def give(tx: Transaction, chat: ChatId, epoch: EpochRow) -> None:
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            ((number,),) = carol.db.query("SELECT number FROM group_gaps")
+            place = MessagePlace(epoch.id, member_called(tx, chat, "bob"), number)
+            gaps.wanted(tx, tx.find("carol"), GroupWant(row.group_id, (place,)))
+
+        await alice.engine.committer.submit(in_group(alice, give))
+        await reads(carol, CHAT, "late", "later")
+        await shows(carol, ALL_OF_BOB)
+        assert carol.db.query("SELECT 1 FROM group_gaps") == []
+
+    run_world(tmp_path, main)
+
+
 def test_only_members_are_given_what_they_ask_for_and_only_so_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
