@@ -325,6 +325,37 @@ def test_who_tells_members_different_things_is_shown(tmp_path: Path, monkeypatch
     run_world(tmp_path, main)
 
 
+def test_nobody_hides_the_disputes_of_others_behind_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """carol and bob each say that they have other messages of everybody than there are."""
+    monkeypatch.setattr(transcript, "MAX_DISPUTES", 1)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await three(world)
+        for node, text in ((alice, "one"), (bob, "two"), (carol, "three")):
+            await node.call("send", chat=CHAT, text=text)
+        for node, texts in ((alice, ("two", "three")), (bob, ("one", "three")), (carol, ("one", "two"))):
+            await reads(node, CHAT, *texts)
+
+        def invent(tx: Transaction, epoch: EpochRow) -> tuple[SeenMessage, ...]:
+            sql = "SELECT member, max(number) FROM group_transcript WHERE epoch = ? GROUP BY member"
+            return tuple(
+                SeenMessage(0, MemberId(member), last, bytes(8)) for member, last in tx.db.query(sql, (epoch.pk,))
+            )
+
+        monkeypatch.setattr(transcript, "newest", invent)
+        await carol.call("send", chat=CHAT, text="four")
+        await reads(alice, CHAT, "two", "three", "four")
+        await bob.call("send", chat=CHAT, text="five")
+        await reads(alice, CHAT, "two", "three", "four", "five")
+        log = [one["text"] for one in await alice.call("log", chat=CHAT, limit=1000) if one["kind"] == "group"]
+        assert [line.partition(" different")[0] for line in log if "different things" in line] == [
+            "bob has told you and carol",
+            "carol has told you and bob",
+        ]
+
+    run_world(tmp_path, main)
+
+
 def test_all_logs_are_read_while_a_message_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each member of a large group reads one of its relays; that one has lost what another has."""
     monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
