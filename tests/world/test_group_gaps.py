@@ -18,6 +18,7 @@ from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import gaps, log_carrier, pairwise, transcript
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -321,6 +322,29 @@ def test_who_tells_members_different_things_is_shown(tmp_path: Path, monkeypatch
         log = [one["text"] for one in await carol.call("log", chat=CHAT, limit=1000) if one["kind"] == "group"]
         assert log[-1] == "bob has told you and alice different things, or alice says so and it is not true."
         assert sum("different things" in line for line in log) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_what_was_noticed_by_a_clock_that_was_ahead_is_asked_for_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await three(world)
+        with kept_from(monkeypatch, "carol"):
+            await bob.call("send", chat=CHAT, text="one")
+            await reads(alice, CHAT, "one")
+            await bob.call("send", chat=CHAT, text="two")
+            await reads(alice, CHAT, "one", "two")
+        await bob.call("send", chat=CHAT, text="three")
+        await reads(carol, CHAT, "three")
+
+        def ahead(tx: Transaction) -> None:
+            year = 365 * DAY_MS
+            tx.db.execute("UPDATE group_gaps SET since = since + ?1, ask_at = ask_at + ?1", (year,))
+
+        await carol.engine.committer.submit(ahead)
+        await reads(carol, CHAT, "one", "two", "three")
 
     run_world(tmp_path, main)
 

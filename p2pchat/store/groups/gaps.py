@@ -31,7 +31,7 @@ ON CONFLICT DO UPDATE SET named_by = NULL WHERE excluded.named_by IS NULL
 """
 _OF_CHAT = "epoch IN (SELECT pk FROM group_epochs WHERE chat = ?1)"
 _TO_ASK = f"""
-SELECT {_COLUMNS} FROM group_gaps WHERE {_OF_CHAT} AND given_up = 0 AND ask_at <= ?2
+SELECT {_COLUMNS} FROM group_gaps WHERE {_OF_CHAT} AND given_up = 0 AND (ask_at <= ?2 OR since > ?2)
 ORDER BY ask_at, epoch, member, number LIMIT ?3
 """
 
@@ -76,7 +76,9 @@ def missing(db: Database, chat: ChatId) -> list[MissingMessage]:
 
 
 def to_ask(db: Database, chat: ChatId, now: int, limit: int) -> list[MissingMessage]:
-    """Return messages of a group for which somebody is to be asked by now (ms), those that wait the longest first."""
+    """Return messages of a group for which somebody is to be asked by now (ms), those that wait the longest first; also
+    those that were noticed by a clock that was ahead.
+    """
     rows = db.query(_TO_ASK, (chat, now, limit))
     return [_made(row) for row in rows]
 
