@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core.groups import upkeep
+from p2pchat.core.groups import membership, upkeep
 from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.engine.groups import changes
+from p2pchat.engine.groups import upkeep as group_upkeep
+from p2pchat.errors import NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
 from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, befriend, run_world, until
@@ -137,6 +139,18 @@ def test_a_member_leaves_and_is_followed_by_new_keys(tmp_path: Path) -> None:
         await reads(carol, "hikers", "without bob")
         await trio.sleep(600)
         assert await said(bob, "hikers") == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_full_log_keeps_nothing_from_being_done_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        monkeypatch.setattr(membership, "MAX_EVENTS", 0)
+        monkeypatch.setattr(upkeep, "ROTATE_MS", 0)
+        with pytest.raises(NotNow, match="takes no more of this"):
+            await alice.call("set_group", chat="hikers", key="topic", value="hills")
+        await alice.engine.committer.submit(group_upkeep.tidy)
 
     run_world(tmp_path, main)
 

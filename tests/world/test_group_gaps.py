@@ -18,6 +18,7 @@ from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import gaps, log_carrier, pairwise, transcript
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -198,6 +199,34 @@ def test_what_does_not_exist_is_asked_for_a_few_times_and_given_up(
     run_world(tmp_path, main)
 
 
+def test_what_was_given_up_may_still_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await three(world)
+        with kept_from(monkeypatch, "carol"):
+            await bob.call("send", chat=CHAT, text="late")
+            await reads(alice, CHAT, "late")
+        await bob.call("send", chat=CHAT, text="later")
+        await reads(carol, CHAT, "later")
+        with kept_from(monkeypatch, "carol"):
+            await trio.sleep(3 * 3600)
+            await world.sleep_days(1)
+            await shows(carol, "1 message of bob did not arrive, and nobody who was asked has it.")
+
+        def give(tx: Transaction, chat: ChatId, epoch: EpochRow) -> None:
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            ((number,),) = carol.db.query("SELECT number FROM group_gaps")
+            place = MessagePlace(epoch.id, member_called(tx, chat, "bob"), number)
+            gaps.wanted(tx, tx.find("carol"), GroupWant(row.group_id, (place,)))
+
+        await alice.engine.committer.submit(in_group(alice, give))
+        await reads(carol, CHAT, "late", "later")
+        await shows(carol, ALL_OF_BOB)
+        assert carol.db.query("SELECT 1 FROM group_gaps") == []
+
+    run_world(tmp_path, main)
+
+
 def test_only_members_are_given_what_they_ask_for_and_only_so_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +322,60 @@ def test_who_tells_members_different_things_is_shown(tmp_path: Path, monkeypatch
         log = [one["text"] for one in await carol.call("log", chat=CHAT, limit=1000) if one["kind"] == "group"]
         assert log[-1] == "bob has told you and alice different things, or alice says so and it is not true."
         assert sum("different things" in line for line in log) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_what_was_noticed_by_a_clock_that_was_ahead_is_asked_for_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await three(world)
+        with kept_from(monkeypatch, "carol"):
+            await bob.call("send", chat=CHAT, text="one")
+            await reads(alice, CHAT, "one")
+            await bob.call("send", chat=CHAT, text="two")
+            await reads(alice, CHAT, "one", "two")
+        await bob.call("send", chat=CHAT, text="three")
+        await reads(carol, CHAT, "three")
+
+        def ahead(tx: Transaction) -> None:
+            year = 365 * DAY_MS
+            tx.db.execute("UPDATE group_gaps SET since = since + ?1, ask_at = ask_at + ?1", (year,))
+
+        await carol.engine.committer.submit(ahead)
+        await reads(carol, CHAT, "one", "two", "three")
+
+    run_world(tmp_path, main)
+
+
+def test_nobody_hides_the_disputes_of_others_behind_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """carol and bob each say that they have other messages of everybody than there are."""
+    monkeypatch.setattr(transcript, "MAX_DISPUTES", 1)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await three(world)
+        for node, text in ((alice, "one"), (bob, "two"), (carol, "three")):
+            await node.call("send", chat=CHAT, text=text)
+        for node, texts in ((alice, ("two", "three")), (bob, ("one", "three")), (carol, ("one", "two"))):
+            await reads(node, CHAT, *texts)
+
+        def invent(tx: Transaction, epoch: EpochRow) -> tuple[SeenMessage, ...]:
+            sql = "SELECT member, max(number) FROM group_transcript WHERE epoch = ? GROUP BY member"
+            return tuple(
+                SeenMessage(0, MemberId(member), last, bytes(8)) for member, last in tx.db.query(sql, (epoch.pk,))
+            )
+
+        monkeypatch.setattr(transcript, "newest", invent)
+        await carol.call("send", chat=CHAT, text="four")
+        await reads(alice, CHAT, "two", "three", "four")
+        await bob.call("send", chat=CHAT, text="five")
+        await reads(alice, CHAT, "two", "three", "four", "five")
+        log = [one["text"] for one in await alice.call("log", chat=CHAT, limit=1000) if one["kind"] == "group"]
+        assert [line.partition(" different")[0] for line in log if "different things" in line] == [
+            "bob has told you and carol",
+            "carol has told you and bob",
+        ]
 
     run_world(tmp_path, main)
 

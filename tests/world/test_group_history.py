@@ -11,6 +11,7 @@ from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import GroupHistory, Text
 from p2pchat.core.groups import messages, welcome
 from p2pchat.engine.delivery import group_rules, outbound
+from p2pchat.engine.groups import past
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
@@ -130,6 +131,38 @@ def test_whoever_adds_cannot_put_words_into_anybodys_mouth(tmp_path: Path) -> No
         await alice.engine.committer.submit(forge)
         await says(alice, "and now", carol)
         await reads(carol, "hikers", "my words", "and now")
+
+    run_world(tmp_path, main)
+
+
+def test_a_block_holds_for_what_was_written_before_too(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await until(lambda: keeps(bob))
+        carol = await world.start("carol")
+        for node in (alice, bob):
+            await befriend(node, carol)
+        await alice.call("add_members", chat="hikers", contacts=["carol"])
+        await has_members(carol, "hikers", 3)
+
+        async def is_known() -> bool:
+            members = (await carol.call("group_members", chat="hikers"))["members"]
+            return any(one["contact"] == "bob" for one in members)
+
+        await until(is_known)
+        await carol.call("block", contact="bob")
+        await says(bob, "you cannot stop me", alice)
+
+        def send(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            past.send(tx, row, tx.find("carol"))
+
+        await alice.engine.committer.submit(send)
+        await says(alice, "stop whom?", carol)
+        await reads(carol, "hikers", "stop whom?")
 
     run_world(tmp_path, main)
 

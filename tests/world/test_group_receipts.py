@@ -14,7 +14,7 @@ from p2pchat.engine.groups import receipts
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
-from tests.support.group_worlds import found, reads
+from tests.support.group_worlds import found, has_members, reads
 from tests.support.world import World, WorldNode, run_world, until
 
 CHAT = "hikers"
@@ -78,6 +78,28 @@ def test_an_author_counts_those_who_tell_and_nobody_else_does(tmp_path: Path, mo
             await reads(node, CHAT, "one", "two", "three", *(["from bob"] if node is carol else []))
             await node.call("read", chat=CHAT)
         await sees(alice, ("one", None), ("two", 2), ("three", 1))
+
+    run_world(tmp_path, main)
+
+
+def test_who_is_known_for_the_group_alone_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = sent(monkeypatch)
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        await carol.call("add", invite=(await alice.call("group_invite", chat=CHAT))["text"])
+        await has_members(carol, CHAT, 3)
+        for node in (bob, carol):
+            await node.call("group_receipts", chat=CHAT)
+        await alice.call("send", chat=CHAT, text="one")
+        await reads(carol, CHAT, "one")
+        await carol.call("read", chat=CHAT)
+        await trio.sleep(300)
+        assert told == [], "alice is no contact of hers"
+        await reads(bob, CHAT, "one")
+        await bob.call("read", chat=CHAT)
+        await sees(alice, ("one", 1))
 
     run_world(tmp_path, main)
 

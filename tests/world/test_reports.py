@@ -8,13 +8,10 @@ from typing import Any
 import pytest
 
 from p2pchat.engine.contents import report
-from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
-from p2pchat.lib.times import DAY_MS
-from p2pchat.store.groups import groups as store_groups
-from p2pchat.store.groups import leaves as store_leaves
 from tests.support.group_worlds import found, reads
 from tests.support.world import World, WorldNode, run_world, until
+from tests.world.test_group_updates import update
 from tests.world.test_hidden_messages import has_role, moderated
 
 TEXT = "buy my \x1b[2Jcoins"
@@ -57,23 +54,39 @@ def test_those_who_moderate_read_what_is_reported_and_nobody_else(tmp_path: Path
     run_world(tmp_path, main)
 
 
-def test_a_report_is_read_that_was_sealed_to_the_keys_before_the_present_ones(tmp_path: Path) -> None:
-    def replace_keys(tx: Transaction) -> None:
-        (chat,) = store_groups.chats(tx.db)
-        row = store_groups.get(tx.db, chat)
-        assert row is not None
-        store_leaves.keep(tx.db, chat, row.leaf_seed, row.kem_seed, tx.latest + DAY_MS)
-        store_groups.update(tx.db, chat, leaf_seed=bytes(range(32)))
+def test_a_report_to_keys_that_were_just_replaced_is_read(tmp_path: Path) -> None:
+    """Whoever reports was away, and does not know the present keys of the moderator."""
 
     async def main(world: World) -> None:
-        alice, bob, carol, dave = await moderated(world)
-        sent = await dave.call("send", chat="hikers", text="coins")
-        for node in (alice, bob, carol):
-            await reads(node, "hikers", "coins")
-        await alice.engine.committer.submit(replace_keys)  # bob has not heard of that
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        sent = await carol.call("send", chat="hikers", text="hi")
+        await reads(bob, "hikers", "hi")
+        await reads(alice, "hikers", "hi")
+        world.cut(alice, bob)
+        await update(alice)
         await bob.call("report_message", id=sent["id"], reason="spam")
-        for node in (alice, carol):
-            await told(node, "bob reports a message of dave, “coins”, to those who moderate the group: spam")
+        world.mend(alice, bob)
+        await told(alice, "bob reports a message of carol, “hi”, to those who moderate the group: spam")
+
+    run_world(tmp_path, main)
+
+
+def test_a_line_about_a_report_does_not_outlive_what_was_to_disappear(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("timer", chat="hikers", seconds=3600)
+
+        async def has_timer() -> bool:
+            return bool((await carol.call("timer", chat="hikers"))["timer"] == 3600)
+
+        await until(has_timer)
+        sent = await carol.call("send", chat="hikers", text="not for long")
+        await reads(alice, "hikers", "not for long")
+        await reads(bob, "hikers", "not for long")
+        await bob.call("report_message", id=sent["id"], reason="spam")
+        what = "a message of carol to those who moderate the group: spam"
+        await told(alice, f"bob reports {what}")
+        await told(bob, f"You reported {what}")
 
     run_world(tmp_path, main)
 

@@ -285,7 +285,8 @@ class MembershipLog:
             if not any(known >> entry.index & 1 for entry in added):
                 return "its author was never added", ()
             return "", self._personal.take(event)
-        if len(self._log) >= MAX_EVENTS or self._log.size + len(event.core) > MAX_CORES_BYTES:
+        full = len(self._log) >= MAX_EVENTS or self._log.size + len(event.core) > MAX_CORES_BYTES
+        if full and not isinstance(event.action, LeaveGroup):
             return "the log is full", ()
         if self._says_enough(event.author_id):
             return "its author has signed enough that is void", ()
@@ -297,6 +298,8 @@ class MembershipLog:
             return FULL, ()
         if isinstance(event.action, LeaveGroup) and right.level >= Role.MEMBER:
             return "", self._personal.take(event)
+        if full:
+            return "the log is full", ()
         entry = LogEntry(
             event=bare(event),
             index=len(self._log),

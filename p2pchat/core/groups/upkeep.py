@@ -24,6 +24,8 @@ from p2pchat.lib.times import DAY_MS
 
 ROTATE_MS = 7 * DAY_MS
 ROTATE_MESSAGES = 5_000
+ROTATE_BUSY_MS = DAY_MS
+"""How old an epoch is at least that ends for its messages: their numbers are chosen by their authors."""
 UPDATE_MS = 30 * DAY_MS
 UPDATE_MS_LARGE = 3 * UPDATE_MS
 RECOVERY_MS = 14 * DAY_MS
@@ -39,9 +41,9 @@ def renewal(
 ) -> Action | None:
     """Return what an admin should do about the epochs of a group now, None if nothing.
 
-    began_at: when the newest epoch began here, in ms. messages: how many it has seen. now: in ms. spared: who has left
-    and cannot be removed by this admin (`MembershipLog.out_of_reach`); new keys are for them too, so there is nothing
-    to be done about that.
+    began_at: when the newest epoch began here, in ms. messages: how many it has seen, as their authors number them.
+    now: in ms. spared: who has left and cannot be removed by this admin (`MembershipLog.out_of_reach`); new keys are
+    for them too, so there is nothing to be done about that.
     """
     gone = state.left - spared
     if gone:
@@ -50,7 +52,8 @@ def renewal(
         return MergeEpochs()
     if any(head.outsiders or head.left - spared for head in state.epoch_heads):
         return RotateEpoch()
-    due = now - began_at >= ROTATE_MS or messages >= ROTATE_MESSAGES
+    busy = messages >= ROTATE_MESSAGES and now - began_at >= ROTATE_BUSY_MS
+    due = busy or now - began_at >= ROTATE_MS
     return RotateEpoch() if due and state.epoch_heads else None
 
 

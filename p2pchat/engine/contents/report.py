@@ -47,16 +47,6 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Report, 
     lines.say(tx, row, by, f"{who} reports {_what(tx, row, said.member, message)}{_why(said.reason)}", said.message)
 
 
-def _opened(tx: Transaction, row: GroupRow, by: MemberId, sealed: SealedReport) -> Reported | None:
-    """Return what a report says, opened with our key or one before it: its author may not have known of the present
-    one. None if it is for others, or was damaged by its author, who alone could.
-    """
-    for seed in (row.leaf_seed, *(leaf_seed for leaf_seed, _ in store_leaves.of(tx.db, row.chat))):
-        with suppress(CannotOpen):
-            return reports.open_report(row.group_id, by, row.member, seed, sealed)
-    return None
-
-
 def put(tx: Transaction, contact: Contact, row: GroupRow, message: MessageRow, reason: str) -> int:
     """Report a message of another member; return to how many members it goes. Raises NotNow or UsageError."""
     if message.sender == ME:
@@ -79,9 +69,21 @@ def put(tx: Transaction, contact: Contact, row: GroupRow, message: MessageRow, r
     return len(readers)
 
 
+def _opened(tx: Transaction, row: GroupRow, by: MemberId, sealed: SealedReport) -> Reported | None:
+    """Return what a report says, sealed to our keys or to those before them, which its author may still have had; None
+    if it is for others, or damaged by its author, who alone could.
+    """
+    for leaf_seed in (row.leaf_seed, *(earlier for earlier, _ in store_leaves.of(tx.db, row.chat))):
+        with suppress(CannotOpen):
+            return reports.open_report(row.group_id, by, row.member, leaf_seed, sealed)
+    return None
+
+
 def _what(tx: Transaction, row: GroupRow, author: MemberId, message: MessageRow | None) -> str:
+    """Return which message is meant. One that disappears is not quoted: the line would outlive it."""
     name = store_members.shown_name(tx.db, row.chat, author)
-    text = "" if message is None or message.deleted_at is not None else clean_name(message.text, None)
+    stays = message is not None and message.deleted_at is None and not message.expire_s
+    text = clean_name(message.text, None) if message is not None and stays else ""
     if not text:
         return f"a message of {name} to those who moderate the group"
     cut = f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text

@@ -30,7 +30,7 @@ from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
 from p2pchat.engine.groups import adopting, carriage, history, notices, permission, recovery
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow
+from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store import chats as store_chats
 from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.groups import epochs as store_epochs
@@ -43,6 +43,7 @@ from p2pchat.store.groups.groups import GroupRow
 CHAT_ID_BYTES = 8
 KEM_SEED_BYTES = 64
 NO_KEYS = "The keys of this group are being renewed"
+NO_ROOM = "The log of this group takes no more of this"
 TOO_MANY = f"This group has more than {epochs.MAX_MEMBERS:,} members"
 
 
@@ -154,7 +155,10 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     event = events.sign_event(draft.core, None if secret is None else epochs.confirmation(secret), rekey, row.sign_seed)
     owned = recovery.ownership(log.state)
     under = _all_heads(tx, row, log, before)
-    history.take(tx, row.chat, event.raw)
+    try:
+        history.take(tx, row.chat, event.raw)
+    except CannotOpen:  # it is full, and nothing was changed; what is due in other groups is not to fail with it
+        raise NotNow(NO_ROOM, hint="`p2pchat group successor` founds another group in its place.") from None
     for epoch in under:  # before what follows: who is removed is told too
         for missed in _beside(tx, row, log, epoch, event):
             carriage.send(tx, row, epoch, EventItem(missed))

@@ -1,9 +1,9 @@
 """What has to be done in a group by somebody who manages it, without being asked: giving the members new keys.
 
 That is due where two epochs stand beside each other, after changes that were made at one time, where somebody has the
-keys who is not a member any more, and after a week or 5,000 messages. The most senior of those who may does it at once,
-the others in turn if it is not done: by their order all of them agree who is first, and two who did it at one time only
-cause it to be due again.
+keys who is not a member any more, and after a week, or a day with 5,000 messages. The most senior of those who may
+does it at once, the others in turn if it is not done: by their order all of them agree who is first, and two who did it
+at one time only cause it to be due again.
 """
 
 from __future__ import annotations

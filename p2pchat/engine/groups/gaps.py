@@ -74,9 +74,7 @@ def named(tx: Transaction, row: GroupRow, epoch: int, seen: SeenMessage, by: Mem
 
 
 def arrived(tx: Transaction, row: GroupRow, epoch: EpochRow, member: MemberId, number: int) -> bool:
-    """Note that a message is here; return whether another one named it before."""
-    if row.chat not in tx.memory.gaps:
-        return False
+    """Note that a message is here, also one that was given up; return whether another one named it before."""
     gap = store_gaps.arrived(tx.db, epoch.pk, member, number)
     if gap is not None and gap.notice is not None:
         _reword(tx, row, gap.notice)

@@ -28,7 +28,7 @@ from p2pchat.lib.times import DAY_MS
 from p2pchat.store import mentions as store_mentions
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
@@ -92,9 +92,17 @@ def take(tx: Transaction, contact: Contact, payload: GroupHistory) -> None:
         except CannotOpen:
             log.info("a message in the history of a group is not signed by a member of that time")
             continue
-        if isinstance(content.payload, Text) and not content.expire_s and message.member != row.member:
+        shown = isinstance(content.payload, Text) and not content.expire_s and message.member != row.member
+        if shown and not _is_blocked(tx, row.chat, message.member):
             _name(tx, row, author)
             _show(tx, row, message.member, content)
+
+
+def _is_blocked(tx: Transaction, chat: ChatId, author: MemberId) -> bool:
+    """Return whether an author is a contact whom the user has blocked: that holds whoever brings what they wrote."""
+    known = store_members.contact_of(tx.db, chat, author)
+    contact = None if known is None else tx.contact(known)
+    return contact is not None and contact.state == ContactState.BLOCKED
 
 
 def _name(tx: Transaction, row: GroupRow, author: Member) -> None:

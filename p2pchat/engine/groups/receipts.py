@@ -69,7 +69,7 @@ def _tell(tx: Transaction, chat: ChatId) -> None:
     for member, read in store_receipts.untold(tx.db, chat):
         known = store_members.contact_of(tx.db, chat, member)
         contact = None if known is None else tx.contact(known)
-        if contact is not None and contact.state == ContactState.CONTACT:
+        if contact is not None and contact.state == ContactState.CONTACT and not contact.for_group:
             outbound.queue(tx, contact, GroupSeen(row.group_id, *read))
             outbound.nudge(tx, contact)
     store_receipts.told(tx.db, chat)

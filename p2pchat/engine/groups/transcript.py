@@ -20,8 +20,10 @@ from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.transcript import PlacedMessage
 
 NO_EPOCH = -1
-MAX_DISPUTES = 256
-"""How many are remembered, so that each is told once."""
+MAX_DISPUTES = 8
+"""How many lines one member can have us show in an epoch, so that nobody hides those of others, or of other groups,
+behind theirs.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +77,10 @@ def _differs(tx: Transaction, row: GroupRow, epoch: EpochRow, message: GroupMess
     """Say that two members have different messages in one place, once for each two of an epoch: either the author told
     them different things, or whoever names it lies.
     """
-    key = (epoch.pk, message.member, seen.member)
-    if key in tx.memory.disputes or len(tx.memory.disputes) >= MAX_DISPUTES:
+    told = tx.memory.disputes.setdefault((epoch.pk, message.member), set())
+    if seen.member in told or len(told) >= MAX_DISPUTES:
         return
-    tx.memory.disputes.add(key)
+    tx.memory.dispute(told, seen.member)
     log.warning("a member of a group names another message than is here")
     author, other = [store_members.shown_name(tx.db, row.chat, id) for id in (seen.member, message.member)]
     sentence = f"{author} has told you and {other} different things, or {other} says so and it is not true."

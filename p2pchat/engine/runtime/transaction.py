@@ -94,8 +94,8 @@ class Memory:
     whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
     lost_answered: when a member had us make new ones. gaps: groups in which messages may be missing; gap_bytes: the
     hour in which a member was last sent such, and how many bytes; receipts_due: groups in which members are to be told
-    what we read; disputes: epochs (pks) with a member who has another
-    message of a second one than we.
+    what we read; disputes: by the pk of an epoch and a member, those of whom this one has other messages than we, as
+    the user was told.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Memory:
     gaps: dict[ChatId, None] = field(default_factory=dict)
     receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
-    disputes: set[tuple[int, MemberId, MemberId]] = field(default_factory=set)
+    disputes: dict[tuple[int, MemberId], set[MemberId]] = field(default_factory=dict)
     _undo: list[Callable[[], object]] = field(default_factory=list)
 
     def forget(self) -> None:
@@ -149,6 +149,11 @@ class Memory:
         before = times.get(key)
         self._undo.append(lambda: times.pop(key, None) if before is None else times.update({key: before}))
         times[key] = at
+
+    def dispute(self, told: set[MemberId], member: MemberId) -> None:
+        """Note in one set of `disputes` that there was a line about this member, unless the transaction fails."""
+        self._undo.append(lambda: told.discard(member))
+        told.add(member)
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact was received by mail at `now` (ms) and is saved."""

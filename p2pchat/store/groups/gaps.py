@@ -31,7 +31,8 @@ ON CONFLICT DO UPDATE SET named_by = NULL WHERE excluded.named_by IS NULL
 """
 _OF_CHAT = "epoch IN (SELECT pk FROM group_epochs WHERE chat = ?1)"
 _TO_ASK = f"""
-SELECT {_COLUMNS} FROM group_gaps WHERE {_OF_CHAT} AND given_up = 0 AND NOT ask_at BETWEEN ?2 + 1 AND ?2 + ?3
+SELECT {_COLUMNS} FROM group_gaps WHERE {_OF_CHAT} AND given_up = 0
+AND (since > ?2 OR NOT ask_at BETWEEN ?2 + 1 AND ?2 + ?3)
 ORDER BY ask_at, epoch, member, number LIMIT ?4
 """
 
@@ -77,7 +78,8 @@ def missing(db: Database, chat: ChatId) -> list[MissingMessage]:
 
 def to_ask(db: Database, chat: ChatId, now: int, longest: int, limit: int) -> list[MissingMessage]:
     """Return messages of a group for which somebody is to be asked by now (ms), those that wait the longest first. One
-    that would wait for longer than `longest` ms is among them: a clock that was ahead has written that.
+    that was noticed later than now, or would wait for longer than `longest` ms, is among them: a clock that was ahead
+    has written that.
     """
     rows = db.query(_TO_ASK, (chat, now, longest, limit))
     return [_made(row) for row in rows]

@@ -584,6 +584,16 @@ def test_a_log_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert team.log().add(topic.raw).reason == "the log is full"
 
 
+def test_a_member_leaves_a_group_whose_log_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = Team.founded()
+    log, apart = team.log(), team.copy()
+    left, stays = team.write("max", events.LeaveGroup()), apart.write("mo", events.LeaveGroup())
+    monkeypatch.setattr(membership, "MAX_EVENTS", 0)
+    assert log.add(left.raw).answer is LogAnswer.TAKEN
+    assert log.state.left == {id_of("max")}
+    assert log.add(stays.raw).reason == "the log is full", "what a moderator signs is in the graph"
+
+
 def test_settings_have_an_end() -> None:
     team = Team.founded(**{f"key {number:02}": number for number in range(30)})
     log = team.log()

@@ -25,7 +25,12 @@ def test_nothing_is_due_in_a_quiet_week() -> None:
     state = Team.founded().state()
     assert due(state, now=NOW + 7 * DAY_MS - 1, messages=4_999) is None
     assert due(state, now=NOW + 7 * DAY_MS) == events.RotateEpoch()
-    assert due(state, messages=5_000) == events.RotateEpoch()
+    assert due(state, now=NOW + DAY_MS, messages=5_000) == events.RotateEpoch()
+
+
+def test_one_member_whose_numbers_jump_has_no_keys_made_over_and_over() -> None:
+    """A message may have a number that is 5,000 ahead, so one is enough to look like 5,000."""
+    assert due(Team.founded().state(), now=NOW + DAY_MS - 1, messages=5_001) is None
 
 
 def test_who_left_is_removed() -> None:
