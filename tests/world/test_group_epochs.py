@@ -9,8 +9,9 @@ import trio
 
 from p2pchat.core.groups import membership, upkeep
 from p2pchat.core.groups.events import RotateEpoch
-from p2pchat.engine.groups import changes
+from p2pchat.engine.groups import changes, duties
 from p2pchat.engine.groups import upkeep as group_upkeep
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
 from tests.support.group_worlds import found, has_members, reads, said
@@ -169,5 +170,22 @@ def test_a_clock_that_was_ahead_keeps_no_keys(tmp_path: Path) -> None:
         *over, current = bob.db.query("SELECT exporter IS NULL FROM group_epochs ORDER BY pk")
         assert set(over) == {(1,)}
         assert current == (0,)
+
+    run_world(tmp_path, main)
+
+
+def test_what_fails_in_the_upkeep_of_groups_keeps_nothing_else_from_being_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(tx: Transaction) -> None:
+        raise ValueError
+
+    async def main(world: World) -> None:
+        await found(world, "alice", "bob")
+        tidied: list[Transaction] = []
+        monkeypatch.setattr(duties, "check_all", fails)
+        monkeypatch.setattr(group_upkeep, "tidy", tidied.append)
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert tidied
 
     run_world(tmp_path, main)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import trio
 
@@ -33,6 +35,7 @@ from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import leaves as store_leaves
 
+Step = Callable[[Any], object]
 TURN_SECONDS = 60.0
 KEEP_SEEN_MS = 60 * DAY_MS
 """How long an item is remembered. Later its epoch is gone, and nothing of it can be opened."""
@@ -122,14 +125,16 @@ class GroupUpkeep:
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
                 await self._wake.wait()
                 await trio.sleep(TURN_SECONDS)
-            try:
-                await self._committer.submit(duties.check_all)
-                await self._committer.submit(gaps.check_all)
-                await self._committer.submit(receipts.tell_all)
-                await self._committer.submit(log_duties.check_all)
-                if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
-                    tidied_at = trio.current_time()
-                    await self._committer.submit(tidy)
-                    await self._committer.read(Database.checkpoint)
-            except P2PChatError as error:  # a full disk now may have room in an hour
-                log.warning("groups could not be looked after: %s", type(error).__name__)
+            for step in (duties.check_all, gaps.check_all, receipts.tell_all, log_duties.check_all):
+                await self._attempt(self._committer.submit, step)
+            if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
+                tidied_at = trio.current_time()
+                await self._attempt(self._committer.submit, tidy)
+                await self._attempt(self._committer.read, Database.checkpoint)
+
+    async def _attempt(self, run: Callable[[Step], Awaitable[object]], step: Step) -> None:
+        """Do one of the steps, so that one that fails keeps none of the others from being done."""
+        try:
+            await run(step)
+        except P2PChatError as error:  # a full disk now may have room in an hour
+            log.warning("groups could not be looked after: %s", type(error).__name__)
