@@ -90,7 +90,8 @@ def test_a_store_that_was_not_closed_is_checked_while_it_serves(here: Place) -> 
     running, _ = start(here, *metrics, "-v")
     running.until_said("checking the store")
     assert get(port, "/healthz") == "ok\n"
-    running.until_said("the store was checked")
+    for what in ("the store", "the store of logs"):
+        running.until_said(f"{what} was checked")
     running.end(signal.SIGTERM)
     running, _ = start(here, *metrics, "-v")
     assert "checking" not in running.end(signal.SIGTERM).err
