@@ -17,8 +17,10 @@ from p2pchat.core import mailbox
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.session import open_envelope
 from p2pchat.engine.delivery import mailbox_sender
+from p2pchat.engine.receiving import mailbox_handler
 from p2pchat.engine.runtime import session_cache
-from p2pchat.errors import NotReached
+from p2pchat.engine.runtime.effects import Effects
+from p2pchat.errors import DiskFull, NotReached
 from tests.support.asking import events_of, has
 from tests.support.mail_worlds import all_in, apart
 from tests.support.mailboxes import MailRelay
@@ -288,5 +290,36 @@ def test_what_a_relay_has_lost_is_deposited_again_after_an_hour_six_and_daily(tm
         assert len({blob for _, _, blob in first.given}) == 1  # the same bytes, each time
         bob = await world.start("bob")
         await until(lambda: has(bob, "alice", ["hello"]), 60)
+
+    run_world(tmp_path, main)
+
+
+def test_what_could_not_be_saved_is_not_deleted_by_what_was_saved_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, failed = mailbox_handler._take_blob, trio.Event()
+
+    def take_later(*args: Any) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise DiskFull
+        take(*args)
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await apart(world, 1)
+        monkeypatch.setattr(mailbox_handler, "_take_blob", take_later)
+        await bob.call("send", chat="alice", text="one")
+        await failed.wait()
+        await bob.call("send", chat="alice", text="two")
+
+        async def both() -> bool:
+            return sorted(one["text"] for one in await alice.call("log", chat="bob")) == ["one", "two"]
+
+        await until(both, 600)  # sooner than bob would put it there again
+        handler = alice.engine.mailbox_handler
+        ((key, before),) = ((key, one) for key, one in handler._taken.items() if one.upto)
+        handler.ask_again(key[0])
+        handler.release(Effects(taken={(*key, before.number): {before.upto + 1: True}}), {})
+        assert handler._taken[key].on_disk == before.on_disk, "an answer to an earlier asking says nothing"
 
     run_world(tmp_path, main)

@@ -23,7 +23,6 @@ from p2pchat.engine.groups import carriage, logs, notices
 from p2pchat.engine.groups.logs import GroupWay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
-from p2pchat.store import chats as store_chats
 from p2pchat.store import messages as store_messages
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.groups import epochs as store_epochs
@@ -94,9 +93,8 @@ def check_all(tx: Transaction) -> None:
 
 def wanted(tx: Transaction, contact: Contact, payload: GroupWant) -> None:
     """Send a member the messages that they ask for, as far as they are kept here and were meant for them."""
-    row = store_groups.of_group(tx.db, payload.group)
-    kept = None if row is None else store_chats.get(tx.db, row.chat)
-    if row is None or kept is None or kept.ended_at is not None:
+    row = store_groups.present_of(tx.db, payload.group)
+    if row is None:
         return
     for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
         for place in dict.fromkeys(payload.places):

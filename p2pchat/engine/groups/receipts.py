@@ -12,7 +12,6 @@ from p2pchat.core.ids import ChatId
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store import chats as store_chats
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners
 from p2pchat.store.contacts import Contact, ContactState
@@ -47,9 +46,8 @@ def tell_all(tx: Transaction) -> None:
 
 def seen(tx: Transaction, contact: Contact, payload: GroupSeen) -> None:
     """Count a member among those who have read messages of ours; no more than we have written, and each once."""
-    row = store_groups.of_group(tx.db, payload.group)
-    kept = None if row is None else store_chats.get(tx.db, row.chat)
-    if row is None or kept is None or kept.ended_at is not None:
+    row = store_groups.present_of(tx.db, payload.group)
+    if row is None:
         return
     newest = store_messages.next_seq(tx.db, row.chat) - 1
     for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
@@ -62,9 +60,9 @@ def seen(tx: Transaction, contact: Contact, payload: GroupSeen) -> None:
 
 
 def _tell(tx: Transaction, chat: ChatId) -> None:
-    row, kept = store_groups.get(tx.db, chat), store_chats.get(tx.db, chat)
+    row = store_groups.present(tx.db, chat)
     del tx.memory.receipts_due[chat]
-    if row is None or kept is None or kept.ended_at is not None or not row.receipts:
+    if row is None or not row.receipts:
         return
     for member, read in store_receipts.untold(tx.db, chat):
         known = store_members.contact_of(tx.db, chat, member)

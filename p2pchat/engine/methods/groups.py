@@ -42,12 +42,13 @@ from p2pchat.lib.english import counted
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.store import chats as store_chats
 from p2pchat.store import partners
-from p2pchat.store.contacts import GROUPS, ContactState
+from p2pchat.store.contacts import GROUPS, Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.messages import MessageRow
 
 MAX_PAGE = 1_000
 MAX_LOG = 1_000
@@ -143,11 +144,7 @@ async def hide_message(engine: Engine, *, id: str, reason: str = "", chat: str |
         raise UsageError(f"A reason has at most {MAX_REASON_BYTES} bytes")
 
     def act(tx: Transaction) -> Json:
-        message = conversation.message_meant(tx.db, id, chat)
-        partner = conversation.contact_of(tx, message)
-        row = None if partner.group is None else store_groups.get(tx.db, partner.group)
-        if row is None:
-            raise UsageError("Only messages of groups are hidden", hint="`p2pchat delete` deletes one here.")
+        message, partner, row = _meant(tx, id, chat, "hidden", "`p2pchat delete` deletes one here.")
         if not message.mine:
             state = history.log_of(tx, row.chat).state
             permission.check_hide(tx.db, row.chat, state, row.member, member_of(message.sender))
@@ -165,15 +162,21 @@ async def report_message(engine: Engine, *, id: str, reason: str = "", chat: str
         raise UsageError(f"A reason has at most {MAX_REASON_BYTES} bytes")
 
     def act(tx: Transaction) -> Json:
-        message = conversation.message_meant(tx.db, id, chat)
-        partner = conversation.contact_of(tx, message)
-        row = None if partner.group is None else store_groups.get(tx.db, partner.group)
-        if row is None:
-            raise UsageError("Only messages of groups are reported", hint="`p2pchat block` blocks a contact.")
+        message, partner, row = _meant(tx, id, chat, "reported", "`p2pchat block` blocks a contact.")
         return {"readers": report.put(tx, partner, row, message, reason)}
 
     sent: Json = await engine.committer.submit(act)
     return sent
+
+
+def _meant(tx: Transaction, id: str, chat: str | None, done: str, hint: str) -> tuple[MessageRow, Contact, GroupRow]:
+    """Return a message of a group with its chat's partner and the group. done, hint: for the error if it is of none."""
+    message = conversation.message_meant(tx.db, id, chat)
+    partner = conversation.contact_of(tx, message)
+    row = None if partner.group is None else store_groups.get(tx.db, partner.group)
+    if row is None:
+        raise UsageError(f"Only messages of groups are {done}", hint=hint)
+    return message, partner, row
 
 
 async def leave_group(engine: Engine, *, chat: str) -> Json:

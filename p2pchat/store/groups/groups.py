@@ -69,6 +69,12 @@ def present(db: Database, chat: ChatId) -> GroupRow | None:
     return _made(db.query_one(f"{_SELECT} WHERE chat = ?1 AND {here}", (chat,)))
 
 
+def present_of(db: Database, group_id: GroupId) -> GroupRow | None:
+    """Return the group with this id, if we still are in it; else None."""
+    row = of_group(db, group_id)
+    return None if row is None else present(db, row.chat)
+
+
 def of_group(db: Database, group_id: GroupId) -> GroupRow | None:
     """Return the group with this id, or None."""
     return _made(db.query_one(_SELECT + "WHERE group_id = ?", (group_id,)))
