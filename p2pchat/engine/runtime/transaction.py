@@ -20,6 +20,7 @@ from p2pchat.core.ids import (
     ChatId,
     ContactId,
     EnvelopeId,
+    GroupId,
     MemberId,
     MessageId,
     direct_chat,
@@ -92,7 +93,8 @@ class Memory:
     membership logs of groups; settled, muted: the members whose rows are the newest, and until when (ms) some are
     muted. keys_due, logs_due: since when (ms) new keys, or other logs, are due in a group that we manage. grouped:
     whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
-    lost_answered: when a member had us make new ones. gaps: groups in which messages may be missing; gap_bytes: the
+    lost_answered: when a member had us make new ones. join_refused: when (ms) the user was last told that a contact
+    does not let us join a group. gaps: groups in which messages may be missing; gap_bytes: the
     hour in which a member was last sent such, and how many bytes; receipts_due: groups in which members are to be told
     what we read; disputes: by the pk of an epoch and a member, those of whom this one has other messages than we, as
     the user was told.
@@ -119,6 +121,7 @@ class Memory:
     grouped: bool | None = None
     lost_asked: dict[ChatId, int] = field(default_factory=dict)
     lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
+    join_refused: dict[tuple[ContactId, GroupId], int] = field(default_factory=dict)
     gaps: dict[ChatId, None] = field(default_factory=dict)
     receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
@@ -145,7 +148,9 @@ class Memory:
         self._undo.clear()
 
     def note(self, times: dict[T, int], key: T, at: int) -> None:
-        """Note in `lost_asked` or `lost_answered` when (ms) something was done, unless the transaction fails."""
+        """Note when (ms) something was done, in `lost_asked`, `lost_answered` or `join_refused`, unless the transaction
+        fails.
+        """
         before = times.get(key)
         self._undo.append(lambda: times.pop(key, None) if before is None else times.update({key: before}))
         times[key] = at
