@@ -216,7 +216,7 @@ def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
         return
     for outdated in [key for key, at in times.items() if not tx.recent(at, DAY_MS)]:
         del times[outdated]
-    tx.memory.note(times, (contact.id, payload.group), tx.now)
+    times[contact.id, payload.group] = tx.now
     why = _REFUSALS.get(payload.reason, "you were declined")
     tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
 
