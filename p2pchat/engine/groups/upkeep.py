@@ -12,6 +12,7 @@ from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS, EpochAge, EpochDelet
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
 from p2pchat.engine.groups import (
+    adopting,
     catching_up,
     duties,
     gaps,
@@ -33,7 +34,6 @@ from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
-from p2pchat.store.groups import leaves as store_leaves
 
 Step = Callable[[Any], object]
 TURN_SECONDS = 60.0
@@ -79,12 +79,11 @@ def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
         store_epochs.over_by(tx.db, chat, tx.now)
     rows, kept = {row.id: row for row in store_epochs.of(tx.db, chat)}, store_chats.get(tx.db, chat)
     if kept is not None and kept.ended_at is not None:
-        if tx.passed >= kept.ended_at + LINKS_MS:
+        if rows and tx.passed >= kept.ended_at + LINKS_MS:
             for row in rows.values():
                 store_epochs.remove(tx.db, row.pk)
-                tx.erased = tx.group_logs_changed = True
-            store_leaves.forget(tx.db, chat)
-            store_items.forget_all(tx.db, chat)
+            tx.erased = tx.group_logs_changed = True
+            adopting.end(tx, chat)
         return
     if len(rows) < 2:
         return

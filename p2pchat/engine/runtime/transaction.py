@@ -20,6 +20,7 @@ from p2pchat.core.ids import (
     ChatId,
     ContactId,
     EnvelopeId,
+    GroupId,
     MemberId,
     MessageId,
     direct_chat,
@@ -60,6 +61,7 @@ NOTED = (
     "logs_due",
     "lost_asked",
     "lost_answered",
+    "join_refused",
     "gaps",
     "receipts_due",
     "gap_bytes",
@@ -103,10 +105,10 @@ class Memory:
     membership logs of groups; settled, muted: the members whose rows are the newest, and until when (ms) some are
     muted. keys_due, logs_due: since when (ms) new keys, or other logs, are due in a group that we manage. grouped:
     whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
-    lost_answered: when a member had us make new ones. gaps: groups in which messages may be missing; gap_bytes: the
-    hour in which a member was last sent such, and how many bytes; receipts_due: groups in which members are to be told
-    what we read; disputes: by the pk of an epoch and a member, those of whom this one has other messages than we, as
-    the user was told.
+    lost_answered: when a member had us make new ones. join_refused: when (ms) the user was last told that a contact
+    does not let us join a group. gaps: groups in which messages may be missing; gap_bytes: the hour in which a member
+    was last sent such, and how many bytes; receipts_due: groups in which members are to be told what we read; disputes:
+    by the pk of an epoch and a member, those of whom this one has other messages than we, as the user was told.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -130,6 +132,7 @@ class Memory:
     grouped: bool | None = None
     lost_asked: dict[ChatId, int] = field(default_factory=dict)
     lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
+    join_refused: dict[tuple[ContactId, GroupId], int] = field(default_factory=dict)
     gaps: dict[ChatId, None] = field(default_factory=dict)
     receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
