@@ -135,6 +135,25 @@ class MembershipLog:
             return LogResult(LogAnswer.REFUSED, reason="not an event")
         return self._add(event)
 
+    def add_verified(self, event: GroupEvent) -> LogResult:
+        """Take one event whose signature has been verified."""
+        return self._add(event)
+
+    def foresee(self, event: GroupEvent) -> LogAnswer | None:
+        """Return what becomes of an event whatever its signature is, or None if that has to be verified first. It costs
+        next to nothing: one that is here, or whose author was never added, is not worth more.
+        """
+        if self._is_unfit(event) or self._names_unfit(event):
+            return LogAnswer.REFUSED
+        if event.id in self._log.by_id or event.id in self._personal.ids:
+            return LogAnswer.KNOWN
+        stranger = event.parents and not self.was_added(event.author_id)
+        return LogAnswer.REFUSED if stranger and not self._missing(event) else None
+
+    def was_added(self, member: MemberId) -> bool:
+        """Return whether an event that is here adds somebody, whether that counts or not."""
+        return member in self._log.added
+
     def draft(self, author: bytes, action: Action) -> EventDraft:
         """Return an event of a member that is to be signed now, and knows everything that is here.
 
@@ -237,19 +256,29 @@ class MembershipLog:
     # --- taking events -------------------------------------------------------------------------------------------
 
     def _add(self, event: GroupEvent, *, bounded: bool = True) -> LogResult:
-        if (event.id if event.group is None else event.group) != self.group:
-            return LogResult(LogAnswer.REFUSED, event, reason="of another group")
         if event.id in self._log.by_id or event.id in self._personal.ids:
             return LogResult(LogAnswer.KNOWN, event)
-        if event.id in self._refused:
-            return LogResult(LogAnswer.REFUSED, event, reason="refused before")
-        if any(parent in self._refused or parent in self._personal.ids for parent in event.parents):
+        if self._is_unfit(event):
+            return LogResult(LogAnswer.REFUSED, event, reason="of another group, or refused before")
+        if self._names_unfit(event):
             return self._refuse(event, "it names one that cannot be named")
-        missing = tuple(parent for parent in event.parents if parent not in self._log.by_id)
+        missing = self._missing(event)
         if missing:
             dropped = self._waiting.keep(event, missing, bounded=bounded)
             return LogResult(LogAnswer.WAITING, event, missing, dropped=dropped)
         return self._settle(event)
+
+    def _is_unfit(self, event: GroupEvent) -> bool:
+        """Return whether an event is of another group, or was refused before."""
+        return (event.id if event.group is None else event.group) != self.group or event.id in self._refused
+
+    def _names_unfit(self, event: GroupEvent) -> bool:
+        """Return whether an event names one that cannot be named."""
+        return any(parent in self._refused or parent in self._personal.ids for parent in event.parents)
+
+    def _missing(self, event: GroupEvent) -> tuple[EventId, ...]:
+        """Return the parents of an event that are not here."""
+        return tuple(parent for parent in event.parents if parent not in self._log.by_id)
 
     def _settle(self, first: GroupEvent) -> LogResult:
         """Take or refuse an event whose parents are here, and then all that waited for it."""

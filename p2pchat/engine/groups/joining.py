@@ -295,7 +295,7 @@ def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
         raise CannotOpen
     epoch = _epoch_event(known, taken, opened, row.member)
     for event in taken:
-        adopting.take(tx, row, event.raw)
+        adopting.take(tx, row, event)
     held = [EventId(kept.id) for kept in store_epochs.of(tx.db, row.chat)]
     if not history.log_of(tx, row.chat).knew(held, epoch.id):
         adopting.adopt(tx, row, epoch, opened.secret)
