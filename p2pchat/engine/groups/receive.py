@@ -192,7 +192,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
-        gaps.skipped(tx, row, epoch, item.member, [number for number, _ in read.found.skipped])
+        gaps.skipped(tx, row, epoch, item.member, range(chain.next, item.number))
     transcript.read(tx, row, epoch, read.message, item.body)
     tx.storage_limits.spend(author, size, tx.now, unread=False)
     store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))
