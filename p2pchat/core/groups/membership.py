@@ -7,7 +7,7 @@ is refused if its author had no right to it as of these, which is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -100,6 +100,8 @@ class MembershipLog:
     def __init__(self, group: GroupId) -> None:
         self.group = group
         self._log = Ancestry()
+        self.added: Container[MemberId] = self._log.added
+        """Everybody whom an event adds that is here, whether it counts or not."""
         self._now = LogView(self._log)
         self._views: dict[int, LogView] = {}
         self._personal = PersonalEvents()
@@ -127,17 +129,12 @@ class MembershipLog:
         for raw in stored:
             self._add(decode_verified(raw), bounded=False)
 
-    def add(self, raw: bytes) -> LogResult:
-        """Take the bytes of one event, from anybody."""
+    def add(self, given: bytes | GroupEvent) -> LogResult:
+        """Take the bytes of one event, from anybody, or one whose signature has been verified."""
         try:
-            event = decode_event(raw)
+            return self._add(decode_event(given) if isinstance(given, bytes) else given)
         except CannotOpen:
             return LogResult(LogAnswer.REFUSED, reason="not an event")
-        return self._add(event)
-
-    def add_verified(self, event: GroupEvent) -> LogResult:
-        """Take one event whose signature has been verified."""
-        return self._add(event)
 
     def foresee(self, event: GroupEvent) -> LogAnswer | None:
         """Return what becomes of an event whatever its signature is, or None if that has to be verified first. It costs
@@ -147,12 +144,8 @@ class MembershipLog:
             return LogAnswer.REFUSED
         if event.id in self._log.by_id or event.id in self._personal.ids:
             return LogAnswer.KNOWN
-        stranger = event.parents and not self.was_added(event.author_id)
+        stranger = event.parents and event.author_id not in self.added
         return LogAnswer.REFUSED if stranger and not self._missing(event) else None
-
-    def was_added(self, member: MemberId) -> bool:
-        """Return whether an event that is here adds somebody, whether that counts or not."""
-        return member in self._log.added
 
     def draft(self, author: bytes, action: Action) -> EventDraft:
         """Return an event of a member that is to be signed now, and knows everything that is here.
@@ -179,13 +172,6 @@ class MembershipLog:
                 raise NotAllowed(f"The group would refuse that: {right}")
         made = self.state.members if view is self._now else {}
         return EventDraft(core, prev, self._summary.members_after(view, action, self._personal, made))
-
-    def recipients(self, epoch: EpochId) -> tuple[MemberId, ...]:
-        """Return who was to have the secret of an epoch when it began, in the order of their ids. Raises KeyError if
-        its event is not here.
-        """
-        entry = self._log.by_id[epoch]
-        return tuple(sorted(self._view(entry.ancestors | entry.bit).members()))
 
     def members_at(self, epoch: EpochId) -> tuple[Member, ...]:
         """Return the members as of the event that made an epoch, with the keys and names that they have now, in the

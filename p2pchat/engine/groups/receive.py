@@ -159,7 +159,7 @@ def _account(tx: Transaction, row: GroupRow, event: GroupEvent) -> MemberId:
     """Return on whose account an event waits: all authors of whom nothing is known yet, of whom anybody can make any
     number, share one.
     """
-    return event.author_id if history.log_of(tx, row.chat).was_added(event.author_id) else NOBODY
+    return event.author_id if event.author_id in history.log_of(tx, row.chat).added else NOBODY
 
 
 def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
