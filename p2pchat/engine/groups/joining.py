@@ -295,7 +295,7 @@ def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
         raise CannotOpen
     epoch = _epoch_event(known, taken, opened, row.member)
     for event in taken:
-        adopting.take(tx, row, event.raw)
+        adopting.take(tx, row, event)
     held = [EventId(kept.id) for kept in store_epochs.of(tx.db, row.chat)]
     if not history.log_of(tx, row.chat).knew(held, epoch.id):
         adopting.adopt(tx, row, epoch, opened.secret)
@@ -318,7 +318,7 @@ def _read_log(opened: Welcome) -> tuple[MembershipLog, list[GroupEvent]]:
 def _epoch_event(known: MembershipLog, taken: list[GroupEvent], opened: Welcome, me: MemberId) -> GroupEvent:
     """Return the event that made the epoch of a welcome, if it commits to the secret. Raises CannotOpen."""
     event = next((event for event in taken if event.id == opened.epoch), None)
-    if event is None or event.confirm is None or me not in known.recipients(event.id):
+    if event is None or event.confirm is None or me not in {member.id for member in known.members_at(event.id)}:
         raise CannotOpen
     epochs.check_confirmation(opened.secret, event.confirm)
     return event
